@@ -1,0 +1,22 @@
+"""resnetctl: from images to a deployed residual network, every step proved.
+
+The verbs of the command line are functions here too, imported on first use::
+
+    import resnetctl as rc
+
+    run = rc.train(data="digits", epochs=5)
+    report = rc.evaluate(run)
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "export", "finetune", "load", "predict", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from resnetctl.tasks import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")

@@ -1,0 +1,211 @@
+"""From flags, `--set`, files and recipes to one frozen config in which every value knows where it came from.
+
+Precedence: flag > `--set` > `--config FILE` > `./resnetctl.toml` > recipe > default. A layer is flat: dotted keys
+to values and origins. Layers are laid over each other from the weakest to the strongest, then validated once.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from resnetctl.config.options import fields
+from resnetctl.errors import ConfigError, UsageError, suggest
+
+LOCAL_FILE = "resnetctl.toml"
+Config = TypeVar("Config", bound=BaseModel)
+# a key that is given makes these keys of weaker layers void
+SUPERSEDES = {
+    "model.arch": ("model.block", "model.block_args", "model.stem"),
+    "model.block": ("model.block_args",),
+}
+RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that gives one of them switches the other off
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Dotted keys with values, and where each was said."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(Generic[Config]):
+    """A validated config and the origin of every leaf key."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def layer(values: Mapping[str, Any], origin: str) -> Layer:
+    """One origin for all values."""
+    flat = dict(flatten(values))
+    return Layer(flat, dict.fromkeys(flat, origin))
+
+
+def from_flags(values: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
+    """Flags that were given: `{"seed": 1}` with `{"seed": "--seed"}`."""
+    return Layer(dict(values), {key: f"flag {names[key]}" for key in values})
+
+
+def from_sets(pairs: Iterable[str]) -> Layer:
+    """`--set a.b=v` arguments; v is a TOML value, else a string. Raises `UsageError` when there is no `=`."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set needs KEY=VALUE, not '{pair}'", hint="--set optim.nesterov=false")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        values.update(flatten({key.strip(): value}))
+    return Layer(values, dict.fromkeys(values, "--set"))
+
+
+def from_file(path: Path) -> Layer:
+    """A TOML file; origins are `file:line`. Raises `ConfigError` when it cannot be read or parsed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("the config is not UTF-8 text", where=str(path)) from None
+    return _parse(text, str(path))
+
+
+def from_recipe(name: str) -> Layer:
+    """A packaged recipe. Raises `UsageError` with the known names."""
+    if name not in recipes():
+        raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, recipes()))
+    text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    parsed = _parse(text, name)
+    return Layer(parsed.values, dict.fromkeys(parsed.values, f"recipe {name}"))
+
+
+def recipes() -> list[str]:
+    """Names of the packaged recipes."""
+    folder = resources.files("resnetctl") / "recipes"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def merge(layers: Sequence[Layer]) -> Layer:
+    """Lay `layers` over each other, weakest first."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for top in layers:
+        void = {old for key in top.values if top.values[key] for old in SUPERSEDES.get(key, ())}
+        for key in [key for key in values if any(key == old or key.startswith(old + ".") for old in void)]:
+            del values[key], origins[key]
+        for key, rival in RIVALS.items():
+            if top.values.get(key) and rival not in top.values:
+                values[rival], origins[rival] = 0, top.origins[key]
+        values.update(top.values)
+        origins.update(top.origins)
+    return Layer(values, origins)
+
+
+def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
+    """Validate the merged layers, weakest first. What no layer says is the model's default.
+
+    Raises:
+        ConfigError: with one line for every wrong key or value, each with its origin.
+    """
+    merged = merge(layers)
+    known = [key for key, _ in fields(model)]
+    problems = [
+        f"{key}: unknown key ({merged.origins[key]}); {suggest(key, known)}"
+        for key in merged.values
+        if not any(key == name or key.startswith(name + ".") for name in known)
+    ]
+    if problems:
+        raise ConfigError("the config has unknown keys", problems=problems)
+    try:
+        config = model.model_validate(nest(merged.values))
+    except ValidationError as error:
+        raise ConfigError(
+            "the config has wrong values",
+            problems=[_problem(item, merged.origins) for item in error.errors()],
+        ) from None
+    flat = flatten(config.model_dump())
+    return Resolved(config=config, origins={key: merged.origins.get(key, "default") for key in flat})
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables to dotted keys. Empty tables vanish."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`. Raises `ConfigError` when one key is both a value and a table."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *tables, leaf = key.split(".")
+        inner = nested
+        for table in tables:
+            inner = inner.setdefault(table, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"'{table}' is a table, not a value", where=key)
+        inner[leaf] = value
+    return nested
+
+
+def to_toml(config: BaseModel, header: str = "") -> str:
+    """The whole config as TOML text."""
+    import tomlkit
+
+    document = tomlkit.document()
+    for line in header.splitlines():
+        document.add(tomlkit.comment(line))
+    tables: list[tuple[str, dict[str, Any]]] = []
+    for key, value in config.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            tables.append((key, value))
+        else:
+            document.add(key, value)
+    for key, table in tables:
+        document.add(key, tomlkit.item({name: inner for name, inner in table.items() if inner != {}}))
+    return tomlkit.dumps(document)
+
+
+def _parse(text: str, name: str) -> Layer:
+    try:
+        values = flatten(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the config is not TOML: {error}", where=name) from None
+    lines = _lines(text)
+    return Layer(values, {key: f"{name}:{lines[key]}" if key in lines else name for key in values})
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Line numbers of dotted keys, as far as one `key = value` a line goes."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            table = header.group(1).strip() + "."
+        elif key := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line):
+            found[table + key.group(1)] = number
+    return found
+
+
+def _problem(item: Any, origins: Mapping[str, str]) -> str:
+    key = ".".join(
+        str(part) for part in item["loc"] if not str(part).startswith(("float", "str", "function", "constrained"))
+    )
+    origin = next((where for name, where in origins.items() if name == key or name.startswith(key + ".")), None)
+    message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    given = "" if not key or isinstance(item["input"], Mapping) else f", not {item['input']!r}"
+    return (f"{key}: " if key else "") + message + given + (f" ({origin})" if origin and key else "")

@@ -1,0 +1,129 @@
+"""What an experiment is: the config of `train` and `finetune`, and every key that TOML, `--set` and flags know.
+
+Nothing is nullable, so that a config written to TOML says everything: 0 switches a thing off, "auto" leaves it to a
+fixed rule whose result is written into the run's own config.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from resnetctl.config.options import option
+from resnetctl.spec import Scalar, Stem
+
+
+class Frozen(BaseModel):
+    """Immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelConfig(Frozen):
+    """`[model]`"""
+
+    arch: str = option(
+        "resnet20", "Architecture", flag="--arch", short="-a", metavar="NAME", panel="Most used",
+        complete="arch",
+    )  # fmt: skip
+    block: str = option(
+        "",
+        "Swap the residual block, drop its arguments",
+        flag="--block",
+        metavar="NAME",
+        panel="Model",
+        complete="block",
+    )
+    block_args: dict[str, Scalar] = Field({}, description="Arguments of the block, e.g. model.block_args.shortcut=B")
+    stem: Stem | Literal[""] = option("", "auto, cifar or imagenet; empty: what the arch says")
+    dropout: float = option(0.0, "Dropout inside blocks that have it", ge=0, lt=1)
+    drop_path: float = option(0.0, "Stochastic depth: rate of the last block, linear from 0", ge=0, lt=1)
+
+
+class OptimConfig(Frozen):
+    """`[optim]`"""
+
+    name: Literal["sgd", "adam", "adamw"] = option(
+        "sgd", "sgd, adam or adamw", flag="--optimizer", panel="Optimisation"
+    )
+    momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
+    nesterov: bool = option(True, "SGD with Nesterov momentum")
+    beta1: float = option(0.9, "Adam", ge=0, lt=1)
+    beta2: float = option(0.999, "Adam", ge=0, lt=1)
+    eps: float = option(1e-8, "Adam", gt=0)
+    decay_norm_and_bias: bool = option(False, "Weight decay on norms and biases too")
+    backbone_lr_scale: float = option(0.1, "finetune: learning rate of all but the head, relative to lr", ge=0)
+
+
+class ScheduleConfig(Frozen):
+    """`[schedule]`"""
+
+    name: Literal["cosine", "multistep", "linear", "constant"] = option(
+        "cosine", "cosine, multistep, linear or constant", flag="--schedule", panel="Optimisation"
+    )
+    final_lr: float = option(0.0, "Share of lr at the end of cosine and linear", ge=0, le=1)
+    milestones: tuple[float, ...] = option(
+        (0.5, 0.75), "multistep: shares of the run after which lr is multiplied by gamma"
+    )
+    gamma: float = option(0.1, "multistep factor", gt=0, le=1)
+
+    @field_validator("milestones")
+    @classmethod
+    def _ordered(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)) or not all(0 < share < 1 for share in value):
+            raise ValueError("must be rising shares of the run between 0 and 1, such as [0.5, 0.75]")
+        return value
+
+
+class TrainConfig(Frozen):
+    """Everything that decides what a training run computes."""
+
+    data: str = option(
+        "cifar10", "Dataset name, folder, archive or CSV", short="-d", metavar="NAME|PATH", panel="Most used",
+        complete="dataset",
+    )  # fmt: skip
+    model: ModelConfig = ModelConfig()
+    augment: str = option("standard", "Augmentation policy", metavar="NAME", panel="Most used", complete="policy")
+    epochs: int = option(200, "Passes over the training images", short="-e", panel="Most used", ge=0)
+    steps: int = option(0, "Optimizer updates, instead of epochs", panel="Optimisation", ge=0)
+    batch_size: int = option(128, "Images a step", short="-b", panel="Most used", ge=1)
+    lr: float = option(0.1, "Peak learning rate", panel="Most used", gt=0)
+    weight_decay: float = option(5e-4, "L2 on weights, not on norms and biases", panel="Optimisation", ge=0)
+    label_smoothing: float = option(0.0, "Share given to all classes", panel="Optimisation", ge=0, lt=1)
+    grad_clip: float = option(0.0, "Largest gradient norm, 0 is off", panel="Optimisation", ge=0)
+    warmup: float | str = option(0.0, 'Linear warm-up: epochs, or a share such as "15%"', panel="Optimisation")
+    ema_decay: float = option(0.0, "Average the weights, e.g. 0.999; 0 is off", panel="Optimisation", ge=0, lt=1)
+    early_stop: int = option(0, "Stop after N epochs without a better val, 0 is off", panel="Optimisation", ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto, fp32 or bf16 (autocast)", panel="Machine")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", panel="Machine")
+    threads: int = option(0, "CPU threads, 0 by rule", panel="Machine", ge=0)
+    seed: int = option(0, "All randomness follows from it", panel="Most used", ge=0)
+    val_fraction: float = option(0.1, "Share of train held out to choose by", panel="Data", ge=0, lt=1)
+    size: int = option(0, "Image size of the net, 0 as the dataset says", panel="Data", ge=0)
+    keep: Literal["best", "last"] = option("best", "Ship the best epoch on val, or the last", panel="Data")
+    optim: OptimConfig = OptimConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @field_validator("warmup")
+    @classmethod
+    def _warmup(cls, value: float | str) -> float | str:
+        number = value.removesuffix("%") if isinstance(value, str) else value
+        try:
+            amount = float(number)
+        except ValueError:
+            raise ValueError('must be epochs such as 5, or a share of the run such as "15%"') from None
+        if amount < 0 or (isinstance(value, str) and value.endswith("%") and amount > 100):
+            raise ValueError("must not be negative, nor more than 100%")
+        return value if isinstance(value, str) and value.endswith("%") else amount
+
+    @model_validator(mode="after")
+    def _length(self) -> Self:
+        if bool(self.epochs) == bool(self.steps):
+            raise ValueError(f"give epochs or steps, one of them (got epochs={self.epochs}, steps={self.steps})")
+        return self
+
+
+class FinetuneConfig(TrainConfig):
+    """A training run that starts from weights."""
+
+    weights: str = option("", "Run, file, or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel="Most used")
+    freeze: str = option("none", "backbone, none, or stages: stem,layer1", metavar="PARTS", panel="Most used")

@@ -1,0 +1,73 @@
+"""An option is declared once, as a field of a pydantic model; flags, TOML keys, help and docs are made from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One command-line flag over one config key. `key` is dotted: `model.arch`."""
+
+    key: str
+    flag: str
+    field: FieldInfo
+    short: str | None = None
+    metavar: str | None = None
+    panel: str = "Other"
+    complete: str | None = None  # registry kind whose names complete it
+
+    @property
+    def help(self) -> str:
+        return self.field.description or ""
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = None,
+    short: str | None = None,
+    metavar: str | None = None,
+    panel: str = "Other",
+    complete: str | None = None,
+    **constraints: Any,
+) -> Any:
+    """A pydantic field with what the command line needs. `flag` names nested keys; top-level ones name themselves.
+
+    `panel` "Most used" puts the flag on the first help screen; the others are under `--help-all`.
+    """
+    extra: dict[str, Any] = {"flag": flag, "short": short, "metavar": metavar, "panel": panel, "complete": complete}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every leaf key of a config model, dotted, in order."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def flags(model: type[BaseModel]) -> list[Flag]:
+    """The flags of a model: every top-level key, and the nested keys that name one."""
+    found = []
+    for key, field in fields(model):
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        named = extra.get("flag")
+        if named or "." not in key:
+            known: dict[str, Any] = {name: extra.get(name) for name in ("short", "metavar", "complete")}
+            found.append(
+                Flag(
+                    key=key,
+                    flag=str(named or "--" + key.replace("_", "-")),
+                    field=field,
+                    panel=str(extra.get("panel", "Other")),
+                    **known,
+                )
+            )
+    return found

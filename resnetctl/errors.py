@@ -1,0 +1,102 @@
+"""Every error that resnetctl raises on purpose, and its exit code.
+
+::
+
+    ResnetctlError            1
+    ├── WorkFailed            1    non-finite numbers, a full disk, I/O
+    ├── UsageError            2    a wrong flag, a locked run, an output that exists
+    │   └── ConfigError       2    a wrong key or value in a config, with its origin
+    ├── InputError            3    data, weights or a model: missing, unusable or hostile
+    │   ├── DataError         3
+    │   └── WeightsError      3
+    ├── PluginError           4
+    ├── CheckFailed           5    a check that was asked for: accuracy, parity, plugins
+    └── Stopped         130, 143   SIGINT, SIGTERM; the work was saved and can be resumed
+
+An error says what happened (`message`), where (`where`: a file and line, a flag, a member of an archive) and what
+to do (`hint`: lines to read or commands to paste). It is raised where the fact is known and rendered once, in `cli`.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class ResnetctlError(Exception):
+    """Base of all expected failures."""
+
+    exit_code: int = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | Sequence[str] = (),
+        problems: Sequence[str] = (),
+    ) -> None:
+        """`problems` lists every finding of one file at once; `hint` is one line or several."""
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint: tuple[str, ...] = (hint,) if isinstance(hint, str) else tuple(hint)
+        self.problems: tuple[str, ...] = tuple(problems)
+
+    def __str__(self) -> str:
+        return self.message if self.where is None else f"{self.message} ({self.where})"
+
+
+class WorkFailed(ResnetctlError):
+    """The work itself failed: non-finite numbers, a full disk, I/O."""
+
+
+class UsageError(ResnetctlError):
+    """The command cannot be carried out as it was given."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A config key or value is wrong; `problems` has one line for each, with its origin."""
+
+
+class InputError(ResnetctlError):
+    """Input data or a model is missing, unusable or hostile."""
+
+    exit_code = 3
+
+
+class DataError(InputError):
+    """A data source, an image or a store cannot be used."""
+
+
+class WeightsError(InputError):
+    """A weights file, a checkpoint or an ONNX model cannot be used."""
+
+
+class PluginError(ResnetctlError):
+    """A plugin is missing, broken or ambiguous; the message names distribution and version."""
+
+    exit_code = 4
+
+
+class CheckFailed(ResnetctlError):
+    """A check that the user asked for did not hold."""
+
+    exit_code = 5
+
+
+class Stopped(ResnetctlError):
+    """A signal stopped the work after it was saved. `signum` 2 or 15 gives exit code 130 or 143."""
+
+    def __init__(self, message: str, *, signum: int, hint: str | Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = 128 + signum
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`"did you mean 'x'?"`, or the known names when nothing is close."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known: " + ", ".join(names) if names else "none is known"

@@ -1,0 +1,276 @@
+"""Names to objects, over entry points. Nothing else in the package reads entry points.
+
+Listing and validation read metadata only; `get` imports exactly one object, checks its shape, and turns any failure
+into one `PluginError` that names distribution and version. The core's own entries come through the same door. A
+name in two distributions is a clash that `dist:name` settles, except that a built-in is never shadowed.
+"""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from resnetctl.errors import PluginError, UsageError, suggest
+from resnetctl.settings import plugin_names
+from resnetctl.spec import Arch, Policy
+
+Kind = Literal["arch", "block", "policy", "dataset"]
+Status = Literal["available", "clash", "disabled", "stale"]
+GROUPS: dict[Kind, str] = {
+    "arch": "resnetctl.archs",
+    "block": "resnetctl.blocks",
+    "policy": "resnetctl.policies",
+    "dataset": "resnetctl.datasets",
+}
+CORE = "resnetctl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One registered name, known without importing it. `value` is `module:object`."""
+
+    kind: Kind
+    name: str
+    value: str
+    distribution: str
+    version: str
+    status: Status = "available"
+
+
+_overlays: dict[tuple[Kind, str], Any] = {}  # objects that tests put in front of the metadata
+
+
+def disable_plugins() -> None:
+    """Leave every plugin out, for this process and its children (`--no-plugins`)."""
+    os.environ["RESNETCTL_PLUGINS"] = "none"
+    entries.cache_clear()
+
+
+@contextlib.contextmanager
+def overlay(kind: Kind, **objects: Any) -> Iterator[None]:
+    """Register objects for the length of a `with` block. For tests."""
+    keys = [(kind, name) for name in objects]
+    _overlays.update(zip(keys, objects.values(), strict=True))
+    try:
+        yield
+    finally:
+        for key in keys:
+            del _overlays[key]
+
+
+@cache
+def entries(kind: Kind) -> tuple[Entry, ...]:
+    """Every entry of a kind, by name then distribution, with its status. Imports no plugin."""
+    from importlib.metadata import entry_points
+
+    seen = {
+        (_normal(point.dist.name), point.name, point.value): point
+        for point in entry_points(group=GROUPS[kind])
+        if point.dist is not None
+    }
+    owners: dict[str, set[str]] = {}
+    for distribution, name, _ in seen:
+        if _is_allowed(distribution):
+            owners.setdefault(name, set()).add(distribution)
+    found = [
+        Entry(
+            kind=kind,
+            name=name,
+            value=value,
+            distribution=distribution,
+            version=point.dist.version if point.dist is not None else "",
+            status=_status(distribution, value, owners.get(name, set()), point.dist),
+        )
+        for (distribution, name, value), point in seen.items()
+    ]
+    return tuple(sorted(found, key=lambda entry: (_natural(entry.name), entry.distribution)))
+
+
+def names(kind: Kind) -> list[str]:
+    """Names that can be used, in natural order. A clashing one is listed as `dist:name`."""
+    listed = {name for overlaid, name in _overlays if overlaid == kind}
+    for entry in entries(kind):
+        if entry.status == "available":
+            listed.add(entry.name)
+        elif entry.status == "clash":
+            listed.add(f"{entry.distribution}:{entry.name}")
+    return sorted(listed, key=_natural)
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """The entry behind `name` or `dist:name`.
+
+    Raises:
+        UsageError: no such name; the error lists close ones.
+        PluginError: the name is ambiguous, disabled or stale.
+    """
+    distribution, _, bare = name.rpartition(":")
+    matches = [
+        entry
+        for entry in entries(kind)
+        if entry.name == bare and distribution in ("", entry.distribution, _normal(distribution))
+    ]
+    if not matches:
+        raise UsageError(
+            f"no {kind} is called '{name}'", hint=[suggest(name, names(kind)), f"resnetctl {_listing(kind)}"]
+        )
+    usable = [entry for entry in matches if entry.status == "available"]
+    if usable:
+        return usable[0]
+    if distribution and matches[0].status == "clash":
+        return matches[0]
+    raise _unusable(matches)
+
+
+def get(kind: Kind, name: str) -> Any:
+    """Import and check the one object behind `name`. Raises as `find`, and `PluginError` when it is broken."""
+    if (kind, name) in _overlays:
+        return _overlays[kind, name]
+    return _load(find(kind, name))
+
+
+def distribution_of(kind: Kind, name: str) -> dict[str, str]:
+    """`{distribution: version}` behind a name; empty for the core's own, which the card's version covers."""
+    if (kind, name) in _overlays:
+        return {}
+    entry = find(kind, name)
+    return {} if entry.distribution == CORE else {entry.distribution: entry.version}
+
+
+@cache
+def _load(entry: Entry) -> Any:
+    import importlib
+
+    module, _, attribute = entry.value.partition(":")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to results
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} cannot be imported: "
+            f"{type(error).__name__}: {error}",
+            where=entry.value,
+            hint=[
+                f"pip install --upgrade {entry.distribution}",
+                f"RESNETCTL_PLUGINS=none runs without {entry.distribution}",
+            ],
+        ) from error
+    complaint = _CHECKS[entry.kind](found)
+    if complaint:
+        raise PluginError(
+            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {complaint}",
+            where=entry.value,
+            hint=f"resnetctl plugins show {entry.name}",
+        )
+    return found
+
+
+def _check_arch(found: Any) -> str:
+    return "" if isinstance(found, Arch) else f"must be a resnetctl.spec.Arch, not {type(found).__name__}"
+
+
+def _check_block(found: Any) -> str:
+    if not isinstance(found, type):
+        return f"must be a class, not {type(found).__name__}"
+    return "" if isinstance(getattr(found, "expansion", None), int) else "needs a class attribute 'expansion: int'"
+
+
+def _check_policy(found: Any) -> str:
+    return "" if isinstance(found, Policy) else f"must be a resnetctl.spec.Policy, not {type(found).__name__}"
+
+
+def _check_dataset(found: Any) -> str:
+    missing = [name for name in ("card", "fetch", "read") if not hasattr(found, name)]
+    return f"lacks {', '.join(missing)}" if missing else ""
+
+
+_CHECKS: dict[Kind, Callable[[Any], str]] = {
+    "arch": _check_arch,
+    "block": _check_block,
+    "policy": _check_policy,
+    "dataset": _check_dataset,
+}
+
+
+def _status(distribution: str, value: str, owners: set[str], dist: Any) -> Status:
+    if not _is_allowed(distribution):
+        return "disabled"
+    if distribution != CORE and _is_stale(value, dist):
+        return "stale"
+    if len(owners) > 1 and distribution != CORE:
+        return "clash"
+    return "available"
+
+
+def _is_stale(value: str, dist: Any) -> bool:
+    """The module is gone, or the distribution's own requirement excludes this version of resnetctl."""
+    from importlib.util import find_spec
+
+    from resnetctl import __version__
+
+    try:
+        if find_spec(value.partition(":")[0].partition(".")[0]) is None:
+            return True
+    except (ImportError, ValueError):
+        return True
+    return any(not _admits(text, __version__) for text in dist.requires or () if _requirement_name(text) == CORE)
+
+
+def _admits(requirement: str, version: str) -> bool:
+    """Whether `resnetctl>=1,<2` (a `Requires-Dist` line) admits `version`."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(requirement).specifier.contains(version, prereleases=True)
+    except InvalidRequirement:
+        return False
+
+
+def _requirement_name(text: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", text)
+    return _normal(match.group()) if match else ""
+
+
+def _unusable(matches: list[Entry]) -> PluginError:
+    first = matches[0]
+    owner = f"{first.distribution} {first.version}"
+    if first.status == "clash":
+        choices = [f"{entry.distribution}:{entry.name}" for entry in matches]
+        return PluginError(
+            f"{first.kind} '{first.name}' is in {len(matches)} distributions",
+            hint="write " + " or ".join(choices),
+        )
+    if first.status == "disabled":
+        return PluginError(
+            f"{first.kind} '{first.name}' is in {owner}, which RESNETCTL_PLUGINS or --no-plugins leaves out",
+            hint=f"RESNETCTL_PLUGINS={first.distribution}",
+        )
+    return PluginError(
+        f"{first.kind} '{first.name}' is registered by {owner}, but that distribution is stale: its module is gone "
+        "or it needs another version of resnetctl",
+        where=first.value,
+        hint=f"pip install --upgrade {first.distribution}",
+    )
+
+
+def _is_allowed(distribution: str) -> bool:
+    chosen = plugin_names(os.environ.get("RESNETCTL_PLUGINS") or None)
+    return distribution == CORE or chosen is None or distribution in map(_normal, chosen)
+
+
+def _listing(kind: Kind) -> str:
+    return "data list" if kind == "dataset" else f"plugins list --kind {kind}"
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

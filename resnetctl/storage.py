@@ -1,0 +1,166 @@
+"""Durable writes, locks and digests. Nothing else in the package renames, fsyncs or locks.
+
+A write goes to a temporary name in the same folder, is fsynced, renamed, and the folder is fsynced: whoever looks
+sees the old content or the new, never half of it, also after a power cut.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock, Timeout
+
+from resnetctl.errors import UsageError, WorkFailed
+
+TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace `path` with `data`, durably. Raises `WorkFailed` when the system refuses."""
+    with staged_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def staged_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write and seek in, which becomes `path` on success and vanishes on failure."""
+    with _reported(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600 whatever the umask
+            os.replace(name, path)
+            _fsync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+
+
+@contextlib.contextmanager
+def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A folder to fill, which becomes `path` by one rename. With `replace` an old `path` goes away after."""
+    with _reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
+        old = temporary.with_name(temporary.name + "-old")
+        try:
+            yield temporary
+            os.chmod(temporary, 0o777 & ~_umask())
+            _fsync_folder(temporary)
+            if replace and path.exists():
+                os.replace(path, old)
+            os.rename(temporary, path)
+            _fsync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if old.exists() and not path.exists():
+                os.replace(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append `data` to `path` and flush it to the system (not fsynced: a checkpoint makes it count)."""
+    with _reported(path), path.open("ab") as file:
+        file.write(data)
+
+
+def truncate_lines(path: Path, keep: int) -> None:
+    """Keep the first `keep` lines of `path`, durably."""
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        if len(lines) > keep:
+            write(path, b"".join(lines[:keep]))
+
+
+def point(link: Path, target: str) -> None:
+    """Make `link` a symbolic link to `target`, replacing an older one in one step."""
+    with _reported(link):
+        temporary = link.with_name(f"{TEMPORARY}{os.getpid()}-{link.name}")
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        temporary.symlink_to(target, target_is_directory=True)
+        os.replace(temporary, link)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder: a folder first gets a temporary name, so that nobody reads half of it."""
+    with _reported(path):
+        if path.is_dir() and not path.is_symlink():
+            doomed = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+            os.replace(path, doomed)
+            shutil.rmtree(doomed)
+        else:
+            path.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in `folder`. Call it with the folder's lock held."""
+    for path in folder.glob(TEMPORARY + "*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, what: str) -> Iterator[None]:
+    """Hold the lock file `path`; the kernel frees it when the process dies.
+
+    Raises:
+        UsageError: another process holds it. `what` names the thing that is in use.
+    """
+    with _reported(path):
+        guard = FileLock(path, timeout=0)
+        try:
+            guard.acquire()
+        except Timeout:
+            raise UsageError(f"{what} is in use by another process", where=str(path)) from None
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in blocks of 1 MiB."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fsync_folder(path: Path) -> None:
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turn the system's refusal into one error that names the path: a wrong place is usage, the rest is work."""
+    try:
+        yield
+    except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise UsageError(f"cannot write: {error.strerror}", where=str(error.filename or path)) from error
+    except OSError as error:
+        hint = "free some space, then run the command again" if error.errno in (28, 122) else ()  # ENOSPC, EDQUOT
+        raise WorkFailed(
+            f"writing failed: {error.strerror or error}", where=str(error.filename or path), hint=hint
+        ) from error

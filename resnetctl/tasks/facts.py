@@ -1,0 +1,69 @@
+"""What tasks tell while they work: frozen facts. Whoever consumes them saves, logs or draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetctl.spec import Arch
+
+if TYPE_CHECKING:
+    from resnetctl.config.models import TrainConfig
+    from resnetctl.engine.loop import EpochResult, StepResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One line that a person should read."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Countable work other than training: bytes of a download, images of an import. `total` None: unknown."""
+
+    what: str
+    done: int
+    total: int | None
+    unit: str  # "B" or "images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A run begins or goes on. `run` is None in a dry run; `origins` maps each config key to where it was said."""
+
+    run: Path | None
+    config: TrainConfig
+    origins: Mapping[str, str]
+    arch: Arch
+    params: int
+    image_size: int
+    train_images: int
+    val_images: int
+    start_step: int  # 0, or where a resume begins
+    steps: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochTimed:
+    """An epoch's result with its clock. `images_per_second` counts training only."""
+
+    result: EpochResult
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The run is over. `summary` is what `summary.json` holds."""
+
+    run: Path
+    summary: Mapping[str, Any]
+
+
+TrainFact = Notice | Progress | Started | EpochTimed | Finished
+__all__ = ["EpochResult", "EpochTimed", "Finished", "Notice", "Progress", "Started", "StepResult", "TrainFact"]
