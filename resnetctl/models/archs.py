@@ -1,0 +1,90 @@
+"""The archs that come with the package, as data. Torch-free.
+
+`params` is the exact count that torchvision or pytorchcv (imgclsmob) states for the same network, or that follows from
+the paper's definition (option A); None where only rounded counts are in print (WRN-16-4, WRN-40-4).
+"""
+
+from resnetctl.spec import Arch
+
+HE_2015 = "He et al. 2015, arXiv:1512.03385"
+HE_2016 = "He et al. 2016, arXiv:1603.05027"
+ZAGORUYKO_2016 = "Zagoruyko and Komodakis 2016, arXiv:1605.07146"
+
+
+def _cifar(depth: int, params: int) -> Arch:
+    """`depth` = 6n + 2: three stages of n basic blocks (He et al. 2015, 4.2)."""
+    return Arch(
+        name=f"resnet{depth}",
+        block="basic",
+        depths=((depth - 2) // 6,) * 3,
+        widths=(16, 32, 64),
+        block_args={"shortcut": "A"},
+        params=params,
+        summary=f"{depth} layers for small images, shortcuts without parameters (option A)",
+        paper=HE_2015,
+    )
+
+
+def _preact(depth: int, block: str, params: int) -> Arch:
+    """Three stages with pre-activation: 6n + 2 layers of basic blocks, 9n + 2 of bottlenecks (He et al. 2016)."""
+    layers = 9 if block == "preact_bottleneck" else 6
+    return Arch(
+        name=f"preact_resnet{depth}",
+        block=block,
+        depths=((depth - 2) // layers,) * 3,
+        widths=(16, 32, 64),
+        stem_width=16,
+        params=params,
+        summary=f"{depth} layers for small images, norm and ReLU before each convolution",
+        paper=HE_2016,
+    )
+
+
+def _wide(depth: int, factor: int, params: int | None) -> Arch:
+    """`depth` = 6n + 4, `factor` times as wide (Zagoruyko and Komodakis 2016, table 1)."""
+    return Arch(
+        name=f"wrn{depth}_{factor}",
+        block="preact_basic",
+        depths=((depth - 4) // 6,) * 3,
+        widths=(16 * factor, 32 * factor, 64 * factor),
+        stem_width=16,
+        params=params,
+        summary=f"wide ResNet: {depth} layers, {factor} times the channels",
+        paper=ZAGORUYKO_2016,
+    )
+
+
+def _imagenet(depth: int, block: str, depths: tuple[int, int, int, int], params: int) -> Arch:
+    """Four stages (He et al. 2015, table 1), counted as torchvision's models state it."""
+    return Arch(
+        name=f"resnet{depth}",
+        block=block,
+        depths=depths,
+        widths=(64, 128, 256, 512),
+        params=params,
+        summary=f"{depth} layers for photos, identical to torchvision's resnet{depth}",
+        paper=HE_2015,
+    )
+
+
+resnet20 = _cifar(20, 269_722)
+resnet32 = _cifar(32, 464_154)
+resnet44 = _cifar(44, 658_586)
+resnet56 = _cifar(56, 853_018)
+resnet110 = _cifar(110, 1_727_962)
+resnet1202 = _cifar(1202, 19_421_274)
+
+preact_resnet20 = _preact(20, "preact_basic", 272_282)
+preact_resnet56 = _preact(56, "preact_basic", 855_578)
+preact_resnet110 = _preact(110, "preact_basic", 1_730_522)
+preact_resnet164 = _preact(164, "preact_bottleneck", 1_703_258)
+
+wrn16_4 = _wide(16, 4, None)
+wrn28_10 = _wide(28, 10, 36_479_194)
+wrn40_4 = _wide(40, 4, None)
+
+resnet18 = _imagenet(18, "basic", (2, 2, 2, 2), 11_689_512)
+resnet34 = _imagenet(34, "basic", (3, 4, 6, 3), 21_797_672)
+resnet50 = _imagenet(50, "bottleneck", (3, 4, 6, 3), 25_557_032)
+resnet101 = _imagenet(101, "bottleneck", (3, 4, 23, 3), 44_549_160)
+resnet152 = _imagenet(152, "bottleneck", (3, 8, 36, 3), 60_192_808)

@@ -1,0 +1,196 @@
+"""The one trunk, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from resnetctl import registry
+from resnetctl.errors import ConfigError, PluginError, ResnetctlError
+from resnetctl.models.blocks import conv3x3
+from resnetctl.spec import Arch, ImageSpec
+
+RATES = ("dropout", "drop_path")  # they come from model.dropout and model.drop_path, never from block_args
+RESERVED = ("in_channels", "width", "stride", *RATES)
+
+
+class ResNet(nn.Module):
+    """A residual network as `arch` describes it; build it with `build`.
+
+    Maps normalised float images `(N, C, H, W)` to logits `(N, classes)`. With pre-activation blocks the stem has no
+    norm and no ReLU (`bn1` is absent) and `norm` with ReLU follows the last stage.
+
+    Attributes:
+        arch: with the stem resolved.
+        stages: names of the stages, `("layer1", ...)`.
+    """
+
+    def __init__(self, arch: Arch, block: Any, *, classes: int, channels: int, rates: dict[str, float]) -> None:
+        """`block` is the class behind `arch.block`; `rates` may hold its `dropout` and `drop_path`."""
+        super().__init__()
+        self.arch = arch
+        self.stages = tuple(f"layer{number}" for number in range(1, len(arch.depths) + 1))
+        self.preactivation = bool(getattr(block, "preactivation", False))
+        width = arch.stem_width or arch.widths[0]
+        if arch.stem == "imagenet":
+            self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+        else:
+            self.conv1 = conv3x3(channels, width)
+        self.bn1 = nn.Identity() if self.preactivation else nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if arch.stem == "imagenet" else nn.Identity()
+        for name, stage in zip(self.stages, _stages(arch, block, width, rates), strict=True):
+            self.add_module(name, stage)
+        width = arch.widths[-1] * block.expansion
+        self.norm = nn.BatchNorm2d(width) if self.preactivation else nn.Identity()
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(width, classes)
+        _initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` float to logits `(N, classes)`."""
+        features = self.conv1(images)
+        if not self.preactivation:
+            features = self.relu(self.bn1(features))
+        features = self.maxpool(features)
+        for name in self.stages:
+            features = self.get_submodule(name)(features)
+        if self.preactivation:
+            features = self.relu(self.norm(features))
+        return cast(Tensor, self.fc(torch.flatten(self.avgpool(features), 1)))
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Parts in the order of the data: `stem`, `layer1` .., `head`. Every parameter is in exactly one.
+
+        The final norm of a pre-activation net belongs to the last stage: the head is `fc` alone.
+        """
+        stages = {name: [self.get_submodule(name)] for name in self.stages}
+        stages[self.stages[-1]].append(self.norm)
+        return {"stem": [self.conv1, self.bn1], **stages, "head": [self.fc]}
+
+
+def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, drop_path: float = 0.0) -> ResNet:
+    """A freshly initialised network on the current default device.
+
+    Args:
+        arch: `stem="auto"` is resolved by `image.size`; the result's `arch` says how.
+        classes: outputs, at least 1.
+        image: `size` and `channels` decide the shapes.
+        dropout: probability inside blocks.
+        drop_path: stochastic depth, rising linearly to this rate at the last block (Huang et al. 2016, eq. 4).
+
+    Raises:
+        ConfigError: an image too small for the stages, an argument that the block does not have or refuses.
+        PluginError: the block is missing, or fails for a reason of its own.
+    """
+    arch = arch.resolve_stem(image.size)
+    _check_size(arch, image.size)
+    if classes < 1:
+        raise ConfigError(f"a network needs at least one class, not {classes}")
+    block = registry.get("block", arch.block)
+    rates = {name: rate for name, rate in (("dropout", dropout), ("drop_path", drop_path)) if rate}
+    _check_arguments(arch, block, rates)
+    try:
+        return ResNet(arch, block, classes=classes, channels=image.channels, rates=rates)
+    except ResnetctlError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error), where=f"block '{arch.block}'", hint=_accepts(arch, block)) from error
+    except Exception as error:
+        raise PluginError(
+            f"block '{arch.block}' cannot be built: {type(error).__name__}: {error}",
+            where=f"{block.__module__}:{block.__qualname__}",
+            hint=f"resnetctl plugins check {arch.block}",
+        ) from error
+
+
+def count_params(arch: Arch, classes: int | None = None, channels: int = 3) -> int:
+    """Trainable parameters, counted on the meta device: no memory. `classes` None counts as `Arch.params` does."""
+    reference, size = arch.reference
+    image = ImageSpec(size=size, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+    with torch.device("meta"):
+        model = build(arch, classes=classes or reference, image=image)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def minimum_size(arch: Arch) -> int:
+    """The smallest image, in pixels, that every halving still halves: the last one reads at least 2 px.
+
+    The stem of `arch` is resolved. One stage never halves, each further stage does once, the imagenet stem twice.
+    """
+    halvings = len(arch.depths) - 1 + (2 if arch.stem == "imagenet" else 0)
+    return 2 ** (halvings - 1) + 1 if halvings else 1
+
+
+def _check_size(arch: Arch, size: int) -> None:
+    least = minimum_size(arch)
+    if size < least:
+        hint = [f"--size {least} or larger"]
+        if arch.stem == "imagenet":
+            hint.append("--set model.stem=cifar does not shrink the image before the first stage")
+        raise ConfigError(
+            f"arch '{arch.name}' needs images of at least {least} px ({len(arch.depths)} stages, {arch.stem} stem), "
+            f"not {size} px",
+            hint=hint,
+        )
+
+
+def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
+    known, has_any = _parameters(block)
+    problems = [] if has_any else [f"'{name}' is not an argument" for name in arch.block_args if name not in known]
+    problems += [f"'{name}' is set by model.{name}" for name in arch.block_args if name in RATES]
+    signature = inspect.signature(block).parameters
+    problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
+    if problems:
+        raise ConfigError(
+            f"block '{arch.block}' cannot be built from this config", problems=problems, hint=_accepts(arch, block)
+        )
+
+
+def _parameters(block: Any) -> tuple[list[str], bool]:
+    """Names that `block_args` may set, and whether the block takes any name (`**kwargs`)."""
+    parameters = inspect.signature(block).parameters.values()
+    has_any = any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [item.name for item in parameters if item.kind in named and item.name not in RESERVED], has_any
+
+
+def _accepts(arch: Arch, block: Any) -> str:
+    known, _ = _parameters(block)
+    return f"arguments of block '{arch.block}': {', '.join(known) or 'none'}"
+
+
+def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -> Iterator[nn.Sequential]:
+    """Each stage but the first halves the image in its first block."""
+    deep = sum(arch.depths)
+    index = 0
+    for number, (depth, width) in enumerate(zip(arch.depths, arch.widths, strict=True)):
+        blocks = []
+        for place in range(depth):
+            index += 1
+            arguments: dict[str, Any] = {**arch.block_args, **rates}
+            if "drop_path" in rates:
+                arguments["drop_path"] = rates["drop_path"] * index / deep
+            stride = 2 if number > 0 and place == 0 else 1
+            blocks.append(block(in_channels, width, stride=stride, **arguments))
+            in_channels = width * block.expansion
+        yield nn.Sequential(*blocks)
+
+
+def _initialise(model: ResNet) -> None:
+    """He et al. 2015, arXiv:1502.01852, fan-out for ReLU; a block with `reset_parameters` sees to itself."""
+    _he(model.conv1)
+    for name in model.stages:
+        for block in model.get_submodule(name).children():
+            reset = getattr(block, "reset_parameters", None)
+            if reset is not None:
+                reset()
+            else:
+                block.apply(_he)
+
+
+def _he(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
