@@ -230,14 +230,16 @@ class Policy:
     """A training-time augmentation policy.
 
     `build(image, num_classes)` returns a function from `Batch` to `Batch`. It draws from torch's global generators,
-    which the engine seeds before each step, and never mutates its input.
+    which the engine seeds before each step, and never mutates its input. A policy that `mirrors` can bring a second
+    builder, `unmirrored`; without one it is refused where the dataset says that mirroring changes the class.
     """
 
     name: str
     build: Callable[[ImageSpec, int], Callable[[Batch], Batch]]
     summary: str = ""
     paper: str = ""
-    mirrors: bool = False  # refused where the dataset says that mirroring changes the class
+    mirrors: bool = False
+    unmirrored: Callable[[ImageSpec, int], Callable[[Batch], Batch]] | None = None
 
 
 class Block(Protocol):

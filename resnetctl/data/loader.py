@@ -1,0 +1,154 @@
+"""From a store's rows to normalised batches, on the device and without Python per image.
+
+Decoding happened once, when the store was built; what is left of a step is one gather of uint8 rows. Shapes: B images
+a batch, C channels, R = `spec.resize` pixels a side as a policy sees them, S = `spec.size` as the model does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from resnetctl import rng
+from resnetctl.errors import DataError
+from resnetctl.spec import Batch, ImageSpec, Interpolation
+
+if TYPE_CHECKING:
+    from resnetctl.data.splits import ImageSet
+
+RESIDENT_BYTES = 2 * 2**30  # a store up to this size lives on the accelerator; a larger one is copied batch by batch
+LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, the integers that Pillow's convert("L") uses
+TORCH_MODES: dict[Interpolation, str] = {
+    "nearest": "nearest-exact",  # torch's "nearest" takes the pixel's corner, Pillow's and this one its centre
+    "bilinear": "bilinear",
+    "bicubic": "bicubic",
+    "lanczos": "lanczos",
+}
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Batches in one pass over `count` images under the tail rule of `batch_rows`.
+
+    Raises `DataError` for fewer than two images: batch normalisation has nothing to average over.
+    """
+    if count < 2:
+        raise DataError(
+            f"training needs at least 2 images, not {count}", hint="a smaller val_fraction leaves more to train on"
+        )
+    whole, rest = divmod(count, batch_size)
+    return whole + (rest > 1)
+
+
+def epoch_order(count: int, seed: int, *, epoch: int) -> Tensor:
+    """A permutation of 0..count-1, int64 on the CPU: a function of (seed, epoch) and of nothing else."""
+    generator = torch.Generator().manual_seed(rng.derive(seed, "order", epoch))
+    return torch.randperm(count, generator=generator)
+
+
+def batch_rows(order: Tensor, step: int, *, batch_size: int) -> Tensor:
+    """The part of an epoch's `order` that `step` (from 0 within the epoch) trains on, at most `batch_size` long.
+
+    Tail rule: a ragged last batch is kept, unless it has one image; that image sits out this epoch, and another one
+    does in the next. Nothing is dropped that could be trained on, and no batch norm ever sees a lone image.
+    """
+    assert 0 <= step < steps_per_epoch(len(order), batch_size), f"step {step} is not in an epoch of {len(order)} images"
+    return order[step * batch_size : (step + 1) * batch_size]
+
+
+class Feed:
+    """Batches of one image set on one device, in the form that policies get.
+
+    On an accelerator the pixels move over once when they take at most `RESIDENT_BYTES`; otherwise, and on the CPU,
+    every batch is gathered from the memory map. Where the store's side is not `spec.resize` a batch is resized, and
+    where its channels differ it is converted as Pillow would: colour to grey by luma, grey to colour by repeating.
+    """
+
+    def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
+        """Raises `DataError` when the channels cannot be converted."""
+        pixels = torch.from_numpy(images.images)
+        if (pixels.shape[3], spec.channels) not in {(1, 3), (3, 1), (spec.channels, spec.channels)}:
+            raise DataError(
+                f"images with {pixels.shape[3]} channels do not fit a model for {spec.channels}",
+                hint="only grey (1) and colour (3) convert into each other",
+            )
+        resident = device.type != "cpu" and pixels.nbytes <= RESIDENT_BYTES
+        home = device if resident else torch.device("cpu")
+        self.spec = spec
+        self.device = device
+        self._pixels = pixels.to(home)
+        self._labels = torch.from_numpy(images.labels).to(home)
+        self._index = torch.from_numpy(images.index).to(home)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def batch(self, rows: Tensor, *, epoch: int, step: int) -> Batch:
+        """Gather `rows`, int64 `(B,)` places in the image set.
+
+        Returns a `Batch` with uint8 images `(B, C, R, R)` in channels-last strides, targets `(B,)` and `index` `(B,)`:
+        the rows of the stored split, which stay the same under any `val_fraction`.
+        """
+        index = self._index.index_select(0, rows.to(self._index.device))
+        # index_select copies whole images; pixels[index] walks them byte by byte and takes 16 times as long on a CPU
+        gathered = self._pixels.index_select(0, index).to(self.device, non_blocking=True)
+        images = gathered.permute(0, 3, 1, 2)
+        if images.shape[2:] != (self.spec.resize, self.spec.resize):
+            images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
+        if images.shape[1] != self.spec.channels:
+            images = to_grey(images) if self.spec.channels == 1 else to_colour(images)
+        targets = self._labels.index_select(0, index)
+        return Batch(
+            images=images, targets=targets.to(self.device), index=index.to(self.device), epoch=epoch, step=step
+        )
+
+
+def resize(images: Tensor, side: int, *, interpolation: Interpolation) -> Tensor:
+    """uint8 `(B, C, H, W)` to uint8 `(B, C, side, side)`, antialiased, rounded to the nearest level.
+
+    The CPU has an integer kernel for this, 30 times as fast as the float one; other devices resize in float32. They
+    agree to one level except around overshoots of bicubic and lanczos, which the integer kernel clips between the two
+    passes, as Pillow does.
+    """
+    mode, antialias = TORCH_MODES[interpolation], interpolation != "nearest"
+    if images.device.type == "cpu":
+        return functional.interpolate(images, size=(side, side), mode=mode, antialias=antialias)
+    exact = functional.interpolate(images.float(), size=(side, side), mode=mode, antialias=antialias)
+    return exact.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_grey(images: Tensor) -> Tensor:
+    """uint8 `(B, 3, H, W)` to `(B, 1, H, W)`, bit for bit Pillow's `convert("L")`."""
+    red, green, blue = images.int().unbind(1)
+    luma = (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2] + 0x8000) >> 16
+    return luma.to(torch.uint8).unsqueeze(3).permute(0, 3, 1, 2)
+
+
+def to_colour(images: Tensor) -> Tensor:
+    """uint8 `(B, 1, H, W)` to `(B, 3, H, W)` with three equal channels."""
+    return images.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
+
+
+def normalise(images: Tensor, spec: ImageSpec) -> Tensor:
+    """`(images / 255 - mean) / std`, exactly in this order, which is the order in the exported graph.
+
+    Args:
+        images: uint8, or float in 0..255, `(B, C, S, S)`; left as it is.
+
+    Returns:
+        float32 `(B, C, S, S)`, channels-last.
+    """
+    mean, std = _constants(spec.mean, spec.std, images.device)
+    scaled = torch.div(images.contiguous(memory_format=torch.channels_last), 255.0)
+    return scaled.float().sub_(mean).div_(std)
+
+
+@cache
+def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Broadcastable tensors, made once: making them in every step would stall the device's queue for a copy."""
+    with torch.inference_mode(False):
+        first, second = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean, std))
+    return first, second

@@ -1,0 +1,238 @@
+"""The core's augmentation policies: whole batches at once, on the device, in uint8.
+
+A policy gets images `(N, C, R, R)` at `image.resize` and gives them back at `image.size`, S below. Draws come from
+torch's global generator of the batch's device. No policy touches its input. Padding is black; hiding is the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+
+import torch
+from torch import Tensor
+
+from resnetctl.errors import ConfigError
+from resnetctl.spec import Batch, ImageSpec, Policy
+
+Transform = Callable[[Batch], Batch]
+
+BOX_SCALE = (0.08, 1.0)  # share of the image that a box covers, Szegedy et al. 2015, section 6
+BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
+BOX_TRIES = 10  # torchvision gives up after as many boxes that do not fit, and takes the whole image
+
+
+def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
+    """The function that `policy` applies to every training batch.
+
+    Args:
+        mirror: whether a mirrored image of this dataset keeps its class (`defaults["mirror"]` of its card).
+
+    Raises:
+        ConfigError: the policy mirrors, has no other form, and the dataset forbids it.
+    """
+    if mirror or not policy.mirrors:
+        return policy.build(image, num_classes)
+    if policy.unmirrored is None:
+        raise ConfigError(
+            f"policy '{policy.name}' mirrors images, and this dataset says that mirroring changes their class",
+            where="augment",
+            hint=["--augment shift", "resnetctl plugins list --kind policy"],
+        )
+    return policy.unmirrored(image, num_classes)
+
+
+def crop(images: Tensor, top: Tensor, left: Tensor, *, size: int, pad: int = 0) -> Tensor:
+    """Cut `size` x `size` out of every image at its own corner.
+
+    Args:
+        images: uint8 `(N, C, H, W)`, fastest in channels-last strides.
+        top, left: int64 `(N,)`, corners within the image padded with `pad` black pixels on all sides.
+
+    Returns:
+        A new tensor `(N, C, size, size)`, channels-last.
+    """
+    count, channels, height, width = images.shape
+    tall, wide = height + 2 * pad, width + 2 * pad
+    canvas = images.new_zeros(count, tall, wide, channels)
+    canvas[:, pad : pad + height, pad : pad + width] = images.permute(0, 2, 3, 1)
+    # Every run of `size` pixels in a line of the canvas, as rows of one overlapping view: picking size * N of these
+    # rows is one gather of long rows, three times as fast as picking N windows by three indices.
+    runs = canvas.as_strided((count * tall * wide - size + 1, size * channels), (channels, 1))
+    first = (torch.arange(count, device=images.device) * tall + top) * wide + left
+    starts = first[:, None] + torch.arange(size, device=images.device) * wide
+    return runs.index_select(0, starts.flatten()).view(count, size, size, channels).permute(0, 3, 1, 2)
+
+
+def flip(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the `chosen` images, bool `(N,)`, left to right. `images` `(N, C, H, W)` may be overwritten."""
+    pixels = images.permute(0, 2, 3, 1)
+    if images.device.type != "cpu":  # an accelerator would have to wait for the number of chosen ones
+        return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
+    some = chosen.nonzero().squeeze(1)
+    pixels.index_copy_(0, some, pixels.index_select(0, some).flip(2))
+    return images
+
+
+def hide(images: Tensor, top: Tensor, left: Tensor, *, side: int, fill: Tensor) -> Tensor:
+    """Paint a square of `side` pixels with its corner at `top`, `left` `(N,)`, clipped at the borders, into each image.
+
+    `fill` is uint8 `(C,)`. Returns a new tensor `(N, C, H, W)`.
+    """
+    line = torch.arange(images.shape[2], device=images.device)
+    rows, columns = ((line >= first[:, None]) & (line < first[:, None] + side) for first in (top, left))
+    hidden = rows[:, None, :, None] & columns[:, None, None, :]
+    return torch.where(hidden, fill[None, :, None, None], images)
+
+
+def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
+    """Boxes as torchvision's `RandomResizedCrop` draws them from a square image of `side` pixels.
+
+    Ten candidates an image are drawn at once: area uniform, ratio log-uniform, the first that fits counts, and where
+    none does the whole image. Then the place is uniform.
+
+    Returns:
+        int64 `(4, count)`: top, left, height, width.
+    """
+    area = side * side * torch.empty(count, BOX_TRIES, device=device).uniform_(*BOX_SCALE)
+    ratio = torch.empty(count, BOX_TRIES, device=device).uniform_(*map(math.log, BOX_RATIO)).exp()
+    height, width = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
+    fits = (height > 0) & (height <= side) & (width > 0) & (width <= side)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    whole = ~fits.any(dim=1)
+    sides = torch.stack([kind.gather(1, first).squeeze(1).masked_fill(whole, side) for kind in (height, width)])
+    corners = (torch.rand(2, count, device=device) * (side - sides + 1)).long().minimum(side - sides)
+    return torch.cat([corners, sides])
+
+
+def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
+    """Scale each image's own box to `size` x `size`, bilinear and antialiased, as torchvision resizes a crop.
+
+    An interpolation that differs from image to image is a product with a matrix that does, once for the rows and once
+    for the columns. It filters what it shrinks, which sampling on a grid does not.
+
+    Args:
+        images: uint8 `(N, C, R, R)`.
+        boxes: int64 `(4, N)`: top, left, height, width.
+
+    Returns:
+        A new uint8 tensor `(N, C, size, size)`, channels-last.
+    """
+    count, channels, side, _ = images.shape
+    top, left, height, width = boxes
+    pixels = images.permute(0, 2, 3, 1).float().reshape(count, side, side * channels)
+    rows = torch.bmm(_weights(top, height, side=side, size=size), pixels).view(count, size, side, channels)
+    turned = rows.transpose(1, 2).reshape(count, side, size * channels)
+    columns = torch.bmm(_weights(left, width, side=side, size=size), turned).view(count, size, size, channels)
+    return columns.round_().clamp_(0, 255).to(torch.uint8).transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+
+
+def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
+    """`(N, size, side)` float32: the share of each source pixel of `[start, start + length)` in each new pixel."""
+    line = torch.arange(side, device=start.device)
+    scale = (length.float() / size)[:, None, None]
+    centre = (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale + start[:, None, None]
+    weights = (1 - (line + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0)
+    inside = (line >= start[:, None]) & (line < (start + length)[:, None])
+    weights = weights * inside[:, None, :]
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def _corners(batch: Batch, spare: int) -> tuple[Tensor, Tensor]:
+    """Uniform tops and lefts in 0..spare, `(N,)` each."""
+    top, left = torch.randint(spare + 1, (2, len(batch.images)), device=batch.images.device)
+    return top, left
+
+
+def _halves(batch: Batch) -> Tensor:
+    return torch.rand(len(batch.images), device=batch.images.device) < 0.5
+
+
+@cache
+def _levels(mean: tuple[float, ...], device: torch.device) -> Tensor:
+    """The uint8 levels that normalisation turns into (nearly) zero, `(C,)`; made once, as a copy stalls the device."""
+    with torch.inference_mode(False):
+        return torch.tensor([round(255 * value) for value in mean], dtype=torch.uint8, device=device)
+
+
+def _none(image: ImageSpec, num_classes: int) -> Transform:
+    start, end = (image.resize - image.size) // 2, (image.resize + image.size) // 2
+
+    def central(batch: Batch) -> Batch:
+        return replace(batch, images=batch.images[:, :, start:end, start:end])
+
+    return central
+
+
+def _standard(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
+    pad = image.size // 8
+    spare = image.resize + 2 * pad - image.size
+
+    def pad_and_crop(batch: Batch) -> Batch:
+        images = crop(batch.images, *_corners(batch, spare), size=image.size, pad=pad)
+        return replace(batch, images=flip(images, _halves(batch)) if mirror else images)
+
+    return pad_and_crop
+
+
+def _standard_cutout(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
+    side = max(1, image.size // 2)
+    crop_first = _standard(image, num_classes, mirror=mirror)
+
+    def crop_and_hide(batch: Batch) -> Batch:
+        batch = crop_first(batch)
+        top, left = (centre - side // 2 for centre in _corners(batch, image.size - 1))
+        fill = _levels(image.mean, batch.images.device)
+        return replace(batch, images=hide(batch.images, top, left, side=side, fill=fill))
+
+    return crop_and_hide
+
+
+def _shift(image: ImageSpec, num_classes: int) -> Transform:
+    reach = max(1, image.size // 8)
+    centre = (image.resize - image.size) // 2
+
+    def shift_each(batch: Batch) -> Batch:
+        top, left = (centre + moved for moved in _corners(batch, 2 * reach))
+        return replace(batch, images=crop(batch.images, top, left, size=image.size, pad=reach))
+
+    return shift_each
+
+
+def _resized_crop(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
+    def crop_and_scale(batch: Batch) -> Batch:
+        boxes = draw_boxes(len(batch.images), image.resize, device=batch.images.device)
+        images = resample(batch.images, boxes, size=image.size)
+        return replace(batch, images=flip(images, _halves(batch)) if mirror else images)
+
+    return crop_and_scale
+
+
+none = Policy(name="none", build=_none, summary="the central crop, as in evaluation")
+standard = Policy(
+    name="standard",
+    build=partial(_standard, mirror=True),
+    unmirrored=partial(_standard, mirror=False),
+    mirrors=True,
+    summary="pad size//8, crop at random, mirror where the dataset allows it",
+    paper="He et al. 2015, section 4.2, arXiv:1512.03385",
+)
+standard_cutout = Policy(
+    name="standard+cutout",
+    build=partial(_standard_cutout, mirror=True),
+    unmirrored=partial(_standard_cutout, mirror=False),
+    mirrors=True,
+    summary="standard, then hide a square of half the side (16 pixels at 32)",
+    paper="DeVries and Taylor 2017, section 4.1, arXiv:1708.04552",
+)
+shift = Policy(name="shift", build=_shift, summary="move by up to size//8 pixels each way, never mirror")
+resized_crop = Policy(
+    name="resized-crop",
+    build=partial(_resized_crop, mirror=True),
+    unmirrored=partial(_resized_crop, mirror=False),
+    mirrors=True,
+    summary="a box of 8 to 100 % of the image, scaled to size; mirror where the dataset allows it",
+    paper="Szegedy et al. 2015, section 6, arXiv:1409.4842",
+)
