@@ -1,0 +1,128 @@
+"""How good a predictor is: one pass over batches, sums in float64, counts in integers. No torch.
+
+Shapes: B images a batch, S pixels a side, C channels, K classes.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resnetctl.errors import DataError, WorkFailed
+from resnetctl.spec import Card
+
+Images = np.ndarray[Any, np.dtype[np.uint8]]
+Logits = np.ndarray[Any, np.dtype[np.float32]]
+Labels = np.ndarray[Any, np.dtype[np.int64]]
+Predictor = Callable[[Images], Logits]  # (B, S, S, C) uint8, not normalised, to (B, K) logits
+Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassReport(Card):
+    """One class: `accuracy` is its recall, None when there is no image of it."""
+
+    name: str
+    count: int
+    correct: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalReport(Card):
+    """What `measure` found. Fractions are 0..1.
+
+    Attributes:
+        top1, top5: share of images whose class is among the 1 or 5 largest logits; `top5` None under five classes.
+        loss: mean cross-entropy in nats.
+        confusion: rows are the true classes, columns the predicted ones.
+        interval: 95 % Wilson interval of `top1`.
+        seconds: wall time, reading and preprocessing included.
+    """
+
+    top1: float
+    top5: float | None
+    loss: float
+    count: int
+    correct: int
+    per_class: tuple[ClassReport, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    interval: tuple[float, float]
+    seconds: float
+    images_per_second: float
+
+
+def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], classes: Sequence[str]) -> EvalReport:
+    """Run `predict` over all batches and count.
+
+    A tie goes to the class that comes first, so the counts do not depend on how the work was batched.
+
+    Raises:
+        DataError: there is no image.
+        WorkFailed: a logit is not a finite number.
+    """
+    started = time.perf_counter()
+    sums = _Sums(np.zeros((len(classes), len(classes)), dtype=np.int64))
+    for images, labels in batches:
+        sums.add(predict(images), labels)
+    if not sums.count:
+        raise DataError("there are no images to measure")
+    return sums.report(classes, time.perf_counter() - started)
+
+
+def wilson(correct: int, count: int) -> tuple[float, float]:
+    """95 % score interval of a share (Wilson 1927, JASA 22, p. 209); it stays inside 0..1 also at the ends."""
+    share, shrink = correct / count, Z95**2 / count
+    centre = (share + shrink / 2) / (1 + shrink)
+    half = Z95 * math.sqrt(share * (1 - share) / count + shrink / (4 * count)) / (1 + shrink)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass
+class _Sums:
+    confusion: np.ndarray[Any, np.dtype[np.int64]]
+    loss: float = 0.0
+    count: int = 0
+    in_top: int = 0
+
+    def add(self, logits: Logits, labels: Labels) -> None:
+        """Add one batch: logits (B, K), labels (B,)."""
+        assert logits.shape == (len(labels), len(self.confusion)), f"{logits.shape} logits for {len(labels)} labels"
+        if not np.isfinite(logits).all():
+            raise WorkFailed("the model's output is not finite: its weights or its input are broken")
+        wide = logits.astype(np.float64)
+        true = np.take_along_axis(wide, labels[:, None], axis=1)
+        top = wide.max(axis=1, keepdims=True)
+        self.loss += float((np.log(np.exp(wide - top).sum(axis=1)) - (true - top)[:, 0]).sum())
+        # rank of the true class: classes with a larger logit, and equal ones that come first
+        earlier = np.arange(wide.shape[1]) < labels[:, None]
+        rank = ((wide > true) | ((wide == true) & earlier)).sum(axis=1)
+        self.in_top += int((rank < TOP).sum())
+        self.count += len(labels)
+        np.add.at(self.confusion, (labels, wide.argmax(axis=1)), 1)
+
+    def report(self, classes: Sequence[str], seconds: float) -> EvalReport:
+        """The facts; there is at least one image."""
+        diagonal = self.confusion.diagonal()
+        correct = int(diagonal.sum())
+        counts = zip(classes, self.confusion.sum(axis=1).tolist(), diagonal.tolist(), strict=True)
+        return EvalReport(
+            top1=correct / self.count,
+            top5=self.in_top / self.count if len(classes) >= TOP else None,
+            loss=self.loss / self.count,
+            count=self.count,
+            correct=correct,
+            per_class=tuple(_class_report(*row) for row in counts),
+            confusion=tuple(tuple(row) for row in self.confusion.tolist()),
+            interval=wilson(correct, self.count),
+            seconds=seconds,
+            images_per_second=self.count / seconds,
+        )
+
+
+def _class_report(name: str, count: int, correct: int) -> ClassReport:
+    return ClassReport(name=name, count=count, correct=correct, accuracy=correct / count if count else None)

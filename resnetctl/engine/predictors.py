@@ -1,0 +1,40 @@
+"""Predictors: what `metrics.measure` calls. Both runtimes take raw uint8 images and give float32 logits.
+
+torch is imported inside: a predictor of an ONNX file comes from `weights.onnx` and needs none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnetctl.engine.metrics import Images, Logits, Predictor
+from resnetctl.spec import ImageSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def torch_predictor(model: nn.Module, image: ImageSpec, device: torch.device, *, precision: str = "fp32") -> Predictor:
+    """`model` as a predictor; it is put into eval mode and normalises as training does.
+
+    Args:
+        model: on `device`, maps normalised (B, C, S, S) to logits (B, K).
+        precision: `bf16` runs under autocast; the logits come back as float32 either way.
+    """
+    import torch
+
+    from resnetctl.data.loader import normalise
+
+    model.eval()
+
+    def predict(images: Images) -> Logits:
+        # (B, S, S, C) in memory is (B, C, S, S) with channels-last strides: no copy
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            logits: Logits = model(normalise(pixels, image)).float().cpu().numpy()
+        return logits
+
+    return predict
