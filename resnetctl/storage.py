@@ -69,9 +69,11 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append `data` to `path` and flush it to the system (not fsynced: a checkpoint makes it count)."""
+    """Append `data` to `path`, durably."""
     with _reported(path), path.open("ab") as file:
         file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def truncate_lines(path: Path, keep: int) -> None:

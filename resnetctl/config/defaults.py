@@ -33,14 +33,8 @@ def suited(arch: Arch, card: DatasetCard) -> dict[str, Any]:
 
 
 def suited_to_finetune(card: DatasetCard) -> dict[str, Any]:
-    """Config values for a short run from trained weights."""
-    return {
-        "augment": card.defaults.get("augment", "resized-crop" if card.image.size > 64 else "standard"),
-        "epochs": 20,
-        "lr": 0.05,
-        "weight_decay": 1e-4,
-        "warmup": "10%",
-    }
+    """What the dataset says about a run from trained weights; the rest is the `finetune` recipe."""
+    return {"augment": card.defaults.get("augment", "resized-crop" if card.image.size > 64 else "standard")}
 
 
 def final_arch(model: ModelConfig) -> Arch:
@@ -49,12 +43,13 @@ def final_arch(model: ModelConfig) -> Arch:
     Raises `UsageError` or `PluginError` when the arch is unknown or broken.
     """
     arch: Arch = registry.get("arch", model.arch)
-    swapped = bool(model.block) and model.block != arch.block
-    base = {} if model.block else dict(arch.block_args)
+    block = model.block or arch.block
+    block_args = ({} if model.block else dict(arch.block_args)) | model.block_args
+    as_published = block == arch.block and block_args == dict(arch.block_args)
     return dataclasses.replace(
         arch,
-        block=model.block or arch.block,
-        block_args=base | model.block_args,
+        block=block,
+        block_args=block_args,
         stem=model.stem or arch.stem,
-        params=None if swapped or model.block_args else arch.params,
+        params=arch.params if as_published else None,
     )

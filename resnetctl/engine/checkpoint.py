@@ -1,0 +1,153 @@
+"""A training state as bytes and back, bit for bit: one safetensors blob that names and proves its content.
+
+Tensors: `model/…`, `ema/…`, `best/…`, `optimizer/<parameter>/<key>`, `sums/…`. Everything else is JSON under one key
+of the header (two keys would make the bytes depend on chance), with a SHA-256 over all of it. No pickle, no files:
+`runs` decides where the bytes go.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from resnetctl.engine.loop import Best, EpochSums, TrainState
+from resnetctl.errors import WeightsError
+
+KEY = "resnetctl.checkpoint"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A checkpoint that was read and found whole. `card` describes the model, `machine` where it was written."""
+
+    tensors: Mapping[str, Tensor]
+    body: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.body["step"])
+
+    @property
+    def epochs(self) -> int:
+        return int(self.body["epochs"])
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        return dict(self.body["card"])
+
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        return dict(self.body["machine"])
+
+
+def machine_facts() -> dict[str, Any]:
+    """What a bit-exact resume needs to find unchanged."""
+    return {
+        "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "world_size": 1,
+    }
+
+
+def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
+    """Serialise `state`; `card` travels along and rebuilds the model. Raises `WorkFailed` for non-finite numbers."""
+    state.require_finite()
+    tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
+    if state.ema is not None:
+        tensors |= {f"ema/{name}": value for name, value in state.ema.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in state.best.weights.items()}
+    tensors |= {"sums/loss": state.sums.loss, "sums/correct": state.sums.correct}
+    optimizer = state.optimizer.state_dict()
+    scalars: dict[str, dict[str, Any]] = {}
+    for number, values in optimizer["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{number}/{key}"] = value
+            else:
+                scalars.setdefault(str(number), {})[key] = value
+    whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    body = {
+        "schema": SCHEMA,
+        "step": state.step,
+        "epochs": state.epochs,
+        "patience": state.patience,
+        "images": state.sums.images,
+        "best": {"epoch": state.best.epoch, "top1": state.best.top1, "loss": state.best.loss.hex()},
+        "groups": optimizer["param_groups"],
+        "scalars": scalars,
+        "card": dict(card),
+        "machine": machine_facts(),
+    }
+    text = json.dumps(body, sort_keys=True)
+    header = json.dumps({"body": text, "sha256": _digest(text, whole)})
+    return safetensors.torch.save(whole, metadata={KEY: header})
+
+
+def from_bytes(data: bytes) -> Snapshot:
+    """Read and verify. Raises `WeightsError` for anything that is not exactly what `to_bytes` wrote."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
+        found = json.loads(header)
+        tensors = safetensors.torch.load(data)
+        if found["sha256"] != _digest(found["body"], tensors):
+            raise WeightsError("the checkpoint is corrupt: its content does not match its digest")
+        body = json.loads(found["body"])
+    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+        raise WeightsError(f"the checkpoint is corrupt: {type(error).__name__}") from None
+    if body["schema"] != SCHEMA:
+        raise WeightsError(f"the checkpoint has schema {body['schema']}, this version reads {SCHEMA}")
+    return Snapshot(tensors=tensors, body=body)
+
+
+def restore(state: TrainState, snapshot: Snapshot) -> None:
+    """Make `state` what it was. Raises `WeightsError` when the model or the optimizer is another one."""
+    body = snapshot.body
+    try:
+        state.model.load_state_dict(_part(snapshot, "model"))
+        if state.ema is not None:
+            state.ema.load_state_dict(_part(snapshot, "ema"))
+        state.optimizer.load_state_dict(_optimizer_state(snapshot))
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"the checkpoint belongs to another model: {error}") from None
+    device = state.sums.loss.device
+    best = body["best"]
+    state.best = Best(best["epoch"], best["top1"], float.fromhex(best["loss"]), _part(snapshot, "best"))
+    state.sums = EpochSums(
+        snapshot.tensors["sums/loss"].to(device), snapshot.tensors["sums/correct"].to(device), body["images"]
+    )
+    state.step, state.epochs, state.patience = body["step"], body["epochs"], body["patience"]
+
+
+def _part(snapshot: Snapshot, prefix: str) -> dict[str, Tensor]:
+    start = prefix + "/"
+    return {name.removeprefix(start): value for name, value in snapshot.tensors.items() if name.startswith(start)}
+
+
+def _optimizer_state(snapshot: Snapshot) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {
+        int(number): dict(values) for number, values in snapshot.body["scalars"].items()
+    }
+    for name, value in _part(snapshot, "optimizer").items():
+        number, _, key = name.partition("/")
+        state.setdefault(int(number), {})[key] = value
+    return {"state": state, "param_groups": snapshot.body["groups"]}
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name}:{value.dtype}:{list(value.shape)};".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

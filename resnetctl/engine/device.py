@@ -1,0 +1,83 @@
+"""What to compute on: device, threads and precision, by fixed rules of the machine, the arch and the image size."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from resnetctl.errors import UsageError
+from resnetctl.spec import Arch
+
+Precision = Literal["fp32", "bf16"]
+TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more than it brings
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is cuda, then mps, then cpu. Raises `UsageError` when the one asked for is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"'{name}' is not a device", where="--device", hint="auto, cpu, cuda, cuda:1 or mps") from None
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not here.get(device.type, False) or (device.index or 0) >= count:
+        raise UsageError(f"this machine has no device '{name}'", where="--device", hint="--device cpu")
+    return device
+
+
+def pick_precision(wanted: str, device: torch.device) -> Precision:
+    """`auto` is bf16 on a CUDA device that has it, else fp32.
+
+    Raises `UsageError` for bf16 where it would only be slower: measured 12 times slower on an AVX2 CPU.
+    """
+    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16(device)
+    if wanted == "auto":
+        return "bf16" if supported and device.type == "cuda" else "fp32"
+    if wanted == "bf16" and not supported:
+        raise UsageError(
+            f"bf16 is not supported on this {device.type}: the processor has no bf16 arithmetic and would be slower",
+            where="precision",
+            hint="--precision fp32",
+        )
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+def pick_threads(wanted: int, *, arch: Arch, size: int) -> int:
+    """`wanted`, or by rule: all cores granted, but one for a net that is tiny at this image size."""
+    if wanted:
+        return wanted
+    return 1 if multiply_adds(arch, size) < TINY_MACS else cores_granted()
+
+
+def cores_granted() -> int:
+    """Cores that this process may use: its affinity and its cgroup's quota, not what the machine has."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, _cgroup_cores() or affinity))
+
+
+def multiply_adds(arch: Arch, size: int) -> int:
+    """Rough multiply-adds of one image: two 3x3 convolutions a block, whatever the block is. Torch-free arithmetic."""
+    side = size if arch.resolve_stem(size).stem == "cifar" else size // 4
+    total = 0
+    for stage, (depth, width) in enumerate(zip(arch.depths, arch.widths, strict=True)):
+        area = (-(-side // 2**stage)) ** 2
+        total += depth * 2 * 9 * width * width * area
+    return total
+
+
+def _cgroup_cores() -> int | None:
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return None
+
+
+def _cpu_has_bf16(device: torch.device) -> bool:
+    if device.type != "cpu":
+        return False
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(flag in flags.read_text() for flag in ("avx512_bf16", "amx_bf16", " bf16"))

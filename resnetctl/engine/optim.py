@@ -1,0 +1,46 @@
+"""Optimizers of torch over parameter groups: weights decay, norms and biases do not; the head learns at full rate."""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnetctl.config.models import TrainConfig
+
+
+def build_optimizer(
+    model: nn.Module, config: TrainConfig, *, head: Collection[nn.Parameter], backbone_scale: float = 1.0
+) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW over the parameters that require a gradient.
+
+    Every group carries `lr_scale`, which `set_lr` multiplies in: 1 for `head`, `backbone_scale` for the rest.
+    Norm parameters and biases (those with one dimension) are free of weight decay unless the config says otherwise.
+    """
+    in_head = {id(parameter) for parameter in head}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 or config.optim.decay_norm_and_bias
+            scale = 1.0 if id(parameter) in in_head else backbone_scale
+            groups.setdefault((scale, config.weight_decay if decays else 0.0), []).append(parameter)
+    settings = [
+        {"params": parameters, "lr_scale": scale, "weight_decay": decay}
+        for (scale, decay), parameters in groups.items()
+    ]
+    return _make(settings, config)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Write the learning rate of this step into every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def _make(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    optim = config.optim
+    if optim.name == "sgd":
+        nesterov = optim.nesterov and optim.momentum > 0
+        return torch.optim.SGD(groups, lr=config.lr, momentum=optim.momentum, nesterov=nesterov, fused=True)
+    kind = torch.optim.Adam if optim.name == "adam" else torch.optim.AdamW
+    return kind(groups, lr=config.lr, betas=(optim.beta1, optim.beta2), eps=optim.eps, fused=True)

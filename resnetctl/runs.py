@@ -1,0 +1,214 @@
+"""The run directory. Nothing else writes there.
+
+::
+
+    RUN/  config.toml + config.sources.json   what was asked for, and where each value was said
+          env.json                            versions and machine
+          metrics.jsonl                       one line an epoch, deterministic facts only
+          timings.jsonl                       one line an epoch, everything with a clock
+          checkpoints/step-000001234.safetensors   the newest two
+          model.safetensors                   the weights to ship
+          eval/DATA-SPLIT.json  export/model.onnx
+          summary.json                        last
+    runs/last -> the newest started run
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from resnetctl import storage
+from resnetctl.errors import InputError, UsageError, suggest
+
+LAST = "last"
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run on disk."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def onnx(self) -> Path:
+        return self.path / "export" / "model.onnx"
+
+    def sources(self) -> dict[str, str]:
+        """Where each config value was said."""
+        return {str(key): str(value) for key, value in self._json("config.sources.json").items()}
+
+    def summary(self) -> dict[str, Any] | None:
+        """What the finished run reported; None while it is unfinished."""
+        return self._json("summary.json") if (self.path / "summary.json").exists() else None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl. A half-written last line (a killed process) is left out."""
+        return _lines(self.path / "metrics.jsonl")
+
+    def timings(self) -> list[dict[str, Any]]:
+        """The lines of timings.jsonl, likewise."""
+        return _lines(self.path / "timings.jsonl")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the one writer. Raises `UsageError` at once when another process is."""
+        with storage.lock(self.path / ".lock", what=f"the run {self.path.name}"):
+            storage.sweep(self.path)
+            storage.sweep(self.path / "checkpoints")
+            yield
+
+    def checkpoints(self) -> list[Path]:
+        """Newest first."""
+        return sorted((self.path / "checkpoints").glob("step-*.safetensors"), reverse=True)
+
+    def save_checkpoint(self, step: int, data: bytes) -> None:
+        """Write a checkpoint, then drop all but the newest two."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        storage.write(folder / f"step-{step:09d}.safetensors", data)
+        for old in self.checkpoints()[KEPT_CHECKPOINTS:]:
+            storage.remove(old)
+
+    def drop_checkpoint(self, path: Path) -> None:
+        """Remove a checkpoint that turned out to be corrupt."""
+        storage.remove(path)
+
+    def log(self, metrics: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
+        """Append one epoch's line to both logs."""
+        storage.append(self.path / "metrics.jsonl", _line(metrics))
+        storage.append(self.path / "timings.jsonl", _line(timings))
+
+    def truncate(self, epochs: int) -> None:
+        """Cut both logs to the first `epochs` lines: what a checkpoint knows of."""
+        for name in ("metrics.jsonl", "timings.jsonl"):
+            storage.truncate_lines(self.path / name, epochs)
+
+    def save_weights(self, data: bytes) -> None:
+        storage.write(self.weights, data)
+
+    def save_config(self, config: str, sources: Mapping[str, str]) -> None:
+        """Replace the config, for a resume that extends the run."""
+        storage.write(self.config, config.encode())
+        storage.write(self.path / "config.sources.json", _document(sources))
+
+    def save_summary(self, summary: Mapping[str, Any]) -> None:
+        storage.write(self.path / "summary.json", _document(summary))
+
+    def drop_summary(self) -> None:
+        """The run goes on, so it is unfinished again."""
+        if (self.path / "summary.json").exists():
+            storage.remove(self.path / "summary.json")
+
+    def write_eval(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write `eval/NAME.json` and return its path."""
+        path = self.path / "eval" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        storage.write(path, _document(document))
+        return path
+
+    def write_onnx(self, data: bytes) -> Path:
+        """Write `export/model.onnx` and return its path."""
+        self.onnx.parent.mkdir(exist_ok=True)
+        storage.write(self.onnx, data)
+        return self.onnx
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(f"the run cannot be read: {error}", where=str(self.path / name)) from None
+
+
+def create(folder: Path, name: str, *, config: str, sources: Mapping[str, str], env: Mapping[str, Any]) -> RunDir:
+    """Make `folder/name` by one rename, with its config inside, and point `folder/last` at it.
+
+    Raises:
+        UsageError: it exists, or the folder cannot be written.
+    """
+    path = free_path(folder, name)
+    with storage.staged_folder(path) as draft:
+        storage.write(draft / "config.toml", config.encode())
+        storage.write(draft / "config.sources.json", _document(sources))
+        storage.write(draft / "env.json", _document(env))
+        (draft / "checkpoints").mkdir()
+    storage.point(folder / LAST, name)
+    return RunDir(path)
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """`folder/name`, which must not exist and must be one plain folder name. Raises `UsageError`."""
+    if name in ("", ".", "..", LAST) or "/" in name or "\\" in name or name.startswith("."):
+        raise UsageError(f"'{name}' cannot name a run", where="--name", hint="a plain folder name other than 'last'")
+    path = folder / name
+    if path.exists() or path.is_symlink():
+        raise UsageError(
+            f"the run '{name}' exists", where=str(path), hint=[f"resnetctl train --resume {path}", "or another --name"]
+        )
+    return path
+
+
+def automatic_name(folder: Path, arch: str, data: str) -> str:
+    """`<utc>-<arch>-<dataset>`, numbered when two runs start in one second."""
+    base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
+    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if not (folder / name).exists())
+
+
+def find(text: str | Path, folder: Path) -> RunDir:
+    """The run at a path, or called `text` in `folder`.
+
+    Raises:
+        InputError: there is none; the error lists close names.
+    """
+    for path in (Path(text), folder / text):
+        if (path / "config.toml").is_file():
+            return RunDir(path)
+    known = [run.path.name for run in all_runs(folder)]
+    hint = suggest(str(text), known) if known else "resnetctl train --data digits    makes a first run"
+    if str(text) == LAST and not known:
+        raise InputError("there is no run yet", where=str(folder), hint=hint)
+    raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)
+
+
+def all_runs(folder: Path) -> list[RunDir]:
+    """Every run in `folder`, oldest first by name."""
+    if not folder.is_dir():
+        return []
+    return [
+        RunDir(path)
+        for path in sorted(folder.iterdir())
+        if not path.is_symlink() and not path.name.startswith(".") and (path / "config.toml").is_file()
+    ]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(dict(json.loads(line)))
+        except ValueError:
+            break
+    return found
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values) + "\n").encode()
+
+
+def _document(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(dict(values), indent=2) + "\n").encode()

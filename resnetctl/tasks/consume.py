@@ -1,0 +1,184 @@
+"""The one consumer of `fit`: saves, logs, estimates, and passes every fact on to whoever shows it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from resnetctl.engine import checkpoint
+from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
+from resnetctl.errors import Stopped
+from resnetctl.models.resnet import count_params
+from resnetctl.runs import RunDir
+from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started, TrainFact
+from resnetctl.tasks.job import Job
+from resnetctl.tasks.stopping import Interrupted, Stop
+from resnetctl.weights.file import to_bytes
+
+CHECKPOINT_SECONDS = 60.0
+ESTIMATE_AFTER = 20  # steps
+LONG_SECONDS = 3600.0
+
+
+@dataclass(kw_only=True)
+class Clock:
+    """Wall time of this process: nothing that a result depends on."""
+
+    started: float = field(default_factory=time.monotonic)
+    epoch: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+    training: float = 0.0  # seconds inside steps, this epoch
+    images: int = 0
+
+    def next_epoch(self) -> tuple[float, float]:
+        """Seconds of the epoch and images a second of its training part."""
+        now = time.monotonic()
+        seconds, rate = now - self.epoch, self.images / self.training if self.training else 0.0
+        self.epoch, self.training, self.images = now, 0.0, 0
+        return seconds, rate
+
+
+def consume(run: RunDir, job: Job, state: TrainState, *, plan: Plan, stop: Stop) -> Iterator[TrainFact | StepResult]:
+    """Train to the end, with the run's lock held by the caller.
+
+    Raises:
+        Stopped: a signal came; everything is saved.
+        WorkFailed: non-finite numbers or a failed write; the last checkpoint is kept.
+    """
+    yield started(job, state, run=run)
+    clock = Clock()
+    first = state.step
+    try:
+        facts = fit(state, plan)
+        while True:
+            before = time.monotonic()
+            fact = next(facts, None)
+            if fact is None:
+                break
+            if isinstance(fact, EpochResult):
+                yield _epoch_done(run, job, state, fact, clock)
+            else:
+                clock.training += time.monotonic() - before
+                clock.images += fact.images
+                yield fact
+                if state.step - first == ESTIMATE_AFTER:
+                    yield from estimate(job, state, clock)
+                if time.monotonic() - clock.saved > CHECKPOINT_SECONDS:
+                    _save(run, job, state, clock)
+            if stop.signum:
+                raise Interrupted
+    except Interrupted:
+        _save(run, job, state, clock)
+        raise Stopped(
+            f"stopped after step {state.step} of {plan.steps}; everything is saved",
+            signum=stop.signum,
+            hint=f"resnetctl train --resume {run.path}",
+        ) from None
+    yield _finish(run, job, state)
+
+
+def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
+    """The opening fact."""
+    return Started(
+        run=run.path if run is not None else None,
+        config=job.config,
+        origins=job.origins,
+        arch=job.arch,
+        params=count_params(job.arch, classes=len(job.classes), channels=job.image.channels),
+        image_size=job.image.size,
+        train_images=len(job.train),
+        val_images=len(job.val) if job.val is not None else 0,
+        start_step=state.step,
+        steps=job.steps,
+        steps_per_epoch=job.steps_per_epoch,
+    )
+
+
+def estimate(job: Job, state: TrainState, clock: Clock) -> Iterator[Notice]:
+    """How long the rest will take at the speed of the first steps, with advice when it is hours."""
+    if not clock.images:
+        return
+    left = (job.steps - state.step) / job.steps_per_epoch * len(job.train)
+    checks = (job.steps - state.step) / job.steps_per_epoch * (len(job.val) if job.val is not None else 0)
+    seconds = (left + checks / 3) * clock.training / clock.images  # a forward pass is a third of a step
+    if seconds < 30:
+        return
+    rate = clock.images / clock.training
+    yield Notice(f"about {spoken(seconds)} for the whole run at {rate:,.0f} images/s")
+    if seconds > LONG_SECONDS and job.config.epochs > 10:
+        yield Notice(
+            f"--recipe fast trains 10 epochs in about {spoken(seconds * 10 / job.config.epochs)}; "
+            "a smaller --arch or a GPU shortens it too"
+        )
+
+
+def spoken(seconds: float) -> str:
+    """`45 s`, `12 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def save_checkpoint(run: RunDir, job: Job, state: TrainState) -> None:
+    """Write everything that a resume needs, the description of the model included."""
+    card = job.card({}).to_json() | {"weights_sha256": job.weights_sha256}
+    run.save_checkpoint(state.step, checkpoint.to_bytes(state, card))
+
+
+def _epoch_done(run: RunDir, job: Job, state: TrainState, result: EpochResult, clock: Clock) -> EpochTimed:
+    seconds, rate = clock.next_epoch()
+    run.log(_metrics(result), {"epoch": result.epoch, "seconds": seconds, "images_per_second": rate})
+    if result.is_best or job.config.keep == "last":
+        run.save_weights(shipped(job, state))
+    _save(run, job, state, clock)
+    return EpochTimed(result=result, seconds=seconds, images_per_second=rate)
+
+
+def _metrics(result: EpochResult) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "epoch": result.epoch,
+        "step": result.step,
+        "lr": result.lr,
+        "train_loss": result.train_loss,
+        "train_top1": result.train_top1,
+    }
+    if result.val is not None:
+        line |= {"val_loss": result.val.loss, "val_top1": result.val.top1, "best": result.is_best}
+    return line
+
+
+def shipped(job: Job, state: TrainState) -> bytes:
+    """The bytes of model.safetensors: the best epoch on val, or the last."""
+    last = job.config.keep == "last" or job.val is None
+    metrics: dict[str, float] = {"epoch": state.epochs if last else state.best.epoch}
+    if not last:
+        metrics |= {"val_top1": state.best.top1, "val_loss": state.best.loss}
+    return to_bytes(state.weights() if last else state.best.weights, job.card(metrics))
+
+
+def _save(run: RunDir, job: Job, state: TrainState, clock: Clock) -> None:
+    save_checkpoint(run, job, state)
+    clock.saved = time.monotonic()
+
+
+def _finish(run: RunDir, job: Job, state: TrainState) -> Finished:
+    run.save_weights(shipped(job, state))
+    metrics = run.metrics()
+    summary: dict[str, Any] = {
+        "schema": "resnetctl.train/1",
+        "status": "finished",
+        "arch": job.arch.name,
+        "data": job.store.card.name,
+        "train_images": len(job.train),
+        "val_images": len(job.val) if job.val is not None else 0,
+        "epochs": state.epochs,
+        "steps": state.step,
+        "stopped_early": state.step < job.steps,
+        "kept": "last" if job.config.keep == "last" or job.val is None else "best",
+        "best": next((line for line in metrics if line["epoch"] == state.best.epoch), None),
+        "last": metrics[-1] if metrics else None,
+        "seconds": sum(line["seconds"] for line in run.timings()),
+    }
+    run.save_summary(summary)
+    return Finished(run=run.path, summary=summary)

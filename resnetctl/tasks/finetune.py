@@ -1,0 +1,126 @@
+"""`finetune`: weights in, another head on, the same `fit` as `train`."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+
+from resnetctl import registry, rng, runs, storage
+from resnetctl.config.defaults import suited_to_finetune
+from resnetctl.config.layers import from_recipe, layer, merge, resolve
+from resnetctl.config.models import FinetuneConfig, ModelConfig
+from resnetctl.data.store import Store, open_store
+from resnetctl.engine.loop import StepResult
+from resnetctl.errors import UsageError
+from resnetctl.models.resnet import ResNet, build
+from resnetctl.models.surgery import adapt_input, swap_head
+from resnetctl.settings import Settings
+from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.tasks import data as data_task
+from resnetctl.tasks import targets
+from resnetctl.tasks.facts import Notice, TrainFact
+from resnetctl.tasks.job import Job, environment, fresh_state, resized, settle, suited_layer
+from resnetctl.tasks.rehearse import rehearse, scratch
+from resnetctl.tasks.train import TrainRequest, launch
+from resnetctl.weights import file as weights_file
+from resnetctl.weights import torchvision as torchvision_weights
+
+Facts = Iterator[TrainFact | StepResult]
+TORCHVISION = "torchvision:"
+
+
+def finetune(request: TrainRequest, settings: Settings) -> Facts:
+    """Train on from weights; yields facts as `train` does.
+
+    Raises:
+        UsageError, ConfigError, DataError, WeightsError: before the run's folder is made.
+    """
+    folder = request.out or settings.runs_dir
+    if request.name is not None:
+        runs.free_path(folder, request.name)
+    draft = resolve(FinetuneConfig, [environment(settings), *request.layers]).config
+    said = merge(request.layers).values
+    if "data" not in said:
+        raise UsageError("finetune needs to know on what", where="--data", hint="resnetctl finetune --data ./photos")
+    if "augment" in said:
+        registry.find("policy", draft.augment)
+    loaded, sha256, path = _load(draft.weights, settings)
+    if said.get("model.arch", loaded.card.arch.name) != loaded.card.arch.name:
+        raise UsageError(
+            f"the architecture comes from the weights: it is {loaded.card.arch.name}, not {said['model.arch']}",
+            where="--arch",
+        )
+    with scratch(settings, request.dry_run, draft.data) as where:
+        name = yield from data_task.ensure(draft.data, where)
+        store = open_store(where.data_dir, name)
+        job = _settle(request, store, loaded.card, settings)
+        config = job.config.model_copy(update={"weights": path})
+        job = dataclasses.replace(job, config=config, weights_sha256=sha256)
+        model, notices = _adapted(job, loaded)
+        yield from notices
+        state = fresh_state(job, model)
+        yield from (
+            rehearse(job, state) if request.dry_run else launch(job, state, folder, request.name, save_first=True)
+        )
+
+
+def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, str, str]:
+    """The weights, their digest, and how to name them in a config that repeats the run."""
+    if text.startswith(TORCHVISION):
+        loaded = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
+        return loaded, weights_file.digest(loaded.state), text
+    target = targets.resolve(text or None, settings)
+    if target.kind != "weights":
+        raise UsageError("finetune starts from weights, not from an ONNX file", where=str(target.path))
+    return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve())
+
+
+def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Settings) -> Job:
+    arch = card.arch
+    fixed = {"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem}}
+    resolved = resolve(
+        FinetuneConfig,
+        [
+            suited_layer(suited_to_finetune(store.card)),
+            from_recipe("finetune"),
+            environment(settings),
+            *request.layers,
+            layer(fixed, "weights"),
+        ],
+    )
+    config = resolved.config
+    image = resized(_image_for(card.image, store.card.image.channels), config.size)
+    return settle(config, resolved.origins, arch=arch, image=image, store=store)
+
+
+def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
+    """The weights' preprocessing for data of another channel count: mean and std are averaged and repeated."""
+    if channels == image.channels:
+        return image
+    mean = (sum(image.mean) / image.channels,) * channels
+    std = (sum(image.std) / image.channels,) * channels
+    return dataclasses.replace(image, channels=channels, mean=mean, std=std)
+
+
+def _adapted(job: Job, loaded: weights_file.LoadedWeights) -> tuple[ResNet, list[Notice]]:
+    """The loaded net with the head for the new classes, rows kept by class name, and a first conv that fits."""
+    model_config: ModelConfig = job.config.model
+    old = loaded.card
+    model = build(
+        old.arch,
+        classes=len(old.classes),
+        image=old.image,
+        dropout=model_config.dropout,
+        drop_path=model_config.drop_path,
+    )
+    model.load_state_dict(dict(loaded.state))
+    torch.manual_seed(rng.derive(job.config.seed, "head"))
+    notices = []
+    if old.classes != job.classes:
+        swap_head(model, old.classes, job.classes)
+        both = len(set(old.classes) & set(job.classes))
+        notices.append(Notice(f"new head: {len(job.classes)} classes, {both} of them known to the weights by name"))
+    if old.image.channels != job.image.channels:
+        adapt_input(model, job.image.channels)
+        notices.append(Notice(f"first convolution: {old.image.channels} -> {job.image.channels} channels"))
+    return model, notices

@@ -1,0 +1,205 @@
+"""From a config to everything that a training run needs: data, model, state and plan.
+
+`train`, `finetune` and `resume` differ only in how they come to a `Job` and to the first weights.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from resnetctl import __version__, registry, rng
+from resnetctl.config.layers import Layer, layer
+from resnetctl.config.models import FinetuneConfig, ModelConfig, TrainConfig
+from resnetctl.data.loader import Feed, steps_per_epoch
+from resnetctl.data.policies import build as build_policy
+from resnetctl.data.splits import ImageSet, eval_batches, open_sets
+from resnetctl.data.store import Store
+from resnetctl.engine import schedule
+from resnetctl.engine.device import pick_device, pick_precision, pick_threads
+from resnetctl.engine.loop import Plan, TrainState
+from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.optim import build_optimizer
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.errors import ConfigError
+from resnetctl.models.resnet import ResNet, build
+from resnetctl.models.surgery import freeze
+from resnetctl.settings import Settings
+from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.tasks.stopping import Stop
+
+EVAL_BATCH = 128  # larger batches fall out of the cache of a CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run that is settled: nothing in it is automatic any more. `weights_sha256` names what it started from."""
+
+    config: TrainConfig
+    origins: Mapping[str, str]
+    arch: Arch
+    image: ImageSpec
+    store: Store
+    train: ImageSet
+    val: ImageSet | None
+    split: ValSplit | None
+    weights_sha256: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.store.card.classes
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.config.device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(len(self.train), self.config.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    def card(self, metrics: Mapping[str, float]) -> WeightsCard:
+        """The self-description of weights that this run makes."""
+        return WeightsCard(
+            arch=self.arch,
+            classes=self.classes,
+            image=self.image,
+            plugins=_plugins(self.config, self.arch),
+            trained_on={"name": self.store.card.name, "digest": self.store.card.digests.get("train", "")},
+            split=self.split,
+            metrics=metrics,
+            config_sha256=config_sha256(self.config, self.weights_sha256),
+            version=__version__,
+        )
+
+
+def environment(settings: Settings) -> Layer:
+    """Device and threads that this machine's settings ask for."""
+    values = {"device": settings.device, "threads": settings.threads}
+    given = {key: value for key, value in values.items() if value not in ("auto", 0)}
+    return Layer(given, {key: f"env RESNETCTL_{key.upper()}" for key in given})
+
+
+def suited_layer(values: Mapping[str, Any]) -> Layer:
+    """Computed defaults: below everything that anybody said."""
+    return layer(values, "default")
+
+
+def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image: ImageSpec, store: Store) -> Job:
+    """Make every automatic choice, once, and write it into the config. Sets torch's thread count."""
+    arch = arch.resolve_stem(image.size)
+    device = pick_device(config.device)
+    choices = {
+        "device": str(device),
+        "precision": pick_precision(config.precision, device),
+        "threads": pick_threads(config.threads, arch=arch, size=image.size),
+        "size": image.size,
+        "data": store.card.name,
+    }
+    automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
+    model = config.model.model_copy(
+        update={"arch": arch.name, "block": arch.block, "block_args": dict(arch.block_args), "stem": arch.stem}
+    )
+    settled = config.model_copy(update={**choices, "model": model})
+    torch.set_num_threads(settled.threads)
+    train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.seed)
+    if config.early_stop and val is None:
+        raise ConfigError("early_stop needs a val split", hint="--val-fraction 0.1")
+    said = {key: "rule" if key in automatic else origins.get(key, "default") for key in _keys(settled)}
+    return Job(
+        config=settled, origins=said, arch=arch, image=image, store=store, train=train, val=val, split=split
+    )  # fmt: skip
+
+
+def fresh_model(job: Job) -> ResNet:
+    """A model with the initial weights that the seed gives."""
+    torch.manual_seed(rng.derive(job.config.seed, "init"))
+    model: ModelConfig = job.config.model
+    return build(
+        job.arch, classes=len(job.classes), image=job.image, dropout=model.dropout, drop_path=model.drop_path
+    )  # fmt: skip
+
+
+def fresh_state(job: Job, model: ResNet) -> TrainState:
+    """The state before the first step: layout, freezing, optimizer and EMA as the config says."""
+    model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tuning = isinstance(job.config, FinetuneConfig)
+    frozen = freeze(model, job.config.freeze) if isinstance(job.config, FinetuneConfig) else ()
+    head = [parameter for module in model.parts()["head"] for parameter in module.parameters()]
+    scale = job.config.optim.backbone_lr_scale if tuning else 1.0
+    optimizer = build_optimizer(model, job.config, head=head, backbone_scale=scale)
+    return TrainState.fresh(
+        model, optimizer, device=job.device, ema_decay=job.config.ema_decay, frozen=frozen
+    )  # fmt: skip
+
+
+def make_plan(job: Job, stop: Stop) -> Plan:
+    """What `fit` needs, all of it from the config."""
+    config = job.config
+    policy = registry.get("policy", config.augment)
+    mirror = bool(job.store.card.defaults.get("mirror", True))
+    warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
+
+    def learning_rate(step: int) -> float:
+        return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, schedule=config.schedule)
+
+    def evaluate(model: torch.nn.Module) -> EvalReport:
+        with stop.at_once():
+            return validate(job, model)
+
+    return Plan(
+        feed=Feed(job.train, job.image, job.device),
+        augment=build_policy(policy, job.image, num_classes=len(job.classes), mirror=mirror),
+        image=job.image,
+        steps=job.steps,
+        steps_per_epoch=job.steps_per_epoch,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        learning_rate=learning_rate,
+        label_smoothing=config.label_smoothing,
+        grad_clip=config.grad_clip,
+        bf16=config.precision == "bf16",
+        early_stop=config.early_stop,
+        evaluate=evaluate if job.val is not None else None,
+    )
+
+
+def validate(job: Job, model: torch.nn.Module) -> EvalReport:
+    """Measure `model` on val."""
+    assert job.val is not None
+    predict = torch_predictor(model, job.image, job.device, precision=job.config.precision)
+    return measure(predict, eval_batches(job.val, job.image, EVAL_BATCH), job.classes)
+
+
+def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
+    """Digest of what was asked for; a file of weights counts by its content, not by its path."""
+    values = config.model_dump(mode="json") | {"weights": weights_sha256}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def resized(image: ImageSpec, size: int) -> ImageSpec:
+    """The same preprocessing for nets of `size` pixels; 0 leaves it. The margin around the crop scales along."""
+    if size in (0, image.size):
+        return image
+    return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
+
+
+def _plugins(config: TrainConfig, arch: Arch) -> Plugins:
+    required = registry.distribution_of("block", arch.block)
+    used = required | registry.distribution_of("policy", config.augment)
+    if config.data in registry.names("dataset"):
+        used |= registry.distribution_of("dataset", config.data)
+    return Plugins(required=required, used=used)
+
+
+def _keys(config: TrainConfig) -> list[str]:
+    from resnetctl.config.layers import flatten
+
+    return list(flatten(config.model_dump()))

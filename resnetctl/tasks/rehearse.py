@@ -1,0 +1,47 @@
+"""`--dry-run`: check everything, time a few steps, write nothing."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnetctl.data.cards import store_names
+from resnetctl.engine.loop import StepResult, TrainState, fit
+from resnetctl.settings import Settings
+from resnetctl.tasks.consume import Clock, estimate, spoken, started
+from resnetctl.tasks.facts import Notice, TrainFact
+from resnetctl.tasks.job import Job, make_plan
+from resnetctl.tasks.stopping import Stop
+
+STEPS = 4  # the first pays for start-up and is not counted
+
+
+@contextlib.contextmanager
+def scratch(settings: Settings, dry_run: bool, data: str) -> Iterator[Settings]:
+    """The settings; in a dry run on data that is not in the store yet, with a data folder that goes away."""
+    if not dry_run or data in store_names(settings.data_dir):
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="resnetctl-dry-run-") as folder:
+        yield dataclasses.replace(settings, data_dir=Path(folder))
+
+
+def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact | StepResult]:
+    """Take a few steps and tell what the run would take."""
+    yield started(job, state, run=None)
+    clock = Clock()
+    for number, fact in enumerate(fit(state, make_plan(job, Stop()))):
+        if number == 0:
+            clock = Clock()
+        elif isinstance(fact, StepResult):
+            clock.images += fact.images
+            clock.training = Clock().started - clock.started
+        if number + 1 >= STEPS:
+            break
+    step = clock.training / max(1, STEPS - 1)
+    yield Notice(f"one step of {job.config.batch_size} images takes {step * 1000:,.0f} ms")
+    epoch = clock.training / max(1, clock.images) * len(job.train)
+    yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(epoch)}")
+    yield from estimate(job, state, clock)
+    yield Notice("dry run: nothing was written")

@@ -1,0 +1,216 @@
+"""`train` from scratch, and `resume` of any run."""
+
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetctl import registry, runs
+from resnetctl.config.defaults import final_arch, suited
+from resnetctl.config.layers import Layer, merge, resolve, to_toml
+from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.data.store import open_store
+from resnetctl.engine import checkpoint
+from resnetctl.engine.loop import StepResult, TrainState
+from resnetctl.errors import ConfigError, UsageError, WeightsError
+from resnetctl.models.resnet import build
+from resnetctl.settings import Settings
+from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.tasks import data as data_task
+from resnetctl.tasks.consume import consume, save_checkpoint
+from resnetctl.tasks.environment import describe
+from resnetctl.tasks.facts import Finished, Notice, TrainFact
+from resnetctl.tasks.job import (
+    Job,
+    environment,
+    fresh_model,
+    fresh_state,
+    make_plan,
+    resized,
+    settle,
+    suited_layer,
+)
+from resnetctl.tasks.rehearse import rehearse, scratch
+from resnetctl.tasks.stopping import Stop
+
+Facts = Iterator[TrainFact | StepResult]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What was said: `layers` from the weakest to the strongest; `out` is where run folders are made."""
+
+    layers: Sequence[Layer]
+    name: str | None = None
+    out: Path | None = None
+    dry_run: bool = False
+
+
+def train(request: TrainRequest, settings: Settings) -> Facts:
+    """Train from scratch; yields facts and ends with `Finished` (a dry run ends with its estimate).
+
+    Raises:
+        UsageError, ConfigError: before anything is fetched or written.
+        DataError: the data cannot be had.
+        Stopped, WorkFailed: as `consume`.
+    """
+    folder = request.out or settings.runs_dir
+    if request.name is not None:
+        runs.free_path(folder, request.name)
+    draft = resolve(TrainConfig, [environment(settings), *request.layers]).config
+    final_arch(draft.model)
+    if "augment" in merge(request.layers).values:
+        registry.find("policy", draft.augment)
+    with scratch(settings, request.dry_run, draft.data) as where:
+        name = yield from data_task.ensure(draft.data, where)
+        store = open_store(where.data_dir, name)
+        defaults = suited_layer(suited(final_arch(draft.model), store.card))
+        resolved = resolve(TrainConfig, [defaults, environment(settings), *request.layers])
+        config = resolved.config
+        image = resized(store.card.image, config.size)
+        job = settle(config, resolved.origins, arch=final_arch(config.model), image=image, store=store)
+        state = fresh_state(job, fresh_model(job))
+        yield from rehearse(job, state) if request.dry_run else launch(job, state, folder, request.name)
+
+
+def launch(job: Job, state: TrainState, folder: Path, name: str | None, *, save_first: bool = False) -> Facts:
+    """Make the run's folder and train. With `save_first` there is a checkpoint before the first step."""
+    run = runs.create(
+        folder,
+        name or runs.automatic_name(folder, job.arch.name, job.store.card.name),
+        config=to_toml(job.config, "resnetctl train --config THIS FILE repeats the run"),
+        sources=job.origins,
+        env=describe(job),
+    )
+    with run.locked(), Stop() as stop:
+        plan = make_plan(job, stop)
+        if save_first:
+            save_checkpoint(run, job, state)
+        yield from consume(run, job, state, plan=plan, stop=stop)
+
+
+def resume(
+    target: str | Path,
+    *,
+    settings: Settings,
+    epochs: int | None = None,
+    exact: bool = False,
+    device: str | None = None,
+) -> Facts:
+    """Go on with a run from its newest valid checkpoint, reading only the run's own config.
+
+    A finished run is said to be finished, unless `epochs` extends it. `exact` refuses when the result could not be
+    that of the uninterrupted run.
+
+    Raises:
+        UsageError: the run is in use, or `exact` cannot be kept.
+        InputError: no such run, or it cannot be read.
+    """
+    run = runs.find(target, settings.runs_dir)
+    with run.locked():
+        summary = run.summary()
+        config = read_config(run)
+        if summary is not None and (epochs is None or epochs <= config.epochs):
+            yield Notice(f"{run.path} is finished after {summary['epochs']} epochs; --epochs N goes on to N")
+            yield Finished(run=run.path, summary=summary)
+            return
+        config, origins = _extended(run, config, epochs=epochs, device=device)
+        snapshot, notices = newest_snapshot(run)
+        yield from notices
+        job, state = _rebuild(config, origins, snapshot, settings)
+        if snapshot is not None:
+            yield from _differences(snapshot, exact=exact)
+            checkpoint.restore(state, snapshot)
+        if epochs is not None or device is not None:
+            yield from _announce(job, state, run)
+        run.truncate(state.epochs)
+        run.drop_summary()
+        with Stop() as stop:
+            yield from consume(run, job, state, plan=make_plan(job, stop), stop=stop)
+
+
+def read_config(run: runs.RunDir) -> TrainConfig:
+    """The run's own config: of `finetune` where it starts from weights. Raises `ConfigError`."""
+    try:
+        values: dict[str, Any] = tomllib.loads(run.config.read_text(encoding="utf-8"))
+        kind = FinetuneConfig if "weights" in values else TrainConfig
+        return kind.model_validate(values)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the run's config cannot be read: {error}", where=str(run.config)) from None
+
+
+def newest_snapshot(run: runs.RunDir) -> tuple[checkpoint.Snapshot | None, list[Notice]]:
+    """The newest checkpoint that is whole; corrupt ones are dropped, with a notice each."""
+    notices = []
+    for path in run.checkpoints():
+        try:
+            return checkpoint.from_bytes(path.read_bytes()), notices
+        except WeightsError as error:
+            notices.append(Notice(f"{path.name}: {error.message}; an older one is used"))
+            run.drop_checkpoint(path)
+    return None, [*notices, Notice("there is no checkpoint yet: the run starts at step 0")]
+
+
+def _extended(
+    run: runs.RunDir, config: TrainConfig, *, epochs: int | None, device: str | None
+) -> tuple[TrainConfig, dict[str, str]]:
+    origins = run.sources()
+    if epochs is not None:
+        config = config.model_copy(update={"epochs": epochs, "steps": 0})
+        origins |= {"epochs": "flag --epochs", "steps": "flag --epochs"}
+    if device is not None:
+        config = config.model_copy(update={"device": device, "precision": "auto"})
+        origins |= {"device": "flag --device"}
+    return config, origins
+
+
+def _rebuild(
+    config: TrainConfig, origins: dict[str, str], snapshot: checkpoint.Snapshot | None, settings: Settings
+) -> tuple[Job, TrainState]:
+    store = open_store(settings.data_dir, config.data)
+    arch: Arch = final_arch(config.model) if snapshot is None else _card(snapshot).arch
+    image: ImageSpec = resized(store.card.image, config.size) if snapshot is None else _card(snapshot).image
+    job = settle(config, origins, arch=arch, image=image, store=store)
+    if snapshot is None:
+        if isinstance(config, FinetuneConfig):
+            raise WeightsError("the run has no checkpoint to go on from", hint="resnetctl finetune starts again")
+        return job, fresh_state(job, fresh_model(job))
+    if _card(snapshot).trained_on.get("digest") != store.card.digests.get("train"):
+        raise WeightsError(
+            f"the dataset '{config.data}' is not the one that the run began with",
+            where=str(store.path),
+            hint="restore the old store, or start a new run",
+        )
+    job = dataclasses.replace(job, weights_sha256=str(snapshot.card.get("weights_sha256", "")))
+    model = build(
+        arch,
+        classes=len(job.classes),
+        image=image,
+        dropout=config.model.dropout,
+        drop_path=config.model.drop_path,
+    )
+    return job, fresh_state(job, model)
+
+
+def _card(snapshot: checkpoint.Snapshot) -> WeightsCard:
+    return WeightsCard.from_json({key: value for key, value in snapshot.card.items() if key != "weights_sha256"})
+
+
+def _differences(snapshot: checkpoint.Snapshot, *, exact: bool) -> Iterator[Notice]:
+    now = checkpoint.machine_facts()
+    changed = [f"{key} {old} -> {now.get(key)}" for key, old in snapshot.machine.items() if now.get(key) != old]
+    if changed and exact:
+        raise UsageError("an exact resume is not possible here", problems=changed, hint="without --exact it goes on")
+    if changed:
+        yield Notice("the result will not be bit for bit that of an uninterrupted run: " + ", ".join(changed))
+
+
+def _announce(job: Job, state: TrainState, run: runs.RunDir) -> Iterator[Notice]:
+    run.save_config(to_toml(job.config, "resnetctl train --config THIS FILE repeats the run"), job.origins)
+    lr = make_plan(job, Stop()).learning_rate(state.step)
+    yield Notice(
+        f"the schedule ({job.config.schedule.name}) is drawn anew over {job.steps} steps: "
+        f"it goes on at step {state.step} with lr {lr:.4g}"
+    )
