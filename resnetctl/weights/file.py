@@ -1,0 +1,221 @@
+"""Self-describing weights: one safetensors file, parameters under torchvision's names, the card in its header.
+
+The card is JSON under ONE metadata key (the order of two would change from process to process), with a SHA-256 over
+the tensors and one over itself. The same state and card give the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetctl import storage
+from resnetctl.errors import PluginError, WeightsError
+from resnetctl.spec import WeightsCard
+from resnetctl.weights.layout import Layout, open_regular, read_layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from resnetctl.models.resnet import ResNet
+
+KEY = "resnetctl"
+SCHEMA = 1
+DIGESTS = ("sha256", "card_sha256")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """All that is known of a weights file without reading a tensor. `sha256` is `digest` of its state."""
+
+    card: WeightsCard
+    sha256: str
+    layout: Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWeights:
+    """A state dict on the CPU, verified and finite, with its card."""
+
+    state: Mapping[str, "Tensor"]
+    card: WeightsCard
+
+
+def digest(state: Mapping[str, "Tensor"]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names: independent of device and strides."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        whole = tensor.detach().cpu().contiguous()
+        total.update(f"{name}\0{whole.dtype}\0{tuple(whole.shape)}\0".encode())
+        total.update(whole.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
+    """The file's bytes, a function of `state` and `card` alone: device and strides do not matter."""
+    import safetensors.torch
+    import torch
+
+    # clone: the library refuses tensors that share memory
+    whole = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    described = card.to_json()
+    body = {**described, "sha256": digest(whole), "card_sha256": _card_digest(described)}
+    return safetensors.torch.save(whole, metadata={KEY: json.dumps(body, sort_keys=True)})
+
+
+def save(path: Path, state: Mapping[str, "Tensor"], card: WeightsCard) -> None:
+    """Write the file durably. Raises `UsageError` or `WorkFailed` as `storage.write` does."""
+    storage.write(path, to_bytes(state, card))
+
+
+def read_header(path: Path) -> Header:
+    """The checked header; imports no torch.
+
+    Raises:
+        WeightsError: missing, not ours, truncated, hostile, or a card that this version cannot read.
+    """
+    with open_regular(path) as file:
+        if _is_pickle(file.read(8)):
+            raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
+        file.seek(0)
+        layout = read_layout(file, path)
+    if KEY not in layout.metadata:
+        raise _foreign("this safetensors file has no resnetctl card", path)
+    try:
+        body = json.loads(layout.metadata[KEY])
+        sha256, card_sha256 = (body.pop(name) for name in DIGESTS)
+        if body["schema"] != SCHEMA:
+            raise WeightsError(
+                f"the card has schema {body['schema']}, this version reads {SCHEMA}",
+                where=str(path),
+                hint="pip install --upgrade resnetctl",
+            )
+        if card_sha256 != _card_digest(body):
+            raise ValueError("its digest does not match")
+        return Header(card=WeightsCard.from_json(body), sha256=str(sha256), layout=layout)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"the card of the weights is broken: {error}", where=str(path)) from None
+
+
+def read_card(path: Path) -> WeightsCard:
+    """The card alone; raises as `read_header` and imports no torch."""
+    return read_header(path).card
+
+
+def load(path: Path) -> LoadedWeights:
+    """Read, verify and return the state dict.
+
+    Raises:
+        WeightsError: as `read_header`, and for a digest that does not match or numbers that are not finite.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    header = read_header(path)
+    try:
+        # bytes, not a memory map: a file that shrinks under a map kills the process
+        data = path.read_bytes()
+        state: dict[str, Tensor] = safetensors.torch.load(data)
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights: {error.strerror}", where=str(path)) from None
+    except SafetensorError as error:
+        raise WeightsError(f"the weights cannot be read: {error}", where=str(path)) from None
+    if digest(state) != header.sha256:
+        raise WeightsError(
+            "the tensors do not match the digest in the card: the file was damaged or changed",
+            where=str(path),
+            hint="copy the file again from where it was made",
+        )
+    require_finite(state, path)
+    return LoadedWeights(state=state, card=header.card)
+
+
+def load_model(path: Path) -> tuple["ResNet", WeightsCard]:
+    """The network in evaluation mode, on the CPU, contiguous, with its card. Leaves torch's random state alone.
+
+    Raises:
+        WeightsError: as `load`, and for tensors that do not fit the arch in the card.
+        PluginError: a distribution that the block needs is not installed.
+    """
+    import torch
+
+    from resnetctl.models.resnet import build
+
+    card = read_card(path)
+    require_plugins(card, path)
+    loaded = load(path)
+    with torch.device("meta"):  # a hostile card costs no memory before its shapes were compared
+        check_fit(loaded.state, build(card.arch, classes=len(card.classes), image=card.image).state_dict(), path)
+    with torch.random.fork_rng(devices=[]):
+        model = build(card.arch, classes=len(card.classes), image=card.image)
+    model.load_state_dict(dict(loaded.state))
+    return model.eval(), card
+
+
+def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], path: Path) -> None:
+    """Compare keys and shapes. Raises one `WeightsError` that lists every key that does not fit."""
+    problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
+    problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
+    problems += [
+        f"shape: {name} is {_shape(state[name])}, the arch needs {_shape(tensor)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if problems:
+        raise WeightsError(f"{len(problems)} keys do not fit the arch", where=str(path), problems=problems)
+
+
+def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
+    """Raises `WeightsError` that lists the tensors with NaN or infinity."""
+    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        raise WeightsError(
+            f"{len(bad)} tensors hold NaN or infinity",
+            where=str(path),
+            problems=[f"not finite: {name}" for name in bad],
+        )
+
+
+def require_plugins(card: WeightsCard, path: Path) -> None:
+    """Raises `PluginError` with the install line when a required distribution is missing."""
+    missing = [f"{name}=={wanted}" for name, wanted in card.plugins.required.items() if not _is_installed(name)]
+    if missing:
+        raise PluginError(
+            f"these weights need {', '.join(missing)}, which is not installed",
+            where=str(path),
+            hint=f"pip install {' '.join(missing)}",
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except (PackageNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _card_digest(described: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _is_pickle(start: bytes) -> bool:
+    """A zip or a pickle by its first bytes, which as a header's length would be a number beyond any limit."""
+    return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and any(start[4:])
+
+
+def _foreign(message: str, path: Path) -> WeightsError:
+    return WeightsError(
+        message,
+        where=str(path),
+        hint=f"resnetctl weights import {path} --arch NAME --classes FILE --out model.safetensors",
+    )
+
+
+def _shape(tensor: "Tensor") -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
