@@ -96,6 +96,7 @@ class TrainState:
         """The state before the first step. `frozen` modules keep their batch-norm statistics."""
         average = get_ema_multi_avg_fn(ema_decay)  # type: ignore[no-untyped-call]
         ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema_decay else None
+        model.eval()  # the first step switches to training, and leaves what is frozen in eval
         return cls(
             model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=EpochSums.zero(device), best=Best()
         )  # fmt: skip

@@ -1,0 +1,118 @@
+import itertools
+import json
+import random
+
+import pytest
+import torch
+from support.nets import make
+
+from resnetctl.engine import checkpoint
+from resnetctl.engine.loop import fit
+from resnetctl.errors import WeightsError, WorkFailed
+
+CARD = {"arch": {"name": "tiny"}, "weights_sha256": "ab"}
+
+
+def stopped(cut: int, **options: float):
+    state, plan = make(steps=9, **options)
+    list(itertools.islice(fit(state, plan), cut))
+    return state, plan
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.5, "ema": 0.9}])
+@pytest.mark.parametrize("cut", range(12))
+def test_a_restored_run_ends_like_the_uninterrupted_one(cut: int, options: dict[str, float]) -> None:
+    whole, plan = make(steps=9, **options)
+    expected = list(fit(whole, plan))
+    data = checkpoint.to_bytes(stopped(cut, **options)[0], CARD)
+    state, plan = make(steps=9, **options)
+    for parameter in state.model.parameters():
+        torch.nn.init.normal_(parameter)  # what was there before must not matter
+    checkpoint.restore(state, checkpoint.from_bytes(data))
+    assert list(fit(state, plan))[-1] == expected[-1]
+    assert all(torch.equal(a, b) for a, b in zip(state.weights().values(), whole.weights().values(), strict=True))
+    assert all(torch.equal(state.best.weights[name], value) for name, value in whole.best.weights.items())
+
+
+def test_the_bytes_are_a_function_of_the_state() -> None:
+    assert checkpoint.to_bytes(stopped(4)[0], CARD) == checkpoint.to_bytes(stopped(4)[0], CARD)
+
+
+def test_reading_and_writing_again_gives_the_same_bytes() -> None:
+    data = checkpoint.to_bytes(stopped(5)[0], CARD)
+    state, _ = make(steps=9)
+    checkpoint.restore(state, checkpoint.from_bytes(data))
+    assert checkpoint.to_bytes(state, CARD) == data
+
+
+def test_it_tells_where_it_is_and_what_made_it() -> None:
+    snapshot = checkpoint.from_bytes(checkpoint.to_bytes(stopped(5)[0], CARD))
+    assert (snapshot.step, snapshot.epochs, snapshot.card) == (4, 1, CARD)
+    assert snapshot.machine["threads"] == torch.get_num_threads()
+
+
+def test_an_infinite_best_loss_survives() -> None:
+    state, _ = make(steps=9)
+    restored, _ = make(steps=9)
+    checkpoint.restore(restored, checkpoint.from_bytes(checkpoint.to_bytes(state, CARD)))
+    assert restored.best.loss == float("inf")
+
+
+def mutate(data: bytes, kind: str, chance: random.Random) -> bytes:
+    place = chance.randrange(len(data))
+    if kind == "truncate":
+        return data[:place]
+    if kind == "append":
+        return data + bytes([chance.randrange(256)])
+    if kind == "zero":
+        return data[:place] + bytes(min(64, len(data) - place)) + data[place + 64 :]
+    if kind == "header":
+        place = chance.randrange(8 + int.from_bytes(data[:8], "little"))
+    return data[:place] + bytes([data[place] ^ (1 << chance.randrange(8))]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("kind", ["truncate", "append", "flip", "zero", "header"])
+def test_no_damage_is_silent(kind: str) -> None:
+    chance = random.Random(kind)
+    data = checkpoint.to_bytes(stopped(4)[0], CARD)
+    for _ in range(150):
+        damaged = mutate(data, kind, chance)
+        if damaged == data:
+            continue
+        try:
+            snapshot = checkpoint.from_bytes(damaged)
+        except WeightsError:
+            continue
+        # only bytes that carry nothing may differ: padding of the JSON header
+        original = checkpoint.from_bytes(data)
+        assert snapshot.body == original.body
+        assert all(torch.equal(snapshot.tensors[name], value) for name, value in original.tensors.items())
+
+
+def test_another_model_is_refused() -> None:
+    data = checkpoint.to_bytes(stopped(4)[0], CARD)
+    state, _ = make(steps=9, ema=0.9)
+    with pytest.raises(WeightsError, match="belongs to another model"):
+        checkpoint.restore(state, checkpoint.from_bytes(data))
+
+
+def test_a_newer_schema_is_refused_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "SCHEMA", 2)
+    data = checkpoint.to_bytes(stopped(4)[0], CARD)
+    monkeypatch.setattr(checkpoint, "SCHEMA", 1)
+    with pytest.raises(WeightsError, match="schema 2, this version reads 1"):
+        checkpoint.from_bytes(data)
+
+
+def test_what_is_not_finite_is_never_saved() -> None:
+    state, _ = stopped(4)
+    with torch.no_grad():
+        state.model[5].bias[0] = float("inf")
+    with pytest.raises(WorkFailed):
+        checkpoint.to_bytes(state, CARD)
+
+
+def test_there_is_one_key_in_the_header() -> None:
+    data = checkpoint.to_bytes(stopped(4)[0], CARD)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert list(header["__metadata__"]) == [checkpoint.KEY]

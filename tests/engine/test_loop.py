@@ -1,0 +1,157 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from support.nets import CPU, IMAGE, make
+
+from resnetctl.engine.loop import EpochResult, StepResult, fit
+from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.errors import WorkFailed
+
+
+def report(top1: float, loss: float = 1.0) -> EvalReport:
+    """A report with just the two numbers that decide which epoch is best."""
+    whole = measure(
+        lambda images: np.zeros((len(images), 3), np.float32),
+        [(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64))],
+        "abc",
+    )
+    values = {name: getattr(whole, name) for name in whole.__dataclass_fields__}
+    return EvalReport(**(values | {"top1": top1, "loss": loss}))
+
+
+def epochs(facts: list[object]) -> list[EpochResult]:
+    return [fact for fact in facts if isinstance(fact, EpochResult)]
+
+
+def test_it_yields_every_step_and_every_epoch_in_order() -> None:
+    state, plan = make(steps=6)
+    kinds = ["epoch" if isinstance(fact, EpochResult) else fact.step for fact in fit(state, plan)]
+    assert kinds == [1, 2, 3, "epoch", 4, 5, 6, "epoch"]
+
+
+def test_a_run_counted_in_steps_ends_in_the_middle_of_an_epoch() -> None:
+    state, plan = make(steps=5)
+    facts = list(fit(state, plan))
+    assert [result.step for result in epochs(facts)] == [3, 5]
+    assert [result.train_images for result in epochs(facts)] == [10, 8]
+
+
+def test_the_learning_rate_of_each_step_is_the_plans() -> None:
+    state, plan = make(steps=6)
+    steps = [fact for fact in fit(state, plan) if isinstance(fact, StepResult)]
+    assert [fact.lr for fact in steps] == [plan.learning_rate(step) for step in range(6)]
+
+
+def test_every_image_is_seen_once_an_epoch_in_an_order_that_changes() -> None:
+    seen: list[list[int]] = []
+    state, plan = make(steps=6)
+    plan = type(plan)(**(vars(plan) | {"augment": lambda batch: (seen.append(batch.index.tolist()), batch)[1]}))
+    list(fit(state, plan))
+    first, second = (list(itertools.chain(*seen[:3])), list(itertools.chain(*seen[3:])))
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+
+
+def test_it_learns() -> None:
+    state, plan = make(count=40, steps=200)
+    results = epochs(list(fit(state, plan)))
+    assert results[-1].train_loss < results[0].train_loss / 3
+    assert results[-1].train_top1 > 0.9
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"ema": 0.9}, {"grad_clip": 0.1}, {"label_smoothing": 0.1}])
+def test_stopping_anywhere_and_going_on_changes_nothing(options: dict[str, float]) -> None:
+    state, plan = make(steps=9, **options)
+    whole = [fact for fact in fit(state, plan) if isinstance(fact, EpochResult)]
+    for cut in range(1, 12):
+        again, plan = make(steps=9, **options)
+        facts = list(itertools.islice(fit(again, plan), cut))
+        facts += list(fit(again, plan))
+        assert epochs(facts) == whole
+        assert all(torch.equal(a, b) for a, b in zip(again.weights().values(), state.weights().values(), strict=True))
+
+
+def test_the_seed_decides_everything() -> None:
+    def trained(seed: int) -> torch.Tensor:
+        state, plan = make(steps=6)
+        list(fit(state, type(plan)(**(vars(plan) | {"seed": seed}))))
+        return state.weights()["0.weight"]
+
+    assert torch.equal(trained(7), trained(7))
+    assert not torch.equal(trained(7), trained(8))
+
+
+def test_the_best_epoch_is_by_accuracy_then_by_loss_then_the_earlier() -> None:
+    reports = iter([report(0.5, 1.0), report(0.6, 1.0), report(0.6, 0.9), report(0.6, 0.9)])
+    state, plan = make(steps=12, evaluate=lambda _: next(reports))
+    results = epochs(list(fit(state, plan)))
+    assert [result.is_best for result in results] == [True, True, True, False]
+    assert (state.best.epoch, state.best.top1, state.best.loss, state.patience) == (3, 0.6, 0.9, 1)
+
+
+def test_the_best_weights_are_those_of_the_best_epoch() -> None:
+    reports = iter([report(0.9), report(0.1)])
+    kept: list[torch.Tensor] = []
+    state, plan = make(steps=6, evaluate=lambda net: (kept.append(net[0].weight.clone()), next(reports))[1])
+    list(fit(state, plan))
+    assert torch.equal(state.best.weights["0.weight"], kept[0])
+    assert not torch.equal(state.best.weights["0.weight"], state.weights()["0.weight"])
+
+
+def test_early_stopping_waits_for_so_many_epochs() -> None:
+    reports = iter([report(0.9), report(0.8), report(0.8), report(0.8)])
+    state, plan = make(steps=12, early_stop=2, evaluate=lambda _: next(reports))
+    assert len(epochs(list(fit(state, plan)))) == 3
+    assert list(fit(state, plan)) == []
+
+
+def test_evaluation_sees_the_average_where_it_is_on_and_in_eval_mode() -> None:
+    seen: list[bool] = []
+    state, plan = make(steps=3, ema=0.5, evaluate=lambda net: (seen.append(net.training), report(0.5))[1])
+    list(fit(state, plan))
+    assert seen == [False]
+    assert state.shipped is not state.model
+    assert not torch.equal(state.weights()["0.weight"], state.model[0].weight)
+
+
+def test_frozen_modules_keep_their_statistics() -> None:
+    state, plan = make(steps=6)
+    state.frozen = (state.model[1],)
+    before = state.model[1].running_mean.clone()
+    list(fit(state, plan))
+    assert torch.equal(before, state.model[1].running_mean)
+
+
+def test_clipping_bounds_the_step() -> None:
+    def moved(clip: float) -> float:
+        state, plan = make(steps=1, grad_clip=clip)
+        before = state.weights()["5.weight"]
+        list(fit(state, plan))
+        return float((state.weights()["5.weight"] - before).norm())
+
+    assert moved(1e-3) < moved(0.0) / 10
+
+
+def test_soft_targets_train_and_count_by_their_largest_share() -> None:
+    def soften(batch):
+        targets = torch.nn.functional.one_hot(batch.targets, 3).float() * 0.8 + 0.2 / 3
+        return type(batch)(**(vars(batch) | {"targets": targets}))
+
+    state, plan = make(count=40, steps=100, augment=soften)
+    assert epochs(list(fit(state, plan)))[-1].train_top1 > 0.9
+
+
+def test_numbers_that_are_not_finite_stop_the_run() -> None:
+    state, plan = make(steps=6)
+    with torch.no_grad():
+        state.model[0].weight[0, 0, 0, 0] = math.nan
+    with pytest.raises(WorkFailed, match="no longer finite at step 3"):
+        list(fit(state, plan))
+
+
+def test_the_set_up_is_what_the_tests_think() -> None:
+    state, plan = make()
+    assert (plan.image, plan.steps_per_epoch, state.sums.loss.device) == (IMAGE, 3, CPU)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+
+from resnetctl.config.models import TrainConfig
+from resnetctl.engine.optim import build_optimizer, set_lr
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+def groups(optimizer: torch.optim.Optimizer) -> dict[tuple[float, float], int]:
+    return {(group["lr_scale"], group["weight_decay"]): len(group["params"]) for group in optimizer.param_groups}
+
+
+def test_norms_and_biases_are_free_of_weight_decay() -> None:
+    optimizer = build_optimizer(net(), TrainConfig(weight_decay=0.5), head=())
+    assert groups(optimizer) == {(1.0, 0.5): 2, (1.0, 0.0): 4}
+
+
+def test_unless_the_config_says_otherwise() -> None:
+    config = TrainConfig.model_validate({"weight_decay": 0.5, "optim": {"decay_norm_and_bias": True}})
+    assert groups(build_optimizer(net(), config, head=())) == {(1.0, 0.5): 6}
+
+
+def test_the_head_learns_at_full_rate_and_the_backbone_at_its_share() -> None:
+    model = net()
+    optimizer = build_optimizer(model, TrainConfig(), head=list(model[3].parameters()), backbone_scale=0.1)
+    set_lr(optimizer, 2.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(model[3].weight)] == 2.0
+    assert rates[id(model[0].weight)] == pytest.approx(0.2)
+
+
+def test_frozen_parameters_are_in_no_group() -> None:
+    model = net()
+    model[0].requires_grad_(False)
+    assert sum(groups(build_optimizer(model, TrainConfig(), head=())).values()) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_the_optimizers_are_torchs_own_and_take_a_step(name: str, kind: type) -> None:
+    model = net()
+    optimizer = build_optimizer(model, TrainConfig.model_validate({"optim": {"name": name}}), head=())
+    assert isinstance(optimizer, kind)
+    before = model[0].weight.detach().clone()
+    model(torch.ones(2, 3, 3, 3)).square().sum().backward()
+    set_lr(optimizer, 0.1)
+    optimizer.step()
+    assert not torch.equal(before, model[0].weight)
+
+
+def test_momentum_zero_switches_nesterov_off_instead_of_failing() -> None:
+    optimizer = build_optimizer(net(), TrainConfig.model_validate({"optim": {"momentum": 0.0}}), head=())
+    assert not optimizer.param_groups[0]["nesterov"]

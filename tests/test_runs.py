@@ -1,0 +1,152 @@
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from resnetctl import runs, storage
+from resnetctl.errors import InputError, UsageError
+
+
+def make(folder: Path, name: str = "one") -> runs.RunDir:
+    return runs.create(folder, name, config="epochs = 1\n", sources={"epochs": "flag --epochs"}, env={"a": 1})
+
+
+def test_a_run_appears_whole_and_last_points_at_it(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    assert run.config.read_text() == "epochs = 1\n"
+    assert run.sources() == {"epochs": "flag --epochs"}
+    assert json.loads((run.path / "env.json").read_text()) == {"a": 1}
+    assert (tmp_path / "last").resolve() == run.path.resolve()
+    make(tmp_path, "two")
+    assert (tmp_path / "last").resolve().name == "two"
+
+
+def test_nothing_temporary_stays_behind(tmp_path: Path) -> None:
+    make(tmp_path / "runs")
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["last", "one"]
+
+
+def test_an_existing_run_is_not_touched(tmp_path: Path) -> None:
+    make(tmp_path)
+    with pytest.raises(UsageError, match="exists") as caught:
+        make(tmp_path)
+    assert any("--resume" in line for line in caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "last", "a/b", "../x", ".hidden"])
+def test_names_that_are_not_plain_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a run"):
+        runs.free_path(tmp_path, name)
+
+
+def test_automatic_names_do_not_collide(tmp_path: Path) -> None:
+    first = runs.automatic_name(tmp_path, "resnet20", "digits")
+    make(tmp_path, first)
+    second = runs.automatic_name(tmp_path, "resnet20", "digits")
+    assert first != second
+    assert first.endswith("-resnet20-digits")
+
+
+def test_only_the_newest_two_checkpoints_stay(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    for step in (5, 40, 300):
+        run.save_checkpoint(step, b"x")
+    assert [path.name for path in run.checkpoints()] == ["step-000000300.safetensors", "step-000000040.safetensors"]
+
+
+def test_logs_are_cut_to_what_a_checkpoint_knows(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    for epoch in (1, 2, 3):
+        run.log({"epoch": epoch}, {"epoch": epoch, "seconds": 0.1})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 4, "tr')  # a killed process
+    assert [line["epoch"] for line in run.metrics()] == [1, 2, 3]
+    run.truncate(2)
+    assert (run.path / "metrics.jsonl").read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    assert len(run.timings()) == 2
+
+
+def test_a_run_is_found_by_path_by_name_and_as_last(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    for text in (str(run.path), "one", "last", str(tmp_path / "last")):
+        assert runs.find(text, tmp_path).path.resolve() == run.path.resolve()
+
+
+def test_a_missing_run_says_what_there_is(tmp_path: Path) -> None:
+    make(tmp_path, "resnet")
+    with pytest.raises(InputError, match="no run 'resnte'") as caught:
+        runs.find("resnte", tmp_path)
+    assert caught.value.hint == ("did you mean 'resnet'?",)
+
+
+def test_no_run_at_all_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run yet") as caught:
+        runs.find("last", tmp_path)
+    assert "train --data digits" in caught.value.hint[0]
+
+
+def test_all_runs_leaves_other_things_out(tmp_path: Path) -> None:
+    make(tmp_path, "b")
+    make(tmp_path, "a")
+    (tmp_path / "notes").mkdir()
+    assert [run.path.name for run in runs.all_runs(tmp_path)] == ["a", "b"]
+    assert runs.all_runs(tmp_path / "nowhere") == []
+
+
+def _hold(path: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    with runs.RunDir(path).locked():
+        ready.set()
+        time.sleep(60)
+
+
+def test_one_writer_and_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    other = context.Process(target=_hold, args=(run.path, ready))
+    other.start()
+    try:
+        assert ready.wait(20)
+        with pytest.raises(UsageError, match="in use by another process"), run.locked():
+            pass
+    finally:
+        other.kill()
+        other.join()
+    with run.locked():
+        pass
+
+
+def test_leftovers_of_a_killed_process_go_when_the_lock_is_held(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    stale = run.path / "checkpoints" / (storage.TEMPORARY + "abc")
+    stale.write_bytes(b"half")
+    with run.locked():
+        assert not stale.exists()
+
+
+def test_an_unreadable_document_is_an_input_error(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    (run.path / "summary.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        run.summary()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match="cannot write"):
+        make(tmp_path)
+
+
+def test_evals_and_onnx_have_their_places(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    assert run.write_eval("digits-test", {"top1": 1.0}) == run.path / "eval" / "digits-test.json"
+    assert run.write_onnx(b"onnx") == run.path / "export" / "model.onnx"
+    assert run.summary() is None
+    run.save_summary({"status": "finished"})
+    assert run.summary() == {"status": "finished"}
+    run.drop_summary()
+    assert run.summary() is None
