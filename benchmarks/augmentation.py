@@ -1,0 +1,106 @@
+"""How fast the policies are on one core, beside Pillow and torchvision v2 called once per image, in the same run.
+
+    python benchmarks/augmentation.py [--images 512] [--rounds 7]
+
+Every row ends where the model begins: crop, mirror, to float, normalise, one batch of 128. The three ways take turns
+within each round, so that a busy moment of the machine hits them alike; printed are medians, the spread between the
+quartiles, and the ratio within each round to Pillow's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import transforms as v1
+from torchvision.transforms import v2
+
+from resnetctl.data import policies
+from resnetctl.data.loader import normalise
+from resnetctl.spec import Batch, ImageSpec
+
+SIDE, BATCH = 32, 128
+SPEC = ImageSpec(size=SIDE, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
+
+
+def main() -> None:
+    """Measure `standard` and `resized-crop`, print one table each."""
+    parser = argparse.ArgumentParser(description="augmentation: images per second on one core")
+    parser.add_argument("--images", type=int, default=512, help="images a round for the per-image ways")
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{hardware()}; torch {torch.__version__}, one thread, {SIDE} px, {args.rounds} rounds")
+    pixels = np.random.default_rng(0).integers(0, 256, (args.images, SIDE, SIDE, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        for policy in (policies.standard, policies.resized_crop):
+            report(policy.name, ways(policy.name, pixels), count=args.images, rounds=args.rounds)
+
+
+def ways(name: str, pixels: np.ndarray) -> dict[str, Callable[[], None]]:
+    """One pass over `pixels` in each of three ways."""
+    pictures = [Image.fromarray(image) for image in pixels]
+    tensors = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    crop1 = v1.RandomCrop(SIDE, padding=SIDE // 8) if name == "standard" else v1.RandomResizedCrop(SIDE)
+    crop2 = v2.RandomCrop(SIDE, padding=SIDE // 8) if name == "standard" else v2.RandomResizedCrop(SIDE)
+    pil = v1.Compose([crop1, v1.RandomHorizontalFlip(), v1.ToTensor(), v1.Normalize(SPEC.mean, SPEC.std)])
+    tensor = v2.Compose(
+        [crop2, v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(SPEC.mean, SPEC.std)]
+    )
+    ours = policies.build(getattr(policies, name.replace("-", "_")), SPEC, num_classes=10, mirror=True)
+    place = torch.arange(BATCH)
+
+    def batched() -> None:
+        for start in range(0, len(tensors), BATCH):
+            images = tensors[start : start + BATCH]
+            count = place[: len(images)]
+            normalise(ours(Batch(images=images, targets=count, index=count, epoch=0, step=0)).images, SPEC)
+
+    def each(items: list[Image.Image] | torch.Tensor, transform: Callable[..., torch.Tensor]) -> None:
+        for start in range(0, len(items), BATCH):
+            torch.stack([transform(item) for item in items[start : start + BATCH]])
+
+    return {
+        "Pillow, per image": lambda: each(pictures, pil),
+        "torchvision v2 on uint8, per image": lambda: each(tensors, tensor),
+        "resnetctl, per batch": batched,
+    }
+
+
+def report(name: str, passes: dict[str, Callable[[], None]], *, count: int, rounds: int) -> None:
+    """Time the passes in turn and print images per second."""
+    speeds: dict[str, list[float]] = {way: [] for way in passes}
+    for number in range(rounds + 1):
+        for way, run in passes.items():
+            repeats = 8 if way.startswith("resnetctl") else 1  # about as long as the others
+            begun = time.perf_counter()
+            for _ in range(repeats):
+                run()
+            if number:  # the first round warms up
+                speeds[way].append(repeats * count / (time.perf_counter() - begun))
+    print(f"\n{name:36} {'images/s':>10} {'quartiles':>19} {'to Pillow':>10}")
+    base = speeds["Pillow, per image"]
+    for way, values in speeds.items():
+        low, _, high = statistics.quantiles(values, n=4)
+        ratio = statistics.median(value / other for value, other in zip(values, base, strict=True))
+        print(f"{way:36} {statistics.median(values):10,.0f} {low:9,.0f}-{high:9,.0f} {ratio:9.1f}x")
+
+
+def hardware() -> str:
+    """The processor's name and the cores granted."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    main()

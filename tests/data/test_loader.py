@@ -1,0 +1,225 @@
+"""The loader against slow references: which images a step gets, what they look like, and what is left untouched."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from resnetctl.data import loader
+from resnetctl.errors import DataError
+from resnetctl.spec import ImageSpec
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the loader needs of an `ImageSet`."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def make(count: int = 10, side: int = 8, channels: int = 3, *, index: list[int] | None = None) -> Images:
+    random = np.random.default_rng(0)
+    return Images(
+        images=random.integers(0, 256, (count, side, side, channels), dtype=np.uint8),
+        labels=random.integers(0, 5, count),
+        index=np.arange(count) if index is None else np.array(index, dtype=np.int64),
+    )
+
+
+def spec(size: int = 8, channels: int = 3, **more: object) -> ImageSpec:
+    return ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels, **more)
+
+
+# ---- which images a step gets
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_an_epoch_trains_on_every_image_but_a_lone_last_one(batch_size: int) -> None:
+    for count in range(2, 2 * batch_size + 2):
+        order = loader.epoch_order(count, 0, epoch=0)
+        steps = loader.steps_per_epoch(count, batch_size)
+        batches = [loader.batch_rows(order, step, batch_size=batch_size).tolist() for step in range(steps)]
+        seen = [row for rows in batches for row in rows]
+        lone = batch_size > 1 and count % batch_size == 1
+        assert seen == order.tolist()[: count - lone]
+        assert all(len(rows) == batch_size for rows in batches[:-1])
+        assert 1 <= len(batches[-1]) <= batch_size
+        assert batch_size == 1 or len(batches[-1]) > 1
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "steps"), [(2, 8, 1), (8, 8, 1), (9, 8, 1), (10, 8, 2), (16, 8, 2), (17, 8, 2), (18, 8, 3)]
+)
+def test_steps_per_epoch(count: int, batch_size: int, steps: int) -> None:
+    assert loader.steps_per_epoch(count, batch_size) == steps
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_lone_image_cannot_be_trained_on(count: int) -> None:
+    with pytest.raises(DataError, match="at least 2 images"):
+        loader.steps_per_epoch(count, 4)
+
+
+@pytest.mark.parametrize("step", [-1, 2])
+def test_a_step_outside_the_epoch_is_a_bug(step: int) -> None:
+    with pytest.raises(AssertionError):
+        loader.batch_rows(torch.arange(9), step, batch_size=4)
+
+
+@given(st.integers(2, 300), st.integers(0, 2**63 - 1), st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_the_order_is_a_permutation_and_a_function_of_seed_and_epoch(count: int, seed: int, epoch: int) -> None:
+    before = torch.random.get_rng_state()
+    order = loader.epoch_order(count, seed, epoch=epoch)
+    assert order.dtype == torch.int64
+    assert sorted(order.tolist()) == list(range(count))
+    assert torch.equal(order, loader.epoch_order(count, seed, epoch=epoch))
+    assert torch.equal(before, torch.random.get_rng_state())  # it draws from nothing shared
+
+
+def test_orders_differ_between_epochs_and_seeds() -> None:
+    orders = [loader.epoch_order(100, seed, epoch=epoch).tolist() for seed in range(4) for epoch in range(4)]
+    assert len({tuple(order) for order in orders}) == 16
+
+
+# ---- what a batch holds
+
+
+def test_a_batch_holds_the_rows_of_the_set_in_order() -> None:
+    images = make(index=[9, 2, 5, 7])
+    batch = loader.Feed(images, spec(), CPU).batch(torch.tensor([3, 0, 2]), epoch=4, step=17)
+    assert batch.index.tolist() == [7, 9, 5]
+    assert batch.targets.tolist() == images.labels[[7, 9, 5]].tolist()
+    assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), images.images[[7, 9, 5]])
+    assert (batch.epoch, batch.step) == (4, 17)
+    assert (batch.images.dtype, batch.targets.dtype, batch.index.dtype) == (torch.uint8, torch.int64, torch.int64)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("side", [8, 12])
+def test_batches_have_channels_last_strides(channels: int, side: int) -> None:
+    batch = loader.Feed(make(side=side, channels=channels), spec(channels=channels), CPU)
+    images = batch.batch(torch.arange(4), epoch=0, step=0).images
+    assert images.shape == (4, channels, 8, 8)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    if channels > 1:
+        assert not images.is_contiguous()
+
+
+def test_a_batch_is_a_copy(tmp_path: Path) -> None:
+    stored = np.memmap(tmp_path / "images", dtype=np.uint8, mode="w+", shape=(6, 8, 8, 3))
+    stored[:] = 7
+    stored.flush()
+    mapped = np.memmap(tmp_path / "images", dtype=np.uint8, mode="c", shape=(6, 8, 8, 3))
+    feed = loader.Feed(Images(mapped, np.zeros(6, np.int64), np.arange(6)), spec(), CPU)
+    feed.batch(torch.arange(6), epoch=0, step=0).images.fill_(99)
+    assert feed.batch(torch.arange(6), epoch=0, step=0).images.unique().tolist() == [7]
+    assert set((tmp_path / "images").read_bytes()) == {7}
+    assert len(feed) == 6
+
+
+def test_the_policy_sees_the_resize_side_not_the_size() -> None:
+    feed = loader.Feed(make(side=20), spec(size=8, resize=12), CPU)
+    assert feed.batch(torch.arange(2), epoch=0, step=0).images.shape == (2, 3, 12, 12)
+
+
+def test_a_store_of_the_right_side_is_not_resampled() -> None:
+    images = make(side=12)
+    batch = loader.Feed(images, spec(size=8, resize=12), CPU).batch(torch.arange(10), epoch=0, step=0)
+    assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), images.images)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("side", [5, 9, 16, 32])
+def test_resizing_is_pillows_within_rounding(interpolation: str, side: int) -> None:
+    pixels = make(3, 16).images
+    ours = loader.resize(torch.from_numpy(pixels).permute(0, 3, 1, 2), side, interpolation=interpolation)
+    filters = Image.Resampling
+    chosen = {"nearest": filters.NEAREST, "bilinear": filters.BILINEAR, "bicubic": filters.BICUBIC}
+    for image, mine in zip(pixels, ours, strict=True):
+        theirs = np.array(Image.fromarray(image).resize((side, side), chosen.get(interpolation, filters.LANCZOS)))
+        difference = np.abs(theirs.astype(int) - mine.permute(1, 2, 0).numpy())
+        assert difference.max() <= (2 if interpolation == "lanczos" else 1)
+        assert difference.mean() < 0.1
+    assert ours.dtype == torch.uint8
+
+
+def test_the_kernel_of_other_devices_agrees_within_one_level() -> None:
+    images = torch.from_numpy(make(4, 24).images).permute(0, 3, 1, 2)
+    for side in (8, 24, 50):
+        exact = torch.nn.functional.interpolate(images.float(), size=side, mode="bilinear", antialias=True)
+        ours = loader.resize(images, side, interpolation="bilinear").float()
+        assert (exact.round() - ours).abs().max() <= 1
+
+
+# ---- channels
+
+
+def test_colour_becomes_grey_as_in_pillow() -> None:
+    images = make(10, 16)
+    grey = loader.Feed(images, spec(16, channels=1), CPU).batch(torch.arange(10), epoch=0, step=0).images
+    for image, mine in zip(images.images, grey, strict=True):
+        assert np.array_equal(np.array(Image.fromarray(image).convert("L")), mine[0].numpy())
+    assert grey.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_grey_becomes_colour_by_repeating() -> None:
+    images = make(channels=1)
+    colour = loader.Feed(images, spec(), CPU).batch(torch.arange(10), epoch=0, step=0).images
+    assert colour.shape == (10, 3, 8, 8)
+    assert all(np.array_equal(colour[:, channel].numpy(), images.images[..., 0]) for channel in range(3))
+    assert colour.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("stored", "wanted"), [(3, 4), (2, 1), (1, 2), (4, 3)])
+def test_other_channel_counts_do_not_convert(stored: int, wanted: int) -> None:
+    with pytest.raises(DataError, match=f"{stored} channels do not fit a model for {wanted}"):
+        loader.Feed(make(channels=stored), spec(channels=wanted), CPU)
+
+
+# ---- normalisation
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalise_is_exact_and_leaves_its_input(channels: int) -> None:
+    image = ImageSpec(size=16, channels=channels, mean=(0.49, 0.48, 0.45)[:channels], std=(0.2, 0.3, 0.26)[:channels])
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(2, channels, 1, 1)
+    before = levels.clone()
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (image.mean, image.std))
+    expected = (levels.float() / 255 - mean) / std
+    for given_images in (levels, levels.float()):
+        out = loader.normalise(given_images, image)
+        assert out.dtype == torch.float32
+        assert torch.equal(out, expected)
+        assert out.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(given_images.to(torch.uint8), before)
+
+
+def test_normalise_takes_cut_out_views() -> None:
+    wide = torch.randint(0, 256, (2, 12, 12, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    view = wide[:, :, 2:10, 2:10]
+    out = loader.normalise(view, spec())
+    assert torch.equal(out, (view.float() / 255 - 0.5) / 0.25)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_normalise_made_in_inference_mode_can_be_trained_through() -> None:
+    image = ImageSpec(size=4, mean=(0.11, 0.12, 0.13))  # not in the cache yet
+    pixels = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    with torch.inference_mode():
+        loader.normalise(pixels, image)
+    scale = torch.ones(1, requires_grad=True)
+    (loader.normalise(pixels, image) * scale).sum().backward()
+    assert scale.grad is not None

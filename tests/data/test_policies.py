@@ -1,0 +1,308 @@
+"""Policies against slow references for the same draws, and their draws against what the papers say."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.v2 import functional as reference
+
+from resnetctl import registry
+from resnetctl.data import policies
+from resnetctl.data.loader import normalise
+from resnetctl.errors import ConfigError
+from resnetctl.spec import Batch, ImageSpec, Policy
+
+POLICIES = {
+    policy.name: policy
+    for policy in (policies.none, policies.standard, policies.standard_cutout, policies.shift, policies.resized_crop)
+}
+SHAPES = [(32, 3, 32), (8, 1, 8), (8, 3, 8), (9, 2, 11), (24, 3, 32), (4, 1, 4)]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def spec(size: int = 32, channels: int = 3, resize: int = 0) -> ImageSpec:
+    return ImageSpec(size=size, channels=channels, mean=(0.4,) * channels, std=(0.25,) * channels, resize=resize)
+
+
+def make(image: ImageSpec, count: int = 40) -> Batch:
+    pixels = torch.randint(1, 256, (count, image.resize, image.resize, image.channels), dtype=torch.uint8)
+    return Batch(
+        images=pixels.permute(0, 3, 1, 2),
+        targets=torch.arange(count) % 7,
+        index=torch.arange(count) * 3,
+        epoch=2,
+        step=11,
+    )
+
+
+def apply(policy: Policy, batch: Batch, image: ImageSpec, *, mirror: bool = True, seed: int = 1) -> Batch:
+    torch.manual_seed(seed)
+    return policies.build(policy, image, num_classes=7, mirror=mirror)(batch)
+
+
+# ---- what every policy keeps
+
+
+@pytest.mark.parametrize(("size", "channels", "resize"), SHAPES)
+@pytest.mark.parametrize("name", POLICIES)
+def test_contract(name: str, size: int, channels: int, resize: int) -> None:
+    image = spec(size, channels, resize)
+    batch = make(image)
+    before = batch.images.clone()
+    out = apply(POLICIES[name], batch, image)
+    assert out.images.shape == (40, channels, size, size)
+    assert out.images.dtype == torch.uint8
+    assert out.images.stride()[2:] == (batch.images.stride(2) if name == "none" else size * channels, channels)
+    assert torch.equal(batch.images, before)
+    assert torch.equal(out.targets, batch.targets)
+    assert torch.equal(out.index, batch.index)
+    assert (out.epoch, out.step) == (2, 11)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_one_seed_one_result(name: str) -> None:
+    image = spec()
+    batch = make(image)
+    first = apply(POLICIES[name], batch, image, seed=5).images
+    other = apply(POLICIES[name], batch, image, seed=6).images
+    assert torch.equal(first, apply(POLICIES[name], batch, image, seed=5).images)
+    assert torch.equal(first, other) == (name == "none")
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "none"])
+def test_a_single_image_and_mixed_targets_pass(name: str) -> None:
+    image = spec(8)
+    batch = make(image, 1)
+    soft = Batch(images=batch.images, targets=torch.full((1, 7), 1 / 7), index=batch.index, epoch=0, step=0)
+    assert torch.equal(apply(POLICIES[name], soft, image).targets, soft.targets)
+
+
+def test_they_are_registered_under_their_names() -> None:
+    for name, policy in POLICIES.items():
+        assert registry.get("policy", name) is policy
+        assert policy.summary
+        assert policy.name == name
+
+
+# ---- mirroring
+
+
+def test_build_picks_the_form_without_mirroring() -> None:
+    image = spec()
+    batch = make(image, 200)
+    for policy in POLICIES.values():
+        assert policy.mirrors == (policy.unmirrored is not None)
+    with_mirror = apply(policies.standard, batch, image, mirror=True).images
+    without = apply(policies.standard, batch, image, mirror=False).images
+    # the corners are drawn first, so that both forms cut the same windows
+    turned = (with_mirror != without).flatten(1).any(dim=1)
+    assert torch.equal(with_mirror[turned], without[turned].flip(3))
+    assert 70 < int(turned.sum()) < 130
+
+
+def test_a_mirroring_policy_without_another_form_is_refused_where_it_would_lie() -> None:
+    plain = Policy(name="flippy", build=policies.standard.build, mirrors=True)
+    policies.build(plain, spec(), num_classes=7, mirror=True)
+    with pytest.raises(ConfigError, match="'flippy' mirrors images") as caught:
+        policies.build(plain, spec(), num_classes=7, mirror=False)
+    assert caught.value.hint
+
+
+def test_flip_turns_the_chosen_ones_only() -> None:
+    images = make(spec(6), 8).images
+    chosen = torch.tensor([True, False] * 4)
+    expected = torch.stack(
+        [image.flip(2) if turn else image for image, turn in zip(images, chosen.tolist(), strict=True)]
+    )
+    assert torch.equal(policies.flip(images.clone(memory_format=torch.preserve_format), chosen), expected)
+    none = torch.zeros(8, dtype=torch.bool)
+    assert torch.equal(policies.flip(images.clone(memory_format=torch.preserve_format), none), images)
+
+
+# ---- crops
+
+
+@pytest.mark.parametrize("pad", [0, 1, 4])
+@pytest.mark.parametrize(("side", "size", "channels"), [(32, 32, 3), (8, 8, 1), (11, 9, 2), (32, 24, 3)])
+def test_every_crop_equals_a_slow_one(side: int, size: int, channels: int, pad: int) -> None:
+    images = make(spec(side, channels), 60).images
+    spare = side + 2 * pad - size
+    top, left = torch.randint(0, spare + 1, (2, 60))
+    top[:2], left[:2] = torch.tensor([0, spare]), torch.tensor([spare, 0])  # the outermost windows too
+    top[-1], left[-1] = spare, spare
+    out = policies.crop(images, top, left, size=size, pad=pad)
+    padded = torch.nn.functional.pad(images, (pad,) * 4)
+    for number, (row, column) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
+        assert torch.equal(out[number], padded[number, :, row : row + size, column : column + size])
+
+
+def test_crop_takes_any_strides() -> None:
+    images = make(spec(16), 5).images
+    corners = torch.randint(0, 5, (2, 5))
+    expected = policies.crop(images, *corners, size=16, pad=2)
+    assert torch.equal(policies.crop(images.contiguous(), *corners, size=16, pad=2), expected)
+
+
+def places(policy: Policy, image: ImageSpec, *, count: int = 4000) -> torch.Tensor:
+    """Where the policy moved the image's content: `(count, 2)`, 0 where it stayed. A lone bright pixel tells."""
+    middle = image.resize // 2
+    pixels = torch.zeros(count, image.resize, image.resize, 1, dtype=torch.uint8)
+    pixels[:, middle, middle] = 255
+    batch = Batch(
+        images=pixels.permute(0, 3, 1, 2), targets=torch.zeros(count), index=torch.arange(count), epoch=0, step=0
+    )
+    moved = policies.build(policy, image, num_classes=2, mirror=False)(batch).images
+    found = moved[:, 0].nonzero()
+    assert len(found) == count
+    return found[:, 1:] - (middle - (image.resize - image.size) // 2)
+
+
+@pytest.mark.parametrize("policy", [policies.standard, policies.shift], ids=lambda policy: policy.name)
+@pytest.mark.parametrize(("size", "reach"), [(8, 1), (16, 2), (32, 4)])
+def test_moves_are_uniform_up_to_an_eighth(policy: Policy, size: int, reach: int) -> None:
+    moves = places(policy, spec(size, 1))
+    kinds = (2 * reach + 1) ** 2
+    pairs = (moves + reach) @ torch.tensor([2 * reach + 1, 1])
+    counts = torch.bincount(pairs, minlength=kinds).double()
+    assert moves.abs().max() == reach
+    expected = 4000 / kinds
+    chi_square = float(((counts - expected) ** 2 / expected).sum())
+    assert chi_square < kinds - 1 + 5 * math.sqrt(2 * (kinds - 1))  # five standard deviations
+
+
+def test_shift_moves_at_least_one_pixel_and_around_the_centre() -> None:
+    assert places(policies.shift, spec(4, 1)).unique().tolist() == [-1, 0, 1]
+    assert places(policies.shift, spec(16, 1, resize=24)).unique().tolist() == [-2, -1, 0, 1, 2]
+
+
+def test_standard_roams_over_the_whole_resized_image() -> None:
+    moves = places(policies.standard, spec(16, 1, resize=20))
+    assert moves.unique().tolist() == [-4, -3, -2, -1, 0, 1, 2, 3, 4]  # two of padding, two of spare picture
+
+
+def test_none_is_the_centre_that_evaluation_sees() -> None:
+    image = spec(8, resize=12)
+    batch = make(image)
+    assert torch.equal(apply(policies.none, batch, image).images, batch.images[:, :, 2:10, 2:10])
+
+
+# ---- cutout
+
+
+@pytest.mark.parametrize(("size", "side"), [(32, 16), (8, 4), (28, 14), (9, 4), (3, 1)])
+def test_hide_equals_a_slow_one(size: int, side: int) -> None:
+    images = make(spec(size), 50).images
+    centres = torch.randint(0, size, (2, 50))
+    top, left = centres - side // 2
+    out = policies.hide(images, top, left, side=side, fill=torch.tensor([1, 2, 3], dtype=torch.uint8))
+    for number, (row, column) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
+        expected = images[number].clone()
+        for channel in range(3):
+            expected[channel, max(0, row) : row + side, max(0, column) : column + side] = channel + 1
+        assert torch.equal(out[number], expected)
+
+
+def test_cutout_hides_half_the_side_with_the_mean() -> None:
+    image = spec()
+    white = make(image, 3000)
+    white.images.fill_(255)
+    # without the black padding of the crop, what is not white is hidden
+    out = apply(policies.standard_cutout, white, image).images
+    hidden = (out == 102).all(dim=1)
+    assert set(out.unique().tolist()) == {0, 102, 255}
+    heights, widths = hidden.any(dim=2).sum(dim=1), hidden.any(dim=1).sum(dim=1)
+    assert heights.max() == widths.max() == 16
+    assert heights.min() == 8  # clipped at a border, DeVries and Taylor 2017
+    whole = ((heights == 16) & (widths == 16)).double().mean()
+    assert abs(float(whole) - (17 / 32) ** 2) < 0.03
+    assert normalise(out[hidden[:, None].expand_as(out)].view(1, 3, 1, -1)[..., :1], image).abs().max() < 0.01
+
+
+# ---- resized crops
+
+
+def boxes(side: int, count: int = 4000) -> torch.Tensor:
+    return policies.draw_boxes(count, side, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("side", [8, 32, 256])
+def test_boxes_lie_inside(side: int) -> None:
+    top, left, height, width = boxes(side)
+    assert height.min() >= 1
+    assert width.min() >= 1
+    assert top.min() == 0 == left.min()
+    assert (top + height).max() == side == (left + width).max()
+    share = (height * width).double() / side**2
+    assert share.min() > 0.08 - 2 / side
+    assert share.max() <= 1
+    if side >= 32:
+        ratio = width.double() / height
+        assert ratio.min() > 0.75 - 3 / side
+        assert ratio.max() < 4 / 3 + 5 / side
+
+
+@pytest.mark.parametrize("side", [32, 224])
+def test_boxes_are_distributed_as_torchvisions(side: int) -> None:
+    canvas = torch.empty(1, side, side)
+    theirs = torch.tensor(
+        [RandomResizedCrop.get_params(canvas, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(1000)]
+    ).T.double()
+    ours = boxes(side, 1000).double()
+    for name, of in facts().items():
+        gap = kolmogorov_smirnov(of(ours), of(theirs))
+        assert gap < 0.087, f"{name}: {gap:.3f}"  # the 0.1 % point for two samples of 1,000
+
+
+def facts() -> dict[str, Any]:
+    """Statistics of boxes `(4, N)`: top, left, height, width."""
+    return {
+        "top": lambda box: box[0],
+        "left": lambda box: box[1],
+        "area": lambda box: box[2] * box[3],
+        "ratio": lambda box: box[3] / box[2],
+        "middle": lambda box: box[0] + box[2] / 2,
+    }
+
+
+def kolmogorov_smirnov(first: torch.Tensor, second: torch.Tensor) -> float:
+    """The largest gap between two empirical distribution functions."""
+    at = torch.cat([first, second]).sort().values
+    shares = [torch.searchsorted(sample.sort().values, at, right=True) / len(sample) for sample in (first, second)]
+    return float((shares[0] - shares[1]).abs().max())
+
+
+def test_where_no_box_fits_the_whole_image_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "BOX_RATIO", (50.0, 60.0))
+    monkeypatch.setattr(policies, "BOX_SCALE", (0.9, 1.0))
+    assert boxes(16, 3).tolist() == [[0] * 3, [0] * 3, [16] * 3, [16] * 3]
+
+
+@pytest.mark.parametrize("size", [5, 24, 64])
+def test_resample_is_torchvisions_resized_crop(size: int) -> None:
+    images = make(spec(32), 30).images
+    drawn = boxes(32, 30)
+    ours = policies.resample(images, drawn, size=size).float()
+    for number in range(30):
+        place = drawn[:, number].tolist()
+        theirs = reference.resized_crop(images[number].float(), *place, [size, size], antialias=True)
+        assert (theirs - ours[number]).abs().max() <= 0.51  # ours is rounded to a level
+
+
+def test_resample_of_the_whole_image_is_the_image() -> None:
+    images = make(spec(16), 4).images
+    whole = torch.tensor([[0] * 4, [0] * 4, [16] * 4, [16] * 4])
+    assert torch.equal(policies.resample(images, whole, size=16), images)
+
+
+def test_resample_keeps_white_white() -> None:
+    white = torch.full((20, 1, 32, 32), 255, dtype=torch.uint8)
+    assert policies.resample(white, boxes(32, 20), size=24).unique().tolist() == [255]
