@@ -47,24 +47,19 @@ def swap_head(model: ResNet, old: Sequence[str], new: Sequence[str]) -> HeadSwap
 def adapt_input(model: ResNet, channels: int) -> None:
     """Make the first convolution read `channels` channels and answer as before to images that it can recognise.
 
-    To one channel the kernels are summed: a grey image gets the answer of its RGB copy. From one, each new channel
-    gets an equal share. Otherwise they are repeated in turn and scaled so that their sum over channels stays, so
-    the mean response does too.
+    The sum of the kernels over channels stays, so an image with equal channels gets the same answer. To one channel
+    they are summed; from one, each new channel gets an equal share; otherwise they repeat in turn, scaled.
     """
-    before = model.conv1
-    if before.in_channels == channels:
+    conv = model.conv1
+    if conv.in_channels == channels:
         return
-    weight = before.weight.detach()
-    if channels == 1:
-        adapted = weight.sum(dim=1, keepdim=True)
-    else:
-        turns = torch.arange(channels, device=weight.device) % before.in_channels
-        repeated = weight[:, turns]
-        share = torch.bincount(turns, minlength=before.in_channels)[turns]
-        # channel i occurs share[i] times; what no new channel repeats (fewer channels than before) is spread over all
-        left_out = weight[:, channels:].sum(dim=1, keepdim=True) / channels
-        adapted = repeated / share.view(1, -1, 1, 1) + left_out
-    model.conv1 = _with_weight(before, adapted)
+    weight = conv.weight.detach()
+    turns = torch.arange(channels, device=weight.device) % conv.in_channels
+    times = torch.bincount(turns, minlength=conv.in_channels)[turns].view(1, -1, 1, 1)
+    left_out = weight[:, channels:].sum(dim=1, keepdim=True)  # fewer channels than before: spread the rest over all
+    adapted = weight[:, turns] / times + left_out / channels
+    conv.in_channels = channels
+    conv.weight = nn.Parameter(adapted.contiguous(), requires_grad=conv.weight.requires_grad)
 
 
 def freeze(model: ResNet, names: str) -> tuple[nn.Module, ...]:
@@ -102,18 +97,3 @@ def _parse(names: str, parts: Mapping[str, object]) -> list[str]:
             )
         wanted.update(groups.get(name, [name]))
     return [name for name in parts if name in wanted]
-
-
-def _with_weight(before: nn.Conv2d, weight: torch.Tensor) -> nn.Conv2d:
-    """A convolution like `before` that holds `weight`."""
-    with torch.device("meta"):  # its own initialisation would draw random numbers for nothing
-        conv = nn.Conv2d(
-            weight.shape[1],
-            before.out_channels,
-            (before.kernel_size[0], before.kernel_size[1]),
-            stride=(before.stride[0], before.stride[1]),
-            padding=before.padding if isinstance(before.padding, str) else (before.padding[0], before.padding[1]),
-            bias=False,
-        )
-    conv.weight = nn.Parameter(weight.contiguous(), requires_grad=before.weight.requires_grad)
-    return conv.train(before.training)

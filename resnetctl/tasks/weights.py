@@ -1,0 +1,187 @@
+"""`weights show` and `weights import`: look into a weights file, and make one from a foreign state dict."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetctl import registry, storage
+from resnetctl.data import cards
+from resnetctl.errors import DataError, UsageError
+from resnetctl.settings import Settings
+from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.weights.file import read_header
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # in the file, but not trained by gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsReport:
+    """What `weights show` and `weights import` tell.
+
+    Attributes:
+        params: numbers trained by gradients; `tensors` counts batch-norm statistics too.
+        bytes, sha256: of the whole file; `state_sha256` is the digest of the tensors in the card.
+        notes: what a person should know, e.g. an assumption that was made.
+    """
+
+    verb: str
+    path: Path
+    card: WeightsCard
+    params: int
+    tensors: int
+    bytes: int
+    sha256: str
+    state_sha256: str
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The `--json` document."""
+        return {
+            "schema": f"resnetctl.weights.{self.verb}/1",
+            "path": str(self.path),
+            "card": self.card.to_json(),
+            "params": self.params,
+            "tensors": self.tensors,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "state_sha256": self.state_sha256,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """The command line of `weights import`. `mean` and `std` are text, `r,g,b`; `size` 0 follows from the rest."""
+
+    file: Path
+    arch: str
+    out: Path
+    data: str | None = None
+    classes: Path | None = None
+    size: int = 0
+    mean: str | None = None
+    std: str | None = None
+
+
+def show(file: Path) -> WeightsReport:
+    """Describe a weights file; imports no torch. Raises `WeightsError` as `weights.file.read_header`."""
+    return _report("show", file)
+
+
+def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:
+    """Read a foreign state dict, check it against an arch, and write it with a card to `request.out`.
+
+    Raises:
+        UsageError: the output exists, not exactly one of data and classes, mean or std that do not fit.
+        DataError: a dataset that is not in the store, a class file that is no list of names.
+        WeightsError: the file is hostile or does not fit; every key that does not is listed.
+    """
+    if request.out.exists():
+        raise UsageError("the output exists", where=str(request.out), hint="choose another --out, or remove it first")
+    if (request.data is None) == (request.classes is None):
+        raise UsageError("give --data or --classes, one of them", hint="--classes FILE: one class name a line")
+    arch: Arch = registry.get("arch", request.arch)
+    from resnetctl.weights import file as weights_file
+    from resnetctl.weights import foreign
+
+    state = foreign.read_state(request.file)
+    arch = foreign.resolve(arch, state, request.file)
+    classes, image, notes = _described(request, settings, arch, state)
+    adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
+    weights_file.save(request.out, adopted.state, adopted.card)
+    return _report("import", request.out, notes)
+
+
+def read_classes(file: Path) -> tuple[str, ...]:
+    """Class names, one a line, in output order. Raises `DataError` for blank lines, repetitions or no text."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read the class names: {error.strerror}", where=str(file)) from None
+    except UnicodeDecodeError:
+        raise DataError("the class names are not UTF-8 text", where=str(file)) from None
+    names = tuple(line.strip() for line in lines)
+    problems = [f"line {number}: empty" for number, name in enumerate(names, 1) if not name]
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if name and seen.setdefault(name, number) != number:
+            problems.append(f"line {number}: '{name}' is on line {seen[name]} too")
+    if problems or not names:
+        raise DataError("the file must have one class name a line", where=str(file), problems=problems or ["no names"])
+    return names
+
+
+def _report(verb: str, path: Path, notes: tuple[str, ...] = ()) -> WeightsReport:
+    header = read_header(path)
+    trained = (info.shape for name, info in header.layout.tensors.items() if not name.endswith(STATISTICS))
+    return WeightsReport(
+        verb=verb,
+        path=path,
+        card=header.card,
+        params=sum(map(math.prod, trained)),
+        tensors=len(header.layout.tensors),
+        bytes=path.stat().st_size,
+        sha256=storage.sha256(path),
+        state_sha256=header.sha256,
+        notes=notes,
+    )
+
+
+def _described(
+    request: ImportRequest, settings: Settings, arch: Arch, state: "dict[str, Tensor]"
+) -> tuple[tuple[str, ...], ImageSpec, tuple[str, ...]]:
+    """Classes, preprocessing and notes, from the dataset's card or from the class file and the first convolution."""
+    from resnetctl.weights.foreign import input_channels
+
+    notes: tuple[str, ...] = ()
+    if request.data is not None:
+        card = cards.read_card(settings.data_dir, request.data)
+        classes, image = card.classes, card.image
+    elif request.classes is not None:
+        classes = read_classes(request.classes)
+        image = _usual_image(arch, input_channels(state, request.file))
+        if request.mean is None:
+            notes = (f"no --mean and --std: {_words(image.mean)} and {_words(image.std)} are assumed",)
+    return classes, _overridden(image, request), notes
+
+
+def _usual_image(arch: Arch, channels: int) -> ImageSpec:
+    """What weights of this kind are usually fed: ImageNet's mean and std in colour, 256 px cut to 224 for photos."""
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.25,) * channels)
+    size, resize = (224, 256) if arch.stem == "imagenet" else (32, 32)
+    return ImageSpec(size=size, resize=resize, channels=channels, mean=mean, std=std)
+
+
+def _overridden(image: ImageSpec, request: ImportRequest) -> ImageSpec:
+    if (request.mean is None) != (request.std is None):
+        raise UsageError("--mean and --std belong together", hint="--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225")
+    changes: dict[str, Any] = {}
+    if request.mean is not None and request.std is not None:
+        changes |= {"mean": _numbers(request.mean, "--mean"), "std": _numbers(request.std, "--std")}
+    if request.size:
+        changes |= {"size": request.size, "resize": request.size}
+    try:
+        return dataclasses.replace(image, **changes)
+    except ValueError as error:
+        raise UsageError(str(error), where=", ".join(f"--{name}" for name in changes if name != "resize")) from None
+
+
+def _numbers(text: str, flag: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"'{text}' is not a list of numbers", where=flag, hint=f"{flag} 0.5,0.5,0.5") from None
+    if not all(map(math.isfinite, values)):
+        raise UsageError(f"'{text}' must be finite", where=flag)
+    return values
+
+
+def _words(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)

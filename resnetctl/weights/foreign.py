@@ -1,0 +1,216 @@
+"""Weights from elsewhere: a foreign state dict under our names, with a card.
+
+Pickles are read with torch's `weights_only` unpickler alone, and never TorchScript or exported programs, which carry
+code: what a file is, its content decides, not its name.
+"""
+
+import dataclasses
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from resnetctl import __version__, registry
+from resnetctl.errors import WeightsError
+from resnetctl.models.resnet import build
+from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
+from resnetctl.weights.file import LoadedWeights, check_fit, require_finite
+from resnetctl.weights.layout import open_regular, read_layout
+
+NESTS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
+ALIASES = (("linear.", "fc."), (".shortcut.", ".downsample."), (".downsample.0.", ".downsample."))
+COUNTER = "num_batches_tracked"  # absent from files older than PyTorch 0.4.1, and used by no evaluation
+
+
+def import_weights(file: Path, *, arch: Arch, classes: tuple[str, ...], image: ImageSpec) -> LoadedWeights:
+    """`read_state` and `adopt` in one."""
+    return adopt(read_state(file), file, arch=arch, classes=classes, image=image)
+
+
+def read_state(file: Path) -> dict[str, Tensor]:
+    """The state dict in `file`, on the CPU, without `module.` and `_orig_mod.`; its own names otherwise.
+
+    Raises:
+        WeightsError: missing, hostile, TorchScript, an exported program, or no state dict inside.
+    """
+    with open_regular(file) as stream:
+        start = stream.read(9)
+        stream.seek(0)
+        if start[8:] == b"{":
+            found = _read_safetensors(stream, file)
+        else:
+            _refuse_programs(stream, file)
+            found = _unpickle(stream, file)
+    state = _flat(found, file)
+    stripped = {_strip(name): tensor for name, tensor in state.items()}
+    if len(stripped) != len(state):
+        raise WeightsError("two keys have the same name once 'module.' is off", where=str(file))
+    return stripped
+
+
+def input_channels(state: Mapping[str, Tensor], file: Path) -> int:
+    """Channels that the first convolution reads. Raises `WeightsError` when there is no 4-d `conv1.weight`."""
+    return int(_first(state, file).shape[1])
+
+
+def resolve(arch: Arch, state: Mapping[str, Tensor], file: Path) -> Arch:
+    """The arch with what the tensors settle.
+
+    An `auto` stem follows the first kernel (larger than 3x3 is imagenet), and shortcut `A`, which has no parameters,
+    becomes `B` when the file has some.
+    """
+    if arch.block_args.get("shortcut") == "A" and any(_is_shortcut(name) for name in state):
+        arch = dataclasses.replace(arch, block_args={**arch.block_args, "shortcut": "B"}, params=None)
+    return arch.resolve_stem(224 if _first(state, file).shape[-1] > 3 else 32)
+
+
+def adopt(
+    state: Mapping[str, Tensor], file: Path, *, arch: Arch, classes: tuple[str, ...], image: ImageSpec
+) -> LoadedWeights:
+    """Rename the keys of `read_state` to ours, check that they fit and are finite, and describe them.
+
+    `linear` is `fc`, `shortcut` is `downsample`, a missing `num_batches_tracked` is 0. Types become the arch's
+    (half precision becomes float32).
+
+    Raises:
+        WeightsError: one that lists every key that is missing, unexpected or of another shape.
+        ConfigError, PluginError: the arch cannot be built, see `models.resnet.build`.
+    """
+    arch = resolve(arch, state, file)
+    with torch.device("meta"):
+        expected = build(arch, classes=len(classes), image=image).state_dict()
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        renamed[_known_as(name, expected)] = tensor
+    if len(renamed) < len(state):
+        raise WeightsError("two keys of the file mean the same parameter", where=str(file))
+    for name, tensor in expected.items():
+        if name.endswith(COUNTER):
+            renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
+    check_fit(renamed, expected, file)
+    ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
+    require_finite(ours, file)
+    card = WeightsCard(
+        arch=arch,
+        classes=classes,
+        image=image,
+        plugins=Plugins(required=registry.distribution_of("block", arch.block)),
+        version=__version__,
+    )
+    return LoadedWeights(state=ours, card=card)
+
+
+def _read_safetensors(stream: BinaryIO, file: Path) -> Mapping[str, Any]:
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    read_layout(stream, file)
+    stream.seek(0)
+    try:
+        return dict(safetensors.torch.load(stream.read()))
+    except SafetensorError as error:
+        raise WeightsError(f"the safetensors file cannot be read: {error}", where=str(file)) from None
+
+
+def _refuse_programs(stream: BinaryIO, file: Path) -> None:
+    """Zip archives that hold code, or unpack to more than they are."""
+    if stream.read(2) != b"PK":
+        stream.seek(0)
+        return
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise WeightsError(f"the archive is broken: {error}", where=str(file)) from None
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise WeightsError("a compressed archive is not a PyTorch file", where=str(file))
+    if _holds_program(member.filename for member in members):
+        raise WeightsError(
+            "this file holds a program (TorchScript or torch.export), not a state dict, and is not run",
+            where=str(file),
+            hint="where it was made: torch.save(model.state_dict(), 'weights.pth')",
+        )
+    stream.seek(0)
+
+
+def _holds_program(names: Iterable[str]) -> bool:
+    for name in names:
+        parts = name.split("/")
+        if parts[-1] in ("constants.pkl", "archive_format", "serialized_exported_program.json") or "code" in parts[:-1]:
+            return True
+    return False
+
+
+def _unpickle(stream: BinaryIO, file: Path) -> Any:
+    """torch's restricted unpickler. Whatever it raises for a bad file is an input error."""
+    try:
+        return torch.load(stream, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first_line = str(error).strip().partition("\n")[0] or "no reason given"
+        raise WeightsError(
+            f"this is not a state dict of tensors alone: {type(error).__name__}: {first_line}",
+            where=str(file),
+            hint="where it was made: torch.save(model.state_dict(), 'weights.pth')",
+        ) from error
+
+
+def _flat(found: Any, file: Path) -> dict[str, Tensor]:
+    """Go down into `state_dict` or `model`, then insist on tensors by name."""
+    while isinstance(found, Mapping):
+        nest = next((name for name in NESTS if isinstance(found.get(name), Mapping)), None)
+        if nest is None:
+            break
+        found = found[nest]
+    if not isinstance(found, Mapping) or not found:
+        raise WeightsError("there is no state dict in this file", where=str(file))
+    problems = [f"not a plain tensor: {name}" for name, value in found.items() if not _is_plain(value)]
+    if problems:
+        raise WeightsError("the state dict holds other things than tensors", where=str(file), problems=problems)
+    return {str(name): tensor.detach() for name, tensor in found.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Dense real numbers in memory: a pickle may also hold sparse, quantised, complex and meta tensors."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
+
+
+def _strip(name: str) -> str:
+    """Leading wrappers, in any order and number, and `_orig_mod` of compiled submodules anywhere."""
+    parts = name.split(".")
+    while len(parts) > 1 and parts[0] in WRAPPERS:
+        del parts[0]
+    return ".".join(part for part in parts if part != "_orig_mod")
+
+
+def _known_as(name: str, expected: Mapping[str, Tensor]) -> str:
+    """Our name of a key: itself, or the first alias that the arch has; an unknown key stays as it is."""
+    alias = name
+    for theirs, ours in ALIASES:
+        if alias in expected:
+            return alias
+        alias = alias.replace(theirs, ours)
+    return alias if alias in expected else name
+
+
+def _is_shortcut(name: str) -> bool:
+    return ".downsample." in name or ".shortcut." in name
+
+
+def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:
+    tensor = state.get("conv1.weight")
+    if tensor is None or tensor.dim() != 4:
+        raise WeightsError(
+            "the first convolution is not where a ResNet has it",
+            where=str(file),
+            problems=["missing: conv1.weight with 4 dimensions", f"found: {', '.join(list(state)[:5])}"],
+        )
+    return tensor
