@@ -44,12 +44,12 @@ def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -
     return policy.unmirrored(image, num_classes)
 
 
-def crop(images: Tensor, top: Tensor, left: Tensor, *, size: int, pad: int = 0) -> Tensor:
+def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
     """Cut `size` x `size` out of every image at its own corner.
 
     Args:
         images: uint8 `(N, C, H, W)`, fastest in channels-last strides.
-        top, left: int64 `(N,)`, corners within the image padded with `pad` black pixels on all sides.
+        corners: int64 `(2, N)`, top and left within the image padded with `pad` black pixels on all sides.
 
     Returns:
         A new tensor `(N, C, size, size)`, channels-last.
@@ -61,6 +61,7 @@ def crop(images: Tensor, top: Tensor, left: Tensor, *, size: int, pad: int = 0) 
     # Every run of `size` pixels in a line of the canvas, as rows of one overlapping view: picking size * N of these
     # rows is one gather of long rows, three times as fast as picking N windows by three indices.
     runs = canvas.as_strided((count * tall * wide - size + 1, size * channels), (channels, 1))
+    top, left = corners
     first = (torch.arange(count, device=images.device) * tall + top) * wide + left
     starts = first[:, None] + torch.arange(size, device=images.device) * wide
     return runs.index_select(0, starts.flatten()).view(count, size, size, channels).permute(0, 3, 1, 2)
@@ -76,13 +77,13 @@ def flip(images: Tensor, chosen: Tensor) -> Tensor:
     return images
 
 
-def hide(images: Tensor, top: Tensor, left: Tensor, *, side: int, fill: Tensor) -> Tensor:
-    """Paint a square of `side` pixels with its corner at `top`, `left` `(N,)`, clipped at the borders, into each image.
+def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
+    """Paint a square of `side` pixels with its top and left at `corners` into each image, clipped at the borders.
 
-    `fill` is uint8 `(C,)`. Returns a new tensor `(N, C, H, W)`.
+    `corners` is int64 `(2, N)`, `fill` uint8 `(C,)`. Returns a new tensor `(N, C, H, W)`.
     """
     line = torch.arange(images.shape[2], device=images.device)
-    rows, columns = ((line >= first[:, None]) & (line < first[:, None] + side) for first in (top, left))
+    rows, columns = ((line >= first[:, None]) & (line < first[:, None] + side) for first in corners)
     hidden = rows[:, None, :, None] & columns[:, None, None, :]
     return torch.where(hidden, fill[None, :, None, None], images)
 
@@ -140,10 +141,9 @@ def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
     return weights / weights.sum(dim=2, keepdim=True)
 
 
-def _corners(batch: Batch, spare: int) -> tuple[Tensor, Tensor]:
-    """Uniform tops and lefts in 0..spare, `(N,)` each."""
-    top, left = torch.randint(spare + 1, (2, len(batch.images)), device=batch.images.device)
-    return top, left
+def _corners(batch: Batch, spare: int) -> Tensor:
+    """Uniform tops and lefts in 0..spare, `(2, N)`."""
+    return torch.randint(spare + 1, (2, len(batch.images)), device=batch.images.device)
 
 
 def _halves(batch: Batch) -> Tensor:
@@ -171,7 +171,7 @@ def _standard(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
     spare = image.resize + 2 * pad - image.size
 
     def pad_and_crop(batch: Batch) -> Batch:
-        images = crop(batch.images, *_corners(batch, spare), size=image.size, pad=pad)
+        images = crop(batch.images, _corners(batch, spare), size=image.size, pad=pad)
         return replace(batch, images=flip(images, _halves(batch)) if mirror else images)
 
     return pad_and_crop
@@ -183,9 +183,9 @@ def _standard_cutout(image: ImageSpec, num_classes: int, *, mirror: bool) -> Tra
 
     def crop_and_hide(batch: Batch) -> Batch:
         batch = crop_first(batch)
-        top, left = (centre - side // 2 for centre in _corners(batch, image.size - 1))
+        corners = _corners(batch, image.size - 1) - side // 2  # the centre is uniform, so borders clip many squares
         fill = _levels(image.mean, batch.images.device)
-        return replace(batch, images=hide(batch.images, top, left, side=side, fill=fill))
+        return replace(batch, images=hide(batch.images, corners, side=side, fill=fill))
 
     return crop_and_hide
 
@@ -195,8 +195,8 @@ def _shift(image: ImageSpec, num_classes: int) -> Transform:
     centre = (image.resize - image.size) // 2
 
     def shift_each(batch: Batch) -> Batch:
-        top, left = (centre + moved for moved in _corners(batch, 2 * reach))
-        return replace(batch, images=crop(batch.images, top, left, size=image.size, pad=reach))
+        corners = centre + _corners(batch, 2 * reach)
+        return replace(batch, images=crop(batch.images, corners, size=image.size, pad=reach))
 
     return shift_each
 

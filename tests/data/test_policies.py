@@ -136,20 +136,20 @@ def test_flip_turns_the_chosen_ones_only() -> None:
 def test_every_crop_equals_a_slow_one(side: int, size: int, channels: int, pad: int) -> None:
     images = make(spec(side, channels), 60).images
     spare = side + 2 * pad - size
-    top, left = torch.randint(0, spare + 1, (2, 60))
-    top[:2], left[:2] = torch.tensor([0, spare]), torch.tensor([spare, 0])  # the outermost windows too
-    top[-1], left[-1] = spare, spare
-    out = policies.crop(images, top, left, size=size, pad=pad)
+    corners = torch.randint(0, spare + 1, (2, 60))
+    corners[:, :3] = torch.tensor([[0, spare, spare], [spare, 0, spare]])  # the outermost windows too
+    corners[:, -1] = spare  # and the last one in memory
+    out = policies.crop(images, corners, size=size, pad=pad)
     padded = torch.nn.functional.pad(images, (pad,) * 4)
-    for number, (row, column) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
+    for number, (row, column) in enumerate(corners.T.tolist()):
         assert torch.equal(out[number], padded[number, :, row : row + size, column : column + size])
 
 
 def test_crop_takes_any_strides() -> None:
     images = make(spec(16), 5).images
     corners = torch.randint(0, 5, (2, 5))
-    expected = policies.crop(images, *corners, size=16, pad=2)
-    assert torch.equal(policies.crop(images.contiguous(), *corners, size=16, pad=2), expected)
+    expected = policies.crop(images, corners, size=16, pad=2)
+    assert torch.equal(policies.crop(images.contiguous(), corners, size=16, pad=2), expected)
 
 
 def places(policy: Policy, image: ImageSpec, *, count: int = 4000) -> torch.Tensor:
@@ -201,10 +201,9 @@ def test_none_is_the_centre_that_evaluation_sees() -> None:
 @pytest.mark.parametrize(("size", "side"), [(32, 16), (8, 4), (28, 14), (9, 4), (3, 1)])
 def test_hide_equals_a_slow_one(size: int, side: int) -> None:
     images = make(spec(size), 50).images
-    centres = torch.randint(0, size, (2, 50))
-    top, left = centres - side // 2
-    out = policies.hide(images, top, left, side=side, fill=torch.tensor([1, 2, 3], dtype=torch.uint8))
-    for number, (row, column) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
+    corners = torch.randint(0, size, (2, 50)) - side // 2
+    out = policies.hide(images, corners, side=side, fill=torch.tensor([1, 2, 3], dtype=torch.uint8))
+    for number, (row, column) in enumerate(corners.T.tolist()):
         expected = images[number].clone()
         for channel in range(3):
             expected[channel, max(0, row) : row + side, max(0, column) : column + side] = channel + 1

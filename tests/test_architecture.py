@@ -1,0 +1,439 @@
+"""The design's layers, rules and house budget, checked on the source. A failure lists file:line and the rule."""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "resnetctl"
+
+# Imports go strictly downward. Units of one row do not import each other; within a unit any acyclic import goes.
+ROWS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("spec", "rng", "storage"),
+    ("settings",),
+    ("registry",),
+    ("config",),
+    ("models", "data"),
+    ("engine", "weights"),
+    ("runs",),
+    ("tasks",),
+    ("testing",),
+    ("cli", "__main__"),
+)
+LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
+SIBLINGS_THAT_MEET = {("__main__", "cli")}
+BELOW_DATA = ("errors", "spec", "rng", "storage", "settings", "registry", "config")
+
+HEAVY = {"torch", "torchvision", "numpy", "PIL", "onnx", "onnxruntime", "onnxscript", "pydantic_settings"}
+TORCH = {"torch", "torchvision"}
+# Modules that load nothing heavy when they are imported, and modules that load anything but torch.
+LIGHT = (*BELOW_DATA, "models.archs", "data.cards", "cli", "__main__", "__init__")
+TORCH_FREE = (
+    "data.store", "data.readers", "data.images", "data.splits", "data.datasets", "data.cards",
+    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs",
+)  # fmt: skip
+
+RUN_FILES = {
+    "config.toml", "config.sources.json", "env.json", "metrics.jsonl", "timings.jsonl", "model.safetensors",
+    "summary.json",
+}  # fmt: skip
+# Calls that only make a value. Besides these: classes, and functions of the same module.
+PURE_CALLS = {
+    "array", "cast", "compile", "dict", "dirname", "field", "files", "float", "frozenset", "get_args", "int", "len", "log",
+    "max", "min", "namedtuple", "option", "partial", "range", "round", "set", "sorted", "sqrt", "tuple",
+}  # fmt: skip
+# Modules that are data, doors or thin shells, tested through something else (said there).
+TESTED_ELSEWHERE = {"tasks.facts"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file. `name` has no package prefix: `data.store`; packages are named by their folder."""
+
+    path: Path
+    name: str
+
+    @cached_property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def unit(self) -> str:
+        return self.name.partition(".")[0]
+
+    def at(self, node: ast.AST | int) -> str:
+        line = node if isinstance(node, int) else getattr(node, "lineno", 1)
+        return f"{self.path.relative_to(ROOT)}:{line}"
+
+
+def _modules() -> dict[str, Module]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        found[name] = Module(path, name)
+    return found
+
+
+MODULES = _modules()
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Imported:
+    """One import. `target` is `torch.nn` or, in this package, `data.store`; `when` is load, call or typing."""
+
+    target: str
+    own: bool
+    when: str
+    line: int
+
+
+def imports(module: Module) -> list[Imported]:
+    """Every import of a module, with when it happens."""
+    return list(_imports(module.tree.body, "load"))
+
+
+def _imports(body: list[ast.stmt], when: str) -> Iterator[Imported]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield _imported(alias.name, when, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            for alias in node.names:
+                yield _imported(f"{node.module}.{alias.name}", when, node.lineno)
+        else:
+            typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            inner = "typing" if typing else "call" if isinstance(node, Function) else when
+            for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _imports(getattr(node, field, []), inner)
+
+
+def _imported(dotted: str, when: str, line: int) -> Imported:
+    if dotted.partition(".")[0] != "resnetctl":
+        return Imported(dotted, False, when, line)
+    target = dotted.removeprefix("resnetctl").removeprefix(".") or "__init__"
+    while target not in MODULES and "." in target:
+        target = target.rpartition(".")[0]
+    return Imported(target if target in MODULES else "__init__", True, when, line)
+
+
+def functions(module: Module) -> Iterator[tuple[Function, bool]]:
+    """Every function with whether it is public: no name on the way to it is private, and it is not nested in one."""
+
+    def walk(node: ast.AST, public: bool) -> Iterator[tuple[Function, bool]]:
+        for child in ast.iter_child_nodes(node):
+            named = public and not getattr(child, "name", "").startswith("_")
+            if isinstance(child, Function):
+                yield child, named
+                yield from walk(child, False)
+            else:
+                yield from walk(child, named if isinstance(child, ast.ClassDef) else public)
+
+    return walk(module.tree, True)
+
+
+def within(name: str, units: tuple[str, ...]) -> bool:
+    return any(name == unit or name.startswith(unit + ".") for unit in units)
+
+
+def none_of(problems: list[str]) -> None:
+    assert not problems, "\n" + "\n".join(problems)
+
+
+# ---- layers
+
+
+def test_every_module_has_a_layer() -> None:
+    none_of(
+        [f"{module.at(1)}: in no row of ROWS" for module in MODULES.values() if module.unit not in (*LEVEL, "__init__")]
+    )
+
+
+def test_imports_go_strictly_downward() -> None:
+    problems = []
+    for module in MODULES.values():
+        for item in imports(module):
+            source, target = module.unit, item.target.partition(".")[0]
+            if not item.own or source == target or "__init__" in (source, target):
+                continue
+            if LEVEL[target] >= LEVEL[source] and (source, target) not in SIBLINGS_THAT_MEET:
+                kind = "sideways" if LEVEL[target] == LEVEL[source] else "upward"
+                problems.append(f"{module.at(item.line)}: {source} imports {kind} from {target}")
+    none_of(problems)
+
+
+def test_imports_are_acyclic() -> None:
+    graph = {
+        name: {item.target for item in imports(module) if item.own and item.when == "load"} - {name, "__init__"}
+        for name, module in MODULES.items()
+    }
+    done: set[str] = set()
+    problems: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            problems.append(f"{MODULES[name].at(1)}: cycle " + " -> ".join((*path[path.index(name) :], name)))
+        elif name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+    none_of(problems)
+
+
+def loads(name: str, wanted: set[str], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """How importing module `name` reaches one of `wanted`: file:line of the import, and the way there."""
+    if name in path:
+        return
+    for item in imports(MODULES[name]):
+        if item.when != "load":
+            continue
+        if item.own:
+            yield from loads(item.target, wanted, (*path, name))
+        elif item.target.partition(".")[0] in wanted:
+            yield f"{MODULES[name].at(item.line)}: loads {item.target}, reached by {' -> '.join((*path, name))}"
+
+
+@pytest.mark.parametrize(("units", "wanted"), [(LIGHT, HEAVY), (TORCH_FREE, TORCH)], ids=["light", "torch-free"])
+def test_rule_1_what_loads_without(units: tuple[str, ...], wanted: set[str]) -> None:
+    found = {line for name in MODULES if within(name, units) for line in loads(name, wanted)}
+    none_of(sorted(found))
+
+
+def test_cli_imports_what_works_inside_command_bodies() -> None:
+    allowed = (*BELOW_DATA, "cli", "__init__")
+    none_of(
+        [
+            f"{module.at(item.line)}: cli loads {item.target}; import it inside the command"
+            for module in MODULES.values()
+            for item in imports(module)
+            if module.unit in ("cli", "__main__")
+            and item.own
+            and item.when == "load"
+            and not within(item.target, allowed)
+        ]
+    )
+
+
+# ---- rule 2: who may do what
+
+
+def offenders(allowed: tuple[str, ...], offence: Callable[[ast.AST], str]) -> list[str]:
+    return [
+        f"{module.at(node)}: {offence(node)}, which is for {', '.join(allowed)} alone"
+        for name, module in MODULES.items()
+        if not within(name, allowed)
+        for node in ast.walk(module.tree)
+        if offence(node)
+    ]
+
+
+def called(node: ast.AST) -> str:
+    return ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+
+
+def test_only_cli_prints() -> None:
+    def offence(node: ast.AST) -> str:
+        if called(node) in ("print", "input"):
+            return f"calls {called(node)}()"
+        written = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        return f"uses {written}" if written in ("sys.stdout", "sys.stderr") else ""
+
+    # registry sends what a plugin prints while it is imported to stderr
+    none_of(offenders(("cli", "__main__", "registry"), offence))
+
+
+def test_only_storage_renames_fsyncs_and_locks() -> None:
+    words = r"os\.(replace|rename|renames|fsync|fdatasync|link)|shutil\.move|fcntl\..*|.*\.rename|(Soft|Unix)?FileLock"
+
+    def offence(node: ast.AST) -> str:
+        name = called(node)
+        if re.fullmatch(words, name):
+            return f"calls {name}()"
+        # str.replace takes two arguments, Path.replace one
+        lone = isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords
+        return f"calls {name}() on a path" if lone and name.endswith(".replace") else ""
+
+    none_of(offenders(("storage",), offence))
+
+
+def test_only_registry_reads_entry_points() -> None:
+    def offence(node: ast.AST) -> str:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        named = "entry_points" in names or getattr(node, "attr", "") in ("entry_points", "EntryPoint")
+        return "names entry_points" if named else ""
+
+    none_of(offenders(("registry",), offence))
+
+
+def test_only_runs_names_and_writes_run_files() -> None:
+    def offence(node: ast.AST) -> str:
+        if isinstance(node, ast.Constant) and node.value in RUN_FILES:
+            return f"names {node.value}"
+        return f"calls {called(node)}()" if called(node) in ("storage.append", "storage.truncate_lines") else ""
+
+    none_of(offenders(("runs",), offence))
+
+
+def test_the_core_names_no_plugin_of_this_repository() -> None:
+    projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("plugins/*/pyproject.toml")]
+    names = {re.sub(r"[-_.]+", "[-_.]", project["project"]["name"]) for project in projects}
+    none_of(
+        [
+            f"{module.at(number)}: names the plugin {name}"
+            for module in MODULES.values()
+            for number, line in enumerate(module.text.splitlines(), start=1)
+            for name in names
+            if re.search(rf"\b{name}\b", line, re.IGNORECASE)
+        ]
+    )
+
+
+# ---- house budget
+
+
+def length(node: Function) -> int:
+    """Lines after `def` to the end, docstring not counted."""
+    docstring = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
+    spared = (docstring.end_lineno or 0) - docstring.lineno + 1 if docstring else 0
+    return (node.end_lineno or 0) - node.lineno - spared
+
+
+def test_function_lengths() -> None:
+    lengths = {module.at(node): length(node) for module in MODULES.values() for node, _ in functions(module)}
+    none_of([f"{where}: {lines} lines, 60 is the most" for where, lines in lengths.items() if lines > 60])
+    longer = [f"{where}: {lines} lines" for where, lines in lengths.items() if lines > 35]
+    assert len(longer) <= 0.05 * len(lengths), "over 5 % of the functions have more than 35 lines:\n" + "\n".join(
+        longer
+    )
+    assert statistics.median(lengths.values()) <= 10
+
+
+def test_file_lengths() -> None:
+    sizes = {module.at(1): len(module.text.splitlines()) for module in MODULES.values()}
+    none_of([f"{where}: {lines} lines, 350 is the most" for where, lines in sizes.items() if lines > 350])
+
+
+def test_parameters() -> None:
+    problems = []
+    for module in MODULES.values():
+        for node, public in functions(module):
+            positional = [
+                arg.arg for arg in (*node.args.posonlyargs, *node.args.args) if arg.arg not in ("self", "cls")
+            ]
+            if len(positional) + len(node.args.kwonlyargs) > 6:
+                problems.append(f"{module.at(node)}: {node.name} has more than 6 parameters")
+            if public and len(positional) > 2:
+                problems.append(f"{module.at(node)}: {node.name} needs keyword-only parameters after the second")
+    none_of(problems)
+
+
+def test_public_functions_say_what_they_do_and_return() -> None:
+    problems = []
+    for module in MODULES.values():
+        top = {id(node) for node in module.tree.body}
+        for node, public in functions(module):
+            if public and node.returns is None:
+                problems.append(f"{module.at(node)}: {node.name} has no return annotation")
+            if public and id(node) in top and not ast.get_docstring(node):
+                problems.append(f"{module.at(node)}: {node.name} has no docstring")
+        if module.text.strip() and not ast.get_docstring(module.tree):
+            problems.append(f"{module.at(1)}: the module has no docstring")
+    none_of(problems)
+
+
+def test_no_module_level_side_effects() -> None:
+    none_of([problem for module in MODULES.values() for problem in side_effects(module, module.tree.body)])
+
+
+def side_effects(module: Module, body: list[ast.stmt]) -> Iterator[str]:
+    """What runs when the module is imported and does more than name a value."""
+    own = {node.name for node in module.tree.body if isinstance(node, Function)}
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from side_effects(module, node.body)
+        elif isinstance(node, ast.If) and re.search("TYPE_CHECKING|__name__", ast.unparse(node.test)):
+            continue
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for inner in ast.walk(node):
+                name = called(inner).rpartition(".")[2]
+                if name and not (name[:1].isupper() or name.lstrip("_")[:1].isupper() or name in PURE_CALLS | own):
+                    yield f"{module.at(inner)}: calls {called(inner)}() while the module loads"
+        elif not isinstance(node, Function | ast.Import | ast.ImportFrom | ast.Pass) and not _is_text(node):
+            yield f"{module.at(node)}: a {type(node).__name__} statement runs while the module loads"
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """A docstring, or the `...` of a protocol."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_tests_mirror_the_package() -> None:
+    problems = []
+    for name, module in MODULES.items():
+        if "__" in name or module.path.name == "__init__.py" or name in TESTED_ELSEWHERE:
+            continue
+        *folders, stem = name.split(".")
+        expected = ROOT.joinpath("tests", *folders, f"test_{stem.lstrip('_')}.py")
+        if not expected.exists():
+            problems.append(f"{module.at(1)}: {expected.relative_to(ROOT)} is missing")
+    none_of(problems)
+
+
+# ---- rule 1 again, in real processes
+
+TORCH_FREE_COMMANDS = {
+    "help": ["--help"],
+    "help-all": ["--help-all"],
+    "version": ["--version"],
+    "verb help": ["train", "--help"],
+    "archs": ["plugins", "list"],
+    "datasets": ["data", "list"],
+    "config": ["config", "show", "--data", "digits"],
+    "validation": ["train", "--data", "digits", "--set", "no.such.key=1"],
+}
+PROBE = """
+import sys
+from resnetctl.__main__ import main
+sys.argv[0] = "resnetctl"
+code = 0
+try:
+    code = main()
+except SystemExit as stop:
+    code = stop.code
+print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def loaded_by(arguments: list[str]) -> tuple[int, set[str]]:
+    """Exit code and top-level modules of `resnetctl ARGUMENTS` in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, timeout=120)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("LOADED ")]
+    assert lines, f"resnetctl {' '.join(arguments)} did not come to its end:\n{done.stderr[-2000:]}"
+    return done.returncode, set(lines[-1].split()[1:])
+
+
+@pytest.mark.parametrize("name", TORCH_FREE_COMMANDS)
+def test_commands_that_load_nothing_heavy(name: str) -> None:
+    code, modules = loaded_by(TORCH_FREE_COMMANDS[name])
+    assert code == (2 if name == "validation" else 0)
+    assert not modules & (HEAVY - {"pydantic_settings"}), f"{name} loads {sorted(modules & HEAVY)}"
