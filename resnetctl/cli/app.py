@@ -1,0 +1,31 @@
+"""The table of verbs. Each module is imported when its verb is used."""
+
+from resnetctl.cli.command import Group, Lazy
+from resnetctl.cli.options import RootOptions
+
+WORK, AROUND = "Work", "Around it"
+
+ROOT = Group(
+    name="resnetctl",
+    summary="From images to a checked ONNX file: train, measure and ship residual networks.",
+    options=RootOptions,
+    members={
+        "data": Lazy("resnetctl.cli.data", "Get, add, check and look at image data", WORK),
+        "train": Lazy("resnetctl.cli.train", "Train a network from scratch", WORK),
+        "finetune": Lazy("resnetctl.cli.finetune", "Adapt trained weights to your classes", WORK),
+        "eval": Lazy("resnetctl.cli.evaluate", "Measure accuracy on images it has not seen", WORK),
+        "predict": Lazy("resnetctl.cli.predict", "Classify image files", WORK),
+        "export": Lazy("resnetctl.cli.export", "Write ONNX, and prove that it agrees", WORK),
+        "weights": Lazy("resnetctl.cli.weights", "Look into weights files; import foreign ones", AROUND),
+        "runs": Lazy("resnetctl.cli.runs", "List and show runs", AROUND),
+        "plugins": Lazy("resnetctl.cli.plugins", "List and show networks, blocks, policies, datasets", AROUND),
+        "config": Lazy("resnetctl.cli.config", "Show each value and where it came from", AROUND),
+    },
+    examples=(
+        ("resnetctl train --data digits", "a first run: no download, a minute"),
+        ("resnetctl eval", "accuracy of the newest run on test"),
+        ("resnetctl export --onnx", "a checked file for onnxruntime"),
+        ("resnetctl train --arch resnet56", "CIFAR-10, downloaded and verified"),
+        ("resnetctl finetune --data ./photos", "your folders, one per class"),
+    ),
+)

@@ -1,0 +1,120 @@
+"""The one place where an exception becomes lines on stderr and an exit code."""
+
+import contextlib
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from resnetctl.cli import out
+from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
+
+BROKEN_PIPE = 141
+INTERRUPTED = 130
+
+
+def run(argv: Sequence[str]) -> int:
+    """Carry out one command line and return its exit code."""
+    words = argv[: argv.index("--")] if "--" in argv else argv
+    debug = "--debug" in words
+    try:
+        return _guarded(argv)
+    except BrokenPipeError:
+        _discard_stdout()
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        out.say("stopped")
+        return INTERRUPTED
+    except ResnetctlError as error:
+        _trace(debug)
+        out.say(render(error))
+        return error.exit_code
+    except Exception as error:
+        _trace(debug)
+        out.say(_internal(error, argv))
+        return 1
+
+
+def render(error: ResnetctlError) -> str:
+    """An error in three parts, as wide as the terminal: what, where, what to do."""
+    title = "stopped" if isinstance(error, Stopped) else "error"
+    head = out.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", sys.stderr)
+    lines = _wrapped(f"{title}: {error.message}", "")
+    lines[0] = head + lines[0].removeprefix(f"{title}:")
+    for problem in error.problems:
+        lines += _wrapped(f"  - {problem}", "    ")
+    if error.where is not None:
+        lines.append(f"  {out.paint('where', 'dim', sys.stderr)}  {out.printable(error.where)}")
+    for number, hint in enumerate(error.hint):
+        mark = out.paint("try", "dim", sys.stderr) + "    " if number == 0 else " " * 7
+        lines.append(f"  {mark}{out.printable(hint)}")
+    return "\n".join(lines)
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    """Run, flush stdout, and turn the system's refusals into our errors."""
+    from resnetctl.cli._typer import invoke
+    from resnetctl.cli.app import ROOT
+
+    with _system_errors():
+        try:
+            code = invoke(ROOT, argv)
+        except SystemExit as stop:  # completion scripts end so
+            code = int(stop.code or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_stdout()
+        hint = "free some space, then run the command again" if error.errno in (28, 122) else ()  # ENOSPC, EDQUOT
+        where = str(error.filename) if error.filename else None
+        raise WorkFailed(f"the system refused: {error.strerror or error}", where=where, hint=hint) from error
+    except MemoryError as error:
+        raise WorkFailed("there is not enough memory", hint="--batch-size with a smaller value") from error
+
+
+def _discard_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush finds nothing to complain about."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        handle = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(handle, sys.stdout.fileno())
+        os.close(handle)
+
+
+def _trace(debug: bool) -> None:
+    if debug:
+        import traceback
+
+        out.say(traceback.format_exc().rstrip())
+
+
+def _internal(error: Exception, argv: Sequence[str]) -> str:
+    import shlex
+
+    report = WorkFailed(
+        f"internal error: {type(error).__name__}: {error}",
+        hint=[
+            f"resnetctl --debug {shlex.join(word for word in argv if word != '--debug')}",
+            "shows where it comes from",
+        ],
+    )
+    return render(report)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        out.printable(text),
+        out.width(),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [""]

@@ -1,0 +1,49 @@
+"""`config show`."""
+
+from resnetctl.cli import out, render
+from resnetctl.cli.command import Command, Given, Group
+from resnetctl.cli.layering import layers
+from resnetctl.cli.options import ConfigShowOptions
+from resnetctl.config.models import FinetuneConfig
+
+
+def show(given: Given[ConfigShowOptions]) -> None:
+    from resnetctl import settings
+    from resnetctl.config.layers import flatten
+    from resnetctl.tasks import configs
+
+    resolved = configs.show(layers(given), settings.load(), verb=given.options.verb)
+    values = flatten(resolved.config.model_dump(mode="json"))
+    rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
+    if given.options.as_json:
+        entries = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
+        out.document("config.show", {"config": entries})
+    else:
+        render.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
+
+
+def _toml(value: object) -> str:
+    """A value as one would write it in TOML."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+COMMAND = Group(
+    name="config",
+    summary="The config of a run: flag > --set > --config > ./resnetctl.toml > recipe > default.",
+    members={
+        "show": Command(
+            name="show",
+            summary="Show each value and where it came from.",
+            run=show,
+            options=ConfigShowOptions,
+            config=FinetuneConfig,
+            examples=(
+                ("resnetctl config show --arch resnet56", "what train would use"),
+                ("resnetctl config show --recipe paper", "with a recipe laid under"),
+                ("resnetctl config show finetune --data ./photos", "what finetune would use"),
+            ),
+        )
+    },
+)

@@ -1,0 +1,138 @@
+"""The help screens. Written by hand: rich's cost more than the rest of the program, and fold examples into prose."""
+
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from resnetctl.cli import out
+from resnetctl.cli.command import Command, Group, is_argument, is_repeated, is_switch
+from resnetctl.cli.options import USED
+from resnetctl.cli.values import choices
+from resnetctl.config.defaults import TRAIN_KEYS
+from resnetctl.config.options import Flag, flags
+
+Row = tuple[str, str]
+WIDEST = 100
+PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", "Global", "Help")
+
+
+def group_help(group: Group, path: str, *, full: bool = False) -> str:
+    """The screen of a group: its members by panel, and examples."""
+    parts = [_usage(f"{path} COMMAND ..."), [f" {group.summary}"], _examples(group.examples)]
+    titles = {getattr(member, "panel", "") for member in group.members.values()}
+    for title in sorted(titles, key=lambda title: title != "Work"):
+        rows = [(name, item.summary) for name, item in group.members.items() if getattr(item, "panel", "") == title]
+        parts.append(_panel(title or "Commands", rows))
+    if full:
+        parts.append(_panel("Options", [_row(flag) for flag in flags(group.options)]))
+    short = "  ".join(flag.flag if flag.short is None else f"{flag.short}/{flag.flag}" for flag in flags(group.options))
+    parts.append([f" Options: {short}", f" Help:    {path} COMMAND --help", *(f" {note}" for note in group.notes)])
+    return _joined(parts)
+
+
+def command_help(command: Command, path: str, *, full: bool = False) -> str:
+    """The screen of a command: most used options and examples, or every option by panel."""
+    words = [_placeholder(flag) for flag in command.arguments()]
+    parts = [_usage(" ".join([path, *words, "[OPTIONS]"])), [f" {command.summary}"], _examples(command.examples)]
+    parts.append(_panel("Arguments", [(str(flag.metavar), _help(flag)) for flag in command.arguments()]))
+    named = [flag for flag in command.all_flags() if not is_argument(flag)]
+    shown = [title for title in PANELS if full or title == USED]
+    column = max(len(_names(flag)) for flag in named if flag.panel in shown)
+    for title in shown:
+        parts.append(_panel(title, [_row(flag) for flag in _in_panel(named, title)], column=column))
+    notes = [f" {note}" for note in command.notes]
+    hidden = sum(flag.panel not in shown for flag in named)
+    if hidden:
+        notes.append(f" More:    {path} --help-all    shows {hidden} more options")
+    parts.append(notes)
+    return _joined(parts)
+
+
+def _in_panel(named: Iterable[Flag], title: str) -> list[Flag]:
+    return sorted((flag for flag in named if flag.panel == title), key=lambda flag: flag.key == "as_json")
+
+
+def _usage(text: str) -> list[str]:
+    return [f" {out.paint('Usage:', 'bold', sys.stdout)} {text}"]
+
+
+def _examples(examples: Sequence[Row]) -> list[str]:
+    if not examples:
+        return []
+    column = max((len(line) for line, _ in examples if len(line) <= 54), default=0)
+    lines = [f"   {out.paint(line.ljust(column), 'cyan', sys.stdout)}  {text}".rstrip() for line, text in examples]
+    return [f" {out.paint('Examples', 'bold', sys.stdout)}", *lines]
+
+
+def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:
+    """A titled box on a terminal, a titled list elsewhere."""
+    if not rows:
+        return []
+    column = max(column, *(len(name) for name, _ in rows))
+    boxed = out.is_terminal(sys.stdout)
+    columns = min(out.width(), WIDEST)
+    lines = [line for row in rows for line in _cells(row, column, columns - column - 6)]
+    painted = [out.paint(name.ljust(column), "cyan", sys.stdout) + "  " + text for name, text in lines]
+    if not boxed:
+        return [f" {title}", *(f"   {line}".rstrip() for line in painted)]
+    lengths = [column + 2 + len(text) for _, text in lines]
+    inner = columns - 4
+    body = [f"│ {line}{' ' * (inner - length)} │" for line, length in zip(painted, lengths, strict=True)]
+    return [f"╭─ {title} {'─' * (columns - len(title) - 5)}╮", *body, f"╰{'─' * (columns - 2)}╯"]
+
+
+def _cells(row: Row, column: int, room: int) -> list[Row]:
+    """The lines of one row: a long help text goes on under itself."""
+    name, text = row
+    first, *rest = textwrap.wrap(text, max(20, room), break_on_hyphens=False) or [""]
+    return [(name, first), *(("", line) for line in rest)]
+
+
+def _row(flag: Flag) -> Row:
+    return _names(flag), _help(flag)
+
+
+def _names(flag: Flag) -> str:
+    short = f"{flag.short} " if flag.short else "   "
+    return " ".join(part for part in (short + flag.flag, _metavar(flag)) if part)
+
+
+def _metavar(flag: Flag) -> str:
+    if is_switch(flag):
+        return ""
+    if flag.metavar:
+        return flag.metavar
+    if choices(flag):
+        return "NAME"
+    text = str(flag.field.annotation)
+    return "N" if "int" in text else "X" if "float" in text else "TEXT"
+
+
+def _help(flag: Flag) -> str:
+    known = choices(flag)
+    listed = f": {', '.join(known)}" if known and known[0] not in flag.help else ""
+    return flag.help + listed + _default(flag)
+
+
+def _default(flag: Flag) -> str:
+    """The default where it is one value: those that follow from the dataset and the network are not."""
+    value = flag.field.get_default(call_default_factory=True)
+    if flag.field.is_required():
+        return "" if is_argument(flag) else "  [required]"
+    if flag.key in TRAIN_KEYS or value in (None, "", False) or is_repeated(flag) or str(value) in ("0", "0.0"):
+        return ""
+    return f"  [{value}]"
+
+
+def _placeholder(flag: Flag) -> str:
+    return str(flag.metavar) if flag.field.is_required() else f"[{flag.metavar}]"
+
+
+def _joined(parts: Iterable[Sequence[str]]) -> str:
+    """Blocks with one empty line between them, except between boxes."""
+    lines: list[str] = []
+    for part in parts:
+        if part and lines and not lines[-1].startswith("╰"):
+            lines.append("")
+        lines += part
+    return "\n".join(lines)

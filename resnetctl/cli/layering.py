@@ -1,0 +1,20 @@
+"""The layers of a config, from what was typed."""
+
+from pathlib import Path
+
+from resnetctl.cli.command import Given
+from resnetctl.cli.options import LayerOptions
+from resnetctl.config.layers import LOCAL_FILE, Layer, from_file, from_flags, from_recipe, from_sets
+
+
+def layers(given: Given[LayerOptions]) -> list[Layer]:
+    """Weakest first: recipe, `./resnetctl.toml`, `--config`, `--set`, flags. Raises `UsageError`, `ConfigError`."""
+    options = given.options
+    found = []
+    if options.recipe:
+        found.append(from_recipe(options.recipe))
+    if Path(LOCAL_FILE).is_file():
+        found.append(from_file(Path(LOCAL_FILE)))
+    if options.config_file is not None:
+        found.append(from_file(options.config_file))
+    return [*found, from_sets(options.sets), from_flags(given.values, given.names)]

@@ -1,0 +1,169 @@
+"""The options of each command that are not config keys. Declared once, like config keys."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from resnetctl.config.options import option
+from resnetctl.registry import Kind
+from resnetctl.spec import Fit
+
+USED = "Most used"
+
+
+def argument(help: str, *, metavar: str, default: Any = ..., complete: str | None = None) -> Any:
+    """A positional argument, required unless it has a default."""
+    extra: dict[str, Any] = {"argument": True, "metavar": metavar, "panel": "Arguments", "complete": complete}
+    return Field(default, description=help, json_schema_extra=extra)
+
+
+class HelpOptions(BaseModel):
+    """What every command and group takes."""
+
+    help: bool = option(False, "The most used options and examples", short="-h", panel="Help")
+    help_all: bool = option(False, "Every option", panel="Help")
+
+
+class Global(BaseModel):
+    """Before or after the verb."""
+
+    no_plugins: bool = option(False, "Leave every plugin out: the core only", panel="Global")
+    debug: bool = option(False, "On an error, print the traceback", panel="Global")
+
+
+class RootOptions(Global, HelpOptions):
+    """Options of `resnetctl` itself."""
+
+    version: bool = option(False, "Print the version", short="-V", panel="Global")
+    as_json: bool = option(False, "With --version: one JSON document", flag="--json", panel="Global")
+
+
+class Common(Global):
+    """What every command takes."""
+
+    as_json: bool = option(False, "One JSON document on stdout", flag="--json", panel=USED)
+
+
+class LayerOptions(Common):
+    """Where config values come from, besides flags."""
+
+    recipe: str = option(
+        "", "Packaged recipe: fast, strong, paper, finetune", metavar="NAME", panel=USED, complete="recipe"
+    )
+    config_file: Path | None = option(
+        None, "TOML file with any config key", flag="--config", short="-c", metavar="FILE", panel=USED
+    )
+    sets: list[str] = option(
+        [], "Any config key, e.g. --set optim.nesterov=false", flag="--set", metavar="KEY=VALUE", panel=USED
+    )
+
+
+class RunOptions(LayerOptions):
+    """What a run is called, and where it goes."""
+
+    name: str | None = option(None, "Name of the run's folder", short="-n", metavar="NAME", panel=USED)
+    out: Path | None = option(None, "Where run folders are made", short="-o", metavar="DIR", panel="Run")
+    dry_run: bool = option(False, "Check, time one step, write nothing", panel=USED)
+
+
+class TrainOptions(RunOptions):
+    resume: str | None = option(
+        None, "Go on with a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
+    )
+    exact: bool = option(False, "With --resume: refuse if not bit for bit the same", panel="Run")
+
+
+class FinetuneOptions(RunOptions):
+    target: str | None = argument("Run or weights file to start from", metavar="RUN|FILE", default=None, complete="run")
+
+
+class ConfigShowOptions(LayerOptions):
+    verb: Literal["train", "finetune"] = argument("train or finetune", metavar="VERB", default="train")
+
+
+class EvalOptions(Common):
+    target: str = argument("Run, weights or ONNX file", metavar="TARGET", default="last", complete="run")
+    data: str | None = option(
+        None, "Dataset, when not the one trained on", short="-d", metavar="NAME|PATH", panel=USED, complete="dataset"
+    )
+    split: Literal["test", "val"] = option("test", "Images that training did not see", panel=USED)
+    min_accuracy: float | None = option(
+        None, "Exit 5 when top-1 is below, e.g. 0.9", metavar="X", panel=USED, ge=0, le=1
+    )
+    batch_size: int = option(256, "Images at a time", panel="Machine", ge=1)
+    device: str | None = option(None, "auto, cpu, cuda, mps", panel="Machine")
+    threads: int | None = option(None, "CPU threads, 0 by rule", panel="Machine", ge=0)
+
+
+class PredictOptions(Common):
+    target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
+    images: list[Path] = argument("Image files", metavar="IMAGE...")
+    top: int = option(1, "Classes to print for each image", panel=USED, ge=1, metavar="K")
+    device: str | None = option(None, "auto, cpu, cuda, mps", panel="Machine")
+
+
+class ExportOptions(Common):
+    target: str = argument("Run or weights file", metavar="TARGET", default="last", complete="run")
+    onnx: bool = option(False, "Write ONNX", panel=USED)
+    out: Path | None = option(None, "File to write; a run has its own place", short="-o", metavar="FILE", panel=USED)
+    images: Path | None = option(None, "Folder of images for the check", metavar="DIR", panel=USED)
+    gate: Literal["real", "synthetic"] = option("real", "Images of the check; synthetic: made up", panel=USED)
+
+
+class DataGetOptions(Common):
+    name: str = argument("Dataset", metavar="NAME", complete="dataset")
+    source: Path | None = option(None, "Your own copy, archive or unpacked", flag="--from", metavar="PATH", panel=USED)
+    replace: bool = option(False, "Build it anew", panel=USED)
+
+
+class DataAddOptions(Common):
+    path: Path = argument("Folder, archive or CSV", metavar="PATH")
+    name: str = option(..., "Name in the store", short="-n", metavar="NAME", panel=USED)
+    size: int | None = option(None, "Store and train at N x N pixels", metavar="N", panel=USED, ge=1)
+    fit: Fit = option("crop", "How images that are not square fit", panel=USED)
+    on_bad_image: Literal["error", "skip"] = option("error", "Unreadable images: stop, or leave out", panel=USED)
+    replace: bool = option(False, "Replace the dataset of that name", panel=USED)
+
+
+class DataNameOptions(Common):
+    name: str = argument("Dataset", metavar="NAME", complete="dataset")
+
+
+class DataShowOptions(DataNameOptions):
+    sheet: Path | None = option(None, "Write a contact sheet", metavar="FILE.png", panel=USED)
+
+
+class DataCheckOptions(Common):
+    target: str = argument("Dataset, folder, archive or CSV", metavar="NAME|PATH", complete="dataset")
+
+
+class WeightsShowOptions(Common):
+    file: Path = argument("Weights file", metavar="FILE")
+
+
+class WeightsImportOptions(Common):
+    file: Path = argument("State dict: .pth .th .pt or safetensors", metavar="FILE")
+    arch: str = option(..., "Architecture that it belongs to", short="-a", metavar="NAME", panel=USED, complete="arch")
+    out: Path = option(..., "File to write", short="-o", metavar="FILE", panel=USED)
+    data: str | None = option(
+        None, "Dataset that names the classes", short="-d", metavar="NAME", panel=USED, complete="dataset"
+    )
+    classes: Path | None = option(None, "Class names, one a line, in output order", metavar="FILE", panel=USED)
+    size: int | None = option(None, "Image size of the net", metavar="N", panel=USED, ge=1)
+    mean: str | None = option(None, "Of the normalisation, in 0..1", metavar="R,G,B", panel=USED)
+    std: str | None = option(None, "Of the normalisation, in 0..1", metavar="R,G,B", panel=USED)
+
+
+class PluginsListOptions(Common):
+    kind: Kind | None = option(None, "Only these", panel=USED)
+    check: bool = option(False, "Import each one, report the broken", panel=USED)
+
+
+class PluginsShowOptions(Common):
+    name: str = argument("Name, or dist:name", metavar="NAME", complete="plugin")
+    kind: Kind | None = option(None, "When the name is of several kinds", panel=USED)
+
+
+class RunsShowOptions(Common):
+    run: str = argument("Run", metavar="RUN", default="last", complete="run")

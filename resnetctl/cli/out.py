@@ -1,0 +1,67 @@
+"""The two streams: results on stdout, everything else on stderr."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from resnetctl.errors import WorkFailed
+
+STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def result(text: str) -> None:
+    """Write a line of result to stdout. Raises `WorkFailed` when there is no stdout, `OSError` when it refuses."""
+    if sys.stdout is None:
+        raise WorkFailed("the result cannot be written: stdout is closed")
+    sys.stdout.write(_encodable(text, sys.stdout) + "\n")
+
+
+def document(schema: str, values: Mapping[str, Any]) -> None:
+    """Write the one JSON document of a command to stdout."""
+    result(json.dumps({"schema": f"resnetctl.{schema}/1", **values}, indent=2, default=str))
+
+
+def say(text: str) -> None:
+    """Write a line for a person to stderr. That stderr is gone stops no work."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.write(_encodable(text, sys.stderr) + "\n")
+            sys.stderr.flush()
+        except OSError:
+            pass
+
+
+def printable(text: str) -> str:
+    """The text with control characters made visible: names of files and classes are other people's."""
+    return CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether lines can be redrawn there: a TTY that understands escapes."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def has_color(stream: TextIO | None) -> bool:
+    """Whether escapes for style may go there."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, style: str, stream: TextIO | None) -> str:
+    """`text` in a style of `STYLES`, where the stream shows it."""
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if text and has_color(stream) else text
+
+
+def width() -> int:
+    """Columns of the terminal; `COLUMNS` counts; 80 where there is none."""
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """In a C locale an ellipsis must not end a run of hours."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

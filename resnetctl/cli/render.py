@@ -1,0 +1,102 @@
+"""Tables and facts as text: aligned on a terminal, tab-separated and never cut elsewhere."""
+
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from resnetctl.cli import out
+
+GAP = "  "
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows of results under a header. On a terminal the last column is wrapped; in a pipe nothing is cut."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not (sys.stdout is not None and sys.stdout.isatty()):
+        for row in [list(header), *cells]:
+            out.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
+        return
+    for line in aligned(header, cells, out.width()):
+        out.result(line)
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The lines of a table `width` columns wide, as far as all but the last column allow."""
+    columns = [max(_width(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    left = sum(columns[:-1]) + len(GAP) * (len(columns) - 1)
+    room = max(20, width - left)
+    lines = [GAP.join(_pad(name, size) for name, size in zip(header, columns, strict=True)).rstrip()]
+    lines = [out.paint(line, "bold", sys.stdout) for line in lines]
+    for row in rows:
+        first, *rest = textwrap.wrap(row[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
+        cells = [_pad(value, size) for value, size in zip(row[:-1], columns[:-1], strict=True)]
+        lines.append(GAP.join([*cells, first]).rstrip())
+        lines += [" " * left + more for more in rest]
+    return lines
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> None:
+    """Print `name   value` lines of results; None is left out, a long value goes on under itself."""
+    shown = [(name, _cell(value)) for name, value in rows if value is not None]
+    column = max((_width(name) for name, _ in shown), default=0)
+    wide = sys.stdout is not None and sys.stdout.isatty()
+    for name, text in shown:
+        room = max(20, out.width() - column - 2) if wide else sys.maxsize
+        first, *rest = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
+        out.result((out.paint(_pad(name, column), "dim", sys.stdout) + GAP + first).rstrip())
+        for more in rest:
+            out.result(" " * (column + 2) + more)
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """`91.9 %`, or a dash."""
+    return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """`91.8-92.9`, in percent."""
+    return f"{100 * low:.1f}-{100 * high:.1f}"
+
+
+def count(number: float) -> str:
+    """`272 474`: thousands apart."""
+    return f"{number:,.0f}".replace(",", " ")
+
+
+def size(number: float) -> str:
+    """`1.1 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """`3.1 s`, `1 min 38 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """`0:01:04`."""
+    return str(timedelta(seconds=max(0, round(seconds))))
+
+
+def _cell(value: object) -> str:
+    return out.printable("" if value is None else str(value))
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _pad(text: str, size: int) -> str:
+    return text + " " * (size - _width(text))

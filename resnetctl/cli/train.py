@@ -1,0 +1,99 @@
+"""`train`, and `train --resume`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.command import Command, Given
+from resnetctl.cli.layering import layers
+from resnetctl.cli.options import RunOptions, TrainOptions
+from resnetctl.config.models import TrainConfig
+from resnetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.train import TrainRequest
+
+RESUMABLE = {"epochs", "device"}
+
+
+def run(given: Given[TrainOptions]) -> None:
+    if given.options.resume is not None:
+        resume(given, given.options.resume)
+        return
+    if given.options.exact:
+        raise UsageError("--exact goes with --resume", hint="resnetctl train --resume last --exact")
+    from resnetctl import settings
+    from resnetctl.cli.live import follow
+    from resnetctl.tasks import configs
+
+    machine = settings.load()
+    configs.show(layers(given), machine)  # mistakes are told before PyTorch is loaded
+    load_torch()
+    from resnetctl.tasks.train import train
+
+    follow(train(request(given), machine), verb="train", as_json=given.options.as_json)
+
+
+def resume(given: Given[TrainOptions], target: str) -> None:
+    """Go on with a run. Raises `UsageError` for anything but --epochs, --exact and --device."""
+    _only_resumable(given)
+    from resnetctl import settings
+    from resnetctl.cli.live import follow
+
+    load_torch()
+    from resnetctl.tasks import train
+
+    values, machine = given.values, settings.load()
+    facts = train.resume(
+        target,
+        epochs=values.get("epochs"),
+        exact=given.options.exact,
+        device=values.get("device"),
+        settings=machine,
+    )
+    follow(facts, verb="train --resume", as_json=given.options.as_json)
+
+
+def request(given: Given[RunOptions]) -> "TrainRequest":
+    """What `train` and `finetune` ask of their tasks."""
+    from resnetctl.tasks.train import TrainRequest
+
+    options = given.options
+    return TrainRequest(layers=layers(given), name=options.name, out=options.out, dry_run=options.dry_run)
+
+
+def load_torch() -> None:
+    """Import torch, with a note when it takes long."""
+    from resnetctl.cli.loading import load_torch as load
+
+    load()
+
+
+def _only_resumable(given: Given[TrainOptions]) -> None:
+    options = given.options
+    extra = [given.names[key] for key in given.values if key not in RESUMABLE]
+    extra += [flag for flag, said in (
+        ("--recipe", options.recipe), ("--config", options.config_file), ("--set", options.sets),
+        ("--name", options.name), ("--out", options.out), ("--dry-run", options.dry_run),
+    ) if said]  # fmt: skip
+    if extra:
+        raise UsageError(
+            f"a resumed run keeps its own config: {', '.join(extra)} cannot be given",
+            where="--resume",
+            hint="--epochs, --exact and --device can be",
+        )
+
+
+COMMAND = Command(
+    name="train",
+    summary="Train a network from scratch. All it writes goes to one new run folder.",
+    run=run,
+    options=TrainOptions,
+    config=TrainConfig,
+    examples=(
+        ("resnetctl train --data digits", "no download, a minute"),
+        ("resnetctl train --arch resnet56 --recipe strong", "CIFAR-10, 200 epochs"),
+        ("resnetctl train --data ./photos --dry-run", "check and time it first"),
+        ("resnetctl train --config runs/last/config.toml", "repeat a run"),
+        ("resnetctl train --resume last", "go on after a stop"),
+    ),
+    notes=("Values without a default follow the data and the network: resnetctl config show",),
+)

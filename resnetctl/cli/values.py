@@ -1,0 +1,43 @@
+"""From the text of a flag to its value, with errors that speak of the flag."""
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from resnetctl.config.options import Flag
+from resnetctl.errors import UsageError, suggest
+
+
+def coerce(flag: Flag, value: Any) -> Any:
+    """Validate one value by its field's type and constraints. Raises `UsageError` that names the flag."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    known = choices(flag)
+    if known and value not in known:
+        raise UsageError(
+            f"{label(flag)} cannot be '{value}'", hint=[suggest(str(value), known), "one of " + ", ".join(known)]
+        )
+    annotated: Any = Annotated
+    kind: Any = flag.field.annotation
+    if flag.field.metadata:
+        kind = annotated[(kind, *flag.field.metadata)]
+    adapter: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        message = message.partition(", unable to parse")[0]
+        raise UsageError(f"{label(flag)} {message}, not '{value}'") from None
+
+
+def choices(flag: Flag) -> list[str]:
+    """The values of a Literal type; empty for any other type."""
+    annotation = flag.field.annotation
+    options = [annotation, *get_args(annotation)]
+    literal = next((item for item in options if get_origin(item) is Literal), None)
+    return [str(value) for value in get_args(literal)]
+
+
+def label(flag: Flag) -> str:
+    """`--epochs`, or the metavar of an argument."""
+    extra = flag.field.json_schema_extra
+    positional = isinstance(extra, dict) and extra.get("argument")
+    return str(flag.metavar) if positional else flag.flag

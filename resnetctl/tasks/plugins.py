@@ -1,0 +1,102 @@
+"""What the registry holds, for `plugins list` and `plugins show`."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+from resnetctl import registry
+from resnetctl.errors import PluginError, UsageError, suggest
+from resnetctl.registry import Entry, Kind
+from resnetctl.spec import Arch
+
+
+def listing(kind: Kind | None = None, *, check: bool = False) -> list[dict[str, Any]]:
+    """One row for each entry, by kind. With `check` each one is imported, and the broken are marked."""
+    kinds = registry.GROUPS if kind is None else (kind,)
+    return [_row(entry, check=check) for group in kinds for entry in registry.entries(group)]
+
+
+def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
+    """All that can be told of one object, after importing it.
+
+    Raises:
+        UsageError: no such name, or it is of several kinds.
+        PluginError: it cannot be used.
+    """
+    found = _kind(name, kind)
+    entry = registry.find(found, name)
+    thing = registry.get(found, name)
+    facts = {key: value for key, value in dataclasses.asdict(entry).items() if key not in ("value", "status")}
+    return facts | {"object": entry.value} | _DETAILS[found](thing)
+
+
+def _row(entry: Entry, *, check: bool) -> dict[str, Any]:
+    row = dataclasses.asdict(entry)
+    row["object"] = row.pop("value")
+    if check and entry.status == "available":
+        try:
+            registry.get(entry.kind, entry.name)
+        except PluginError as error:
+            row |= {"status": "broken", "reason": error.message}
+    return row
+
+
+def _kind(name: str, kind: Kind | None) -> Kind:
+    if kind is not None:
+        return kind
+    bare = name.rpartition(":")[2]
+    kinds = [group for group in registry.GROUPS if any(entry.name == bare for entry in registry.entries(group))]
+    if not kinds:
+        known = sorted({known for group in registry.GROUPS for known in registry.names(group)})
+        raise UsageError(f"no plugin is called '{name}'", hint=[suggest(name, known), "resnetctl plugins list"])
+    if len(kinds) > 1:
+        raise UsageError(
+            f"'{name}' is the name of several kinds: {', '.join(kinds)}",
+            hint=f"resnetctl plugins show {name} --kind {kinds[0]}",
+        )
+    return kinds[0]
+
+
+def _arch(arch: Arch) -> dict[str, Any]:
+    from resnetctl.models.resnet import count_params
+
+    size = arch.reference[1]
+    counted = count_params(arch.resolve_stem(size), classes=arch.reference[0])
+    facts = {key: value for key, value in arch.to_json().items() if key != "name"}
+    return facts | {
+        "params": arch.params,
+        "params_counted": counted,
+        "counted_at": f"{arch.reference[0]} classes, {size} px",
+    }
+
+
+def _object(thing: Any) -> dict[str, Any]:
+    """Signature, source file and first line of the docs of a class."""
+    return {
+        "signature": str(inspect.signature(thing)),
+        "parameters": {
+            name: str(item).partition(":")[2].strip() or str(item)
+            for name, item in inspect.signature(thing).parameters.items()
+        },
+        "source": inspect.getsourcefile(thing),
+        "summary": (inspect.getdoc(thing) or "").partition("\n")[0],
+    }
+
+
+def _policy(policy: Any) -> dict[str, Any]:
+    return _object(policy.build) | {"summary": policy.summary, "paper": policy.paper, "mirrors": policy.mirrors}
+
+
+def _dataset(dataset: Any) -> dict[str, Any]:
+    card = dataset.card
+    return {
+        "classes": list(card.classes),
+        "splits": dict(card.splits),
+        "licence": card.licence,
+        "homepage": card.source,
+        "source": inspect.getsourcefile(type(dataset)),
+        "summary": (inspect.getdoc(type(dataset)) or "").partition("\n")[0],
+    }
+
+
+_DETAILS = {"arch": _arch, "block": _object, "policy": _policy, "dataset": _dataset}
