@@ -139,8 +139,12 @@ def _check_size(arch: Arch, size: int) -> None:
 
 def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
     known, has_any = _parameters(block)
-    problems = [] if has_any else [f"'{name}' is not an argument" for name in arch.block_args if name not in known]
-    problems += [f"'{name}' is set by model.{name}" for name in arch.block_args if name in RATES]
+    problems = []
+    for name in arch.block_args:
+        if name in RATES:
+            problems.append(f"'{name}' is set by model.{name}")
+        elif name not in known and not (has_any and name not in RESERVED):
+            problems.append(f"'{name}' is not an argument")
     signature = inspect.signature(block).parameters
     problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
     if problems:

@@ -1,0 +1,168 @@
+"""Blocks: shapes, shortcuts, dropping, over every block in the registry."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from resnetctl import registry
+from resnetctl.models.blocks import (
+    BasicBlock,
+    BottleneckBlock,
+    DropPath,
+    PadShortcut,
+    PreactBasicBlock,
+    PreactBottleneckBlock,
+)
+
+BLOCKS = [BasicBlock, BottleneckBlock, PreactBasicBlock, PreactBottleneckBlock]
+
+
+def test_registry_has_the_four() -> None:
+    names = ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
+    assert [registry.get("block", name) for name in names] == BLOCKS
+
+
+@pytest.mark.parametrize("name", registry.names("block"))
+@pytest.mark.parametrize(("stride", "side"), [(1, 8), (2, 8), (2, 7), (2, 2), (1, 1)])
+def test_shape_is_what_the_protocol_says(name: str, stride: int, side: int) -> None:
+    block = registry.get("block", name)(6, 8, stride=stride)
+    out = block(torch.randn(3, 6, side, side + 2))
+    assert out.shape == (3, 8 * block.expansion, math.ceil(side / stride), math.ceil((side + 2) / stride))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_both_shortcuts_fit_and_a_has_no_parameters(block: type[nn.Module]) -> None:
+    images = torch.randn(2, 8, 6, 6)
+    a, b = block(8, 16, stride=2, shortcut="A"), block(8, 16, stride=2, shortcut="B")
+    assert a(images).shape == b(images).shape
+    assert not [name for name in a.state_dict() if name.startswith("downsample")]
+    assert [name for name in b.state_dict() if name.startswith("downsample")]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("needed", [True, False])
+def test_an_unknown_shortcut_is_refused_also_where_none_is_needed(block: type[nn.Module], needed: bool) -> None:
+    with pytest.raises(ValueError, match="'A' or 'B', not 'C'"):
+        block(8 * block.expansion, 8, stride=2 if needed else 1, shortcut="C")
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_rates_outside_the_interval_are_refused(block: type[nn.Module]) -> None:
+    with pytest.raises(ValueError, match="drop_path"):
+        block(8, 8, drop_path=1.0)
+    with pytest.raises(ValueError, match="dropout"):
+        block(8, 8, dropout=1.5)
+
+
+def test_same_shape_needs_no_projection() -> None:
+    assert isinstance(BasicBlock(8, 8).downsample, nn.Identity)
+    assert isinstance(BottleneckBlock(32, 8).downsample, nn.Identity)
+    assert isinstance(BottleneckBlock(8, 8).downsample, nn.Sequential)
+    assert isinstance(PreactBasicBlock(8, 16).downsample, nn.Conv2d)
+
+
+@given(
+    channels=st.integers(1, 5), growth=st.integers(0, 5), height=st.integers(1, 9), width=st.integers(1, 9),
+    stride=st.sampled_from([1, 2, 3]),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_option_a_is_slicing_and_padding_bit_for_bit(
+    channels: int, growth: int, height: int, width: int, stride: int
+) -> None:
+    images = torch.randn(2, channels, height, width)
+    before = growth // 2
+    expected = F.pad(images[:, :, ::stride, ::stride], (0, 0, 0, 0, before, growth - before))
+    assert torch.equal(PadShortcut(channels, channels + growth, stride)(images), expected)
+
+
+def test_option_a_keeps_channels_last_and_gradients() -> None:
+    images = torch.randn(2, 8, 6, 6).to(memory_format=torch.channels_last).requires_grad_()
+    out = PadShortcut(8, 16, 2)(images)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    out.sum().backward()
+    assert images.grad is not None
+    assert images.grad.sum() == 2 * 8 * 3 * 3
+
+
+def test_option_a_cannot_shrink() -> None:
+    with pytest.raises(ValueError, match="from 8 to 4 channels, use 'B'"):
+        BasicBlock(8, 4, shortcut="A")
+
+
+def test_stride_is_where_torchvision_has_it() -> None:
+    assert BasicBlock(4, 4, stride=2).conv1.stride == (2, 2)
+    for block in (BottleneckBlock(4, 4, stride=2), PreactBottleneckBlock(4, 4, stride=2)):
+        assert (block.conv1.stride, block.conv2.stride, block.conv3.stride) == ((1, 1), (2, 2), (1, 1))
+
+
+@pytest.mark.parametrize("block", [PreactBasicBlock, PreactBottleneckBlock])
+def test_preactivation_adds_the_raw_input(block: type[nn.Module]) -> None:
+    images = torch.randn(2, 8, 4, 4)
+    unit = block(8, 8 // block.expansion).eval()
+    last = unit.conv2 if block is PreactBasicBlock else unit.conv3
+    nn.init.zeros_(last.weight)
+    assert torch.equal(unit(images), images)
+
+
+@pytest.mark.parametrize("block", [PreactBasicBlock, PreactBottleneckBlock])
+def test_a_preactivated_projection_reads_the_activated_input(block: type[nn.Module]) -> None:
+    images = -torch.rand(2, 8, 4, 4) - 0.1  # the ReLU stops all of it
+    unit = block(8, 8, stride=2).eval()
+    assert torch.equal(unit(images), torch.zeros(2, 8 * block.expansion, 2, 2))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_input_is_not_changed(block: type[nn.Module]) -> None:
+    images = torch.randn(2, 8, 4, 4)
+    before = images.clone()
+    block(8, 8)(images)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_dropout_acts_in_training_only(block: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(2, 8, 4, 4)
+    unit = block(8, 8, dropout=0.5).train()
+    assert not torch.equal(unit(images), unit(images))
+    unit.eval()
+    assert torch.equal(unit(images), unit(images))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_drop_path_leaves_the_shortcut_of_dropped_images(block: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(64, 8, 3, 3)  # positive: a final ReLU changes nothing
+    out = block(8, 8 // block.expansion, drop_path=0.5).train()(images)
+    dropped = [bool(torch.equal(*pair)) for pair in zip(out, images, strict=True)]
+    assert 16 < sum(dropped) < 48
+
+
+def test_drop_path_keeps_the_mean_and_follows_the_seed() -> None:
+    branch = torch.ones(20_000, 1, 1, 1)
+    drop = DropPath(0.25).train()
+    torch.manual_seed(1)
+    first = drop(branch)
+    torch.manual_seed(1)
+    assert torch.equal(drop(branch), first)
+    assert first.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert first.mean().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_drop_path_is_free_in_evaluation_and_at_rate_zero(rate: float) -> None:
+    branch = torch.randn(2, 3, 1, 1)
+    state = torch.get_rng_state()
+    assert DropPath(rate).train(rate == 0)(branch) is branch
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_modules_say_what_they_are() -> None:
+    text = repr(BasicBlock(4, 8, stride=2, shortcut="A", drop_path=0.1))
+    assert "PadShortcut(stride=2, padding=(2, 2))" in text
+    assert "DropPath(rate=0.1)" in text

@@ -1,0 +1,283 @@
+"""The trunk: parity with torchvision, shapes, errors, initialisation, stochastic depth."""
+
+import dataclasses
+import inspect
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from resnetctl import registry
+from resnetctl.errors import ConfigError, PluginError, UsageError
+from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet50, wrn16_4
+from resnetctl.models.blocks import BasicBlock, DropPath, PadShortcut
+from resnetctl.models.resnet import ResNet, build, count_params, minimum_size
+from resnetctl.spec import Arch, ImageSpec
+
+TINY = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8))
+
+
+def image(size: int, channels: int = 3) -> ImageSpec:
+    return ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels)
+
+
+@pytest.mark.parametrize(("arch", "name"), [(resnet18, "resnet18"), (resnet50, "resnet50")])
+def test_identical_to_torchvision(arch: Arch, name: str) -> None:
+    theirs = torchvision.models.get_model(name).eval()
+    ours = build(arch, classes=1000, image=image(224)).eval()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    pictures = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        assert (ours(pictures) - theirs(pictures)).abs().max() == 0
+
+
+def test_training_mode_is_torchvisions_too() -> None:
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18(num_classes=5).train()
+    ours = build(resnet18, classes=5, image=image(224)).train()
+    ours.load_state_dict(theirs.state_dict())
+    pictures = torch.randn(2, 3, 64, 64)
+    for model in (ours, theirs):
+        model(pictures).square().sum().backward()
+    gradients = [dict(model.named_parameters()) for model in (ours, theirs)]
+    assert all(torch.equal(gradients[0][name].grad, gradients[1][name].grad) for name in gradients[0])
+    assert torch.equal(ours.bn1.running_var, theirs.bn1.running_var)
+
+
+@pytest.mark.parametrize("name", registry.names("arch"))
+def test_every_arch_maps_images_to_logits(name: str) -> None:
+    with torch.device("meta"):
+        model = build(registry.get("arch", name), classes=7, image=image(32))
+        assert model(torch.randn(2, 3, 32, 32)).shape == (2, 7)
+        again = build(registry.get("arch", name), classes=7, image=image(32))
+    assert list(again.state_dict()) == list(model.state_dict())
+
+
+@pytest.mark.parametrize("name", registry.names("arch"))
+def test_every_parameter_is_in_exactly_one_part(name: str) -> None:
+    with torch.device("meta"):
+        model = build(registry.get("arch", name), classes=7, image=image(32))
+    parts = model.parts()
+    assert list(parts) == ["stem", *model.stages, "head"]
+    inside = [id(p) for modules in parts.values() for module in modules for p in module.parameters()]
+    assert sorted(inside) == sorted(id(p) for p in model.parameters())
+
+
+@pytest.mark.parametrize("arch", [resnet20, preact_resnet20, wrn16_4, resnet18, TINY])
+@pytest.mark.parametrize(("size", "channels", "classes"), [(8, 1, 10), (8, 3, 1), (9, 5, 3), (32, 3, 100)])
+def test_any_size_channels_and_classes(arch: Arch, size: int, channels: int, classes: int) -> None:
+    model = build(arch, classes=classes, image=image(size, channels)).eval()
+    with torch.inference_mode():
+        out = model(torch.randn(2, channels, size, size))
+    assert out.shape == (2, classes)
+    assert out.isfinite().all()
+
+
+def test_state_dict_round_trip_gives_the_same_answers() -> None:
+    torch.manual_seed(0)
+    first, second = (build(preact_resnet20, classes=4, image=image(8)).eval() for _ in range(2))
+    pictures = torch.randn(2, 3, 8, 8)
+    assert not torch.equal(first(pictures), second(pictures))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(pictures), second(pictures))
+
+
+def test_the_stem_follows_the_size_and_is_written_down() -> None:
+    small, large = build(resnet18, classes=2, image=image(64)), build(resnet18, classes=2, image=image(65))
+    assert (small.arch.stem, small.conv1.kernel_size, small.conv1.stride) == ("cifar", (3, 3), (1, 1))
+    assert (large.arch.stem, large.conv1.kernel_size, large.conv1.stride) == ("imagenet", (7, 7), (2, 2))
+    forced = dataclasses.replace(resnet18, stem="imagenet")
+    assert build(forced, classes=2, image=image(32)).arch.stem == "imagenet"
+
+
+def test_preactivation_leaves_the_stem_bare_and_ends_with_a_norm() -> None:
+    model = build(preact_resnet20, classes=2, image=image(8))
+    assert isinstance(model.bn1, nn.Identity)
+    assert isinstance(model.norm, nn.BatchNorm2d)
+    assert model.norm in model.parts()["layer3"]
+    assert isinstance(build(resnet20, classes=2, image=image(8)).norm, nn.Identity)
+
+
+def test_the_smallest_image_is_where_each_halving_still_halves() -> None:
+    for stages in (1, 2, 3, 4):
+        for stem in ("cifar", "imagenet"):
+            arch = Arch(name="x", block="basic", depths=(1,) * stages, widths=(4,) * stages, stem=stem)
+            halvings = stages - 1 + 2 * (stem == "imagenet")
+            assert minimum_size(arch) == next(size for size in range(1, 99) if _halves(size, halvings))
+
+
+def _halves(size: int, times: int) -> bool:
+    for _ in range(times):
+        if size < 2:
+            return False
+        size = math.ceil(size / 2)
+    return True
+
+
+def test_a_smaller_image_is_a_clear_error() -> None:
+    build(resnet20, classes=2, image=image(3))
+    with pytest.raises(ConfigError, match=r"'resnet20' needs images of at least 3 px .* not 2 px") as caught:
+        build(resnet20, classes=2, image=image(2))
+    assert caught.value.exit_code == 2
+    with pytest.raises(ConfigError, match="at least 17 px") as caught:
+        build(dataclasses.replace(resnet18, stem="imagenet"), classes=2, image=image(16))
+    assert any("model.stem=cifar" in line for line in caught.value.hint)
+
+
+def test_an_unknown_block_argument_lists_the_known_ones() -> None:
+    arch = dataclasses.replace(resnet20, block_args={"shortcut": "A", "groups": 2})
+    with pytest.raises(ConfigError, match="block 'basic'") as caught:
+        build(arch, classes=2, image=image(8))
+    assert caught.value.problems == ("'groups' is not an argument",)
+    assert caught.value.hint == ("arguments of block 'basic': shortcut",)
+
+
+def test_a_refused_value_is_a_config_error() -> None:
+    arch = dataclasses.replace(resnet20, block_args={"shortcut": "C"})
+    with pytest.raises(ConfigError, match="must be 'A' or 'B', not 'C'"):
+        build(arch, classes=2, image=image(8))
+
+
+def test_rates_have_their_own_keys() -> None:
+    arch = dataclasses.replace(resnet20, block_args={"dropout": 0.1})
+    with pytest.raises(ConfigError) as caught:
+        build(arch, classes=2, image=image(8))
+    assert caught.value.problems == ("'dropout' is set by model.dropout",)
+    with pytest.raises(ConfigError) as caught, registry.overlay("block", greedy=Greedy):
+        build(dataclasses.replace(TINY, block="greedy", block_args={"stride": 2}), classes=2, image=image(8))
+    assert caught.value.problems == ("'stride' is not an argument",)
+
+
+def test_no_class_is_an_error_and_so_is_an_unknown_block() -> None:
+    with pytest.raises(ConfigError, match="at least one class"):
+        build(resnet20, classes=0, image=image(8))
+    with pytest.raises(UsageError, match="no block is called 'basik'"):
+        build(dataclasses.replace(resnet20, block="basik"), classes=2, image=image(8))
+
+
+class Plain(nn.Module):
+    """A block of somebody else: no dropout, no drop_path, its own initialisation."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1, gain: float = 1.0) -> None:
+        super().__init__()
+        if gain < 0:
+            raise RuntimeError("boom")
+        self.conv = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1)
+        self.gain = gain
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.conv.weight, self.gain)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv(images)
+
+
+class Greedy(Plain):
+    """Takes any keyword."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1, **rest: float) -> None:
+        super().__init__(in_channels, width, stride=stride)
+        self.rest = rest
+
+
+def test_a_foreign_block_gets_its_arguments_and_keeps_its_initialisation() -> None:
+    arch = dataclasses.replace(TINY, block="plain", block_args={"gain": 0.25})
+    with registry.overlay("block", plain=Plain):
+        model = build(arch, classes=2, image=image(8))
+    assert model.get_submodule("layer1.0.conv").weight.eq(0.25).all()
+    assert not model.preactivation
+
+
+@pytest.mark.parametrize("rate", ["dropout", "drop_path"])
+def test_a_rate_that_the_block_does_not_have_is_an_error(rate: str) -> None:
+    with registry.overlay("block", plain=Plain, greedy=Greedy):
+        for block in ("plain", "greedy"):
+            arch = dataclasses.replace(TINY, block=block)
+            with pytest.raises(ConfigError) as caught:
+                build(arch, classes=2, image=image(8), **{rate: 0.1})
+            assert caught.value.problems == (f"{rate} 0.1: the block does not have it",)
+
+
+def test_a_block_that_takes_anything_gets_anything() -> None:
+    with registry.overlay("block", greedy=Greedy):
+        model = build(dataclasses.replace(TINY, block="greedy", block_args={"k": 3}), classes=2, image=image(8))
+    assert model.get_submodule("layer1.0").rest == {"k": 3}
+
+
+def test_a_block_that_fails_is_a_plugin_error() -> None:
+    with registry.overlay("block", plain=Plain), pytest.raises(PluginError, match="RuntimeError: boom") as caught:
+        build(dataclasses.replace(TINY, block="plain", block_args={"gain": -1}), classes=2, image=image(8))
+    assert "test_resnet:Plain" in str(caught.value.where)
+
+
+def test_stochastic_depth_rises_linearly_to_its_rate() -> None:
+    model = build(resnet20, classes=2, image=image(8), drop_path=0.9, dropout=0.3)
+    rates = [module.rate for module in model.modules() if isinstance(module, DropPath)]
+    assert rates == pytest.approx([0.1 * number for number in range(1, 10)])
+    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.3}
+
+
+def test_without_rates_the_blocks_keep_their_defaults() -> None:
+    model = build(resnet20, classes=2, image=image(8))
+    assert {module.rate for module in model.modules() if isinstance(module, DropPath)} == {0.0}
+
+
+def test_he_initialisation_of_convolutions() -> None:
+    torch.manual_seed(0)
+    model = build(wrn16_4, classes=10, image=image(32))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.numel() > 5000:
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
+    assert model.fc.weight.abs().max() <= 1 / math.sqrt(model.fc.in_features)
+    assert model.norm.weight.eq(1).all()
+
+
+def test_building_follows_the_seed() -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(build(TINY, classes=2, image=image(8)).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["conv1.weight"], states[2]["conv1.weight"])
+
+
+def test_counting_takes_classes_and_channels() -> None:
+    base = count_params(resnet20)
+    assert count_params(resnet20, 11) == base + 65
+    assert count_params(resnet20, channels=1) == base - 2 * 16 * 9
+
+
+def test_he_shortcut_a_is_what_the_small_nets_use() -> None:
+    model = build(resnet20, classes=10, image=image(32))
+    assert sum(isinstance(module, PadShortcut) for module in model.modules()) == 2
+    assert isinstance(model, ResNet)
+    assert "shortcut" in inspect.signature(BasicBlock).parameters
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+def test_exports_to_onnx_with_a_dynamic_batch(shortcut: str) -> None:
+    import onnxruntime
+
+    arch = dataclasses.replace(TINY, block_args={"shortcut": shortcut})
+    model = build(arch, classes=3, image=image(8)).eval()
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.onnx.export(model, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=(batch,), verbose=False)
+    data = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    for count in (1, 2, 7):
+        pictures = torch.randn(count, 3, 8, 8)
+        (out,) = session.run(None, {session.get_inputs()[0].name: pictures.numpy()})
+        assert torch.allclose(torch.from_numpy(out), model(pictures), atol=1e-5)
+
+
+def test_the_table_of_archs_needs_no_torch() -> None:
+    code = "import sys, resnetctl.models.archs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
