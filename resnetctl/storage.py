@@ -68,6 +68,28 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def growing_file(path: Path, *, what: str) -> Iterator[IO[bytes]]:
+    """`path` opened for appending by one process at a time, as a download does that a later call continues.
+
+    What was written stays, also on failure; `settle` makes it count. `what` names the work that is in use.
+    Errors of the writer that are no trouble with `path` must not be `OSError`: those are reported as its trouble.
+    """
+    with _reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with lock(path.with_name(f".{path.name}.lock"), what=what), _reported(path), path.open("ab") as file:
+        yield file
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a complete and checked file of the same folder its final name, durably."""
+    with _reported(path):
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _fsync_folder(path.parent)
+
+
 def append(path: Path, data: bytes) -> None:
     """Append `data` to `path`, durably."""
     with _reported(path), path.open("ab") as file:
