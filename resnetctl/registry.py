@@ -53,13 +53,13 @@ def disable_plugins() -> None:
 @contextlib.contextmanager
 def overlay(kind: Kind, **objects: Any) -> Iterator[None]:
     """Register objects for the length of a `with` block. For tests."""
-    keys = [(kind, name) for name in objects]
-    _overlays.update(zip(keys, objects.values(), strict=True))
+    before = dict(_overlays)
+    _overlays.update({(kind, name): found for name, found in objects.items()})
     try:
         yield
     finally:
-        for key in keys:
-            del _overlays[key]
+        _overlays.clear()
+        _overlays.update(before)
 
 
 @cache
@@ -72,21 +72,20 @@ def entries(kind: Kind) -> tuple[Entry, ...]:
         for point in entry_points(group=GROUPS[kind])
         if point.dist is not None
     }
-    owners: dict[str, set[str]] = {}
-    for distribution, name, _ in seen:
-        if _is_allowed(distribution):
+    alone = {key: _status(key[0], key[2], point.dist) for key, point in seen.items()}
+    owners: dict[str, set[str]] = {}  # a stale namesake cannot be meant, so it makes no clash
+    for (distribution, name, _), status in alone.items():
+        if status == "available":
             owners.setdefault(name, set()).add(distribution)
-    found = [
-        Entry(
-            kind=kind,
-            name=name,
-            value=value,
-            distribution=distribution,
-            version=point.dist.version if point.dist is not None else "",
-            status=_status(distribution, value, owners.get(name, set()), point.dist),
+    found = []
+    for (distribution, name, value), point in seen.items():
+        status = alone[distribution, name, value]
+        if status == "available" and distribution != CORE and len(owners[name]) > 1:
+            status = "clash"
+        version = point.dist.version if point.dist is not None else ""
+        found.append(
+            Entry(kind=kind, name=name, value=value, distribution=distribution, version=version, status=status)
         )
-        for (distribution, name, value), point in seen.items()
-    ]
     return tuple(sorted(found, key=lambda entry: (_natural(entry.name), entry.distribution)))
 
 
@@ -110,9 +109,7 @@ def find(kind: Kind, name: str) -> Entry:
     """
     distribution, _, bare = name.rpartition(":")
     matches = [
-        entry
-        for entry in entries(kind)
-        if entry.name == bare and distribution in ("", entry.distribution, _normal(distribution))
+        entry for entry in entries(kind) if entry.name == bare and _normal(distribution) in ("", entry.distribution)
     ]
     if not matches:
         raise UsageError(
@@ -198,14 +195,11 @@ _CHECKS: dict[Kind, Callable[[Any], str]] = {
 }
 
 
-def _status(distribution: str, value: str, owners: set[str], dist: Any) -> Status:
+def _status(distribution: str, value: str, dist: Any) -> Status:
+    """What an entry is by itself, whoever else has its name."""
     if not _is_allowed(distribution):
         return "disabled"
-    if distribution != CORE and _is_stale(value, dist):
-        return "stale"
-    if len(owners) > 1 and distribution != CORE:
-        return "clash"
-    return "available"
+    return "stale" if distribution != CORE and _is_stale(value, dist) else "available"
 
 
 def _is_stale(value: str, dist: Any) -> bool:

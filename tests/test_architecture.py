@@ -49,7 +49,7 @@ RUN_FILES = {
 }  # fmt: skip
 # Calls that only make a value. Besides these: classes, and functions of the same module.
 PURE_CALLS = {
-    "array", "cast", "compile", "dict", "dirname", "field", "files", "float", "frozenset", "get_args", "int", "len", "log",
+    "array", "cast", "compile", "dict", "field", "files", "float", "frozenset", "get_args", "int", "len", "log",
     "max", "min", "namedtuple", "option", "partial", "range", "round", "set", "sorted", "sqrt", "tuple",
 }  # fmt: skip
 # Modules that are data, doors or thin shells, tested through something else (said there).

@@ -1,0 +1,70 @@
+"""Exit codes and what an error carries: scripts and the boundary rely on both."""
+
+import inspect
+
+import pytest
+
+from resnetctl import errors
+from resnetctl.errors import ResnetctlError, Stopped, suggest
+
+CODES = {
+    "ResnetctlError": 1,
+    "WorkFailed": 1,
+    "UsageError": 2,
+    "ConfigError": 2,
+    "InputError": 3,
+    "DataError": 3,
+    "WeightsError": 3,
+    "PluginError": 4,
+    "CheckFailed": 5,
+}
+
+
+def test_every_error_has_its_exit_code() -> None:
+    found = {
+        name: kind
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, ResnetctlError) and kind is not Stopped
+    }
+    assert {name: kind("x").exit_code for name, kind in found.items()} == CODES
+
+
+def test_the_module_docstring_lists_every_error_with_its_code() -> None:
+    for name, code in CODES.items():
+        line = next(line for line in (errors.__doc__ or "").splitlines() if f" {name} " in f" {line} ")
+        assert line.split(name)[1].split()[0] == str(code)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
+def test_stopped_takes_its_code_from_the_signal(signum: int, code: int) -> None:
+    assert Stopped("stopped", signum=signum).exit_code == code
+
+
+def test_an_error_carries_message_place_hint_and_problems() -> None:
+    error = ResnetctlError("it broke", where="a.toml:3", hint="do this", problems=["one", "two"])
+    assert (error.message, error.where, error.hint, error.problems) == (
+        "it broke",
+        "a.toml:3",
+        ("do this",),
+        ("one", "two"),
+    )
+    assert str(error) == "it broke (a.toml:3)"
+    assert error.args == ("it broke",)
+
+
+def test_what_is_not_said_is_empty() -> None:
+    error = ResnetctlError("it broke")
+    assert (error.where, error.hint, error.problems, str(error)) == (None, (), (), "it broke")
+    assert ResnetctlError("x", hint=["a", "b"]).hint == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("resnet65", ["resnet56", "wrn16_4"], "did you mean 'resnet56'?"),
+        ("zebra", ["b", "a"], "known: a, b"),
+        ("zebra", [], "none is known"),
+    ],
+)
+def test_suggest(name: str, known: list[str], said: str) -> None:
+    assert suggest(name, known) == said

@@ -1,0 +1,168 @@
+"""The core types: what they refuse, that they are frozen, and that their JSON reads back equal."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnetctl.spec import Arch, Batch, Card, DatasetCard, ImageSpec, Plugins, Policy, ValSplit, WeightsCard
+
+ARCH = Arch(name="tiny", block="basic", depths=(1, 2), widths=(16, 32), block_args={"shortcut": "A"}, params=123)
+IMAGE = ImageSpec(size=24, resize=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), interpolation="bicubic", fit="pad")
+DATASET = DatasetCard(
+    name="pets",
+    classes=("cat", "dog"),
+    image=IMAGE,
+    splits={"train": 10, "test": 2},
+    digests={"train": "ab"},
+    defaults={"mirror": False, "epochs": 3},
+    notes=("one", "two"),
+)
+WEIGHTS = WeightsCard(
+    arch=ARCH,
+    classes=("cat", "dog"),
+    image=IMAGE,
+    plugins=Plugins(required={"a": "1"}, used={"b": "2"}),
+    trained_on={"name": "pets", "digest": "ab"},
+    split=ValSplit(val_fraction=0.1, seed=3, digest="cd"),
+    metrics={"val_top1": 0.5},
+)
+CARDS = [
+    ARCH,
+    IMAGE,
+    DATASET,
+    WEIGHTS,
+    dataclasses.replace(WEIGHTS, split=None),
+    Plugins(),
+    ValSplit(val_fraction=0, seed=0),
+]
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: type(card).__name__)
+def test_cards_read_back_equal_from_json(card: Card) -> None:
+    text = json.dumps(card.to_json(), allow_nan=False)
+    assert type(card).from_json(json.loads(text)) == card
+    assert json.dumps(type(card).from_json(json.loads(text)).to_json()) == text
+
+
+@given(st.integers(1, 64), st.integers(0, 64), st.integers(1, 5), st.sampled_from(["crop", "pad", "squash"]))
+def test_any_image_spec_reads_back_equal(size: int, more: int, channels: int, fit: Any) -> None:
+    spec = ImageSpec(
+        size=size, resize=size + more, channels=channels, mean=(0.1,) * channels, std=(1 / 3,) * channels, fit=fit
+    )
+    assert ImageSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: type(card).__name__)
+def test_cards_are_frozen_down_to_their_tables(card: Card) -> None:
+    for item in dataclasses.fields(card):  # type: ignore[arg-type]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(card, item.name, None)
+        value = getattr(card, item.name)
+        assert not isinstance(value, list | dict | set)
+
+
+def test_cards_do_not_share_what_they_were_made_from() -> None:
+    args: dict[str, Any] = {"shortcut": "A"}
+    arch = dataclasses.replace(ARCH, block_args=args)
+    args["shortcut"] = "B"
+    assert arch.block_args == {"shortcut": "A"}
+
+
+def test_unknown_and_missing_keys_are_refused() -> None:
+    with pytest.raises(TypeError, match="surprise"):
+        Arch.from_json({**ARCH.to_json(), "surprise": 1})
+    with pytest.raises(TypeError, match="depths"):
+        Arch.from_json({key: value for key, value in ARCH.to_json().items() if key != "depths"})
+
+
+@pytest.mark.parametrize("kind", [Arch, ImageSpec, DatasetCard, WeightsCard, Batch, Policy, Plugins, ValSplit])
+def test_everything_is_keyword_only(kind: type) -> None:
+    assert all(item.kw_only for item in dataclasses.fields(kind))
+
+
+# ---- Arch
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"depths": ()}, "1 to 4 entries"),
+        ({"depths": (1,) * 5, "widths": (1,) * 5}, "1 to 4 entries"),
+        ({"depths": (1, 1, 1)}, "1 to 4 entries"),
+        ({"depths": (1, 0)}, "positive"),
+        ({"widths": (16, -1)}, "positive"),
+        ({"stem_width": -4}, "positive"),
+        ({"stem": "huge"}, "stem 'huge'"),
+    ],
+)
+def test_arch_refuses(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(ARCH, **wrong)
+
+
+@pytest.mark.parametrize("depths", [(3,), (1, 1, 1, 1)])
+def test_one_to_four_stages(depths: tuple[int, ...]) -> None:
+    assert Arch(name="x", block="b", depths=depths, widths=depths).depths == depths
+
+
+@pytest.mark.parametrize(
+    ("stem", "size", "resolved"),
+    [("auto", 64, "cifar"), ("auto", 65, "imagenet"), ("cifar", 224, "cifar"), ("imagenet", 8, "imagenet")],
+)
+def test_the_stem_follows_the_image_size(stem: Any, size: int, resolved: str) -> None:
+    arch = dataclasses.replace(ARCH, stem=stem).resolve_stem(size)
+    assert arch.stem == resolved
+    assert dataclasses.replace(arch, stem=stem) == dataclasses.replace(ARCH, stem=stem)
+
+
+def test_the_published_count_is_for_cifar_below_four_stages() -> None:
+    assert ARCH.reference == (10, 32)
+    assert dataclasses.replace(ARCH, depths=(1,) * 4, widths=(1,) * 4).reference == (1000, 224)
+
+
+# ---- ImageSpec
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 0},
+        {"size": 33},
+        {"channels": 1},
+        {"channels": 0, "mean": (), "std": ()},
+        {"mean": (0.5,)},
+        {"std": (0.5, 0.5)},
+        {"std": (0.1, 0.0, 0.1)},
+    ],
+)
+def test_image_spec_refuses(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"image size|mean and std|std"):
+        dataclasses.replace(IMAGE, **wrong)
+
+
+def test_resize_is_size_unless_given() -> None:
+    assert ImageSpec(size=32).resize == 32
+    assert ImageSpec(size=224, resize=256).resize == 256
+
+
+# ---- DatasetCard, WeightsCard, Policy
+
+
+def test_class_names_are_unique() -> None:
+    with pytest.raises(ValueError, match="not unique"):
+        dataclasses.replace(DATASET, classes=("cat", "cat"))
+
+
+def test_a_weights_card_says_nothing_of_time_host_path_or_run() -> None:
+    names = {item.name for item in dataclasses.fields(WeightsCard)}
+    assert not {name for name in names if any(word in name for word in ("time", "date", "host", "path", "run"))}
+
+
+def test_a_policy_is_harmless_unless_it_says_otherwise() -> None:
+    policy = Policy(name="p", build=lambda image, num_classes: lambda batch: batch)
+    assert not policy.mirrors
+    assert policy.unmirrored is None
