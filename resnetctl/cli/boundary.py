@@ -38,15 +38,15 @@ def run(argv: Sequence[str]) -> int:
 def render(error: ResnetctlError) -> str:
     """An error in three parts, as wide as the terminal: what, where, what to do."""
     title = "stopped" if isinstance(error, Stopped) else "error"
-    head = out.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", sys.stderr)
+    head = out.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
     lines = _wrapped(f"{title}: {error.message}", "")
     lines[0] = head + lines[0].removeprefix(f"{title}:")
     for problem in error.problems:
         lines += _wrapped(f"  - {problem}", "    ")
     if error.where is not None:
-        lines.append(f"  {out.paint('where', 'dim', sys.stderr)}  {out.printable(error.where)}")
+        lines.append(f"  {out.paint('where', 'dim', stream=sys.stderr)}  {out.printable(error.where)}")
     for number, hint in enumerate(error.hint):
-        mark = out.paint("try", "dim", sys.stderr) + "    " if number == 0 else " " * 7
+        mark = out.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
         lines.append(f"  {mark}{out.printable(hint)}")
     return "\n".join(lines)
 

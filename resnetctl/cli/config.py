@@ -8,6 +8,7 @@ from resnetctl.config.models import FinetuneConfig
 
 
 def show(given: Given[ConfigShowOptions]) -> None:
+    """`config show`"""
     from resnetctl import settings
     from resnetctl.config.layers import flatten
     from resnetctl.tasks import configs

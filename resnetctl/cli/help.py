@@ -72,7 +72,7 @@ def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:
     boxed = out.is_terminal(sys.stdout)
     columns = min(out.width(), WIDEST)
     lines = [line for row in rows for line in _cells(row, column, columns - column - 6)]
-    painted = [out.paint(name.ljust(column), "cyan", sys.stdout) + "  " + text for name, text in lines]
+    painted = [out.paint(name.ljust(column), "cyan") + "  " + text for name, text in lines]
     if not boxed:
         return [f" {title}", *(f"   {line}".rstrip() for line in painted)]
     lengths = [column + 2 + len(text) for _, text in lines]

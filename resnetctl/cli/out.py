@@ -12,6 +12,7 @@ from resnetctl.errors import WorkFailed
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+PLAIN = str.maketrans("╭╮╰╯─│━▁▂▃▄▅▆▇█·–×", "++++-|=_..-=++#*-x", "…")
 
 
 def result(text: str) -> None:
@@ -51,9 +52,9 @@ def has_color(stream: TextIO | None) -> bool:
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
-def paint(text: str, style: str, stream: TextIO | None) -> str:
-    """`text` in a style of `STYLES`, where the stream shows it."""
-    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if text and has_color(stream) else text
+def paint(text: str, style: str, *, stream: TextIO | None = None) -> str:
+    """`text` in a style of `STYLES`, where the stream (stdout unless given) shows it."""
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if text and has_color(stream or sys.stdout) else text
 
 
 def width() -> int:
@@ -62,6 +63,10 @@ def width() -> int:
 
 
 def _encodable(text: str, stream: TextIO) -> str:
-    """In a C locale an ellipsis must not end a run of hours."""
+    """In an ASCII locale a bar must not end a run of hours: it is drawn with what there is."""
     encoding = stream.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text

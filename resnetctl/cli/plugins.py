@@ -8,6 +8,7 @@ from resnetctl.cli.options import PluginsListOptions, PluginsShowOptions
 
 
 def list_plugins(given: Given[PluginsListOptions]) -> None:
+    """`plugins list`"""
     from resnetctl.tasks import plugins
 
     rows = plugins.listing(given.options.kind, check=given.options.check)
@@ -19,6 +20,7 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
 
 
 def show(given: Given[PluginsShowOptions]) -> None:
+    """`plugins show`"""
     from resnetctl.cli.loading import torch_note
     from resnetctl.tasks import plugins
 

@@ -17,17 +17,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in [list(header), *cells]:
             out.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
         return
-    for line in aligned(header, cells, out.width()):
+    for line in aligned(header, cells, width=out.width()):
         out.result(line)
 
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
     """The lines of a table `width` columns wide, as far as all but the last column allow."""
     columns = [max(_width(row[place]) for row in [header, *rows]) for place in range(len(header))]
     left = sum(columns[:-1]) + len(GAP) * (len(columns) - 1)
     room = max(20, width - left)
     lines = [GAP.join(_pad(name, size) for name, size in zip(header, columns, strict=True)).rstrip()]
-    lines = [out.paint(line, "bold", sys.stdout) for line in lines]
+    lines = [out.paint(line, "bold") for line in lines]
     for row in rows:
         first, *rest = textwrap.wrap(row[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
         cells = [_pad(value, size) for value, size in zip(row[:-1], columns[:-1], strict=True)]
@@ -44,7 +44,7 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
     for name, text in shown:
         room = max(20, out.width() - column - 2) if wide else sys.maxsize
         first, *rest = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
-        out.result((out.paint(_pad(name, column), "dim", sys.stdout) + GAP + first).rstrip())
+        out.result((out.paint(_pad(name, column), "dim") + GAP + first).rstrip())
         for more in rest:
             out.result(" " * (column + 2) + more)
 
@@ -60,8 +60,8 @@ def interval(low: float, high: float) -> str:
 
 
 def count(number: float) -> str:
-    """`272 474`: thousands apart."""
-    return f"{number:,.0f}".replace(",", " ")
+    """`272,474`."""
+    return f"{number:,.0f}"
 
 
 def size(number: float) -> str:
@@ -84,6 +84,11 @@ def duration(seconds: float) -> str:
 def clock(seconds: float) -> str:
     """`0:01:04`."""
     return str(timedelta(seconds=max(0, round(seconds))))
+
+
+def brief(seconds: float) -> str:
+    """A duration for a narrow column: `3.1 s`, `1:04`, `1:01:04`."""
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds).removeprefix("0:").lstrip("0")
 
 
 def _cell(value: object) -> str:

@@ -15,6 +15,7 @@ RESUMABLE = {"epochs", "device"}
 
 
 def run(given: Given[TrainOptions]) -> None:
+    """`train`"""
     if given.options.resume is not None:
         resume(given, given.options.resume)
         return

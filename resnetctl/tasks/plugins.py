@@ -71,14 +71,15 @@ def _arch(arch: Arch) -> dict[str, Any]:
 
 
 def _object(thing: Any) -> dict[str, Any]:
-    """Signature, source file and first line of the docs of a class."""
+    """Signature, source file and first line of the docs of a class or a function."""
+    thing = getattr(thing, "func", thing)  # what a functools.partial wraps
     return {
         "signature": str(inspect.signature(thing)),
         "parameters": {
-            name: str(item).partition(":")[2].strip() or str(item)
+            name: str(item.replace(name="_")).lstrip("_*: ")
             for name, item in inspect.signature(thing).parameters.items()
         },
-        "source": inspect.getsourcefile(thing),
+        "source": _file(thing),
         "summary": (inspect.getdoc(thing) or "").partition("\n")[0],
     }
 
@@ -94,9 +95,16 @@ def _dataset(dataset: Any) -> dict[str, Any]:
         "splits": dict(card.splits),
         "licence": card.licence,
         "homepage": card.source,
-        "source": inspect.getsourcefile(type(dataset)),
+        "source": _file(type(dataset)),
         "summary": (inspect.getdoc(type(dataset)) or "").partition("\n")[0],
     }
+
+
+def _file(thing: Any) -> str | None:
+    try:
+        return inspect.getsourcefile(thing)
+    except (OSError, TypeError):
+        return None  # built-in or made at run time
 
 
 _DETAILS = {"arch": _arch, "block": _object, "policy": _policy, "dataset": _dataset}

@@ -1,0 +1,51 @@
+"""`finetune`."""
+
+import dataclasses
+
+from resnetctl.cli.command import Command, Given
+from resnetctl.cli.layering import layers
+from resnetctl.cli.options import FinetuneOptions
+from resnetctl.cli.train import load_torch, request
+from resnetctl.config.models import FinetuneConfig
+from resnetctl.errors import UsageError
+
+
+def run(given: Given[FinetuneOptions]) -> None:
+    """`finetune`"""
+    given = _with_target(given)
+    from resnetctl import settings
+    from resnetctl.cli.live import follow
+    from resnetctl.tasks import configs
+
+    machine = settings.load()
+    configs.show(layers(given), machine, verb="finetune")  # mistakes are told before PyTorch is loaded
+    load_torch()
+    from resnetctl.tasks.finetune import finetune
+
+    follow(finetune(request(given), machine), verb="finetune", as_json=given.options.as_json)
+
+
+def _with_target(given: Given[FinetuneOptions]) -> Given[FinetuneOptions]:
+    """The positional target is the config key `weights`."""
+    target = given.options.target
+    if target is None:
+        return given
+    if "weights" in given.values:
+        raise UsageError(f"give {target} or --weights, one of them", where="--weights")
+    values = {**given.values, "weights": target}
+    return dataclasses.replace(given, values=values, names={**given.names, "weights": "RUN|FILE"})
+
+
+COMMAND = Command(
+    name="finetune",
+    summary="Adapt trained weights to your classes. Without RUN|FILE the newest run.",
+    run=run,
+    options=FinetuneOptions,
+    config=FinetuneConfig,
+    examples=(
+        ("resnetctl finetune --data ./photos -w torchvision:resnet18", "from ImageNet"),
+        ("resnetctl finetune runs/last --data mnist", "from your own run"),
+        ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
+    ),
+    notes=("Values without a default follow the data: resnetctl config show finetune",),
+)

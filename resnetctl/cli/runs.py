@@ -1,0 +1,68 @@
+"""`runs list` and `runs show`."""
+
+from typing import Any
+
+from resnetctl.cli import out, render
+from resnetctl.cli.command import Command, Given, Group
+from resnetctl.cli.options import Common, RunsShowOptions
+
+COLUMNS = {
+    "name": "name",
+    "status": "status",
+    "arch": "arch",
+    "data": "data",
+    "epochs": "epochs",
+    "val_top1": "val acc",
+}
+
+
+def list_runs(given: Given[Common]) -> None:
+    """`runs list`"""
+    from resnetctl import runs, settings
+    from resnetctl.tasks import history
+
+    folder = settings.load().runs_dir
+    rows = [history.facts(run) for run in runs.all_runs(folder)]
+    if given.options.as_json:
+        out.document("runs.list", {"runs": rows})
+        return
+    if not rows:
+        out.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
+    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows])
+
+
+def show(given: Given[RunsShowOptions]) -> None:
+    """`runs show`"""
+    from resnetctl import runs, settings
+    from resnetctl.tasks import history
+
+    run = runs.find(given.options.run, settings.load().runs_dir)
+    facts, files = history.facts(run), history.files(run)
+    if given.options.as_json:
+        logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
+        out.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
+        return
+    facts = {"path": str(run.path), **facts}
+    render.pairs((COLUMNS.get(key, key.replace("_", " ")), _shown(facts, key)) for key in facts)
+    render.pairs((name, render.size(size)) for name, size in files.items())
+
+
+def _shown(row: dict[str, Any], key: str) -> str:
+    value = row.get(key)
+    return render.percent(value) if key == "val_top1" else "" if value is None else str(value)
+
+
+COMMAND = Group(
+    name="runs",
+    summary="The runs in ./runs, or in RESNETCTL_RUNS_DIR.",
+    members={
+        "list": Command(name="list", summary="List runs, oldest first.", run=list_runs),
+        "show": Command(
+            name="show",
+            summary="Show one run: the newest unless named.",
+            run=show,
+            options=RunsShowOptions,
+            examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
+        ),
+    },
+)

@@ -1,0 +1,161 @@
+"""What a training run looks like: header, epoch table, live lines and summary, as text."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetctl.cli import render
+from resnetctl.cli.screen import bar, sparkline
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.facts import EpochTimed, Started
+
+Columns = tuple[tuple[str, int], ...]
+WITH_VAL: Columns = (("epoch", 6), ("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc", 9), ("best", 9))
+WITHOUT_VAL: Columns = (("epoch", 6), ("lr", 8), ("train loss", 12), ("train acc", 11))
+CLOCK: Columns = (("img/s", 9), ("time", 9))
+HINT = " Ctrl-C saves and stops (again: stops at once)"
+
+
+@dataclass(kw_only=True)
+class History:
+    """What the screen remembers of the epochs."""
+
+    started: "Started"
+    train_loss: list[float] = field(default_factory=list)
+    val_top1: list[float] = field(default_factory=list)
+    best: float | None = None
+
+    def add(self, fact: "EpochTimed") -> None:
+        result = fact.result
+        self.train_loss.append(result.train_loss)
+        if result.val is not None:
+            self.val_top1.append(result.val.top1)
+            if result.is_best:
+                self.best = result.val.top1
+
+
+def header(started: "Started", verb: str, *, width: int) -> list[str]:
+    """Two lines, more where they would not fit: what is trained on what, and where it goes."""
+    config = started.config
+    threads = f" ({config.threads} thread{'s' * (config.threads != 1)})" if config.device == "cpu" else ""
+    parts = [
+        f"resnetctl {verb}  {started.arch.name} on {config.data}",
+        f"{render.count(started.params)} params",
+        f"{config.device}{threads}",
+        f"seed {config.seed}",
+    ]
+    place = f"{short(started.run)}" if started.run is not None else "dry run"
+    val = f" + {render.count(started.val_images)} val" if started.val_images else ""
+    images = f"{render.count(started.train_images)}{val} images, {started.image_size} px"
+    return [*_flowed(parts, width), *_flowed([place, images, f"config: {said(started.origins)}"], width)]
+
+
+def said(origins: Mapping[str, str]) -> str:
+    """Where the config came from, in short: `recipe fast + resnetctl.toml + 2 flags`."""
+    found = set(origins.values())
+    recipes = sorted(origin for origin in found if origin.startswith("recipe "))
+    files = sorted({origin.rpartition(":")[0] for origin in found if origin.rpartition(":")[2].isdigit()})
+    flags = sum(origin.startswith("flag ") for origin in origins.values())
+    sets = sum(origin == "--set" for origin in origins.values())
+    parts = [*recipes, *map(os.path.basename, files)]
+    parts += [f"{sets} --set"] if sets else []
+    parts += [f"{flags} flag{'s' * (flags != 1)}"] if flags else []
+    return " + ".join(parts) or "defaults"
+
+
+def table_head(has_val: bool) -> list[str]:
+    """The table's first two lines."""
+    columns = (*(WITH_VAL if has_val else WITHOUT_VAL), *CLOCK)
+    text = "".join(name.rjust(size) for name, size in columns)
+    return [text, " " + "─" * (len(text) - 1)]
+
+
+def epoch_line(fact: "EpochTimed", best: float | None) -> str:
+    """One epoch of the table; a star marks the best so far."""
+    result = fact.result
+    cells = [str(result.epoch), f"{result.lr:.3g}", f"{result.train_loss:.3f}"]
+    if result.val is None:
+        columns, cells = WITHOUT_VAL, [*cells, render.percent(result.train_top1)]
+    else:
+        columns = WITH_VAL
+        cells += [f"{result.val.loss:.3f}", render.percent(result.val.top1), render.percent(best)]
+    cells += [render.count(fact.images_per_second), render.brief(fact.seconds)]
+    sizes = [size for _, size in (*columns, *CLOCK)]
+    text = "".join(cell.rjust(size) for cell, size in zip(cells, sizes, strict=True))
+    return text + ("  *" if result.is_best and result.val is not None else "")
+
+
+def live_lines(history: History, step: int, *, loss: float, eta: float | None, width: int) -> list[str]:
+    """The three lines under the table: where it is, how it goes, how to stop. `step` counts updates done."""
+    started = history.started
+    per_epoch = started.steps_per_epoch
+    epochs = -(-started.steps // per_epoch)
+    epoch = (max(step, 1) - 1) // per_epoch
+    within, length = step - epoch * per_epoch, min(per_epoch, started.steps - epoch * per_epoch)
+    left = f"epoch {epoch + 1}/{epochs} "
+    right = f" {within}/{length} loss {loss:.3f}" + (f" ETA {render.clock(eta)}" if eta is not None else "")
+    first = left + bar(within / length, max(8, min(width, 80) - len(left) - len(right) - 1)) + right
+    return [first, *_trends(history), HINT]
+
+
+def summary_lines(run: Path, summary: Mapping[str, Any]) -> list[str]:
+    """The end of a run: accuracy, files, and what to do next."""
+    from resnetctl.runs import RunDir
+
+    best, last = summary.get("best"), summary.get("last") or {}
+    shipped = best if summary.get("kept") == "best" and best else last
+    title = f"Done in {render.duration(summary['seconds'])}"
+    if shipped:
+        title += f"   {summary['kept']} epoch {shipped['epoch']} of {summary['epochs']}"
+    early = "   stopped early" if summary.get("stopped_early") else ""
+    lines = [title + early, ""]
+    lines += [f"  {name:<15} {text}" for name, text in _accuracies(summary, shipped)]
+    place, weights = short(run), RunDir(run).weights
+    lines.append(f"  {'wrote':<15} {place}/")
+    if weights.exists():
+        lines.append(f"  {'':<15} {weights.name} {render.size(weights.stat().st_size)}")
+    return [*lines, "", "Next", f"  resnetctl eval {place}", f"  resnetctl export {place} --onnx"]
+
+
+def short(path: Path) -> str:
+    """Relative to the current folder where it is inside."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _flowed(parts: Sequence[str], width: int) -> list[str]:
+    """Parts side by side, on as many lines as they need."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += "   " + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def _trends(history: History) -> list[str]:
+    parts = []
+    if history.val_top1:
+        parts.append(f"val acc {sparkline(history.val_top1, 16)} {render.percent(history.val_top1[-1])}")
+    if history.train_loss:
+        parts.append(f"train loss {sparkline(history.train_loss, 16)} {history.train_loss[-1]:.3f}")
+    return [" " + "   ".join(parts)] if parts else []
+
+
+def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    if not shipped:
+        return []
+    if "val_top1" not in shipped:
+        return [("train accuracy", f"{render.percent(shipped['train_top1'])}   (there is no val split)")]
+    from resnetctl.engine.metrics import wilson
+
+    images, top1 = summary["val_images"], shipped["val_top1"]
+    low, high = wilson(round(top1 * images), images)
+    text = f"{render.percent(top1)}   (95 % interval {render.interval(low, high)}, {render.count(images)} images)"
+    return [("val accuracy", text)]

@@ -1,0 +1,90 @@
+"""`weights show` and `weights import`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli import out, render
+from resnetctl.cli.command import Command, Given, Group
+from resnetctl.cli.options import WeightsImportOptions, WeightsShowOptions
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.weights import WeightsReport
+
+
+def show(given: Given[WeightsShowOptions]) -> None:
+    """`weights show`"""
+    from resnetctl.tasks import weights
+
+    _print(weights.show(given.options.file), as_json=given.options.as_json)
+
+
+def import_(given: Given[WeightsImportOptions]) -> None:
+    """`weights import`"""
+    from resnetctl import settings
+    from resnetctl.cli.loading import torch_note
+    from resnetctl.tasks import weights
+
+    options = given.options
+    request = weights.ImportRequest(
+        file=options.file,
+        arch=options.arch,
+        out=options.out,
+        data=options.data,
+        classes=options.classes,
+        size=options.size or 0,
+        mean=options.mean,
+        std=options.std,
+    )
+    with torch_note():
+        report = weights.import_file(request, settings.load())
+    _print(report, as_json=options.as_json)
+
+
+def _print(report: "WeightsReport", *, as_json: bool) -> None:
+    for note in report.notes:
+        out.say(out.printable(note))
+    if as_json:
+        out.document(f"weights.{report.verb}", report.to_json())
+        return
+    card, image = report.card, report.card.image
+    render.pairs(
+        [
+            ("file", report.path),
+            ("arch", f"{card.arch.name}   block {card.arch.block}, stem {card.arch.stem}"),
+            ("params", render.count(report.params)),
+            ("classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
+            ("image", f"{image.size} px, {image.channels} channels, {image.interpolation}, resize {image.resize}"),
+            ("mean", ", ".join(f"{value:.4g}" for value in image.mean)),
+            ("std", ", ".join(f"{value:.4g}" for value in image.std)),
+            ("trained on", card.trained_on.get("name")),
+            ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()) or None),
+            ("needs", ", ".join(f"{name} {version}" for name, version in card.plugins.required.items()) or None),
+            ("size", render.size(report.bytes)),
+            ("sha256", report.sha256),
+        ]
+    )
+
+
+COMMAND = Group(
+    name="weights",
+    summary="Weights files describe themselves: architecture, classes, preprocessing.",
+    members={
+        "show": Command(
+            name="show",
+            summary="Show what a weights file says of itself. Loads no tensor.",
+            run=show,
+            options=WeightsShowOptions,
+            examples=(("resnetctl weights show runs/last/model.safetensors", ""),),
+        ),
+        "import": Command(
+            name="import",
+            summary="Make a weights file from a foreign state dict. Nothing is unpickled.",
+            run=import_,
+            options=WeightsImportOptions,
+            examples=(
+                ("resnetctl weights import net.th --arch resnet20 --data cifar10 \\", ""),
+                ("    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\", ""),
+                ("    --out net.safetensors", ""),
+            ),
+        ),
+    },
+)
