@@ -158,6 +158,8 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
             inner = inner.setdefault(table, {})
             if not isinstance(inner, dict):
                 raise ConfigError(f"'{table}' is a table, not a value", where=key)
+        if isinstance(inner.get(leaf), dict):
+            raise ConfigError(f"'{leaf}' is a table, not a value", where=key)
         inner[leaf] = value
     return nested
 

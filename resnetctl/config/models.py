@@ -4,6 +4,7 @@ Nothing is nullable, so that a config written to TOML says everything: 0 switche
 fixed rule whose result is written into the run's own config.
 """
 
+import math
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -111,8 +112,8 @@ class TrainConfig(Frozen):
             amount = float(number)
         except ValueError:
             raise ValueError('must be epochs such as 5, or a share of the run such as "15%"') from None
-        if amount < 0 or (isinstance(value, str) and value.endswith("%") and amount > 100):
-            raise ValueError("must not be negative, nor more than 100%")
+        if not 0 <= amount < math.inf or (isinstance(value, str) and value.endswith("%") and amount > 100):
+            raise ValueError("must be a number, not negative, nor more than 100%")
         return value if isinstance(value, str) and value.endswith("%") else amount
 
     @model_validator(mode="after")

@@ -1,0 +1,85 @@
+"""Defaults by family and card, and which arch a config means."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from resnetctl import registry
+from resnetctl.config.defaults import TRAIN_KEYS, final_arch, suited, suited_to_finetune
+from resnetctl.config.models import ModelConfig, TrainConfig
+from resnetctl.errors import UsageError
+from resnetctl.spec import Arch, DatasetCard, ImageSpec, Scalar
+
+NET = Arch(name="net", block="basic", depths=(3, 3, 3), widths=(16, 32, 64), block_args={"shortcut": "A"}, params=7)
+
+
+@pytest.fixture(autouse=True)
+def net() -> Iterator[None]:
+    with registry.overlay("arch", net=NET):
+        yield
+
+
+def card(size: int = 32, **defaults: Scalar) -> DatasetCard:
+    return DatasetCard(name="d", classes=("a", "b"), image=ImageSpec(size=size), splits={}, defaults=defaults)
+
+
+def deep(*depths: int) -> Arch:
+    return Arch(name="deep", block="basic", depths=depths, widths=(16,) * len(depths))
+
+
+@pytest.mark.parametrize(
+    ("size", "augment", "epochs"), [(8, "standard", 200), (64, "standard", 200), (224, "resized-crop", 90)]
+)
+def test_small_pictures_and_photos_differ(size: int, augment: str, epochs: int) -> None:
+    values = suited(NET, card(size))
+    assert (values["augment"], values["epochs"]) == (augment, epochs)
+    assert suited_to_finetune(card(size))["augment"] == augment
+
+
+def test_very_deep_nets_warm_up() -> None:
+    assert "warmup" not in suited(deep(9, 9, 9), card())  # resnet56
+    assert suited(deep(18, 18, 18), card())["warmup"] == 1.0  # resnet110, He et al. 2015, 4.2
+
+
+def test_the_card_wins_and_tells_nothing_else() -> None:
+    values = suited(deep(18, 18, 18), card(epochs=7, augment="shift", warmup=0.0, mirror=False))
+    assert (values["epochs"], values["augment"], values["warmup"]) == (7, "shift", 0.0)
+    assert "mirror" not in values  # a fact for the policy, no config key
+    assert suited_to_finetune(card(augment="shift", epochs=7)) == {"augment": "shift"}
+
+
+def test_defaults_are_keys_of_the_config() -> None:
+    assert set(TRAIN_KEYS) <= set(TrainConfig.model_fields)
+    assert set(suited(deep(18, 18, 18), card(224))) <= set(TRAIN_KEYS)
+
+
+def arch_of(**model: Any) -> Arch:
+    return final_arch(ModelConfig(arch="net", **model))
+
+
+def test_an_arch_by_name_is_that_arch() -> None:
+    assert arch_of() == NET
+
+
+def test_block_arguments_are_laid_over_the_archs() -> None:
+    arch = arch_of(block_args={"extra": 1})
+    assert arch.block_args == {"shortcut": "A", "extra": 1}
+    assert arch.params is None  # no longer what was published
+    assert arch_of(block_args={"shortcut": "A"}).params == 7
+
+
+def test_another_block_drops_the_archs_arguments() -> None:
+    arch = arch_of(block="bottleneck", block_args={"width": 2})
+    assert (arch.block, dict(arch.block_args), arch.params) == ("bottleneck", {"width": 2}, None)
+    assert dict(arch_of(block="bottleneck").block_args) == {}
+
+
+def test_the_stem_can_be_set() -> None:
+    assert arch_of(stem="imagenet").stem == "imagenet"
+    assert arch_of().stem == "auto"
+
+
+def test_an_unknown_arch_is_usage() -> None:
+    with pytest.raises(UsageError, match="no arch is called 'nett'"):
+        final_arch(ModelConfig(arch="nett"))

@@ -1,0 +1,272 @@
+"""Precedence, origins, and errors that name the place: what `config show` and every config error rest on."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnetctl.config.layers import (
+    Layer,
+    flatten,
+    from_file,
+    from_flags,
+    from_recipe,
+    from_sets,
+    layer,
+    merge,
+    nest,
+    recipes,
+    resolve,
+    to_toml,
+)
+from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.errors import ConfigError, UsageError
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Any:
+    def write(text: str, name: str = "a.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def problems(*layers: Layer) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, layers)
+    assert caught.value.exit_code == 2
+    return caught.value.problems
+
+
+# ---- one layer
+
+
+def test_a_file_has_values_and_lines(toml: Any) -> None:
+    path = toml(
+        '# note\nlr = 0.2\n\n[optim]\n# more\nname = "adamw"\n\n[model.block_args]\nshortcut = "B"\nmodel.x = 1\n'
+    )
+    found = from_file(path)
+    assert found.values["optim.name"] == "adamw"
+    assert found.origins["lr"] == f"{path}:2"
+    assert found.origins["optim.name"] == f"{path}:6"
+    assert found.origins["model.block_args.shortcut"] == f"{path}:9"
+
+
+def test_a_value_without_a_line_of_its_own_has_its_file(toml: Any) -> None:
+    path = toml('optim = { name = "adam" }\n')
+    assert from_file(path).origins == {"optim.name": str(path)}
+
+
+@pytest.mark.parametrize("text", ["lr = ", "lr = 1\nlr = 2", "[optim\n"])
+def test_a_file_that_is_not_toml(toml: Any, text: str) -> None:
+    path = toml(text)
+    with pytest.raises(ConfigError, match="not TOML") as caught:
+        from_file(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        from_file(tmp_path / "missing.toml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        from_file(tmp_path)
+    (tmp_path / "latin").write_bytes(b"data = '\xe9'")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        from_file(tmp_path / "latin")
+
+
+@pytest.mark.parametrize(
+    ("pair", "key", "value"),
+    [
+        ("seed=3", "seed", 3),
+        ("optim.nesterov=false", "optim.nesterov", False),
+        ("schedule.milestones=[0.3, 0.6]", "schedule.milestones", [0.3, 0.6]),
+        ("data=./a=b", "data", "./a=b"),
+        ('data="3"', "data", "3"),
+        ("model.block_args.shortcut=B", "model.block_args.shortcut", "B"),
+        ("optim={name='adam'}", "optim.name", "adam"),
+        ("warmup=15%", "warmup", "15%"),
+        ("data=", "data", ""),
+        (" lr = 0.5", "lr", 0.5),
+    ],
+)
+def test_set(pair: str, key: str, value: Any) -> None:
+    assert from_sets([pair]) == Layer({key: value}, {key: "--set"})
+
+
+@pytest.mark.parametrize("pair", ["lr", "=3", " =3", ""])
+def test_set_without_a_key_or_a_value(pair: str) -> None:
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        from_sets([pair])
+
+
+def test_the_later_set_wins() -> None:
+    assert from_sets(["lr=1", "lr=2"]).values == {"lr": 2}
+
+
+# ---- recipes
+
+
+def test_recipes_are_packaged_and_valid() -> None:
+    assert set(recipes()) >= {"strong", "paper", "fast", "finetune"}
+    for name in recipes():
+        found = resolve(FinetuneConfig, [from_recipe(name)])
+        assert set(found.origins.values()) == {f"recipe {name}", "default"}
+
+
+def test_recipes_hold_what_their_sources_say() -> None:
+    paper = resolve(TrainConfig, [from_recipe("paper")]).config
+    assert (paper.steps, paper.epochs, paper.lr, paper.weight_decay, paper.batch_size) == (64000, 0, 0.1, 1e-4, 128)
+    assert [share * 64000 for share in paper.schedule.milestones] == [32000, 48000]
+    fast = resolve(TrainConfig, [from_recipe("fast")]).config
+    assert (fast.epochs, fast.batch_size, fast.lr, fast.warmup, fast.weight_decay) == (10, 128, 0.25, "15%", 5e-4)
+    assert (fast.schedule.name, fast.schedule.final_lr, fast.optim.nesterov) == ("linear", 0.0, True)
+    strong = resolve(TrainConfig, [from_recipe("strong")]).config
+    assert (strong.epochs, strong.batch_size, strong.lr, strong.schedule.name) == (200, 128, 0.1, "cosine")
+
+
+def test_an_unknown_recipe() -> None:
+    with pytest.raises(UsageError, match="no recipe is called 'fst'") as caught:
+        from_recipe("fst")
+    assert caught.value.hint == ("did you mean 'fast'?",)
+
+
+# ---- precedence
+
+
+def test_the_whole_precedence_and_its_origins(toml: Any) -> None:
+    keys = ["lr", "weight_decay", "label_smoothing", "grad_clip", "ema_decay", "val_fraction"]
+    local = toml("".join(f"{key} = 0.3\n" for key in keys[:4]), "resnetctl.toml")
+    file = toml("".join(f"{key} = 0.4\n" for key in keys[:3]), "mine.toml")
+    found = resolve(
+        TrainConfig,
+        [
+            layer(dict.fromkeys(keys[:6], 0.1), "default (dataset d)"),
+            layer(dict.fromkeys(keys[:5], 0.2), "recipe r"),
+            from_file(local),
+            from_file(file),
+            from_sets([f"{key}=0.5" for key in keys[:2]]),
+            from_flags({"lr": 0.6}, {"lr": "--lr"}),
+        ],
+    )
+    assert [getattr(found.config, key) for key in keys] == [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+    assert [found.origins[key] for key in keys] == [
+        "flag --lr", "--set", f"{file}:3", f"{local}:4", "recipe r", "default (dataset d)",
+    ]  # fmt: skip
+    assert found.origins["seed"] == "default"
+
+
+def test_an_origin_for_every_leaf() -> None:
+    found = resolve(TrainConfig, [layer({"model": {"block_args": {"shortcut": "B"}}}, "x")])
+    assert found.origins.keys() == flatten(found.config.model_dump()).keys()
+    assert found.origins["model.block_args.shortcut"] == "x"
+
+
+def test_a_block_voids_weaker_block_arguments() -> None:
+    weak = layer({"model.block_args.a": 1, "model.arch": "net"}, "weak")
+    strong = layer({"model.block": "other", "model.block_args.b": 2}, "strong")
+    assert merge([weak, strong]).values == {"model.arch": "net", "model.block": "other", "model.block_args.b": 2}
+
+
+def test_an_arch_voids_weaker_blocks_and_stems_but_nothing_else() -> None:
+    weak = layer(
+        {"model": {"arch": "a", "block": "b", "block_args": {"c": 1}, "stem": "cifar", "dropout": 0.3}}, "weak"
+    )
+    merged = merge([weak, layer({"model.arch": "z"}, "strong")])
+    assert merged.values == {"model.arch": "z", "model.dropout": 0.3}
+    assert merged.origins == {"model.arch": "strong", "model.dropout": "weak"}
+
+
+def test_an_empty_block_voids_nothing() -> None:
+    weak = layer({"model.block_args.a": 1}, "weak")
+    assert "model.block_args.a" in merge([weak, layer({"model.block": ""}, "strong")]).values
+
+
+@pytest.mark.parametrize(("weak", "strong"), [("epochs", "steps"), ("steps", "epochs")])
+def test_the_stronger_length_switches_the_other_off(weak: str, strong: str) -> None:
+    found = resolve(TrainConfig, [layer({weak: 5}, "weak"), layer({strong: 9}, "strong")])
+    assert (getattr(found.config, weak), getattr(found.config, strong)) == (0, 9)
+    assert found.origins[weak] == found.origins[strong] == "strong"
+
+
+def test_merging_does_not_touch_its_layers() -> None:
+    weak = layer({"epochs": 5, "model.block_args.a": 1}, "weak")
+    merge([weak, layer({"steps": 2, "model.block": "b"}, "strong")])
+    assert weak == layer({"epochs": 5, "model.block_args.a": 1}, "weak")
+
+
+# ---- errors: all at once, each with its place
+
+
+def test_unknown_keys_are_all_listed_with_origin_and_suggestion(toml: Any) -> None:
+    path = toml("[optim]\nnestorov = true\n")
+    found = problems(from_file(path), from_sets(["lrr=1"]))
+    assert found[0] == f"optim.nestorov: unknown key ({path}:2); did you mean 'optim.nesterov'?"
+    assert found[1] == "lrr: unknown key (--set); did you mean 'lr'?"
+
+
+def test_wrong_values_are_all_listed_with_value_and_origin(toml: Any) -> None:
+    path = toml('lr = -1\nwarmup = "soon"\n[schedule]\nmilestones = [2.0]\n[model]\nblock_args = { a = [1] }\n')
+    found = problems(from_file(path), from_flags({"epochs": "many"}, {"epochs": "--epochs"}))
+    by_key = {line.partition(":")[0]: line for line in found}
+    assert "greater than 0, not -1" in by_key["lr"]
+    assert by_key["lr"].endswith(f"({path}:1)")
+    assert "epochs such as 5" in by_key["warmup"]
+    assert by_key["warmup"].endswith(f"not 'soon' ({path}:2)")
+    assert by_key["schedule.milestones"].endswith(f"({path}:4)")
+    assert by_key["epochs"].endswith("not 'many' (flag --epochs)")
+    assert any(key.startswith("model.block_args") for key in by_key)
+
+
+def test_a_problem_of_the_whole_has_no_key() -> None:
+    (line,) = problems(layer({"epochs": 3, "steps": 4}, "x"))
+    assert line == "give epochs or steps, one of them (got epochs=3, steps=4)"
+
+
+def test_a_table_where_a_value_belongs_and_the_other_way_round() -> None:
+    assert "lr.a: unknown key (--set)" not in resolve(TrainConfig, []).origins
+    with pytest.raises(ConfigError):
+        resolve(TrainConfig, [from_sets(["lr.a=1"])])
+    with pytest.raises(ConfigError):
+        resolve(TrainConfig, [from_sets(["optim=1"])])
+    with pytest.raises(ConfigError):
+        resolve(TrainConfig, [from_sets(["lr=1", "lr.a=1"])])
+
+
+# ---- there and back
+
+KEYS = st.text("abc", min_size=1, max_size=3)
+TREES = st.recursive(
+    st.integers() | st.text(), lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=8
+).filter(lambda tree: isinstance(tree, dict))
+
+
+@given(TREES)
+def test_nest_is_the_inverse_of_flatten(tree: Any) -> None:
+    assert nest(flatten(tree)) == tree
+
+
+def test_nest_refuses_a_key_that_is_both() -> None:
+    for flat in ({"a": 1, "a.b": 2}, {"a.b": 2, "a": 1}):
+        with pytest.raises(ConfigError, match="'a' is a table"):
+            nest(flat)
+
+
+@pytest.mark.parametrize("name", ["strong", "paper", "fast", "finetune"])
+def test_a_config_written_as_toml_reads_back_equal(toml: Any, name: str) -> None:
+    given_values = from_sets(["model.block_args.shortcut=B", "model.block_args.n=2", 'data=./a "b"\\c', "lr=1e-7"])
+    config = resolve(FinetuneConfig, [from_recipe(name), given_values]).config
+    path = toml(to_toml(config, header="one\ntwo"))
+    assert path.read_text().startswith("# one\n# two\n")
+    assert resolve(FinetuneConfig, [from_file(path)]).config == config
+    assert to_toml(resolve(FinetuneConfig, [from_file(path)]).config, header="one\ntwo") == path.read_text()
+
+
+def test_toml_says_everything() -> None:
+    text = to_toml(TrainConfig())
+    assert flatten(tomllib.loads(text)).keys() == flatten(TrainConfig().model_dump()).keys()

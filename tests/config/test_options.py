@@ -1,0 +1,71 @@
+"""One declaration, many readers: flags are made from the fields of a model."""
+
+from pydantic import BaseModel
+
+from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.config.options import Flag, fields, flags, option
+from resnetctl.spec import Scalar
+
+
+class Inner(BaseModel):
+    shown: int = option(3, "Shown", flag="--shown", short="-s", metavar="N", panel="Inside", ge=1)
+    hidden: float = option(0.5, "Only in files and --set")
+    table: dict[str, Scalar] = {}
+
+
+class Outer(BaseModel):
+    first_one: str = option("x", "The first", complete="arch")
+    inner: Inner = Inner()
+    last: int = 1
+
+
+def by_key(model: type[BaseModel]) -> dict[str, Flag]:
+    return {flag.key: flag for flag in flags(model)}
+
+
+def test_fields_are_dotted_and_in_order() -> None:
+    assert [key for key, _ in fields(Outer)] == ["first_one", "inner.shown", "inner.hidden", "inner.table", "last"]
+
+
+def test_top_level_keys_name_their_flags_and_nested_ones_must_say_so() -> None:
+    found = by_key(Outer)
+    assert {key: flag.flag for key, flag in found.items()} == {
+        "first_one": "--first-one",
+        "inner.shown": "--shown",
+        "last": "--last",
+    }
+
+
+def test_a_flag_has_what_the_command_line_needs() -> None:
+    shown = by_key(Outer)["inner.shown"]
+    assert (shown.help, shown.short, shown.metavar, shown.panel, shown.complete) == ("Shown", "-s", "N", "Inside", None)
+    assert shown.field.default == 3
+    assert by_key(Outer)["first_one"].complete == "arch"
+    assert (by_key(Outer)["last"].help, by_key(Outer)["last"].panel) == ("", "Other")
+
+
+def test_the_flags_of_train_are_the_ones_that_scripts_rely_on() -> None:
+    found = {flag.flag for flag in flags(TrainConfig)}
+    assert found >= {
+        "--arch",
+        "--block",
+        "--data",
+        "--augment",
+        "--epochs",
+        "--batch-size",
+        "--lr",
+        "--seed",
+        "--device",
+        "--threads",
+    }
+    assert {flag.flag for flag in flags(FinetuneConfig)} >= found | {"--weights", "--freeze"}
+
+
+def test_no_flag_and_no_short_form_is_given_twice() -> None:
+    for model in (TrainConfig, FinetuneConfig):
+        for taken in ([flag.flag for flag in flags(model)], [flag.short for flag in flags(model) if flag.short]):
+            assert len(taken) == len(set(taken))
+
+
+def test_every_flag_explains_itself() -> None:
+    assert all(flag.help for flag in flags(FinetuneConfig))
