@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl import storage
 from resnetctl.errors import PluginError, WeightsError
-from resnetctl.spec import WeightsCard
+from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.weights.layout import Layout, open_regular, read_layout
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def read_header(path: Path) -> Header:
             )
         if card_sha256 != _card_digest(body):
             raise ValueError("its digest does not match")
-        return Header(card=WeightsCard.from_json(body), sha256=str(sha256), layout=layout)
+        return Header(card=_card(body), sha256=str(sha256), layout=layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"the card of the weights is broken: {error}", where=str(path)) from None
 
@@ -198,6 +198,18 @@ def _is_installed(distribution: str) -> bool:
     except (PackageNotFoundError, ValueError):
         return False
     return True
+
+
+def _card(body: Mapping[str, Any]) -> WeightsCard:
+    """`from_json` leaves alone what is no mapping; here it must be what the card promises."""
+    card = WeightsCard.from_json(body)
+    expected = {"arch": Arch, "image": ImageSpec, "plugins": Plugins, "split": ValSplit | None}
+    for name, kind in expected.items():
+        if not isinstance(getattr(card, name), kind):
+            raise ValueError(f"'{name}' is {getattr(card, name)!r}")
+    if not card.classes or not all(isinstance(name, str) for name in card.classes):
+        raise ValueError("'classes' must be names")
+    return card
 
 
 def _card_digest(described: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ code: what a file is, its content decides, not its name.
 """
 
 import dataclasses
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -148,7 +149,8 @@ def _holds_program(names: Iterable[str]) -> bool:
 def _unpickle(stream: BinaryIO, file: Path) -> Any:
     """torch's restricted unpickler. Whatever it raises for a bad file is an input error."""
     try:
-        return torch.load(stream, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about the file's history, which its user cannot change
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:
         first_line = str(error).strip().partition("\n")[0] or "no reason given"
         raise WeightsError(

@@ -1,0 +1,93 @@
+"""torchvision's ImageNet weights for resnet18, 34, 50, 101 and 152, from their official address.
+
+Address, classes and preprocessing are read from the installed torchvision at run time, so they cannot go stale here.
+The file name ends in the first eight hex digits of the SHA-256: all that is published.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetctl import registry
+from resnetctl.data import download
+from resnetctl.errors import UsageError, WeightsError, suggest
+from resnetctl.spec import Arch, ImageSpec, Interpolation
+from resnetctl.weights.file import LoadedWeights
+from resnetctl.weights.foreign import import_weights
+
+NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+FOLDER = "downloads/torchvision"  # in the data folder
+LIMIT = 1 << 29  # bytes; resnet152 has 242 MB
+INTERPOLATIONS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Published weights: where they are, how they are verified, what they expect. `sha256` may be a prefix."""
+
+    url: str
+    sha256: str
+    arch: Arch
+    classes: tuple[str, ...]
+    image: ImageSpec
+
+
+def official(name: str) -> Source:
+    """What the installed torchvision says of its best weights for `name`, such as `resnet18`.
+
+    Raises `UsageError` for a name that is not one of `NAMES`.
+    """
+    if name not in NAMES:
+        raise UsageError(
+            f"torchvision has no weights '{name}' that resnetctl reads",
+            hint=[suggest(name, NAMES), "resnetctl finetune --weights torchvision:resnet18 --data NAME"],
+        )
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name).DEFAULT
+    return Source(
+        url=weights.url,
+        sha256=_published_digest(weights.url),
+        arch=registry.get("arch", name),
+        classes=tuple(weights.meta["categories"]),
+        image=_image(weights.transforms()),
+    )
+
+
+def fetch(name: str, data_dir: Path, *, source: Source | None = None) -> LoadedWeights:
+    """The weights of `name` with a card, from the cache in `data_dir` or the official address.
+
+    `source` replaces the official one (a mirror, a test).
+
+    Raises:
+        UsageError: an unknown name.
+        DataError: the file cannot be downloaded or has another digest.
+        WeightsError: the file does not fit the arch.
+    """
+    source = source or official(name)
+    file = source.url.rpartition("/")[2]
+    remote = download.Remote(name=file, urls=(source.url,), digest=f"sha256:{source.sha256}", limit=LIMIT)
+    folder = data_dir / FOLDER
+    hint = f"on a machine with a network: download {source.url}, then copy {file} into {folder}"
+    path = download.fetch(remote, folder, hint=[hint])
+    return import_weights(path, arch=source.arch, classes=source.classes, image=source.image)
+
+
+def _published_digest(url: str) -> str:
+    """`.../resnet18-f37072fd.pth` says `f37072fd`."""
+    match = re.search(r"-([0-9a-f]{8,64})\.pth$", url)
+    if match is None:
+        raise WeightsError("this torchvision publishes no digest for these weights", where=url)
+    return match.group(1)
+
+
+def _image(transforms: object) -> ImageSpec:
+    """From torchvision's `ImageClassification` preset; a crop larger than the resize (never published) is refused."""
+    preset = vars(transforms)
+    return ImageSpec(
+        size=preset["crop_size"][0],
+        resize=preset["resize_size"][0],
+        mean=tuple(preset["mean"]),
+        std=tuple(preset["std"]),
+        interpolation=INTERPOLATIONS[preset["interpolation"].value],
+    )

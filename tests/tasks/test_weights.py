@@ -1,0 +1,200 @@
+"""`weights show` and `weights import` as tasks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnetctl import settings
+from resnetctl.errors import ConfigError, DataError, UsageError, WeightsError
+from resnetctl.models.archs import resnet18, resnet20
+from resnetctl.models.resnet import build, count_params
+from resnetctl.spec import Arch, DatasetCard, ImageSpec
+from resnetctl.tasks.weights import IMAGENET_MEAN, IMAGENET_STD, ImportRequest, import_file, read_classes, show
+from resnetctl.weights.file import load_model
+
+CLASSES = ("cat", "dog", "bird")
+
+
+def foreign(folder: Path, arch: Arch = resnet20, *, size: int = 32, channels: int = 3) -> Path:
+    """A file as others write them."""
+    image = ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels)
+    torch.manual_seed(0)
+    state = build(arch, classes=3, image=image).state_dict()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, folder / "foreign.pth")
+    return folder / "foreign.pth"
+
+
+def request(here: Path, file: Path, **changes: Any) -> ImportRequest:
+    (here / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    values = {"file": file, "arch": "resnet20", "out": here / "out.safetensors", "classes": here / "classes.txt"}
+    return ImportRequest(**(values | changes))
+
+
+def store_card(data_dir: Path, **changes: Any) -> DatasetCard:
+    """A dataset as far as its card goes."""
+    image = ImageSpec(size=28, channels=3, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), resize=32)
+    card = DatasetCard(name="pets", classes=CLASSES, image=image, splits={"train": 3}, **changes)
+    (data_dir / "pets").mkdir(parents=True)
+    (data_dir / "pets" / "card.json").write_text(json.dumps(card.to_json()))
+    return card
+
+
+def test_import_then_show_and_load(machine: Path) -> None:
+    file = foreign(machine)
+    report = import_file(request(machine, file, mean="0.1,0.2,0.3", std="0.4,0.5,0.6"), settings.load())
+    out = machine / "out.safetensors"
+    model, card = load_model(out)
+    theirs = torch.load(file, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, theirs[f"module.{name}"]) for name, value in model.state_dict().items())
+    assert card.classes == CLASSES
+    assert card.image == ImageSpec(size=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    assert (report.notes, report.path) == ((), out)
+
+    shown = show(out)
+    assert shown.card == report.card == card
+    assert shown.params == sum(value.numel() for value in model.parameters()) == count_params(resnet20, 3)
+    assert shown.tensors == len(model.state_dict())
+    assert shown.bytes == out.stat().st_size
+
+
+def test_the_json_documents(machine: Path) -> None:
+    report = import_file(request(machine, foreign(machine)), settings.load())
+    document = report.to_json()
+    assert json.loads(json.dumps(document)) == document
+    assert next(iter(document)) == "schema"
+    assert document["schema"] == "resnetctl.weights.import/1"
+    shown = show(report.path).to_json()
+    assert shown["schema"] == "resnetctl.weights.show/1"
+    assert {"card", "params", "tensors", "bytes", "sha256", "state_sha256"} <= set(shown)
+    assert {key for key in shown if shown[key] != document[key]} == {"schema", "notes"}
+
+
+def test_show_needs_no_torch(machine: Path) -> None:
+    import_file(request(machine, foreign(machine)), settings.load())
+    code = (
+        "import sys; from pathlib import Path; from resnetctl.tasks.weights import show; "
+        "show(Path('out.safetensors')); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=machine).returncode == 0
+
+
+def test_without_mean_and_std_the_assumption_is_said(machine: Path) -> None:
+    report = import_file(request(machine, foreign(machine)), settings.load())
+    assert (report.card.image.mean, report.card.image.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert "0.485,0.456,0.406" in report.notes[0]
+
+
+def test_channels_come_from_the_first_convolution(machine: Path) -> None:
+    report = import_file(request(machine, foreign(machine, channels=1)), settings.load())
+    assert (report.card.image.channels, report.card.image.mean) == (1, (0.5,))
+
+
+@pytest.mark.parametrize(
+    ("made_at", "given", "stem", "size", "resize"),
+    [
+        (32, 0, "cifar", 32, 32),
+        (32, 96, "cifar", 96, 96),
+        (224, 0, "imagenet", 224, 256),
+        (224, 160, "imagenet", 160, 160),
+    ],
+)
+def test_the_size_follows_the_stem_unless_given(
+    machine: Path, made_at: int, given: int, stem: str, size: int, resize: int
+) -> None:
+    file = foreign(machine, resnet18, size=made_at)
+    card = import_file(request(machine, file, arch="resnet18", size=given), settings.load()).card
+    assert (card.arch.stem, card.image.size, card.image.resize) == (stem, size, resize)
+
+
+def test_a_dataset_gives_classes_and_preprocessing(machine: Path) -> None:
+    known = store_card(settings.load().data_dir)
+    file = foreign(machine)
+    report = import_file(request(machine, file, classes=None, data="pets"), settings.load())
+    assert (report.card.classes, report.card.image, report.notes) == (known.classes, known.image, ())
+    changed = request(machine, file, classes=None, data="pets", out=machine / "b", mean="0,0,0", std="1,1,1", size=40)
+    image = import_file(changed, settings.load()).card.image
+    assert image == ImageSpec(size=40, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def test_a_missing_dataset_is_an_input_error(machine: Path) -> None:
+    with pytest.raises(DataError, match="no dataset is called 'pest'"):
+        import_file(request(machine, foreign(machine), classes=None, data="pest"), settings.load())
+
+
+def test_an_existing_output_is_never_touched(machine: Path) -> None:
+    (machine / "out.safetensors").write_text("precious")
+    with pytest.raises(UsageError, match="output exists") as caught:
+        import_file(request(machine, machine / "not even read"), settings.load())
+    assert caught.value.exit_code == 2
+    assert (machine / "out.safetensors").read_text() == "precious"
+
+
+@pytest.mark.parametrize("changes", [{"classes": None}, {"data": "pets"}])
+def test_classes_or_data_one_of_them(machine: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--data or --classes"):
+        import_file(request(machine, foreign(machine), **changes), settings.load())
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"mean": "0.5,0.5,0.5"}, UsageError, "belong together"),
+        ({"mean": "0.5", "std": "0.5"}, UsageError, "one value for each of 3 channels"),
+        ({"mean": "a,b,c", "std": "1,1,1"}, UsageError, "not a list of numbers"),
+        ({"mean": "nan,0,0", "std": "1,1,1"}, UsageError, "must be finite"),
+        ({"mean": "0,0,0", "std": "1,0,1"}, UsageError, "must be positive"),
+        ({"size": -4}, UsageError, "must be positive"),
+        ({"size": 2}, ConfigError, "at least 3 px"),
+        ({"arch": "resnet21"}, UsageError, "no arch is called 'resnet21'"),
+        ({"arch": "resnet32"}, WeightsError, "keys do not fit"),
+        ({"out": Path("nowhere/out.safetensors")}, UsageError, "cannot write"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(
+    machine: Path, changes: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        import_file(request(machine, foreign(machine), **changes), settings.load())
+    assert not (machine / "out.safetensors").exists()
+
+
+def test_another_number_of_classes_is_listed(machine: Path) -> None:
+    (machine / "two.txt").write_text("cat\ndog\n")
+    with pytest.raises(WeightsError) as caught:
+        import_file(request(machine, foreign(machine), classes=machine / "two.txt"), settings.load())
+    assert caught.value.problems == (
+        "shape: fc.weight is 3x64, the arch needs 2x64",
+        "shape: fc.bias is 3, the arch needs 2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("a\nb\n", ("a", "b")), ("\ufeffa\r\nb c \n\n", ("a", "b c")), ("été\n犬", ("été", "犬"))],
+)
+def test_class_names_one_a_line(machine: Path, text: str, names: tuple[str, ...]) -> None:
+    (machine / "c.txt").write_bytes(text.encode())
+    assert read_classes(machine / "c.txt") == names
+
+
+@pytest.mark.parametrize(
+    ("content", "problems"),
+    [
+        (b"", ("no names",)),
+        (b"a\n\nb\n", ("line 2: empty",)),
+        (b"a\nb\na\n", ("line 3: 'a' is on line 1 too",)),
+        (b"\xff\xfe\x00", ()),
+    ],
+)
+def test_a_bad_list_of_names_is_an_input_error(machine: Path, content: bytes, problems: tuple[str, ...]) -> None:
+    (machine / "c.txt").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_classes(machine / "c.txt")
+    assert (caught.value.problems, caught.value.exit_code) == (problems, 3)
+    with pytest.raises(DataError, match="cannot read the class names"):
+        read_classes(machine / "missing.txt")

@@ -1,0 +1,296 @@
+"""Foreign state dicts: what is understood, what is refused, and the proof on somebody else's weights."""
+
+import io
+import pickle
+import tarfile
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from resnetctl import registry
+from resnetctl.errors import WeightsError
+from resnetctl.models.archs import preact_resnet20, resnet18, resnet20
+from resnetctl.models.resnet import build
+from resnetctl.spec import Arch, ImageSpec
+from resnetctl.weights.file import LoadedWeights
+from resnetctl.weights.foreign import adopt, import_weights, input_channels, read_state
+
+TINY = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8))
+IMAGE = ImageSpec(size=32)
+CLASSES = ("a", "b", "c")
+
+
+def state_of(arch: Arch = TINY, image: ImageSpec = IMAGE) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return dict(build(arch, classes=3, image=image).state_dict())
+
+
+def adopted(path: Path, arch: Arch = TINY, image: ImageSpec = IMAGE) -> LoadedWeights:
+    return import_weights(path, arch=arch, classes=CLASSES, image=image)
+
+
+def saved(content: Any, path: Path, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+def same(first: Any, second: Any) -> bool:
+    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in second)
+
+
+def test_every_container_gives_the_same_state(tmp_path: Path) -> None:
+    state = state_of()
+    files = [
+        saved(state, tmp_path / "plain.pth"),
+        saved(OrderedDict(state), tmp_path / "legacy.th", _use_new_zipfile_serialization=False),
+        saved({"state_dict": state, "best_prec1": 91.7, "epoch": 3}, tmp_path / "nested.pt"),
+        saved({"model": {"state_dict": state}, "optimizer": {"lr": 1.0}}, tmp_path / "twice.pt"),
+        saved({"model_state_dict": state}, tmp_path / "other.pt"),
+        tmp_path / "x.safetensors",
+        saved({name: nn.Parameter(value) if value.is_floating_point() else value for name, value in state.items()},
+              tmp_path / "parameters.pth"),
+    ]  # fmt: skip
+    safetensors.torch.save_file(state, tmp_path / "x.safetensors")
+    for path in files:
+        assert same(adopted(path).state, state), path.name
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.module."])
+def test_wrappers_come_off(tmp_path: Path, prefix: str) -> None:
+    state = state_of()
+    path = saved({prefix + name: value for name, value in state.items()}, tmp_path / "x.pth")
+    assert same(adopted(path).state, state)
+
+
+def test_compiled_submodules_are_understood(tmp_path: Path) -> None:
+    state = state_of()
+    path = saved({name.replace("layer1.", "layer1._orig_mod."): value for name, value in state.items()}, tmp_path / "x")
+    assert same(adopted(path).state, state)
+
+
+def test_names_that_become_one_are_refused(tmp_path: Path) -> None:
+    state = state_of()
+    path = saved(state | {"module.fc.bias": state["fc.bias"]}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="same name"):
+        adopted(path)
+    path = saved(state | {"linear.bias": state["fc.bias"]}, tmp_path / "y.pth")
+    with pytest.raises(WeightsError, match="mean the same parameter"):
+        adopted(path)
+
+
+def test_head_and_shortcut_are_renamed_and_counters_filled(tmp_path: Path) -> None:
+    state = state_of()
+    theirs = {
+        name.replace("fc.", "linear.").replace(".downsample.", ".shortcut."): value
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert "layer2.0.shortcut.0.weight" in theirs
+    assert same(adopted(saved(theirs, tmp_path / "x.pth")).state, state)
+
+
+def test_a_projection_in_a_list_fits_preactivation(tmp_path: Path) -> None:
+    state = state_of(preact_resnet20)
+    theirs = {name.replace("downsample.weight", "shortcut.0.weight"): value for name, value in state.items()}
+    assert theirs.keys() != state.keys()
+    assert same(adopted(saved(theirs, tmp_path / "x.pth"), preact_resnet20).state, state)
+
+
+def test_shortcuts_with_parameters_make_it_option_b(tmp_path: Path) -> None:
+    arch = Arch(**{**resnet20.to_json(), "block_args": {"shortcut": "B"}})
+    found = adopted(saved(state_of(arch), tmp_path / "b.pth"), resnet20).card.arch
+    assert (dict(found.block_args), found.params) == ({"shortcut": "B"}, None)
+    found = adopted(saved(state_of(resnet20), tmp_path / "a.pth"), resnet20).card.arch
+    assert (dict(found.block_args), found.params) == ({"shortcut": "A"}, resnet20.params)
+
+
+@pytest.mark.parametrize(("size", "stem"), [(32, "cifar"), (224, "imagenet")])
+def test_the_stem_follows_the_kernel_not_the_size(tmp_path: Path, size: int, stem: str) -> None:
+    path = saved(state_of(resnet18, ImageSpec(size=size)), tmp_path / "x.pth")
+    for wanted in (48, 96):
+        assert adopted(path, resnet18, ImageSpec(size=wanted)).card.arch.stem == stem
+
+
+def test_types_become_the_archs(tmp_path: Path) -> None:
+    state = state_of()
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    found = adopted(saved(half, tmp_path / "x.pth")).state
+    assert found["conv1.weight"].dtype == torch.float32
+    assert torch.equal(found["conv1.weight"], half["conv1.weight"].float())
+
+
+def test_the_card_describes_the_import(tmp_path: Path) -> None:
+    card = adopted(saved(state_of(), tmp_path / "x.pth")).card
+    assert (card.classes, card.image, card.arch.name, card.arch.stem) == (CLASSES, IMAGE, "tiny", "cifar")
+    assert (card.split, dict(card.trained_on), dict(card.plugins.required)) == (None, {}, {})
+    assert card.version
+
+
+@pytest.mark.parametrize("name", registry.names("arch"))
+def test_every_arch_can_be_imported(name: str) -> None:
+    arch = registry.get("arch", name)
+    with torch.device("meta"):
+        shapes = build(arch, classes=3, image=IMAGE).state_dict()
+    state = {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in shapes.items()}
+    found = adopt(state, Path("x"), arch=arch, classes=CLASSES, image=IMAGE)
+    assert list(found.state) == list(shapes)
+
+
+def test_every_key_that_does_not_fit_is_listed(tmp_path: Path) -> None:
+    state = state_of()
+    del state["bn1.weight"]
+    state["extra.weight"] = torch.zeros(2, 2)
+    state["linear.weight"] = torch.zeros(5, 8)
+    del state["fc.weight"]
+    with pytest.raises(WeightsError, match="3 keys do not fit") as caught:
+        adopted(saved({"module." + name: value for name, value in state.items()}, tmp_path / "x.pth"))
+    assert caught.value.exit_code == 3
+    assert caught.value.problems == (
+        "missing: bn1.weight 4",
+        "unexpected: extra.weight 2x2",
+        "shape: fc.weight is 5x8, the arch needs 3x8",
+    )
+
+
+def test_the_first_convolution_tells_the_channels(tmp_path: Path) -> None:
+    grey = ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.5,))
+    path = saved({"module." + name: value for name, value in state_of(TINY, grey).items()}, tmp_path / "x.pth")
+    assert input_channels(read_state(path), path) == 1
+    for bad in ({"conv1.weight": torch.zeros(3)}, {"stem.weight": torch.zeros(1, 1, 3, 3)}):
+        with pytest.raises(WeightsError, match="first convolution"):
+            input_channels(bad, path)
+
+
+def test_numbers_must_be_finite(tmp_path: Path) -> None:
+    state = state_of()
+    state["fc.bias"][0] = float("nan")
+    with pytest.raises(WeightsError, match="NaN or infinity"):
+        adopted(saved(state, tmp_path / "x.pth"))
+
+
+class Trap:
+    """Runs code when unpickled, were it allowed to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (self.path, "w"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    content = {"state_dict": state_of(), "trap": Trap(tmp_path / "ran")}
+    path = saved(content, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match="not a state dict of tensors alone") as caught:
+        read_state(path)
+    assert caught.value.exit_code == 3
+    assert "weights_only=False" not in caught.value.message  # torch's advice to switch the safety off
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("member", ["m/constants.pkl", "m/code/__torch__.py", "archive_format", "m/archive_format"])
+def test_programs_are_known_by_their_members(tmp_path: Path, member: str) -> None:
+    path = saved(state_of(), tmp_path / "weights.pth")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(member, "pt2")
+    with pytest.raises(WeightsError, match="holds a program"):
+        read_state(path)
+
+
+def test_real_programs_are_refused_whatever_their_name(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 2),)), tmp_path / "exported.pt2")
+    (tmp_path / "exported.pt2").rename(tmp_path / "exported.pth")
+    with pytest.raises(WeightsError, match="holds a program"):
+        read_state(tmp_path / "exported.pth")
+
+
+def test_a_compressed_archive_is_no_pytorch_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10_000_000))
+    with pytest.raises(WeightsError, match="compressed"):
+        read_state(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04", b"PK", b"\x80\x02", b"hello world, not weights", pickle.dumps({"a": 1}), bytes(64)],
+)
+def test_other_files_are_one_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        read_state(tmp_path / "x.pth")
+    assert caught.value.where == str(tmp_path / "x.pth")
+
+
+def test_truncated_files_are_one_error(tmp_path: Path) -> None:
+    for zipped in (True, False):
+        content = saved(state_of(), tmp_path / "whole", _use_new_zipfile_serialization=zipped).read_bytes()
+        for length in range(1, len(content), len(content) // 23):
+            (tmp_path / "x.pth").write_bytes(content[:length])
+            with pytest.raises(WeightsError):
+                adopted(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [torch.zeros(3)], {}, {"state_dict": {}}, 3])
+def test_no_state_dict_is_an_error(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(WeightsError, match="no state dict"):
+        read_state(saved(content, tmp_path / "x.pth"))
+
+
+def test_things_that_are_no_plain_tensors_are_listed(tmp_path: Path) -> None:
+    content = {
+        "fine": torch.zeros(2),
+        "count": 3,
+        "sparse": torch.eye(2).to_sparse(),
+        "complex": torch.zeros(2, dtype=torch.complex64),
+        "meta": torch.zeros(2, device="meta"),
+    }
+    with pytest.raises(WeightsError) as caught:
+        read_state(saved(content, tmp_path / "x.pth"))
+    assert caught.value.problems == tuple(f"not a plain tensor: {name}" for name in content if name != "fine")
+
+
+# The proof: ResNet-20 of akamaster/pytorch_resnet_cifar10 counts 8,103 of the 10,000 JPEG test images.
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def test_real_third_party_weights_count_as_their_author_would(shared_data: Path) -> None:
+    image = ImageSpec(size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    weights = import_weights(shared_data / "resnet20-12fca82f.th", arch=resnet20, classes=CIFAR10, image=image)
+    model = build(weights.card.arch, classes=10, image=image)
+    model.load_state_dict(dict(weights.state))
+    model.eval().to(memory_format=torch.channels_last)
+    pictures, labels = read_test_split(shared_data / "cifar10-jpeg.tar.xz")
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (image.mean, image.std))
+    correct = 0
+    with torch.inference_mode():
+        for start in range(0, len(labels), 500):
+            batch = torch.from_numpy(pictures[start : start + 500]).permute(0, 3, 1, 2).float()
+            predicted = model((batch / 255 - mean) / std).argmax(1)
+            correct += int((predicted == torch.from_numpy(labels[start : start + 500])).sum())
+    assert len(labels) == 10_000
+    assert abs(correct - 8103) <= 2
+
+
+def read_test_split(archive: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """`(N, 32, 32, 3)` uint8 and `(N,)` labels of `test/CLASS/*.jpg`, classes in alphabetical order."""
+    pictures, labels = [], []
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            parts = member.name.split("/")
+            if member.isfile() and "test" in parts and parts[-1].endswith(".jpg"):
+                handle = tar.extractfile(member)
+                assert handle is not None
+                pictures.append(np.asarray(Image.open(io.BytesIO(handle.read())).convert("RGB")))
+                labels.append(CIFAR10.index(parts[-2]))
+    return np.stack(pictures), np.array(labels)
