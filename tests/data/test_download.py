@@ -130,6 +130,12 @@ def test_md5_and_shortened_digests_count(site: Site, folder: Path) -> None:
     assert not matches(path, "sha256:00000000")
 
 
+@pytest.mark.parametrize("digest", ["", "md5:1234567", "sha1:12345678", "sha256:" + "0" * 65, "md5:" + "G" * 32])
+def test_a_digest_that_no_publisher_can_have_given_is_refused(digest: str) -> None:
+    with pytest.raises(ValueError, match="hex digits"):
+        remote("http://x", digest=digest)
+
+
 @pytest.mark.parametrize("tells_length", [True, False])
 def test_listener_hears_every_block_up_to_the_total(site: Site, folder: Path, tells_length: bool) -> None:
     site.tells_length = tells_length

@@ -79,7 +79,7 @@ def test_file_is_small_and_its_attribution_lies_beside_it(path: Path) -> None:
 def test_registered_and_known_without_numpy_or_torch() -> None:
     assert registry.get("dataset", "digits") is digits
     code = (
-        "import sys; from resnetctl.data.datasets import digits;"
+        "import sys; from resnetctl.data.datasets import cifar, digits, mnist;"
         "sys.exit(bool({'numpy', 'torch', 'PIL'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
