@@ -70,10 +70,10 @@ class Feed:
     def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
         """Raises `DataError` when the channels cannot be converted."""
         pixels = torch.from_numpy(images.images)
-        if (pixels.shape[3], spec.channels) not in {(1, 3), (3, 1), (spec.channels, spec.channels)}:
+        if pixels.shape[3] not in (1, spec.channels) and (pixels.shape[3], spec.channels) != (3, 1):
             raise DataError(
                 f"images with {pixels.shape[3]} channels do not fit a model for {spec.channels}",
-                hint="only grey (1) and colour (3) convert into each other",
+                hint="grey (1) becomes anything by repeating, colour (3) becomes grey, nothing else converts",
             )
         resident = device.type != "cpu" and pixels.nbytes <= RESIDENT_BYTES
         home = device if resident else torch.device("cpu")
@@ -99,7 +99,7 @@ class Feed:
         if images.shape[2:] != (self.spec.resize, self.spec.resize):
             images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
         if images.shape[1] != self.spec.channels:
-            images = to_grey(images) if self.spec.channels == 1 else to_colour(images)
+            images = to_grey(images) if self.spec.channels == 1 else repeat(images, self.spec.channels)
         targets = self._labels.index_select(0, index)
         return Batch(
             images=images, targets=targets.to(self.device), index=index.to(self.device), epoch=epoch, step=step
@@ -127,9 +127,9 @@ def to_grey(images: Tensor) -> Tensor:
     return luma.to(torch.uint8).unsqueeze(3).permute(0, 3, 1, 2)
 
 
-def to_colour(images: Tensor) -> Tensor:
-    """uint8 `(B, 1, H, W)` to `(B, 3, H, W)` with three equal channels."""
-    return images.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
+def repeat(images: Tensor, channels: int) -> Tensor:
+    """uint8 `(B, 1, H, W)` to `(B, channels, H, W)` with equal channels, as grey becomes colour."""
+    return images.repeat(1, channels, 1, 1).contiguous(memory_format=torch.channels_last)
 
 
 def normalise(images: Tensor, spec: ImageSpec) -> Tensor:

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resnetctl.data import loader
+from resnetctl.data.images import with_channels
+from resnetctl.data.splits import open_sets
+from resnetctl.data.store import build, open_store
 from resnetctl.errors import DataError
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import DatasetCard, ImageSpec
 
 CPU = torch.device("cpu")
 
@@ -175,18 +178,48 @@ def test_colour_becomes_grey_as_in_pillow() -> None:
     assert grey.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_grey_becomes_colour_by_repeating() -> None:
+@pytest.mark.parametrize("channels", [2, 3, 5])
+def test_grey_becomes_anything_by_repeating(channels: int) -> None:
     images = make(channels=1)
-    colour = loader.Feed(images, spec(), CPU).batch(torch.arange(10), epoch=0, step=0).images
-    assert colour.shape == (10, 3, 8, 8)
-    assert all(np.array_equal(colour[:, channel].numpy(), images.images[..., 0]) for channel in range(3))
-    assert colour.is_contiguous(memory_format=torch.channels_last)
+    out = loader.Feed(images, spec(channels=channels), CPU).batch(torch.arange(10), epoch=0, step=0).images
+    assert out.shape == (10, channels, 8, 8)
+    assert all(np.array_equal(plane.numpy(), images.images[..., 0]) for plane in out.unbind(1))
+    assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(("stored", "wanted"), [(3, 4), (2, 1), (1, 2), (4, 3)])
+@pytest.mark.parametrize(("stored", "wanted"), [(3, 1), (1, 3), (1, 4)])
+def test_training_and_evaluation_convert_alike(stored: int, wanted: int) -> None:
+    images = make(channels=stored)
+    ours = loader.Feed(images, spec(channels=wanted), CPU).batch(torch.arange(10), epoch=0, step=0).images
+    assert np.array_equal(ours.permute(0, 2, 3, 1).numpy(), with_channels(images.images, wanted))
+
+
+@pytest.mark.parametrize(("stored", "wanted"), [(3, 4), (2, 1), (2, 3), (4, 3)])
 def test_other_channel_counts_do_not_convert(stored: int, wanted: int) -> None:
     with pytest.raises(DataError, match=f"{stored} channels do not fit a model for {wanted}"):
         loader.Feed(make(channels=stored), spec(channels=wanted), CPU)
+
+
+# ---- on a real store
+
+
+def test_an_epoch_over_a_store_meets_every_train_image_once(tmp_path: Path) -> None:
+    stored = make(50, 8)
+    draft = DatasetCard(name="d", classes=tuple("abcde"), image=ImageSpec(size=8), splits={})
+    with build(tmp_path, "d", draft=draft) as builder:
+        for number, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
+            builder.add("train", image, "abcde"[label], name=f"{number}.png", sha256="")
+    train, val, _ = open_sets(open_store(tmp_path, "d"), val_fraction=0.2, seed=0)
+    feed = loader.Feed(train, spec(), CPU)
+    order = loader.epoch_order(len(feed), 3, epoch=1)
+    seen: list[int] = []
+    for step in range(loader.steps_per_epoch(len(feed), 8)):
+        batch = feed.batch(loader.batch_rows(order, step, batch_size=8), epoch=1, step=step)
+        assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), stored.images[batch.index])
+        assert batch.targets.tolist() == stored.labels[batch.index].tolist()
+        seen += batch.index.tolist()
+    assert val is not None
+    assert sorted([*seen, *val.index.tolist()]) == list(range(50))
 
 
 # ---- normalisation
