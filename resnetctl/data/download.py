@@ -72,7 +72,8 @@ class _Failed(Exception):
     """One request did not deliver; `is_final` when the same address will not either. Not an `OSError`: see storage."""
 
     def __init__(self, reason: object, *, is_final: bool = False) -> None:
-        super().__init__(str(reason) or type(reason).__name__)
+        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+        super().__init__(text or type(reason).__name__)
         self.is_final = is_final
 
 
@@ -105,7 +106,7 @@ def fetch(remote: Remote, folder: Path, *, hint: Sequence[str] = (), patience: P
             return path
         storage.remove(path)
     problems: list[str] = []
-    for url in _delivering(remote, part, patience or Patience(), problems):
+    for url in _delivering(remote, part, patience=patience or Patience(), problems=problems):
         if matches(part, remote.digest):
             storage.settle(part, path)
             return path
@@ -132,7 +133,7 @@ def _kind(digest: str) -> str:
     return digest.partition(":")[0]
 
 
-def _delivering(remote: Remote, part: Path, patience: Patience, problems: list[str]) -> Iterator[str]:
+def _delivering(remote: Remote, part: Path, *, patience: Patience, problems: list[str]) -> Iterator[str]:
     """Yield each address after which `part` is complete; the caller verifies it and comes back if it is wrong.
 
     An address whose file turned out wrong is asked a second time when the wrong bytes began in an earlier call.
@@ -143,7 +144,7 @@ def _delivering(remote: Remote, part: Path, patience: Patience, problems: list[s
         while resumes <= patience.resumes and time.monotonic() - last_byte < patience.fruitless:
             before = _size(part)
             try:
-                _transfer(url, part, remote, patience)
+                _transfer(url, part, remote=remote, patience=patience)
             except _Failed as failure:
                 problems.append(f"{url}: {failure}")
                 if failure.is_final or _size(part) <= before:
@@ -157,10 +158,10 @@ def _delivering(remote: Remote, part: Path, patience: Patience, problems: list[s
             started_here = True
 
 
-def _transfer(url: str, part: Path, remote: Remote, patience: Patience) -> None:
+def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> None:
     """Bring `part` to its end with one request. Raises `_Failed`, with what came kept in `part`."""
     offset = _size(part)
-    response = _open(url, offset, patience)
+    response = _open(url, offset, patience=patience)
     if response is None:
         return
     with response:
@@ -200,7 +201,7 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
         raise _Failed(error) from error
 
 
-def _open(url: str, offset: int, patience: Patience) -> HTTPResponse | None:
+def _open(url: str, offset: int, *, patience: Patience) -> HTTPResponse | None:
     """The response to one request, None if nothing lies beyond `offset`; `_Failed` within `patience.opening` seconds.
 
     It runs in a thread of its own, because neither name resolution nor a list of dead addresses heeds a timeout.
@@ -209,7 +210,7 @@ def _open(url: str, offset: int, patience: Patience) -> HTTPResponse | None:
 
     def ask() -> None:
         try:
-            outcome.append(_request(url, offset, patience.stall))
+            outcome.append(_request(url, offset, timeout=patience.stall))
         except Exception as error:  # handed over to the thread that waits
             outcome.append(error)
 
@@ -225,7 +226,7 @@ def _open(url: str, offset: int, patience: Patience) -> HTTPResponse | None:
     return result
 
 
-def _request(url: str, offset: int, timeout: float) -> HTTPResponse | None:
+def _request(url: str, offset: int, *, timeout: float) -> HTTPResponse | None:
     headers = {"User-Agent": "resnetctl"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)

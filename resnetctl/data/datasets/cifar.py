@@ -118,12 +118,12 @@ class Cifar:
         form = self._form_of(path)
         members = form.members.get(split, ())
         for name in members:
-            yield from self._images(form, path, name, self.card.splits[split] // len(members))
+            yield from self._images(form, path, name=name, count=self.card.splits[split] // len(members))
 
-    def _images(self, form: Form, path: Path, name: str, count: int) -> Iterator[tuple["np.ndarray[Any, Any]", str]]:
+    def _images(self, form: Form, path: Path, *, name: str, count: int) -> Iterator[tuple["np.ndarray[Any, Any]", str]]:
         import numpy as np
 
-        data = self._content(form, path, name, form.limit(count))
+        data = self._content(form, path, name=name, limit=form.limit(count))
         pixels, labels = form.decode(data, f"{path}: {name}")
         if not len(pixels) == len(labels) == count:
             raise DataError(
@@ -134,7 +134,7 @@ class Cifar:
                 raise DataError(f"label {label} is not below {len(self.card.classes)}", where=f"{path}: {name}")
             yield np.ascontiguousarray(row.reshape(3, SIZE, SIZE).transpose(1, 2, 0)), self.card.classes[label]
 
-    def _content(self, form: Form, path: Path, name: str, limit: int) -> bytes:
+    def _content(self, form: Form, path: Path, *, name: str, limit: int) -> bytes:
         if path.is_dir():
             folder = self._folder_of(form, path)
             assert folder is not None, "_form_of found it"
@@ -168,7 +168,7 @@ def _names(form: Form) -> tuple[str, ...]:
     return tuple(name for names in form.members.values() for name in names)
 
 
-def _remote(name: str, digest: str, size: int) -> download.Remote:
+def _remote(name: str, digest: str, *, size: int) -> download.Remote:
     return download.Remote(name=name, urls=(f"{ADDRESS}/{name}",), digest=digest, limit=size)
 
 
@@ -179,7 +179,7 @@ _CIFAR10_FORMS = (
         archive=_remote(
             "cifar-10-binary.tar.gz",
             "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            170_052_171,
+            size=170_052_171,
         ),
         folder="cifar-10-batches-bin",
         members={"train": tuple(f"{name}.bin" for name in _BATCHES), "test": ("test_batch.bin",)},
@@ -189,7 +189,7 @@ _CIFAR10_FORMS = (
         archive=_remote(
             "cifar-10-python.tar.gz",
             "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-            170_498_071,
+            size=170_498_071,
         ),
         folder="cifar-10-batches-py",
         members={"train": _BATCHES, "test": ("test_batch",)},
@@ -199,13 +199,13 @@ _CIFAR10_FORMS = (
 
 _CIFAR100_FORMS = (
     BinaryForm(
-        archive=_remote("cifar-100-binary.tar.gz", "md5:03b5dce01913d631647c71ecec9e9cb8", 168_513_733),
+        archive=_remote("cifar-100-binary.tar.gz", "md5:03b5dce01913d631647c71ecec9e9cb8", size=168_513_733),
         folder="cifar-100-binary",
         members={"train": ("train.bin",), "test": ("test.bin",)},
         label_bytes=2,  # coarse, fine
     ),
     PythonForm(
-        archive=_remote("cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),
+        archive=_remote("cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85", size=169_001_437),
         folder="cifar-100-python",
         members={"train": ("train",), "test": ("test",)},
         label_key="fine_labels",
@@ -213,7 +213,7 @@ _CIFAR100_FORMS = (
 )
 
 
-def _card(name: str, classes: tuple[str, ...], image: ImageSpec, forms: tuple[Form, ...]) -> DatasetCard:
+def _card(name: str, classes: tuple[str, ...], *, image: ImageSpec, forms: tuple[Form, ...]) -> DatasetCard:
     return DatasetCard(
         name=name,
         classes=classes,
@@ -230,8 +230,8 @@ cifar10 = Cifar(
     card=_card(
         "cifar10",
         CIFAR10,
-        ImageSpec(size=SIZE, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
-        _CIFAR10_FORMS,
+        image=ImageSpec(size=SIZE, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+        forms=_CIFAR10_FORMS,
     ),
     forms=_CIFAR10_FORMS,
 )
@@ -239,8 +239,8 @@ cifar100 = Cifar(
     card=_card(
         "cifar100",
         CIFAR100,
-        ImageSpec(size=SIZE, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
-        _CIFAR100_FORMS,
+        image=ImageSpec(size=SIZE, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
+        forms=_CIFAR100_FORMS,
     ),
     forms=_CIFAR100_FORMS,
 )
