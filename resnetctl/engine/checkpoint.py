@@ -118,6 +118,7 @@ def restore(state: TrainState, snapshot: Snapshot) -> None:
         if state.ema is not None:
             state.ema.load_state_dict(_part(snapshot, "ema"))
         state.optimizer.load_state_dict(_optimizer_state(snapshot))
+        _lay_out_like_parameters(state.optimizer)
     except (RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"the checkpoint belongs to another model: {error}") from None
     device = state.sums.loss.device
@@ -142,6 +143,14 @@ def _optimizer_state(snapshot: Snapshot) -> dict[str, Any]:
         number, _, key = name.partition("/")
         state.setdefault(int(number), {})[key] = value
     return {"state": state, "param_groups": snapshot.body["groups"]}
+
+
+def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give momentum and moments their parameter's strides: fused kernels walk both as they lie in memory."""
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

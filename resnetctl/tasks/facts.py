@@ -11,10 +11,10 @@ from resnetctl.spec import Arch
 
 if TYPE_CHECKING:
     from resnetctl.config.models import TrainConfig
-    from resnetctl.engine.loop import EpochResult, StepResult
+    from resnetctl.engine.loop import EpochResult
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Notice:
     """One line that a person should read."""
 
@@ -66,4 +66,3 @@ class Finished:
 
 
 TrainFact = Notice | Progress | Started | EpochTimed | Finished
-__all__ = ["EpochResult", "EpochTimed", "Finished", "Notice", "Progress", "Started", "StepResult", "TrainFact"]

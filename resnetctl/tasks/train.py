@@ -143,7 +143,7 @@ def read_config(run: runs.RunDir) -> TrainConfig:
 
 def newest_snapshot(run: runs.RunDir) -> tuple[checkpoint.Snapshot | None, list[Notice]]:
     """The newest checkpoint that is whole; corrupt ones are dropped, with a notice each."""
-    notices = []
+    notices: list[Notice] = []
     for path in run.checkpoints():
         try:
             return checkpoint.from_bytes(path.read_bytes()), notices

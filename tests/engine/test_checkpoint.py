@@ -107,7 +107,7 @@ def test_a_newer_schema_is_refused_by_number(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_not_finite_is_never_saved() -> None:
     state, _ = stopped(4)
     with torch.no_grad():
-        state.model[5].bias[0] = float("inf")
+        state.model[6].bias[0] = float("inf")
     with pytest.raises(WorkFailed):
         checkpoint.to_bytes(state, CARD)
 

@@ -128,9 +128,9 @@ def test_frozen_modules_keep_their_statistics() -> None:
 def test_clipping_bounds_the_step() -> None:
     def moved(clip: float) -> float:
         state, plan = make(steps=1, grad_clip=clip)
-        before = state.weights()["5.weight"]
+        before = state.weights()["6.weight"]
         list(fit(state, plan))
-        return float((state.weights()["5.weight"] - before).norm())
+        return float((state.weights()["6.weight"] - before).norm())
 
     assert moved(1e-3) < moved(0.0) / 10
 

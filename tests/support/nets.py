@@ -32,7 +32,13 @@ class ImageList(SimpleNamespace):
 def model(dropout: float = 0.0) -> nn.Sequential:
     torch.manual_seed(1)
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(dropout), nn.Flatten(), nn.Linear(64, 3)
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.Dropout(dropout),
+        nn.Flatten(),
+        nn.Linear(64, 3),
     )
 
 
@@ -51,7 +57,7 @@ def shake(batch: Batch) -> Batch:
 def make(count: int = 10, *, steps: int = 12, dropout: float = 0.0, ema: float = 0.0, **plan: object):
     """A fresh state and a plan over `count` images in batches of 4."""
     data = ImageList(**vars(image_set(count)))
-    net = model(dropout)
+    net = model(dropout).to(memory_format=torch.channels_last)
     config = TrainConfig(epochs=0, steps=steps, lr=0.05)
     state = TrainState.fresh(net, build_optimizer(net, config, head=()), device=CPU, ema_decay=ema)
     values = {
