@@ -91,7 +91,7 @@ class BasicBlock(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        self.conv1 = conv3x3(in_channels, width, stride)
+        self.conv1 = conv3x3(in_channels, width, stride=stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(dropout)
@@ -131,7 +131,7 @@ class BottleneckBlock(nn.Module):
         super().__init__()
         self.conv1 = conv1x1(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride)
+        self.conv2 = conv3x3(width, width, stride=stride)
         self.bn2 = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
         self.conv3 = conv1x1(width, width * self.expansion)
@@ -171,7 +171,7 @@ class PreactBasicBlock(nn.Module):
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.conv1 = conv3x3(in_channels, width, stride)
+        self.conv1 = conv3x3(in_channels, width, stride=stride)
         self.bn2 = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = conv3x3(width, width)
@@ -211,7 +211,7 @@ class PreactBottleneckBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv1 = conv1x1(in_channels, width)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride)
+        self.conv2 = conv3x3(width, width, stride=stride)
         self.bn3 = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
         self.conv3 = conv1x1(width, width * self.expansion)
@@ -227,12 +227,12 @@ class PreactBottleneckBlock(nn.Module):
         return _preact_sum(images, active, branch, self.downsample)
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
     """3x3 with padding 1 and no bias (a norm follows): `H` to `ceil(H / stride)`."""
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
 
-def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv1x1(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
     """1x1 without bias: `H` to `ceil(H / stride)`."""
     return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
 
@@ -245,7 +245,7 @@ def _shortcut(option: str, in_channels: int, out_channels: int, stride: int, *, 
         return nn.Identity()
     if option == "A":
         return PadShortcut(in_channels, out_channels, stride)
-    projection = conv1x1(in_channels, out_channels, stride)
+    projection = conv1x1(in_channels, out_channels, stride=stride)
     return nn.Sequential(projection, nn.BatchNorm2d(out_channels)) if norm else projection
 
 

@@ -102,11 +102,11 @@ def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, d
         raise PluginError(
             f"block '{arch.block}' cannot be built: {type(error).__name__}: {error}",
             where=f"{block.__module__}:{block.__qualname__}",
-            hint=f"resnetctl plugins check {arch.block}",
+            hint=f"resnetctl plugins show {arch.block}",
         ) from error
 
 
-def count_params(arch: Arch, classes: int | None = None, channels: int = 3) -> int:
+def count_params(arch: Arch, classes: int | None = None, *, channels: int = 3) -> int:
     """Trainable parameters, counted on the meta device: no memory. `classes` None counts as `Arch.params` does."""
     reference, size = arch.reference
     image = ImageSpec(size=size, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)

@@ -19,7 +19,7 @@ class HeadSwap:
     dropped: tuple[str, ...]
 
 
-def swap_head(model: ResNet, old: Sequence[str], new: Sequence[str]) -> HeadSwap:
+def swap_head(model: ResNet, *, old: Sequence[str], new: Sequence[str]) -> HeadSwap:
     """Replace `model.fc` by one for the classes `new`.
 
     A class that both lists name keeps its weights wherever it stands; the others start fresh (torch's default

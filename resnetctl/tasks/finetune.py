@@ -117,7 +117,7 @@ def _adapted(job: Job, loaded: weights_file.LoadedWeights) -> tuple[ResNet, list
     torch.manual_seed(rng.derive(job.config.seed, "head"))
     notices = []
     if old.classes != job.classes:
-        swap_head(model, old.classes, job.classes)
+        swap_head(model, old=old.classes, new=job.classes)
         both = len(set(old.classes) & set(job.classes))
         notices.append(Notice(f"new head: {len(job.classes)} classes, {both} of them known to the weights by name"))
     if old.image.channels != job.image.channels:

@@ -92,10 +92,10 @@ def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:
     from resnetctl.weights import foreign
 
     state = foreign.read_state(request.file)
-    arch = foreign.resolve(arch, state, request.file)
+    arch = foreign.resolve(arch, state, file=request.file)
     classes, image, notes = _described(request, settings, arch, state)
     adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
-    weights_file.save(request.out, adopted.state, adopted.card)
+    weights_file.save(request.out, adopted)
     return _report("import", request.out, notes)
 
 

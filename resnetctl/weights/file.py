@@ -68,9 +68,9 @@ def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
     return safetensors.torch.save(whole, metadata={KEY: json.dumps(body, sort_keys=True)})
 
 
-def save(path: Path, state: Mapping[str, "Tensor"], card: WeightsCard) -> None:
+def save(path: Path, weights: LoadedWeights) -> None:
     """Write the file durably. Raises `UsageError` or `WorkFailed` as `storage.write` does."""
-    storage.write(path, to_bytes(state, card))
+    storage.write(path, to_bytes(weights.state, weights.card))
 
 
 def read_header(path: Path) -> Header:
@@ -97,7 +97,10 @@ def read_header(path: Path) -> Header:
             )
         if card_sha256 != _card_digest(body):
             raise ValueError("its digest does not match")
-        return Header(card=_card(body), sha256=str(sha256), layout=layout)
+        card = _card(body)
+        if sum(card.arch.depths) > len(layout.tensors):  # building what it claims could take for ever
+            raise ValueError(f"{sum(card.arch.depths):,} blocks, but {len(layout.tensors):,} tensors")
+        return Header(card=card, sha256=str(sha256), layout=layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"the card of the weights is broken: {error}", where=str(path)) from None
 
@@ -150,14 +153,14 @@ def load_model(path: Path) -> tuple["ResNet", WeightsCard]:
     require_plugins(card, path)
     loaded = load(path)
     with torch.device("meta"):  # a hostile card costs no memory before its shapes were compared
-        check_fit(loaded.state, build(card.arch, classes=len(card.classes), image=card.image).state_dict(), path)
+        check_fit(loaded.state, build(card.arch, classes=len(card.classes), image=card.image).state_dict(), path=path)
     with torch.random.fork_rng(devices=[]):
         model = build(card.arch, classes=len(card.classes), image=card.image)
     model.load_state_dict(dict(loaded.state))
     return model.eval(), card
 
 
-def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], path: Path) -> None:
+def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path) -> None:
     """Compare keys and shapes. Raises one `WeightsError` that lists every key that does not fit."""
     problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
     problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]

@@ -58,7 +58,7 @@ def input_channels(state: Mapping[str, Tensor], file: Path) -> int:
     return int(_first(state, file).shape[1])
 
 
-def resolve(arch: Arch, state: Mapping[str, Tensor], file: Path) -> Arch:
+def resolve(arch: Arch, state: Mapping[str, Tensor], *, file: Path) -> Arch:
     """The arch with what the tensors settle.
 
     An `auto` stem follows the first kernel (larger than 3x3 is imagenet), and shortcut `A`, which has no parameters,
@@ -81,7 +81,7 @@ def adopt(
         WeightsError: one that lists every key that is missing, unexpected or of another shape.
         ConfigError, PluginError: the arch cannot be built, see `models.resnet.build`.
     """
-    arch = resolve(arch, state, file)
+    arch = resolve(arch, state, file=file)
     with torch.device("meta"):
         expected = build(arch, classes=len(classes), image=image).state_dict()
     renamed: dict[str, Tensor] = {}
@@ -92,7 +92,7 @@ def adopt(
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    check_fit(renamed, expected, file)
+    check_fit(renamed, expected, path=file)
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(

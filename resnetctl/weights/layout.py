@@ -64,7 +64,7 @@ def read_layout(file: BinaryIO, path: Path) -> Layout:
     if size < 8 or not 2 <= length <= MAX_HEADER:
         raise WeightsError(f"this is not a safetensors file of at most {MAX_HEADER:,} header bytes", where=str(path))
     if size < 8 + length:
-        raise truncated(path, size, 8 + length)
+        raise _truncated(path, size, 8 + length)
     try:
         header = json.loads(file.read(length), object_pairs_hook=_unique)
         metadata = header.pop("__metadata__", {})
@@ -78,14 +78,8 @@ def read_layout(file: BinaryIO, path: Path) -> Layout:
         raise WeightsError(f"the safetensors header is broken: {error}", where=str(path)) from None
     layout = Layout(metadata=metadata, tensors=tensors)
     if size != 8 + length + layout.bytes:
-        raise truncated(path, size, 8 + length + layout.bytes)
+        raise _truncated(path, size, 8 + length + layout.bytes)
     return layout
-
-
-def truncated(path: Path, size: int, expected: int) -> WeightsError:
-    """The error for a file that is shorter or longer than its header says."""
-    what = "truncated" if size < expected else "longer than its header says"
-    return WeightsError(f"the file is {what}: {size:,} bytes instead of {expected:,}", where=str(path))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -113,3 +107,9 @@ def _check_contiguous(tensors: Iterable[TensorInfo]) -> None:
         if info.start != position:
             raise ValueError("the tensors overlap or leave a hole")
         position = info.end
+
+
+def _truncated(path: Path, size: int, expected: int) -> WeightsError:
+    """The error for a file that is shorter or longer than its header says."""
+    what = "truncated" if size < expected else "longer than its header says"
+    return WeightsError(f"the file is {what}: {size:,} bytes instead of {expected:,}", where=str(path))

@@ -20,7 +20,7 @@ def network(classes: int = 3, channels: int = 3) -> ResNet:
 def test_rows_follow_the_class_names() -> None:
     model = network()
     weight, bias = model.fc.weight.clone(), model.fc.bias.clone()
-    report = swap_head(model, ("cat", "dog", "bird"), ("fish", "bird", "cat", "newt"))
+    report = swap_head(model, old=("cat", "dog", "bird"), new=("fish", "bird", "cat", "newt"))
     assert (report.kept, report.new, report.dropped) == (("bird", "cat"), ("fish", "newt"), ("dog",))
     assert model.fc.out_features == 4
     assert torch.equal(model.fc.weight[[1, 2]], weight[[2, 0]])
@@ -32,7 +32,7 @@ def test_a_permuted_head_permutes_the_answers() -> None:
     model = network()
     pictures = torch.randn(2, 3, 16, 16)
     before = model(pictures)
-    swap_head(model, ("a", "b", "c"), ("c", "a", "b"))
+    swap_head(model, old=("a", "b", "c"), new=("c", "a", "b"))
     assert torch.allclose(model(pictures), before[:, [2, 0, 1]], atol=1e-6)
 
 
@@ -41,7 +41,7 @@ def test_fresh_rows_follow_the_seed_and_start_small() -> None:
     for seed in (1, 1, 2):
         model = network()
         torch.manual_seed(seed)
-        swap_head(model, ("a", "b", "c"), ("x", "y"))
+        swap_head(model, old=("a", "b", "c"), new=("x", "y"))
         rows.append(model.fc.weight.detach())
     assert torch.equal(rows[0], rows[1])
     assert not torch.equal(rows[0], rows[2])
@@ -51,7 +51,7 @@ def test_fresh_rows_follow_the_seed_and_start_small() -> None:
 def test_the_new_head_keeps_type_mode_and_gradients() -> None:
     model = network().double().train()
     model.fc.requires_grad_(False)
-    swap_head(model, ("a", "b", "c"), ("a",))
+    swap_head(model, old=("a", "b", "c"), new=("a",))
     assert model.fc.weight.dtype == torch.float64
     assert model.fc.training
     assert not model.fc.weight.requires_grad
@@ -60,7 +60,7 @@ def test_the_new_head_keeps_type_mode_and_gradients() -> None:
 
 def test_a_wrong_number_of_old_names_is_our_own_bug() -> None:
     with pytest.raises(ValueError, match="3 outputs, but 2 class names"):
-        swap_head(network(), ("a", "b"), ("a",))
+        swap_head(network(), old=("a", "b"), new=("a",))
 
 
 def test_from_colour_to_grey_and_back() -> None:

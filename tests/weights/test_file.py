@@ -17,7 +17,7 @@ from resnetctl.errors import PluginError, WeightsError
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.weights import file as weights_file
-from resnetctl.weights.file import digest, load, load_model, read_card, read_header, save, to_bytes
+from resnetctl.weights.file import LoadedWeights, digest, load, load_model, read_card, read_header, save, to_bytes
 
 ARCH = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar", block_args={"shortcut": "A"})
 IMAGE = ImageSpec(size=8, channels=1, mean=(0.1,), std=(0.7,))
@@ -42,10 +42,14 @@ def network(seed: int = 0) -> ResNet:
     return build(ARCH, classes=3, image=IMAGE)
 
 
+def write(path: Path, state: dict[str, Tensor], card: WeightsCard) -> None:
+    save(path, LoadedWeights(state=state, card=card))
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
-    save(path, network().state_dict(), card())
+    write(path, network().state_dict(), card())
     return path
 
 
@@ -87,7 +91,7 @@ def test_bytes_do_not_depend_on_the_process() -> None:
 
 def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
     one = torch.arange(4.0)
-    save(tmp_path / "x", {"a": one, "b": one[:2]}, card())
+    write(tmp_path / "x", {"a": one, "b": one[:2]}, card())
     assert load(tmp_path / "x").state["b"].tolist() == [0.0, 1.0]
 
 
@@ -119,7 +123,7 @@ def test_loading_leaves_the_random_state_alone(saved: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool])
 def test_types_and_odd_shapes_survive(tmp_path: Path, dtype: torch.dtype) -> None:
     state = {"scalar": torch.ones((), dtype=dtype), "empty": torch.ones((0, 3), dtype=dtype)}
-    save(tmp_path / "x", state, card())
+    write(tmp_path / "x", state, card())
     found = load(tmp_path / "x").state
     assert {name: (tensor.dtype, tensor.shape) for name, tensor in found.items()} == {
         "scalar": (dtype, ()),
@@ -185,6 +189,7 @@ def sealed(body: dict[str, Any]) -> dict[str, Any]:
         lambda body: sealed(body | {"surprise": 1}),
         lambda body: sealed(body | {"arch": 3}),
         lambda body: sealed(body | {"arch": body["arch"] | {"depths": []}}),
+        lambda body: sealed(body | {"arch": body["arch"] | {"depths": [10**12, 1]}}),
         lambda body: sealed(body | {"classes": None}),
         lambda body: sealed(body | {"classes": [1, 2, 3]}),
         lambda body: sealed(body | {"split": 0.5}),
@@ -218,7 +223,7 @@ def test_a_card_that_claims_a_huge_net_costs_nothing(saved: Path) -> None:
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
     state = network().state_dict()
     state["layer1.0.bn1.running_mean"][2] = value
-    save(tmp_path / "x", state, card())
+    write(tmp_path / "x", state, card())
     with pytest.raises(WeightsError, match="NaN or infinity") as caught:
         load(tmp_path / "x")
     assert caught.value.problems == ("not finite: layer1.0.bn1.running_mean",)
@@ -228,7 +233,7 @@ def test_tensors_that_do_not_fit_the_card_are_all_listed(tmp_path: Path) -> None
     state = network().state_dict()
     state["extra"] = state.pop("conv1.weight")
     state["fc.bias"] = torch.zeros(4)
-    save(tmp_path / "x", state, card())
+    write(tmp_path / "x", state, card())
     with pytest.raises(WeightsError, match="3 keys do not fit") as caught:
         load_model(tmp_path / "x")
     assert caught.value.problems == (
@@ -240,7 +245,7 @@ def test_tensors_that_do_not_fit_the_card_are_all_listed(tmp_path: Path) -> None
 
 def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) -> None:
     plugins = Plugins(required={"resnetctl-absent": "1.2", "torch": "0.1"}, used={"also-absent": "3"})
-    save(tmp_path / "x", network().state_dict(), card(plugins=plugins))
+    write(tmp_path / "x", network().state_dict(), card(plugins=plugins))
     assert load(tmp_path / "x").card.plugins == plugins
     with pytest.raises(PluginError, match=r"resnetctl-absent==1\.2") as caught:
         load_model(tmp_path / "x")
@@ -270,5 +275,5 @@ def test_the_deepest_arch_fits_the_header_limit(tmp_path: Path) -> None:
     with torch.device("meta"):
         names = build(resnet1202, classes=10, image=ImageSpec(size=32)).state_dict()
     state = {name: torch.zeros(()) for name in names}
-    save(tmp_path / "x", state, card())
+    write(tmp_path / "x", state, card())
     assert len(read_header(tmp_path / "x").layout.tensors) == len(names)
