@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from typer._click.core import Context, Parameter
-from typer._click.exceptions import ClickException, MissingParameter, NoSuchOption
+from typer._click.exceptions import ClickException, NoSuchOption, UsageError
 from typer._coercion import TypeDescriptor, resolve_type_descriptor
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import Abort, Exit
@@ -159,6 +159,13 @@ class _Leaf(TyperCommand):
         )
         self.command = command
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:  # some come without their context
+            error.ctx = error.ctx or ctx
+            raise
+
 
 def _parser(item: Command | Group) -> TyperCommand | TyperGroup:
     if isinstance(item, Command):
@@ -251,7 +258,7 @@ def _translated(error: ClickException) -> errors.UsageError:
         return errors.UsageError(
             f"{path} has no option {error.option_name}", hint=[close, *hint] if "mean" in close else hint
         )
-    message = error.message if not isinstance(error, MissingParameter) else error.format_message()
+    message = error.format_message()
     return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
 
 

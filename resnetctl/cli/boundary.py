@@ -99,14 +99,9 @@ def _trace(debug: bool) -> None:
 def _internal(error: Exception, argv: Sequence[str]) -> str:
     import shlex
 
-    report = WorkFailed(
-        f"internal error: {type(error).__name__}: {error}",
-        hint=[
-            f"resnetctl --debug {shlex.join(word for word in argv if word != '--debug')}",
-            "shows where it comes from",
-        ],
-    )
-    return render(report)
+    command = f"resnetctl --debug {shlex.join(word for word in argv if word != '--debug')}"
+    message = f"internal error: {type(error).__name__}: {error}"
+    return render(WorkFailed(message, hint=[command, "shows the traceback"]))
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

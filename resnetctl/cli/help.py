@@ -18,14 +18,15 @@ PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", "Glo
 
 def group_help(group: Group, path: str, *, full: bool = False) -> str:
     """The screen of a group: its members by panel, and examples."""
-    parts = [_usage(f"{path} COMMAND ..."), [f" {group.summary}"], _examples(group.examples)]
+    parts = [_usage(f"{path} COMMAND ..."), _prose(group.summary), _examples(group.examples)]
     titles = {getattr(member, "panel", "") for member in group.members.values()}
     for title in sorted(titles, key=lambda title: title != "Work"):
         rows = [(name, item.summary) for name, item in group.members.items() if getattr(item, "panel", "") == title]
         parts.append(_panel(title or "Commands", rows))
     if full:
         parts.append(_panel("Options", [_row(flag) for flag in flags(group.options)]))
-    short = "  ".join(flag.flag if flag.short is None else f"{flag.short}/{flag.flag}" for flag in flags(group.options))
+    names = [f"{flag.short}/{flag.flag}" if flag.short else flag.flag for flag in flags(group.options)]
+    short = "  ".join(name for name in names if name != "--json")
     parts.append([f" Options: {short}", f" Help:    {path} COMMAND --help", *(f" {note}" for note in group.notes)])
     return _joined(parts)
 
@@ -33,13 +34,14 @@ def group_help(group: Group, path: str, *, full: bool = False) -> str:
 def command_help(command: Command, path: str, *, full: bool = False) -> str:
     """The screen of a command: most used options and examples, or every option by panel."""
     words = [_placeholder(flag) for flag in command.arguments()]
-    parts = [_usage(" ".join([path, *words, "[OPTIONS]"])), [f" {command.summary}"], _examples(command.examples)]
+    parts = [_usage(" ".join([path, *words, "[OPTIONS]"])), _prose(command.summary), _examples(command.examples)]
     parts.append(_panel("Arguments", [(str(flag.metavar), _help(flag)) for flag in command.arguments()]))
     named = [flag for flag in command.all_flags() if not is_argument(flag)]
     shown = [title for title in PANELS if full or title == USED]
-    column = max(len(_names(flag)) for flag in named if flag.panel in shown)
+    column = max((len(_names(flag)) for flag in named if flag.panel in shown), default=0)
     for title in shown:
-        parts.append(_panel(title, [_row(flag) for flag in _in_panel(named, title)], column=column))
+        name = "Options" if title == USED and command.config is None else title
+        parts.append(_panel(name, [_row(flag) for flag in _in_panel(named, title)], column=column))
     notes = [f" {note}" for note in command.notes]
     hidden = sum(flag.panel not in shown for flag in named)
     if hidden:
@@ -53,15 +55,19 @@ def _in_panel(named: Iterable[Flag], title: str) -> list[Flag]:
 
 
 def _usage(text: str) -> list[str]:
-    return [f" {out.paint('Usage:', 'bold', sys.stdout)} {text}"]
+    return [f" {out.paint('Usage:', 'bold')} {text}"]
+
+
+def _prose(text: str) -> list[str]:
+    return textwrap.wrap(text, min(out.width(), WIDEST), initial_indent=" ", subsequent_indent=" ")
 
 
 def _examples(examples: Sequence[Row]) -> list[str]:
     if not examples:
         return []
     column = max((len(line) for line, _ in examples if len(line) <= 54), default=0)
-    lines = [f"   {out.paint(line.ljust(column), 'cyan', sys.stdout)}  {text}".rstrip() for line, text in examples]
-    return [f" {out.paint('Examples', 'bold', sys.stdout)}", *lines]
+    lines = [f"   {out.paint(line.ljust(column), 'cyan')}  {text}".rstrip() for line, text in examples]
+    return [f" {out.paint('Examples', 'bold')}", *lines]
 
 
 def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:

@@ -29,7 +29,7 @@ def show(given: Given[PluginsShowOptions]) -> None:
     if given.options.as_json:
         out.document("plugins.show", facts)
     else:
-        render.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items())
+        render.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
 
 
 def _text(value: Any) -> str | None:

@@ -2,15 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from resnetctl.cli import out, render
 
 if TYPE_CHECKING:
-    from resnetctl.tasks.facts import Progress
+    from resnetctl.tasks.facts import Notice, Progress
 
+Result = TypeVar("Result")
 REDRAW_SECONDS = 0.25
 BAR, REST = "━", " "
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -96,3 +97,19 @@ def sparkline(values: Sequence[float], room: int) -> str:
 
 def _amount(number: int, unit: str) -> str:
     return render.size(number) if unit == "B" else f"{render.count(number)} {unit}"
+
+
+def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
+    """Show notices and progress of a task, and return what it returns."""
+    from resnetctl.tasks.facts import Progress
+
+    with Screen() as screen:
+        while True:
+            try:
+                fact = next(work)
+            except StopIteration as end:
+                return cast("Result", end.value)
+            if isinstance(fact, Progress):
+                screen.progress(fact)
+            else:
+                screen.line(out.printable(fact.text))
