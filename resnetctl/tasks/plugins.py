@@ -60,14 +60,9 @@ def _kind(name: str, kind: Kind | None) -> Kind:
 def _arch(arch: Arch) -> dict[str, Any]:
     from resnetctl.models.resnet import count_params
 
-    size = arch.reference[1]
-    counted = count_params(arch.resolve_stem(size), classes=arch.reference[0])
+    classes, size = arch.reference
     facts = {key: value for key, value in arch.to_json().items() if key != "name"}
-    return facts | {
-        "params": arch.params,
-        "params_counted": counted,
-        "counted_at": f"{arch.reference[0]} classes, {size} px",
-    }
+    return facts | {"params_counted": count_params(arch), "counted_at": f"{classes} classes, {size} px, 3 channels"}
 
 
 def _object(thing: Any) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""Commands as data."""
+
+from resnetctl.cli.command import Command, Group, is_argument, is_repeated, is_switch
+from resnetctl.cli.options import EvalOptions, PredictOptions
+from resnetctl.config.models import TrainConfig
+
+COMMAND = Command(name="x", summary="X", run=lambda given: None, options=PredictOptions, config=TrainConfig)
+
+
+def test_flags_come_from_config_options_and_help() -> None:
+    names = [flag.flag for flag in COMMAND.all_flags()]
+    assert {"--epochs", "--top", "--json", "--debug", "--help", "--help-all"} <= set(names)
+    assert [flag.flag for flag in COMMAND.config_flags()] == [name for name in names if name in _config_names()]
+
+
+def test_without_a_config_there_are_no_config_flags() -> None:
+    assert Command(name="x", summary="X", run=print, options=EvalOptions).config_flags() == []
+
+
+def test_arguments_keep_their_order() -> None:
+    assert [flag.metavar for flag in COMMAND.arguments()] == ["TARGET", "IMAGE..."]
+
+
+def test_kinds_of_flags() -> None:
+    named = {flag.key: flag for flag in COMMAND.all_flags()}
+    assert is_argument(named["images"])
+    assert is_repeated(named["images"])
+    assert is_switch(named["as_json"])
+    assert not (is_argument(named["top"]) or is_repeated(named["top"]) or is_switch(named["top"]))
+
+
+def test_a_group_loads_its_members() -> None:
+    group = Group(name="g", summary="G", members={"x": COMMAND})
+    assert group.load("x") is COMMAND
+    assert group.load("y") is None
+
+
+def _config_names() -> set[str]:
+    return {flag.flag for flag in Command(name="x", summary="X", run=print, config=TrainConfig).config_flags()}

@@ -1,0 +1,47 @@
+"""`config show`."""
+
+from collections.abc import Callable
+from typing import Any
+
+Cli = Callable[..., Any]
+
+
+def test_a_table_of_key_value_origin(cli: Cli) -> None:
+    result = cli("config", "show", "--data", "digits", "--seed", "3")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert (result.code, result.err) == (0, "")
+    assert rows[0] == ["key", "value", "from"]
+    assert ["seed", "3", "flag --seed"] in rows
+    assert ["model.arch", '"resnet20"', "default"] in rows
+    assert {len(row) for row in rows} == {3}
+
+
+def test_json_has_every_key_once(cli: Cli) -> None:
+    document = cli("config", "show", "--data", "digits", "--json").json()
+    keys = [row["key"] for row in document["config"]]
+    assert document["schema"] == "resnetctl.config.show/1"
+    assert len(keys) == len(set(keys))
+    assert {"data", "lr", "optim.momentum", "schedule.milestones"} <= set(keys)
+
+
+def test_defaults_follow_the_dataset(cli: Cli) -> None:
+    rows = {row["key"]: row["value"] for row in cli("config", "show", "--data", "digits", "--json").json()["config"]}
+    assert rows["augment"] == "shift"
+
+
+def test_finetune_has_keys_of_its_own(cli: Cli) -> None:
+    rows = cli("config", "show", "finetune", "--data", "digits", "--freeze", "backbone", "--json").json()["config"]
+    origins = {row["key"]: row["origin"] for row in rows}
+    assert origins["freeze"] == "flag --freeze"
+    assert origins["optim.backbone_lr_scale"] in ("default", "recipe finetune")
+
+
+def test_a_key_of_finetune_is_none_of_train(cli: Cli) -> None:
+    result = cli("config", "show", "--data", "digits", "--freeze", "backbone")
+    assert result.code == 2
+    assert "freeze: unknown key (flag --freeze)" in result.err
+
+
+def test_an_unknown_verb(cli: Cli) -> None:
+    result = cli("config", "show", "fintune")
+    assert (result.code, result.err.splitlines()[1]) == (2, "  try    did you mean 'finetune'?")

@@ -1,0 +1,67 @@
+"""`plugins list` and `plugins show`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+
+
+def test_list_is_grouped_by_kind(cli: Cli) -> None:
+    result = cli("plugins", "list")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert rows[0] == ["kind", "name", "distribution", "version", "status"]
+    kinds = [row[0] for row in rows[1:]]
+    assert kinds == sorted(kinds, key=["arch", "block", "policy", "dataset"].index)
+    assert [row[1] for row in rows if row[0] == "block"] == ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
+
+
+def test_list_one_kind_as_json(cli: Cli) -> None:
+    document = cli("plugins", "list", "--kind", "policy", "--json").json()
+    assert document["schema"] == "resnetctl.plugins.list/1"
+    assert {row["name"] for row in document["plugins"]} == {
+        "none", "standard", "standard+cutout", "shift", "resized-crop",
+    }  # fmt: skip
+    assert {row["status"] for row in document["plugins"]} == {"available"}
+
+
+def test_show_an_arch_counts_its_parameters(cli: Cli) -> None:
+    document = cli("plugins", "show", "resnet20", "--json").json()
+    assert document["schema"] == "resnetctl.plugins.show/1"
+    assert document["params"] == document["params_counted"] == 269_722
+    assert document["depths"] == [3, 3, 3]
+
+
+def test_show_as_text(cli: Cli) -> None:
+    lines = cli("plugins", "show", "resnet20").out.splitlines()
+    assert "params          269,722" in lines
+    assert "block args      shortcut=A" in lines
+
+
+def test_show_a_block(cli: Cli) -> None:
+    document = cli("plugins", "show", "basic", "--json").json()
+    assert document["parameters"]["shortcut"] == "str = 'B'"
+    assert document["source"].endswith("blocks.py")
+    assert document["summary"]
+    assert "parameters" not in cli("plugins", "show", "basic").out, "the signature says it already"
+
+
+@pytest.mark.parametrize("name", ["standard", "digits"])
+def test_show_a_policy_and_a_dataset(cli: Cli, name: str) -> None:
+    result = cli("plugins", "show", name)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[1].split() == ["name", name]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["nothing"], "error: no plugin is called 'nothing'"),
+        (["resnet20", "--kind", "block"], "error: no block is called 'resnet20'"),
+        (["resnet20", "--kind", "blok"], "error: --kind cannot be 'blok'"),
+    ],
+)
+def test_show_mistakes(cli: Cli, line: list[str], message: str) -> None:
+    result = cli("plugins", "show", *line)
+    assert (result.code, result.err.splitlines()[0]) == (2, message)

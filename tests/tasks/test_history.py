@@ -1,0 +1,48 @@
+"""Runs on disk, as they tell about themselves."""
+
+from pathlib import Path
+
+from resnetctl.runs import RunDir
+from resnetctl.tasks import history
+
+CONFIG = 'data = "digits"\nepochs = 3\n[model]\narch = "resnet20"\n'
+
+
+def run(folder: Path, *, metrics: str = "", summary: str | None = None, config: str = CONFIG) -> RunDir:
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(config)
+    (folder / "metrics.jsonl").write_text(metrics)
+    if summary is not None:
+        (folder / "summary.json").write_text(summary)
+    return RunDir(folder)
+
+
+def test_an_unfinished_run(tmp_path: Path) -> None:
+    lines = '{"epoch": 1, "val_top1": 0.5}\n{"epoch": 2, "val_top1": 0.75}\n{"epo'
+    assert history.facts(run(tmp_path / "a", metrics=lines)) == {
+        "name": "a",
+        "status": "unfinished",
+        "arch": "resnet20",
+        "data": "digits",
+        "epochs": 2,
+        "epochs_planned": 3,
+        "val_top1": 0.75,
+    }
+
+
+def test_a_finished_run_without_val(tmp_path: Path) -> None:
+    facts = history.facts(run(tmp_path / "a", metrics='{"epoch": 1}\n', summary='{"arch": "wrn16_4"}'))
+    assert (facts["status"], facts["arch"], facts["val_top1"]) == ("finished", "wrn16_4", None)
+
+
+def test_a_broken_run_hides_no_other(tmp_path: Path) -> None:
+    assert history.facts(run(tmp_path / "a", config="= =")) == {"name": "a", "status": "unreadable"}
+    assert history.facts(run(tmp_path / "b", summary="{")) == {"name": "b", "status": "unreadable"}
+
+
+def test_files_with_sizes(tmp_path: Path) -> None:
+    made = run(tmp_path / "a")
+    (made.path / ".lock").touch()
+    (made.path / "eval").mkdir()
+    (made.path / "eval" / "digits-test.json").write_text("{}")
+    assert history.files(made) == {"config.toml": len(CONFIG), "eval/digits-test.json": 2, "metrics.jsonl": 0}
