@@ -80,7 +80,7 @@ def read_header(path: Path) -> Header:
         WeightsError: missing, not ours, truncated, hostile, or a card that this version cannot read.
     """
     with open_regular(path) as file:
-        if _is_pickle(file.read(8)):
+        if is_pickle(file.read(8)):
             raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
         file.seek(0)
         layout = read_layout(file, path)
@@ -160,7 +160,7 @@ def load_model(path: Path) -> tuple["ResNet", WeightsCard]:
     return model.eval(), card
 
 
-def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path) -> None:
+def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: str = "") -> None:
     """Compare keys and shapes. Raises one `WeightsError` that lists every key that does not fit."""
     problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
     problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
@@ -170,7 +170,9 @@ def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *
         if name in state and state[name].shape != tensor.shape
     ]
     if problems:
-        raise WeightsError(f"{len(problems)} keys do not fit the arch", where=str(path), problems=problems)
+        raise WeightsError(
+            f"{len(problems)} keys do not fit the arch", where=str(path), problems=problems, hint=hint or ()
+        )
 
 
 def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
@@ -219,7 +221,7 @@ def _card_digest(described: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _is_pickle(start: bytes) -> bool:
+def is_pickle(start: bytes) -> bool:
     """A zip or a pickle by its first bytes, which as a header's length would be a number beyond any limit."""
     return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and any(start[4:])
 

@@ -18,7 +18,7 @@ from resnetctl import __version__, registry
 from resnetctl.errors import WeightsError
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
-from resnetctl.weights.file import LoadedWeights, check_fit, require_finite
+from resnetctl.weights.file import LoadedWeights, check_fit, is_pickle, require_finite
 from resnetctl.weights.layout import open_regular, read_layout
 
 NESTS = ("state_dict", "model_state_dict", "model")
@@ -43,6 +43,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
         stream.seek(0)
         if start[8:] == b"{":
             found = _read_safetensors(stream, file)
+        elif not is_pickle(start):
+            raise WeightsError("this is neither a safetensors nor a PyTorch file", where=str(file))
         else:
             _refuse_programs(stream, file)
             found = _unpickle(stream, file)
@@ -92,7 +94,7 @@ def adopt(
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    check_fit(renamed, expected, path=file)
+    check_fit(renamed, expected, path=file, hint=_advice(renamed, len(classes)))
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(
@@ -205,6 +207,14 @@ def _known_as(name: str, expected: Mapping[str, Tensor]) -> str:
 
 def _is_shortcut(name: str) -> bool:
     return ".downsample." in name or ".shortcut." in name
+
+
+def _advice(state: Mapping[str, Tensor], classes: int) -> str:
+    """What is wrong most often: the list of classes, or else the arch."""
+    head = state.get("fc.weight")
+    if head is not None and head.dim() and len(head) != classes:
+        return f"the file has {len(head)} outputs, {classes} class names were given"
+    return "is it another --arch? resnetctl plugins list --kind arch"
 
 
 def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:

@@ -158,6 +158,13 @@ def test_every_key_that_does_not_fit_is_listed(tmp_path: Path) -> None:
         "unexpected: extra.weight 2x2",
         "shape: fc.weight is 5x8, the arch needs 3x8",
     )
+    assert caught.value.hint == ("the file has 5 outputs, 3 class names were given",)
+
+
+def test_the_wrong_arch_is_guessed_at(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        adopted(saved(state_of(), tmp_path / "x.pth"), resnet20)
+    assert "--arch" in caught.value.hint[0]
 
 
 def test_the_first_convolution_tells_the_channels(tmp_path: Path) -> None:
@@ -230,6 +237,12 @@ def test_other_files_are_one_error(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(WeightsError) as caught:
         read_state(tmp_path / "x.pth")
     assert caught.value.where == str(tmp_path / "x.pth")
+
+
+def test_text_is_named_as_what_it_is_not(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    with pytest.raises(WeightsError, match="neither a safetensors nor a PyTorch file"):
+        read_state(tmp_path / "classes.txt")
 
 
 def test_truncated_files_are_one_error(tmp_path: Path) -> None:
