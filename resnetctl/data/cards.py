@@ -1,0 +1,81 @@
+"""The cards of the store: which datasets are there and what is known of them. Imports no numpy."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from resnetctl.errors import DataError, UsageError, suggest
+from resnetctl.spec import DatasetCard
+
+CARD = "card.json"
+MANIFEST = "manifest.jsonl"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def store_names(data_dir: Path) -> list[str]:
+    """Names of the datasets in `data_dir`, sorted. An absent folder has none."""
+    if not data_dir.is_dir():
+        return []
+    return sorted(path.parent.name for path in data_dir.glob(f"*/{CARD}") if _NAME.fullmatch(path.parent.name))
+
+
+def read_card(data_dir: Path, name: str) -> DatasetCard:
+    """The card of dataset `name`. Raises `DataError` when the dataset is missing or its card unreadable."""
+    path = data_dir / name / CARD
+    if not _NAME.fullmatch(name) or not path.is_file():
+        raise missing(data_dir, name)
+    try:
+        return DatasetCard.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DataError(
+            f"the card of dataset '{name}' cannot be read: {error}",
+            where=str(path),
+            hint=[f"resnetctl data remove {name}", "then get or add it again"],
+        ) from error
+
+
+def card_bytes(card: DatasetCard) -> bytes:
+    """The content of `card.json`. Names that are no valid Unicode survive as escapes."""
+    return json_line(card.to_json(), indent=1)
+
+
+def json_line(values: dict[str, Any], indent: int | None = None) -> bytes:
+    """JSON that survives any file name: a name that is no Unicode has surrogates, which only escapes can carry."""
+    return (json.dumps(values, ensure_ascii=True, indent=indent) + "\n").encode("ascii")
+
+
+def missing(data_dir: Path, name: str) -> DataError:
+    """The error for a dataset that is not in the store."""
+    from resnetctl import registry
+
+    builtin = registry.names("dataset")
+    if name in builtin:
+        return DataError(
+            f"dataset '{name}' is not in the store yet", where=str(data_dir), hint=f"resnetctl data get {name}"
+        )
+    return DataError(
+        f"no dataset is called '{name}'",
+        where=str(data_dir),
+        hint=[
+            suggest(name, {*store_names(data_dir), *builtin}),
+            "resnetctl data get NAME",
+            "resnetctl data add PATH --name NAME",
+        ],
+    )
+
+
+def check_name(name: str) -> None:
+    """Raises `UsageError` unless `name` can name a dataset: its folder's name on every system."""
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        raise UsageError(
+            f"'{name}' cannot name a dataset: use letters, digits, '.', '_' and '-', at most 100",
+            hint=f"resnetctl data add PATH --name {derive_name(Path(name))}",
+        )
+
+
+def derive_name(path: Path) -> str:
+    """The name that `--data PATH` gets: the last part without archive suffixes, in lower case, safe as a folder."""
+    last = path.name if path.name not in ("", "..") else path.resolve().name
+    bare = re.sub(r"(\.tar)?\.(tar|gz|tgz|xz|txz|zip|csv)$", "", last.lower())
+    return re.sub(r"[^a-z0-9._]+", "-", bare).strip("-._")[:100] or "images"

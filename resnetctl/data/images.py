@@ -1,0 +1,222 @@
+"""Image files to uint8 arrays, and the one resize function that the store and `predict` share.
+
+Shapes: H rows, W columns, C channels (1 or 3 for files), uint8 0..255.
+"""
+
+import contextlib
+import io
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from resnetctl.errors import DataError
+from resnetctl.spec import Fit, ImageSpec, Interpolation
+
+Pixels = NDArray[np.uint8]
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: parsers with a bad record
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 128 * 2**20  # of one image file
+_GREY = frozenset({"1", "L", "LA", "La"})
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+_REFUSALS = (  # all that Pillow was seen to raise for damaged files; OSError covers UnidentifiedImageError
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    MemoryError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+    AttributeError,
+    ZeroDivisionError,
+    Image.DecompressionBombError,
+)
+
+
+class BadImage(DataError):
+    """An image file that cannot be used; `where` is its path."""
+
+
+def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None = None) -> Pixels:
+    """One image as `(H, W, channels)`: rotated as its EXIF says, alpha over white, 16 bits cut to 8.
+
+    Of an animation the first frame. `name` is what errors call it. Raises `BadImage`.
+    """
+    name = name or (str(file) if isinstance(file, Path) else "image")
+    return to_array(open_image(file, name)[0], channels)
+
+
+def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, bool]:
+    """A decoded image of mode "L" (the file has no colour) or "RGB", and whether more frames were left out.
+
+    Raises `BadImage`, also for what is no image, over 50 million pixels, or of unknown value range (32 bit).
+    """
+    try:
+        with warnings.catch_warnings():  # Pillow warns of oddities that we settle or refuse ourselves
+            warnings.simplefilter("ignore")
+            data = file if isinstance(file, bytes) else _contents(file)
+            return _decoded(data, name)
+    except BadImage:
+        raise
+    except _REFUSALS as error:
+        raise BadImage(f"cannot be read as an image: {_reason(error)}", where=name) from error
+
+
+def to_array(image: Image.Image, channels: int) -> Pixels:
+    """`(H, W, channels)` of an image of mode "L" or "RGB". Raises `BadImage` unless channels is 1 or 3."""
+    if channels not in (1, 3):
+        raise BadImage(f"image files have 1 or 3 channels, not {channels}")
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return pixels if channels == 3 else pixels[..., None]
+
+
+def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Pixels:
+    """Make `(H, W, C)` square: `(resize, resize, C)`. An image of that size comes back unchanged.
+
+    `crop` takes the central square, `pad` keeps everything on black, `squash` changes the aspect ratio. Shrinking is
+    antialiased (Pillow's filters). The store and `predict` both call this, so both see the same pixels.
+    """
+    height, width, channels = image.shape
+    if height == width == resize:
+        return image
+    if channels not in (1, 3):
+        single = [_fitted(image[..., i], resize, fit, interpolation) for i in range(channels)]
+        return np.stack(single, axis=-1)
+    return _fitted(image if channels == 3 else image[..., 0], resize, fit, interpolation).reshape(resize, resize, -1)
+
+
+def centre_crop(images: Pixels, size: int) -> Pixels:
+    """The central `(..., size, size, C)` of `(..., R, R, C)`, as a view."""
+    top = (images.shape[-3] - size) // 2
+    left = (images.shape[-2] - size) // 2
+    assert min(top, left) >= 0, "the crop is larger than the image"
+    return images[..., top : top + size, left : left + size, :]
+
+
+def with_channels(images: Pixels, channels: int) -> Pixels:
+    """Grey to RGB by repetition, RGB to grey as Pillow does it (ITU-R 601 luma); `(..., C)` to `(..., channels)`.
+
+    Raises `DataError` for other pairs.
+    """
+    have = images.shape[-1]
+    if have == channels:
+        return images
+    if have == 1:
+        return np.repeat(images, channels, axis=-1)
+    if (have, channels) == (3, 1):
+        luma = images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+        return ((luma + 0x8000) >> 16).astype(np.uint8)[..., None]
+    raise DataError(f"images of {have} channels cannot be used where {channels} are expected")
+
+
+def prepare(path: Path, spec: ImageSpec) -> Pixels:
+    """What the model is shown of a file: `(spec.size, spec.size, spec.channels)`. Raises `BadImage`."""
+    return prepare_array(read_image(path, spec.channels), spec)
+
+
+def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
+    """`(H, W, C)` to `(spec.size, spec.size, spec.channels)`."""
+    image = with_channels(image, spec.channels)
+    fitted = fit(image, resize=spec.resize, fit=spec.fit, interpolation=spec.interpolation)
+    return centre_crop(fitted, spec.size)
+
+
+def _contents(file: BinaryIO | Path) -> bytes:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return _contents(opened)
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"the file is over {MAX_BYTES // 2**20} MiB")
+    return data
+
+
+def _decoded(data: bytes, name: str) -> tuple[Image.Image, bool]:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS or min(image.size) < 1:
+        raise BadImage(f"{image.width}x{image.height} pixels are over the limit of {MAX_PIXELS:,}", where=name)
+    if image.mode in ("I", "F"):
+        raise BadImage("32-bit image: its value range is unknown, convert it to 8 or 16 bits", where=name)
+    animated = image.format in ("GIF", "WEBP", "PNG", "TIFF") and bool(getattr(image, "is_animated", False))
+    with _muted_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
+    return _flat(_upright(image)), animated
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return image  # the common case, without the copy
+    turned = ImageOps.exif_transpose(image)
+    return image if turned is None else turned
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Mode "L" or "RGB" from any mode: 16 bits cut to 8, transparency over white."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    final = "L" if image.mode in _GREY else "RGB"
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(final)
+
+
+def _fitted(plane: Pixels, resize: int, fit: Fit, interpolation: Interpolation) -> Pixels:
+    image = Image.fromarray(np.ascontiguousarray(plane))
+    resample = _FILTERS[interpolation]
+    width, height = image.size
+    if fit == "squash":
+        return np.asarray(image.resize((resize, resize), resample))
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return np.asarray(image.resize((resize, resize), resample, box=(left, top, left + side, top + side)))
+    scale = resize / max(width, height)
+    small = image.resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
+    canvas = Image.new(image.mode, (resize, resize))
+    canvas.paste(small, ((resize - small.width) // 2, (resize - small.height) // 2))
+    return np.asarray(canvas)
+
+
+@contextlib.contextmanager
+def _muted_libtiff() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere: libtiff prints its warnings there, past Python's own stderr.
+
+    It is the whole process's descriptor: what another thread writes to stderr meanwhile is lost too.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # the process has no stderr
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"none of {', '.join(FORMATS)}"
+    text: Any = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return str(text) or type(error).__name__
