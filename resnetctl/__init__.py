@@ -16,7 +16,7 @@ __all__ = ["__version__", "evaluate", "export", "finetune", "load", "predict", "
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from resnetctl.tasks import api
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module("resnetctl.tasks.api"), name)
     raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")

@@ -2,17 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
 from resnetctl import registry, rng, runs, storage
 from resnetctl.config.defaults import suited_to_finetune
 from resnetctl.config.layers import from_recipe, layer, merge, resolve
-from resnetctl.config.models import FinetuneConfig, ModelConfig
+from resnetctl.config.models import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import UsageError
-from resnetctl.models.resnet import ResNet, build
+from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.settings import Settings
 from resnetctl.spec import ImageSpec, WeightsCard
@@ -56,7 +57,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         job = _settle(request, store, loaded.card, settings)
         config = job.config.model_copy(update={"weights": path})
         job = dataclasses.replace(job, config=config, weights_sha256=sha256)
-        model, notices = _adapted(job, loaded)
+        model, notices = _adapted(job, loaded, path)
         yield from notices
         state = fresh_state(job, model)
         yield from (
@@ -72,6 +73,7 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
     target = targets.resolve(text or None, settings)
     if target.kind != "weights":
         raise UsageError("finetune starts from weights, not from an ONNX file", where=str(target.path))
+    weights_file.require_plugins(weights_file.read_card(target.path), target.path)
     return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve())
 
 
@@ -102,19 +104,13 @@ def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
     return dataclasses.replace(image, channels=channels, mean=mean, std=std)
 
 
-def _adapted(job: Job, loaded: weights_file.LoadedWeights) -> tuple[ResNet, list[Notice]]:
+def _adapted(job: Job, loaded: weights_file.LoadedWeights, path: str) -> tuple[ResNet, list[Notice]]:
     """The loaded net with the head for the new classes, rows kept by class name, and a first conv that fits."""
-    model_config: ModelConfig = job.config.model
-    old = loaded.card
-    model = build(
-        old.arch,
-        classes=len(old.classes),
-        image=old.image,
-        dropout=model_config.dropout,
-        drop_path=model_config.drop_path,
+    old, config = loaded.card, job.config
+    model = weights_file.instantiate(
+        loaded, path=Path(path), dropout=config.model.dropout, drop_path=config.model.drop_path
     )
-    model.load_state_dict(dict(loaded.state))
-    torch.manual_seed(rng.derive(job.config.seed, "head"))
+    torch.manual_seed(rng.derive(config.seed, "head"))
     notices = []
     if old.classes != job.classes:
         swap_head(model, old=old.classes, new=job.classes)

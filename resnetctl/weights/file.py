@@ -145,19 +145,26 @@ def load_model(path: Path) -> tuple["ResNet", WeightsCard]:
         WeightsError: as `load`, and for tensors that do not fit the arch in the card.
         PluginError: a distribution that the block needs is not installed.
     """
+    require_plugins(read_card(path), path)
+    loaded = load(path)
+    return instantiate(loaded, path=path), loaded.card
+
+
+def instantiate(loaded: LoadedWeights, *, path: Path, dropout: float = 0.0, drop_path: float = 0.0) -> "ResNet":
+    """The network of `loaded`, in evaluation mode; raises as `load_model`, which reads it from `path`."""
     import torch
 
     from resnetctl.models.resnet import build
 
-    card = read_card(path)
-    require_plugins(card, path)
-    loaded = load(path)
+    card = loaded.card
     with torch.device("meta"):  # a hostile card costs no memory before its shapes were compared
         check_fit(loaded.state, build(card.arch, classes=len(card.classes), image=card.image).state_dict(), path=path)
     with torch.random.fork_rng(devices=[]):
-        model = build(card.arch, classes=len(card.classes), image=card.image)
+        model = build(
+            card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path
+        )  # fmt: skip
     model.load_state_dict(dict(loaded.state))
-    return model.eval(), card
+    return model.eval()
 
 
 def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: str = "") -> None:
