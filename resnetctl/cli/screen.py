@@ -24,7 +24,8 @@ class Screen:
         self.live = out.is_terminal(sys.stderr)
         self._footer = 0
         self._drawn = float("-inf")
-        self._progress = ""
+        self._doing = ""
+        self._done = False
 
     def __enter__(self) -> Self:
         return self
@@ -58,13 +59,14 @@ class Screen:
 
     def progress(self, fact: "Progress") -> None:
         """A bar on a terminal; elsewhere a line when the work begins and one when it is done."""
-        if self.live:
+        if fact.what != self._doing:
+            self._doing, self._done = fact.what, False
+            if not self.live:
+                out.say(f"{fact.what} ...")
+        if fact.total is None or fact.done < fact.total:
             self.footer(lambda: [progress_line(fact, out.width())])
-        elif fact.what != self._progress:
-            self._progress = fact.what
-            out.say(f"{fact.what} ...")
-        if fact.total is not None and fact.done >= fact.total and self._progress != f"{fact.what} done":
-            self._progress = f"{fact.what} done"
+        elif not self._done:
+            self._done = True
             self.line(f"{fact.what}: {_amount(fact.done, fact.unit)}")
 
 

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from resnetctl.__main__ import main
+from resnetctl.config.models import TrainConfig
+from resnetctl.spec import Arch
+from resnetctl.tasks.facts import EpochTimed, Started
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,41 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(out, "is_terminal", lambda stream: True)
     monkeypatch.setattr(out, "has_color", lambda stream: False)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Callable[..., Started]:
+    """A made-up `Started`, with what a test wants to be different."""
+
+    def make(**changes: Any) -> Started:
+        values: dict[str, Any] = {
+            "run": Path("runs/a"),
+            "config": TrainConfig(data="digits", epochs=3, device="cpu", threads=1),
+            "origins": {"lr": "recipe fast", "seed": "flag --seed", "epochs": "default"},
+            "arch": Arch(name="resnet20", block="basic", depths=(3,), widths=(16,)),
+            "params": 272474,
+            "image_size": 8,
+            "train_images": 1294,
+            "val_images": 143,
+            "start_step": 0,
+            "steps": 30,
+            "steps_per_epoch": 10,
+        }
+        return Started(**(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def epoch_done() -> Callable[..., EpochTimed]:
+    """A made-up epoch."""
+
+    def make(number: int, top1: float | None, *, is_best: bool = False, seconds: float = 3.14) -> EpochTimed:
+        val = None if top1 is None else SimpleNamespace(loss=0.5, top1=top1)
+        result = SimpleNamespace(
+            epoch=number, step=10 * number, lr=0.0987, train_loss=2.0 / number, train_top1=0.5, val=val,
+            is_best=is_best,
+        )  # fmt: skip
+        return EpochTimed(result=cast("Any", result), seconds=seconds, images_per_second=1912.3)
+
+    return make

@@ -1,0 +1,74 @@
+"""`weights show` and `weights import`, with the task's report made up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.tasks import weights as task
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def report() -> task.WeightsReport:
+    card = WeightsCard(
+        arch=Arch(name="resnet20", block="basic", depths=(3,), widths=(16,), stem="cifar"),
+        classes=("cat", "d\x1bog"),
+        image=ImageSpec(size=32),
+        metrics={"epoch": 9, "val_top1": 0.91},
+    )
+    return task.WeightsReport(
+        verb="show", path=Path("m.safetensors"), card=card, params=272474, tensors=3, bytes=1_100_000, sha256="ab",
+        state_sha256="cd", notes=("mean and std are assumed",),
+    )  # fmt: skip
+
+
+def test_show(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "show", lambda file: report)
+    result = cli("weights", "show", "m.safetensors")
+    assert result.err == "mean and std are assumed\n"
+    assert result.out.splitlines() == [
+        "file     m.safetensors",
+        "arch     resnet20   block basic, stem cifar",
+        "params   272,474",
+        "classes  2: cat, d\\x1bog",
+        "image    32 px, 3 channels, bilinear, resize 32",
+        "mean     0.5, 0.5, 0.5",
+        "std      0.25, 0.25, 0.25",
+        "metrics  epoch 9, val_top1 0.91",
+        "size     1.1 MB",
+        "sha256   ab",
+    ]
+
+
+def test_show_as_json(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "show", lambda file: report)
+    document = cli("weights", "show", "m.safetensors", "--json").json()
+    assert document == {"schema": "resnetctl.weights.show/1", **report.to_json()}
+
+
+def test_import_passes_everything_on(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def import_file(request: task.ImportRequest, settings: object) -> task.WeightsReport:
+        asked.append(request)
+        return report
+
+    monkeypatch.setattr(task, "import_file", import_file)
+    line = "weights import a.th --arch resnet20 --classes c.txt --size 32 --mean 1,2,3 --std 4,5,6 --out o.st"
+    assert cli(*line.split()).code == 0
+    assert asked == [
+        task.ImportRequest(
+            file=Path("a.th"), arch="resnet20", out=Path("o.st"), classes=Path("c.txt"), size=32, mean="1,2,3",
+            std="4,5,6",
+        )
+    ]  # fmt: skip
+
+
+def test_a_missing_file_is_exit_3(cli: Cli) -> None:
+    result = cli("weights", "show", "nowhere.safetensors")
+    assert result.code == 3
+    assert result.err.startswith("error: ")

@@ -1,0 +1,55 @@
+"""The entry point, in processes of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from resnetctl import __version__
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version_imports_nothing(flag: str) -> None:
+    done = python("-X", "importtime", "-m", "resnetctl", flag)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert done.stdout == f"resnetctl {__version__}\n"
+    assert not loaded & {"typer", "pydantic", "rich", "importlib.metadata", "torch", "numpy", "resnetctl.cli"}
+
+
+def test_the_console_script_is_the_same_command() -> None:
+    from importlib.metadata import entry_points
+
+    (point,) = entry_points(group="console_scripts", name="resnetctl")
+    assert point.value == "resnetctl.__main__:main"
+
+
+def test_idle_threads_are_told_to_sleep_before_torch_is_there() -> None:
+    probe = (
+        "import os, sys; os.environ.pop('OMP_WAIT_POLICY', None)\n"
+        "from resnetctl.__main__ import main\n"
+        "main(['plugins', 'list', '--json'])\n"
+        "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE' and 'torch' not in sys.modules\n"
+        "os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'; main(['--help'])\n"
+        "assert os.environ['OMP_WAIT_POLICY'] == 'ACTIVE'"
+    )
+    assert python("-c", probe).returncode == 0
+
+
+HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "numpy", "PIL", "rich.markdown", "asyncio", "pydantic_settings"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--help", "--help-all", "train --help", "train --help-all", "plugins list", "data --help", "--version --json"],
+)
+def test_what_help_and_lists_do_not_load(line: str) -> None:
+    probe = (
+        "import sys; from resnetctl.__main__ import main; code = main(sys.argv[1:])\n"
+        f"print('LOADED', *({HEAVY!r} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+    done = python("-c", probe, *line.split())
+    assert (done.returncode, done.stderr.strip()) == (0, "LOADED")
