@@ -83,28 +83,23 @@ class ConfigShowOptions(LayerOptions):
 
 
 class EvalOptions(Common):
-    target: str = argument("Run, weights or ONNX file", metavar="TARGET", default="last", complete="run")
+    target: str | None = argument("Run, weights or ONNX file", metavar="TARGET", default=None, complete="run")
     data: str | None = option(
-        None, "Dataset, when not the one trained on", short="-d", metavar="NAME|PATH", panel=USED, complete="dataset"
+        None, "Dataset, when not the one trained on", short="-d", metavar="NAME", panel=USED, complete="dataset"
     )
-    split: Literal["test", "val"] = option("test", "Images that training did not see", panel=USED)
-    min_accuracy: float | None = option(
-        None, "Exit 5 when top-1 is below, e.g. 0.9", metavar="X", panel=USED, ge=0, le=1
-    )
-    batch_size: int = option(256, "Images at a time", panel="Machine", ge=1)
-    device: str | None = option(None, "auto, cpu, cuda, mps", panel="Machine")
-    threads: int | None = option(None, "CPU threads, 0 by rule", panel="Machine", ge=0)
+    split: Literal["test", "val"] = option("test", "Which images", panel=USED)
+    min_accuracy: float | None = option(None, "Exit 5 when top-1 is below, e.g. 0.9", metavar="X", panel=USED)
+    device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 
 class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
-    images: list[Path] = argument("Image files", metavar="IMAGE...")
+    images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
     top: int = option(1, "Classes to print for each image", panel=USED, ge=1, metavar="K")
-    device: str | None = option(None, "auto, cpu, cuda, mps", panel="Machine")
 
 
 class ExportOptions(Common):
-    target: str = argument("Run or weights file", metavar="TARGET", default="last", complete="run")
+    target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
     out: Path | None = option(None, "File to write; a run has its own place", short="-o", metavar="FILE", panel=USED)
     images: Path | None = option(None, "Folder of images for the check", metavar="DIR", panel=USED)

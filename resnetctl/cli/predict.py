@@ -18,21 +18,20 @@ def run(given: Given[PredictOptions]) -> None:
 
     options = given.options
     with torch_note():
-        outcome = predict(options.target, options.images, top=options.top, settings=settings.load())
-    _print(outcome, as_json=options.as_json)
+        outcome = predict(options.target, options.images, settings=settings.load(), top=options.top)
+    show(outcome, as_json=options.as_json)
+    outcome.require()
 
 
-def _print(outcome: "PredictOutcome", *, as_json: bool) -> None:
-    results = [item.to_json() for item in outcome.results]
+def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
+    """Print a line for each file and class."""
+    for notice in outcome.notices:
+        out.say(out.printable(notice))
     if as_json:
-        out.document("predict", {"results": results})
+        out.document("predict", outcome.to_json())
         return
-    rows = [
-        (item["file"], guess["class"], render.percent(guess["probability"]))
-        for item in results
-        for guess in item["predictions"]
-    ]
-    render.table(["file", "class", "probability"], rows)
+    rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
+    render.table(("file", "class", "probability"), rows)
 
 
 COMMAND = Command(
@@ -42,6 +41,6 @@ COMMAND = Command(
     options=PredictOptions,
     examples=(
         ("resnetctl predict last cat.jpg dog.png", "with the newest run"),
-        ("resnetctl predict model.onnx *.jpg --top 3", "an ONNX file needs no PyTorch"),
+        ("resnetctl predict model.onnx ./photos --top 3", "an ONNX file needs no PyTorch"),
     ),
 )

@@ -4,6 +4,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from resnetctl.cli import out
 
@@ -89,6 +90,14 @@ def clock(seconds: float) -> str:
 def brief(seconds: float) -> str:
     """A duration for a narrow column: `3.1 s`, `1:04`, `1:01:04`."""
     return f"{seconds:.1f} s" if seconds < 60 else clock(seconds).removeprefix("0:").lstrip("0")
+
+
+def short(path: Path) -> str:
+    """Relative to the current folder where it is inside."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _cell(value: object) -> str:

@@ -47,7 +47,7 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
         f"{config.device}{threads}",
         f"seed {config.seed}",
     ]
-    place = f"{short(started.run)}" if started.run is not None else "dry run"
+    place = f"{render.short(started.run)}" if started.run is not None else "dry run"
     val = f" + {render.count(started.val_images)} val" if started.val_images else ""
     images = f"{render.count(started.train_images)}{val} images, {started.image_size} px"
     return [*_flowed(parts, width), *_flowed([place, images, f"config: {said(started.origins)}"], width)]
@@ -113,19 +113,11 @@ def summary_lines(run: Path, summary: Mapping[str, Any]) -> list[str]:
     early = "   stopped early" if summary.get("stopped_early") else ""
     lines = [title + early, ""]
     lines += [f"  {name:<15} {text}" for name, text in _accuracies(summary, shipped)]
-    place, weights = short(run), RunDir(run).weights
+    place, weights = render.short(run), RunDir(run).weights
     lines.append(f"  {'wrote':<15} {place}/")
     if weights.exists():
         lines.append(f"  {'':<15} {weights.name} {render.size(weights.stat().st_size)}")
     return [*lines, "", "Next", f"  resnetctl eval {place}", f"  resnetctl export {place} --onnx"]
-
-
-def short(path: Path) -> str:
-    """Relative to the current folder where it is inside."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _flowed(parts: Sequence[str], width: int) -> list[str]:

@@ -34,4 +34,4 @@ def test_fields_that_are_no_flags_do_not_hide(model: type[BaseModel]) -> None:
 def test_a_required_argument_is_required() -> None:
     with pytest.raises(ValidationError):
         options.DataCheckOptions.model_validate({})
-    assert options.EvalOptions().target == "last"
+    assert options.EvalOptions().target is None

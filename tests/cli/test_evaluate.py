@@ -1,0 +1,100 @@
+"""`eval`, with a made-up outcome."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl.engine.metrics import ClassReport, EvalReport
+from resnetctl.tasks import evaluate as task
+
+Cli = Callable[..., Any]
+
+
+def outcome(**changes: Any) -> task.EvalOutcome:
+    classes = (
+        ClassReport(name="cat", count=10, correct=9, accuracy=0.9),
+        ClassReport(name="dog", count=10, correct=7, accuracy=0.7),
+        ClassReport(name="emu", count=0, correct=0, accuracy=None),
+    )
+    report = EvalReport(
+        top1=0.8, top5=None, loss=0.51234, count=20, correct=16, per_class=classes,
+        confusion=((9, 1, 0), (1, 7, 2), (0, 0, 0)), interval=(0.584, 0.919), seconds=0.25, images_per_second=80.0,
+    )  # fmt: skip
+    values: dict[str, Any] = {"report": report, "target": Path("m.onnx"), "data": "pets", "split": "test"}
+    return task.EvalOutcome(**(values | changes))
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    def prepare(**changes: Any) -> list[Any]:
+        seen: list[Any] = []
+
+        def evaluate(target: str | None, **options: Any) -> task.EvalOutcome:
+            seen.append((target, {key: value for key, value in options.items() if key != "settings"}))
+            return outcome(**changes)
+
+        monkeypatch.setattr(task, "evaluate", evaluate)
+        return seen
+
+    return prepare
+
+
+def test_the_report_as_text(cli: Cli, answer: Callable[..., Any]) -> None:
+    answer(written=Path("runs/a/eval/pets-test.json"), notices=("val was measured",))
+    result = cli("eval")
+    assert (result.code, result.err) == (0, "val was measured\n")
+    assert result.out.splitlines() == [
+        "measured  m.onnx on pets test",
+        "accuracy  80.00 %   (16 of 20; 95 % interval 58.4-91.9)",
+        "loss      0.5123",
+        "time      0.2 s, 80 images/s",
+        "wrote     runs/a/eval/pets-test.json",
+        "",
+        "class\taccuracy\tright\timages\tmost often mistaken for",
+        "dog\t70.0 %\t7\t10\temu (2)",
+        "cat\t90.0 %\t9\t10\tdog (1)",
+        "emu\t-\t0\t0\t",
+    ]
+
+
+def test_json_has_what_scripts_rely_on(cli: Cli, answer: Callable[..., Any]) -> None:
+    answer()
+    document = cli("eval", "--json").json()
+    assert document["schema"] == "resnetctl.eval/1"
+    keys = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds"}
+    assert keys <= set(document)
+    assert document["top5"] is None
+
+
+def test_flags_reach_the_task(cli: Cli, answer: Callable[..., Any]) -> None:
+    seen = answer()
+    cli("eval")
+    cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--min-accuracy", "0.5", "--device", "cpu")
+    defaults = {"data": None, "split": "test", "min_accuracy": None, "device": None}
+    given = {"data": "pets", "split": "val", "min_accuracy": 0.5, "device": "cpu"}
+    assert seen == [(None, defaults), ("m.onnx", given)]
+
+
+@pytest.mark.parametrize(("least", "code"), [(0.8, 0), (0.81, 5)])
+def test_a_failed_check_is_exit_5_after_the_report(
+    cli: Cli, answer: Callable[..., Any], least: float, code: int
+) -> None:
+    answer(min_accuracy=least)
+    result = cli("eval", "--json", "--min-accuracy", str(least))
+    assert result.code == code
+    assert result.json()["top1"] == 0.8
+    assert bool(result.err) is (code == 5)
+
+
+def test_many_classes_are_cut_and_that_is_said(cli: Cli, answer: Callable[..., Any]) -> None:
+    many = tuple(ClassReport(name=f"c{n}", count=1, correct=1, accuracy=1.0) for n in range(30))
+    report = outcome().report
+    values = {name: getattr(report, name) for name in report.__dataclass_fields__}
+    confusion = tuple(tuple(int(a == b) for a in range(30)) for b in range(30))
+    answer(report=EvalReport(**(values | {"per_class": many, "confusion": confusion, "top5": 1.0})))
+    result = cli("eval")
+    assert "top-5     100.00 %" in result.out.splitlines()
+    assert result.out.splitlines()[-1].startswith("c9\t")
+    assert result.err == "the worst 10 of 30 classes; --json has all, and the confusion matrix\n"

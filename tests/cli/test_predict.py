@@ -1,0 +1,70 @@
+"""`predict`, with a made-up outcome."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl.tasks import predict as task
+
+Cli = Callable[..., Any]
+OUTCOME = task.PredictOutcome(
+    results=(
+        task.Prediction(file=Path("a.png"), guesses=(("cat", 0.91239), ("dog", 0.05))),
+        task.Prediction(file=Path("b\x1b.png"), guesses=(("dog", 1.0),)),
+    ),
+    notices=("the run is unfinished",),
+)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    seen: list[Any] = []
+
+    def predict(target: str, images: list[Path], *, settings: object, top: int) -> task.PredictOutcome:
+        seen.append((target, images, top))
+        return OUTCOME
+
+    monkeypatch.setattr(task, "predict", predict)
+    return seen
+
+
+def test_one_line_for_each_file_and_class(cli: Cli, asked: list[Any]) -> None:
+    result = cli("predict", "last", "a.png", "b.png", "--top", "2")
+    assert (result.code, result.err) == (0, "the run is unfinished\n")
+    assert result.out.splitlines() == [
+        "file\tclass\tprobability",
+        "a.png\tcat\t0.9124",
+        "a.png\tdog\t0.0500",
+        "b\\x1b.png\tdog\t1.0000",
+    ]
+    assert asked == [("last", [Path("a.png"), Path("b.png")], 2)]
+
+
+def test_json(cli: Cli, asked: list[Any]) -> None:
+    document = cli("predict", "last", "a.png", "--json").json()
+    assert document["schema"] == "resnetctl.predict/1"
+    assert document["results"][0]["predictions"][0] == {"class": "cat", "probability": 0.91239}
+
+
+def test_bad_files_are_exit_3_after_the_results(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = task.PredictOutcome(results=OUTCOME.results, problems=("c.png: no image",))
+    monkeypatch.setattr(task, "predict", lambda *args, **options: bad)
+    result = cli("predict", "last", "a.png", "c.png")
+    assert result.code == 3
+    assert result.out.count("\n") == 4
+    assert "  - c.png: no image" in result.err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ([], "error: resnetctl predict needs TARGET"),
+        (["last"], "error: resnetctl predict needs IMAGE..."),
+        (["last", "a.png", "--top", "0"], "error: --top should be greater than or equal to 1, not '0'"),
+    ],
+)
+def test_usage(cli: Cli, line: list[str], message: str) -> None:
+    result = cli("predict", *line)
+    assert (result.code, result.err.splitlines()[0]) == (2, message)
