@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resnetctl.cli import out
+from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given
 from resnetctl.cli.options import ExportOptions
 from resnetctl.errors import UsageError
@@ -15,21 +15,39 @@ def run(given: Given[ExportOptions]) -> None:
     """`export`"""
     options = given.options
     if not options.onnx:
-        raise UsageError("say what to export to", where="--onnx", hint=f"resnetctl export {options.target} --onnx")
+        target = f"{options.target} " if options.target else ""
+        raise UsageError("say what to export to", where="--onnx", hint=f"resnetctl export {target}--onnx")
     from resnetctl import settings
-    from resnetctl.cli.loading import torch_note
+    from resnetctl.cli.loading import load_torch
+
+    load_torch()
     from resnetctl.tasks.export import export
 
-    with torch_note():
-        report = export(
-            options.target, out=options.out, images=options.images, gate=options.gate, settings=settings.load()
-        )
-    _print(report, as_json=options.as_json)
+    report = export(options.target, settings=settings.load(), out=options.out, images=options.images, gate=options.gate)
+    show(report, as_json=options.as_json)
 
 
-def _print(report: "ExportReport", *, as_json: bool) -> None:
+def show(report: "ExportReport", *, as_json: bool) -> None:
+    """Print what was written, and what it was checked on."""
+    for notice in report.notices:
+        out.say(out.printable(notice))
     if as_json:
         out.document("export", report.to_json())
+        return
+    parity, path = report.parity, render.short(report.path)
+    real = (
+        f"{report.gate['kind']} images: {render.count(report.gate['images'])} of {report.gate.get('source', 'noise')}"
+    )
+    render.pairs(
+        [
+            ("wrote", f"{path}   {render.size(report.bytes)}, opset {report.opset}"),
+            ("checked on", real),
+            ("difference", f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"),
+            ("same top-1", render.percent(parity.agreement, 2)),
+            ("sha256", report.sha256),
+        ]
+    )
+    out.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
 
 
 COMMAND = Command(

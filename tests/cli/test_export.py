@@ -1,0 +1,69 @@
+"""`export`, with a made-up report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl.tasks import export as task
+
+Cli = Callable[..., Any]
+REPORT = task.ExportReport(
+    path=Path("runs/a/export/model.onnx"),
+    opset=20,
+    bytes=1_100_000,
+    sha256="ab",
+    parity=task.Parity(max_abs_diff=2.4e-6, tolerance=1.2e-3, agreement=1.0),
+    gate={"kind": "real", "source": "digits val", "images": 74},
+    notices=("the run is unfinished",),
+)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    seen: list[Any] = []
+
+    def export(target: str | None, **options: Any) -> task.ExportReport:
+        seen.append((target, {key: value for key, value in options.items() if key != "settings"}))
+        return REPORT
+
+    monkeypatch.setattr(task, "export", export)
+    return seen
+
+
+def test_the_report_as_text(cli: Cli, asked: list[Any]) -> None:
+    result = cli("export", "--onnx")
+    assert (result.code, result.err) == (0, "the run is unfinished\n")
+    assert result.out.splitlines() == [
+        "wrote       runs/a/export/model.onnx   1.1 MB, opset 20",
+        "checked on  real images: 74 of digits val",
+        "difference  2.4e-06   (1.2e-03 is allowed)",
+        "same top-1  100.00 %",
+        "sha256      ab",
+        "",
+        "Next",
+        "  resnetctl eval runs/a/export/model.onnx",
+        "  resnetctl predict runs/a/export/model.onnx IMAGE...",
+    ]
+    assert asked == [(None, {"out": None, "images": None, "gate": "real"})]
+
+
+def test_flags_reach_the_task(cli: Cli, asked: list[Any]) -> None:
+    cli("export", "m.safetensors", "--onnx", "-o", "m.onnx", "--images", "photos", "--gate", "synthetic")
+    options = {"out": Path("m.onnx"), "images": Path("photos"), "gate": "synthetic"}
+    assert asked == [("m.safetensors", options)]
+
+
+def test_json(cli: Cli, asked: list[Any]) -> None:
+    assert cli("export", "--onnx", "--json").json() == REPORT.to_json()
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"), [([], "resnetctl export --onnx"), (["runs/a"], "resnetctl export runs/a --onnx")]
+)
+def test_a_format_must_be_named(cli: Cli, asked: list[Any], line: list[str], hint: str) -> None:
+    result = cli("export", *line)
+    assert result.code == 2
+    assert result.err.splitlines() == ["error: say what to export to", "  where  --onnx", f"  try    {hint}"]
+    assert asked == []
