@@ -81,7 +81,8 @@ def to_array(image: Image.Image, channels: int) -> Pixels:
     """`(H, W, channels)` of an image of mode "L" or "RGB". Raises `BadImage` unless channels is 1 or 3."""
     if channels not in (1, 3):
         raise BadImage(f"image files have 1 or 3 channels, not {channels}")
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    mode = "L" if channels == 1 else "RGB"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels if channels == 3 else pixels[..., None]
 
 

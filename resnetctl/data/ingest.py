@@ -1,0 +1,230 @@
+"""A source of image files into the store, in one pass where the first guess holds.
+
+What the store will be (grey or colour, kept size or 256) depends on images that are not seen yet. So the first
+image decides, and the pass starts again when a later one disproves it: at most three passes, and flat memory.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnetctl.data.images import BadImage, fit, open_image, to_array
+from resnetctl.data.readers.source import Item, Source
+from resnetctl.data.splits import stratified
+from resnetctl.data.store import Builder, build
+from resnetctl.errors import DataError
+from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
+
+KEPT_SIDE = 64  # images of one size up to this stay as they are
+PHOTO_STORED, PHOTO_SIZE = 256, 224
+TEST_FRACTION = 0.2
+REPORT_EVERY = 200  # images
+LISTING = "listing"  # key of the card's digests: the source's own, to see whether it changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How images become squares: `size` is the stored side, None chooses; bad ones stop the work or are left out."""
+
+    size: int | None = None
+    fit: Fit = "crop"
+    on_bad_image: Literal["error", "skip"] = "error"
+    replace: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """The guess: `native` is the (width, height) that every image must have, None when they are resized anyway."""
+
+    channels: int
+    native: tuple[int, int] | None
+    options: Options
+
+    @property
+    def image(self) -> ImageSpec:
+        side = self.options.size or (min(self.native) if self.native else 0)
+        return ImageSpec(
+            size=side or PHOTO_SIZE,
+            resize=side or PHOTO_STORED,
+            channels=self.channels,
+            mean=(0.5,) * self.channels,
+            std=(0.25,) * self.channels,
+            fit=self.options.fit,
+        )
+
+
+class _Replan(Exception):
+    """An image disproved the plan."""
+
+    def __init__(self, plan: _Plan) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+@dataclass
+class _Tally:
+    """What one pass found out."""
+
+    bad: list[str] = field(default_factory=list)
+    animated: int = 0
+    has_colour: bool = False
+    stored: int = 0
+
+
+def ingest(data_dir: Path, name: str, *, source: Source, options: Options) -> Generator[int, None, None]:
+    """Store `source` as dataset `name`; yields now and then how many images are done.
+
+    Raises:
+        DataError: an image is bad (all are listed, in order), or there is no train split.
+        UsageError: the name is taken.
+    """
+    choose = _Chooser.of(source)
+    plan = _first_plan(source, options)
+    while True:
+        try:
+            yield from _pass(data_dir, name, source=source, plan=plan, choose=choose.fresh())
+            return
+        except _Replan as better:
+            plan = better.plan
+
+
+def _first_plan(source: Source, options: Options) -> _Plan:
+    """From the first image that can be read. Raises `DataError` with every reason when none can."""
+    bad: list[str] = []
+    with closing(source.items()) as items:  # type: ignore[type-var]  # readers are generators
+        for item in items:
+            try:
+                image, _ = open_image(item.read(), item.name)
+            except BadImage as error:
+                bad.append(str(error))
+                continue
+            small = options.size is None and max(image.size) <= KEPT_SIDE
+            return _Plan(channels=1 if image.mode == "L" else 3, native=image.size if small else None, options=options)
+    raise _bad_images(bad, source)
+
+
+def _pass(data_dir: Path, name: str, *, source: Source, plan: _Plan, choose: "_Chooser") -> Generator[int, None, None]:
+    draft = DatasetCard(
+        name=name,
+        classes=source.classes,
+        image=plan.image,
+        splits={},
+        source=str(source.path.resolve()),
+        defaults={"mirror": plan.channels == 3},  # grey is often writing or a scan, which mirroring changes
+    )
+    tally = _Tally()
+    with (
+        build(data_dir, name, draft=draft, replace=plan.options.replace) as builder,
+        closing(source.items()) as items,  # type: ignore[type-var]  # readers are generators
+    ):
+        for done, item in enumerate(items, start=1):
+            try:
+                _store(item, choose(item), builder=builder, plan=plan, tally=tally)
+            except BadImage as error:
+                tally.bad.append(str(error))
+            if done % REPORT_EVERY == 0:
+                yield done
+        if tally.bad and (plan.options.on_bad_image == "error" or not tally.stored):
+            raise _bad_images(tally.bad, source)
+        if plan.channels == 3 and not tally.has_colour:
+            raise _Replan(dataclasses.replace(plan, channels=1))
+        builder.digests[LISTING] = source.listing
+        builder.notes.extend(_notes(source, tally, choose.made_test))
+    yield source.total
+
+
+def _store(item: Item, split: Split, *, builder: Builder, plan: _Plan, tally: _Tally) -> None:
+    data = item.read()
+    image, animated = open_image(data, item.name)
+    _hold(plan, image, split)
+    tally.has_colour |= split == "train" and image.mode != "L"
+    tally.animated += animated
+    pixels = fit(to_array(image, plan.channels), resize=plan.image.resize, fit=plan.options.fit)
+    builder.add(split, pixels, item.label, name=item.name, sha256=sha256(data).hexdigest())
+    tally.stored += 1
+
+
+def _hold(plan: _Plan, image: Image.Image, split: Split) -> None:
+    """Raises `_Replan` when `image` disproves the plan: colour in a grey train split, or another size."""
+    better = plan
+    if plan.channels == 1 and image.mode != "L" and split == "train":
+        better = dataclasses.replace(better, channels=3)
+    if plan.native is not None and image.size != plan.native:
+        better = dataclasses.replace(better, native=None)
+    if better is not plan:
+        raise _Replan(better)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chooser:
+    """Gives each item its split: the source's own, or the fixed test split of a source that has one folder only."""
+
+    test: Mapping[str, NDArray[np.bool_]] | None
+    seen: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, source: Source) -> "_Chooser":
+        """Raises `DataError` when the source has splits but no train."""
+        if source.splits and "train" not in source.splits:
+            raise DataError(
+                f"there is {' and '.join(source.splits)}, but no train split",
+                where=str(source.path),
+                hint="name a folder 'train', or put all class folders into one folder",
+            )
+        if source.splits not in ((), ("train",)):
+            return cls(test=None)
+        sizes = [source.counts[source.splits[0] if source.splits else None, label] for label in source.classes]
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        chosen = np.zeros(len(labels), np.bool_)
+        chosen[stratified(labels, TEST_FRACTION, seed=0, purpose="test")] = True
+        parts = np.split(chosen, np.cumsum(sizes)[:-1])
+        return cls(test=dict(zip(source.classes, parts, strict=True)))
+
+    def fresh(self) -> "_Chooser":
+        return _Chooser(test=self.test)
+
+    @property
+    def made_test(self) -> bool:
+        return self.test is not None
+
+    def __call__(self, item: Item) -> Split:
+        if self.test is None:
+            assert item.split is not None, "a source with splits has them all through"
+            return item.split
+        place = self.seen[item.label]
+        self.seen[item.label] += 1
+        return "test" if self.test[item.label][place] else "train"
+
+
+def _notes(source: Source, tally: _Tally, made_test: bool) -> list[str]:
+    notes = []
+    if made_test:
+        notes.append("test: a fixed, stratified 20 % of the images, set aside when they were added")
+    elif "test" not in source.splits:
+        notes.append("no test split: eval uses val")
+    if source.ignored:
+        notes.append("ignored: " + ", ".join(f"{count:,} {kind}" for kind, count in source.ignored.items()))
+    if tally.animated:
+        notes.append(f"only the first frame of {tally.animated:,} images with several was taken")
+    if tally.bad:
+        more = "" if len(tally.bad) <= 20 else f" and {len(tally.bad) - 20:,} more"
+        notes.append(f"{len(tally.bad):,} bad images were skipped: {'; '.join(tally.bad[:20])}{more}")
+    return notes
+
+
+def _bad_images(bad: list[str], source: Source) -> DataError:
+    return DataError(
+        f"{len(bad):,} of {source.total:,} images cannot be read",
+        where=str(source.path),
+        problems=bad,
+        hint="add --on-bad-image skip to leave them out",
+    )

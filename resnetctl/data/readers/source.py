@@ -1,0 +1,215 @@
+"""What every reader makes of a path: a `Source`, counted in one pass and streamed in the next.
+
+A folder or an archive holds `train/CLASS/...`, `val/...`, `test/...`, or `CLASS/...` alone, all of it inside one more
+folder or not. What lies deeper belongs to the class. Hidden files and what is no image are ignored and counted.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from resnetctl.errors import DataError
+from resnetctl.spec import SPLITS, Split
+
+SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .gif .apng .tif .tiff .ppm .pgm .pbm .pnm".split())
+_ALIASES: Mapping[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+Parts = tuple[str, ...]
+Place = tuple[Split | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a source. `read` gives the file's bytes; of an archive only until the next item is asked for.
+
+    `name` is relative to the source with `/`; `split` is None where the source has no splits.
+    """
+
+    name: str
+    split: Split | None
+    label: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A counted source of images.
+
+    Attributes:
+        counts: images by (split, class), before any is decoded.
+        ignored: what was left out, by kind: a suffix, "hidden", "outside the class folders".
+        empty: class folders without an image.
+        listing: SHA-256 over names, sizes and places, in order: tells whether the source changed.
+        items: opens the stream; each call gives the same items in the same order.
+    """
+
+    path: Path
+    kind: str
+    counts: Mapping[Place, int]
+    ignored: Mapping[str, int]
+    empty: tuple[str, ...] = ()
+    listing: str
+    items: Callable[[], Iterator[Item]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of all splits together, in the order of their bytes: the label order."""
+        return tuple(sorted({label for _, label in self.counts}, key=os.fsencode))
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the source itself has; none for one folder."""
+        return tuple(split for split in SPLITS if any(split == found for found, _ in self.counts))
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How the folders are meant: `strip` leading ones do not count, and the next is a split where `has_splits`."""
+
+    strip: int
+    has_splits: bool
+
+    def place(self, folders: Parts) -> Place | None:
+        """(split, class) of a file in `folders`; None when it is in no class folder."""
+        rest = folders[self.strip :]
+        if len(rest) < 1 + self.has_splits:
+            return None
+        return (_ALIASES[rest[0].lower()], rest[1]) if self.has_splits else (None, rest[0])
+
+
+class Survey:
+    """The first pass: sees every file and folder once, keeps a count for each folder, then knows the layout."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.ignored: Counter[str] = Counter()
+        self._images: Counter[Parts] = Counter()
+        self._folders: set[Parts] = set()
+        self._listing = sha256()
+
+    def see_folder(self, folders: Parts) -> None:
+        if folders and not is_hidden(folders):
+            self._folders.add(folders)
+
+    def see_file(self, parts: Parts, size: int) -> bool:
+        """Count one file; returns whether it is an image."""
+        reason = why_ignored(parts)
+        if reason:
+            self.ignored[reason] += 1
+            return False
+        self._images[parts[:-1]] += 1
+        self._listing.update(os.fsencode("/".join(parts)) + b"\0%d\n" % size)
+        return True
+
+    @property
+    def images(self) -> int:
+        return self._images.total()
+
+    def source(self, items: Callable[[Layout], Iterator[Item]]) -> Source:
+        """The source, with `items` bound to the layout found. Raises `DataError` when no layout fits."""
+        layout = find_layout(self._images, self.path)
+        counts: Counter[Place] = Counter()
+        for folders, count in self._images.items():
+            place = layout.place(folders)
+            if place is None:
+                self.ignored["outside the class folders"] += count
+            else:
+                counts[place] += count
+        return Source(
+            path=self.path,
+            kind=self.kind,
+            counts=counts,
+            ignored=dict(sorted(self.ignored.items())),
+            empty=self._empty(layout, counts),
+            listing=self._listing.hexdigest(),
+            items=lambda: items(layout),
+        )
+
+    def _empty(self, layout: Layout, counts: Mapping[Place, int]) -> tuple[str, ...]:
+        depth = layout.strip + layout.has_splits + 1
+        known = [folders for folders in self._folders if len(folders) == depth and self._is_inside(layout, folders)]
+        return tuple(sorted("/".join(folders) for folders in known if layout.place(folders) not in counts))
+
+    def _is_inside(self, layout: Layout, folders: Parts) -> bool:
+        wrapper = next(iter(self._images))[: layout.strip]
+        return folders[: layout.strip] == wrapper and (
+            not layout.has_splits or folders[layout.strip].lower() in _ALIASES
+        )
+
+
+def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
+    """The layout of folders with their image counts. Raises `DataError` that shows what was expected."""
+    if not images:
+        raise DataError("no images here", where=str(path), hint=expected())
+    strip = _wrapped(images)
+    inner = {folders[strip:]: count for folders, count in images.items() if len(folders) > strip}
+    tops = {folders[0] for folders in inner}
+    deep = {folders[0] for folders in inner if len(folders) > 1 and folders[0].lower() in _ALIASES}
+    if not tops:
+        raise DataError(f"{sum(images.values()):,} images, but no class folders", where=str(path), hint=expected())
+    if not deep:
+        return Layout(strip=strip, has_splits=False)
+    strangers = sorted(top for top in tops if top.lower() not in _ALIASES)
+    if strangers:
+        raise DataError(
+            f"'{sorted(deep)[0]}' looks like a split, but beside it lies '{strangers[0]}'",
+            where=str(path),
+            hint=expected(),
+        )
+    return Layout(strip=strip, has_splits=True)
+
+
+def _wrapped(images: Mapping[Parts, int]) -> int:
+    """1 when everything lies in one folder that is neither a split nor a class itself."""
+    tops = {folders[0] for folders in images if folders}
+    if len(tops) != 1:
+        return 0
+    nested = sum(count for folders, count in images.items() if len(folders) > 1)
+    direct = sum(count for folders, count in images.items() if len(folders) == 1)
+    return int(nested > direct and next(iter(tops)).lower() not in _ALIASES)
+
+
+def expected() -> list[str]:
+    """Lines that say which layouts are understood."""
+    return [
+        "expected: CLASS/image.jpg, or train/CLASS/image.jpg with val/ and test/ beside it",
+        "or a CSV file with the columns path,label[,split]",
+    ]
+
+
+def why_ignored(parts: Parts) -> str:
+    """Why a file is no image of the source; empty when it is one."""
+    if is_hidden(parts):
+        return "hidden"
+    suffix = os.path.splitext(parts[-1])[1].lower()
+    return "" if suffix in SUFFIXES else suffix or "no suffix"
+
+
+def is_hidden(parts: Parts) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def clean(name: str) -> Parts:
+    """The parts of a member's name. Raises `ValueError` for a name that would leave the folder it is unpacked in."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name) or "\0" in name:
+        raise ValueError("its name is an absolute path")
+    if ".." in re.split(r"[/\\]", name):
+        raise ValueError("its name leads out of the archive")
+    return tuple(parts)
