@@ -1,13 +1,16 @@
 """What to compute on: device, threads and precision, by fixed rules of the machine, the arch and the image size."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from resnetctl.errors import UsageError
 from resnetctl.spec import Arch
+
+if TYPE_CHECKING:  # the thread rule serves ONNX files too, and those need no torch
+    import torch
 
 Precision = Literal["fp32", "bf16"]
 TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more than it brings
@@ -15,6 +18,8 @@ TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second threa
 
 def pick_device(name: str) -> torch.device:
     """`auto` is cuda, then mps, then cpu. Raises `UsageError` when the one asked for is not here."""
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -33,6 +38,8 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
 
     Raises `UsageError` for bf16 where it would only be slower: measured 12 times slower on an AVX2 CPU.
     """
+    import torch
+
     supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16(device)
     if wanted == "auto":
         return "bf16" if supported and device.type == "cuda" else "fp32"

@@ -71,25 +71,15 @@ class OnnxModel:
         return found
 
 
-def load(path: Path, *, threads: int = 1) -> OnnxModel:
-    """Check a file and open it with `threads` threads.
-
-    Raises:
-        WeightsError: missing, too large, hostile, damaged, or not made by `resnetctl export`.
-    """
-    return from_bytes(read_bytes(path), str(path), threads=threads)
-
-
-def read_card(path: Path) -> OnnxCard:
-    """The card of a checked file, without a session. Raises as `load`."""
-    return check(read_bytes(path), str(path))
-
-
 def from_bytes(data: bytes, where: str, *, threads: int = 1) -> OnnxModel:
-    """As `load`, for bytes; `where` is what errors call them."""
+    """`check` and `start`; `where` is what errors call the bytes."""
+    return start(data, check(data, where), where=where, threads=threads)
+
+
+def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel:
+    """Open bytes that `check` returned `card` for. Raises `WeightsError` when onnxruntime refuses them."""
     import onnxruntime
 
-    card = check(data, where)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -1,0 +1,167 @@
+"""`eval`: how good a run, a weights file or an ONNX file is on images that training did not see."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
+from resnetctl.data.store import Store, open_store
+from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
+from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.settings import Settings
+from resnetctl.spec import Split, WeightsCard
+from resnetctl.tasks.targets import Target, open_target, resolve
+
+BATCH = 128  # larger batches fall out of the cache of a CPU
+SHOWN = 10  # class names of a difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOutcome:
+    """The report, and what it is a report of.
+
+    Attributes:
+        target: the file that was measured.
+        split: what was measured, which is val where the dataset has no test.
+        notices: lines that a person should read.
+        written: the file in the run's folder, None for a target outside of a run.
+        min_accuracy: what `require` asks for, None for nothing.
+    """
+
+    report: EvalReport
+    target: Path
+    data: str
+    split: Split
+    notices: tuple[str, ...] = ()
+    written: Path | None = None
+    min_accuracy: float | None = None
+
+    def require(self) -> None:
+        """Raise `CheckFailed` when top-1 is below `min_accuracy`. Call it after the report was shown."""
+        if self.min_accuracy is not None and self.report.top1 < self.min_accuracy:
+            raise CheckFailed(
+                f"top-1 {self.report.top1:.4f} is below the {self.min_accuracy:g} that was asked for",
+                where="--min-accuracy",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `resnetctl.eval/1`."""
+        return {
+            "schema": "resnetctl.eval/1",
+            **self.report.to_json(),
+            "data": self.data,
+            "split": self.split,
+            "target": str(self.target),
+            "min_accuracy": self.min_accuracy,
+            "notices": list(self.notices),
+        }
+
+
+def evaluate(
+    target: str | Path | None,
+    *,
+    settings: Settings,
+    data: str | None = None,
+    split: Split = "test",
+    min_accuracy: float | None = None,
+    device: str | None = None,
+) -> EvalOutcome:
+    """Measure `target` and write the report into its run.
+
+    Args:
+        data: name of a dataset in the store; the one that the weights were trained on unless given.
+        split: a dataset without test is measured on val; a val that training cut out of train is cut out again.
+        min_accuracy: a fraction; the outcome's `require` raises when top-1 is below it.
+
+    Raises:
+        UsageError: `min_accuracy` or `device` makes no sense here.
+        InputError: target or data are missing, or their classes differ.
+    """
+    if min_accuracy is not None and not 0 <= min_accuracy <= 1:
+        raise UsageError(
+            f"an accuracy is a fraction between 0 and 1, not {min_accuracy:g}",
+            where="--min-accuracy",
+            hint=f"--min-accuracy {min_accuracy / 100:g}" if 1 < min_accuracy <= 100 else (),
+        )
+    found = resolve(target, settings)
+    opened = open_target(found, settings, device=device)
+    store = open_store(settings.data_dir, data or trained_on(opened.card, found.path))
+    images = open_eval_set(store, split, opened.card.split)
+    order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
+    batches = _relabelled(images, opened.card, order)
+    outcome = EvalOutcome(
+        report=measure(opened.predict, batches, opened.card.classes),
+        target=found.path,
+        data=store.card.name,
+        split=images.split,
+        notices=(*found.notices, *_notices(store, opened.card, split, images.split)),
+        min_accuracy=min_accuracy,
+    )
+    return _write(outcome, found)
+
+
+def trained_on(card: WeightsCard, path: Path) -> str:
+    """The dataset that the weights name. Raises `DataError` when they name none."""
+    name = card.trained_on.get("name", "")
+    if not name:
+        raise DataError(
+            "the weights do not say what they were trained on",
+            where=str(path),
+            hint=f"resnetctl eval {path} --data NAME",
+        )
+    return name
+
+
+def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labels:
+    """For each label of the data the model's output of the same name, int64 (K,).
+
+    Raises:
+        DataError: the names are not the same set; the error lists the difference.
+    """
+    missing = [item for item in model if item not in set(data)]
+    extra = [item for item in data if item not in set(model)]
+    if missing or extra:
+        problems = [f"only the model has: {_listed(missing)}"] if missing else []
+        problems += [f"only the dataset has: {_listed(extra)}"] if extra else []
+        raise DataError(
+            f"the classes of the model and of '{name}' differ",
+            problems=problems,
+            hint=f"resnetctl finetune TARGET --data {name}",
+        )
+    place = {item: number for number, item in enumerate(model)}
+    return np.array([place[item] for item in data], dtype=np.int64)
+
+
+def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[tuple[Images, Labels]]:
+    for pixels, labels in eval_batches(images, card.image, BATCH):
+        yield pixels, order[labels]
+
+
+def _notices(store: Store, card: WeightsCard, wanted: Split, used: Split) -> Iterator[str]:
+    if wanted != used:
+        yield f"dataset '{store.card.name}' has no {wanted} split: {used} was measured"
+    if used == "val" and card.metrics.get("val_top1") is not None:
+        yield "val chose these weights, so its accuracy flatters them"
+    same_name = card.trained_on.get("name") == store.card.name
+    if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
+        yield f"dataset '{store.card.name}' is not the one that the weights were trained on: it was made anew since"
+
+
+def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
+    """Into the run's folder; somebody else's run may refuse that, which is no reason to lose the numbers."""
+    if target.run is None:
+        return outcome
+    name = f"{outcome.data}-{outcome.split}" + ("-onnx" if target.kind == "onnx" else "")
+    try:
+        written = target.run.write_eval(name, outcome.to_json())
+    except UsageError as error:
+        return replace(outcome, notices=(*outcome.notices, f"the report was not written: {error}"))
+    return replace(outcome, written=written)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

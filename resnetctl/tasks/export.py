@@ -1,0 +1,267 @@
+"""`export`: an ONNX file that gets its name only after onnxruntime agreed with torch on the very bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from resnetctl import rng, storage
+from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
+from resnetctl.data.store import Store, open_store
+from resnetctl.engine.metrics import Images, Logits, Predictor
+from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
+from resnetctl.settings import Settings
+from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.tasks.predict import probabilities, readable
+from resnetctl.tasks.targets import Target, resolve
+from resnetctl.weights.onnx import OnnxModel, from_bytes
+
+BATCHES = (1, 2, 7, 64)  # one, even, odd, large: a batch size frozen into the graph shows
+TOLERANCE = 1e-4  # relative to the largest logit, at least 1
+Gate = Literal["real", "synthetic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Agreement of onnxruntime with torch.
+
+    Attributes:
+        max_abs_diff: largest difference of a logit or a probability.
+        tolerance: the largest that is allowed, from the logits of the batch where it was closest.
+        agreement: share of images with the same top-1, of those whose margin exceeds the tolerance.
+        problems: what is wrong; none when the check holds.
+    """
+
+    max_abs_diff: float
+    tolerance: float
+    agreement: float
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """The file that was written, and what it was checked on."""
+
+    path: Path
+    opset: int
+    bytes: int
+    sha256: str
+    parity: Parity
+    gate: Mapping[str, Any]
+    notices: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `resnetctl.export/1`."""
+        return {
+            "schema": "resnetctl.export/1",
+            "path": str(self.path),
+            "opset": self.opset,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "max_abs_diff": self.parity.max_abs_diff,
+            "tolerance": self.parity.tolerance,
+            "agreement": self.parity.agreement,
+            "batches": list(BATCHES),
+            "gate": dict(self.gate),
+            "notices": list(self.notices),
+        }
+
+
+def export(
+    target: str | Path | None,
+    *,
+    settings: Settings,
+    out: str | Path | None = None,
+    images: str | Path | None = None,
+    gate: Gate = "real",
+) -> ExportReport:
+    """Write the ONNX file of a run or a weights file, checked on real images.
+
+    Args:
+        out: the file to write, which must not exist; else `RUN/export/model.onnx`, or beside the weights.
+        images: a folder to check on; else val of the dataset that the weights name.
+        gate: `synthetic` checks on made-up images, and the file's metadata says so.
+
+    Raises:
+        UsageError: `out` exists or cannot be written, or `target` is an ONNX file.
+        InputError: target missing, or there are no images to check on.
+        CheckFailed: the two runtimes disagree; nothing is written.
+        WorkFailed: torch cannot express the network in ONNX.
+    """
+    found = resolve(target, settings)
+    if found.kind == "onnx":
+        raise UsageError("this is an ONNX file already", where=str(found.path), hint="name a run or a weights file")
+    destination = _destination(found, Path(out) if out is not None else None)
+    from resnetctl.weights.file import read_card
+
+    card = read_card(found.path)
+    if gate == "synthetic":
+        pool, said = _synthetic(card.image), {"kind": "synthetic"}
+    elif images is not None:
+        pool, said = _from_folder(Path(images), card), {"kind": "real", "source": "images"}
+    else:
+        pool, source = _from_store(card, settings)
+        said = {"kind": "real", "source": source}
+    about = {**said, "images": len(pool)}
+    data, parity, opset = _checked(found.path, pool, about)
+    _write(found, destination, data, own_place=out is None)
+    return ExportReport(
+        path=destination,
+        opset=opset,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        parity=parity,
+        gate=about,
+        notices=found.notices,
+    )
+
+
+def compare(reference: Predictor, model: OnnxModel, pool: Images) -> Parity:
+    """Run both on batches of 1, 2, 7 and 64 images of `pool` (N, S, S, C) uint8; a short pool is repeated.
+
+    Raises `WorkFailed` when onnxruntime does.
+    """
+    parts = [_compare_batch(reference(batch), model.outputs(batch)) for batch in _batches(pool)]
+    decided = sum(part.decided for part in parts)
+    worst = max(parts, key=lambda part: part.diff / part.tolerance if np.isfinite(part.diff) else np.inf)
+    same = sum(part.same for part in parts)
+    problems = [part.problem(size) for part, size in zip(parts, BATCHES, strict=True) if not part.holds]
+    return Parity(
+        max_abs_diff=worst.diff,
+        tolerance=worst.tolerance,
+        agreement=same / decided if decided else 1.0,
+        problems=tuple(problems),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    diff: float
+    tolerance: float
+    decided: int  # images whose margin exceeds the tolerance
+    same: int
+
+    @property
+    def holds(self) -> bool:
+        return self.diff <= self.tolerance and self.same == self.decided  # a NaN is not <= anything
+
+    def problem(self, size: int) -> str:
+        return (
+            f"batch of {size}: difference {self.diff:.3g}, allowed {self.tolerance:.3g}; "
+            f"top-1 the same for {self.same} of {self.decided}"
+        )
+
+
+def _compare_batch(reference: Logits, outputs: Sequence[Logits]) -> _Part:
+    wide, logits = reference.astype(np.float64), outputs[0].astype(np.float64)
+    if not np.isfinite(wide).all() or wide.shape != logits.shape:
+        return _Part(diff=float("nan"), tolerance=TOLERANCE, decided=0, same=0)
+    tolerance = TOLERANCE * max(1.0, float(np.abs(wide).max()))
+    shares = np.abs(outputs[1] - probabilities(reference)).max()
+    diff = float(np.maximum(np.abs(logits - wide).max(), shares))  # np.maximum keeps a NaN
+    ordered = np.sort(wide, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > tolerance if wide.shape[1] > 1 else np.ones(len(wide), dtype=bool)
+    same = clear & (wide.argmax(axis=1) == logits.argmax(axis=1))
+    return _Part(diff=diff, tolerance=tolerance, decided=int(clear.sum()), same=int(same.sum()))
+
+
+def _batches(pool: Images) -> Iterator[Images]:
+    start = 0
+    for size in BATCHES:
+        yield pool[np.arange(start, start + size) % len(pool)]
+        start += size
+
+
+def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes, Parity, int]:
+    """The bytes that passed. torch comes in here, after everything that may be refused without it."""
+    import torch
+
+    from resnetctl.engine.predictors import torch_predictor
+    from resnetctl.weights.file import load_model, read_header
+    from resnetctl.weights.onnx_writer import OPSET, to_bytes
+
+    model, card = load_model(path)
+    data = to_bytes(model, card, weights_sha256=read_header(path).sha256, gate=about)
+    reference = torch_predictor(model, card.image, torch.device("cpu"))
+    parity = compare(reference, from_bytes(data, "the exported model"), pool)
+    if parity.problems:
+        raise CheckFailed(
+            "onnxruntime does not agree with torch; no file was written",
+            problems=parity.problems,
+            where=str(path),
+            hint="report this with the versions that 'pip list' shows for torch, onnxscript and onnxruntime",
+        )
+    return data, parity, OPSET
+
+
+def _destination(target: Target, out: Path | None) -> Path:
+    """Where the file goes; checked before the work, so that nothing is computed in vain."""
+    if out is None and target.run is not None:
+        return target.run.onnx
+    path = out if out is not None else target.path.with_suffix(".onnx")
+    if path.exists() or path.is_symlink():
+        raise UsageError("the output exists", where=str(path), hint="--out with another name, or remove it first")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError("the output's folder is missing or cannot be written", where=str(path.parent))
+    return path
+
+
+def _write(target: Target, path: Path, data: bytes, *, own_place: bool) -> None:
+    if own_place and target.run is not None:
+        target.run.write_onnx(data)
+    else:
+        storage.write(path, data)
+
+
+def _synthetic(image: ImageSpec) -> Images:
+    """Noise, the same every time."""
+    generator = np.random.Generator(np.random.PCG64(rng.derive(0, "synthetic gate")))
+    return generator.integers(0, 256, (sum(BATCHES), image.size, image.size, image.channels), dtype=np.uint8)
+
+
+def _from_folder(folder: Path, card: WeightsCard) -> Images:
+    if not folder.exists():
+        raise DataError("there is no such folder", where=f"--images {folder}")
+    problems: list[str] = []
+    found: list[Images] = []
+    for _, pixels in readable([folder], card, problems):
+        found.append(pixels)
+        if sum(map(len, found)) >= sum(BATCHES):
+            break
+    if not found:
+        raise DataError("there is no image that can be read", where=f"--images {folder}", problems=problems)
+    return np.concatenate(found)[: sum(BATCHES)]
+
+
+def _from_store(card: WeightsCard, settings: Settings) -> tuple[Images, str]:
+    """Evenly spaced images of val, or of train where training set no val aside; and what they are called."""
+    name = card.trained_on.get("name", "")
+    if not name:
+        raise _no_images("the weights name no dataset to check on")
+    try:
+        store = open_store(settings.data_dir, name)
+    except DataError as error:
+        raise _no_images(f"{error.message}, and the check needs its images", first=error.hint[:1]) from error
+    images = _gate_set(store, card)
+    rows = np.linspace(0, len(images) - 1, min(len(images), sum(BATCHES))).astype(np.int64)
+    chosen = replace(images, index=images.index[rows])
+    (pixels, _), *_ = eval_batches(chosen, card.image, len(chosen))
+    return pixels, f"{name}/{images.split}"
+
+
+def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
+    try:
+        return open_eval_set(store, "val", card.split)
+    except DataError:  # no val, or train is not what it was: any real image shows whether two runtimes agree
+        return open_eval_set(store, "train", None)
+
+
+def _no_images(message: str, *, first: Sequence[str] = ()) -> InputError:
+    hint = [*first, "--images DIR    checks on your own images", "--gate synthetic    on noise, and the file says so"]
+    return InputError(message, hint=hint)

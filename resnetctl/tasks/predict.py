@@ -1,0 +1,130 @@
+"""`predict`: class names and probabilities for image files. With an ONNX file no torch is loaded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnetctl.data.images import BadImage, prepare
+from resnetctl.engine.metrics import Images, Logits
+from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.settings import Settings
+from resnetctl.spec import WeightsCard
+from resnetctl.tasks.targets import Opened, open_target, resolve
+
+BATCH = 64
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One file's likeliest classes with their probabilities, best first."""
+
+    file: Path
+    guesses: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"file": ..., "predictions": [{"class": ..., "probability": ...}]}`"""
+        guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
+        return {"file": str(self.file), "predictions": guesses}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOutcome:
+    """Results of all files that could be read, in order, and one line for each that could not."""
+
+    results: tuple[Prediction, ...]
+    problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def require(self) -> None:
+        """Raise `DataError` that lists the bad files. Call it after the results were shown."""
+        if self.problems:
+            count = len(self.problems)
+            raise DataError(
+                f"{count} image{'s' if count > 1 else ''} could not be read; the others are done",
+                problems=self.problems,
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `resnetctl.predict/1`."""
+        results = [item.to_json() for item in self.results]
+        return {"schema": "resnetctl.predict/1", "results": results, "problems": list(self.problems)}
+
+
+def predict(
+    target: str | Path | None, images: Sequence[str | Path], *, settings: Settings, top: int = 1
+) -> PredictOutcome:
+    """Classify image files; a folder stands for all images in it and below, sorted.
+
+    A bad file does not stop the others: it is in the outcome's `problems`.
+
+    Raises:
+        UsageError: no image was given, or `top` is under 1.
+        InputError: the target is missing or cannot be used.
+    """
+    if not images:
+        raise UsageError("there is no image to classify", hint="resnetctl predict TARGET IMAGE...")
+    if top < 1:
+        raise UsageError(f"{top} classes cannot be listed", where="--top", hint="--top 1")
+    found = resolve(target, settings)
+    opened = open_target(found, settings)
+    problems: list[str] = []
+    results: list[Prediction] = []
+    for paths, pixels in readable(images, opened.card, problems):
+        results += _classified(opened, paths, pixels, top)
+    return PredictOutcome(results=tuple(results), problems=tuple(problems), notices=found.notices)
+
+
+def readable(
+    images: Sequence[str | Path], card: WeightsCard, problems: list[str]
+) -> Iterator[tuple[list[Path], Images]]:
+    """Batches of prepared files (B, S, S, C), in order; `problems` gets a line for each file that is none."""
+    paths: list[Path] = []
+    pixels: list[Images] = []
+    for path in expanded(images, problems):
+        try:
+            pixels.append(prepare(path, card.image))
+        except BadImage as error:
+            problems.append(f"{path}: {error.message}")
+            continue
+        paths.append(path)
+        if len(paths) == BATCH:
+            yield paths, np.stack(pixels)
+            paths, pixels = [], []
+    if paths:
+        yield paths, np.stack(pixels)
+
+
+def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
+    """Files as given; of a folder every image, sorted, without hidden ones."""
+    for path in map(Path, images):
+        if not path.is_dir():
+            yield path
+            continue
+        inside = [item for item in sorted(path.rglob("*")) if _is_image(item.relative_to(path)) and item.is_file()]
+        if not inside:
+            problems.append(f"{path}: the folder has no image")
+        yield from inside
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def _classified(opened: Opened, paths: list[Path], pixels: Images, top: int) -> Iterator[Prediction]:
+    shares = probabilities(opened.predict(pixels))
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: a tie goes to the class that comes first
+    for path, row, order in zip(paths, shares, best, strict=True):
+        yield Prediction(file=path, guesses=tuple((opened.card.classes[i], float(row[i])) for i in order))
+
+
+def probabilities(logits: Logits) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Softmax of (B, K). Raises `WorkFailed` when a logit is not finite."""
+    if not np.isfinite(logits).all():
+        raise WorkFailed("the model's output is not finite: its weights are broken")
+    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    shares: np.ndarray[Any, np.dtype[np.float64]] = wide / wide.sum(axis=1, keepdims=True)
+    return shares

@@ -1,0 +1,123 @@
+"""What `[TARGET]` means: a run, a weights file or an ONNX file, and the predictor behind it. Torch-free for ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resnetctl import runs
+from resnetctl.errors import WeightsError
+from resnetctl.runs import RunDir
+from resnetctl.settings import Settings
+from resnetctl.spec import WeightsCard
+
+if TYPE_CHECKING:
+    from resnetctl.engine.metrics import Predictor
+    from resnetctl.models.resnet import ResNet
+
+PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A file that can predict. `run` is the run that it lies in; `notices` say what a person should know of it."""
+
+    kind: Literal["weights", "onnx"]
+    path: Path
+    run: RunDir | None = None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A target that is ready: `predict` maps raw uint8 (B, S, S, C) to logits (B, K), `card` says what they mean."""
+
+    card: WeightsCard
+    predict: Predictor
+
+
+def resolve(text: str | Path | None, settings: Settings) -> Target:
+    """None is the newest run; else a run's folder or name, a `.safetensors` or a `.onnx` file.
+
+    Raises:
+        InputError: there is no such thing, or no run yet.
+        WeightsError: a run without weights, or a file of another kind.
+    """
+    if text is None:
+        return _of_run(runs.find(runs.LAST, settings.runs_dir))
+    path = Path(text)
+    if path.suffix in (".safetensors", ".onnx", *PICKLES) and not path.is_dir():
+        return _of_file(path)
+    if path.is_file():
+        raise WeightsError(
+            "this is neither a weights file nor an ONNX file", where=str(path), hint="*.safetensors, *.onnx or a run"
+        )
+    return _of_run(runs.find(text, settings.runs_dir))
+
+
+def open_target(target: Target, settings: Settings, *, device: str | None = None) -> Opened:
+    """Load the network. `device` counts for weights only: ONNX files run on the CPU.
+
+    Raises:
+        WeightsError: the file is missing, damaged or hostile.
+        PluginError: the weights need a plugin that is not here.
+        UsageError: this machine has no such device.
+    """
+    from resnetctl.engine.device import pick_threads
+
+    if target.kind == "weights":
+        return _open_weights(target.path, settings, device or settings.device)
+    from resnetctl.weights import onnx
+
+    where, data = str(target.path), onnx.read_bytes(target.path)
+    card = onnx.check(data, where)
+    threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
+    return Opened(card=card.weights, predict=onnx.start(data, card, where=where, threads=threads).logits)
+
+
+def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
+    import torch
+
+    from resnetctl.engine.device import pick_device, pick_threads
+    from resnetctl.engine.predictors import torch_predictor
+    from resnetctl.weights.file import load_model
+
+    where = pick_device(device)
+    model, card = load_model(path)
+    torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
+    placed: Callable[..., ResNet] = model.to  # torch's stubs lack `memory_format` alone with a device
+    return Opened(
+        card=card, predict=torch_predictor(placed(where, memory_format=torch.channels_last), card.image, where)
+    )
+
+
+def _of_run(run: RunDir) -> Target:
+    if run.path.is_symlink():  # another run may become the last one while this command works
+        run = RunDir(run.path.parent / run.path.readlink())
+    unfinished = run.summary() is None
+    resume = f"resnetctl train --resume {run.path}"
+    if not run.weights.is_file():
+        raise WeightsError(
+            f"the run {run.path.name} has no weights" + (": it did not finish its first epoch" if unfinished else ""),
+            where=str(run.path),
+            hint=resume,
+        )
+    notice = f"{run.path} is not finished: these are its weights so far; {resume} goes on"
+    return Target(kind="weights", path=run.weights, run=run, notices=(notice,) if unfinished else ())
+
+
+def _of_file(path: Path) -> Target:
+    if not path.exists():
+        raise WeightsError("there is no such file", where=str(path), hint="resnetctl runs list")
+    if path.suffix in PICKLES:
+        raise WeightsError(
+            "foreign weights have to be imported first",
+            where=str(path),
+            hint=f"resnetctl weights import {path} --arch NAME --classes FILE --out model.safetensors",
+        )
+    is_onnx = path.suffix == ".onnx"
+    run = RunDir(path.parent.parent if is_onnx else path.parent)
+    inside = run.config.is_file() and path.name == (run.onnx if is_onnx else run.weights).name
+    return Target(kind="onnx" if is_onnx else "weights", path=path, run=run if inside else None)
