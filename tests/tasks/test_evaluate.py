@@ -1,0 +1,186 @@
+"""Which images are measured, against which classes, and what is written."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.trained import CLASSES, card, make_run, make_store, network
+
+from resnetctl import settings, storage
+from resnetctl.data.splits import open_sets
+from resnetctl.data.store import Store
+from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.spec import ValSplit
+from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
+from resnetctl.tasks.export import export
+from resnetctl.weights.file import to_bytes
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+def by_hand(store: Store, rows: np.ndarray, split: str) -> list[int]:
+    """Predicted labels of rows, computed with torch alone."""
+    images = torch.from_numpy(store.split(split).images[rows].astype(np.float32)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return network()((images / 255 - 0.4) / 0.3).argmax(1).tolist()
+
+
+def test_the_newest_run_on_test(store: Store) -> None:
+    run = make_run(card(store))
+    outcome = evaluate(None, settings=settings.load())
+    labels = store.split("test").labels
+    right = sum(a == b for a, b in zip(by_hand(store, np.arange(36), "test"), labels.tolist(), strict=True))
+    assert (outcome.report.count, outcome.report.correct) == (36, right)
+    assert (outcome.data, outcome.split, outcome.target) == ("zoo", "test", run.weights)
+    assert outcome.notices == ()
+
+
+def test_the_report_is_written_into_the_run(store: Store) -> None:
+    run = make_run(card(store))
+    outcome = evaluate("first", settings=settings.load())
+    assert outcome.written == run.path / "eval" / "zoo-test.json"
+    assert json.loads(outcome.written.read_text()) == json.loads(json.dumps(outcome.to_json()))
+
+
+def test_the_document_has_what_scripts_rely_on(store: Store) -> None:
+    make_run(card(store))
+    document = evaluate(None, settings=settings.load()).to_json()
+    assert list(document)[0] == "schema"
+    assert document["schema"] == "resnetctl.eval/1"
+    assert document["top5"] is None
+    wanted = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds", "data", "split"}
+    assert wanted <= document.keys()
+
+
+def test_val_is_cut_out_again_as_training_did(store: Store) -> None:
+    make_run(card(store))
+    outcome = evaluate(None, settings=settings.load(), split="val")
+    _, val, _ = open_sets(store, val_fraction=0.2, seed=3)
+    predicted = by_hand(store, val.index, "train")
+    assert outcome.split == "val"
+    assert outcome.report.count == len(val) == 18
+    assert outcome.report.correct == sum(p == t for p, t in zip(predicted, val.labels[val.index], strict=True))
+
+
+def test_val_of_changed_data_is_refused(store: Store) -> None:
+    make_run(card(store, split=ValSplit(val_fraction=0.2, seed=3, digest="0" * 64)))
+    with pytest.raises(DataError, match="cannot be rebuilt"):
+        evaluate(None, settings=settings.load(), split="val")
+
+
+def test_no_val_at_all(store: Store) -> None:
+    make_run(card(store, val_fraction=0.0))
+    with pytest.raises(DataError, match="no val split"):
+        evaluate(None, settings=settings.load(), split="val")
+
+
+def test_without_test_val_is_used_and_said() -> None:
+    store = make_store(splits={"train": 9, "val": 4})
+    make_run(card(store))
+    outcome = evaluate(None, settings=settings.load())
+    assert (outcome.split, outcome.report.count) == ("val", 12)
+    assert "has no test split: val was measured" in outcome.notices[0]
+
+
+def test_data_that_was_made_anew_is_said(store: Store) -> None:
+    make_run(card(store, trained_on={"name": "zoo", "digest": "0" * 64}))
+    assert "made anew" in evaluate(None, settings=settings.load()).notices[0]
+
+
+def test_classes_in_another_order_count_the_same(store: Store) -> None:
+    make_run(card(store))
+    turned = make_store(name="turned", classes=CLASSES[::-1])
+    assert np.array_equal(turned.split("test").images, store.split("test").images)
+    assert not np.array_equal(turned.split("test").labels, store.split("test").labels)
+    one = evaluate(None, settings=settings.load())
+    other = evaluate(None, settings=settings.load(), data="turned")
+    assert one.report.confusion == other.report.confusion
+    assert [item.name for item in other.report.per_class] == list(CLASSES)
+
+
+def test_other_classes_are_refused_with_the_difference(store: Store) -> None:
+    make_run(card(store))
+    make_store(name="farm", classes=("ape", "cow", "dog", "emu"))
+    with pytest.raises(DataError, match="differ") as caught:
+        evaluate(None, settings=settings.load(), data="farm")
+    assert caught.value.problems == ("only the model has: bee", "only the dataset has: dog, emu")
+    assert caught.value.exit_code == 3
+
+
+def test_a_long_difference_is_cut() -> None:
+    with pytest.raises(DataError) as caught:
+        class_order([f"c{i}" for i in range(30)], ["c0"], name="many")
+    assert caught.value.problems[0].endswith("c10 and 19 more")
+
+
+def test_class_order_maps_labels_to_outputs() -> None:
+    assert class_order(("b", "c", "a"), ("a", "b", "c"), name="x").tolist() == [1, 2, 0]
+
+
+def test_weights_that_name_no_data(machine: Path, store: Store) -> None:
+    path = machine / "net.safetensors"
+    path.write_bytes(to_bytes(network().state_dict(), card()))
+    with pytest.raises(DataError, match="do not say what") as caught:
+        evaluate(path, settings=settings.load())
+    assert "--data NAME" in caught.value.hint[0]
+    outcome = evaluate(path, settings=settings.load(), data="zoo")
+    assert outcome.written is None
+    assert outcome.report.count == 36
+
+
+def test_trained_on(store: Store) -> None:
+    assert trained_on(card(store), Path("x")) == "zoo"
+
+
+def test_missing_data_names_the_commands(store: Store) -> None:
+    make_run(card(store))
+    with pytest.raises(DataError) as caught:
+        evaluate(None, settings=settings.load(), data="zooo")
+    assert "did you mean 'zoo'?" in caught.value.hint
+
+
+def test_min_accuracy_is_checked_after_the_report(store: Store) -> None:
+    make_run(card(store))
+    outcome = evaluate(None, settings=settings.load(), min_accuracy=1.0)
+    assert outcome.report.count == 36
+    assert outcome.written is not None
+    with pytest.raises(CheckFailed, match="below the 1 that") as caught:
+        outcome.require()
+    assert caught.value.exit_code == 5
+    dataclasses.replace(outcome, min_accuracy=outcome.report.top1).require()
+    dataclasses.replace(outcome, min_accuracy=None).require()
+
+
+@pytest.mark.parametrize(("value", "hint"), [(97.0, ("--min-accuracy 0.97",)), (-1.0, ()), (float("nan"), ())])
+def test_a_percentage_is_no_fraction(value: float, hint: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="fraction") as caught:
+        evaluate(None, settings=settings.load(), min_accuracy=value)
+    assert caught.value.hint == hint
+
+
+def test_a_run_that_cannot_be_written_still_reports(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(card(store))
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise UsageError("cannot write: Permission denied")
+
+    monkeypatch.setattr(storage, "write", refuse)
+    outcome = evaluate(None, settings=settings.load())
+    assert outcome.written is None
+    assert "was not written" in outcome.notices[-1]
+
+
+def test_the_onnx_file_counts_as_the_weights_do(store: Store) -> None:
+    run = make_run(card(store))
+    weights = evaluate(None, settings=settings.load())
+    export(None, settings=settings.load())
+    onnx = evaluate(run.onnx, settings=settings.load())
+    assert onnx.report.confusion == weights.report.confusion
+    assert onnx.report.loss == pytest.approx(weights.report.loss, rel=1e-5)
+    assert onnx.written == run.path / "eval" / "zoo-test-onnx.json"

@@ -1,0 +1,134 @@
+"""Files to class names, good ones and bad ones, with and without torch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_store, network
+
+from resnetctl import runs, settings
+from resnetctl.data.images import prepare
+from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
+from resnetctl.tasks.export import export
+from resnetctl.tasks.predict import PredictOutcome, predict, probabilities
+
+
+@pytest.fixture
+def run() -> runs.RunDir:
+    return make_run(card())
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures")
+
+
+def ask(images: list[Path], **options: int) -> PredictOutcome:
+    return predict(None, images, settings=settings.load(), **options)
+
+
+def test_every_class_with_its_probability(run: runs.RunDir, pictures: Path) -> None:
+    (result,) = ask([pictures / "0.png"], top=3).results
+    pixels = torch.from_numpy(prepare(pictures / "0.png", IMAGE).astype(np.float32)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        wanted = network()((pixels / 255 - 0.4) / 0.3).softmax(1)[0]
+    assert dict(result.guesses) == pytest.approx(dict(zip(CLASSES, wanted.tolist(), strict=True)), abs=1e-6)
+    shares = [share for _, share in result.guesses]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (9, 3)])
+def test_top_is_at_most_all_classes(run: runs.RunDir, pictures: Path, top: int, count: int) -> None:
+    assert len(ask([pictures / "0.png"], top=top).results[0].guesses) == count
+
+
+def test_the_document(run: runs.RunDir, pictures: Path) -> None:
+    document = json.loads(json.dumps(ask([pictures / "0.png"], top=2).to_json()))
+    assert document["schema"] == "resnetctl.predict/1"
+    (result,) = document["results"]
+    assert result["file"] == str(pictures / "0.png")
+    assert [sorted(guess) for guess in result["predictions"]] == [["class", "probability"]] * 2
+
+
+def test_order_is_kept_across_batches(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [pictures / f"{number}.png" for number in (4, 0, 3, 1, 2, 0, 4)]
+    whole = ask(files)
+    monkeypatch.setattr("resnetctl.tasks.predict.BATCH", 2)
+    pieces = ask(files)
+    assert [item.file for item in pieces.results] == files == [item.file for item in whole.results]
+    for one, other in zip(whole.results, pieces.results, strict=True):
+        assert one.guesses[0][0] == other.guesses[0][0]
+        assert one.guesses[0][1] == pytest.approx(other.guesses[0][1], abs=1e-6)
+
+
+def test_a_folder_is_all_its_images_sorted(run: runs.RunDir, pictures: Path) -> None:
+    make_pictures(pictures / "deep", 1)
+    make_pictures(pictures / ".hidden", 1)
+    (pictures / "notes.txt").write_text("no image")
+    names = [str(item.file.relative_to(pictures)) for item in ask([pictures]).results]
+    assert names == ["0.png", "1.png", "2.png", "3.png", "4.png", "deep/0.png"]
+
+
+def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -> None:
+    (pictures / "bad.png").write_bytes(b"no image")
+    (pictures / "empty").mkdir()
+    files = [pictures / name for name in ("0.png", "bad.png", "gone.png", "empty", "1.png")]
+    outcome = ask(files)
+    assert [item.file.name for item in outcome.results] == ["0.png", "1.png"]
+    assert [line.partition(":")[0] for line in outcome.problems] == [str(path) for path in files[1:4]]
+    with pytest.raises(DataError, match="3 images could not be read") as caught:
+        outcome.require()
+    assert caught.value.problems == outcome.problems
+    assert caught.value.exit_code == 3
+
+
+def test_nothing_wrong_requires_nothing(run: runs.RunDir, pictures: Path) -> None:
+    outcome = ask([pictures])
+    outcome.require()
+    assert outcome.problems == ()
+
+
+def test_usage(run: runs.RunDir, pictures: Path) -> None:
+    with pytest.raises(UsageError, match="no image"):
+        ask([])
+    with pytest.raises(UsageError, match="cannot be listed"):
+        ask([pictures], top=0)
+
+
+def test_probabilities_are_stable_and_finite() -> None:
+    shares = probabilities(np.array([[1e30, 0, -1e30], [2, 2, 2]], np.float32))
+    assert shares[0].tolist() == [1, 0, 0]
+    assert shares[1] == pytest.approx([1 / 3] * 3)
+    with pytest.raises(WorkFailed, match="not finite"):
+        probabilities(np.array([[np.nan, 0]], np.float32))
+
+
+def test_an_onnx_file_gives_the_same_without_torch(pictures: Path) -> None:
+    run = make_run(card(make_store()))
+    export(None, settings=settings.load())
+    program = """
+import json, sys
+from resnetctl import settings
+from resnetctl.tasks.predict import predict
+outcome = predict(sys.argv[1], sys.argv[2:], top=3, settings=settings.load())
+print(json.dumps([outcome.to_json(), sorted(sys.modules)]))
+"""
+    argv = [sys.executable, "-c", program, str(run.onnx), str(pictures)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    document, modules = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert not {"torch", "torchvision", "onnxscript", "scipy"} & set(modules)
+    for mine, theirs in zip(ask([pictures], top=3).results, document["results"], strict=True):
+        guesses = {guess["class"]: guess["probability"] for guess in theirs["predictions"]}
+        assert dict(mine.guesses) == pytest.approx(guesses, abs=1e-6)
+
+
+def test_a_damaged_onnx_file(machine: Path, pictures: Path) -> None:
+    (machine / "m.onnx").write_bytes(b"\x08\x0anonsense")
+    with pytest.raises(WeightsError):
+        predict("m.onnx", [pictures], settings=settings.load())

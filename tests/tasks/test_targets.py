@@ -1,0 +1,121 @@
+"""What a target may be, and what is said when it is not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.trained import card, make_run, network
+
+from resnetctl import runs, settings, storage
+from resnetctl.errors import InputError, UsageError, WeightsError
+from resnetctl.tasks.targets import open_target, resolve
+from resnetctl.weights.file import to_bytes
+
+
+@pytest.fixture
+def run() -> runs.RunDir:
+    return make_run(card())
+
+
+def test_nothing_means_the_newest_run_by_its_real_name(run: runs.RunDir) -> None:
+    target = resolve(None, settings.load())
+    assert (target.kind, target.path, target.run) == ("weights", run.weights, run)
+    assert target.notices == ()
+
+
+def test_a_later_run_does_not_move_a_resolved_target(run: runs.RunDir) -> None:
+    target = resolve(None, settings.load())
+    make_run(card(), name="second")
+    assert target.path.parent.name == "first"
+    assert resolve(None, settings.load()).path.parent.name == "second"
+
+
+@pytest.mark.parametrize("text", ["first", "runs/first", "last", "runs/last", "runs/first/model.safetensors"])
+def test_all_names_of_a_run(run: runs.RunDir, text: str) -> None:
+    target = resolve(text, settings.load())
+    assert target.path.samefile(run.weights)
+    assert target.run is not None
+    assert target.run.path.samefile(run.path)
+
+
+def test_a_file_outside_of_a_run_has_no_run(machine: Path) -> None:
+    (machine / "net.safetensors").write_bytes(b"")
+    assert resolve("net.safetensors", settings.load()).run is None
+
+
+def test_another_file_in_a_run_is_not_the_run(run: runs.RunDir) -> None:
+    other = run.path / "other.safetensors"
+    other.write_bytes(b"")
+    assert resolve(other, settings.load()).run is None
+
+
+def test_the_onnx_file_of_a_run_belongs_to_it(run: runs.RunDir) -> None:
+    run.write_onnx(b"")
+    target = resolve(run.onnx, settings.load())
+    assert (target.kind, target.run) == ("onnx", run)
+    loose = run.path / "copy.onnx"
+    loose.write_bytes(b"")
+    assert resolve(loose, settings.load()).run is None
+
+
+def test_no_run_yet_names_the_command_that_makes_one() -> None:
+    with pytest.raises(InputError, match="no run yet") as caught:
+        resolve(None, settings.load())
+    assert "resnetctl train --data digits" in caught.value.hint[0]
+    assert caught.value.exit_code == 3
+
+
+def test_an_unknown_run_gets_a_suggestion(run: runs.RunDir) -> None:
+    with pytest.raises(InputError, match="no run 'frist'") as caught:
+        resolve("frist", settings.load())
+    assert caught.value.hint == ("did you mean 'first'?",)
+
+
+@pytest.mark.parametrize("name", ["gone.onnx", "gone.safetensors", "gone.pth"])
+def test_a_missing_file(name: str) -> None:
+    with pytest.raises(WeightsError, match="no such file"):
+        resolve(name, settings.load())
+
+
+def test_a_pickle_has_to_be_imported(machine: Path) -> None:
+    (machine / "old.pth").write_bytes(b"")
+    with pytest.raises(WeightsError, match="imported first") as caught:
+        resolve("old.pth", settings.load())
+    assert caught.value.hint[0].startswith("resnetctl weights import old.pth")
+
+
+def test_a_file_of_another_kind(machine: Path) -> None:
+    (machine / "notes.txt").write_text("")
+    with pytest.raises(WeightsError, match="neither"):
+        resolve("notes.txt", settings.load())
+
+
+def test_an_unfinished_run_is_used_and_said() -> None:
+    run = make_run(card(), finished=False)
+    (notice,) = resolve("first", settings.load()).notices
+    assert "not finished" in notice
+    assert f"resnetctl train --resume {run.path}" in notice
+
+
+def test_a_run_without_weights_names_resume() -> None:
+    run = make_run(card(), finished=False)
+    storage.remove(run.weights)
+    with pytest.raises(WeightsError, match="did not finish its first epoch") as caught:
+        resolve("first", settings.load())
+    assert caught.value.hint == (f"resnetctl train --resume {run.path}",)
+
+
+def test_an_opened_target_predicts_as_the_network_does(machine: Path) -> None:
+    path = machine / "net.safetensors"
+    path.write_bytes(to_bytes(network().state_dict(), card()))
+    opened = open_target(resolve(path, settings.load()), settings.load(), device="cpu")
+    assert opened.card == card()
+    logits = opened.predict(np.zeros((2, 8, 8, 1), np.uint8))
+    assert logits.shape == (2, 3)
+    assert np.array_equal(logits[0], logits[1])
+
+
+def test_a_device_that_is_not_here(machine: Path) -> None:
+    run = make_run(card())
+    with pytest.raises(UsageError, match="no device"):
+        open_target(resolve(run.path, settings.load()), settings.load(), device="cuda:99")
