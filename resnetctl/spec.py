@@ -36,6 +36,10 @@ class Card:
         """The inverse of `to_json`. Raises `TypeError` for unknown or missing keys, `ValueError` for bad values."""
         return cls(**{name: _frozen(value) for name, value in values.items()})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by the JSON form: read-only mappings cannot be copied as they are."""
+        return type(self).from_json, (self.to_json(),)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arch(Card):

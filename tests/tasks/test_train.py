@@ -1,0 +1,293 @@
+import itertools
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+
+from resnetctl import runs, settings
+from resnetctl.config.layers import Layer, from_flags, from_sets
+from resnetctl.data.store import Store
+from resnetctl.engine.loop import StepResult
+from resnetctl.errors import ConfigError, DataError, Stopped, UsageError, WeightsError
+from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started
+from resnetctl.tasks.train import TrainRequest, read_config, resume, train
+from resnetctl.weights.file import read_card
+
+ARCH = ["model.arch=resnet20", "data=tiny"]
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path) -> None:
+    tiny(settings.load().data_dir)
+
+
+def request(*sets: str, name: str | None = "one", dry_run: bool = False) -> TrainRequest:
+    return TrainRequest(layers=[from_sets([*ARCH, *sets])], name=name, dry_run=dry_run)
+
+
+def run(*sets: str, name: str = "one") -> runs.RunDir:
+    finished = [fact for fact in train(request(*sets, name=name), settings.load()) if isinstance(fact, Finished)]
+    return runs.RunDir(finished[0].run)
+
+
+def files(folder: runs.RunDir) -> tuple[bytes, bytes]:
+    return folder.weights.read_bytes(), (folder.path / "metrics.jsonl").read_bytes()
+
+
+def notices(facts: list[object]) -> str:
+    return "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
+
+
+def test_a_run_has_every_file_that_the_design_names() -> None:
+    folder = run().path
+    assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
+        "config.toml", "config.sources.json", "env.json", "metrics.jsonl", "timings.jsonl", "checkpoints",
+        "model.safetensors", "summary.json",
+    }  # fmt: skip
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["status"], summary["epochs"], summary["steps"]) == ("finished", 3, 12)
+    assert summary["train_images"] + summary["val_images"] == 60
+    assert (folder.parent / "last").resolve() == folder.resolve()
+
+
+def test_the_facts_come_in_order() -> None:
+    facts = list(train(request(), settings.load()))
+    kinds = [type(fact) for fact in facts if not isinstance(fact, StepResult | Notice)]
+    assert kinds == [Started, EpochTimed, EpochTimed, EpochTimed, Finished]
+    assert sum(isinstance(fact, StepResult) for fact in facts) == 12
+
+
+def test_metrics_hold_no_clock_and_timings_do() -> None:
+    folder = run()
+    assert set(folder.metrics()[0]) == {
+        "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "best",
+    }  # fmt: skip
+    assert set(folder.timings()[0]) == {"epoch", "seconds", "images_per_second"}
+
+
+def test_the_card_says_where_the_weights_come_from() -> None:
+    folder = run("seed=4")
+    card = read_card(folder.weights)
+    assert card.classes == ("dark", "middle", "bright")
+    assert (card.arch.name, card.arch.stem, card.trained_on["name"]) == ("resnet20", "cifar", "tiny")
+    assert card.split is not None
+    assert (card.split.seed, card.split.val_fraction) == (4, 0.1)
+    assert str(folder.path) not in json.dumps(card.to_json())
+
+
+def test_the_same_config_gives_the_same_bytes_whatever_the_run_is_called() -> None:
+    first, second = run(name="a"), run(name="b")
+    assert files(first) == files(second)
+
+
+def test_a_runs_own_config_repeats_it() -> None:
+    from resnetctl.config.layers import from_file
+
+    first = run("model.block_args.shortcut=B", "model.dropout=0.1", name="a")
+    again = TrainRequest(layers=[from_file(first.config)], name="b")
+    finished = [fact for fact in train(again, settings.load()) if isinstance(fact, Finished)]
+    assert files(first) == files(runs.RunDir(finished[0].run))
+
+
+def test_sources_say_who_said_what() -> None:
+    layers = [from_sets(ARCH), from_flags({"seed": 3}, {"seed": "--seed"})]
+    list(train(TrainRequest(layers=layers, name="one"), settings.load()))
+    sources = runs.find("one", Path("runs")).sources()
+    assert sources["seed"] == "flag --seed"
+    assert sources["data"] == "--set"
+    assert sources["lr"] == "default"
+    assert sources["threads"] == "rule"
+
+
+def test_the_environment_is_below_everything_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNETCTL_THREADS", "2")
+    settings.load.cache_clear()
+    assert read_config(run(name="a")).threads == 2
+    assert read_config(run("threads=1", name="b")).threads == 1
+    assert runs.find("a", Path("runs")).sources()["threads"] == "env RESNETCTL_THREADS"
+
+
+def test_training_never_opens_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    original = Store.split
+    monkeypatch.setattr(Store, "split", lambda self, name: (opened.append(name), original(self, name))[1])
+    folder = run()
+    list(resume(str(folder.path), settings=settings.load(), epochs=4))
+    assert set(opened) == {"train"}
+
+
+def test_keep_last_ships_the_last_epoch() -> None:
+    assert read_card(run("keep=last").weights).metrics == {"epoch": 3}
+
+
+def test_keep_best_ships_the_best_epoch_on_val() -> None:
+    folder = run("epochs=6")
+    best = max(folder.metrics(), key=lambda line: (line["val_top1"], -line["val_loss"]))
+    assert read_card(folder.weights).metrics["epoch"] == best["epoch"]
+    assert read_card(folder.weights).metrics["val_top1"] == best["val_top1"]
+
+
+def test_without_val_the_last_epoch_is_shipped() -> None:
+    folder = run("val_fraction=0")
+    assert "val_top1" not in folder.metrics()[0]
+    assert read_card(folder.weights).metrics == {"epoch": 3}
+    assert read_card(folder.weights).split is None
+
+
+def test_steps_end_a_run_mid_epoch() -> None:
+    folder = run("steps=5")
+    assert [line["step"] for line in folder.metrics()] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("sets", "error"),
+    [
+        (["model.arch=resnet21"], UsageError),
+        (["model.block=nonsense"], UsageError),
+        (["augment=nonsense"], UsageError),
+        (["model.block_args.nonsense=1"], ConfigError),
+        (["epochs=0"], ConfigError),
+        (["device=cuda:77"], UsageError),
+        (["early_stop=1", "val_fraction=0"], ConfigError),
+        (["data=nonsense"], DataError),
+        (["size=2"], ConfigError),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(sets: list[str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        list(train(request(*sets), settings.load()))
+    assert not Path("runs").exists()
+
+
+def test_a_taken_name_is_refused_first() -> None:
+    run()
+    with pytest.raises(UsageError, match="exists"):
+        next(train(request("data=nonsense"), settings.load()))
+
+
+def test_a_dry_run_times_a_step_and_writes_nothing() -> None:
+    facts = list(train(request(dry_run=True), settings.load()))
+    assert isinstance(next(fact for fact in facts if isinstance(fact, Started)), Started)
+    assert "one step of 16 images takes" in notices(facts)
+    assert not any(isinstance(fact, Finished) for fact in facts)
+    assert not Path("runs").exists()
+
+
+def killed(after: int, *sets: str) -> runs.RunDir:
+    """A run whose process went away after so many facts: the generator is dropped, nothing is cleaned up by us."""
+    facts = train(request(*sets, name="cut"), settings.load())
+    list(itertools.islice(facts, after))
+    facts.close()  # type: ignore[attr-defined]
+    return runs.find("cut", Path("runs"))
+
+
+@pytest.mark.parametrize("after", [1, 3, 6, 9, 16])
+@pytest.mark.parametrize(
+    "sets", [(), ("ema_decay=0.9", "model.dropout=0.2", "model.drop_path=0.2", "optim.name=adamw", "lr=0.003")]
+)
+def test_a_resumed_run_ends_with_the_same_bytes(after: int, sets: tuple[str, ...]) -> None:
+    whole = run(*sets, name="whole")
+    cut = killed(after, *sets)
+    list(resume("cut", settings=settings.load()))
+    assert files(cut) == files(whole)
+
+
+def test_a_finished_run_says_so_and_does_nothing() -> None:
+    folder = run()
+    before = files(folder)
+    facts = list(resume("one", settings=settings.load()))
+    assert "is finished after 3 epochs" in notices(facts)
+    assert isinstance(facts[-1], Finished)
+    assert files(folder) == before
+
+
+def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> None:
+    run()
+    facts = list(resume("one", settings=settings.load(), epochs=5))
+    folder = runs.find("one", Path("runs"))
+    assert "the schedule (cosine) is drawn anew over 20 steps" in notices(facts)
+    assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
+    assert read_config(folder).epochs == 5
+    assert folder.sources()["epochs"] == "flag --epochs"
+
+
+def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
+    whole = run(name="whole")
+    cut = killed(12)
+    newest = cut.checkpoints()[0]
+    newest.write_bytes(newest.read_bytes()[:-7])
+    facts = list(resume("cut", settings=settings.load()))
+    assert "an older one is used" in notices(facts)
+    assert files(cut) == files(whole)
+
+
+def test_with_no_checkpoint_it_starts_again() -> None:
+    whole = run(name="whole")
+    cut = killed(12)
+    for path in cut.checkpoints():
+        path.unlink()
+    facts = list(resume("cut", settings=settings.load()))
+    assert "starts at step 0" in notices(facts)
+    assert files(cut) == files(whole)
+
+
+def test_other_data_under_the_same_name_is_refused() -> None:
+    cut = killed(12)
+    data_dir = settings.load().data_dir
+    (data_dir / "tiny").rename(data_dir / "old")
+    tiny(data_dir, train=90)
+    with pytest.raises(WeightsError, match="is not the one that the run began with"):
+        list(resume("cut", settings=settings.load()))
+    assert cut.checkpoints()
+
+
+def test_exact_refuses_another_machine_and_names_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.engine import checkpoint
+
+    killed(12)
+    facts = checkpoint.machine_facts() | {"torch": "9.9"}
+    monkeypatch.setattr(checkpoint, "machine_facts", lambda: facts)
+    with pytest.raises(UsageError, match="exact") as caught:
+        list(resume("cut", settings=settings.load(), exact=True))
+    assert "9.9" in caught.value.problems[0]
+    assert "9.9" in notices(list(resume("cut", settings=settings.load())))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_bytes(signum: signal.Signals) -> None:
+    whole = run(name="whole")
+
+    def interrupted() -> Iterator[object]:
+        for number, fact in enumerate(train(request(name="cut"), settings.load())):
+            if number == 6:
+                signal.raise_signal(signum)
+            yield fact
+
+    with pytest.raises(Stopped) as caught:
+        list(interrupted())
+    assert caught.value.exit_code == 128 + signum
+    assert "--resume" in caught.value.hint[0]
+    list(resume("cut", settings=settings.load()))
+    assert files(runs.find("cut", Path("runs"))) == files(whole)
+
+
+def test_numbers_that_blow_up_end_the_run_and_keep_the_last_checkpoint() -> None:
+    from resnetctl.errors import WorkFailed
+
+    with pytest.raises(WorkFailed, match="no longer finite"):
+        run("lr=1e30", "epochs=20")
+    assert not (Path("runs/one/summary.json")).exists()
+
+
+def test_layers_are_validated_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        list(
+            train(
+                TrainRequest(layers=[Layer({"lr": -1, "epochz": 3}, {"lr": "--set", "epochz": "--set"})]),
+                settings.load(),
+            )
+        )
+    assert "did you mean 'epochs'" in caught.value.problems[0]
