@@ -100,7 +100,7 @@ def ingest(data_dir: Path, name: str, *, source: Source, options: Options) -> Ge
 def _first_plan(source: Source, options: Options) -> _Plan:
     """From the first image that can be read. Raises `DataError` with every reason when none can."""
     bad: list[str] = []
-    with closing(source.items()) as items:  # type: ignore[type-var]  # readers are generators
+    with closing(source.items()) as items:
         for item in items:
             try:
                 image, _ = open_image(item.read(), item.name)
@@ -124,7 +124,7 @@ def _pass(data_dir: Path, name: str, *, source: Source, plan: _Plan, choose: "_C
     tally = _Tally()
     with (
         build(data_dir, name, draft=draft, replace=plan.options.replace) as builder,
-        closing(source.items()) as items,  # type: ignore[type-var]  # readers are generators
+        closing(source.items()) as items,
     ):
         for done, item in enumerate(items, start=1):
             try:

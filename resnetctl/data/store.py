@@ -11,6 +11,7 @@ The folder appears by one rename when all of it is written.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import struct
 from array import array
@@ -131,6 +132,15 @@ class Builder:
         row = writer.append(image, self._labels[label])
         self._manifest.write(json_line({"split": split, "row": row, "name": name, "sha256": sha256}))
 
+    def add_array(self, split: Split, image: Pixels, label: str, *, name: str) -> None:
+        """Append an image that came as an array: its digest is that of its pixels."""
+        self.add(split, image, label, name=name, sha256=hashlib.sha256(image.tobytes()).hexdigest())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images so far by split."""
+        return {name: self._writers[name].count for name in SPLITS if name in self._writers}
+
     def finish(self) -> None:
         """Write what is gathered, and the card last."""
         if "train" not in self._writers:
@@ -138,7 +148,7 @@ class Builder:
         for writer in self._writers.values():
             writer.finish()
         mean, std = self._writers["train"].mean_std()
-        splits: dict[str, int] = {name: self._writers[name].count for name in SPLITS if name in self._writers}
+        splits = self.counts
         self._files.close()
         digests = {name: storage.sha256(self._folder / f"{name}.safetensors") for name in splits}
         card = dataclasses.replace(

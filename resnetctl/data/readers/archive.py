@@ -12,15 +12,15 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from resnetctl.data.images import MAX_BYTES, BadImage
-from resnetctl.data.readers.source import Item, Layout, Parts, Source, Survey, clean, why_ignored
+from resnetctl.data.readers.source import Item, Items, Layout, Parts, Source, Survey, clean, why_ignored
 from resnetctl.errors import DataError
 
 ALLOWANCE = 64 * 2**20  # an archive may unpack to this ...
@@ -69,7 +69,7 @@ def sniff(path: Path) -> str | None:
 
 
 def open_archive(path: Path, kind: str) -> Source:
-    """Read the names of an archive and count. Raises `DataError` for a damaged or hostile one; all members are named."""
+    """Read the names of an archive and count. Raises `DataError` for a damaged or hostile one, with all reasons."""
     survey = Survey(path, kind)
     problems: list[str] = []
     seen: set[Parts] = set()
@@ -102,7 +102,7 @@ def _inspect(member: Member, survey: Survey, seen: set[Parts]) -> None:
     survey.see_file(parts, member.size)
 
 
-def _items(path: Path, kind: str, layout: Layout) -> Iterator[Item]:
+def _items(path: Path, kind: str, layout: Layout) -> Items:
     with closing(_members(path, kind)) as members:
         for member in members:
             parts = clean(member.name)
@@ -113,7 +113,7 @@ def _items(path: Path, kind: str, layout: Layout) -> Iterator[Item]:
                 yield Item("/".join(parts), place[0], place[1], member.read)
 
 
-def _members(path: Path, kind: str) -> Iterator[Member]:
+def _members(path: Path, kind: str) -> Generator[Member, None, None]:
     """Members in archive order. Whatever is wrong with the archive becomes one `DataError`."""
     try:
         yield from _zip_members(path) if kind == "zip" else _tar_members(path, kind)
@@ -132,7 +132,7 @@ def _tar_members(path: Path, kind: str) -> Iterator[Member]:
         stream = Forward(raw, path, can_seek=kind == "tar")
         archive = tarfile.TarFile(fileobj=stream, mode="r")  # type: ignore[arg-type]  # it reads, seeks and tells
         while (info := archive.next()) is not None:
-            archive.members.clear()  # it would keep them all
+            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
             yield Member(info.name, info.size, info.isdir(), _tar_refusal(info), partial(_tar_read, stream, info))
         stream.expect_end()
 
@@ -187,12 +187,8 @@ def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: "Budget")
 
 @contextmanager
 def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
-    openers: dict[str, Callable[[Path], AbstractContextManager[IO[bytes]]]] = {
-        "tar": lambda path: path.open("rb"),
-        "tar.gz": lambda path: gzip.open(path, "rb"),
-        "tar.xz": lambda path: lzma.open(path, "rb"),
-    }
-    with openers[kind](path) as raw:
+    openers: dict[str, Any] = {"tar": Path.open, "tar.gz": gzip.open, "tar.xz": lzma.open}
+    with openers[kind](path, "rb") as raw:
         yield raw
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from resnetctl.data.images import MAX_BYTES, BadImage
-from resnetctl.data.readers.source import Item, Layout, Parts, Source, Survey, is_hidden, why_ignored
+from resnetctl.data.readers.source import Item, Items, Layout, Parts, Source, Survey, is_hidden, why_ignored
 from resnetctl.errors import DataError
 
 
@@ -35,7 +35,7 @@ def read_file(path: Path) -> bytes:
         raise BadImage(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _items(path: Path, layout: Layout) -> Iterator[Item]:
+def _items(path: Path, layout: Layout) -> Items:
     for parts, is_folder in _walk(path):
         if is_folder or why_ignored(parts):
             continue

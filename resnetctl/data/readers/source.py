@@ -7,7 +7,7 @@ folder or not. What lies deeper belongs to the class. Hidden files and what is n
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,10 @@ from pathlib import Path
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 
-SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .gif .apng .tif .tiff .ppm .pgm .pbm .pnm".split())
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+SUFFIXES = frozenset(
+    (*_JPEG, ".png", ".apng", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+)
 _ALIASES: Mapping[str, Split] = {
     "train": "train",
     "training": "train",
@@ -42,6 +45,9 @@ class Item:
     read: Callable[[], bytes]
 
 
+Items = Generator[Item, None, None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A counted source of images.
@@ -60,7 +66,7 @@ class Source:
     ignored: Mapping[str, int]
     empty: tuple[str, ...] = ()
     listing: str
-    items: Callable[[], Iterator[Item]]
+    items: Callable[[], Items]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -121,7 +127,7 @@ class Survey:
     def images(self) -> int:
         return self._images.total()
 
-    def source(self, items: Callable[[Layout], Iterator[Item]]) -> Source:
+    def source(self, items: Callable[[Layout], Items]) -> Source:
         """The source, with `items` bound to the layout found. Raises `DataError` when no layout fits."""
         layout = find_layout(self._images, self.path)
         counts: Counter[Place] = Counter()

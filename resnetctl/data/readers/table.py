@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from resnetctl.data.readers.folder import read_file
-from resnetctl.data.readers.source import Item, Place, Source
+from resnetctl.data.readers.source import Item, Items, Place, Source
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 
@@ -45,7 +45,7 @@ def open_table(path: Path) -> Source:
     )
 
 
-def _items(path: Path) -> Iterator[Item]:
+def _items(path: Path) -> Items:
     for _, name, label, split in _rows(path, []):
         yield Item(name, split, label, partial(read_file, path.parent / name))
 

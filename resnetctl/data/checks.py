@@ -1,0 +1,137 @@
+"""What `data check` looks for, in a source before it is added and in a store after."""
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+
+from resnetctl import storage
+from resnetctl.data.images import BadImage, open_image
+from resnetctl.data.readers.source import Source
+from resnetctl.data.store import Store
+from resnetctl.errors import DataError
+from resnetctl.spec import SPLITS
+
+FEW = 10  # images; a class with fewer is a warning
+SHOWN = 20  # names a finding lists
+_REPORT_EVERY = 200  # images
+_WHERE = tuple[str, str, str]  # split, class, name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing found. `code` is stable, for scripts; `names` are the first images or classes, `count` is of all."""
+
+    severity: Literal["error", "warning"]
+    code: str
+    message: str
+    count: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class Auditor:
+    """Collects findings; 16 bytes of each image are kept to find its twin."""
+
+    findings: list[Finding] = field(default_factory=list)
+    _seen: dict[bytes, _WHERE] = field(default_factory=dict)
+    _across: list[str] = field(default_factory=list)
+    _relabelled: list[str] = field(default_factory=list)
+    _within: list[str] = field(default_factory=list)
+    _unreadable: list[str] = field(default_factory=list)
+
+    def add(self, severity: Literal["error", "warning"], code: str, message: str, names: list[str]) -> None:
+        """Record a finding with the things it is about; nothing when there are none."""
+        if names:
+            self.findings.append(
+                Finding(severity=severity, code=code, message=message, count=len(names), names=tuple(names[:SHOWN]))
+            )
+
+    def see(self, content: bytes, split: str, label: str, name: str) -> None:
+        """Compare one image's bytes with all before."""
+        first = self._seen.setdefault(blake2b(content, digest_size=16).digest(), (split, label, name))
+        if first == (split, label, name):
+            return
+        pair = f"{first[2]} = {name}"
+        if first[0] != split:
+            self._across.append(pair)
+        elif first[1] != label:
+            self._relabelled.append(pair)
+        else:
+            self._within.append(pair)
+
+    def cannot_read(self, reason: str) -> None:
+        self._unreadable.append(reason)
+
+    def conclude(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Turn what was seen into findings, given images by class and split."""
+        self.add("error", "unreadable", "images that cannot be read", self._unreadable)
+        self.add("error", "duplicates-across-splits", "the same image in two splits", self._across)
+        self.add("warning", "two-classes", "the same image in two classes of a split", self._relabelled)
+        self.add("warning", "duplicates", "the same image twice in a class", self._within)
+        names = [str(name) for name in counts]
+        self.add("error", "one-class", "there is only one class", names if len(names) == 1 else [])
+        has_splits = any("train" in found for found in counts.values())
+        untrained = [label for label, found in counts.items() if has_splits and not found.get("train")]
+        self.add("error", "empty-class", "classes without a training image", untrained)
+        few = [f"{label}: {n}" for label, found in counts.items() if 0 < (n := sum(found.values())) < FEW]
+        self.add("warning", "few-images", f"classes with fewer than {FEW} images", few)
+
+
+def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]:
+    """Decode every image of a source; yields how many are done."""
+    with closing(source.items()) as items:
+        for done, item in enumerate(items, start=1):
+            try:
+                data = item.read()
+                open_image(data, item.name)
+                auditor.see(data, item.split or "", item.label, item.name)
+            except BadImage as error:
+                auditor.cannot_read(str(error))
+            if done % _REPORT_EVERY == 0:
+                yield done
+    counts: dict[str, Counter[str]] = {label: Counter() for label in source.classes}
+    for (split, label), count in source.counts.items():
+        counts[label][split or "images"] = count
+    auditor.add("warning", "empty-folder", "class folders without an image", list(source.empty))
+    auditor.conclude(counts)
+    yield source.total
+
+
+def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
+    """Compare digests and every stored image; yields how many are done."""
+    done = 0
+    damaged = []
+    for split in store.splits:
+        try:
+            stored = store.split(split)
+        except DataError as error:
+            damaged.append(str(error))
+            continue
+        if storage.sha256(store.file(split)) != store.card.digests.get(split):
+            damaged.append(f"{split}: its bytes are not those that were written")
+        for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
+            auditor.see(image.tobytes(), split, store.card.classes[label], f"{split}/{row}")
+            done += 1
+            if done % _REPORT_EVERY == 0:
+                yield done
+    auditor.add("error", "damaged", "split files that are damaged", damaged)
+    auditor.conclude({} if damaged else count_classes(store))
+    yield done
+
+
+def count_classes(store: Store) -> dict[str, dict[str, int]]:
+    """Images by class and split: `counts[class][split]`, splits in the order train, val, test."""
+    found = {
+        split: np.bincount(store.split(split).labels, minlength=len(store.card.classes))
+        for split in SPLITS
+        if split in store.splits
+    }
+    return {
+        name: {split: int(numbers[label]) for split, numbers in found.items()}
+        for label, name in enumerate(store.card.classes)
+    }

@@ -1,0 +1,70 @@
+"""A contact sheet: one row a class, its name and some of its images, always the same ones."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from resnetctl import storage
+from resnetctl.data.store import Store
+from resnetctl.spec import Split
+
+COLUMNS = 10
+MAX_CLASSES = 100  # rows; the picture says how many more there are
+_CELL = 64  # pixels at least: small images are enlarged by whole factors
+_GAP = 4
+_FONT = 15  # pixels
+_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+
+
+def write_sheet(store: Store, path: Path, *, split: Split = "train") -> None:
+    """Write the sheet of a split as PNG, whatever the suffix. Raises `DataError` when there is no such split,
+    `UsageError` when `path` cannot be written."""
+    with storage.staged_file(path) as file:
+        draw_sheet(store, split).save(file, "PNG")
+
+
+def draw_sheet(store: Store, split: Split) -> Image.Image:
+    """The sheet of a split: of each class up to ten images, evenly spaced over its rows."""
+    stored = store.split(split)
+    classes = store.card.classes[:MAX_CLASSES]
+    side = _side(store.card.image.resize)
+    font = ImageFont.load_default(_FONT)
+    names = [_label(name) for name in classes]
+    margin = max(int(font.getlength(name)) for name in names) + 3 * _GAP
+    extra = len(store.card.classes) - len(classes)
+    height = len(classes) * (side + _GAP) + _GAP + (2 * _FONT if extra else 0)
+    sheet = Image.new("RGB", (margin + COLUMNS * (side + _GAP), height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for label, name in enumerate(names):
+        top = _GAP + label * (side + _GAP)
+        draw.text((_GAP, top + side // 2), name, fill=_INK, font=font, anchor="lm")
+        for column, row in enumerate(_spread(np.flatnonzero(stored.labels == label))):
+            sheet.paste(_cell(stored.images[row], side), (margin + column * (side + _GAP), top))
+    if extra:
+        draw.text((_GAP, height - _FONT), f"and {extra:,} more classes", fill=_INK, font=font, anchor="lm")
+    return sheet
+
+
+def _side(stored: int) -> int:
+    """Side of a cell: the smallest whole multiple of the stored side from 64 up; photos shrink to 128."""
+    return stored * -(-_CELL // stored) if stored <= 2 * _CELL else 2 * _CELL
+
+
+def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    count = min(COLUMNS, len(rows))
+    return rows[np.arange(count) * len(rows) // max(1, count)]
+
+
+def _cell(image: NDArray[np.uint8], side: int) -> Image.Image:
+    image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
+    picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
+    filter = Image.Resampling.NEAREST if picture.width <= side else Image.Resampling.LANCZOS
+    return picture.resize((side, side), filter)
+
+
+def _label(name: str) -> str:
+    """A class name on one line, at most 24 characters; what no font can show becomes '?'."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return text if len(text) <= 24 else text[:23] + "…"
