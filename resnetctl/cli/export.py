@@ -35,13 +35,11 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
         out.document("export", report.to_json())
         return
     parity, path = report.parity, render.short(report.path)
-    real = (
-        f"{report.gate['kind']} images: {render.count(report.gate['images'])} of {report.gate.get('source', 'noise')}"
-    )
+    gate = report.gate
     render.pairs(
         [
             ("wrote", f"{path}   {render.size(report.bytes)}, opset {report.opset}"),
-            ("checked on", real),
+            ("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()),
             ("difference", f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"),
             ("same top-1", render.percent(parity.agreement, 2)),
             ("sha256", report.sha256),
