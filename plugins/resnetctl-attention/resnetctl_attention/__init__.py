@@ -1,0 +1,1 @@
+"""Attention in residual blocks, for resnetctl: squeeze-and-excitation, ECA and CBAM."""

@@ -1,0 +1,179 @@
+"""Basic and bottleneck blocks with attention on the residual branch, after its last norm.
+
+All map `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. Parameters other than
+those of `attention` have torchvision's names, so a plain network's weights fit.
+"""
+
+from typing import ClassVar, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnetctl_attention.gates import ConvBlockAttention, EfficientChannelAttention, SqueezeExcite
+
+
+class _Basic(nn.Module):
+    """Two 3x3 convolutions (He et al. 2015, fig. 5 left), then `attention`."""
+
+    expansion: ClassVar[int] = 1
+    preactivation: ClassVar[bool] = False
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, width, 3, stride=stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = _conv(width, width, 3)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.attention = attention
+        self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the module."""
+        branch = self.relu(self.bn1(self.conv1(images)))
+        branch = self.attention(self.bn2(self.conv2(branch)))
+        return cast(Tensor, self.relu(branch + self.downsample(images)))
+
+
+class _Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions (He et al. 2015, fig. 5 right), the stride on the 3x3, then `attention`."""
+
+    expansion: ClassVar[int] = 4
+    preactivation: ClassVar[bool] = False
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3, stride=stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = _conv(width, width * 4, 1)
+        self.bn3 = nn.BatchNorm2d(width * 4)
+        self.relu = nn.ReLU(inplace=True)
+        self.attention = attention
+        self.downsample = _shortcut(shortcut, in_channels, out_channels=width * 4, stride=stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the module."""
+        branch = self.relu(self.bn1(self.conv1(images)))
+        branch = self.relu(self.bn2(self.conv2(branch)))
+        branch = self.attention(self.bn3(self.conv3(branch)))
+        return cast(Tensor, self.relu(branch + self.downsample(images)))
+
+
+class SEBasicBlock(_Basic):
+    """A basic block with squeeze-and-excitation (Hu et al. 2017, arXiv:1709.01507).
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of both convolutions and of the output.
+        stride: of the first convolution and of the shortcut.
+        reduction: channels for each hidden unit of the attention.
+        shortcut: where shapes differ, `A` pads with zeros, `B` projects by a 1x1 convolution with batch norm.
+
+    Raises:
+        ValueError: `reduction` is below 1, or `shortcut` is neither.
+    """
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, reduction: int = 16, shortcut: str = "B"
+    ) -> None:
+        attention = SqueezeExcite(width, reduction)
+        super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
+
+
+class SEBottleneckBlock(_Bottleneck):
+    """A bottleneck block with squeeze-and-excitation over its `4 * width` channels. Arguments as `SEBasicBlock`."""
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, reduction: int = 16, shortcut: str = "B"
+    ) -> None:
+        attention = SqueezeExcite(width * self.expansion, reduction)
+        super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
+
+
+class ECABasicBlock(_Basic):
+    """A basic block with efficient channel attention (Wang et al. 2019, arXiv:1910.03151).
+
+    Arguments as `SEBasicBlock`; `kernel` is the odd number of channels that each gate sees, 0 derives it from the
+    width. An even or negative one is a `ValueError`.
+    """
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1, kernel: int = 0, shortcut: str = "B") -> None:
+        attention = EfficientChannelAttention(width, kernel)
+        super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
+
+
+class ECABottleneckBlock(_Bottleneck):
+    """A bottleneck block with efficient channel attention over its `4 * width` channels. As `ECABasicBlock`."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1, kernel: int = 0, shortcut: str = "B") -> None:
+        attention = EfficientChannelAttention(width * self.expansion, kernel)
+        super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
+
+
+class CBAMBasicBlock(_Basic):
+    """A basic block with channel and spatial attention (Woo et al. 2018, arXiv:1807.06521).
+
+    Arguments as `SEBasicBlock`; `kernel` is the odd side of the spatial convolution. An even one is a `ValueError`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        reduction: int = 16,
+        kernel: int = 7,
+        shortcut: str = "B",
+    ) -> None:
+        attention = ConvBlockAttention(width, reduction=reduction, kernel=kernel)
+        super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
+
+
+class CBAMBottleneckBlock(_Bottleneck):
+    """A bottleneck block with channel and spatial attention over its `4 * width` channels. As `CBAMBasicBlock`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        reduction: int = 16,
+        kernel: int = 7,
+        shortcut: str = "B",
+    ) -> None:
+        attention = ConvBlockAttention(width * self.expansion, reduction=reduction, kernel=kernel)
+        super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
+
+
+class _Pad(nn.Module):
+    """Option A: every `stride`-th pixel, new channels zero, half on each side. No parameters."""
+
+    def __init__(self, growth: int, stride: int) -> None:
+        super().__init__()
+        if growth < 0:
+            raise ValueError(f"shortcut 'A' cannot drop {-growth} channels, use 'B'")
+        self.stride = stride
+        self.padding = (growth // 2, growth - growth // 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        picked = F.avg_pool2d(images, kernel_size=1, stride=self.stride)  # slicing would lose channels-last strides
+        return F.pad(picked, (0, 0, 0, 0, *self.padding))
+
+
+def _conv(in_channels: int, out_channels: int, size: int, *, stride: int = 1) -> nn.Conv2d:
+    """No bias, a norm follows: `H` to `ceil(H / stride)`."""
+    return nn.Conv2d(in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False)
+
+
+def _shortcut(option: str, in_channels: int, *, out_channels: int, stride: int) -> nn.Module:
+    if option not in ("A", "B"):
+        raise ValueError(f"shortcut must be 'A' or 'B', not {option!r}")
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if option == "A":
+        return _Pad(out_channels - in_channels, stride)
+    return nn.Sequential(_conv(in_channels, out_channels, 1, stride=stride), nn.BatchNorm2d(out_channels))
