@@ -1,0 +1,1 @@
+"""Grouped bottlenecks (ResNeXt) for resnetctl."""

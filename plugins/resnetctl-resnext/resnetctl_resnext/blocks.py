@@ -1,0 +1,81 @@
+"""The grouped bottleneck of ResNeXt: Xie et al. 2016, arXiv:1611.05431, fig. 3c.
+
+Module names are torchvision's, so its state dicts load without renaming.
+"""
+
+from typing import ClassVar, cast
+
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+
+class ResNeXtBlock(nn.Module):
+    """1x1, grouped 3x3, 1x1 convolutions; the stride is on the 3x3, the shortcut projects where shapes differ.
+
+    Maps `(N, in_channels, H, W)` to `(N, 4 * width, ceil(H / stride), ceil(W / stride))`. The 3x3 has
+    `groups * (width * base_width // 64)` channels: `base_width` in each group where `width` is 64, more later on.
+
+    Args:
+        in_channels: channels of the input.
+        width: a quarter of the output's channels.
+        stride: of the 3x3 convolution and of the shortcut.
+        groups: the paper's cardinality, at least 1.
+        base_width: channels of a group at `width` 64, at least 1. Narrower blocks have at least one channel a group.
+        drop_path: probability of dropping the branch of an image in training.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    expansion: ClassVar[int] = 4
+    preactivation: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        groups: int = 32,
+        base_width: int = 4,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        inner, outer = inner_channels(width, groups=groups, base_width=base_width), width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride=stride, padding=1, groups=groups, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, outer, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outer)
+        self.relu = nn.ReLU(inplace=True)
+        self.drop_path = _drop_path(drop_path)
+        self.downsample = _shortcut(in_channels, outer, stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        branch = self.relu(self.bn1(self.conv1(images)))
+        branch = self.relu(self.bn2(self.conv2(branch)))
+        branch = self.drop_path(self.bn3(self.conv3(branch)))
+        return cast(Tensor, self.relu(branch + self.downsample(images)))
+
+
+def inner_channels(width: int, *, groups: int, base_width: int) -> int:
+    """Channels of the grouped convolution, a multiple of `groups`. Raises `ValueError` for a number below 1."""
+    for name, value in (("groups", groups), ("base_width", base_width)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    return groups * max(1, width * base_width // 64)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    projection = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+    return nn.Sequential(projection, nn.BatchNorm2d(out_channels))
+
+
+def _drop_path(rate: float) -> nn.Module:
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
+    return cast(nn.Module, StochasticDepth(rate, mode="row"))
