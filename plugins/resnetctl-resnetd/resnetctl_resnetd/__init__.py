@@ -1,0 +1,1 @@
+"""The average-pool shortcut of ResNet-D for resnetctl."""

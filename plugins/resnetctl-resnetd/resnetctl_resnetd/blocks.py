@@ -1,0 +1,100 @@
+"""Residual blocks whose shortcut averages before it projects: ResNet-D of He et al. 2018, arXiv:1812.01187, fig. 2c.
+
+A projection with stride 2 reads one pixel in four; averaging first lets it read all four. The paper's other changes are
+not here: the stride on the 3x3 convolution (ResNet-B) is how resnetctl's blocks are, and the stem of three 3x3
+convolutions (ResNet-C) belongs to the trunk. Module names are timm's.
+"""
+
+from typing import ClassVar, cast
+
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+
+class ResNetDBasicBlock(nn.Module):
+    """Two 3x3 convolutions beside an average-pool shortcut.
+
+    Maps `(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`.
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of both convolutions and of the output.
+        stride: of the first convolution and of the shortcut's pool.
+        dropout: probability before the last convolution.
+        drop_path: probability of dropping the branch of an image in training.
+
+    Raises:
+        ValueError: a probability is out of range.
+    """
+
+    expansion: ClassVar[int] = 1
+    preactivation: ClassVar[bool] = False
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.drop_path = _drop_path(drop_path)
+        self.downsample = average_shortcut(in_channels, width, stride=stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        branch = self.dropout(self.relu(self.bn1(self.conv1(images))))
+        branch = self.drop_path(self.bn2(self.conv2(branch)))
+        return cast(Tensor, self.relu(branch + self.downsample(images)))
+
+
+class ResNetDBottleneckBlock(nn.Module):
+    """1x1, 3x3, 1x1 convolutions, the stride on the 3x3, beside an average-pool shortcut.
+
+    Arguments and errors as `ResNetDBasicBlock`; the output has `4 * width` channels.
+    """
+
+    expansion: ClassVar[int] = 4
+    preactivation: ClassVar[bool] = False
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        outer = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout(dropout)
+        self.conv3 = nn.Conv2d(width, outer, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outer)
+        self.relu = nn.ReLU(inplace=True)
+        self.drop_path = _drop_path(drop_path)
+        self.downsample = average_shortcut(in_channels, outer, stride=stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        branch = self.relu(self.bn1(self.conv1(images)))
+        branch = self.dropout(self.relu(self.bn2(self.conv2(branch))))
+        branch = self.drop_path(self.bn3(self.conv3(branch)))
+        return cast(Tensor, self.relu(branch + self.downsample(images)))
+
+
+def average_shortcut(in_channels: int, out_channels: int, *, stride: int) -> nn.Module:
+    """Average pool, 1x1 convolution, batch norm; the identity where the input can be added as it is.
+
+    Windows at the lower and right edge of an odd side have only the pixels that exist, and average those.
+    """
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
+    return nn.Sequential(pool, nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+
+
+def _drop_path(rate: float) -> nn.Module:
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
+    return cast(nn.Module, StochasticDepth(rate, mode="row"))
