@@ -15,7 +15,7 @@ REPORT = task.ExportReport(
     bytes=1_100_000,
     sha256="ab",
     parity=task.Parity(max_abs_diff=2.4e-6, tolerance=1.2e-3, agreement=1.0),
-    gate={"kind": "real", "source": "digits val", "images": 74},
+    gate={"kind": "real", "source": "digits/val", "images": 74},
     notices=("the run is unfinished",),
 )
 
@@ -37,7 +37,7 @@ def test_the_report_as_text(cli: Cli, asked: list[Any]) -> None:
     assert (result.code, result.err) == (0, "the run is unfinished\n")
     assert result.out.splitlines() == [
         "wrote       runs/a/export/model.onnx   1.1 MB, opset 20",
-        "checked on  real images: 74 of digits val",
+        "checked on  74 real images   digits/val",
         "difference  2.4e-06   (1.2e-03 is allowed)",
         "same top-1  100.00 %",
         "sha256      ab",
