@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 INPUT, LOGITS, PROBABILITIES = "pixel_values", "logits", "probabilities"
-CARD_KEY, GATE_KEY, GRAPH_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.graph", "sha256.weights"
+CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # what onnxruntime has by itself
 MAX_BYTES = 1 << 30  # ResNet-152 takes 0.24 GB; a protobuf ends at 2 GB
 
@@ -129,11 +129,13 @@ def check(data: bytes, where: str) -> OnnxCard:
     return card
 
 
-def graph_digest(model: onnx.ModelProto) -> str:
-    """SHA-256 over all but the metadata: a flipped bit in a weight is invisible to every ONNX tool."""
+def model_digest(model: onnx.ModelProto) -> str:
+    """SHA-256 over all but itself: a flipped bit in a weight or a class name is invisible to every ONNX tool."""
     bare = type(model)()
     bare.CopyFrom(model)
+    kept = [item for item in model.metadata_props if item.key != DIGEST_KEY]
     del bare.metadata_props[:]
+    bare.metadata_props.extend(kept)
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
@@ -166,12 +168,12 @@ def _dangers(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def _check_digest(model: onnx.ModelProto, properties: Mapping[str, str], where: str) -> None:
-    """Only where there is a digest: whoever changes a graph on purpose takes the key out."""
-    if properties.get(GRAPH_KEY, "") not in ("", graph_digest(model)):
+    """Only where there is a digest: whoever changes a model on purpose takes the key out."""
+    if properties.get(DIGEST_KEY, "") not in ("", model_digest(model)):
         raise WeightsError(
             "the ONNX file was damaged or changed after its export",
             where=where,
-            hint=["export or copy it again", f"a tool that changed it on purpose has to remove the key '{GRAPH_KEY}'"],
+            hint=["export or copy it again", f"a tool that changed it on purpose has to remove the key '{DIGEST_KEY}'"],
         )
 
 

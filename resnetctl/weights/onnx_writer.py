@@ -22,14 +22,14 @@ from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.weights.onnx import (
     CARD_KEY,
+    DIGEST_KEY,
     GATE_KEY,
-    GRAPH_KEY,
     INPUT,
     LOGITS,
     PROBABILITIES,
     WEIGHTS_KEY,
-    graph_digest,
     messages,
+    model_digest,
 )
 
 OPSET = 20
@@ -76,9 +76,10 @@ def to_bytes(model: ResNet, card: WeightsCard, *, weights_sha256: str, gate: Map
 
 
 def seal(proto: onnx.ModelProto) -> bytes:
-    """Write the graph's digest into the metadata and serialise."""
-    properties = {item.key: item.value for item in proto.metadata_props} | {GRAPH_KEY: graph_digest(proto)}
+    """Write the model's digest into the metadata and serialise."""
+    properties = {item.key: item.value for item in proto.metadata_props if item.key != DIGEST_KEY}
     onnx.helper.set_model_props(proto, dict(sorted(properties.items())))
+    proto.metadata_props.add(key=DIGEST_KEY, value=model_digest(proto))
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
 

@@ -51,7 +51,7 @@ def test_the_report_is_written_into_the_run(store: Store) -> None:
 def test_the_document_has_what_scripts_rely_on(store: Store) -> None:
     make_run(card(store))
     document = evaluate(None, settings=settings.load()).to_json()
-    assert list(document)[0] == "schema"
+    assert next(iter(document)) == "schema"
     assert document["schema"] == "resnetctl.eval/1"
     assert document["top5"] is None
     wanted = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds", "data", "split"}

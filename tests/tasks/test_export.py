@@ -1,0 +1,260 @@
+"""The gate: what it is run on, what it lets through, and that a file exists only behind it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from support.trained import IMAGE, card, make_pictures, make_run, make_store, network
+
+from resnetctl import runs, settings
+from resnetctl.data.store import Store
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
+from resnetctl.tasks import export as task
+from resnetctl.tasks.export import BATCHES, ExportReport, compare, export
+from resnetctl.weights import onnx as reader
+from resnetctl.weights import onnx_writer
+from resnetctl.weights.file import read_header, to_bytes
+
+POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)
+Mutation = Callable[[onnx.ModelProto], None]
+
+
+@pytest.fixture(scope="module")
+def model_bytes() -> bytes:
+    """A real export, made once."""
+    return onnx_writer.to_bytes(network(), card(), weights_sha256="", gate={"kind": "synthetic", "images": 74})
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, model_bytes: bytes) -> None:
+    """Skip torch's exporter: the bytes are those of `network()` with the metadata that was asked for."""
+
+    def write(model: object, described: object, *, weights_sha256: str, gate: dict[str, object]) -> bytes:
+        proto = onnx.load_model_from_string(model_bytes)
+        properties = {item.key: item.value for item in proto.metadata_props}
+        onnx.helper.set_model_props(proto, properties | {reader.GATE_KEY: json.dumps(gate)})
+        return onnx_writer.seal(proto)
+
+    monkeypatch.setattr(onnx_writer, "to_bytes", write)
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+@pytest.fixture
+def run(store: Store) -> runs.RunDir:
+    return make_run(card(store))
+
+
+def go(target: str | Path | None = None, **options: object) -> ExportReport:
+    return export(target, settings=settings.load(), **options)
+
+
+def test_a_run_gets_a_checked_file(run: runs.RunDir) -> None:
+    report = go()
+    data = run.onnx.read_bytes()
+    assert (report.path, report.bytes, report.sha256) == (run.onnx, len(data), hashlib.sha256(data).hexdigest())
+    assert report.parity.max_abs_diff <= report.parity.tolerance
+    assert report.parity.agreement == 1.0
+    found = reader.check(data, "")
+    assert found.weights.classes == ("ape", "bee", "cow")
+    assert found.weights_sha256 == read_header(run.weights).sha256
+    assert found.gate == {"kind": "real", "source": "zoo/val", "images": 18}
+
+
+def test_the_document(run: runs.RunDir, quick: None) -> None:
+    document = json.loads(json.dumps(go().to_json()))
+    assert document["schema"] == "resnetctl.export/1"
+    assert document["batches"] == [1, 2, 7, 64]
+    assert document["opset"] == 20
+    assert document["gate"]["kind"] == "real"
+
+
+def test_export_again_replaces_the_runs_own_file(run: runs.RunDir, quick: None) -> None:
+    run.write_onnx(b"old")
+    assert go().sha256 == hashlib.sha256(run.onnx.read_bytes()).hexdigest()
+
+
+def test_without_val_the_check_runs_on_train(store: Store, quick: None) -> None:
+    make_run(card(store, val_fraction=0.0))
+    assert go().gate == {"kind": "real", "source": "zoo/train", "images": 74}
+
+
+def test_a_folder_of_images(run: runs.RunDir, tmp_path: Path, quick: None) -> None:
+    pictures = make_pictures(tmp_path / "secret-place")
+    report = go(images=pictures)
+    assert report.gate == {"kind": "real", "source": "images", "images": 5}
+    assert b"secret-place" not in run.onnx.read_bytes()
+
+
+def test_a_folder_without_images(run: runs.RunDir, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no image that can be read"):
+        go(images=tmp_path / "none")
+    with pytest.raises(DataError, match="no such folder"):
+        go(images=tmp_path / "gone")
+
+
+@pytest.mark.parametrize("trained_on", [{}, {"name": "lost", "digest": ""}])
+def test_without_images_the_ways_out_are_offered(trained_on: dict[str, str]) -> None:
+    run = make_run(card(trained_on=trained_on))
+    with pytest.raises(InputError) as caught:
+        go()
+    assert caught.value.exit_code == 3
+    assert any(line.startswith("--images DIR") for line in caught.value.hint)
+    assert any(line.startswith("--gate synthetic") for line in caught.value.hint)
+    assert not run.onnx.exists()
+
+
+def test_a_synthetic_check_is_recorded_in_the_file(quick: None) -> None:
+    run = make_run(card())
+    assert go(gate="synthetic").gate == {"kind": "synthetic", "images": 74}
+    assert reader.check(run.onnx.read_bytes(), "").gate == {"kind": "synthetic", "images": 74}
+
+
+def test_a_weights_file_is_exported_beside_itself(machine: Path, quick: None) -> None:
+    (machine / "net.safetensors").write_bytes(to_bytes(network().state_dict(), card()))
+    assert go("net.safetensors", gate="synthetic").path == Path("net.onnx")
+    assert (machine / "net.onnx").stat().st_mode & 0o777 == 0o666 & ~_umask()
+    with pytest.raises(UsageError, match="exists"):
+        go("net.safetensors", gate="synthetic")
+
+
+def test_the_output_is_checked_before_the_work(run: runs.RunDir, machine: Path) -> None:
+    (machine / "there.onnx").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="exists"):
+        go(out="there.onnx")
+    with pytest.raises(UsageError, match="missing or cannot"):
+        go(out="no/such/folder.onnx")
+    assert (machine / "there.onnx").read_bytes() == b"mine"
+
+
+def test_an_explicit_output(run: runs.RunDir, machine: Path, quick: None) -> None:
+    assert go(out="here.onnx").path == Path("here.onnx")
+    assert (machine / "here.onnx").is_file()
+    assert not run.onnx.exists()
+
+
+def test_an_onnx_file_is_no_source(run: runs.RunDir) -> None:
+    run.write_onnx(b"")
+    with pytest.raises(UsageError, match="already"):
+        go(run.onnx)
+
+
+def scaled_weight(proto: onnx.ModelProto) -> None:
+    kernel = next(item for item in proto.graph.initializer if item.name.endswith("layer2.0.conv1.weight"))
+    values = onnx.numpy_helper.to_array(kernel).copy()
+    values.flat[0] += 0.05
+    kernel.raw_data = values.tobytes()
+
+
+def swapped_mean(proto: onnx.ModelProto) -> None:
+    mean = next(item for item in proto.graph.initializer if item.name == "mean")
+    mean.raw_data = np.float32([0.5]).tobytes()
+
+
+def no_relu(proto: onnx.ModelProto) -> None:
+    next(node for node in proto.graph.node if node.op_type == "Relu").op_type = "Identity"
+
+
+def square_root(proto: onnx.ModelProto) -> None:
+    """Negative numbers become NaN."""
+    next(node for node in proto.graph.node if node.op_type == "Relu").op_type = "Sqrt"
+
+
+@pytest.mark.parametrize("mutate", [scaled_weight, swapped_mean, no_relu, square_root])
+def test_a_wrong_graph_leaves_no_file(
+    run: runs.RunDir, model_bytes: bytes, mutate: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object, **__: object) -> bytes:
+        proto = onnx.load_model_from_string(model_bytes)
+        mutate(proto)
+        return onnx_writer.seal(proto)
+
+    monkeypatch.setattr(onnx_writer, "to_bytes", wrong)
+    with pytest.raises(CheckFailed, match="does not agree") as caught:
+        go()
+    assert caught.value.exit_code == 5
+    assert caught.value.problems
+    assert not run.onnx.exists()
+    assert not list(run.path.rglob("*.onnx"))
+
+
+def test_a_wrong_graph_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    run.write_onnx(b"older")
+    monkeypatch.setattr(task, "TOLERANCE", -1.0)
+    with pytest.raises(CheckFailed):
+        go()
+    assert run.onnx.read_bytes() == b"older"
+
+
+class Fake:
+    """Stands for a model on onnxruntime: torch's outputs, changed."""
+
+    def __init__(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.change = change
+        self.sizes: list[int] = []
+
+    def outputs(self, images: np.ndarray) -> list[np.ndarray]:
+        self.sizes.append(len(images))
+        logits = predictor()(images)
+        return [self.change(logits), task.probabilities(logits).astype(np.float32)]
+
+
+def predictor() -> Callable[[np.ndarray], np.ndarray]:
+    return torch_predictor(network(), IMAGE, torch.device("cpu"))
+
+
+def test_equal_outputs_agree_on_all_batch_sizes() -> None:
+    model = Fake(lambda logits: logits)
+    parity = compare(predictor(), model, POOL)
+    assert model.sizes == list(BATCHES)
+    assert parity.problems == ()
+    assert parity.max_abs_diff < 1e-6
+
+
+def test_a_short_pool_is_repeated() -> None:
+    model = Fake(lambda logits: logits)
+    assert compare(predictor(), model, POOL[:3]).problems == ()
+    assert model.sizes == list(BATCHES)
+
+
+@pytest.mark.parametrize(("shift", "holds"), [(0.5e-4, True), (2e-4, False)])
+def test_the_tolerance_is_relative_to_the_largest_logit(shift: float, holds: bool) -> None:
+    def moved(logits: np.ndarray) -> np.ndarray:
+        return logits + np.float32(shift * max(1.0, float(np.abs(logits).max())))
+
+    assert (compare(predictor(), Fake(moved), POOL).problems == ()) is holds
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_not_finite_fails(bad: float) -> None:
+    def spoiled(logits: np.ndarray) -> np.ndarray:
+        logits = logits.copy()
+        logits[-1, 0] = bad
+        return logits
+
+    assert len(compare(predictor(), Fake(spoiled), POOL).problems) == len(BATCHES)
+    both = compare(lambda images: spoiled(predictor()(images)), Fake(spoiled), POOL)
+    assert len(both.problems) == len(BATCHES)
+
+
+def test_another_top_1_fails_whatever_the_difference() -> None:
+    part = task._Part(diff=0.0, tolerance=1.0, decided=5, same=4)
+    assert not part.holds
+    assert "4 of 5" in part.problem(7)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
