@@ -44,6 +44,7 @@ def show(given: Given[RunsShowOptions]) -> None:
         return
     facts = {"path": str(run.path), **facts}
     render.pairs((COLUMNS.get(key, key.replace("_", " ")), _shown(facts, key)) for key in facts)
+    out.result("")
     render.pairs((name, render.size(size)) for name, size in files.items())
 
 

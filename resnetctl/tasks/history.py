@@ -9,15 +9,16 @@ from resnetctl.runs import RunDir
 
 def facts(run: RunDir) -> dict[str, Any]:
     """Name, status (finished, unfinished, unreadable), arch, data, epochs done, val accuracy of the best."""
+    name = run.path.resolve().name  # what `last` points to
     try:
         summary = run.summary()
         config = tomllib.loads(run.config.read_text(encoding="utf-8"))
         metrics = run.metrics()
     except (ResnetctlError, OSError, ValueError):
-        return {"name": run.path.name, "status": "unreadable"}
+        return {"name": name, "status": "unreadable"}
     tops = [line["val_top1"] for line in metrics if "val_top1" in line]
     return {
-        "name": run.path.name,
+        "name": name,
         "status": "finished" if summary is not None else "unfinished",
         "arch": summary["arch"] if summary is not None else config.get("model", {}).get("arch"),
         "data": config.get("data"),

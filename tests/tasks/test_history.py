@@ -40,6 +40,12 @@ def test_a_broken_run_hides_no_other(tmp_path: Path) -> None:
     assert history.facts(run(tmp_path / "b", summary="{")) == {"name": "b", "status": "unreadable"}
 
 
+def test_last_has_the_name_of_its_run(tmp_path: Path) -> None:
+    made = run(tmp_path / "a")
+    (tmp_path / "last").symlink_to("a", target_is_directory=True)
+    assert history.facts(RunDir(tmp_path / "last")) == history.facts(made)
+
+
 def test_files_with_sizes(tmp_path: Path) -> None:
     made = run(tmp_path / "a")
     (made.path / ".lock").touch()
