@@ -19,6 +19,7 @@ from resnetctl.spec import SPLITS
 FEW = 10  # images; a class with fewer is a warning
 SHOWN = 20  # names a finding lists
 _REPORT_EVERY = 200  # images
+Severity = Literal["error", "warning"]
 _WHERE = tuple[str, str, str]  # split, class, name
 
 
@@ -26,7 +27,7 @@ _WHERE = tuple[str, str, str]  # split, class, name
 class Finding:
     """One thing found. `code` is stable, for scripts; `names` are the first images or classes, `count` is of all."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     code: str
     message: str
     count: int
@@ -44,14 +45,14 @@ class Auditor:
     _within: list[str] = field(default_factory=list)
     _unreadable: list[str] = field(default_factory=list)
 
-    def add(self, severity: Literal["error", "warning"], code: str, message: str, names: list[str]) -> None:
+    def add(self, severity: Severity, code: str, *, message: str, names: list[str]) -> None:
         """Record a finding with the things it is about; nothing when there are none."""
         if names:
             self.findings.append(
                 Finding(severity=severity, code=code, message=message, count=len(names), names=tuple(names[:SHOWN]))
             )
 
-    def see(self, content: bytes, split: str, label: str, name: str) -> None:
+    def see(self, content: bytes, *, split: str, label: str, name: str) -> None:
         """Compare one image's bytes with all before."""
         first = self._seen.setdefault(blake2b(content, digest_size=16).digest(), (split, label, name))
         if first == (split, label, name):
@@ -69,17 +70,17 @@ class Auditor:
 
     def conclude(self, counts: Mapping[str, Mapping[str, int]]) -> None:
         """Turn what was seen into findings, given images by class and split."""
-        self.add("error", "unreadable", "images that cannot be read", self._unreadable)
-        self.add("error", "duplicates-across-splits", "the same image in two splits", self._across)
-        self.add("warning", "two-classes", "the same image in two classes of a split", self._relabelled)
-        self.add("warning", "duplicates", "the same image twice in a class", self._within)
+        self.add("error", "unreadable", message="images that cannot be read", names=self._unreadable)
+        self.add("error", "duplicates-across-splits", message="the same image in two splits", names=self._across)
+        self.add("warning", "two-classes", message="the same image in two classes of a split", names=self._relabelled)
+        self.add("warning", "duplicates", message="the same image twice in a class", names=self._within)
         names = [str(name) for name in counts]
-        self.add("error", "one-class", "there is only one class", names if len(names) == 1 else [])
+        self.add("error", "one-class", message="there is only one class", names=names if len(names) == 1 else [])
         has_splits = any("train" in found for found in counts.values())
         untrained = [label for label, found in counts.items() if has_splits and not found.get("train")]
-        self.add("error", "empty-class", "classes without a training image", untrained)
+        self.add("error", "empty-class", message="classes without a training image", names=untrained)
         few = [f"{label}: {n}" for label, found in counts.items() if 0 < (n := sum(found.values())) < FEW]
-        self.add("warning", "few-images", f"classes with fewer than {FEW} images", few)
+        self.add("warning", "few-images", message=f"classes with fewer than {FEW} images", names=few)
 
 
 def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]:
@@ -89,7 +90,7 @@ def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]
             try:
                 data = item.read()
                 open_image(data, item.name)
-                auditor.see(data, item.split or "", item.label, item.name)
+                auditor.see(data, split=item.split or "", label=item.label, name=item.name)
             except BadImage as error:
                 auditor.cannot_read(str(error))
             if done % _REPORT_EVERY == 0:
@@ -97,7 +98,7 @@ def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]
     counts: dict[str, Counter[str]] = {label: Counter() for label in source.classes}
     for (split, label), count in source.counts.items():
         counts[label][split or "images"] = count
-    auditor.add("warning", "empty-folder", "class folders without an image", list(source.empty))
+    auditor.add("warning", "empty-folder", message="class folders without an image", names=list(source.empty))
     auditor.conclude(counts)
     yield source.total
 
@@ -115,11 +116,11 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
         if storage.sha256(store.file(split)) != store.card.digests.get(split):
             damaged.append(f"{split}: its bytes are not those that were written")
         for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
-            auditor.see(image.tobytes(), split, store.card.classes[label], f"{split}/{row}")
+            auditor.see(image.tobytes(), split=split, label=store.card.classes[label], name=f"{split}/{row}")
             done += 1
             if done % _REPORT_EVERY == 0:
                 yield done
-    auditor.add("error", "damaged", "split files that are damaged", damaged)
+    auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({} if damaged else count_classes(store))
     yield done
 

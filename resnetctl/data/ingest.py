@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,7 @@ class _Plan:
     native: tuple[int, int] | None
     options: Options
 
-    @property
+    @cached_property
     def image(self) -> ImageSpec:
         side = self.options.size or (min(self.native) if self.native else 0)
         return ImageSpec(
@@ -149,7 +150,7 @@ def _store(item: Item, split: Split, *, builder: Builder, plan: _Plan, tally: _T
     tally.has_colour |= split == "train" and image.mode != "L"
     tally.animated += animated
     pixels = fit(to_array(image, plan.channels), resize=plan.image.resize, fit=plan.options.fit)
-    builder.add(split, pixels, item.label, name=item.name, sha256=sha256(data).hexdigest())
+    builder.add(split, pixels, label=item.label, name=item.name, sha256=sha256(data).hexdigest())
     tally.stored += 1
 
 

@@ -60,7 +60,7 @@ def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet
     return _part(train, rest, "train"), _part(train, rows, "val"), made
 
 
-def open_eval_set(store: Store, split: Split, val_split: ValSplit | None) -> ImageSet:
+def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> ImageSet:
     """The images to measure with; `.split` says what they are.
 
     A dataset without test is measured on val, and `.split` is then "val". A val that the dataset does not have
@@ -116,7 +116,7 @@ def digest(rows: Rows) -> str:
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
 
 
-def eval_batches(images: ImageSet, spec: ImageSpec, batch_size: int) -> Iterator[tuple[Pixels, Rows]]:
+def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int) -> Iterator[tuple[Pixels, Rows]]:
     """`(B, size, size, C)` uint8 and `(B,)` int64 in the set's order, prepared as `spec` says; the last is ragged.
 
     Raises `DataError` when the channels cannot be converted.

@@ -122,7 +122,7 @@ class Builder:
         self._writers: dict[Split, _SplitWriter] = {}
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
 
-    def add(self, split: Split, image: Pixels, label: str, *, name: str, sha256: str) -> None:
+    def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str) -> None:
         """Append one `(R, R, C)` image of class `label`, which came from `name` in the source."""
         if image.shape != self._shape or image.dtype != np.uint8:
             raise DataError(f"image of shape {image.shape}, not {self._shape} uint8", where=name)
@@ -132,9 +132,9 @@ class Builder:
         row = writer.append(image, self._labels[label])
         self._manifest.write(json_line({"split": split, "row": row, "name": name, "sha256": sha256}))
 
-    def add_array(self, split: Split, image: Pixels, label: str, *, name: str) -> None:
+    def add_array(self, split: Split, image: Pixels, *, label: str, name: str) -> None:
         """Append an image that came as an array: its digest is that of its pixels."""
-        self.add(split, image, label, name=name, sha256=hashlib.sha256(image.tobytes()).hexdigest())
+        self.add(split, image, label=label, name=name, sha256=hashlib.sha256(image.tobytes()).hexdigest())
 
     @property
     def counts(self) -> dict[str, int]:

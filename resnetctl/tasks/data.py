@@ -250,7 +250,7 @@ def _stored(
         done = 0
         for split in (split for split in SPLITS if split in card.splits):
             for row, (image, label) in enumerate(_read(plugin, path, split)):
-                builder.add_array(split, image, label, name=f"{split}/{row:05d}")
+                builder.add_array(split, image, label=label, name=f"{split}/{row:05d}")
                 done += 1
                 if done % _REPORT_EVERY == 0:
                     yield Progress(what=f"storing {name}", done=done, total=total, unit="images")

@@ -89,11 +89,11 @@ def evaluate(
     found = resolve(target, settings)
     opened = open_target(found, settings, device=device)
     store = open_store(settings.data_dir, data or trained_on(opened.card, found.path))
-    images = open_eval_set(store, split, opened.card.split)
+    images = open_eval_set(store, split, val_split=opened.card.split)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
     batches = _relabelled(images, opened.card, order)
     outcome = EvalOutcome(
-        report=measure(opened.predict, batches, opened.card.classes),
+        report=measure(opened.predict, batches, classes=opened.card.classes),
         target=found.path,
         data=store.card.name,
         split=images.split,
@@ -136,7 +136,7 @@ def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labe
 
 
 def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[tuple[Images, Labels]]:
-    for pixels, labels in eval_batches(images, card.image, BATCH):
+    for pixels, labels in eval_batches(images, card.image, batch_size=BATCH):
         yield pixels, order[labels]
 
 

@@ -122,7 +122,7 @@ def export(
     )
 
 
-def compare(reference: Predictor, model: OnnxModel, pool: Images) -> Parity:
+def compare(reference: Predictor, model: OnnxModel, *, pool: Images) -> Parity:
     """Run both on batches of 1, 2, 7 and 64 images of `pool` (N, S, S, C) uint8; a short pool is repeated.
 
     Raises `WorkFailed` when onnxruntime does.
@@ -188,8 +188,8 @@ def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes,
 
     model, card = load_model(path)
     data = to_bytes(model, card, weights_sha256=read_header(path).sha256, gate=about)
-    reference = torch_predictor(model, card.image, torch.device("cpu"))
-    parity = compare(reference, from_bytes(data, "the exported model"), pool)
+    reference = torch_predictor(model, card.image, device=torch.device("cpu"))
+    parity = compare(reference, from_bytes(data, "the exported model"), pool=pool)
     if parity.problems:
         raise CheckFailed(
             "onnxruntime does not agree with torch; no file was written",
@@ -230,7 +230,7 @@ def _from_folder(folder: Path, card: WeightsCard) -> Images:
         raise DataError("there is no such folder", where=f"--images {folder}")
     problems: list[str] = []
     found: list[Images] = []
-    for _, pixels in readable([folder], card, problems):
+    for _, pixels in readable([folder], card, problems=problems):
         found.append(pixels)
         if sum(map(len, found)) >= sum(BATCHES):
             break
@@ -251,15 +251,15 @@ def _from_store(card: WeightsCard, settings: Settings) -> tuple[Images, str]:
     images = _gate_set(store, card)
     rows = np.linspace(0, len(images) - 1, min(len(images), sum(BATCHES))).astype(np.int64)
     chosen = replace(images, index=images.index[rows])
-    (pixels, _), *_ = eval_batches(chosen, card.image, len(chosen))
+    (pixels, _), *_ = eval_batches(chosen, card.image, batch_size=len(chosen))
     return pixels, f"{name}/{images.split}"
 
 
 def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
     try:
-        return open_eval_set(store, "val", card.split)
+        return open_eval_set(store, "val", val_split=card.split)
     except DataError:  # no val, or train is not what it was: any real image shows whether two runtimes agree
-        return open_eval_set(store, "train", None)
+        return open_eval_set(store, "train", val_split=None)
 
 
 def _no_images(message: str, *, first: Sequence[str] = ()) -> InputError:

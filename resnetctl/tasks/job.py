@@ -174,8 +174,8 @@ def make_plan(job: Job, stop: Stop) -> Plan:
 def validate(job: Job, model: torch.nn.Module) -> EvalReport:
     """Measure `model` on val."""
     assert job.val is not None
-    predict = torch_predictor(model, job.image, job.device, precision=job.config.precision)
-    return measure(predict, eval_batches(job.val, job.image, EVAL_BATCH), job.classes)
+    predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
+    return measure(predict, eval_batches(job.val, job.image, batch_size=EVAL_BATCH), classes=job.classes)
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:

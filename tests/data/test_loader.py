@@ -208,7 +208,7 @@ def test_an_epoch_over_a_store_meets_every_train_image_once(tmp_path: Path) -> N
     draft = DatasetCard(name="d", classes=tuple("abcde"), image=ImageSpec(size=8), splits={})
     with build(tmp_path, "d", draft=draft) as builder:
         for number, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
-            builder.add("train", image, "abcde"[label], name=f"{number}.png", sha256="")
+            builder.add("train", image, label="abcde"[label], name=f"{number}.png", sha256="")
     train, val, _ = open_sets(open_store(tmp_path, "d"), val_fraction=0.2, seed=0)
     feed = loader.Feed(train, spec(), CPU)
     order = loader.epoch_order(len(feed), 3, epoch=1)

@@ -28,4 +28,4 @@ def tiny(
                 label = row % len(classes)
                 noise = generator.integers(-40, 40, (8, 8, 1))
                 image = np.clip(60 + label * 60 + noise, 0, 255).astype(np.uint8)
-                builder.add(split, image, classes[label], name=f"{split}/{row}.png", sha256="")
+                builder.add(split, image, label=classes[label], name=f"{split}/{row}.png", sha256="")

@@ -32,7 +32,7 @@ def make_store(*, name: str = "zoo", classes: tuple[str, ...] = CLASSES, splits:
             for number in range(count):
                 for label in sorted(classes):
                     noise = generator.integers(0, 60, (8, 8, 1)) + 60 * (ord(label[0]) % 4)
-                    builder.add(split, noise.astype(np.uint8), label, name=f"{label}{number}", sha256="")
+                    builder.add(split, noise.astype(np.uint8), label=label, name=f"{label}{number}", sha256="")
     return open_store(folder, name)
 
 

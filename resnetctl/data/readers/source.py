@@ -208,6 +208,7 @@ def why_ignored(parts: Parts) -> str:
 
 
 def is_hidden(parts: Parts) -> bool:
+    """Whether a file or folder is a dotfile, lies in one, or is what macOS adds to archives."""
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
