@@ -56,7 +56,7 @@ class EvalReport(Card):
     images_per_second: float
 
 
-def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], classes: Sequence[str]) -> EvalReport:
+def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, classes: Sequence[str]) -> EvalReport:
     """Run `predict` over all batches and count.
 
     A tie goes to the class that comes first, so the counts do not depend on how the work was batched.

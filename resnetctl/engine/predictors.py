@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def torch_predictor(model: nn.Module, image: ImageSpec, device: torch.device, *, precision: str = "fp32") -> Predictor:
+def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
     """`model` as a predictor; it is put into eval mode and normalises as training does.
 
     Args:

@@ -73,13 +73,13 @@ def predict(
     opened = open_target(found, settings)
     problems: list[str] = []
     results: list[Prediction] = []
-    for paths, pixels in readable(images, opened.card, problems):
+    for paths, pixels in readable(images, opened.card, problems=problems):
         results += _classified(opened, paths, pixels, top)
     return PredictOutcome(results=tuple(results), problems=tuple(problems), notices=found.notices)
 
 
 def readable(
-    images: Sequence[str | Path], card: WeightsCard, problems: list[str]
+    images: Sequence[str | Path], card: WeightsCard, *, problems: list[str]
 ) -> Iterator[tuple[list[Path], Images]]:
     """Batches of prepared files (B, S, S, C), in order; `problems` gets a line for each file that is none."""
     paths: list[Path] = []

@@ -89,7 +89,7 @@ def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
     torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     placed: Callable[..., ResNet] = model.to  # torch's stubs lack `memory_format` alone with a device
     return Opened(
-        card=card, predict=torch_predictor(placed(where, memory_format=torch.channels_last), card.image, where)
+        card=card, predict=torch_predictor(placed(where, memory_format=torch.channels_last), card.image, device=where)
     )
 
 

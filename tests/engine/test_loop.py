@@ -16,7 +16,7 @@ def report(top1: float, loss: float = 1.0) -> EvalReport:
     whole = measure(
         lambda images: np.zeros((len(images), 3), np.float32),
         [(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64))],
-        "abc",
+        classes="abc",
     )
     values = {name: getattr(whole, name) for name in whole.__dataclass_fields__}
     return EvalReport(**(values | {"top1": top1, "loss": loss}))

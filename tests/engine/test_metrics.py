@@ -25,7 +25,7 @@ def report_of(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], 
             part = rows[start : start + batch]
             yield np.broadcast_to(part.astype(np.uint8)[:, None, None, None], (len(part), 2, 2, 1)), labels[part]
 
-    return measure(lambda images: logits[images[:, 0, 0, 0]], batches(), classes)
+    return measure(lambda images: logits[images[:, 0, 0, 0]], batches(), classes=classes)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_non_finite_logits_fail(bad: float) -> None:
 
 def test_nothing_to_measure_is_an_error() -> None:
     with pytest.raises(DataError, match="no images"):
-        measure(lambda images: np.zeros((len(images), 2), dtype=np.float32), iter(()), ("a", "b"))
+        measure(lambda images: np.zeros((len(images), 2), dtype=np.float32), iter(()), classes=("a", "b"))
 
 
 def test_json_holds_plain_values(sample: tuple[np.ndarray, np.ndarray]) -> None:

@@ -211,12 +211,12 @@ class Fake:
 
 
 def predictor() -> Callable[[np.ndarray], np.ndarray]:
-    return torch_predictor(network(), IMAGE, torch.device("cpu"))
+    return torch_predictor(network(), IMAGE, device=torch.device("cpu"))
 
 
 def test_equal_outputs_agree_on_all_batch_sizes() -> None:
     model = Fake(lambda logits: logits)
-    parity = compare(predictor(), model, POOL)
+    parity = compare(predictor(), model, pool=POOL)
     assert model.sizes == list(BATCHES)
     assert parity.problems == ()
     assert parity.max_abs_diff < 1e-6
@@ -224,7 +224,7 @@ def test_equal_outputs_agree_on_all_batch_sizes() -> None:
 
 def test_a_short_pool_is_repeated() -> None:
     model = Fake(lambda logits: logits)
-    assert compare(predictor(), model, POOL[:3]).problems == ()
+    assert compare(predictor(), model, pool=POOL[:3]).problems == ()
     assert model.sizes == list(BATCHES)
 
 
@@ -233,7 +233,7 @@ def test_the_tolerance_is_relative_to_the_largest_logit(shift: float, holds: boo
     def moved(logits: np.ndarray) -> np.ndarray:
         return logits + np.float32(shift * max(1.0, float(np.abs(logits).max())))
 
-    assert (compare(predictor(), Fake(moved), POOL).problems == ()) is holds
+    assert (compare(predictor(), Fake(moved), pool=POOL).problems == ()) is holds
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -243,8 +243,8 @@ def test_not_finite_fails(bad: float) -> None:
         logits[-1, 0] = bad
         return logits
 
-    assert len(compare(predictor(), Fake(spoiled), POOL).problems) == len(BATCHES)
-    both = compare(lambda images: spoiled(predictor()(images)), Fake(spoiled), POOL)
+    assert len(compare(predictor(), Fake(spoiled), pool=POOL).problems) == len(BATCHES)
+    both = compare(lambda images: spoiled(predictor()(images)), Fake(spoiled), pool=POOL)
     assert len(both.problems) == len(BATCHES)
 
 

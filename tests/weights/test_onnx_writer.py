@@ -47,7 +47,7 @@ def properties(proto: onnx.ModelProto) -> dict[str, str]:
 @pytest.mark.parametrize("batch", [1, 2, 7, 64])
 def test_it_computes_what_torch_does(data: bytes, batch: int) -> None:
     images = np.random.default_rng(batch).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
-    wanted = torch_predictor(network(), IMAGE, torch.device("cpu"))(images)
+    wanted = torch_predictor(network(), IMAGE, device=torch.device("cpu"))(images)
     logits, shares = reader.from_bytes(data, "").outputs(images)
     assert logits == pytest.approx(wanted, abs=1e-5)
     assert shares == pytest.approx(torch.from_numpy(wanted).softmax(1).numpy(), abs=1e-6)
