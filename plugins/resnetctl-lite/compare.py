@@ -1,0 +1,146 @@
+"""Measure this package's networks against resnet20 and write the table of the README.
+
+    python plugins/resnetctl-lite/compare.py --data cifar10 --epochs 20 --seeds 3
+
+Every number comes from the `resnetctl` command or from the files that it wrote: weights for FLOPs, ONNX for latency.
+Runs that are already in `--out` are not trained again.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ARCHS = ("resnet20", "separable_resnet20", "separable_resnet44", "inverted_resnet20", "inverted_resnet29")
+BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
+WARM_UP, TIMED = 50, 500  # onnxruntime calls for each latency
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One network. `latency` in seconds, `accuracies` as fractions, one a seed."""
+
+    arch: str
+    params: int
+    flops: int
+    latency: float
+    accuracies: tuple[float, ...]
+
+
+def main() -> None:
+    """Measure each arch in turn, then replace the table."""
+    options = _options()
+    rows = [measure(arch, options) for arch in ARCHS]
+    note = (
+        f"`--data {options.data} --epochs {options.epochs} --seeds {options.seeds}`, {len(rows)} networks; "
+        f"latency on {platform.processor() or platform.machine()}, one thread."
+    )
+    text = table(rows, note)
+    options.readme.write_text(replaced(options.readme.read_text(encoding="utf-8"), text), encoding="utf-8")
+    print(text)
+
+
+def measure(arch: str, options: argparse.Namespace) -> Row:
+    """Train `arch` under each seed, export the first run, and read all that the table says."""
+    runs = [train(arch, seed, options=options) for seed in range(options.seeds)]
+    onnx = runs[0] / "export" / "model.onnx"
+    if not onnx.exists():
+        resnetctl("export", str(runs[0]), "--onnx")
+    evaluations = [resnetctl("eval", str(run)) for run in runs]
+    params, flops = cost(runs[0])
+    accuracies = tuple(float(report["top1"]) for report in evaluations)
+    return Row(arch=arch, params=params, flops=flops, latency=latency(onnx), accuracies=accuracies)
+
+
+def train(arch: str, seed: int, *, options: argparse.Namespace) -> Path:
+    """The folder of the run of `arch` under `seed`, trained unless it is finished already."""
+    name = f"{options.data}-{options.epochs}-{arch}-{seed}"
+    run = Path(options.out) / name
+    if not (run / "summary.json").exists():
+        print(f"training {name}", file=sys.stderr)
+        given = ["--arch", arch, "--data", options.data, "--epochs", str(options.epochs), "--seed", str(seed)]
+        resnetctl("train", *given, "--name", name, "--out", options.out)
+    return run
+
+
+def resnetctl(*arguments: str) -> dict[str, Any]:
+    """The JSON document of a command. Raises `CalledProcessError` when it fails; its errors pass to our stderr."""
+    command = [sys.executable, "-m", "resnetctl", *arguments, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def cost(run: Path) -> tuple[int, int]:
+    """Parameters, and FLOPs for one image: two for each multiply-add of convolutions and linear layers."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    import resnetctl as rc
+
+    model, card = rc.load(run)
+    image = torch.zeros(1, card.image.channels, card.image.size, card.image.size)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(image)
+    return sum(parameter.numel() for parameter in model.parameters()), int(counter.get_total_flops())
+
+
+def latency(onnx: Path) -> float:
+    """Median seconds of onnxruntime for one image on one thread."""
+    import numpy as np
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(onnx), settings, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    image = np.full((1, *given.shape[1:]), 0.5, dtype=np.float32)
+    times = []
+    for _ in range(WARM_UP + TIMED):
+        before = time.perf_counter()
+        session.run(None, {given.name: image})
+        times.append(time.perf_counter() - before)
+    return statistics.median(times[WARM_UP:])
+
+
+def table(rows: list[Row], note: str) -> str:
+    """Markdown: one line a network, and how it was measured."""
+    head = ["| arch | parameters | MFLOPs | latency, ms | accuracy, % |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *map(_line, rows), "", note])
+
+
+def replaced(readme: str, text: str) -> str:
+    """`readme` with `text` between the marks. Raises `ValueError` when they are not there."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the README needs the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def _line(row: Row) -> str:
+    percents = [100 * accuracy for accuracy in row.accuracies]
+    spread = f" ± {statistics.stdev(percents):.2f}" if len(percents) > 1 else ""
+    accuracy = f"{statistics.mean(percents):.2f}{spread}"
+    # no backquotes: rows with them are the counts at 10 classes, which a test checks
+    return f"| {row.arch} | {row.params:,} | {row.flops / 1e6:.2f} | {row.latency * 1e3:.3f} | {accuracy} |"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure the networks against resnet20.")
+    parser.add_argument("--data", default="cifar10", help="dataset (default: cifar10)")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the training images (default: 20)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
+    parser.add_argument("--out", default="runs/compare-lite", help="folder of the runs")
+    parser.add_argument("--readme", type=Path, default=Path(__file__).parent / "README.md", help="file with the table")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

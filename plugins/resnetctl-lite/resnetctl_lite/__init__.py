@@ -1,0 +1,1 @@
+"""Lightweight residual blocks for resnetctl: depthwise-separable and inverted bottleneck."""

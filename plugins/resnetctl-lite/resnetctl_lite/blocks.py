@@ -1,0 +1,156 @@
+"""Residual blocks of depthwise and pointwise convolutions.
+
+All map `(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`. A 3x3 convolution from C to C
+channels has 9 C^2 weights; a depthwise 3x3 and a pointwise 1x1 together have 9 C + C^2.
+"""
+
+from typing import ClassVar, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+
+class SeparableBlock(nn.Module):
+    """The basic block (He et al. 2015) with depthwise-separable convolutions (Chollet 2016, arXiv:1610.02357).
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of the output.
+        stride: of the first depthwise convolution and of the shortcut.
+        shortcut: where shapes differ, `A` averages and pads with zeros, `B` averages and projects with batch norm.
+        drop_path: probability of dropping the branch of an image in training.
+
+    Raises:
+        ValueError: `shortcut` is neither, or `drop_path` is out of range.
+    """
+
+    expansion: ClassVar[int] = 1
+    preactivation: ClassVar[bool] = False
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, shortcut: str = "B", drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.conv1 = _separable(in_channels, width, stride=stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = _separable(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.drop_path = _drop_path(drop_path)
+        self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the module."""
+        branch = self.relu(self.bn1(self.conv1(images)))
+        branch = self.drop_path(self.bn2(self.conv2(branch)))
+        return cast(Tensor, self.relu(branch + self.downsample(images)))
+
+
+class InvertedBottleneckBlock(nn.Module):
+    """1x1 up, depthwise 3x3, 1x1 down, and nothing after the sum (Sandler et al. 2018, arXiv:1801.04381, fig. 3b).
+
+    Unlike the paper's, blocks that change the shape keep a shortcut.
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of the output.
+        stride: of the depthwise convolution and of the shortcut.
+        expand: the depthwise convolution has `expand * in_channels` channels, at least 1 times.
+        shortcut: as in `SeparableBlock`.
+        drop_path: probability of dropping the branch of an image in training.
+
+    Raises:
+        ValueError: `expand` is below 1, `shortcut` is neither, or `drop_path` is out of range.
+    """
+
+    expansion: ClassVar[int] = 1
+    preactivation: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        expand: int = 4,
+        shortcut: str = "B",
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if expand < 1:
+            raise ValueError(f"expand must be at least 1, not {expand}")
+        inner = in_channels * expand
+        self.conv1 = _pointwise(in_channels, inner)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = _depthwise(inner, stride)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = _pointwise(inner, width)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU6(inplace=True)
+        self.drop_path = _drop_path(drop_path)
+        self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the module."""
+        branch = self.relu(self.bn1(self.conv1(images)))
+        branch = self.relu(self.bn2(self.conv2(branch)))
+        branch = self.drop_path(self.bn3(self.conv3(branch)))
+        return cast(Tensor, branch + self.downsample(images))
+
+
+class _Shrink(nn.Module):
+    """Average pool to `ceil(H / stride)`; windows at an odd edge average the pixels that exist."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.stride == 1:
+            return images
+        return F.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
+
+
+class _Pad(nn.Module):
+    """New channels, zero, half on each side."""
+
+    def __init__(self, growth: int) -> None:
+        super().__init__()
+        if growth < 0:
+            raise ValueError(f"shortcut 'A' cannot drop {-growth} channels, use 'B'")
+        self.padding = (0, 0, 0, 0, growth // 2, growth - growth // 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.pad(images, self.padding)
+
+
+def _shortcut(option: str, in_channels: int, *, out_channels: int, stride: int) -> nn.Module:
+    if option not in ("A", "B"):
+        raise ValueError(f"shortcut must be 'A' or 'B', not {option!r}")
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if option == "A":
+        return nn.Sequential(_Shrink(stride), _Pad(out_channels - in_channels))
+    return nn.Sequential(_Shrink(stride), _pointwise(in_channels, out_channels), nn.BatchNorm2d(out_channels))
+
+
+def _separable(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
+    """Depthwise, norm, pointwise; without a ReLU between the two, which Chollet found better (2016, section 4.7)."""
+    return nn.Sequential(
+        _depthwise(in_channels, stride), nn.BatchNorm2d(in_channels), _pointwise(in_channels, out_channels)
+    )
+
+
+def _depthwise(channels: int, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False)
+
+
+def _pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+
+def _drop_path(rate: float) -> nn.Module:
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
+    return cast(nn.Module, StochasticDepth(rate, mode="row"))

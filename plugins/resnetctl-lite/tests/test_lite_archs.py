@@ -1,0 +1,54 @@
+"""The archs as data: counts, torch-free import, entry points, and the table of the README."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from resnetctl_lite import archs
+
+from resnetctl.models.resnet import count_params
+from resnetctl.spec import Arch
+
+ROOT = Path(__file__).parents[1]
+COUNTS = {
+    "separable_resnet20": 39_018,
+    "separable_resnet44": 93_674,
+    "inverted_resnet20": 45_402,
+    "inverted_resnet29": 75_242,
+}
+ARCHS = {name: value for name, value in vars(archs).items() if isinstance(value, Arch)}
+
+
+def test_every_arch_is_named_as_it_is_registered() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    registered = project["entry-points"]["resnetctl.archs"]
+    assert registered == {name: f"resnetctl_lite.archs:{name}" for name in ARCHS}
+    assert [arch.name for arch in ARCHS.values()] == list(ARCHS)
+    assert set(ARCHS) == set(COUNTS)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters(name: str) -> None:
+    arch = ARCHS[name]
+    assert count_params(arch) == COUNTS[name]
+    assert arch.params in (None, COUNTS[name])
+
+
+def test_the_readme_tells_these_counts() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {name: int(count.replace(",", "")) for name, count in rows} == COUNTS
+
+
+def test_importing_the_archs_loads_no_torch() -> None:
+    probe = "import sys, resnetctl_lite.archs; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
+    assert "resnetctl_lite.archs" in loaded
+    assert not {"torch", "torchvision", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_under_a_tenth_of_a_million(name: str) -> None:
+    assert count_params(ARCHS[name]) < 100_000
