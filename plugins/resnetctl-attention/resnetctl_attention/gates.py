@@ -32,7 +32,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """See the module."""
-        gates = self.excite(self.relu(self.squeeze(images.mean((2, 3))))).sigmoid()
+        gates: Tensor = self.excite(self.relu(self.squeeze(images.mean((2, 3))))).sigmoid()
         return images * gates[:, :, None, None]
 
 
@@ -54,7 +54,7 @@ class EfficientChannelAttention(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """See the module."""
-        gates = self.conv(images.mean((2, 3)).unsqueeze(1)).squeeze(1).sigmoid()
+        gates: Tensor = self.conv(images.mean((2, 3)).unsqueeze(1)).squeeze(1).sigmoid()
         return images * gates[:, :, None, None]
 
 
@@ -85,7 +85,8 @@ class ConvBlockAttention(nn.Module):
         gates = (self.mlp(images.mean((2, 3))) + self.mlp(images.amax((2, 3)))).sigmoid()
         images = images * gates[:, :, None, None]
         pooled = torch.cat((images.mean(1, keepdim=True), images.amax(1, keepdim=True)), 1)
-        return images * self.conv(pooled).sigmoid()
+        places: Tensor = self.conv(pooled).sigmoid()
+        return images * places
 
 
 def adaptive_kernel(channels: int) -> int:
