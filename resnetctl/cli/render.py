@@ -50,6 +50,11 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
             out.result(" " * (column + 2) + more)
 
 
+def rate(lr: float) -> str:
+    """A learning rate in seven characters: `0.0981`, `6.2e-07`."""
+    return f"{lr:.4f}" if lr == 0 or lr >= 0.001 else f"{lr:.1e}"
+
+
 def percent(fraction: float | None, digits: int = 1) -> str:
     """`91.9 %`, or a dash."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"

@@ -76,7 +76,7 @@ def table_head(has_val: bool) -> list[str]:
 def epoch_line(fact: "EpochTimed", best: float | None) -> str:
     """One epoch of the table; a star marks the best so far."""
     result = fact.result
-    cells = [str(result.epoch), f"{result.lr:.3g}", f"{result.train_loss:.3f}"]
+    cells = [str(result.epoch), render.rate(result.lr), f"{result.train_loss:.3f}"]
     if result.val is None:
         columns, cells = WITHOUT_VAL, [*cells, render.percent(result.train_top1)]
     else:

@@ -119,20 +119,14 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     """
     merged = merge(layers)
     known = [key for key, _ in fields(model)]
-    problems = [
-        f"{key}: unknown key ({merged.origins[key]}); {suggest(key, known)}"
-        for key in merged.values
-        if not any(key == name or key.startswith(name + ".") for name in known)
-    ]
-    if problems:
-        raise ConfigError("the config has unknown keys", problems=problems)
+    unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in known)]
+    problems = [f"{key}: unknown key ({merged.origins[key]}); {suggest(key, known)}" for key in unknown]
     try:
-        config = model.model_validate(nest(merged.values))
+        config = model.model_validate(nest({key: merged.values[key] for key in merged.values if key not in unknown}))
     except ValidationError as error:
-        raise ConfigError(
-            "the config has wrong values",
-            problems=[_problem(item, merged.origins) for item in error.errors()],
-        ) from None
+        problems += [_problem(item, merged.origins) for item in error.errors()]
+    if problems:
+        raise ConfigError("the config has unknown keys" if unknown else "the config has wrong values", problems=problems)
     flat = flatten(config.model_dump())
     return Resolved(config=config, origins={key: merged.origins.get(key, "default") for key in flat})
 
