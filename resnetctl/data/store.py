@@ -31,7 +31,7 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.spec import SPLITS, DatasetCard, Split
 
 _HEADER = 512  # bytes kept for the header: it is known only when the last image is written
-_BLOCK = 4 * 2**20  # bytes of pixels gathered before they are counted and written
+_BLOCK = 2**20  # bytes of pixels gathered before they are counted and written
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,119 @@
+"""Names and cards of the store."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnetctl.data import cards
+from resnetctl.data.cards import card_bytes, check_name, derive_name, missing, read_card, store_names
+from resnetctl.errors import DataError, UsageError
+from resnetctl.spec import DatasetCard, ImageSpec
+
+CARD = DatasetCard(
+    name="pets",
+    classes=("cat", "dog \udcff", "Ōmu"),
+    image=ImageSpec(size=8),
+    splits={"train": 3},
+    digests={"train": "00"},
+    defaults={"mirror": True},
+    notes=("a note",),
+)
+
+
+def put(data_dir: Path, name: str, content: bytes) -> Path:
+    path = data_dir / name / cards.CARD
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_card_reads_back_equal(tmp_path: Path) -> None:
+    put(tmp_path, "pets", card_bytes(CARD))
+    assert read_card(tmp_path, "pets") == CARD
+
+
+def test_any_class_name_fits_into_ascii() -> None:
+    assert json.loads(card_bytes(CARD).decode("ascii"))["classes"] == list(CARD.classes)
+
+
+def test_names_are_sorted_and_leave_out_what_is_no_dataset(tmp_path: Path) -> None:
+    assert store_names(tmp_path / "nowhere") == []
+    for name in ("b", "a", ".hidden", ".tmp-resnetctl-x"):
+        put(tmp_path, name, card_bytes(CARD))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    assert store_names(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"name": "x"}', b"\xff\xfe", b"null"])
+def test_a_damaged_card_is_one_error(tmp_path: Path, content: bytes) -> None:
+    path = put(tmp_path, "pets", content)
+    with pytest.raises(DataError, match="card of dataset 'pets'") as caught:
+        read_card(tmp_path, "pets")
+    assert caught.value.where == str(path)
+    assert "resnetctl data remove pets" in caught.value.hint
+
+
+def test_missing_tells_how_to_get_it(tmp_path: Path) -> None:
+    put(tmp_path, "pets", card_bytes(CARD))
+    assert missing(tmp_path, "digits").hint == ("resnetctl data get digits",)
+    assert "did you mean 'pets'?" in missing(tmp_path, "pest").hint
+    assert any("data add" in line for line in missing(tmp_path, "zzz").hint)
+    with pytest.raises(DataError) as caught:
+        read_card(tmp_path, "cifar10")
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("name", ["../pets", "a/b", "", ".", "..", "-x", "a b", "ä", "x" * 101, "a\0b"])
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "pets", card_bytes(CARD))
+    with pytest.raises(DataError):
+        read_card(tmp_path / "store", name)
+    with pytest.raises(UsageError):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["pets", "cifar10-jpeg", "a.b_c-1", "X" * 100])
+def test_good_names(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("photos", "photos"),
+        ("./photos/", "photos"),
+        ("a/b/My Photos (2).tar.gz", "my-photos-2"),
+        ("x.tar.xz", "x"),
+        ("x.tgz", "x"),
+        ("x.TAR", "x"),
+        ("x.zip", "x"),
+        ("labels.csv", "labels"),
+        ("v1.2", "v1.2"),
+        ("写真", "images"),
+        (".hidden", "hidden"),
+        ("-x-", "x"),
+    ],
+)
+def test_derived_names(path: str, name: str) -> None:
+    assert derive_name(Path(path)) == name
+
+
+def test_the_current_folder_has_a_name(machine: Path) -> None:
+    assert derive_name(Path(".")) == "here"
+    assert derive_name(Path("..")) == cards.derive_name(machine.parent)
+
+
+@given(st.text(max_size=300))
+def test_a_derived_name_is_a_good_name(text: str) -> None:
+    check_name(derive_name(Path("x") / text.replace("\0", "").replace("/", "")))
+
+
+def test_no_numpy() -> None:
+    program = "import sys, resnetctl.data.cards; print({'numpy', 'PIL', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"

@@ -1,0 +1,253 @@
+"""Splits: functions of labels, fraction and seed; training never opens test; what eval measures is said."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnetctl.data.images import fit
+from resnetctl.data.splits import ImageSet, digest, eval_batches, open_eval_set, open_sets, share, stratified
+from resnetctl.data.store import Store, build, open_store
+from resnetctl.errors import DataError
+from resnetctl.spec import DatasetCard, ImageSpec, Split, ValSplit
+
+CLASSES = ("a", "b", "c")
+
+
+def make(data_dir: Path, *, name: str = "x", size: int = 4, **counts: int) -> Store:
+    """A dataset with `counts` images a split, classes in turn."""
+    card = DatasetCard(name=name, classes=CLASSES, image=ImageSpec(size=size), splits={})
+    generator = np.random.default_rng(1)
+    with build(data_dir, name, draft=card) as builder:
+        for split, count in counts.items():
+            for row in range(count):
+                image = generator.integers(0, 256, (size, size, 3), dtype=np.uint8)
+                builder.add(split, image, label=CLASSES[row % 3], name=f"{row}", sha256="")
+    return open_store(data_dir, name)
+
+
+def test_val_is_cut_out_of_train(tmp_path: Path) -> None:
+    store = make(tmp_path, train=60, test=9)
+    train, val, made = open_sets(store, val_fraction=0.1, seed=0)
+    assert val is not None
+    assert made is not None
+    assert (len(train), len(val)) == (54, 6)
+    assert np.bincount(val.labels[val.index]).tolist() == [2, 2, 2]
+    assert sorted([*train.index, *val.index]) == list(range(60))
+    assert (made.val_fraction, made.seed, made.digest) == (0.1, 0, digest(val.index))
+    assert (train.split, val.split) == ("train", "val")
+    assert train.store_digest == store.card.digests["train"]
+    assert train.classes == CLASSES
+
+
+def test_val_follows_the_seed_alone(tmp_path: Path) -> None:
+    store = make(tmp_path, train=90)
+    found = [open_sets(store, val_fraction=0.2, seed=seed)[1].index.tolist() for seed in (0, 0, 1)]
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_the_split_of_today_is_the_split_of_tomorrow() -> None:
+    """Golden rows: weights carry a digest of them, so they may never move, whatever numpy does."""
+    labels = np.arange(20) % 2
+    assert stratified(labels, 0.2, seed=0, purpose="val").tolist() == GOLDEN_VAL
+    assert stratified(labels, 0.2, seed=0, purpose="test").tolist() == GOLDEN_TEST
+
+
+GOLDEN_VAL = [10, 11, 15, 16]
+GOLDEN_TEST = [3, 9, 14, 16]
+
+
+def test_no_fraction_no_val(tmp_path: Path) -> None:
+    train, val, made = open_sets(make(tmp_path, train=6), val_fraction=0, seed=0)
+    assert (len(train), val, made) == (6, None, None)
+
+
+def test_its_own_val_is_used_whole(tmp_path: Path) -> None:
+    train, val, made = open_sets(make(tmp_path, train=6, val=3), val_fraction=0.5, seed=0)
+    assert val is not None
+    assert (len(train), len(val), made) == (6, 3, None)
+
+
+def test_classes_of_one_image_stay_in_train(tmp_path: Path) -> None:
+    train, val, made = open_sets(make(tmp_path, train=3), val_fraction=0.5, seed=0)
+    assert (len(train), val, made) == (3, None, None)
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), max_size=80),
+    fraction=st.floats(0, 0.99),
+    seed=st.integers(0, 2**31),
+)
+def test_stratified_keeps_its_promises(labels: list[int], fraction: float, seed: int) -> None:
+    given_labels = np.array(labels, np.int64)
+    rows = stratified(given_labels, fraction, seed=seed, purpose="val")
+    assert rows.dtype == np.int64
+    assert (np.diff(rows) > 0).all()
+    assert (rows == stratified(given_labels, fraction, seed=seed, purpose="val")).all()
+    for label in set(labels):
+        total, chosen = labels.count(label), int((given_labels[rows] == label).sum())
+        assert chosen == share(total, fraction)
+        assert chosen < total
+        assert abs(chosen - total * fraction) <= 1 or total < 2
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "expected"),
+    [
+        (0, 0.1, 0),
+        (1, 0.9, 0),
+        (2, 0.01, 1),
+        (2, 0.99, 1),
+        (10, 0.1, 1),
+        (25, 0.1, 3),
+        (24, 0.1, 2),
+        (5000, 0.1, 500),
+        (9, 0, 0),
+    ],
+)
+def test_share(count: int, fraction: float, expected: int) -> None:
+    assert share(count, fraction) == expected
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+def test_a_share_that_is_none(fraction: float) -> None:
+    with pytest.raises(DataError, match="cannot be set aside"):
+        stratified(np.zeros(4, np.int64), fraction, seed=0, purpose="val")
+
+
+def test_no_code_path_of_training_opens_test(tmp_path: Path) -> None:
+    """Every file that the interpreter opens is watched while the training sets are made and read."""
+    store = make(tmp_path, train=60, test=9)
+    opened: list[str] = []
+    watching = [True]
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if watching[0] and event == "open":
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(watch)  # cannot be taken away again, only silenced
+    try:
+        train, val, _ = open_sets(open_store(tmp_path, "x"), val_fraction=0.1, seed=0)
+        assert val is not None
+        for images in (train, val):
+            for _ in eval_batches(images, ImageSpec(size=4), batch_size=8):
+                pass
+        assert any(path.endswith("train.safetensors") for path in opened)
+        assert not any("test.safetensors" in path for path in opened)
+        open_eval_set(store, "test", val_split=None)
+        assert any(path.endswith("test.safetensors") for path in opened)  # the watch does see it
+    finally:
+        watching[0] = False
+
+
+def test_training_works_without_the_test_file(tmp_path: Path) -> None:
+    store = make(tmp_path, train=60, test=9)
+    store.file("test").unlink()
+    train, val, _ = open_sets(store, val_fraction=0.1, seed=0)
+    assert val is not None
+    assert len(train) + len(val) == 60
+
+
+def test_training_asks_the_store_for_train_and_val_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = Store.split
+
+    def split(self: Store, name: Split) -> object:
+        asked.append(name)
+        return original(self, name)
+
+    monkeypatch.setattr(Store, "split", split)
+    open_sets(make(tmp_path, train=6, val=3, test=3), val_fraction=0.1, seed=0)
+    assert asked == ["train", "val"]
+
+
+def test_eval_takes_the_split_that_is_there(tmp_path: Path) -> None:
+    store = make(tmp_path, train=6, val=4, test=5)
+    sizes = {split: len(open_eval_set(store, split, val_split=None)) for split in ("train", "val", "test")}
+    assert sizes == {"train": 6, "val": 4, "test": 5}
+
+
+def test_without_test_eval_uses_val_and_says_so(tmp_path: Path) -> None:
+    images = open_eval_set(make(tmp_path, train=6, val=4), "test", val_split=None)
+    assert (images.split, len(images)) == ("val", 4)
+
+
+def test_without_test_and_val_the_vals_recipe_is_used(tmp_path: Path) -> None:
+    store = make(tmp_path, train=60)
+    _, val, made = open_sets(store, val_fraction=0.1, seed=3)
+    assert val is not None
+    for asked in ("val", "test"):
+        images = open_eval_set(store, asked, val_split=made)
+        assert images.split == "val"
+        assert (images.index == val.index).all()
+
+
+def test_a_rebuilt_val_is_the_one_of_the_training_or_an_error(tmp_path: Path) -> None:
+    store = make(tmp_path, train=60)
+    _, _, made = open_sets(store, val_fraction=0.1, seed=3)
+    assert made is not None
+    other = dataclasses.replace(made, digest="00" * 32)
+    with pytest.raises(DataError, match="changed since"):
+        open_eval_set(store, "val", val_split=other)
+    larger = make(tmp_path, name="larger", train=90)
+    with pytest.raises(DataError, match="changed since"):
+        open_eval_set(larger, "val", val_split=made)
+    unknown = ValSplit(val_fraction=0.1, seed=3)
+    assert len(open_eval_set(store, "val", val_split=unknown)) == 6
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_no_split_and_no_recipe(tmp_path: Path, split: Split) -> None:
+    with pytest.raises(DataError, match=f"no {split} split, only train") as caught:
+        open_eval_set(make(tmp_path, train=6), split, val_split=None)
+    assert "resnetctl data show x" in caught.value.hint
+
+
+def whole(store: Store) -> ImageSet:
+    return open_sets(store, val_fraction=0, seed=0)[0]
+
+
+def test_batches_are_in_order_and_ragged(tmp_path: Path) -> None:
+    images = whole(make(tmp_path, train=10))
+    batches = list(eval_batches(images, ImageSpec(size=4), batch_size=4))
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+    assert (np.concatenate([pixels for pixels, _ in batches]) == images.images).all()
+    assert np.concatenate([labels for _, labels in batches]).tolist() == images.labels.tolist()
+
+
+def test_batches_of_a_part(tmp_path: Path) -> None:
+    images = dataclasses.replace(whole(make(tmp_path, train=10)), index=np.array([1, 8]))
+    (pixels, labels), *rest = eval_batches(images, ImageSpec(size=4), batch_size=64)
+    assert rest == []
+    assert (pixels == images.images[[1, 8]]).all()
+    assert labels.tolist() == [1, 2]
+
+
+def test_batches_are_cropped_or_fitted(tmp_path: Path) -> None:
+    images = whole(make(tmp_path, train=6, size=8))
+    (cropped, _), *_ = eval_batches(images, ImageSpec(size=6, resize=8), batch_size=8)
+    assert (cropped == images.images[:, 1:7, 1:7]).all()
+    spec = ImageSpec(size=10, resize=12, interpolation="bicubic")
+    (fitted, _), *_ = eval_batches(images, spec, batch_size=8)
+    expected = fit(np.asarray(images.images[2]), resize=12, interpolation="bicubic")[1:11, 1:11]
+    assert (fitted[2] == expected).all()
+    assert fitted.flags.c_contiguous
+
+
+def test_batches_have_the_channels_of_the_spec(tmp_path: Path) -> None:
+    images = whole(make(tmp_path, train=6))
+    grey = ImageSpec(size=4, channels=1, mean=(0.5,), std=(0.5,))
+    (pixels, _), *_ = eval_batches(images, grey, batch_size=8)
+    assert pixels.shape == (6, 4, 4, 1)
+    with pytest.raises(DataError, match="channels"):
+        next(iter(eval_batches(images, ImageSpec(size=4, channels=2, mean=(0.5,) * 2, std=(0.5,) * 2), batch_size=8)))
+
+
+def test_an_empty_set_has_no_batches(tmp_path: Path) -> None:
+    images = dataclasses.replace(whole(make(tmp_path, train=6)), index=np.empty(0, np.int64))
+    assert list(eval_batches(images, ImageSpec(size=4), batch_size=8)) == []
