@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl import storage
-from resnetctl.errors import InputError, UsageError, suggest
+from resnetctl.errors import InputError, UsageError, WorkFailed, suggest
 
 LAST = "last"
 KEPT_CHECKPOINTS = 2
@@ -74,6 +74,10 @@ class RunDir:
         """Newest first."""
         return sorted((self.path / "checkpoints").glob("step-*.safetensors"), reverse=True)
 
+    def require_space(self, checkpoint: int) -> None:
+        """Raise `WorkFailed` unless there is room for what a run writes, given the bytes of a checkpoint."""
+        storage.require_space(self.path, (KEPT_CHECKPOINTS + 2) * checkpoint)  # a draft, and two files of weights
+
     def save_checkpoint(self, step: int, data: bytes) -> None:
         """Write a checkpoint, then drop all but the newest two."""
         folder = self.path / "checkpoints"
@@ -82,9 +86,9 @@ class RunDir:
         for old in self.checkpoints()[KEPT_CHECKPOINTS:]:
             storage.remove(old)
 
-    def drop_checkpoint(self, path: Path) -> None:
+    def drop_checkpoint(self, name: str) -> None:
         """Remove a checkpoint that turned out to be corrupt."""
-        storage.remove(path)
+        storage.remove(self.path / "checkpoints" / name)
 
     def log(self, metrics: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
         """Append one epoch's line to both logs."""
@@ -132,18 +136,28 @@ class RunDir:
             raise InputError(f"the run cannot be read: {error}", where=str(self.path / name)) from None
 
 
-def create(folder: Path, name: str, *, config: str, sources: Mapping[str, str], env: Mapping[str, Any]) -> RunDir:
+def create(
+    folder: Path, name: str, *, config: str, sources: Mapping[str, str], env: Mapping[str, Any], first: bytes = b""
+) -> RunDir:
     """Make `folder/name` by one rename, with its config inside, and point `folder/last` at it.
+
+    `first` is the checkpoint of step 0 of a run that its config alone cannot begin: there is no moment without it.
 
     Raises:
         UsageError: it exists, or the folder cannot be written.
     """
     path = free_path(folder, name)
-    with storage.staged_folder(path) as draft:
-        storage.write(draft / "config.toml", config.encode())
-        storage.write(draft / "config.sources.json", _document(sources))
-        storage.write(draft / "env.json", _document(env))
-        (draft / "checkpoints").mkdir()
+    try:
+        with storage.staged_folder(path) as draft:
+            storage.write(draft / "config.toml", config.encode())
+            storage.write(draft / "config.sources.json", _document(sources))
+            storage.write(draft / "env.json", _document(env))
+            (draft / "checkpoints").mkdir()
+            if first:
+                RunDir(draft).save_checkpoint(0, first)
+    except WorkFailed:
+        free_path(folder, name)  # somebody else was faster: that is the better error
+        raise
     storage.point(folder / LAST, name)
     return RunDir(path)
 
@@ -160,7 +174,7 @@ def free_path(folder: Path, name: str) -> Path:
     return path
 
 
-def automatic_name(folder: Path, arch: str, data: str) -> str:
+def automatic_name(folder: Path, *, arch: str, data: str) -> str:
     """`<utc>-<arch>-<dataset>`, numbered when two runs start in one second."""
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
     names = [base, *(f"{base}-{number}" for number in range(2, 1000))]

@@ -43,9 +43,9 @@ def test_names_that_are_not_plain_are_refused(tmp_path: Path, name: str) -> None
 
 
 def test_automatic_names_do_not_collide(tmp_path: Path) -> None:
-    first = runs.automatic_name(tmp_path, "resnet20", "digits")
+    first = runs.automatic_name(tmp_path, arch="resnet20", data="digits")
     make(tmp_path, first)
-    second = runs.automatic_name(tmp_path, "resnet20", "digits")
+    second = runs.automatic_name(tmp_path, arch="resnet20", data="digits")
     assert first != second
     assert first.endswith("-resnet20-digits")
 

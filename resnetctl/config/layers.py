@@ -126,7 +126,9 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     except ValidationError as error:
         problems += [_problem(item, merged.origins) for item in error.errors()]
     if problems:
-        raise ConfigError("the config has unknown keys" if unknown else "the config has wrong values", problems=problems)
+        raise ConfigError(
+            "the config has unknown keys" if unknown else "the config has wrong values", problems=problems
+        )
     flat = flatten(config.model_dump())
     return Resolved(config=config, origins={key: merged.origins.get(key, "default") for key in flat})
 

@@ -25,23 +25,15 @@ class Flag:
         return self.field.description or ""
 
 
-def option(
-    default: Any,
-    help: str,
-    *,
-    flag: str | None = None,
-    short: str | None = None,
-    metavar: str | None = None,
-    panel: str = "Other",
-    complete: str | None = None,
-    **constraints: Any,
-) -> Any:
-    """A pydantic field with what the command line needs. `flag` names nested keys; top-level ones name themselves.
+def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any:
+    """A pydantic field with what the command line needs.
 
-    `panel` "Most used" puts the flag on the first help screen; the others are under `--help-all`.
+    `panel` "Most used" puts the flag on the first help screen; the others are under `--help-all`. `more` takes
+    `flag` (names nested keys; top-level ones name themselves), `short`, `metavar` and `complete` (the registry kind
+    whose names complete it); the rest are pydantic's constraints.
     """
-    extra: dict[str, Any] = {"flag": flag, "short": short, "metavar": metavar, "panel": panel, "complete": complete}
-    return Field(default, description=help, json_schema_extra=extra, **constraints)
+    extra = {"panel": panel} | {name: more.pop(name, None) for name in ("flag", "short", "metavar", "complete")}
+    return Field(default, description=help, json_schema_extra=extra, **more)
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
-from resnetctl.errors import Stopped
+from resnetctl.errors import NonFinite, Stopped
 from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
 from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started, TrainFact
 from resnetctl.tasks.job import Job
+from resnetctl.tasks.nonfinite import explain
 from resnetctl.tasks.stopping import Interrupted, Stop
 from resnetctl.weights.file import to_bytes
 
@@ -38,13 +39,15 @@ class Clock:
         return seconds, rate
 
 
-def consume(run: RunDir, job: Job, state: TrainState, *, plan: Plan, stop: Stop) -> Iterator[TrainFact | StepResult]:
+def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop) -> Iterator[TrainFact | StepResult]:
     """Train to the end, with the run's lock held by the caller.
 
     Raises:
         Stopped: a signal came; everything is saved.
-        WorkFailed: non-finite numbers or a failed write; the last checkpoint is kept.
+        NonFinite: it names step, layer and images, where a replay finds them; the last checkpoint is kept.
+        WorkFailed: a failed write, or no room for it; the last checkpoint is kept.
     """
+    run.require_space(checkpoint.expected_bytes(state))
     yield started(job, state, run=run)
     clock = Clock()
     first = state.step
@@ -62,7 +65,7 @@ def consume(run: RunDir, job: Job, state: TrainState, *, plan: Plan, stop: Stop)
                 clock.images += fact.images
                 yield fact
                 if state.step - first == ESTIMATE_AFTER:
-                    yield from estimate(job, state, clock)
+                    yield from estimate(job, state, clock=clock)
                 if time.monotonic() - clock.saved > CHECKPOINT_SECONDS:
                     _save(run, job, state, clock)
             if stop.signum:
@@ -74,6 +77,9 @@ def consume(run: RunDir, job: Job, state: TrainState, *, plan: Plan, stop: Stop)
             signum=stop.signum,
             hint=f"resnetctl train --resume {run.path}",
         ) from None
+    except NonFinite as error:
+        yield Notice(f"{error.message}: going back to the last checkpoint to see where it began")
+        raise explain(run, job, state=state, plan=plan, stop=stop) or error from None
     yield _finish(run, job, state)
 
 
@@ -94,7 +100,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
     )
 
 
-def estimate(job: Job, state: TrainState, clock: Clock) -> Iterator[Notice]:
+def estimate(job: Job, state: TrainState, *, clock: Clock) -> Iterator[Notice]:
     """How long the rest will take at the speed of the first steps, with advice when it is hours."""
     if not clock.images:
         return
@@ -120,10 +126,10 @@ def spoken(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def save_checkpoint(run: RunDir, job: Job, state: TrainState) -> None:
-    """Write everything that a resume needs, the description of the model included."""
+def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
+    """Everything that a resume needs, the description of the model included."""
     card = job.card({}).to_json() | {"weights_sha256": job.weights_sha256}
-    run.save_checkpoint(state.step, checkpoint.to_bytes(state, card))
+    return checkpoint.to_bytes(state, card)
 
 
 def _epoch_done(run: RunDir, job: Job, state: TrainState, result: EpochResult, clock: Clock) -> EpochTimed:
@@ -158,7 +164,7 @@ def shipped(job: Job, state: TrainState) -> bytes:
 
 
 def _save(run: RunDir, job: Job, state: TrainState, clock: Clock) -> None:
-    save_checkpoint(run, job, state)
+    run.save_checkpoint(state.step, checkpoint_bytes(job, state))
     clock.saved = time.monotonic()
 
 

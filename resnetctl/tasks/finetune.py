@@ -51,7 +51,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
             f"the architecture comes from the weights: it is {loaded.card.arch.name}, not {said['model.arch']}",
             where="--arch",
         )
-    with scratch(settings, request.dry_run, draft.data) as where:
+    with scratch(settings, draft.data, dry_run=request.dry_run) as where:
         name = yield from data_task.ensure(draft.data, where)
         store = open_store(where.data_dir, name)
         job = _settle(request, store, loaded.card, settings)
@@ -61,7 +61,9 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         yield from notices
         state = fresh_state(job, model)
         yield from (
-            rehearse(job, state) if request.dry_run else launch(job, state, folder, request.name, save_first=True)
+            rehearse(job, state)
+            if request.dry_run
+            else launch(job, state, folder=folder, name=request.name, save_first=True)
         )
 
 

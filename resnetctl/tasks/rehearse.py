@@ -18,7 +18,7 @@ STEPS = 4  # the first pays for start-up and is not counted
 
 
 @contextlib.contextmanager
-def scratch(settings: Settings, dry_run: bool, data: str) -> Iterator[Settings]:
+def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Settings]:
     """The settings; in a dry run on data that is not in the store yet, with a data folder that goes away."""
     if not dry_run or data in store_names(settings.data_dir):
         yield settings
@@ -43,5 +43,5 @@ def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact | StepResult]:
     yield Notice(f"one step of {job.config.batch_size} images takes {step * 1000:,.0f} ms")
     epoch = clock.training / max(1, clock.images) * len(job.train)
     yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(epoch)}")
-    yield from estimate(job, state, clock)
+    yield from estimate(job, state, clock=clock)
     yield Notice("dry run: nothing was written")

@@ -17,9 +17,9 @@ from resnetctl.engine.loop import StepResult, TrainState
 from resnetctl.errors import ConfigError, UsageError, WeightsError
 from resnetctl.models.resnet import build
 from resnetctl.settings import Settings
-from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.spec import Arch, ImageSpec
 from resnetctl.tasks import data as data_task
-from resnetctl.tasks.consume import consume, save_checkpoint
+from resnetctl.tasks.consume import checkpoint_bytes, consume
 from resnetctl.tasks.environment import describe
 from resnetctl.tasks.facts import Finished, Notice, TrainFact
 from resnetctl.tasks.job import (
@@ -33,6 +33,7 @@ from resnetctl.tasks.job import (
     suited_layer,
 )
 from resnetctl.tasks.rehearse import rehearse, scratch
+from resnetctl.tasks.snapshots import card_of, differences, facts_then, newest
 from resnetctl.tasks.stopping import Stop
 
 Facts = Iterator[TrainFact | StepResult]
@@ -63,7 +64,7 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
     final_arch(draft.model)
     if "augment" in merge(request.layers).values:
         registry.find("policy", draft.augment)
-    with scratch(settings, request.dry_run, draft.data) as where:
+    with scratch(settings, draft.data, dry_run=request.dry_run) as where:
         name = yield from data_task.ensure(draft.data, where)
         store = open_store(where.data_dir, name)
         defaults = suited_layer(suited(final_arch(draft.model), store.card))
@@ -72,23 +73,22 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
         image = resized(store.card.image, config.size)
         job = settle(config, resolved.origins, arch=final_arch(config.model), image=image, store=store)
         state = fresh_state(job, fresh_model(job))
-        yield from rehearse(job, state) if request.dry_run else launch(job, state, folder, request.name)
+        yield from rehearse(job, state) if request.dry_run else launch(job, state, folder=folder, name=request.name)
 
 
-def launch(job: Job, state: TrainState, folder: Path, name: str | None, *, save_first: bool = False) -> Facts:
+def launch(job: Job, state: TrainState, *, folder: Path, name: str | None, save_first: bool = False) -> Facts:
     """Make the run's folder and train. With `save_first` there is a checkpoint before the first step."""
     run = runs.create(
         folder,
-        name or runs.automatic_name(folder, job.arch.name, job.store.card.name),
+        name or runs.automatic_name(folder, arch=job.arch.name, data=job.store.card.name),
         config=to_toml(job.config, "resnetctl train --config THIS FILE repeats the run"),
         sources=job.origins,
         env=describe(job),
+        first=checkpoint_bytes(job, state) if save_first else b"",
     )
     with run.locked(), Stop() as stop:
         plan = make_plan(job, stop)
-        if save_first:
-            save_checkpoint(run, job, state)
-        yield from consume(run, job, state, plan=plan, stop=stop)
+        yield from consume(run, job, state=state, plan=plan, stop=stop)
 
 
 def resume(
@@ -117,18 +117,21 @@ def resume(
             yield Finished(run=run.path, summary=summary)
             return
         config, origins = _extended(run, config, epochs=epochs, device=device)
-        snapshot, notices = newest_snapshot(run)
-        yield from notices
+        found = newest(run)
+        snapshot = found.snapshot
+        yield from found.notices
         job, state = _rebuild(config, origins, snapshot, settings)
         if snapshot is not None:
-            yield from _differences(snapshot, exact=exact)
+            yield from _differences(snapshot, job, exact=exact)
             checkpoint.restore(state, snapshot)
+        run.drop_summary()  # before the config says more epochs: a kill in between must not leave it "finished"
         if epochs is not None or device is not None:
             yield from _announce(job, state, run)
         run.truncate(state.epochs)
-        run.drop_summary()
+        for name in found.corrupt:
+            run.drop_checkpoint(name)
         with Stop() as stop:
-            yield from consume(run, job, state, plan=make_plan(job, stop), stop=stop)
+            yield from consume(run, job, state=state, plan=make_plan(job, stop), stop=stop)
 
 
 def read_config(run: runs.RunDir) -> TrainConfig:
@@ -139,18 +142,6 @@ def read_config(run: runs.RunDir) -> TrainConfig:
         return kind.model_validate(values)
     except (OSError, ValueError) as error:
         raise ConfigError(f"the run's config cannot be read: {error}", where=str(run.config)) from None
-
-
-def newest_snapshot(run: runs.RunDir) -> tuple[checkpoint.Snapshot | None, list[Notice]]:
-    """The newest checkpoint that is whole; corrupt ones are dropped, with a notice each."""
-    notices: list[Notice] = []
-    for path in run.checkpoints():
-        try:
-            return checkpoint.from_bytes(path.read_bytes()), notices
-        except WeightsError as error:
-            notices.append(Notice(f"{path.name}: {error.message}; an older one is used"))
-            run.drop_checkpoint(path)
-    return None, [*notices, Notice("there is no checkpoint yet: the run starts at step 0")]
 
 
 def _extended(
@@ -170,14 +161,14 @@ def _rebuild(
     config: TrainConfig, origins: dict[str, str], snapshot: checkpoint.Snapshot | None, settings: Settings
 ) -> tuple[Job, TrainState]:
     store = open_store(settings.data_dir, config.data)
-    arch: Arch = final_arch(config.model) if snapshot is None else _card(snapshot).arch
-    image: ImageSpec = resized(store.card.image, config.size) if snapshot is None else _card(snapshot).image
+    arch: Arch = final_arch(config.model) if snapshot is None else card_of(snapshot).arch
+    image: ImageSpec = resized(store.card.image, config.size) if snapshot is None else card_of(snapshot).image
     job = settle(config, origins, arch=arch, image=image, store=store)
     if snapshot is None:
         if isinstance(config, FinetuneConfig):
             raise WeightsError("the run has no checkpoint to go on from", hint="resnetctl finetune starts again")
         return job, fresh_state(job, fresh_model(job))
-    if _card(snapshot).trained_on.get("digest") != store.card.digests.get("train"):
+    if card_of(snapshot).trained_on.get("digest") != store.card.digests.get("train"):
         raise WeightsError(
             f"the dataset '{config.data}' is not the one that the run began with",
             where=str(store.path),
@@ -194,13 +185,9 @@ def _rebuild(
     return job, fresh_state(job, model)
 
 
-def _card(snapshot: checkpoint.Snapshot) -> WeightsCard:
-    return WeightsCard.from_json({key: value for key, value in snapshot.card.items() if key != "weights_sha256"})
-
-
-def _differences(snapshot: checkpoint.Snapshot, *, exact: bool) -> Iterator[Notice]:
-    now = checkpoint.machine_facts()
-    changed = [f"{key} {old} -> {now.get(key)}" for key, old in snapshot.machine.items() if now.get(key) != old]
+def _differences(snapshot: checkpoint.Snapshot, job: Job, *, exact: bool) -> Iterator[Notice]:
+    now = {**checkpoint.machine_facts(), **dict(job.card({}).plugins.used)}
+    changed = differences(facts_then(snapshot), now)
     if changed and exact:
         raise UsageError("an exact resume is not possible here", problems=changed, hint="without --exact it goes on")
     if changed:

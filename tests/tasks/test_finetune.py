@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+import torch
+from support.datasets import tiny
+
+from resnetctl import runs, settings
+from resnetctl.config.layers import from_sets
+from resnetctl.errors import DataError, InputError, UsageError, WeightsError
+from resnetctl.tasks.facts import Finished, Notice
+from resnetctl.tasks.finetune import finetune
+from resnetctl.tasks.train import TrainRequest, read_config, resume, train
+from resnetctl.weights.file import load, read_card
+
+OTHER = ("middle", "striped")
+
+
+@pytest.fixture
+def base() -> runs.RunDir:
+    """A trained run on three classes."""
+    tiny(settings.load().data_dir)
+    tiny(settings.load().data_dir, "other", classes=OTHER, train=40, test=10)
+    request = TrainRequest(layers=[from_sets(["data=tiny", "epochs=2"])], name="base")
+    list(train(request, settings.load()))
+    return runs.find("base", Path("runs"))
+
+
+def tuned(*sets: str, name: str = "tuned") -> tuple[runs.RunDir, str]:
+    layers = [from_sets(["data=other", "epochs=2", "batch_size=8", *sets])]
+    facts = list(finetune(TrainRequest(layers=layers, name=name), settings.load()))
+    finished = next(fact for fact in facts if isinstance(fact, Finished))
+    return runs.RunDir(finished.run), "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
+
+
+def test_the_newest_run_is_tuned_to_new_classes(base: runs.RunDir) -> None:
+    run, said = tuned()
+    assert read_card(run.weights).classes == OTHER
+    assert "2 classes, 1 of them known to the weights by name" in said
+    assert read_config(run).weights == str(base.weights.resolve())  # type: ignore[attr-defined]
+
+
+def test_with_the_backbone_frozen_only_the_head_moves(base: runs.RunDir) -> None:
+    run, _ = tuned("freeze=backbone")
+    before, after = load(base.weights).state, load(run.weights).state
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_frozen_stages_keep_weights_and_statistics(base: runs.RunDir) -> None:
+    run, _ = tuned("freeze=stem,layer1")
+    before, after = load(base.weights).state, load(run.weights).state
+    same = {name.split(".")[0] for name, value in after.items() if torch.equal(value, before[name])}
+    moved = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert same >= {"conv1", "bn1", "layer1"}
+    assert moved == {"layer2", "layer3", "fc"}
+
+
+def test_an_unknown_part_is_a_usage_error_that_lists_the_parts(base: runs.RunDir) -> None:
+    with pytest.raises(UsageError) as caught:
+        tuned("freeze=layer9")
+    assert "layer3" in f"{caught.value.message} {caught.value.hint}"
+    assert not Path("runs/tuned").exists()
+
+
+def test_preprocessing_comes_from_the_weights(base: runs.RunDir) -> None:
+    run, _ = tuned()
+    assert read_card(run.weights).image == read_card(base.weights).image
+
+
+def test_another_size_is_taken_when_it_is_asked_for(base: runs.RunDir) -> None:
+    run, _ = tuned("size=12")
+    assert read_card(run.weights).image.size == 12
+
+
+def test_the_same_request_gives_the_same_bytes_wherever_the_weights_lie(base: runs.RunDir) -> None:
+    first, _ = tuned(name="a")
+    copy = Path("elsewhere.safetensors")
+    copy.write_bytes(base.weights.read_bytes())
+    second, _ = tuned(f"weights={copy}", name="b")
+    assert first.weights.read_bytes() == second.weights.read_bytes()
+
+
+def test_a_tuning_run_resumes_without_the_weights_that_it_began_from(base: runs.RunDir) -> None:
+    whole, _ = tuned("freeze=stem", f"weights={base.weights}", name="whole")
+    layers = [from_sets(["data=other", "epochs=2", "batch_size=8", "freeze=stem", f"weights={base.weights}"])]
+    facts = finetune(TrainRequest(layers=layers, name="cut"), settings.load())
+    for fact in facts:
+        if type(fact).__name__ == "StepResult":
+            break
+    facts.close()  # type: ignore[attr-defined]
+    base.weights.unlink()
+    list(resume("cut", settings=settings.load()))
+    assert runs.find("cut", Path("runs")).weights.read_bytes() == whole.weights.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sets", "error"),
+    [
+        (["weights=nowhere"], InputError),
+        (["weights=torchvision:resnet19"], UsageError),
+        (["model.arch=resnet56"], UsageError),
+        (["data=nowhere"], DataError),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_run_exists(base: runs.RunDir, sets: list[str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        tuned(*sets)
+    assert not Path("runs/tuned").exists()
+
+
+def test_it_needs_to_know_on_what(base: runs.RunDir) -> None:
+    with pytest.raises(UsageError, match="on what"):
+        list(finetune(TrainRequest(layers=[]), settings.load()))
+
+
+def test_an_onnx_file_is_not_a_start(base: runs.RunDir) -> None:
+    Path("model.onnx").write_bytes(b"x")
+    with pytest.raises((UsageError, WeightsError)):
+        tuned("weights=model.onnx")
+
+
+def test_a_dry_run_writes_nothing(base: runs.RunDir) -> None:
+    request = TrainRequest(layers=[from_sets(["data=other"])], name="dry", dry_run=True)
+    facts = list(finetune(request, settings.load()))
+    assert any("nothing was written" in fact.text for fact in facts if isinstance(fact, Notice))
+    assert not Path("runs/dry").exists()
