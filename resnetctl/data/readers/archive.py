@@ -228,7 +228,7 @@ class Forward:
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MAX_BYTES:
+        if not 0 <= size <= max(MAX_BYTES, _BLOCK):
             raise ValueError(f"a header claims {size:,} bytes")
         self._last = data = self._raw.read(size)
         self._position += len(data)
