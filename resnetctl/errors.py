@@ -3,7 +3,8 @@
 ::
 
     ResnetctlError            1
-    ├── WorkFailed            1    non-finite numbers, a full disk, I/O
+    ├── WorkFailed            1    a full disk, I/O
+    │   └── NonFinite         1    a loss, a gradient, a pixel or a weight that is NaN or infinite
     ├── UsageError            2    a wrong flag, a locked run, an output that exists
     │   └── ConfigError       2    a wrong key or value in a config, with its origin
     ├── InputError            3    data, weights or a model: missing, unusable or hostile
@@ -47,6 +48,10 @@ class ResnetctlError(Exception):
 
 class WorkFailed(ResnetctlError):
     """The work itself failed: non-finite numbers, a full disk, I/O."""
+
+
+class NonFinite(WorkFailed):
+    """A loss, a gradient, a pixel or a weight is NaN or infinite. What was saved before is kept."""
 
 
 class UsageError(ResnetctlError):

@@ -5,10 +5,12 @@ sees the old content or the new, never half of it, also after a power cut.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,10 +20,26 @@ from filelock import FileLock, Timeout
 from resnetctl.errors import UsageError, WorkFailed
 
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
+TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
+PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace `path` with `data`, durably. Raises `WorkFailed` when the system refuses."""
+    """Replace `path` with `data`, durably. Raises `WorkFailed` when the system refuses.
+
+    A transient error is tried again, each time with a new file: after a failed fsync the old one proves nothing.
+    """
+    for pause in PAUSES:
+        try:
+            return _write(path, data)
+        except WorkFailed as error:
+            if getattr(error.__cause__, "errno", None) not in TRANSIENT:
+                raise
+            time.sleep(pause)
+    return _write(path, data)
+
+
+def _write(path: Path, data: bytes) -> None:
     with staged_file(path) as file:
         file.write(data)
 
@@ -91,11 +109,15 @@ def settle(temporary: Path, path: Path) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append `data` to `path`, durably."""
-    with _reported(path), path.open("ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """Append `data` to `path`, durably. An error may leave a part of it there, which no newline ends."""
+    with _reported(path):
+        is_new = not path.exists()
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            _fsync_folder(path.parent)
 
 
 def truncate_lines(path: Path, keep: int) -> None:
@@ -125,6 +147,18 @@ def remove(path: Path) -> None:
             shutil.rmtree(doomed)
         else:
             path.unlink()
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise `WorkFailed` when the disk of `folder` has less than `needed` bytes free."""
+    with _reported(folder):
+        free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WorkFailed(
+            f"the disk is too full: {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free",
+            where=str(folder),
+            hint="free some space, then run the command again",
+        )
 
 
 def sweep(folder: Path) -> None:

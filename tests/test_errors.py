@@ -10,6 +10,7 @@ from resnetctl.errors import ResnetctlError, Stopped, suggest
 CODES = {
     "ResnetctlError": 1,
     "WorkFailed": 1,
+    "NonFinite": 1,
     "UsageError": 2,
     "ConfigError": 2,
     "InputError": 3,

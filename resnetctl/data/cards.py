@@ -1,7 +1,9 @@
 """The cards of the store: which datasets are there and what is known of them. Imports no numpy."""
 
+import contextlib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,17 @@ def read_card(data_dir: Path, name: str) -> DatasetCard:
             where=str(path),
             hint=[f"resnetctl data remove {name}", "then get or add it again"],
         ) from error
+
+
+def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[int, str]:
+    """What the images in `rows` of a split were called in the source; a row that the manifest lacks is left out."""
+    wanted, found = set(rows), {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), (folder / MANIFEST).open("rb") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            if entry["split"] == split and entry["row"] in wanted:
+                found[int(entry["row"])] = str(entry["name"])
+    return found
 
 
 def card_bytes(card: DatasetCard) -> bytes:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from resnetctl import __version__
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
 
@@ -51,7 +53,9 @@ class Snapshot:
 def machine_facts() -> dict[str, Any]:
     """What a bit-exact resume needs to find unchanged."""
     return {
+        "resnetctl": __version__,
         "torch": torch.__version__,
+        "numpy": numpy.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
@@ -60,7 +64,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
-    """Serialise `state`; `card` travels along and rebuilds the model. Raises `WorkFailed` for non-finite numbers."""
+    """Serialise `state`; `card` travels along and rebuilds the model. Raises `NonFinite`: no NaN is ever saved."""
     state.require_finite()
     tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
     if state.ema is not None:
@@ -91,6 +95,13 @@ def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
     text = json.dumps(body, sort_keys=True)
     header = json.dumps({"body": text, "sha256": _digest(text, whole)})
     return safetensors.torch.save(whole, metadata={KEY: header})
+
+
+def expected_bytes(state: TrainState) -> int:
+    """About how large a checkpoint of this run gets, in bytes: net, best net, EMA, one or two moments."""
+    net: int = sum(value.nbytes for value in state.model.state_dict().values())
+    moments = 1 if isinstance(state.optimizer, torch.optim.SGD) else 2
+    return net * (2 + (state.ema is not None) + moments)
 
 
 def from_bytes(data: bytes) -> Snapshot:

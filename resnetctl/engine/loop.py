@@ -15,7 +15,7 @@ from resnetctl import rng
 from resnetctl.data.loader import Feed, batch_rows, epoch_order, normalise
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.optim import set_lr
-from resnetctl.errors import WorkFailed
+from resnetctl.errors import NonFinite
 from resnetctl.spec import Batch, ImageSpec
 
 
@@ -111,13 +111,12 @@ class TrainState:
         return {name: value.detach().cpu().clone() for name, value in self.shipped.state_dict().items()}
 
     def require_finite(self) -> None:
-        """Raise `WorkFailed` when the loss or a weight is not a finite number, so that none is ever saved."""
-        tensors = [self.sums.loss, *(value for value in self.model.state_dict().values() if value.is_floating_point())]
-        if not bool(torch.stack([value.isfinite().all() for value in tensors]).all()):
-            raise WorkFailed(
-                f"the loss or the weights are no longer finite at step {self.step}",
-                hint=["--lr with a smaller value, --warmup 5 or --grad-clip 1", "the last checkpoint is from before"],
-            )
+        """Raise `NonFinite` when the loss or a number that would be saved is not finite."""
+        moments = [value for values in self.optimizer.state.values() for value in values.values()]
+        nets = [*self.model.state_dict().values(), *(self.ema.state_dict().values() if self.ema is not None else ())]
+        tensors = [self.sums.loss, *(value for value in (*nets, *moments) if _has_fractions(value))]
+        if not bool(torch.stack([value.isfinite().all().to(self.sums.loss.device) for value in tensors]).all()):
+            raise not_finite(self.step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +142,8 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
     """Train from `state.step` to `plan.steps`; the state is consistent whenever a fact is yielded.
 
     Raises:
-        WorkFailed: at an epoch's end, when the numbers are not finite.
+        NonFinite: after the step on a CPU, at the epoch's end elsewhere, because looking at a number waits for the
+            device. The state is spoilt then; what was saved before is not.
     """
     order, order_epoch = torch.empty(0, dtype=torch.int64), -1
     while True:
@@ -176,9 +176,19 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
         state.ema.update_parameters(state.model)
     _add(state.sums, loss.detach(), logits.detach(), batch.targets)
     state.step += 1
+    if loss.device.type == "cpu" and not loss.isfinite():
+        raise not_finite(state.step)
     return StepResult(
         step=state.step, steps=plan.steps, epoch=epoch, lr=lr, loss=loss.detach(), images=len(rows)
     )  # fmt: skip
+
+
+def not_finite(step: int) -> NonFinite:
+    """The error for numbers that were found spoilt after `step` steps."""
+    return NonFinite(
+        f"the loss or the weights are no longer finite at step {step}",
+        hint=["--lr with a smaller value, --warmup 5 or --grad-clip 1", "the last checkpoint is from before"],
+    )
 
 
 def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
@@ -203,6 +213,10 @@ def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
         val=report,
         is_best=is_best,
     )
+
+
+def _has_fractions(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _train_mode(state: TrainState) -> None:

@@ -275,10 +275,12 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bytes(signum: signal.Sig
 
 
 def test_numbers_that_blow_up_end_the_run_and_keep_the_last_checkpoint() -> None:
-    from resnetctl.errors import WorkFailed
+    from resnetctl.errors import NonFinite
 
-    with pytest.raises(WorkFailed, match="no longer finite"):
+    with pytest.raises(NonFinite, match=r"step 2: the output of layer 'layer1\.0\.conv1' is not finite") as caught:
         run("lr=1e30", "epochs=20")
+    assert "image train row" in caught.value.problems[0]
+    assert "(train/" in caught.value.problems[0]
     assert not (Path("runs/one/summary.json")).exists()
 
 

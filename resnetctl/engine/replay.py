@@ -1,0 +1,114 @@
+"""Looking for the first number that is not finite: the same steps again, this time watched.
+
+Steps are a function of (seed, step), so going over them from a checkpoint meets the same numbers in the same place.
+Watching waits for the device at every layer, which is why training does not do it.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnetctl.engine.loop import Plan, StepResult, TrainState, fit
+from resnetctl.errors import NonFinite
+from resnetctl.spec import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where non-finite numbers began.
+
+    Attributes:
+        step: counted from 1.
+        what: `pixels`, `activation`, `loss`, `gradient` or `weight`.
+        layer: name of the module or parameter, empty for pixels and loss.
+        rows: rows of the stored train split, of the images concerned: all of the batch where it cannot be told.
+    """
+
+    step: int
+    what: str
+    layer: str
+    rows: tuple[int, ...]
+
+
+def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = lambda: False) -> Origin | None:
+    """Train on from `state` until a number is not finite; None when all stay finite, or `give_up` says so."""
+    watch = _Watch()
+    watched = dataclasses.replace(plan, augment=watch.over(plan.augment), evaluate=None, early_stop=0)
+    with watch.on(state.model), contextlib.suppress(NonFinite):
+        for fact in fit(state, watched):
+            if isinstance(fact, StepResult):
+                watch.check_weights(state.model)
+            if watch.found or give_up():
+                break
+    if watch.found is None:
+        return None
+    what, layer, rows = watch.found
+    return Origin(step=watch.step + 1, what=what, layer=layer, rows=rows)
+
+
+class _Watch:
+    """Keeps the first finding and the batch that it came from."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.found: tuple[str, str, tuple[int, ...]] | None = None
+        self._index = torch.empty(0, dtype=torch.int64)
+
+    def over(self, augment: Callable[[Batch], Batch]) -> Callable[[Batch], Batch]:
+        """The policy, with a look at what it gives back."""
+
+        def watched(batch: Batch) -> Batch:
+            self.step, self._index = batch.step, batch.index
+            made = augment(batch)
+            self._index = made.index
+            self.look(made.images, what="pixels", layer="")
+            self.look(made.targets, what="targets", layer="")
+            return made
+
+        return watched
+
+    @contextlib.contextmanager
+    def on(self, model: nn.Module) -> Iterator[None]:
+        """Hooks on every layer and every parameter's gradient, for the length of the block."""
+        hooks = [
+            module.register_forward_hook(partial(self._after, name=name))
+            for name, module in model.named_modules()
+            if not any(module.children())
+        ]
+        hooks += [
+            parameter.register_hook(partial(self._gradient, name=name))  # type: ignore[no-untyped-call]
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def check_weights(self, model: nn.Module) -> None:
+        """Look at all that the step changed."""
+        for name, value in model.state_dict().items():
+            self.look(value, what="weight", layer=name, by_image=False)
+
+    def look(self, value: Any, *, what: str, layer: str, by_image: bool = True) -> None:
+        """Remember the finding unless there is one. `by_image`: the first dimension is that of the batch."""
+        if self.found or not isinstance(value, Tensor) or not value.is_floating_point() or value.isfinite().all():
+            return
+        index = self._index
+        if by_image and value.ndim and len(value) == len(index):
+            index = index[~value.detach().flatten(1 if value.ndim > 1 else 0).isfinite().reshape(len(index), -1).all(1)]
+        self.found = (what, layer, tuple(int(row) for row in index.tolist()))
+
+    def _after(self, module: nn.Module, arguments: Any, output: Any, *, name: str) -> None:
+        self.look(output, what="activation", layer=name)
+
+    def _gradient(self, gradient: Tensor, *, name: str) -> None:
+        # with finite layers before it, the first gradient that is not finite comes from the loss or from this layer
+        self.look(gradient, what="gradient", layer=name, by_image=False)

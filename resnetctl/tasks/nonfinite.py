@@ -1,0 +1,56 @@
+"""Explaining numbers that are not finite: replay the steps since the last checkpoint, then name step, layer, images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from resnetctl.data.cards import manifest_names
+from resnetctl.engine import checkpoint
+from resnetctl.engine.loop import Plan, TrainState
+from resnetctl.engine.replay import Origin, find_origin
+from resnetctl.errors import NonFinite
+from resnetctl.runs import RunDir
+from resnetctl.tasks.job import Job, fresh_model, fresh_state
+from resnetctl.tasks.snapshots import newest
+from resnetctl.tasks.stopping import Stop
+
+SHOWN = 5  # images that the error names
+MEANING = {
+    "pixels": "the policy '{augment}' made pixels",
+    "targets": "the policy '{augment}' made targets",
+    "activation": "the output of layer '{layer}'",
+    "gradient": "the gradient of '{layer}'",
+    "weight": "'{layer}' after the update",
+}
+
+
+def explain(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop) -> NonFinite | None:
+    """The error that says where it began; None when the replay stays finite, or a signal cuts it short.
+
+    `state` is overwritten: it is spoilt anyway.
+    """
+    snapshot = newest(run).snapshot
+    if snapshot is not None:
+        checkpoint.restore(state, snapshot)
+    else:
+        state = fresh_state(job, fresh_model(job))
+    origin = find_origin(state, plan, give_up=lambda: bool(stop.signum))
+    return None if origin is None else _error(origin, job, run)
+
+
+def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
+    what = MEANING[origin.what].format(augment=job.config.augment, layer=origin.layer)
+    lr = f"--lr with less than {job.config.lr:g}, --warmup 5 or --grad-clip 1"
+    return NonFinite(
+        f"step {origin.step}: {what} {'are' if origin.what in ('pixels', 'targets') else 'is'} not finite",
+        where=str(run.path),
+        problems=_images(origin.rows, job),
+        hint=["the last checkpoint is from before", *([] if origin.what in ("pixels", "targets") else [lr])],
+    )
+
+
+def _images(rows: Sequence[int], job: Job) -> list[str]:
+    names = manifest_names(job.store.path, "train", rows=rows[:SHOWN])
+    lines = [f"image train row {row}" + (f" ({names[row]})" if row in names else "") for row in rows[:SHOWN]]
+    rest = len(rows) - SHOWN
+    return [*lines, *([f"and {rest} more images of the batch"] if rest > 0 else [])]
