@@ -8,7 +8,11 @@ The verbs of the command line are functions here too, imported on first use::
     report = rc.evaluate(run)
 """
 
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "export", "finetune", "load", "predict", "train"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from resnetctl.cli.command import Given
 from resnetctl.cli.options import LayerOptions
-from resnetctl.config.layers import LOCAL_FILE, Layer, from_file, from_flags, from_recipe, from_sets
+from resnetctl.config.layers import LOCAL_FILE, Layer, from_file, from_flags, from_recipe, from_sets, together
 
 
 def layers(given: Given[LayerOptions]) -> list[Layer]:
@@ -17,4 +17,4 @@ def layers(given: Given[LayerOptions]) -> list[Layer]:
         found.append(from_file(Path(LOCAL_FILE)))
     if options.config_file is not None:
         found.append(from_file(options.config_file))
-    return [*found, from_sets(options.sets), from_flags(given.values, given.names)]
+    return [*found, together(from_sets(options.sets), from_flags(given.values, given.names))]

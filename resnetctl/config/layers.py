@@ -95,6 +95,14 @@ def recipes() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
+def together(*layers: Layer) -> Layer:
+    """One layer of several that were said in one breath: the later wins, and none makes keys of another void."""
+    return Layer(
+        {key: value for part in layers for key, value in part.values.items()},
+        {key: origin for part in layers for key, origin in part.origins.items()},
+    )
+
+
 def merge(layers: Sequence[Layer]) -> Layer:
     """Lay `layers` over each other, weakest first."""
     values: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl import settings as machine
-from resnetctl.config.layers import Layer, from_file, from_recipe, layer
+from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.config.options import flags
 from resnetctl.errors import UsageError, suggest
@@ -42,8 +42,10 @@ def train(
     from resnetctl.tasks.train import TrainRequest
     from resnetctl.tasks.train import train as task
 
-    layers = [*_files(recipe, config), layer(dict(set or {}), "set"), _keywords(TrainConfig, flags)]
-    request = TrainRequest(layers=layers, name=name, out=Path(out) if out is not None else None)
+    said = together(layer(dict(set or {}), "set"), _keywords(TrainConfig, flags))
+    request = TrainRequest(
+        layers=[*_files(recipe, config), said], name=name, out=Path(out) if out is not None else None
+    )
     return _drain(task(request, machine.load()))
 
 
@@ -62,7 +64,8 @@ def finetune(
     from resnetctl.tasks.train import TrainRequest
 
     given = {"data": data} | ({} if weights is None else {"weights": _text(weights)})
-    layers = [*_files(recipe, config), layer(dict(set or {}), "set"), _keywords(FinetuneConfig, flags | given)]
+    said = together(layer(dict(set or {}), "set"), _keywords(FinetuneConfig, flags | given))
+    layers = [*_files(recipe, config), said]
     return _drain(task(TrainRequest(layers=layers, name=name), machine.load()))
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetctl.config import layers
 from resnetctl.config.layers import (
     Layer,
     flatten,
@@ -270,3 +271,15 @@ def test_a_config_written_as_toml_reads_back_equal(toml: Any, name: str) -> None
 def test_toml_says_everything() -> None:
     text = to_toml(TrainConfig())
     assert flatten(tomllib.loads(text)).keys() == flatten(TrainConfig().model_dump()).keys()
+
+
+def test_a_flag_does_not_make_a_set_of_the_same_command_void() -> None:
+    file = layers.layer({"model": {"arch": "resnet20", "block_args": {"shortcut": "A", "old": 1}}}, "file:1")
+    typed = layers.together(
+        layers.from_sets(["model.block_args.shortcut=B", "lr=1"]),
+        layers.from_flags({"model.arch": "resnet32", "lr": 2}, {"model.arch": "--arch", "lr": "--lr"}),
+    )
+    found = layers.merge([file, typed])
+    assert found.values == {"model.arch": "resnet32", "model.block_args.shortcut": "B", "lr": 2}
+    assert found.origins["lr"] == "flag --lr"
+    assert found.origins["model.block_args.shortcut"] == "--set"

@@ -102,7 +102,9 @@ def test_a_tuning_run_resumes_without_the_weights_that_it_began_from(base: runs.
         (["data=nowhere"], DataError),
     ],
 )
-def test_what_is_wrong_is_said_before_the_run_exists(base: runs.RunDir, sets: list[str], error: type[Exception]) -> None:
+def test_what_is_wrong_is_said_before_the_run_exists(
+    base: runs.RunDir, sets: list[str], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         tuned(*sets)
     assert not Path("runs/tuned").exists()

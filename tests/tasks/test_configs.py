@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+from support.datasets import tiny
+
+from resnetctl import settings
+from resnetctl.config.layers import from_sets
+from resnetctl.errors import ConfigError
+from resnetctl.tasks.configs import show
+
+
+def test_defaults_follow_the_card_of_a_built_in_that_was_never_fetched() -> None:
+    found = show([from_sets(["data=digits"])], settings.load())
+    assert found.config.augment == "shift"
+    assert found.origins["augment"] == "default"
+    assert found.origins["data"] == "--set"
+
+
+def test_defaults_follow_the_card_in_the_store() -> None:
+    tiny(settings.load().data_dir)
+    assert show([from_sets(["data=tiny"])], settings.load()).config.batch_size == 16
+
+
+def test_a_deep_arch_gets_its_warm_up() -> None:
+    assert show([from_sets(["model.arch=resnet110"])], settings.load()).config.warmup == 1.0
+    assert show([from_sets(["model.arch=resnet20"])], settings.load()).config.warmup == 0.0
+
+
+def test_a_path_that_is_not_in_the_store_shows_what_is_known() -> None:
+    assert show([from_sets(["data=./photos"])], settings.load()).config.data == "./photos"
+
+
+def test_finetune_starts_from_its_recipe() -> None:
+    found = show([from_sets(["data=digits", "lr=0.3"])], settings.load(), verb="finetune")
+    assert found.config.epochs == 20
+    assert found.origins["epochs"] == "recipe finetune"
+    assert found.origins["lr"] == "--set"
+    assert "freeze" in found.origins
+
+
+def test_mistakes_are_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        show([from_sets(["epochz=1", "lr=-1"])], settings.load())
+    assert len(caught.value.problems) == 2
+
+
+def test_it_needs_no_torch() -> None:
+    code = (
+        "import sys; from resnetctl import settings; from resnetctl.config.layers import from_sets\n"
+        "from resnetctl.tasks.configs import show; show([from_sets(['data=digits'])], settings.load())\n"
+        "print([name for name in ('torch', 'torchvision', 'onnx', 'onnxruntime') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,142 @@
+import dataclasses
+
+import pytest
+import torch
+from support.datasets import tiny
+
+from resnetctl import settings
+from resnetctl.config.defaults import final_arch
+from resnetctl.config.layers import Layer, from_sets, resolve
+from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.data.store import open_store
+from resnetctl.errors import ConfigError
+from resnetctl.spec import ImageSpec
+from resnetctl.tasks.job import (
+    Job,
+    config_sha256,
+    environment,
+    fresh_model,
+    fresh_state,
+    make_plan,
+    resized,
+    settle,
+    validate,
+)
+from resnetctl.tasks.stopping import Stop
+
+
+def job(*sets: str) -> Job:
+    data_dir = settings.load().data_dir
+    if not (data_dir / "tiny").exists():
+        tiny(data_dir)
+    store = open_store(data_dir, "tiny")
+    found = resolve(TrainConfig, [from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets])])
+    arch = final_arch(found.config.model)
+    return settle(found.config, found.origins, arch=arch, image=store.card.image, store=store)
+
+
+def test_nothing_is_automatic_once_it_is_settled() -> None:
+    config = job().config
+    assert (config.device, config.precision, config.threads, config.size) == ("cpu", "fp32", 1, 8)
+    assert config.model.block == "basic"
+    assert dict(config.model.block_args) == {"shortcut": "A"}
+    assert config.model.stem == "cifar"
+
+
+def test_what_a_rule_chose_is_said_to_be_by_rule() -> None:
+    origins = job("precision=fp32").origins
+    assert origins["threads"] == origins["device"] == "rule"
+    assert origins["precision"] == "--set"
+
+
+def test_a_settled_config_settles_to_itself() -> None:
+    first = job()
+    again = settle(
+        first.config, first.origins, arch=final_arch(first.config.model), image=first.image, store=first.store
+    )
+    assert again.config == first.config
+    assert again.arch == first.arch
+
+
+def test_threads_are_set_for_torch() -> None:
+    before = torch.get_num_threads()
+    try:
+        job("threads=2")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_seed_gives_the_initial_weights() -> None:
+    first, again, other = (fresh_model(job(f"seed={seed}")).fc.weight for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_state_is_channels_last_and_has_an_average_where_asked() -> None:
+    settled = job("ema_decay=0.9")
+    state = fresh_state(settled, fresh_model(settled))
+    weight = state.model.get_parameter("layer1.0.conv1.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert state.ema is not None
+
+
+def test_the_plan_is_the_configs() -> None:
+    settled = job("warmup=1", "lr=0.2", "schedule.name=linear")
+    plan = make_plan(settled, Stop())
+    assert (plan.steps, plan.steps_per_epoch, plan.batch_size) == (12, 4, 16)
+    assert plan.learning_rate(3) == pytest.approx(0.2)
+    assert plan.learning_rate(0) == pytest.approx(0.05)
+
+
+def test_validation_counts_every_image_of_val_once() -> None:
+    settled = job()
+    assert settled.val is not None
+    assert validate(settled, fresh_model(settled).eval()).count == len(settled.val) == 6
+
+
+def test_a_policy_that_mirrors_is_built_without_where_the_data_forbids_it() -> None:
+    settled = job("augment=standard")
+    batch = make_plan(settled, Stop()).feed.batch(torch.arange(16), epoch=0, step=0)
+    images = batch.images.clone()
+    images[:] = torch.arange(8).view(1, 1, 1, 8).to(torch.uint8) * 30  # rising from left to right
+    augment = make_plan(settled, Stop()).augment
+    for seed in range(5):
+        torch.manual_seed(seed)
+        rows = augment(dataclasses.replace(batch, images=images)).images[:, 0, 4].int()
+        steps = rows[:, 1:] - rows[:, :-1]
+        assert (steps == -30).sum() == 0
+
+
+def test_early_stopping_needs_val() -> None:
+    with pytest.raises(ConfigError, match="needs a val split"):
+        job("early_stop=2", "val_fraction=0")
+
+
+def test_the_margin_around_the_crop_scales_with_the_size() -> None:
+    image = ImageSpec(size=224, resize=256)
+    assert (resized(image, 112).size, resized(image, 112).resize) == (112, 128)
+    assert resized(image, 0) is image
+    assert resized(image, 224) is image
+
+
+def test_the_config_digest_counts_weights_by_content() -> None:
+    first = FinetuneConfig(weights="/a/model.safetensors")
+    second = FinetuneConfig(weights="/b/model.safetensors")
+    assert config_sha256(first, "x") == config_sha256(second, "x")
+    assert config_sha256(first, "x") != config_sha256(first, "y")
+    assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
+
+
+def test_the_environment_is_a_layer_only_where_it_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment(settings.load()) == Layer()
+    monkeypatch.setenv("RESNETCTL_DEVICE", "cpu")
+    settings.load.cache_clear()
+    assert environment(settings.load()).origins == {"device": "env RESNETCTL_DEVICE"}
+
+
+def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:
+    card = job().card({"epoch": 1})
+    assert dict(card.plugins.required) == {}
+    assert card.metrics["epoch"] == 1
+    assert card.trained_on["digest"]

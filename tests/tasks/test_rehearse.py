@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+
+from resnetctl import settings
+from resnetctl.config.layers import from_sets
+from resnetctl.tasks.facts import Notice, Started
+from resnetctl.tasks.rehearse import scratch
+from resnetctl.tasks.train import TrainRequest, train
+
+
+def test_known_data_is_read_where_it_is() -> None:
+    tiny(settings.load().data_dir)
+    with scratch(settings.load(), "tiny", dry_run=True) as where:
+        assert where.data_dir == settings.load().data_dir
+
+
+def test_new_data_goes_to_a_folder_that_goes_away() -> None:
+    with scratch(settings.load(), "digits", dry_run=True) as where:
+        assert where.data_dir != settings.load().data_dir
+        assert where.data_dir.is_dir()
+    assert not where.data_dir.exists()
+
+
+def test_a_real_run_uses_the_real_folder() -> None:
+    with scratch(settings.load(), "digits", dry_run=False) as where:
+        assert where == settings.load()
+
+
+@pytest.mark.parametrize("data", ["tiny", "digits"])
+def test_it_times_steps_and_leaves_nothing(data: str, tmp_path: Path) -> None:
+    if data == "tiny":
+        tiny(settings.load().data_dir)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    facts = list(train(TrainRequest(layers=[from_sets([f"data={data}"])], dry_run=True), settings.load()))
+    started = next(fact for fact in facts if isinstance(fact, Started))
+    assert started.run is None
+    said = [fact.text for fact in facts if isinstance(fact, Notice)]
+    assert any("one step of" in text for text in said)
+    assert said[-1] == "dry run: nothing was written"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_of_one_step_counts_what_it_has() -> None:
+    tiny(settings.load().data_dir)
+    request = TrainRequest(layers=[from_sets(["data=tiny", "steps=1"])], dry_run=True)
+    assert any(
+        "nothing was written" in fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)
+    )
