@@ -1,0 +1,48 @@
+"""A policy from any torchvision v2 transform, applied image by image: slow, and right where nothing faster exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from resnetctl.spec import Batch, ImageSpec, Policy
+
+Transform = Callable[[Tensor], Tensor]
+
+
+def per_image(name: str, transform: Transform, *, mirrors: bool = False, summary: str = "", paper: str = "") -> Policy:
+    """A policy that calls `transform` on every image of a batch; the summary says that this is slow.
+
+    Args:
+        transform: maps uint8 `(C, R, R)` at `image.resize` to uint8, or float in 0..255, `(C, S, S)` at `image.size`;
+            `v2.Compose([v2.RandomCrop(32, padding=4), v2.AugMix()])` does. It gets a copy and may overwrite it.
+        mirrors: say so if it does; the policy is then refused where mirroring changes the class.
+
+    The policy raises `ValueError` when a result has the wrong shape or type.
+    """
+
+    def build(image: ImageSpec, num_classes: int) -> Callable[[Batch], Batch]:
+        shape = (image.channels, image.size, image.size)
+
+        def one_by_one(batch: Batch) -> Batch:
+            done = [transform(each) for each in batch.images.clone()]
+            wrong = [each for each in done if each.shape != shape or not _has_levels(each)]
+            if wrong:
+                raise ValueError(
+                    f"policy '{name}': the transform gave {wrong[0].dtype} {tuple(wrong[0].shape)}, not uint8 or float "
+                    f"{shape}; end it with a crop or a resize to {image.size} pixels, and leave out normalisation"
+                )
+            images = torch.stack(done).contiguous(memory_format=torch.channels_last)
+            return replace(batch, images=images if images.dtype == torch.uint8 else images.float())
+
+        return one_by_one
+
+    what = summary or f"torchvision's {type(transform).__name__}"
+    return Policy(name=name, build=build, summary=f"{what} (slow: image by image)", paper=paper, mirrors=mirrors)
+
+
+def _has_levels(image: Tensor) -> bool:
+    return image.dtype == torch.uint8 or image.is_floating_point()

@@ -1,0 +1,97 @@
+"""Mixing each image with the one before it in the batch, by its own share. The batch's order is random already."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mixup(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Zhang et al. 2017 (arXiv:1710.09412) with alpha 1: uint8 `(N, C, S, S)` to float32, targets to soft ones."""
+    share = draw_shares(images)
+    return blend(images, before(images), share), mix_targets(targets, share, num_classes=num_classes)
+
+
+def cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Yun et al. 2019 (arXiv:1905.04899) with alpha 1: uint8 `(N, C, S, S)` to uint8, targets by the area pasted."""
+    box = draw_boxes(draw_shares(images), size=images.shape[2])
+    share = kept(box, size=images.shape[2])
+    return paste(images, box), mix_targets(targets, share, num_classes=num_classes)
+
+
+def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Half of the images by `mixup`, the others by `cutmix`: uint8 `(N, C, S, S)` to float32, targets to soft ones."""
+    size, partners, share = images.shape[2], before(images), draw_shares(images)
+    blended = torch.rand_like(share) < 0.5
+    # a box of nothing for the blended ones, and a share of one for the others: each image is mixed once
+    box = draw_boxes(share.masked_fill(blended, 1), size=size)
+    mixed = blend(paste(images, box), partners, share.masked_fill(~blended, 1))
+    share = torch.where(blended, share, kept(box, size=size))
+    return mixed, mix_targets(targets, share, num_classes=num_classes)
+
+
+def draw_shares(images: Tensor) -> Tensor:
+    """Uniform in 0..1, which is Beta(1, 1), one for each image: float32 `(N,)`."""
+    return torch.rand(len(images), device=images.device)
+
+
+def blend(images: Tensor, partners: Tensor, share: Tensor) -> Tensor:
+    """`share * images + (1 - share) * partners`: uint8 `(N, C, H, W)` twice, `(N,)` in 0..1, to float32 in 0..255."""
+    return torch.lerp(partners.float(), images.float(), share[:, None, None, None])
+
+
+def paste(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
+    """Put the box of the image before it into each image, at the same place.
+
+    Bits instead of `torch.where`, and whole rows of bytes instead of pixels, are what a CPU has wide instructions for.
+
+    Args:
+        images: uint8 `(N, C, S, S)`, fastest in channels-last strides.
+        box: int64 `(2, N)` twice: first row and column, and the ones after the last.
+
+    Returns:
+        A new uint8 tensor `(N, C, S, S)`, channels-last.
+    """
+    count, channels, size, _ = images.shape
+    pixels = images.permute(0, 2, 3, 1).flatten(2)
+    change = torch.empty_like(pixels)
+    torch.bitwise_xor(pixels[1:], pixels[:-1], out=change[1:])
+    torch.bitwise_xor(pixels[:1], pixels[-1:], out=change[:1])
+    line = torch.arange(size, device=images.device)
+    inside = ((line >= box[0][:, :, None]) & (line < box[1][:, :, None])).view(torch.uint8).neg_()  # 0 or 255
+    columns = inside[1, :, :, None].expand(-1, -1, channels).reshape(count, 1, size * channels)
+    change.bitwise_and_(columns).bitwise_and_(inside[0, :, :, None])
+    return change.bitwise_xor_(pixels).view(count, size, size, channels).permute(0, 3, 1, 2)
+
+
+def draw_boxes(share: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
+    """Boxes that cover `1 - share` of a square image unless a border clips them; their centres are uniform.
+
+    Yun et al. 2019, section 3.1 (arXiv:1905.04899), with torchvision's rounding of half a side to whole pixels.
+
+    Returns:
+        int64 `(2, N)` twice: first row and column, and the ones after the last.
+    """
+    half = (0.5 * (1 - share).sqrt() * size).long()
+    centre = torch.randint(size, (2, len(share)), device=share.device)
+    return (centre - half).clamp_(min=0), (centre + half).clamp_(max=size)
+
+
+def kept(box: tuple[Tensor, Tensor], *, size: int) -> Tensor:
+    """The share of each image outside its box, float32 `(N,)`."""
+    height, width = box[1] - box[0]
+    return 1 - height * width / size**2
+
+
+def mix_targets(targets: Tensor, share: Tensor, *, num_classes: int) -> Tensor:
+    """Soft targets `(N, num_classes)`, float32, of classes `(N,)` or of targets that are soft already."""
+    if targets.ndim == 2:
+        return torch.lerp(targets.roll(1, 0).float(), targets.float(), share[:, None])
+    soft = torch.zeros(len(targets), num_classes, device=targets.device)
+    both = torch.stack([targets, targets.roll(1)], dim=1)
+    return soft.scatter_add_(1, both, torch.stack([share, 1 - share], dim=1))
+
+
+def before(images: Tensor) -> Tensor:
+    """Each image's partner: the one before it, in the same strides."""
+    return images.permute(0, 2, 3, 1).roll(1, 0).permute(0, 3, 1, 2)

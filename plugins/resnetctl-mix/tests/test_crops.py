@@ -1,0 +1,43 @@
+"""Padding, cropping and mirroring against a slow reference, and their draws."""
+
+import pytest
+import torch
+from resnetctl_mix import crops
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(("side", "size", "pad"), [(32, 32, 4), (8, 8, 1), (33, 33, 4), (12, 8, 1), (5, 5, 0)])
+def test_cut_equals_a_slow_one(side: int, size: int, pad: int) -> None:
+    pixels = torch.randint(1, 256, (50, side, side, 3), dtype=torch.uint8)
+    spare = side + 2 * pad - size
+    corners = torch.randint(0, spare + 1, (2, 50))
+    corners[:, :2] = torch.tensor([[0, spare], [spare, 0]])
+    corners[:, -1] = spare  # the last one in memory
+    padded = torch.nn.functional.pad(pixels, (0, 0, pad, pad, pad, pad))
+    cut = crops.cut(pixels, corners, size=size, pad=pad)
+    for place, (row, column) in enumerate(corners.T.tolist()):
+        assert torch.equal(cut[place], padded[place, row : row + size, column : column + size])
+
+
+@pytest.mark.parametrize("chosen", [[True, False, True], [False] * 3, [True] * 3])
+def test_turn_mirrors_the_chosen(chosen: list[bool]) -> None:
+    pixels = torch.randint(0, 256, (3, 5, 5, 3), dtype=torch.uint8)
+    turned = crops.turn(pixels, torch.tensor(chosen))
+    for place, mirrored in enumerate(chosen):
+        assert torch.equal(turned[place], pixels[place].flip(1) if mirrored else pixels[place])
+
+
+def test_draws_are_those_of_standard() -> None:
+    pixels = torch.zeros(4000, 16, 16, 1, dtype=torch.uint8)
+    pixels[:, 8, 8] = 255
+    moved = crops.crop_and_mirror(pixels.permute(0, 3, 1, 2), size=16, mirror=False)[:, 0].nonzero()[:, 1:] - 8
+    assert moved.unique().tolist() == [-2, -1, 0, 1, 2]
+    counts = torch.bincount((moved + 2) @ torch.tensor([5, 1]), minlength=25)
+    assert 100 < int(counts.min()) <= int(counts.max()) < 225  # 160 each, five standard deviations
+    ramp = torch.arange(1, 17, dtype=torch.uint8).expand(1000, 1, 16, 16)
+    mirrored = crops.crop_and_mirror(ramp, size=16, mirror=True)[:, 0, 8]
+    assert 420 < int((mirrored[:, 5] > mirrored[:, 10]).sum()) < 580

@@ -1,0 +1,118 @@
+"""The contract of a policy, for all of the distribution's, and end to end parity with torchvision."""
+
+from importlib.metadata import entry_points
+
+import pytest
+import torch
+from resnetctl_mix import policies, spaces
+from torchvision.transforms import v2
+
+from resnetctl.spec import Batch, ImageSpec, Policy
+
+ALL = {
+    policy.name: policy
+    for policy in (
+        policies.mixup,
+        policies.cutmix,
+        policies.mixup_cutmix,
+        policies.randaugment,
+        policies.trivialaugment,
+        policies.autoaugment_cifar,
+    )
+}
+CLASSES = 7
+
+
+def spec(size: int, channels: int, resize: int = 0) -> ImageSpec:
+    return ImageSpec(size=size, channels=channels, mean=(0.4,) * channels, std=(0.2,) * channels, resize=resize)
+
+
+def make(image: ImageSpec, count: int = 50) -> Batch:
+    generator = torch.Generator().manual_seed(8)
+    shape = (count, image.resize, image.resize, image.channels)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    index = torch.arange(count)
+    return Batch(images=pixels.permute(0, 3, 1, 2), targets=index % CLASSES, index=index * 2, epoch=3, step=9)
+
+
+def run(policy: Policy, batch: Batch, image: ImageSpec, seed: int = 1) -> Batch:
+    torch.manual_seed(seed)
+    return policy.build(image, CLASSES)(batch)
+
+
+@pytest.mark.parametrize(("size", "channels", "resize"), [(8, 1, 8), (32, 3, 32), (33, 3, 33), (24, 3, 32), (2, 3, 2)])
+@pytest.mark.parametrize("name", ALL)
+def test_contract(name: str, size: int, channels: int, resize: int) -> None:
+    image = spec(size, channels, resize)
+    batch = make(image)
+    before = batch.images.clone()
+    out = run(ALL[name], batch, image)
+    mixes = "mix" in name
+    assert out.images.shape == (50, channels, size, size)
+    assert out.images.dtype == (torch.float32 if "mixup" in name else torch.uint8)
+    assert 0 <= float(out.images.min()) <= float(out.images.max()) <= 255
+    assert out.images.stride() == (size * size * channels, 1, size * channels, channels)
+    assert out.targets.shape == ((50, CLASSES) if mixes else (50,))
+    assert mixes or torch.equal(out.targets, batch.targets)
+    assert torch.equal(batch.images, before)
+    assert torch.equal(batch.targets, torch.arange(50) % CLASSES)
+    assert torch.equal(out.index, batch.index)
+    assert (out.epoch, out.step) == (3, 9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_seed_one_result(name: str) -> None:
+    image = spec(16, 3)
+    batch = make(image)
+    first = run(ALL[name], batch, image, seed=5).images
+    assert torch.equal(first, run(ALL[name], batch, image, seed=5).images)
+    assert not torch.equal(first, run(ALL[name], batch, image, seed=6).images)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_is_registered_and_says_what_it_is(name: str) -> None:
+    (entry,) = (point for point in entry_points(group="resnetctl.policies") if point.name == name)
+    assert entry.dist is not None
+    assert entry.dist.name == "resnetctl-mix"
+    policy = entry.load()
+    assert policy is ALL[name]
+    assert policy.summary.startswith("standard, then ")
+    assert "arXiv" in policy.paper
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_form_without_mirroring_never_mirrors(name: str) -> None:
+    policy = ALL[name]
+    assert policy.mirrors
+    assert policy.unmirrored is not None
+    ramp = (torch.arange(32, dtype=torch.uint8) * 7).expand(200, 3, 32, 32)
+    batch = Batch(images=ramp, targets=torch.zeros(200, dtype=torch.int64), index=torch.arange(200), epoch=0, step=0)
+    for build, few in ((policy.unmirrored, 20), (policy.build, 140)):
+        torch.manual_seed(0)
+        row = build(spec(32, 3), CLASSES)(batch).images[:, 0, 16].float()
+        falling = int((row[:, 10:16].mean(1) > row[:, 16:22].mean(1)).sum())
+        assert (falling < 60) == (few == 20), (falling, few)  # a few are inverted or turned, half are mirrored
+
+
+@pytest.mark.parametrize("name", ["randaugment", "trivialaugment", "autoaugment-cifar"])
+def test_other_channels_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
+        ALL[name].build(spec(8, 2), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("plans", "transform"),
+    [(spaces.randaugment_plans, v2.RandAugment), (spaces.trivialaugment_plans, v2.TrivialAugmentWide)],
+)
+def test_on_average_images_come_out_as_torchvisions_do(plans: policies.Plans, transform: type) -> None:
+    """Brightness, contrast and blackness of 1,000 images; single operations are compared by pixel in test_ops."""
+    torch.manual_seed(2)
+    grain = torch.randint(0, 256, (1000, 3, 4, 4), dtype=torch.uint8)
+    ours = images = v2.functional.resize(grain, [32, 32]).contiguous(memory_format=torch.channels_last)
+    for kinds, values in spaces.tabulate(plans(32), 32, device=torch.device("cpu")).draw(1000):
+        ours = policies.apply(ours, kinds, values)
+    theirs = torch.stack([transform()(image) for image in images])
+    for statistic in (torch.mean, torch.std, lambda pixels, _: (pixels == 0).float().mean((1, 2, 3))):
+        first, second = statistic(ours.float(), (1, 2, 3)), statistic(theirs.float(), (1, 2, 3))
+        noise = float(((first.var() + second.var()) / 1000).sqrt())
+        assert abs(float(first.mean() - second.mean())) < 4 * noise
