@@ -79,7 +79,7 @@ def draw_boxes(share: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
 
 def kept(box: tuple[Tensor, Tensor], *, size: int) -> Tensor:
     """The share of each image outside its box, float32 `(N,)`."""
-    height, width = box[1] - box[0]
+    height, width = (box[1] - box[0]).unbind()
     return 1 - height * width / size**2
 
 
