@@ -1,0 +1,284 @@
+"""The documentation: what it names exists, what it shows parses, what is generated is fresh."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl import errors, registry
+from resnetctl.cli import _typer, help
+from resnetctl.cli.app import ROOT as COMMANDS
+from resnetctl.cli.command import Command, Given, Group
+from resnetctl.config.layers import from_recipe, from_sets, layer, recipes, resolve
+from resnetctl.config.models import FinetuneConfig
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page.name not in ("cli.md", "config.md")]
+SHELL = ("", "sh", "bash", "console")
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(home|root|Users|work|opt|tmp|mnt)/")
+# files that a reader of the docs has and this repository does not
+KEYED_BY = {"model.arch": "arch", "model.block": "block", "augment": "policy"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    found = []
+    for page in WRITTEN:
+        text = page.read_text(encoding="utf-8")
+        for match in FENCE.finditer(text):
+            if match.group(1) in languages:
+                found.append(Block(page, text.count("\n", 0, match.start()) + 1, match.group(1), match.group(2)))
+    return found
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The words after `resnetctl` of every command in a piece of shell."""
+    for line in text.replace("\\\n", " ").splitlines():
+        with contextlib.suppress(ValueError):  # prose and screens are not shell
+            words = list(_shell_words(line.removeprefix("$ ")))
+            for command in _split(words):
+                while command and re.fullmatch(r"[A-Z_]+=.*", command[0]):
+                    command = command[1:]
+                if command[:1] == ["resnetctl"]:
+                    yield command[1:]
+
+
+def _shell_words(line: str) -> Iterator[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    yield from lexer
+
+
+def _split(words: list[str]) -> Iterator[list[str]]:
+    command: list[str] = []
+    for word in words:
+        if word in ("&&", "||", "|", ";", ">", "2>", "(", ")"):
+            yield command
+            command = []
+        else:
+            command.append(word)
+    yield command
+
+
+def recording(group: Group, seen: list[Given[Any]]) -> Group:
+    """The same commands, which write down what they were given instead of doing it."""
+    members = {}
+    for name in group.members:
+        member = group.load(name)
+        assert member is not None
+        members[name] = (
+            recording(member, seen) if isinstance(member, Group) else dataclasses.replace(member, run=seen.append)
+        )
+    return dataclasses.replace(group, members=members)
+
+
+def check_command(words: list[str], recorder: Group, seen: list[Given[Any]]) -> None:
+    """Parse a command as the program would. Raises what the program would."""
+    seen.clear()
+    assert _typer.invoke(recorder, words) == 0
+    for given in seen:
+        options = given.options.model_dump()
+        if options.get("recipe"):
+            from_recipe(options["recipe"])
+        resolve(FinetuneConfig, [from_sets(options.get("sets", ()))])
+        for key, kind in KEYED_BY.items():
+            if key in given.values and given.values[key] not in plugin_names():
+                registry.find(kind, given.values[key])  # type: ignore[arg-type]
+
+
+def plugin_names() -> set[str]:
+    """What the plugins of this repository add; they need not be installed."""
+    projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("*/*/pyproject.toml")]
+    groups = [group for project in projects for group in project["project"].get("entry-points", {}).values()]
+    return {name for group in groups for name in group}
+
+
+SHELL_BLOCKS = [block for block in blocks(*SHELL) if "resnetctl" in block.text]
+
+
+@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=str)
+def test_every_command_that_a_page_shows_is_one(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Given[Any]] = []
+    recorder = recording(COMMANDS, seen)
+    for words in command_lines(block.text):
+        try:
+            check_command(words, recorder, seen)
+        except errors.ResnetctlError as error:
+            pytest.fail(f"{block}: resnetctl {' '.join(words)}: {error.message}; {' '.join(error.hint)}")
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_flags_in_the_prose_exist(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    inline = re.findall(r"`([^`\n]+)`", text)
+    for code in inline:
+        words = code.split()
+        if words[:1] == ["resnetctl"]:
+            assert named(words[1:]), f"`{code}` names no command, or a flag that it does not have"
+        elif code.startswith("--") and page.name not in ("CONTRIBUTING.md",):
+            assert words[0].partition("=")[0] in every_flag(), f"`{code}`: no command has this flag"
+
+
+def named(words: list[str]) -> bool:
+    """Whether the leading words name a command or a group, and it has the flags that follow."""
+    member: Command | Group | None = COMMANDS
+    while isinstance(member, Group) and words and not words[0].startswith("-") and words[0].isalpha():
+        if words[0].isupper():  # resnetctl VERB
+            return True
+        member, words = member.load(words[0]), words[1:]
+    if member is None:
+        return False
+    own = every_flag() if isinstance(member, Group) else flags_of(member)
+    return all(word in own for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word))
+
+
+def flags_of(command: Command) -> set[str]:
+    found = {word for flag in command.all_flags() for word in (flag.flag, flag.short) if word}
+    return found | {f"--no-{flag.flag.removeprefix('--')}" for flag in command.config_flags()}
+
+
+def every_flag() -> set[str]:
+    found = {"--version", "-V", "--install-completion", "--show-completion", "--check"}
+    for _, command in generator().commands(COMMANDS, "resnetctl"):
+        found |= flags_of(command)
+    return found
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_toml_examples_are_configs(block: Block) -> None:
+    values = tomllib.loads(block.text)
+    if not {"project", "build-system", "tool"} & set(values):  # those are of pyproject.toml
+        resolve(FinetuneConfig, [layer(values, str(block))])
+
+
+@pytest.mark.parametrize("block", blocks("python", "py"), ids=str)
+def test_python_examples_compile(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{target} does not exist"
+        assert not anchor or anchor in anchors(file), f"{target}: no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_index_has_every_page() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\(([^)#\s]+\.md)\)", index)) & pages == pages
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").glob("*.*"))], ids=lambda page: page.name)
+def test_no_page_names_a_place_of_one_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not MACHINE_PATH.search(text)
+    assert str(ROOT) not in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_environment_variables_exist(page: Path) -> None:
+    known = {f"RESNETCTL_{name}" for name in ("DATA_DIR", "RUNS_DIR", "DEVICE", "THREADS", "PLUGINS", "TEST_DATA")}
+    assert set(re.findall(r"RESNETCTL_[A-Z_]+", page.read_text(encoding="utf-8"))) <= known
+
+
+def generator() -> Any:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generator().main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = generator()
+    monkeypatch.setattr(module, "REFERENCE", tmp_path)
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
+    (tmp_path / "cli.md").write_text("old")
+    assert module.main(["--check"]) == 1
+
+
+def test_the_command_check_would_find_a_lie() -> None:
+    seen: list[Given[Any]] = []
+    recorder = recording(COMMANDS, seen)
+    wrong = [
+        "resnetctl trian",
+        "resnetctl train --epoch 3",
+        "resnetctl train --epochs three",
+        "resnetctl train --recipe quick",
+        "resnetctl train --arch resnet21",
+        "resnetctl train --set optim.nestrov=false",
+        "resnetctl eval --split dev",
+        "cd x && X=1 resnetctl export --oxxn",
+    ]
+    for line in wrong:
+        for words in command_lines(line):
+            with pytest.raises(errors.ResnetctlError):
+                check_command(words, recorder, seen)
+    assert [words for line in wrong for words in command_lines(line)][-1] == ["export", "--oxxn"]
+    assert not named(["train", "--epoch"])
+    assert not named(["fly"])
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    first = (
+        "pip install . && resnetctl train --arch resnet20 --data digits && resnetctl eval && resnetctl export --onnx"
+    )
+    assert first in lines
+    developers = [line for line in lines if re.match(r"pip install -e .*&& pytest", line)]
+    assert developers[0] == "pip install -e '.[dev]' ./plugins/* && pytest"
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    text = (DOCS / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    documented = set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE)))
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert {kind.exit_code for kind in kinds if hasattr(kind, "exit_code")} <= documented
+    assert documented == {0, 1, 2, 3, 4, 5, 130, 141, 143}
+
+
+def test_the_help_screens_name_the_recipes() -> None:
+    train = COMMANDS.load("train")
+    assert isinstance(train, Command)
+    screen = help.command_help(train, "resnetctl train")
+    assert all(name in screen for name in recipes())

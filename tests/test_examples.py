@@ -1,0 +1,184 @@
+"""The examples run, and what the reference says of files and documents is what a run leaves behind."""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from PIL import Image
+
+from resnetctl.__main__ import main
+from resnetctl.config.layers import from_file, from_recipe, resolve
+from resnetctl.config.models import FinetuneConfig, TrainConfig
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+REFERENCE = ROOT / "docs" / "reference"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the quick start has been run, for one epoch, and a photo folder lies."""
+    folder = tmp_path_factory.mktemp("bench")
+    run(folder, "sh", EXAMPLES / "digits_quickstart.sh", "--epochs", "1", "--name", "first")
+    run(folder, sys.executable, EXAMPLES / "make_photo_folder.py", "photos", "8")
+    return folder
+
+
+@pytest.fixture
+def here(bench: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, as the current folder of this process."""
+    for key, value in environment(bench).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(bench)
+    return bench
+
+
+@pytest.fixture
+def document(here: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], dict[str, Any]]:
+    def call(line: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*line.split(), "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    return call
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        "RESNETCTL_DATA_DIR": str(folder / ".data"),
+        "RESNETCTL_RUNS_DIR": "runs",
+        "OMP_NUM_THREADS": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+
+
+def run(folder: Path, *command: object) -> str:
+    """What it printed; a failure shows what it complained about."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder, env=os.environ | environment(folder), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_quick_start_leaves_a_checked_file(bench: Path) -> None:
+    assert (bench / "runs" / "first" / "export" / "model.onnx").stat().st_size > 1_000_000
+    counts = [
+        json.loads((bench / "runs" / "first" / "eval" / name).read_text())["correct"]
+        for name in ("digits-test.json", "digits-test-onnx.json")
+    ]
+    assert counts[0] == counts[1] > 359 / 5, "the weights and the ONNX file count the same, and better than chance"
+
+
+def test_photos_have_what_photos_have(bench: Path) -> None:
+    paths = sorted((bench / "photos").glob("*/*.jpg"))
+    assert len(paths) == 32
+    assert {path.parent.name for path in paths} == {"zero", "one", "two", "three"}
+    with Image.open(paths[0]) as first, Image.open(paths[1]) as second:
+        assert first.mode == "RGB"
+        assert first.size != second.size
+
+
+def test_predicting_without_torch_agrees_with_predict(here: Path, document: Callable[[str], dict[str, Any]]) -> None:
+    run(here, sys.executable, EXAMPLES / "make_photo_folder.py", "rotated", "10")
+    run(here, sys.executable, EXAMPLES / "one_digit.py")
+    pictures = [*sorted(here.glob("digit-?.png")), here / "rotated/zero/009.jpg", here / "photos/three/000.jpg"]
+    assert len(pictures) == 3
+    model = here / "runs" / "first" / "export" / "model.onnx"
+    printed = run(here, sys.executable, EXAMPLES / "predict_without_torch.py", model, *pictures)
+    ours = document(" ".join(map(str, ["predict", model, *pictures])))["results"]
+    expected = [
+        f"{item['file']}\t{item['predictions'][0]['class']}\t{item['predictions'][0]['probability']:.4f}"
+        for item in ours
+    ]
+    assert printed.splitlines() == expected
+
+
+def test_predicting_without_torch_imports_neither_torch_nor_us() -> None:
+    lines = (EXAMPLES / "predict_without_torch.py").read_text().splitlines()
+    imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    assert imported == {"json", "sys", "collections", "numpy", "onnxruntime", "PIL"}
+
+
+def test_the_python_api(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "python_api.py"))["main"](1)
+    printed = capsys.readouterr().out
+    assert re.search(r"\d% on test \(95 % interval", printed)
+    assert "resnet20: 269,434 parameters" in printed
+
+
+def test_finetuning_on_the_photos(here: Path, document: Callable[[str], dict[str, Any]]) -> None:
+    summary = document(
+        f"finetune first --data ./photos --config {EXAMPLES / 'photos.toml'} --epochs 1 --early-stop 0 --name tuned"
+    )
+    assert keys("train") <= summary.keys()
+    assert (summary["arch"], summary["data"]) == ("resnet20", "photos")
+    assert document("data check photos")["failed"] is False
+
+
+def test_the_recipes_are_configs() -> None:
+    resolve(FinetuneConfig, [from_file(EXAMPLES / "photos.toml")])
+    mine = resolve(TrainConfig, [from_file(EXAMPLES / "cifar10_fast.toml")]).config
+    published = resolve(TrainConfig, [from_recipe("fast")]).config
+    assert mine == published.model_copy(update={"val_fraction": 0.0, "keep": "last"})
+
+
+def keys(command: str) -> set[str]:
+    """What the reference says a command's document has."""
+    page = (REFERENCE / "json.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| [^|]*`{re.escape(command)}`[^|]*\|[^|]*\| `([^`]+)` \|", page, re.MULTILINE)
+    assert row is not None, f"json.md has no row for {command}"
+    return set(row.group(1).split())
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("eval", "eval first"),
+        ("predict", "predict first photos/zero/000.jpg"),
+        ("export", "export first --onnx"),
+        ("data list", "data list"),
+        ("data get", "data get digits"),
+        ("data show", "data show digits"),
+        ("data check", "data check digits"),
+        ("weights show", "weights show runs/first/model.safetensors"),
+        ("runs list", "runs list"),
+        ("runs show", "runs show first"),
+        ("plugins list", "plugins list"),
+        ("config show", "config show --data digits"),
+        ("train --dry-run", "train --data digits --epochs 1 --dry-run"),
+    ],
+)
+def test_documents_have_the_keys_of_the_reference(
+    document: Callable[[str], dict[str, Any]], command: str, line: str
+) -> None:
+    found = document(line)
+    assert found.keys() == keys(command) | {"schema"}
+    assert found["schema"] in (REFERENCE / "json.md").read_text(encoding="utf-8")
+
+
+def test_every_file_of_a_run_is_in_the_reference(bench: Path) -> None:
+    page = (REFERENCE / "files.md").read_text(encoding="utf-8")
+    folder = bench / "runs" / "first"
+    for path in (path.relative_to(folder) for path in folder.rglob("*") if path.is_file()):
+        name = {"checkpoints": "checkpoints/step-000000410.safetensors", "eval": "eval/DATA-SPLIT.json"}
+        assert f"`{name.get(path.parts[0], str(path))}`" in page, f"files.md says nothing of {path}"
+    lines = [json.loads((folder / name).read_text().splitlines()[0]) for name in ("metrics.jsonl", "timings.jsonl")]
+    for line in lines:
+        assert set(line) <= set(re.findall(r"\w+", page))
+
+
+def test_every_key_of_the_metadata_is_in_the_reference(bench: Path) -> None:
+    page = (REFERENCE / "files.md").read_text(encoding="utf-8")
+    properties = onnx.load(bench / "runs" / "first" / "export" / "model.onnx").metadata_props
+    assert {item.key for item in properties} - set(re.findall(r"`([^`]+)`", page)) == set()
