@@ -215,7 +215,7 @@ def _notes(source: Source, tally: _Tally, made_test: bool) -> list[str]:
     if source.ignored:
         notes.append("ignored: " + ", ".join(f"{count:,} {kind}" for kind, count in source.ignored.items()))
     if tally.animated:
-        notes.append(f"only the first frame of {tally.animated:,} images with several was taken")
+        notes.append(f"first frame taken of animated images: {tally.animated:,}")
     if tally.bad:
         more = "" if len(tally.bad) <= 20 else f" and {len(tally.bad) - 20:,} more"
         notes.append(f"{len(tally.bad):,} bad images were skipped: {'; '.join(tally.bad[:20])}{more}")

@@ -82,7 +82,7 @@ def open_archive(path: Path, kind: str) -> Source:
             if number - survey.images > MAX_OTHERS + 2 * survey.images or len(problems) > 100:
                 raise DataError("too many members that are no images", where=str(path), problems=problems)
     if problems:
-        raise DataError(f"{len(problems)} members of the archive are refused", where=str(path), problems=problems)
+        raise DataError("the archive has members that are refused", where=str(path), problems=problems)
     return survey.source(partial(_items, path, kind))
 
 

@@ -39,7 +39,7 @@ def open_table(path: Path) -> Source:
     if not counts and not problems:
         problems.append("it has a header but no lines")
     if problems:
-        raise DataError(f"{len(problems)} lines cannot be used", where=str(path), problems=problems)
+        raise DataError("some of its lines cannot be used", where=str(path), problems=problems)
     return Source(
         path=path, kind="table", counts=counts, ignored={}, listing=listing.hexdigest(), items=partial(_items, path)
     )

@@ -142,7 +142,7 @@ def test_a_hostile_member_is_refused_by_name(place: Path, name: str) -> None:
 
 def test_all_hostile_members_are_in_one_error(place: Path) -> None:
     infos = (HOSTILE_MEMBERS["up"], HOSTILE_MEMBERS["link"], HOSTILE_MEMBERS["absolute"])
-    with pytest.raises(DataError, match="3 members") as caught:
+    with pytest.raises(DataError, match="has members that are refused") as caught:
         read(write_tar(place / "a.tar", GOOD, extra=infos))
     assert [problem.split(": ")[1] for problem in caught.value.problems] == [
         "its name leads out of the archive", "a link to '/etc/passwd'", "its name is an absolute path"

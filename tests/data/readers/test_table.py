@@ -59,7 +59,7 @@ def test_all_wrong_lines_at_once(folder: Path) -> None:
         folder,
         "path,label,split\na.png,x,train\nnone.png,x,train\n,x,train\nb.png,,train\nc.png,x,tset\na.png,y,train\nd.png,x,\n",
     )
-    with pytest.raises(DataError, match="6 lines") as caught:
+    with pytest.raises(DataError, match="lines cannot be used") as caught:
         open_table(path)
     assert caught.value.where == str(path)
     assert caught.value.problems == (

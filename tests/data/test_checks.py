@@ -1,0 +1,133 @@
+"""What `data check` finds, in sources and in stores."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.pictures import encode, grey, solid, tree, write_tar, write_tree
+
+from resnetctl.data.checks import Auditor, Finding, check_source, check_store, count_classes
+from resnetctl.data.ingest import Options, ingest
+from resnetctl.data.readers.sniff import open_source
+from resnetctl.data.store import Store, open_store
+
+GOOD = tree(train=12, test=10)
+
+
+def of_source(path: Path) -> dict[str, Finding]:
+    auditor = Auditor()
+    source = open_source(path)
+    assert list(check_source(source, auditor))[-1] == source.total
+    return {finding.code: finding for finding in auditor.findings}
+
+
+def stored(tmp_path: Path, files: dict[str, bytes]) -> Store:
+    source = open_source(write_tree(tmp_path / "p", files))
+    list(ingest(tmp_path / "store", "x", source=source, options=Options()))
+    return open_store(tmp_path / "store", "x")
+
+
+def of_store(store: Store) -> dict[str, Finding]:
+    auditor = Auditor()
+    list(check_store(store, auditor))
+    return {finding.code: finding for finding in auditor.findings}
+
+
+def test_a_good_source_has_no_findings(tmp_path: Path) -> None:
+    assert of_source(write_tree(tmp_path / "p", GOOD)) == {}
+    assert of_source(write_tar(tmp_path / "a.tar", GOOD)) == {}
+
+
+def test_a_good_store_has_no_findings(tmp_path: Path) -> None:
+    assert of_store(stored(tmp_path, GOOD)) == {}
+
+
+def test_duplicates_across_splits_are_errors(tmp_path: Path) -> None:
+    files = {**GOOD, "test/cat/twin.png": GOOD["train/cat/3.png"]}
+    found = of_source(write_tree(tmp_path / "p", files))
+    assert found["duplicates-across-splits"] == Finding(
+        severity="error",
+        code="duplicates-across-splits",
+        message="the same image in two splits",
+        count=1,
+        names=("test/cat/twin.png = train/cat/3.png",),
+    )
+    assert of_store(stored(tmp_path / "again", files))["duplicates-across-splits"].count == 1
+
+
+def test_twins_by_pixels_are_found_in_the_store(tmp_path: Path) -> None:
+    """Another file, the same pixels: only after decoding they are equal."""
+    files = {**GOOD, "test/cat/twin.bmp": encode(Image.new("RGB", (12, 12), (4, 0, 0)), "BMP")}
+    assert "duplicates-across-splits" not in of_source(write_tree(tmp_path / "q", files))
+    assert of_store(stored(tmp_path, files))["duplicates-across-splits"].names == ("train/5 = test/10",)
+
+
+def test_other_duplicates_are_warnings(tmp_path: Path) -> None:
+    files = {**GOOD, "train/cat/twin.png": GOOD["train/cat/3.png"], "train/dog/twin.png": GOOD["train/cat/4.png"]}
+    found = of_source(write_tree(tmp_path / "p", files))
+    assert {code: finding.severity for code, finding in found.items()} == {
+        "duplicates": "warning",
+        "two-classes": "warning",
+    }
+
+
+def test_one_class(tmp_path: Path) -> None:
+    files = {f"cat/{number}.png": grey(number) for number in range(12)}
+    finding = of_source(write_tree(tmp_path / "p", files))["one-class"]
+    assert (finding.severity, finding.names) == ("error", ("cat",))
+
+
+def test_empty_classes(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", {**GOOD, **{f"test/bird/{number}.png": grey(number) for number in range(10)}})
+    (root / "train" / "fish").mkdir()
+    found = of_source(root)
+    assert (found["empty-class"].severity, found["empty-class"].names) == ("error", ("bird",))
+    assert (found["empty-folder"].severity, found["empty-folder"].names) == ("warning", ("train/fish",))
+
+
+def test_unreadable_files_are_all_listed(tmp_path: Path) -> None:
+    files = {**GOOD, "train/cat/a.png": b"", "train/dog/b.jpg": b"no", "test/cat/c.gif": b"GIF89a"}
+    finding = of_source(write_tree(tmp_path / "p", files))["unreadable"]
+    assert (finding.severity, finding.count) == ("error", 3)
+    assert [name.rpartition("(")[2] for name in finding.names] == [
+        "test/cat/c.gif)",
+        "train/cat/a.png)",
+        "train/dog/b.jpg)",
+    ]
+
+
+def test_classes_under_ten_images(tmp_path: Path) -> None:
+    files = {**GOOD, "train/bird/1.png": grey(1), "train/bird/2.png": grey(2)}
+    found = of_source(write_tree(tmp_path / "p", files))
+    assert (found["few-images"].severity, found["few-images"].names) == ("warning", ("bird: 2",))
+    assert of_store(stored(tmp_path / "s", files))["few-images"].names == ("bird: 2",)
+
+
+def test_names_are_cut_but_counted(tmp_path: Path) -> None:
+    files = {f"{name}/{number}.png": b"" for name in "ab" for number in range(20)}
+    finding = of_source(write_tree(tmp_path / "p", files))["unreadable"]
+    assert (finding.count, len(finding.names)) == (40, 20)
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "gone"])
+def test_a_damaged_store(tmp_path: Path, how: str) -> None:
+    store = stored(tmp_path, GOOD)
+    path = store.file("test")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data if how == "flip" else data[:-3])
+    found = of_store(store)
+    assert list(found) == ["damaged"]
+    assert found["damaged"].severity == "error"
+
+
+def test_counts(tmp_path: Path) -> None:
+    files = {**tree(train=3, test=1), "train/bird/1.png": solid()}
+    assert count_classes(stored(tmp_path, files)) == {
+        "bird": {"train": 1, "test": 0},
+        "cat": {"train": 3, "test": 1},
+        "dog": {"train": 3, "test": 1},
+    }

@@ -1,0 +1,269 @@
+"""Sources into the store: what it becomes, which images are bad, and what is written down about it."""
+
+import hashlib
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import encode, grey, solid, tree, write_tar, write_tree, write_zip
+
+from resnetctl.data import ingest as ingest_module
+from resnetctl.data.images import prepare, prepare_array
+from resnetctl.data.ingest import LISTING, Options, ingest
+from resnetctl.data.readers.sniff import open_source
+from resnetctl.data.store import Store, open_store
+from resnetctl.errors import DataError, UsageError
+from resnetctl.spec import Fit
+
+
+def add(root: Path, data_dir: Path, options: Options | None = None, name: str = "x") -> Store:
+    source = open_source(root)
+    done = list(ingest(data_dir, name, source=source, options=options or Options()))
+    assert done[-1] == source.total
+    assert done == sorted(done)
+    return open_store(data_dir, name)
+
+
+def photo(seed: int, size: tuple[int, int]) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 8 + 1, size[0] // 8 + 1, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize(size)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def test_splits_classes_and_pixels(tmp_path: Path, data_dir: Path) -> None:
+    store = add(write_tree(tmp_path / "p", tree()), data_dir)
+    assert store.card.classes == ("cat", "dog")
+    assert dict(store.card.splits) == {"train": 8, "test": 4}
+    train = store.split("train")
+    assert train.images.shape == (8, 12, 12, 3)
+    assert train.labels.tolist() == [0] * 4 + [1] * 4
+    assert train.images[5, 0, 0].tolist() == [2, 40, 0]
+    assert store.split("test").images[3, 0, 0].tolist() == [2, 40, 100]
+
+
+@pytest.mark.parametrize("make", [write_tar, write_zip])
+def test_an_archive_gives_what_its_folder_gives(tmp_path: Path, data_dir: Path, make: object) -> None:
+    files = tree()
+    stored = [
+        add(write_tree(tmp_path / "p", files), data_dir, name="folder"),
+        add(make(tmp_path / "a", dict(sorted(files.items()))), data_dir, name="archive"),  # type: ignore[operator]
+    ]
+    for split in ("train", "test"):
+        first, second = (store.split(split) for store in stored)
+        assert (first.images == second.images).all()
+        assert (first.labels == second.labels).all()
+        assert stored[0].card.digests[split] == stored[1].card.digests[split]
+
+
+def test_the_card(tmp_path: Path, data_dir: Path) -> None:
+    root = write_tree(tmp_path / "p", {**tree(), "train/cat/x.txt": b"", ".DS_Store": b""})
+    card = add(root, data_dir).card
+    assert card.source == str(root.resolve())
+    assert card.licence == "unknown"
+    assert dict(card.defaults) == {"mirror": True}
+    assert card.notes == ("ignored: 1 .txt, 1 hidden",)
+    assert card.digests[LISTING] == open_source(root).listing
+    assert (card.image.size, card.image.resize, card.image.fit) == (12, 12, "crop")
+
+
+def test_the_manifest_has_the_digest_of_each_source_file(tmp_path: Path, data_dir: Path) -> None:
+    files = tree()
+    store = add(write_tree(tmp_path / "p", files), data_dir)
+    lines = [json.loads(line) for line in (store.path / "manifest.jsonl").read_text().splitlines()]
+    assert {line["name"]: line["sha256"] for line in lines} == {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items()
+    }
+
+
+def test_one_folder_gets_a_fixed_stratified_test_split(tmp_path: Path, data_dir: Path) -> None:
+    files = {f"{name}/{number}.png": solid((number, 0, 9)) for name in "ab" for number in range(20)} | {
+        "c/1.png": solid()
+    }
+    root = write_tree(tmp_path / "p", files)
+    store, again = add(root, data_dir), add(root, data_dir, name="again")
+    assert dict(store.card.splits) == {"train": 33, "test": 8}
+    assert np.bincount(store.split("test").labels, minlength=3).tolist() == [4, 4, 0]  # c has one image: in train
+    assert "stratified 20 %" in store.card.notes[0]
+    assert (store.path / "manifest.jsonl").read_bytes() == (again.path / "manifest.jsonl").read_bytes()
+
+
+def test_train_alone_gets_a_test_split_too(tmp_path: Path, data_dir: Path) -> None:
+    files = {f"train/{name}/{number}.png": solid((number, 0, 9)) for name in "ab" for number in range(10)}
+    assert dict(add(write_tree(tmp_path / "p", files), data_dir).card.splits) == {"train": 16, "test": 4}
+
+
+def test_train_and_val_stay_as_they_are(tmp_path: Path, data_dir: Path) -> None:
+    files = {f"{split}/a/{number}.png": solid((number, 0, 9)) for split in ("train", "val") for number in range(10)}
+    card = add(write_tree(tmp_path / "p", files), data_dir).card
+    assert dict(card.splits) == {"train": 10, "val": 10}
+    assert card.notes == ("no test split: eval uses val",)
+
+
+def test_splits_without_train_are_an_error(tmp_path: Path, data_dir: Path) -> None:
+    root = write_tree(tmp_path / "p", {"val/a/1.png": solid(), "test/a/1.png": solid()})
+    with pytest.raises(DataError, match="val and test, but no train"):
+        add(root, data_dir)
+
+
+def test_grey_stays_grey(tmp_path: Path, data_dir: Path) -> None:
+    files = {"train/a/1.png": grey(1), "train/b/1.png": grey(3), "test/a/1.png": solid((200, 100, 50))}
+    card = add(write_tree(tmp_path / "p", files), data_dir).card
+    assert card.image.channels == 1
+    assert card.image.mean == (round(2 / 255, 6),)
+    assert dict(card.defaults) == {"mirror": False}
+    assert open_store(data_dir, "x").split("test").images[0, 0, 0, 0] == 124  # the luma of a coloured test image
+
+
+@pytest.mark.parametrize("late", [0, 1, 5, 9])
+def test_one_coloured_training_image_makes_all_colour(tmp_path: Path, data_dir: Path, late: int) -> None:
+    files = {f"train/a/{number}.png": grey(number) for number in range(10)} | {"test/a/1.png": grey(1)}
+    files[f"train/a/{late}.png"] = solid((200, 100, 50))
+    store = add(write_tree(tmp_path / "p", files), data_dir)
+    assert store.card.image.channels == 3
+    train = store.split("train").images
+    assert train[late, 0, 0].tolist() == [200, 100, 50]
+    assert train[9 if late != 9 else 8, 0, 0].tolist() == [9 if late != 9 else 8] * 3
+
+
+def test_a_coloured_test_split_first_does_not_mislead(tmp_path: Path, data_dir: Path) -> None:
+    files = {"test/a/1.png": solid((200, 100, 50)), "train/a/1.png": grey(7), "train/a/2.png": grey(7)}
+    store = add(write_tar(tmp_path / "a.tar", files), data_dir)
+    assert store.card.image.channels == 1
+    assert (store.split("train").images == 7).all()
+
+
+@pytest.mark.parametrize("size", [(12, 12), (64, 64), (1, 1), (28, 20)])
+def test_one_small_size_is_kept(tmp_path: Path, data_dir: Path, size: tuple[int, int]) -> None:
+    files = {f"a/{number}.png": solid((number, 1, 1), size) for number in range(4)}
+    image = add(write_tree(tmp_path / "p", files), data_dir).card.image
+    assert (image.size, image.resize) == (min(size), min(size))
+
+
+@pytest.mark.parametrize("odd", [0, 2, 3])
+def test_two_sizes_become_photos(tmp_path: Path, data_dir: Path, odd: int) -> None:
+    files = {f"a/{number}.png": solid((number + 1, 1, 1), (30, 30)) for number in range(4)}
+    files[f"a/{odd}.png"] = solid((odd + 1, 1, 1), (30, 31))
+    store = add(write_tree(tmp_path / "p", files), data_dir)
+    assert (store.card.image.size, store.card.image.resize) == (224, 256)
+    assert store.split("train").images.shape == (3, 256, 256, 3)
+
+
+def test_size_and_colour_may_both_be_guessed_wrong(tmp_path: Path, data_dir: Path) -> None:
+    files = {"a/1.png": grey(9), "a/2.png": grey(9), "a/3.png": solid((9, 9, 8), (20, 40)), "a/4.png": grey(9)}
+    image = add(write_tree(tmp_path / "p", files), data_dir).card.image
+    assert image.resize == 256
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+def test_the_store_holds_what_predict_sees(tmp_path: Path, data_dir: Path, fit: Fit) -> None:
+    """One resize function: the pixels of the store and of `prepare` are equal, bit for bit."""
+    files = {f"train/a/{seed}.png": encode(photo(seed, (90 + seed, 70))) for seed in range(3)}
+    files["train/a/9.jpg"] = encode(photo(9, (50, 120)), "JPEG")
+    root = write_tree(tmp_path / "p", {**files, "test/a/1.png": solid()})
+    for options in (Options(size=48, fit=fit), Options(fit=fit)):
+        store = add(root, data_dir, options, name=f"{fit}{options.size}")
+        spec = store.card.image
+        assert (spec.size, spec.resize, spec.fit) == ((48, 48, fit) if options.size else (224, 256, fit))
+        for row, name in enumerate(sorted(files)):
+            stored = np.asarray(store.split("train").images[row])
+            assert (prepare(root / name, spec) == prepare_array(stored, spec)).all()
+
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+BAD = {"train/a/2.png": b"no image", "train/b/0.png": b"", "test/a/0.png": encode(Image.new("F", (2, 2)), "TIFF")}
+
+
+def spoiled() -> dict[str, bytes]:
+    files = {
+        f"{split}/{name}/{n}.png": solid((n, 1, 1)) for split in ("train", "test") for name in "ab" for n in range(4)
+    }
+    return {**files, **BAD}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_all_bad_images_are_listed_in_order(tmp_path: Path, data_dir: Path, packed: bool) -> None:
+    files = dict(sorted(spoiled().items()))
+    root = write_tar(tmp_path / "a.tar", files) if packed else write_tree(tmp_path / "p", files)
+    with pytest.raises(DataError, match="3 of 16 images") as caught:
+        add(root, data_dir)
+    order = ["test/a/0.png", "train/a/2.png", "train/b/0.png"]
+    assert [name for problem, name in zip(caught.value.problems, order, strict=True) if f"({name})" in problem] == order
+    assert "--on-bad-image skip" in caught.value.hint[0]
+    assert not list(data_dir.glob("*"))
+
+
+def test_bad_images_can_be_skipped(tmp_path: Path, data_dir: Path) -> None:
+    root = write_tree(tmp_path / "p", spoiled())
+    store = add(root, data_dir, Options(on_bad_image="skip"))
+    assert dict(store.card.splits) == {"train": 6, "test": 7}
+    assert "3 bad images were skipped: " in store.card.notes[0]
+    assert "train/a/2.png" in store.card.notes[0]
+    assert "F" not in (store.path / "manifest.jsonl").read_text()
+
+
+def test_a_file_that_vanishes_is_a_bad_image(tmp_path: Path, data_dir: Path) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    (root / "train/cat/9.png").symlink_to("nowhere")
+    with pytest.raises(DataError) as caught:
+        add(root, data_dir)
+    assert "No such file" in caught.value.problems[0]
+
+
+@pytest.mark.parametrize("how", ["error", "skip"])
+def test_only_bad_images(tmp_path: Path, data_dir: Path, how: str) -> None:
+    root = write_tree(tmp_path / "p", {"a/1.png": b"", "b/1.png": b"?"})
+    with pytest.raises(DataError, match="2 of 2 images"):
+        add(root, data_dir, Options(on_bad_image=how))  # type: ignore[arg-type]
+
+
+def test_many_bad_images_make_a_short_note(tmp_path: Path, data_dir: Path) -> None:
+    files = {"a/good.png": solid(), "b/good.png": solid()} | {f"a/{number:02}.png": b"" for number in range(25)}
+    (note,) = [
+        note
+        for note in add(write_tree(tmp_path / "p", files), data_dir, Options(on_bad_image="skip")).card.notes
+        if "bad" in note
+    ]
+    assert note.startswith("25 bad images")
+    assert note.endswith("and 5 more")
+
+
+def test_animations_are_noted(tmp_path: Path, data_dir: Path) -> None:
+    frames = [Image.new("RGB", (12, 12), colour) for colour in ((255, 0, 0), (0, 0, 255))]
+    moving = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    store = add(write_tree(tmp_path / "p", {**tree(), "train/cat/z.gif": moving}), data_dir)
+    assert store.card.notes == ("first frame taken of animated images: 1",)
+    assert store.split("train").images[4, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_taken_name(tmp_path: Path, data_dir: Path) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    add(root, data_dir)
+    with pytest.raises(UsageError):
+        add(root, data_dir)
+    assert add(root, data_dir, Options(replace=True, size=6)).card.image.size == 6
+
+
+def test_progress_is_told(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_module, "REPORT_EVERY", 5)
+    source = open_source(write_tree(tmp_path / "p", tree()))
+    assert list(ingest(data_dir, "x", source=source, options=Options())) == [5, 10, 12]
+
+
+def test_the_real_pictures(shared_data: Path, data_dir: Path) -> None:
+    """CIFAR-10 as 60,000 JPEG files: one archive, streamed, in flat memory."""
+    store = add(shared_data / "cifar10-jpeg.tar.xz", data_dir)
+    card = store.card
+    assert dict(card.splits) == {"train": 50_000, "test": 10_000}
+    assert card.classes == CIFAR10
+    assert (card.image.size, card.image.resize, card.image.channels) == (32, 32, 3)
+    assert card.image.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=1e-3)  # of the original files
+    assert np.bincount(store.split("train").labels).tolist() == [5000] * 10
+    assert np.bincount(store.split("test").labels).tolist() == [1000] * 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20  # KiB

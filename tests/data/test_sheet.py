@@ -1,0 +1,98 @@
+"""The contact sheet: the same pictures every time, sharp when they are small."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnetctl.data.sheet import COLUMNS, MAX_CLASSES, draw_sheet, write_sheet
+from resnetctl.data.store import Store, build, open_store
+from resnetctl.errors import DataError, UsageError
+from resnetctl.spec import DatasetCard, ImageSpec
+
+
+def make(data_dir: Path, *, size: int = 8, channels: int = 3, classes: int = 3, each: int = 12) -> Store:
+    names = tuple(f"class {number:03}" for number in range(classes))
+    image = ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels)
+    card = DatasetCard(name="x", classes=names, image=image, splits={})
+    with build(data_dir, "x", draft=card) as builder:
+        for number in range(each):
+            for label, name in enumerate(names):
+                pixels = np.full((size, size, channels), (20 * number + label) % 256, np.uint8)
+                builder.add("train", pixels, label=name, name="", sha256="")
+    return open_store(data_dir, "x")
+
+
+def cells(sheet: Image.Image, side: int, row: int) -> list[int]:
+    """The value in the middle of each picture of a row."""
+    left = sheet.width - COLUMNS * (side + 4)
+    top = 4 + row * (side + 4) + side // 2
+    return [sheet.getpixel((left + column * (side + 4) + side // 2, top))[0] for column in range(COLUMNS)]
+
+
+def test_rows_are_classes_and_pictures_are_spread_evenly(tmp_path: Path) -> None:
+    sheet = draw_sheet(make(tmp_path), "train")
+    rows = [number * 12 // COLUMNS for number in range(COLUMNS)]
+    for label in range(3):
+        assert cells(sheet, 64, label) == [20 * row + label for row in rows]
+
+
+def test_it_is_the_same_every_time(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    write_sheet(store, tmp_path / "1.png")
+    write_sheet(store, tmp_path / "2.png")
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 64), (28, 84), (32, 64), (64, 64), (96, 96), (256, 128)])
+def test_small_pictures_grow_by_whole_factors(tmp_path: Path, size: int, side: int) -> None:
+    sheet = draw_sheet(make(tmp_path, size=size, each=2), "train")
+    assert sheet.height == 3 * (side + 4) + 4
+
+
+def test_pixels_stay_sharp(tmp_path: Path) -> None:
+    card = DatasetCard(
+        name="x", classes=("a",), image=ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.5,)), splits={}
+    )
+    board = (np.indices((8, 8)).sum(0) % 2 * 255).astype(np.uint8)[..., None]
+    with build(tmp_path, "x", draft=card) as builder:
+        builder.add("train", board, label="a", name="", sha256="")
+    sheet = np.asarray(draw_sheet(open_store(tmp_path, "x"), "train").convert("L"))
+    left = sheet.shape[1] - COLUMNS * 68
+    assert (sheet[4:68, left : left + 64] == np.kron(board[..., 0], np.ones((8, 8)))).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+    assert cells(draw_sheet(make(tmp_path, channels=channels), "train"), 64, 0)[1] == 20
+
+
+def test_few_images_leave_the_rest_white(tmp_path: Path) -> None:
+    assert cells(draw_sheet(make(tmp_path, each=2), "train"), 64, 0) == [0, 20] + [255] * 8
+
+
+def test_many_classes_end_with_a_line(tmp_path: Path) -> None:
+    store = make(tmp_path, classes=MAX_CLASSES + 5, each=1)
+    sheet = draw_sheet(store, "train")
+    assert sheet.height == MAX_CLASSES * 68 + 4 + 30
+    assert np.asarray(sheet)[-25:, :100].min() < 100  # there is writing
+
+
+def test_odd_class_names_are_drawn(tmp_path: Path) -> None:
+    card = DatasetCard(name="x", classes=("a\nb", "\udcff", "写真", "x" * 300), image=ImageSpec(size=8), splits={})
+    with build(tmp_path, "x", draft=card) as builder:
+        for name in card.classes:
+            builder.add("train", np.zeros((8, 8, 3), np.uint8), label=name, name="", sha256="")
+    assert draw_sheet(open_store(tmp_path, "x"), "train").width < 1100
+
+
+def test_a_split_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no test split"):
+        write_sheet(make(tmp_path), tmp_path / "x.png", split="test")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_place_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        write_sheet(make(tmp_path), tmp_path / "nowhere" / "x.png")
