@@ -61,7 +61,7 @@ digits = Digits(
         licence="CC BY 4.0",
         source="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
         digests={FILE: "sha256:e9a989dc3ff0bb07838103365190d8f2ab9f628c519c432d8846e598a512665b"},
-        defaults={"augment": "shift", "epochs": 30, "batch_size": 64, "lr": 0.1, "mirror": False},
+        defaults={"augment": "shift", "epochs": 15, "batch_size": 64, "lr": 0.1, "mirror": False},
         notes=(
             "test: a fixed, stratified 20 % of the images; the same writers are in train and test",
             "the 1,797 images are the test part of the UCI set: do not compare with results on the whole of it",
