@@ -46,11 +46,12 @@ class Auditor:
     _unreadable: list[str] = field(default_factory=list)
 
     def add(self, severity: Severity, code: str, *, message: str, names: list[str]) -> None:
-        """Record a finding with the things it is about; nothing when there are none."""
+        """Record a finding about `names`, which the message counts and begins to list; nothing when there are none."""
         if names:
-            self.findings.append(
-                Finding(severity=severity, code=code, message=message, count=len(names), names=tuple(names[:SHOWN]))
-            )
+            more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+            text = f"{message}: {len(names):,} ({', '.join(names[:3])}{more})"
+            found = Finding(severity=severity, code=code, message=text, count=len(names), names=tuple(names[:SHOWN]))
+            self.findings.append(found)
 
     def see(self, content: bytes, *, split: str, label: str, name: str) -> None:
         """Compare one image's bytes with all before."""

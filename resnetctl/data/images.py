@@ -218,6 +218,6 @@ def _muted_libtiff() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"none of {', '.join(FORMATS)}"
+        return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
     text: Any = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return str(text) or type(error).__name__

@@ -218,7 +218,7 @@ def _notes(source: Source, tally: _Tally, made_test: bool) -> list[str]:
         notes.append(f"first frame taken of animated images: {tally.animated:,}")
     if tally.bad:
         more = "" if len(tally.bad) <= 20 else f" and {len(tally.bad) - 20:,} more"
-        notes.append(f"{len(tally.bad):,} bad images were skipped: {'; '.join(tally.bad[:20])}{more}")
+        notes.append(f"skipped, since they cannot be read: {len(tally.bad):,}: {'; '.join(tally.bad[:20])}{more}")
     return notes
 
 

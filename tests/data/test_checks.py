@@ -48,7 +48,7 @@ def test_duplicates_across_splits_are_errors(tmp_path: Path) -> None:
     assert found["duplicates-across-splits"] == Finding(
         severity="error",
         code="duplicates-across-splits",
-        message="the same image in two splits",
+        message="the same image in two splits: 1 (test/cat/twin.png = train/cat/3.png)",
         count=1,
         names=("test/cat/twin.png = train/cat/3.png",),
     )
@@ -107,6 +107,8 @@ def test_names_are_cut_but_counted(tmp_path: Path) -> None:
     files = {f"{name}/{number}.png": b"" for name in "ab" for number in range(20)}
     finding = of_source(write_tree(tmp_path / "p", files))["unreadable"]
     assert (finding.count, len(finding.names)) == (40, 20)
+    assert finding.message.startswith("images that cannot be read: 40 (")
+    assert finding.message.endswith(" and 37 more)")
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "gone"])
