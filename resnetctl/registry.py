@@ -117,6 +117,9 @@ def find(kind: Kind, name: str) -> Entry:
         )
     usable = [entry for entry in matches if entry.status == "available"]
     if usable:
+        for other in matches:
+            if other.status == "clash":
+                _say_shadowed(other)
         return usable[0]
     if distribution and matches[0].status == "clash":
         return matches[0]
@@ -229,6 +232,17 @@ def _admits(requirement: str, version: str) -> bool:
 def _requirement_name(text: str) -> str:
     match = re.match(r"[A-Za-z0-9._-]+", text)
     return _normal(match.group()) if match else ""
+
+
+@cache
+def _say_shadowed(other: Entry) -> None:
+    """Once a process, on stderr unless the program logs elsewhere: the name got the built-in, not the plugin's."""
+    import logging
+
+    logging.getLogger(CORE).warning(
+        "notice: %s '%s' is the built-in; that of %s %s is '%s:%s'",
+        other.kind, other.name, other.distribution, other.version, other.distribution, other.name,
+    )  # fmt: skip
 
 
 def _unusable(matches: list[Entry]) -> PluginError:

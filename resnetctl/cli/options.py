@@ -160,5 +160,17 @@ class PluginsShowOptions(Common):
     kind: Kind | None = option(None, "When the name is of several kinds", panel=USED)
 
 
+class PluginsCheckOptions(Common):
+    target: str | None = argument(
+        "Distribution, NAME or dist:name; all of them unless given", metavar="DIST|NAME", default=None, complete="plugin"
+    )
+
+
+class PluginsNewOptions(Common):
+    name: str = argument("Name of the distribution, e.g. my-block", metavar="NAME")
+    kind: Kind = option("block", "What it registers", panel=USED)
+    out: Path = option(Path(), "Folder to put it in", short="-o", metavar="DIR", panel=USED)
+
+
 class RunsShowOptions(Common):
     run: str = argument("Run", metavar="RUN", default="last", complete="run")

@@ -1,10 +1,11 @@
-"""`plugins list` and `plugins show`."""
+"""`plugins list`, `show`, `check` and `new`."""
 
 from typing import Any
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given, Group
-from resnetctl.cli.options import PluginsListOptions, PluginsShowOptions
+from resnetctl.cli.options import PluginsCheckOptions, PluginsListOptions, PluginsNewOptions, PluginsShowOptions
+from resnetctl.errors import CheckFailed
 
 
 def list_plugins(given: Given[PluginsListOptions]) -> None:
@@ -17,6 +18,9 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     else:
         columns = ["kind", "name", "distribution", "version", "status"]
         render.table(columns, [[row[column] for column in columns] for row in rows])
+        for row in rows:
+            if row["status"] == "broken":
+                out.say(f"{row['kind']} {row['name']}: {row['reason']}")
 
 
 def show(given: Given[PluginsShowOptions]) -> None:
@@ -30,6 +34,39 @@ def show(given: Given[PluginsShowOptions]) -> None:
         out.document("plugins.show", facts)
     else:
         render.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
+
+
+def check(given: Given[PluginsCheckOptions]) -> None:
+    """`plugins check`"""
+    from resnetctl.cli.loading import load_torch
+    from resnetctl.testing import kit
+
+    entries = kit.select(given.options.target)
+    load_torch()
+    findings = kit.check_entries(entries)
+    failed = [finding for finding in findings if not finding.ok]
+    if given.options.as_json:
+        rows = [{**vars(finding), "ok": finding.ok} for finding in findings]
+        out.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
+    else:
+        columns = ["plugin", "rules", "skipped", "failed"]
+        render.table(columns, kit.summary(findings))
+    if failed:
+        raise CheckFailed(
+            f"{len(failed)} of {len(findings)} rules do not hold", problems=[str(finding) for finding in failed]
+        )
+
+
+def new(given: Given[PluginsNewOptions]) -> None:
+    """`plugins new`"""
+    from resnetctl.tasks import scaffold
+
+    made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
+    if given.options.as_json:
+        out.document("plugins.new", vars(made))
+        return
+    out.result(str(made.folder))
+    out.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
 
 
 def _text(value: Any) -> str | None:
@@ -63,6 +100,23 @@ COMMAND = Group(
             run=show,
             options=PluginsShowOptions,
             examples=(("resnetctl plugins show resnet56", "depths, widths, parameter count"),),
+        ),
+        "check": Command(
+            name="check",
+            summary="Apply every rule to plugins: shapes, gradients, export, and more.",
+            run=check,
+            options=PluginsCheckOptions,
+            examples=(
+                ("resnetctl plugins check my-block", "all that a distribution registers"),
+                ("resnetctl plugins check se_basic", "one block; exit 5 when a rule does not hold"),
+            ),
+        ),
+        "new": Command(
+            name="new",
+            summary="Start a plugin: a distribution whose tests pass at once.",
+            run=new,
+            options=PluginsNewOptions,
+            examples=(("resnetctl plugins new my-block --kind block", "writes ./my-block/"),),
         ),
     },
 )

@@ -5,15 +5,18 @@ import inspect
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import PluginError, UsageError, suggest
+from resnetctl.errors import UsageError, suggest
 from resnetctl.registry import Entry, Kind
 from resnetctl.spec import Arch
+from resnetctl.tasks.probe import probe
 
 
 def listing(kind: Kind | None = None, *, check: bool = False) -> list[dict[str, Any]]:
-    """One row for each entry, by kind. With `check` each one is imported, and the broken are marked."""
+    """One row for each entry, by kind. With `check` each is imported, in another process, and the broken are marked."""
     kinds = registry.GROUPS if kind is None else (kind,)
-    return [_row(entry, check=check) for group in kinds for entry in registry.entries(group)]
+    entries = [entry for group in kinds for entry in registry.entries(group)]
+    found = probe([entry for entry in entries if entry.status in ("available", "clash")]) if check else {}
+    return [_row(entry, found[entry].error if entry in found else "") for entry in entries]
 
 
 def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
@@ -30,15 +33,10 @@ def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
     return facts | {"object": entry.value} | _DETAILS[found](thing)
 
 
-def _row(entry: Entry, *, check: bool) -> dict[str, Any]:
+def _row(entry: Entry, error: str) -> dict[str, Any]:
     row = dataclasses.asdict(entry)
     row["object"] = row.pop("value")
-    if check and entry.status == "available":
-        try:
-            registry.get(entry.kind, entry.name)
-        except PluginError as error:
-            row |= {"status": "broken", "reason": error.message}
-    return row
+    return row | {"status": "broken", "reason": error} if error else row
 
 
 def _kind(name: str, kind: Kind | None) -> Kind:

@@ -1,0 +1,71 @@
+"""The conformance kit for plugins, for their tests and for `resnetctl plugins check`.
+
+The whole test of a plugin::
+
+    from resnetctl.testing import conformance
+
+    test_conformance = conformance("my-distribution")
+
+`check_block`, `check_arch`, `check_policy` and `check_dataset` take an object and return findings.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from resnetctl.testing.findings import Finding
+
+if TYPE_CHECKING:
+    from resnetctl.spec import Arch, Policy
+
+__all__ = ["Finding", "check_arch", "check_block", "check_dataset", "check_policy", "conformance"]
+
+
+def check_block(block: type) -> list[Finding]:
+    """Every rule on a block class: one finding a rule, in a fixed order. Takes about five seconds, most of it ONNX."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("block", block)
+
+
+def check_arch(arch: "Arch") -> list[Finding]:
+    """Every rule on an arch; its block must be registered."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("arch", arch)
+
+
+def check_policy(policy: "Policy") -> list[Finding]:
+    """Every rule on a policy."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("policy", policy)
+
+
+def check_dataset(dataset: Any, source: Path | None = None) -> list[Finding]:
+    """Every rule on a dataset. Images are read from `source`, or without a network, or not at all (`skipped`)."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("dataset", dataset, source=source)
+
+
+def conformance(distribution: str) -> Callable[..., None]:
+    """A pytest function, one case for each rule and each entry of an installed distribution.
+
+    Raises:
+        UsageError: it is not installed, or has no entry point in a group of resnetctl.
+    """
+    import pytest
+
+    from resnetctl.testing import kit
+
+    cases = [(entry, rule) for entry in kit.select(distribution) for rule in kit.rule_names(entry.kind)]
+
+    @pytest.mark.parametrize(("entry", "rule"), cases, ids=[f"{kit.title(entry)}-{rule}" for entry, rule in cases])
+    def test(entry: Any, rule: str) -> None:
+        finding = kit.judge_entry(entry, rule)
+        if finding.status == "skipped":
+            pytest.skip(finding.seen)
+        assert finding.ok, str(finding)
+
+    return cast("Callable[..., None]", test)

@@ -1,0 +1,83 @@
+"""The rules of an arch. Nets are built on the meta device: ResNet-1202 costs no memory."""
+
+import re
+
+import torch
+
+from resnetctl import registry
+from resnetctl.models.resnet import build, count_params, minimum_size
+from resnetctl.spec import Arch, ImageSpec
+from resnetctl.testing.findings import Rule, expect
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+def data(arch: Arch) -> str:
+    """A frozen `Arch` whose JSON reads back equal."""
+    expect(isinstance(arch, Arch), f"it is a {type(arch).__name__}")
+    odd = [name for name, value in arch.block_args.items() if not isinstance(value, bool | int | float | str)]
+    expect(not odd, f"block_args {', '.join(odd)} is no bool, int, float or str")
+    expect(Arch.from_json(arch.to_json()) == arch, "its JSON form reads back as another arch")
+    return f"depths {arch.depths}, widths {arch.widths}"
+
+
+def names(arch: Arch) -> str:
+    """A name that can be typed, and a summary for the lists."""
+    expect(NAME.fullmatch(arch.name) is not None, f"the name is {arch.name!r}")
+    expect(bool(arch.summary.strip()), "the summary is empty")
+    return arch.name
+
+
+def block(arch: Arch) -> str:
+    """Its block is registered, and not under a name that others have too."""
+    registry.get("block", arch.block)
+    return arch.block
+
+
+def builds(arch: Arch) -> str:
+    """The net maps images of the reference size to logits, with the arch's own `block_args`."""
+    classes, size = arch.reference
+    image = ImageSpec(size=max(size, minimum_size(arch.resolve_stem(size))))
+    with torch.device("meta"):
+        net = build(arch, classes=classes, image=image).eval()
+        found = tuple(net(torch.empty(2, 3, image.size, image.size)).shape)
+    expect(found == (2, classes), f"2 images of {image.size} px gave {found}, not {(2, classes)}")
+    return f"{classes} classes at {image.size} px"
+
+
+def params(arch: Arch) -> str:
+    """Its parameters are as many as it declares."""
+    counted = count_params(arch)
+    wanted = arch.params
+    expect(wanted in (None, counted), f"{counted:,} counted, {wanted or 0:,} declared")
+    return f"{counted:,}" + ("" if wanted else " (none declared)")
+
+
+RULES = {
+    "data": Rule(
+        wants="a resnetctl.spec.Arch of plain values",
+        judge=data,
+        fix="name = Arch(name=..., block=..., depths=(...), widths=(...)), block_args of bool, int, float or str",
+    ),
+    "names": Rule(
+        wants="a name to type and a summary to list",
+        judge=names,
+        fix="letters, digits, _ . + - in the name; one line in summary",
+    ),
+    "block": Rule(
+        wants="a block that is registered",
+        judge=block,
+        fix='register the block in [project.entry-points."resnetctl.blocks"] of the same distribution, then '
+        "pip install it again; a name that clashes is written dist:name",
+    ),
+    "builds": Rule(
+        wants="a net that maps images to logits",
+        judge=builds,
+        fix="compare block_args with `resnetctl plugins show BLOCK`; depths and widths have one entry a stage",
+    ),
+    "params": Rule(
+        wants="the declared number of parameters",
+        judge=params,
+        fix="correct the net, or `params`: 3 channels, 10 classes at 32 px below four stages, else 1,000 at 224 px",
+    ),
+}

@@ -1,0 +1,221 @@
+"""The rules of a dataset plugin. Its images are read only when it can give them without a network.
+
+`check_dataset(dataset, source=PATH)` reads those of a dataset that is downloaded or that the user has to bring.
+"""
+
+import contextlib
+import inspect
+import itertools
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnetctl import registry
+from resnetctl.errors import ResnetctlError
+from resnetctl.spec import SPLITS, DatasetCard
+from resnetctl.testing.findings import Rule, Skipped, expect
+
+FIRST = 64  # images of a split that are looked at one by one
+MOST = 200_000  # images that are counted
+
+
+class _Offline(ConnectionRefusedError):
+    """A connection was tried while there is none."""
+
+    def __str__(self) -> str:
+        return "no network during a check"
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """A dataset, an empty folder for it, and the source that a tester has. What was fetched serves all rules."""
+
+    dataset: Any
+    cache: Path
+    source: Path | None = None
+    _path: list[Path | Skipped] = field(default_factory=list)
+
+    @property
+    def card(self) -> DatasetCard:
+        found = self.dataset.card
+        expect(isinstance(found, DatasetCard), f"card is a {type(found).__name__}")
+        return found  # type: ignore[no-any-return]
+
+    def path(self) -> Path:
+        """What `fetch` gives; raises `Skipped` when that needs a network or a source that is not here."""
+        if not self._path:
+            try:
+                self._path.append(_fetch(self))
+            except Skipped as reason:
+                self._path.append(reason)
+        found = self._path[0]
+        if isinstance(found, Skipped):
+            raise found
+        return found
+
+    def images(self, split: str) -> Iterator[Any]:
+        return iter(self.dataset.read(self.path(), split))
+
+
+def signature(subject: Subject) -> str:
+    """`fetch(cache, source=None)` and `read(path, split)`."""
+    fetch = inspect.signature(subject.dataset.fetch)
+    expect(list(fetch.parameters) == ["cache", "source"], f"fetch{fetch}")
+    expect(fetch.parameters["source"].default is None, f"fetch{fetch}")
+    read = inspect.signature(subject.dataset.read)
+    expect(list(read.parameters) == ["path", "split"], f"read{read}")
+    return f"fetch{fetch}, read{read}"
+
+
+def card(subject: Subject) -> str:
+    """A card that says what the dataset is, before anything is fetched."""
+    found = subject.card
+    expect(DatasetCard.from_json(found.to_json()) == found, "its JSON form reads back as another card")
+    expect(bool(found.name), "the name is empty")
+    expect(len(found.classes) > 1, f"{len(found.classes)} classes")
+    expect(all(isinstance(name, str) and name for name in found.classes), f"classes are {found.classes[:5]}")
+    expect(set(found.splits) <= set(SPLITS) and "train" in found.splits, f"splits are {list(found.splits)}")
+    expect(min(found.splits.values()) > 0, f"splits are {dict(found.splits)}")
+    expect(found.licence not in ("", "unknown"), f"the licence is {found.licence!r}")
+    expect(bool(found.source), "source is empty")
+    return f"{len(found.classes)} classes, {found.licence}"
+
+
+def defaults(subject: Subject) -> str:
+    """`defaults` are config keys with values that a training run takes."""
+    from resnetctl.config.models import TrainConfig
+
+    found = {key: value for key, value in subject.card.defaults.items() if key != "mirror"}
+    unknown = sorted(set(found) - set(TrainConfig.model_fields))
+    expect(not unknown, f"{', '.join(unknown)} is no config key")
+    mirror = subject.card.defaults.get("mirror", True)
+    expect(isinstance(mirror, bool), f"mirror is {mirror!r}")
+    TrainConfig.model_validate(found | {"data": subject.card.name})
+    if "augment" in found:
+        registry.find("policy", str(found["augment"]))
+    return ", ".join(f"{key}={value}" for key, value in found.items()) or "none"
+
+
+def splits(subject: Subject) -> str:
+    """Each split has as many images as the card says, and one that is not there has none."""
+    for split in SPLITS:
+        wanted = subject.card.splits.get(split, 0)
+        if wanted > MOST:
+            raise Skipped(f"{wanted:,} images are too many to count here")
+        found = sum(1 for _ in subject.images(split)) if wanted else _absent(subject, split)
+        expect(found == wanted, f"{split} has {found:,} images, the card says {wanted:,}")
+    return ", ".join(f"{split} {count:,}" for split, count in subject.card.splits.items())
+
+
+def types(subject: Subject) -> str:
+    """Images are uint8 (H, W, C) arrays, classes names of the card."""
+    shapes = set()
+    for split in subject.card.splits:
+        for image, name in itertools.islice(subject.images(split), FIRST):
+            expect(isinstance(image, np.ndarray), f"an image of {split} is a {type(image).__name__}")
+            expect(image.dtype == np.uint8, f"an image of {split} is {image.dtype}")
+            expect(image.ndim == 3 and image.size > 0, f"an image of {split} has the shape {image.shape}")
+            channels = subject.card.image.channels
+            expect(image.shape[2] == channels, f"an image of {split} has {image.shape[2]} channels, not {channels}")
+            expect(name in subject.card.classes, f"{name!r} in {split} is no class of the card")
+            shapes.add(image.shape)
+    return ", ".join(map(str, sorted(shapes)[:3]))
+
+
+def order(subject: Subject) -> str:
+    """Two readings give the same images in the same order."""
+    for split in subject.card.splits:
+        first, second = (list(itertools.islice(subject.images(split), FIRST)) for _ in range(2))
+        for place, (one, two) in enumerate(zip(first, second, strict=True)):
+            expect(np.array_equal(one[0], two[0]) and one[1] == two[1], f"{split}: image {place} is another one")
+    return "the same twice"
+
+
+def every_class(subject: Subject) -> str:
+    """The train split has images of every class."""
+    if subject.card.splits["train"] > MOST:
+        raise Skipped("too many images to look at here")
+    seen = {name for _, name in subject.images("train")}
+    missing = [name for name in subject.card.classes if name not in seen]
+    expect(not missing, f"train has no image of {', '.join(missing[:5])}")
+    return f"{len(seen)} classes"
+
+
+@contextlib.contextmanager
+def offline() -> Iterator[list[str]]:
+    """No connection can be made within; the list says where one was tried."""
+    tried: list[str] = []
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        tried.append(str(args))
+        raise _Offline
+
+    kept = socket.socket.connect, socket.getaddrinfo
+    socket.socket.connect = socket.getaddrinfo = refuse  # type: ignore[method-assign]
+    try:
+        yield tried
+    finally:
+        socket.socket.connect, socket.getaddrinfo = kept  # type: ignore[method-assign]
+
+
+def _fetch(subject: Subject) -> Path:
+    with offline() as tried:
+        try:
+            found = subject.dataset.fetch(subject.cache, subject.source)
+        except Exception as error:
+            if subject.source is None and (tried or isinstance(error, ResnetctlError)):
+                raise Skipped("its images are not here: check_dataset(dataset, source=PATH) reads yours") from None
+            raise
+    expect(isinstance(found, Path) and found.exists(), f"fetch gave {found!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _absent(subject: Subject, split: str) -> int:
+    """Images of a split that the card does not have; a reader may refuse it as well."""
+    try:
+        return sum(1 for _ in itertools.islice(subject.images(split), 1))
+    except ResnetctlError:
+        return 0
+
+
+RULES = {
+    "signature": Rule(
+        wants="fetch(cache, source=None) and read(path, split)",
+        judge=signature,
+        fix="the entry is an instance with `card`, fetch(self, cache, source=None) and read(self, path, split)",
+    ),
+    "card": Rule(
+        wants="a card that says what the dataset is",
+        judge=card,
+        fix="DatasetCard(name, classes, image, splits with train, licence, source): fill in what was seen",
+    ),
+    "defaults": Rule(
+        wants="defaults that a training run takes",
+        judge=defaults,
+        fix="use config keys (`resnetctl config show`) and `mirror`, a bool; augment names a policy",
+    ),
+    "splits": Rule(
+        wants="as many images as the card says",
+        judge=splits,
+        fix="yield each image of the split that is asked for, once; nothing for a split that the card lacks",
+    ),
+    "types": Rule(
+        wants="uint8 (H, W, C) arrays with class names of the card",
+        judge=types,
+        fix="yield np.uint8 arrays with the card's channels, and classes by name (a str), not by number",
+    ),
+    "order": Rule(
+        wants="a fixed order",
+        judge=order,
+        fix="sort files, use no set, draw nothing: the index of an image is its identity",
+    ),
+    "classes": Rule(
+        wants="images of every class in train",
+        judge=every_class,
+        fix="list in card.classes only what train has",
+    ),
+}

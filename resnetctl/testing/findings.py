@@ -1,0 +1,103 @@
+"""What a check found, and how a table of rules is applied to one object.
+
+A rule is a function of the object. It returns what it saw, e.g. `"12 shapes"`, or raises: `Broken` when the object
+does not keep the rule, `Skipped` when it cannot be judged here. Any other exception is the object's own: broken, too.
+"""
+
+import contextlib
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SEED = 0  # the kit is deterministic: what fails once fails always
+
+
+class Broken(Exception):
+    """The rule does not hold; the text is the value seen."""
+
+
+class Skipped(Exception):
+    """The rule cannot be judged on this machine; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule: what is wanted in a few words, how it is judged, and what an author does when it fails."""
+
+    wants: str
+    judge: Callable[[Any], str]
+    fix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The outcome of one rule on one object.
+
+    Attributes:
+        subject: e.g. `block se_basic`.
+        rule: name of the rule.
+        seen: the value seen.
+        fix: what to do; empty unless the rule failed.
+    """
+
+    subject: str
+    rule: str
+    status: Literal["ok", "failed", "skipped"]
+    seen: str
+    fix: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong. A skipped rule found nothing wrong."""
+        return self.status != "failed"
+
+    def __str__(self) -> str:
+        """One line; with the fix, where there is one."""
+        return f"{self.subject}: {self.rule}: {self.seen}" + (f". Fix: {self.fix}" if self.fix else "")
+
+
+def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
+    """Apply one rule. Whatever the object does, the outcome is a finding."""
+    try:
+        with _calm():
+            seen = rule.judge(thing)
+    except Skipped as reason:
+        return Finding(subject=subject, rule=name, status="skipped", seen=str(reason))
+    except (Exception, SystemExit) as error:
+        seen = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {_first_line(error)}"
+        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix)
+    return Finding(subject=subject, rule=name, status="ok", seen=seen)
+
+
+def judge_all(subject: str, rules: Mapping[str, Rule], thing: Any) -> list[Finding]:
+    """Apply every rule of a table, in its order."""
+    return [judge(subject, name, rule=rule, thing=thing) for name, rule in rules.items()]
+
+
+def expect(holds: bool, seen: str) -> None:
+    """Raise `Broken` with the value seen unless `holds`."""
+    if not holds:
+        raise Broken(seen)
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Fixed seeds and no warnings within; torch's random state, dtype and threads as they were after."""
+    import torch
+
+    dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), random.getstate()
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+        torch.manual_seed(SEED)
+        random.seed(SEED)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+            random.setstate(state)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

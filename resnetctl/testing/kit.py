@@ -1,0 +1,223 @@
+"""Entries of the registry against the rules of their kind.
+
+An entry is imported in another process first. One that fails there, prints nothing usable, or changes torch is never
+imported here, so it cannot spoil the check of the others.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from resnetctl import registry
+from resnetctl.errors import UsageError, suggest
+from resnetctl.registry import Entry, Kind
+from resnetctl.tasks.probe import Probe, probe
+from resnetctl.testing.findings import Finding, Rule, expect, judge_all
+from resnetctl.testing.findings import judge as judge_one
+
+WORKERS = 4
+FEW = 2  # blocks; with more, the three seconds that another process takes are worth it
+
+
+def rules(kind: Kind) -> Mapping[str, Rule]:
+    """The rules of a kind by name, without those of importing."""
+    from resnetctl.testing import archs, blocks, datasets, networks, policies
+
+    tables: dict[Kind, Mapping[str, Rule]] = {
+        "arch": archs.RULES,
+        "block": {**blocks.RULES, **networks.RULES},
+        "policy": policies.RULES,
+        "dataset": datasets.RULES,
+    }
+    return tables[kind]
+
+
+def check_object(kind: Kind, thing: Any, *, subject: str = "", source: Path | None = None) -> list[Finding]:
+    """Every rule of a kind on one object. `source` is a tester's own copy of a dataset's images."""
+    title = subject or f"{kind} {getattr(thing, 'name', None) or getattr(thing, '__name__', type(thing).__name__)}"
+    with _prepared(kind, thing, source=source) as ready:
+        return judge_all(title, rules(kind), ready)
+
+
+def check_entries(entries: Sequence[Entry]) -> list[Finding]:
+    """Every rule on every entry, blocks on several processors."""
+    probes = probe([entry for entry in entries if entry.status in ("available", "clash")])
+    findings = {entry: import_findings(entry, probes.get(entry)) for entry in entries}
+    sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
+    blocks = [entry for entry in sound if entry.kind == "block"]
+    checked = _spread(blocks) if len(blocks) > FEW else {entry: check_entry(entry) for entry in blocks}
+    checked |= {entry: check_entry(entry) for entry in sound if entry.kind != "block"}
+    return [one for entry in entries for one in (*findings[entry], *checked.get(entry, ()))]
+
+
+def check_entry(entry: Entry) -> list[Finding]:
+    """The rules of its kind on one entry, imported here."""
+    return check_object(entry.kind, _thing(entry), subject=title(entry))
+
+
+def select(target: str | None) -> list[Entry]:
+    """Entries of a distribution, of a name, of `dist:name`; all of them for `None`.
+
+    Raises:
+        UsageError: there is neither such a distribution nor such a name.
+    """
+    everything = [entry for kind in registry.GROUPS for entry in registry.entries(kind)]
+    if target is None:
+        return [entry for entry in everything if entry.status != "disabled"]
+    wanted = {target, target.lower().replace("_", "-")}  # a distribution's name has many spellings
+    chosen = [entry for entry in everything if wanted & {*_handles(entry)}]
+    if not chosen:
+        known = {handle for entry in everything for handle in _handles(entry)}
+        raise UsageError(
+            f"no plugin and no distribution with plugins is called '{target}'",
+            hint=[suggest(target, known), "resnetctl plugins list"],
+        )
+    return chosen
+
+
+def title(entry: Entry) -> str:
+    """`block se_basic`."""
+    return f"{entry.kind} {entry.name}"
+
+
+def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
+    """(subject, rules, skipped, failed) for each subject, in order."""
+    counts: dict[str, list[int]] = {}
+    for one in findings:
+        row = counts.setdefault(one.subject, [0, 0, 0])
+        row[0] += 1
+        row[1] += one.status == "skipped"
+        row[2] += not one.ok
+    return [(subject, *row) for subject, row in counts.items()]  # type: ignore[misc]
+
+
+def import_findings(entry: Entry, found: Probe | None) -> list[Finding]:
+    """The rules of importing, from what another process found; None where an entry cannot be imported at all."""
+    table = {name: rule for name, rule in IMPORT_RULES.items() if name != "torch_free" or entry.kind == "arch"}
+    if found is None or found.error:
+        table = {"import": table["import"]} | ({"silent": table["silent"]} if found and found.printed else {})
+    return judge_all(title(entry), table, found or Probe(entry=entry, error=f"the distribution is {entry.status}"))
+
+
+def judge_entry(entry: Entry, name: str) -> Finding:
+    """One rule on one entry; for a test function a rule. The imports of a distribution are probed once."""
+    found = _probes(entry.distribution).get(entry)
+    about_import = {one.rule: one for one in import_findings(entry, found)}
+    if name in about_import:
+        return about_import[name]
+    if not all(one.ok for rule, one in about_import.items() if rule in ESSENTIAL):
+        return Finding(subject=title(entry), rule=name, status="skipped", seen="it cannot be imported")
+    with _prepared(entry.kind, _thing(entry)) as ready:
+        return judge_one(title(entry), name, rule=rules(entry.kind)[name], thing=ready)
+
+
+def rule_names(kind: Kind) -> list[str]:
+    """Names of all rules of a kind, those of importing first."""
+    return [name for name in IMPORT_RULES if name != "torch_free" or kind == "arch"] + list(rules(kind))
+
+
+@cache
+def _probes(distribution: str) -> dict[Entry, Probe]:
+    return probe([entry for entry in select(distribution) if entry.status in ("available", "clash")])
+
+
+def _spread(entries: Sequence[Entry]) -> dict[Entry, list[Finding]]:
+    """Check entries in processes of their own; one that ends its process is a finding."""
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found: dict[Entry, list[Finding]] = {}
+    with ProcessPoolExecutor(min(cores, WORKERS, len(entries)), mp_context=get_context("spawn")) as pool:
+        waiting = {entry: pool.submit(_work, entry) for entry in entries}
+        for entry, future in waiting.items():
+            with contextlib.suppress(BrokenProcessPool):
+                found[entry] = future.result()
+    return found | {entry: [_ended(entry)] for entry in entries if entry not in found}
+
+
+def _work(entry: Entry) -> list[Finding]:
+    import torch
+
+    torch.set_num_threads(1)
+    return check_entry(entry)
+
+
+def _ended(entry: Entry) -> Finding:
+    return Finding(
+        subject=title(entry),
+        rule="process",
+        status="failed",
+        seen="a rule ended the process, of this block or of one beside it",
+        fix=f"resnetctl plugins check {entry.distribution}:{entry.name}",
+    )
+
+
+@contextlib.contextmanager
+def _prepared(kind: Kind, thing: Any, *, source: Path | None = None) -> Iterator[Any]:
+    """What the rules of a kind take: the object, and for a dataset a cache folder of its own."""
+    if kind != "dataset":
+        yield thing
+        return
+    from resnetctl.testing.datasets import Subject
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield Subject(dataset=thing, cache=Path(folder), source=source)
+
+
+def _thing(entry: Entry) -> Any:
+    return registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
+
+
+def _handles(entry: Entry) -> Iterable[str]:
+    return entry.name, entry.distribution, f"{entry.distribution}:{entry.name}"
+
+
+def _imports(found: Probe) -> str:
+    expect(not found.error, found.error)
+    return found.entry.value
+
+
+def _silent(found: Probe) -> str:
+    expect(not found.printed, f"it printed {found.printed!r}")
+    return "nothing printed"
+
+
+def _leaves_torch(found: Probe) -> str:
+    expect(not found.patched, f"it changed {', '.join(found.patched[:5])}")
+    return "torch as it was"
+
+
+def _torch_free(found: Probe) -> str:
+    expect(not found.loads_torch, f"importing {found.entry.value.partition(':')[0]} loads torch")
+    return "torch-free"
+
+
+ESSENTIAL = ("import", "torch")
+IMPORT_RULES = {
+    "import": Rule(
+        wants="an object that can be imported in a process of its own",
+        judge=_imports,
+        fix="python -c 'import MODULE' shows the traceback; do no work while the module loads",
+    ),
+    "silent": Rule(
+        wants="nothing printed while the module loads",
+        judge=_silent,
+        fix="remove the print; use logging inside functions",
+    ),
+    "torch": Rule(
+        wants="torch as it was",
+        judge=_leaves_torch,
+        fix="assign to nothing in torch and call no setter or seed while the module loads; wrap or subclass instead",
+    ),
+    "torch_free": Rule(
+        wants="arch modules without torch: tables list at once",
+        judge=_torch_free,
+        fix="keep archs in a module that imports resnetctl.spec only, and the package's __init__.py empty",
+    ),
+}

@@ -1,0 +1,100 @@
+"""The rules of a block inside a net of one block a stage: building, torch.compile, ONNX."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from resnetctl import registry
+from resnetctl.models.resnet import ResNet, build
+from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.testing.blocks import differ, jitter
+from resnetctl.testing.findings import Rule, expect
+
+NAME = "under_test"
+IMAGE = ImageSpec(size=16, mean=(0.4, 0.5, 0.6))
+CLASSES = ("a", "b", "c", "d")
+TOLERANCE = 1e-4  # of the largest logit, as the gate of `resnetctl export`
+
+
+def network(block: Any) -> ResNet:
+    """Two stages of one block each: a stride of 1 and of 2, jittered, in evaluation mode."""
+    arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=(16, 32))
+    with registry.overlay("block", **{NAME: block}):
+        net = build(arch, classes=len(CLASSES), image=IMAGE)
+    jitter(net)
+    return net.eval()
+
+
+def trains(block: Any) -> str:
+    """Five steps of SGD on eight images lower the loss."""
+    net = network(block).train()
+    images, targets = torch.randn(8, 3, 16, 16), torch.arange(8) % len(CLASSES)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    losses = []
+    for _ in range(6):
+        loss = torch.nn.functional.cross_entropy(net(images), targets)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    seen = f"loss {losses[0]:.3f} to {losses[-1]:.3f}"
+    expect(losses[-1] < losses[0], seen)
+    return seen
+
+
+def compiles(block: Any) -> str:
+    """`torch.compile` with the backend aot_eager gives eager's output and gradients."""
+    net, images = network(block), torch.randn(2, 3, 16, 16)
+    torch._dynamo.reset()
+    try:
+        found = torch.compile(net, backend="aot_eager")(images)
+        found.sum().backward()
+    finally:
+        torch._dynamo.reset()
+    compiled = [parameter.grad for parameter in net.parameters()]
+    net.zero_grad(set_to_none=True)
+    wanted = net(images)
+    wanted.sum().backward()
+    apart = differ(wanted, found)
+    expect(apart < TOLERANCE, f"compiled and eager logits differ by {apart:.1e}")
+    for (name, parameter), other in zip(net.named_parameters(), compiled, strict=True):
+        if parameter.grad is not None:
+            expect(other is not None and differ(parameter.grad, other) < 1e-2, f"another gradient for {name}")
+    return f"logits within {apart:.1e}"
+
+
+def exports(block: Any) -> str:
+    """The net as ONNX agrees with torch on batches of 1 and 3."""
+    from resnetctl.weights import onnx, onnx_writer
+
+    net = network(block)
+    card = WeightsCard(arch=net.arch, classes=CLASSES, image=IMAGE)
+    model = onnx.from_bytes(onnx_writer.to_bytes(net, card, weights_sha256="", gate={}), "the exported net")
+    worst = 0.0
+    for count in (1, 3):
+        pixels = np.random.default_rng(count).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+        with torch.no_grad():
+            wanted = onnx_writer.Deployed(net, IMAGE)(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)[0]
+        worst = max(worst, differ(wanted, torch.from_numpy(model.logits(pixels))))
+        expect(worst < TOLERANCE, f"logits differ by {worst:.1e} of the largest, {count} images at once")
+    return f"logits within {worst:.1e}"
+
+
+RULES = {
+    "trains": Rule(
+        wants="a few steps lower the loss",
+        judge=trains,
+        fix="look at the scale of the output of a new block: norm each branch, define reset_parameters if He's is off",
+    ),
+    "compile": Rule(
+        wants='torch.compile(backend="aot_eager") agrees with eager',
+        judge=compiles,
+        fix="keep forward free of Python state, .item(), numpy and data-dependent branches",
+    ),
+    "onnx": Rule(
+        wants="the exported net agrees with torch at every batch size",
+        judge=exports,
+        fix="use operations that ONNX has; take no batch size from x.shape as a Python number",
+    ),
+}

@@ -1,0 +1,292 @@
+"""The rules of an augmentation policy."""
+
+import inspect
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnetctl.spec import Batch, ImageSpec, Policy
+from resnetctl.testing.findings import Rule, Skipped, expect
+
+CLASSES = 10
+SPECS = (
+    ImageSpec(size=32),
+    ImageSpec(size=24, resize=32),
+    ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.25,)),
+)
+COUNTS = (1, 2, 7, 32)
+DRAWS = 1_000
+SIGMAS = 5.0  # by chance once in two million
+BLANK = 1.0  # levels: an image with a smaller deviation shows nothing
+
+Transform = Callable[[Batch], Batch]
+
+
+def batch(image: ImageSpec, count: int) -> Batch:
+    """Smooth random pictures at `image.resize`, channels-last, as the loader gives them."""
+    coarse = torch.rand(count, image.channels, 4, 4)
+    fine = torch.nn.functional.interpolate(coarse, image.resize, mode="bilinear") * 255
+    return Batch(
+        images=fine.to(torch.uint8).contiguous(memory_format=torch.channels_last),
+        targets=torch.arange(count) % CLASSES,
+        index=torch.arange(count) + 100,
+        epoch=1,
+        step=3,
+    )
+
+
+def builders(policy: Policy) -> list[Any]:
+    """The builder, and the one without mirroring where there is one."""
+    return [policy.build] + ([policy.unmirrored] if policy.unmirrored is not None else [])
+
+
+def runs(policy: Policy) -> Iterator[tuple[ImageSpec, Batch, Batch]]:
+    """Every builder on every spec and count: what goes in and what comes out."""
+    for build in builders(policy):
+        for image in SPECS:
+            transform = build(image, CLASSES)
+            for count in COUNTS:
+                given = batch(image, count)
+                yield image, given, transform(given)
+
+
+def draw(transform: Transform, given: Batch, seed: int) -> Batch:
+    """One draw under a seed of torch's generator alone."""
+    torch.manual_seed(seed)
+    return transform(given)
+
+
+def signature(policy: Policy) -> str:
+    """A `Policy` whose builder takes (image, num_classes) and gives a function."""
+    expect(isinstance(policy, Policy), f"it is a {type(policy).__name__}")
+    expect(bool(policy.name and policy.summary.strip()), "name or summary is empty")
+    for build in builders(policy):
+        inspect.signature(build).bind(SPECS[0], CLASSES)
+        expect(callable(build(SPECS[0], CLASSES)), f"{build!r} gives no function")
+    return policy.name
+
+
+def shapes(policy: Policy) -> str:
+    """As many images as came, at `image.size`."""
+    count = 0
+    for image, given, found in runs(policy):
+        expect(isinstance(found, Batch), f"it gives a {type(found).__name__}")
+        wanted = (len(given.images), image.channels, image.size, image.size)
+        expect(tuple(found.images.shape) == wanted, f"{tuple(found.images.shape)} images, not {wanted}")
+        count += 1
+    return f"{count} batches"
+
+
+def dtype(policy: Policy) -> str:
+    """uint8 or float32, finite and in 0..255; float images use that range."""
+    kinds = set()
+    for _, _, found in runs(policy):
+        kind = found.images.dtype
+        expect(kind in (torch.uint8, torch.float32), f"images are {kind}")
+        low, high = found.images.float().aminmax()
+        expect(bool(low >= 0) and bool(high <= 255), f"images are in {low:.4g}..{high:.4g}")
+        expect(bool(high > 8), f"images are in {low:.4g}..{high:.4g}: this looks like 0..1")
+        kinds.add(str(kind).removeprefix("torch."))
+    return ", ".join(sorted(kinds)) + " in 0..255"
+
+
+def targets(policy: Policy) -> str:
+    """Class numbers `(N,)` int64, or shares `(N, K)` float32 that sum to one."""
+    kinds = set()
+    for _, given, found in runs(policy):
+        kind, shape = found.targets.dtype, tuple(found.targets.shape)
+        hard, soft = shape == (len(given.images),), shape == (len(given.images), CLASSES)
+        expect((hard and kind == torch.int64) or (soft and kind == torch.float32), f"targets are {kind} {shape}")
+        if hard:
+            expect(bool(((found.targets >= 0) & (found.targets < CLASSES)).all()), "a class is out of range")
+        else:
+            total = found.targets.sum(1)
+            expect(bool((found.targets >= 0).all()), "a share is negative")
+            expect(bool(torch.allclose(total, torch.ones(len(total)), atol=1e-5)), f"shares sum to {total[0]:.4g}")
+        kinds.add("classes" if hard else "shares")
+    return ", ".join(sorted(kinds))
+
+
+def counters(policy: Policy) -> str:
+    """`index`, `epoch` and `step` come back as they were."""
+    for _, given, found in runs(policy):
+        expect(torch.equal(given.index, found.index), "index changed")
+        expect((given.epoch, given.step) == (found.epoch, found.step), "epoch or step changed")
+    return "kept"
+
+
+def untouched(policy: Policy) -> str:
+    """The batch that came is as it was."""
+    for build in builders(policy):
+        for image in SPECS:
+            transform, given = build(image, CLASSES), batch(image, 16)
+            kept = given.images.clone(), given.targets.clone(), given.index.clone()
+            for seed in range(5):
+                draw(transform, given, seed)
+            for name, before in zip(("images", "targets", "index"), kept, strict=True):
+                expect(torch.equal(getattr(given, name), before), f"it changed the {name} that it was given")
+    return "input as it was"
+
+
+def determinism(policy: Policy) -> str:
+    """A draw is a function of torch's seed: not of other generators, of earlier batches, or of the clock."""
+    for build in builders(policy):
+        for image in SPECS:
+            transform, given = build(image, CLASSES), batch(image, 16)
+            random.seed(1)
+            np.random.seed(1)
+            first = draw(transform, given, 5)
+            draw(transform, given, 6)
+            random.seed(2)
+            np.random.seed(2)
+            again, fresh = draw(transform, given, 5), draw(build(image, CLASSES), given, 5)
+            for other, what in ((again, "after another batch"), (fresh, "built anew")):
+                same = torch.equal(first.images, other.images) and torch.equal(first.targets, other.targets)
+                expect(same, f"one seed gives two results: {what}")
+    return "a function of torch's seed"
+
+
+def distribution(policy: Policy) -> str:
+    """Over 1,000 draws: few blank images, the same chances at every place of the batch, no class favoured."""
+    image = SPECS[0]
+    changes, shares, blank = [], [], 0
+    given = batch(image, 50)
+    start = (image.resize - image.size) // 2
+    centre = given.images[:, :, start : start + image.size, start : start + image.size].float()
+    transform = policy.build(image, CLASSES)
+    for seed in range(DRAWS // 50):
+        # pictures go through every place, so that a place cannot be told from its picture
+        order = torch.arange(50).roll(seed * 7)
+        found = draw(transform, _ordered(given, order), seed)
+        pixels = found.images.float()
+        blank += int((pixels.flatten(1).std(1) < BLANK).sum())
+        changes.append((pixels - centre[order]).abs().flatten(1).mean(1))
+        shares.append(_shares(found.targets).mean(0))
+    expect(blank <= DRAWS // 20, f"{blank} of {DRAWS:,} images are blank")
+    apart = _places_apart(torch.stack(changes))
+    expect(apart < SIGMAS, f"the first and the second half of a batch change differently ({apart:.1f} sigma)")
+    lean = (torch.stack(shares).mean(0) - 1 / CLASSES).abs().max().item()
+    expect(lean < 0.02, f"a class gets {lean:.1%} more or less than its share")
+    return f"{DRAWS:,} draws, mean change {torch.stack(changes).mean():.1f} levels, {blank} blank"
+
+
+def mirrors(policy: Policy) -> str:
+    """Pictures are mirrored by policies that say so, and by no others."""
+    image = SPECS[0]
+    share = _mirrored(policy.build(image, CLASSES), image)
+    if policy.mirrors:
+        expect(share > 0.02, f"mirrors=True, and {share:.0%} of {DRAWS:,} were mirrored")
+    else:
+        expect(share < 0.35, f"mirrors=False, and {share:.0%} of {DRAWS:,} were mirrored")
+    if policy.unmirrored is not None:
+        rest = _mirrored(policy.unmirrored(image, CLASSES), image)
+        expect(rest < 0.35, f"unmirrored, and {rest:.0%} of {DRAWS:,} were mirrored")
+    return f"{share:.0%} of {DRAWS:,} mirrored"
+
+
+def soft_targets(policy: Policy) -> str:
+    """Shares follow the pixels: of black and white pictures, the whiter a mixture, the more it is of class white."""
+    image = SPECS[0]
+    given = batch(image, 50)
+    white = torch.arange(50) % 2
+    pixels = (white * 255).to(torch.uint8)[:, None, None, None].expand_as(given.images)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    given = Batch(images=pixels, targets=white, index=given.index, epoch=0, step=0)
+    transform = policy.build(image, 2)
+    found = [draw(transform, given, seed) for seed in range(DRAWS // 50)]
+    if found[0].targets.ndim == 1:
+        raise Skipped("its targets are classes")
+    shares = torch.cat([one.targets[:, 1] for one in found])
+    bright = torch.cat([one.images.float().flatten(1).mean(1) for one in found])
+    together = torch.corrcoef(torch.stack([shares, bright]))[0, 1].item()
+    expect(together > 0.5, f"shares and pixels correlate by {together:.2f}")
+    return f"shares and pixels correlate by {together:.2f}"
+
+
+def _ordered(given: Batch, order: Tensor) -> Batch:
+    images = given.images[order].contiguous(memory_format=torch.channels_last)
+    return Batch(images=images, targets=given.targets[order], index=given.index[order], epoch=1, step=3)
+
+
+def _shares(found: Tensor) -> Tensor:
+    return found if found.ndim == 2 else torch.nn.functional.one_hot(found, CLASSES).float()
+
+
+def _places_apart(changes: Tensor) -> float:
+    """Halves of a batch, `changes` `(batches, N)`: difference of their means in standard errors."""
+    half = changes.shape[1] // 2
+    first, second = changes[:, :half].flatten(), changes[:, half:].flatten()
+    error = (first.var() / len(first) + second.var() / len(second)).sqrt().clamp(min=1e-6)
+    return ((first.mean() - second.mean()).abs() / error).item()
+
+
+def _mirrored(transform: Transform, image: ImageSpec) -> float:
+    """Of pictures that are dark left and bright right, the share that comes out the other way round."""
+    ramp = torch.linspace(40, 215, image.resize).expand(50, image.channels, image.resize, image.resize)
+    pixels = ramp.to(torch.uint8).contiguous(memory_format=torch.channels_last)
+    given = Batch(images=pixels, targets=torch.zeros(50, dtype=torch.int64), index=torch.arange(50), epoch=0, step=0)
+    count, middle = 0, image.size // 2
+    for seed in range(DRAWS // 50):
+        found = draw(transform, given, seed).images.float()
+        count += int((found[..., :middle].mean((1, 2, 3)) > found[..., -middle:].mean((1, 2, 3))).sum())
+    return count / DRAWS
+
+
+RULES = {
+    "signature": Rule(
+        wants="a Policy whose build(image, num_classes) gives a function",
+        judge=signature,
+        fix="Policy(name=..., build=..., summary=...), where build(image: ImageSpec, num_classes: int) returns "
+        "a function from Batch to Batch",
+    ),
+    "shapes": Rule(
+        wants="as many images as came, at image.size",
+        judge=shapes,
+        fix="images come at image.resize and go at image.size: crop or resize; keep batches of 1 and odd ones whole",
+    ),
+    "dtype": Rule(
+        wants="uint8, or float32 in 0..255",
+        judge=dtype,
+        fix="do not scale to 0..1 or normalise, the core does it once; clamp to 0..255",
+    ),
+    "targets": Rule(
+        wants="(N,) int64, or (N, num_classes) float32 that sums to one",
+        judge=targets,
+        fix="pass targets on, or mix one_hot(targets, num_classes).float()",
+    ),
+    "counters": Rule(
+        wants="index, epoch and step as they came",
+        judge=counters,
+        fix="dataclasses.replace(batch, images=..., targets=...)",
+    ),
+    "untouched": Rule(
+        wants="an input that is as it was",
+        judge=untouched,
+        fix="clone before any in-place operation: the images may be a view of the store",
+    ),
+    "determinism": Rule(
+        wants="a draw that is a function of torch's seed",
+        judge=determinism,
+        fix="draw with torch's global generator (torch.rand(..., device=batch.images.device)), not with random or "
+        "numpy, and keep no state between batches: a resumed run must draw the same",
+    ),
+    "distribution": Rule(
+        wants="1,000 draws that leave a picture, treat all places alike and favour no class",
+        judge=distribution,
+        fix="draw for every image of the batch; lower the strength; mix targets as the images are mixed",
+    ),
+    "mirrors": Rule(
+        wants="mirroring as declared",
+        judge=mirrors,
+        fix="set mirrors=True, and give `unmirrored`, the same policy without mirroring",
+    ),
+    "soft_targets": Rule(
+        wants="shares that follow the pixels",
+        judge=soft_targets,
+        fix="give each picture the share of its own class that it has in the mixture",
+    ),
+}

@@ -1,0 +1,135 @@
+"""Entries against their rules, in this process and in others."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.distributions import end_process
+
+from resnetctl import registry
+from resnetctl.errors import UsageError
+from resnetctl.registry import Entry, Kind
+from resnetctl.tasks.probe import Probe
+from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit
+from resnetctl.testing.findings import Finding, Rule
+
+
+def entry(kind: Kind = "arch", name: str = "resnet20", distribution: str = "resnetctl") -> Entry:
+    return Entry(kind=kind, name=name, value="some.module:thing", distribution=distribution, version="1.2")
+
+
+@pytest.mark.parametrize(("kind", "least"), [("arch", 5), ("block", 14), ("policy", 9), ("dataset", 7)])
+def test_every_rule_says_what_it_wants_and_how_to_fix_it(kind: Kind, least: int) -> None:
+    rules = kit.rules(kind)
+    assert len(rules) >= least
+    assert all(rule.wants and rule.fix for rule in rules.values())
+    assert len(kit.rule_names(kind)) == len(set(kit.rule_names(kind)))
+    assert ("torch_free" in kit.rule_names(kind)) == (kind == "arch")
+
+
+def test_objects_are_checked_without_a_distribution() -> None:
+    for check, thing in (
+        (check_arch, registry.get("arch", "resnet20")),
+        (check_policy, registry.get("policy", "shift")),
+        (check_dataset, registry.get("dataset", "digits")),
+    ):
+        found = check(thing)  # type: ignore[operator]
+        assert found
+        assert all(one.ok for one in found)
+    assert [one.rule for one in check_block(type("Empty", (), {})) if not one.ok][0] == "signature"
+
+
+@pytest.mark.parametrize("target", ["resnetctl", "RESNETCTL", "digits", "resnetctl:digits"])
+def test_a_target_is_a_distribution_or_a_name(target: str) -> None:
+    found = kit.select(target)
+    assert {one.distribution for one in found} == {"resnetctl"}
+    assert "digits" in {one.name for one in found}
+
+
+def test_an_unknown_target_suggests() -> None:
+    with pytest.raises(UsageError, match="no distribution with plugins") as caught:
+        kit.select("resnet12002")
+    assert caught.value.hint[0] == "did you mean 'resnet1202'?"
+
+
+def test_what_another_process_found_becomes_findings() -> None:
+    arch = entry()
+    sound = kit.import_findings(arch, Probe(entry=arch))
+    assert [(one.rule, one.ok) for one in sound] == [
+        ("import", True), ("silent", True), ("torch", True), ("torch_free", True),
+    ]  # fmt: skip
+    heavy = kit.import_findings(arch, Probe(entry=arch, loads_torch=True, printed="hi", patched=("torch.cat",)))
+    assert {one.rule: one.seen for one in heavy if not one.ok} == {
+        "silent": "it printed 'hi'",
+        "torch": "it changed torch.cat",
+        "torch_free": "importing some.module loads torch",
+    }
+    gone = kit.import_findings(arch, None)
+    assert [(one.rule, one.seen) for one in gone] == [("import", "the distribution is available")]
+
+
+def test_an_entry_that_cannot_be_trusted_is_not_imported_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, patches, sound = entry(name="a"), entry(name="b"), entry(name="c")
+    probes = {
+        broken: Probe(entry=broken, error="it raises"),
+        patches: Probe(entry=patches, patched=("torch.cat",)),
+        sound: Probe(entry=sound, printed="hello"),
+    }
+    imported = []
+    monkeypatch.setattr(kit, "probe", lambda entries: probes)
+    monkeypatch.setattr(kit, "check_entry", lambda one: imported.append(one.name) or [])
+    found = kit.check_entries(list(probes))
+    assert imported == ["c"], "a print is a fault, but nothing to be afraid of"
+    assert {(one.subject, one.rule) for one in found if not one.ok} == {
+        ("arch a", "import"), ("arch b", "torch"), ("arch c", "silent"),
+    }  # fmt: skip
+
+
+def test_a_summary_counts_by_subject() -> None:
+    def made(subject: str, status: Any) -> Finding:
+        return Finding(subject=subject, rule="r", status=status, seen="")
+
+    found = [made("a", "ok"), made("b", "failed"), made("a", "skipped")]
+    assert kit.summary(found) == [("a", 2, 1, 0), ("b", 1, 0, 1)]
+
+
+def test_a_block_that_ends_its_process_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [entry("block", name) for name in ("basic", "bottleneck")]
+    monkeypatch.setattr(kit, "_work", end_process)
+    found = kit._spread(blocks)
+    assert [one.rule for findings in found.values() for one in findings] == ["process", "process"]
+    assert found[blocks[0]][0].fix == "resnetctl plugins check resnetctl:basic"
+
+
+def test_conformance_is_a_whole_test_module(tmp_path: Path) -> None:
+    path = tmp_path / "test_it.py"
+    path.write_text(
+        "import resnetctl.testing.kit as kit\n"
+        "select = kit.select\n"
+        "kit.select = lambda target: [e for e in select(target) if e.name in ('resnet20', 'shift', 'mnist')]\n"
+        "from resnetctl.testing import conformance\n"
+        "test_conformance = conformance('resnetctl')\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", str(path), "-rs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout
+    assert "27 passed, 5 skipped" in done.stdout
+    assert "its images are not here" in done.stdout
+
+
+def test_conformance_fails_with_rule_value_and_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(thing: object) -> str:
+        raise ValueError("seven")
+
+    monkeypatch.setattr(kit, "_probes", lambda distribution: {one: Probe(entry=one) for one in kit.select("shift")})
+    monkeypatch.setattr(kit, "rules", lambda kind: {"shapes": Rule(wants="w", judge=never, fix="do this")})
+    test = conformance("shift")
+    with pytest.raises(AssertionError, match=r"policy shift: shapes: ValueError: seven. Fix: do this"):
+        test(kit.select("shift")[0], "shapes")
+
+
+def test_conformance_of_what_is_not_installed_says_so() -> None:
+    with pytest.raises(UsageError, match="'no-such-dist'"):
+        conformance("no-such-dist")

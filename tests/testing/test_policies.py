@@ -1,0 +1,127 @@
+"""Broken policies, each caught by the rule that is named for it."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from resnetctl import registry
+from resnetctl.spec import Batch, ImageSpec, Policy
+from resnetctl.testing import policies
+from resnetctl.testing.findings import judge, judge_all
+
+
+def policy(change: Callable[[Batch, int], Batch], **facts: Any) -> Policy:
+    """A policy that crops to the centre, then changes the batch."""
+
+    def build(image: ImageSpec, num_classes: int) -> Callable[[Batch], Batch]:
+        start = (image.resize - image.size) // 2
+        place = slice(start, start + image.size)
+        return lambda batch: change(replace(batch, images=batch.images[:, :, place, place]), num_classes)
+
+    return Policy(name="p", build=build, summary="s", **facts)
+
+
+def images(change: Callable[[torch.Tensor], torch.Tensor], **facts: Any) -> Policy:
+    return policy(lambda batch, _: replace(batch, images=change(batch.images)), **facts)
+
+
+def mixed(batch: Batch, classes: int, *, own: float) -> Batch:
+    """0.8 of each picture and 0.2 of its neighbour; `own` is the share that its class is given."""
+    targets = one_hot(batch.targets, classes).float()
+    pixels = 0.8 * batch.images.float() + 0.2 * batch.images.roll(1, 0).float()
+    return replace(batch, images=pixels, targets=own * targets + (1 - own) * targets.roll(1, 0))
+
+
+def half_only(batch: Batch, classes: int) -> Batch:
+    pixels = batch.images.float()
+    half = len(pixels) // 2
+    return replace(batch, images=torch.cat([pixels[:half] * 0.5, pixels[half:]]))
+
+
+def blank_some(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels * (torch.rand(len(pixels), 1, 1, 1) > 0.2)
+
+
+def mirror_half(pixels: torch.Tensor) -> torch.Tensor:
+    return torch.where(torch.rand(len(pixels), 1, 1, 1) < 0.5, pixels.flip(3), pixels)
+
+
+def edit(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.mul_(torch.tensor(0.5)) if pixels.is_floating_point() else pixels.fill_(9)
+
+
+class Remembers:
+    """Every batch is a little darker than the one before."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return pixels.float() / (1 + self.calls % 7)
+
+
+
+
+@pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
+def test_sound_policies_break_no_rule(name: str) -> None:
+    found = judge_all(name, policies.RULES, registry.get("policy", name))
+    assert [str(one) for one in found if not one.ok] == []
+
+
+def test_a_sound_mixture_breaks_no_rule() -> None:
+    found = judge_all("p", policies.RULES, policy(lambda batch, classes: mixed(batch, classes, own=0.8)))
+    assert [(one.rule, one.status) for one in found if one.status != "ok"] == []
+
+
+@pytest.mark.parametrize(
+    ("thing", "rule", "seen"),
+    [
+        ("standard", "signature", "it is a str"),
+        (Policy(name="p", build=lambda image: image, summary="s"), "signature", "TypeError"),
+        (Policy(name="p", build=lambda image, classes: lambda batch: batch, summary="s"), "shapes", "32, 32) images"),
+        (policy(lambda batch, _: replace(batch, images=batch.images[:-1])), "shapes", "(0, 3, 32, 32) images"),
+        (images(lambda pixels: pixels.double()), "dtype", "images are torch.float64"),
+        (images(lambda pixels: pixels.float() / 255), "dtype", "looks like 0..1"),
+        (images(lambda pixels: pixels.float() * 1.5), "dtype", "..355.5"),
+        (policy(lambda batch, _: replace(batch, targets=batch.targets.int())), "targets", "torch.int32 (1,)"),
+        (policy(lambda batch, _: replace(batch, targets=batch.targets + 9)), "targets", "a class is out of range"),
+        (
+            policy(lambda batch, classes: replace(batch, targets=2.0 * one_hot(batch.targets, classes))),
+            "targets",
+            "shares sum to 2",
+        ),
+        (policy(lambda batch, _: replace(batch, index=batch.index * 0)), "counters", "index changed"),
+        (policy(lambda batch, _: replace(batch, step=0)), "counters", "epoch or step changed"),
+        (images(edit), "untouched", "it changed the images"),
+        (images(lambda pixels: pixels.float() * random.random()), "determinism", "after another batch"),
+        (images(Remembers()), "determinism", "one seed gives two results"),
+        (policy(half_only), "distribution", "first and the second half"),
+        (images(blank_some), "distribution", "images are blank"),
+        (policy(lambda batch, _: replace(batch, targets=batch.targets // 2)), "distribution", "a class gets 10"),
+        (images(mirror_half), "mirrors", "mirrors=False, and"),
+        (images(lambda pixels: pixels, mirrors=True), "mirrors", "mirrors=True, and 0%"),
+        (policy(lambda batch, classes: mixed(batch, classes, own=0.1)), "soft_targets", "correlate by -"),
+    ],
+)  # fmt: skip
+def test_a_broken_policy_is_caught_by_the_named_rule(thing: Any, rule: str, seen: str) -> None:
+    found = judge("p", rule, rule=policies.RULES[rule], thing=thing)
+    assert not found.ok, str(found)
+    assert seen in found.seen
+    assert found.fix
+
+
+def test_the_builder_without_mirroring_is_judged_too() -> None:
+    whole = images(mirror_half, mirrors=True)
+    thing = replace(whole, unmirrored=whole.build)
+    assert "unmirrored, and" in judge("p", "mirrors", rule=policies.RULES["mirrors"], thing=thing).seen
+
+
+def test_hard_targets_have_no_shares_to_judge() -> None:
+    found = judge("p", "soft_targets", rule=policies.RULES["soft_targets"], thing=registry.get("policy", "none"))
+    assert found.status == "skipped"
