@@ -68,7 +68,7 @@ class Feed:
     """
 
     def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
-        """Raises `DataError` when the channels cannot be converted."""
+        """Raises `DataError` when the channels cannot be converted, or what moves over is damaged."""
         pixels = torch.from_numpy(images.images)
         if pixels.shape[3] not in (1, spec.channels) and (pixels.shape[3], spec.channels) != (3, 1):
             raise DataError(
@@ -77,6 +77,9 @@ class Feed:
             )
         resident = device.type != "cpu" and pixels.nbytes <= RESIDENT_BYTES
         home = device if resident else torch.device("cpu")
+        self._check = images.check
+        if resident:
+            images.check(images.index)
         self.spec = spec
         self.device = device
         self._pixels = pixels.to(home)
@@ -90,9 +93,12 @@ class Feed:
         """Gather `rows`, int64 `(B,)` places in the image set.
 
         Returns a `Batch` with uint8 images `(B, C, R, R)` in channels-last strides, targets `(B,)` and `index` `(B,)`:
-        the rows of the stored split, which stay the same under any `val_fraction`.
+        the rows of the stored split, which stay the same under any `val_fraction`. Raises `DataError` when one of
+        them is not what was stored; each block is looked at once.
         """
         index = self._index.index_select(0, rows.to(self._index.device))
+        if index.device.type == "cpu":
+            self._check(index.numpy())
         # index_select copies whole images; pixels[index] walks them byte by byte and takes 16 times as long on a CPU
         gathered = self._pixels.index_select(0, index).to(self.device, non_blocking=True)
         images = gathered.permute(0, 3, 1, 2)

@@ -10,6 +10,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.data.blocks import Guard
 from resnetctl.data.images import Pixels, centre_crop, fit, with_channels
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
@@ -30,6 +31,7 @@ class ImageSet:
         classes: names in label order.
         split: what it is used as. It differs from what was asked for where the dataset has no test split.
         store_digest: SHA-256 of the stored split's file.
+        guard: proves blocks of `images`; None where the store has no digests of them.
     """
 
     images: NDArray[np.uint8]
@@ -38,9 +40,15 @@ class ImageSet:
     classes: tuple[str, ...]
     split: Split
     store_digest: str = ""
+    guard: Guard | None = None
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def check(self, rows: Rows) -> None:
+        """Call it before `images[rows]` are used. Raises `DataError` when they are not what was stored."""
+        if self.guard is not None:
+            self.guard.check(rows)
 
 
 def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
@@ -123,6 +131,7 @@ def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int) -> Itera
     """
     for start in range(0, len(images), batch_size):
         rows = images.index[start : start + batch_size]
+        images.check(rows)
         yield _prepared(images.images[rows], spec), images.labels[rows]
 
 
@@ -144,6 +153,7 @@ def _whole(store: Store, split: Split) -> ImageSet:
         classes=store.card.classes,
         split=split,
         store_digest=store.card.digests.get(split, ""),
+        guard=stored.guard,
     )
 
 
@@ -155,6 +165,7 @@ def _part(whole: ImageSet, rows: Rows, split: Split) -> ImageSet:
         classes=whole.classes,
         split=split,
         store_digest=whole.store_digest,
+        guard=whole.guard,
     )
 
 

@@ -3,10 +3,11 @@
 ::
 
     DATA/<name>/card.json                     what is known of it (`DatasetCard`)
-                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,)
+                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), blocks uint8 (B + 1, 32)
                 manifest.jsonl                per image: split, row, name in the source, SHA-256 of its bytes
 
-The folder appears by one rename when all of it is written.
+`blocks` holds the SHA-256 of every block of images (`data.blocks`) and, last, of the labels; a store from before has
+none and is proved by `data check` alone. The folder appears by one rename when all of it is written.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl import storage
+from resnetctl.data.blocks import DIGEST_BYTES, Guard, digests, rows_of_block
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
 from resnetctl.data.images import Pixels
 from resnetctl.errors import DataError, UsageError
@@ -36,10 +38,14 @@ _BLOCK = 2**20  # bytes of pixels gathered before they are counted and written
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSplit:
-    """One split. `images` `(N, R, R, C)` uint8 is mapped copy-on-write: writing to it never reaches the file."""
+    """One split. `images` `(N, R, R, C)` uint8 is mapped copy-on-write: writing to it never reaches the file.
+
+    `guard` proves blocks of images; None for a store without digests of its blocks.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
     """Write a dataset: add images to the `Builder` in any order; leaving the block without an error finishes it.
 
     `draft` gives classes, `image` (its `resize` and `channels` are the shape of what is stored; mean and std are
-    measured), licence, source, defaults and notes. Memory stays flat: a block of images is held, and 8 bytes a label.
+    measured), licence, source, defaults and notes. Memory stays flat: some images, 8 bytes a label, 32 a block.
 
     Raises:
         UsageError: the dataset is there and `replace` was not asked for.
@@ -168,16 +174,18 @@ class Builder:
 
 @dataclass
 class _SplitWriter:
-    """Streams one safetensors file: room for the header, then images as they come, then labels, then the header."""
+    """Streams one safetensors file: room for the header, images as they come, labels, digests, then the header."""
 
     file: IO[bytes]
     shape: tuple[int, int, int]
     labels: "array[int]" = field(default_factory=lambda: array("q"))
     block: list[Pixels] = field(default_factory=list)
+    proofs: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.histogram = np.zeros((self.shape[2], 256), np.int64)
-        self.capacity = max(1, _BLOCK // prod(self.shape))
+        self.rows = rows_of_block(self.shape)
+        self.capacity = self.rows * max(1, _BLOCK // (self.rows * prod(self.shape)))
         self.file.write(bytes(_HEADER))
 
     @property
@@ -197,16 +205,23 @@ class _SplitWriter:
             images = np.stack(self.block)
             for channel, counts in enumerate(self.histogram):
                 counts += np.bincount(images[..., channel].ravel(), minlength=256)
+            self.proofs += digests(images, self.rows)
             self.file.write(images.tobytes())
             self.block.clear()
 
     def finish(self) -> None:
         self.flush()
-        self.file.write(np.array(self.labels, "<i8").tobytes())
+        labels = np.array(self.labels, "<i8").tobytes()
+        self.proofs.append(hashlib.sha256(labels).digest())
+        self.file.write(labels + b"".join(self.proofs))
         size = self.count * prod(self.shape)
+        end = size + len(labels)
+        blocks = [len(self.proofs), DIGEST_BYTES]
         header = {
+            "__metadata__": {"rows_of_block": str(self.rows)},
             "images": {"dtype": "U8", "shape": [self.count, *self.shape], "data_offsets": [0, size]},
-            "labels": {"dtype": "I64", "shape": [self.count], "data_offsets": [size, size + 8 * self.count]},
+            "labels": {"dtype": "I64", "shape": [self.count], "data_offsets": [size, end]},
+            "blocks": {"dtype": "U8", "shape": blocks, "data_offsets": [end, end + prod(blocks)]},
         }
         text = json.dumps(header).encode().ljust(_HEADER - 8)  # the format allows trailing spaces
         assert len(text) == _HEADER - 8, "the header outgrew its room"
@@ -241,11 +256,20 @@ def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
     expected = [shape[0], card.image.resize, card.image.resize, card.image.channels]
     if shape != expected or labelled != shape[:1] or shape[0] < 1:
         raise ValueError(f"images {shape} and labels {labelled} are not {expected}")
-    start = 8 + length
-    if size != start + pixels + 8 * shape[0]:
-        raise ValueError(f"it has {size:,} bytes, not {start + pixels + 8 * shape[0]:,}")
+    start, proofs = 8 + length, header.get("blocks", {}).get("shape", [0, DIGEST_BYTES])
+    end = start + pixels + 8 * shape[0]
+    if size != end + prod(proofs):
+        raise ValueError(f"it has {size:,} bytes, not {end + prod(proofs):,}")
     images = np.memmap(path, np.uint8, "c", start, tuple(shape))
-    labels = np.fromfile(path, "<i8", offset=start + pixels).astype(np.int64, copy=False)
+    labels = np.fromfile(path, "<i8", shape[0], offset=start + pixels).astype(np.int64, copy=False)
     if labels.min() < 0 or labels.max() >= len(card.classes):
         raise ValueError(f"a label is outside 0..{len(card.classes) - 1}")
-    return StoredSplit(images=images, labels=labels)
+    if not proofs[0]:
+        return StoredSplit(images=images, labels=labels)
+    rows = int(header["__metadata__"]["rows_of_block"])
+    if rows < 1 or proofs != [-(-shape[0] // rows) + 1, DIGEST_BYTES]:
+        raise ValueError(f"{proofs} digests do not cover blocks of {rows} images")
+    found = np.fromfile(path, np.uint8, offset=end).reshape(proofs)
+    if hashlib.sha256(labels.astype("<i8").data).digest() != found[-1].tobytes():
+        raise ValueError("its labels are not what was stored")
+    return StoredSplit(images=images, labels=labels, guard=Guard(images, found[:-1], rows=rows, path=path))

@@ -148,7 +148,7 @@ def test_numbers_that_are_not_finite_stop_the_run() -> None:
     state, plan = make(steps=6)
     with torch.no_grad():
         state.model[0].weight[0, 0, 0, 0] = math.nan
-    with pytest.raises(WorkFailed, match="no longer finite at step 3"):
+    with pytest.raises(WorkFailed, match="no longer finite at step 1"):
         list(fit(state, plan))
 
 

@@ -28,6 +28,9 @@ class ImageList(SimpleNamespace):
     def __len__(self) -> int:
         return len(self.index)
 
+    def check(self, rows: np.ndarray) -> None:
+        """Nothing was stored, so nothing can be damaged."""
+
 
 def model(dropout: float = 0.0) -> nn.Sequential:
     torch.manual_seed(1)
