@@ -1,6 +1,5 @@
 """Archives: read without extracting, and never believed. Nothing may appear outside, whatever a member is called."""
 
-import contextlib
 import gzip
 import io
 import lzma
@@ -12,6 +11,7 @@ import tarfile
 import time
 import tracemalloc
 import zipfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -250,9 +250,7 @@ def test_a_bomb_is_refused_in_little_memory(place: Path, kind: str) -> None:
     path = bomb(place / "bomb", kind)
     tracemalloc.start()
     with pytest.raises(DataError, match="decompression bomb"):
-        for item in open_archive(path, kind).items():
-            with contextlib.suppress(BadImage):
-                item.read()
+        deque((item.read() for item in open_archive(path, kind).items()), maxlen=0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 140 * 2**20
