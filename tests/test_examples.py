@@ -155,6 +155,8 @@ def keys(command: str) -> set[str]:
         ("runs list", "runs list"),
         ("runs show", "runs show first"),
         ("plugins list", "plugins list"),
+        ("plugins check", "plugins check resnet20"),
+        ("plugins new", "plugins new my-block"),
         ("config show", "config show --data digits"),
         ("train --dry-run", "train --data digits --epochs 1 --dry-run"),
     ],
