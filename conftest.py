@@ -3,11 +3,11 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-HERE = Path(__file__).parent
+PLUGINS = Path(__file__).parent / "plugins"
 MISSING = sorted(
-    folder.name for folder in HERE.glob("resnetctl-*") if find_spec(folder.name.replace("-", "_")) is None
+    folder.name for folder in PLUGINS.glob("resnetctl-*") if find_spec(folder.name.replace("-", "_")) is None
 )  # fmt: skip
-collect_ignore = MISSING
+collect_ignore = [f"plugins/{name}" for name in MISSING]
 
 
 def pytest_report_header() -> str | None:
