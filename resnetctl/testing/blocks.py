@@ -25,8 +25,9 @@ def jitter(module: nn.Module, scale: float = 0.1) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=scale)
-        for buffer in module.buffers():
-            if buffer.is_floating_point():
+        kept = module.state_dict().keys()  # a buffer that is not kept is a constant
+        for name, buffer in module.named_buffers():
+            if name in kept and buffer.is_floating_point():
                 buffer.mul_(1 + scale * torch.rand_like(buffer))
 
 

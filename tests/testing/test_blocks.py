@@ -188,6 +188,8 @@ def test_cases_have_the_same_shape_a_new_width_and_a_halving() -> None:
 def test_jitter_moves_all_that_is_trained() -> None:
     made = BasicBlock(8, 8)
     nn.init.zeros_(made.bn2.weight)
+    made.register_buffer("constant", torch.ones(1), persistent=False)
     blocks.jitter(made)
+    assert made.constant == 1, "what is not kept cannot be restored, so it is no state"
     assert made.bn2.weight.abs().min() > 0
     assert (made.bn2.running_var > 0).all()

@@ -38,7 +38,7 @@ def test_objects_are_checked_without_a_distribution() -> None:
         found = check(thing)  # type: ignore[operator]
         assert found
         assert all(one.ok for one in found)
-    assert [one.rule for one in check_block(type("Empty", (), {})) if not one.ok][0] == "signature"
+    assert next(one.rule for one in check_block(type("Empty", (), {})) if not one.ok) == "signature"
 
 
 @pytest.mark.parametrize("target", ["resnetctl", "RESNETCTL", "digits", "resnetctl:digits"])
