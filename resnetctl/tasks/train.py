@@ -35,6 +35,7 @@ from resnetctl.tasks.job import (
 from resnetctl.tasks.rehearse import rehearse, scratch
 from resnetctl.tasks.snapshots import card_of, differences, facts_then, newest
 from resnetctl.tasks.stopping import Stop
+from resnetctl.weights.file import require_plugins
 
 Facts = Iterator[TrainFact | StepResult]
 
@@ -107,6 +108,7 @@ def resume(
     Raises:
         UsageError: the run is in use, or `exact` cannot be kept.
         InputError: no such run, or it cannot be read.
+        PluginError: a distribution that the run used is not installed.
     """
     run = runs.find(target, settings.runs_dir)
     with run.locked():
@@ -119,6 +121,8 @@ def resume(
         config, origins = _extended(run, config, epochs=epochs, device=device)
         found = newest(run)
         snapshot = found.snapshot
+        if snapshot is not None:
+            require_plugins(card_of(snapshot), run.path, resuming=True)
         yield from found.notices
         job, state = _rebuild(config, origins, snapshot, settings)
         if snapshot is not None:

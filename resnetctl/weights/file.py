@@ -193,12 +193,14 @@ def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
         )
 
 
-def require_plugins(card: WeightsCard, path: Path) -> None:
-    """Raises `PluginError` with the install line when a required distribution is missing."""
-    missing = [f"{name}=={wanted}" for name, wanted in card.plugins.required.items() if not _is_installed(name)]
+def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
+    """Raises `PluginError` with the install line when a required distribution is missing, or one used, to resume."""
+    needed = card.plugins.used if resuming else card.plugins.required
+    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if not _is_installed(name)]
     if missing:
         raise PluginError(
-            f"these weights need {', '.join(missing)}, which is not installed",
+            f"{'going on with this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
+            "which is not installed",
             where=str(path),
             hint=f"pip install {' '.join(missing)}",
         )
