@@ -1,0 +1,58 @@
+"""The residual block `blurpool`."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Blur(nn.Module):
+    """Keep every `stride`-th pixel of the image smoothed by [1, 2, 1] / 4 both ways (Zhang 2019, section 3.2)."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", (line[:, None] * line).repeat(channels, 1, 1, 1), persistent=False)
+        self.stride = stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`."""
+        return F.conv2d(images, self.kernel, stride=self.stride, padding=1, groups=len(self.kernel))
+
+
+class BlurpoolBlock(nn.Module):
+    """A basic block (He et al. 2015) that blurs where it halves (Zhang 2019, arXiv:1904.11486).
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of the convolutions and of the output.
+        stride: 2 halves the image.
+    """
+
+    expansion: ClassVar[int] = 1
+    preactivation: ClassVar[bool] = False
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.blur = Blur(width, stride) if stride > 1 else nn.Identity()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.downsample: nn.Module = nn.Identity()
+        if stride > 1 or in_channels != width:
+            self.downsample = nn.Sequential(
+                Blur(in_channels, stride) if stride > 1 else nn.Identity(),
+                nn.Conv2d(in_channels, width, 1, bias=False),
+                nn.BatchNorm2d(width),
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`."""
+        branch = self.blur(self.relu(self.bn1(self.conv1(images))))
+        branch = self.bn2(self.conv2(branch))
+        return self.relu(branch + self.downsample(images))

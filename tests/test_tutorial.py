@@ -1,0 +1,66 @@
+"""The tutorial's commands and files, carried out as they stand, and the example that came of it."""
+
+import re
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+from support import environments
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "tutorial" / "your-own-block.md"
+EXAMPLE = ROOT / "examples" / "plugins" / "resnetctl-blurpool"
+FENCE = re.compile(r"^```(sh|python \S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def steps() -> list[tuple[str, str]]:
+    """("sh", command) and (path, text) in the order of the page."""
+    found: list[tuple[str, str]] = []
+    for kind, body in FENCE.findall(PAGE.read_text(encoding="utf-8")):
+        if kind == "sh":
+            found += [("sh", line) for line in body.splitlines()]
+        else:
+            found.append((kind.removeprefix("python "), body))
+    return found
+
+
+def carry_out(environment: Path, folder: Path, *, timeout: int = 280) -> dict[str, str]:
+    """Follow the page; the output of each command."""
+    outputs = {}
+    for kind, text in steps():
+        if kind != "sh":
+            (folder / kind).write_text(text, encoding="utf-8")
+            continue
+        done = environments.run(text, environment, folder=folder, timeout=timeout)
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+        outputs[text] = done.stdout
+    return outputs
+
+
+def sources(folder: Path) -> dict[str, str]:
+    kept = (path for path in folder.rglob("*") if path.suffix in (".py", ".toml", ".md", ".typed"))
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in kept}
+
+
+@pytest.mark.timeout(900)
+def test_the_tutorial_works_as_it_stands(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    outputs = carry_out(environments.sharing(tmp_path / "environment"), folder)
+    assert "\tblurpool\tresnetctl-blurpool\t0.1.0\tavailable" in outputs["resnetctl plugins list --kind block"]
+    assert "block blurpool" in outputs["resnetctl plugins check resnetctl-blurpool"]
+    assert (folder / "blurpool.onnx").stat().st_size > 100_000
+    assert outputs["resnetctl eval blurpool"]
+    assert sources(folder / "resnetctl-blurpool") == sources(EXAMPLE), "examples/plugins holds what the page makes"
+
+
+@pytest.mark.certify
+@pytest.mark.timeout(3600)
+def test_the_tutorial_works_in_a_fresh_environment(tmp_path: Path) -> None:
+    """With a torch of its own: gigabytes from the package index."""
+    environment, folder = tmp_path / "environment", tmp_path / "work"
+    folder.mkdir()
+    venv.create(environment, with_pip=True)
+    subprocess.run([environment / "bin" / "pip", "install", "-q", f"{ROOT}[dev]", "hatchling"], check=True)
+    carry_out(environment, folder, timeout=1200)
