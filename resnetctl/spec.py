@@ -40,6 +40,16 @@ class Card:
         """Copy and pickle by the JSON form: read-only mappings cannot be copied as they are."""
         return type(self).from_json, (self.to_json(),)
 
+    def _put(self, **values: object) -> None:
+        """Settle fields while the object is made."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _freeze(self, *, tuples: tuple[str, ...] = (), tables: tuple[str, ...] = ()) -> None:
+        """Make these fields tuples and read-only copies. Raises `TypeError` for what is no list and no table."""
+        self._put(**{name: tuple(getattr(self, name)) for name in tuples})
+        self._put(**{name: MappingProxyType(dict(getattr(self, name))) for name in tables})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arch(Card):
@@ -62,15 +72,13 @@ class Arch(Card):
     widths: tuple[int, ...]
     stem: Stem = "auto"
     stem_width: int | None = None
-    block_args: Mapping[str, Scalar] = field(default_factory=dict)
+    block_args: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
     params: int | None = None
     summary: str = ""
     paper: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "depths", tuple(self.depths))
-        object.__setattr__(self, "widths", tuple(self.widths))
-        object.__setattr__(self, "block_args", MappingProxyType(dict(self.block_args)))
+        self._freeze(tuples=("depths", "widths"), tables=("block_args",))
         if not 1 <= len(self.depths) <= 4 or len(self.depths) != len(self.widths):
             raise ValueError(
                 f"arch '{self.name}': depths {self.depths} and widths {self.widths} must both have 1 to 4 entries"
@@ -109,9 +117,7 @@ class ImageSpec(Card):
     fit: Fit = "crop"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
-        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
-        object.__setattr__(self, "resize", self.resize or self.size)
+        self._put(mean=tuple(map(float, self.mean)), std=tuple(map(float, self.std)), resize=self.resize or self.size)
         if self.size < 1 or self.resize < self.size:
             raise ValueError(f"image size {self.size} must be positive and at most resize {self.resize}")
         if not len(self.mean) == len(self.std) == self.channels >= 1:
@@ -144,12 +150,9 @@ class DatasetCard(Card):
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "notes", tuple(self.notes))
-        for name in ("splits", "digests", "defaults"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
         if isinstance(self.image, Mapping):
-            object.__setattr__(self, "image", ImageSpec.from_json(self.image))
+            self._put(image=ImageSpec.from_json(self.image))
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"dataset '{self.name}': class names are not unique")
 
@@ -162,8 +165,7 @@ class Plugins(Card):
     used: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("required", "used"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        self._freeze(tables=("required", "used"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,14 +202,12 @@ class WeightsCard(Card):
     version: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
+        self._freeze(tuples=("classes",), tables=("trained_on", "metrics"))
         nested: dict[str, type[Card]] = {"arch": Arch, "image": ImageSpec, "plugins": Plugins, "split": ValSplit}
         for name, kind in nested.items():
             value = getattr(self, name)
             if isinstance(value, Mapping):
-                object.__setattr__(self, name, kind.from_json(value))
-        for name in ("trained_on", "metrics"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+                self._put(**{name: kind.from_json(value)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,21 +229,24 @@ class Batch:
     step: int
 
 
+Transform = Callable[[Batch], Batch]  # what a policy does to every training batch
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """A training-time augmentation policy.
 
-    `build(image, num_classes)` returns a function from `Batch` to `Batch`. It draws from torch's global generators,
-    which the engine seeds before each step, and never mutates its input. A policy that `mirrors` can bring a second
-    builder, `unmirrored`; without one it is refused where the dataset says that mirroring changes the class.
+    `build(image, num_classes)` returns a `Transform`. It draws from torch's global generators, which the engine seeds
+    before each step, and never mutates its input. A policy that `mirrors` can bring a second builder, `unmirrored`;
+    without one it is refused where the dataset says that mirroring changes the class.
     """
 
     name: str
-    build: Callable[[ImageSpec, int], Callable[[Batch], Batch]]
+    build: Callable[[ImageSpec, int], Transform]
     summary: str = ""
     paper: str = ""
     mirrors: bool = False
-    unmirrored: Callable[[ImageSpec, int], Callable[[Batch], Batch]] | None = None
+    unmirrored: Callable[[ImageSpec, int], Transform] | None = None
 
 
 class Block(Protocol):

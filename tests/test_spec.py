@@ -72,6 +72,18 @@ def test_cards_do_not_share_what_they_were_made_from() -> None:
     assert arch.block_args == {"shortcut": "A"}
 
 
+def test_equal_archs_have_equal_hashes() -> None:
+    again = Arch.from_json(ARCH.to_json())
+    assert {ARCH: "found"}[again] == "found"
+    assert len({ARCH, again, dataclasses.replace(ARCH, block_args={}), dataclasses.replace(ARCH, depths=(2, 2))}) == 3
+
+
+@pytest.mark.parametrize("name", ["trained_on", "metrics", "classes"])
+def test_what_is_no_table_or_list_is_refused(name: str) -> None:
+    with pytest.raises(TypeError):
+        WeightsCard.from_json({**WEIGHTS.to_json(), name: 5})
+
+
 def test_unknown_and_missing_keys_are_refused() -> None:
     with pytest.raises(TypeError, match="surprise"):
         Arch.from_json({**ARCH.to_json(), "surprise": 1})

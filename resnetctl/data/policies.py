@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from resnetctl.errors import ConfigError
-from resnetctl.spec import Batch, ImageSpec, Policy
-
-Transform = Callable[[Batch], Batch]
+from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 
 BOX_SCALE = (0.08, 1.0)  # share of the image that a box covers, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
@@ -210,29 +208,35 @@ def _resized_crop(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transf
     return crop_and_scale
 
 
+def _mirroring(name: str, build: Callable[..., Transform], *, summary: str, paper: str) -> Policy:
+    """The policy of a `build` that mirrors where `mirror` says so."""
+    return Policy(
+        name=name,
+        build=partial(build, mirror=True),
+        unmirrored=partial(build, mirror=False),
+        mirrors=True,
+        summary=summary,
+        paper=paper,
+    )
+
+
 none = Policy(name="none", build=_none, summary="the central crop, as in evaluation")
-standard = Policy(
-    name="standard",
-    build=partial(_standard, mirror=True),
-    unmirrored=partial(_standard, mirror=False),
-    mirrors=True,
+standard = _mirroring(
+    "standard",
+    _standard,
     summary="pad size//8, crop at random, mirror where the dataset allows it",
     paper="He et al. 2015, section 4.2, arXiv:1512.03385",
 )
-standard_cutout = Policy(
-    name="standard+cutout",
-    build=partial(_standard_cutout, mirror=True),
-    unmirrored=partial(_standard_cutout, mirror=False),
-    mirrors=True,
+standard_cutout = _mirroring(
+    "standard+cutout",
+    _standard_cutout,
     summary="standard, then hide a square of half the side (16 pixels at 32)",
     paper="DeVries and Taylor 2017, section 4.1, arXiv:1708.04552",
 )
 shift = Policy(name="shift", build=_shift, summary="move by up to size//8 pixels each way, never mirror")
-resized_crop = Policy(
-    name="resized-crop",
-    build=partial(_resized_crop, mirror=True),
-    unmirrored=partial(_resized_crop, mirror=False),
-    mirrors=True,
+resized_crop = _mirroring(
+    "resized-crop",
+    _resized_crop,
     summary="a box of 8 to 100 % of the image, scaled to size; mirror where the dataset allows it",
     paper="Szegedy et al. 2015, section 6, arXiv:1409.4842",
 )
