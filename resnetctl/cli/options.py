@@ -103,7 +103,7 @@ class ExportOptions(Common):
     onnx: bool = option(False, "Write ONNX", panel=USED)
     out: Path | None = option(None, "File to write; a run has its own place", short="-o", metavar="FILE", panel=USED)
     images: Path | None = option(None, "Folder of images for the check", metavar="DIR", panel=USED)
-    gate: Literal["real", "synthetic"] = option("real", "Images of the check; synthetic: made up", panel=USED)
+    gate: Literal["real", "synthetic"] = option("real", "Check on real images, or on made-up ones", panel=USED)
 
 
 class DataGetOptions(Common):

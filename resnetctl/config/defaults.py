@@ -32,9 +32,9 @@ def suited(arch: Arch, card: DatasetCard) -> dict[str, Any]:
     return values | {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
 
 
-def suited_to_finetune(card: DatasetCard) -> dict[str, Any]:
-    """What the dataset says about a run from trained weights; the rest is the `finetune` recipe."""
-    return {"augment": card.defaults.get("augment", "resized-crop" if card.image.size > 64 else "standard")}
+def suited_to_finetune(card: DatasetCard, size: int) -> dict[str, Any]:
+    """What suits `card` for a net of `size` pixels that is trained already; the rest is the `finetune` recipe."""
+    return {"augment": card.defaults.get("augment", "resized-crop" if size > 64 else "standard")}
 
 
 def final_arch(model: ModelConfig) -> Arch:

@@ -1,23 +1,24 @@
 """`config show`: every value of a config and where it was said, without torch."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
 from resnetctl.config.layers import Layer, Resolved, from_recipe, layer, resolve
 from resnetctl.config.models import FinetuneConfig, TrainConfig
-from resnetctl.data.cards import read_card, store_names
+from resnetctl.data.cards import derive_name, read_card, store_names
+from resnetctl.errors import InputError
 from resnetctl.settings import Settings
-from resnetctl.spec import DatasetCard
+from resnetctl.spec import DatasetCard, WeightsCard
+from resnetctl.tasks import targets
+from resnetctl.weights.file import read_card as read_weights_card
 
 
 def show(layers: Sequence[Layer], settings: Settings, *, verb: str = "train") -> Resolved[TrainConfig]:
     """The config that `verb` would use, before automatic choices. Raises `ConfigError`, `UsageError`."""
     if verb == "finetune":
-        finetune = resolve(FinetuneConfig, layers).config
-        card = _card(finetune.data, settings)
-        defaults = layer(suited_to_finetune(card), "default") if card is not None else Layer()
-        found = resolve(FinetuneConfig, [defaults, from_recipe("finetune"), *layers])
+        found = _finetune(layers, settings)
         return Resolved[TrainConfig](config=found.config, origins=found.origins)
     draft = resolve(TrainConfig, layers).config
     card = _card(draft.data, settings)
@@ -25,10 +26,29 @@ def show(layers: Sequence[Layer], settings: Settings, *, verb: str = "train") ->
     return resolve(TrainConfig, [layer(values, "default"), *layers])
 
 
+def _finetune(layers: Sequence[Layer], settings: Settings) -> Resolved[FinetuneConfig]:
+    """The arch comes from the weights, as far as they are here."""
+    draft = resolve(FinetuneConfig, layers).config
+    data, weights = _card(draft.data, settings), _weights(draft.weights, settings)
+    known = weights or data
+    size = draft.size or (known.image.size if known is not None else 0)
+    defaults = layer(suited_to_finetune(data, size), "default") if data is not None else Layer()
+    model = {"arch": weights.arch.name, "block": weights.arch.block, "stem": weights.arch.stem} if weights else {}
+    return resolve(FinetuneConfig, [defaults, from_recipe("finetune"), *layers, layer({"model": model}, "weights")])
+
+
+def _weights(text: str, settings: Settings) -> WeightsCard | None:
+    try:
+        return read_weights_card(targets.resolve(text or None, settings).path)
+    except InputError:
+        return None
+
+
 def _card(data: str, settings: Settings) -> DatasetCard | None:
     """What is known of a dataset without reading it: None for a path that is not in the store yet."""
-    if data in store_names(settings.data_dir):
-        return read_card(settings.data_dir, data)
+    name = derive_name(Path(data)) if Path(data).exists() else data
+    if name in store_names(settings.data_dir):
+        return read_card(settings.data_dir, name)
     if data in registry.names("dataset"):
         found: DatasetCard = registry.get("dataset", data).card
         return found

@@ -73,7 +73,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
     except Interrupted:
         _save(run, job, state, clock)
         raise Stopped(
-            f"stopped after step {state.step} of {plan.steps}; everything is saved",
+            f"after step {state.step} of {plan.steps}; everything is saved",
             signum=stop.signum,
             hint=f"resnetctl train --resume {run.path}",
         ) from None

@@ -82,10 +82,11 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
 def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Settings) -> Job:
     arch = card.arch
     fixed = {"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem}}
+    size = merge(request.layers).values.get("size") or card.image.size
     resolved = resolve(
         FinetuneConfig,
         [
-            suited_layer(suited_to_finetune(store.card)),
+            suited_layer(suited_to_finetune(store.card, size)),
             from_recipe("finetune"),
             environment(settings),
             *request.layers,

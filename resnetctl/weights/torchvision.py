@@ -16,7 +16,7 @@ from resnetctl.weights.file import LoadedWeights
 from resnetctl.weights.foreign import import_weights
 
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-FOLDER = "downloads/torchvision"  # in the data folder
+FOLDER = ".downloads/torchvision"  # in the data folder
 LIMIT = 1 << 29  # bytes; resnet152 has 242 MB
 INTERPOLATIONS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic"}
 

@@ -34,7 +34,7 @@ def deep(*depths: int) -> Arch:
 def test_small_pictures_and_photos_differ(size: int, augment: str, epochs: int) -> None:
     values = suited(NET, card(size))
     assert (values["augment"], values["epochs"]) == (augment, epochs)
-    assert suited_to_finetune(card(size))["augment"] == augment
+    assert suited_to_finetune(card(32), size)["augment"] == augment  # the size of the net, not of the pictures
 
 
 def test_very_deep_nets_warm_up() -> None:
@@ -46,7 +46,7 @@ def test_the_card_wins_and_tells_nothing_else() -> None:
     values = suited(deep(18, 18, 18), card(epochs=7, augment="shift", warmup=0.0, mirror=False))
     assert (values["epochs"], values["augment"], values["warmup"]) == (7, "shift", 0.0)
     assert "mirror" not in values  # a fact for the policy, no config key
-    assert suited_to_finetune(card(augment="shift", epochs=7)) == {"augment": "shift"}
+    assert suited_to_finetune(card(augment="shift", epochs=7), 8) == {"augment": "shift"}
 
 
 def test_defaults_are_keys_of_the_config() -> None:

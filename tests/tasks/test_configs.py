@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.datasets import tiny
@@ -8,6 +9,7 @@ from resnetctl import settings
 from resnetctl.config.layers import from_sets
 from resnetctl.errors import ConfigError
 from resnetctl.tasks.configs import show
+from resnetctl.tasks.train import TrainRequest, train
 
 
 def test_defaults_follow_the_card_of_a_built_in_that_was_never_fetched() -> None:
@@ -53,3 +55,16 @@ def test_it_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_finetune_says_what_comes_from_the_weights(tmp_path: Path) -> None:
+    tiny(settings.load().data_dir)
+    list(train(TrainRequest(layers=[from_sets(["data=tiny", "epochs=1", "model.arch=resnet32"])]), settings.load()))
+    found = show([from_sets(["data=tiny"])], settings.load(), verb="finetune")
+    assert (found.config.model.arch, found.origins["model.arch"]) == ("resnet32", "weights")
+
+
+def test_a_path_that_is_in_the_store_is_known_by_its_card() -> None:
+    Path("tiny").mkdir()
+    tiny(settings.load().data_dir)
+    assert show([from_sets(["data=./tiny"])], settings.load()).config.batch_size == 16
