@@ -19,8 +19,14 @@ from filelock import FileLock, Timeout
 
 from resnetctl.errors import UsageError, WorkFailed
 
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is swept
+    fcntl = None  # type: ignore[assignment]
+
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
 TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
+ABANDONED = 60.0  # seconds: younger drafts may belong to a process that is about to claim them
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
 
@@ -66,9 +72,11 @@ def staged_file(path: Path) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A folder to fill, which becomes `path` by one rename. With `replace` an old `path` goes away after."""
-    with _reported(path):
+    with _reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
+        claims.enter_context(_claimed(temporary))
         old = temporary.with_name(temporary.name + "-old")
         try:
             yield temporary
@@ -168,6 +176,27 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _sweep_abandoned(folder: Path) -> None:
+    """Remove drafts of folders whose makers died: they are old, and nobody holds a claim on them."""
+    for path in folder.glob(TEMPORARY + "*"):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.name.endswith("-old") and time.time() - path.stat().st_mtime > ABANDONED:
+                with _claimed(path):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Hold the kernel's lock on a folder, which dies with the process. Raises `OSError` when another one holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

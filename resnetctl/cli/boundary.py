@@ -2,15 +2,21 @@
 
 import contextlib
 import os
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from resnetctl.cli import out
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
 BROKEN_PIPE = 141
-INTERRUPTED = 130
+
+
+class Terminated(BaseException):
+    """SIGTERM came. As KeyboardInterrupt, it undoes what is half-done on its way up. Training takes signals itself."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -18,13 +24,15 @@ def run(argv: Sequence[str]) -> int:
     words = argv[: argv.index("--")] if "--" in argv else argv
     debug = "--debug" in words
     try:
-        return _guarded(argv)
+        with _signals():
+            return _guarded(argv)
     except BrokenPipeError:
         _discard_stdout()
         return BROKEN_PIPE
-    except KeyboardInterrupt:
-        out.say("stopped")
-        return INTERRUPTED
+    except (KeyboardInterrupt, Terminated) as stop:
+        signum = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        out.say(f"stopped: {signum.name} came; nothing is left half-written")
+        return 128 + signum
     except ResnetctlError as error:
         _trace(debug)
         out.say(render(error))
@@ -64,6 +72,27 @@ def _guarded(argv: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGINT and SIGTERM end the command by an exception; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) is not signal.SIG_IGN]
+    before = {kind: signal.signal(kind, _caught) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _caught(signum: int, frame: FrameType | None) -> None:
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_DFL)
+    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
 
 @contextlib.contextmanager

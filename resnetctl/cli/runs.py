@@ -1,4 +1,4 @@
-"""`runs list` and `runs show`."""
+"""`runs list`, `runs show` and `runs verify`."""
 
 from typing import Any
 
@@ -48,6 +48,28 @@ def show(given: Given[RunsShowOptions]) -> None:
     render.pairs((name, render.size(size)) for name, size in files.items())
 
 
+def verify(given: Given[RunsShowOptions]) -> None:
+    """`runs verify`"""
+    from resnetctl import runs, settings
+    from resnetctl.cli.loading import load_torch
+
+    machine = settings.load()
+    run = runs.find(given.options.run, machine.runs_dir)
+    load_torch()
+    from resnetctl.tasks import verify as task
+
+    report = task.verify(run, machine)
+    if given.options.as_json:
+        out.document("runs.verify", report.to_json())
+    else:
+        words = {True: "ok", False: "FAILED", None: "-"}
+        rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
+        render.table(["check", "result", "found"], rows)
+    for line in report.differences:
+        out.say(out.printable(f"here it would not resume bit for bit: {line}"))
+    report.require()
+
+
 def _shown(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
     return render.percent(value) if key == "val_top1" else "" if value is None else str(value)
@@ -64,6 +86,13 @@ COMMAND = Group(
             run=show,
             options=RunsShowOptions,
             examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
+        ),
+        "verify": Command(
+            name="verify",
+            summary="Check a run: digests, metrics against config, this machine.",
+            run=verify,
+            options=RunsShowOptions,
+            examples=(("resnetctl runs verify last", "exit 5 when the run is not what it says"),),
         ),
     },
 )

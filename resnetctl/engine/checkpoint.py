@@ -45,6 +45,14 @@ class Snapshot:
     def card(self) -> Mapping[str, Any]:
         return dict(self.body["card"])
 
+    def shipped(self, *, last: bool) -> dict[str, Tensor]:
+        """The weights that the run ships: those of the last step, the EMA's where it is on, or of the best epoch."""
+        if not last:
+            return _part(self, "best")
+        start = "ema/module."
+        ema = {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
+        return ema or _part(self, "model")
+
     @property
     def machine(self) -> Mapping[str, Any]:
         return dict(self.body["machine"])

@@ -1,0 +1,122 @@
+"""What the certified runs train: a net of 1,500 parameters on 60 images, as a plugin, so that real processes know it."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.datasets import tiny
+from support.distributions import install
+from support.faults import Outcome, Workshop
+
+from resnetctl.storage import TEMPORARY
+
+PLUGIN = '''"""A small net, and policies that spoil a batch."""
+
+import dataclasses
+import math
+
+from resnetctl.spec import Arch, Policy
+
+nano = Arch(name="nano", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar", block_args={"shortcut": "A"})
+
+
+def spoiler(value):
+    def build(image, classes):
+        def augment(batch):
+            images = batch.images.float()
+            if batch.step == 6:
+                images[1, 0, 0, 0] = value
+            return dataclasses.replace(batch, images=images)
+
+        return augment
+
+    return build
+
+
+poison = Policy(name="poison", build=spoiler(math.nan))
+endless = Policy(name="endless", build=spoiler(math.inf))
+'''
+POINTS = {
+    "arch": {"nano": "nano_plugin:nano"},
+    "policy": {"poison": "nano_plugin:poison", "endless": "nano_plugin:endless"},
+}
+SETS = ("model.arch=nano", "data=tiny")
+ALWAYS = {"resnetctl.tasks.consume:CHECKPOINT_SECONDS": 0.0}  # a checkpoint after every step
+
+
+def site(folder: Path) -> Path:
+    """A folder for PYTHONPATH with the plugin in it."""
+    install(folder, "nano-plugin", POINTS, code=PLUGIN)
+    return folder
+
+
+def open_shop(folder: Path) -> Workshop:
+    """A workshop with the plugin and the dataset `tiny`."""
+    tiny(folder / "data")
+    path = os.pathsep.join([str(site(folder / "site")), str(Path(__file__).parents[1])])
+    return Workshop({"RESNETCTL_DATA_DIR": str(folder / "data"), "RESNETCTL_RUNS_DIR": "runs", "PYTHONPATH": path})
+
+
+@dataclass
+class Bench:
+    """Trains, breaks and resumes in one folder, and compares with runs that nothing broke."""
+
+    shop: Workshop
+    folder: Path
+    references: dict[tuple[str, ...], tuple[bytes, bytes]] = field(default_factory=dict)
+    made: int = 0
+
+    def room(self) -> Path:
+        """An empty folder to work in."""
+        self.made += 1
+        path = self.folder / f"{self.made:05d}"
+        path.mkdir(parents=True)
+        return path
+
+    def train(self, cwd: Path, sets: Sequence[str], **trial: object) -> Outcome:
+        """Start the run, or go on with it where it exists: what a user would type."""
+        if (cwd / "runs" / "r" / "config.toml").exists():
+            return self.shop.run("train", "--resume", "r", cwd=cwd, **trial)  # type: ignore[arg-type]
+        return self.shop.run(*self.start(sets), cwd=cwd, **trial)  # type: ignore[arg-type]
+
+    def start(self, sets: Sequence[str]) -> list[str]:
+        """The command line of a new run."""
+        verb = "finetune" if any(item.startswith("weights=") for item in sets) else "train"
+        given = [item for item in (*SETS, *sets) if not (verb == "finetune" and item == SETS[0])]
+        return [verb, "--name", "r", *(word for item in given for word in ("--set", item))]
+
+    def reference(self, sets: Sequence[str] = ()) -> tuple[bytes, bytes]:
+        """Weights and metrics of the uninterrupted run."""
+        key = tuple(sets)
+        if key not in self.references:
+            cwd = self.room()
+            done = self.train(cwd, sets)
+            assert done.code == 0, done.output
+            self.references[key] = files(cwd)
+        return self.references[key]
+
+    def finish(self, cwd: Path, sets: Sequence[str] = ()) -> None:
+        """Go on without faults to the end, and compare byte for byte."""
+        done = self.train(cwd, sets)
+        assert done.code == 0, done.output
+        assert files(cwd) == self.reference(sets), f"another result in {cwd}"
+        left = [path.name for path in (cwd / "runs" / "r").rglob(TEMPORARY + "*")]
+        assert left == [], f"stale files in {cwd}"
+
+
+def files(cwd: Path) -> tuple[bytes, bytes]:
+    """What the promise is about: `model.safetensors` and `metrics.jsonl`."""
+    run = cwd / "runs" / "r"
+    return (run / "model.safetensors").read_bytes(), (run / "metrics.jsonl").read_bytes()
+
+
+def report(test: str, **counts: object) -> None:
+    """Add a line to the record of a certification, where one is kept (`RESNETCTL_CERTIFY_LOG`)."""
+    log = os.environ.get("RESNETCTL_CERTIFY_LOG")
+    if log:
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"test": test, **counts, "python": platform.python_version()}) + "\n")
+
