@@ -23,6 +23,7 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: parsers with a bad record
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 128 * 2**20  # of one image file
+LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, the integers that Pillow's convert("L") uses
 _GREY = frozenset({"1", "L", "LA", "La"})
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -52,6 +53,12 @@ class BadImage(DataError):
     """An image file that cannot be used; `where` is its path."""
 
 
+def check_size(count: int, name: str) -> None:
+    """Raise `BadImage` for a file of more than `MAX_BYTES` bytes; `name` is what the error calls it."""
+    if count > MAX_BYTES:
+        raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=name)
+
+
 def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None = None) -> Pixels:
     """One image as `(H, W, channels)`: rotated as its EXIF says, alpha over white, 16 bits cut to 8.
 
@@ -69,7 +76,7 @@ def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, b
     try:
         with warnings.catch_warnings():  # Pillow warns of oddities that we settle or refuse ourselves
             warnings.simplefilter("ignore")
-            data = file if isinstance(file, bytes) else _contents(file)
+            data = file if isinstance(file, bytes) else _contents(file, name)
             return _decoded(data, name)
     except BadImage:
         raise
@@ -120,7 +127,7 @@ def with_channels(images: Pixels, channels: int) -> Pixels:
     if have == 1:
         return np.repeat(images, channels, axis=-1)
     if (have, channels) == (3, 1):
-        luma = images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+        luma = images.astype(np.uint32) @ np.array(LUMA, np.uint32)
         return ((luma + 0x8000) >> 16).astype(np.uint8)[..., None]
     raise DataError(f"images of {have} channels cannot be used where {channels} are expected")
 
@@ -137,13 +144,12 @@ def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
     return centre_crop(fitted, spec.size)
 
 
-def _contents(file: BinaryIO | Path) -> bytes:
+def _contents(file: BinaryIO | Path, name: str) -> bytes:
     if isinstance(file, Path):
         with file.open("rb") as opened:
-            return _contents(opened)
+            return _contents(opened, name)
     data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"the file is over {MAX_BYTES // 2**20} MiB")
+    check_size(len(data), name)
     return data
 
 

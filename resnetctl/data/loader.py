@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetctl import rng
+from resnetctl.data.images import LUMA
 from resnetctl.errors import DataError
 from resnetctl.spec import Batch, ImageSpec, Interpolation
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from resnetctl.data.splits import ImageSet
 
 RESIDENT_BYTES = 2 * 2**30  # a store up to this size lives on the accelerator; a larger one is copied batch by batch
-LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, the integers that Pillow's convert("L") uses
 TORCH_MODES: dict[Interpolation, str] = {
     "nearest": "nearest-exact",  # torch's "nearest" takes the pixel's corner, Pillow's and this one its centre
     "bilinear": "bilinear",

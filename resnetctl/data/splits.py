@@ -4,7 +4,7 @@ Training asks `open_sets`, which never opens the test split; evaluation asks `op
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -18,6 +18,7 @@ from resnetctl.rng import derive
 from resnetctl.spec import ImageSpec, Split, ValSplit
 
 Rows = NDArray[np.int64]
+EVAL_BATCH = 128  # images; larger batches fall out of the cache of a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet
         return train, None, None
     made = ValSplit(val_fraction=val_fraction, seed=seed, digest=digest(rows))
     rest = np.setdiff1d(train.index, rows, assume_unique=True)
-    return _part(train, rest, "train"), _part(train, rows, "val"), made
+    return replace(train, index=rest), replace(train, index=rows, split="val"), made
 
 
 def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> ImageSet:
@@ -91,7 +92,7 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
             where=str(store.path),
             hint="use the dataset that the weights were trained on, or --split test",
         )
-    return _part(train, rows, "val")
+    return replace(train, index=rows, split="val")
 
 
 def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Rows:
@@ -124,7 +125,9 @@ def digest(rows: Rows) -> str:
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
 
 
-def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int) -> Iterator[tuple[Pixels, Rows]]:
+def eval_batches(
+    images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH
+) -> Iterator[tuple[Pixels, Rows]]:
     """`(B, size, size, C)` uint8 and `(B,)` int64 in the set's order, prepared as `spec` says; the last is ragged.
 
     Raises `DataError` when the channels cannot be converted.
@@ -154,18 +157,6 @@ def _whole(store: Store, split: Split) -> ImageSet:
         split=split,
         store_digest=store.card.digests.get(split, ""),
         guard=stored.guard,
-    )
-
-
-def _part(whole: ImageSet, rows: Rows, split: Split) -> ImageSet:
-    return ImageSet(
-        images=whole.images,
-        labels=whole.labels,
-        index=rows,
-        classes=whole.classes,
-        split=split,
-        store_digest=whole.store_digest,
-        guard=whole.guard,
     )
 
 

@@ -15,7 +15,6 @@ from resnetctl.settings import Settings
 from resnetctl.spec import Split, WeightsCard
 from resnetctl.tasks.targets import Target, open_target, resolve
 
-BATCH = 128  # larger batches fall out of the cache of a CPU
 SHOWN = 10  # class names of a difference
 
 
@@ -136,7 +135,7 @@ def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labe
 
 
 def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[tuple[Images, Labels]]:
-    for pixels, labels in eval_batches(images, card.image, batch_size=BATCH):
+    for pixels, labels in eval_batches(images, card.image):
         yield pixels, order[labels]
 
 

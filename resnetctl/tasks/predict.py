@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from resnetctl.data.images import BadImage, prepare
+from resnetctl.data.readers.source import why_ignored
 from resnetctl.engine.metrics import Images, Logits
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.settings import Settings
@@ -15,7 +16,6 @@ from resnetctl.spec import WeightsCard
 from resnetctl.tasks.targets import Opened, open_target, resolve
 
 BATCH = 64
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,19 +99,16 @@ def readable(
 
 
 def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
-    """Files as given; of a folder every image, sorted, without hidden ones."""
+    """Files as given; of a folder every image, by the rule of `data add`, sorted."""
     for path in map(Path, images):
         if not path.is_dir():
             yield path
             continue
-        inside = [item for item in sorted(path.rglob("*")) if _is_image(item.relative_to(path)) and item.is_file()]
+        files = (item for item in sorted(path.rglob("*")) if item.is_file())
+        inside = [item for item in files if not why_ignored(item.relative_to(path).parts)]
         if not inside:
             problems.append(f"{path}: the folder has no image")
         yield from inside
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
 def _classified(opened: Opened, paths: list[Path], pixels: Images, top: int) -> Iterator[Prediction]:

@@ -1,6 +1,7 @@
 """Files to class names, good ones and bad ones, with and without torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_
 
 from resnetctl import runs, settings
 from resnetctl.data.images import prepare
+from resnetctl.data.readers.source import SUFFIXES
 from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
 from resnetctl.tasks.export import export
 from resnetctl.tasks.predict import PredictOutcome, predict, probabilities
@@ -72,6 +74,13 @@ def test_a_folder_is_all_its_images_sorted(run: runs.RunDir, pictures: Path) -> 
     (pictures / "notes.txt").write_text("no image")
     names = [str(item.file.relative_to(pictures)) for item in ask([pictures]).results]
     assert names == ["0.png", "1.png", "2.png", "3.png", "4.png", "deep/0.png"]
+
+
+def test_a_folder_holds_the_same_images_for_predict_as_for_data_add(run: runs.RunDir, pictures: Path) -> None:
+    assert {".jfif", ".png"} <= SUFFIXES
+    for suffix in SUFFIXES:
+        shutil.copy(pictures / "0.png", pictures / f"all{suffix}")
+    assert {item.file.suffix for item in ask([pictures]).results} == SUFFIXES
 
 
 def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -> None:

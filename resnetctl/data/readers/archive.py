@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from resnetctl.data.images import MAX_BYTES, BadImage
+from resnetctl.data.images import MAX_BYTES, check_size
 from resnetctl.data.readers.source import Item, Items, Layout, Parts, Source, Survey, clean, why_ignored
 from resnetctl.errors import DataError
 
@@ -144,8 +144,7 @@ def _tar_refusal(info: tarfile.TarInfo) -> str:
 
 
 def _tar_read(stream: "Forward", info: tarfile.TarInfo) -> bytes:
-    if info.size > MAX_BYTES:
-        raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=info.name)
+    check_size(info.size, info.name)
     try:
         stream.seek(info.offset_data)
         data = stream.read(info.size)
@@ -180,8 +179,7 @@ def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: "Budget")
     except _DAMAGE as error:
         raise _damaged(budget.path, f"{info.filename!r}: {error}") from error
     budget.spend(len(data))
-    if len(data) > MAX_BYTES:
-        raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=info.filename)
+    check_size(len(data), info.filename)
     return data
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from resnetctl.data.images import MAX_BYTES, BadImage
+from resnetctl.data.images import BadImage, check_size
 from resnetctl.data.readers.source import Item, Items, Layout, Parts, Source, Survey, is_hidden, why_ignored
 from resnetctl.errors import DataError
 
@@ -28,8 +28,7 @@ def read_file(path: Path) -> bytes:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
             raise BadImage("not a regular file", where=str(path))
-        if found.st_size > MAX_BYTES:
-            raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=str(path))
+        check_size(found.st_size, str(path))
         return path.read_bytes()
     except OSError as error:
         raise BadImage(f"cannot be read: {error.strerror}", where=str(path)) from error

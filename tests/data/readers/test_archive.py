@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from support.pictures import grey, solid, tree, write_tar, write_zip
 
+from resnetctl.data import images
 from resnetctl.data.images import BadImage
 from resnetctl.data.readers import archive
 from resnetctl.data.readers.archive import Forward, open_archive, sniff
@@ -332,7 +333,7 @@ def test_overlapping_members_count_each_time(place: Path, monkeypatch: pytest.Mo
 
 def test_a_large_member_is_a_bad_image_and_the_rest_comes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"a/1.png": grey(1), "a/2.png": os.urandom(5000), "a/3.png": grey(3)}
-    monkeypatch.setattr(archive, "MAX_BYTES", 4096)
+    monkeypatch.setattr(images, "MAX_BYTES", 4096)
     for path in (write_tar(place / "a.tar", files), write_zip(place / "a.zip", files)):
         kind = sniff(path)
         assert kind is not None
