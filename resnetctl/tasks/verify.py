@@ -112,7 +112,7 @@ class _Looks:
         if self.found.snapshot is None:
             return []
         then = facts_then(self.found.snapshot)
-        return differences(then, {**checkpoint.machine_facts(), **_installed(then), "threads": then.get("threads")})
+        return differences(then, {**_installed(then), **checkpoint.machine_facts(), "threads": then.get("threads")})
 
     def config(self) -> str:
         config = read_config(self.run)

@@ -206,6 +206,8 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)
+    for name in ("torch._dynamo", "torch.optim.swa_utils", "pydantic_settings", "rich.console", "onnx", "onnxruntime"):
+        import_module(name)  # what children would import one by one; torch's optimizers take three seconds alone
     for name in ("train", "finetune", "evaluate", "export", "verify", "data"):
         import_module(f"resnetctl.tasks.{name}")
     for name in ("_typer", "app", "train", "finetune", "evaluate", "export", "data", "runs", "live"):

@@ -56,7 +56,8 @@ def site(folder: Path) -> Path:
 def open_shop(folder: Path) -> Workshop:
     """A workshop with the plugin and the dataset `tiny`."""
     tiny(folder / "data")
-    path = os.pathsep.join([str(site(folder / "site")), str(Path(__file__).parents[1])])
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join(map(str, (site(folder / "site"), tests, tests.parent)))
     return Workshop({"RESNETCTL_DATA_DIR": str(folder / "data"), "RESNETCTL_RUNS_DIR": "runs", "PYTHONPATH": path})
 
 
