@@ -98,10 +98,15 @@ class Stopped(ResnetctlError):
         self.exit_code = 128 + signum
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """`"did you mean 'x'?"`, or None when nothing is close."""
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else None
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`"did you mean 'x'?"`, or the known names when nothing is close."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=1)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if found := closest(name, names):
+        return found
     return "known: " + ", ".join(names) if names else "none is known"

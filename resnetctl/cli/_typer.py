@@ -254,10 +254,8 @@ def _translated(error: ClickException) -> errors.UsageError:
     hint = [f"{path} --help"]
     if isinstance(error, NoSuchOption):
         known = [word for param in ctx.command.params for word in param.opts] if ctx is not None else []
-        close = errors.suggest(error.option_name, known)
-        return errors.UsageError(
-            f"{path} has no option {error.option_name}", hint=[close, *hint] if "mean" in close else hint
-        )
+        close = errors.closest(error.option_name, known)
+        return errors.UsageError(f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint)
     message = error.format_message()
     return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from resnetctl.cli import out
 from resnetctl.cli.command import Command, Group, is_argument, is_repeated, is_switch
-from resnetctl.cli.options import USED
 from resnetctl.cli.values import choices
 from resnetctl.config.defaults import TRAIN_KEYS
-from resnetctl.config.options import Flag, flags
+from resnetctl.config.options import USED, Flag, flags
 
 Row = tuple[str, str]
 WIDEST = 100

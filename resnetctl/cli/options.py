@@ -5,11 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from resnetctl.config.options import option
+from resnetctl.config.options import USED, option
 from resnetctl.registry import Kind
 from resnetctl.spec import Fit
-
-USED = "Most used"
 
 
 def argument(help: str, *, metavar: str, default: Any = ..., complete: str | None = None) -> Any:
@@ -162,7 +160,10 @@ class PluginsShowOptions(Common):
 
 class PluginsCheckOptions(Common):
     target: str | None = argument(
-        "Distribution, NAME or dist:name; all of them unless given", metavar="DIST|NAME", default=None, complete="plugin"
+        "Distribution, NAME or dist:name; all of them unless given",
+        metavar="DIST|NAME",
+        default=None,
+        complete="plugin",
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from resnetctl.config.options import Flag
+from resnetctl.config.options import Flag, complaint
 from resnetctl.errors import UsageError, suggest
 
 
@@ -23,9 +23,7 @@ def coerce(flag: Flag, value: Any) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-        message = message.partition(", unable to parse")[0]
-        raise UsageError(f"{label(flag)} {message}, not '{value}'") from None
+        raise UsageError(f"{label(flag)} {complaint(error.errors()[0])}, not '{value}'") from None
 
 
 def choices(flag: Flag) -> list[str]:

@@ -6,19 +6,20 @@ to values and origins. Layers are laid over each other from the weakest to the s
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from resnetctl.config.options import fields
+from resnetctl.config.options import complaint, fields
 from resnetctl.errors import ConfigError, UsageError, suggest
 
 LOCAL_FILE = "resnetctl.toml"
-Config = TypeVar("Config", bound=BaseModel)
+Config = TypeVar("Config", bound=BaseModel, covariant=True)
 # a key that is given makes these keys of weaker layers void
 SUPERSEDES = {
     "model.arch": ("model.block", "model.block_args", "model.stem"),
@@ -82,8 +83,9 @@ def from_file(path: Path) -> Layer:
 
 def from_recipe(name: str) -> Layer:
     """A packaged recipe. Raises `UsageError` with the known names."""
-    if name not in recipes():
-        raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, recipes()))
+    known = recipes()
+    if name not in known:
+        raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, known))
     text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     parsed = _parse(text, name)
     return Layer(parsed.values, dict.fromkeys(parsed.values, f"recipe {name}"))
@@ -132,7 +134,7 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     try:
         config = model.model_validate(nest({key: merged.values[key] for key in merged.values if key not in unknown}))
     except ValidationError as error:
-        problems += [_problem(item, merged.origins) for item in error.errors()]
+        problems += _problems(error, merged.origins)
     if problems:
         raise ConfigError(
             "the config has unknown keys" if unknown else "the config has wrong values", problems=problems
@@ -207,11 +209,21 @@ def _lines(text: str) -> dict[str, int]:
     return found
 
 
-def _problem(item: Any, origins: Mapping[str, str]) -> str:
-    key = ".".join(
-        str(part) for part in item["loc"] if not str(part).startswith(("float", "str", "function", "constrained"))
-    )
-    origin = next((where for name, where in origins.items() if name == key or name.startswith(key + ".")), None)
-    message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    given = "" if not key or isinstance(item["input"], Mapping) else f", not {item['input']!r}"
-    return (f"{key}: " if key else "") + message + given + (f" ({origin})" if origin and key else "")
+def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
+    """One line a key; what the members of a union say of a value is joined by "or"."""
+    found: dict[str, list[ErrorDetails]] = {}
+    for item in error.errors():
+        found.setdefault(_said_key(item["loc"], origins), []).append(item)
+    for key, items in found.items():
+        message = " or ".join(dict.fromkeys(map(complaint, items))).replace(" or should be ", " or ")
+        given = items[0]["input"]
+        shown = "" if not key or isinstance(given, Mapping) else f", not {given!r}"
+        origin = f" ({origins[key]})" if key in origins else ""
+        yield (f"{key}: " if key else "") + message + shown + origin
+
+
+def _said_key(loc: Sequence[int | str], origins: Mapping[str, str]) -> str:
+    """The key that somebody said: behind it pydantic's `loc` names places in a list and members of a union."""
+    parts = [str(part) for part in loc]
+    keys = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    return next((key for key in keys if key in origins), ".".join(parts))

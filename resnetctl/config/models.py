@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from resnetctl.config.options import option
+from resnetctl.config.options import USED, option
 from resnetctl.spec import Scalar, Stem
 
 
@@ -23,9 +23,8 @@ class ModelConfig(Frozen):
     """`[model]`"""
 
     arch: str = option(
-        "resnet20", "Architecture", flag="--arch", short="-a", metavar="NAME", panel="Most used",
-        complete="arch",
-    )  # fmt: skip
+        "resnet20", "Architecture", flag="--arch", short="-a", metavar="NAME", panel=USED, complete="arch"
+    )
     block: str = option(
         "",
         "Swap the residual block, drop its arguments",
@@ -79,15 +78,19 @@ class TrainConfig(Frozen):
     """Everything that decides what a training run computes."""
 
     data: str = option(
-        "cifar10", "Dataset name, folder, archive or CSV", short="-d", metavar="NAME|PATH", panel="Most used",
+        "cifar10",
+        "Dataset name, folder, archive or CSV",
+        short="-d",
+        metavar="NAME|PATH",
+        panel=USED,
         complete="dataset",
-    )  # fmt: skip
+    )
     model: ModelConfig = ModelConfig()
-    augment: str = option("standard", "Augmentation policy", metavar="NAME", panel="Most used", complete="policy")
-    epochs: int = option(200, "Passes over the training images", short="-e", panel="Most used", ge=0)
+    augment: str = option("standard", "Augmentation policy", metavar="NAME", panel=USED, complete="policy")
+    epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
     steps: int = option(0, "Optimizer updates, instead of epochs", panel="Optimisation", ge=0)
-    batch_size: int = option(128, "Images a step", short="-b", panel="Most used", ge=1)
-    lr: float = option(0.1, "Peak learning rate", panel="Most used", gt=0)
+    batch_size: int = option(128, "Images a step", short="-b", panel=USED, ge=1)
+    lr: float = option(0.1, "Peak learning rate", panel=USED, gt=0)
     weight_decay: float = option(5e-4, "L2 on weights, not on norms and biases", panel="Optimisation", ge=0)
     label_smoothing: float = option(0.0, "Share given to all classes", panel="Optimisation", ge=0, lt=1)
     grad_clip: float = option(0.0, "Largest gradient norm, 0 is off", panel="Optimisation", ge=0)
@@ -97,7 +100,7 @@ class TrainConfig(Frozen):
     precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto, fp32 or bf16 (autocast)", panel="Machine")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", panel="Machine")
     threads: int = option(0, "CPU threads, 0 by rule", panel="Machine", ge=0)
-    seed: int = option(0, "All randomness follows from it", panel="Most used", ge=0)
+    seed: int = option(0, "All randomness follows from it", panel=USED, ge=0)
     val_fraction: float = option(0.1, "Share of train held out to choose by", panel="Data", ge=0, lt=1)
     size: int = option(0, "Image size of the net, 0 as the dataset says", panel="Data", ge=0)
     keep: Literal["best", "last"] = option("best", "Ship the best epoch on val, or the last", panel="Data")
@@ -126,5 +129,5 @@ class TrainConfig(Frozen):
 class FinetuneConfig(TrainConfig):
     """A training run that starts from weights."""
 
-    weights: str = option("", "Run, file, or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel="Most used")
-    freeze: str = option("none", "backbone, none, or stages: stem,layer1", metavar="PARTS", panel="Most used")
+    weights: str = option("", "Run, file, or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel=USED)
+    freeze: str = option("none", "backbone, none, or stages: stem,layer1", metavar="PARTS", panel=USED)

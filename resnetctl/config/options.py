@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+USED = "Most used"  # the panel of the first help screen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +28,16 @@ class Flag:
         return self.field.description or ""
 
 
+def complaint(item: ErrorDetails) -> str:
+    """What pydantic says of a wrong value, to stand behind its name: `should be a valid integer`."""
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return message.partition(", unable to parse")[0]
+
+
 def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any:
     """A pydantic field with what the command line needs.
 
-    `panel` "Most used" puts the flag on the first help screen; the others are under `--help-all`. `more` takes
+    `panel` `USED` puts the flag on the first help screen; the others are under `--help-all`. `more` takes
     `flag` (names nested keys; top-level ones name themselves), `short`, `metavar` and `complete` (the registry kind
     whose names complete it); the rest are pydantic's constraints.
     """

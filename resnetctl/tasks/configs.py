@@ -18,8 +18,7 @@ from resnetctl.weights.file import read_card as read_weights_card
 def show(layers: Sequence[Layer], settings: Settings, *, verb: str = "train") -> Resolved[TrainConfig]:
     """The config that `verb` would use, before automatic choices. Raises `ConfigError`, `UsageError`."""
     if verb == "finetune":
-        found = _finetune(layers, settings)
-        return Resolved[TrainConfig](config=found.config, origins=found.origins)
+        return _finetune(layers, settings)
     draft = resolve(TrainConfig, layers).config
     card = _card(draft.data, settings)
     values = suited(final_arch(draft.model), card) if card is not None else {}

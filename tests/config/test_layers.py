@@ -221,7 +221,15 @@ def test_wrong_values_are_all_listed_with_value_and_origin(toml: Any) -> None:
     assert by_key["warmup"].endswith(f"not 'soon' ({path}:2)")
     assert by_key["schedule.milestones"].endswith(f"({path}:4)")
     assert by_key["epochs"].endswith("not 'many' (flag --epochs)")
-    assert any(key.startswith("model.block_args") for key in by_key)
+    kinds = "a valid boolean or a valid integer or a valid number or a valid string"
+    assert by_key["model.block_args.a"] == f"model.block_args.a: should be {kinds}, not [1] ({path})"
+    assert len(found) == len(by_key) == 5
+
+
+def test_a_problem_inside_a_value_is_told_of_the_key_that_was_said() -> None:
+    found = problems(from_sets(["model.block_args.stride=[1]", "schedule.milestones=[0.5, 'x']"]))
+    assert [line.partition(":")[0] for line in found] == ["model.block_args.stride", "schedule.milestones"]
+    assert found[1] == "schedule.milestones: should be a valid number, not 'x' (--set)"
 
 
 def test_a_problem_of_the_whole_has_no_key() -> None:
