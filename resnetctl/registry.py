@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from resnetctl.errors import PluginError, UsageError, suggest
-from resnetctl.settings import plugin_names
-from resnetctl.spec import Arch, Policy
+from resnetctl.settings import chosen_plugins
+from resnetctl.spec import Arch, Dataset, Policy
 
 Kind = Literal["arch", "block", "policy", "dataset"]
 Status = Literal["available", "clash", "disabled", "stale"]
@@ -126,6 +126,14 @@ def find(kind: Kind, name: str) -> Entry:
     raise _unusable(matches)
 
 
+@overload
+def get(kind: Literal["arch"], name: str) -> Arch: ...
+@overload
+def get(kind: Literal["policy"], name: str) -> Policy: ...
+@overload
+def get(kind: Literal["dataset"], name: str) -> Dataset: ...
+@overload
+def get(kind: Kind, name: str) -> Any: ...
 def get(kind: Kind, name: str) -> Any:
     """Import and check the one object behind `name`. Raises as `find`, and `PluginError` when it is broken."""
     if (kind, name) in _overlays:
@@ -240,9 +248,9 @@ def _say_shadowed(other: Entry) -> None:
     import logging
 
     logging.getLogger(CORE).warning(
-        "notice: %s '%s' is the built-in; that of %s %s is '%s:%s'",
-        other.kind, other.name, other.distribution, other.version, other.distribution, other.name,
-    )  # fmt: skip
+        f"notice: {other.kind} '{other.name}' is the built-in; that of {other.distribution} {other.version} "
+        f"is '{other.distribution}:{other.name}'"
+    )
 
 
 def _unusable(matches: list[Entry]) -> PluginError:
@@ -268,7 +276,7 @@ def _unusable(matches: list[Entry]) -> PluginError:
 
 
 def _is_allowed(distribution: str) -> bool:
-    chosen = plugin_names(os.environ.get("RESNETCTL_PLUGINS") or None)
+    chosen = chosen_plugins()
     return distribution == CORE or chosen is None or distribution in map(_normal, chosen)
 
 

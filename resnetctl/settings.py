@@ -1,9 +1,11 @@
 """What this machine is: environment variables, and nothing about the experiment.
 
-`RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE`, `RESNETCTL_THREADS`, `RESNETCTL_PLUGINS`.
-pydantic-settings is imported inside: it costs more than the whole rest of a `--help`.
+`RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE`, `RESNETCTL_THREADS` are `Settings`; pydantic-settings is
+imported inside, as it costs more than the whole rest of a `--help`. `RESNETCTL_PLUGINS`, which every listing asks for,
+is read without it.
 """
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,13 +15,12 @@ from resnetctl.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Resolved machine facts. `threads` 0 means by rule, `plugins` None means all."""
+    """Resolved machine facts. `threads` 0 means by rule."""
 
     data_dir: Path
     runs_dir: Path
     device: str
     threads: int
-    plugins: tuple[str, ...] | None
 
 
 @cache
@@ -35,7 +36,6 @@ def load() -> Settings:
         runs_dir: Path = Path("runs")
         device: str = "auto"
         threads: int = 0
-        plugins: str | None = None
 
     try:
         found = Environment()
@@ -51,12 +51,12 @@ def load() -> Settings:
         runs_dir=found.runs_dir.expanduser(),
         device=found.device,
         threads=found.threads,
-        plugins=plugin_names(found.plugins),
     )
 
 
-def plugin_names(text: str | None) -> tuple[str, ...] | None:
-    """`None`: all; `"none"`: the core only; else the distributions named, comma-separated."""
-    if text is None:
+def chosen_plugins() -> tuple[str, ...] | None:
+    """The distributions that `RESNETCTL_PLUGINS` names, comma-separated; `none` is the core alone, unset (None) all."""
+    text = os.environ.get("RESNETCTL_PLUGINS")
+    if not text:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip() not in ("", "none"))

@@ -135,16 +135,22 @@ def _imported(dotted: str, when: str, line: int) -> Imported:
 
 
 def functions(module: Module) -> Iterator[tuple[Function, bool]]:
-    """Every function with whether it is public: no name on the way to it is private, and it is not nested in one."""
+    """Every function with whether it is public: no name on the way to it is private, and it is not nested in one.
+
+    The signatures of an overloaded function are left out: the implementation speaks for them.
+    """
 
     def walk(node: ast.AST, public: bool) -> Iterator[tuple[Function, bool]]:
         for child in ast.iter_child_nodes(node):
-            named = public and not getattr(child, "name", "").startswith("_")
+            if isinstance(child, Function) and "overload" in map(ast.unparse, child.decorator_list):
+                continue
             if isinstance(child, Function):
-                yield child, named
+                yield child, public and not child.name.startswith("_")
                 yield from walk(child, False)
+            elif isinstance(child, ast.ClassDef):
+                yield from walk(child, public and not child.name.startswith("_"))
             else:
-                yield from walk(child, named if isinstance(child, ast.ClassDef) else public)
+                yield from walk(child, public)
 
     return walk(module.tree, True)
 

@@ -21,16 +21,12 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     found = load(monkeypatch)
     assert found.data_dir.parts[-2:] == ("resnetctl", "data")
     assert found.data_dir.is_absolute()
-    assert (found.runs_dir, found.device, found.threads, found.plugins) == (Path("runs"), "auto", 0, None)
+    assert (found.runs_dir, found.device, found.threads) == (Path("runs"), "auto", 0)
 
 
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = load(
-        monkeypatch, DATA_DIR=str(tmp_path), RUNS_DIR="elsewhere", DEVICE="cuda:1", THREADS="3", PLUGINS="one, two"
-    )
-    assert found == settings.Settings(
-        data_dir=tmp_path, runs_dir=Path("elsewhere"), device="cuda:1", threads=3, plugins=("one", "two")
-    )
+    found = load(monkeypatch, DATA_DIR=str(tmp_path), RUNS_DIR="elsewhere", DEVICE="cuda:1", THREADS="3")
+    assert found == settings.Settings(data_dir=tmp_path, runs_dir=Path("elsewhere"), device="cuda:1", threads=3)
 
 
 def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -40,8 +36,8 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = load(monkeypatch, THREADS="", DEVICE="", PLUGINS="")
-    assert (found.threads, found.device, found.plugins) == (0, "auto", None)
+    found = load(monkeypatch, THREADS="", DEVICE="")
+    assert (found.threads, found.device) == (0, "auto")
 
 
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +59,10 @@ def test_negative_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [(None, None), ("", ()), ("none", ()), ("a", ("a",)), (" a , b,", ("a", "b")), ("none,a", ("a",))],
+    [(None, None), ("", None), ("none", ()), ("a", ("a",)), (" a , b,", ("a", "b")), ("none,a", ("a",))],
 )
-def test_plugin_names(text: str | None, names: tuple[str, ...] | None) -> None:
-    assert settings.plugin_names(text) == names
+def test_chosen_plugins(monkeypatch: pytest.MonkeyPatch, text: str | None, names: tuple[str, ...] | None) -> None:
+    monkeypatch.delenv("RESNETCTL_PLUGINS", raising=False)
+    if text is not None:
+        monkeypatch.setenv("RESNETCTL_PLUGINS", text)
+    assert settings.chosen_plugins() == names

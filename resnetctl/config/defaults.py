@@ -42,7 +42,7 @@ def final_arch(model: ModelConfig) -> Arch:
 
     Raises `UsageError` or `PluginError` when the arch is unknown or broken.
     """
-    arch: Arch = registry.get("arch", model.arch)
+    arch = registry.get("arch", model.arch)
     block = model.block or arch.block
     block_args = ({} if model.block else dict(arch.block_args)) | model.block_args
     as_published = block == arch.block and block_args == dict(arch.block_args)

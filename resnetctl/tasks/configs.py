@@ -49,6 +49,5 @@ def _card(data: str, settings: Settings) -> DatasetCard | None:
     if name in store_names(settings.data_dir):
         return read_card(settings.data_dir, name)
     if data in registry.names("dataset"):
-        found: DatasetCard = registry.get("dataset", data).card
-        return found
+        return registry.get("dataset", data).card
     return None

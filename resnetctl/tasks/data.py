@@ -54,7 +54,7 @@ def get(name: str, settings: Settings, *, source: Path | None = None, replace: b
         DataError: the data cannot be had, or is not what the plugin's card promises.
         PluginError: the plugin fails.
     """
-    plugin: Dataset = registry.get("dataset", name)
+    plugin = registry.get("dataset", name)
     stored = name.replace(":", "-")  # `dist:name` of a clash
     path = settings.data_dir / stored
     if stored in store_names(settings.data_dir) and not replace:
