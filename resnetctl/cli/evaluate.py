@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given
+from resnetctl.cli.loading import torch_note
 from resnetctl.cli.options import EvalOptions
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ SHOWN = 10  # classes in the table
 def run(given: Given[EvalOptions]) -> None:
     """`eval`"""
     from resnetctl import settings
-    from resnetctl.cli.loading import torch_note
     from resnetctl.tasks.evaluate import evaluate
 
     options = given.options

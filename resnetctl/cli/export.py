@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given
+from resnetctl.cli.loading import load_torch
 from resnetctl.cli.options import ExportOptions
 from resnetctl.errors import UsageError
 
@@ -18,7 +19,6 @@ def run(given: Given[ExportOptions]) -> None:
         target = f"{options.target} " if options.target else ""
         raise UsageError("say what to export to", where="--onnx", hint=f"resnetctl export {target}--onnx")
     from resnetctl import settings
-    from resnetctl.cli.loading import load_torch
 
     load_torch()
     from resnetctl.tasks.export import export

@@ -4,8 +4,9 @@ import dataclasses
 
 from resnetctl.cli.command import Command, Given
 from resnetctl.cli.layering import layers
+from resnetctl.cli.loading import load_torch
 from resnetctl.cli.options import FinetuneOptions
-from resnetctl.cli.train import load_torch, request
+from resnetctl.cli.train import request
 from resnetctl.config.models import FinetuneConfig
 from resnetctl.errors import UsageError
 

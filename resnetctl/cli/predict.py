@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given
+from resnetctl.cli.loading import torch_note
 from resnetctl.cli.options import PredictOptions
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 def run(given: Given[PredictOptions]) -> None:
     """`predict`"""
     from resnetctl import settings
-    from resnetctl.cli.loading import torch_note
     from resnetctl.tasks.predict import predict
 
     options = given.options

@@ -72,11 +72,13 @@ def count(number: float) -> str:
 
 def size(number: float) -> str:
     """`1.1 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+    if number < 1000:
+        return f"{number:.0f} B"
+    for unit in ("kB", "MB"):
         number /= 1000
-    raise AssertionError
+        if number < 1000:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1000:.1f} GB"
 
 
 def duration(seconds: float) -> str:

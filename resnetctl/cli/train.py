@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.command import Command, Given
 from resnetctl.cli.layering import layers
-from resnetctl.cli.options import RunOptions, TrainOptions
+from resnetctl.cli.loading import load_torch
+from resnetctl.cli.options import Common, RunOptions, TrainOptions
 from resnetctl.config.models import TrainConfig
+from resnetctl.config.options import flags
 from resnetctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,20 +63,11 @@ def request(given: Given[RunOptions]) -> "TrainRequest":
     return TrainRequest(layers=layers(given), name=options.name, out=options.out, dry_run=options.dry_run)
 
 
-def load_torch() -> None:
-    """Import torch, with a note when it takes long."""
-    from resnetctl.cli.loading import load_torch as load
-
-    load()
-
-
 def _only_resumable(given: Given[TrainOptions]) -> None:
     options = given.options
     extra = [given.names[key] for key in given.values if key not in RESUMABLE]
-    extra += [flag for flag, said in (
-        ("--recipe", options.recipe), ("--config", options.config_file), ("--set", options.sets),
-        ("--name", options.name), ("--out", options.out), ("--dry-run", options.dry_run),
-    ) if said]  # fmt: skip
+    of_new_runs = (flag for flag in flags(RunOptions) if flag.key not in Common.model_fields)
+    extra += [flag.flag for flag in of_new_runs if getattr(options, flag.key)]
     if extra:
         raise UsageError(
             f"a resumed run keeps its own config: {', '.join(extra)} cannot be given",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given, Group
+from resnetctl.cli.loading import torch_note
 from resnetctl.cli.options import WeightsImportOptions, WeightsShowOptions
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ def show(given: Given[WeightsShowOptions]) -> None:
 def import_(given: Given[WeightsImportOptions]) -> None:
     """`weights import`"""
     from resnetctl import settings
-    from resnetctl.cli.loading import torch_note
     from resnetctl.tasks import weights
 
     options = given.options
@@ -30,7 +30,7 @@ def import_(given: Given[WeightsImportOptions]) -> None:
         out=options.out,
         data=options.data,
         classes=options.classes,
-        size=options.size or 0,
+        size=options.size,
         mean=options.mean,
         std=options.std,
     )

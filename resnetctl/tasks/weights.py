@@ -11,7 +11,7 @@ from resnetctl.data import cards
 from resnetctl.errors import DataError, UsageError
 from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
-from resnetctl.weights.file import read_header
+from resnetctl.weights.file import read_header, save
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,14 +58,14 @@ class WeightsReport:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """The command line of `weights import`. `mean` and `std` are text, `r,g,b`; `size` 0 follows from the rest."""
+    """The command line of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None follows from the rest."""
 
     file: Path
     arch: str
     out: Path
     data: str | None = None
     classes: Path | None = None
-    size: int = 0
+    size: int | None = None
     mean: str | None = None
     std: str | None = None
 
@@ -87,15 +87,14 @@ def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:
         raise UsageError("the output exists", where=str(request.out), hint="choose another --out, or remove it first")
     if (request.data is None) == (request.classes is None):
         raise UsageError("give --data or --classes, one of them", hint="--classes FILE: one class name a line")
-    arch: Arch = registry.get("arch", request.arch)
-    from resnetctl.weights import file as weights_file
+    arch = registry.get("arch", request.arch)
     from resnetctl.weights import foreign
 
     state = foreign.read_state(request.file)
     arch = foreign.resolve(arch, state, file=request.file)
     classes, image, notes = _described(request, settings, arch, state)
     adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
-    weights_file.save(request.out, adopted)
+    save(request.out, adopted)
     return _report("import", request.out, notes)
 
 
@@ -140,16 +139,14 @@ def _described(
     """Classes, preprocessing and notes, from the dataset's card or from the class file and the first convolution."""
     from resnetctl.weights.foreign import input_channels
 
-    notes: tuple[str, ...] = ()
     if request.data is not None:
         card = cards.read_card(settings.data_dir, request.data)
-        classes, image = card.classes, card.image
-    elif request.classes is not None:
-        classes = read_classes(request.classes)
-        image = _usual_image(arch, input_channels(state, request.file))
-        if request.mean is None:
-            notes = (f"no --mean and --std: {_words(image.mean)} and {_words(image.std)} are assumed",)
-    return classes, _overridden(image, request), notes
+        return card.classes, _overridden(card.image, request), ()
+    assert request.classes is not None, "import_file asks for one of them"
+    classes = read_classes(request.classes)
+    image = _usual_image(arch, input_channels(state, request.file))
+    assumed = f"no --mean and --std: {_words(image.mean)} and {_words(image.std)} are assumed"
+    return classes, _overridden(image, request), (assumed,) if request.mean is None else ()
 
 
 def _usual_image(arch: Arch, channels: int) -> ImageSpec:
