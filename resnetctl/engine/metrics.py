@@ -7,16 +7,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Card
 
-Images = np.ndarray[Any, np.dtype[np.uint8]]
-Logits = np.ndarray[Any, np.dtype[np.float32]]
-Labels = np.ndarray[Any, np.dtype[np.int64]]
+Images = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+Labels = NDArray[np.int64]
 Predictor = Callable[[Images], Logits]  # (B, S, S, C) uint8, not normalised, to (B, K) logits
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 TOP = 5
@@ -84,7 +84,7 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
 
 @dataclass
 class _Sums:
-    confusion: np.ndarray[Any, np.dtype[np.int64]]
+    confusion: NDArray[np.int64]
     loss: float = 0.0
     count: int = 0
     in_top: int = 0

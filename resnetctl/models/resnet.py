@@ -20,7 +20,7 @@ class ResNet(nn.Module):
     """A residual network as `arch` describes it; build it with `build`.
 
     Maps normalised float images `(N, C, H, W)` to logits `(N, classes)`. With pre-activation blocks the stem has no
-    norm and no ReLU (`bn1` is absent) and `norm` with ReLU follows the last stage.
+    norm and no ReLU (`bn1` is an identity), and `norm` with ReLU follows the last stage; elsewhere `norm` is one.
 
     Attributes:
         arch: with the stem resolved.

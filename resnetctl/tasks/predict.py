@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.data.images import BadImage, prepare
 from resnetctl.data.readers.source import why_ignored
@@ -118,10 +119,10 @@ def _classified(opened: Opened, paths: list[Path], pixels: Images, top: int) -> 
         yield Prediction(file=path, guesses=tuple((opened.card.classes[i], float(row[i])) for i in order))
 
 
-def probabilities(logits: Logits) -> np.ndarray[Any, np.dtype[np.float64]]:
+def probabilities(logits: Logits) -> NDArray[np.float64]:
     """Softmax of (B, K). Raises `WorkFailed` when a logit is not finite."""
     if not np.isfinite(logits).all():
         raise WorkFailed("the model's output is not finite: its weights are broken")
     wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares: np.ndarray[Any, np.dtype[np.float64]] = wide / wide.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = wide / wide.sum(axis=1, keepdims=True)
     return shares

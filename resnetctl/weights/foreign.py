@@ -86,9 +86,7 @@ def adopt(
     arch = resolve(arch, state, file=file)
     with torch.device("meta"):
         expected = build(arch, classes=len(classes), image=image).state_dict()
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        renamed[_known_as(name, expected)] = tensor
+    renamed = {_known_as(name, expected): tensor for name, tensor in state.items()}
     if len(renamed) < len(state):
         raise WeightsError("two keys of the file mean the same parameter", where=str(file))
     for name, tensor in expected.items():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.errors import WeightsError, WorkFailed
 from resnetctl.spec import Card, WeightsCard
@@ -55,17 +56,15 @@ class OnnxModel:
         self.card = card
         self._session = session
 
-    def logits(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, S, S, C) uint8 to (B, K) float32: a predictor for `engine.metrics.measure`."""
         return self.outputs(images)[0]
 
-    def outputs(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime does."""
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
         try:
-            found: list[np.ndarray[Any, np.dtype[np.float32]]] = self._session.run(
-                [LOGITS, PROBABILITIES], {INPUT: pixels}
-            )
+            found: list[NDArray[np.float32]] = self._session.run([LOGITS, PROBABILITIES], {INPUT: pixels})
         except Exception as error:  # onnxruntime's exceptions have no base of their own
             raise WorkFailed(f"onnxruntime failed: {error}") from error
         return found
