@@ -16,11 +16,11 @@ from resnetctl.tasks.stopping import Stop
 
 SHOWN = 5  # images that the error names
 MEANING = {
-    "pixels": "the policy '{augment}' made pixels",
-    "targets": "the policy '{augment}' made targets",
-    "activation": "the output of layer '{layer}'",
-    "gradient": "the gradient of '{layer}'",
-    "weight": "'{layer}' after the update",
+    "pixels": "the policy '{augment}' made pixels that are not finite",
+    "targets": "the policy '{augment}' made targets that are not finite",
+    "activation": "the output of layer '{layer}' is not finite",
+    "gradient": "the gradient of '{layer}' is not finite",
+    "weight": "'{layer}' is not finite after the update",
 }
 
 
@@ -42,7 +42,7 @@ def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
     what = MEANING[origin.what].format(augment=job.config.augment, layer=origin.layer)
     lr = f"--lr with less than {job.config.lr:g}, --warmup 5 or --grad-clip 1"
     return NonFinite(
-        f"step {origin.step}: {what} {'are' if origin.what in ('pixels', 'targets') else 'is'} not finite",
+        f"step {origin.step}: {what}",
         where=str(run.path),
         problems=_images(origin.rows, job),
         hint=["the last checkpoint is from before", *([] if origin.what in ("pixels", "targets") else [lr])],

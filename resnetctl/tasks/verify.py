@@ -83,7 +83,7 @@ def _carried_out(name: str, look: Callable[[], str]) -> Check:
         return Check(name=name, passed=False, detail=str(finding))
     except ResnetctlError as error:
         return Check(name=name, passed=False, detail=error.message)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         return Check(name=name, passed=False, detail=f"cannot be read: {type(error).__name__}: {error}")
 
 

@@ -1,9 +1,11 @@
 """Errors become lines and exit codes in one place."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +142,25 @@ def test_a_broken_pipe_is_quiet() -> None:
         ["bash", "-c", f"{code}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_unwinds_the_command(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    """What is half-done is undone on the way up, as for any exception."""
+    from resnetctl import storage
+
+    def work(*_: object) -> int:
+        with storage.staged_folder(tmp_path / "made") as folder:
+            (folder / "half").write_text("x")
+            signal.raise_signal(signum)
+        return 0
+
+    before = signal.getsignal(signum)
+    monkeypatch.setattr("resnetctl.cli._typer.invoke", work)
+    result = cli("eval")
+    assert result.code == code
+    assert result.err == f"stopped: {signum.name} came; nothing is left half-written\n"
+    assert list(tmp_path.glob("made")) + list(tmp_path.glob(".tmp-*")) == []
+    assert signal.getsignal(signum) is before

@@ -136,7 +136,8 @@ class _File:
             self._file.write(data[: len(data) // 2])
             self._file.flush()
 
-        self._hook.hit("write", self._path, (self._file.tell(), bytes(data)) if self._file.seekable() else None, torn=half)
+        place = self._file.tell() if self._file.seekable() else None
+        self._hook.hit("write", self._path, (place, bytes(data)), torn=half)
         return int(self._file.write(data))
 
     def __enter__(self) -> Self:

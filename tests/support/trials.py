@@ -1,4 +1,4 @@
-"""What the certified runs train: a net of 1,500 parameters on 60 images, as a plugin, so that real processes know it."""
+"""What the certified runs train: a net of 2,000 parameters on 60 images, as a plugin that real processes know too."""
 
 import json
 import os

@@ -1,0 +1,114 @@
+"""T21: after a power cut only what was fsynced is certain. In every state that may be left, the loader finds its way.
+
+The model is that of ALICE (Pillai et al., OSDI 2014): file data counts from its fsync, names from the fsync of their
+folder; each later operation may have reached the disk or not, in any order, and unsynced data may be cut in half.
+"""
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+from support.faults import Hook
+from support.nets import make
+from support.trials import report
+
+from resnetctl import runs
+from resnetctl.engine import checkpoint
+from resnetctl.engine.loop import EpochResult, fit
+from resnetctl.tasks.snapshots import newest
+
+FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
+Event = tuple[str, str, object]
+
+
+def recorded(folder: Path) -> list[Event]:
+    """The durable calls of a run of four epochs."""
+    folder.mkdir()
+    run = runs.create(folder, "r", config="epochs = 4\n", sources={}, env={})
+    state, plan = make(steps=12)
+    with Hook(folder).installed() as hook:
+        for fact in fit(state, plan):
+            if isinstance(fact, EpochResult):
+                run.log({"epoch": fact.epoch}, {"epoch": fact.epoch})
+                run.save_weights(b"weights %d" % fact.epoch)
+                run.save_checkpoint(state.step, checkpoint.to_bytes(state, {}))
+                hook.trace.append(("epoch", str(folder / "r" / "metrics.jsonl"), fact.epoch))
+    return hook.trace
+
+
+def left(trace: list[Event], dice: random.Random) -> dict[str, bytes]:
+    """One state of the disk that a power cut after `trace` may leave."""
+    disk: dict[str, bytes] = {}
+    synced: set[str] = set()
+    waiting: list[tuple[str, str, str]] = []  # renames and removals whose folder was not fsynced since
+    for call, path, more in trace:
+        if call == "made":
+            disk[path] = b""
+        elif call == "write":
+            disk[path] = disk.get(path, b"") + more[1]  # type: ignore[index]
+            synced.discard(path)
+        elif call == "fsync" and path in disk:
+            synced.add(path)
+        elif call == "fsync":
+            for kind, source, target in [item for item in waiting if Path(item[1]).parent == Path(path)]:
+                carry_out(kind, source, target, disk=disk, synced=synced)
+                waiting.remove((kind, source, target))
+        elif call == "replace":
+            source = str(Path(more[0]).absolute())  # type: ignore[index]
+            waiting.append(("replace", source, path))
+        elif call == "unlink":
+            waiting.append(("unlink", path, ""))
+    for kind, source, target in dice.sample(waiting, dice.randint(0, len(waiting))):
+        carry_out(kind, source, target, disk=disk, synced=synced)
+    return {path: data if path in synced else data[: dice.randint(0, len(data))] for path, data in disk.items()}
+
+
+def carry_out(kind: str, source: str, target: str, *, disk: dict[str, bytes], synced: set[str]) -> None:
+    data = disk.pop(source, None)
+    if kind == "replace" and data is not None:
+        disk[target] = data
+        (synced.add if source in synced else synced.discard)(target)
+
+
+@pytest.mark.parametrize("states", [60, pytest.param(500, marks=FULL)])
+def test_t21_a_valid_checkpoint_after_a_power_cut(tmp_path: Path, states: int) -> None:
+    trace = recorded(tmp_path / "live")
+    assert sum(call == "fsync" for call, _, _ in trace) > 20
+    dice, worst = random.Random(21), 0
+    cuts = [round(place * len(trace) / states) for place in range(states)]
+    for number, cut in enumerate(cuts):
+        before = trace[:cut]
+        epochs = max((int(str(more)) for call, _, more in before if call == "epoch"), default=0)
+        run = runs.RunDir(tmp_path / "cut" / str(number))
+        (run.path / "checkpoints").mkdir(parents=True)
+        for path, data in left(before, dice).items():
+            place = run.path / Path(path).relative_to(tmp_path / "live" / "r")
+            place.write_bytes(data)
+        found = newest(run).snapshot
+        assert (found.epochs if found else 0) >= epochs, f"state {number}: an epoch that was done is lost"
+        lines = run.metrics()
+        assert [line["epoch"] for line in lines[: found.epochs if found else 0]] == list(
+            range(1, (found.epochs if found else 0) + 1)
+        )
+        worst = max(worst, len(lines) - (found.epochs if found else 0))
+    assert worst <= 1
+    report("T21", states=states, calls=len(trace))
+
+
+def test_the_model_sees_a_missing_fsync(tmp_path: Path) -> None:
+    """Without its fsyncs the same trace does lose checkpoints: the model can fail."""
+    trace = [event for event in recorded(tmp_path / "live") if event[0] != "fsync"]
+    dice = random.Random(0)
+    lost = 0
+    for _ in itertools.repeat(None, 30):
+        kept = {path: data for path, data in left(trace, dice).items() if "checkpoints" in path}
+        whole = 0
+        for data in kept.values():
+            try:
+                checkpoint.from_bytes(data)
+                whole += 1
+            except Exception:
+                continue
+        lost += whole == 0
+    assert lost > 0
