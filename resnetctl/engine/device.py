@@ -11,6 +11,7 @@ from resnetctl.spec import Arch
 
 if TYPE_CHECKING:  # the thread rule serves ONNX files too, and those need no torch
     import torch
+    from torch import nn
 
 Precision = Literal["fp32", "bf16"]
 TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more than it brings
@@ -57,6 +58,13 @@ def pick_threads(wanted: int, *, arch: Arch, size: int) -> int:
     if wanted:
         return wanted
     return 1 if multiply_adds(arch, size) < TINY_MACS else cores_granted()
+
+
+def place(model: nn.Module, device: torch.device) -> None:
+    """Move `model` to `device` and lay its weights out channels-last, as the images that it gets are."""
+    import torch
+
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
 
 def cores_granted() -> int:

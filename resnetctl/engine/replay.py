@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resnetctl.engine.loop import Plan, StepResult, TrainState, fit
 from resnetctl.errors import NonFinite
-from resnetctl.spec import Batch
+from resnetctl.spec import Batch, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class Origin:
 
     Attributes:
         step: counted from 1.
-        what: `pixels`, `activation`, `loss`, `gradient` or `weight`.
-        layer: name of the module or parameter, empty for pixels and loss.
+        what: `pixels`, `targets`, `activation`, `gradient` or `weight`.
+        layer: name of the module or parameter, empty for what a policy made: pixels and targets.
         rows: rows of the stored train split, of the images concerned: all of the batch where it cannot be told.
     """
 
@@ -46,25 +46,22 @@ def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = 
                 watch.check_weights(state.model)
             if watch.found or give_up():
                 break
-    if watch.found is None:
-        return None
-    what, layer, rows = watch.found
-    return Origin(step=watch.step + 1, what=what, layer=layer, rows=rows)
+    return watch.found
 
 
 class _Watch:
     """Keeps the first finding and the batch that it came from."""
 
     def __init__(self) -> None:
-        self.step = 0
-        self.found: tuple[str, str, tuple[int, ...]] | None = None
+        self.found: Origin | None = None
+        self._step = 0
         self._index = torch.empty(0, dtype=torch.int64)
 
-    def over(self, augment: Callable[[Batch], Batch]) -> Callable[[Batch], Batch]:
+    def over(self, augment: Transform) -> Transform:
         """The policy, with a look at what it gives back."""
 
         def watched(batch: Batch) -> Batch:
-            self.step, self._index = batch.step, batch.index
+            self._step, self._index = batch.step, batch.index
             made = augment(batch)
             self._index = made.index
             self.look(made.images, what="pixels", layer="")
@@ -104,7 +101,7 @@ class _Watch:
         index = self._index
         if by_image and value.ndim and len(value) == len(index):
             index = index[~value.detach().flatten(1 if value.ndim > 1 else 0).isfinite().reshape(len(index), -1).all(1)]
-        self.found = (what, layer, tuple(int(row) for row in index.tolist()))
+        self.found = Origin(step=self._step + 1, what=what, layer=layer, rows=tuple(index.tolist()))
 
     def _after(self, module: nn.Module, arguments: Any, output: Any, *, name: str) -> None:
         self.look(output, what="activation", layer=name)

@@ -6,16 +6,22 @@ They take the flags of the command line as keyword arguments, show nothing, and 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnetctl import settings as machine
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.config.options import flags
 from resnetctl.errors import UsageError, suggest
+from resnetctl.spec import WeightsCard
+from resnetctl.tasks import targets
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.export import ExportReport
 from resnetctl.tasks.facts import Finished
+from resnetctl.weights.file import load_model
+
+if TYPE_CHECKING:
+    from resnetctl.models.resnet import ResNet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +97,8 @@ def predict(target: "str | Path | Run | None", images: Sequence[str | Path], *, 
     return [item.to_json() for item in outcome.results]
 
 
-def load(target: "str | Path | Run | None" = None) -> Any:
+def load(target: "str | Path | Run | None" = None) -> "tuple[ResNet, WeightsCard]":
     """The trained `torch.nn.Module` in eval mode with its card: `model, card = rc.load("runs/last")`."""
-    from resnetctl.tasks import targets
-    from resnetctl.weights.file import load_model
-
     return load_model(targets.resolve(_text(target), machine.load()).path)
 
 

@@ -15,11 +15,13 @@ from resnetctl import rng, storage
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.metrics import Images, Logits, Predictor
+from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.settings import Settings
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.tasks.predict import probabilities, readable
 from resnetctl.tasks.targets import Target, resolve
+from resnetctl.weights.file import load_model, read_card, read_header
 from resnetctl.weights.onnx import OnnxModel, from_bytes
 
 BATCHES = (1, 2, 7, 64)  # one, even, odd, large: a batch size frozen into the graph shows
@@ -98,8 +100,6 @@ def export(
     if found.kind == "onnx":
         raise UsageError("this is an ONNX file already", where=str(found.path), hint="name a run or a weights file")
     destination = _destination(found, Path(out) if out is not None else None)
-    from resnetctl.weights.file import read_card
-
     card = read_card(found.path)
     if gate == "synthetic":
         pool, said = _synthetic(card.image), {"kind": "synthetic"}
@@ -182,8 +182,6 @@ def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes,
     """The bytes that passed. torch comes in here, after everything that may be refused without it."""
     import torch
 
-    from resnetctl.engine.predictors import torch_predictor
-    from resnetctl.weights.file import load_model, read_header
     from resnetctl.weights.onnx_writer import OPSET, to_bytes
 
     model, card = load_model(path)

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from resnetctl import __version__, registry, rng
-from resnetctl.config.layers import Layer, layer
-from resnetctl.config.models import FinetuneConfig, ModelConfig, TrainConfig
+from resnetctl.config.layers import Layer, flatten, layer
+from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
 from resnetctl.data.policies import build as build_policy
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
-from resnetctl.engine.device import pick_device, pick_precision, pick_threads
+from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.optim import build_optimizer
@@ -31,8 +31,6 @@ from resnetctl.models.surgery import freeze
 from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.tasks.stopping import Stop
-
-EVAL_BATCH = 128  # larger batches fall out of the cache of a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,32 +110,43 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
     train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.seed)
     if config.early_stop and val is None:
         raise ConfigError("early_stop needs a val split", hint="--val-fraction 0.1")
-    said = {key: "rule" if key in automatic else origins.get(key, "default") for key in _keys(settled)}
+    keys = flatten(settled.model_dump())
+    said = {key: "rule" if key in automatic else origins.get(key, "default") for key in keys}
     return Job(
-        config=settled, origins=said, arch=arch, image=image, store=store, train=train, val=val, split=split
-    )  # fmt: skip
+        config=settled,
+        origins=said,
+        arch=arch,
+        image=image,
+        store=store,
+        train=train,
+        val=val,
+        split=split,
+    )
 
 
 def fresh_model(job: Job) -> ResNet:
     """A model with the initial weights that the seed gives."""
     torch.manual_seed(rng.derive(job.config.seed, "init"))
-    model: ModelConfig = job.config.model
+    model = job.config.model
     return build(
-        job.arch, classes=len(job.classes), image=job.image, dropout=model.dropout, drop_path=model.drop_path
-    )  # fmt: skip
+        job.arch,
+        classes=len(job.classes),
+        image=job.image,
+        dropout=model.dropout,
+        drop_path=model.drop_path,
+    )
 
 
 def fresh_state(job: Job, model: ResNet) -> TrainState:
     """The state before the first step: layout, freezing, optimizer and EMA as the config says."""
-    model.to(device=job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    tuning = isinstance(job.config, FinetuneConfig)
-    frozen = freeze(model, job.config.freeze) if isinstance(job.config, FinetuneConfig) else ()
+    place(model, job.device)
+    config, scale = job.config, 1.0
+    frozen: tuple[torch.nn.Module, ...] = ()
+    if isinstance(config, FinetuneConfig):
+        frozen, scale = freeze(model, config.freeze), config.optim.backbone_lr_scale
     head = [parameter for module in model.parts()["head"] for parameter in module.parameters()]
-    scale = job.config.optim.backbone_lr_scale if tuning else 1.0
-    optimizer = build_optimizer(model, job.config, head=head, backbone_scale=scale)
-    return TrainState.fresh(
-        model, optimizer, device=job.device, ema_decay=job.config.ema_decay, frozen=frozen
-    )  # fmt: skip
+    optimizer = build_optimizer(model, config, head=head, backbone_scale=scale)
+    return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
 
 
 def make_plan(job: Job, stop: Stop) -> Plan:
@@ -175,7 +184,7 @@ def validate(job: Job, model: torch.nn.Module) -> EvalReport:
     """Measure `model` on val."""
     assert job.val is not None
     predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
-    return measure(predict, eval_batches(job.val, job.image, batch_size=EVAL_BATCH), classes=job.classes)
+    return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
@@ -198,8 +207,3 @@ def _plugins(config: TrainConfig, arch: Arch) -> Plugins:
         used |= registry.distribution_of("dataset", config.data)
     return Plugins(required=required, used=used)
 
-
-def _keys(config: TrainConfig) -> list[str]:
-    from resnetctl.config.layers import flatten
-
-    return list(flatten(config.model_dump()))

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import tempfile
+import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from resnetctl.data.cards import store_names
@@ -28,20 +30,19 @@ def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Setting
 
 
 def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact | StepResult]:
-    """Take a few steps and tell what the run would take."""
+    """Take a few steps and tell what the run would take, unless it has only the one that is not counted."""
     yield started(job, state, run=None)
-    clock = Clock()
-    for number, fact in enumerate(fit(state, make_plan(job, Stop()))):
-        if number == 0:
-            clock = Clock()
-        elif isinstance(fact, StepResult):
-            clock.images += fact.images
-            clock.training = Clock().started - clock.started
-        if number + 1 >= STEPS:
-            break
-    step = clock.training / max(1, STEPS - 1)
-    yield Notice(f"one step of {job.config.batch_size} images takes {step * 1000:,.0f} ms")
-    epoch = clock.training / max(1, clock.images) * len(job.train)
-    yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(epoch)}")
+    facts = fit(state, make_plan(job, Stop()))
+    steps = islice((fact for fact in facts if isinstance(fact, StepResult)), STEPS)
+    next(steps)
+    clock, timed = Clock(), 0
+    for fact in steps:
+        timed += 1
+        clock.images += fact.images
+        clock.training = time.monotonic() - clock.started
+    if timed:
+        step, epoch = clock.training / timed, clock.training / clock.images * len(job.train)
+        yield Notice(f"one step of {job.config.batch_size} images takes {step * 1000:,.0f} ms")
+        yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(epoch)}")
     yield from estimate(job, state, clock=clock)
     yield Notice("dry run: nothing was written")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnetctl import runs
+from resnetctl.engine.device import pick_device, pick_threads, place
 from resnetctl.errors import WeightsError
 from resnetctl.runs import RunDir
 from resnetctl.settings import Settings
 from resnetctl.spec import WeightsCard
+from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
     from resnetctl.engine.metrics import Predictor
-    from resnetctl.models.resnet import ResNet
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 
@@ -65,8 +65,6 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
         PluginError: the weights need a plugin that is not here.
         UsageError: this machine has no such device.
     """
-    from resnetctl.engine.device import pick_threads
-
     if target.kind == "weights":
         return _open_weights(target.path, settings, device or settings.device)
     from resnetctl.weights import onnx
@@ -80,17 +78,13 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
 def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
     import torch
 
-    from resnetctl.engine.device import pick_device, pick_threads
     from resnetctl.engine.predictors import torch_predictor
-    from resnetctl.weights.file import load_model
 
     where = pick_device(device)
     model, card = load_model(path)
     torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
-    placed: Callable[..., ResNet] = model.to  # torch's stubs lack `memory_format` alone with a device
-    return Opened(
-        card=card, predict=torch_predictor(placed(where, memory_format=torch.channels_last), card.image, device=where)
-    )
+    place(model, where)
+    return Opened(card=card, predict=torch_predictor(model, card.image, device=where))
 
 
 def _of_run(run: RunDir) -> Target:

@@ -21,6 +21,14 @@ def test_a_device_that_is_not_here_is_a_usage_error(name: str) -> None:
     assert name in caught.value.message
 
 
+def test_a_placed_model_is_channels_last_and_the_same() -> None:
+    model = torch.nn.Conv2d(3, 4, 3)
+    before = model.weight.detach().clone()
+    device.place(model, torch.device("cpu"))
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(model.weight, before)
+
+
 def test_auto_precision_on_a_cpu_is_fp32() -> None:
     assert device.pick_precision("auto", torch.device("cpu")) == "fp32"
 
