@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,42 @@ def test_a_lock_is_freed_on_errors(folder: Path) -> None:
 def test_sha256(folder: Path) -> None:
     (folder / "a").write_bytes(b"abc")
     assert storage.sha256(folder / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_transient_error_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PAUSES", (0.0, 0.0, 0.0))
+    for failures, works in ((3, True), (4, False)):
+        left = [errno.EIO] * failures
+        original = os.fsync
+
+        def fsync(handle: int, left: list[int] = left, original: Callable[[int], None] = original) -> None:
+            if left:
+                raise OSError(left.pop(), "Input/output error")
+            original(handle)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", fsync)
+            if works:
+                storage.write(folder / "a", b"x")
+            else:
+                with pytest.raises(WorkFailed, match="Input/output error"):
+                    storage.write(folder / "b", b"x")
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_too_little_room_is_told_before_the_work(folder: Path) -> None:
+    storage.require_space(folder, 1)
+    with pytest.raises(WorkFailed, match="the disk is too full") as caught:
+        storage.require_space(folder, 2**60)
+    assert "MB are free" in str(caught.value)
+
+
+def test_abandoned_drafts_are_swept_and_claimed_ones_are_not(folder: Path) -> None:
+    dead, young, live = (folder / f"{storage.TEMPORARY}{name}" for name in ("dead", "young", "live"))
+    for path in (dead, young, live):
+        path.mkdir()
+    for path in (dead, live):
+        os.utime(path, (1, 1))
+    with storage._claimed(live), storage.staged_folder(folder / "new"):
+        pass
+    assert sorted(path.name for path in folder.iterdir()) == sorted([young.name, live.name, "new"])

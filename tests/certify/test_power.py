@@ -40,16 +40,15 @@ def recorded(folder: Path) -> list[Event]:
 def left(trace: list[Event], dice: random.Random) -> dict[str, bytes]:
     """One state of the disk that a power cut after `trace` may leave."""
     disk: dict[str, bytes] = {}
-    synced: set[str] = set()
+    synced: dict[str, int] = {}  # bytes of a file that are certain
     waiting: list[tuple[str, str, str]] = []  # renames and removals whose folder was not fsynced since
     for call, path, more in trace:
         if call == "made":
             disk[path] = b""
         elif call == "write":
             disk[path] = disk.get(path, b"") + more[1]  # type: ignore[index]
-            synced.discard(path)
         elif call == "fsync" and path in disk:
-            synced.add(path)
+            synced[path] = len(disk[path])
         elif call == "fsync":
             for kind, source, target in [item for item in waiting if Path(item[1]).parent == Path(path)]:
                 carry_out(kind, source, target, disk=disk, synced=synced)
@@ -61,14 +60,14 @@ def left(trace: list[Event], dice: random.Random) -> dict[str, bytes]:
             waiting.append(("unlink", path, ""))
     for kind, source, target in dice.sample(waiting, dice.randint(0, len(waiting))):
         carry_out(kind, source, target, disk=disk, synced=synced)
-    return {path: data if path in synced else data[: dice.randint(0, len(data))] for path, data in disk.items()}
+    return {path: data[: dice.randint(synced.get(path, 0), len(data))] for path, data in disk.items()}
 
 
-def carry_out(kind: str, source: str, target: str, *, disk: dict[str, bytes], synced: set[str]) -> None:
+def carry_out(kind: str, source: str, target: str, *, disk: dict[str, bytes], synced: dict[str, int]) -> None:
     data = disk.pop(source, None)
     if kind == "replace" and data is not None:
         disk[target] = data
-        (synced.add if source in synced else synced.discard)(target)
+        synced[target] = synced.pop(source, 0)
 
 
 @pytest.mark.parametrize("states", [60, pytest.param(500, marks=FULL)])
