@@ -19,7 +19,8 @@ to do (`hint`: lines to read or commands to paste). It is raised where the fact 
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from os.path import commonprefix
 
 
 class ResnetctlError(Exception):
@@ -99,9 +100,12 @@ class Stopped(ResnetctlError):
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """`"did you mean 'x'?"`, or None when nothing is close."""
-    close = get_close_matches(name, sorted(known), n=1)
-    return f"did you mean '{close[0]}'?" if close else None
+    """`"did you mean 'x'?"`, or None when nothing is close. Of equally close ones, that which begins alike."""
+    close = get_close_matches(name, sorted(known), n=5)
+    if not close:
+        return None
+    best = max(close, key=lambda other: (SequenceMatcher(None, other, name).ratio(), len(commonprefix([other, name]))))
+    return f"did you mean '{best}'?"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
