@@ -245,9 +245,15 @@ def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise UsageError(f"cannot write: {error.strerror}", where=str(error.filename or path)) from error
+        raise UsageError(f"cannot write: {error.strerror}", where=_where(error, path)) from error
     except OSError as error:
         hint = "free some space, then run the command again" if error.errno in (28, 122) else ()  # ENOSPC, EDQUOT
         raise WorkFailed(
-            f"writing failed: {error.strerror or error}", where=str(error.filename or path), hint=hint
+            f"writing failed: {error.strerror or error}", where=_where(error, path), hint=hint
         ) from error
+
+
+def _where(error: OSError, path: Path) -> str:
+    """The file that the system refused; `path` where that is a draft of it, whose name tells nobody anything."""
+    name = os.fsdecode(error.filename or path)
+    return str(path) if TEMPORARY in name else name

@@ -98,8 +98,9 @@ def test_a_full_disk_is_failed_work(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_place_that_cannot_be_is_a_usage_error(folder: Path) -> None:
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(UsageError, match="cannot write") as caught:
         storage.write(folder / "missing" / "a", b"x")
+    assert caught.value.where == str(folder / "missing" / "a")  # and not the draft's name
     (folder / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="cannot write"):
         storage.write(folder / "file" / "a", b"x")
