@@ -164,7 +164,7 @@ def create(
 
 def free_path(folder: Path, name: str) -> Path:
     """`folder/name`, which must not exist and must be one plain folder name. Raises `UsageError`."""
-    if name in ("", ".", "..", LAST) or "/" in name or "\\" in name or name.startswith("."):
+    if name in ("", LAST) or "/" in name or "\\" in name or name.startswith((".", "-")):
         raise UsageError(f"'{name}' cannot name a run", where="--name", hint="a plain folder name other than 'last'")
     path = folder / name
     if path.exists() or path.is_symlink():

@@ -36,7 +36,7 @@ def test_an_existing_run_is_not_touched(tmp_path: Path) -> None:
     assert any("--resume" in line for line in caught.value.hint)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "last", "a/b", "../x", ".hidden"])
+@pytest.mark.parametrize("name", ["", ".", "..", "last", "a/b", "../x", ".hidden", "-x"])
 def test_names_that_are_not_plain_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot name a run"):
         runs.free_path(tmp_path, name)
