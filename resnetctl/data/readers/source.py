@@ -182,13 +182,20 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
 
 
 def _wrapped(images: Mapping[Parts, int]) -> int:
-    """1 when everything lies in one folder that is neither a split nor a class itself."""
-    tops = {folders[0] for folders in images if folders}
+    """In how many folders everything lies, one in the other, that are neither a split nor a class themselves."""
+    strip = 0
+    while _is_wrapped(images, strip):
+        strip += 1
+    return strip
+
+
+def _is_wrapped(images: Mapping[Parts, int], depth: int) -> bool:
+    tops = {folders[depth] for folders in images if len(folders) > depth}
     if len(tops) != 1:
-        return 0
-    nested = sum(count for folders, count in images.items() if len(folders) > 1)
-    direct = sum(count for folders, count in images.items() if len(folders) == 1)
-    return int(nested > direct and next(iter(tops)).lower() not in _ALIASES)
+        return False
+    nested = sum(count for folders, count in images.items() if len(folders) > depth + 1)
+    direct = sum(count for folders, count in images.items() if len(folders) == depth + 1)
+    return nested > direct and next(iter(tops)).lower() not in _ALIASES
 
 
 def expected() -> list[str]:

@@ -49,6 +49,12 @@ def test_one_wrapping_folder_is_stripped(wrapper: str) -> None:
     }
 
 
+def test_wrappings_in_each_other_are_stripped() -> None:
+    assert places("home/me/cat/1.jpg", "home/me/dog/1.jpg") == {(None, "cat"): 1, (None, "dog"): 1}
+    assert places("a/b/train/cat/1.jpg", "a/b/val/cat/1.jpg") == {("train", "cat"): 1, ("val", "cat"): 1}
+    assert survey("a/b/cat/1.jpg", "a/b/dog/1.jpg", folders=("a/b/cow",)).empty == ("a/b/cow",)
+
+
 def test_a_single_class_is_no_wrapping() -> None:
     assert places("cat/1.jpg", "cat/2.jpg") == {(None, "cat"): 2}
     assert places("cat/1.jpg", "cat/2.jpg", "cat/more/3.jpg") == {(None, "cat"): 3}
