@@ -14,6 +14,7 @@
 """
 
 import contextlib
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -155,8 +156,9 @@ def create(
             (draft / "checkpoints").mkdir()
             if first:
                 RunDir(draft).save_checkpoint(0, first)
-    except WorkFailed:
-        free_path(folder, name)  # somebody else was faster: that is the better error
+    except WorkFailed as error:
+        if getattr(error.__cause__, "errno", None) in (errno.EEXIST, errno.ENOTEMPTY):
+            free_path(folder, name)  # somebody else was faster: that is the better error
         raise
     storage.point(folder / LAST, name)
     return RunDir(path)

@@ -19,11 +19,6 @@ from filelock import FileLock, Timeout
 
 from resnetctl.errors import UsageError, WorkFailed
 
-try:
-    import fcntl
-except ImportError:  # Windows, where nothing is swept
-    fcntl = None  # type: ignore[assignment]
-
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
 TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
 ABANDONED = 60.0  # seconds: younger drafts may belong to a process that is about to claim them
@@ -180,7 +175,7 @@ def sweep(folder: Path) -> None:
 
 def _sweep_abandoned(folder: Path) -> None:
     """Remove drafts of folders whose makers died: they are old, and nobody holds a claim on them."""
-    for path in folder.glob(TEMPORARY + "*"):
+    for path in folder.glob(TEMPORARY + "*") if os.name != "nt" else ():
         with contextlib.suppress(OSError):
             if path.is_dir() and not path.name.endswith("-old") and time.time() - path.stat().st_mtime > ABANDONED:
                 with _claimed(path):
@@ -190,10 +185,14 @@ def _sweep_abandoned(folder: Path) -> None:
 @contextlib.contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """Hold the kernel's lock on a folder, which dies with the process. Raises `OSError` when another one holds it."""
+    if os.name == "nt":  # folders cannot be locked there, and are not swept
+        yield
+        return
+    import fcntl
+
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)
