@@ -9,8 +9,9 @@ import contextlib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, overload
 
@@ -47,7 +48,6 @@ _overlays: dict[tuple[Kind, str], Any] = {}  # objects that tests put in front o
 def disable_plugins() -> None:
     """Leave every plugin out, for this process and its children (`--no-plugins`)."""
     os.environ["RESNETCTL_PLUGINS"] = "none"
-    entries.cache_clear()
 
 
 @contextlib.contextmanager
@@ -62,30 +62,26 @@ def overlay(kind: Kind, **objects: Any) -> Iterator[None]:
         _overlays.update(before)
 
 
-@cache
 def entries(kind: Kind) -> tuple[Entry, ...]:
     """Every entry of a kind, by name then distribution, with its status. Imports no plugin."""
+    return _entries(kind, chosen_plugins())
+
+
+@cache
+def _entries(kind: Kind, chosen: tuple[str, ...] | None) -> tuple[Entry, ...]:
     from importlib.metadata import entry_points
 
-    seen = {
-        (_normal(point.dist.name), point.name, point.value): point
-        for point in entry_points(group=GROUPS[kind])
-        if point.dist is not None
-    }
-    alone = {key: _status(key[0], key[2], point.dist) for key, point in seen.items()}
-    owners: dict[str, set[str]] = {}  # a stale namesake cannot be meant, so it makes no clash
-    for (distribution, name, _), status in alone.items():
-        if status == "available":
-            owners.setdefault(name, set()).add(distribution)
-    found = []
-    for (distribution, name, value), point in seen.items():
-        status = alone[distribution, name, value]
-        if status == "available" and distribution != CORE and len(owners[name]) > 1:
-            status = "clash"
-        version = point.dist.version if point.dist is not None else ""
-        found.append(
-            Entry(kind=kind, name=name, value=value, distribution=distribution, version=version, status=status)
-        )
+    points = entry_points(group=GROUPS[kind])
+    alone = {_entry(kind, point, dist=point.dist, chosen=chosen) for point in points if point.dist is not None}
+    # a stale or disabled namesake cannot be meant, so it makes no clash
+    usable = {(entry.name, entry.distribution) for entry in alone if entry.status == "available"}
+    owners = Counter(name for name, _ in usable)
+    found = [
+        replace(entry, status="clash")
+        if entry.status == "available" and entry.distribution != CORE and owners[entry.name] > 1
+        else entry
+        for entry in alone
+    ]
     return tuple(sorted(found, key=lambda entry: (_natural(entry.name), entry.distribution)))
 
 
@@ -206,11 +202,17 @@ _CHECKS: dict[Kind, Callable[[Any], str]] = {
 }
 
 
-def _status(distribution: str, value: str, dist: Any) -> Status:
-    """What an entry is by itself, whoever else has its name."""
-    if not _is_allowed(distribution):
-        return "disabled"
-    return "stale" if distribution != CORE and _is_stale(value, dist) else "available"
+def _entry(kind: Kind, point: Any, *, dist: Any, chosen: tuple[str, ...] | None) -> Entry:
+    """What an entry point is by itself, whoever else has its name."""
+    owner = _normal(dist.name)
+    status: Status = "available"
+    if owner != CORE and chosen is not None and owner not in map(_normal, chosen):
+        status = "disabled"
+    elif owner != CORE and _is_stale(point.value, dist):
+        status = "stale"
+    return Entry(
+        kind=kind, name=point.name, value=point.value, distribution=owner, version=dist.version, status=status
+    )
 
 
 def _is_stale(value: str, dist: Any) -> bool:
@@ -273,11 +275,6 @@ def _unusable(matches: list[Entry]) -> PluginError:
         where=first.value,
         hint=f"pip install --upgrade {first.distribution}",
     )
-
-
-def _is_allowed(distribution: str) -> bool:
-    chosen = chosen_plugins()
-    return distribution == CORE or chosen is None or distribution in map(_normal, chosen)
 
 
 def _listing(kind: Kind) -> str:

@@ -23,7 +23,7 @@ def fresh() -> Iterator[None]:
     """Neither the listing nor an imported object outlives a test."""
     before = set(sys.modules)
     yield
-    entries.cache_clear()
+    registry._entries.cache_clear()
     registry._load.cache_clear()
     for name in set(sys.modules) - before:
         if name.startswith("plug_"):
@@ -52,7 +52,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
             if code is not None:
                 (site / f"{value.partition(':')[0]}.py").write_text(code)
         importlib.invalidate_caches()
-        entries.cache_clear()
+        registry._entries.cache_clear()
 
     return make
 
