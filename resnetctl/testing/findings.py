@@ -71,7 +71,7 @@ def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
     return Finding(subject=subject, rule=name, status="ok", seen=seen)
 
 
-def judge_all(subject: str, rules: Mapping[str, Rule], thing: Any) -> list[Finding]:
+def judge_all(subject: str, rules: Mapping[str, Rule], *, thing: Any) -> list[Finding]:
     """Apply every rule of a table, in its order."""
     return [judge(subject, name, rule=rule, thing=thing) for name, rule in rules.items()]
 

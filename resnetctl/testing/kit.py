@@ -40,7 +40,7 @@ def check_object(kind: Kind, thing: Any, *, subject: str = "", source: Path | No
     """Every rule of a kind on one object. `source` is a tester's own copy of a dataset's images."""
     title = subject or f"{kind} {getattr(thing, 'name', None) or getattr(thing, '__name__', type(thing).__name__)}"
     with _prepared(kind, thing, source=source) as ready:
-        return judge_all(title, rules(kind), ready)
+        return judge_all(title, rules(kind), thing=ready)
 
 
 def check_entries(entries: Sequence[Entry]) -> list[Finding]:
@@ -100,7 +100,9 @@ def import_findings(entry: Entry, found: Probe | None) -> list[Finding]:
     table = {name: rule for name, rule in IMPORT_RULES.items() if name != "torch_free" or entry.kind == "arch"}
     if found is None or found.error:
         table = {"import": table["import"]} | ({"silent": table["silent"]} if found and found.printed else {})
-    return judge_all(title(entry), table, found or Probe(entry=entry, error=f"the distribution is {entry.status}"))
+    return judge_all(
+        title(entry), table, thing=found or Probe(entry=entry, error=f"the distribution is {entry.status}")
+    )
 
 
 def judge_entry(entry: Entry, name: str) -> Finding:

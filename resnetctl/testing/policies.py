@@ -54,7 +54,7 @@ def runs(policy: Policy) -> Iterator[tuple[ImageSpec, Batch, Batch]]:
                 yield image, given, transform(given)
 
 
-def draw(transform: Transform, given: Batch, seed: int) -> Batch:
+def draw(transform: Transform, given: Batch, *, seed: int) -> Batch:
     """One draw under a seed of torch's generator alone."""
     torch.manual_seed(seed)
     return transform(given)
@@ -126,7 +126,7 @@ def untouched(policy: Policy) -> str:
             transform, given = build(image, CLASSES), batch(image, 16)
             kept = given.images.clone(), given.targets.clone(), given.index.clone()
             for seed in range(5):
-                draw(transform, given, seed)
+                draw(transform, given, seed=seed)
             for name, before in zip(("images", "targets", "index"), kept, strict=True):
                 expect(torch.equal(getattr(given, name), before), f"it changed the {name} that it was given")
     return "input as it was"
@@ -139,11 +139,11 @@ def determinism(policy: Policy) -> str:
             transform, given = build(image, CLASSES), batch(image, 16)
             random.seed(1)
             np.random.seed(1)
-            first = draw(transform, given, 5)
-            draw(transform, given, 6)
+            first = draw(transform, given, seed=5)
+            draw(transform, given, seed=6)
             random.seed(2)
             np.random.seed(2)
-            again, fresh = draw(transform, given, 5), draw(build(image, CLASSES), given, 5)
+            again, fresh = draw(transform, given, seed=5), draw(build(image, CLASSES), given, seed=5)
             for other, what in ((again, "after another batch"), (fresh, "built anew")):
                 same = torch.equal(first.images, other.images) and torch.equal(first.targets, other.targets)
                 expect(same, f"one seed gives two results: {what}")
@@ -161,7 +161,7 @@ def distribution(policy: Policy) -> str:
     for seed in range(DRAWS // 50):
         # pictures go through every place, so that a place cannot be told from its picture
         order = torch.arange(50).roll(seed * 7)
-        found = draw(transform, _ordered(given, order), seed)
+        found = draw(transform, _ordered(given, order), seed=seed)
         pixels = found.images.float()
         blank += int((pixels.flatten(1).std(1) < BLANK).sum())
         changes.append((pixels - centre[order]).abs().flatten(1).mean(1))
@@ -197,7 +197,7 @@ def soft_targets(policy: Policy) -> str:
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     given = Batch(images=pixels, targets=white, index=given.index, epoch=0, step=0)
     transform = policy.build(image, 2)
-    found = [draw(transform, given, seed) for seed in range(DRAWS // 50)]
+    found = [draw(transform, given, seed=seed) for seed in range(DRAWS // 50)]
     if found[0].targets.ndim == 1:
         raise Skipped("its targets are classes")
     shares = torch.cat([one.targets[:, 1] for one in found])
@@ -231,7 +231,7 @@ def _mirrored(transform: Transform, image: ImageSpec) -> float:
     given = Batch(images=pixels, targets=torch.zeros(50, dtype=torch.int64), index=torch.arange(50), epoch=0, step=0)
     count, middle = 0, image.size // 2
     for seed in range(DRAWS // 50):
-        found = draw(transform, given, seed).images.float()
+        found = draw(transform, given, seed=seed).images.float()
         count += int((found[..., :middle].mean((1, 2, 3)) > found[..., -middle:].mean((1, 2, 3))).sum())
     return count / DRAWS
 
