@@ -20,7 +20,7 @@ def arch(**changes: Any) -> Arch:
 
 def test_sound_archs_break_no_rule() -> None:
     for thing in (arch(), registry.get("arch", "resnet20"), registry.get("arch", "resnet50")):
-        assert [str(found) for found in judge_all("a", archs.RULES, thing) if not found.ok] == []
+        assert [str(found) for found in judge_all("a", archs.RULES, thing=thing) if not found.ok] == []
 
 
 @pytest.mark.parametrize(

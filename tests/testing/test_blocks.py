@@ -13,7 +13,7 @@ from resnetctl.testing.findings import judge, judge_all
 
 def failing(block: Any, *, rules: tuple[str, ...] | None = None) -> set[str]:
     table = {name: rule for name, rule in blocks.RULES.items() if rules is None or name in rules}
-    return {found.rule for found in judge_all("b", table, block) if not found.ok}
+    return {found.rule for found in judge_all("b", table, thing=block) if not found.ok}
 
 
 class NoDefault(BasicBlock):

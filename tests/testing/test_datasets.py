@@ -103,7 +103,7 @@ def found(dataset: Any, rule: str, tmp_path: Path, source: Path | None = None) -
 @pytest.mark.parametrize("dataset", [Dots(), registry.get("dataset", "digits")])
 def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
     subject = datasets.Subject(dataset=dataset, cache=tmp_path)
-    assert [str(one) for one in judge_all("d", datasets.RULES, subject) if one.status != "ok"] == []
+    assert [str(one) for one in judge_all("d", datasets.RULES, thing=subject) if one.status != "ok"] == []
 
 
 @pytest.mark.parametrize(

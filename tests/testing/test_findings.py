@@ -52,7 +52,7 @@ def test_a_table_is_applied_whole_and_in_order() -> None:
     def broken(thing: int) -> str:
         raise Broken("x")
 
-    found = judge_all("s", {"b": rule(broken), "a": rule(str)}, 3)
+    found = judge_all("s", {"b": rule(broken), "a": rule(str)}, thing=3)
     assert [(one.rule, one.ok) for one in found] == [("b", False), ("a", True)]
 
 

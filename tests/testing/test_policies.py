@@ -70,12 +70,12 @@ class Remembers:
 
 @pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
 def test_sound_policies_break_no_rule(name: str) -> None:
-    found = judge_all(name, policies.RULES, registry.get("policy", name))
+    found = judge_all(name, policies.RULES, thing=registry.get("policy", name))
     assert [str(one) for one in found if not one.ok] == []
 
 
 def test_a_sound_mixture_breaks_no_rule() -> None:
-    found = judge_all("p", policies.RULES, policy(lambda batch, classes: mixed(batch, classes, own=0.8)))
+    found = judge_all("p", policies.RULES, thing=policy(lambda batch, classes: mixed(batch, classes, own=0.8)))
     assert [(one.rule, one.status) for one in found if one.status != "ok"] == []
 
 
