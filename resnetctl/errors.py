@@ -20,7 +20,6 @@ to do (`hint`: lines to read or commands to paste). It is raised where the fact 
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
-from os.path import commonprefix
 
 
 class ResnetctlError(Exception):
@@ -100,12 +99,14 @@ class Stopped(ResnetctlError):
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """`"did you mean 'x'?"`, or None when nothing is close. Of equally close ones, that which begins alike."""
+    """`"did you mean 'x'?"`, or None when nothing is close. Equally close: more in one piece wins."""
+
+    def closeness(other: str) -> tuple[float, int]:
+        matcher = SequenceMatcher(None, other, name)
+        return matcher.ratio(), matcher.find_longest_match().size
+
     close = get_close_matches(name, sorted(known), n=5)
-    if not close:
-        return None
-    best = max(close, key=lambda other: (SequenceMatcher(None, other, name).ratio(), len(commonprefix([other, name]))))
-    return f"did you mean '{best}'?"
+    return f"did you mean '{max(close, key=closeness)}'?" if close else None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

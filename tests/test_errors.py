@@ -63,7 +63,7 @@ def test_what_is_not_said_is_empty() -> None:
     ("name", "known", "said"),
     [
         ("resnet65", ["resnet56", "wrn16_4"], "did you mean 'resnet56'?"),
-        ("resnet21", ["resnet20", "resnet32"], "did you mean 'resnet20'?"),  # equally close: the one that begins alike
+        ("resnet21", ["resnet20", "resnet32"], "did you mean 'resnet20'?"),  # equally close: more in one piece
         ("zebra", ["b", "a"], "known: a, b"),
         ("zebra", [], "none is known"),
     ],
