@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from resnetctl.config.options import complaint, fields
 from resnetctl.errors import ConfigError, UsageError, suggest
+from resnetctl.settings import Settings
 
 LOCAL_FILE = "resnetctl.toml"
 Config = TypeVar("Config", bound=BaseModel, covariant=True)
@@ -89,6 +90,13 @@ def from_recipe(name: str) -> Layer:
     text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     parsed = _parse(text, name)
     return Layer(parsed.values, dict.fromkeys(parsed.values, f"recipe {name}"))
+
+
+def from_environment(settings: Settings) -> Layer:
+    """Device and threads that this machine's settings ask for."""
+    values = {"device": settings.device, "threads": settings.threads}
+    given = {key: value for key, value in values.items() if value not in ("auto", 0)}
+    return Layer(given, {key: f"env RESNETCTL_{key.upper()}" for key in given})
 
 
 def recipes() -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
-from resnetctl.config.layers import Layer, Resolved, from_recipe, layer, resolve
+from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, resolve
 from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.data.cards import derive_name, read_card, store_names
 from resnetctl.errors import InputError
@@ -22,7 +22,7 @@ def show(layers: Sequence[Layer], settings: Settings, *, verb: str = "train") ->
     draft = resolve(TrainConfig, layers).config
     card = _card(draft.data, settings)
     values = suited(final_arch(draft.model), card) if card is not None else {}
-    return resolve(TrainConfig, [layer(values, "default"), *layers])
+    return resolve(TrainConfig, [layer(values, "default"), from_environment(settings), *layers])
 
 
 def _finetune(layers: Sequence[Layer], settings: Settings) -> Resolved[FinetuneConfig]:
@@ -33,7 +33,8 @@ def _finetune(layers: Sequence[Layer], settings: Settings) -> Resolved[FinetuneC
     size = draft.size or (known.image.size if known is not None else 0)
     defaults = layer(suited_to_finetune(data, size), "default") if data is not None else Layer()
     model = {"arch": weights.arch.name, "block": weights.arch.block, "stem": weights.arch.stem} if weights else {}
-    return resolve(FinetuneConfig, [defaults, from_recipe("finetune"), *layers, layer({"model": model}, "weights")])
+    below = [defaults, from_recipe("finetune"), from_environment(settings)]
+    return resolve(FinetuneConfig, [*below, *layers, layer({"model": model}, "weights")])
 
 
 def _weights(text: str, settings: Settings) -> WeightsCard | None:

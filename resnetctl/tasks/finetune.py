@@ -8,9 +8,10 @@ import torch
 
 from resnetctl import registry, rng, runs, storage
 from resnetctl.config.defaults import suited_to_finetune
-from resnetctl.config.layers import from_recipe, layer, merge, resolve
+from resnetctl.config.layers import from_environment, from_recipe, layer, merge, resolve
 from resnetctl.config.models import FinetuneConfig
 from resnetctl.data.store import Store, open_store
+from resnetctl.engine.device import pick_device
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import UsageError
 from resnetctl.models.resnet import ResNet
@@ -20,7 +21,7 @@ from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.tasks import data as data_task
 from resnetctl.tasks import targets
 from resnetctl.tasks.facts import Notice, TrainFact
-from resnetctl.tasks.job import Job, environment, fresh_state, resized, settle, suited_layer
+from resnetctl.tasks.job import Job, fresh_state, resized, settle, suited_layer
 from resnetctl.tasks.rehearse import rehearse, scratch
 from resnetctl.tasks.train import TrainRequest, launch
 from resnetctl.weights import file as weights_file
@@ -39,12 +40,13 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
     folder = request.out or settings.runs_dir
     if request.name is not None:
         runs.free_path(folder, request.name)
-    draft = resolve(FinetuneConfig, [environment(settings), *request.layers]).config
+    draft = resolve(FinetuneConfig, [from_environment(settings), *request.layers]).config
     said = merge(request.layers).values
     if "data" not in said:
         raise UsageError("finetune needs to know on what", where="--data", hint="resnetctl finetune --data ./photos")
     if "augment" in said:
         registry.find("policy", draft.augment)
+    pick_device(draft.device)
     loaded, sha256, path = _load(draft.weights, settings)
     if said.get("model.arch", loaded.card.arch.name) != loaded.card.arch.name:
         raise UsageError(
@@ -88,7 +90,7 @@ def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Se
         [
             suited_layer(suited_to_finetune(store.card, size)),
             from_recipe("finetune"),
-            environment(settings),
+            from_environment(settings),
             *request.layers,
             layer(fixed, "weights"),
         ],

@@ -28,7 +28,6 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.models.surgery import freeze
-from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.tasks.stopping import Stop
 
@@ -76,13 +75,6 @@ class Job:
             config_sha256=config_sha256(self.config, self.weights_sha256),
             version=__version__,
         )
-
-
-def environment(settings: Settings) -> Layer:
-    """Device and threads that this machine's settings ask for."""
-    values = {"device": settings.device, "threads": settings.threads}
-    given = {key: value for key, value in values.items() if value not in ("auto", 0)}
-    return Layer(given, {key: f"env RESNETCTL_{key.upper()}" for key in given})
 
 
 def suited_layer(values: Mapping[str, Any]) -> Layer:
@@ -206,4 +198,3 @@ def _plugins(config: TrainConfig, arch: Arch) -> Plugins:
     if config.data in registry.names("dataset"):
         used |= registry.distribution_of("dataset", config.data)
     return Plugins(required=required, used=used)
-

@@ -9,10 +9,11 @@ from typing import Any
 
 from resnetctl import registry, runs
 from resnetctl.config.defaults import final_arch, suited
-from resnetctl.config.layers import Layer, merge, resolve, to_toml
+from resnetctl.config.layers import Layer, from_environment, merge, resolve, to_toml
 from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint
+from resnetctl.engine.device import pick_device
 from resnetctl.engine.loop import StepResult, TrainState
 from resnetctl.errors import ConfigError, UsageError, WeightsError
 from resnetctl.models.resnet import build
@@ -24,7 +25,6 @@ from resnetctl.tasks.environment import describe
 from resnetctl.tasks.facts import Finished, Notice, TrainFact
 from resnetctl.tasks.job import (
     Job,
-    environment,
     fresh_model,
     fresh_state,
     make_plan,
@@ -61,15 +61,16 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
     folder = request.out or settings.runs_dir
     if request.name is not None:
         runs.free_path(folder, request.name)
-    draft = resolve(TrainConfig, [environment(settings), *request.layers]).config
-    final_arch(draft.model)
+    draft = resolve(TrainConfig, [from_environment(settings), *request.layers]).config
+    registry.find("block", final_arch(draft.model).block)
     if "augment" in merge(request.layers).values:
         registry.find("policy", draft.augment)
+    pick_device(draft.device)
     with scratch(settings, draft.data, dry_run=request.dry_run) as where:
         name = yield from data_task.ensure(draft.data, where)
         store = open_store(where.data_dir, name)
         defaults = suited_layer(suited(final_arch(draft.model), store.card))
-        resolved = resolve(TrainConfig, [defaults, environment(settings), *request.layers])
+        resolved = resolve(TrainConfig, [defaults, from_environment(settings), *request.layers])
         config = resolved.config
         image = resized(store.card.image, config.size)
         job = settle(config, resolved.origins, arch=final_arch(config.model), image=image, store=store)

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetctl import settings
 from resnetctl.config import layers
 from resnetctl.config.layers import (
     Layer,
     flatten,
+    from_environment,
     from_file,
     from_flags,
     from_recipe,
@@ -291,3 +293,10 @@ def test_a_flag_does_not_make_a_set_of_the_same_command_void() -> None:
     assert found.values == {"model.arch": "resnet32", "model.block_args.shortcut": "B", "lr": 2}
     assert found.origins["lr"] == "flag --lr"
     assert found.origins["model.block_args.shortcut"] == "--set"
+
+
+def test_the_environment_is_a_layer_only_where_it_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_environment(settings.load()) == Layer()
+    monkeypatch.setenv("RESNETCTL_DEVICE", "cpu")
+    settings.load.cache_clear()
+    assert from_environment(settings.load()).origins == {"device": "env RESNETCTL_DEVICE"}

@@ -41,6 +41,15 @@ def test_finetune_starts_from_its_recipe() -> None:
     assert "freeze" in found.origins
 
 
+@pytest.mark.parametrize("verb", ["train", "finetune"])
+def test_what_the_environment_settles_is_shown(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNETCTL_THREADS", "3")
+    settings.load.cache_clear()
+    found = show([from_sets(["data=digits"])], settings.load(), verb=verb)
+    assert (found.config.threads, found.origins["threads"]) == (3, "env RESNETCTL_THREADS")
+    assert show([from_sets(["data=digits", "threads=1"])], settings.load(), verb=verb).config.threads == 1
+
+
 def test_mistakes_are_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         show([from_sets(["epochz=1", "lr=-1"])], settings.load())

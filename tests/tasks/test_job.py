@@ -6,7 +6,7 @@ from support.datasets import tiny
 
 from resnetctl import settings
 from resnetctl.config.defaults import final_arch
-from resnetctl.config.layers import Layer, from_sets, resolve
+from resnetctl.config.layers import from_sets, resolve
 from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.errors import ConfigError
@@ -14,7 +14,6 @@ from resnetctl.spec import ImageSpec
 from resnetctl.tasks.job import (
     Job,
     config_sha256,
-    environment,
     fresh_model,
     fresh_state,
     make_plan,
@@ -126,13 +125,6 @@ def test_the_config_digest_counts_weights_by_content() -> None:
     assert config_sha256(first, "x") == config_sha256(second, "x")
     assert config_sha256(first, "x") != config_sha256(first, "y")
     assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
-
-
-def test_the_environment_is_a_layer_only_where_it_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert environment(settings.load()) == Layer()
-    monkeypatch.setenv("RESNETCTL_DEVICE", "cpu")
-    settings.load.cache_clear()
-    assert environment(settings.load()).origins == {"device": "env RESNETCTL_DEVICE"}
 
 
 def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:

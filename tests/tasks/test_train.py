@@ -12,6 +12,7 @@ from resnetctl.config.layers import Layer, from_flags, from_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, Stopped, UsageError, WeightsError
+from resnetctl.tasks import data as data_task
 from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started
 from resnetctl.tasks.train import TrainRequest, read_config, resume, train
 from resnetctl.weights.file import read_card
@@ -160,6 +161,15 @@ def test_what_is_wrong_is_said_before_anything_is_written(sets: list[str], error
     with pytest.raises(error):
         list(train(request(*sets), settings.load()))
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("wrong", ["model.block=basc", "augment=shft", "device=cuda:99"])
+def test_what_is_wrong_whatever_the_data_is_said_before_data_are_fetched(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_task, "ensure", None)
+    with pytest.raises(UsageError):
+        next(train(request("data=cifar10", wrong), settings.load()))
 
 
 def test_a_taken_name_is_refused_first() -> None:
