@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -47,15 +46,16 @@ def render(error: ResnetctlError) -> str:
     """An error in three parts, as wide as the terminal: what, where, what to do."""
     title = "stopped" if isinstance(error, Stopped) else "error"
     head = out.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
-    lines = _wrapped(f"{title}: {error.message}", "")
+    lines = out.folded(f"{title}: {error.message}")
     lines[0] = head + lines[0].removeprefix(f"{title}:")
     for problem in error.problems:
-        lines += _wrapped(f"  - {problem}", "    ")
+        lines += out.folded(f"  - {problem}", "    ")
     if error.where is not None:
         lines.append(f"  {out.paint('where', 'dim', stream=sys.stderr)}  {out.printable(error.where)}")
     for number, hint in enumerate(error.hint):
         mark = out.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
-        lines.append(f"  {mark}{out.printable(hint)}")
+        first, *rest = out.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
+        lines += [f"  {mark}{out.printable(first.lstrip())}", *rest]  # what can be pasted is never broken
     return "\n".join(lines)
 
 
@@ -131,14 +131,3 @@ def _internal(error: Exception, argv: Sequence[str]) -> str:
     command = f"resnetctl --debug {shlex.join(word for word in argv if word != '--debug')}"
     message = f"internal error: {type(error).__name__}: {error}"
     return render(WorkFailed(message, hint=[command, "shows the traceback"]))
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        out.printable(text),
-        out.width(),
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    ) or [""]

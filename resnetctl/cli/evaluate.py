@@ -36,7 +36,7 @@ def run(given: Given[EvalOptions]) -> None:
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
     """Print an outcome: the numbers, then the classes, worst first."""
     for notice in outcome.notices:
-        out.say(out.printable(notice))
+        out.say(out.notice(notice))
     if as_json:
         out.document("eval", outcome.to_json())
         return

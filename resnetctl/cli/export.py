@@ -30,7 +30,7 @@ def run(given: Given[ExportOptions]) -> None:
 def show(report: "ExportReport", *, as_json: bool) -> None:
     """Print what was written, and what it was checked on."""
     for notice in report.notices:
-        out.say(out.printable(notice))
+        out.say(out.notice(notice))
     if as_json:
         out.document("export", report.to_json())
         return

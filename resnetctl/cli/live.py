@@ -51,7 +51,7 @@ class Follower(Screen):
 
     def _notice(self, fact: "Notice") -> None:
         self.notices.append(fact.text)
-        self.line(out.printable(fact.text))
+        self.line(out.notice(fact.text))
 
     def _finished(self, fact: "Finished") -> None:
         self.finished = fact

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -40,6 +41,18 @@ def say(text: str) -> None:
 def printable(text: str) -> str:
     """The text with control characters made visible: names of files and classes are other people's."""
     return CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def folded(text: str, indent: str = "") -> list[str]:
+    """The text made printable, in lines as wide as the terminal, broken between words only."""
+    return textwrap.wrap(
+        printable(text), width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
+def notice(text: str) -> str:
+    """A sentence for a person: folded where lines are seen, one line in a log."""
+    return "\n".join(folded(text)) if is_terminal(sys.stderr) else printable(text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -26,7 +26,7 @@ def run(given: Given[PredictOptions]) -> None:
 def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
     """Print a line for each file and class."""
     for notice in outcome.notices:
-        out.say(out.printable(notice))
+        out.say(out.notice(notice))
     if as_json:
         out.document("predict", outcome.to_json())
         return

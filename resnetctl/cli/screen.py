@@ -114,4 +114,4 @@ def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
             if isinstance(fact, Progress):
                 screen.progress(fact)
             else:
-                screen.line(out.printable(fact.text))
+                screen.line(out.notice(fact.text))

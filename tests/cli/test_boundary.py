@@ -72,6 +72,17 @@ def test_an_error_in_three_parts_at_80_columns(monkeypatch: pytest.MonkeyPatch, 
     ]
 
 
+def test_known_names_are_folded_and_commands_are_not(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    command = "resnetctl train " + "--set optim.name=sgd " * 4 + "--dry-run"
+    failing(monkeypatch, errors.UsageError("no arch", hint=["known: " + ", ".join(["resnet20"] * 12), command]))
+    assert cli("train").err.splitlines() == [
+        "error: no arch",
+        "  try    known: resnet20, resnet20, resnet20, resnet20, resnet20, resnet20,",
+        "         resnet20, resnet20, resnet20, resnet20, resnet20, resnet20",
+        f"         {command}",
+    ]
+
+
 def test_stopped_is_no_error(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     failing(monkeypatch, errors.Stopped("stopped after step 9", signum=2, hint="resnetctl train --resume runs/a"))
     assert cli("train").err.splitlines() == [

@@ -93,3 +93,13 @@ def test_width_honours_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.width() == 123
     monkeypatch.setenv("COLUMNS", "7")
     assert out.width() == 40
+
+
+def test_a_notice_is_folded_on_a_terminal_and_one_line_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "runs/one is not finished: " + "resnetctl train --resume runs/one goes on, " * 3
+    assert out.notice(text) == text
+    monkeypatch.setattr(sys, "stderr", Tty())
+    monkeypatch.setenv("TERM", "xterm")
+    lines = out.notice(text).splitlines()
+    assert max(map(len, lines)) <= 80 < len(text)
+    assert " ".join(lines) == text.strip()
