@@ -5,6 +5,7 @@ code: what a file is, its content decides, not its name.
 """
 
 import dataclasses
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -152,12 +153,18 @@ def _unpickle(stream: BinaryIO, file: Path) -> Any:
         with warnings.catch_warnings(action="ignore"):  # about the file's history, which its user cannot change
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:
-        first_line = str(error).strip().partition("\n")[0] or "no reason given"
         raise WeightsError(
-            f"this is not a state dict of tensors alone: {type(error).__name__}: {first_line}",
+            f"this is not a state dict of tensors alone: {type(error).__name__}: {_reason(error)}",
             where=str(file),
             hint="where it was made: torch.save(model.state_dict(), 'weights.pth')",
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the unpickler met, without torch's advice to switch its safety off."""
+    text = str(error).strip()
+    met = re.search(r"WeightsUnpickler error: (.+?)(?: by default\b|\. |\n|$)", text)
+    return met[1] if met else text.partition("\n")[0] or "no reason given"
 
 
 def _flat(found: Any, file: Path) -> dict[str, Tensor]:

@@ -200,7 +200,8 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, zipped: bool)
     with pytest.raises(WeightsError, match="not a state dict of tensors alone") as caught:
         read_state(path)
     assert caught.value.exit_code == 3
-    assert "weights_only=False" not in caught.value.message  # torch's advice to switch the safety off
+    assert "weights_only" not in caught.value.message  # torch's advice to switch the safety off
+    assert "open" in caught.value.message
     assert not (tmp_path / "ran").exists()
 
 
