@@ -247,9 +247,7 @@ def _reported(path: Path) -> Iterator[None]:
         raise UsageError(f"cannot write: {error.strerror}", where=_where(error, path)) from error
     except OSError as error:
         hint = "free some space, then run the command again" if error.errno in (28, 122) else ()  # ENOSPC, EDQUOT
-        raise WorkFailed(
-            f"writing failed: {error.strerror or error}", where=_where(error, path), hint=hint
-        ) from error
+        raise WorkFailed(f"writing failed: {error.strerror or error}", where=_where(error, path), hint=hint) from error
 
 
 def _where(error: OSError, path: Path) -> str:
