@@ -1,7 +1,7 @@
 """Make the tables of `certified.md` from the record of a certification.
 
-    RESNETCTL_CERTIFY_LOG=certify.jsonl pytest -m certify
-    python benchmarks/certified.py certify.jsonl
+RESNETCTL_CERTIFY_LOG=certify.jsonl pytest -m certify
+python benchmarks/certified.py certify.jsonl
 """
 
 import json

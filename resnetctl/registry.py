@@ -210,9 +210,7 @@ def _entry(kind: Kind, point: Any, *, dist: Any, chosen: tuple[str, ...] | None)
         status = "disabled"
     elif owner != CORE and _is_stale(point.value, dist):
         status = "stale"
-    return Entry(
-        kind=kind, name=point.name, value=point.value, distribution=owner, version=dist.version, status=status
-    )
+    return Entry(kind=kind, name=point.name, value=point.value, distribution=owner, version=dist.version, status=status)
 
 
 def _is_stale(value: str, dist: Any) -> bool:

@@ -125,9 +125,7 @@ def digest(rows: Rows) -> str:
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
 
 
-def eval_batches(
-    images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH
-) -> Iterator[tuple[Pixels, Rows]]:
+def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[tuple[Pixels, Rows]]:
     """`(B, size, size, C)` uint8 and `(B,)` int64 in the set's order, prepared as `spec` says; the last is ragged.
 
     Raises `DataError` when the channels cannot be converted.

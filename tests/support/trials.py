@@ -120,4 +120,3 @@ def report(test: str, **counts: object) -> None:
     if log:
         with open(log, "a", encoding="utf-8") as file:
             file.write(json.dumps({"test": test, **counts, "python": platform.python_version()}) + "\n")
-

@@ -66,8 +66,6 @@ class Remembers:
         return pixels.float() / (1 + self.calls % 7)
 
 
-
-
 @pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
 def test_sound_policies_break_no_rule(name: str) -> None:
     found = judge_all(name, policies.RULES, thing=registry.get("policy", name))
