@@ -90,8 +90,13 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     yield Notice(text=f"reading {request.path}")
     source = open_source(request.path)
     options = Options(size=request.size, fit=request.fit, on_bad_image=request.on_bad_image, replace=request.replace)
-    for done in ingest(settings.data_dir, request.name, source=source, options=options):
-        yield Progress(what=f"adding {request.name}", done=done, total=source.total, unit="images")
+    try:
+        for done in ingest(settings.data_dir, request.name, source=source, options=options):
+            yield Progress(what=f"adding {request.name}", done=done, total=source.total, unit="images")
+    except WorkFailed:
+        if path.exists() and not request.replace:  # another process was faster
+            raise exists(request.name) from None
+        raise
     return DataReport(verb="add", name=request.name, path=path, card=read_card(settings.data_dir, request.name))
 
 
@@ -150,25 +155,39 @@ def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, 
         DataError: nothing has this name, or it cannot be had.
         UsageError: the path's name is taken by something else, or the path changed since it was added.
     """
-    looks_like_path = "/" in data or "\\" in data or data.startswith((".", "~"))
-    if not looks_like_path and data in store_names(settings.data_dir):
+    if not _is_path(data) and data in store_names(settings.data_dir):
         return data
-    if not looks_like_path and (data in registry.names("dataset") or ":" in data):
+    if not _is_path(data) and (data in registry.names("dataset") or ":" in data):
         yield Notice(text=f"'{data}' is not in the store yet: getting it")
         return (yield from get(data, settings)).name
     path = Path(data).expanduser()
     if not path.exists():
-        raise _nothing(data, looks_like_path, settings)
+        raise _nothing(data, _is_path(data), settings)
     return (yield from _ensure_path(path, settings))
+
+
+def is_stored(data: str, settings: Settings) -> bool:
+    """Whether `ensure` finds `data`, a name or a path, in the store and neither fetches nor adds anything."""
+    path = Path(data).expanduser()
+    name = _stored_name(path) if _is_path(data) or path.exists() else data
+    return {data, name}.intersection(store_names(settings.data_dir)) != set()
+
+
+def _is_path(data: str) -> bool:
+    return "/" in data or "\\" in data or data.startswith((".", "~"))
+
+
+def _stored_name(path: Path) -> str:
+    """The name under which a path is added; a dataset plugin's own name stays the plugin's."""
+    name = derive_name(path)
+    return f"{name}-local" if name in registry.names("dataset") else name
 
 
 def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress, None, str]:
     from resnetctl.data.ingest import LISTING
     from resnetctl.data.readers.sniff import open_source
 
-    name = derive_name(path)
-    if name in registry.names("dataset"):
-        name += "-local"
+    name = _stored_name(path)
     if name not in store_names(settings.data_dir):
         yield Notice(text=f"adding {path} to the store as '{name}'")
         return (yield from add(AddRequest(path=path, name=name), settings)).name

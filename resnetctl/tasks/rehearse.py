@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from resnetctl.data.cards import store_names
 from resnetctl.engine.loop import StepResult, TrainState, fit
 from resnetctl.settings import Settings
 from resnetctl.tasks.consume import Clock, estimate, spoken, started
+from resnetctl.tasks.data import is_stored
 from resnetctl.tasks.facts import Notice, TrainFact
 from resnetctl.tasks.job import Job, make_plan
 from resnetctl.tasks.stopping import Stop
@@ -22,7 +22,7 @@ STEPS = 4  # the first pays for start-up and is not counted
 @contextlib.contextmanager
 def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Settings]:
     """The settings; in a dry run on data that is not in the store yet, with a data folder that goes away."""
-    if not dry_run or data in store_names(settings.data_dir):
+    if not dry_run or is_stored(data, settings):
         yield settings
         return
     with tempfile.TemporaryDirectory(prefix="resnetctl-dry-run-") as folder:

@@ -197,6 +197,15 @@ def test_add_to_a_taken_name(tmp_path: Path, settings: Settings) -> None:
     assert done(data.add(request(root, replace=True), settings)).done
 
 
+def test_of_two_that_add_at_once_one_is_told_that_the_name_is_taken(tmp_path: Path, settings: Settings) -> None:
+    work = data.add(request(write_tree(tmp_path / "p", tree())), settings)
+    next(work)
+    done(data.add(request(tmp_path / "p"), settings))
+    with pytest.raises(UsageError, match="is in the store already"):
+        done(work)
+    assert [path.name for path in settings.data_dir.iterdir()] == ["pets"]
+
+
 @pytest.mark.parametrize("name", ["digits", "cifar10", "../x", "a b", ""])
 def test_names_that_no_added_dataset_has(tmp_path: Path, settings: Settings, name: str) -> None:
     with pytest.raises(UsageError):
@@ -285,6 +294,15 @@ def test_ensure_a_path_adds_it_once_and_says_so(machine: Path, settings: Setting
         assert f"'{name}'" in told[0]
         assert ("adding" in told[0]) == (spelling == "./My Photos")
     assert store_names(settings.data_dir) == ["my-photos"]
+
+
+@pytest.mark.parametrize("spelling", ["./My Photos", "My Photos", "my-photos"])
+def test_what_ensure_will_find_is_known_before(spelling: str, machine: Path, settings: Settings) -> None:
+    write_tree(machine / "My Photos", tree())
+    assert not data.is_stored(spelling, settings)
+    done(data.ensure("./My Photos", settings))
+    assert data.is_stored(spelling, settings)
+    assert not data.is_stored("digits", settings)
 
 
 def test_ensure_an_archive(machine: Path, settings: Settings) -> None:

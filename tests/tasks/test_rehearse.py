@@ -16,6 +16,13 @@ def test_known_data_is_read_where_it_is() -> None:
         assert where.data_dir == settings.load().data_dir
 
 
+def test_a_path_that_was_added_is_not_added_again() -> None:
+    tiny(settings.load().data_dir)
+    Path("tiny").mkdir()
+    with scratch(settings.load(), "./tiny", dry_run=True) as where:
+        assert where.data_dir == settings.load().data_dir
+
+
 def test_new_data_goes_to_a_folder_that_goes_away() -> None:
     with scratch(settings.load(), "digits", dry_run=True) as where:
         assert where.data_dir != settings.load().data_dir
