@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from resnetctl.config.options import Flag, complaint
-from resnetctl.errors import UsageError, suggest
+from resnetctl.errors import UsageError, closest
 
 
 def coerce(flag: Flag, value: Any) -> Any:
@@ -13,7 +13,8 @@ def coerce(flag: Flag, value: Any) -> Any:
     known = choices(flag)
     if known and value not in known:
         raise UsageError(
-            f"{label(flag)} cannot be '{value}'", hint=[suggest(str(value), known), "one of " + ", ".join(known)]
+            f"{label(flag)} cannot be '{value}'",
+            hint=[*filter(None, [closest(str(value), known)]), "one of " + ", ".join(known)],
         )
     annotated: Any = Annotated
     kind: Any = flag.field.annotation

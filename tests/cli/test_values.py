@@ -59,6 +59,17 @@ def test_a_wrong_choice_suggests_the_right_one() -> None:
     assert caught.value.hint == ("did you mean 'sgd'?", "one of sgd, adam, adamw")
 
 
+def test_a_wrong_choice_like_none_of_them_lists_them_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        coerce(flag(EvalOptions, "split"), "train")
+    assert caught.value.hint == ("one of test, val",)
+
+
+def test_a_size_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(UsageError, match="--size should be less than or equal to 4096, not '100000'"):
+        coerce(flag(DataAddOptions, "size"), "100000")
+
+
 def test_choices_are_read_through_unions() -> None:
     assert choices(flag(DataAddOptions, "fit")) == ["crop", "pad", "squash"]
     assert choices(flag(EvalOptions, "split")) == ["test", "val"]
