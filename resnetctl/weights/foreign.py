@@ -164,7 +164,10 @@ def _reason(error: Exception) -> str:
     """What the unpickler met, without torch's advice to switch its safety off."""
     text = str(error).strip()
     met = re.search(r"WeightsUnpickler error: (.+?)(?: by default\b|\. |\n|$)", text)
-    return met[1] if met else text.partition("\n")[0] or "no reason given"
+    if met:
+        return met[1]
+    _, _, after = text.partition("from a trusted source.")  # where the advice ends
+    return (after or text).strip().partition("\n")[0] or "no reason given"
 
 
 def _flat(found: Any, file: Path) -> dict[str, Tensor]:

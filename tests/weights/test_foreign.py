@@ -1,6 +1,7 @@
 """Foreign state dicts: what is understood, what is refused, and the proof on somebody else's weights."""
 
 import io
+import os
 import pickle
 import tarfile
 import zipfile
@@ -193,6 +194,11 @@ class Trap:
         return (open, (self.path, "w"))
 
 
+class Blocked:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, ("true",))
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
     content = {"state_dict": state_of(), "trap": Trap(tmp_path / "ran")}
@@ -203,6 +209,14 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, zipped: bool)
     assert "weights_only" not in caught.value.message  # torch's advice to switch the safety off
     assert "open" in caught.value.message
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_blocked_module_is_named_without_torchs_advice(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"state_dict": state_of(), "trap": Blocked()}, path)
+    with pytest.raises(WeightsError, match=r"GLOBAL \w+\.system") as caught:
+        read_state(path)
+    assert "weights_only" not in caught.value.message
 
 
 @pytest.mark.parametrize("member", ["m/constants.pkl", "m/code/__torch__.py", "archive_format", "m/archive_format"])
