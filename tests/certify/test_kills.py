@@ -78,7 +78,7 @@ def test_t3_a_disk_that_stays_broken(bench: Bench, action: str, step: int) -> No
 
 def test_t3_a_transient_error_is_outlived(bench: Bench) -> None:
     """EIO once, while a checkpoint is fsynced: the run goes on as if nothing had been."""
-    for nth in (8, 16):
+    for nth in (13, 15):  # of the first epoch: the files of the weights and of the checkpoint
         done = bench.train(cwd := bench.room(), SHORT, fault=Fault(nth, "EIO", call="fsync"))
         assert (done.code, files(cwd) == bench.reference(SHORT)) == (0, True), done.output
 
