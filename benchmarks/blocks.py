@@ -3,8 +3,8 @@
     python benchmarks/blocks.py --archive cifar10-jpeg.tar.xz
 
 Trains each block under each seed on 5,000 images of CIFAR-10 as JPEG (the first 500 of each class), five epochs of the
-recipe `fast`, one thread, and measures on the 10,000 of test. Finished runs in `--out` are not trained again, so it can be
-stopped and started; `--blocks` takes a part, and the table holds every block that has all its runs.
+recipe `fast`, one thread, and measures on the 10,000 of test. Finished runs in `--out` are not trained again, so it can
+be stopped and started; `--blocks` takes a part, and the table holds every block that has all its runs.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ROUNDS, CALLS = 30, 20  # latency: rounds over all networks, calls of each in a 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One block. One a seed: `speeds`, training images a CPU second, and `accuracies`, fractions. `latency` in seconds."""
+    """One block; for each seed `speeds` (training images a CPU second), `accuracies` (fractions); `latency` in s."""
 
     block: str
     params: int
@@ -59,7 +59,7 @@ def blocks() -> list[str]:
     from resnetctl import registry
 
     def order(name: str) -> tuple[bool, str]:
-        return "resnetctl" not in registry.distribution_of("block", name), name
+        return bool(registry.distribution_of("block", name)), name
 
     return sorted(registry.names("block"), key=order)
 
