@@ -144,8 +144,13 @@ def _corners(batch: Batch, spare: int) -> Tensor:
     return torch.randint(spare + 1, (2, len(batch.images)), device=batch.images.device)
 
 
-def _halves(batch: Batch) -> Tensor:
-    return torch.rand(len(batch.images), device=batch.images.device) < 0.5
+def _alternate(batch: Batch) -> Tensor:
+    """Every other image in one epoch, the others in the next: bool `(N,)`.
+
+    A coin for each image and epoch would show a quarter of the images the same way round three times in a row; taking
+    turns shows both ways equally often, and networks need fewer epochs: Jordan 2024, arXiv:2404.00498.
+    """
+    return (batch.index + batch.epoch) % 2 == 0
 
 
 @cache
@@ -170,7 +175,7 @@ def _standard(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
 
     def pad_and_crop(batch: Batch) -> Batch:
         images = crop(batch.images, _corners(batch, spare), size=image.size, pad=pad)
-        return replace(batch, images=flip(images, _halves(batch)) if mirror else images)
+        return replace(batch, images=flip(images, _alternate(batch)) if mirror else images)
 
     return pad_and_crop
 
@@ -203,7 +208,7 @@ def _resized_crop(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transf
     def crop_and_scale(batch: Batch) -> Batch:
         boxes = draw_boxes(len(batch.images), image.resize, device=batch.images.device)
         images = resample(batch.images, boxes, size=image.size)
-        return replace(batch, images=flip(images, _halves(batch)) if mirror else images)
+        return replace(batch, images=flip(images, _alternate(batch)) if mirror else images)
 
     return crop_and_scale
 
@@ -224,7 +229,7 @@ none = Policy(name="none", build=_none, summary="the central crop, as in evaluat
 standard = _mirroring(
     "standard",
     _standard,
-    summary="pad size//8, crop at random, mirror where the dataset allows it",
+    summary="pad size//8, crop at random, mirror every other epoch where the dataset allows it",
     paper="He et al. 2015, section 4.2, arXiv:1512.03385",
 )
 standard_cutout = _mirroring(

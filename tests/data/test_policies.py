@@ -109,6 +109,21 @@ def test_build_picks_the_form_without_mirroring() -> None:
     assert 70 < int(turned.sum()) < 130
 
 
+@pytest.mark.parametrize("policy", [policies.standard, policies.resized_crop])
+def test_an_image_is_seen_both_ways_in_two_epochs(policy: Policy) -> None:
+    """Whatever its place in the batch; half of the images begin with the one, half with the other."""
+    image = spec(size=8)
+    ramp = torch.linspace(40, 215, 8).to(torch.uint8).expand(6, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    turned = []
+    for epoch, order in ((4, [0, 1, 2, 3, 4, 5]), (5, [5, 0, 4, 1, 3, 2])):
+        batch = Batch(images=ramp, targets=torch.zeros(6), index=torch.tensor(order), epoch=epoch, step=9)
+        found = apply(policy, batch, image).images.float()
+        facing = found[..., 3:5].mean(2).mean(1).diff(dim=1).squeeze(1) < 0
+        turned.append({row for row, mirrored in zip(order, facing.tolist(), strict=True) if mirrored})
+    assert turned[0] | turned[1] == set(range(6))
+    assert len(turned[0]) == len(turned[1]) == 3
+
+
 def test_a_mirroring_policy_without_another_form_is_refused_where_it_would_lie() -> None:
     plain = Policy(name="flippy", build=policies.standard.build, mirrors=True)
     policies.build(plain, spec(), num_classes=7, mirror=True)
