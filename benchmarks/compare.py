@@ -131,18 +131,21 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
 
 def prepare(tasks: dict[str, dict[str, Task]], folder: Path, *, small: int) -> None:
     """Store the coded and the few pictures, and the first weights of each arch as resnetctl draws them."""
-    from programs import ours
-    from safetensors.numpy import save_file
-
-    for arch, mine in tasks.items():
-        task = mine["resnetctl"]
-        state = ours.first_model(task).state_dict()
-        wanted = {key: value.numpy() for key, value in state.items() if "num_batches_tracked" not in key}
-        save_file(wanted, folder / f"{arch}.safetensors")
-    images, labels = task.pictures()
+    for mine in tasks.values():
+        first_weights(mine["resnetctl"])
+    images, labels = mine["resnetctl"].pictures()
     classes = int(labels.max()) + 1
     store_pictures(folder, "coded", zip(parity.coded(CODED), np.arange(CODED) % classes, strict=True), classes=classes)
     store_pictures(folder, "small", zip(images[:small], labels[:small], strict=True), classes=classes)
+
+
+def first_weights(task: Task) -> None:
+    """Write the task's file of weights: what `resnetctl train` begins with."""
+    from programs import ours
+    from safetensors.numpy import save_file
+
+    state = ours.first_model(task).state_dict()
+    save_file({name: value.numpy() for name, value in state.items()}, task.weights)
 
 
 def check(tasks: Sequence[Task], folder: Path) -> dict[str, dict[str, float]]:
@@ -151,7 +154,7 @@ def check(tasks: Sequence[Task], folder: Path) -> dict[str, dict[str, float]]:
     np.save(pictures, tasks[0].pictures()[0][:BATCH])
     expected, found = None, {}
     for task in tasks:
-        logits, counts = _outputs(replace(task, data_dir=str(folder), data="coded"), pictures)
+        logits, counts = outputs(replace(task, data_dir=str(folder), data="coded"), pictures)
         expected = logits if expected is None else expected
         facts = {"logits": parity.relative(logits, expected), "augmentation": parity.distance(counts)}
         log(f"parity of {task.label}, {task.arch}: {facts}")
@@ -159,6 +162,17 @@ def check(tasks: Sequence[Task], folder: Path) -> dict[str, dict[str, float]]:
             raise SystemExit(f"{task.label} does not compute the same, so there is nothing to compare")
         found[task.program] = facts
     return found
+
+
+def outputs(task: Task, pictures: Path) -> tuple[Any, Any]:
+    """Logits of the pictures in a file, and how often each move occurs among the task's own, coded pictures."""
+    files = [pictures.with_name(name) for name in ("logits.npy", "inputs.npy")]
+    with start("parity", task) as process:
+        process.communicate("\n".join(map(str, (pictures, *files))))
+    if process.returncode:
+        raise SystemExit(f"{task.label} ended with exit code {process.returncode}\n{_errors(task)}")
+    logits, inputs = (np.load(file) for file in files)
+    return logits, parity.moves(inputs, *task.normalisation())
 
 
 def best(task: Task, options: argparse.Namespace) -> str:
@@ -291,16 +305,6 @@ def _variants(name: str, cores: int) -> list[str]:
     if name == "keras":
         return ["channels_first", "channels_last"]
     return [f"{count} workers" for count in range(cores + 1)]
-
-
-def _outputs(task: Task, pictures: Path) -> tuple[Any, Any]:
-    files = [pictures.with_name(name) for name in ("logits.npy", "inputs.npy")]
-    with start("parity", task) as process:
-        process.communicate("\n".join(map(str, (pictures, *files))))
-    if process.returncode:
-        raise SystemExit(f"{task.label} ended with exit code {process.returncode}\n{_errors(task)}")
-    logits, inputs = (np.load(file) for file in files)
-    return logits, parity.moves(inputs, *task.normalisation())
 
 
 def _errors(task: Task) -> str:

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from programs.task import Task, metered
 
-WARM_UP = 8  # steps before the first sample
+WARM_UP = 4  # steps before the first sample
 FOREVER = 10_000  # epochs
 MODULES = {
     "resnetctl": "ours",

@@ -91,13 +91,12 @@ def transform(task: Task) -> transforms.Compose:
     )
 
 
-def logits(task: Task, pictures: Array, *, layout: torch.memory_format = torch.contiguous_format) -> Array:
-    """See `programs.task.Program`."""
+def logits(model: nn.Module, task: Task, *, pictures: Array) -> Array:
+    """What `model` answers to uint8 pictures, in evaluation mode."""
     mean, std = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in task.normalisation())
     images = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - mean) / std
     with torch.inference_mode():
-        model = net(task).eval().to(memory_format=layout)
-        return model(images.contiguous(memory_format=layout)).numpy()
+        return model.eval()(images).numpy()
 
 
 def _stage(width: int, depth: int) -> nn.Sequential:

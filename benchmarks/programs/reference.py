@@ -39,7 +39,7 @@ class Program:
                 step(len(images))
 
     def logits(self, pictures: Array) -> Array:
-        return plain.logits(self.task, pictures)
+        return plain.logits(self._net(), self.task, pictures=pictures)
 
     def inputs(self) -> Array:
         return np.concatenate([images.numpy() for images, _ in self._loader()])

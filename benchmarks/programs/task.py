@@ -108,7 +108,8 @@ def _samples(commands: IO[str], answers: IO[str], *, warm_up: int) -> Generator[
             os._exit(0)  # out of the middle of somebody's training loop, whatever it would make of an exception
         for _ in range(REFILL):
             yield
-        images, started = 0, machine.read()
+        started = machine.read()
+        images = yield
         while time.perf_counter() - started.wall < float(line):
             images += yield
         _answer(answers, machine.read().since(started) | {"images": images})

@@ -27,7 +27,7 @@ class Program:
         self.task = task
 
     def train(self, step: Step, epochs: int) -> None:
-        model = plain.net(self.task).to(memory_format=torch.channels_last)
+        model = self._net()
         criterion = nn.CrossEntropyLoss()
         optimizer = create_optimizer_v2(model, "sgd", lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
         loader = self._loader()
@@ -49,10 +49,13 @@ class Program:
                 step(len(images))
 
     def logits(self, pictures: Array) -> Array:
-        return plain.logits(self.task, pictures, layout=torch.channels_last)
+        return plain.logits(self._net(), self.task, pictures=pictures)
 
     def inputs(self) -> Array:
         return np.concatenate([images.numpy() for images, _ in self._loader()])
+
+    def _net(self) -> nn.Module:
+        return plain.net(self.task).to(memory_format=torch.channels_last)
 
     def _loader(self) -> Any:
         mean, std = (tuple(values.tolist()) for values in self.task.normalisation())
