@@ -194,6 +194,8 @@ def best(task: Task, options: argparse.Namespace) -> str:
 
 def steady(tasks: Sequence[Task], options: argparse.Namespace) -> dict[str, Any]:
     """Rounds of one sample each, in turn, with what the machine could do in between."""
+    from programs import ours
+
     samples: dict[str, list[dict[str, float]]] = {task.program: [] for task in tasks}
     peaks: list[dict[str, float]] = []
     with running(tasks) as programs:
@@ -204,7 +206,7 @@ def steady(tasks: Sequence[Task], options: argparse.Namespace) -> dict[str, Any]
                 samples[program.task.program].append(vars(sample))
             rates = (f"{name} {taken[-1]['images'] / taken[-1]['seconds']:.0f}" for name, taken in samples.items())
             log(f"{tasks[0].arch} round {number + 1}: " + ", ".join(rates))
-    return {"samples": samples, "peaks": peaks, "flops": flops(tasks[0])}
+    return {"samples": samples, "peaks": peaks, "flops": ours.flops(tasks[0])}
 
 
 def epochs(tasks: Sequence[Task], rounds: int) -> dict[str, list[float]]:
@@ -232,18 +234,6 @@ def augmentation(rounds: int) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-def flops(task: Task) -> int:
-    """FLOPs of one image in training, two for each multiply-add of convolutions and linear layers."""
-    import torch
-    from programs import ours
-    from torch.utils.flop_counter import FlopCounterMode
-
-    model = ours.first_model(task)
-    with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, 3, 32, 32)).sum().backward()
-    return int(counter.get_total_flops()) // 2
 
 
 @contextmanager

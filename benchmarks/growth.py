@@ -140,7 +140,7 @@ class _Net:
     """An arch in training, and its FLOPs for an image."""
 
     def __init__(self, task: Task) -> None:
-        self.flops = compare.flops(task)
+        self.flops = ours.flops(task)
         job = ours.Program(task).job()
         self._facts = fit(fresh_state(job, fresh_model(job)), make_plan(job, Stop()))
         next(self._facts)

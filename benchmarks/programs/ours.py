@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from programs.task import DECAY, LR, MOMENTUM, Array, Step, Task
 from resnetctl import rng
@@ -80,6 +81,14 @@ class Program:
 def first_model(task: Task) -> torch.nn.Module:
     """The network with the weights that the seed gives."""
     return fresh_model(Program(task).job())
+
+
+def flops(task: Task) -> int:
+    """FLOPs of one image in training, two for each multiply-add of convolutions and linear layers."""
+    model = first_model(task)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(2, 3, 32, 32)).sum().backward()
+    return int(counter.get_total_flops()) // 2
 
 
 def inputs(plan: Plan) -> Iterator[torch.Tensor]:
