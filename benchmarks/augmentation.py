@@ -1,6 +1,6 @@
 """How fast the policies are on one core, beside Pillow and torchvision v2 called once per image, in the same run.
 
-    python benchmarks/augmentation.py [--images 512] [--rounds 7]
+    python benchmarks/augmentation.py [--images 512] [--rounds 7] [--json]
 
 Every row ends where the model begins: crop, mirror, to float, normalise, one batch of 128. The three ways take turns
 within each round, so that a busy moment of the machine hits them alike; printed are medians, the spread between the
@@ -10,15 +10,14 @@ quartiles, and the ratio within each round to Pillow's.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
+import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from machine import hardware
 from PIL import Image
 from torchvision import transforms as v1
 from torchvision.transforms import v2
@@ -36,13 +35,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="augmentation: images per second on one core")
     parser.add_argument("--images", type=int, default=512, help="images a round for the per-image ways")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true", help="print the images/s of every round instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{hardware()}; torch {torch.__version__}, one thread, {SIDE} px, {args.rounds} rounds")
     pixels = np.random.default_rng(0).integers(0, 256, (args.images, SIDE, SIDE, 3), dtype=np.uint8)
     with torch.inference_mode():
-        for policy in (policies.standard, policies.resized_crop):
-            report(policy.name, ways(policy.name, pixels), count=args.images, rounds=args.rounds)
+        found = {
+            policy.name: measure(ways(policy.name, pixels), count=args.images, rounds=args.rounds)
+            for policy in (policies.standard, policies.resized_crop)
+        }
+    if args.json:
+        print(json.dumps(found))
+        return
+    print(f"{hardware()}; torch {torch.__version__}, one thread, {SIDE} px, {args.rounds} rounds")
+    for name, speeds in found.items():
+        report(name, speeds)
 
 
 def ways(name: str, pixels: np.ndarray) -> dict[str, Callable[[], None]]:
@@ -75,8 +82,8 @@ def ways(name: str, pixels: np.ndarray) -> dict[str, Callable[[], None]]:
     }
 
 
-def report(name: str, passes: dict[str, Callable[[], None]], *, count: int, rounds: int) -> None:
-    """Time the passes in turn and print images per second."""
+def measure(passes: dict[str, Callable[[], None]], *, count: int, rounds: int) -> dict[str, list[float]]:
+    """Time the passes in turn; images per second of each round."""
     speeds: dict[str, list[float]] = {way: [] for way in passes}
     for number in range(rounds + 1):
         for way, run in passes.items():
@@ -86,20 +93,17 @@ def report(name: str, passes: dict[str, Callable[[], None]], *, count: int, roun
                 run()
             if number:  # the first round warms up
                 speeds[way].append(repeats * count / (time.perf_counter() - begun))
+    return speeds
+
+
+def report(name: str, speeds: dict[str, list[float]]) -> None:
+    """Print a table of images per second."""
     print(f"\n{name:36} {'images/s':>10} {'quartiles':>19} {'to Pillow':>10}")
     base = speeds["Pillow, per image"]
     for way, values in speeds.items():
         low, _, high = statistics.quantiles(values, n=4)
         ratio = statistics.median(value / other for value, other in zip(values, base, strict=True))
         print(f"{way:36} {statistics.median(values):10,.0f} {low:9,.0f}-{high:9,.0f} {ratio:9.1f}x")
-
-
-def hardware() -> str:
-    """The processor's name and the cores granted."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

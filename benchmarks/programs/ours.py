@@ -1,0 +1,109 @@
+"""resnetctl: the task behind `resnetctl train`, its steps counted as they come. Nothing in it is made for this."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from programs.task import DECAY, LR, MOMENTUM, Array, Step, Task
+from resnetctl import rng
+from resnetctl.config.defaults import final_arch
+from resnetctl.config.layers import layer, resolve
+from resnetctl.config.models import TrainConfig
+from resnetctl.data.loader import batch_rows, epoch_order, normalise
+from resnetctl.data.store import open_store
+from resnetctl.engine.loop import Plan, StepResult, fit
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.settings import Settings
+from resnetctl.tasks.job import Job, fresh_model, fresh_state, make_plan, settle
+from resnetctl.tasks.stopping import Stop
+from resnetctl.tasks.train import TrainRequest, train
+
+PROVED = 100  # batches of 128 after which nearly every block of the store has been proved, which happens once
+
+
+class Program:
+    """See `programs.task.Program`."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.values = {
+            "data": task.data,
+            "model.arch": task.arch,
+            "augment": "standard",
+            "batch_size": task.batch,
+            "lr": LR,
+            "weight_decay": DECAY,
+            "optim.momentum": MOMENTUM,
+            "threads": task.threads,
+            "val_fraction": 0.0,
+        }
+
+    def train(self, step: Step, epochs: int) -> None:
+        machine = Settings(
+            data_dir=Path(self.task.data_dir), runs_dir=Path(self.task.runs), device="cpu", threads=self.task.threads
+        )
+        for fact in train(TrainRequest(layers=[layer(self.values | {"epochs": epochs}, "set")]), machine):
+            if isinstance(fact, StepResult):
+                step(fact.images)
+
+    def logits(self, pictures: Array) -> Array:
+        job = self.job()
+        state = fresh_state(job, fresh_model(job))
+        return torch_predictor(state.model, job.image, device=job.device, precision="fp32")(pictures)
+
+    def inputs(self) -> Array:
+        plan = make_plan(self.job(), Stop())
+        return np.concatenate([batch.numpy() for batch in islice(inputs(plan), plan.steps_per_epoch)])
+
+    def shares(self, rounds: int) -> list[float]:
+        """Seconds of the input pipeline for a batch over seconds of a whole step, one value a round."""
+        job = self.job()
+        plan = make_plan(job, Stop())
+        facts, batches = fit(fresh_state(job, fresh_model(job)), plan), inputs(plan)
+        _seconds(lambda: next(batches), PROVED)
+        _seconds(lambda: next(facts), 2)
+        pairs = [(_seconds(lambda: next(batches), 20), _seconds(lambda: next(facts), 2)) for _ in range(rounds)]
+        return [first / second for first, second in pairs]
+
+    def job(self) -> Job:
+        """The settled run."""
+        config = resolve(TrainConfig, [layer(self.values | {"epochs": 100}, "set")])
+        store = open_store(Path(self.task.data_dir), self.task.data)
+        arch = final_arch(config.config.model)
+        return settle(config.config, config.origins, arch=arch, image=store.card.image, store=store)
+
+
+def first_model(task: Task) -> torch.nn.Module:
+    """The network with the weights that the seed gives."""
+    return fresh_model(Program(task).job())
+
+
+def flops(task: Task) -> int:
+    """FLOPs of one image in training, two for each multiply-add of convolutions and linear layers."""
+    model = first_model(task)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(2, 3, 32, 32)).sum().backward()
+    return int(counter.get_total_flops()) // 2
+
+
+def inputs(plan: Plan) -> Iterator[torch.Tensor]:
+    """What the network gets, step after step, made as `fit` makes it."""
+    for step in count():
+        epoch, offset = divmod(step, plan.steps_per_epoch)
+        if not offset:
+            order = epoch_order(len(plan.feed), plan.seed, epoch=epoch)
+        torch.manual_seed(rng.derive(plan.seed, "step", step, 0))
+        rows = batch_rows(order, offset, batch_size=plan.batch_size)
+        yield normalise(plan.augment(plan.feed.batch(rows, epoch=epoch, step=step)).images, plan.image)
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - begun) / times

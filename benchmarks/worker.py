@@ -1,0 +1,69 @@
+"""One program in a process of its own; `compare.py` starts it. Only answers reach its stdout: one line of JSON each.
+
+`python benchmarks/worker.py MODE TASK`, where the mode is a function of this module.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+from programs.task import Task, metered
+
+WARM_UP = 4  # steps before the first sample
+FOREVER = 10_000  # epochs
+MODULES = {
+    "resnetctl": "ours",
+    "reference": "reference",
+    "timm": "with_timm",
+    "lightning": "with_lightning",
+    "keras": "with_keras",
+    "reference with our network": "ours_in_reference",
+    "resnetctl with spinning threads": "ours",
+}
+
+
+def main(mode: str, text: str) -> None:
+    """Do what `mode` says for the task."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes to stderr
+    task = Task.from_json(text)
+    os.environ["OMP_NUM_THREADS"] = str(task.threads)
+    if task.program == "resnetctl":
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the command does, before torch is loaded
+    modes: dict[str, Callable[[Any, IO[str]], None]] = {
+        "steady": steady, "epoch": epoch, "parity": parity, "shares": shares,
+    }  # fmt: skip
+    module = importlib.import_module(f"programs.{MODULES[task.program]}")
+    modes[mode](module.Program(task), answers)
+
+
+def steady(program: Any, answers: IO[str]) -> None:
+    """Train until stdin ends, and answer each of its lines with a sample."""
+    program.train(metered(sys.stdin, answers, warm_up=WARM_UP), epochs=FOREVER)
+
+
+def epoch(program: Any, answers: IO[str]) -> None:
+    """Train one epoch."""
+    program.train(lambda images: None, epochs=1)
+
+
+def parity(program: Any, answers: IO[str]) -> None:
+    """Write logits and one epoch of inputs to files: stdin has their names and the file of pictures, a line each."""
+    import numpy as np
+
+    pictures, logits, inputs = sys.stdin.read().split("\n")[:3]
+    np.save(logits, program.logits(np.load(pictures)))
+    np.save(inputs, program.inputs())
+
+
+def shares(program: Any, answers: IO[str]) -> None:
+    """The input pipeline's share of a step, as many values as stdin says."""
+    answers.write(json.dumps(program.shares(int(sys.stdin.readline()))) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

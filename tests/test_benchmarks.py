@@ -1,0 +1,286 @@
+"""The scripts of `benchmarks/`: their arithmetic, their gate, and one real program on the smallest scale."""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+NAMES = ("compare", "growth", "machine", "report", "worker", "programs", "augmentation")
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The modules as the scripts see them; they are forgotten afterwards, for their names are plain words."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import compare
+    import growth
+    import machine
+    import report
+    from programs import parity, task
+
+    yield SimpleNamespace(
+        compare=compare, growth=growth, machine=machine, report=report, parity=parity, task=task
+    )  # fmt: skip
+    for name in [name for name in sys.modules if name.partition(".")[0] in NAMES]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def task(scripts: SimpleNamespace, tmp_path: Path) -> Any:
+    """Work on 64 noisy pictures, and on 2,048 coded ones under `coded`."""
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+    pairs = zip(images, np.arange(64) % 10, strict=True)
+    scripts.compare.store_pictures(tmp_path, "noise", pairs, classes=10)
+    coded = zip(scripts.parity.coded(2048), np.arange(2048) % 10, strict=True)
+    scripts.compare.store_pictures(tmp_path, "coded", coded, classes=10)
+    made = scripts.task.Task(
+        program="resnetctl", variant="", arch="resnet20", data_dir=str(tmp_path), data="noise",
+        weights=str(tmp_path / "first.safetensors"), runs=str(tmp_path / "runs"), batch=32, threads=1,
+    )  # fmt: skip
+    scripts.compare.first_weights(made)
+    return made
+
+
+def sample(images: int, seconds: float, *, foreign: float = 0.0) -> dict[str, float]:
+    return {"images": images, "seconds": seconds, "cpu": 2 * seconds, "foreign": foreign}
+
+
+def found() -> dict[str, Any]:
+    """What a measurement would have found: resnetctl at 300 and 400 images/s, the reference at 200."""
+    return {
+        "about": {
+            "command": "python benchmarks/compare.py", "date": "2026-01-01", "hardware": "a processor, 2 cores",
+            "versions": "Python 3", "threads": 2, "batch": 128, "rounds": 2, "seconds": 5.0, "data": "pictures",
+            "small": 5000,
+        },
+        "variants": {"resnetctl": "", "reference": "2 workers"},
+        "parity": {"resnet20": {name: {"logits": 1e-7, "augmentation": 0.5} for name in ("resnetctl", "reference")}},
+        "steady": {
+            "resnet20": {
+                "samples": {
+                    "resnetctl": [sample(600, 2), sample(800, 2)],
+                    "reference": [sample(400, 2), sample(400, 2, foreign=0.5)],
+                },
+                "peaks": [{"sgemm": 100.0, "copy": 20.0}] * 2,
+                "flops": 100_000_000,
+            }
+        },
+        "epoch": {"resnetctl": [10.0, 10.0], "reference": [15.0, 17.0]},
+        "shares": {"resnet20": [0.01, 0.02]},
+        "augmentation": {"standard": {"Pillow, per image": [2000.0] * 2, "resnetctl, per batch": [50_000.0] * 2}},
+    }  # fmt: skip
+
+
+# ---- the page
+
+
+def test_a_ratio_is_taken_within_its_round(scripts: SimpleNamespace) -> None:
+    page = scripts.report.page(found())
+    assert "| **resnetctl** | 350 (325-375) |  | 175 (162-188) |  | 0.00 (0.00-0.00) |" in page
+    line = "| torchvision's reference loop, 2 workers | 200 (200-200) | **1.75 (1.62-1.88)** | 100 (100-100) |"
+    assert line in page
+    assert "| torchvision's reference loop | 16.0 (15.5-16.5) | **1.60 (1.55-1.65)** |" in page
+    assert "resnet20: gather, augment and normalise take 1.50% (1.25%-1.75%) of a step" in page
+    assert "| standard | resnetctl, per batch | 50,000 (50,000-50,000) | 25.0 (25.0-25.0) |" in page
+
+
+def test_the_page_tells_the_share_of_the_peak_and_who_disturbed(scripts: SimpleNamespace) -> None:
+    facts = found()
+    assert "resnetctl reaches 35% of the matrix product" in scripts.report.page(facts)
+    assert "during 1 of 4 samples others used more than 0.15 cores" in scripts.report.page(facts)
+    facts["steady"]["resnet20"]["samples"]["reference"][1]["foreign"] = 0.1
+    assert "Not a quiet machine" not in scripts.report.page(facts)
+
+
+def test_the_lines_of_the_page_fit(scripts: SimpleNamespace) -> None:
+    assert all(" \n" not in line and "/tmp" not in line for line in scripts.report.page(found()).splitlines())
+
+
+def test_one_value_has_no_spread(scripts: SimpleNamespace) -> None:
+    assert scripts.report.quartiles([3.0]) == (3.0, 3.0, 3.0)
+    assert scripts.report.spread([1.0, 2.0, 3.0], ".1f") == "2.0 (1.5-2.5)"
+
+
+# ---- the gate
+
+
+def moved(scripts: SimpleNamespace, down: Any, right: Any, mirrored: Any) -> Any:
+    """Coded pictures moved as said, as a network gets them without normalisation."""
+    return (scripts.parity._moved(mirrored, down, right) / 255).transpose(0, 3, 1, 2)
+
+
+PLAIN = (np.zeros(3), np.ones(3))
+
+
+def test_moves_are_counted(scripts: SimpleNamespace) -> None:
+    down, right, mirrored = np.array([0, 8, 4]), np.array([8, 1, 4]), np.array([False, True, False])
+    counts = scripts.parity.moves(moved(scripts, down, right, mirrored), *PLAIN)
+    assert counts.sum() == 3
+    assert (counts[0, 0, 8], counts[1, 8, 1], counts[0, 4, 4]) == (1, 1, 1)
+
+
+def test_only_uniform_moves_pass(scripts: SimpleNamespace) -> None:
+    draw = np.random.default_rng(1)
+    down, right = draw.integers(0, 9, (2, 8192))
+    mirrored = draw.random(8192) < 0.5
+    fair = scripts.parity.moves(moved(scripts, down, right, mirrored), *PLAIN)
+    assert scripts.parity.distance(fair) < 4
+    never = scripts.parity.moves(moved(scripts, down, right, np.zeros(8192, bool)), *PLAIN)
+    assert scripts.parity.distance(never) > scripts.parity.SIGMAS
+    by_batch = np.repeat(draw.integers(0, 9, 64), 128)  # one place for each batch
+    together = scripts.parity.moves(moved(scripts, by_batch, right, mirrored), *PLAIN)
+    assert scripts.parity.distance(together) > scripts.parity.SIGMAS
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda images: images + 0.001, "whole levels"),
+        (lambda images: np.roll(images, 3, axis=3), "more than 4 pixels|only moved"),
+        (lambda images: np.where(np.arange(32) < 1, 1.0, images), "only moved"),
+    ],
+)
+def test_pictures_that_are_not_what_they_should_be(
+    scripts: SimpleNamespace, spoil: Callable[[Any], Any], words: str
+) -> None:
+    images = moved(scripts, np.array([4, 8]), np.array([8, 8]), np.array([False, False]))
+    with pytest.raises(ValueError, match=words):
+        scripts.parity.moves(spoil(images), *PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("program", "variant", "needs"),
+    [
+        ("reference", "0 workers", "torch"),
+        ("reference with our network", "0 workers", "torch"),
+        ("timm", "0 workers", "timm"),
+        ("lightning", "0 workers", "lightning"),
+        ("keras", "channels_first", "keras"),
+        ("keras", "channels_last", "keras"),
+    ],
+)
+def test_every_program_computes_the_same(
+    scripts: SimpleNamespace, task: Any, program: str, variant: str, needs: str
+) -> None:
+    if find_spec(needs) is None:
+        pytest.skip(f"{needs} of benchmarks/requirements.txt is not installed")
+    coded = dataclasses.replace(task, data="coded")
+    pictures = Path(task.data_dir) / "pictures.npy"
+    np.save(pictures, np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8))
+    expected, _ = scripts.compare.outputs(coded, pictures)
+    logits, counts = scripts.compare.outputs(dataclasses.replace(coded, program=program, variant=variant), pictures)
+    assert scripts.parity.relative(logits, expected) < scripts.parity.TOLERANCE
+    assert scripts.parity.distance(counts) < scripts.parity.SIGMAS
+
+
+def test_a_difference_ends_the_run(scripts: SimpleNamespace, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [(np.ones((1, 2)), np.full((2, 9, 9), 50)), (np.full((1, 2), 1.1), np.full((2, 9, 9), 50))]
+    monkeypatch.setattr(scripts.compare, "outputs", lambda task, pictures: answers.pop(0))
+    with pytest.raises(SystemExit, match="reference does not compute the same"):
+        scripts.compare.check([task, dataclasses.replace(task, program="reference")], Path(task.data_dir))
+
+
+# ---- the clock
+
+
+def test_a_sample_counts_whole_steps_after_the_refill(
+    scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    answers = io.StringIO()
+    step = scripts.task.metered(io.StringIO("0.02\n"), answers, warm_up=2)
+    taken = 0
+    with contextlib.suppress(SystemExit):
+        while True:
+            time.sleep(0.01)
+            taken += 1
+            step(10)
+    ready, counted = map(json.loads, answers.getvalue().splitlines())
+    assert ready == {"ready": True}
+    assert counted["images"] == 10 * (taken - 2 - scripts.task.REFILL)
+    assert counted["seconds"] >= 0.02
+
+
+def test_the_load_of_others_is_what_the_cores_did_beyond_us(scripts: SimpleNamespace) -> None:
+    before, after = scripts.machine.Reading(0.0, 1.0, 10.0), scripts.machine.Reading(2.0, 3.0, 15.0)
+    assert after.since(before) == {"seconds": 2.0, "cpu": 2.0, "foreign": 1.5}
+    idle = dataclasses.replace(after, busy=11.9)  # the kernel's ticks are coarse
+    assert idle.since(before)["foreign"] == 0.0
+
+
+def test_the_cpu_time_of_children_is_ours(scripts: SimpleNamespace) -> None:
+    before = scripts.machine.read()
+    work = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert scripts.machine.read().since(before)["cpu"] >= 0.25
+        child.communicate(b"\n")
+
+
+def test_the_machine_has_a_rate_and_a_name(scripts: SimpleNamespace) -> None:
+    assert scripts.machine.sgemm(64, seconds=0.01) > 0
+    assert scripts.machine.copy(1, seconds=0.01) > 0
+    assert scripts.machine.hardware().endswith("cores")
+    assert scripts.machine.versions("numpy", "no-such-distribution").endswith(f"numpy {np.__version__}")
+
+
+# ---- whole
+
+
+def test_a_program_trains_when_it_is_asked(scripts: SimpleNamespace, task: Any) -> None:
+    """The task behind `resnetctl train` in a process of its own, stopped in the middle of it."""
+    with scripts.compare.running([task]) as (program,):
+        first, second = program.sample(0.01), program.sample(0.01)
+    assert first.images >= 32
+    assert second.images % 32 == 0
+    assert second.seconds > 0
+
+
+def test_a_program_that_fails_is_told(scripts: SimpleNamespace, task: Any) -> None:
+    broken = dataclasses.replace(task, program="reference", variant="0 workers", weights="missing")
+    with (
+        pytest.raises(SystemExit, match=r"reference \(0 workers\) ended with exit code 1"),
+        scripts.compare.running([broken]),
+    ):
+        pass
+
+
+def test_the_pipeline_is_a_small_share_of_a_step(scripts: SimpleNamespace, task: Any) -> None:
+    (share,) = scripts.compare.shares(task, 1)
+    assert 0 < share < 1
+
+
+def test_growth_measures_stores_and_archs(
+    scripts: SimpleNamespace, task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("BATCHES", 2), ("STEPS", 1), ("SECONDS", 0.01)):
+        monkeypatch.setattr(scripts.growth, name, value)
+    options = argparse.Namespace(
+        sizes=[40, 80], rounds=2, batch=32, archs=["resnet20"], arch_batch=4, threads=1, data="noise"
+    )
+    sizes = scripts.growth.data_sets(task, tmp_path, options=options)
+    assert [(growth.pictures, len(growth.inputs), len(growth.steps)) for growth in sizes] == [(40, 2, 2), (80, 2, 2)]
+    speeds = scripts.growth.archs(task, options)
+    assert [round(1e3 * one["gflops"] / one["images"]) for one in speeds["resnet20"]] == [242, 242]  # MFLOP an image
+    page = scripts.growth.page(sizes, speeds, options)
+    assert "| resnet20 | 242 |" in page
+    assert "\n| 80 |" in page
