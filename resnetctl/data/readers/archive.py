@@ -151,7 +151,7 @@ def _damaged(path: Path, error: BaseException | str) -> DataError:
 def _tar_members(path: Path, kind: str) -> Iterator[Member]:
     with _unpacked(path, kind) as raw:
         stream = Forward(raw, path, can_seek=kind == "tar")
-        archive = tarfile.TarFile(fileobj=stream, mode="r", tarinfo=Header)  # type: ignore[arg-type]  # it is a file
+        archive = tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_Header)  # type: ignore[arg-type]  # it is a file
         while (info := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
             yield Member(info.name, info.size, info.isdir(), _tar_refusal(info), partial(_tar_read, stream, info))
@@ -211,7 +211,7 @@ def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
         yield buffered
 
 
-class Header(tarfile.TarInfo):
+class _Header(tarfile.TarInfo):
     """A header, of which only what a `Member` needs is sure to be set.
 
     Those of plain files are the many, and are told by one look; everything else is left to `tarfile`, which takes

@@ -21,7 +21,7 @@ from support.pictures import grey, solid, tree, write_tar, write_zip
 from resnetctl.data import images
 from resnetctl.data.images import BadImage
 from resnetctl.data.readers import archive
-from resnetctl.data.readers.archive import Forward, Header, open_archive, sniff
+from resnetctl.data.readers.archive import Forward, _Header, open_archive, sniff
 from resnetctl.errors import DataError
 
 GOOD = tree(train=3, test=1)
@@ -404,7 +404,7 @@ def test_a_header_is_read_as_tarfile_reads_it(form: int) -> None:
     """Also a damaged one, and one whose checksum was mended after: the quick look takes none that tarfile would not."""
     chance = random.Random(form)
     for header in headers(form):
-        assert parsed(Header, header) == parsed(tarfile.TarInfo, header)
+        assert parsed(_Header, header) == parsed(tarfile.TarInfo, header)
         for _ in range(400):
             data = bytearray(header)
             for _ in range(chance.choice((1, 1, 3))):
@@ -412,14 +412,14 @@ def test_a_header_is_read_as_tarfile_reads_it(form: int) -> None:
                 data[place] = chance.choice((0, 32, 48, 55, 56, 47, 128, 255, chance.randrange(256)))
             if chance.random() < 0.8:
                 data[148:156] = b"%06o\0 " % (sum(data) - sum(data[148:156]) + 256)
-            assert parsed(Header, bytes(data)) == parsed(tarfile.TarInfo, bytes(data))
+            assert parsed(_Header, bytes(data)) == parsed(tarfile.TarInfo, bytes(data))
 
 
 def test_plain_headers_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = [header for header in headers(tarfile.GNU_FORMAT) if header[156:157] == b"0" and header[124] < 128]
     monkeypatch.setattr(tarfile, "nti", None)  # without which tarfile reads none
     for header in quick[:2]:
-        assert Header.frombuf(header, "utf-8", "surrogateescape").isreg()
+        assert _Header.frombuf(header, "utf-8", "surrogateescape").isreg()
 
 
 def test_sniff_goes_by_content(place: Path) -> None:
