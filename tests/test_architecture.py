@@ -39,7 +39,8 @@ TORCH = {"torch", "torchvision"}
 # Modules that load nothing heavy when they are imported, and modules that load anything but torch.
 LIGHT = (*BELOW_DATA, "models.archs", "data.cards", "cli", "__main__", "__init__")
 TORCH_FREE = (
-    "data.store", "data.readers", "data.images", "data.splits", "data.datasets", "data.cards",
+    "data.store", "data.ingest", "data.decode", "data.workers", "data.readers", "data.images", "data.splits",
+    "data.datasets", "data.cards",
     "tasks.predict", "tasks.evaluate", "engine.metrics", "runs",
 )  # fmt: skip
 

@@ -86,10 +86,7 @@ def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, b
 
 def to_array(image: Image.Image, channels: int) -> Pixels:
     """`(H, W, channels)` of an image of mode "L" or "RGB". Raises `BadImage` unless channels is 1 or 3."""
-    if channels not in (1, 3):
-        raise BadImage(f"image files have 1 or 3 channels, not {channels}")
-    mode = "L" if channels == 1 else "RGB"
-    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    pixels = np.asarray(_with_mode(image, channels))
     return pixels if channels == 3 else pixels[..., None]
 
 
@@ -102,10 +99,20 @@ def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpo
     height, width, channels = image.shape
     if height == width == resize:
         return image
-    if channels not in (1, 3):
-        single = [_fitted(image[..., i], resize, fit, interpolation) for i in range(channels)]
-        return np.stack(single, axis=-1)
-    return _fitted(image if channels == 3 else image[..., 0], resize, fit, interpolation).reshape(resize, resize, -1)
+    if channels == 3:
+        return _fitted(Image.fromarray(np.ascontiguousarray(image)), resize, fit, interpolation)
+    planes = [Image.fromarray(np.ascontiguousarray(image[..., i])) for i in range(channels)]
+    return np.stack([_fitted(plane, resize, fit, interpolation) for plane in planes], axis=-1)
+
+
+def square(image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop") -> Pixels:
+    """`(resize, resize, channels)` of an image of mode "L" or "RGB": `fit` of `to_array`, without the array between.
+
+    Raises `BadImage` unless channels is 1 or 3.
+    """
+    if image.width == image.height == resize:
+        return to_array(image, channels)
+    return _fitted(_with_mode(image, channels), resize, fit, "bilinear").reshape(resize, resize, channels)
 
 
 def centre_crop(images: Pixels, size: int) -> Pixels:
@@ -185,8 +192,15 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert(final)
 
 
-def _fitted(plane: Pixels, resize: int, fit: Fit, interpolation: Interpolation) -> Pixels:
-    image = Image.fromarray(np.ascontiguousarray(plane))
+def _with_mode(image: Image.Image, channels: int) -> Image.Image:
+    if channels not in (1, 3):
+        raise BadImage(f"image files have 1 or 3 channels, not {channels}")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolation) -> Pixels:
+    """`(resize, resize)` or `(resize, resize, 3)` of an image of mode "L" or "RGB"."""
     resample = _FILTERS[interpolation]
     width, height = image.size
     if fit == "squash":

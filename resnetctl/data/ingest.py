@@ -10,18 +10,18 @@ from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from resnetctl.data.images import BadImage, fit, open_image, to_array
+from resnetctl.data.decode import Decoded, Square, decoded, workers
+from resnetctl.data.images import BadImage, open_image
 from resnetctl.data.readers.source import Item, Source
 from resnetctl.data.splits import stratified
 from resnetctl.data.store import Builder, build
+from resnetctl.data.workers import Workers
 from resnetctl.errors import DataError
 from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
 
@@ -62,6 +62,10 @@ class _Plan:
             fit=self.options.fit,
         )
 
+    @property
+    def square(self) -> Square:
+        return Square(channels=self.channels, resize=self.image.resize, fit=self.options.fit)
+
 
 class _Replan(Exception):
     """An image disproved the plan."""
@@ -81,21 +85,28 @@ class _Tally:
     stored: int = 0
 
 
-def ingest(data_dir: Path, name: str, *, source: Source, options: Options) -> Generator[int, None, None]:
+def ingest(
+    data_dir: Path, name: str, *, source: Source, options: Options, cores: int = 1
+) -> Generator[int, None, None]:
     """Store `source` as dataset `name`; yields now and then how many images are done.
+
+    With several `cores` worker processes decode where there is enough to do; what is stored is the same.
 
     Raises:
         DataError: an image is bad (all are listed, in order), or there is no train split.
         UsageError: the name is taken.
+        WorkFailed: a worker died.
     """
     choose = _Chooser.of(source)
     plan = _first_plan(source, options)
-    while True:
-        try:
-            yield from _pass(data_dir, name, source=source, plan=plan, choose=choose.fresh())
-            return
-        except _Replan as better:
-            plan = better.plan
+    with workers(source, cores) as by:
+        while True:
+            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by)
+            try:
+                yield from work.run(data_dir, name)
+                return
+            except _Replan as better:
+                plan = better.plan
 
 
 def _first_plan(source: Source, options: Options) -> _Plan:
@@ -113,56 +124,69 @@ def _first_plan(source: Source, options: Options) -> _Plan:
     raise _bad_images(bad, source)
 
 
-def _pass(data_dir: Path, name: str, *, source: Source, plan: _Plan, choose: "_Chooser") -> Generator[int, None, None]:
-    draft = DatasetCard(
-        name=name,
-        classes=source.classes,
-        image=plan.image,
-        splits={},
-        source=str(source.path.resolve()),
-        defaults={"mirror": plan.channels == 3},  # grey is often writing or a scan, which mirroring changes
-    )
-    tally = _Tally()
-    with (
-        build(data_dir, name, draft=draft, replace=plan.options.replace) as builder,
-        closing(source.items()) as items,
-    ):
-        for done, item in enumerate(items, start=1):
-            try:
-                _store(item, choose(item), builder=builder, plan=plan, tally=tally)
-            except BadImage as error:
-                tally.bad.append(str(error))
-            if done % REPORT_EVERY == 0:
-                yield done
+@dataclass(frozen=True, kw_only=True)
+class _Pass:
+    """One pass over the source with one plan."""
+
+    source: Source
+    plan: _Plan
+    choose: "_Chooser"
+    by: Workers | None
+    tally: _Tally = field(default_factory=_Tally)
+
+    def run(self, data_dir: Path, name: str) -> Generator[int, None, None]:
+        """Write the dataset; yields how many images are done. Raises `_Replan` when the plan is disproved."""
+        with (
+            build(data_dir, name, draft=self._draft(name), replace=self.plan.options.replace) as builder,
+            closing(self.source.items()) as items,
+            closing(decoded(items, self.plan.square, by=self.by)) as outcomes,
+        ):
+            for done, (item, outcome) in enumerate(outcomes, start=1):
+                split = self.choose(item)
+                if isinstance(outcome, BadImage):
+                    self.tally.bad.append(str(outcome))
+                else:
+                    self._store(item, split, outcome=outcome, builder=builder)
+                if done % REPORT_EVERY == 0:
+                    yield done
+            self._finish(builder)
+        yield self.source.total
+
+    def _draft(self, name: str) -> DatasetCard:
+        return DatasetCard(
+            name=name,
+            classes=self.source.classes,
+            image=self.plan.image,
+            splits={},
+            source=str(self.source.path.resolve()),
+            defaults={"mirror": self.plan.channels == 3},  # grey is often writing or a scan, which mirroring changes
+        )
+
+    def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
+        self._hold(outcome, split)
+        self.tally.has_colour |= split == "train" and outcome.has_colour
+        self.tally.animated += outcome.is_animated
+        builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256)
+        self.tally.stored += 1
+
+    def _hold(self, outcome: Decoded, split: Split) -> None:
+        """Raises `_Replan` when an image disproves the plan: colour in a grey train split, or another size."""
+        better = self.plan
+        if better.channels == 1 and outcome.has_colour and split == "train":
+            better = dataclasses.replace(better, channels=3)
+        if better.native is not None and outcome.size != better.native:
+            better = dataclasses.replace(better, native=None)
+        if better is not self.plan:
+            raise _Replan(better)
+
+    def _finish(self, builder: Builder) -> None:
+        tally, plan = self.tally, self.plan
         if tally.bad and (plan.options.on_bad_image == "error" or not tally.stored):
-            raise _bad_images(tally.bad, source)
+            raise _bad_images(tally.bad, self.source)
         if plan.channels == 3 and not tally.has_colour:
             raise _Replan(dataclasses.replace(plan, channels=1))
-        builder.digests[LISTING] = source.listing
-        builder.notes.extend(_notes(source, tally, choose.made_test))
-    yield source.total
-
-
-def _store(item: Item, split: Split, *, builder: Builder, plan: _Plan, tally: _Tally) -> None:
-    data = item.read()
-    image, animated = open_image(data, item.name)
-    _hold(plan, image, split)
-    tally.has_colour |= split == "train" and image.mode != "L"
-    tally.animated += animated
-    pixels = fit(to_array(image, plan.channels), resize=plan.image.resize, fit=plan.options.fit)
-    builder.add(split, pixels, label=item.label, name=item.name, sha256=sha256(data).hexdigest())
-    tally.stored += 1
-
-
-def _hold(plan: _Plan, image: Image.Image, split: Split) -> None:
-    """Raises `_Replan` when `image` disproves the plan: colour in a grey train split, or another size."""
-    better = plan
-    if plan.channels == 1 and image.mode != "L" and split == "train":
-        better = dataclasses.replace(better, channels=3)
-    if plan.native is not None and image.size != plan.native:
-        better = dataclasses.replace(better, native=None)
-    if better is not plan:
-        raise _Replan(better)
+        builder.digests[LISTING] = self.source.listing
+        builder.notes.extend(_notes(self.source, tally, self.choose.made_test))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,7 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     from resnetctl.data.ingest import Options, ingest
     from resnetctl.data.readers.sniff import open_source
     from resnetctl.data.store import exists
+    from resnetctl.engine.device import cores_granted
 
     check_name(request.name)
     if request.name in registry.names("dataset"):
@@ -90,8 +91,9 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     yield Notice(text=f"reading {request.path}")
     source = open_source(request.path)
     options = Options(size=request.size, fit=request.fit, on_bad_image=request.on_bad_image, replace=request.replace)
+    cores = settings.threads or cores_granted()
     try:
-        for done in ingest(settings.data_dir, request.name, source=source, options=options):
+        for done in ingest(settings.data_dir, request.name, source=source, options=options, cores=cores):
             yield Progress(what=f"adding {request.name}", done=done, total=source.total, unit="images")
     except WorkFailed:
         if path.exists() and not request.replace:  # another process was faster

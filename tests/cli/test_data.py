@@ -1,5 +1,10 @@
 """`data` on the embedded digits and on folders made here."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,3 +122,63 @@ def test_missing_things_are_exit_3(cli: Cli) -> None:
     assert cli("data", "remove", "nothing").code == 3
     assert cli("data", "check", "nothing").code == 3
     assert cli("data", "add", "nowhere", "--name", "x").code == 3
+
+
+def adding(folder: Path, machine: Path) -> "subprocess.Popen[str]":
+    """`data add` of 20,000 images by two workers, in a process group of its own, as a shell starts it."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (folder / "a").mkdir(parents=True)
+    Image.fromarray(pixels).save(folder / "a" / "0.png")
+    for number in range(1, 20_000):
+        os.link(folder / "a" / "0.png", folder / "a" / f"{number}.png")
+    environment = os.environ | {"RESNETCTL_THREADS": "2", "RESNETCTL_DATA_DIR": str(machine / "store")}
+    command = [sys.executable, "-m", "resnetctl", "data", "add", str(folder), "--name", "many"]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that `pid` started, once there are two and something is written."""
+    for _ in range(3000):
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        if len(found) == 2:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("no workers came up")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_while_workers_decode(machine: Path, signum: signal.Signals) -> None:
+    """Ctrl-C reaches the whole group. No worker stays, no half of a dataset, and no more than one line is said."""
+    with adding(machine / "photos", machine) as process:
+        workers = workers_of(process.pid)
+        time.sleep(0.5)
+        os.killpg(process.pid, signum)
+        _, said = process.communicate(timeout=60)
+    killed = signum == signal.SIGKILL
+    assert process.returncode == (-signum if killed else 128 + signum)
+    stopped = [] if killed else [f"stopped: {signum.name} came; nothing is left half-written"]
+    assert said.splitlines()[1:] == stopped
+    kept = [path.name for path in (machine / "store").iterdir() if not path.name.startswith(".tmp-resnetctl-")]
+    assert (kept, len(list((machine / "store").iterdir()))) == ([], killed)
+    for _ in range(1000):
+        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
+            break
+        time.sleep(0.02)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_worker_that_is_killed_is_one_clear_error(machine: Path) -> None:
+    with adding(machine / "photos", machine) as process:
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    first, where, hint = said.splitlines()[1:]
+    assert first == "error: a worker process ended with SIGKILL, perhaps for want of memory"
+    assert where.startswith("  where  a/")
+    assert hint == "  try    RESNETCTL_THREADS=1 does the same in one process, with less memory"
+    assert not list((machine / "store").iterdir())

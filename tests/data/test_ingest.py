@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 from support.pictures import encode, grey, solid, tree, write_tar, write_tree, write_zip
 
+from resnetctl.data import decode as decode_module
 from resnetctl.data import ingest as ingest_module
 from resnetctl.data.images import prepare, prepare_array
 from resnetctl.data.ingest import LISTING, Options, ingest
@@ -249,15 +252,99 @@ def test_a_taken_name(tmp_path: Path, data_dir: Path) -> None:
     assert add(root, data_dir, Options(replace=True, size=6)).card.image.size == 6
 
 
-def test_progress_is_told(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cores", [1, 2])
+def test_progress_is_told(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     monkeypatch.setattr(ingest_module, "REPORT_EVERY", 5)
+    monkeypatch.setattr(decode_module, "SHARE", 1)
     source = open_source(write_tree(tmp_path / "p", tree()))
-    assert list(ingest(data_dir, "x", source=source, options=Options())) == [5, 10, 12]
+    assert list(ingest(data_dir, "x", source=source, options=Options(), cores=cores)) == [5, 10, 12]
+
+
+def many(**changes: bytes) -> dict[str, bytes]:
+    """Enough files for some chunks, one of which `changes`: its number, and its content."""
+    files = {f"{name}/{number:02}.png": grey(number + 1) for number in range(20) for name in "ab"}
+    return files | {f"a/{number.strip('_')}.png": data for number, data in changes.items()}
+
+
+COLOUR = solid((200, 100, 50))
+SAME = {
+    "as guessed": (many(), Options()),
+    "colour at the start": (many(_00=COLOUR), Options()),
+    "colour in the middle": (many(_09=COLOUR), Options()),
+    "another size at the end": (many(_19=grey(3, (13, 12))), Options()),
+    "guessed wrong twice": (many(_05=COLOUR, _15=grey(3, (13, 12))), Options()),
+    "colour in test alone": ({"test/a/0.png": COLOUR} | {f"train/{name}": grey(1) for name in many()}, Options()),
+    "a size": (many(_05=COLOUR), Options(size=9, fit="pad")),
+    "bad ones left out": (many(_00=b"", _07=b"?", _19=COLOUR[:40]), Options(on_bad_image="skip")),
+    "bad ones": (many(_00=b"", _07=b"?", _19=COLOUR[:40]), Options()),
+    "bad ones and a wrong guess": (many(_03=b"?", _07=COLOUR, _19=b""), Options()),
+    "one bomb": (many(_03=encode(Image.new("1", (9000, 9000)))), Options()),
+    "nothing but bad ones": (dict.fromkeys(many(), b"?"), Options(on_bad_image="skip")),
+}
+
+
+def result(root: Path, data_dir: Path, options: Options, cores: int) -> object:
+    """All bytes of the store, or the error in full; and what lies beside the store."""
+    try:
+        list(ingest(data_dir, "x", source=open_source(root), options=options, cores=cores))
+    except DataError as error:
+        return str(error), error.problems, error.hint, error.exit_code, list(data_dir.glob("*"))
+    found = {path.name: path.read_bytes() for path in (data_dir / "x").iterdir()}
+    shutil.rmtree(data_dir)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [("folder", case) for case in SAME]
+    + [(kind, case) for kind in ("tar.xz", "zip", "csv") for case in ("guessed wrong twice", "bad ones left out")],
+)
+def test_two_processes_store_what_one_does(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str, case: str
+) -> None:
+    files, options = SAME[case]
+    monkeypatch.setattr(decode_module, "SHARE", 1)
+    monkeypatch.setattr(decode_module, "CHUNK_IMAGES", 3)
+    if kind == "tar.xz":
+        root = write_tar(tmp_path / "a", files, mode="w:xz")
+    elif kind == "zip":
+        root = write_zip(tmp_path / "a", files)
+    else:
+        root = write_tree(tmp_path / "p", files)
+    if kind == "csv":
+        root = root / "list.csv"
+        root.write_text("path,label\n" + "".join(f"{name},{name.split('/')[-2]}\n" for name in sorted(files)))
+    alone = result(root, data_dir, options, 1)
+    assert alone == result(root, data_dir, options, 2)
+    assert isinstance(alone, dict) or case in (
+        "bad ones",
+        "bad ones and a wrong guess",
+        "one bomb",
+        "nothing but bad ones",
+    )
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_zip_that_is_damaged_late(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """It is told as damaged, whatever was found out before, and nothing is left."""
+    files = many(_05=b"?", _07=COLOUR)
+    path = write_zip(tmp_path / "a.zip", files, compression=zipfile.ZIP_STORED)
+    data = path.read_bytes()
+    place = data.rindex(grey(20))  # the pixels of the last image
+    path.write_bytes(data[: place + 60] + b"\xff\xff" + data[place + 62 :])
+    monkeypatch.setattr(decode_module, "SHARE", 1)
+    with pytest.raises(DataError, match=r"archive is damaged: '[ab]/19.png': Bad CRC-32"):
+        list(ingest(data_dir, "x", source=open_source(path), options=Options(), cores=cores))
+    assert not list(data_dir.glob("*"))
 
 
 def test_the_real_pictures(shared_data: Path, data_dir: Path) -> None:
-    """CIFAR-10 as 60,000 JPEG files: one archive, streamed."""
-    store = add(shared_data / "cifar10-jpeg.tar.xz", data_dir)
+    """CIFAR-10 as 60,000 JPEG files: one archive, streamed, decoded by two workers."""
+    archive = shared_data / "cifar10-jpeg.tar.xz"
+    list(ingest(data_dir, "x", source=open_source(archive), options=Options(), cores=2))
+    store = open_store(data_dir, "x")
     card = store.card
     assert dict(card.splits) == {"train": 50_000, "test": 10_000}
     assert card.classes == CIFAR10

@@ -229,6 +229,24 @@ def test_list_without_anything_heavy(tmp_path: Path, settings: Settings) -> None
     assert (rows["digits"]["in_store"], rows["digits"]["distribution"]) == (False, "resnetctl")
 
 
+@pytest.mark.parametrize(("threads", "cores"), [(0, 5), (3, 3)])
+def test_add_uses_the_cores_granted_or_asked_for(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, threads: int, cores: int
+) -> None:
+    asked = []
+
+    def ingest(*_: object, **options: Any) -> Iterator[int]:
+        asked.append(options["cores"])
+        raise DataError("enough")
+        yield 0
+
+    monkeypatch.setattr("resnetctl.data.ingest.ingest", ingest)
+    monkeypatch.setattr("resnetctl.engine.device.cores_granted", lambda: 5)
+    with pytest.raises(DataError, match="enough"):
+        done(data.add(request(write_tree(tmp_path / "p", tree())), dataclasses.replace(settings, threads=threads)))
+    assert asked == [cores]
+
+
 def test_list_survives_a_damaged_card(tmp_path: Path, settings: Settings) -> None:
     done(data.add(request(write_tree(tmp_path / "p", tree())), settings))
     (settings.data_dir / "pets" / "card.json").write_text("{")

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from resnetctl.data.readers.folder import read_file
-from resnetctl.data.readers.source import Item, Items, Place, Source
+from resnetctl.data.readers.source import Item, Items, Place, Seen, Source
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 
@@ -19,30 +19,45 @@ Row = tuple[int, str, str, Split | None]  # line, path, label, split
 
 def open_table(path: Path) -> Source:
     """Check every line and count. Raises `DataError` that lists all wrong lines."""
+    seen = Seen()
+    source, problems = _surveyed(path, seen)
+    if suspects := seen.suspects():
+        source, problems = _surveyed(path, Seen(suspects))
+    if problems:
+        raise DataError("some of its lines cannot be used", where=str(path), problems=problems)
+    return source
+
+
+def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
     counts: Counter[Place] = Counter()
+    total = 0
     listing = sha256()
     problems: list[str] = []
-    seen: set[str] = set()
     for line, name, label, split in _rows(path, problems):
         file = path.parent / name
-        if name in seen:
+        if seen.before(name):
             problems.append(f"line {line}: '{name}' is there twice")
         elif not file.is_file():
             problems.append(f"line {line}: no file '{name}'")
         else:
             size = file.stat().st_size
+            total += size
             listing.update(os.fsencode(f"{name}\0{label}\0{split}") + b"\0%d\n" % size)
-        seen.add(name)
         counts[split, label] += 1
     if len({split is None for split, _ in counts}) > 1:
         problems.append("some lines have a split and some have none")
     if not counts and not problems:
         problems.append("it has a header but no lines")
-    if problems:
-        raise DataError("some of its lines cannot be used", where=str(path), problems=problems)
-    return Source(
-        path=path, kind="table", counts=counts, ignored={}, listing=listing.hexdigest(), items=partial(_items, path)
+    source = Source(
+        path=path,
+        kind="table",
+        counts=counts,
+        ignored={},
+        size=total,
+        listing=listing.hexdigest(),
+        items=partial(_items, path),
     )
+    return source, problems
 
 
 def _items(path: Path) -> Items:

@@ -1,12 +1,23 @@
 """Which folder is a split, which a class, which only a wrapping."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.data.readers.source import SUFFIXES, Layout, Source, Survey, clean, find_layout, is_hidden, why_ignored
+from resnetctl.data.readers.source import (
+    SUFFIXES,
+    Layout,
+    Seen,
+    Source,
+    Survey,
+    clean,
+    find_layout,
+    is_hidden,
+    why_ignored,
+)
 from resnetctl.errors import DataError
 
 
@@ -163,3 +174,35 @@ def test_no_clean_name_leads_anywhere(name: str) -> None:
         return
     assert not {"", ".", ".."} & set(parts)
     assert Path("/base", *parts).resolve().is_relative_to("/base")
+
+
+def test_names_that_come_twice_are_found_in_two_passes() -> None:
+    names = [("a", "1"), ("a", "2"), ("b", "1"), ("a", "1"), ("a", "1"), ("c", "1")]
+    first = Seen()
+    assert not any(first.before(name) for name in names)
+    suspects = first.suspects()
+    assert suspects == {hash(("a", "1"))}
+    second = Seen(suspects)
+    assert [second.before(name) for name in names] == [False, False, False, True, True, False]
+
+
+def test_a_name_is_not_taken_for_another_of_the_same_hash() -> None:
+    first, names = Seen(), (-1, -2)  # both have the hash -2
+    assert not any(map(first.before, names))
+    second = Seen(first.suspects())
+    assert first.suspects()
+    assert not any(map(second.before, names))
+
+
+def test_no_names() -> None:
+    assert Seen().suspects() == frozenset()
+
+
+def test_a_name_costs_a_few_bytes() -> None:
+    seen = Seen()
+    tracemalloc.start()
+    for number in range(20_000):
+        seen.before(("train", "cat", f"{number}.jpg"))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 20_000 * 12
