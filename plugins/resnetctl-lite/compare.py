@@ -13,49 +13,58 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ARCHS = ("resnet20", "separable_resnet20", "separable_resnet44", "inverted_resnet20", "inverted_resnet29")
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
-WARM_UP, TIMED = 50, 500  # onnxruntime calls for each latency
+ROUNDS, WARM_UP, TIMED = 15, 10, 100  # times that the networks take turns; onnxruntime calls in each turn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One network. `latency` in seconds, `accuracies` as fractions, one a seed."""
+    """One network. `latencies` in seconds, one a round, `accuracies` as fractions, one a seed."""
 
     arch: str
     params: int
     flops: int
-    latency: float
+    latencies: tuple[float, ...]
     accuracies: tuple[float, ...]
 
 
 def main() -> None:
-    """Measure each arch in turn, then replace the table."""
+    """Measure all networks, then replace the table."""
     options = _options()
-    rows = [measure(arch, options) for arch in ARCHS]
+    rows = measure(ARCHS, options)
     note = (
         f"`--data {options.data} --epochs {options.epochs} --seeds {options.seeds}`, {len(rows)} networks; "
-        f"latency on {platform.processor() or platform.machine()}, one thread."
+        f"latency on {platform.processor() or platform.machine()}, one thread, in turns, n={ROUNDS}."
     )
     text = table(rows, note)
     options.readme.write_text(replaced(options.readme.read_text(encoding="utf-8"), text), encoding="utf-8")
     print(text)
 
 
-def measure(arch: str, options: argparse.Namespace) -> Row:
-    """Train `arch` under each seed, export the first run, and read all that the table says."""
-    runs = [train(arch, seed, options=options) for seed in range(options.seeds)]
-    onnx = runs[0] / "export" / "model.onnx"
+def measure(archs: Sequence[str], options: argparse.Namespace) -> list[Row]:
+    """Train each arch under each seed, export the first run of each, and read all that the table says."""
+    runs = {arch: [train(arch, seed, options=options) for seed in range(options.seeds)] for arch in archs}
+    times = latencies([exported(of_arch[0]) for of_arch in runs.values()])
+    rows = []
+    for (arch, of_arch), seconds in zip(runs.items(), times, strict=True):
+        params, flops = cost(of_arch[0])
+        accuracies = tuple(float(resnetctl("eval", str(run))["top1"]) for run in of_arch)
+        rows.append(Row(arch=arch, params=params, flops=flops, latencies=seconds, accuracies=accuracies))
+    return rows
+
+
+def exported(run: Path) -> Path:
+    """The ONNX file of a run, written unless it is there."""
+    onnx = run / "export" / "model.onnx"
     if not onnx.exists():
-        resnetctl("export", str(runs[0]), "--onnx")
-    evaluations = [resnetctl("eval", str(run)) for run in runs]
-    params, flops = cost(runs[0])
-    accuracies = tuple(float(report["top1"]) for report in evaluations)
-    return Row(arch=arch, params=params, flops=flops, latency=latency(onnx), accuracies=accuracies)
+        resnetctl("export", str(run), "--onnx")
+    return onnx
 
 
 def train(arch: str, seed: int, *, options: argparse.Namespace) -> Path:
@@ -91,8 +100,18 @@ def cost(run: Path) -> tuple[int, int]:
     return sum(parameter.numel() for parameter in model.parameters()), int(counter.get_total_flops())
 
 
-def latency(onnx: Path) -> float:
-    """Median seconds of onnxruntime for one image on one thread."""
+def latencies(files: Sequence[Path]) -> list[tuple[float, ...]]:
+    """Seconds of onnxruntime for one image on one thread: of each file the median of each round.
+
+    The files take turns in every round, so that a busy moment of the machine hits all of them.
+    """
+    calls = [_call(onnx) for onnx in files]
+    rounds = [[_seconds(call) for call in calls] for _ in range(ROUNDS)]
+    return list(zip(*rounds, strict=True))
+
+
+def _call(onnx: Path) -> Callable[[], object]:
+    """One image through a session of the file."""
     import numpy as np
     import onnxruntime
 
@@ -101,18 +120,22 @@ def latency(onnx: Path) -> float:
     session = onnxruntime.InferenceSession(str(onnx), settings, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     image = np.full((1, *given.shape[1:]), 0.5, dtype=np.float32)
+    return lambda: session.run(None, {given.name: image})
+
+
+def _seconds(call: Callable[[], object]) -> float:
     times = []
     for _ in range(WARM_UP + TIMED):
         before = time.perf_counter()
-        session.run(None, {given.name: image})
+        call()
         times.append(time.perf_counter() - before)
     return statistics.median(times[WARM_UP:])
 
 
 def table(rows: list[Row], note: str) -> str:
-    """Markdown: one line a network, and how it was measured."""
-    head = ["| arch | parameters | MFLOPs | latency, ms | accuracy, % |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *map(_line, rows), "", note])
+    """Markdown: one line a network, the first being what the others are compared with, and how it was measured."""
+    head = ["| arch | parameters | MFLOPs | latency, ms | of the first | accuracy, % |", "|---|---|---|---|---|---|"]
+    return "\n".join([*head, *(_line(row, rows[0]) for row in rows), "", note])
 
 
 def replaced(readme: str, text: str) -> str:
@@ -124,12 +147,15 @@ def replaced(readme: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, first: Row) -> str:
+    """A row; its latency's share of the first one's is the median of the shares within the rounds."""
     percents = [100 * accuracy for accuracy in row.accuracies]
     spread = f" ± {statistics.stdev(percents):.2f}" if len(percents) > 1 else ""
     accuracy = f"{statistics.mean(percents):.2f}{spread}"
+    share = statistics.median(own / other for own, other in zip(row.latencies, first.latencies, strict=True))
+    latency = f"{statistics.median(row.latencies) * 1e3:.3f} | {share:.2f}"
     # no backquotes: rows with them are the counts at 10 classes, which a test checks
-    return f"| {row.arch} | {row.params:,} | {row.flops / 1e6:.2f} | {row.latency * 1e3:.3f} | {accuracy} |"
+    return f"| {row.arch} | {row.params:,} | {row.flops / 1e6:.2f} | {latency} | {accuracy} |"
 
 
 def _options() -> argparse.Namespace:

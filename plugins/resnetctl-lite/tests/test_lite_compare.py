@@ -24,16 +24,19 @@ def compare(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_line_has_the_mean_and_the_spread(compare: ModuleType) -> None:
-    row = compare.Row(arch="tiny", params=12_345, flops=2_500_000, latency=0.00125, accuracies=(0.9, 0.92, 0.94))
-    assert compare.table([row], "how").splitlines()[2:] == [
-        "| tiny | 12,345 | 2.50 | 1.250 | 92.00 ± 2.00 |",
+    first = compare.Row(arch="big", params=1, flops=1, latencies=(0.002, 0.02, 0.002), accuracies=(0.5,))
+    row = compare.Row(
+        arch="tiny", params=12_345, flops=2_500_000, latencies=(0.001, 0.01, 0.00125), accuracies=(0.9, 0.92, 0.94)
+    )
+    assert compare.table([first, row], "how").splitlines()[3:] == [
+        "| tiny | 12,345 | 2.50 | 1.250 | 0.50 | 92.00 ± 2.00 |",
         "",
         "how",
     ]
 
 
 def test_one_seed_has_no_spread(compare: ModuleType) -> None:
-    row = compare.Row(arch="tiny", params=1, flops=1, latency=1.0, accuracies=(0.5,))
+    row = compare.Row(arch="tiny", params=1, flops=1, latencies=(1.0,), accuracies=(0.5,))
     assert compare.table([row], "").splitlines()[2].endswith("| 50.00 |")
 
 
@@ -51,9 +54,18 @@ def test_the_readme_has_the_marks(compare: ModuleType) -> None:
     assert "new table" in compare.replaced(text, "new table")
 
 
+def test_the_files_take_turns(compare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[str] = []
+    monkeypatch.setattr(compare, "ROUNDS", 3)
+    monkeypatch.setattr(compare, "_call", lambda onnx: lambda: turns.append(onnx.name))
+    monkeypatch.setattr(compare, "_seconds", lambda call: call() or float(len(turns)))
+    assert compare.latencies([Path("a"), Path("b")]) == [(1, 3, 5), (2, 4, 6)]
+    assert turns == ["a", "b"] * 3
+
+
 def test_latency_is_measured_on_the_file(compare: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "WARM_UP", 1)
-    monkeypatch.setattr(compare, "TIMED", 3)
+    for name, count in (("ROUNDS", 2), ("WARM_UP", 1), ("TIMED", 3)):
+        monkeypatch.setattr(compare, name, count)
     path = tmp_path / "model.onnx"
     shape = ["batch", 3, 4, 4]
     graph = onnx.helper.make_graph(
@@ -64,7 +76,9 @@ def test_latency_is_measured_on_the_file(compare: ModuleType, tmp_path: Path, mo
     )
     opset = [onnx.helper.make_opsetid("", 20)]
     onnx.save(onnx.helper.make_model(graph, ir_version=10, opset_imports=opset), path)
-    assert 0 < compare.latency(path) < 60
+    (seconds,) = compare.latencies([path])
+    assert len(seconds) == 2
+    assert all(0 < one < 60 for one in seconds)
 
 
 def test_a_network_goes_through_the_command_line(
@@ -76,12 +90,12 @@ def test_a_network_goes_through_the_command_line(
     monkeypatch.setenv("RESNETCTL_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.delenv("RESNETCTL_PLUGINS", raising=False)
     options = argparse.Namespace(data="digits", epochs=1, seeds=1, out=str(tmp_path / "out"))
-    row = compare.measure("separable_resnet20", options)
+    (row,) = compare.measure(["separable_resnet20"], options)
     run = tmp_path / "out" / "digits-1-separable_resnet20-0"
     assert json.loads((run / "summary.json").read_text())["status"] == "finished"
     assert row.params == 38_730  # 10 classes, one channel: the stem has 288 weights fewer
     assert 0 <= row.accuracies[0] <= 1
-    assert row.latency > 0
+    assert min(row.latencies) > 0
     stem = 2 * 8 * 8 * 9 * 16
     assert row.flops > stem + 2 * 64 * 10
     assert row.flops % 2 == 0
