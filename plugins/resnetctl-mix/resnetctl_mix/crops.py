@@ -5,22 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from resnetctl.spec import Batch
 
-def crop_and_mirror(images: Tensor, *, size: int, mirror: bool) -> Tensor:
-    """Pad with `size // 8` black pixels, cut `size` x `size` at random, and turn every other image left to right.
+
+def crop_and_mirror(batch: Batch, *, size: int, mirror: bool) -> Tensor:
+    """Pad with `size // 8` black pixels, cut `size` x `size` at random, and turn every image in every other epoch.
 
     Args:
-        images: uint8 `(N, C, R, R)`, fastest in channels-last strides.
+        batch: images uint8 `(N, C, R, R)`, fastest in channels-last strides.
         mirror: off where a mirrored image is of another class.
 
     Returns:
         A new uint8 tensor `(N, C, size, size)`, channels-last.
     """
-    count, pad = len(images), size // 8
-    corners = torch.randint(images.shape[2] + 2 * pad - size + 1, (2, count), device=images.device)
+    images, pad = batch.images, size // 8
+    corners = torch.randint(images.shape[2] + 2 * pad - size + 1, (2, len(images)), device=images.device)
     pixels = cut(images.permute(0, 2, 3, 1), corners, size=size, pad=pad)
     if mirror:
-        pixels = turn(pixels, torch.rand(count, device=images.device) < 0.5)
+        pixels = turn(pixels, (batch.index + batch.epoch) % 2 == 0)
     return pixels.permute(0, 3, 1, 2)
 
 

@@ -25,7 +25,7 @@ def _augment(image: ImageSpec, num_classes: int, *, plans: Plans, mirror: bool) 
     table = cache(partial(_table, plans, image.size))  # one for each device, made in the first step
 
     def augment(batch: Batch) -> Batch:
-        images = crop_and_mirror(batch.images, size=image.size, mirror=mirror)
+        images = crop_and_mirror(batch, size=image.size, mirror=mirror)
         for kinds, values in table(images.device).draw(len(images)):
             images = apply(images, kinds, values)
         return replace(batch, images=images)
@@ -39,7 +39,7 @@ def _table(plans: Plans, size: int, device: torch.device) -> spaces.Space:
 
 def _mix(image: ImageSpec, num_classes: int, *, how: Mixing, mirror: bool) -> Transform:
     def mix(batch: Batch) -> Batch:
-        cropped = crop_and_mirror(batch.images, size=image.size, mirror=mirror)
+        cropped = crop_and_mirror(batch, size=image.size, mirror=mirror)
         images, targets = how(cropped, batch.targets, num_classes)
         return replace(batch, images=images, targets=targets)
 

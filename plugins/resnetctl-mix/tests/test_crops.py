@@ -4,6 +4,8 @@ import pytest
 import torch
 from resnetctl_mix import crops
 
+from resnetctl.spec import Batch
+
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
@@ -31,13 +33,22 @@ def test_turn_mirrors_the_chosen(chosen: list[bool]) -> None:
         assert torch.equal(turned[place], pixels[place].flip(1) if mirrored else pixels[place])
 
 
+def batch(images: torch.Tensor, epoch: int = 0) -> Batch:
+    count = len(images)
+    return Batch(images=images, targets=torch.zeros(count), index=torch.arange(count), epoch=epoch, step=0)
+
+
 def test_draws_are_those_of_standard() -> None:
     pixels = torch.zeros(4000, 16, 16, 1, dtype=torch.uint8)
     pixels[:, 8, 8] = 255
-    moved = crops.crop_and_mirror(pixels.permute(0, 3, 1, 2), size=16, mirror=False)[:, 0].nonzero()[:, 1:] - 8
+    moved = crops.crop_and_mirror(batch(pixels.permute(0, 3, 1, 2)), size=16, mirror=False)[:, 0].nonzero()[:, 1:] - 8
     assert moved.unique().tolist() == [-2, -1, 0, 1, 2]
     counts = torch.bincount((moved + 2) @ torch.tensor([5, 1]), minlength=25)
     assert 100 < int(counts.min()) <= int(counts.max()) < 225  # 160 each, five standard deviations
-    ramp = torch.arange(1, 17, dtype=torch.uint8).expand(1000, 1, 16, 16)
-    mirrored = crops.crop_and_mirror(ramp, size=16, mirror=True)[:, 0, 8]
-    assert 420 < int((mirrored[:, 5] > mirrored[:, 10]).sum()) < 580
+
+
+def test_an_image_is_turned_in_every_other_epoch() -> None:
+    ramp = torch.arange(1, 17, dtype=torch.uint8).expand(10, 1, 16, 16)
+    for epoch in (0, 1):
+        mirrored = crops.crop_and_mirror(batch(ramp, epoch), size=16, mirror=True)[:, 0, 8]
+        assert (mirrored[:, 5] > mirrored[:, 10]).tolist() == [place % 2 == epoch for place in range(10)]
