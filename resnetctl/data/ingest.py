@@ -139,7 +139,7 @@ def _pass(data_dir: Path, name: str, *, source: Source, plan: _Plan, choose: "_C
         if plan.channels == 3 and not tally.has_colour:
             raise _Replan(dataclasses.replace(plan, channels=1))
         builder.digests[LISTING] = source.listing
-        builder.notes.extend(_notes(source, tally, choose.made_test))
+        builder.notes.extend(_notes(source, tally, choose.made_test, builder.counts))
     yield source.total
 
 
@@ -206,9 +206,11 @@ class _Chooser:
         return "test" if self.test[item.label][place] else "train"
 
 
-def _notes(source: Source, tally: _Tally, made_test: bool) -> list[str]:
+def _notes(source: Source, tally: _Tally, made_test: bool, counts: Mapping[str, int]) -> list[str]:
     notes = []
-    if made_test:
+    if made_test and "test" not in counts:
+        notes.append("no test split: no class has a second image that could be set aside")
+    elif made_test:
         notes.append("test: a fixed, stratified 20 % of the images, set aside when they were added")
     elif "test" not in source.splits:
         notes.append("no test split: eval uses val")
