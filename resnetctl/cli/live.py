@@ -22,7 +22,7 @@ def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: boo
     if as_json:
         out.document("train", _document(follower))
     elif finished is not None:
-        out.result("\n".join(["", *training.summary_lines(finished.run, finished.summary)]))
+        out.result("\n".join(["", *training.summary_lines(finished.run, finished.summary, width=out.width())]))
 
 
 class Follower(Screen):

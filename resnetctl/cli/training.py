@@ -1,6 +1,7 @@
 """What a training run looks like: header, epoch table, live lines and summary, as text."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,8 +116,8 @@ def live_lines(history: History, step: int, *, loss: float, eta: float | None, w
     return [left + bar(within / length, room) + right + ending, *_trends(history, width), HINT]
 
 
-def summary_lines(run: Path, summary: Mapping[str, Any]) -> list[str]:
-    """The end of a run: accuracy, files, and what to do next."""
+def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[str]:
+    """The end of a run: accuracy, files, and what to do next. Commands are never broken."""
     from resnetctl.runs import RunDir
 
     best, last = summary.get("best"), summary.get("last") or {}
@@ -126,7 +127,8 @@ def summary_lines(run: Path, summary: Mapping[str, Any]) -> list[str]:
         title += f"   {summary['kept']} epoch {shipped['epoch']} of {summary['epochs']}"
     early = "   stopped early" if summary.get("stopped_early") else ""
     lines = [title + early, ""]
-    lines += [f"  {name:<15} {text}" for name, text in _accuracies(summary, shipped)]
+    for name, text in _accuracies(summary, shipped):
+        lines += textwrap.wrap(f"  {name:<15} {text}", width, subsequent_indent=" " * 18, break_on_hyphens=False)
     place, weights = render.short(run), RunDir(run).weights
     lines.append(f"  {'wrote':<15} {place}/")
     if weights.exists():

@@ -153,7 +153,7 @@ def test_the_summary(machine: Path) -> None:
     run = machine / "runs" / "a"
     run.mkdir(parents=True)
     (run / "model.safetensors").write_bytes(b"0" * 1_100_000)
-    assert training.summary_lines(run, SUMMARY) == [
+    assert training.summary_lines(run, SUMMARY, width=80) == [
         "Done in 1 min 38 s   best epoch 2 of 3",
         "",
         "  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000 images)",
@@ -166,14 +166,20 @@ def test_the_summary(machine: Path) -> None:
     ]
 
 
+def test_the_summary_folds_sentences_and_no_commands(tmp_path: Path) -> None:
+    lines = training.summary_lines(tmp_path / ("long" * 20), SUMMARY, width=60)
+    assert lines[2:4] == ["  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000", " " * 18 + "images)"]
+    assert lines[-1].endswith("long --onnx")
+
+
 def test_the_summary_of_the_last_epoch_without_val(tmp_path: Path) -> None:
     last = {"epoch": 3, "train_top1": 0.99}
-    lines = training.summary_lines(tmp_path, SUMMARY | {"kept": "last", "last": last, "stopped_early": True})
+    lines = training.summary_lines(tmp_path, SUMMARY | {"kept": "last", "last": last, "stopped_early": True}, width=80)
     assert lines[0] == "Done in 1 min 38 s   last epoch 3 of 3   stopped early"
     assert lines[2] == "  train accuracy  99.0 %   (there is no val split)"
 
 
 def test_a_summary_without_an_epoch(tmp_path: Path) -> None:
-    lines = training.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None})
+    lines = training.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None}, width=80)
     assert lines[0] == "Done in 1 min 38 s"
     assert lines[2].startswith("  wrote ")
