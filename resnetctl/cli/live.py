@@ -74,7 +74,7 @@ class Follower(Screen):
             for text in training.table_head(self._columns):
                 self.line(text)
         self.history.add(fact)
-        self.line(training.epoch_line(fact, self.history.best, self._columns))
+        self.line(training.epoch_line(fact, self.history.best, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
         """Reading the loss waits for the device, so it is read only for a redraw."""

@@ -84,7 +84,7 @@ def table_head(columns: Columns) -> list[str]:
     return [text, " " + "─" * (len(text) - 1)]
 
 
-def epoch_line(fact: "EpochTimed", best: float | None, columns: Columns) -> str:
+def epoch_line(fact: "EpochTimed", best: float | None, *, columns: Columns) -> str:
     """One epoch of the table; a star marks the best so far."""
     result, val = fact.result, fact.result.val
     cells = {

@@ -49,7 +49,7 @@ def test_where_the_config_came_from(origins: dict[str, str], text: str) -> None:
 
 def test_the_table_with_val(epoch_done: Epoch) -> None:
     columns = training.columns(True, 80)
-    assert [*training.table_head(columns), training.epoch_line(epoch_done(8, 0.875), 0.9194, columns)] == [
+    assert [*training.table_head(columns), training.epoch_line(epoch_done(8, 0.875), 0.9194, columns=columns)] == [
         " epoch      lr  train loss  val loss  val acc     best    img/s     time",
         " " + "─" * 71,
         "     8  0.0987       0.250     0.500   87.5 %   91.9 %    1,912    3.1 s",
@@ -69,7 +69,7 @@ def test_the_table_with_val(epoch_done: Epoch) -> None:
 def test_a_narrow_table_has_fewer_columns(epoch_done: Epoch, width: int, names: str) -> None:
     columns = training.columns(True, width)
     assert " ".join(name for name, _ in columns) == names
-    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), 1.0, columns)
+    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), 1.0, columns=columns)
     assert line.endswith(" 10:00:00  *")
     assert max(map(len, [*training.table_head(columns), line])) <= width
 
@@ -80,7 +80,7 @@ def test_a_narrow_table_has_fewer_columns(epoch_done: Epoch, width: int, names: 
 def test_the_table_without_val(epoch_done: Epoch, width: int, names: str) -> None:
     columns = training.columns(False, width)
     head, rule = training.table_head(columns)
-    line = training.epoch_line(epoch_done(1, None), None, columns)
+    line = training.epoch_line(epoch_done(1, None), None, columns=columns)
     assert head.split() == names.split()
     assert len(head) == len(rule) == len(line) <= width
 
