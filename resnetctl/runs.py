@@ -14,7 +14,6 @@
 """
 
 import contextlib
-import errno
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl import storage
-from resnetctl.errors import InputError, UsageError, WorkFailed, suggest
+from resnetctl.errors import InputError, UsageError, suggest
 
 LAST = "last"
 KEPT_CHECKPOINTS = 2
@@ -156,9 +155,8 @@ def create(
             (draft / "checkpoints").mkdir()
             if first:
                 RunDir(draft).save_checkpoint(0, first)
-    except WorkFailed as error:
-        if getattr(error.__cause__, "errno", None) in (errno.EEXIST, errno.ENOTEMPTY):
-            free_path(folder, name)  # somebody else was faster: that is the better error
+    except UsageError:
+        free_path(folder, name)  # somebody else was faster: that is the better error
         raise
     storage.point(folder / LAST, name)
     return RunDir(path)

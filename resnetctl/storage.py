@@ -21,6 +21,10 @@ from resnetctl.errors import UsageError, WorkFailed
 
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
 TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
+PLACE = (  # the place is wrong, not the disk: missing, taken or forbidden
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
+    errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 ABANDONED = 60.0  # seconds: younger drafts may belong to a process that is about to claim them
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
@@ -152,6 +156,16 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def require_writable(folder: Path, *, hint: str) -> None:
+    """Raise `UsageError` unless `folder` is one to write to, or can be made. Makes nothing: for before the work."""
+    with _reported(folder):
+        place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not place.is_dir():
+        raise UsageError(f"cannot write: {os.strerror(errno.ENOTDIR)}", where=str(place), hint=hint)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write: {os.strerror(errno.EACCES)}", where=str(place), hint=hint)
+
+
 def require_space(folder: Path, needed: int) -> None:
     """Raise `WorkFailed` when the disk of `folder` has less than `needed` bytes free."""
     with _reported(folder):
@@ -243,9 +257,9 @@ def _reported(path: Path) -> Iterator[None]:
     """Turn the system's refusal into one error that names the path: a wrong place is usage, the rest is work."""
     try:
         yield
-    except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise UsageError(f"cannot write: {error.strerror}", where=_where(error, path)) from error
     except OSError as error:
+        if error.errno in PLACE:
+            raise UsageError(f"cannot write: {error.strerror}", where=_where(error, path)) from error
         hint = "free some space, then run the command again" if error.errno in (28, 122) else ()  # ENOSPC, EDQUOT
         raise WorkFailed(f"writing failed: {error.strerror or error}", where=_where(error, path), hint=hint) from error
 

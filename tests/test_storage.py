@@ -110,6 +110,37 @@ def test_a_place_that_cannot_be_is_a_usage_error(folder: Path) -> None:
     assert not leftovers(folder)
 
 
+@pytest.mark.parametrize("number", storage.PLACE)
+def test_whatever_is_wrong_with_the_place_is_a_usage_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(storage.tempfile, "mkdtemp", refuse)
+    with pytest.raises(UsageError, match="cannot write"), storage.staged_folder(folder / "a"):
+        pass
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "link"])
+def test_a_place_that_cannot_become_a_folder_is_told_before_the_work(folder: Path, place: str) -> None:
+    (folder / "file").write_bytes(b"")
+    (folder / "link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="cannot write: Not a directory") as caught:
+        storage.require_writable(folder / place, hint="OUT=FOLDER")
+    assert caught.value.where == str(folder / place.partition("/")[0])
+    assert caught.value.hint == ("OUT=FOLDER",)
+
+
+def test_a_forbidden_place_is_told_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.require_writable(folder / "new" / "er", hint="")
+    assert not (folder / "new").exists(), "it only asks"
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="cannot write: Permission denied") as caught:
+        storage.require_writable(folder / "new" / "er", hint="")
+    assert caught.value.where == str(folder)
+
+
 # ---- growing files
 
 

@@ -1,5 +1,6 @@
 """Following a training run: each fact to the screen as it comes, the result to stdout at the end."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: boo
     if as_json:
         out.document("train", _document(follower))
     elif finished is not None:
-        out.result("\n".join(["", *training.summary_lines(finished.run, finished.summary)]))
+        out.result("\n".join(["", *training.summary_lines(finished.run, finished.summary, width=out.width())]))
 
 
 class Follower(Screen):
@@ -36,7 +37,7 @@ class Follower(Screen):
         self.notices: list[str] = []
         self.finished: Finished | None = None
         self._began = 0.0
-        self._has_table = False
+        self._columns: training.Columns = ()
         self._shows: dict[type, Callable[[Any], None]] = {
             facts.Notice: self._notice,
             facts.Progress: self.progress,
@@ -67,12 +68,13 @@ class Follower(Screen):
     def _epoch(self, fact: "EpochTimed") -> None:
         if self.history is None:
             return
-        if not self._has_table:
-            self._has_table = True
-            for text in training.table_head(fact.result.val is not None):
+        if not self._columns:
+            width = out.width() if self.live else sys.maxsize  # nothing is left out of a log
+            self._columns = training.columns(fact.result.val is not None, width)
+            for text in training.table_head(self._columns):
                 self.line(text)
         self.history.add(fact)
-        self.line(training.epoch_line(fact, self.history.best))
+        self.line(training.epoch_line(fact, self.history.best, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
         """Reading the loss waits for the device, so it is read only for a redraw."""

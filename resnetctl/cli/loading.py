@@ -1,11 +1,13 @@
 """A word on the screen while PyTorch loads: seconds of silence look like a hang."""
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
 
 from resnetctl.cli import out
+from resnetctl.errors import UsageError
 
 PATIENCE = 0.3  # seconds
 NOTE = "Loading PyTorch…"
@@ -29,9 +31,14 @@ def torch_note() -> Iterator[None]:
 
 
 def load_torch() -> None:
-    """Import torch now, with the note."""
+    """Import torch now, with the note. Raises `UsageError` where its libraries would end the process instead."""
     from importlib import import_module
 
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        hint = "cd to a folder that exists: PyTorch cannot be loaded here"
+        raise UsageError("the current folder was removed", hint=hint) from None
     with torch_note():
         import_module("torch")
 

@@ -1,6 +1,7 @@
 """What a training run looks like: header, epoch table, live lines and summary, as text."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ Columns = tuple[tuple[str, int], ...]
 WITH_VAL: Columns = (("epoch", 6), ("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc", 9), ("best", 9))
 WITHOUT_VAL: Columns = (("epoch", 6), ("lr", 8), ("train loss", 12), ("train acc", 11))
 CLOCK: Columns = (("img/s", 9), ("time", 9))
+STAR = "  *"
+DROPPED = ("img/s", "best", "val loss", "lr")  # in this order, until the table fits: what is left goes into 40 columns
 HINT = " Ctrl-C saves and stops (again: stops at once)"
 
 
@@ -66,26 +69,36 @@ def said(origins: Mapping[str, str]) -> str:
     return " + ".join(parts) or "defaults"
 
 
-def table_head(has_val: bool) -> list[str]:
+def columns(has_val: bool, width: int) -> Columns:
+    """The table's columns: as many as go into `width`, so that an epoch is one line."""
+    found = (*(WITH_VAL if has_val else WITHOUT_VAL), *CLOCK)
+    for name in DROPPED:
+        if sum(size for _, size in found) + len(STAR) > width:
+            found = tuple(column for column in found if column[0] != name)
+    return found
+
+
+def table_head(columns: Columns) -> list[str]:
     """The table's first two lines."""
-    columns = (*(WITH_VAL if has_val else WITHOUT_VAL), *CLOCK)
     text = "".join(name.rjust(size) for name, size in columns)
     return [text, " " + "─" * (len(text) - 1)]
 
 
-def epoch_line(fact: "EpochTimed", best: float | None) -> str:
+def epoch_line(fact: "EpochTimed", best: float | None, *, columns: Columns) -> str:
     """One epoch of the table; a star marks the best so far."""
-    result = fact.result
-    cells = [str(result.epoch), render.rate(result.lr), f"{result.train_loss:.3f}"]
-    if result.val is None:
-        columns, cells = WITHOUT_VAL, [*cells, render.percent(result.train_top1)]
-    else:
-        columns = WITH_VAL
-        cells += [f"{result.val.loss:.3f}", render.percent(result.val.top1), render.percent(best)]
-    cells += [render.count(fact.images_per_second), render.brief(fact.seconds)]
-    sizes = [size for _, size in (*columns, *CLOCK)]
-    text = "".join(cell.rjust(size) for cell, size in zip(cells, sizes, strict=True))
-    return text + ("  *" if result.is_best and result.val is not None else "")
+    result, val = fact.result, fact.result.val
+    cells = {
+        "epoch": str(result.epoch),
+        "lr": render.rate(result.lr),
+        "train loss": f"{result.train_loss:.3f}",
+        "train acc": render.percent(result.train_top1),
+        "img/s": render.count(fact.images_per_second),
+        "time": render.brief(fact.seconds),
+    }
+    if val is not None:
+        cells |= {"val loss": f"{val.loss:.3f}", "val acc": render.percent(val.top1), "best": render.percent(best)}
+    text = "".join(cells[name].rjust(size) for name, size in columns)
+    return text + STAR * (result.is_best and val is not None)
 
 
 def live_lines(history: History, step: int, *, loss: float, eta: float | None, width: int) -> list[str]:
@@ -95,14 +108,16 @@ def live_lines(history: History, step: int, *, loss: float, eta: float | None, w
     epochs = -(-started.steps // per_epoch)
     epoch = (max(step, 1) - 1) // per_epoch
     within, length = step - epoch * per_epoch, min(per_epoch, started.steps - epoch * per_epoch)
-    left = f"epoch {epoch + 1}/{epochs} "
-    right = f" {within}/{length} loss {loss:.3f}" + (f" ETA {render.clock(eta)}" if eta is not None else "")
-    first = left + bar(within / length, max(8, min(width, 80) - len(left) - len(right) - 1)) + right
-    return [first, *_trends(history), HINT]
+    left, right = f"epoch {epoch + 1}/{epochs} ", f" {within}/{length} loss {loss:.3f}"
+    ending = f" ETA {render.clock(eta)}" if eta is not None else ""
+    room = min(width, 80) - len(left) - len(right) - len(ending) - 1
+    if room < 0:  # the time left is worth more than the loss, and half of it would mislead
+        right, room = f" {within}/{length}", room + len(f" loss {loss:.3f}")
+    return [left + bar(within / length, room) + right + ending, *_trends(history, width), HINT]
 
 
-def summary_lines(run: Path, summary: Mapping[str, Any]) -> list[str]:
-    """The end of a run: accuracy, files, and what to do next."""
+def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[str]:
+    """The end of a run: accuracy, files, and what to do next. Commands are never broken."""
     from resnetctl.runs import RunDir
 
     best, last = summary.get("best"), summary.get("last") or {}
@@ -112,7 +127,8 @@ def summary_lines(run: Path, summary: Mapping[str, Any]) -> list[str]:
         title += f"   {summary['kept']} epoch {shipped['epoch']} of {summary['epochs']}"
     early = "   stopped early" if summary.get("stopped_early") else ""
     lines = [title + early, ""]
-    lines += [f"  {name:<15} {text}" for name, text in _accuracies(summary, shipped)]
+    for name, text in _accuracies(summary, shipped):
+        lines += textwrap.wrap(f"  {name:<15} {text}", width, subsequent_indent=" " * 18, break_on_hyphens=False)
     place, weights = render.short(run), RunDir(run).weights
     lines.append(f"  {'wrote':<15} {place}/")
     if weights.exists():
@@ -131,13 +147,13 @@ def _flowed(parts: Sequence[str], width: int) -> list[str]:
     return lines
 
 
-def _trends(history: History) -> list[str]:
+def _trends(history: History, width: int) -> list[str]:
     parts = []
     if history.val_top1:
         parts.append(f"val acc {sparkline(history.val_top1, 16)} {render.percent(history.val_top1[-1])}")
     if history.train_loss:
         parts.append(f"train loss {sparkline(history.train_loss, 16)} {history.train_loss[-1]:.3f}")
-    return [" " + "   ".join(parts)] if parts else []
+    return [" " + line for line in _flowed(parts, width - 2)] if parts else []
 
 
 def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

@@ -186,7 +186,7 @@ class _Pass:
         if plan.channels == 3 and not tally.has_colour:
             raise _Replan(dataclasses.replace(plan, channels=1))
         builder.digests[LISTING] = self.source.listing
-        builder.notes.extend(_notes(self.source, tally, self.choose.made_test))
+        builder.notes.extend(_notes(self.source, tally, self.choose.made_test, builder.counts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,9 +230,11 @@ class _Chooser:
         return "test" if self.test[item.label][place] else "train"
 
 
-def _notes(source: Source, tally: _Tally, made_test: bool) -> list[str]:
+def _notes(source: Source, tally: _Tally, made_test: bool, counts: Mapping[str, int]) -> list[str]:
     notes = []
-    if made_test:
+    if made_test and "test" not in counts:
+        notes.append("no test split: no class has a second image that could be set aside")
+    elif made_test:
         notes.append("test: a fixed, stratified 20 % of the images, set aside when they were added")
     elif "test" not in source.splits:
         notes.append("no test split: eval uses val")

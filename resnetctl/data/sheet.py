@@ -1,5 +1,8 @@
 """A contact sheet: one row a class, its name and some of its images, always the same ones."""
 
+import contextlib
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,8 @@ MAX_CLASSES = 100  # rows; the picture says how many more there are
 _CELL = 64  # pixels at least: small images are enlarged by whole factors
 _GAP = 4
 _FONT = 15  # pixels
+_SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "arial.ttf", "Arial Unicode.ttf")
+_NO_LETTER = "\uffff"  # no font has a picture of it, so it looks as all that the font lacks
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -30,20 +35,20 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
     side = _side(store.card.image.resize)
-    font = ImageFont.load_default(_FONT)
-    names = [_label(name) for name in classes]
-    margin = max(int(font.getlength(name)) for name in names) + 3 * _GAP
+    fonts = _fonts()
+    names = [_drawable(_label(name), fonts) for name in classes]
+    margin = max(int(font.getlength(name)) for name, font in names) + 3 * _GAP
     extra = len(store.card.classes) - len(classes)
     height = len(classes) * (side + _GAP) + _GAP + (2 * _FONT if extra else 0)
     sheet = Image.new("RGB", (margin + COLUMNS * (side + _GAP), height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for label, name in enumerate(names):
+    for label, (name, font) in enumerate(names):
         top = _GAP + label * (side + _GAP)
         draw.text((_GAP, top + side // 2), name, fill=_INK, font=font, anchor="lm")
         for column, row in enumerate(_spread(np.flatnonzero(stored.labels == label))):
             sheet.paste(_cell(stored.images[row], side), (margin + column * (side + _GAP), top))
     if extra:
-        draw.text((_GAP, height - _FONT), f"and {extra:,} more classes", fill=_INK, font=font, anchor="lm")
+        draw.text((_GAP, height - _FONT), f"and {extra:,} more classes", fill=_INK, font=fonts[0], anchor="lm")
     return sheet
 
 
@@ -65,6 +70,39 @@ def _cell(image: NDArray[np.uint8], side: int) -> Image.Image:
 
 
 def _label(name: str) -> str:
-    """A class name on one line, at most 24 characters; what no font can show becomes '?'."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in name)
+    """A class name on one line, at most 24 characters; what cannot be printed becomes '?'."""
+    composed = unicodedata.normalize("NFC", name)  # macOS writes an umlaut as two characters
+    text = "".join(letter if letter.isprintable() else "?" for letter in composed)
     return text if len(text) <= 24 else text[:23] + "…"
+
+
+def _fonts() -> list[ImageFont.FreeTypeFont]:
+    """Pillow's own, which is the same everywhere and has little beyond ASCII, then those that the system has."""
+    own = ImageFont.load_default(_FONT)
+    assert isinstance(own, ImageFont.FreeTypeFont), "Pillow's wheels have FreeType"
+    fonts = [own]
+    for name in _SYSTEM_FONTS:
+        with contextlib.suppress(OSError):
+            fonts.append(ImageFont.truetype(name, _FONT))
+    return fonts
+
+
+def _drawable(text: str, fonts: Sequence[ImageFont.FreeTypeFont]) -> tuple[str, ImageFont.FreeTypeFont]:
+    """The first font that has most of the letters, and the text with the others as the bare letter, or as '?'."""
+    font = min(fonts, key=lambda font: len(_missing(text, font)))
+    missing = _missing(text, font)
+    bare = {letter: unicodedata.normalize("NFKD", letter)[0] for letter in missing}
+    missing_still = _missing("".join(bare.values()), font)
+    bare = {letter: "?" if base in missing_still else base for letter, base in bare.items()}
+    return "".join(bare.get(letter, letter) for letter in text), font
+
+
+def _missing(text: str, font: ImageFont.FreeTypeFont) -> set[str]:
+    """The letters of the text that the font draws as it draws what no font has."""
+    unknown = _picture(_NO_LETTER, font)
+    return {letter for letter in text if _picture(letter, font) == unknown}
+
+
+def _picture(letter: str, font: ImageFont.FreeTypeFont) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)

@@ -15,13 +15,14 @@ from typing import Any, Literal
 
 from resnetctl import registry, storage
 from resnetctl.data.cards import check_name, derive_name, missing, read_card, store_names
-from resnetctl.errors import DataError, PluginError, ResnetctlError, UsageError, WorkFailed, suggest
+from resnetctl.errors import DataError, PluginError, ResnetctlError, UsageError, suggest
 from resnetctl.settings import Settings
 from resnetctl.spec import SPLITS, Dataset, Fit, Split
 from resnetctl.tasks.data_reports import CheckReport, DataReport, Listed, ListReport, ShowReport
 from resnetctl.tasks.facts import Notice, Progress
 
 Facts = Generator[Notice | Progress, None, DataReport]
+ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another place for data"
 DOWNLOADS = ".downloads"  # under the data folder; no dataset can have this name
 _REPORT_EVERY = 1000  # images of a plugin between two facts
 
@@ -61,11 +62,12 @@ def get(name: str, settings: Settings, *, source: Path | None = None, replace: b
         if source is not None:
             raise UsageError(f"dataset '{stored}' is in the store already", hint="add --replace to read it anew")
         return DataReport(verb="get", name=stored, path=path, card=read_card(settings.data_dir, stored), done=False)
+    storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     fetched = yield from _fetched(plugin, settings.data_dir / DOWNLOADS, source)
     try:
         yield from _stored(plugin, fetched, stored, settings=settings, replace=replace)
-    except WorkFailed:
-        if stored not in store_names(settings.data_dir):  # else another process was faster, with the same result
+    except UsageError:
+        if replace or stored not in store_names(settings.data_dir):  # else another process was faster, with the same
             raise
     return DataReport(verb="get", name=stored, path=path, card=read_card(settings.data_dir, stored))
 
@@ -88,6 +90,7 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     path = settings.data_dir / request.name
     if path.exists() and not request.replace:
         raise exists(request.name)
+    storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {request.path}")
     source = open_source(request.path)
     options = Options(size=request.size, fit=request.fit, on_bad_image=request.on_bad_image, replace=request.replace)
@@ -95,7 +98,7 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     try:
         for done in ingest(settings.data_dir, request.name, source=source, options=options, cores=cores):
             yield Progress(what=f"adding {request.name}", done=done, total=source.total, unit="images")
-    except WorkFailed:
+    except UsageError:
         if path.exists() and not request.replace:  # another process was faster
             raise exists(request.name) from None
         raise

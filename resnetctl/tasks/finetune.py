@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from resnetctl import registry, rng, runs, storage
+from resnetctl import registry, rng, storage
 from resnetctl.config.defaults import suited_to_finetune
 from resnetctl.config.layers import from_environment, from_recipe, layer, merge, resolve
 from resnetctl.config.models import FinetuneConfig
@@ -23,7 +23,7 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.facts import Notice, TrainFact
 from resnetctl.tasks.job import Job, fresh_state, resized, settle, suited_layer
 from resnetctl.tasks.rehearse import rehearse, scratch
-from resnetctl.tasks.train import TrainRequest, launch
+from resnetctl.tasks.train import TrainRequest, launch, runs_folder
 from resnetctl.weights import file as weights_file
 from resnetctl.weights import torchvision as torchvision_weights
 
@@ -37,9 +37,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
     Raises:
         UsageError, ConfigError, DataError, WeightsError: before the run's folder is made.
     """
-    folder = request.out or settings.runs_dir
-    if request.name is not None:
-        runs.free_path(folder, request.name)
+    folder = runs_folder(request, settings)
     draft = resolve(FinetuneConfig, [from_environment(settings), *request.layers]).config
     said = merge(request.layers).values
     if "data" not in said:

@@ -25,7 +25,7 @@ from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.optim import build_optimizer
 from resnetctl.engine.predictors import torch_predictor
-from resnetctl.errors import ConfigError
+from resnetctl.errors import ConfigError, DataError
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.models.surgery import freeze
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
@@ -83,7 +83,16 @@ def suited_layer(values: Mapping[str, Any]) -> Layer:
 
 
 def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image: ImageSpec, store: Store) -> Job:
-    """Make every automatic choice, once, and write it into the config. Sets torch's thread count."""
+    """Make every automatic choice, once, and write it into the config. Sets torch's thread count.
+
+    Raises `ConfigError` for choices that do not go together, `DataError` when there is nothing to tell apart.
+    """
+    if len(store.card.classes) < 2:
+        raise DataError(
+            f"'{store.card.name}' has one class, '{store.card.classes[0]}': there is nothing to learn",
+            where=str(store.path),
+            hint="a dataset is a folder with one folder per class: was one of those given?",
+        )
     arch = arch.resolve_stem(image.size)
     device = pick_device(config.device)
     choices = {

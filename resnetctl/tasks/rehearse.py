@@ -35,14 +35,15 @@ def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact | StepResult]:
     facts = fit(state, make_plan(job, Stop()))
     steps = islice((fact for fact in facts if isinstance(fact, StepResult)), STEPS)
     next(steps)
-    clock, timed = Clock(), 0
+    clock = Clock()
     for fact in steps:
-        timed += 1
         clock.images += fact.images
         clock.training = time.monotonic() - clock.started
-    if timed:
-        step, epoch = clock.training / timed, clock.training / clock.images * len(job.train)
-        yield Notice(f"one step of {job.config.batch_size} images takes {step * 1000:,.0f} ms")
-        yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(epoch)}")
+    if clock.images:
+        each = clock.training / clock.images
+        images = min(job.config.batch_size, len(job.train))
+        all_there_are = f", all there are of a batch of {job.config.batch_size:,}," * (images < job.config.batch_size)
+        yield Notice(f"one step of {images:,} images{all_there_are} takes {each * images * 1000:,.0f} ms")
+        yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(each * len(job.train))}")
     yield from estimate(job, state, clock=clock)
     yield Notice("dry run: nothing was written")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetctl import registry, runs
+from resnetctl import registry, runs, storage
 from resnetctl.config.defaults import final_arch, suited
 from resnetctl.config.layers import Layer, from_environment, merge, resolve, to_toml
 from resnetctl.config.models import FinetuneConfig, TrainConfig
@@ -58,9 +58,7 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
         DataError: the data cannot be had.
         Stopped, WorkFailed: as `consume`.
     """
-    folder = request.out or settings.runs_dir
-    if request.name is not None:
-        runs.free_path(folder, request.name)
+    folder = runs_folder(request, settings)
     draft = resolve(TrainConfig, [from_environment(settings), *request.layers]).config
     registry.find("block", final_arch(draft.model).block)
     if "augment" in merge(request.layers).values:
@@ -76,6 +74,16 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
         job = settle(config, resolved.origins, arch=final_arch(config.model), image=image, store=store)
         state = fresh_state(job, fresh_model(job))
         yield from rehearse(job, state) if request.dry_run else launch(job, state, folder=folder, name=request.name)
+
+
+def runs_folder(request: TrainRequest, settings: Settings) -> Path:
+    """Where the run folder will be made. Raises `UsageError` when that is impossible, or the name is taken."""
+    folder = request.out or settings.runs_dir
+    if not request.dry_run:
+        storage.require_writable(folder, hint="--out FOLDER or RESNETCTL_RUNS_DIR=FOLDER chooses another place")
+    if request.name is not None:
+        runs.free_path(folder, request.name)
+    return folder
 
 
 def launch(job: Job, state: TrainState, *, folder: Path, name: str | None, save_first: bool = False) -> Facts:

@@ -2,11 +2,13 @@
 
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from resnetctl.cli import loading
+from resnetctl.errors import UsageError
 
 
 @pytest.fixture
@@ -56,3 +58,11 @@ def test_no_note_when_torch_is_there_already(
     pretend(monkeypatch)
     loading.load_torch()
     assert capsys.readouterr().err == ""
+
+
+def test_in_a_folder_that_is_gone_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="the current folder was removed"):
+        loading.load_torch()

@@ -48,24 +48,41 @@ def test_where_the_config_came_from(origins: dict[str, str], text: str) -> None:
 
 
 def test_the_table_with_val(epoch_done: Epoch) -> None:
-    assert [*training.table_head(True), training.epoch_line(epoch_done(8, 0.875), 0.9194)] == [
+    columns = training.columns(True, 80)
+    assert [*training.table_head(columns), training.epoch_line(epoch_done(8, 0.875), 0.9194, columns=columns)] == [
         " epoch      lr  train loss  val loss  val acc     best    img/s     time",
         " " + "─" * 71,
         "     8  0.0987       0.250     0.500   87.5 %   91.9 %    1,912    3.1 s",
     ]
 
 
-def test_the_best_epoch_has_a_star_and_the_table_fits(epoch_done: Epoch) -> None:
-    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), 1.0)
-    assert line.endswith("100.0 %  100.0 %    1,912 10:00:00  *")
-    assert len(line) <= 80
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [
+        (80, "epoch lr train loss val loss val acc best img/s time"),
+        (70, "epoch lr train loss val loss val acc best time"),
+        (60, "epoch lr train loss val loss val acc time"),
+        (50, "epoch lr train loss val acc time"),
+        (40, "epoch train loss val acc time"),
+    ],
+)
+def test_a_narrow_table_has_fewer_columns(epoch_done: Epoch, width: int, names: str) -> None:
+    columns = training.columns(True, width)
+    assert " ".join(name for name, _ in columns) == names
+    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), 1.0, columns=columns)
+    assert line.endswith(" 10:00:00  *")
+    assert max(map(len, [*training.table_head(columns), line])) <= width
 
 
-def test_the_table_without_val(epoch_done: Epoch) -> None:
-    head, rule = training.table_head(False)
-    line = training.epoch_line(epoch_done(1, None), None)
-    assert head.split() == ["epoch", "lr", "train", "loss", "train", "acc", "img/s", "time"]
-    assert len(head) == len(rule) == len(line)
+@pytest.mark.parametrize(
+    ("width", "names"), [(60, "epoch lr train loss train acc img/s time"), (41, "epoch train loss train acc time")]
+)
+def test_the_table_without_val(epoch_done: Epoch, width: int, names: str) -> None:
+    columns = training.columns(False, width)
+    head, rule = training.table_head(columns)
+    line = training.epoch_line(epoch_done(1, None), None, columns=columns)
+    assert head.split() == names.split()
+    assert len(head) == len(rule) == len(line) <= width
 
 
 def test_best_is_unknown_after_a_resume_until_it_is_beaten(epoch_done: Epoch, started: Make) -> None:
@@ -92,6 +109,17 @@ def test_live_lines(started: Make, step: int, left: str, right: str) -> None:
     assert lines[0].endswith(right)
     assert len(lines[0]) == 79
     assert lines[-1] == training.HINT
+
+
+def test_a_narrow_screen_never_shows_half_a_time(started: Make, epoch_done: Epoch) -> None:
+    history = training.History(started=started())
+    for number in range(1, 10):
+        history.add(epoch_done(number, 0.5))
+    lines = training.live_lines(history, 17, loss=1.5, eta=3600 * 30, width=40)
+    assert lines[0].startswith("epoch 2/3 ")
+    assert lines[0].endswith(" 7/10 ETA 1 day, 6:00:00")
+    assert [line.split()[:2] for line in lines[1:3]] == [["val", "acc"], ["train", "loss"]]
+    assert max(map(len, lines[:-1])) < 40
 
 
 def test_live_lines_of_a_run_that_ends_mid_epoch(started: Make) -> None:
@@ -125,7 +153,7 @@ def test_the_summary(machine: Path) -> None:
     run = machine / "runs" / "a"
     run.mkdir(parents=True)
     (run / "model.safetensors").write_bytes(b"0" * 1_100_000)
-    assert training.summary_lines(run, SUMMARY) == [
+    assert training.summary_lines(run, SUMMARY, width=80) == [
         "Done in 1 min 38 s   best epoch 2 of 3",
         "",
         "  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000 images)",
@@ -138,14 +166,20 @@ def test_the_summary(machine: Path) -> None:
     ]
 
 
+def test_the_summary_folds_sentences_and_no_commands(tmp_path: Path) -> None:
+    lines = training.summary_lines(tmp_path / ("long" * 20), SUMMARY, width=60)
+    assert lines[2:4] == ["  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000", " " * 18 + "images)"]
+    assert lines[-1].endswith("long --onnx")
+
+
 def test_the_summary_of_the_last_epoch_without_val(tmp_path: Path) -> None:
     last = {"epoch": 3, "train_top1": 0.99}
-    lines = training.summary_lines(tmp_path, SUMMARY | {"kept": "last", "last": last, "stopped_early": True})
+    lines = training.summary_lines(tmp_path, SUMMARY | {"kept": "last", "last": last, "stopped_early": True}, width=80)
     assert lines[0] == "Done in 1 min 38 s   last epoch 3 of 3   stopped early"
     assert lines[2] == "  train accuracy  99.0 %   (there is no val split)"
 
 
 def test_a_summary_without_an_epoch(tmp_path: Path) -> None:
-    lines = training.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None})
+    lines = training.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None}, width=80)
     assert lines[0] == "Done in 1 min 38 s"
     assert lines[2].startswith("  wrote ")

@@ -225,6 +225,16 @@ def test_only_bad_images(tmp_path: Path, data_dir: Path, how: str) -> None:
         add(root, data_dir, Options(on_bad_image=how))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("each", "note"), [(1, "no test split: no class has a second image"), (2, "test: a fixed")])
+def test_the_note_speaks_of_a_test_split_only_where_there_is_one(
+    tmp_path: Path, data_dir: Path, each: int, note: str
+) -> None:
+    files = {f"{label}/{number}.png": grey(number) for label in "ab" for number in range(each)}
+    card = add(write_tree(tmp_path / "p", files), data_dir).card
+    assert ("test" in card.splits) == (each > 1)
+    assert card.notes[0].startswith(note)
+
+
 def test_many_bad_images_make_a_short_note(tmp_path: Path, data_dir: Path) -> None:
     files = {"a/good.png": solid(), "b/good.png": solid()} | {f"a/{number:02}.png": b"" for number in range(25)}
     (note,) = [

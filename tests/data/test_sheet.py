@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
+from resnetctl.data import sheet as sheet_module
 from resnetctl.data.sheet import COLUMNS, MAX_CLASSES, draw_sheet, write_sheet
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError, UsageError
@@ -85,6 +86,41 @@ def test_odd_class_names_are_drawn(tmp_path: Path) -> None:
         for name in card.classes:
             builder.add("train", np.zeros((8, 8, 3), np.uint8), label=name, name="", sha256="")
     assert draw_sheet(open_store(tmp_path, "x"), "train").width < 1100
+
+
+def drawn_names(tmp_path: Path, *classes: str) -> bytes:
+    """The part of a sheet that has the names."""
+    card = DatasetCard(name="x", classes=classes, image=ImageSpec(size=8), splits={})
+    with build(tmp_path, "x", draft=card, replace=True) as builder:
+        for name in card.classes:
+            builder.add("train", np.zeros((8, 8, 3), np.uint8), label=name, name="", sha256="")
+    sheet = draw_sheet(open_store(tmp_path, "x"), "train")
+    return sheet.crop((0, 0, sheet.width - COLUMNS * 68, sheet.height)).tobytes()
+
+
+def test_letters_that_the_own_font_lacks_come_from_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        ImageFont.truetype("DejaVuSans.ttf", 15)
+    except OSError:
+        pytest.skip("the system has no DejaVu Sans")
+    assert len({drawn_names(tmp_path, name) for name in ("Käse", "Kase", "Köse", "K?se", "Këse", "Kñse")}) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("Käse", "Kase"), ("Ka\u0308se", "Kase"), ("Łódź", "?odz"), ("写真", "??"), ("naïve…", "naive…")],
+)
+def test_without_a_font_for_it_a_letter_is_bare_or_a_question_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str
+) -> None:
+    monkeypatch.setattr(sheet_module, "_SYSTEM_FONTS", ())
+    assert drawn_names(tmp_path, name) == drawn_names(tmp_path, shown)
+
+
+def test_ascii_looks_the_same_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = drawn_names(tmp_path, "cat", "dog")
+    monkeypatch.setattr(sheet_module, "_SYSTEM_FONTS", ())
+    assert drawn_names(tmp_path, "cat", "dog") == here
 
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The data tasks: names and paths to datasets in the store, with plugins that keep their word and some that do not."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -18,7 +19,7 @@ from resnetctl import settings as settings_module
 from resnetctl.data.cards import store_names
 from resnetctl.data.download import BLOCK, _report
 from resnetctl.data.store import open_store
-from resnetctl.errors import DataError, PluginError, UsageError
+from resnetctl.errors import DataError, PluginError, UsageError, WorkFailed
 from resnetctl.settings import Settings
 from resnetctl.spec import DatasetCard, ImageSpec, Split
 from resnetctl.tasks import data
@@ -157,6 +158,36 @@ def test_another_process_may_be_faster(toy: Toy, settings: Settings, monkeypatch
     monkeypatch.setattr(Toy, "read", read)
     assert done(data.get("toy", settings)).card is not None
     assert [path.name for path in settings.data_dir.iterdir()] == ["toy"]
+
+
+def test_a_store_that_cannot_be_replaced_is_not_told_as_done(
+    toy: Toy, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(data.get("toy", settings))
+    monkeypatch.setattr(Toy, "read", full_disk)
+    for replace in (False, True):
+        with pytest.raises(WorkFailed) if replace else contextlib.nullcontext():
+            assert not done(data.get("toy", settings, replace=replace)).done
+    assert store_names(settings.data_dir) == ["toy"]
+
+
+def full_disk(*_: object) -> Iterator[Any]:
+    raise WorkFailed("no space")
+    yield
+
+
+@pytest.mark.parametrize("place", ["file", "file/data"])
+def test_a_data_folder_that_cannot_be_is_told_before_anything_is_read(
+    toy: Toy, settings: Settings, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    elsewhere = dataclasses.replace(settings, data_dir=tmp_path / place)
+    root = write_tree(tmp_path / "p", tree())
+    for work in (data.get("toy", elsewhere), data.add(request(root), elsewhere)):
+        with pytest.raises(UsageError, match="cannot write") as caught:
+            next(work)
+        assert caught.value.exit_code == 2
+        assert "RESNETCTL_DATA_DIR=FOLDER" in caught.value.hint[0]
 
 
 def test_get_of_an_unknown_name(settings: Settings) -> None:

@@ -55,3 +55,14 @@ def test_a_dry_run_of_one_step_counts_what_it_has() -> None:
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     assert said[-1] == "dry run: nothing was written"
     assert not any("one step of" in text for text in said)  # the one step paid for start-up
+
+
+@pytest.mark.parametrize(
+    ("batch", "text"),
+    [(8, "one step of 8 images takes "), (4096, "one step of 54 images, all there are of a batch of 4,096, takes ")],
+)
+def test_a_step_has_the_images_that_are_there(batch: int, text: str) -> None:
+    tiny(settings.load().data_dir)
+    request = TrainRequest(layers=[from_sets(["data=tiny", f"batch_size={batch}"])], dry_run=True)
+    said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    assert [line for line in said if line.startswith(text)]

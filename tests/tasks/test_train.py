@@ -178,6 +178,23 @@ def test_a_taken_name_is_refused_first() -> None:
         next(train(request("data=nonsense"), settings.load()))
 
 
+def test_a_place_for_runs_that_cannot_be_is_told_before_data_are_fetched() -> None:
+    Path("file").write_bytes(b"")
+    asked = TrainRequest(layers=[from_sets(["data=digits"])], out=Path("file"))
+    with pytest.raises(UsageError, match="cannot write") as caught:
+        next(train(asked, settings.load()))
+    assert "--out FOLDER" in caught.value.hint[0]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_one_class_is_nothing_to_learn(tmp_path: Path, dry_run: bool) -> None:
+    tiny(settings.load().data_dir, "cats", classes=("cat",))
+    with pytest.raises(DataError, match="one class, 'cat'") as caught:
+        list(train(request("data=cats", dry_run=dry_run), settings.load()))
+    assert caught.value.exit_code == 3
+    assert not Path("runs").exists()
+
+
 def test_a_dry_run_times_a_step_and_writes_nothing() -> None:
     facts = list(train(request(dry_run=True), settings.load()))
     assert isinstance(next(fact for fact in facts if isinstance(fact, Started)), Started)
