@@ -214,8 +214,8 @@ def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
 class _Header(tarfile.TarInfo):
     """A header, of which only what a `Member` needs is sure to be set.
 
-    Those of plain files are the many, and are told by one look; everything else is left to `tarfile`, which takes
-    five times as long.
+    Those of plain files are the many, and are told by one look; everything else is left to `tarfile`, which looks
+    at every field.
     """
 
     @classmethod
