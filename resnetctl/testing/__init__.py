@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "check_arch", "check_block", "check_dataset", "check_policy", "conformance"]
 
 
-def check_block(block: type) -> list[Finding]:
-    """Every rule on a block class: one finding a rule, in a fixed order. Takes about five seconds, most of it ONNX."""
+def check_block(block: type, **block_args: Any) -> list[Finding]:
+    """Every rule on a block class: one finding a rule, in a fixed order. Takes about five seconds, most of it ONNX.
+
+    `block_args` are used in place of the block's defaults.
+    """
+    from resnetctl.testing.blocks import bound
     from resnetctl.testing.kit import check_object
 
-    return check_object("block", block)
+    return check_object("block", bound(block, block_args))
 
 
 def check_arch(arch: "Arch") -> list[Finding]:

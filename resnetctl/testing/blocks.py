@@ -1,11 +1,12 @@
 """The rules of a residual block by itself. `networks` has those that need a whole net.
 
-A block is judged with its default arguments, at the widths that small and large nets have.
+A block is judged with its default arguments (`bound` sets others), at the widths that small and large nets have.
 """
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partialmethod
 from typing import Any
 
 import torch
@@ -15,9 +16,16 @@ from resnetctl.models.resnet import RATES
 from resnetctl.testing.findings import Broken, Rule, expect
 
 WIDTHS = (16, 32, 64)  # the stages of a ResNet-20
-SIZES = ((8, 8), (7, 7), (9, 6), (1, 1))  # height, width: what odd images come to in later stages
+SIZES = ((8, 8), (7, 7), (9, 6), (2, 5), (3, 1), (1, 1))  # height, width: what odd images come to in later stages
 JITTERS = 8  # a ReLU can be dead under one draw of parameters, not under so many
 BATCH = 4
+
+
+def bound(block: Any, block_args: Mapping[str, Any]) -> Any:
+    """The class with other defaults; itself where there are none."""
+    if not block_args:
+        return block
+    return type(block.__name__, (block,), {"__init__": partialmethod(block.__init__, **block_args)})
 
 
 def jitter(module: nn.Module, scale: float = 0.1) -> None:
@@ -92,6 +100,8 @@ def downsample(block: Any) -> str:
     """The block owns its shortcut under the name that surgery, export and readers look for."""
     made = block(16, 32, stride=2)
     expect(hasattr(made, "downsample"), f"its children are {', '.join(dict(made.named_children())) or 'none'}")
+    idle = made.downsample is None or isinstance(made.downsample, nn.Identity)
+    expect(not idle, "it does nothing at stride 2, where the shape changes")
     return type(made.downsample).__name__
 
 
@@ -178,6 +188,9 @@ def bf16(block: Any) -> str:
         apart = ((full - found.float()).norm() / full.norm().clamp(min=1e-6)).item()
         worst = max(worst, apart)
         expect(apart < 0.05, f"{apart:.1%} away from float32 at stride {stride}")
+        whole = made.to(torch.bfloat16)(features.to(torch.bfloat16))
+        kept = whole.dtype == torch.bfloat16 and bool(whole.isfinite().all())
+        expect(kept, f"a block of bfloat16 parameters gives NaN, infinity or {whole.dtype} at stride {stride}")
     return f"{worst:.1%} away from float32"
 
 

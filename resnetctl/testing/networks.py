@@ -12,14 +12,14 @@ from resnetctl.testing.blocks import differ, jitter
 from resnetctl.testing.findings import Rule, expect
 
 NAME = "under_test"
-IMAGE = ImageSpec(size=16, mean=(0.4, 0.5, 0.6))
+IMAGE = ImageSpec(size=14, mean=(0.4, 0.5, 0.6))
 CLASSES = ("a", "b", "c", "d")
 TOLERANCE = 1e-4  # of the largest logit, as the gate of `resnetctl export`
 
 
 def network(block: Any) -> ResNet:
-    """Two stages of one block each: a stride of 1 and of 2, jittered, in evaluation mode."""
-    arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=(16, 32))
+    """Stages of one block each: 14 pixels at stride 1, halved to 7, halved to 4; jittered, in evaluation mode."""
+    arch = Arch(name=NAME, block=NAME, depths=(1, 1, 1), widths=(16, 16, 32))
     with registry.overlay("block", **{NAME: block}):
         net = build(arch, classes=len(CLASSES), image=IMAGE)
     jitter(net)
@@ -29,7 +29,7 @@ def network(block: Any) -> ResNet:
 def trains(block: Any) -> str:
     """Five steps of SGD on eight images lower the loss."""
     net = network(block).train()
-    images, targets = torch.randn(8, 3, 16, 16), torch.arange(8) % len(CLASSES)
+    images, targets = torch.randn(8, 3, IMAGE.size, IMAGE.size), torch.arange(8) % len(CLASSES)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     losses = []
     for _ in range(6):
@@ -44,11 +44,11 @@ def trains(block: Any) -> str:
 
 
 def compiles(block: Any) -> str:
-    """`torch.compile` with the backend aot_eager gives eager's output and gradients."""
-    net, images = network(block), torch.randn(2, 3, 16, 16)
+    """`torch.compile` with the backend aot_eager gives eager's output and gradients, in one graph."""
+    net, images = network(block), torch.randn(2, 3, IMAGE.size, IMAGE.size)
     torch._dynamo.reset()
     try:
-        found = torch.compile(net, backend="aot_eager")(images)
+        found = torch.compile(net, backend="aot_eager", fullgraph=True)(images)
         found.sum().backward()
     finally:
         torch._dynamo.reset()
@@ -73,7 +73,7 @@ def exports(block: Any) -> str:
     model = onnx.from_bytes(onnx_writer.to_bytes(net, card, weights_sha256="", gate={}), "the exported net")
     worst = 0.0
     for count in (1, 3):
-        pixels = np.random.default_rng(count).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(count).integers(0, 256, (count, IMAGE.size, IMAGE.size, 3), dtype=np.uint8)
         with torch.no_grad():
             wanted = onnx_writer.Deployed(net, IMAGE)(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)[0]
         worst = max(worst, differ(wanted, torch.from_numpy(model.logits(pixels))))
@@ -88,7 +88,7 @@ RULES = {
         fix="look at the scale of the output of a new block: norm each branch, define reset_parameters if He's is off",
     ),
     "compile": Rule(
-        wants='torch.compile(backend="aot_eager") agrees with eager',
+        wants='torch.compile(backend="aot_eager") makes one graph that agrees with eager',
         judge=compiles,
         fix="keep forward free of Python state, .item(), numpy and data-dependent branches",
     ),

@@ -43,6 +43,14 @@ class Renamed(nn.Module):
         return torch.relu(self.body(images) + self.skip(images))
 
 
+class NoShortcut(BasicBlock):
+    """Its shortcut is called something else, and the name is filled with nothing."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
+        super().__init__(in_channels, width, stride=stride)
+        self.skip, self.downsample = self.downsample, nn.Identity()
+
+
 class Idle(BasicBlock):
     def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__(in_channels, width, stride=stride)
@@ -91,6 +99,13 @@ class Overflows(BasicBlock):
         found = super().forward(images)
         rounded = (found + 256).to(self.conv1(images).dtype).float() - 256
         return rounded / (rounded + 1e-3)
+
+
+class Widens(BasicBlock):
+    """A float32 tensor makes all that it meets float32."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * torch.ones(1)
 
 
 class Grows(BasicBlock):
@@ -146,6 +161,7 @@ def test_a_sound_block_breaks_no_rule() -> None:
         (NoDefault, "signature", "'groups' has no plain default"),
         (Floors, "shapes", "on 7x7 gave (4, 16, 3, 3), not (4, 16, 4, 4)"),
         (Renamed, "downsample", "its children are body, skip"),
+        (NoShortcut, "downsample", "it does nothing at stride 2"),
         (Idle, "gradients", "no gradient reaches scale"),
         (Detached, "input", "none at stride 1"),
         (InPlace, "input", "the input was changed in place"),
@@ -154,6 +170,7 @@ def test_a_sound_block_breaks_no_rule() -> None:
         (BatchMean, "independence", "alone and in a batch differ"),
         (Copies, "channels_last", "the output has strides"),
         (Overflows, "bf16", "away from float32"),
+        (Widens, "bf16", "gives NaN, infinity or torch.float32"),
         (Grows, "state_dict", "changed the keys or shapes of late"),
         (Hidden, "state_dict", "something that matters is not in the state dict"),
         (Uncopied, "deepcopy", "the copy shares"),
@@ -178,6 +195,14 @@ def test_what_is_no_class_is_caught_by_every_rule() -> None:
 def test_expansion_is_a_positive_int(value: Any, seen: str) -> None:
     block = type("Odd", (BasicBlock,), {"expansion": value})
     assert seen in judge("b", "signature", rule=blocks.RULES["signature"], thing=block).seen
+
+
+def test_other_defaults_are_bound() -> None:
+    quiet = blocks.bound(DropsAlways, {"dropout": 0.25})
+    assert issubclass(quiet, DropsAlways)
+    assert (quiet(8, 8).rate, quiet(8, 8, dropout=0.5).rate) == (0.25, 0.5)
+    assert failing(quiet, rules=("signature",)) == set()
+    assert blocks.bound(BasicBlock, {}) is BasicBlock
 
 
 def test_cases_have_the_same_shape_a_new_width_and_a_halving() -> None:
