@@ -57,13 +57,17 @@ class OnnxModel:
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, S, S, C) uint8 to (B, K) float32: a predictor for `engine.metrics.measure`."""
-        return self.outputs(images)[0]
+        return self._run([LOGITS], images)[0]
 
     def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime does."""
-        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
+        return self._run([LOGITS, PROBABILITIES], images)
+
+    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+        pixels /= np.float32(255)
         try:
-            found: list[NDArray[np.float32]] = self._session.run([LOGITS, PROBABILITIES], {INPUT: pixels})
+            found: list[NDArray[np.float32]] = self._session.run(names, {INPUT: pixels})
         except Exception as error:  # onnxruntime's exceptions have no base of their own
             raise WorkFailed(f"onnxruntime failed: {error}") from error
         return found
