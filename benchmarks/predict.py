@@ -2,8 +2,8 @@
 
     python benchmarks/predict.py MODEL.onnx [--data cifar10-jpeg] [--rounds 9]
 
-Bare is `session.run` of the same session on float32 batches that lie ready. Each loop gets uint8 images and does all that
-the command does after decoding: cast, scale, run, count or sort. Both take turns within a round, in the same
+Bare is `session.run` of the same session on float32 batches that lie ready. Each loop gets uint8 images and does all
+that the command does after decoding: cast, scale, run, count or sort. Both take turns within a round, in the same
 process, on the same session and images, after the logits were compared; the ratio is taken within each round. CPU
 seconds are counted, which neighbours disturb less than wall seconds.
 """
