@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from resnetctl.cli.app import ROOT
 from resnetctl.cli.command import Command, Group, is_argument, is_repeated, is_switch
-from resnetctl.cli.options import Common, HelpOptions
+from resnetctl.cli.common import Common, HelpOptions
 from resnetctl.cli.values import choices
 from resnetctl.config.defaults import TRAIN_KEYS
 from resnetctl.config.layers import from_recipe, recipes

@@ -19,7 +19,6 @@ to do (`hint`: lines to read or commands to paste). It is raised where the fact 
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher, get_close_matches
 
 
 class ResnetctlError(Exception):
@@ -100,6 +99,7 @@ class Stopped(ResnetctlError):
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """`"did you mean 'x'?"`, or None when nothing is close. Equally close: more in one piece wins."""
+    from difflib import SequenceMatcher, get_close_matches
 
     def closeness(other: str) -> tuple[float, int]:
         matcher = SequenceMatcher(None, other, name)

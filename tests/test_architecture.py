@@ -423,6 +423,7 @@ TORCH_FREE_COMMANDS = {
     "verb help": ["train", "--help"],
     "archs": ["plugins", "list"],
     "datasets": ["data", "list"],
+    "runs": ["runs", "list"],
     "config": ["config", "show", "--data", "digits"],
     "validation": ["train", "--data", "digits", "--set", "no.such.key=1"],
 }

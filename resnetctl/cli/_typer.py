@@ -204,10 +204,9 @@ def _completer(flag: Flag) -> Callable[..., list[tuple[str, str] | str]] | None:
 
 
 def _screen(item: Command | Group, ctx: Context, *, full: bool = False) -> str:
-    from resnetctl.cli.help import command_help, group_help
+    from resnetctl.cli.help import screen
 
-    path = _path(ctx)
-    return group_help(item, path, full=full) if isinstance(item, Group) else command_help(item, path, full=full)
+    return screen(item, _path(ctx), full=full)
 
 
 def _show_help(ctx: Context, *, full: bool = False) -> None:

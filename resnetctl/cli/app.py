@@ -1,7 +1,7 @@
 """The table of verbs. Each module is imported when its verb is used."""
 
 from resnetctl.cli.command import Group, Lazy
-from resnetctl.cli.options import RootOptions
+from resnetctl.cli.common import RootOptions
 
 WORK, AROUND = "Work", "Around it"
 

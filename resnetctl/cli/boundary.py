@@ -61,17 +61,27 @@ def render(error: ResnetctlError) -> str:
 
 def _guarded(argv: Sequence[str]) -> int:
     """Run, flush stdout, and turn the system's refusals into our errors."""
-    from resnetctl.cli._typer import invoke
-    from resnetctl.cli.app import ROOT
-
     with _system_errors():
         try:
-            code = invoke(ROOT, argv)
+            code = _carried_out(argv)
         except SystemExit as stop:  # completion scripts end so
             code = int(stop.code or 0)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
+
+
+def _carried_out(argv: Sequence[str]) -> int:
+    from resnetctl.cli.app import ROOT
+    from resnetctl.cli.help import asked
+
+    screen = asked(ROOT, argv)
+    if screen is not None:
+        out.result(screen)
+        return 0
+    from resnetctl.cli._typer import invoke
+
+    return invoke(ROOT, argv)
 
 
 @contextlib.contextmanager

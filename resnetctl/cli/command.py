@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from resnetctl.cli.options import Common, HelpOptions
+from resnetctl.cli.common import Common, HelpOptions
 from resnetctl.config.options import Flag, flags
 
 Options = TypeVar("Options", bound=BaseModel, covariant=True)

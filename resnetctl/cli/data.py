@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given, Group
+from resnetctl.cli.common import Common
 from resnetctl.cli.options import (
-    Common,
     DataAddOptions,
     DataCheckOptions,
     DataGetOptions,

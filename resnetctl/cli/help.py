@@ -7,12 +7,31 @@ from collections.abc import Iterable, Sequence
 from resnetctl.cli import out
 from resnetctl.cli.command import Command, Group, is_argument, is_repeated, is_switch
 from resnetctl.cli.values import choices
-from resnetctl.config.defaults import TRAIN_KEYS
 from resnetctl.config.options import USED, Flag, flags
 
 Row = tuple[str, str]
 WIDEST = 100
+HELP = ("--help", "-h", "--help-all")
 PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", "Global", "Help")
+
+
+def asked(root: Group, argv: Sequence[str]) -> str | None:
+    """The screen that `argv` asks for when it is words of commands and a help flag behind them, else None.
+
+    Making a parser, only to be told so by it, would take longer than all the rest.
+    """
+    *words, last = argv or ("",)
+    if last not in HELP:
+        return None
+    item: Command | Group | None = root
+    for word in words:
+        item = item.load(word) if isinstance(item, Group) else None
+    return screen(item, " ".join((root.name, *words)), full=last not in HELP[:2]) if item is not None else None
+
+
+def screen(item: Command | Group, path: str, *, full: bool = False) -> str:
+    """The screen of a command or a group."""
+    return group_help(item, path, full=full) if isinstance(item, Group) else command_help(item, path, full=full)
 
 
 def group_help(group: Group, path: str, *, full: bool = False) -> str:
@@ -121,6 +140,8 @@ def _help(flag: Flag) -> str:
 
 def _default(flag: Flag) -> str:
     """The default where it is one value: those that follow from the dataset and the network are not."""
+    from resnetctl.config.defaults import TRAIN_KEYS
+
     value = flag.field.get_default(call_default_factory=True)
     if flag.field.is_required():
         return "" if is_argument(flag) else "  [required]"

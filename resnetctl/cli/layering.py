@@ -1,14 +1,19 @@
 """The layers of a config, from what was typed."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnetctl.cli.command import Given
 from resnetctl.cli.options import LayerOptions
-from resnetctl.config.layers import LOCAL_FILE, Layer, from_file, from_flags, from_recipe, from_sets, together
+
+if TYPE_CHECKING:
+    from resnetctl.config.layers import Layer
 
 
-def layers(given: Given[LayerOptions]) -> list[Layer]:
+def layers(given: Given[LayerOptions]) -> "list[Layer]":
     """Weakest first: recipe, `./resnetctl.toml`, `--config`, `--set`, flags. Raises `UsageError`, `ConfigError`."""
+    from resnetctl.config.layers import LOCAL_FILE, from_file, from_flags, from_recipe, from_sets, together
+
     options = given.options
     found = []
     if options.recipe:

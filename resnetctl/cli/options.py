@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from resnetctl.cli.common import Common
 from resnetctl.config.options import USED, option
 from resnetctl.registry import Kind
 from resnetctl.spec import Fit
@@ -14,33 +15,6 @@ def argument(help: str, *, metavar: str, default: Any = ..., complete: str | Non
     """A positional argument, required unless it has a default."""
     extra: dict[str, Any] = {"argument": True, "metavar": metavar, "panel": "Arguments", "complete": complete}
     return Field(default, description=help, json_schema_extra=extra)
-
-
-class HelpOptions(BaseModel):
-    """What every command and group takes."""
-
-    help: bool = option(False, "The most used options and examples", short="-h", panel="Help")
-    help_all: bool = option(False, "Every option", panel="Help")
-
-
-class Global(BaseModel):
-    """Before or after the verb."""
-
-    no_plugins: bool = option(False, "Leave every plugin out: the core only", panel="Global")
-    debug: bool = option(False, "On an error, print the traceback", panel="Global")
-
-
-class RootOptions(Global, HelpOptions):
-    """Options of `resnetctl` itself."""
-
-    version: bool = option(False, "Print the version", short="-V", panel="Global")
-    as_json: bool = option(False, "With --version: one JSON document", flag="--json", panel="Global")
-
-
-class Common(Global):
-    """What every command takes."""
-
-    as_json: bool = option(False, "One JSON document on stdout", flag="--json", panel=USED)
 
 
 class LayerOptions(Common):

@@ -4,7 +4,8 @@ from typing import Any
 
 from resnetctl.cli import out, render
 from resnetctl.cli.command import Command, Given, Group
-from resnetctl.cli.options import Common, RunsShowOptions
+from resnetctl.cli.common import Common
+from resnetctl.cli.options import RunsShowOptions
 
 COLUMNS = {
     "name": "name",

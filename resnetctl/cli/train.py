@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.command import Command, Given
+from resnetctl.cli.common import Common
 from resnetctl.cli.layering import layers
 from resnetctl.cli.loading import load_torch
-from resnetctl.cli.options import Common, RunOptions, TrainOptions
+from resnetctl.cli.options import RunOptions, TrainOptions
 from resnetctl.config.models import TrainConfig
 from resnetctl.config.options import flags
 from resnetctl.errors import UsageError

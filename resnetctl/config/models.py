@@ -14,9 +14,9 @@ from resnetctl.spec import Scalar, Stem
 
 
 class Frozen(BaseModel):
-    """Immutable, and an unknown key is an error."""
+    """Immutable, and an unknown key is an error. Help screens need no validator, so none is built until one is used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class ModelConfig(Frozen):
@@ -85,7 +85,7 @@ class TrainConfig(Frozen):
         panel=USED,
         complete="dataset",
     )
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
     augment: str = option("standard", "Augmentation policy", metavar="NAME", panel=USED, complete="policy")
     epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
     steps: int = option(0, "Optimizer updates, instead of epochs", panel="Optimisation", ge=0)
@@ -104,8 +104,8 @@ class TrainConfig(Frozen):
     val_fraction: float = option(0.1, "Share of train held out to choose by", panel="Data", ge=0, lt=1)
     size: int = option(0, "Image size of the net, 0 as the dataset says", panel="Data", ge=0, le=4096)
     keep: Literal["best", "last"] = option("best", "Ship the best epoch on val, or the last", panel="Data")
-    optim: OptimConfig = OptimConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
+    optim: OptimConfig = Field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
 
     @field_validator("warmup")
     @classmethod

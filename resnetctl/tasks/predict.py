@@ -75,7 +75,7 @@ def predict(
     problems: list[str] = []
     results: list[Prediction] = []
     for paths, pixels in readable(images, opened.card, problems=problems):
-        results += _classified(opened, paths, pixels, top)
+        results += classified(opened, paths, pixels=pixels, top=top)
     return PredictOutcome(results=tuple(results), problems=tuple(problems), notices=found.notices)
 
 
@@ -112,7 +112,8 @@ def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path
         yield from inside
 
 
-def _classified(opened: Opened, paths: list[Path], pixels: Images, top: int) -> Iterator[Prediction]:
+def classified(opened: Opened, paths: list[Path], *, pixels: Images, top: int) -> Iterator[Prediction]:
+    """The `top` likeliest classes of prepared images (B, S, S, C). Raises `WorkFailed` as `probabilities`."""
     shares = probabilities(opened.predict(pixels))
     best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: a tie goes to the class that comes first
     for path, row, order in zip(paths, shares, best, strict=True):

@@ -78,11 +78,13 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
 def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
     import torch
 
+    from resnetctl.engine.fold import folded
     from resnetctl.engine.predictors import torch_predictor
 
     where = pick_device(device)
-    model, card = load_model(path)
+    net, card = load_model(path)
     torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
+    model = folded(net)
     place(model, where)
     return Opened(card=card, predict=torch_predictor(model, card.image, device=where))
 

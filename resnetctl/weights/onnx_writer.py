@@ -5,6 +5,7 @@ file names into every node and names values after counters of its own; both are 
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -20,17 +21,8 @@ from resnetctl import __version__
 from resnetctl.errors import WorkFailed
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
-from resnetctl.weights.onnx import (
-    CARD_KEY,
-    DIGEST_KEY,
-    GATE_KEY,
-    INPUT,
-    LOGITS,
-    PROBABILITIES,
-    WEIGHTS_KEY,
-    messages,
-    model_digest,
-)
+from resnetctl.weights.onnx import CARD_KEY, DIGEST_KEY, GATE_KEY, WEIGHTS_KEY
+from resnetctl.weights.onnx_graph import INPUT, LOGITS, PROBABILITIES
 
 OPSET = 20
 IR_VERSION = 10  # onnxruntime 1.18 reads it
@@ -79,7 +71,8 @@ def seal(proto: onnx.ModelProto) -> bytes:
     """Write the model's digest into the metadata and serialise."""
     properties = {item.key: item.value for item in proto.metadata_props if item.key != DIGEST_KEY}
     onnx.helper.set_model_props(proto, dict(sorted(properties.items())))
-    proto.metadata_props.add(key=DIGEST_KEY, value=model_digest(proto))
+    digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    proto.metadata_props.add(key=DIGEST_KEY, value=digest)  # the last entry: without it the bytes are those above
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
@@ -133,6 +126,17 @@ def _strip(proto: onnx.ModelProto) -> None:
         for name in ("doc_string", "metadata_props"):
             if name in message.DESCRIPTOR.fields_by_name:
                 message.ClearField(name)
+
+
+def messages(message: Any) -> Iterator[Any]:
+    """A protobuf message and all messages inside it; tensors are not entered."""
+    yield message
+    if type(message).__name__ == "TensorProto":
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for inner in [value] if hasattr(value, "ListFields") else value:
+                yield from messages(inner)
 
 
 def _rename(graph: onnx.GraphProto) -> None:

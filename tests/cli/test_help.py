@@ -10,7 +10,7 @@ import pytest
 from resnetctl.cli import _typer
 from resnetctl.cli.app import ROOT
 from resnetctl.cli.command import Command, Group
-from resnetctl.cli.help import command_help, group_help
+from resnetctl.cli.help import asked, command_help, group_help
 
 Cli = Callable[..., Any]
 
@@ -131,3 +131,17 @@ def test_a_group_screen_lists_its_members() -> None:
 
 def _options(text: str) -> list[str]:
     return re.findall(r"^   (?:-\w|  ) --[a-z-]+", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", ALL, ids=said)
+def test_screens_need_no_parser_and_are_those_of_the_parser(cli: Cli, path: tuple[str, ...]) -> None:
+    for flag in ("--help", "-h", "--help-all"):
+        assert asked(ROOT, [*path, flag]) == cli("--debug", *path, flag).out.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [[], ["train"], ["tran", "--help"], ["--help", "train"], ["train", "x", "--help"], ["train", "--json", "-h"]],
+)
+def test_every_other_line_is_for_the_parser(line: list[str]) -> None:
+    assert asked(ROOT, line) is None

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from resnetctl.cli import _typer
 from resnetctl.cli.command import Command, Given, Group
-from resnetctl.cli.options import Common, argument
+from resnetctl.cli.common import Common
+from resnetctl.cli.options import argument
 from resnetctl.config.options import option
 from resnetctl.errors import UsageError
 

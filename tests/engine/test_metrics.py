@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-from resnetctl.engine.metrics import EvalReport, measure, wilson
+from resnetctl.engine.metrics import GROUP, EvalReport, measure, wilson
 from resnetctl.errors import DataError, WorkFailed
 
 NAMES = tuple("abcdefg")
@@ -134,3 +134,11 @@ def test_wilson_holds_the_share_and_stays_in_range(count: int, data: st.DataObje
     low, high = wilson(correct, count)
     assert 0.0 <= low <= correct / count + 1e-12
     assert correct / count - 1e-12 <= high <= 1.0
+
+
+def test_one_image_at_a_time_is_counted_in_groups() -> None:
+    """The sums are those of batches of `GROUP`, bit for bit."""
+    generator = np.random.default_rng(2)
+    logits, labels = generator.normal(size=(300, 7)).astype(np.float32), generator.integers(0, 7, 300)
+    one, other = report_of(logits, labels, NAMES, batch=1), report_of(logits, labels, NAMES, batch=GROUP)
+    assert (one.confusion, one.loss, one.top5, one.count) == (other.confusion, other.loss, other.top5, 300)

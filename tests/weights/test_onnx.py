@@ -1,6 +1,5 @@
 """Hostile, damaged and foreign ONNX files: each refused with its reason, before onnxruntime sees a byte."""
 
-import json
 import os
 import random
 import subprocess
@@ -11,38 +10,26 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto
+from support.onnx_files import (
+    EXTERNAL,
+    add_property,
+    devices,
+    external_initializer,
+    foreign_node,
+    foreign_opset,
+    function,
+    loop,
+    small_model,
+    sparse,
+    training,
+)
 from support.trained import IMAGE, card
 
 from resnetctl.errors import WeightsError, WorkFailed
-from resnetctl.spec import WeightsCard
 from resnetctl.weights import onnx as reader
 
 Change = Callable[[onnx.ModelProto], None]
-
-
-def small_model(described: WeightsCard | None = None, *, sealed: bool = True) -> onnx.ModelProto:
-    """A linear classifier with the interface of an export; no torch needed."""
-    weight = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
-    nodes = [
-        helper.make_node("Flatten", ["pixel_values"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"]),
-    ]
-    inputs = [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 1, 8, 8])]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("logits", "probabilities")
-    ]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, [onnx.numpy_helper.from_array(weight, "weight")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {reader.CARD_KEY: json.dumps((described or card()).to_json())})
-    if sealed:
-        add_property(model, reader.DIGEST_KEY, reader.model_digest(model))
-    return model
-
-
-def add_property(model: onnx.ModelProto, key: str, value: str) -> None:
-    model.metadata_props.add(key=key, value=value)
 
 
 def refused(change: Change, match: str) -> WeightsError:
@@ -71,77 +58,10 @@ def test_a_file_on_disk(tmp_path: Path) -> None:
     assert reader.check(reader.read_bytes(path), "").weights.image == IMAGE
 
 
-def external(tensor: TensorProto) -> None:
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="../../etc/passwd")
-
-
-def external_initializer(model: onnx.ModelProto) -> None:
-    external(model.graph.initializer[0])
-
-
-def external_keys_only(model: onnx.ModelProto) -> None:
-    model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
-
-
-def external_attribute(model: onnx.ModelProto) -> None:
-    tensor = helper.make_tensor("t", TensorProto.FLOAT, [1], [0.0])
-    external(tensor)
-    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
-
-
-def external_sparse(model: onnx.ModelProto) -> None:
-    external(model.graph.sparse_initializer.add().values)
-
-
-def external_in_subgraph(model: onnx.ModelProto) -> None:
-    body = helper.make_graph([], "body", [], [], [helper.make_tensor("t", TensorProto.FLOAT, [1], [0.0])])
-    external(body.initializer[0])
-    model.graph.node.append(helper.make_node("If", ["flat"], ["c"], then_branch=body, else_branch=body))
-
-
-def external_in_function(model: onnx.ModelProto) -> None:
-    tensor = helper.make_tensor("t", TensorProto.FLOAT, [1], [0.0])
-    external(tensor)
-    node = helper.make_node("Constant", [], ["c"], value=tensor)
-    model.functions.append(helper.make_function("", "f", [], ["c"], [node], [helper.make_opsetid("", 20)]))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        external_initializer,
-        external_keys_only,
-        external_attribute,
-        external_sparse,
-        external_in_subgraph,
-        external_in_function,
-    ],
-)
+@pytest.mark.parametrize("change", EXTERNAL, ids=lambda change: change.__name__)
 def test_external_data_is_refused_wherever_it_hides(change: Change) -> None:
     problems = refused(change, "refused").problems
     assert "external data: its weights lie in another file" in problems
-
-
-def loop(model: onnx.ModelProto) -> None:
-    body = helper.make_graph([], "body", [], [])
-    model.graph.node.append(helper.make_node("Loop", ["n", "", "x"], ["c"], body=body))
-
-
-def foreign_node(model: onnx.ModelProto) -> None:
-    model.graph.node[0].domain = "evil.example"
-
-
-def foreign_opset(model: onnx.ModelProto) -> None:
-    model.opset_import.append(helper.make_opsetid("evil.example", 1))
-
-
-def function(model: onnx.ModelProto) -> None:
-    model.functions.append(helper.make_function("", "f", [], [], [], [helper.make_opsetid("", 20)]))
-
-
-def training(model: onnx.ModelProto) -> None:
-    model.training_info.add()
 
 
 @pytest.mark.parametrize(
@@ -152,10 +72,15 @@ def training(model: onnx.ModelProto) -> None:
         (foreign_opset, "operators of the domain 'evil.example'"),
         (function, "functions"),
         (training, "training"),
+        (sparse, "sparse"),
     ],
 )
 def test_what_a_residual_network_has_no_use_for(change: Change, problem: str) -> None:
     assert refused(change, "refused").problems[0].startswith(problem)
+
+
+def test_a_field_that_no_plain_network_has() -> None:
+    refused(devices, "not an ONNX file: ModelProto has no field 26")
 
 
 def test_all_problems_at_once() -> None:
@@ -299,13 +224,26 @@ def test_a_failure_inside_onnxruntime() -> None:
         model.logits(np.zeros((1, 9, 9, 1), np.uint8))
 
 
-def test_reading_imports_no_torch(tmp_path: Path) -> None:
+def test_bytes_that_onnxruntime_could_take_for_its_own_format() -> None:
+    """It looks at bytes 4 to 8 for `ORTM`; what was checked as ONNX has to be run as ONNX."""
+    model = small_model(sealed=False)
+    model.producer_name = "ORTM"
+    data = model.SerializeToString()
+    assert data[4:8] == b"ORTM"
+    assert reader.from_bytes(data, "").logits(np.zeros((1, 8, 8, 1), np.uint8)).shape == (1, 3)
+
+
+def test_one_key_twice() -> None:
+    refused(lambda model: add_property(model, reader.CARD_KEY, "{}"), "comes twice")
+
+
+def test_reading_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(small_model().SerializeToString())
     program = (
         "import sys; from pathlib import Path; from resnetctl.weights import onnx\n"
         "onnx.from_bytes(onnx.read_bytes(Path(sys.argv[1])), '')\n"
-        "print(sorted({'torch', 'torchvision', 'onnxscript'} & set(sys.modules)))"
+        "print(sorted({'torch', 'torchvision', 'onnx', 'onnxscript', 'google'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,7 +18,7 @@ from resnetctl import __version__
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import WorkFailed
 from resnetctl.weights import onnx as reader
-from resnetctl.weights.onnx_writer import Deployed, seal, to_bytes
+from resnetctl.weights.onnx_writer import Deployed, messages, seal, to_bytes
 
 GATE = {"kind": "synthetic", "images": 74}
 PROGRAM = """
@@ -90,7 +90,7 @@ def test_the_card_comes_back_whole(data: bytes) -> None:
 
 def test_no_remarks_and_no_paths(proto: onnx.ModelProto, data: bytes) -> None:
     del proto.metadata_props[:]
-    for message in reader.messages(proto):
+    for message in messages(proto):
         assert not getattr(message, "doc_string", "")
         assert not getattr(message, "metadata_props", ())
     for word in (b".py", b"File ", b"site-packages", str(Path(__file__).parents[2]).encode(), b"Deployed"):

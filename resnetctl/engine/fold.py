@@ -1,0 +1,91 @@
+"""Batch norms folded into the convolutions before them, for prediction: the same function with a third fewer passes.
+
+A pair is folded where torch.fx shows that nothing but this norm sees what this convolution gives. A block that fx
+cannot follow is left as it is, and so is a pair about which anything is unusual: blocks may be anybody's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, cast
+
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from resnetctl.models.resnet import ResNet
+
+
+def folded(model: ResNet) -> nn.Module:
+    """A module that computes what `model` does in evaluation, up to rounding. It shares tensors with `model`."""
+    model.eval()
+    blocks = {f"{stage}.{name}": block for stage in model.stages for name, block in _children(model, stage)}
+    trunk = _fold(model, set(blocks.values()))
+    if trunk is not model:  # a module of its own, so its blocks can be replaced
+        for name, block in blocks.items():
+            trunk.set_submodule(name, _fold(block, set()))
+    return trunk.eval()
+
+
+def _children(model: ResNet, stage: str) -> list[tuple[str, nn.Module]]:
+    return list(model.get_submodule(stage).named_children())
+
+
+class _Tracer(fx.Tracer):
+    """Follows calls down to torch's own layers and to `leaves`."""
+
+    def __init__(self, leaves: set[nn.Module]) -> None:
+        super().__init__()
+        self.leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return m in self.leaves or super().is_leaf_module(m, module_qualified_name)
+
+
+def _fold(module: nn.Module, leaves: set[nn.Module]) -> nn.Module:
+    """`module` with its pairs folded; itself where there is none, or none that is certain."""
+    try:
+        graph = _Tracer(leaves).trace(module)
+    except Exception:  # whatever a foreign forward does with a proxy
+        return module
+    read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
+    pairs = [(conv, norm) for conv, norm in _pairs(graph, dict(module.named_modules())) if not _any(read, conv, norm)]
+    if not (pairs or leaves) or any("_tensor_constant" in name for name in read):  # made while fx looked on
+        return module
+    result = fx.GraphModule(module, graph)
+    for conv, norm in pairs:
+        name = str(conv.target)
+        fused = fuse_conv_bn_eval(
+            cast(nn.Conv2d, module.get_submodule(name)), cast(nn.BatchNorm2d, module.get_submodule(str(norm.target)))
+        )
+        result.set_submodule(name, fused)
+        norm.replace_all_uses_with(conv)
+        graph.erase_node(norm)
+    result.recompile()
+    result.delete_all_unused_submodules()
+    return result
+
+
+def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node, fx.Node]]:
+    """Convolution and norm, each called once, the one's only use being the other."""
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    times = Counter(modules[str(node.target)] for node in calls)
+    found = []
+    for norm in calls:
+        conv: Any = norm.args[0] if len(norm.args) == 1 and not norm.kwargs else None
+        if conv not in calls or len(conv.users) != 1:
+            continue
+        first, second = modules[str(conv.target)], modules[str(norm.target)]
+        if _plain(first, nn.Conv2d) and _plain(second, nn.BatchNorm2d) and times[first] == times[second] == 1:
+            found.append((conv, norm))
+    return found
+
+
+def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Exactly torch's class, with statistics if it is a norm, and without hooks."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    return type(module) is kind and not any(hooks) and getattr(module, "running_mean", module) is not None
+
+
+def _any(read: list[str], *nodes: fx.Node) -> bool:
+    """Whether the forward reads a tensor of one of the modules by itself."""
+    return any(name.startswith(f"{node.target}.") for name in read for node in nodes)

@@ -1,0 +1,190 @@
+"""Folding: the same function for every block that is installed, and hands off whatever is not certain."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.trained import network
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resnetctl import registry
+from resnetctl.engine.fold import folded
+from resnetctl.models.blocks import BasicBlock
+from resnetctl.models.resnet import ResNet, build
+from resnetctl.spec import Arch, ImageSpec
+
+IMAGE = ImageSpec(size=16, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+TOLERANCE = 1e-5  # of the largest logit
+
+
+def settled(block: Any, **arguments: Any) -> ResNet:
+    """A small net of the block, with statistics that a fold has to respect."""
+    with registry.overlay("block", probe=block):
+        arch = Arch(name="probe", block="probe", depths=(2, 2), widths=(16, 32), stem="cifar", block_args=arguments)
+        torch.manual_seed(0)
+        model = build(arch, classes=7, image=IMAGE).eval()
+    generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            module.running_mean.uniform_(-0.2, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 2.0, generator=generator)
+            nn.init.uniform_(module.weight, 0.5, 2.0, generator=generator)
+            nn.init.uniform_(module.bias, -0.3, 0.3, generator=generator)
+    return model
+
+
+def norms(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+@torch.inference_mode()
+def assert_same(model: nn.Module, fast: nn.Module) -> None:
+    for count in (1, 5):
+        images = torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(count))
+        wanted = model(images)
+        assert torch.allclose(fast(images), wanted, rtol=0, atol=TOLERANCE * max(1.0, float(wanted.abs().max())))
+
+
+@pytest.mark.parametrize("name", registry.names("block"))
+def test_every_installed_block(name: str) -> None:
+    model = settled(registry.get("block", name))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fast = folded(model)
+    assert_same(model, fast)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    if not model.preactivation:
+        assert norms(fast) < norms(model), "the stem at least"
+
+
+@pytest.mark.parametrize(("name", "left"), [("basic", 0), ("bottleneck", 0), ("preact_basic", 5)])
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+def test_what_is_left(name: str, left: int, shortcut: str) -> None:
+    """Pre-activation nets keep the norm before each block and the last one; those inside blocks are folded."""
+    assert norms(folded(settled(registry.get("block", name), shortcut=shortcut))) == left
+
+
+def test_it_is_faster_by_having_less_to_do() -> None:
+    model = settled(BasicBlock)
+    assert len(list(folded(model).named_parameters())) < len(list(model.named_parameters()))
+
+
+class Twice(BasicBlock):
+    """One convolution for both places."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        branch = self.relu(self.bn1(self.conv1(images)))
+        return self.relu(self.bn2(self.conv2(self.conv2(branch))) + self.downsample(images))
+
+
+class Peeking(BasicBlock):
+    """The convolution's output is used besides its norm."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        first, second = self.conv1(images), None
+        second = self.conv2(self.relu(self.bn1(first) + first.mean()))
+        return self.relu(self.bn2(second) + second + self.downsample(images))
+
+
+class Reading(BasicBlock):
+    """The forward reads what a fold would change."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        branch = self.relu(self.bn1(self.conv1(images)) * self.conv1.weight.abs().mean())
+        return self.relu(self.bn2(self.conv2(branch)) * self.bn2.weight.mean() + self.downsample(images))
+
+
+class Branching(BasicBlock):
+    """Decides by the values of its input: fx cannot follow."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images if images.sum() > 0 else -images)
+
+
+class Asking(BasicBlock):
+    """Decides by the class of a module that a fold takes away."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        branch = super().forward(images)
+        return branch if isinstance(self.bn2, nn.BatchNorm2d) else branch * 2
+
+
+class Making(BasicBlock):
+    """Makes a tensor that fx takes for a constant."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + torch.full((1,), float(np.pi))
+
+
+class Wrapped(BasicBlock):
+    """A convolution of a class of its own, and a hooked norm."""
+
+    def __init__(self, *sizes: Any, **arguments: Any) -> None:
+        super().__init__(*sizes, **arguments)
+
+        class Doubling(nn.Conv2d):
+            def forward(self, images: Tensor) -> Tensor:
+                return 2 * super().forward(images)
+
+        self.conv1.__class__ = Doubling
+        self.bn2.register_forward_hook(lambda module, inputs, output: output + 1)
+
+
+class Stateless(BasicBlock):
+    """Norms that measure the batch at hand, and a functional one."""
+
+    def __init__(self, in_channels: int, width: int, **arguments: Any) -> None:
+        super().__init__(in_channels, width, **arguments)
+        self.bn1 = nn.BatchNorm2d(width, track_running_stats=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        branch = self.relu(self.bn1(self.conv1(images)))
+        norm = self.bn2
+        branch = functional.batch_norm(self.conv2(branch), norm.running_mean, norm.running_var, eps=0.1)
+        return self.relu(branch + self.downsample(images))
+
+
+UNUSUAL = (Twice, Peeking, Reading, Branching, Asking, Making, Wrapped, Stateless)
+
+
+@pytest.mark.parametrize("block", UNUSUAL, ids=lambda block: block.__name__)
+def test_unusual_blocks_compute_the_same(block: Callable[..., nn.Module]) -> None:
+    model = settled(block)
+    fast = folded(model)
+    assert_same(model, fast)
+    assert not hasattr(fast, "bn1"), "the stem is folded all the same"
+
+
+@pytest.mark.parametrize("block", [Branching, Making], ids=lambda block: block.__name__)
+def test_a_block_that_cannot_be_followed_stays(block: Callable[..., nn.Module]) -> None:
+    model = settled(block)
+    fast = folded(model)
+    assert norms(fast) == norms(model) - 1
+    assert fast.get_submodule("layer1.0") is model.get_submodule("layer1.0")
+
+
+def test_a_net_that_cannot_be_followed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = settled(BasicBlock)
+    plain = ResNet.forward
+    monkeypatch.setattr(ResNet, "forward", lambda self, images: plain(self, -images if images.sum() > 0 else images))
+    assert folded(model) is model
+
+
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_groups_bias_and_a_norm_without_scale(count: int) -> None:
+    class Grouped(BasicBlock):
+        def __init__(self, in_channels: int, width: int, **arguments: Any) -> None:
+            super().__init__(in_channels, width, **arguments)
+            self.conv2 = nn.Conv2d(width, width, 3, padding=1, groups=count, bias=True)
+
+    assert norms(folded(settled(Grouped))) == 0
+    assert_same(settled(Grouped), folded(settled(Grouped)))
+
+
+def test_top_1_is_that_of_the_plain_net() -> None:
+    model = network()
+    images = torch.rand(256, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(folded(model)(images).argmax(1), model(images).argmax(1))
