@@ -222,7 +222,7 @@ def _has_fractions(value: object) -> bool:
 def _seed(device: torch.device, seed: int) -> None:
     """Seed the generator that draws on `device`, and all others where there are others that might.
 
-    `torch.manual_seed` also prepares generators of devices that are not there, with a stack trace each: 0.9 ms a step.
+    `torch.manual_seed` also prepares those of devices that are not there, with a stack trace for each: 1 ms a step.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)

@@ -85,8 +85,10 @@ def bench(layers: Sequence[Layer], settings: Settings, *, compiled: bool = False
     made.trial.steps(SAMPLE)
     memory = {"training": peak.grown(), "process": peak.highest()}
     flops = _flops(made.trial)
-    _ways(made)
-    _other_ways(made, compiled=compiled)
+    _own_ways(made)
+    _other_threads(made)
+    _predictions(made)
+    _other_configs(made, compiled=compiled)
     found = interleave(made.ways, seconds=SECONDS)
     torch.set_num_threads(job.config.threads)
     start_up = yardstick.start_up(seconds=START_UP_SECONDS, rounds=FEWEST)
@@ -105,12 +107,26 @@ def bench(layers: Sequence[Layer], settings: Settings, *, compiled: bool = False
     )
 
 
-def _ways(made: Bench) -> None:
-    """The run's own training, the yardsticks, and prediction with both runtimes."""
-    job = made.job
+def _own_ways(made: Bench) -> None:
+    """The run's own training, and the yardsticks."""
+    device = made.job.device
     made.add(TRAIN, made.train)
-    made.add(SGEMM, partial(yardstick.repeated, yardstick.sgemm(job.device), seconds=SAMPLE))
-    made.add(COPY, partial(yardstick.repeated, yardstick.copy(job.device), seconds=SAMPLE))
+    made.add(SGEMM, partial(yardstick.repeated, yardstick.sgemm(device), seconds=SAMPLE))
+    made.add(COPY, partial(yardstick.repeated, yardstick.copy(device), seconds=SAMPLE))
+
+
+def _other_threads(made: Bench) -> None:
+    """One thread, and all cores granted."""
+    if made.job.device.type == "cpu":
+        for threads in sorted({1, cores_granted()} - {made.job.config.threads}):
+            name = f"with {threads} thread{'s' * (threads != 1)}"
+            made.options[name] = f"--threads {threads}"
+            made.add(name, partial(made.trial.rate, SAMPLE), threads=threads)
+
+
+def _predictions(made: Bench) -> None:
+    """Prediction with both runtimes, many images and one."""
+    job = made.job
     images = next(eval_batches(job.val or job.train, job.image, batch_size=EVAL_BATCH))[0]
     for runtime, predict in _predictors(made, images):
         for size in BATCHES:
@@ -144,14 +160,9 @@ def _predicted(predict: Predictor, images: Any) -> float:
     return float(len(predict(images)))
 
 
-def _other_ways(made: Bench, *, compiled: bool) -> None:
-    """Other threads, batches, precision and, when asked for, torch.compile."""
+def _other_configs(made: Bench, *, compiled: bool) -> None:
+    """Other batches, precision and, when asked for, torch.compile."""
     job, config = made.job, made.job.config
-    if job.device.type == "cpu":
-        for threads in sorted({1, cores_granted()} - {config.threads}):
-            name = f"with {threads} thread{'s' * (threads != 1)}"
-            made.options[name] = f"--threads {threads}"
-            made.add(name, partial(made.trial.rate, SAMPLE), threads=threads)
     for size in (config.batch_size // 2, config.batch_size * 2):
         if 2 <= size <= len(job.train):
             name = f"with batches of {size}"

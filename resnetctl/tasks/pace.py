@@ -131,12 +131,12 @@ def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
         step=image * images,
         images=images,
         save=time.perf_counter() - began,
-        check=0.0 if job.val is None else len(job.val) / eval_rate(job, job.val, state, seconds=seconds / 4),
+        check=0.0 if job.val is None else len(job.val) / eval_rate(job, job.val, state=state, seconds=seconds / 4),
         timed=len(taken),
     )
 
 
-def eval_rate(job: Job, images: ImageSet, state: TrainState, *, seconds: float) -> float:
+def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:
     """Images a second of an evaluation on `images`, or as much of it as fits into `seconds`. Ends in eval mode."""
     predict = torch_predictor(state.shipped, job.image, device=job.device, precision=job.config.precision)
     batches = _until(seconds, eval_batches(images, job.image))

@@ -95,21 +95,22 @@ def test_a_network_that_onnx_cannot_express_is_timed_without(monkeypatch: pytest
 
     monkeypatch.setattr(onnx_writer, "to_bytes", refuse)
     bench = made()
-    task._ways(bench)
+    task._predictions(bench)
     assert [name for name in bench.ways if "batch" in name] == ["torch batch 6", "torch batch 1"]
     assert bench.left_out == ["onnxruntime: torch cannot export this network: too odd"]
 
 
 def test_what_is_tried_is_what_differs_from_the_run() -> None:
     bench = made("threads=2", "batch_size=40")
-    task._other_ways(bench, compiled=False)
+    task._other_threads(bench)
+    task._other_configs(bench, compiled=False)
     assert list(bench.options) == ["with 1 thread", "with batches of 20"]  # 80 images are not there
 
 
 def test_bf16_is_tried_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: True)
     bench = made()
-    task._other_ways(bench, compiled=False)
+    task._other_configs(bench, compiled=False)
     assert bench.options["with bf16"] == "--precision bf16"
 
 
@@ -121,10 +122,10 @@ def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch, "compile", compiled)
     bench = made()
-    task._other_ways(bench, compiled=True)
+    task._other_configs(bench, compiled=True)
     assert bench.left_out[0].startswith("torch.compile: ")
     monkeypatch.setattr(torch, "compile", lambda model: model)
-    task._other_ways(bench, compiled=True)
+    task._other_configs(bench, compiled=True)
     assert "the first step took" in bench.options["with torch.compile"]
 
 

@@ -83,7 +83,8 @@ def test_arithmetic_of_a_pace() -> None:
 def test_an_evaluation_stops_with_its_time_but_sees_a_batch() -> None:
     settled = job()
     assert settled.val is not None
-    assert eval_rate(settled, settled.val, fresh_state(settled, fresh_model(settled)), seconds=0.0) > 0
+    state = fresh_state(settled, fresh_model(settled))
+    assert eval_rate(settled, settled.val, state=state, seconds=0.0) > 0
 
 
 def test_work_at_so_many_threads() -> None:

@@ -100,7 +100,7 @@ def test_a_tuned_run_says_so_and_its_config_repeats_it(monkeypatch: pytest.Monke
 
 
 def test_tune_comes_before_the_budget() -> None:
-    request = TrainRequest(layers=[from_sets(["data=tiny"])], budget=60.0, tune=True, dry_run=True)
+    request = TrainRequest(layers=[from_sets(["data=tiny"])], budget=3600.0, tune=True, dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     about = [text.partition(" ")[0] for text in said if "--tune" in text or "--budget" in text]
     assert about[0] == "--tune:"
