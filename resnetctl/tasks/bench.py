@@ -36,9 +36,9 @@ from resnetctl.tasks.train import prepare
 from resnetctl.weights import onnx
 
 SAMPLE = 0.2  # seconds
-SECONDS, START_UP_SECONDS = 25.0, 12.0
+SECONDS, START_UP_SECONDS = 30.0, 12.0
 BATCHES = (EVAL_BATCH, 1)
-TRAIN, SGEMM, COPY = "train", "sgemm", "copy"
+NEEDED = TRAIN, SGEMM, COPY = "train", "sgemm", "copy"
 
 Facts = Generator[Notice | Progress, None, BenchReport]
 
@@ -89,7 +89,7 @@ def bench(layers: Sequence[Layer], settings: Settings, *, compiled: bool = False
     _other_threads(made)
     _predictions(made)
     _other_configs(made, compiled=compiled)
-    found = interleave(made.ways, seconds=SECONDS)
+    found = interleave(made.ways, seconds=SECONDS, needed=len(NEEDED))
     torch.set_num_threads(job.config.threads)
     start_up = yardstick.start_up(seconds=START_UP_SECONDS, rounds=FEWEST)
     missing = [name for name in (*made.ways, *yardstick.START_UP) if name not in (*found, *start_up)]

@@ -40,20 +40,17 @@ def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:
     return spread([value / other for value, other in zip(values, base, strict=True)])
 
 
-def interleave(ways: Mapping[str, Way], *, seconds: float, rounds: int = ROUNDS) -> dict[str, list[float]]:
+def interleave(
+    ways: Mapping[str, Way], *, seconds: float, rounds: int = ROUNDS, needed: int = 1
+) -> dict[str, list[float]]:
     """Call every way once a round, back and forth, so that a busy moment of the machine meets all alike.
 
     A round before the first warms up and is not counted. There are `rounds`, fewer when `seconds` are over, but at
-    least three. Ways stand in order of importance: from the first that would make three rounds too long, all but the
-    very first are left out of the result.
+    least three. Ways stand in order of importance: those that would make three rounds too long, beside the ones before
+    them, are left out of the result; the `needed` first ones never are.
     """
     began = time.monotonic()
-    kept: dict[str, Way] = {}
-    for name, way in ways.items():
-        way()
-        if kept and (time.monotonic() - began) * (FEWEST + 1) > seconds:
-            break
-        kept[name] = way
+    kept = _affordable(ways, seconds=seconds, needed=needed)
     found: dict[str, list[float]] = {name: [] for name in kept}
     for number in range(rounds):
         if number >= FEWEST and time.monotonic() - began > seconds:
@@ -61,6 +58,22 @@ def interleave(ways: Mapping[str, Way], *, seconds: float, rounds: int = ROUNDS)
         for name in list(kept)[:: -1 if number % 2 else 1]:
             found[name].append(kept[name]())
     return found
+
+
+def _affordable(ways: Mapping[str, Way], *, seconds: float, needed: int) -> dict[str, Way]:
+    """Call each way once and keep those that three rounds have time for."""
+    kept: dict[str, Way] = {}
+    cost = 0.0
+    for number, (name, way) in enumerate(ways.items()):
+        if number >= needed and cost * FEWEST > seconds:
+            break
+        began = time.monotonic()
+        way()
+        own = time.monotonic() - began
+        if number < needed or (cost + own) * FEWEST <= seconds:
+            kept[name] = way
+            cost += own
+    return kept
 
 
 class Busy:

@@ -30,7 +30,7 @@ def tune(job: Job, state: TrainState) -> Generator[Notice, None, Job]:
     trial = Trial(job, state)
     counts = candidates(cores_granted())
     ways = {str(count): at_threads(count, lambda: trial.rate(SAMPLE)) for count in counts}
-    rates = {int(name): values for name, values in interleave(ways, seconds=SECONDS).items()}
+    rates = {int(name): values for name, values in interleave(ways, seconds=SECONDS, needed=len(ways)).items()}
     best = choose(rates)
     torch.set_num_threads(best)
     said = ", ".join(f"{count}: {_images(spread(values))}" for count, values in rates.items())

@@ -57,10 +57,15 @@ def test_rounds_end_with_the_time_but_there_are_three(clock: Callable[[float], N
     assert len(interleave(ways(clock, {"a": 99.0}, []), seconds=1, rounds=9)["a"]) == 3
 
 
-def test_what_would_take_too_long_is_left_out_with_all_that_is_less_important(clock: Callable[[float], None]) -> None:
+def test_what_would_take_too_long_is_left_out(clock: Callable[[float], None]) -> None:
+    found = interleave(ways(clock, {"a": 2.0, "b": 1.0, "slow": 9.0, "c": 0.1}, []), seconds=20)
+    assert list(found) == ["a", "b", "c"]
+
+
+def test_what_is_needed_is_timed_however_long_it_takes_and_nothing_else(clock: Callable[[float], None]) -> None:
     calls: list[str] = []
-    found = interleave(ways(clock, {"a": 2.0, "b": 1.0, "slow": 9.0, "c": 0.1}, calls), seconds=20)
-    assert list(found) == ["a", "b"]
+    found = interleave(ways(clock, {"a": 40.0, "b": 0.1, "c": 0.1}, calls), seconds=20, needed=2)
+    assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3}
     assert "c" not in calls
 
 

@@ -73,9 +73,9 @@ def test_only_the_threads_change_and_it_is_said_why() -> None:
 
 
 def test_the_choice_is_what_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "interleave", lambda ways, seconds: {"1": [10.0, 11.0], "2": [20.0, 22.0]})
+    monkeypatch.setattr(task, "interleave", lambda ways, **_: {"1": [10.0, 11.0], "2": [20.0, 22.0]})
     assert ended(job())[0].config.threads == 2
-    monkeypatch.setattr(task, "interleave", lambda ways, seconds: {"1": [10.0, 11.0], "2": [9.0, 8.0]})
+    monkeypatch.setattr(task, "interleave", lambda ways, **_: {"1": [10.0, 11.0], "2": [9.0, 8.0]})
     assert ended(job())[0].config.threads == 1
 
 
