@@ -16,6 +16,7 @@ ROOT = Group(
         "eval": Lazy("resnetctl.cli.evaluate", "Measure accuracy on images it has not seen", WORK),
         "predict": Lazy("resnetctl.cli.predict", "Classify image files", WORK),
         "export": Lazy("resnetctl.cli.export", "Write ONNX, and prove that it agrees", WORK),
+        "bench": Lazy("resnetctl.cli.bench", "Time this machine, and say what would be faster", AROUND),
         "weights": Lazy("resnetctl.cli.weights", "Look into weights files; import foreign ones", AROUND),
         "runs": Lazy("resnetctl.cli.runs", "List and show runs", AROUND),
         "plugins": Lazy("resnetctl.cli.plugins", "List and show networks, blocks, policies, datasets", AROUND),

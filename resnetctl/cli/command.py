@@ -28,19 +28,21 @@ class Given(Generic[Options]):
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One verb. `examples` are (command line, what it does)."""
+    """One verb. `examples` are (command line, what it does); `keys` are those of `config` with a flag here, or all."""
 
     name: str
     summary: str
     run: Callable[[Given[Any]], None]
     options: type[BaseModel] = Common
     config: type[BaseModel] | None = None
+    keys: tuple[str, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def config_flags(self) -> list[Flag]:
         """The flags over config keys."""
-        return flags(self.config) if self.config is not None else []
+        found = flags(self.config) if self.config is not None else []
+        return [flag for flag in found if not self.keys or flag.key in self.keys]
 
     def all_flags(self) -> list[Flag]:
         """Arguments and flags, in the order of the help screens."""

@@ -20,6 +20,7 @@ def run(given: Given[FinetuneOptions]) -> None:
 
     machine = settings.load()
     configs.show(layers(given), machine, verb="finetune")  # mistakes are told before PyTorch is loaded
+    configs.require_free(layers(given), budget=bool(given.options.budget), tune=given.options.tune)
     load_torch()
     from resnetctl.tasks.finetune import finetune
 

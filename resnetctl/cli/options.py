@@ -1,11 +1,12 @@
 """The options of each command that are not config keys. Declared once, like config keys."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from resnetctl.cli.common import Common
+from resnetctl.config.duration import seconds
 from resnetctl.config.options import USED, option
 from resnetctl.registry import Kind
 from resnetctl.spec import Fit
@@ -37,6 +38,10 @@ class RunOptions(LayerOptions):
     name: str | None = option(None, "Name of the run's folder", short="-n", metavar="NAME", panel=USED)
     out: Path | None = option(None, "Where run folders are made", short="-o", metavar="DIR", panel="Run")
     dry_run: bool = option(False, "Check, time one step, write nothing", panel=USED)
+    budget: Annotated[float, BeforeValidator(seconds)] = option(
+        0.0, "As many epochs as fit a wall time: 90s, 1h30min", metavar="TIME", panel=USED
+    )
+    tune: bool = option(False, "Let trials choose the number of threads", panel="Machine")
 
 
 class TrainOptions(RunOptions):
@@ -52,6 +57,12 @@ class FinetuneOptions(RunOptions):
 
 class ConfigShowOptions(LayerOptions):
     verb: Literal["train", "finetune"] = argument("train or finetune", metavar="VERB", default="train")
+
+
+class BenchOptions(LayerOptions):
+    """`bench`: what is timed is said with the flags of `train`."""
+
+    compiled: bool = option(False, "Try torch.compile too: a minute more", flag="--compile", panel=USED)
 
 
 class EvalOptions(Common):

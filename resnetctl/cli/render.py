@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from resnetctl.cli import out
+from resnetctl.config.duration import spoken
 
 GAP = "  "
 
@@ -83,10 +84,7 @@ def size(number: float) -> str:
 
 def duration(seconds: float) -> str:
     """`3.1 s`, `1 min 38 s`, `2 h 05 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return spoken(seconds)
 
 
 def clock(seconds: float) -> str:

@@ -30,6 +30,7 @@ def run(given: Given[TrainOptions]) -> None:
 
     machine = settings.load()
     configs.show(layers(given), machine)  # mistakes are told before PyTorch is loaded
+    configs.require_free(layers(given), budget=bool(given.options.budget), tune=given.options.tune)
     load_torch()
     from resnetctl.tasks.train import train
 
@@ -61,7 +62,14 @@ def request(given: Given[RunOptions]) -> "TrainRequest":
     from resnetctl.tasks.train import TrainRequest
 
     options = given.options
-    return TrainRequest(layers=layers(given), name=options.name, out=options.out, dry_run=options.dry_run)
+    return TrainRequest(
+        layers=layers(given),
+        name=options.name,
+        out=options.out,
+        dry_run=options.dry_run,
+        budget=options.budget,
+        tune=options.tune,
+    )
 
 
 def _only_resumable(given: Given[TrainOptions]) -> None:

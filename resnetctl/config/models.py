@@ -131,3 +131,16 @@ class FinetuneConfig(TrainConfig):
 
     weights: str = option("", "Run, file, or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel=USED)
     freeze: str = option("none", "backbone, none, or stages: stem,layer1", metavar="PARTS", panel=USED)
+
+
+class BenchConfig(TrainConfig):
+    """A training run that is timed: without a word on the data, on what needs no download."""
+
+    data: str = option(
+        "digits",
+        "Dataset name, folder, archive or CSV",
+        short="-d",
+        metavar="NAME|PATH",
+        panel=USED,
+        complete="dataset",
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from resnetctl.errors import UsageError
@@ -68,9 +69,21 @@ def place(model: nn.Module, device: torch.device) -> None:
 
 
 def cores_granted() -> int:
-    """Cores that this process may use: its affinity and its cgroup's quota, not what the machine has."""
+    """Cores that this process may use: its affinity and its cgroups' quota, not what the machine has.
+
+    A quota of part of a core more is rounded, half up: the second thread of 1.5 cores brings more than it costs.
+    """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, _cgroup_cores() or affinity))
+    quota = cpu_quota()
+    return affinity if quota is None else max(1, min(affinity, int(quota + 0.5)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Cores that the cgroup of this process and those around it allow, v1 and v2: the smallest counts. None: no limit.
+
+    `root` is where `proc` and the mounts of the controllers lie.
+    """
+    return min((quota for folder in _cgroups(root) if (quota := _quota(folder)) is not None), default=None)
 
 
 def multiply_adds(arch: Arch, size: int) -> int:
@@ -83,11 +96,36 @@ def multiply_adds(arch: Arch, size: int) -> int:
     return total
 
 
-def _cgroup_cores() -> int | None:
+def _cgroups(root: Path) -> Iterator[Path]:
+    """Folders that may limit the CPU: of the process's own cgroup, and upward to where the controller is mounted."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else max(1, round(int(quota) / int(period)))
-    except (OSError, ValueError):
+        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for mount in mounts:
+        place, _, kind = mount.partition(" - ")
+        version, _, options = kind.split(maxsplit=2)
+        controller = {"cgroup2": "", "cgroup": "cpu"}.get(version)
+        if controller is None or controller not in ("", *options.split(",")):
+            continue
+        above, point = place.split()[3:5]
+        own = next((path for _, names, path in groups if controller in names.split(",")), above)
+        # a container may see its own cgroup as the root of the mount, or of its namespace
+        inside = PurePosixPath(own).relative_to(above) if PurePosixPath(own).is_relative_to(above) else PurePosixPath()
+        mounted = root / point.lstrip("/")
+        yield from (mounted / part for part in (inside, *inside.parents))
+
+
+def _quota(folder: Path) -> float | None:
+    """Cores that one cgroup allows by itself."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no such controller here; v2 writes "max" for no limit, v1 -1
         return None
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl import settings as machine
+from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
-from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.config.models import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.config.options import flags
 from resnetctl.errors import UsageError, suggest
 from resnetctl.spec import WeightsCard
 from resnetctl.tasks import targets
+from resnetctl.tasks.bench_report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.export import ExportReport
 from resnetctl.tasks.facts import Finished
@@ -44,13 +46,17 @@ def train(
     set: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Run:
-    """Train from scratch: `train(data="digits", arch="resnet20", epochs=5)`. Raises what the command would."""
+    """Train from scratch: `train(data="digits", arch="resnet20", epochs=5)`. Raises what the command would.
+
+    Instead of epochs, `budget="10min"` fits them to a wall time; `tune=True` lets trials choose the threads.
+    """
     from resnetctl.tasks.train import TrainRequest
     from resnetctl.tasks.train import train as task
 
+    trials = _trials(flags)
     said = together(layer(dict(set or {}), "set"), _keywords(TrainConfig, flags))
     request = TrainRequest(
-        layers=[*_files(recipe, config), said], name=name, out=Path(out) if out is not None else None
+        layers=[*_files(recipe, config), said], name=name, out=Path(out) if out is not None else None, **trials
     )
     return _drain(task(request, machine.load()))
 
@@ -65,14 +71,15 @@ def finetune(
     set: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Run:
-    """Train on from a run, a file or `"torchvision:resnet18"`; the newest run unless given."""
+    """Train on from a run, a file or `"torchvision:resnet18"`; the newest run unless given. Else as `train`."""
     from resnetctl.tasks.finetune import finetune as task
     from resnetctl.tasks.train import TrainRequest
 
+    trials = _trials(flags)
     given = {"data": data} | ({} if weights is None else {"weights": _text(weights)})
     said = together(layer(dict(set or {}), "set"), _keywords(FinetuneConfig, flags | given))
     layers = [*_files(recipe, config), said]
-    return _drain(task(TrainRequest(layers=layers, name=name), machine.load()))
+    return _drain(task(TrainRequest(layers=layers, name=name, **trials), machine.load()))
 
 
 def evaluate(target: "str | Path | Run | None" = None, **options: Any) -> EvalOutcome:
@@ -97,9 +104,38 @@ def predict(target: "str | Path | Run | None", images: Sequence[str | Path], *, 
     return [item.to_json() for item in outcome.results]
 
 
+def bench(
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    compiled: bool = False,
+    **flags: Any,
+) -> BenchReport:
+    """Time this machine on what `train` with these arguments would do; on the digits unless given `data`."""
+    from resnetctl.tasks.bench import bench as task
+
+    said = together(layer(dict(set or {}), "set"), _keywords(BenchConfig, flags))
+    work = task([*_files(recipe, config), said], machine.load(), compiled=compiled)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            report: BenchReport = end.value
+            return report
+
+
 def load(target: "str | Path | Run | None" = None) -> "tuple[ResNet, WeightsCard]":
     """The trained `torch.nn.Module` in eval mode with its card: `model, card = rc.load("runs/last")`."""
     return load_model(targets.resolve(_text(target), machine.load()).path)
+
+
+def _trials(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take the flags that no config has out of `flags`. Raises `UsageError` when the budget is no time."""
+    try:
+        return {"budget": seconds(flags.pop("budget", 0.0)), "tune": bool(flags.pop("tune", False))}
+    except ValueError as error:
+        raise UsageError(f"budget {error}") from None
 
 
 def _files(recipe: str | None, config: str | Path | None) -> list[Layer]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
-from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, resolve
+from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, merge, resolve
 from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.data.cards import derive_name, read_card, store_names
-from resnetctl.errors import InputError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.settings import Settings
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.tasks import targets
@@ -23,6 +23,15 @@ def show(layers: Sequence[Layer], settings: Settings, *, verb: str = "train") ->
     card = _card(draft.data, settings)
     values = suited(final_arch(draft.model), card) if card is not None else {}
     return resolve(TrainConfig, [layer(values, "default"), from_environment(settings), *layers])
+
+
+def require_free(layers: Sequence[Layer], *, budget: bool, tune: bool) -> None:
+    """Raise `UsageError` when a flag (or an argument of the API) fixes what `--budget` or `--tune` is to find out."""
+    origins = merge(layers).origins
+    for wanted, flag, keys in ((budget, "--budget", ("epochs", "steps")), (tune, "--tune", ("threads",))):
+        fixed = [origins[key] for key in keys if origins.get(key, "").startswith(("flag ", "argument "))]
+        if wanted and fixed:
+            raise UsageError(f"{flag} finds out what {fixed[0].partition(' ')[2]} says: give one of them", where=flag)
 
 
 def _finetune(layers: Sequence[Layer], settings: Settings) -> Resolved[FinetuneConfig]:

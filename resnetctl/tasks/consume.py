@@ -65,7 +65,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
                 clock.images += fact.images
                 yield fact
                 if state.step - first == ESTIMATE_AFTER:
-                    yield from estimate(job, state, clock=clock)
+                    yield from _first_estimate(job, state, clock)
                 if time.monotonic() - clock.saved > CHECKPOINT_SECONDS:
                     _save(run, job, state, clock)
             if stop.signum:
@@ -100,16 +100,10 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
     )
 
 
-def estimate(job: Job, state: TrainState, *, clock: Clock) -> Iterator[Notice]:
-    """How long the rest will take at the speed of the first steps, with advice when it is hours."""
-    if not clock.images:
-        return
-    left = (job.steps - state.step) / job.steps_per_epoch * len(job.train)
-    checks = (job.steps - state.step) / job.steps_per_epoch * (len(job.val) if job.val is not None else 0)
-    seconds = (left + checks / 3) * clock.training / clock.images  # a forward pass is a third of a step
+def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
+    """How long a run of `seconds` takes at `rate` images a second, with advice when it is hours."""
     if seconds < 30:
         return
-    rate = clock.images / clock.training
     yield Notice(f"about {spoken(seconds)} for the whole run at {rate:,.0f} images/s")
     if seconds > LONG_SECONDS and job.config.epochs > 10:
         yield Notice(
@@ -130,6 +124,14 @@ def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
     """Everything that a resume needs, the description of the model included."""
     card = job.card({}).to_json() | {"weights_sha256": job.weights_sha256}
     return checkpoint.to_bytes(state, card)
+
+
+def _first_estimate(job: Job, state: TrainState, clock: Clock) -> Iterator[Notice]:
+    """How long the rest will take at the speed of the first steps."""
+    if clock.images:
+        epochs, rate = (job.steps - state.step) / job.steps_per_epoch, clock.images / clock.training
+        checks = len(job.val) / 3 if job.val is not None else 0  # a forward pass is a third of a step
+        yield from estimate(job, seconds=epochs * (len(job.train) + checks) / rate, rate=rate)
 
 
 def _epoch_done(run: RunDir, job: Job, state: TrainState, result: EpochResult, clock: Clock) -> EpochTimed:

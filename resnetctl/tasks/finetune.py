@@ -1,7 +1,9 @@
 """`finetune`: weights in, another head on, the same `fit` as `train`."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,12 +20,12 @@ from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.settings import Settings
 from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.tasks import configs, targets
 from resnetctl.tasks import data as data_task
-from resnetctl.tasks import targets
 from resnetctl.tasks.facts import Notice, TrainFact
 from resnetctl.tasks.job import Job, fresh_state, resized, settle, suited_layer
 from resnetctl.tasks.rehearse import rehearse, scratch
-from resnetctl.tasks.train import TrainRequest, launch, runs_folder
+from resnetctl.tasks.train import TrainRequest, by_trial, launch, runs_folder
 from resnetctl.weights import file as weights_file
 from resnetctl.weights import torchvision as torchvision_weights
 
@@ -39,6 +41,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
     """
     folder = runs_folder(request, settings)
     draft = resolve(FinetuneConfig, [from_environment(settings), *request.layers]).config
+    configs.require_free(request.layers, budget=bool(request.budget), tune=request.tune)
     said = merge(request.layers).values
     if "data" not in said:
         raise UsageError("finetune needs to know on what", where="--data", hint="resnetctl finetune --data ./photos")
@@ -59,6 +62,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         job = dataclasses.replace(job, config=config, weights_sha256=sha256)
         model, notices = _adapted(job, loaded, path)
         yield from notices
+        job = yield from by_trial(job, partial(copy.deepcopy, model), budget=request.budget, tuned=request.tune)
         state = fresh_state(job, model)
         yield from (
             rehearse(job, state)

@@ -3,20 +3,19 @@
 import contextlib
 import dataclasses
 import tempfile
-import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-from resnetctl.engine.loop import StepResult, TrainState, fit
+from resnetctl.engine.loop import TrainState
 from resnetctl.settings import Settings
-from resnetctl.tasks.consume import Clock, estimate, spoken, started
+from resnetctl.tasks.budget import seconds_of
+from resnetctl.tasks.consume import estimate, spoken, started
 from resnetctl.tasks.data import is_stored
 from resnetctl.tasks.facts import Notice, TrainFact
-from resnetctl.tasks.job import Job, make_plan
-from resnetctl.tasks.stopping import Stop
+from resnetctl.tasks.job import Job
+from resnetctl.tasks.pace import pace
 
-STEPS = 4  # the first pays for start-up and is not counted
+SECONDS = 2.0  # of steps
 
 
 @contextlib.contextmanager
@@ -29,21 +28,13 @@ def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Setting
         yield dataclasses.replace(settings, data_dir=Path(folder))
 
 
-def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact | StepResult]:
-    """Take a few steps and tell what the run would take, unless it has only the one that is not counted."""
+def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact]:
+    """Take a few steps and tell what the run would take. `state` is spoilt."""
     yield started(job, state, run=None)
-    facts = fit(state, make_plan(job, Stop()))
-    steps = islice((fact for fact in facts if isinstance(fact, StepResult)), STEPS)
-    next(steps)
-    clock = Clock()
-    for fact in steps:
-        clock.images += fact.images
-        clock.training = time.monotonic() - clock.started
-    if clock.images:
-        each = clock.training / clock.images
-        images = min(job.config.batch_size, len(job.train))
-        all_there_are = f", all there are of a batch of {job.config.batch_size:,}," * (images < job.config.batch_size)
-        yield Notice(f"one step of {images:,} images{all_there_are} takes {each * images * 1000:,.0f} ms")
-        yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(each * len(job.train))}")
-    yield from estimate(job, state, clock=clock)
+    found = pace(job, state, seconds=SECONDS)
+    images = min(job.config.batch_size, len(job.train))
+    all_there_are = f", all there are of a batch of {job.config.batch_size:,}," * (images < job.config.batch_size)
+    yield Notice(f"one step of {images:,} images{all_there_are} takes {found.step * 1000:,.0f} ms")
+    yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(found.epoch(job.steps_per_epoch))}")
+    yield from estimate(job, seconds=seconds_of(job, found), rate=found.rate())
     yield Notice("dry run: nothing was written")

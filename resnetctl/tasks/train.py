@@ -1,9 +1,11 @@
 """`train` from scratch, and `resume` of any run."""
 
 import dataclasses
+import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ from resnetctl.engine import checkpoint
 from resnetctl.engine.device import pick_device
 from resnetctl.engine.loop import StepResult, TrainState
 from resnetctl.errors import ConfigError, UsageError, WeightsError
-from resnetctl.models.resnet import build
+from resnetctl.models.resnet import ResNet, build
 from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec
+from resnetctl.tasks import configs
 from resnetctl.tasks import data as data_task
+from resnetctl.tasks.budget import fit_budget
 from resnetctl.tasks.consume import checkpoint_bytes, consume
 from resnetctl.tasks.environment import describe
-from resnetctl.tasks.facts import Finished, Notice, TrainFact
+from resnetctl.tasks.facts import Finished, Notice, Progress, TrainFact
 from resnetctl.tasks.job import (
     Job,
     fresh_model,
@@ -35,6 +39,7 @@ from resnetctl.tasks.job import (
 from resnetctl.tasks.rehearse import rehearse, scratch
 from resnetctl.tasks.snapshots import card_of, differences, facts_then, newest
 from resnetctl.tasks.stopping import Stop
+from resnetctl.tasks.tune import tune
 from resnetctl.weights.file import require_plugins
 
 Facts = Iterator[TrainFact | StepResult]
@@ -42,12 +47,18 @@ Facts = Iterator[TrainFact | StepResult]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What was said: `layers` from the weakest to the strongest; `out` is where run folders are made."""
+    """What was said: `layers` from the weakest to the strongest; `out` is where run folders are made.
+
+    `budget` is the wall time in seconds that decides how long to train, 0 leaves it to the config; `tune` lets trials
+    choose the threads.
+    """
 
     layers: Sequence[Layer]
     name: str | None = None
     out: Path | None = None
     dry_run: bool = False
+    budget: float = 0.0
+    tune: bool = False
 
 
 def train(request: TrainRequest, settings: Settings) -> Facts:
@@ -60,18 +71,10 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
     """
     folder = runs_folder(request, settings)
     draft = resolve(TrainConfig, [from_environment(settings), *request.layers]).config
-    registry.find("block", final_arch(draft.model).block)
-    if "augment" in merge(request.layers).values:
-        registry.find("policy", draft.augment)
-    pick_device(draft.device)
+    configs.require_free(request.layers, budget=bool(request.budget), tune=request.tune)
     with scratch(settings, draft.data, dry_run=request.dry_run) as where:
-        name = yield from data_task.ensure(draft.data, where)
-        store = open_store(where.data_dir, name)
-        defaults = suited_layer(suited(final_arch(draft.model), store.card))
-        resolved = resolve(TrainConfig, [defaults, from_environment(settings), *request.layers])
-        config = resolved.config
-        image = resized(store.card.image, config.size)
-        job = settle(config, resolved.origins, arch=final_arch(config.model), image=image, store=store)
+        job = yield from prepare(draft, request.layers, settings=where)
+        job = yield from by_trial(job, partial(fresh_model, job), budget=request.budget, tuned=request.tune)
         state = fresh_state(job, fresh_model(job))
         yield from rehearse(job, state) if request.dry_run else launch(job, state, folder=folder, name=request.name)
 
@@ -84,6 +87,40 @@ def runs_folder(request: TrainRequest, settings: Settings) -> Path:
     if request.name is not None:
         runs.free_path(folder, request.name)
     return folder
+
+
+def prepare(
+    draft: TrainConfig, layers: Sequence[Layer], *, settings: Settings
+) -> Generator[Notice | Progress, None, Job]:
+    """The job that `layers` describe, with its data fetched; `draft` is what they say without what the data suggest.
+
+    Raises `UsageError`, `ConfigError` before anything is fetched, `DataError` when the data cannot be had.
+    """
+    registry.find("block", final_arch(draft.model).block)
+    if "augment" in merge(layers).values:
+        registry.find("policy", draft.augment)
+    pick_device(draft.device)
+    name = yield from data_task.ensure(draft.data, settings)
+    store = open_store(settings.data_dir, name)
+    defaults = suited_layer(suited(final_arch(draft.model), store.card))
+    resolved = resolve(type(draft), [defaults, from_environment(settings), *layers])
+    config = resolved.config
+    image = resized(store.card.image, config.size)
+    return settle(config, resolved.origins, arch=final_arch(config.model), image=image, store=store)
+
+
+def by_trial(job: Job, model: Callable[[], ResNet], *, budget: float, tuned: bool) -> Generator[Notice, None, Job]:
+    """The job with what `--tune` and `--budget` find out by timing. What `model` makes is trained on and forgotten."""
+    began = time.monotonic()
+    if not (budget or tuned):
+        return job
+    yield Notice("timing steps of this run that are not kept")
+    state = fresh_state(job, model())
+    if tuned:
+        job = yield from tune(job, state)
+    if budget:
+        job = yield from fit_budget(job, state, budget=budget, began=began)
+    return job
 
 
 def launch(job: Job, state: TrainState, *, folder: Path, name: str | None, save_first: bool = False) -> Facts:

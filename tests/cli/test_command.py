@@ -17,6 +17,11 @@ def test_without_a_config_there_are_no_config_flags() -> None:
     assert Command(name="x", summary="X", run=print, options=EvalOptions).config_flags() == []
 
 
+def test_a_command_may_have_some_flags_of_its_config() -> None:
+    some = Command(name="x", summary="X", run=print, config=TrainConfig, keys=("seed", "model.arch"))
+    assert [flag.flag for flag in some.config_flags()] == ["--arch", "--seed"]
+
+
 def test_arguments_keep_their_order() -> None:
     assert [flag.metavar for flag in COMMAND.arguments()] == ["TARGET", "IMAGE..."]
 

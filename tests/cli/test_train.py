@@ -44,6 +44,27 @@ def test_flags_reach_the_task_as_layers(cli: Cli, asked: dict[str, Any]) -> None
     assert merged.origins["epochs"] == "flag --epochs"
 
 
+def test_trials_reach_the_task(cli: Cli, asked: dict[str, Any]) -> None:
+    assert cli("train", "--data", "digits", "--budget", "1h30min", "--tune").code == 0
+    assert (asked["request"].budget, asked["request"].tune) == (5400.0, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--budget soon", "--budget should be a time such as 90s, 10min, 2h or 1h30min, not 'soon'"),
+        ("--budget 10min -e 3", "--budget finds out what --epochs says: give one of them"),
+        ("--budget 10min --steps 3", "--budget finds out what --steps says: give one of them"),
+        ("--tune --threads 2", "--tune finds out what --threads says: give one of them"),
+    ],
+)
+def test_trials_that_make_no_sense(cli: Cli, asked: dict[str, Any], line: str, said: str) -> None:
+    result = cli("train", "--data", "digits", *line.split())
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+    assert asked == {}
+
+
 def test_the_summary_is_the_result_and_the_rest_is_talk(cli: Cli, asked: dict[str, Any]) -> None:
     result = cli("train", "--data", "digits")
     assert result.err == "trained\n"
@@ -69,6 +90,8 @@ def test_resume_takes_three_flags(cli: Cli, asked: dict[str, Any]) -> None:
         ("--set lr=1", "--set"),
         ("--name x", "--name"),
         ("--dry-run", "--dry-run"),
+        ("--budget 10min", "--budget"),
+        ("--tune", "--tune"),
         ("--arch resnet20 --out x", "--arch, --out"),
     ],
 )

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from resnetctl.config.models import FinetuneConfig, TrainConfig
-from resnetctl.config.options import fields
+from resnetctl.config.models import BenchConfig, FinetuneConfig, TrainConfig
+from resnetctl.config.options import fields, flags
 
 
 def problems(values: dict[str, Any], model: type[BaseModel] = TrainConfig) -> list[str]:
@@ -106,3 +106,10 @@ def test_block_arguments_keep_their_types() -> None:
 def test_finetune_adds_weights_and_freeze_to_what_train_has() -> None:
     added = {key for key, _ in fields(FinetuneConfig)} - {key for key, _ in fields(TrainConfig)}
     assert added == {"weights", "freeze"}
+
+
+def test_what_is_timed_is_a_training_run_on_data_that_is_always_there() -> None:
+    bench, train = (flags(model) for model in (BenchConfig, TrainConfig))
+    assert BenchConfig().model_dump() == TrainConfig().model_dump() | {"data": "digits"}
+    described = [[(flag.key, flag.flag, flag.short, flag.help) for flag in found] for found in (bench, train)]
+    assert described[0] == described[1]

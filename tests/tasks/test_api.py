@@ -8,6 +8,7 @@ from support.datasets import tiny
 import resnetctl as rc
 from resnetctl import settings
 from resnetctl.errors import UsageError
+from resnetctl.tasks.facts import Finished
 
 
 @pytest.fixture
@@ -58,3 +59,30 @@ def test_importing_the_package_costs_nothing() -> None:
     code = "import sys; before = set(sys.modules); import resnetctl; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("['__future__', 'resnetctl']", "['resnetctl']")
+
+
+def test_a_budget_is_a_time_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.tasks import train
+
+    seen = []
+    monkeypatch.setattr(
+        train, "train", lambda request, machine: (seen.append(request), [Finished(run=Path(), summary={})])[1]
+    )
+    rc.train(data="tiny", budget="1h30min", tune=True)
+    rc.train(data="tiny", budget=90)
+    assert [(item.budget, item.tune) for item in seen] == [(5400.0, True), (90.0, False)]
+    with pytest.raises(UsageError, match="budget should be a time such as"):
+        rc.train(data="tiny", budget="soon")
+
+
+def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.tasks import bench
+
+    def task(layers, machine, *, compiled):
+        yield "a fact"
+        return layers[-1].values, compiled
+
+    monkeypatch.setattr(bench, "bench", task)
+    assert rc.bench(arch="resnet56", compiled=True) == ({"model.arch": "resnet56"}, True)
+    with pytest.raises(UsageError, match="unknown argument"):
+        rc.bench(speed=3)

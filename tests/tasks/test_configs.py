@@ -6,9 +6,9 @@ import pytest
 from support.datasets import tiny
 
 from resnetctl import settings
-from resnetctl.config.layers import from_sets
-from resnetctl.errors import ConfigError
-from resnetctl.tasks.configs import show
+from resnetctl.config.layers import Layer, from_flags, from_sets
+from resnetctl.errors import ConfigError, UsageError
+from resnetctl.tasks.configs import require_free, show
 from resnetctl.tasks.train import TrainRequest, train
 
 
@@ -77,3 +77,20 @@ def test_a_path_that_is_in_the_store_is_known_by_its_card() -> None:
     Path("tiny").mkdir()
     tiny(settings.load().data_dir)
     assert show([from_sets(["data=./tiny"])], settings.load()).config.batch_size == 16
+
+
+FIXED = from_flags({"epochs": 3, "threads": 1}, {"epochs": "--epochs", "threads": "--threads"})
+
+
+def test_what_a_flag_fixes_is_not_found_out() -> None:
+    with pytest.raises(UsageError, match="--budget finds out what --epochs says"):
+        require_free([FIXED], budget=True, tune=False)
+    with pytest.raises(UsageError, match="--tune finds out what --threads says"):
+        require_free([FIXED], budget=False, tune=True)
+    with pytest.raises(UsageError, match="what steps says"):
+        require_free([Layer({"steps": 9}, {"steps": "argument steps"})], budget=True, tune=False)
+    require_free([FIXED], budget=False, tune=False)
+
+
+def test_what_is_weaker_than_a_flag_gives_way() -> None:
+    require_free([from_sets(["epochs=3", "threads=1"])], budget=True, tune=True)

@@ -2,17 +2,13 @@ import dataclasses
 
 import pytest
 import torch
-from support.datasets import tiny
+from support.jobs import job
 
-from resnetctl import settings
 from resnetctl.config.defaults import final_arch
-from resnetctl.config.layers import from_sets, resolve
-from resnetctl.config.models import FinetuneConfig, TrainConfig
-from resnetctl.data.store import open_store
+from resnetctl.config.models import FinetuneConfig
 from resnetctl.errors import ConfigError
 from resnetctl.spec import ImageSpec
 from resnetctl.tasks.job import (
-    Job,
     config_sha256,
     fresh_model,
     fresh_state,
@@ -22,16 +18,6 @@ from resnetctl.tasks.job import (
     validate,
 )
 from resnetctl.tasks.stopping import Stop
-
-
-def job(*sets: str) -> Job:
-    data_dir = settings.load().data_dir
-    if not (data_dir / "tiny").exists():
-        tiny(data_dir)
-    store = open_store(data_dir, "tiny")
-    found = resolve(TrainConfig, [from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets])])
-    arch = final_arch(found.config.model)
-    return settle(found.config, found.origins, arch=arch, image=store.card.image, store=store)
 
 
 def test_nothing_is_automatic_once_it_is_settled() -> None:

@@ -5,7 +5,9 @@ from support.datasets import tiny
 
 from resnetctl import settings
 from resnetctl.config.layers import from_sets
+from resnetctl.tasks import rehearse
 from resnetctl.tasks.facts import Notice, Started
+from resnetctl.tasks.pace import Pace
 from resnetctl.tasks.rehearse import scratch
 from resnetctl.tasks.train import TrainRequest, train
 
@@ -49,12 +51,12 @@ def test_it_times_steps_and_leaves_nothing(data: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-def test_a_dry_run_of_one_step_counts_what_it_has() -> None:
+def test_a_dry_run_of_one_step_times_others_than_that() -> None:
     tiny(settings.load().data_dir)
     request = TrainRequest(layers=[from_sets(["data=tiny", "steps=1"])], dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     assert said[-1] == "dry run: nothing was written"
-    assert not any("one step of" in text for text in said)  # the one step paid for start-up
+    assert any("one step of" in text for text in said)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,17 @@ def test_a_step_has_the_images_that_are_there(batch: int, text: str) -> None:
     request = TrainRequest(layers=[from_sets(["data=tiny", f"batch_size={batch}"])], dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     assert [line for line in said if line.startswith(text)]
+
+
+def test_a_long_run_is_told_with_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny(settings.load().data_dir)
+    found = Pace(step=1.0, images=16, check=4.0, save=1.0, timed=9)
+    monkeypatch.setattr(rehearse, "pace", lambda *_, **__: found)
+    request = TrainRequest(layers=[from_sets(["data=tiny", "epochs=100"])], dry_run=True)
+    said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    assert said == [
+        "one step of 16 images takes 1,000 ms",
+        "one epoch of 54 images takes about 9 s",
+        "about 15 min for the whole run at 16 images/s",
+        "dry run: nothing was written",
+    ]

@@ -1,0 +1,37 @@
+"""Lengths of time, read and written."""
+
+import pytest
+
+from resnetctl.config.duration import seconds, spoken
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("90s", 90),
+        ("10min", 600),
+        ("2h", 7200),
+        ("1h30min", 5400),
+        ("1h 30min 5s", 5405),
+        ("0.5h", 1800),
+        ("1.5min", 90),
+        (600, 600),
+        (2.5, 2.5),
+    ],
+)
+def test_times_as_people_type_them(text: str | float, length: float) -> None:
+    assert seconds(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "10", "10m", "min", "ten minutes", "5s1h", "1h1h", "-5s", "1e3s", "10min!"])
+def test_what_is_no_time_is_told_with_examples(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 90s, 10min, 2h or 1h30min"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(3.14, "3.1 s"), (59.9, "59.9 s"), (98, "1 min 38 s"), (580, "9 min 40 s"), (7500, "2 h 05 min")],
+)
+def test_times_as_people_read_them(length: float, text: str) -> None:
+    assert spoken(length) == text
