@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,29 @@ def test_there_is_no_quota_where_there_are_no_cgroups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "size", "published"), [("resnet20", 32, 40.8e6), ("resnet56", 32, 125e6)])
 def test_the_estimate_of_multiply_adds_is_near_the_published_count(name: str, size: int, published: float) -> None:
     assert device.multiply_adds(registry.get("arch", name), size) == pytest.approx(published, rel=0.05)
+
+
+SHRINKS = """
+import torch
+from resnetctl.engine.device import place
+net = torch.nn.Conv2d({channels}, 8, 1, stride=2, bias=False)
+place(net, torch.device("cpu"))
+images = torch.rand(16, {channels}, 8, 8).contiguous(memory_format=torch.channels_last)
+for _ in range(20):
+    net(images).sum().backward()
+"""
+
+
+@pytest.mark.parametrize("channels", [2, 4, 6, 7])
+def test_a_narrow_strided_convolution_keeps_its_gradient_in_its_memory(channels: int) -> None:
+    checked = os.environ | {"MALLOC_CHECK_": "3"}  # glibc's: the process ends where its memory is spoilt
+    done = subprocess.run([sys.executable, "-c", SHRINKS.format(channels=channels)], env=checked, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_narrow_strided_convolution_computes_the_same() -> None:
+    net = torch.nn.Conv2d(4, 8, 1, stride=2)
+    images = torch.rand(3, 4, 8, 8).contiguous(memory_format=torch.channels_last)
+    before = net(images)
+    device.place(net, torch.device("cpu"))
+    torch.testing.assert_close(net(images), before)
