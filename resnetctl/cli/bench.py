@@ -98,7 +98,7 @@ COMMAND = Command(
     examples=(
         ("resnetctl bench", "resnet20 on the digits"),
         ("resnetctl bench --arch resnet56 --data cifar10", "what a real run would be like"),
-        ("resnetctl bench --config runs/last/config.toml", "a run that you have"),
+        ("resnetctl bench --config runs/last/config.toml", "a run of train"),
         ("resnetctl bench --json", "for a program"),
     ),
 )

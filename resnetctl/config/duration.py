@@ -1,22 +1,19 @@
 """Lengths of time: `10min` as people type them, `9 min 40 s` as they read them."""
 
+import math
 import re
 
 UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0}
+LONGEST = 366 * 24 * 3600.0
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|min|s)")
 
 
 def seconds(text: str | float) -> float:
-    """Seconds of `90s`, `10min`, `2h` or `1h30min`; a number is one already. Raises `ValueError`."""
-    if not isinstance(text, str):
-        return float(text)
-    plain = text.replace(" ", "")
-    parts = _PARTS.findall(plain)
-    units = [unit for _, unit in parts]
-    in_order = sorted(set(units), key=list(UNITS).index) == units
-    if not parts or "".join(number + unit for number, unit in parts) != plain or not in_order:
-        raise ValueError("should be a time such as 90s, 10min, 2h or 1h30min")
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    """Seconds of `90s`, `10min`, `2h` or `1h30min`; a number is one already. Raises `ValueError`, also for nothing."""
+    length = _added(text) if isinstance(text, str) else float(text)
+    if not (math.isfinite(length) and 0 < length <= LONGEST):
+        raise ValueError("should be more than nothing and at most a year")
+    return length
 
 
 def spoken(length: float) -> str:
@@ -25,3 +22,13 @@ def spoken(length: float) -> str:
         return f"{length:.1f} s"
     minutes, rest = divmod(round(length), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _added(text: str) -> float:
+    plain = text.replace(" ", "")
+    parts = _PARTS.findall(plain)
+    units = [unit for _, unit in parts]
+    in_order = sorted(set(units), key=list(UNITS).index) == units
+    if not parts or "".join(number + unit for number, unit in parts) != plain or not in_order:
+        raise ValueError("should be a time such as 90s, 10min, 2h or 1h30min")
+    return sum(float(number) * UNITS[unit] for number, unit in parts)

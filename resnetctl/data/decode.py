@@ -22,7 +22,8 @@ from resnetctl.spec import Fit
 SHARE = 16 * 2**20  # bytes of files that make up for starting a worker: 0.3 s
 PER_IMAGE = 2**13  # bytes that an image counts beside its own: opening the smallest file costs 0.1 ms
 MOST_WORKERS = 16  # one process reads and writes for all: more would wait for it
-AHEAD = 2  # chunks for each worker that are read before their outcomes are asked for
+AHEAD = 2  # chunks for each worker that are read before their outcomes are asked for ...
+AHEAD_FILES = 2**28  # ... unless the files in them are more bytes than this: then one after the other
 CHUNK_FILES = 2**20  # bytes of files in a chunk ...
 CHUNK_PIXELS = 2**22  # ... of pixels in its answer ...
 CHUNK_IMAGES = 256  # ... and images; a larger image is a chunk of its own
@@ -87,7 +88,7 @@ def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Gener
         files = [data for _, data in chunk if isinstance(data, bytes)]
         where = f"{chunk[0][0].name} to {chunk[-1][0].name}"
         under_way.append((chunk, by.ask([into.channels, into.resize, into.fit, files], where=where)))
-        if len(under_way) >= AHEAD * by.count:
+        while len(under_way) >= AHEAD * by.count or sum(_size(chunk) for chunk, _ in under_way) > AHEAD_FILES:
             yield from _outcomes(*under_way.popleft(), into)
     while under_way:
         yield from _outcomes(*under_way.popleft(), into)
@@ -108,6 +109,10 @@ def _read(item: Item) -> bytes | BadImage:
         return item.read()
     except BadImage as error:
         return error
+
+
+def _size(chunk: _Chunk) -> int:
+    return sum(len(data) for _, data in chunk if isinstance(data, bytes))
 
 
 def _chunks(items: Iterable[Item], into: Square) -> Iterator[_Chunk]:

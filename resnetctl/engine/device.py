@@ -72,7 +72,7 @@ def place(model: nn.Module, device: torch.device) -> None:
     for module in model.modules() if device.type == "cpu" else ():
         if _overruns(module):
             module.weight.data = module.weight.data.clone(memory_format=torch.contiguous_format)
-            module.register_forward_pre_hook(_channels_first)
+            module.register_forward_pre_hook(_channels_first, with_kwargs=True)
 
 
 def cores_granted() -> int:
@@ -106,22 +106,27 @@ def multiply_adds(arch: Arch, size: int) -> int:
 def _cgroups(root: Path) -> Iterator[Path]:
     """Folders that may limit the CPU: of the process's own cgroup, and upward to where the controller is mounted."""
     try:
-        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+        groups = [line.split(":", 2) for line in _lines(root / "proc/self/cgroup")]
+        mounts = _lines(root / "proc/self/mountinfo")
     except OSError:  # not Linux
         return
     for mount in mounts:
-        place, _, kind = mount.partition(" - ")
-        version, _, options = kind.split(maxsplit=2)
+        mounting, _, kind = mount.partition(" - ")
+        version, _, rest = kind.partition(" ")
         controller = {"cgroup2": "", "cgroup": "cpu"}.get(version)
-        if controller is None or controller not in ("", *options.split(",")):
+        if controller is None or controller not in ("", *rest.rpartition(" ")[2].split(",")):
             continue
-        above, point = place.split()[3:5]
+        above, point = mounting.split(" ")[3:5]
         own = next((path for _, names, path in groups if controller in names.split(",")), above)
         # a container may see its own cgroup as the root of the mount, or of its namespace
         inside = PurePosixPath(own).relative_to(above) if PurePosixPath(own).is_relative_to(above) else PurePosixPath()
         mounted = root / point.lstrip("/")
         yield from (mounted / part for part in (inside, *inside.parents))
+
+
+def _lines(file: Path) -> list[str]:
+    """Lines of a file of the kernel's, in which other people's mounts have any bytes for names."""
+    return [line for line in file.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if line]
 
 
 def _quota(folder: Path) -> float | None:
@@ -144,16 +149,19 @@ def _cpu_has_bf16(device: torch.device) -> bool:
 
 
 def _overruns(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether its gradient would write past its memory: channels-last, 1x1 with a stride, 2 to 6 channels in.
+    """Whether its gradient may write past its memory: channels-last, 1x1 with a stride, 2 to 7 channels in.
 
-    Found with malloc's checks in torch 2.14.1 (oneDNN 3.12) on AVX2: the process dies of it, or goes on with spoilt
-    memory. One channel and seven or more are well.
+    Seen with 2 to 6, by malloc's checks, in torch 2.14.1 (oneDNN 3.12) on AVX2: the process dies of it, or goes on with
+    spoilt memory.
     """
     from torch import nn
 
-    is_strided_point = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1)
-    return is_strided_point and 1 < module.in_channels < 8
+    if not isinstance(module, nn.Conv2d):
+        return False
+    return module.kernel_size == (1, 1) and module.stride != (1, 1) and 1 < module.in_channels < 8
 
 
-def _channels_first(module: nn.Module, images: tuple[torch.Tensor]) -> torch.Tensor:
-    return images[0].contiguous()
+def _channels_first(
+    module: nn.Module, images: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]
+) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    return tuple(each.contiguous() for each in images), {name: each.contiguous() for name, each in named.items()}

@@ -43,10 +43,15 @@ class _Tracer(fx.Tracer):
 
 def _fold(module: nn.Module, leaves: set[nn.Module]) -> nn.Module:
     """`module` with its pairs folded; itself where there is none, or none that is certain."""
+    kept = {part: dict(vars(part)) for part in module.modules()}
     try:
         graph = _Tracer(leaves).trace(module)
     except Exception:  # whatever a foreign forward does with a proxy
         return module
+    finally:  # a forward that keeps something for the next time has kept a proxy
+        for part, values in kept.items():
+            vars(part).clear()
+            vars(part).update(values)
     read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
     pairs = [(conv, norm) for conv, norm in _pairs(graph, dict(module.named_modules())) if not _any(read, conv, norm)]
     if not (pairs or leaves) or any("_tensor_constant" in name for name in read):  # made while fx looked on
@@ -81,9 +86,9 @@ def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node
 
 
 def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Exactly torch's class, with statistics if it is a norm, and without hooks."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    return type(module) is kind and not any(hooks) and getattr(module, "running_mean", module) is not None
+    """Exactly torch's class, in evaluation, with statistics if it is a norm, and without hooks."""
+    usual = not (module.training or module._forward_hooks or module._forward_pre_hooks)
+    return type(module) is kind and usual and getattr(module, "running_mean", module) is not None
 
 
 def _any(read: list[str], *nodes: fx.Node) -> bool:

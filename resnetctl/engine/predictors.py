@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from resnetctl.models.resnet import ResNet
+
 
 def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
     """`model` as a predictor; it is put into eval mode and normalises as training does.
@@ -38,3 +40,13 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
         return logits
 
     return predict
+
+
+def shipped_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> Predictor:
+    """Weights as `predict` and `eval` use them: norms folded, placed on `device`. `model` may share tensors with it."""
+    from resnetctl.engine.device import place
+    from resnetctl.engine.fold import folded
+
+    net = folded(model)
+    place(net, device)
+    return torch_predictor(net, image, device=device)

@@ -132,9 +132,10 @@ def load(target: "str | Path | Run | None" = None) -> "tuple[ResNet, WeightsCard
 
 def _trials(flags: dict[str, Any]) -> dict[str, Any]:
     """Take the flags that no config has out of `flags`. Raises `UsageError` when the budget is no time."""
+    budget = flags.pop("budget", None)
     try:
-        return {"budget": seconds(flags.pop("budget", 0.0)), "tune": bool(flags.pop("tune", False))}
-    except ValueError as error:
+        return {"budget": 0.0 if budget is None else seconds(budget), "tune": bool(flags.pop("tune", False))}
+    except (TypeError, ValueError) as error:
         raise UsageError(f"budget {error}") from None
 
 

@@ -20,8 +20,8 @@ from resnetctl.data.splits import EVAL_BATCH, eval_batches
 from resnetctl.engine.device import cores_granted, pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
-from resnetctl.engine.predictors import torch_predictor
-from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.engine.predictors import shipped_predictor, torch_predictor
+from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.models.resnet import count_params
 from resnetctl.settings import Settings
 from resnetctl.tasks import yardstick
@@ -140,15 +140,16 @@ def _predictors(made: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
     from resnetctl.weights.onnx_writer import to_bytes
 
     job = made.job
-    model = fresh_model(job)
-    model.load_state_dict(made.state.model.state_dict())
+    model, shipped = (fresh_model(job) for _ in range(2))
+    for net in (model, shipped):
+        net.load_state_dict(made.state.model.state_dict())
     reference = torch_predictor(model, job.image, device=torch.device("cpu"))
-    yield "torch", torch_predictor(made.state.shipped, job.image, device=job.device, precision=job.config.precision)
+    yield "torch", shipped_predictor(shipped, job.image, device=job.device)
     try:
         data = to_bytes(model.eval(), job.card({}), weights_sha256="", gate={})
         exported = onnx.from_bytes(data, "the exported network", threads=job.config.threads)
         problems = compare(reference, exported, pool=images).problems
-    except WorkFailed as error:
+    except ResnetctlError as error:
         problems = (error.message,)
     if problems:
         made.left_out.append(f"onnxruntime: {problems[0]}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnetctl import runs
-from resnetctl.engine.device import pick_device, pick_threads, place
+from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.errors import WeightsError
 from resnetctl.runs import RunDir
 from resnetctl.settings import Settings
@@ -78,15 +78,12 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
 def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
     import torch
 
-    from resnetctl.engine.fold import folded
-    from resnetctl.engine.predictors import torch_predictor
+    from resnetctl.engine.predictors import shipped_predictor
 
     where = pick_device(device)
     net, card = load_model(path)
     torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
-    model = folded(net)
-    place(model, where)
-    return Opened(card=card, predict=torch_predictor(model, card.image, device=where))
+    return Opened(card=card, predict=shipped_predictor(net, card.image, device=where))
 
 
 def _of_run(run: RunDir) -> Target:

@@ -82,8 +82,7 @@ def train(request: TrainRequest, settings: Settings) -> Facts:
 def runs_folder(request: TrainRequest, settings: Settings) -> Path:
     """Where the run folder will be made. Raises `UsageError` when that is impossible, or the name is taken."""
     folder = request.out or settings.runs_dir
-    if not request.dry_run:
-        storage.require_writable(folder, hint="--out FOLDER or RESNETCTL_RUNS_DIR=FOLDER chooses another place")
+    storage.require_writable(folder, hint="--out FOLDER or RESNETCTL_RUNS_DIR=FOLDER chooses another place")
     if request.name is not None:
         runs.free_path(folder, request.name)
     return folder

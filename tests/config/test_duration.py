@@ -29,6 +29,12 @@ def test_what_is_no_time_is_told_with_examples(text: str) -> None:
         seconds(text)
 
 
+@pytest.mark.parametrize("length", ["0s", "0h0min", "999999h", 0, -3, float("nan"), float("inf")])
+def test_a_time_is_something_and_has_an_end(length: str | float) -> None:
+    with pytest.raises(ValueError, match="more than nothing and at most a year"):
+        seconds(length)
+
+
 @pytest.mark.parametrize(
     ("length", "text"),
     [(3.14, "3.1 s"), (59.9, "59.9 s"), (98, "1 min 38 s"), (580, "9 min 40 s"), (7500, "2 h 05 min")],

@@ -106,6 +106,13 @@ def machine(root: Path, *, cgroup: str, mounts: tuple[str, ...], **quotas: str) 
         ("4:memory:/m\n1:cpu,cpuacct:/a", (V1,), {"a": "120000 100000"}, 1.2),
         ("1:cpu,cpuacct:/a/b", (V1, V1_SETS), {"a__b": "-1 100000", "a": "300000 100000"}, 3.0),
         ("1:cpu,cpuacct:/a", (V1,), {"a": "-1 100000"}, None),
+        # other people's mounts: without a source, and with any bytes in a name
+        (
+            "0::/",
+            (V2, "36 35 98:0 / /mnt rw - tmpfs  rw", "37 35 8:1 / /media/a\fb rw - vfat x rw"),
+            {"_": "200000 100000"},
+            2.0,
+        ),
         # mounted from /docker/x on: the path of the process is not below the mount point again
         ("1:cpu,cpuacct:/docker/x", (V1.replace("0:29 /", "0:29 /docker/x"),), {"_": "200000 100000"}, 2.0),
         # a process that was moved out of its namespace sees its cgroup above the root
@@ -146,6 +153,13 @@ def test_a_narrow_strided_convolution_keeps_its_gradient_in_its_memory(channels:
     checked = os.environ | {"MALLOC_CHECK_": "3"}  # glibc's: the process ends where its memory is spoilt
     done = subprocess.run([sys.executable, "-c", SHRINKS.format(channels=channels)], env=checked, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_narrow_strided_convolution_takes_its_image_by_name_too() -> None:
+    net = torch.nn.Conv2d(4, 8, 1, stride=2)
+    device.place(net, torch.device("cpu"))
+    images = torch.rand(3, 4, 8, 8)
+    assert torch.equal(net(input=images), net(images))
 
 
 def test_a_narrow_strided_convolution_computes_the_same() -> None:

@@ -48,6 +48,32 @@ def assert_same(model: nn.Module, fast: nn.Module) -> None:
         assert torch.allclose(fast(images), wanted, rtol=0, atol=TOLERANCE * max(1.0, float(wanted.abs().max())))
 
 
+class KeepsAMask(BasicBlock):
+    """Makes something in its first forward and keeps it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not hasattr(self, "mask"):
+            self.mask = torch.ones_like(images[:1, :1, :1, :1])
+        return super().forward(images * self.mask)
+
+
+class StaysInTraining(BasicBlock):
+    """Its first norm keeps to the statistics of the batch."""
+
+    def train(self, mode: bool = True) -> "StaysInTraining":
+        super().train(mode)
+        self.bn1.train()
+        return self
+
+
+@pytest.mark.parametrize("block", [KeepsAMask, StaysInTraining])
+def test_a_block_of_its_own_mind_is_left_alone(block: type[BasicBlock]) -> None:
+    model = settled(block)
+    fast = folded(model)
+    assert_same(model, fast)
+    assert all(not isinstance(getattr(part, "mask", None), torch.fx.Proxy) for part in model.modules())
+
+
 @pytest.mark.parametrize("name", registry.names("block"))
 def test_every_installed_block(name: str) -> None:
     model = settled(registry.get("block", name))
