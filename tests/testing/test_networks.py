@@ -12,8 +12,10 @@ from resnetctl.testing.findings import judge
 
 
 class Explodes(BasicBlock):
+    """Its first step makes weights so large that the second overflows."""
+
     def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images) * 1e6
+        return super().forward(images) * 1e30
 
 
 class FixedBatch(BasicBlock):
