@@ -14,7 +14,7 @@ def test_every_verb_is_lazy_and_loads() -> None:
 
 def test_the_verbs_of_the_design() -> None:
     assert list(ROOT.members) == [
-        "data", "train", "finetune", "eval", "predict", "export", "weights", "runs", "plugins", "config",
+        "data", "train", "finetune", "eval", "predict", "export", "bench", "weights", "runs", "plugins", "config",
     ]  # fmt: skip
 
 
