@@ -50,9 +50,12 @@ class _Worker:
     def ask(self, request: Frame, where: str) -> Frame:
         try:
             _send(self.requests, request)
-            return _receive(self.answers)
+            found, answer = _receive(self.answers)
         except (OSError, EOFError) as error:
             raise _died(self.process.wait(), where) from error
+        if not found:
+            raise WorkFailed(f"a worker process failed: {answer}", where=where, hint=_ALONE)
+        return answer
 
     def end(self) -> None:
         self.process.wait()
@@ -116,7 +119,12 @@ def serve(target: str) -> None:
     answer: Callable[[Frame], Frame] = getattr(import_module(module), name)
     with open(0, "rb") as requests, open(1, "wb") as answers, contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            _send(answers, answer(_receive(requests)))
+            request = _receive(requests)
+            try:
+                frame = (True, answer(request))
+            except Exception as error:  # told by the process that asked, which goes on or not
+                frame = (False, f"{type(error).__name__}: {error}")
+            _send(answers, frame)
 
 
 def _send(pipe: IO[bytes], frame: Frame) -> None:

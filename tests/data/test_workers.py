@@ -67,7 +67,6 @@ def test_leaving_does_not_wait_for_the_work() -> None:
         ("signal:raise_signal", int(signal.SIGKILL), "ended with SIGKILL, perhaps for want of memory"),
         ("signal:raise_signal", int(signal.SIGSEGV), "ended with SIGSEGV"),
         ("os:_exit", 7, "ended with exit code 7"),
-        (EVAL, "1 / 0", "ended with exit code 1"),
         ("no.such:thing", None, "ended with exit code 1"),
     ],
 )
@@ -77,6 +76,14 @@ def test_a_dead_worker_is_one_clear_error(serve: str, request_: object, how: str
     assert caught.value.where == "a.png to b.png"
     assert "RESNETCTL_THREADS=1" in caught.value.hint[0]
     assert capfd.readouterr() == ("", "")  # type: ignore[attr-defined]
+
+
+def test_a_failed_answer_says_why_and_the_worker_goes_on() -> None:
+    with Workers(1, serve=EVAL) as workers:
+        with pytest.raises(WorkFailed, match="a worker process failed: ZeroDivisionError: division by zero") as caught:
+            workers.ask("1 / 0", where="a.png to b.png").result()
+        assert caught.value.where == "a.png to b.png"
+        assert workers.ask("2 * 2", where="").result() == 4
 
 
 def test_a_system_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
