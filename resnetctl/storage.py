@@ -22,7 +22,7 @@ from resnetctl.errors import UsageError, WorkFailed
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
 TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
 PLACE = (  # the place is wrong, not the disk: missing, taken or forbidden
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
+    errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 ABANDONED = 60.0  # seconds: younger drafts may belong to a process that is about to claim them

@@ -24,6 +24,14 @@ def spoken(length: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def rough(length: float) -> str:
+    """An estimate, as exact as it can be meant: `45 s`, `12 min`, `2 h 05 min`."""
+    if length < 90:
+        return f"{length:.0f} s"
+    minutes = round(length / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def _added(text: str) -> float:
     plain = text.replace(" ", "")
     parts = _PARTS.findall(plain)

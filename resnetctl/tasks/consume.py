@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from resnetctl.config.duration import rough
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
 from resnetctl.errors import NonFinite, Stopped
@@ -104,20 +105,12 @@ def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
     """How long a run of `seconds` takes at `rate` images a second, with advice when it is hours."""
     if seconds < 30:
         return
-    yield Notice(f"about {spoken(seconds)} for the whole run at {rate:,.0f} images/s")
+    yield Notice(f"about {rough(seconds)} for the whole run at {rate:,.0f} images/s")
     if seconds > LONG_SECONDS and job.config.epochs > 10:
         yield Notice(
-            f"--recipe fast trains 10 epochs in about {spoken(seconds * 10 / job.config.epochs)}; "
+            f"--recipe fast trains 10 epochs in about {rough(seconds * 10 / job.config.epochs)}; "
             "a smaller --arch or a GPU shortens it too"
         )
-
-
-def spoken(seconds: float) -> str:
-    """`45 s`, `12 min`, `2 h 05 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def checkpoint_bytes(job: Job, state: TrainState) -> bytes:

@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from resnetctl.config.duration import rough
 from resnetctl.engine.loop import TrainState
 from resnetctl.settings import Settings
 from resnetctl.tasks.budget import seconds_of
-from resnetctl.tasks.consume import estimate, spoken, started
+from resnetctl.tasks.consume import estimate, started
 from resnetctl.tasks.data import is_stored
 from resnetctl.tasks.facts import Notice, TrainFact
 from resnetctl.tasks.job import Job
@@ -35,6 +36,6 @@ def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact]:
     images = min(job.config.batch_size, len(job.train))
     all_there_are = f", all there are of a batch of {job.config.batch_size:,}," * (images < job.config.batch_size)
     yield Notice(f"one step of {images:,} images{all_there_are} takes {found.step * 1000:,.0f} ms")
-    yield Notice(f"one epoch of {len(job.train):,} images takes about {spoken(found.epoch(job.steps_per_epoch))}")
+    yield Notice(f"one epoch of {len(job.train):,} images takes about {rough(found.epoch(job.steps_per_epoch))}")
     yield from estimate(job, seconds=seconds_of(job, found), rate=found.rate())
     yield Notice("dry run: nothing was written")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnetctl.config.duration import seconds, spoken
+from resnetctl.config.duration import rough, seconds, spoken
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,11 @@ def test_a_time_is_something_and_has_an_end(length: str | float) -> None:
 )
 def test_times_as_people_read_them(length: float, text: str) -> None:
     assert spoken(length) == text
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(4.4, "4 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min"), (86_400, "24 h 00 min")],
+)
+def test_estimates_are_rounded_to_what_they_can_mean(length: float, text: str) -> None:
+    assert rough(length) == text

@@ -6,7 +6,7 @@ from support.datasets import tiny
 from resnetctl import runs, settings
 from resnetctl.config.layers import from_sets
 from resnetctl.tasks import consume
-from resnetctl.tasks.consume import Clock, spoken
+from resnetctl.tasks.consume import Clock
 from resnetctl.tasks.facts import Finished, Notice
 from resnetctl.tasks.train import TrainRequest, train
 
@@ -15,14 +15,6 @@ def facts(*sets: str) -> list[object]:
     if not (settings.load().data_dir / "tiny").exists():
         tiny(settings.load().data_dir)
     return list(train(TrainRequest(layers=[from_sets(["data=tiny", *sets])], name="one"), settings.load()))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(4.4, "4 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min"), (86_400, "24 h 00 min")],
-)
-def test_time_is_spoken_in_words(seconds: float, text: str) -> None:
-    assert spoken(seconds) == text
 
 
 def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
