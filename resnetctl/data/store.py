@@ -260,7 +260,8 @@ def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
     end = start + pixels + 8 * shape[0]
     if size != end + prod(proofs):
         raise ValueError(f"it has {size:,} bytes, not {end + prod(proofs):,}")
-    images = np.memmap(path, np.uint8, "c", start, tuple(shape))
+    mapped = np.memmap(path, np.uint8, "c", start, tuple(shape))
+    images = mapped.view(np.ndarray)  # a memmap runs Python code whenever it is indexed
     labels = np.fromfile(path, "<i8", shape[0], offset=start + pixels).astype(np.int64, copy=False)
     if labels.min() < 0 or labels.max() >= len(card.classes):
         raise ValueError(f"a label is outside 0..{len(card.classes) - 1}")

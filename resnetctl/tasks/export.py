@@ -228,7 +228,7 @@ def _from_folder(folder: Path, card: WeightsCard) -> Images:
         raise DataError("there is no such folder", where=f"--images {folder}")
     problems: list[str] = []
     found: list[Images] = []
-    for _, pixels in readable([folder], card, problems=problems):
+    for pixels, _ in readable([folder], card, problems=problems):
         found.append(pixels)
         if sum(map(len, found)) >= sum(BATCHES):
             break

@@ -1,7 +1,8 @@
 """`predict`: class names and probabilities for image files. With an ONNX file no torch is loaded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from resnetctl.data.images import BadImage, prepare
 from resnetctl.data.readers.source import why_ignored
-from resnetctl.engine.metrics import Images, Logits
+from resnetctl.engine.metrics import Images, Logits, grouped
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.settings import Settings
 from resnetctl.spec import WeightsCard
@@ -73,16 +74,14 @@ def predict(
     found = resolve(target, settings)
     opened = open_target(found, settings)
     problems: list[str] = []
-    results: list[Prediction] = []
-    for paths, pixels in readable(images, opened.card, problems=problems):
-        results += classified(opened, paths, pixels=pixels, top=top)
-    return PredictOutcome(results=tuple(results), problems=tuple(problems), notices=found.notices)
+    results = tuple(classified(opened, readable(images, opened.card, problems=problems), top=top))
+    return PredictOutcome(results=results, problems=tuple(problems), notices=found.notices)
 
 
 def readable(
     images: Sequence[str | Path], card: WeightsCard, *, problems: list[str]
-) -> Iterator[tuple[list[Path], Images]]:
-    """Batches of prepared files (B, S, S, C), in order; `problems` gets a line for each file that is none."""
+) -> Iterator[tuple[Images, list[Path]]]:
+    """Prepared images (B, S, S, C) with their files, in order; `problems` gets a line for each file that is none."""
     paths: list[Path] = []
     pixels: list[Images] = []
     for path in expanded(images, problems):
@@ -93,10 +92,10 @@ def readable(
             continue
         paths.append(path)
         if len(paths) == BATCH:
-            yield paths, np.stack(pixels)
+            yield np.stack(pixels), paths
             paths, pixels = [], []
     if paths:
-        yield paths, np.stack(pixels)
+        yield np.stack(pixels), paths
 
 
 def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
@@ -112,12 +111,15 @@ def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path
         yield from inside
 
 
-def classified(opened: Opened, paths: list[Path], *, pixels: Images, top: int) -> Iterator[Prediction]:
-    """The `top` likeliest classes of prepared images (B, S, S, C). Raises `WorkFailed` as `probabilities`."""
-    shares = probabilities(opened.predict(pixels))
-    best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: a tie goes to the class that comes first
-    for path, row, order in zip(paths, shares, best, strict=True):
-        yield Prediction(file=path, guesses=tuple((opened.card.classes[i], float(row[i])) for i in order))
+def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, top: int) -> Iterator[Prediction]:
+    """The `top` likeliest classes of each prepared image (B, S, S, C). Raises `WorkFailed` as `probabilities`."""
+    names = opened.card.classes
+    for logits, paths in grouped(opened.predict, batches):
+        shares = probabilities(logits)
+        best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: a tie goes to the class that comes first
+        rows = zip(chain(*paths), best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True)
+        for path, order, row in rows:
+            yield Prediction(file=path, guesses=tuple(zip((names[i] for i in order), row, strict=True)))
 
 
 def probabilities(logits: Logits) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-from resnetctl.engine.metrics import GROUP, EvalReport, measure, wilson
+from resnetctl.engine.metrics import GROUP, EvalReport, grouped, measure, wilson
 from resnetctl.errors import DataError, WorkFailed
 
 NAMES = tuple("abcdefg")
@@ -142,3 +142,14 @@ def test_one_image_at_a_time_is_counted_in_groups() -> None:
     logits, labels = generator.normal(size=(300, 7)).astype(np.float32), generator.integers(0, 7, 300)
     one, other = report_of(logits, labels, NAMES, batch=1), report_of(logits, labels, NAMES, batch=GROUP)
     assert (one.confusion, one.loss, one.top5, one.count) == (other.confusion, other.loss, other.top5, 300)
+
+
+@pytest.mark.parametrize("batch", [1, 50, GROUP, GROUP + 1])
+def test_groups_are_whole_batches_with_their_tags(batch: int) -> None:
+    rows = np.arange(300, dtype=np.int64)
+    batches = [(rows[start : start + batch], start) for start in range(0, 300, batch)]
+    found = list(grouped(lambda images: images[:, None].astype(np.float32), batches))
+    assert np.concatenate([logits for logits, _ in found])[:, 0].tolist() == rows.tolist()
+    assert [tag for _, tags in found for tag in tags] == [start for _, start in batches]
+    assert all(len(logits) >= GROUP for logits, _ in found[:-1])
+    assert list(grouped(lambda images: images, [])) == []

@@ -16,7 +16,8 @@ from resnetctl.data.images import prepare
 from resnetctl.data.readers.source import SUFFIXES
 from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
 from resnetctl.tasks.export import export
-from resnetctl.tasks.predict import PredictOutcome, predict, probabilities
+from resnetctl.tasks.predict import PredictOutcome, classified, predict, probabilities
+from resnetctl.tasks.targets import Opened
 
 
 @pytest.fixture
@@ -66,6 +67,22 @@ def test_order_is_kept_across_batches(run: runs.RunDir, pictures: Path, monkeypa
     for one, other in zip(whole.results, pieces.results, strict=True):
         assert one.guesses[0][0] == other.guesses[0][0]
         assert one.guesses[0][1] == pytest.approx(other.guesses[0][1], abs=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 200])
+def test_batches_do_not_change_what_is_found(batch: int) -> None:
+    """What is looked at in groups is what each image gives by itself: best first, of equal ones the first class."""
+    logits = np.random.default_rng(0).integers(-3, 4, (200, 3)).astype(np.float32)
+    opened = Opened(card=card(), predict=lambda images: logits[images[:, 0, 0, 0]])
+    pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 8, 8, 1))
+    files = [Path(f"{number}.png") for number in range(200)]
+    batches = ((pixels[start : start + batch], files[start : start + batch]) for start in range(0, 200, batch))
+    found = list(classified(opened, batches, top=2))
+    assert [item.file for item in found] == files
+    for row, item in zip(logits, found, strict=True):
+        (shares,) = probabilities(row[None])
+        order = sorted(range(3), key=lambda place: (-shares[place], place))[:2]
+        assert item.guesses == tuple((CLASSES[place], shares[place]) for place in order)
 
 
 def test_a_folder_is_all_its_images_sorted(run: runs.RunDir, pictures: Path) -> None:
