@@ -30,15 +30,20 @@ def torch_note() -> Iterator[None]:
         note.clear()
 
 
-def load_torch() -> None:
-    """Import torch now, with the note. Raises `UsageError` where its libraries would end the process instead."""
-    from importlib import import_module
-
+def check_folder() -> None:
+    """Raise `UsageError` where importing torch would end the process: in a folder that is gone."""
     try:
         os.getcwd()
     except FileNotFoundError:
         hint = "cd to a folder that exists: PyTorch cannot be loaded here"
         raise UsageError("the current folder was removed", hint=hint) from None
+
+
+def load_torch() -> None:
+    """Import torch now, with the note. Raises as `check_folder`."""
+    from importlib import import_module
+
+    check_folder()
     with torch_note():
         import_module("torch")
 

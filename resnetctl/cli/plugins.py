@@ -38,12 +38,13 @@ def show(given: Given[PluginsShowOptions]) -> None:
 
 def check(given: Given[PluginsCheckOptions]) -> None:
     """`plugins check`"""
-    from resnetctl.cli.loading import load_torch
+    from resnetctl.cli.loading import check_folder
+    from resnetctl.cli.screen import watch
     from resnetctl.testing import kit
 
     entries = kit.select(given.options.target)
-    load_torch()
-    findings = kit.check_entries(entries)
+    check_folder()
+    findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]
     if given.options.as_json:
         rows = [{**vars(finding), "ok": finding.ok} for finding in findings]

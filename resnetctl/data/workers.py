@@ -2,8 +2,8 @@
 
 A worker imports what it serves and nothing else, so no torch. It is neither forked (threads of torch would be lost
 half-way) nor does it run the caller's script again, as `multiprocessing` would. It reads requests from its stdin and
-ends where that ends: also when this process is killed. Signals of the terminal do not reach it. What goes through the
-pipes is `marshal`: plain values, no code.
+ends where that ends: also when this process is killed. Signals of the terminal do not reach it. One that dies over a
+request is replaced. What goes through the pipes is `marshal`: plain values, no code.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from queue import SimpleQueue
+from threading import Lock
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
@@ -76,6 +77,7 @@ class Workers:
         self._all: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="resnetctl-worker")
+        self._lock, self._over = Lock(), False
 
     def __enter__(self) -> Self:
         """Start the processes, which get ready while this one goes on. Raises `WorkFailed` when the system refuses."""
@@ -102,10 +104,22 @@ class Workers:
         try:
             return worker.ask(request, where)
         finally:
-            self._idle.put(worker)
+            self._idle.put(self._living(worker))
+
+    def _living(self, worker: _Worker) -> _Worker:
+        """The worker, or another in its place where it died."""
+        with self._lock, contextlib.suppress(OSError):  # without another, it is told again that this one is dead
+            if not self._over and worker.process.poll() is not None:
+                self._all.append(_Worker.start(self._serve))
+                self._all.remove(worker)
+                worker.end()
+                return self._all[-1]
+        return worker
 
     def _end(self) -> None:
         """End the processes at once, whatever they are doing."""
+        with self._lock:
+            self._over = True
         for worker in self._all:
             worker.process.kill()
         self._threads.shutdown(cancel_futures=True)
@@ -117,7 +131,8 @@ def serve(target: str) -> None:
     """The worker's side: answer requests from stdin on stdout until there are no more."""
     module, _, name = target.partition(":")
     answer: Callable[[Frame], Frame] = getattr(import_module(module), name)
-    with open(0, "rb") as requests, open(1, "wb") as answers, contextlib.suppress(EOFError, BrokenPipeError):
+    with open(0, "rb") as requests, open(os.dup(1), "wb") as answers, contextlib.suppress(EOFError, BrokenPipeError):
+        os.dup2(2, 1)  # what is printed on the way is no answer
         while True:
             request = _receive(requests)
             try:

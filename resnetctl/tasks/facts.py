@@ -28,7 +28,7 @@ class Progress:
     what: str
     done: int
     total: int | None
-    unit: str  # "B" or "images"
+    unit: str  # "B", "images" or "plugins"
 
 
 @dataclass(frozen=True, kw_only=True)

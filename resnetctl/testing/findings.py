@@ -6,6 +6,7 @@ does not keep the rule, `Skipped` when it cannot be judged here. Any other excep
 
 import contextlib
 import random
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -85,8 +86,10 @@ def expect(holds: bool, seen: str) -> None:
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
     """Fixed seeds and no warnings within; torch's random state, dtype and threads as they were after."""
-    import torch
-
+    torch = sys.modules.get("torch")
+    if torch is None:  # rules of importing judge facts
+        yield
+        return
     dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), random.getstate()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         torch.manual_seed(SEED)

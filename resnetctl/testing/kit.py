@@ -1,26 +1,30 @@
 """Entries of the registry against the rules of their kind.
 
-An entry is imported in another process first. One that fails there, prints nothing usable, or changes torch is never
-imported here, so it cannot spoil the check of the others.
+An entry is imported in another process first. One that fails there, or changes torch, is not judged further, so it
+cannot spoil the check of the others. The rest is judged in worker processes, one for each core: a rule that ends its
+process is one more finding.
 """
 
 import contextlib
+import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, suggest
+from resnetctl.data.workers import Frame, Workers
+from resnetctl.errors import UsageError, WorkFailed, suggest
 from resnetctl.registry import Entry, Kind
+from resnetctl.tasks.facts import Progress
 from resnetctl.tasks.probe import Probe, probe
 from resnetctl.testing.findings import Finding, Rule, expect, judge_all
 from resnetctl.testing.findings import judge as judge_one
 
-WORKERS = 4
-FEW = 2  # blocks; with more, the three seconds that another process takes are worth it
+WORKERS = 4  # a process each, of half a gigabyte
+DEAREST_FIRST = ("block", "arch", "policy", "dataset")  # so that the cores end together
 
 
 def rules(kind: Kind) -> Mapping[str, Rule]:
@@ -43,20 +47,28 @@ def check_object(kind: Kind, thing: Any, *, subject: str = "", source: Path | No
         return judge_all(title, rules(kind), thing=ready)
 
 
-def check_entries(entries: Sequence[Entry]) -> list[Finding]:
-    """Every rule on every entry, blocks on several processors."""
+def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Finding]]:
+    """Every rule on every entry, in other processes. Tells how far it is; gives the findings, in the entries' order."""
+    yield _progress(0, entries)
     probes = probe([entry for entry in entries if entry.status in ("available", "clash")])
     findings = {entry: import_findings(entry, probes.get(entry)) for entry in entries}
     sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
-    blocks = [entry for entry in sound if entry.kind == "block"]
-    checked = _spread(blocks) if len(blocks) > FEW else {entry: check_entry(entry) for entry in blocks}
-    checked |= {entry: check_entry(entry) for entry in sound if entry.kind != "block"}
-    return [one for entry in entries for one in (*findings[entry], *checked.get(entry, ()))]
+    done = len(entries) - len(sound)
+    for entry, found in _spread(sorted(sound, key=lambda entry: DEAREST_FIRST.index(entry.kind))):
+        findings[entry] += found
+        done += 1
+        yield _progress(done, entries)
+    return [one for entry in entries for one in findings[entry]]
 
 
-def check_entry(entry: Entry) -> list[Finding]:
-    """The rules of its kind on one entry, imported here."""
-    return check_object(entry.kind, _thing(entry), subject=title(entry))
+def answer(frame: Frame) -> Frame:
+    """What a worker does: rules by name on one entry, imported here; JSON to JSON."""
+    values, names = json.loads(frame)
+    entry = Entry(**values)
+    table = rules(entry.kind)
+    with _prepared(entry.kind, _thing(entry)) as ready:
+        found = judge_all(title(entry), {name: table[name] for name in names or table}, thing=ready)
+    return json.dumps([vars(one) for one in found])
 
 
 def select(target: str | None) -> list[Entry]:
@@ -127,37 +139,40 @@ def _probes(distribution: str) -> dict[Entry, Probe]:
     return probe([entry for entry in select(distribution) if entry.status in ("available", "clash")])
 
 
-def _spread(entries: Sequence[Entry]) -> dict[Entry, list[Finding]]:
-    """Check entries in processes of their own; one that ends its process is a finding."""
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
+    """Judge entries in processes of their own. Where one ends over an entry, its rules are asked one by one."""
+    from concurrent.futures import as_completed
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found: dict[Entry, list[Finding]] = {}
-    with ProcessPoolExecutor(min(cores, WORKERS, len(entries)), mp_context=get_context("spawn")) as pool:
-        waiting = {entry: pool.submit(_work, entry) for entry in entries}
-        for entry, future in waiting.items():
-            with contextlib.suppress(BrokenProcessPool):
-                found[entry] = future.result()
-    return found | {entry: [_ended(entry)] for entry in entries if entry not in found}
+    with Workers(min(cores, WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
+        waiting = {workers.ask(_request(entry), where=title(entry)): entry for entry in entries}
+        for future in as_completed(waiting):
+            entry = waiting[future]
+            try:
+                yield entry, _findings(future.result())
+            except WorkFailed:
+                yield entry, [one for name in rules(entry.kind) for one in _alone(workers, entry, name)]
 
 
-def _work(entry: Entry) -> list[Finding]:
-    import torch
+def _alone(workers: Workers, entry: Entry, name: str) -> list[Finding]:
+    """One rule on one entry, in a process that it may end."""
+    try:
+        return _findings(workers.ask(_request(entry, name), where=title(entry)).result())
+    except WorkFailed as error:
+        fix = "find the call with `python -X faulthandler`: code may raise, but not end the process"
+        return [Finding(subject=title(entry), rule=name, status="failed", seen=error.message, fix=fix)]
 
-    torch.set_num_threads(1)
-    return check_entry(entry)
+
+def _request(entry: Entry, *names: str) -> str:
+    return json.dumps([vars(entry), names])
 
 
-def _ended(entry: Entry) -> Finding:
-    return Finding(
-        subject=title(entry),
-        rule="process",
-        status="failed",
-        seen="a rule ended the process, of this block or of one beside it",
-        fix=f"resnetctl plugins check {entry.distribution}:{entry.name}",
-    )
+def _findings(text: str) -> list[Finding]:
+    return [Finding(**values) for values in json.loads(text)]
+
+
+def _progress(done: int, entries: Sequence[Entry]) -> Progress:
+    return Progress(what="checking", done=done, total=len(entries), unit="plugins")
 
 
 @contextlib.contextmanager

@@ -78,6 +78,22 @@ def test_a_dead_worker_is_one_clear_error(serve: str, request_: object, how: str
     assert capfd.readouterr() == ("", "")  # type: ignore[attr-defined]
 
 
+def test_a_dead_worker_is_replaced_and_only_its_request_is_lost() -> None:
+    with Workers(1, serve=EVAL) as workers:
+        asked = [workers.ask(question, where=question) for question in ("1 + 1", "__import__('os').abort()", "2 + 2")]
+        assert asked[0].result() == 2
+        with pytest.raises(WorkFailed, match="ended with SIGABRT"):
+            asked[1].result()
+        assert asked[2].result() == 4
+
+
+def test_what_is_printed_on_the_way_is_no_answer(capfd: object) -> None:
+    with Workers(1, serve=EVAL) as workers:
+        assert workers.ask("print('hello', flush=True) or __import__('os').write(1, b'x')", where="").result() == 1
+        assert workers.ask("2 * 2", where="").result() == 4
+    assert capfd.readouterr() == ("", "")  # type: ignore[attr-defined]
+
+
 def test_a_failed_answer_says_why_and_the_worker_goes_on() -> None:
     with Workers(1, serve=EVAL) as workers:
         with pytest.raises(WorkFailed, match="a worker process failed: ZeroDivisionError: division by zero") as caught:

@@ -1,6 +1,5 @@
 """Distributions as pip leaves them, without pip: a metadata folder and modules in one directory."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,8 +50,3 @@ def install_broken(site: Path) -> None:
     patch = "import torch\ntorch.nn.Conv2d.forward = lambda self, images: images\n" + BLOCK
     install(site, "t17-patches", {"block": {"patches": "t17_patches:Net"}}, code=patch)
     install(site, "t17-sound", {"block": {"sound": "t17_sound:Net"}}, code=BLOCK)
-
-
-def end_process(thing: object) -> None:
-    """What a rule does when a library below it crashes."""
-    os._exit(9)

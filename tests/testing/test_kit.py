@@ -2,18 +2,30 @@
 
 import subprocess
 import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.distributions import end_process
+from support.distributions import BLOCK, install
 
 from resnetctl import registry
 from resnetctl.errors import UsageError
 from resnetctl.registry import Entry, Kind
+from resnetctl.tasks.facts import Progress
 from resnetctl.tasks.probe import Probe
 from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit
 from resnetctl.testing.findings import Finding, Rule
+
+
+def finished(work: Generator[Progress, None, list[Finding]]) -> tuple[list[Progress], list[Finding]]:
+    """What it told, and what it gives."""
+    told = []
+    while True:
+        try:
+            told.append(next(work))
+        except StopIteration as end:
+            return told, end.value
 
 
 def entry(kind: Kind = "arch", name: str = "resnet20", distribution: str = "resnetctl") -> Entry:
@@ -77,11 +89,12 @@ def test_an_entry_that_cannot_be_trusted_is_not_imported_here(monkeypatch: pytes
         patches: Probe(entry=patches, patched=("torch.cat",)),
         sound: Probe(entry=sound, printed="hello"),
     }
-    imported = []
+    judged = []
     monkeypatch.setattr(kit, "probe", lambda entries: probes)
-    monkeypatch.setattr(kit, "check_entry", lambda one: imported.append(one.name) or [])
-    found = kit.check_entries(list(probes))
-    assert imported == ["c"], "a print is a fault, but nothing to be afraid of"
+    monkeypatch.setattr(kit, "_spread", lambda entries: [(one, judged.append(one.name) or []) for one in entries])
+    told, found = finished(kit.check_entries(list(probes)))
+    assert judged == ["c"], "a print is a fault, but nothing to be afraid of"
+    assert [(one.done, one.total) for one in told] == [(0, 3), (3, 3)]
     assert {(one.subject, one.rule) for one in found if not one.ok} == {
         ("arch a", "import"), ("arch b", "torch"), ("arch c", "silent"),
     }  # fmt: skip
@@ -95,12 +108,47 @@ def test_a_summary_counts_by_subject() -> None:
     assert kit.summary(found) == [("a", 2, 1, 0), ("b", 1, 0, 1)]
 
 
-def test_a_block_that_ends_its_process_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = [entry("block", name) for name in ("basic", "bottleneck")]
-    monkeypatch.setattr(kit, "_work", end_process)
-    found = kit._spread(blocks)
-    assert [one.rule for findings in found.values() for one in findings] == ["process", "process"]
-    assert found[blocks[0]][0].fix == "resnetctl plugins check resnetctl:basic"
+def test_the_dearest_are_begun_first_and_told_in_the_order_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[Kind] = ["arch", "policy", "block", "dataset", "block"]
+    entries = [entry(kind, f"{kind}{place}") for place, kind in enumerate(kinds)]
+    begun: list[str] = []
+
+    def spread(sorted_: list[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
+        begun.extend(one.name for one in sorted_)
+        yield from ((one, [Finding(subject=one.name, rule="r", status="ok", seen="")]) for one in reversed(sorted_))
+
+    monkeypatch.setattr(kit, "probe", lambda asked: {one: Probe(entry=one) for one in asked})
+    monkeypatch.setattr(kit, "_spread", spread)
+    found = finished(kit.check_entries(entries))[1]
+    assert begun == ["block2", "block4", "arch0", "policy1", "dataset3"]
+    assert [one.subject for one in found if one.rule == "r"] == [one.name for one in entries]
+
+
+def test_entries_are_judged_by_other_processes_one_for_each_core() -> None:
+    entries = [*kit.select("resnetctl:shift"), *kit.select("resnetctl:none")]
+    found = dict(kit._spread(entries))
+    assert found.keys() == set(entries)
+    assert {one.rule for one in found[entries[0]]} == set(kit.rules("policy"))
+    assert list(kit._spread([])) == []
+
+
+def test_a_rule_that_ends_its_process_is_named_and_the_others_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aborts = "\n    def forward(self, images):\n        import os\n        os.abort()\n"
+    install(tmp_path / "site", "ends", {"block": {"ends": "ends:Net"}}, code=BLOCK.replace("\n    pass\n", aborts))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry._entries.cache_clear()
+    try:
+        found = dict(kit._spread(kit.select("ends") + kit.select("resnetctl:none")))
+    finally:
+        registry._entries.cache_clear()
+    ends, none = sorted(found.values(), key=lambda findings: findings[0].subject)
+    status = {one.rule: one for one in ends}
+    assert status.keys() == set(kit.rules("block"))
+    assert (status["signature"].status, status["shapes"].status) == ("ok", "failed")
+    assert str(status["shapes"]).startswith("block ends: shapes: a worker process ended with SIGABRT. Fix: find the")
+    assert all(one.ok for one in none), "what is beside it is not concerned"
 
 
 def test_conformance_is_a_whole_test_module(tmp_path: Path) -> None:
