@@ -165,7 +165,7 @@ def test_two_distributions_with_one_name_clash_and_can_be_told_apart(install: In
     assert status("net") == {"nets-a": "clash", "nets-b": "clash"}
     assert {"nets-a:net", "nets-b:net"} <= set(names("arch"))
     assert "net" not in names("arch")
-    with pytest.raises(PluginError, match="is in 2 distributions") as caught:
+    with pytest.raises(PluginError, match="is in 2 distributions: nets-a 1.2 and nets-b 1.2") as caught:
         get("arch", "net")
     assert caught.value.hint == ("write nets-a:net or nets-b:net",)
     assert get("arch", "nets-b:net").name == "net"
