@@ -170,7 +170,7 @@ def _load(entry: Entry) -> Any:
         raise PluginError(
             f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {complaint}",
             where=entry.value,
-            hint=f"resnetctl plugins show {entry.name}",
+            hint=f"resnetctl plugins check {entry.distribution}",
         )
     return found
 
@@ -258,8 +258,9 @@ def _unusable(matches: list[Entry]) -> PluginError:
     owner = f"{first.distribution} {first.version}"
     if first.status == "clash":
         choices = [f"{entry.distribution}:{entry.name}" for entry in matches]
+        owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in matches)
         return PluginError(
-            f"{first.kind} '{first.name}' is in {len(matches)} distributions",
+            f"{first.kind} '{first.name}' is in {len(matches)} distributions: {owners}",
             hint="write " + " or ".join(choices),
         )
     if first.status == "disabled":

@@ -66,7 +66,7 @@ def status(name: str) -> dict[str, str]:
 
 def test_the_core_comes_through_the_same_door() -> None:
     assert {entry.distribution for entry in entries("block")} >= {"resnetctl"}
-    assert names("block")[:2] == ["basic", "bottleneck"]
+    assert {"basic", "bottleneck"} <= set(names("block"))
     assert get("arch", "resnet20").name == "resnet20"
     assert find("arch", "resnetctl:resnet20").version == resnetctl.__version__
 
@@ -165,7 +165,7 @@ def test_two_distributions_with_one_name_clash_and_can_be_told_apart(install: In
     assert status("net") == {"nets-a": "clash", "nets-b": "clash"}
     assert {"nets-a:net", "nets-b:net"} <= set(names("arch"))
     assert "net" not in names("arch")
-    with pytest.raises(PluginError, match="is in 2 distributions") as caught:
+    with pytest.raises(PluginError, match=r"is in 2 distributions: nets-a 1\.2 and nets-b 1\.2") as caught:
         get("arch", "net")
     assert caught.value.hint == ("write nets-a:net or nets-b:net",)
     assert get("arch", "nets-b:net").name == "net"

@@ -32,6 +32,7 @@ class Probe:
 
     Attributes:
         error: why it cannot be used; empty when it can.
+        called: the name that the object has for itself; empty where it has none.
         printed: the first lines that it wrote to stdout or stderr.
         patched: what it replaced in torch, e.g. `torch.nn.Linear.forward`.
         loads_torch: whether torch was loaded with it; known for archs only.
@@ -39,6 +40,7 @@ class Probe:
 
     entry: Entry
     error: str = ""
+    called: str = ""
     printed: str = ""
     patched: tuple[str, ...] = ()
     loads_torch: bool = False
@@ -138,9 +140,10 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
     """Import one entry and compare before and after."""
     before = {} if entry.kind == "arch" else fingerprint()
     start, had_torch = printed.stat().st_size, "torch" in sys.modules
-    error = ""
+    error = called = ""
     try:
-        registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
+        thing = registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
+        called = str(getattr(getattr(thing, "card", thing), "name", ""))
     except ResnetctlError as caught:
         error = str(caught)
     for stream in (sys.__stdout__, sys.__stderr__):
@@ -149,7 +152,13 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
     text = printed.read_bytes()[start:].decode("utf-8", errors="replace")
     loads_torch = not had_torch and entry.kind == "arch" and "torch" in sys.modules
     patched = changes(before, fingerprint()) if before else ()
-    return {"error": error, "printed": _short(text), "patched": patched, "loads_torch": loads_torch}
+    return {
+        "error": error,
+        "called": called,
+        "printed": _short(text),
+        "patched": patched,
+        "loads_torch": loads_torch,
+    }
 
 
 def _checked(line: str) -> dict[str, Any]:

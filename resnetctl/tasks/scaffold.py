@@ -4,6 +4,7 @@ import keyword
 import re
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -45,7 +46,7 @@ def create(name: str, kind: Kind, *, parent: Path) -> Scaffold:
         name: of the distribution; the entry is called so too, with `_` for `-` and without the prefix `resnetctl-`.
 
     Raises:
-        UsageError: the name cannot be one, is taken by a built-in, or the folder exists.
+        UsageError: the name cannot be one, is a built-in's or an importable package's, or the folder exists.
     """
     values = _values(name, kind)
     folder = parent / name
@@ -71,6 +72,8 @@ def _values(name: str, kind: Kind) -> dict[str, str]:
         )
     if any(found.name == entry and found.distribution == registry.CORE for found in registry.entries(kind)):
         raise UsageError(f"'{entry}' is a built-in {kind}, which no plugin can shadow", hint="choose another NAME")
+    if getattr(find_spec(package), "origin", None):  # a folder here that holds no module has none
+        raise UsageError(f"a package '{package}' can be imported here already", hint="choose another NAME")
     thing = entry
     if kind == "block":
         thing = "".join(part.capitalize() for part in entry.removesuffix("_block").split("_")) + "Block"

@@ -136,13 +136,15 @@ def input_gradient(block: Any) -> str:
 
 
 def determinism(block: Any) -> str:
-    """In evaluation the output is a function of the input, drawn from nothing, and nothing is learned."""
+    """In evaluation the output is a function of the input: nothing drawn, learned, or kept from another call."""
     for in_channels, stride in ((32 * block.expansion, 1), (16, 2)):
         made, features = make(block, in_channels, stride=stride), images(in_channels)
-        before = {name: value.clone() for name, value in made.state_dict().items()}
+        before, unused = {name: value.clone() for name, value in made.state_dict().items()}, copy.deepcopy(made)
         with torch.no_grad():
-            first, second = made(features), made(features)
+            made(images(in_channels, height=6) * 2)
+            first, second, alone = made(features), made(features), unused(features)
         expect(torch.equal(first, second), f"two runs differ by {differ(first, second):.1e} of the largest value")
+        expect(torch.equal(first, alone), f"after other images it differs by {differ(first, alone):.1e}")
         changed = [name for name, value in made.state_dict().items() if not torch.equal(value, before[name])]
         expect(not changed, f"evaluation changed {', '.join(changed)}")
     return "bit-equal"
@@ -195,7 +197,7 @@ def bf16(block: Any) -> str:
 
 
 def state_dict(block: Any) -> str:
-    """Names and shapes are a function of the arguments, do not change by running, and restore the output."""
+    """Names and shapes are a function of the arguments, do not change by running, and restore what it does next."""
     made, twin, features = make(block, 16).train(), block(16, 32, stride=2), images(16)
     before = _layout(made)
     expect(before == _layout(twin), "two instances have different keys or shapes")
@@ -206,6 +208,10 @@ def state_dict(block: Any) -> str:
     with torch.no_grad():
         apart = differ(made.eval()(features), twin.eval()(features))
     expect(apart < 1e-6, f"a restored copy differs by {apart:.1e}: something that matters is not in the state dict")
+    for seed in range(JITTERS):
+        apart = differ(_step(made, features, seed=seed), _step(twin, features, seed=seed))
+        wrong = f"a restored copy trains differently, by {apart:.1e}, under one seed of torch"
+        expect(apart < 1e-6, f"{wrong}: state that is not kept, or a draw from another generator")
     return f"{len(before)} keys"
 
 
@@ -253,6 +259,14 @@ def rates(block: Any) -> str:
     return ", ".join(named) or "it has none"
 
 
+def _step(module: nn.Module, features: Tensor, *, seed: int) -> Tensor:
+    """What it gives in training, as the engine seeds a step."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        found: Tensor = module.train()(features)
+    return found
+
+
 def _layout(module: nn.Module) -> dict[str, str]:
     return {name: f"{value.dtype} {tuple(value.shape)}" for name, value in module.state_dict().items()}
 
@@ -288,7 +302,7 @@ RULES = {
     "determinism": Rule(
         wants="evaluation draws and learns nothing",
         judge=determinism,
-        fix="guard everything random, and every update of a buffer, by `if self.training`",
+        fix="guard everything random, and every update of a buffer, by `if self.training`; keep nothing of a call",
     ),
     "independence": Rule(
         wants="evaluation sees each image by itself",
@@ -308,7 +322,7 @@ RULES = {
     "state_dict": Rule(
         wants="keys and shapes that stay, and hold everything",
         judge=state_dict,
-        fix="create all parameters in __init__; register_buffer for every tensor that is no parameter",
+        fix="create all parameters in __init__; register_buffer for every tensor that is no parameter; draw with torch",
     ),
     "deepcopy": Rule(
         wants="copy.deepcopy gives an equal block that shares nothing",

@@ -19,8 +19,8 @@ from resnetctl.errors import ResnetctlError
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.testing.findings import Rule, Skipped, expect
 
-FIRST = 64  # images of a split that are looked at one by one
-MOST = 200_000  # images that are counted
+FIRST = 64  # images of a split that are compared with each other
+MOST = 200_000  # images of a split that are looked at
 
 
 class _Offline(ConnectionRefusedError):
@@ -115,7 +115,7 @@ def types(subject: Subject) -> str:
     """Images are uint8 (H, W, C) arrays, classes names of the card."""
     shapes = set()
     for split in subject.card.splits:
-        for image, name in itertools.islice(subject.images(split), FIRST):
+        for image, name in itertools.islice(subject.images(split), MOST):
             expect(isinstance(image, np.ndarray), f"an image of {split} is a {type(image).__name__}")
             expect(image.dtype == np.uint8, f"an image of {split} is {image.dtype}")
             expect(image.ndim == 3 and image.size > 0, f"an image of {split} has the shape {image.shape}")
@@ -127,11 +127,15 @@ def types(subject: Subject) -> str:
 
 
 def order(subject: Subject) -> str:
-    """Two readings give the same images in the same order."""
+    """Two readings give the same images in the same order, another split gives others, and an image stays as it is."""
+    seen: dict[tuple[bytes, ...], str] = {}
     for split in subject.card.splits:
-        first, second = (list(itertools.islice(subject.images(split), FIRST)) for _ in range(2))
+        first, second = _first(subject, split), _first(subject, split)
         for place, (one, two) in enumerate(zip(first, second, strict=True)):
-            expect(np.array_equal(one[0], two[0]) and one[1] == two[1], f"{split}: image {place} is another one")
+            expect(one[1:] == two[1:], f"{split}: image {place} is another one in the second reading")
+            expect(one[0].tobytes() == one[1], f"{split}: image {place} changed when the next one was read")
+        alike = seen.setdefault(tuple(one[1] for one in first), split)
+        expect(alike == split, f"{split} begins with the same {len(first)} images as {alike}")
     return "the same twice"
 
 
@@ -174,6 +178,11 @@ def _fetch(subject: Subject) -> Path:
     return found  # type: ignore[no-any-return]
 
 
+def _first(subject: Subject, split: str) -> list[tuple[Any, bytes, str]]:
+    """The first images of a split: each as it was handed over, what it held then, and its class."""
+    return [(image, image.tobytes(), name) for image, name in itertools.islice(subject.images(split), FIRST)]
+
+
 def _absent(subject: Subject, split: str) -> int:
     """Images of a split that the card does not have; a reader may refuse it as well."""
     try:
@@ -209,9 +218,10 @@ RULES = {
         fix="yield np.uint8 arrays with the card's channels, and classes by name (a str), not by number",
     ),
     "order": Rule(
-        wants="a fixed order",
+        wants="a fixed order, and images of its own in each split",
         judge=order,
-        fix="sort files, use no set, draw nothing: the index of an image is its identity",
+        fix="sort files, use no set, draw nothing: the index of an image is its identity; yield a new array each time, "
+        "and of the split that is asked for",
     ),
     "classes": Rule(
         wants="images of every class in train",

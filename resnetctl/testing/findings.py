@@ -7,11 +7,14 @@ does not keep the rule, `Skipped` when it cannot be judged here. Any other excep
 import contextlib
 import random
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
+LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime", "onnxscript"} | sys.stdlib_module_names
 SEED = 0  # the kit is deterministic: what fails once fails always
 
 
@@ -41,6 +44,7 @@ class Finding:
         rule: name of the rule.
         seen: the value seen.
         fix: what to do; empty unless the rule failed.
+        place: the object's own line that raised, e.g. `blocks.py:57`; empty unless one did.
     """
 
     subject: str
@@ -48,6 +52,7 @@ class Finding:
     status: Literal["ok", "failed", "skipped"]
     seen: str
     fix: str = ""
+    place: str = ""
 
     @property
     def ok(self) -> bool:
@@ -56,7 +61,8 @@ class Finding:
 
     def __str__(self) -> str:
         """One line; with the fix, where there is one."""
-        return f"{self.subject}: {self.rule}: {self.seen}" + (f". Fix: {self.fix}" if self.fix else "")
+        place = f" (at {self.place})" if self.place else ""
+        return f"{self.subject}: {self.rule}: {self.seen}{place}" + (f". Fix: {self.fix}" if self.fix else "")
 
 
 def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
@@ -66,15 +72,25 @@ def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
             seen = rule.judge(thing)
     except Skipped as reason:
         return Finding(subject=subject, rule=name, status="skipped", seen=str(reason))
+    except Broken as broken:
+        return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=rule.fix)
     except (Exception, SystemExit) as error:
-        seen = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {_first_line(error)}"
-        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix)
+        seen = f"{type(error).__name__}: {_first_line(error)}"
+        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix, place=_place(error))
     return Finding(subject=subject, rule=name, status="ok", seen=seen)
 
 
 def judge_all(subject: str, rules: Mapping[str, Rule], *, thing: Any) -> list[Finding]:
-    """Apply every rule of a table, in its order."""
-    return [judge(subject, name, rule=rule, thing=thing) for name, rule in rules.items()]
+    """Apply every rule of a table, in its order. A line that raised under one rule spoils others: these are skipped."""
+    found: list[Finding] = []
+    raised: dict[str, str] = {}
+    for name, rule in rules.items():
+        one = judge(subject, name, rule=rule, thing=thing)
+        first = raised.setdefault(one.place, name) if one.place else name
+        if first != name:
+            one = replace(one, status="skipped", seen=f"it raises, as under {first}", fix="")
+        found.append(one)
+    return found
 
 
 def expect(holds: bool, seen: str) -> None:
@@ -100,6 +116,14 @@ def _calm() -> Iterator[None]:
             torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
             random.setstate(state)
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of the traceback that is in none of the libraries."""
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
+            return f"{Path(frame.f_code.co_filename).name}:{line}"
+    return ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -109,7 +109,7 @@ def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
 
 def import_findings(entry: Entry, found: Probe | None) -> list[Finding]:
     """The rules of importing, from what another process found; None where an entry cannot be imported at all."""
-    table = {name: rule for name, rule in IMPORT_RULES.items() if name != "torch_free" or entry.kind == "arch"}
+    table = {name: IMPORT_RULES[name] for name in _about_import(entry.kind)}
     if found is None or found.error:
         table = {"import": table["import"]} | ({"silent": table["silent"]} if found and found.printed else {})
     return judge_all(
@@ -131,7 +131,13 @@ def judge_entry(entry: Entry, name: str) -> Finding:
 
 def rule_names(kind: Kind) -> list[str]:
     """Names of all rules of a kind, those of importing first."""
-    return [name for name in IMPORT_RULES if name != "torch_free" or kind == "arch"] + list(rules(kind))
+    return _about_import(kind) + list(rules(kind))
+
+
+def _about_import(kind: Kind) -> list[str]:
+    """Rules of importing: only archs must be torch-free, and a block is a class, which names nothing but itself."""
+    kinds = {"torch_free": ("arch",), "called": ("arch", "policy", "dataset")}
+    return [name for name in IMPORT_RULES if kind in kinds.get(name, (kind,))]
 
 
 @cache
@@ -205,6 +211,11 @@ def _silent(found: Probe) -> str:
     return "nothing printed"
 
 
+def _called(found: Probe) -> str:
+    expect(found.called in ("", found.entry.name), f"the entry is {found.entry.name!r}, the object {found.called!r}")
+    return found.entry.name
+
+
 def _leaves_torch(found: Probe) -> str:
     expect(not found.patched, f"it changed {', '.join(found.patched[:5])}")
     return "torch as it was"
@@ -221,6 +232,11 @@ IMPORT_RULES = {
         wants="an object that can be imported in a process of its own",
         judge=_imports,
         fix="python -c 'import MODULE' shows the traceback; do no work while the module loads",
+    ),
+    "called": Rule(
+        wants="an object that has the name of its entry",
+        judge=_called,
+        fix="give name= what pyproject.toml has on the left: runs, weights and stores show it",
     ),
     "silent": Rule(
         wants="nothing printed while the module loads",

@@ -92,13 +92,20 @@ def _export(deployed: Deployed, image: ImageSpec) -> onnx.ModelProto:
                 external_data=False,
                 verbose=False,
             )
-        except Exception as error:  # the exporter's errors share no base; their first line says the cause
+        except Exception as error:  # the exporter's errors share no base
             raise WorkFailed(
-                f"torch cannot export this network: {str(error).strip().partition(chr(10))[0]}",
+                f"torch cannot export this network: {_cause(error)}",
                 hint="a block of a plugin may use an operation that ONNX lacks",
             ) from error
     assert program is not None
     return program.model_proto
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of the error that began it: those around it say only which step of the export they are."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0]
 
 
 @contextlib.contextmanager

@@ -41,7 +41,8 @@ def install_broken(site: Path) -> None:
         "heavy": "import torch\n" + ARCH,
     }
     for name, code in arch.items():
-        install(site, f"t17-{name}", {"arch": {name: f"t17_{name}:net"}}, code=code)
+        install(site, f"t17-{name}", {"arch": {name: f"t17_{name}:net"}}, code=code.replace("'net'", f"'{name}'"))
+    install(site, "t17-misnamed", {"arch": {"misnamed": "t17_misnamed:net"}}, code=ARCH)
     install(site, "t17-one", {"arch": {"twin": "t17_one:net"}}, code=ARCH)
     install(site, "t17-two", {"arch": {"twin": "t17_two:net"}}, code=ARCH.replace("(8,)", "(9,)"))
     install(site, "t17-shadows", {"arch": {"resnet20": "t17_shadows:net"}}, code=ARCH)

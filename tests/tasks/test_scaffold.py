@@ -43,6 +43,13 @@ def test_a_built_in_cannot_be_shadowed(tmp_path: Path) -> None:
     create("resnetctl-resnet20", "policy", parent=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["torch", "test", "numpy", "typing-extensions"])
+def test_a_package_that_is_there_is_not_replaced(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can be imported here already"):
+        create(name, "block", parent=tmp_path)
+    create(f"{name}-block", "block", parent=tmp_path)
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     create("mine", "policy", parent=tmp_path)
     with pytest.raises(UsageError, match="the folder exists"):

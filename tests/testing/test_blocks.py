@@ -1,5 +1,6 @@
 """Each deliberately broken block is caught by the rule that is named for it, and a sound one by none."""
 
+import random
 from typing import Any
 
 import pytest
@@ -126,6 +127,36 @@ class Hidden(BasicBlock):
         return super().forward(images) * self.table
 
 
+class FirstScale(BasicBlock):
+    """The first batch that it meets sets its scale for good, outside the state dict."""
+
+    scale: Tensor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = super().forward(images)
+        if self.scale is None:
+            self.scale = found.detach().mean()
+        return found * self.scale
+
+
+class CallCounter(BasicBlock):
+    """In training each call counts, and a resumed run starts from nought."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += self.training
+        return super().forward(images) * (1 + self.training / (1 + self.calls))
+
+
+class PythonDice(BasicBlock):
+    """Drops its branch by a generator that the engine does not seed."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = super().forward(images)
+        return found * 0.5 if self.training and random.random() < 0.5 else found
+
+
 class Uncopied(BasicBlock):
     def __deepcopy__(self, memo: dict[int, Any]) -> "Uncopied":
         return self
@@ -167,12 +198,15 @@ def test_a_sound_block_breaks_no_rule() -> None:
         (InPlace, "input", "the input was changed in place"),
         (Noisy, "determinism", "two runs differ"),
         (Counts, "determinism", "evaluation changed seen"),
+        (FirstScale, "determinism", "after other images it differs"),
         (BatchMean, "independence", "alone and in a batch differ"),
         (Copies, "channels_last", "the output has strides"),
         (Overflows, "bf16", "away from float32"),
         (Widens, "bf16", "gives NaN, infinity or torch.float32"),
         (Grows, "state_dict", "changed the keys or shapes of late"),
         (Hidden, "state_dict", "something that matters is not in the state dict"),
+        (CallCounter, "state_dict", "a restored copy trains differently"),
+        (PythonDice, "state_dict", "a restored copy trains differently"),
         (Uncopied, "deepcopy", "the copy shares"),
         (Unset, "initialisation", "NaN or infinity in scale"),
         (DropsAlways, "rates", "dropout acts in evaluation"),

@@ -73,6 +73,39 @@ class Numbers(Dots):
         return number % 2
 
 
+class LateLabel(Dots):
+    """The class of one image, far from the first, is not on the card."""
+
+    def __init__(self) -> None:
+        super().__init__(replace(CARD, splits={"train": 200}))
+
+    def read(self, path: Path, split: str) -> Iterator[tuple[Any, Any]]:
+        for number in range(self.card.splits.get(split, 0)):
+            yield self.image(number), "c" if number == 150 else self.label(number)
+
+
+class OneBuffer(Dots):
+    """Every image is the same array, written anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer = np.zeros((4, 4, 3), np.uint8)
+
+    def image(self, number: int) -> Any:
+        self.buffer[:] = number
+        return self.buffer
+
+
+class OneSplit(Dots):
+    """Test is train under another name."""
+
+    def __init__(self) -> None:
+        super().__init__(replace(CARD, splits={"train": 6, "test": 6}))
+
+    def read(self, path: Path, split: str) -> Iterator[tuple[Any, Any]]:
+        return super().read(path, "train" if split != "val" else split)
+
+
 class OneClass(Dots):
     def label(self, number: int) -> Any:
         return "a"
@@ -122,6 +155,9 @@ def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
         (Flat(), "types", "has the shape (4, 4)"),
         (Grey(), "types", "has 1 channels, not 3"),
         (Numbers(), "types", "0 in train is no class"),
+        (LateLabel(), "types", "'c' in train is no class"),
+        (OneBuffer(), "order", "train: image 0 changed when the next one was read"),
+        (OneSplit(), "order", "test begins with the same 6 images as train"),
         (Shuffles(), "order", "train: image 0 is another one"),
         (OneClass(), "classes", "train has no image of b"),
     ],

@@ -69,3 +69,28 @@ def test_rules_draw_the_same_always_and_leave_the_world_alone() -> None:
     assert outcome(meddle).seen == outcome(meddle).seen
     assert torch.equal(state, torch.get_rng_state())
     assert (random.getstate(), torch.get_num_threads(), torch.get_default_dtype()) == (before, threads, torch.float32)
+
+
+def test_a_line_that_raises_is_named_once_and_what_it_spoils_is_skipped() -> None:
+    def forward(thing: int) -> str:
+        raise ValueError("sizes differ")
+
+    table = {"shapes": rule(forward), "input": rule(lambda thing: forward(thing)), "other": rule(str)}
+    shapes, spoilt, other = judge_all("block b", table, thing=3)
+    line = forward.__code__.co_firstlineno + 1
+    assert str(shapes) == f"block b: shapes: ValueError: sizes differ (at test_findings.py:{line}). Fix: do this"
+    assert (spoilt.status, spoilt.seen, spoilt.fix) == ("skipped", "it raises, as under shapes", "")
+    assert (other.status, other.place) == ("ok", "")
+
+
+def test_a_line_of_a_library_is_no_place_to_mend() -> None:
+    found = outcome(lambda thing: torch.empty(2).view(thing))
+    assert found.place.startswith("test_findings.py:")
+    assert outcome(random.choice).place == ""
+
+
+def test_a_rule_that_does_not_hold_spoils_no_other() -> None:
+    def broken(thing: int) -> str:
+        raise Broken("x")
+
+    assert [one.status for one in judge_all("s", {"a": rule(broken), "b": rule(broken)}, thing=3)] == ["failed"] * 2

@@ -39,6 +39,7 @@ def test_every_rule_says_what_it_wants_and_how_to_fix_it(kind: Kind, least: int)
     assert all(rule.wants and rule.fix for rule in rules.values())
     assert len(kit.rule_names(kind)) == len(set(kit.rule_names(kind)))
     assert ("torch_free" in kit.rule_names(kind)) == (kind == "arch")
+    assert ("called" in kit.rule_names(kind)) == (kind != "block")
 
 
 def test_objects_are_checked_without_a_distribution() -> None:
@@ -70,10 +71,13 @@ def test_what_another_process_found_becomes_findings() -> None:
     arch = entry()
     sound = kit.import_findings(arch, Probe(entry=arch))
     assert [(one.rule, one.ok) for one in sound] == [
-        ("import", True), ("silent", True), ("torch", True), ("torch_free", True),
+        ("import", True), ("called", True), ("silent", True), ("torch", True), ("torch_free", True),
     ]  # fmt: skip
-    heavy = kit.import_findings(arch, Probe(entry=arch, loads_torch=True, printed="hi", patched=("torch.cat",)))
+    heavy = kit.import_findings(
+        arch, Probe(entry=arch, called="net", loads_torch=True, printed="hi", patched=("torch.cat",))
+    )
     assert {one.rule: one.seen for one in heavy if not one.ok} == {
+        "called": "the entry is 'resnet20', the object 'net'",
         "silent": "it printed 'hi'",
         "torch": "it changed torch.cat",
         "torch_free": "importing some.module loads torch",
@@ -163,7 +167,7 @@ def test_conformance_is_a_whole_test_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", str(path), "-rs"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout
-    assert "27 passed, 5 skipped" in done.stdout
+    assert "30 passed, 5 skipped" in done.stdout
     assert "its images are not here" in done.stdout
 
 
@@ -174,7 +178,7 @@ def test_conformance_fails_with_rule_value_and_fix(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kit, "_probes", lambda distribution: {one: Probe(entry=one) for one in kit.select("shift")})
     monkeypatch.setattr(kit, "rules", lambda kind: {"shapes": Rule(wants="w", judge=never, fix="do this")})
     test = conformance("shift")
-    with pytest.raises(AssertionError, match=r"policy shift: shapes: ValueError: seven. Fix: do this"):
+    with pytest.raises(AssertionError, match=r"policy shift: shapes: ValueError: seven \(at test_kit.py:\d+\)\. Fix: do"):
         test(kit.select("shift")[0], "shapes")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import one_hot
@@ -51,6 +52,28 @@ def mirror_half(pixels: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.rand(len(pixels), 1, 1, 1) < 0.5, pixels.flip(3), pixels)
 
 
+def rarely_by(chance: Callable[[], float]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """One batch in a hundred gets darker."""
+    return lambda pixels: pixels // 2 if chance() < 0.01 else pixels
+
+
+def seed_first(pixels: torch.Tensor) -> torch.Tensor:
+    torch.manual_seed(0)
+    return pixels.float() * torch.rand(len(pixels), 1, 1, 1).clamp(min=0.5)
+
+
+def wrong_partner(batch: Batch, classes: int) -> Batch:
+    """Each picture is blended with the one before it, its class with that of the last."""
+    kept = torch.rand(len(batch.images), 1)
+    targets, pixels = one_hot(batch.targets, classes).float(), batch.images.float()
+    share = kept[:, :, None, None]
+    return replace(
+        batch,
+        images=share * pixels + (1 - share) * pixels.roll(1, 0),
+        targets=kept * targets + (1 - kept) * targets.flip(0),
+    )
+
+
 def edit(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.mul_(torch.tensor(0.5)) if pixels.is_floating_point() else pixels.fill_(9)
 
@@ -64,6 +87,16 @@ class Remembers:
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         return pixels.float() / (1 + self.calls % 7)
+
+
+class Generator:
+    """A generator of its own, which nobody seeds again."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float() * torch.rand(len(pixels), 1, 1, 1, generator=self.generator).clamp(min=0.5)
 
 
 @pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
@@ -97,14 +130,22 @@ def test_a_sound_mixture_breaks_no_rule() -> None:
         (policy(lambda batch, _: replace(batch, index=batch.index * 0)), "counters", "index changed"),
         (policy(lambda batch, _: replace(batch, step=0)), "counters", "epoch or step changed"),
         (images(edit), "untouched", "it changed the images"),
-        (images(lambda pixels: pixels.float() * random.random()), "determinism", "after another batch"),
+        (images(lambda pixels: pixels.float() * random.random()), "determinism", "it draws from random"),
         (images(Remembers()), "determinism", "one seed gives two results"),
+        (images(rarely_by(random.random)), "determinism", "it draws from random or numpy.random"),
+        (images(rarely_by(np.random.rand)), "determinism", "it draws from random or numpy.random"),
+        (images(Generator()), "determinism", "after another batch"),
+        (images(seed_first), "determinism", "it seeds torch's generator itself"),
+        (policy(lambda batch, _: replace(batch, targets=batch.targets.roll(1))), "targets", "of the images have the c"),
+        (images(lambda pixels: pixels[torch.randperm(len(pixels))]), "distribution", "as much like another one"),
+        (policy(wrong_partner), "soft_targets", "correlate by 0."),
+        (policy(lambda batch, _: mixed(batch, 10, own=0.8)), "soft_targets", "built for 2 classes it gives"),
         (policy(half_only), "distribution", "first and the second half"),
         (images(blank_some), "distribution", "images are blank"),
         (policy(lambda batch, _: replace(batch, targets=batch.targets // 2)), "distribution", "a class gets 10"),
         (images(mirror_half), "mirrors", "mirrors=False, and"),
         (images(lambda pixels: pixels, mirrors=True), "mirrors", "mirrors=True, and 0%"),
-        (policy(lambda batch, classes: mixed(batch, classes, own=0.1)), "soft_targets", "correlate by -"),
+        (policy(lambda batch, classes: mixed(batch, classes, own=0.1)), "soft_targets", "correlate by 0."),
     ],
 )  # fmt: skip
 def test_a_broken_policy_is_caught_by_the_named_rule(thing: Any, rule: str, seen: str) -> None:

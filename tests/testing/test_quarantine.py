@@ -108,6 +108,7 @@ def test_check_names_rule_value_and_fix(command: Run) -> None:
         "prints": ("silent", "HELLO FROM A PLUGIN"),
         "heavy": ("torch_free", "t17_heavy loads torch"),
         "gone": ("import", "stale"),
+        "misnamed": ("called", "the entry is 'misnamed', the object 'net'"),
     }
     for name, (rule, seen) in wanted.items():
         done = command("plugins", "check", name, "--json")

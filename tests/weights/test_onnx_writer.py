@@ -155,3 +155,13 @@ def test_a_network_that_onnx_cannot_express() -> None:
     with pytest.raises(WorkFailed, match="cannot export") as caught:
         to_bytes(Stubborn(), card(), weights_sha256="", gate=GATE)
     assert "plugin" in caught.value.hint[0]
+
+
+def test_what_onnx_lacks_is_named_and_not_the_step_of_the_export() -> None:
+    class Bessel(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(images).flatten(1)[:, :3]
+
+    with pytest.raises(WorkFailed, match=r"No ONNX function found for .*bessel_j0") as caught:
+        to_bytes(Bessel(), card(), weights_sha256="", gate=GATE)
+    assert "\x1b" not in caught.value.message
