@@ -178,7 +178,7 @@ def test_conformance_fails_with_rule_value_and_fix(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kit, "_probes", lambda distribution: {one: Probe(entry=one) for one in kit.select("shift")})
     monkeypatch.setattr(kit, "rules", lambda kind: {"shapes": Rule(wants="w", judge=never, fix="do this")})
     test = conformance("shift")
-    with pytest.raises(AssertionError, match=r"policy shift: shapes: ValueError: seven \(at test_kit.py:\d+\)\. Fix: do"):
+    with pytest.raises(AssertionError, match=r"policy shift: shapes: ValueError: seven \(at test_kit.py:\d+\)\. Fix"):
         test(kit.select("shift")[0], "shapes")
 
 
