@@ -14,6 +14,9 @@ from torchvision.ops import StochasticDepth
 class SeparableBlock(nn.Module):
     """The basic block (He et al. 2015) with depthwise-separable convolutions (Chollet 2016, arXiv:1610.02357).
 
+    It begins as the identity, the last norm's scale at zero (Goyal et al. 2017, section 5.1, arXiv:1706.02677):
+    otherwise a deep net of it hardly starts to learn at the usual learning rates.
+
     Args:
         in_channels: channels of the input.
         width: channels of the output.
@@ -37,6 +40,7 @@ class SeparableBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = _separable(width, width)
         self.bn2 = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.bn2.weight)
         self.drop_path = _drop_path(drop_path)
         self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
 
