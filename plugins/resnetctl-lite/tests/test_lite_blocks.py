@@ -83,6 +83,15 @@ def test_an_expansion_below_one_is_refused() -> None:
 def test_drop_path_leaves_the_shortcut_of_dropped_images(block: type[nn.Module]) -> None:
     torch.manual_seed(0)
     images = torch.rand(64, 8, 3, 3)  # positive: a final ReLU changes nothing
-    out = block(8, 8, drop_path=0.5)(images)
+    layer = block(8, 8, drop_path=0.5)
+    for norm in layer.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.ones_(norm.weight)
+    out = layer(images)
     dropped = [bool(torch.equal(*pair)) for pair in zip(out, images, strict=True)]
     assert 16 < sum(dropped) < 48
+
+
+def test_a_separable_block_begins_as_the_identity() -> None:
+    images = torch.rand(4, 8, 3, 3)
+    assert torch.equal(SeparableBlock(8, 8)(images), images)
