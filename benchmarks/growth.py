@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the command does; it is read when torch is loaded
+from resnetctl.__main__ import OPENMP
+
+os.environ["OMP_WAIT_POLICY"] = OPENMP["OMP_WAIT_POLICY"]  # as the command does; it is read when torch is loaded
+os.environ["GOMP_SPINCOUNT"] = OPENMP["GOMP_SPINCOUNT"]
 import compare
 import machine
 import report

@@ -12,6 +12,8 @@ from typing import IO, Any
 
 from programs.task import Task, metered
 
+from resnetctl.__main__ import rest_threads
+
 WARM_UP = 4  # steps before the first sample
 FOREVER = 10_000  # epochs
 MODULES = {
@@ -32,7 +34,7 @@ def main(mode: str, text: str) -> None:
     task = Task.from_json(text)
     os.environ["OMP_NUM_THREADS"] = str(task.threads)
     if task.program == "resnetctl":
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the command does, before torch is loaded
+        rest_threads()  # as the command does, before torch is loaded
     modes: dict[str, Callable[[Any, IO[str]], None]] = {
         "steady": steady, "epoch": epoch, "parity": parity, "shares": shares,
     }  # fmt: skip

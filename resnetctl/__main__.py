@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from resnetctl import __version__
 
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "700"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. `--version` answers before anything else is imported."""
@@ -15,11 +17,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):  # a full disk is told below
             print(f"resnetctl {__version__}", flush=True)
             return 0
-    # read by OpenMP when torch is loaded: idle threads that spin steal the cores of whoever works (small nets: 2x)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    rest_threads()
     from resnetctl.cli.boundary import run
 
     return run(arguments)
+
+
+def rest_threads() -> None:
+    """Tell OpenMP how idle threads wait, unless the user does; it is read when torch is loaded.
+
+    Threads that spin steal the cores of whoever works, those that sleep at once wake up late. With torch's own OpenMP
+    (GNU's) they spin for some 20 us, from one operator to the next, and with others they sleep: benchmarks/threads.md.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.update(OPENMP | os.environ)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,12 @@ def _entries(kind: Kind, chosen: tuple[str, ...] | None) -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda entry: (_natural(entry.name), entry.distribution)))
 
 
+def strangers() -> list[str]:
+    """What `RESNETCTL_PLUGINS` names and no installed distribution with entries is called."""
+    known = {entry.distribution for kind in GROUPS for entry in entries(kind)}
+    return [name for name in chosen_plugins() or () if _normal(name) not in known]
+
+
 def names(kind: Kind) -> list[str]:
     """Names that can be used, in natural order. A clashing one is listed as `dist:name`."""
     listed = {name for overlaid, name in _overlays if overlaid == kind}
@@ -266,7 +272,7 @@ def _unusable(matches: list[Entry]) -> PluginError:
     if first.status == "disabled":
         return PluginError(
             f"{first.kind} '{first.name}' is in {owner}, which RESNETCTL_PLUGINS or --no-plugins leaves out",
-            hint=f"RESNETCTL_PLUGINS={first.distribution}",
+            hint=f"RESNETCTL_PLUGINS={first.distribution}, and no --no-plugins",
         )
     return PluginError(
         f"{first.kind} '{first.name}' is registered by {owner}, but that distribution is stale: its module is gone "

@@ -29,12 +29,13 @@ def test_the_console_script_is_the_same_command() -> None:
 
 def test_idle_threads_are_told_to_sleep_before_torch_is_there() -> None:
     probe = (
-        "import os, sys; os.environ.pop('OMP_WAIT_POLICY', None)\n"
+        "import os, sys; [os.environ.pop(name, None) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')]\n"
         "from resnetctl.__main__ import main\n"
         "main(['plugins', 'list', '--json'])\n"
         "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE' and 'torch' not in sys.modules\n"
+        "assert 0 < int(os.environ.pop('GOMP_SPINCOUNT')) < 5000\n"
         "os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'; main(['--help'])\n"
-        "assert os.environ['OMP_WAIT_POLICY'] == 'ACTIVE'"
+        "assert os.environ['OMP_WAIT_POLICY'] == 'ACTIVE' and 'GOMP_SPINCOUNT' not in os.environ"
     )
     assert python("-c", probe).returncode == 0
 

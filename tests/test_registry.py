@@ -222,6 +222,13 @@ def test_plugins_can_be_left_out(
         get("arch", "nets-a:net")
 
 
+def test_a_choice_that_fits_no_distribution_is_known(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("nets-a", {"net": "plug_a:net"})
+    assert registry.strangers() == []
+    monkeypatch.setenv("RESNETCTL_PLUGINS", "Nets_A, nest-b")
+    assert registry.strangers() == ["nest-b"]
+
+
 def test_disable_plugins_reaches_children(monkeypatch: pytest.MonkeyPatch, install: Install) -> None:
     monkeypatch.setenv("RESNETCTL_PLUGINS", "nets")
     install("nets", {"net": "plug_a:net"})

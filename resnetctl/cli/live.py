@@ -81,7 +81,7 @@ class Follower(Screen):
         history = self.history
         if history is not None and history.started.run is not None:
             done = fact.step - history.started.start_step
-            eta = (time.monotonic() - self._began) / done * (fact.steps - fact.step) if done >= 5 else None
+            eta = (time.monotonic() - self._began) * history.started.left(fact.step) if done >= 5 else None
             self.footer(
                 lambda: training.live_lines(history, fact.step, loss=float(fact.loss), eta=eta, width=out.width())
             )

@@ -10,8 +10,11 @@ from resnetctl.errors import CheckFailed
 
 def list_plugins(given: Given[PluginsListOptions]) -> None:
     """`plugins list`"""
+    from resnetctl import registry
     from resnetctl.tasks import plugins
 
+    for name in registry.strangers():
+        out.say(out.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so"))
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
         out.document("plugins.list", {"plugins": rows})

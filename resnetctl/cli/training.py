@@ -52,7 +52,8 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     ]
     place = f"{render.short(started.run)}" if started.run is not None else "dry run"
     val = f" + {render.count(started.val_images)} val" if started.val_images else ""
-    images = f"{render.count(started.train_images)}{val} images, {started.image_size} px"
+    first = f"{started.sides[0][1]} to " if len(started.sides) > 1 else ""
+    images = f"{render.count(started.train_images)}{val} images, {first}{started.image_size} px"
     return [*_flowed(parts, width), *_flowed([place, images, f"config: {said(started.origins)}"], width)]
 
 

@@ -74,6 +74,24 @@ class ScheduleConfig(Frozen):
         return value
 
 
+class ProgressiveConfig(Frozen):
+    """`[progressive]`: progressive resizing, the images of the first steps are smaller."""
+
+    initial_scale: float = option(1.0, "Side of the first images as a share of size, 1 is off", gt=0, le=1)
+    delay_fraction: float = option(0.5, "Share of the run before the images begin to grow", ge=0, le=1)
+    finetune_fraction: float = option(0.2, "Share of the run, at its end, with images of full size", ge=0, le=1)
+    size_increment: int = option(4, "Sides are multiples of it, in pixels", ge=1)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.delay_fraction + self.finetune_fraction > 1:
+            raise ValueError(
+                f"delay_fraction {self.delay_fraction} and finetune_fraction {self.finetune_fraction} are more than "
+                "the run together"
+            )
+        return self
+
+
 class TrainConfig(Frozen):
     """Everything that decides what a training run computes."""
 
@@ -106,6 +124,7 @@ class TrainConfig(Frozen):
     keep: Literal["best", "last"] = option("best", "Ship the best epoch on val, or the last", panel="Data")
     optim: OptimConfig = Field(default_factory=OptimConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    progressive: ProgressiveConfig = Field(default_factory=ProgressiveConfig)
 
     @field_validator("warmup")
     @classmethod

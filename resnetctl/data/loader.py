@@ -126,6 +126,16 @@ def resize(images: Tensor, side: int, *, interpolation: Interpolation) -> Tensor
     return exact.round_().clamp_(0, 255).to(torch.uint8)
 
 
+def shrink(images: Tensor, side: int, *, spec: ImageSpec) -> Tensor:
+    """A policy's images, uint8 or float in 0..255, `(B, C, S, S)` to `(B, C, side, side)` in the same dtype."""
+    if images.shape[2:] == (side, side):
+        return images
+    if images.dtype == torch.uint8:
+        return resize(images, side, interpolation=spec.interpolation)
+    mode, antialias = TORCH_MODES[spec.interpolation], spec.interpolation != "nearest"
+    return functional.interpolate(images, size=(side, side), mode=mode, antialias=antialias)
+
+
 def to_grey(images: Tensor) -> Tensor:
     """uint8 `(B, 3, H, W)` to `(B, 1, H, W)`, bit for bit Pillow's `convert("L")`."""
     red, green, blue = images.int().unbind(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # the thread rule serves ONNX files too, and those need no to
     from torch import nn
 
 Precision = Literal["fp32", "bf16"]
+MMAP_THRESHOLD, TRIM_THRESHOLD = (-3, 32 << 20), (-1, 64 << 20)  # parameter of mallopt(3), bytes
 TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more than it brings
 
 
@@ -73,6 +75,19 @@ def place(model: nn.Module, device: torch.device) -> None:
         if _overruns(module):
             module.weight.data = module.weight.data.clone(memory_format=torch.contiguous_format)
             module.register_forward_pre_hook(_channels_first, with_kwargs=True)
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep what a step frees for the next one, where it is glibc; whether it does.
+
+    Its own rule starts by giving every large block back to the system, and ends, when it has seen blocks of 32 MB, at
+    the two limits that are set here. Below them it trims after each step, and the pages are made and zeroed again.
+    """
+    try:
+        libc = ctypes.CDLL(None)
+        return bool(libc.gnu_get_libc_version and libc.mallopt(*MMAP_THRESHOLD) and libc.mallopt(*TRIM_THRESHOLD))
+    except (AttributeError, OSError, TypeError):  # another libc, or none to be had
+        return False
 
 
 def cores_granted() -> int:

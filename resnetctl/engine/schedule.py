@@ -1,8 +1,11 @@
-"""The learning rate as a closed form of the step: nothing to save, nothing to be off by one after a resume."""
+"""What changes over a run, as closed forms of the step: nothing to save, nothing to be off by one after a resume."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from resnetctl.config.models import ScheduleConfig
+from resnetctl.config.models import ProgressiveConfig, ScheduleConfig
 
 
 def warmup_steps(warmup: float | str, *, steps: int, steps_per_epoch: int) -> int:
@@ -29,3 +32,41 @@ def scale(step: int, *, steps: int, warmup: int, schedule: ScheduleConfig) -> fl
     if schedule.name == "multistep":
         return schedule.gamma ** sum(step >= share * steps for share in schedule.milestones)
     return 1.0
+
+
+def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) -> int:
+    """Pixels a side of the images at `step` (0-based) of `steps`; `size` at the end.
+
+    Progressive resizing (fast.ai 2018; the parameters are those of MosaicML Composer): the first `delay_fraction` of
+    the run sees images of `initial_scale`, the last `finetune_fraction` full ones, and in between the side grows
+    linearly, rounded to a multiple of `size_increment`.
+    """
+    first, last = progressive.delay_fraction, 1 - progressive.finetune_fraction
+    done = step / steps
+    grown = 0.0 if done < first else 1.0 if done >= last else (done - first) / (last - first)
+    scaled = size * (progressive.initial_scale + (1 - progressive.initial_scale) * grown)
+    unit = progressive.size_increment
+    return size if scaled == size else min(size, max(unit, unit * round(scaled / unit)))
+
+
+def stretches(*, steps: int, size: int, progressive: ProgressiveConfig) -> tuple[tuple[int, int], ...]:
+    """Where the side of the images changes: `(first step, side)` of each stretch, in order."""
+    at = partial(side, steps=steps, size=size, progressive=progressive)
+    found = [(0, at(0))]
+    while (later := bisect_left(range(steps), found[-1][1] + 1, key=at)) < steps:
+        found.append((later, at(later)))
+    return tuple(found)
+
+
+def lengths(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The stretches within the steps from `start` to before `stop`, as `(steps, side)`."""
+    ends = [*(first for first, _ in sides[1:]), stop]
+    for (first, pixels), end in zip(sides, ends, strict=True):
+        count = min(end, stop) - max(first, start)
+        if count > 0:
+            yield count, pixels
+
+
+def work(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> float:
+    """What the steps from `start` to before `stop` cost, in pixels of one image: a convolution costs by the pixel."""
+    return sum(count * pixels * pixels for count, pixels in lengths(sides, start=start, stop=stop))

@@ -21,6 +21,7 @@ from resnetctl.engine.device import cores_granted, pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
 from resnetctl.engine.predictors import shipped_predictor, torch_predictor
+from resnetctl.engine.schedule import work
 from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.models.resnet import count_params
 from resnetctl.settings import Settings
@@ -236,13 +237,14 @@ def _training(made: Bench, found: dict[str, list[float]], flops: float) -> Train
     images = min(job.config.batch_size, len(job.train))
     ends = pace(job, made.state, seconds=SAMPLE)
     whole = dataclasses.replace(ends, step=images / rates.median)
+    growing = work(job.sides, start=0, stop=job.steps) / (job.steps * job.image.size**2)
     shares = [rate * flops / 1e9 for rate in found[TRAIN]]
     return Training(
         images_per_second=rates,
         flops_per_image=flops,
         share_of_sgemm=ratios(shares, found[SGEMM]),
         epoch_seconds=whole.epoch(len(job.train) / images),
-        run_seconds=seconds_of(job, whole),
+        run_seconds=seconds_of(job, dataclasses.replace(whole, step=whole.step * growing)),
         parts=_parts(made.steps),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from resnetctl.config.duration import rough
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
+from resnetctl.engine.schedule import work
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
@@ -66,7 +67,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
                 clock.images += fact.images
                 yield fact
                 if state.step - first == ESTIMATE_AFTER:
-                    yield from _first_estimate(job, state, clock)
+                    yield from _first_estimate(job, clock, start=first, step=state.step)
                 if time.monotonic() - clock.saved > CHECKPOINT_SECONDS:
                     _save(run, job, state, clock)
             if stop.signum:
@@ -98,6 +99,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         start_step=state.step,
         steps=job.steps,
         steps_per_epoch=job.steps_per_epoch,
+        sides=job.sides,
     )
 
 
@@ -119,12 +121,14 @@ def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
     return checkpoint.to_bytes(state, card)
 
 
-def _first_estimate(job: Job, state: TrainState, clock: Clock) -> Iterator[Notice]:
+def _first_estimate(job: Job, clock: Clock, *, start: int, step: int) -> Iterator[Notice]:
     """How long the rest will take at the speed of the first steps."""
     if clock.images:
-        epochs, rate = (job.steps - state.step) / job.steps_per_epoch, clock.images / clock.training
         checks = len(job.val) / 3 if job.val is not None else 0  # a forward pass is a third of a step
-        yield from estimate(job, seconds=epochs * (len(job.train) + checks) / rate, rate=rate)
+        looks = (job.steps - step) / job.steps_per_epoch * checks / job.config.batch_size
+        left = work(job.sides, start=step, stop=job.steps) + looks * job.image.size**2
+        seconds = clock.training * left / work(job.sides, start=start, stop=step)
+        yield from estimate(job, seconds=seconds, rate=clock.images / clock.training)
 
 
 def _epoch_done(run: RunDir, job: Job, state: TrainState, result: EpochResult, clock: Clock) -> EpochTimed:

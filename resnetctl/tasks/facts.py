@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnetctl.engine.schedule import work
 from resnetctl.spec import Arch
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Started:
     start_step: int  # 0, or where a resume begins
     steps: int
     steps_per_epoch: int
+    sides: tuple[tuple[int, int], ...]  # (first step, pixels): where the size of the training images changes
+
+    def left(self, step: int) -> float:
+        """What is left after `step` steps, relative to what was done since `start_step`, by the images' pixels."""
+        return work(self.sides, start=step, stop=self.steps) / work(self.sides, start=self.start_step, stop=step)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,10 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,13 +22,13 @@ from resnetctl.data.policies import build as build_policy
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
-from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.device import keep_freed_memory, pick_device, pick_precision, pick_threads, place
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.optim import build_optimizer
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
-from resnetctl.models.resnet import ResNet, build
+from resnetctl.models.resnet import ResNet, build, minimum_size
 from resnetctl.models.surgery import freeze
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.tasks.stopping import Stop
@@ -62,6 +64,11 @@ class Job:
     def steps(self) -> int:
         return self.config.steps or self.config.epochs * self.steps_per_epoch
 
+    @property
+    def sides(self) -> tuple[tuple[int, int], ...]:
+        """Where the side of the training images changes: `(first step, pixels)` of each stretch."""
+        return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
+
     def card(self, metrics: Mapping[str, float]) -> WeightsCard:
         """The self-description of weights that this run makes."""
         return WeightsCard(
@@ -83,7 +90,7 @@ def suited_layer(values: Mapping[str, Any]) -> Layer:
 
 
 def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image: ImageSpec, store: Store) -> Job:
-    """Make every automatic choice, once, and write it into the config. Sets torch's thread count.
+    """Make every automatic choice, once, and write it into the config. Sets torch's threads and malloc's limits.
 
     Raises `ConfigError` for choices that do not go together, `DataError` when there is nothing to tell apart.
     """
@@ -94,6 +101,7 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
             hint="a dataset is a folder with one folder per class: was one of those given?",
         )
     arch = arch.resolve_stem(image.size)
+    _require_size(config, arch=arch, size=image.size)
     device = pick_device(config.device)
     choices = {
         "device": str(device),
@@ -108,6 +116,8 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
     )
     settled = config.model_copy(update={**choices, "model": model})
     torch.set_num_threads(settled.threads)
+    if device.type == "cpu":
+        keep_freed_memory()
     train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.seed)
     if config.early_stop and val is None:
         raise ConfigError("early_stop needs a val split", hint="--val-fraction 0.1")
@@ -168,6 +178,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         feed=Feed(job.train, job.image, job.device),
         augment=build_policy(policy, job.image, num_classes=len(job.classes), mirror=mirror),
         image=job.image,
+        side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),
         steps=job.steps,
         steps_per_epoch=job.steps_per_epoch,
         batch_size=config.batch_size,
@@ -199,6 +210,18 @@ def resized(image: ImageSpec, size: int) -> ImageSpec:
     if size in (0, image.size):
         return image
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
+
+
+def _require_size(config: TrainConfig, *, arch: Arch, size: int) -> None:
+    """Raise `ConfigError` when the first images of progressive resizing are too small for `arch`."""
+    first = schedule.side(0, steps=1, size=size, progressive=config.progressive)
+    least = minimum_size(arch)
+    if first < least <= size:
+        raise ConfigError(
+            f"progressive resizing begins with images of {first} px, and arch '{arch.name}' needs at least {least} px",
+            where="progressive.initial_scale",
+            hint=f"--set progressive.initial_scale={math.ceil(100 * least / size) / 100:g}",
+        )
 
 
 def _plugins(config: TrainConfig, arch: Arch) -> Plugins:

@@ -15,6 +15,7 @@ from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.engine.loop import StepResult, TrainState, fit
 from resnetctl.engine.metrics import measure
 from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.schedule import lengths
 from resnetctl.spec import Batch, Transform
 from resnetctl.tasks.consume import checkpoint_bytes
 from resnetctl.tasks.job import Job, make_plan
@@ -36,9 +37,16 @@ class Timed:
 class Trial:
     """Steps of a job, one after the other, as many as are asked for. The state is spoilt by it."""
 
-    def __init__(self, job: Job, state: TrainState, *, watch: bool = False) -> None:
-        """`watch` looks at the parts of a step, which only a CPU does one after the other."""
-        plan = dataclasses.replace(make_plan(job, Stop()), steps=sys.maxsize, evaluate=None, early_stop=0)
+    def __init__(self, job: Job, state: TrainState, *, watch: bool = False, side: int = 0) -> None:
+        """`watch` looks at the parts of a step, which only a CPU does one after the other; `side` 0 is full size."""
+        self.side = side or job.image.size
+        plan = dataclasses.replace(
+            make_plan(job, Stop()),
+            side=lambda _: self.side,
+            steps=sys.maxsize,
+            evaluate=None,
+            early_stop=0,
+        )
         self._marks: list[float] = []
         self._watched = watch and job.device.type == "cpu"
         if self._watched:
@@ -97,7 +105,7 @@ class Pace:
     """What the parts of a run take, in seconds.
 
     Attributes:
-        step: one step of `images`.
+        step: one step of `images`, the mean over the run where its images grow.
         check: one look at val, 0 without one.
         save: one checkpoint, made but not written.
         timed: steps that were timed.
@@ -120,10 +128,10 @@ class Pace:
 
 def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
     """Time steps for about `seconds` after one that pays for start-up, and what ends an epoch. `state` is spoilt."""
-    trial = Trial(job, state)
-    trial.step()
-    taken = trial.steps(seconds)
-    image = statistics.median(step.seconds / step.images for step in taken)
+    counts = {side: count for count, side in lengths(job.sides, start=0, stop=job.steps)}
+    taken = {side: _taken(Trial(job, state, side=side), seconds / len(counts)) for side in counts}
+    medians = {side: statistics.median(step.seconds / step.images for step in steps) for side, steps in taken.items()}
+    image = sum(count * medians[side] for side, count in counts.items()) / job.steps
     began = time.perf_counter()
     checkpoint_bytes(job, state)
     images = min(job.config.batch_size, len(job.train))
@@ -132,8 +140,14 @@ def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
         images=images,
         save=time.perf_counter() - began,
         check=0.0 if job.val is None else len(job.val) / eval_rate(job, job.val, state=state, seconds=seconds / 4),
-        timed=len(taken),
+        timed=sum(map(len, taken.values())),
     )
+
+
+def _taken(trial: Trial, seconds: float) -> list[Timed]:
+    """Steps for so long, after one that pays for start-up."""
+    trial.step()
+    return trial.steps(seconds)
 
 
 def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:

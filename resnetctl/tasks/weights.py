@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry, storage
 from resnetctl.data import cards
-from resnetctl.errors import DataError, UsageError
+from resnetctl.errors import DataError, UsageError, WeightsError
 from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
 from resnetctl.weights.file import read_header, save
@@ -72,6 +72,12 @@ class ImportRequest:
 
 def show(file: Path) -> WeightsReport:
     """Describe a weights file; imports no torch. Raises `WeightsError` as `weights.file.read_header`."""
+    if file.suffix == ".onnx" and file.is_file():
+        raise WeightsError(
+            "this is an ONNX file, and not a file of weights",
+            where=str(file),
+            hint=[f"resnetctl eval {file}", "the weights that it was made from are its run's model.safetensors"],
+        )
     return _report("show", file)
 
 

@@ -68,6 +68,7 @@ def started(tmp_path: Path) -> Callable[..., Started]:
             "start_step": 0,
             "steps": 30,
             "steps_per_epoch": 10,
+            "sides": ((0, 8),),
         }
         return Started(**(values | changes))
 

@@ -21,6 +21,10 @@ def test_the_header_is_two_lines(started: Make) -> None:
     ]
 
 
+def test_images_that_grow_say_from_where(started: Make) -> None:
+    assert "images, 4 to 8 px" in training.header(started(sides=((0, 4), (20, 8))), "train", width=80)[1]
+
+
 def test_a_long_header_flows_and_is_not_cut(started: Make) -> None:
     run = Path("runs/20261123-214412-preact_resnet110-a-long-dataset-name")
     lines = training.header(started(run=run, val_images=0), "train", width=80)
@@ -183,3 +187,9 @@ def test_a_summary_without_an_epoch(tmp_path: Path) -> None:
     lines = training.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None}, width=80)
     assert lines[0] == "Done in 1 min 38 s"
     assert lines[2].startswith("  wrote ")
+
+
+def test_what_is_left_counts_the_growing_images(started: Make) -> None:
+    assert started().left(10) == 2.0
+    assert started(start_step=10).left(20) == 1.0
+    assert started(sides=((0, 4), (20, 8))).left(10) == 5.0  # 10 steps of a quarter, and 10 whole ones

@@ -1,12 +1,13 @@
 """`weights show` and `weights import`, with the task's report made up."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.tasks import weights as task
 
 Cli = Callable[..., Any]
@@ -42,6 +43,16 @@ def test_show(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPa
         "size     1.1 MB",
         "sha256   ab",
     ]
+
+
+def test_plugins_that_are_needed_and_that_were_used(
+    cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = Plugins(required={"nets": "1.0"}, used={"nets": "1.0", "mix": "2.0"})
+    made = dataclasses.replace(report, card=dataclasses.replace(report.card, plugins=plugins))
+    monkeypatch.setattr(task, "show", lambda file: made)
+    lines = cli("weights", "show", "m.safetensors").out.splitlines()
+    assert {"needs    nets 1.0", "used     mix 2.0"} <= set(lines)
 
 
 def test_show_as_json(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:

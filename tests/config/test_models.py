@@ -52,6 +52,8 @@ def test_a_config_is_frozen() -> None:
         {"optim": {"momentum": 1}},
         {"schedule": {"name": "step"}},
         {"schedule": {"final_lr": 1.1}},
+        {"progressive": {"initial_scale": 0.0}},
+        {"progressive": {"delay_fraction": 0.6, "finetune_fraction": 0.5}},
         {"model": {"stem": "big"}},
         {"model": {"drop_path": 1.0}},
         {"model": {"block_args": {"deep": {"er": 1}}}},

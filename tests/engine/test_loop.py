@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -155,3 +156,16 @@ def test_numbers_that_are_not_finite_stop_the_run() -> None:
 def test_the_set_up_is_what_the_tests_think() -> None:
     state, plan = make()
     assert (plan.image, plan.steps_per_epoch, state.sums.loss.device) == (IMAGE, 3, CPU)
+
+
+def test_the_model_gets_images_of_the_plans_side() -> None:
+    seen: list[int] = []
+    state, plan = make(steps=9)
+    state.model.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-1]))
+    growing = dataclasses.replace(plan, side=lambda step: 2 if step < 5 else IMAGE.size)
+    list(fit(state, growing))
+    assert seen == [2] * 5 + [IMAGE.size] * 4
+    again, _ = make(steps=9)
+    list(itertools.islice(fit(again, growing), 6))  # stopped and gone on with, across the change
+    list(fit(again, growing))
+    assert all(torch.equal(a, b) for a, b in zip(again.weights().values(), state.weights().values(), strict=True))

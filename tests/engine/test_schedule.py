@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.config.models import ScheduleConfig
-from resnetctl.engine.schedule import scale, warmup_steps
+from resnetctl.config.models import ProgressiveConfig, ScheduleConfig
+from resnetctl.engine.schedule import lengths, scale, side, stretches, warmup_steps, work
 
 
 def curve(steps: int, warmup: int, **values: object) -> list[float]:
@@ -62,3 +62,52 @@ def test_it_stays_within_zero_and_the_peak(name: str, steps: int, share: float, 
 def test_it_never_rises_after_the_warm_up(name: str, steps: int) -> None:
     values = curve(steps, 0, name=name)
     assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(values))
+
+
+def sides(steps: int, size: int, **values: object) -> list[int]:
+    progressive = ProgressiveConfig.model_validate(values)
+    return [side(step, steps=steps, size=size, progressive=progressive) for step in range(steps)]
+
+
+def test_images_have_their_full_size_unless_asked() -> None:
+    assert set(sides(50, 33)) == {33}
+
+
+def test_images_wait_grow_and_stay() -> None:
+    assert sides(10, 32, initial_scale=0.5) == [16, 16, 16, 16, 16, 16, 20, 28, 32, 32]
+
+
+def test_without_time_to_grow_they_jump() -> None:
+    assert sides(4, 32, initial_scale=0.75, delay_fraction=0.5, finetune_fraction=0.5) == [24, 24, 32, 32]
+
+
+def test_a_side_is_a_multiple_and_never_nothing() -> None:
+    assert sides(4, 30, initial_scale=0.5, size_increment=7, delay_fraction=0.75, finetune_fraction=0.0) == [14] * 3 + [
+        14
+    ]
+    assert sides(2, 8, initial_scale=0.01, delay_fraction=0.5, finetune_fraction=0.5) == [4, 8]
+    assert sides(2, 8, initial_scale=0.5, size_increment=32, delay_fraction=0.5, finetune_fraction=0.5) == [8, 8]
+
+
+@given(
+    st.integers(1, 300),
+    st.integers(1, 64),
+    st.floats(0.01, 1),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.integers(1, 16),
+)
+def test_stretches_are_the_sides_of_all_steps(
+    steps: int, size: int, scale: float, delay: float, rest: float, unit: int
+) -> None:
+    values = {"initial_scale": scale, "delay_fraction": delay, "finetune_fraction": rest * (1 - delay)}
+    progressive = ProgressiveConfig.model_validate(values | {"size_increment": unit})
+    found = [side(step, steps=steps, size=size, progressive=progressive) for step in range(steps)]
+    assert found == sorted(found)
+    assert 1 <= found[0] <= found[-1] <= size
+    changes = stretches(steps=steps, size=size, progressive=progressive)
+    assert [pixels for count, pixels in lengths(changes, start=0, stop=steps) for _ in range(count)] == found
+    middle = steps // 2
+    assert work(changes, start=0, stop=steps) == sum(pixels**2 for pixels in found)
+    assert work(changes, start=middle, stop=steps) == sum(pixels**2 for pixels in found[middle:])
+    assert work(changes, start=0, stop=middle) == sum(pixels**2 for pixels in found[:middle])

@@ -40,7 +40,7 @@ def model(dropout: float = 0.0) -> nn.Sequential:
         nn.ReLU(),
         nn.Conv2d(4, 4, 3, padding=1),
         nn.Dropout(dropout),
-        nn.Flatten(),
+        nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten()),  # 4x4 stays as it is
         nn.Linear(64, 3),
     )
 
@@ -67,6 +67,7 @@ def make(count: int = 10, *, steps: int = 12, dropout: float = 0.0, ema: float =
         "feed": Feed(data, IMAGE, CPU),
         "augment": shake,
         "image": IMAGE,
+        "side": lambda step: IMAGE.size,
         "steps": steps,
         "steps_per_epoch": steps_per_epoch(count, 4),
         "batch_size": 4,

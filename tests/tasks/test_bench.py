@@ -46,7 +46,8 @@ def made(*sets: str) -> Bench:
     return Bench(job=settled, trial=Trial(settled, state, watch=True), state=state)
 
 
-def test_a_report_is_whole_and_nothing_is_kept() -> None:
+def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_has_bf16", lambda device: False)
     before, threads = sorted(Path().rglob("*")), torch.get_num_threads()
     report, said = ended()
     assert said.startswith("timing resnet20 on tiny")
@@ -100,7 +101,8 @@ def test_a_network_that_onnx_cannot_express_is_timed_without(monkeypatch: pytest
     assert bench.left_out == ["onnxruntime: torch cannot export this network: too odd"]
 
 
-def test_what_is_tried_is_what_differs_from_the_run() -> None:
+def test_what_is_tried_is_what_differs_from_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_has_bf16", lambda device: False)
     bench = made("threads=2", "batch_size=40")
     task._other_threads(bench)
     task._other_configs(bench, compiled=False)

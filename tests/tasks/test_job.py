@@ -118,3 +118,19 @@ def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:
     assert dict(card.plugins.required) == {}
     assert card.metrics["epoch"] == 1
     assert card.trained_on["digest"]
+
+
+def test_the_first_images_of_progressive_resizing_reach_the_plan() -> None:
+    settled = job("progressive.initial_scale=0.5", "progressive.delay_fraction=0.8", "epochs=10")
+    size = settled.image.size
+    assert settled.sides == ((0, size // 2), (32, size))
+    plan = make_plan(settled, Stop())
+    assert [plan.side(step) for step in (0, 31, 32, 39)] == [size // 2, size // 2, size, size]
+
+
+def test_first_images_that_are_too_small_for_the_arch_are_refused() -> None:
+    with pytest.raises(ConfigError, match="begins with images of") as caught:
+        job("progressive.initial_scale=0.25", "progressive.size_increment=1")
+    assert caught.value.where == "progressive.initial_scale"
+    scale = caught.value.hint[0].rpartition("=")[2]
+    assert job(f"progressive.initial_scale={scale}", "progressive.size_increment=1").sides

@@ -8,7 +8,7 @@ from support.jobs import job
 
 from resnetctl.engine.loop import StepResult, fit
 from resnetctl.tasks.job import fresh_model, fresh_state, make_plan
-from resnetctl.tasks.pace import MOST_STEPS, PARTS, Pace, Trial, at_threads, eval_rate, pace
+from resnetctl.tasks.pace import MOST_STEPS, PARTS, Pace, Timed, Trial, at_threads, eval_rate, pace
 from resnetctl.tasks.stopping import Stop
 
 
@@ -61,6 +61,17 @@ def test_a_pace_has_every_cost_of_an_epoch() -> None:
     found = pace(settled, fresh_state(settled, fresh_model(settled)), seconds=0.0)
     assert (found.timed, found.images) == (1, 16)
     assert min(found.step, found.check, found.save) > 0
+
+
+def test_every_side_of_growing_images_is_timed_and_counts_by_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = job("progressive.initial_scale=0.5", "progressive.delay_fraction=0.8", "epochs=10")
+    monkeypatch.setattr(
+        Trial, "steps", lambda self, seconds: [Timed(seconds=16.0 * self.side**2, images=16) for _ in range(3)]
+    )
+    found = pace(settled, fresh_state(settled, fresh_model(settled)), seconds=1.0)
+    size = settled.image.size
+    assert found.timed == 6
+    assert found.step == pytest.approx(16 * (0.8 * (size // 2) ** 2 + 0.2 * size**2))
 
 
 def test_without_val_there_is_nothing_to_check() -> None:

@@ -83,6 +83,13 @@ def test_show_needs_no_torch(machine: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=machine).returncode == 0
 
 
+def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
+    (machine / "model.onnx").write_bytes(b"\x08\x0a")
+    with pytest.raises(WeightsError, match="an ONNX file") as caught:
+        show(machine / "model.onnx")
+    assert caught.value.hint[0].startswith("resnetctl eval ")
+
+
 def test_without_mean_and_std_the_assumption_is_said(machine: Path) -> None:
     report = import_file(request(machine, foreign(machine)), settings.load())
     assert (report.card.image.mean, report.card.image.std) == (IMAGENET_MEAN, IMAGENET_STD)
