@@ -1,20 +1,23 @@
 """Image files to what the store takes of them: in this process, or by workers when there is much to decode.
 
 Both ways run the same `decode` and give the same outcomes in the same order; whoever consumes them cannot tell them
-apart. Files are read here, also for workers: an archive is one stream, and a file that cannot be read is told alike.
+apart. An archive is one stream, so its members are read here, also for workers; those open files of their own.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from resnetctl.data.images import BadImage, Pixels, open_image, square
+from resnetctl.data.readers.folder import file_size, read_file
 from resnetctl.data.readers.source import Item, Source
 from resnetctl.data.workers import Frame, Workers
 from resnetctl.spec import Fit
@@ -80,12 +83,12 @@ def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Gener
     """
     if by is None:
         for item in items:
-            data = _read(item)
+            data = _read(item.read)
             yield item, data if isinstance(data, BadImage) else decode(data, item.name, into=into)
         return
     under_way: deque[tuple[_Chunk, Future[Frame]]] = deque()
     for chunk in _chunks(items, into):
-        files = [data for _, data in chunk if isinstance(data, bytes)]
+        files = [data for _, data in chunk if not isinstance(data, BadImage)]
         where = f"{chunk[0][0].name} to {chunk[-1][0].name}"
         under_way.append((chunk, by.ask([into.channels, into.resize, into.fit, files], where=where)))
         while len(under_way) >= AHEAD * by.count or sum(_size(chunk) for chunk, _ in under_way) > AHEAD_FILES:
@@ -95,18 +98,26 @@ def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Gener
 
 
 def answer(request: Frame) -> Frame:
-    """What a worker makes of a request of `decoded`: for each file a `Decoded` in plain values, or an error's text."""
+    """What a worker makes of a request of `decoded`: for each file, its bytes or its path, a `Decoded` in plain values.
+
+    Where there is none it is why, and what the error names: "" stands for the item.
+    """
     channels, resize, fit, files = request
     into = Square(channels=channels, resize=resize, fit=fit)
-    return [_plain(decode(data, "", into=into)) for data in files]
+    return [_plain(_decode_either(data, into)) for data in files]
 
 
-_Chunk = list[tuple[Item, bytes | BadImage]]
+_Chunk = list[tuple[Item, bytes | str | BadImage]]
 
 
-def _read(item: Item) -> bytes | BadImage:
+def _decode_either(data: bytes | str, into: Square) -> Outcome:
+    found = _read(partial(read_file, Path(data))) if isinstance(data, str) else data
+    return found if isinstance(found, BadImage) else decode(found, "", into=into)
+
+
+def _read(read: Callable[[], bytes]) -> bytes | BadImage:
     try:
-        return item.read()
+        return read()
     except BadImage as error:
         return error
 
@@ -120,9 +131,13 @@ def _chunks(items: Iterable[Item], into: Square) -> Iterator[_Chunk]:
     chunk: _Chunk = []
     size = 0
     for item in items:
-        data = _read(item)
-        chunk.append((item, data))
-        size += len(data) if isinstance(data, bytes) else 0
+        if item.file is None:
+            data = _read(item.read)
+            size += len(data) if isinstance(data, bytes) else 0
+            chunk.append((item, data))
+        else:
+            size += max(0, file_size(item.file))
+            chunk.append((item, str(item.file)))
         if len(chunk) >= most or size >= CHUNK_FILES:
             yield chunk
             chunk, size = [], 0
@@ -137,11 +152,13 @@ def _outcomes(chunk: _Chunk, pending: Future[Frame], into: Square) -> Iterator[t
 
 
 def _plain(outcome: Outcome) -> Frame:
-    return outcome.message if isinstance(outcome, BadImage) else (outcome.pixels.tobytes(), *outcome[1:])
+    if isinstance(outcome, BadImage):
+        return [outcome.message, outcome.where]
+    return (outcome.pixels.tobytes(), *outcome[1:])
 
 
 def _from_plain(values: Frame, name: str, into: Square) -> Outcome:
-    if isinstance(values, str):
-        return BadImage(values, where=name)
+    if isinstance(values, list):
+        return BadImage(values[0], where=values[1] or name)
     pixels = np.frombuffer(values[0], np.uint8).reshape(into.resize, into.resize, into.channels)
     return Decoded(pixels, *values[1:])

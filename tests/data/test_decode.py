@@ -106,7 +106,7 @@ def test_workers_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     files = odd()
     source = open_source(write_tar(tmp_path / "a.tar", files) if packed else write_tree(tmp_path / "p", files))
     if not packed:
-        (tmp_path / "p/a/rgb.png").unlink()  # a file that cannot be read is told by the process that reads
+        (tmp_path / "p/a/rgb.png").unlink()  # a file that cannot be read is told by whoever reads
     monkeypatch.setattr(decode_module, "CHUNK_IMAGES", images)
     with Workers(2, serve="resnetctl.data.decode:answer") as by:
         for into in (SQUARE, Square(channels=1, resize=30, fit="pad")):

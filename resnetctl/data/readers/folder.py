@@ -18,7 +18,7 @@ def open_folder(path: Path) -> Source:
         if is_folder:
             survey.see_folder(parts)
         else:
-            survey.see_file(parts, _size(path.joinpath(*parts)))
+            survey.see_file(parts, file_size(path.joinpath(*parts)))
     return survey.source(partial(_items, path))
 
 
@@ -41,7 +41,7 @@ def _items(path: Path, layout: Layout) -> Items:
         place = layout.place(parts[:-1])
         if place is not None:
             file = path.joinpath(*parts)
-            yield Item("/".join(parts), place[0], place[1], partial(read_file, file))
+            yield Item("/".join(parts), place[0], place[1], partial(read_file, file), file)
 
 
 def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
@@ -86,7 +86,8 @@ def _identity(folder: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _size(file: Path) -> int:
+def file_size(file: Path) -> int:
+    """Bytes of a file; -1 when it cannot be told."""
     try:
         return file.stat().st_size
     except OSError:

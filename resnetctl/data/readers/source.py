@@ -40,13 +40,15 @@ Place = tuple[Split | None, str]
 class Item:
     """One image of a source. `read` gives the file's bytes; of an archive only until the next item is asked for.
 
-    `name` is relative to the source with `/`; `split` is None where the source has no splits.
+    `name` is relative to the source with `/`; `split` is None where the source has no splits; `file` is where `read`
+    reads, if it is a file of its own.
     """
 
     name: str
     split: Split | None
     label: str
     read: Callable[[], bytes]
+    file: Path | None = None
 
 
 Items = Generator[Item, None, None]

@@ -62,7 +62,8 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
 
 def _items(path: Path) -> Items:
     for _, name, label, split in _rows(path, []):
-        yield Item(name, split, label, partial(read_file, path.parent / name))
+        file = path.parent / name
+        yield Item(name, split, label, partial(read_file, file), file)
 
 
 def _rows(path: Path, problems: list[str]) -> Iterator[Row]:
