@@ -196,5 +196,5 @@ def _initialise(model: ResNet) -> None:
 
 
 def _he(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # there, torch would load all of torch.compile
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

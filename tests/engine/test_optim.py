@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -56,3 +59,49 @@ def test_the_optimizers_are_torchs_own_and_take_a_step(name: str, kind: type) ->
 def test_momentum_zero_switches_nesterov_off_instead_of_failing() -> None:
     optimizer = build_optimizer(net(), TrainConfig.model_validate({"optim": {"momentum": 0.0}}), head=())
     assert not optimizer.param_groups[0]["nesterov"]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_they_compute_bit_for_bit_what_torchs_do(name: str) -> None:
+    config = TrainConfig.model_validate({"optim": {"name": name}, "lr": 0.01, "weight_decay": 0.1})
+    mine, theirs = net(), net()
+    theirs.load_state_dict(mine.state_dict())
+    ours = build_optimizer(mine, config, head=())
+    kind = type(ours).__bases__[0]
+    defaults = {key: value for key, value in ours.defaults.items() if key != "decoupled_weight_decay"}
+    groups = [
+        {"params": [dict(zip(mine.parameters(), theirs.parameters(), strict=True))[p] for p in group["params"]]}
+        | {key: group[key] for key in ("lr_scale", "weight_decay")}
+        for group in ours.param_groups
+    ]
+    plain = kind(groups, **defaults)
+    pairs = ((mine, ours), (theirs, plain))
+    steps: list[object] = []
+    ours.register_step_post_hook(lambda *_: steps.append(1))
+    for step in range(4):
+        for model, optimizer in pairs:
+            set_lr(optimizer, 0.1 / (step + 1))
+            optimizer.zero_grad(set_to_none=True)
+            model(torch.linspace(-1, 1, 54).reshape(2, 3, 3, 3)).square().sum().backward()
+            optimizer.step()
+        assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    assert len(steps) == 4
+    assert not any(parameter.grad_fn for parameter in mine.parameters())
+    saved, known = ours.state_dict(), plain.state_dict()
+    assert saved["param_groups"] == known["param_groups"]
+    for number, values in known["state"].items():
+        assert all(torch.equal(value, saved["state"][number][key]) for key, value in values.items())
+    plain.load_state_dict(saved)
+    ours.load_state_dict(known)
+
+
+def test_training_loads_nothing_of_torch_compile() -> None:
+    """It takes seconds, and memory; nobody compiles here."""
+    probe = (
+        "import sys, resnetctl as rc\n"
+        "rc.train(data='digits', steps=2, threads=1, set={'ema_decay': 0.9})\n"
+        "rc.train(data='digits', steps=2, threads=1, set={'optim.name': 'adamw'})\n"
+        "sys.exit(' '.join({'torch._dynamo', 'sympy'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
