@@ -1,7 +1,7 @@
 """The archs that come with the package, as data. Torch-free.
 
 `params` is the exact count that torchvision or pytorchcv (imgclsmob) states for the same network, or that follows from
-the paper's definition (option A); None where only rounded counts are in print (WRN-16-4, WRN-40-4).
+the paper's definition (option A); None where only rounded counts are in print (WRN-16-4, WRN-40-4), or none.
 """
 
 from resnetctl.spec import Arch
@@ -67,6 +67,19 @@ def _imagenet(depth: int, block: str, depths: tuple[int, int, int, int], params:
     )
 
 
+def _narrow(depth: int, blocks: int, divisor: int, params: int | None) -> Arch:
+    """Four stages of `blocks` basic blocks with a share of resnet18's channels: the short nets of pytorchcv."""
+    return Arch(
+        name=f"resnet{depth}_wd{divisor}" if divisor > 1 else f"resnet{depth}",
+        block="basic",
+        depths=(blocks,) * 4,
+        widths=(64 // divisor, 128 // divisor, 256 // divisor, 512 // divisor),
+        params=params,
+        summary=f"{depth} layers in four stages" + f", 1/{divisor} of the channels" * (divisor > 1) + ": learns fast",
+        paper=HE_2015,
+    )
+
+
 resnet20 = _cifar(20, 269_722)
 resnet32 = _cifar(32, 464_154)
 resnet44 = _cifar(44, 658_586)
@@ -82,6 +95,10 @@ preact_resnet164 = _preact(164, "preact_bottleneck", 1_703_258)
 wrn16_4 = _wide(16, 4, None)
 wrn28_10 = _wide(28, 10, 36_479_194)
 wrn40_4 = _wide(40, 4, None)
+
+resnet10 = _narrow(10, 1, 1, 5_418_792)
+resnet10_wd2 = _narrow(10, 1, 2, None)
+resnet18_wd2 = _narrow(18, 2, 2, 3_055_880)
 
 resnet18 = _imagenet(18, "basic", (2, 2, 2, 2), 11_689_512)
 resnet34 = _imagenet(34, "basic", (3, 4, 6, 3), 21_797_672)

@@ -20,6 +20,7 @@ GOLDEN = {
     "resnet1202": (19_421_274, 19_424_026, 19_427_124, 19_429_876),
 }
 PREACT = {"preact_resnet20": 272_282, "preact_resnet56": 855_578, "preact_resnet110": 1_730_522}
+SHORT = {"resnet10": 5_418_792, "resnet18_wd2": 3_055_880}  # as pytorchcv states them
 TORCHVISION = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
@@ -31,7 +32,7 @@ TORCHVISION = {
 
 def test_the_registry_has_them_all() -> None:
     wide = {"wrn16_4", "wrn28_10", "wrn40_4"}
-    assert {*GOLDEN, *PREACT, "preact_resnet164", *wide, *TORCHVISION} <= set(NAMES)
+    assert {*GOLDEN, *PREACT, "preact_resnet164", *wide, *SHORT, "resnet10_wd2", *TORCHVISION} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +58,9 @@ def test_counts_of_both_shortcuts_and_class_counts(name: str) -> None:
     assert counted == GOLDEN[name]
 
 
-@pytest.mark.parametrize(("name", "params"), [*PREACT.items(), *TORCHVISION.items(), ("wrn28_10", 36_479_194)])
+@pytest.mark.parametrize(
+    ("name", "params"), [*PREACT.items(), *SHORT.items(), *TORCHVISION.items(), ("wrn28_10", 36_479_194)]
+)
 def test_counts_as_others_state_them(name: str, params: int) -> None:
     assert registry.get("arch", name).params == params
 
