@@ -100,7 +100,7 @@ def train(block: str, seed: int, *, out: Path) -> None:
 def accuracies(out: Path, page: str, *, seeds: int) -> dict[str, str]:
     """Of each block that has all its runs, or has them in the table of `page`: top-1 as the table tells it."""
     found = {}
-    told = dict(ACCURACY.findall(page))
+    told = dict(ACCURACY.findall(page)) if f"{seeds} seeds" in page else {}
     for block in blocks():
         records = [out / f"{block}-{seed}" / "bench.json" for seed in range(seeds)]
         if all(record.exists() for record in records):

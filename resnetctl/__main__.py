@@ -30,7 +30,8 @@ def rest_threads() -> None:
     (GNU's) they spin for some 20 us, from one operator to the next, and with others they sleep: benchmarks/threads.md.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.update(OPENMP | os.environ)
+        for name, value in OPENMP.items():
+            os.environ.setdefault(name, value)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class LayerOptions(Common):
     """Where config values come from, besides flags."""
 
     recipe: str = option(
-        "", "Packaged recipe: fast, strong, paper, finetune", metavar="NAME", panel=USED, complete="recipe"
+        "", "Packaged recipe: fast, sprint, strong, paper, finetune", metavar="NAME", panel=USED, complete="recipe"
     )
     config_file: Path | None = option(
         None, "TOML file with any config key", flag="--config", short="-c", metavar="FILE", panel=USED

@@ -29,6 +29,7 @@ AHEAD = 2  # chunks for each worker that are read before their outcomes are aske
 AHEAD_FILES = 2**28  # ... unless the files in them are more bytes than this: then one after the other
 CHUNK_FILES = 2**20  # bytes of files in a chunk ...
 CHUNK_PIXELS = 2**22  # ... of pixels in its answer ...
+OURS = ("/dev/fd/", "/proc/")  # names below these mean something else to a worker
 CHUNK_IMAGES = 256  # ... and images; a larger image is a chunk of its own
 
 
@@ -131,7 +132,7 @@ def _chunks(items: Iterable[Item], into: Square) -> Iterator[_Chunk]:
     chunk: _Chunk = []
     size = 0
     for item in items:
-        if item.file is None:
+        if item.file is None or str(item.file).startswith(OURS):
             data = _read(item.read)
             size += len(data) if isinstance(data, bytes) else 0
             chunk.append((item, data))

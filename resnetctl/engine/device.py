@@ -82,7 +82,10 @@ def keep_freed_memory() -> bool:
 
     Its own rule starts by giving every large block back to the system, and ends, when it has seen blocks of 32 MB, at
     the two limits that are set here. Below them it trims after each step, and the pages are made and zeroed again.
+    Limits that the user set are left alone.
     """
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return False
     try:
         libc = ctypes.CDLL(None)
         return bool(libc.gnu_get_libc_version and libc.mallopt(*MMAP_THRESHOLD) and libc.mallopt(*TRIM_THRESHOLD))

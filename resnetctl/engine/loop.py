@@ -199,7 +199,8 @@ def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
     sums = state.sums
     is_best = report is None or (report.top1, -report.loss) > (state.best.top1, -state.best.loss)
     state.epochs += 1
-    state.patience = 0 if is_best else state.patience + 1
+    is_small = plan.side(state.step - 1) < plan.image.size  # val is not, so its numbers say little yet
+    state.patience = 0 if is_best or is_small else state.patience + 1
     if is_best:
         top1, loss = (report.top1, report.loss) if report is not None else (-1.0, float("inf"))
         state.best = Best(state.epochs, top1, loss, state.weights())

@@ -35,7 +35,7 @@ def scale(step: int, *, steps: int, warmup: int, schedule: ScheduleConfig) -> fl
 
 
 def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) -> int:
-    """Pixels a side of the images at `step` (0-based) of `steps`; `size` at the end.
+    """Pixels a side of the images at `step` (0-based) of `steps`; the last step has `size` in any case.
 
     Progressive resizing (fast.ai 2018; the parameters are those of MosaicML Composer): the first `delay_fraction` of
     the run sees images of `initial_scale`, the last `finetune_fraction` full ones, and in between the side grows
@@ -43,7 +43,9 @@ def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) ->
     """
     first, last = progressive.delay_fraction, 1 - progressive.finetune_fraction
     done = step / steps
-    grown = 0.0 if done < first else 1.0 if done >= last else (done - first) / (last - first)
+    if done >= last - 1e-9 or step >= steps - 1:
+        return size
+    grown = (done - first) / (last - first) if done > first else 0.0
     scaled = size * (progressive.initial_scale + (1 - progressive.initial_scale) * grown)
     unit = progressive.size_increment
     return size if scaled == size else min(size, max(unit, unit * round(scaled / unit)))

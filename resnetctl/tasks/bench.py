@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnetctl.config.layers import Layer, from_environment, resolve
-from resnetctl.config.models import BenchConfig
+from resnetctl.config.models import BenchConfig, ProgressiveConfig
 from resnetctl.data.splits import EVAL_BATCH, eval_batches
 from resnetctl.engine.device import cores_granted, pick_precision
 from resnetctl.engine.loop import TrainState
@@ -235,7 +235,8 @@ def _subject(job: Job) -> Subject:
 def _training(made: Bench, found: dict[str, list[float]], flops: float) -> Training:
     job, rates = made.job, spread(found[TRAIN])
     images = min(job.config.batch_size, len(job.train))
-    ends = pace(job, made.state, seconds=SAMPLE)
+    full = dataclasses.replace(job, config=job.config.model_copy(update={"progressive": ProgressiveConfig()}))
+    ends = pace(full, made.state, seconds=SAMPLE)
     whole = dataclasses.replace(ends, step=images / rates.median)
     growing = work(job.sides, start=0, stop=job.steps) / (job.steps * job.image.size**2)
     shares = [rate * flops / 1e9 for rate in found[TRAIN]]

@@ -123,9 +123,10 @@ def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
 
 def _first_estimate(job: Job, clock: Clock, *, start: int, step: int) -> Iterator[Notice]:
     """How long the rest will take at the speed of the first steps."""
-    if clock.images:
+    if clock.images:  # of the epoch that `step` ends or is in
+        start = max(start, (step - 1) // job.steps_per_epoch * job.steps_per_epoch)
         checks = len(job.val) / 3 if job.val is not None else 0  # a forward pass is a third of a step
-        looks = (job.steps - step) / job.steps_per_epoch * checks / job.config.batch_size
+        looks = (job.steps - step) / job.steps_per_epoch * checks / min(job.config.batch_size, len(job.train))
         left = work(job.sides, start=step, stop=job.steps) + looks * job.image.size**2
         seconds = clock.training * left / work(job.sides, start=start, stop=step)
         yield from estimate(job, seconds=seconds, rate=clock.images / clock.training)

@@ -16,7 +16,7 @@ import torch
 
 from resnetctl import __version__, registry, rng
 from resnetctl.config.layers import Layer, flatten, layer
-from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.config.models import FinetuneConfig, ProgressiveConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
 from resnetctl.data.policies import build as build_policy
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
@@ -202,6 +202,8 @@ def validate(job: Job, model: torch.nn.Module) -> EvalReport:
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
     """Digest of what was asked for; a file of weights counts by its content, not by its path."""
     values = config.model_dump(mode="json") | {"weights": weights_sha256}
+    if config.progressive == ProgressiveConfig():  # which older configs do not have
+        del values["progressive"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -214,13 +216,15 @@ def resized(image: ImageSpec, size: int) -> ImageSpec:
 
 def _require_size(config: TrainConfig, *, arch: Arch, size: int) -> None:
     """Raise `ConfigError` when the first images of progressive resizing are too small for `arch`."""
-    first = schedule.side(0, steps=1, size=size, progressive=config.progressive)
+    first = schedule.side(0, steps=2, size=size, progressive=config.progressive)
     least = minimum_size(arch)
     if first < least <= size:
+        unit = config.progressive.size_increment
+        enough = min(size, unit * math.ceil(least / unit))
         raise ConfigError(
             f"progressive resizing begins with images of {first} px, and arch '{arch.name}' needs at least {least} px",
             where="progressive.initial_scale",
-            hint=f"--set progressive.initial_scale={math.ceil(100 * least / size) / 100:g}",
+            hint=f"--set progressive.initial_scale={math.ceil(100 * enough / size) / 100:g}",
         )
 
 

@@ -5,10 +5,11 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from resnetctl.data.splits import ImageSet, eval_batches
@@ -39,10 +40,10 @@ class Trial:
 
     def __init__(self, job: Job, state: TrainState, *, watch: bool = False, side: int = 0) -> None:
         """`watch` looks at the parts of a step, which only a CPU does one after the other; `side` 0 is full size."""
-        self.side = side or job.image.size
+        pixels = self.side = side or job.image.size
         plan = dataclasses.replace(
             make_plan(job, Stop()),
-            side=lambda _: self.side,
+            side=lambda _: pixels,
             steps=sys.maxsize,
             evaluate=None,
             early_stop=0,
@@ -128,20 +129,29 @@ class Pace:
 
 def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
     """Time steps for about `seconds` after one that pays for start-up, and what ends an epoch. `state` is spoilt."""
-    counts = {side: count for count, side in lengths(job.sides, start=0, stop=job.steps)}
-    taken = {side: _taken(Trial(job, state, side=side), seconds / len(counts)) for side in counts}
-    medians = {side: statistics.median(step.seconds / step.images for step in steps) for side, steps in taken.items()}
-    image = sum(count * medians[side] for side, count in counts.items()) / job.steps
+    sides = _few([side for _, side in job.sides])
+    taken = {side: _taken(Trial(job, state, side=side), seconds / len(sides)) for side in sides}
+    medians = [statistics.median(step.seconds / step.images for step in taken[side]) for side in sides]
+    image = sum(
+        count * float(np.interp(side**2, [known**2 for known in sides], medians))
+        for count, side in lengths(job.sides, start=0, stop=job.steps)
+    )
     began = time.perf_counter()
     checkpoint_bytes(job, state)
     images = min(job.config.batch_size, len(job.train))
     return Pace(
-        step=image * images,
+        step=image * images / job.steps,
         images=images,
         save=time.perf_counter() - began,
         check=0.0 if job.val is None else len(job.val) / eval_rate(job, job.val, state=state, seconds=seconds / 4),
         timed=sum(map(len, taken.values())),
     )
+
+
+def _few(sides: Sequence[int]) -> list[int]:
+    """The first, the last and at most two between; the others cost what their pixels do."""
+    last = len(sides) - 1
+    return [sides[place] for place in sorted({0, last // 3, 2 * last // 3, last})]
 
 
 def _taken(trial: Trial, seconds: float) -> list[Timed]:

@@ -245,8 +245,9 @@ def _differences(snapshot: checkpoint.Snapshot, job: Job, *, exact: bool) -> Ite
 
 def _announce(job: Job, state: TrainState, run: runs.RunDir) -> Iterator[Notice]:
     run.save_config(to_toml(job.config, "resnetctl train --config THIS FILE repeats the run"), job.origins)
-    lr = make_plan(job, Stop()).learning_rate(state.step)
+    plan = make_plan(job, Stop())
+    images = f" and images of {plan.side(state.step)} px" if len(job.sides) > 1 else ""
     yield Notice(
         f"the schedule ({job.config.schedule.name}) is drawn anew over {job.steps} steps: "
-        f"it goes on at step {state.step} with lr {lr:.4g}"
+        f"it goes on at step {state.step} with lr {plan.learning_rate(state.step):.4g}{images}"
     )

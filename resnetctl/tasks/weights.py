@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,13 +73,19 @@ class ImportRequest:
 
 def show(file: Path) -> WeightsReport:
     """Describe a weights file; imports no torch. Raises `WeightsError` as `weights.file.read_header`."""
-    if file.suffix == ".onnx" and file.is_file():
+    try:
+        return _report("show", file)
+    except WeightsError as error:
+        if file.suffix.lower() != ".onnx" or not file.is_file():
+            raise
         raise WeightsError(
             "this is an ONNX file, and not a file of weights",
             where=str(file),
-            hint=[f"resnetctl eval {file}", "the weights that it was made from are its run's model.safetensors"],
-        )
-    return _report("show", file)
+            hint=[
+                f"resnetctl eval {shlex.quote(str(file))}",
+                "the weights that it was made from are its run's model.safetensors",
+            ],
+        ) from error
 
 
 def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:

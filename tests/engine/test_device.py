@@ -1,4 +1,6 @@
+import ctypes
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -168,3 +170,15 @@ def test_a_narrow_strided_convolution_computes_the_same() -> None:
     before = net(images)
     device.place(net, torch.device("cpu"))
     torch.testing.assert_close(net(images), before)
+
+
+def test_freed_memory_is_kept_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+        monkeypatch.delenv(name)
+    assert device.keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
+    for name in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "1")
+            assert not device.keep_freed_memory()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # musl and others
+    assert not device.keep_freed_memory()

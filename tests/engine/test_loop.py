@@ -158,6 +158,13 @@ def test_the_set_up_is_what_the_tests_think() -> None:
     assert (plan.image, plan.steps_per_epoch, state.sums.loss.device) == (IMAGE, 3, CPU)
 
 
+def test_patience_begins_with_full_images() -> None:
+    reports = iter([report(0.5), *(report(0.1) for _ in range(9))])
+    state, plan = make(steps=24, evaluate=lambda _: next(reports), early_stop=2)
+    growing = dataclasses.replace(plan, side=lambda step: 2 if step < 9 else IMAGE.size)
+    assert [result.epoch for result in epochs(list(fit(state, growing)))] == [1, 2, 3, 4, 5]
+
+
 def test_the_model_gets_images_of_the_plans_side() -> None:
     seen: list[int] = []
     state, plan = make(steps=9)

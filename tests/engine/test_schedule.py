@@ -82,11 +82,16 @@ def test_without_time_to_grow_they_jump() -> None:
 
 
 def test_a_side_is_a_multiple_and_never_nothing() -> None:
-    assert sides(4, 30, initial_scale=0.5, size_increment=7, delay_fraction=0.75, finetune_fraction=0.0) == [14] * 3 + [
-        14
-    ]
+    jumps = {"delay_fraction": 0.7, "finetune_fraction": 0.0, "size_increment": 7}
+    assert sides(4, 30, initial_scale=0.5, **jumps) == [14, 14, 14, 30]
     assert sides(2, 8, initial_scale=0.01, delay_fraction=0.5, finetune_fraction=0.5) == [4, 8]
     assert sides(2, 8, initial_scale=0.5, size_increment=32, delay_fraction=0.5, finetune_fraction=0.5) == [8, 8]
+
+
+def test_the_last_step_is_full_and_shares_are_exact() -> None:
+    assert sides(3, 32, initial_scale=0.5, delay_fraction=1.0, finetune_fraction=0.0) == [16, 16, 32]
+    assert sides(1, 32, initial_scale=0.5) == [32]
+    assert sides(10, 32, initial_scale=0.5, delay_fraction=0.3, finetune_fraction=0.7) == [16] * 3 + [32] * 7
 
 
 @given(
@@ -104,7 +109,7 @@ def test_stretches_are_the_sides_of_all_steps(
     progressive = ProgressiveConfig.model_validate(values | {"size_increment": unit})
     found = [side(step, steps=steps, size=size, progressive=progressive) for step in range(steps)]
     assert found == sorted(found)
-    assert 1 <= found[0] <= found[-1] <= size
+    assert 1 <= found[0] <= found[-1] == size
     changes = stretches(steps=steps, size=size, progressive=progressive)
     assert [pixels for count, pixels in lengths(changes, start=0, stop=steps) for _ in range(count)] == found
     middle = steps // 2

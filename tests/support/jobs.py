@@ -7,7 +7,7 @@ from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import from_sets, resolve
 from resnetctl.config.models import TrainConfig
 from resnetctl.data.store import open_store
-from resnetctl.tasks.job import Job, settle
+from resnetctl.tasks.job import Job, resized, settle
 
 
 def job(*sets: str) -> Job:
@@ -18,4 +18,5 @@ def job(*sets: str) -> Job:
     store = open_store(data_dir, "tiny")
     found = resolve(TrainConfig, [from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets])])
     arch = final_arch(found.config.model)
-    return settle(found.config, found.origins, arch=arch, image=store.card.image, store=store)
+    image = resized(store.card.image, found.config.size)
+    return settle(found.config, found.origins, arch=arch, image=image, store=store)

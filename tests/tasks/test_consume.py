@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from support.datasets import tiny
+from support.jobs import job as consume_job
 
 from resnetctl import runs, settings
 from resnetctl.config.layers import from_sets
@@ -38,6 +39,15 @@ def test_after_some_steps_a_long_run_says_how_long_and_what_helps(monkeypatch: p
 def test_a_short_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consume, "ESTIMATE_AFTER", 2)
     assert not [fact for fact in facts("epochs=1") if isinstance(fact, Notice)]
+
+
+def test_the_estimate_counts_what_this_epoch_took() -> None:
+    settled = consume_job("epochs=300", "val_fraction=0")  # 4 steps an epoch
+    assert settled.steps_per_epoch == 4
+    clock = Clock()
+    clock.training, clock.images = 3.0, 48  # three steps of this epoch, a second each
+    (said, *_) = consume._first_estimate(settled, clock, start=0, step=19)
+    assert said.text.startswith("about 20 min")
 
 
 def test_the_clock_counts_training_apart_from_the_rest() -> None:

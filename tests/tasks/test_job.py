@@ -1,11 +1,13 @@
 import dataclasses
+import hashlib
+import json
 
 import pytest
 import torch
 from support.jobs import job
 
 from resnetctl.config.defaults import final_arch
-from resnetctl.config.models import FinetuneConfig
+from resnetctl.config.models import FinetuneConfig, ProgressiveConfig
 from resnetctl.errors import ConfigError
 from resnetctl.spec import ImageSpec
 from resnetctl.tasks.job import (
@@ -113,6 +115,15 @@ def test_the_config_digest_counts_weights_by_content() -> None:
     assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
 
 
+def test_progressive_resizing_counts_in_the_digest_where_it_is_on() -> None:
+    plain = job().config
+    growing = plain.model_copy(update={"progressive": ProgressiveConfig(initial_scale=0.5)})
+    assert config_sha256(plain) != config_sha256(growing)
+    values = plain.model_dump(mode="json") | {"weights": ""}
+    del values["progressive"]  # as in configs from before there was any
+    assert config_sha256(plain) == hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:
     card = job().card({"epoch": 1})
     assert dict(card.plugins.required) == {}
@@ -129,8 +140,9 @@ def test_the_first_images_of_progressive_resizing_reach_the_plan() -> None:
 
 
 def test_first_images_that_are_too_small_for_the_arch_are_refused() -> None:
-    with pytest.raises(ConfigError, match="begins with images of") as caught:
-        job("progressive.initial_scale=0.25", "progressive.size_increment=1")
-    assert caught.value.where == "progressive.initial_scale"
-    scale = caught.value.hint[0].rpartition("=")[2]
-    assert job(f"progressive.initial_scale={scale}", "progressive.size_increment=1").sides
+    for size, unit in ((8, 1), (8, 2), (32, 4), (28, 4), (30, 3)):
+        sets = ("model.arch=resnet10_wd2", f"size={size}", f"progressive.size_increment={unit}")
+        with pytest.raises(ConfigError, match="begins with images of") as caught:
+            job(*sets, "progressive.initial_scale=0.02")
+        assert caught.value.where == "progressive.initial_scale"
+        assert job(*sets, caught.value.hint[0].removeprefix("--set ")).sides

@@ -1,12 +1,15 @@
 """Timing real steps: what is counted, and that the job does not notice."""
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
 from support.jobs import job
 
 from resnetctl.engine.loop import StepResult, fit
+from resnetctl.engine.schedule import work
 from resnetctl.tasks.job import fresh_model, fresh_state, make_plan
 from resnetctl.tasks.pace import MOST_STEPS, PARTS, Pace, Timed, Trial, at_threads, eval_rate, pace
 from resnetctl.tasks.stopping import Stop
@@ -72,6 +75,31 @@ def test_every_side_of_growing_images_is_timed_and_counts_by_its_steps(monkeypat
     size = settled.image.size
     assert found.timed == 6
     assert found.step == pytest.approx(16 * (0.8 * (size // 2) ** 2 + 0.2 * size**2))
+
+
+def test_of_many_sides_four_are_timed_and_the_others_cost_what_their_pixels_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = job("progressive.initial_scale=0.25", "progressive.size_increment=1", "size=32", "epochs=40")
+    monkeypatch.setattr(Trial, "steps", lambda self, seconds: [Timed(seconds=16.0 * self.side**2, images=16)])
+    found = pace(settled, fresh_state(settled, fresh_model(settled)), seconds=1.0)
+    assert len(settled.sides) == 25
+    assert found.timed == 4
+    whole = work(settled.sides, start=0, stop=settled.steps)
+    assert found.step == pytest.approx(16 * whole / settled.steps)
+
+
+def test_a_trial_is_gone_with_its_last_reference() -> None:
+    settled = job()
+    state = fresh_state(settled, fresh_model(settled))
+    gc.collect()
+    gc.disable()
+    try:
+        tried = Trial(settled, state)
+        tried.step()
+        gone = weakref.ref(tried)
+        del tried
+        assert gone() is None, "its images would stay on the device"
+    finally:
+        gc.enable()
 
 
 def test_without_val_there_is_nothing_to_check() -> None:

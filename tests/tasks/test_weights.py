@@ -84,10 +84,13 @@ def test_show_needs_no_torch(machine: Path) -> None:
 
 
 def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
-    (machine / "model.onnx").write_bytes(b"\x08\x0a")
+    file = machine / "my model.ONNX"
+    file.write_bytes(b"\x08\x0a")
     with pytest.raises(WeightsError, match="an ONNX file") as caught:
-        show(machine / "model.onnx")
-    assert caught.value.hint[0].startswith("resnetctl eval ")
+        show(file)
+    assert caught.value.hint[0] == f"resnetctl eval '{file}'"
+    report = import_file(request(machine, foreign(machine)), settings.load())
+    assert show(report.path.rename(file)).params == report.params, "the name decides nothing"
 
 
 def test_without_mean_and_std_the_assumption_is_said(machine: Path) -> None:
