@@ -116,7 +116,7 @@ def test_the_later_set_wins() -> None:
 
 
 def test_recipes_are_packaged_and_valid() -> None:
-    assert set(recipes()) >= {"strong", "paper", "fast", "finetune"}
+    assert set(recipes()) >= {"strong", "paper", "fast", "sprint", "finetune"}
     for name in recipes():
         found = resolve(FinetuneConfig, [from_recipe(name)])
         assert set(found.origins.values()) == {f"recipe {name}", "default"}
@@ -129,6 +129,9 @@ def test_recipes_hold_what_their_sources_say() -> None:
     fast = resolve(TrainConfig, [from_recipe("fast")]).config
     assert (fast.epochs, fast.batch_size, fast.lr, fast.warmup, fast.weight_decay) == (10, 128, 0.25, "15%", 5e-4)
     assert (fast.schedule.name, fast.schedule.final_lr, fast.optim.nesterov) == ("linear", 0.0, True)
+    sprint = resolve(TrainConfig, [from_recipe("sprint")]).config
+    assert (sprint.epochs, sprint.progressive.initial_scale) == (19, 0.5)
+    assert sprint.model_copy(update={"epochs": fast.epochs, "progressive": fast.progressive}) == fast
     strong = resolve(TrainConfig, [from_recipe("strong")]).config
     assert (strong.epochs, strong.batch_size, strong.lr, strong.schedule.name) == (200, 128, 0.1, "cosine")
 

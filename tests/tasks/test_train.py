@@ -213,7 +213,12 @@ def killed(after: int, *sets: str) -> runs.RunDir:
 
 @pytest.mark.parametrize("after", [1, 3, 6, 9, 16])
 @pytest.mark.parametrize(
-    "sets", [(), ("ema_decay=0.9", "model.dropout=0.2", "model.drop_path=0.2", "optim.name=adamw", "lr=0.003")]
+    "sets",
+    [
+        (),
+        ("ema_decay=0.9", "model.dropout=0.2", "model.drop_path=0.2", "optim.name=adamw", "lr=0.003"),
+        ("progressive.initial_scale=0.5",),
+    ],
 )
 def test_a_resumed_run_ends_with_the_same_bytes(after: int, sets: tuple[str, ...]) -> None:
     whole = run(*sets, name="whole")
@@ -239,6 +244,13 @@ def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> Non
     assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
     assert read_config(folder).epochs == 5
     assert folder.sources()["epochs"] == "flag --epochs"
+
+
+def test_an_extended_run_says_what_becomes_of_growing_images() -> None:
+    run("progressive.initial_scale=0.5")
+    said = notices(list(resume("one", settings=settings.load(), epochs=9)))
+    assert "it goes on at step 12 with lr" in said
+    assert "and images of 4 px" in said
 
 
 def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
