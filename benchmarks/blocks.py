@@ -11,7 +11,6 @@ measured in the end, in turns: a machine is not as fast at one hour as at the ne
 import argparse
 import dataclasses
 import json
-import platform
 import re
 import statistics
 import sys
@@ -22,6 +21,7 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 
 DATA, PER_CLASS, EPOCHS = "cifar10-jpeg-5k", 500, 5
@@ -72,13 +72,13 @@ def store_subset(archive: Path) -> None:
     from resnetctl import settings
     from resnetctl.tasks import data
 
-    machine = settings.load()
-    if data.is_stored(DATA, machine):
+    mine = settings.load()
+    if data.is_stored(DATA, mine):
         return
     with tempfile.TemporaryDirectory() as folder:
         smaller = Path(folder) / f"{DATA}.tar"
         _copy_subset(archive, smaller)
-        deque(data.add(data.AddRequest(path=smaller, name=DATA), machine), maxlen=0)
+        deque(data.add(data.AddRequest(path=smaller, name=DATA), mine), maxlen=0)
 
 
 def train(block: str, seed: int, *, out: Path) -> None:
@@ -136,17 +136,16 @@ def measured(accuracy: dict[str, str]) -> list[Row]:
 def job(block: str) -> Any:
     """What `train` settles before it begins to train resnet20 with `block`."""
     from resnetctl import settings
+    from resnetctl.config.defaults import final_arch
     from resnetctl.config.layers import from_recipe, from_sets, resolve
     from resnetctl.config.models import TrainConfig
-    from resnetctl.tasks.train import prepare
+    from resnetctl.data.store import open_store
+    from resnetctl.tasks.job import settle
 
-    layers = [from_recipe("fast"), from_sets([f"data={DATA}", f"model.block={block}", "threads=1", "val_fraction=0"])]
-    work = prepare(resolve(TrainConfig, layers).config, layers, settings=settings.load())
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    sets = from_sets([f"data={DATA}", f"model.block={block}", "threads=1", "val_fraction=0"])
+    found = resolve(TrainConfig, [from_recipe("fast"), sets])
+    store = open_store(settings.load().data_dir, DATA)
+    return settle(found.config, found.origins, arch=final_arch(found.config.model), image=store.card.image, store=store)
 
 
 def cost(made: Any) -> tuple[int, int]:
@@ -211,7 +210,7 @@ def table(rows: list[Row], *, seeds: int) -> str:
         "| block | parameters | MFLOPs | training, images/CPU s (quartiles) | latency, ms (quartiles) | top-1, % |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    note = f"{platform.machine()}, {_processor()}; {_versions()}; {seeds} seeds."
+    note = f"{machine.hardware()}; {machine.versions('torch', 'onnxruntime')}; {seeds} seeds."
     return "\n".join([*head, *map(_line, rows), "", note])
 
 
@@ -259,19 +258,6 @@ def _line(row: Row) -> str:
         f"| `{row.block}` | {row.params:,} | {row.flops / 1e6:.1f} | {rate:.0f} ({slow:.0f}-{fast:.0f}) "
         f"| {middle:.2f} ({low:.2f}-{high:.2f}) | {row.accuracy} |"
     )
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8")) if info.exists() else []
-    return f"{len(names)} cores of {names[0]}" if names else platform.processor()
-
-
-def _versions() -> str:
-    import onnxruntime
-    import torch
-
-    return f"Python {platform.python_version()}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
 
 
 def _options() -> argparse.Namespace:

@@ -58,17 +58,16 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("std", ", ".join(f"{value:.4g}" for value in image.std)),
             ("trained on", card.trained_on.get("name")),
             ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()) or None),
-            ("needs", _others(card.plugins.required, {})),
-            ("used", _others(card.plugins.used, card.plugins.required)),
+            ("needs", _distributions(card.plugins.required)),
+            ("used", _distributions(dict(card.plugins.used.items() - card.plugins.required.items()))),
             ("size", render.size(report.bytes)),
             ("sha256", report.sha256),
         ]
     )
 
 
-def _others(plugins: Mapping[str, str], named: Mapping[str, str]) -> str | None:
-    """Distributions with their versions, but those that were `named` already."""
-    return ", ".join(f"{name} {version}" for name, version in plugins.items() if name not in named) or None
+def _distributions(versions: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or None
 
 
 COMMAND = Group(

@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from resnetctl.data.images import BadImage, Pixels, open_image, square
-from resnetctl.data.readers.folder import file_size, read_file
-from resnetctl.data.readers.source import Item, Source
+from resnetctl.data.readers.source import Item, Source, file_size, read_file
 from resnetctl.data.workers import Frame, Workers
 from resnetctl.spec import Fit
 
@@ -29,8 +28,8 @@ AHEAD = 2  # chunks for each worker that are read before their outcomes are aske
 AHEAD_FILES = 2**28  # ... unless the files in them are more bytes than this: then one after the other
 CHUNK_FILES = 2**20  # bytes of files in a chunk ...
 CHUNK_PIXELS = 2**22  # ... of pixels in its answer ...
-OURS = ("/dev/fd/", "/proc/")  # names below these mean something else to a worker
 CHUNK_IMAGES = 256  # ... and images; a larger image is a chunk of its own
+OURS = ("/dev/fd/", "/proc/")  # names below these mean something else to a worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +131,13 @@ def _chunks(items: Iterable[Item], into: Square) -> Iterator[_Chunk]:
     chunk: _Chunk = []
     size = 0
     for item in items:
-        if item.file is None or str(item.file).startswith(OURS):
-            data = _read(item.read)
-            size += len(data) if isinstance(data, bytes) else 0
-            chunk.append((item, data))
+        if isinstance(item.content, Path) and not str(item.content).startswith(OURS):
+            chunk.append((item, str(item.content)))
+            size += max(0, file_size(item.content))
         else:
-            size += max(0, file_size(item.file))
-            chunk.append((item, str(item.file)))
+            data = _read(item.read)
+            chunk.append((item, data))
+            size += len(data) if isinstance(data, bytes) else 0
         if len(chunk) >= most or size >= CHUNK_FILES:
             yield chunk
             chunk, size = [], 0

@@ -102,8 +102,7 @@ class Feed:
         # index_select copies whole images; pixels[index] walks them byte by byte and takes 16 times as long on a CPU
         gathered = self._pixels.index_select(0, index).to(self.device, non_blocking=True)
         images = gathered.permute(0, 3, 1, 2)
-        if images.shape[2:] != (self.spec.resize, self.spec.resize):
-            images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
+        images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
         if images.shape[1] != self.spec.channels:
             images = to_grey(images) if self.spec.channels == 1 else repeat(images, self.spec.channels)
         targets = self._labels.index_select(0, index)
@@ -113,27 +112,21 @@ class Feed:
 
 
 def resize(images: Tensor, side: int, *, interpolation: Interpolation) -> Tensor:
-    """uint8 `(B, C, H, W)` to uint8 `(B, C, side, side)`, antialiased, rounded to the nearest level.
+    """`(B, C, H, W)`, uint8 or float in 0..255, to `(B, C, side, side)`: antialiased, uint8 to the nearest level.
+
+    Images of that side come back as they are.
 
     The CPU has an integer kernel for this, 30 times as fast as the float one; other devices resize in float32. They
     agree to one level except around overshoots of bicubic and lanczos, which the integer kernel clips between the two
     passes, as Pillow does.
     """
+    if images.shape[2:] == (side, side):
+        return images
     mode, antialias = TORCH_MODES[interpolation], interpolation != "nearest"
-    if images.device.type == "cpu":
+    if images.is_floating_point() or images.device.type == "cpu":
         return functional.interpolate(images, size=(side, side), mode=mode, antialias=antialias)
     exact = functional.interpolate(images.float(), size=(side, side), mode=mode, antialias=antialias)
     return exact.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def shrink(images: Tensor, side: int, *, spec: ImageSpec) -> Tensor:
-    """A policy's images, uint8 or float in 0..255, `(B, C, S, S)` to `(B, C, side, side)` in the same dtype."""
-    if images.shape[2:] == (side, side):
-        return images
-    if images.dtype == torch.uint8:
-        return resize(images, side, interpolation=spec.interpolation)
-    mode, antialias = TORCH_MODES[spec.interpolation], spec.interpolation != "nearest"
-    return functional.interpolate(images, size=(side, side), mode=mode, antialias=antialias)
 
 
 def to_grey(images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnetctl import rng
-from resnetctl.data.loader import Feed, batch_rows, epoch_order, normalise, shrink
+from resnetctl.data.loader import Feed, batch_rows, epoch_order, normalise, resize
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.optim import set_lr
 from resnetctl.errors import NonFinite
@@ -162,7 +162,8 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     _train_mode(state)
     _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, 0))
     batch = plan.augment(plan.feed.batch(rows, epoch=epoch, step=state.step))
-    images = normalise(shrink(batch.images, plan.side(state.step), spec=plan.image), plan.image)
+    images = resize(batch.images, plan.side(state.step), interpolation=plan.image.interpolation)
+    images = normalise(images, plan.image)
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
         logits = state.model(images)
         loss = nn.functional.cross_entropy(logits.float(), batch.targets, label_smoothing=plan.label_smoothing)

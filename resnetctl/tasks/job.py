@@ -101,7 +101,6 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
             hint="a dataset is a folder with one folder per class: was one of those given?",
         )
     arch = arch.resolve_stem(image.size)
-    _require_size(config, arch=arch, size=image.size)
     device = pick_device(config.device)
     choices = {
         "device": str(device),
@@ -123,7 +122,7 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
         raise ConfigError("early_stop needs a val split", hint="--val-fraction 0.1")
     keys = flatten(settled.model_dump())
     said = {key: "rule" if key in automatic else origins.get(key, "default") for key in keys}
-    return Job(
+    job = Job(
         config=settled,
         origins=said,
         arch=arch,
@@ -133,6 +132,8 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
         val=val,
         split=split,
     )
+    _require_size(job)
+    return job
 
 
 def fresh_model(job: Job) -> ResNet:
@@ -214,15 +215,15 @@ def resized(image: ImageSpec, size: int) -> ImageSpec:
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
 
 
-def _require_size(config: TrainConfig, *, arch: Arch, size: int) -> None:
-    """Raise `ConfigError` when the first images of progressive resizing are too small for `arch`."""
-    first = schedule.side(0, steps=2, size=size, progressive=config.progressive)
-    least = minimum_size(arch)
+def _require_size(job: Job) -> None:
+    """Raise `ConfigError` when the first images of progressive resizing are too small for the arch."""
+    first, size, least = job.sides[0][1], job.image.size, minimum_size(job.arch)
     if first < least <= size:
-        unit = config.progressive.size_increment
+        unit = job.config.progressive.size_increment
         enough = min(size, unit * math.ceil(least / unit))
         raise ConfigError(
-            f"progressive resizing begins with images of {first} px, and arch '{arch.name}' needs at least {least} px",
+            f"progressive resizing begins with images of {first} px, "
+            f"and arch '{job.arch.name}' needs at least {least} px",
             where="progressive.initial_scale",
             hint=f"--set progressive.initial_scale={math.ceil(100 * enough / size) / 100:g}",
         )

@@ -2,14 +2,13 @@
 
 import dataclasses
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry, storage
 from resnetctl.data import cards
-from resnetctl.errors import DataError, UsageError, WeightsError
+from resnetctl.errors import DataError, UsageError
 from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
 from resnetctl.weights.file import read_header, save
@@ -73,19 +72,7 @@ class ImportRequest:
 
 def show(file: Path) -> WeightsReport:
     """Describe a weights file; imports no torch. Raises `WeightsError` as `weights.file.read_header`."""
-    try:
-        return _report("show", file)
-    except WeightsError as error:
-        if file.suffix.lower() != ".onnx" or not file.is_file():
-            raise
-        raise WeightsError(
-            "this is an ONNX file, and not a file of weights",
-            where=str(file),
-            hint=[
-                f"resnetctl eval {shlex.quote(str(file))}",
-                "the weights that it was made from are its run's model.safetensors",
-            ],
-        ) from error
+    return _report("show", file)
 
 
 def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:

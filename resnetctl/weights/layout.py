@@ -7,6 +7,7 @@ bytes. The library's own reader accepts a header of 100 MB, duplicate keys and a
 import json
 import math
 import os
+import shlex
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -60,9 +61,10 @@ def read_layout(file: BinaryIO, path: Path) -> Layout:
         WeightsError: not safetensors, truncated, or a header that is too large or does not describe the file.
     """
     size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
     if size < 8 or not 2 <= length <= MAX_HEADER:
-        raise WeightsError(f"this is not a safetensors file of at most {MAX_HEADER:,} header bytes", where=str(path))
+        raise _other_format(start, path)
     if size < 8 + length:
         raise _truncated(path, size, 8 + length)
     try:
@@ -107,6 +109,17 @@ def _check_contiguous(tensors: Iterable[TensorInfo]) -> None:
         if info.start != position:
             raise ValueError("the tensors overlap or leave a hole")
         position = info.end
+
+
+def _other_format(start: bytes, path: Path) -> WeightsError:
+    """The error for a file that begins with `start`. Field 1, a number, is how exporters begin an ONNX file."""
+    if start.startswith(b"\x08"):
+        return WeightsError(
+            "this looks like an ONNX file, and is none of weights",
+            where=str(path),
+            hint=[f"resnetctl eval {shlex.quote(str(path))}", "its run's model.safetensors has the weights"],
+        )
+    return WeightsError(f"this is not a safetensors file of at most {MAX_HEADER:,} header bytes", where=str(path))
 
 
 def _truncated(path: Path, size: int, expected: int) -> WeightsError:

@@ -174,16 +174,14 @@ def test_the_kernel_of_other_devices_agrees_within_one_level() -> None:
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
-def test_smaller_images_for_the_model_keep_their_dtype(interpolation: str) -> None:
+def test_resizing_keeps_the_dtype_and_images_of_the_right_side(interpolation: str) -> None:
     images = torch.from_numpy(make(5, 16).images).permute(0, 3, 1, 2)
-    image = spec(size=16, interpolation=interpolation)
-    whole = loader.shrink(images, 8, spec=image)
+    whole = loader.resize(images, 8, interpolation=interpolation)
     assert (whole.dtype, whole.shape) == (torch.uint8, (5, 3, 8, 8))
-    assert torch.equal(whole, loader.resize(images, 8, interpolation=interpolation))
-    exact = loader.shrink(images.float(), 8, spec=image)
+    exact = loader.resize(images.float(), 8, interpolation=interpolation)
     assert exact.dtype == torch.float32
     assert (exact.clamp(0, 255) - whole).abs().mean() < 0.5
-    assert loader.shrink(images, 16, spec=image) is images
+    assert loader.resize(images, 16, interpolation=interpolation) is images
 
 
 def test_colour_becomes_grey_as_in_pillow() -> None:

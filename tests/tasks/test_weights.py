@@ -85,7 +85,7 @@ def test_show_needs_no_torch(machine: Path) -> None:
 
 def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
     file = machine / "my model.ONNX"
-    file.write_bytes(b"\x08\x0a")
+    file.write_bytes(b"\x08\x0a\x12\x09resnetctl")
     with pytest.raises(WeightsError, match="an ONNX file") as caught:
         show(file)
     assert caught.value.hint[0] == f"resnetctl eval '{file}'"

@@ -1,13 +1,11 @@
 """A folder of images on disk. Order: names by their bytes, depth first. Links are followed, but never in a circle."""
 
 import os
-import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from resnetctl.data.images import BadImage, check_size
-from resnetctl.data.readers.source import Item, Items, Layout, Parts, Source, Survey, is_hidden, why_ignored
+from resnetctl.data.readers.source import Item, Items, Layout, Parts, Source, Survey, file_size, is_hidden, why_ignored
 from resnetctl.errors import DataError
 
 
@@ -22,26 +20,13 @@ def open_folder(path: Path) -> Source:
     return survey.source(partial(_items, path))
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of one image file. Raises `BadImage` when it is too large, special, dangling or unreadable."""
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
-            raise BadImage("not a regular file", where=str(path))
-        check_size(found.st_size, str(path))
-        return path.read_bytes()
-    except OSError as error:
-        raise BadImage(f"cannot be read: {error.strerror}", where=str(path)) from error
-
-
 def _items(path: Path, layout: Layout) -> Items:
     for parts, is_folder in _walk(path):
         if is_folder or why_ignored(parts):
             continue
         place = layout.place(parts[:-1])
         if place is not None:
-            file = path.joinpath(*parts)
-            yield Item("/".join(parts), place[0], place[1], partial(read_file, file), file)
+            yield Item("/".join(parts), place[0], place[1], path.joinpath(*parts))
 
 
 def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
@@ -84,11 +69,3 @@ def _identity(folder: Path) -> tuple[int, int]:
     except OSError as error:
         raise DataError(f"the folder cannot be read: {error.strerror}", where=str(folder)) from error
     return found.st_dev, found.st_ino
-
-
-def file_size(file: Path) -> int:
-    """Bytes of a file; -1 when it cannot be told."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return -1

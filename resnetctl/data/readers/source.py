@@ -6,6 +6,7 @@ folder or not. What lies deeper belongs to the class. Hidden files and what is n
 
 import os
 import re
+import stat
 from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Mapping, Set
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnetctl.data.images import BadImage, check_size
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 
@@ -38,17 +40,20 @@ Place = tuple[Split | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image of a source. `read` gives the file's bytes; of an archive only until the next item is asked for.
+    """One image of a source.
 
-    `name` is relative to the source with `/`; `split` is None where the source has no splits; `file` is where `read`
-    reads, if it is a file of its own.
+    `name` is relative to the source with `/`; `split` is None where the source has no splits. `content` is a file of
+    its own, or gives the bytes of an archive's member until the next item is asked for.
     """
 
     name: str
     split: Split | None
     label: str
-    read: Callable[[], bytes]
-    file: Path | None = None
+    content: Path | Callable[[], bytes]
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises `BadImage`."""
+        return read_file(self.content) if isinstance(self.content, Path) else self.content()
 
 
 Items = Generator[Item, None, None]
@@ -203,6 +208,26 @@ class Seen:
         """Hashes of the names that came twice, and by chance of others."""
         hashes = np.sort(np.frombuffer(self._hashes, np.int64))
         return frozenset(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of one image file. Raises `BadImage` when it is too large, special, dangling or unreadable."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+            raise BadImage("not a regular file", where=str(path))
+        check_size(found.st_size, str(path))
+        return path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def file_size(file: Path) -> int:
+    """Bytes of a file; -1 when it cannot be told."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
 
 
 def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:

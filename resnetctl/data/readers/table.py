@@ -8,7 +8,6 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from resnetctl.data.readers.folder import read_file
 from resnetctl.data.readers.source import Item, Items, Place, Seen, Source
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
@@ -62,8 +61,7 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
 
 def _items(path: Path) -> Items:
     for _, name, label, split in _rows(path, []):
-        file = path.parent / name
-        yield Item(name, split, label, partial(read_file, file), file)
+        yield Item(name, split, label, path.parent / name)
 
 
 def _rows(path: Path, problems: list[str]) -> Iterator[Row]:

@@ -8,8 +8,8 @@ from support.pictures import grey, solid, write_tree
 
 from resnetctl.data import images
 from resnetctl.data.images import BadImage
-from resnetctl.data.readers.folder import open_folder, read_file
-from resnetctl.data.readers.source import Source
+from resnetctl.data.readers.folder import open_folder
+from resnetctl.data.readers.source import Source, read_file
 from resnetctl.errors import DataError
 
 ODD = [
