@@ -272,7 +272,7 @@ def _unusable(matches: list[Entry]) -> PluginError:
     if first.status == "disabled":
         return PluginError(
             f"{first.kind} '{first.name}' is in {owner}, which RESNETCTL_PLUGINS or --no-plugins leaves out",
-            hint=f"RESNETCTL_PLUGINS={first.distribution}, and no --no-plugins",
+            hint=[f"RESNETCTL_PLUGINS={first.distribution}", "without --no-plugins"],
         )
     return PluginError(
         f"{first.kind} '{first.name}' is registered by {owner}, but that distribution is stale: its module is gone "
