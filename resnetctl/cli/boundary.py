@@ -18,26 +18,57 @@ class Terminated(BaseException):
     """SIGTERM came. As KeyboardInterrupt, it undoes what is half-done on its way up. Training takes signals itself."""
 
 
+class Signals:
+    """SIGINT and SIGTERM end the command by an exception; a second one ends the process at once.
+
+    `came` is the first one that did. Libraries turn the exception into one of their own (pydantic's schemas, a guarded
+    import), so that whatever leaves the command after a signal is that signal's doing.
+    """
+
+    def __init__(self) -> None:
+        self.came: signal.Signals | None = None
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Take the signals for the length of the block, those that are ignored excepted."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) is not signal.SIG_IGN]
+        before = {kind: signal.signal(kind, self._handle) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.came = signal.Signals(signum)
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_DFL)
+        raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+
+
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line and return its exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
     debug = "--debug" in words
+    signals = Signals()
     try:
-        with _signals():
+        with signals.caught():
             return _guarded(argv)
     except BrokenPipeError:
         _discard_stdout()
         return BROKEN_PIPE
-    except (KeyboardInterrupt, Terminated) as stop:
-        signum = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
-        out.say(f"stopped: {signum.name} came; nothing is left half-written")
-        return 128 + signum
-    except ResnetctlError as error:
+    except (KeyboardInterrupt, Terminated, Exception) as error:
         _trace(debug)
-        out.say(render(error))
-        return error.exit_code
-    except Exception as error:
-        _trace(debug)
+        came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+        if came is not None:
+            out.say(f"stopped: {came.name} came; nothing is left half-written")
+            return 128 + came
+        if isinstance(error, ResnetctlError):
+            out.say(render(error))
+            return error.exit_code
         out.say(_internal(error, argv))
         return 1
 
@@ -85,27 +116,6 @@ def _carried_out(argv: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """SIGINT and SIGTERM end the command by an exception; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) is not signal.SIG_IGN]
-    before = {kind: signal.signal(kind, _caught) for kind in kinds}
-    try:
-        yield
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-
-def _caught(signum: int, frame: FrameType | None) -> None:
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_DFL)
-    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
-
-
-@contextlib.contextmanager
 def _system_errors() -> Iterator[None]:
     try:
         yield
@@ -135,7 +145,7 @@ def _trace(debug: bool) -> None:
         out.say(traceback.format_exc().rstrip())
 
 
-def _internal(error: Exception, argv: Sequence[str]) -> str:
+def _internal(error: BaseException, argv: Sequence[str]) -> str:
     import shlex
 
     command = f"resnetctl --debug {shlex.join(word for word in argv if word != '--debug')}"

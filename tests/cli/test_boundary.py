@@ -175,3 +175,22 @@ def test_a_signal_unwinds_the_command(
     assert result.err == f"stopped: {signum.name} came; nothing is left half-written\n"
     assert list(tmp_path.glob("made")) + list(tmp_path.glob(".tmp-*")) == []
     assert signal.getsignal(signum) is before
+
+
+@pytest.mark.parametrize("disguise", [ValueError, errors.PluginError, OSError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_a_library_turns_into_its_own_error(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli, signum: signal.Signals, code: int, disguise: type[Exception]
+) -> None:
+    """As pydantic does, which makes a SchemaError of whatever is raised while it builds a schema."""
+
+    def work(*_: object) -> int:
+        try:
+            signal.raise_signal(signum)
+        except BaseException as error:
+            raise disguise(f"building it: {type(error).__name__}") from None
+        return 0
+
+    monkeypatch.setattr("resnetctl.cli._typer.invoke", work)
+    result = cli("eval")
+    assert (result.code, result.err) == (code, f"stopped: {signum.name} came; nothing is left half-written\n")
