@@ -3,13 +3,14 @@
 ::
 
     RUN/  config.toml + config.sources.json   what was asked for, and where each value was said
-          env.json                            versions and machine
+          env.json                            when it began, versions and machine
           metrics.jsonl                       one line an epoch, deterministic facts only
           timings.jsonl                       one line an epoch, everything with a clock
           checkpoints/step-000001234.safetensors   the newest two
           model.safetensors                   the weights to ship
           eval/DATA-SPLIT.json  export/model.onnx
           summary.json                        last
+          failure.json                        why it cannot go on as it was begun
     runs/last -> the newest started run
 """
 
@@ -62,6 +63,16 @@ class RunDir:
         """The lines of timings.jsonl, likewise."""
         return _lines(self.path / "timings.jsonl")
 
+    def failure(self) -> dict[str, Any] | None:
+        """What made the run fail, so that the same steps would fail again; None while nothing did."""
+        return self._json("failure.json") if (self.path / "failure.json").exists() else None
+
+    def created(self) -> str:
+        """When it was made: `2026-11-25T23:08:38.042Z`, or "" where that was not written."""
+        with contextlib.suppress(InputError):
+            return str(self._json("env.json").get("created", ""))
+        return ""
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Be the one writer. Raises `UsageError` at once when another process is."""
@@ -111,10 +122,14 @@ class RunDir:
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         storage.write(self.path / "summary.json", _document(summary))
 
-    def drop_summary(self) -> None:
+    def save_failure(self, failure: Mapping[str, Any]) -> None:
+        storage.write(self.path / "failure.json", _document(failure))
+
+    def reopen(self) -> None:
         """The run goes on, so it is unfinished again."""
-        if (self.path / "summary.json").exists():
-            storage.remove(self.path / "summary.json")
+        for name in ("summary.json", "failure.json"):
+            if (self.path / name).exists():
+                storage.remove(self.path / name)
 
     def write_eval(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write `eval/NAME.json` and return its path."""
@@ -132,7 +147,7 @@ class RunDir:
     def _json(self, name: str) -> dict[str, Any]:
         try:
             return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise InputError(f"the run cannot be read: {error}", where=str(self.path / name)) from None
 
 
@@ -151,7 +166,7 @@ def create(
         with storage.staged_folder(path) as draft:
             storage.write(draft / "config.toml", config.encode())
             storage.write(draft / "config.sources.json", _document(sources))
-            storage.write(draft / "env.json", _document(env))
+            storage.write(draft / "env.json", _document({"created": _now(), **env}))
             (draft / "checkpoints").mkdir()
             if first:
                 RunDir(draft).save_checkpoint(0, first)
@@ -182,7 +197,7 @@ def automatic_name(folder: Path, *, arch: str, data: str) -> str:
 
 
 def find(text: str | Path, folder: Path) -> RunDir:
-    """The run at a path, or called `text` in `folder`.
+    """The run at a path, or called `text` in `folder`. `last` is the newest that is there.
 
     Raises:
         InputError: there is none; the error lists close names.
@@ -190,22 +205,32 @@ def find(text: str | Path, folder: Path) -> RunDir:
     for path in (Path(text), folder / text):
         if (path / "config.toml").is_file():
             return RunDir(path)
-    known = [run.path.name for run in all_runs(folder)]
+    found = all_runs(folder)
+    if (
+        str(text) in (LAST, str(folder / LAST)) and found
+    ):  # the link's run was removed, or the folder moved without its links
+        return found[-1]
+    known = [run.path.name for run in found]
     hint = suggest(str(text), known) if known else "resnetctl train --data digits    makes a first run"
-    if str(text) == LAST and not known:
+    if str(text) == LAST:
         raise InputError("there is no run yet", where=str(folder), hint=hint)
     raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)
 
 
 def all_runs(folder: Path) -> list[RunDir]:
-    """Every run in `folder`, oldest first by name."""
+    """Every run in `folder`, oldest first; by name where they do not tell."""
     if not folder.is_dir():
         return []
-    return [
+    found = [
         RunDir(path)
-        for path in sorted(folder.iterdir())
+        for path in folder.iterdir()
         if not path.is_symlink() and not path.name.startswith(".") and (path / "config.toml").is_file()
     ]
+    return sorted(found, key=lambda run: (run.created(), run.path.name))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

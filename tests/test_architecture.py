@@ -46,7 +46,7 @@ TORCH_FREE = (
 
 RUN_FILES = {
     "config.toml", "config.sources.json", "env.json", "metrics.jsonl", "timings.jsonl", "model.safetensors",
-    "summary.json",
+    "summary.json", "failure.json",
 }  # fmt: skip
 # Calls that only make a value. Besides these: classes, and functions of the same module.
 PURE_CALLS = {

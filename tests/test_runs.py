@@ -1,7 +1,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ def test_a_run_appears_whole_and_last_points_at_it(tmp_path: Path) -> None:
     run = make(tmp_path)
     assert run.config.read_text() == "epochs = 1\n"
     assert run.sources() == {"epochs": "flag --epochs"}
-    assert json.loads((run.path / "env.json").read_text()) == {"a": 1}
+    assert json.loads((run.path / "env.json").read_text()) == {"created": run.created(), "a": 1}
     assert (tmp_path / "last").resolve() == run.path.resolve()
     make(tmp_path, "two")
     assert (tmp_path / "last").resolve().name == "two"
@@ -88,12 +90,37 @@ def test_no_run_at_all_says_how_to_make_one(tmp_path: Path) -> None:
     assert "train --data digits" in caught.value.hint[0]
 
 
-def test_all_runs_leaves_other_things_out(tmp_path: Path) -> None:
-    make(tmp_path, "b")
-    make(tmp_path, "a")
+def begun(run: runs.RunDir, second: int) -> None:
+    (run.path / "env.json").write_text(json.dumps({"created": f"2026-11-25T00:00:{second:02d}Z"}))
+
+
+def test_all_runs_oldest_first_without_other_things(tmp_path: Path) -> None:
+    for second, name in enumerate(["b", "c", "a"]):
+        begun(make(tmp_path, name), second)
+    (make(tmp_path, "older").path / "env.json").unlink()  # by a version that did not say
     (tmp_path / "notes").mkdir()
-    assert [run.path.name for run in runs.all_runs(tmp_path)] == ["a", "b"]
+    assert [run.path.name for run in runs.all_runs(tmp_path)] == ["older", "b", "c", "a"]
     assert runs.all_runs(tmp_path / "nowhere") == []
+
+
+def test_when_a_run_was_made_is_in_utc(tmp_path: Path) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    assert before <= datetime.fromisoformat(make(tmp_path).created()) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "3"])
+def test_a_run_that_does_not_say_when_it_was_made(tmp_path: Path, content: str) -> None:
+    run = make(tmp_path)
+    (run.path / "env.json").write_text(content)
+    assert run.created() == ""
+
+
+def test_last_is_the_newest_that_is_left(tmp_path: Path) -> None:
+    for second, name in enumerate(["b", "a", "c"]):
+        begun(make(tmp_path, name), second)
+    shutil.rmtree(tmp_path / "c")
+    for text in ("last", tmp_path / "last"):
+        assert runs.find(text, tmp_path).path.name == "a"
 
 
 def _hold(path: Path, ready: "multiprocessing.synchronize.Event") -> None:
@@ -148,5 +175,7 @@ def test_evals_and_onnx_have_their_places(tmp_path: Path) -> None:
     assert run.summary() is None
     run.save_summary({"status": "finished"})
     assert run.summary() == {"status": "finished"}
-    run.drop_summary()
-    assert run.summary() is None
+    run.save_failure({"message": "x"})
+    assert run.failure() == {"message": "x"}
+    run.reopen()
+    assert (run.summary(), run.failure()) == (None, None)

@@ -3,7 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from resnetctl.cli import out
@@ -12,14 +12,22 @@ from resnetctl.config.duration import spoken
 GAP = "  "
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows of results under a header. On a terminal the last column is wrapped; in a pipe nothing is cut."""
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequence[str] = ()) -> None:
+    """Print rows of results under a header; in a pipe nothing is cut.
+
+    On a terminal, columns named in `drop` are left out in this order until the table fits, and the last is wrapped.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     if not (sys.stdout is not None and sys.stdout.isatty()):
         for row in [list(header), *cells]:
             out.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
         return
-    for line in aligned(header, cells, width=out.width()):
+    shown = [list(header), *cells]
+    for name in drop:
+        if sum(max(map(_width, column)) + len(GAP) for column in zip(*shown, strict=True)) - len(GAP) > out.width():
+            place = shown[0].index(name)
+            shown = [[*row[:place], *row[place + 1 :]] for row in shown]
+    for line in aligned(shown[0], shown[1:], width=out.width()):
         out.result(line)
 
 
@@ -95,6 +103,14 @@ def clock(seconds: float) -> str:
 def brief(seconds: float) -> str:
     """A duration for a narrow column: `3.1 s`, `1:04`, `1:01:04`."""
     return f"{seconds:.1f} s" if seconds < 60 else clock(seconds).removeprefix("0:").lstrip("0")
+
+
+def moment(utc: str) -> str:
+    """`2026-11-25 23:08`, in local time."""
+    try:
+        return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return utc
 
 
 def short(path: Path) -> str:

@@ -14,7 +14,9 @@ COLUMNS = {
     "data": "data",
     "epochs": "epochs",
     "val_top1": "val acc",
+    "created": "started",
 }
+DROPPED = ("started", "data", "arch", "epochs")  # in this order, until the table fits
 
 
 def list_runs(given: Given[Common]) -> None:
@@ -29,7 +31,7 @@ def list_runs(given: Given[Common]) -> None:
         return
     if not rows:
         out.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
-    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows])
+    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=DROPPED)
 
 
 def show(given: Given[RunsShowOptions]) -> None:
@@ -43,8 +45,8 @@ def show(given: Given[RunsShowOptions]) -> None:
         logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
         out.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
         return
-    facts = {"path": str(run.path), **facts}
-    render.pairs((COLUMNS.get(key, key.replace("_", " ")), _shown(facts, key)) for key in facts)
+    rows = [(key, _shown(facts, key)) for key in facts if key != "epochs_planned"]
+    render.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     out.result("")
     render.pairs((name, render.size(size)) for name, size in files.items())
 
@@ -73,14 +75,20 @@ def verify(given: Given[RunsShowOptions]) -> None:
 
 def _shown(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
-    return render.percent(value) if key == "val_top1" else "" if value is None else str(value)
+    if key == "val_top1":
+        return render.percent(value)
+    if key == "created" and value is not None:
+        return render.moment(value)
+    if key == "epochs" and row.get("status") != "finished" and row.get("epochs_planned"):
+        return f"{value}/{row['epochs_planned']}"
+    return "" if value is None else str(value)
 
 
 COMMAND = Group(
     name="runs",
     summary="The runs in ./runs, or in RESNETCTL_RUNS_DIR.",
     members={
-        "list": Command(name="list", summary="List runs, oldest first.", run=list_runs),
+        "list": Command(name="list", summary="List runs, oldest first: the last one is the newest.", run=list_runs),
         "show": Command(
             name="show",
             summary="Show one run: the newest unless named.",

@@ -189,7 +189,7 @@ def not_finite(step: int) -> NonFinite:
     """The error for numbers that were found spoilt after `step` steps."""
     return NonFinite(
         f"the loss or the weights are no longer finite at step {step}",
-        hint=["--lr with a smaller value, --warmup 5 or --grad-clip 1", "the last checkpoint is from before"],
+        hint="a new run with a smaller --lr, --warmup 5 or --grad-clip 1",
     )
 
 

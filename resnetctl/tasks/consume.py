@@ -1,5 +1,6 @@
 """The one consumer of `fit`: saves, logs, estimates, and passes every fact on to whoever shows it."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from resnetctl.config.duration import rough
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
 from resnetctl.engine.schedule import work
-from resnetctl.errors import NonFinite, Stopped
+from resnetctl.errors import NonFinite, Stopped, WorkFailed
 from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
 from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started, TrainFact
@@ -81,7 +82,11 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
         ) from None
     except NonFinite as error:
         yield Notice(f"{error.message}: going back to the last checkpoint to see where it began")
-        raise explain(run, job, state=state, plan=plan, stop=stop) or error from None
+        failure = explain(run, job, state=state, plan=plan, stop=stop) or error
+        with contextlib.suppress(WorkFailed):  # of a full disk, say: what failed first is told
+            found = {"message": failure.message, "problems": failure.problems}
+            run.save_failure({"schema": "resnetctl.failure/1", **found})
+        raise failure from None
     yield _finish(run, job, state)
 
 

@@ -8,10 +8,10 @@ from resnetctl.runs import RunDir
 
 
 def facts(run: RunDir) -> dict[str, Any]:
-    """Name, status (finished, unfinished, unreadable), arch, data, epochs done, val accuracy of the best."""
+    """Name, status (finished, unfinished, failed, unreadable), arch, data, epochs done, best val accuracy, start."""
     name = run.path.resolve().name  # what `last` points to
     try:
-        summary = run.summary()
+        summary, failure = run.summary(), run.failure()
         config = tomllib.loads(run.config.read_text(encoding="utf-8"))
         metrics = run.metrics()
     except (ResnetctlError, OSError, ValueError):
@@ -19,12 +19,14 @@ def facts(run: RunDir) -> dict[str, Any]:
     tops = [line["val_top1"] for line in metrics if "val_top1" in line]
     return {
         "name": name,
-        "status": "finished" if summary is not None else "unfinished",
+        "status": "finished" if summary is not None else "failed" if failure is not None else "unfinished",
         "arch": summary["arch"] if summary is not None else config.get("model", {}).get("arch"),
         "data": config.get("data"),
         "epochs": len(metrics),
-        "epochs_planned": config.get("epochs"),
+        "epochs_planned": None if config.get("steps") else config.get("epochs"),
         "val_top1": max(tops, default=None),
+        "created": run.created() or None,
+        "failure": failure.get("message") if failure is not None else None,
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from resnetctl.config.models import FinetuneConfig
 from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import Plan, TrainState
@@ -40,13 +42,22 @@ def explain(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
 
 def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
     what = MEANING[origin.what].format(augment=job.config.augment, layer=origin.layer)
-    lr = f"--lr with less than {job.config.lr:g}, --warmup 5 or --grad-clip 1"
     return NonFinite(
         f"step {origin.step}: {what}",
         where=str(run.path),
         problems=_images(origin.rows, job),
-        hint=["the last checkpoint is from before", *([] if origin.what in ("pixels", "targets") else [lr])],
+        hint=_advice(origin, job, run),
     )
+
+
+def _advice(origin: Origin, job: Job, run: RunDir) -> list[str]:
+    """A resume would take the same steps, so what helps is a new run."""
+    kept = [f"resnetctl eval {run.path}    measures its weights of before"] if run.weights.is_file() else []
+    if origin.what in ("pixels", "targets"):
+        return [f"resnetctl plugins check {job.config.augment}", *kept]
+    verb = "finetune" if isinstance(job.config, FinetuneConfig) else "train"
+    again = f"resnetctl {verb} --config {shlex.quote(str(run.config))} --lr {job.config.lr / 10:g}"
+    return [again, "a new run; --warmup 5 or --grad-clip 1 may help as well", *kept]
 
 
 def _images(rows: Sequence[int], job: Job) -> list[str]:

@@ -46,7 +46,7 @@ def resolve(text: str | Path | None, settings: Settings) -> Target:
         WeightsError: a run without weights, or a file of another kind.
     """
     if text is None:
-        return _of_run(runs.find(runs.LAST, settings.runs_dir))
+        return _of_run(runs.find(runs.LAST, settings.runs_dir), settings)
     path = Path(text)
     if path.suffix in (".safetensors", ".onnx", *PICKLES) and not path.is_dir():
         return _of_file(path)
@@ -54,7 +54,7 @@ def resolve(text: str | Path | None, settings: Settings) -> Target:
         raise WeightsError(
             "this is neither a weights file nor an ONNX file", where=str(path), hint="*.safetensors, *.onnx or a run"
         )
-    return _of_run(runs.find(text, settings.runs_dir))
+    return _of_run(runs.find(text, settings.runs_dir), settings)
 
 
 def open_target(target: Target, settings: Settings, *, device: str | None = None) -> Opened:
@@ -86,19 +86,27 @@ def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
     return Opened(card=card, predict=shipped_predictor(net, card.image, device=where))
 
 
-def _of_run(run: RunDir) -> Target:
+def _of_run(run: RunDir, settings: Settings) -> Target:
     if run.path.is_symlink():  # another run may become the last one while this command works
         run = RunDir(run.path.parent / run.path.readlink())
-    unfinished = run.summary() is None
-    resume = f"resnetctl train --resume {run.path}"
     if not run.weights.is_file():
-        raise WeightsError(
-            f"the run {run.path.name} has no weights" + (": it did not finish its first epoch" if unfinished else ""),
-            where=str(run.path),
-            hint=resume,
-        )
-    notice = f"{run.path} is not finished: these are its weights so far; {resume} goes on"
-    return Target(kind="weights", path=run.weights, run=run, notices=(notice,) if unfinished else ())
+        raise _no_weights(run, settings)
+    notice = f"{run.path} is not finished: these are its weights so far; resnetctl train --resume {run.path} goes on"
+    if run.failure() is not None:
+        notice = f"{run.path} failed after epoch {len(run.metrics())}: these are its weights of before"
+    return Target(kind="weights", path=run.weights, run=run, notices=(notice,) if run.summary() is None else ())
+
+
+def _no_weights(run: RunDir, settings: Settings) -> WeightsError:
+    failed = run.failure() is not None
+    why = "failed in" if failed else "did not finish"
+    others = [other.path for other in runs.all_runs(settings.runs_dir) if other.weights.is_file()]
+    go_on = f"resnetctl runs show {run.path}    says why" if failed else f"resnetctl train --resume {run.path}"
+    return WeightsError(
+        f"the run {run.path.name} has no weights" + (f": it {why} its first epoch" if run.summary() is None else ""),
+        where=str(run.path),
+        hint=[go_on, *(f"{path} is the newest run with weights" for path in others[-1:])],
+    )
 
 
 def _of_file(path: Path) -> Target:

@@ -173,7 +173,7 @@ def resume(
         if snapshot is not None:
             yield from _differences(snapshot, job, exact=exact)
             checkpoint.restore(state, snapshot)
-        run.drop_summary()  # before the config says more epochs: a kill in between must not leave it "finished"
+        run.reopen()  # before the config says more epochs: a kill in between must not leave it "finished"
         if epochs is not None or device is not None:
             yield from _announce(job, state, run)
         run.truncate(state.epochs)

@@ -33,6 +33,29 @@ def test_a_table_on_a_terminal_is_aligned(capsys: pytest.CaptureFixture[str], mo
     ]
 
 
+@pytest.mark.usefixtures("capsys", "tty")
+@pytest.mark.parametrize(
+    ("columns", "header"),
+    [
+        (55, "name" + " " * 31 + "a bit wider  another"),
+        (54, "name" + " " * 31 + "a bit wider"),
+        (46, "name" + " " * 31 + "a bit wider"),
+        (45, "name"),
+    ],
+)
+def test_a_narrow_table_leaves_columns_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, header: str
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    render.table(["name", "a bit wider", "another"], [["x" * 33, "y", "z"]], drop=("another", "a bit wider"))
+    assert capsys.readouterr().out.splitlines()[0] == header
+
+
+def test_a_moment_that_cannot_be_read_is_shown_as_it_is() -> None:
+    assert render.moment("yesterday") == "yesterday"
+
+
 def test_wide_characters_count_two_columns() -> None:
     lines = render.aligned(["class", "n"], [["猫", "1"], ["dog", "2"]], width=80)
     assert lines[1:] == ["猫     1", "dog    2"]

@@ -1,37 +1,57 @@
 """`runs list` and `runs show`."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resnetctl.cli import runs as list_of_runs
+
 Cli = Callable[..., Any]
 
 
 @pytest.fixture
-def two_runs(machine: Path) -> Path:
-    for name, top1 in (("a", 0.5), ("b", 0.75)):
+def two_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("TZ", "UTC-1")  # an hour ahead, as POSIX counts
+    time.tzset()
+    for name, top1, minute in (("a", 0.5, 6), ("b", 0.75, 5)):
         folder = machine / "runs" / name
         folder.mkdir(parents=True)
         (folder / "config.toml").write_text('data = "digits"\nepochs = 3\n[model]\narch = "resnet20"\n')
+        (folder / "env.json").write_text(f'{{"created": "2026-11-25T09:0{minute}:00.000Z"}}')
         (folder / "metrics.jsonl").write_text(f'{{"epoch": 1, "val_top1": {top1}}}\n')
-    (machine / "runs" / "last").symlink_to("b", target_is_directory=True)
-    return machine / "runs"
+    (machine / "runs" / "last").symlink_to("a", target_is_directory=True)
+    yield machine / "runs"
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_list(cli: Cli, two_runs: Path) -> None:
     assert cli("runs", "list").out.splitlines() == [
-        "name\tstatus\tarch\tdata\tepochs\tval acc",
-        "a\tunfinished\tresnet20\tdigits\t1\t50.0 %",
-        "b\tunfinished\tresnet20\tdigits\t1\t75.0 %",
+        "name\tstatus\tarch\tdata\tepochs\tval acc\tstarted",
+        "b\tunfinished\tresnet20\tdigits\t1/3\t75.0 %\t2026-11-25 10:05",
+        "a\tunfinished\tresnet20\tdigits\t1/3\t50.0 %\t2026-11-25 10:06",
     ]
+
+
+def test_what_a_narrow_list_leaves_out_is_there(cli: Cli, two_runs: Path) -> None:
+    assert set(list_of_runs.DROPPED) < set(cli("runs", "list").out.splitlines()[0].split("\t"))
+
+
+def test_a_run_that_failed(cli: Cli, two_runs: Path) -> None:
+    (two_runs / "b" / "failure.json").write_text('{"message": "step 7: the output of layer \'stem\' is not finite"}')
+    assert cli("runs", "list").out.splitlines()[1].split("\t")[1] == "failed"
+    lines = cli("runs", "show", "b").out.splitlines()
+    assert "failure  step 7: the output of layer 'stem' is not finite" in lines
 
 
 def test_list_as_json(cli: Cli, two_runs: Path) -> None:
     document = cli("runs", "list", "--json").json()
     assert document["schema"] == "resnetctl.runs.list/1"
-    assert [row["val_top1"] for row in document["runs"]] == [0.5, 0.75]
+    assert [row["val_top1"] for row in document["runs"]] == [0.75, 0.5]
+    assert document["runs"][0]["created"] == "2026-11-25T09:05:00.000Z"
 
 
 def test_no_run_yet(cli: Cli) -> None:
@@ -43,8 +63,8 @@ def test_no_run_yet(cli: Cli) -> None:
 
 def test_show_the_newest(cli: Cli, two_runs: Path) -> None:
     lines = cli("runs", "show").out.splitlines()
-    assert "val acc         75.0 %" in lines
-    assert any(line.split() == ["metrics.jsonl", "31", "B"] for line in lines)
+    assert "val acc  50.0 %" in lines
+    assert any(line.split() == ["metrics.jsonl", "30", "B"] for line in lines)
 
 
 def test_show_as_json(cli: Cli, two_runs: Path) -> None:

@@ -10,9 +10,11 @@ from support.trials import site
 from resnetctl import registry, runs, settings
 from resnetctl.config.layers import from_sets
 from resnetctl.engine import checkpoint
-from resnetctl.errors import NonFinite
+from resnetctl.errors import NonFinite, WorkFailed
+from resnetctl.tasks import history
 from resnetctl.tasks.facts import Notice
-from resnetctl.tasks.train import TrainRequest, train
+from resnetctl.tasks.targets import resolve
+from resnetctl.tasks.train import TrainRequest, resume, train
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,40 @@ def test_an_exploding_rate_names_the_layer(optim: str) -> None:
     error, _ = failing("lr=1e30", f"optim.name={optim}", "epochs=4")
     assert error.message.startswith("step ")
     assert "'" in error.message
-    assert any("--lr with less than 1e+30" in hint for hint in error.hint)
+    assert error.hint[0] == "resnetctl train --config runs/one/config.toml --lr 1e+29"
+    assert not any("--resume" in hint for hint in error.hint)  # it would take the same steps
+
+
+def test_the_run_is_marked_until_it_goes_on() -> None:
+    error, _ = failing("augment=poison")
+    run = runs.find("one", Path("runs"))
+    assert history.facts(run)["status"] == "failed"
+    assert run.failure() == {
+        "schema": "resnetctl.failure/1",
+        "message": error.message,
+        "problems": list(error.problems),
+    }
+    with pytest.raises(NonFinite):
+        list(resume("one", settings=settings.load()))
+    assert history.facts(run)["status"] == "failed"
+
+
+def test_weights_of_before_are_offered() -> None:
+    error, _ = failing("augment=poison")  # in the second epoch
+    assert error.hint == (
+        "resnetctl plugins check poison",
+        "resnetctl eval runs/one    measures its weights of before",
+    )
+    (notice,) = resolve("one", settings.load()).notices
+    assert notice == "runs/one failed after epoch 1: these are its weights of before"
+
+
+def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise WorkFailed("no space")
+
+    monkeypatch.setattr(runs.RunDir, "save_failure", full)
+    assert failing("augment=poison")[0].message.startswith("step 7")
 
 
 def test_it_is_said_before_the_replay_begins() -> None:

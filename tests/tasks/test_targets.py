@@ -105,6 +105,19 @@ def test_a_run_without_weights_names_resume() -> None:
     assert caught.value.hint == (f"resnetctl train --resume {run.path}",)
 
 
+def test_a_run_that_failed_before_it_had_weights_names_the_newest_that_has_some() -> None:
+    make_run(card(), name="good")
+    run = make_run(card(), finished=False)
+    storage.remove(run.weights)
+    run.save_failure({"message": "step 3: x"})
+    with pytest.raises(WeightsError, match="it failed in its first epoch") as caught:
+        resolve(None, settings.load())
+    assert caught.value.hint == (
+        "resnetctl runs show runs/first    says why",
+        "runs/good is the newest run with weights",
+    )
+
+
 def test_an_opened_target_predicts_as_the_network_does(machine: Path) -> None:
     path = machine / "net.safetensors"
     path.write_bytes(to_bytes(network().state_dict(), card()))
