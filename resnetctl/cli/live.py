@@ -70,11 +70,11 @@ class Follower(Screen):
             return
         if not self._columns:
             width = out.width() if self.live else sys.maxsize  # nothing is left out of a log
-            self._columns = training.columns(fact.result.val is not None, width)
+            self._columns = training.columns(self.history.started, width)
             for text in training.table_head(self._columns):
                 self.line(text)
         self.history.add(fact)
-        self.line(training.epoch_line(fact, self.history.best, columns=self._columns))
+        self.line(training.epoch_line(fact, self.history, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
         """Reading the loss waits for the device, so it is read only for a redraw."""

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from resnetctl.tasks.facts import EpochTimed, Started
 
 Columns = tuple[tuple[str, int], ...]
-WITH_VAL: Columns = (("epoch", 6), ("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc", 9), ("best", 9))
-WITHOUT_VAL: Columns = (("epoch", 6), ("lr", 8), ("train loss", 12), ("train acc", 11))
+EPOCH: Columns = (("epoch", 6),)
+PIXELS: Columns = (("px", 5),)  # while images grow
+WITH_VAL: Columns = (("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc", 9), ("best", 9))
+WITHOUT_VAL: Columns = (("lr", 8), ("train loss", 12), ("train acc", 11))
 CLOCK: Columns = (("img/s", 9), ("time", 9))
 STAR = "  *"
-DROPPED = ("img/s", "best", "val loss", "lr")  # in this order, until the table fits: what is left goes into 40 columns
+DROPPED = (
+    "img/s",
+    "best",
+    "px",
+    "val loss",
+    "lr",
+)  # in this order, until the table fits: what is left goes into 40 columns
 HINT = " Ctrl-C saves and stops (again: stops at once)"
 
 
@@ -29,15 +37,18 @@ class History:
     started: "Started"
     train_loss: list[float] = field(default_factory=list)
     val_top1: list[float] = field(default_factory=list)
-    best: float | None = None
+
+    @property
+    def best(self) -> float | None:
+        """The best val accuracy, of before a resume too."""
+        before = [] if self.started.best is None else [self.started.best]
+        return max([*before, *self.val_top1], default=None)
 
     def add(self, fact: "EpochTimed") -> None:
         result = fact.result
         self.train_loss.append(result.train_loss)
         if result.val is not None:
             self.val_top1.append(result.val.top1)
-            if result.is_best:
-                self.best = result.val.top1
 
 
 def header(started: "Started", verb: str, *, width: int) -> list[str]:
@@ -54,7 +65,9 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     val = f" + {render.count(started.val_images)} val" if started.val_images else ""
     first = f"{started.sides[0][1]} to " if len(started.sides) > 1 else ""
     images = f"{render.count(started.train_images)}{val} images, {first}{started.image_size} px"
-    return [*_flowed(parts, width), *_flowed([place, images, f"config: {said(started.origins)}"], width)]
+    weights = getattr(config, "weights", "")
+    begun = [f"from {weights if ':' in weights else render.short(Path(weights))}"] if weights else []
+    return [*_flowed(parts, width), *_flowed([place, *begun, images, f"config: {said(started.origins)}"], width)]
 
 
 def said(origins: Mapping[str, str]) -> str:
@@ -70,9 +83,10 @@ def said(origins: Mapping[str, str]) -> str:
     return " + ".join(parts) or "defaults"
 
 
-def columns(has_val: bool, width: int) -> Columns:
+def columns(started: "Started", width: int) -> Columns:
     """The table's columns: as many as go into `width`, so that an epoch is one line."""
-    found = (*(WITH_VAL if has_val else WITHOUT_VAL), *CLOCK)
+    growing = PIXELS if len(started.sides) > 1 else ()
+    found = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
     for name in DROPPED:
         if sum(size for _, size in found) + len(STAR) > width:
             found = tuple(column for column in found if column[0] != name)
@@ -85,19 +99,24 @@ def table_head(columns: Columns) -> list[str]:
     return [text, " " + "─" * (len(text) - 1)]
 
 
-def epoch_line(fact: "EpochTimed", best: float | None, *, columns: Columns) -> str:
-    """One epoch of the table; a star marks the best so far."""
+def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str:
+    """One epoch of the table, which `history` has; a star marks the best so far."""
     result, val = fact.result, fact.result.val
     cells = {
         "epoch": str(result.epoch),
+        "px": str(history.started.side(result.step - 1)),
         "lr": render.rate(result.lr),
         "train loss": f"{result.train_loss:.3f}",
         "train acc": render.percent(result.train_top1),
-        "img/s": render.count(fact.images_per_second),
+        "img/s": render.count(fact.images_per_second) if fact.images_per_second else "-",
         "time": render.brief(fact.seconds),
     }
     if val is not None:
-        cells |= {"val loss": f"{val.loss:.3f}", "val acc": render.percent(val.top1), "best": render.percent(best)}
+        cells |= {
+            "val loss": f"{val.loss:.3f}",
+            "val acc": render.percent(val.top1),
+            "best": render.percent(history.best),
+        }
     text = "".join(cells[name].rjust(size) for name, size in columns)
     return text + STAR * (result.is_best and val is not None)
 

@@ -52,6 +52,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
     """
     run.require_space(checkpoint.expected_bytes(state))
     yield started(job, state, run=run)
+    yield from _growth(job)
     clock = Clock()
     first = state.step
     try:
@@ -102,10 +103,25 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         train_images=len(job.train),
         val_images=len(job.val) if job.val is not None else 0,
         start_step=state.step,
+        best=state.best.top1 if state.best.epoch and job.val is not None else None,
         steps=job.steps,
         steps_per_epoch=job.steps_per_epoch,
         sides=job.sides,
     )
+
+
+def _growth(job: Job) -> Iterator[Notice]:
+    """What progressive resizing does to the numbers on the screen, or that it does nothing."""
+    asked, size = job.config.progressive, job.image.size
+    grown = 1 + job.sides[-1][0] // job.steps_per_epoch
+    if len(job.sides) > 1:
+        yield Notice(
+            f"images grow from {job.sides[0][1]} px and are whole, {size} px, in epoch {grown}; "
+            "val always sees whole ones, so its accuracy may be low until then"
+        )
+    elif asked.initial_scale < 1:
+        rounded = f"{asked.initial_scale:g} of {size} px, in multiples of {asked.size_increment} px, is {size} px"
+        yield Notice(f"progressive resizing does nothing here: {rounded}")
 
 
 def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:

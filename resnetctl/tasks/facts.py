@@ -45,9 +45,14 @@ class Started:
     train_images: int
     val_images: int
     start_step: int  # 0, or where a resume begins
+    best: float | None  # val accuracy so far, of a run that is resumed
     steps: int
     steps_per_epoch: int
     sides: tuple[tuple[int, int], ...]  # (first step, pixels): where the size of the training images changes
+
+    def side(self, step: int) -> int:
+        """Pixels a side of the training images in `step` (0-based)."""
+        return max((first, side) for first, side in self.sides if first <= step)[1]
 
     def left(self, step: int) -> float:
         """What is left after `step` steps, relative to what was done since `start_step`, by the images' pixels."""

@@ -15,7 +15,7 @@ from resnetctl.config.models import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device
 from resnetctl.engine.loop import StepResult
-from resnetctl.errors import UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.settings import Settings
@@ -60,6 +60,8 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         job = _settle(request, store, loaded.card, settings)
         config = job.config.model_copy(update={"weights": path})
         job = dataclasses.replace(job, config=config, weights_sha256=sha256)
+        if "size" not in said:
+            yield from _scaled(job)
         model, notices = _adapted(job, loaded, path)
         yield from notices
         job = yield from by_trial(job, partial(copy.deepcopy, model), budget=request.budget, tuned=request.tune)
@@ -76,7 +78,13 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
     if text.startswith(TORCHVISION):
         loaded = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
         return loaded, weights_file.digest(loaded.state), text
-    target = targets.resolve(text or None, settings)
+    try:
+        target = targets.resolve(text or None, settings)
+    except InputError as error:
+        if text:
+            raise
+        elsewhere = "-w torchvision:resnet18, or -w FILE, starts from other weights"
+        raise type(error)(error.message, where=error.where, hint=[*error.hint, elsewhere]) from None
     if target.kind != "weights":
         raise UsageError("finetune starts from weights, not from an ONNX file", where=str(target.path))
     weights_file.require_plugins(weights_file.read_card(target.path), target.path)
@@ -100,6 +108,14 @@ def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Se
     config = resolved.config
     image = resized(_image_for(card.image, store.card.image.channels), config.size)
     return settle(config, resolved.origins, arch=arch, image=image, store=store)
+
+
+def _scaled(job: Job) -> Iterator[Notice]:
+    """A word when the size of the weights makes other images of the data."""
+    stored, size = job.store.card.image.size, job.image.size
+    if max(stored, size) >= 2 * min(stored, size):
+        verb = "reduced" if size < stored else "enlarged"
+        yield Notice(f"images of {stored} px are {verb} to {size} px, the size of the weights; --size N changes it")
 
 
 def _image_for(image: ImageSpec, channels: int) -> ImageSpec:

@@ -17,6 +17,7 @@ from resnetctl.tasks.snapshots import newest
 from resnetctl.tasks.stopping import Stop
 
 SHOWN = 5  # images that the error names
+USUAL_LR = 0.1  # more than this is not worth another try
 MEANING = {
     "pixels": "the policy '{augment}' made pixels that are not finite",
     "targets": "the policy '{augment}' made targets that are not finite",
@@ -56,7 +57,7 @@ def _advice(origin: Origin, job: Job, run: RunDir) -> list[str]:
     if origin.what in ("pixels", "targets"):
         return [f"resnetctl plugins check {job.config.augment}", *kept]
     verb = "finetune" if isinstance(job.config, FinetuneConfig) else "train"
-    again = f"resnetctl {verb} --config {shlex.quote(str(run.config))} --lr {job.config.lr / 10:g}"
+    again = f"resnetctl {verb} --config {shlex.quote(str(run.config))} --lr {min(job.config.lr / 10, USUAL_LR):g}"
     return [again, "a new run; --warmup 5 or --grad-clip 1 may help as well", *kept]
 
 

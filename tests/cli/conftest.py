@@ -66,6 +66,7 @@ def started(tmp_path: Path) -> Callable[..., Started]:
             "train_images": 1294,
             "val_images": 143,
             "start_step": 0,
+            "best": None,
             "steps": 30,
             "steps_per_epoch": 10,
             "sides": ((0, 8),),

@@ -1,5 +1,6 @@
 """What a run looks like."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from resnetctl.cli import training
-from resnetctl.config.models import TrainConfig
+from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.tasks.facts import EpochTimed, Started
 
 Make = Callable[..., Started]
@@ -23,6 +24,20 @@ def test_the_header_is_two_lines(started: Make) -> None:
 
 def test_images_that_grow_say_from_where(started: Make) -> None:
     assert "images, 4 to 8 px" in training.header(started(sides=((0, 4), (20, 8))), "train", width=80)[1]
+
+
+@pytest.mark.parametrize(
+    ("weights", "shown"),
+    [("torchvision:resnet18", "torchvision:resnet18"), ("/elsewhere/net.safetensors", "/elsewhere/net.safetensors")],
+)
+def test_weights_that_it_starts_from_are_named(started: Make, weights: str, shown: str) -> None:
+    config = FinetuneConfig(data="digits", device="cpu", threads=1, weights=weights)
+    assert f"   from {shown}   " in "   ".join(training.header(started(config=config), "finetune", width=80)) + "   "
+
+
+def test_weights_below_the_current_folder_are_named_from_there(started: Make) -> None:
+    config = FinetuneConfig(data="digits", weights=str(Path.cwd() / "runs" / "a" / "model.safetensors"))
+    assert "   from runs/a/model.safetensors" in training.header(started(config=config), "finetune", width=80)[1]
 
 
 def test_a_long_header_flows_and_is_not_cut(started: Make) -> None:
@@ -51,13 +66,31 @@ def test_where_the_config_came_from(origins: dict[str, str], text: str) -> None:
     assert training.said(origins) == text
 
 
-def test_the_table_with_val(epoch_done: Epoch) -> None:
-    columns = training.columns(True, 80)
-    assert [*training.table_head(columns), training.epoch_line(epoch_done(8, 0.875), 0.9194, columns=columns)] == [
+def test_the_table_with_val(started: Make, epoch_done: Epoch) -> None:
+    history = training.History(started=started(best=0.9194))
+    columns = training.columns(history.started, 80)
+    assert [*training.table_head(columns), training.epoch_line(epoch_done(8, 0.875), history, columns=columns)] == [
         " epoch      lr  train loss  val loss  val acc     best    img/s     time",
         " " + "─" * 71,
         "     8  0.0987       0.250     0.500   87.5 %   91.9 %    1,912    3.1 s",
     ]
+
+
+def test_the_table_while_images_grow(started: Make, epoch_done: Epoch) -> None:
+    """The side is that of an epoch's last step, and 80 columns are enough for all of it."""
+    history = training.History(started=started(sides=((0, 16), (15, 20), (20, 32))))
+    columns = training.columns(history.started, 80)
+    lines = [training.epoch_line(epoch_done(n, 1.0, is_best=True), history, columns=columns) for n in (1, 2, 3)]
+    assert training.table_head(columns)[0].split()[:3] == ["epoch", "px", "lr"]
+    assert [line.split()[:2] for line in lines] == [["1", "16"], ["2", "20"], ["3", "32"]]
+    assert max(map(len, lines)) == 80
+    assert "px" not in dict(training.columns(history.started, 60))
+
+
+def test_an_epoch_of_which_only_the_evaluation_was_left(started: Make, epoch_done: Epoch) -> None:
+    history = training.History(started=started())
+    fact = dataclasses.replace(epoch_done(3, 0.5), images_per_second=0.0)
+    assert training.epoch_line(fact, history, columns=training.columns(history.started, 80)).split()[-3:-2] == ["-"]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +103,11 @@ def test_the_table_with_val(epoch_done: Epoch) -> None:
         (40, "epoch train loss val acc time"),
     ],
 )
-def test_a_narrow_table_has_fewer_columns(epoch_done: Epoch, width: int, names: str) -> None:
-    columns = training.columns(True, width)
+def test_a_narrow_table_has_fewer_columns(started: Make, epoch_done: Epoch, width: int, names: str) -> None:
+    history = training.History(started=started())
+    columns = training.columns(history.started, width)
     assert " ".join(name for name, _ in columns) == names
-    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), 1.0, columns=columns)
+    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), history, columns=columns)
     assert line.endswith(" 10:00:00  *")
     assert max(map(len, [*training.table_head(columns), line])) <= width
 
@@ -81,21 +115,26 @@ def test_a_narrow_table_has_fewer_columns(epoch_done: Epoch, width: int, names: 
 @pytest.mark.parametrize(
     ("width", "names"), [(60, "epoch lr train loss train acc img/s time"), (41, "epoch train loss train acc time")]
 )
-def test_the_table_without_val(epoch_done: Epoch, width: int, names: str) -> None:
-    columns = training.columns(False, width)
+def test_the_table_without_val(started: Make, epoch_done: Epoch, width: int, names: str) -> None:
+    history = training.History(started=started(val_images=0))
+    columns = training.columns(history.started, width)
     head, rule = training.table_head(columns)
-    line = training.epoch_line(epoch_done(1, None), None, columns=columns)
+    line = training.epoch_line(epoch_done(1, None), history, columns=columns)
     assert head.split() == names.split()
     assert len(head) == len(rule) == len(line) <= width
 
 
-def test_best_is_unknown_after_a_resume_until_it_is_beaten(epoch_done: Epoch, started: Make) -> None:
-    history = training.History(started=started())
-    history.add(epoch_done(5, 0.8))
-    assert history.best is None
-    history.add(epoch_done(6, 0.9, is_best=True))
-    history.add(epoch_done(7, 0.7))
-    assert (history.best, history.val_top1) == (0.9, [0.8, 0.9, 0.7])
+@pytest.mark.parametrize(("before", "expected"), [(None, [0.0, 0.9, 0.9]), (0.85, [0.85, 0.9, 0.9])])
+def test_the_best_counts_what_was_before_a_resume(
+    epoch_done: Epoch, started: Make, before: float | None, expected: list[float]
+) -> None:
+    history, found = training.History(started=started(best=before)), []
+    assert history.best == before
+    for number, top1 in enumerate([0.0, 0.9, 0.7], 5):
+        history.add(epoch_done(number, top1))
+        found.append(history.best)
+    assert found == expected
+    assert history.val_top1 == [0.0, 0.9, 0.7]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A tiny dataset in the store, for tests that train: three classes of 8x8 grey images, easy but not trivial."""
+"""A tiny dataset in the store, for tests that train: three classes of small grey images, easy but not trivial."""
 
 from pathlib import Path
 
@@ -11,13 +11,19 @@ CLASSES = ("dark", "middle", "bright")
 
 
 def tiny(
-    data_dir: Path, name: str = "tiny", *, train: int = 60, test: int = 15, classes: tuple[str, ...] = CLASSES
+    data_dir: Path,
+    name: str = "tiny",
+    *,
+    train: int = 60,
+    test: int = 15,
+    classes: tuple[str, ...] = CLASSES,
+    size: int = 8,
 ) -> None:
-    """Write the dataset `name`; `train` and `test` count images over all classes."""
+    """Write the dataset `name`; `train` and `test` count images over all classes, `size` is a side in pixels."""
     card = DatasetCard(
         name=name,
         classes=classes,
-        image=ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.25,)),
+        image=ImageSpec(size=size, channels=1, mean=(0.5,), std=(0.25,)),
         splits={"train": train, "test": test},
         defaults={"epochs": 3, "augment": "shift", "batch_size": 16, "lr": 0.05, "mirror": False},
     )
@@ -26,6 +32,6 @@ def tiny(
         for split, count in (("train", train), ("test", test)):
             for row in range(count):
                 label = row % len(classes)
-                noise = generator.integers(-40, 40, (8, 8, 1))
+                noise = generator.integers(-40, 40, (size, size, 1))
                 image = np.clip(60 + label * 60 + noise, 0, 255).astype(np.uint8)
                 builder.add(split, image, label=classes[label], name=f"{split}/{row}.png", sha256="")

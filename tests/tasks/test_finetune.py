@@ -72,6 +72,25 @@ def test_another_size_is_taken_when_it_is_asked_for(base: runs.RunDir) -> None:
     assert read_card(run.weights).image.size == 12
 
 
+def test_images_of_another_size_are_mentioned_unless_it_was_asked_for(base: runs.RunDir) -> None:
+    tiny(settings.load().data_dir, "large", size=32)
+    tiny(settings.load().data_dir, "little", size=4)
+    told = "images of {} px are {} to 8 px, the size of the weights; --size N changes it"
+    assert told.format(32, "reduced") in tuned("data=large", name="a")[1]
+    assert told.format(4, "enlarged") in tuned("data=little", name="b")[1]
+    assert "--size N" not in tuned(name="c")[1] + tuned("data=large", "size=8", name="d")[1]
+
+
+def test_without_a_run_it_says_what_else_there_is_to_start_from() -> None:
+    tiny(settings.load().data_dir, "other", classes=OTHER)
+    with pytest.raises(InputError, match="there is no run yet") as caught:
+        tuned()
+    assert caught.value.hint[-1].startswith("-w torchvision:resnet18")
+    with pytest.raises(InputError, match="no run 'gone'") as caught:
+        tuned("weights=gone")
+    assert not any("torchvision" in hint for hint in caught.value.hint)
+
+
 def test_the_same_request_gives_the_same_bytes_wherever_the_weights_lie(base: runs.RunDir) -> None:
     first, _ = tuned(name="a")
     copy = Path("elsewhere.safetensors")

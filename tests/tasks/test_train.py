@@ -246,6 +246,29 @@ def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> Non
     assert folder.sources()["epochs"] == "flag --epochs"
 
 
+def test_images_that_grow_are_announced() -> None:
+    said = notices(list(train(request("progressive.initial_scale=0.5", "epochs=10"), settings.load())))
+    assert "images grow from 4 px and are whole, 8 px, in epoch " in said
+    whole = int(said.partition("in epoch ")[2].split(";")[0])
+    lines = runs.find("one", Path("runs")).metrics()
+    assert len(lines) == 10
+    assert 5 < whole < 10
+
+
+def test_a_progressive_resizing_that_does_nothing_says_so() -> None:
+    sets = ("progressive.initial_scale=0.9", "progressive.size_increment=100", "epochs=1")
+    assert "resizing does nothing here: 0.9 of 8 px, in multiples of 100 px, is 8 px" in notices(
+        list(train(request(*sets), settings.load()))
+    )
+
+
+def test_a_resumed_run_knows_its_best() -> None:
+    run("epochs=2")
+    facts = list(resume("one", settings=settings.load(), epochs=3))
+    (started,) = (fact for fact in facts if isinstance(fact, Started))
+    assert started.best == max(line["val_top1"] for line in runs.find("one", Path("runs")).metrics()[:2])
+
+
 def test_an_extended_run_says_what_becomes_of_growing_images() -> None:
     run("progressive.initial_scale=0.5")
     said = notices(list(resume("one", settings=settings.load(), epochs=9)))
