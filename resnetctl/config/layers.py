@@ -226,8 +226,9 @@ def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[st
         message = " or ".join(dict.fromkeys(map(complaint, items))).replace(" or should be ", " or ")
         given = items[0]["input"]
         shown = "" if not key or isinstance(given, Mapping) else f", not {given!r}"
-        origin = f" ({origins[key]})" if key in origins else ""
-        yield (f"{key}: " if key else "") + message + shown + origin
+        inside = {origin: None for name, origin in origins.items() if key and name.startswith(f"{key}.")}
+        said = origins[key] if key in origins else ", ".join(inside)
+        yield (f"{key}: " if key else "") + message + shown + (f" ({said})" if said else "")
 
 
 def _said_key(loc: Sequence[int | str], origins: Mapping[str, str]) -> str:

@@ -86,8 +86,8 @@ class ProgressiveConfig(Frozen):
     def _together(self) -> Self:
         if self.delay_fraction + self.finetune_fraction > 1:
             raise ValueError(
-                f"delay_fraction {self.delay_fraction} and finetune_fraction {self.finetune_fraction} are more than "
-                "the run together"
+                f"delay_fraction {self.delay_fraction:g} and finetune_fraction {self.finetune_fraction:g} are more than "
+                "the whole run; together they may be 1"
             )
         return self
 

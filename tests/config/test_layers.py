@@ -242,6 +242,13 @@ def test_a_problem_of_the_whole_has_no_key() -> None:
     assert line == "give epochs or steps, one of them (got epochs=3, steps=4)"
 
 
+def test_a_problem_of_a_table_names_who_said_its_keys(toml: Any) -> None:
+    path = toml("[progressive]\ndelay_fraction = 0.9\n")
+    (line,) = problems(from_file(path), from_sets(["progressive.finetune_fraction=0.3", "lr=1"]))
+    assert line.startswith("progressive: delay_fraction 0.9 and finetune_fraction 0.3 are more than the whole run")
+    assert line.endswith(f"({path}:2, --set)")
+
+
 def test_a_table_where_a_value_belongs_and_the_other_way_round() -> None:
     assert "lr.a: unknown key (--set)" not in resolve(TrainConfig, []).origins
     with pytest.raises(ConfigError):
