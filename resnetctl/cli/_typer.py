@@ -243,7 +243,13 @@ def _path(ctx: Context) -> str:
 
 def _missing(flag: Flag, ctx: Context) -> errors.UsageError:
     name = str(flag.metavar) if is_argument(flag) else flag.flag
-    return errors.UsageError(f"{_path(ctx)} needs {name}", hint=f"{_path(ctx)} --help")
+    return errors.UsageError(f"{_path(ctx)} needs {name}", hint=[*_example(ctx), f"{_path(ctx)} --help"])
+
+
+def _example(ctx: Context | None) -> list[str]:
+    """The command's first example, where that is one line."""
+    examples = ctx.command.command.examples if ctx is not None and isinstance(ctx.command, _Leaf) else ()
+    return [line for line, _ in examples[:1] if not line.endswith("\\")]
 
 
 def _translated(error: ClickException) -> errors.UsageError:
@@ -256,6 +262,8 @@ def _translated(error: ClickException) -> errors.UsageError:
         close = errors.closest(error.option_name, known)
         return errors.UsageError(f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint)
     message = error.format_message()
+    if message.startswith("Got unexpected extra argument"):
+        hint = [*_example(ctx), *hint]
     return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
 
 

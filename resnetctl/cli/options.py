@@ -97,7 +97,7 @@ class DataGetOptions(Common):
 
 class DataAddOptions(Common):
     path: Path = argument("Folder, archive or CSV", metavar="PATH")
-    name: str = option(..., "Name in the store", short="-n", metavar="NAME", panel=USED)
+    name: str | None = option(None, "Name in the store, instead of the path's", short="-n", metavar="NAME", panel=USED)
     size: int | None = option(None, "Store and train at N x N pixels", metavar="N", panel=USED, ge=1, le=4096)
     fit: Fit = option("crop", "How images that are not square fit", panel=USED)
     on_bad_image: Literal["error", "skip"] = option("error", "Unreadable images: stop, or leave out", panel=USED)
@@ -117,7 +117,7 @@ class DataCheckOptions(Common):
 
 
 class WeightsShowOptions(Common):
-    file: Path = argument("Weights file", metavar="FILE")
+    target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
 
 
 class WeightsImportOptions(Common):

@@ -31,7 +31,8 @@ def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
         out.document("predict", outcome.to_json())
         return
     rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
-    render.table(("file", "class", "probability"), rows)
+    if rows:
+        render.table(("file", "class", "probability"), rows)
 
 
 COMMAND = Command(

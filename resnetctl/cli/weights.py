@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 def show(given: Given[WeightsShowOptions]) -> None:
     """`weights show`"""
+    from resnetctl import settings
     from resnetctl.tasks import weights
 
-    _print(weights.show(given.options.file), as_json=given.options.as_json)
+    _print(weights.show(given.options.target, settings.load()), as_json=given.options.as_json)
 
 
 def import_(given: Given[WeightsImportOptions]) -> None:
@@ -76,10 +77,10 @@ COMMAND = Group(
     members={
         "show": Command(
             name="show",
-            summary="Show what a weights file says of itself. Loads no tensor.",
+            summary="Show what weights say of themselves. Loads no tensor.",
             run=show,
             options=WeightsShowOptions,
-            examples=(("resnetctl weights show runs/last/model.safetensors", ""),),
+            examples=(("resnetctl weights show last", "those of the newest run"),),
         ),
         "import": Command(
             name="import",

@@ -76,7 +76,8 @@ def from_file(path: Path) -> Layer:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path)) from None
+        hint = f"--recipe {path}" if str(path) in recipes() else "resnetctl config show train    lists the keys"
+        raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path), hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError("the config is not UTF-8 text", where=str(path)) from None
     return _parse(text, str(path))

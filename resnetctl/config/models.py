@@ -86,8 +86,8 @@ class ProgressiveConfig(Frozen):
     def _together(self) -> Self:
         if self.delay_fraction + self.finetune_fraction > 1:
             raise ValueError(
-                f"delay_fraction {self.delay_fraction:g} and finetune_fraction {self.finetune_fraction:g} are more than "
-                "the whole run; together they may be 1"
+                f"delay_fraction {self.delay_fraction:g} and finetune_fraction {self.finetune_fraction:g} are more "
+                "than the whole run; together they may be 1"
             )
         return self
 
@@ -140,7 +140,9 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _length(self) -> Self:
-        if bool(self.epochs) == bool(self.steps):
+        if not self.epochs and not self.steps:
+            raise ValueError("0 epochs train nothing: give epochs, or steps")
+        if self.epochs and self.steps:
             raise ValueError(f"give epochs or steps, one of them (got epochs={self.epochs}, steps={self.steps})")
         return self
 

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from resnetctl import storage
+from resnetctl.data.cards import manifest_names
 from resnetctl.data.images import BadImage, open_image
 from resnetctl.data.readers.source import Source
 from resnetctl.data.store import Store
@@ -21,6 +22,7 @@ SHOWN = 20  # names a finding lists
 _REPORT_EVERY = 200  # images
 Severity = Literal["error", "warning"]
 _WHERE = tuple[str, str, str]  # split, class, name
+_TWINS = tuple[str, str]  # names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +42,9 @@ class Auditor:
 
     findings: list[Finding] = field(default_factory=list)
     _seen: dict[bytes, _WHERE] = field(default_factory=dict)
-    _across: list[str] = field(default_factory=list)
-    _relabelled: list[str] = field(default_factory=list)
-    _within: list[str] = field(default_factory=list)
+    _across: list[_TWINS] = field(default_factory=list)
+    _relabelled: list[_TWINS] = field(default_factory=list)
+    _within: list[_TWINS] = field(default_factory=list)
     _unreadable: list[str] = field(default_factory=list)
 
     def add(self, severity: Severity, code: str, *, message: str, names: list[str]) -> None:
@@ -58,7 +60,7 @@ class Auditor:
         first = self._seen.setdefault(blake2b(content, digest_size=16).digest(), (split, label, name))
         if first == (split, label, name):
             return
-        pair = f"{first[2]} = {name}"
+        pair = first[2], name
         if first[0] != split:
             self._across.append(pair)
         elif first[1] != label:
@@ -69,14 +71,29 @@ class Auditor:
     def cannot_read(self, reason: str) -> None:
         self._unreadable.append(reason)
 
-    def conclude(self, counts: Mapping[str, Mapping[str, int]]) -> None:
-        """Turn what was seen into findings, given images by class and split."""
+    def twins(self) -> list[str]:
+        """The names of images that have a twin, as far as findings list them."""
+        return [
+            name for pairs in (self._across, self._relabelled, self._within) for pair in pairs[:SHOWN] for name in pair
+        ]
+
+    def conclude(self, counts: Mapping[str, Mapping[str, int]], names: Mapping[str, str] | None = None) -> None:
+        """Turn what was seen into findings, given images by class and split, and better `names` for some images."""
+        better = names or {}
+
+        def listed(pairs: list[_TWINS]) -> list[str]:
+            return [" = ".join(better.get(name, name) for name in pair) for pair in pairs]
+
         self.add("error", "unreadable", message="images that cannot be read", names=self._unreadable)
-        self.add("error", "duplicates-across-splits", message="the same image in two splits", names=self._across)
-        self.add("warning", "two-classes", message="the same image in two classes of a split", names=self._relabelled)
-        self.add("warning", "duplicates", message="the same image twice in a class", names=self._within)
-        names = [str(name) for name in counts]
-        self.add("error", "one-class", message="there is only one class", names=names if len(names) == 1 else [])
+        self.add(
+            "error", "duplicates-across-splits", message="the same image in two splits", names=listed(self._across)
+        )
+        self.add(
+            "warning", "two-classes", message="the same image in two classes of a split", names=listed(self._relabelled)
+        )
+        self.add("warning", "duplicates", message="the same image twice in a class", names=listed(self._within))
+        classes = [str(name) for name in counts]
+        self.add("error", "one-class", message="there is only one class", names=classes if len(classes) == 1 else [])
         has_splits = any("train" in found for found in counts.values())
         untrained = [label for label, found in counts.items() if has_splits and not found.get("train")]
         self.add("error", "empty-class", message="classes without a training image", names=untrained)
@@ -122,8 +139,17 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
             if done % _REPORT_EVERY == 0:
                 yield done
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
-    auditor.conclude({} if damaged else count_classes(store))
+    auditor.conclude({} if damaged else count_classes(store), _source_names(store, auditor.twins()))
     yield done
+
+
+def _source_names(store: Store, places: list[str]) -> dict[str, str]:
+    """What images at `SPLIT/ROW` were called before they were stored."""
+    found: dict[str, str] = {}
+    for split in store.splits:
+        rows = [int(place.rpartition("/")[2]) for place in places if place.startswith(f"{split}/")]
+        found |= {f"{split}/{row}": name for row, name in manifest_names(store.path, split, rows=rows).items()}
+    return found
 
 
 def count_classes(store: Store) -> dict[str, dict[str, int]]:

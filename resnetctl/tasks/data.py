@@ -29,10 +29,13 @@ _REPORT_EVERY = 1000  # images of a plugin between two facts
 
 @dataclass(frozen=True, kw_only=True)
 class AddRequest:
-    """What `data add` was asked for. `size` None: images of one size up to 64 stay, else 256 is stored."""
+    """What `data add` was asked for.
+
+    `name` None: that of the path. `size` None: images of one size up to 64 stay as they are, others are stored at 256.
+    """
 
     path: Path
-    name: str
+    name: str | None = None
     size: int | None = None
     fit: Fit = "crop"
     on_bad_image: Literal["error", "skip"] = "error"
@@ -84,25 +87,30 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     from resnetctl.data.store import exists
     from resnetctl.engine.device import cores_granted
 
-    check_name(request.name)
-    if request.name in registry.names("dataset"):
-        raise UsageError(f"'{request.name}' is the name of a dataset plugin", where="--name", hint="choose another")
-    path = settings.data_dir / request.name
+    name = _stored_name(request.path) if request.name is None else request.name
+    check_name(name)
+    if name in registry.names("dataset"):
+        raise UsageError(f"'{name}' is the name of a dataset plugin", where="--name", hint="choose another")
+    path = settings.data_dir / name
     if path.exists() and not request.replace:
-        raise exists(request.name)
+        raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {request.path}")
     source = open_source(request.path)
+    if len(source.classes) == 1:
+        yield Notice(
+            text=f"there is one class, '{source.classes[0]}': to train, add the folder with a folder per class"
+        )
     options = Options(size=request.size, fit=request.fit, on_bad_image=request.on_bad_image, replace=request.replace)
     cores = settings.threads or cores_granted()
     try:
-        for done in ingest(settings.data_dir, request.name, source=source, options=options, cores=cores):
-            yield Progress(what=f"adding {request.name}", done=done, total=source.total, unit="images")
+        for done in ingest(settings.data_dir, name, source=source, options=options, cores=cores):
+            yield Progress(what=f"adding {name}", done=done, total=source.total, unit="images")
     except UsageError:
         if path.exists() and not request.replace:  # another process was faster
-            raise exists(request.name) from None
+            raise exists(name) from None
         raise
-    return DataReport(verb="add", name=request.name, path=path, card=read_card(settings.data_dir, request.name))
+    return DataReport(verb="add", name=name, path=path, card=read_card(settings.data_dir, name))
 
 
 def show(name: str, settings: Settings, *, sheet: Path | None = None, split: Split = "train") -> ShowReport:
@@ -160,15 +168,20 @@ def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, 
         DataError: nothing has this name, or it cannot be had.
         UsageError: the path's name is taken by something else, or the path changed since it was added.
     """
+    require_known(data, settings)
     if not _is_path(data) and data in store_names(settings.data_dir):
         return data
-    if not _is_path(data) and (data in registry.names("dataset") or ":" in data):
+    if not _is_path(data) and _is_offered(data):
         yield Notice(text=f"'{data}' is not in the store yet: getting it")
         return (yield from get(data, settings)).name
-    path = Path(data).expanduser()
-    if not path.exists():
+    return (yield from _ensure_path(Path(data).expanduser(), settings))
+
+
+def require_known(data: str, settings: Settings) -> None:
+    """Raise `DataError` unless `data` names a dataset or a path that is there; nothing is fetched."""
+    named = not _is_path(data) and (data in store_names(settings.data_dir) or _is_offered(data))
+    if not named and not Path(data).expanduser().exists():
         raise _nothing(data, _is_path(data), settings)
-    return (yield from _ensure_path(path, settings))
 
 
 def is_stored(data: str, settings: Settings) -> bool:
@@ -176,6 +189,10 @@ def is_stored(data: str, settings: Settings) -> bool:
     path = Path(data).expanduser()
     name = _stored_name(path) if _is_path(data) or path.exists() else data
     return {data, name}.intersection(store_names(settings.data_dir)) != set()
+
+
+def _is_offered(data: str) -> bool:
+    return data in registry.names("dataset") or ":" in data
 
 
 def _is_path(data: str) -> bool:

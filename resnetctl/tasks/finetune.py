@@ -48,6 +48,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
     if "augment" in said:
         registry.find("policy", draft.augment)
     pick_device(draft.device)
+    data_task.require_known(draft.data, settings)  # before weights are fetched
     loaded, sha256, path = _load(draft.weights, settings)
     if said.get("model.arch", loaded.card.arch.name) != loaded.card.arch.name:
         raise UsageError(

@@ -1,5 +1,6 @@
 """`predict`: class names and probabilities for image files. With an ONNX file no torch is loaded."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -64,9 +65,15 @@ def predict(
     A bad file does not stop the others: it is in the outcome's `problems`.
 
     Raises:
-        UsageError: no image was given, or `top` is under 1.
+        UsageError: no image was given, an image where the target belongs, or `top` is under 1.
         InputError: the target is missing or cannot be used.
     """
+    if target is not None and _is_image(target):
+        raise UsageError(
+            "what to classify with comes first: a run, a weights file or an ONNX file",
+            where=str(target),
+            hint=f"resnetctl predict last {shlex.join(map(str, (target, *images)))}",
+        )
     if not images:
         raise UsageError("there is no image to classify", hint="resnetctl predict TARGET IMAGE...")
     if top < 1:
@@ -76,6 +83,10 @@ def predict(
     problems: list[str] = []
     results = tuple(classified(opened, readable(images, opened.card, problems=problems), top=top))
     return PredictOutcome(results=results, problems=tuple(problems), notices=found.notices)
+
+
+def _is_image(target: str | Path) -> bool:
+    return not why_ignored((Path(target).name,)) and not Path(target).is_dir()
 
 
 def readable(

@@ -70,9 +70,19 @@ class ImportRequest:
     std: str | None = None
 
 
-def show(file: Path) -> WeightsReport:
-    """Describe a weights file; imports no torch. Raises `WeightsError` as `weights.file.read_header`."""
-    return _report("show", file)
+def show(target: str | Path | None, settings: Settings) -> WeightsReport:
+    """Describe a weights file, or that of a run (None: the newest); imports no torch.
+
+    Raises:
+        InputError: there is no such thing, or no run yet.
+        WeightsError: as `weights.file.read_header`.
+    """
+    if target is not None and Path(target).is_file():
+        return _report("show", Path(target))
+    from resnetctl.tasks.targets import resolve
+
+    found = resolve(target, settings)
+    return _report("show", found.path, found.notices)
 
 
 def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:

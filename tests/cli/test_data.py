@@ -125,7 +125,7 @@ def test_missing_things_are_exit_3(cli: Cli) -> None:
 
 
 def adding(folder: Path, machine: Path) -> "subprocess.Popen[str]":
-    """`data add` of 20,000 images by two workers, in a process group of its own, as a shell starts it."""
+    """`data add` of 20,001 images by two workers, in a process group of its own, as a shell starts it."""
     import numpy as np
     from PIL import Image
 
@@ -134,6 +134,8 @@ def adding(folder: Path, machine: Path) -> "subprocess.Popen[str]":
     Image.fromarray(pixels).save(folder / "a" / "0.png")
     for number in range(1, 20_000):
         os.link(folder / "a" / "0.png", folder / "a" / f"{number}.png")
+    (folder / "b").mkdir()
+    os.link(folder / "a" / "0.png", folder / "b" / "0.png")
     environment = os.environ | {"RESNETCTL_THREADS": "2", "RESNETCTL_DATA_DIR": str(machine / "store")}
     command = [sys.executable, "-m", "resnetctl", "data", "add", str(folder), "--name", "many"]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)

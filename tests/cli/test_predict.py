@@ -68,3 +68,14 @@ def test_bad_files_are_exit_3_after_the_results(cli: Cli, monkeypatch: pytest.Mo
 def test_usage(cli: Cli, line: list[str], message: str) -> None:
     result = cli("predict", *line)
     assert (result.code, result.err.splitlines()[0]) == (2, message)
+
+
+def test_a_line_without_target_gets_an_example(cli: Cli) -> None:
+    assert "try    resnetctl predict last cat.jpg dog.png" in cli("predict", "cat.jpg").err
+
+
+def test_no_header_over_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = task.PredictOutcome(results=(), problems=("x.png: no such file",))
+    monkeypatch.setattr(task, "predict", lambda *args, **more: nothing)
+    result = cli("predict", "last", "x.png")
+    assert (result.code, result.out) == (3, "")

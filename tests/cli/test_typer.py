@@ -103,6 +103,7 @@ def test_too_many_arguments(cli: Cli) -> None:
     result = cli("plugins", "list", "everything")
     assert result.code == 2
     assert result.err.startswith("error: resnetctl plugins list: got unexpected extra argument(s) (everything)")
+    assert "try    resnetctl plugins new my-block" in cli("plugins", "new", "block", "wobble").err
 
 
 def test_a_required_option(cli: Cli) -> None:

@@ -28,7 +28,7 @@ def report() -> task.WeightsReport:
 
 
 def test_show(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "show", lambda file: report)
+    monkeypatch.setattr(task, "show", lambda target, settings: report)
     result = cli("weights", "show", "m.safetensors")
     assert result.err == "mean and std are assumed\n"
     assert result.out.splitlines() == [
@@ -50,13 +50,13 @@ def test_plugins_that_are_needed_and_that_were_used(
 ) -> None:
     plugins = Plugins(required={"nets": "1.0"}, used={"nets": "1.0", "mix": "2.0"})
     made = dataclasses.replace(report, card=dataclasses.replace(report.card, plugins=plugins))
-    monkeypatch.setattr(task, "show", lambda file: made)
+    monkeypatch.setattr(task, "show", lambda target, settings: made)
     lines = cli("weights", "show", "m.safetensors").out.splitlines()
     assert {"needs    nets 1.0", "used     mix 2.0"} <= set(lines)
 
 
 def test_show_as_json(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "show", lambda file: report)
+    monkeypatch.setattr(task, "show", lambda target, settings: report)
     document = cli("weights", "show", "m.safetensors", "--json").json()
     assert document == {"schema": "resnetctl.weights.show/1", **report.to_json()}
 

@@ -218,6 +218,33 @@ def test_add_passes_its_options_on(tmp_path: Path, settings: Settings) -> None:
     assert (report.card.image.size, report.card.image.fit, report.card.splits["train"]) == (6, "pad", 8)
 
 
+def test_add_names_a_dataset_after_its_path_as_train_does(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "My Pets", tree())
+    assert done(data.add(AddRequest(path=root), settings)).name == "my-pets"
+    assert run(data.ensure(str(root), settings))[0] == "my-pets"
+    assert done(data.add(AddRequest(path=write_tree(tmp_path / "digits", tree())), settings)).name == "digits-local"
+
+
+def test_add_says_that_one_class_is_nothing_to_train_on(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", {name: image for name, image in tree().items() if "/cat/" in name})
+    report, facts = run(data.add(request(root), settings))
+    assert report.card is not None
+    assert report.card.classes == ("cat",)
+    assert any(isinstance(fact, Notice) and fact.text.startswith("there is one class, 'cat'") for fact in facts)
+
+
+@pytest.mark.parametrize("name", ["nothing", "./nothing", "digit"])
+def test_what_is_nowhere_is_told_without_fetching_anything(settings: Settings, name: str) -> None:
+    with pytest.raises(DataError, match=r"no dataset is called|no such file"):
+        data.require_known(name, settings)
+
+
+def test_what_is_there_or_to_be_had_is_known(tmp_path: Path, settings: Settings) -> None:
+    done(data.add(request(write_tree(tmp_path / "p", tree())), settings))
+    for name in ("digits", "cifar10", "pets", str(tmp_path / "p")):
+        data.require_known(name, settings)
+
+
 def test_add_to_a_taken_name(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", tree())
     done(data.add(request(root), settings))

@@ -119,6 +119,7 @@ def test_a_tuning_run_resumes_without_the_weights_that_it_began_from(base: runs.
         (["weights=torchvision:resnet19"], UsageError),
         (["model.arch=resnet56"], UsageError),
         (["data=nowhere"], DataError),
+        (["data=nowhere", "weights=torchvision:resnet18"], DataError),  # before anything is downloaded
     ],
 )
 def test_what_is_wrong_is_said_before_the_run_exists(

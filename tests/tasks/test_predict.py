@@ -122,6 +122,9 @@ def test_nothing_wrong_requires_nothing(run: runs.RunDir, pictures: Path) -> Non
 def test_usage(run: runs.RunDir, pictures: Path) -> None:
     with pytest.raises(UsageError, match="no image"):
         ask([])
+    with pytest.raises(UsageError, match="comes first") as caught:
+        predict("a dog.JPG", ["b.png"], settings=settings.load())
+    assert caught.value.hint == ("resnetctl predict last 'a dog.JPG' b.png",)
     with pytest.raises(UsageError, match="cannot be listed"):
         ask([pictures], top=0)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from support.trained import card, make_run
 
 from resnetctl import settings
-from resnetctl.errors import ConfigError, DataError, UsageError, WeightsError
+from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
 from resnetctl.models.archs import resnet18, resnet20
 from resnetctl.models.resnet import build, count_params
 from resnetctl.spec import Arch, DatasetCard, ImageSpec
@@ -55,7 +56,7 @@ def test_import_then_show_and_load(machine: Path) -> None:
     assert card.image == ImageSpec(size=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     assert (report.notes, report.path) == ((), out)
 
-    shown = show(out)
+    shown = show(out, settings.load())
     assert shown.card == report.card == card
     assert shown.params == sum(value.numel() for value in model.parameters()) == count_params(resnet20, 3)
     assert shown.tensors == len(model.state_dict())
@@ -68,17 +69,32 @@ def test_the_json_documents(machine: Path) -> None:
     assert json.loads(json.dumps(document)) == document
     assert next(iter(document)) == "schema"
     assert document["schema"] == "resnetctl.weights.import/1"
-    shown = show(report.path).to_json()
+    shown = show(report.path, settings.load()).to_json()
     assert shown["schema"] == "resnetctl.weights.show/1"
     assert {"card", "params", "tensors", "bytes", "sha256", "state_sha256"} <= set(shown)
     assert {key for key in shown if shown[key] != document[key]} == {"schema", "notes"}
 
 
+@pytest.mark.parametrize("text", [None, "last", "first", "runs/first", "runs/first/model.safetensors"])
+def test_a_run_shows_its_weights(text: str | None) -> None:
+    run = make_run(card(), finished=False)
+    report = show(text, settings.load())
+    assert report.path.samefile(run.weights)
+    assert (text == "runs/first/model.safetensors") == (report.notes == ())  # a file is just a file
+
+
+def test_show_without_a_run_or_with_a_name_that_nothing_has() -> None:
+    with pytest.raises(InputError, match="there is no run yet"):
+        show(None, settings.load())
+    with pytest.raises(InputError, match="no run 'gone'"):
+        show("gone", settings.load())
+
+
 def test_show_needs_no_torch(machine: Path) -> None:
     import_file(request(machine, foreign(machine)), settings.load())
     code = (
-        "import sys; from pathlib import Path; from resnetctl.tasks.weights import show; "
-        "show(Path('out.safetensors')); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+        "import sys; from resnetctl import settings; from resnetctl.tasks.weights import show; "
+        "show('out.safetensors', settings.load()); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=machine).returncode == 0
 
@@ -87,10 +103,10 @@ def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
     file = machine / "my model.ONNX"
     file.write_bytes(b"\x08\x0a\x12\x09resnetctl")
     with pytest.raises(WeightsError, match="an ONNX file") as caught:
-        show(file)
+        show(file, settings.load())
     assert caught.value.hint[0] == f"resnetctl eval '{file}'"
     report = import_file(request(machine, foreign(machine)), settings.load())
-    assert show(report.path.rename(file)).params == report.params, "the name decides nothing"
+    assert show(report.path.rename(file), settings.load()).params == report.params, "the name decides nothing"
 
 
 def test_without_mean_and_std_the_assumption_is_said(machine: Path) -> None:
