@@ -31,7 +31,7 @@ def list_data(given: Given[Common]) -> None:
         out.document("data.list", report.to_json())
     else:
         header = ("name", "status", "images", "classes", "size", "licence")
-        render.table(header, [_listed(row) for row in report.datasets])
+        render.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
 
 
 def get(given: Given[DataGetOptions]) -> None:

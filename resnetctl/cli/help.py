@@ -45,7 +45,7 @@ def group_help(group: Group, path: str, *, full: bool = False) -> str:
         parts.append(_panel("Options", [_row(flag) for flag in flags(group.options)]))
     names = [f"{flag.short}/{flag.flag}" if flag.short else flag.flag for flag in flags(group.options)]
     short = "  ".join(name for name in names if name != "--json")
-    parts.append([f" Options: {short}", f" Help:    {path} COMMAND --help", *(f" {note}" for note in group.notes)])
+    parts.append([*([] if full else [f" Options: {short}"]), f" Help:    {path} COMMAND --help", *_notes(group.notes)])
     return _joined(parts)
 
 
@@ -60,11 +60,9 @@ def command_help(command: Command, path: str, *, full: bool = False) -> str:
     for title in shown:
         name = "Options" if title == USED and command.config is None else title
         parts.append(_panel(name, [_row(flag) for flag in _in_panel(named, title)], column=column))
-    notes = [f" {note}" for note in command.notes]
     hidden = sum(flag.panel not in shown for flag in named)
-    if hidden:
-        notes.append(f" More:    {path} --help-all    shows {hidden} more options")
-    parts.append(notes)
+    more = (f"More:    {path} --help-all    shows {hidden} more options",) if hidden else ()
+    parts.append(_notes([*command.notes, *more]))
     return _joined(parts)
 
 
@@ -80,12 +78,22 @@ def _prose(text: str) -> list[str]:
     return textwrap.wrap(text, min(out.width(), WIDEST), initial_indent=" ", subsequent_indent=" ")
 
 
+def _notes(notes: Iterable[str]) -> list[str]:
+    wrapper = textwrap.TextWrapper(
+        min(out.width(), WIDEST), initial_indent=" ", subsequent_indent=" " * 10, break_on_hyphens=False
+    )
+    return [line for note in notes for line in wrapper.wrap(note)]
+
+
 def _examples(examples: Sequence[Row]) -> list[str]:
     if not examples:
         return []
     column = max((len(line) for line, _ in examples if len(line) <= 54), default=0)
-    lines = [f"   {out.paint(line.ljust(column), 'cyan')}  {text}".rstrip() for line, text in examples]
-    return [f" {out.paint('Examples', 'bold')}", *lines]
+    ends = (max(column, len(line)) + 5 + len(text) for line, text in examples if text)
+    gap = "  " if max(ends, default=0) <= out.width() else "\n     "  # below, where it does not fit beside
+    rows = [(out.paint(line if "\n" in gap else line.ljust(column), "cyan"), text) for line, text in examples]
+    lines = [f"   {line}{gap}{text}" if text else f"   {line}".rstrip() for line, text in rows]
+    return [f" {out.paint('Examples', 'bold')}", *"\n".join(lines).splitlines()]
 
 
 def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:

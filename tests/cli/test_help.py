@@ -50,6 +50,20 @@ def test_the_first_screen_fits_80_by_40(
 
 
 @pytest.mark.parametrize("path", ALL, ids=said)
+def test_on_a_narrow_terminal_only_commands_are_longer(
+    cli: Cli, terminal: None, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = cli(*path, "--help").out.splitlines()
+    examples = [line for line, _ in ALL[path].examples]
+    assert [line for line in lines if len(line) > 60 and line[3:] not in examples and "Options:" not in line] == []
+
+
+def test_the_screen_of_all_options_lists_them_once(cli: Cli) -> None:
+    assert cli("--help-all").out.count("--no-plugins") == 1
+
+
+@pytest.mark.parametrize("path", ALL, ids=said)
 def test_help_all_has_every_option_once(cli: Cli, terminal: None, path: tuple[str, ...]) -> None:
     text = cli(*path, "--help-all").out
     assert max(map(len, text.splitlines())) <= 80
