@@ -2,7 +2,8 @@
 
     python predict_without_torch.py MODEL.onnx IMAGE...
 
-All it has to know is in the file's metadata. Mean and std are in the graph.
+All it has to know is in the file's metadata. Mean and std are in the graph. With ORT_DISABLE_TELEMETRY=1 in the
+environment, onnxruntime tells nobody.
 """
 
 import json

@@ -29,6 +29,7 @@ from resnetctl.weights.wire import Malformed
 if TYPE_CHECKING:
     import onnxruntime
 
+SILENT = "ORT_DISABLE_TELEMETRY"  # onnxruntime 1.29 and later tell Microsoft of models, on Linux too, unless it is set
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
 MAX_BYTES = 1 << 30  # ResNet-152 takes 0.24 GB; a protobuf ends at 2 GB
 
@@ -80,6 +81,7 @@ def from_bytes(data: bytes, where: str, *, threads: int = 1) -> OnnxModel:
 
 def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel:
     """Open bytes that `check` returned `card` for. Raises `WeightsError` when onnxruntime refuses them."""
+    os.environ.setdefault(SILENT, "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

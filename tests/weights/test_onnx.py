@@ -247,3 +247,19 @@ def test_reading_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_onnxruntime_reports_nothing_and_leaves_no_file(tmp_path: Path) -> None:
+    """In a process of its own: it decides when it is imported."""
+    path, home = tmp_path / "m.onnx", tmp_path / "home"
+    path.write_bytes(small_model().SerializeToString())
+    home.mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from resnetctl.weights import onnx\n"
+        "onnx.from_bytes(Path(sys.argv[1]).read_bytes(), 'm')\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    silent = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each would hide what we forgot
+    environment = {name: value for name, value in os.environ.items() if name not in silent} | {"HOME": str(home)}
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
+    assert list(home.rglob("*")) == []
