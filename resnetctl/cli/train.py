@@ -87,7 +87,7 @@ def _only_resumable(given: Given[TrainOptions]) -> None:
 
 COMMAND = Command(
     name="train",
-    summary="Train a network from scratch. All it writes goes to one new run folder.",
+    summary="Train a network from scratch. It writes one new run folder, and new data into the store.",
     run=run,
     options=TrainOptions,
     config=TrainConfig,

@@ -25,7 +25,9 @@ def spoken(length: float) -> str:
 
 
 def rough(length: float) -> str:
-    """An estimate, as exact as it can be meant: `45 s`, `12 min`, `2 h 05 min`."""
+    """An estimate, as exact as it can be meant: `0.4 s`, `45 s`, `12 min`, `2 h 05 min`."""
+    if length < 1:
+        return f"{length:.1g} s"
     if length < 90:
         return f"{length:.0f} s"
     minutes = round(length / 60)

@@ -8,6 +8,7 @@ from typing import Any
 
 from resnetctl.config.duration import rough
 from resnetctl.engine import checkpoint
+from resnetctl.engine.device import cores_granted
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
 from resnetctl.engine.schedule import work
 from resnetctl.errors import NonFinite, Stopped, WorkFailed
@@ -52,7 +53,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
     """
     run.require_space(checkpoint.expected_bytes(state))
     yield started(job, state, run=run)
-    yield from _growth(job)
+    yield from _remarks(job)
     clock = Clock()
     first = state.step
     try:
@@ -110,8 +111,16 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
     )
 
 
-def _growth(job: Job) -> Iterator[Notice]:
-    """What progressive resizing does to the numbers on the screen, or that it does nothing."""
+def _remarks(job: Job) -> Iterator[Notice]:
+    """What is allowed and seldom meant, and what progressive resizing does to the numbers on the screen."""
+    cores, images = cores_granted(), len(job.train)
+    if job.config.device == "cpu" and job.config.threads > cores:
+        yield Notice(
+            f"{job.config.threads} threads share {cores} core{'s' * (cores != 1)}, which is slower than one each"
+        )
+    if job.config.batch_size > images:
+        more = f"a batch of {job.config.batch_size:,} is more than the {images:,} training images"
+        yield Notice(f"{more}, so that an epoch is one step: a smaller --batch-size learns more from it")
     asked, size = job.config.progressive, job.image.size
     grown = 1 + job.sides[-1][0] // job.steps_per_epoch
     if len(job.sides) > 1:

@@ -45,7 +45,15 @@ def test_times_as_people_read_them(length: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("length", "text"),
-    [(4.4, "4 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min"), (86_400, "24 h 00 min")],
+    [
+        (0.42, "0.4 s"),
+        (4.4, "4 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (3600, "60 min"),
+        (7500, "2 h 05 min"),
+        (86_400, "24 h 00 min"),
+    ],
 )
 def test_estimates_are_rounded_to_what_they_can_mean(length: float, text: str) -> None:
     assert rough(length) == text

@@ -12,6 +12,7 @@ from resnetctl.config.layers import Layer, from_flags, from_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, Stopped, UsageError, WeightsError
+from resnetctl.tasks import consume
 from resnetctl.tasks import data as data_task
 from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started
 from resnetctl.tasks.train import TrainRequest, read_config, resume, train
@@ -244,6 +245,14 @@ def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> Non
     assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
     assert read_config(folder).epochs == 5
     assert folder.sources()["epochs"] == "flag --epochs"
+
+
+def test_what_is_seldom_meant_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consume, "cores_granted", lambda: 1)
+    said = notices(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
+    assert "2 threads share 1 core, which is slower than one each" in said
+    assert "a batch of 500 is more than the 54 training images, so that an epoch is one step" in said
+    assert notices(list(train(request("threads=1", "epochs=1", name="two"), settings.load()))) == ""
 
 
 def test_images_that_grow_are_announced() -> None:
