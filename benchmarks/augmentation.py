@@ -24,6 +24,7 @@ from torchvision.transforms import v2
 
 from resnetctl.data import policies
 from resnetctl.data.loader import normalise
+from resnetctl.engine.device import keep_freed_memory
 from resnetctl.spec import Batch, ImageSpec
 
 SIDE, BATCH = 32, 128
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the images/s of every round instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as a run does
     pixels = np.random.default_rng(0).integers(0, 256, (args.images, SIDE, SIDE, 3), dtype=np.uint8)
     with torch.inference_mode():
         found = {

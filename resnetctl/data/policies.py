@@ -66,13 +66,15 @@ def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
 
 
 def flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the `chosen` images, bool `(N,)`, left to right. `images` `(N, C, H, W)` may be overwritten."""
-    pixels = images.permute(0, 2, 3, 1)
+    """Mirror the `chosen` images, bool `(N,)`, left to right. Returns a new tensor `(N, C, H, W)`, channels-last."""
+    pixels, count = images.permute(0, 2, 3, 1), len(images)
     if images.device.type != "cpu":  # an accelerator would have to wait for the number of chosen ones
         return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
     some = chosen.nonzero().squeeze(1)
-    pixels.index_copy_(0, some, pixels.index_select(0, some).flip(2))
-    return images
+    mirrored = pixels.index_select(0, some).flip(2)
+    # Copying into place goes byte by byte; picking whole images from both is four times as fast.
+    places = torch.arange(count).index_copy_(0, some, torch.arange(count, count + len(some)))
+    return torch.cat([pixels, mirrored]).index_select(0, places).permute(0, 3, 1, 2)
 
 
 def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
@@ -125,7 +127,8 @@ def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
     rows = torch.bmm(_weights(top, height, side=side, size=size), pixels).view(count, size, side, channels)
     turned = rows.transpose(1, 2).reshape(count, side, size * channels)
     columns = torch.bmm(_weights(left, width, side=side, size=size), turned).view(count, size, size, channels)
-    return columns.round_().clamp_(0, 255).to(torch.uint8).transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+    levels = columns.round_().clamp_(0, 255).int().to(torch.uint8)  # by way of int32, which takes a CPU half the time
+    return levels.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
 
 
 def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:

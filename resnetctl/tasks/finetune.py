@@ -87,7 +87,10 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
         elsewhere = "-w torchvision:resnet18, or -w FILE, starts from other weights"
         raise type(error)(error.message, where=error.where, hint=[*error.hint, elsewhere]) from None
     if target.kind != "weights":
-        raise UsageError("finetune starts from weights, not from an ONNX file", where=str(target.path))
+        weights = str(target.run.weights) if target.run is not None and target.run.weights.is_file() else "WEIGHTS"
+        raise UsageError(
+            "finetune starts from weights, not from an ONNX file", where=str(target.path), hint=f"--weights {weights}"
+        )
     weights_file.require_plugins(weights_file.read_card(target.path), target.path)
     return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve())
 

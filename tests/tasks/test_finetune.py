@@ -139,6 +139,10 @@ def test_an_onnx_file_is_not_a_start(base: runs.RunDir) -> None:
     Path("model.onnx").write_bytes(b"x")
     with pytest.raises((UsageError, WeightsError)):
         tuned("weights=model.onnx")
+    base.write_onnx(b"x")
+    with pytest.raises(UsageError) as caught:
+        tuned(f"weights={base.onnx}")
+    assert caught.value.hint == (f"--weights {base.weights}",)
 
 
 def test_a_dry_run_writes_nothing(base: runs.RunDir) -> None:
