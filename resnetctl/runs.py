@@ -16,7 +16,9 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +36,11 @@ class RunDir:
     """One run on disk."""
 
     path: Path
+
+    @property
+    def quoted(self) -> str:
+        """The path as a shell reads it, for lines to paste."""
+        return shlex.quote(str(self.path))
 
     @property
     def config(self) -> Path:
@@ -63,14 +70,20 @@ class RunDir:
         """The lines of timings.jsonl, likewise."""
         return _lines(self.path / "timings.jsonl")
 
-    def failure(self) -> dict[str, Any] | None:
-        """What made the run fail, so that the same steps would fail again; None while nothing did."""
-        return self._json("failure.json") if (self.path / "failure.json").exists() else None
+    def failure(self) -> str | None:
+        """Why the run failed and would fail again; None if it did not, or has finished since."""
+        if not (self.path / "failure.json").exists() or (self.path / "summary.json").exists():
+            return None
+        with contextlib.suppress(InputError):
+            return str(self._json("failure.json").get("message", ""))
+        return ""
 
     def created(self) -> str:
         """When it was made: `2026-11-25T23:08:38.042Z`, or "" where that was not written."""
-        with contextlib.suppress(InputError):
-            return str(self._json("env.json").get("created", ""))
+        with contextlib.suppress(InputError, TypeError, ValueError):
+            written = self._json("env.json").get("created", "")
+            datetime.fromisoformat(written)
+            return str(written)
         return ""
 
     @contextlib.contextmanager
@@ -122,8 +135,9 @@ class RunDir:
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         storage.write(self.path / "summary.json", _document(summary))
 
-    def save_failure(self, failure: Mapping[str, Any]) -> None:
-        storage.write(self.path / "failure.json", _document(failure))
+    def save_failure(self, message: str, problems: Sequence[str] = ()) -> None:
+        found = {"schema": "resnetctl.failure/1", "message": message, "problems": list(problems)}
+        storage.write(self.path / "failure.json", _document(found))
 
     def reopen(self) -> None:
         """The run goes on, so it is unfinished again."""
@@ -184,7 +198,9 @@ def free_path(folder: Path, name: str) -> Path:
     path = folder / name
     if path.exists() or path.is_symlink():
         raise UsageError(
-            f"the run '{name}' exists", where=str(path), hint=[f"resnetctl train --resume {path}", "or another --name"]
+            f"the run '{name}' exists",
+            where=str(path),
+            hint=[f"resnetctl train --resume {RunDir(path).quoted}", "or another --name"],
         )
     return path
 
@@ -206,9 +222,8 @@ def find(text: str | Path, folder: Path) -> RunDir:
         if (path / "config.toml").is_file():
             return RunDir(path)
     found = all_runs(folder)
-    if (
-        str(text) in (LAST, str(folder / LAST)) and found
-    ):  # the link's run was removed, or the folder moved without its links
+    is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
+    if is_last and found:  # the link's run was removed, or the folder moved without its links
         return found[-1]
     known = [run.path.name for run in found]
     hint = suggest(str(text), known) if known else "resnetctl train --data digits    makes a first run"

@@ -108,7 +108,9 @@ def test_when_a_run_was_made_is_in_utc(tmp_path: Path) -> None:
     assert before <= datetime.fromisoformat(make(tmp_path).created()) <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "3"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", "3", '{"created": null}', '{"created": ["x"]}', '{"created": "soon"}']
+)
 def test_a_run_that_does_not_say_when_it_was_made(tmp_path: Path, content: str) -> None:
     run = make(tmp_path)
     (run.path / "env.json").write_text(content)
@@ -119,7 +121,7 @@ def test_last_is_the_newest_that_is_left(tmp_path: Path) -> None:
     for second, name in enumerate(["b", "a", "c"]):
         begun(make(tmp_path, name), second)
     shutil.rmtree(tmp_path / "c")
-    for text in ("last", tmp_path / "last"):
+    for text in ("last", tmp_path / "last", f"{tmp_path}/./last/"):
         assert runs.find(text, tmp_path).path.name == "a"
 
 
@@ -175,7 +177,19 @@ def test_evals_and_onnx_have_their_places(tmp_path: Path) -> None:
     assert run.summary() is None
     run.save_summary({"status": "finished"})
     assert run.summary() == {"status": "finished"}
-    run.save_failure({"message": "x"})
-    assert run.failure() == {"message": "x"}
+    run.save_failure("x", ["y"])
+    assert run.failure() is None  # it finished all the same
     run.reopen()
     assert (run.summary(), run.failure()) == (None, None)
+
+
+def test_a_failure_that_cannot_be_read_is_one_all_the_same(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.save_failure("x", ["y"])
+    assert run.failure() == "x"
+    (run.path / "failure.json").write_text("{")
+    assert run.failure() == ""
+
+
+def test_a_path_for_a_shell(tmp_path: Path) -> None:
+    assert make(tmp_path / "my runs").quoted == f"'{tmp_path}/my runs/one'"

@@ -22,7 +22,7 @@ ROOT = Group(
         "plugins": Lazy("resnetctl.cli.plugins", "List and show networks, blocks, policies, datasets", AROUND),
         "config": Lazy("resnetctl.cli.config", "Show each value and where it came from", AROUND),
     },
-    notes=("Shell:   resnetctl --install-completion    completes commands, options and names",),
+    notes=("Shell:   resnetctl --install-completion    completes commands and names",),
     examples=(
         ("resnetctl train --data digits", "a first run: no download, a minute"),
         ("resnetctl eval", "accuracy of the newest run on test"),

@@ -57,13 +57,13 @@ def run(argv: Sequence[str]) -> int:
     try:
         with signals.caught():
             return _guarded(argv)
-    except BrokenPipeError:
-        _discard_stdout()
-        return BROKEN_PIPE
     except (KeyboardInterrupt, Terminated, Exception) as error:
-        _trace(debug)
         came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
-        if came is not None:
+        if isinstance(error, BrokenPipeError) and came is None:
+            _discard_stdout()
+            return BROKEN_PIPE
+        _trace(debug)
+        if came is not None and not isinstance(error, Stopped):
             out.say(f"stopped: {came.name} came; nothing is left half-written")
             return 128 + came
         if isinstance(error, ResnetctlError):

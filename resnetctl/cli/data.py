@@ -123,7 +123,9 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
         out.say(f"{report.name} is in the store already; --replace builds it anew")
     if report.card is not None:
         render.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
-        out.result(f"\nNext\n  resnetctl data show {report.name}\n  resnetctl train --data {report.name}")
+        out.result(f"\nNext\n  resnetctl data show {report.name}")
+        if len(report.card.classes) > 1:
+            out.result(f"  resnetctl train --data {report.name}")
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:

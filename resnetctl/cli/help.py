@@ -45,7 +45,7 @@ def group_help(group: Group, path: str, *, full: bool = False) -> str:
         parts.append(_panel("Options", [_row(flag) for flag in flags(group.options)]))
     names = [f"{flag.short}/{flag.flag}" if flag.short else flag.flag for flag in flags(group.options)]
     short = "  ".join(name for name in names if name != "--json")
-    parts.append([*([] if full else [f" Options: {short}"]), f" Help:    {path} COMMAND --help", *_notes(group.notes)])
+    parts.append(_notes([*([] if full else [f"Options: {short}"]), f"Help:    {path} COMMAND --help", *group.notes]))
     return _joined(parts)
 
 

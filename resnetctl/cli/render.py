@@ -109,7 +109,7 @@ def moment(utc: str) -> str:
     """`2026-11-25 23:08`, in local time."""
     try:
         return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # the edges of the calendar too
         return utc
 
 

@@ -16,7 +16,7 @@ COLUMNS = {
     "val_top1": "val acc",
     "created": "started",
 }
-DROPPED = ("started", "data", "arch", "epochs")  # in this order, until the table fits
+DROPPED = ("data", "arch", "started", "epochs")  # in this order, until the table fits; automatic names hold most
 
 
 def list_runs(given: Given[Common]) -> None:

@@ -1,6 +1,7 @@
 """What a training run looks like: header, epoch table, live lines and summary, as text."""
 
 import os
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +21,8 @@ WITH_VAL: Columns = (("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc"
 WITHOUT_VAL: Columns = (("lr", 8), ("train loss", 12), ("train acc", 11))
 CLOCK: Columns = (("img/s", 9), ("time", 9))
 STAR = "  *"
-DROPPED = (
-    "img/s",
-    "best",
-    "px",
-    "val loss",
-    "lr",
-)  # in this order, until the table fits: what is left goes into 40 columns
+# In this order, until the table fits: what is left goes into 40 columns.
+DROPPED = ("img/s", "best", "px", "val loss", "lr")
 HINT = " Ctrl-C saves and stops (again: stops at once)"
 
 
@@ -66,7 +62,8 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     first = f"{started.sides[0][1]} to " if len(started.sides) > 1 else ""
     images = f"{render.count(started.train_images)}{val} images, {first}{started.image_size} px"
     weights = getattr(config, "weights", "")
-    begun = [f"from {weights if ':' in weights else render.short(Path(weights))}"] if weights else []
+    fetched = weights.startswith("torchvision:")
+    begun = [f"from {weights if fetched else render.short(Path(weights))}"] if weights else []
     return [*_flowed(parts, width), *_flowed([place, *begun, images, f"config: {said(started.origins)}"], width)]
 
 
@@ -151,6 +148,7 @@ def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[
         lines += textwrap.wrap(f"  {name:<15} {text}", width, subsequent_indent=" " * 18, break_on_hyphens=False)
     place, weights = render.short(run), RunDir(run).weights
     lines.append(f"  {'wrote':<15} {place}/")
+    place = shlex.quote(place)
     if weights.exists():
         lines.append(f"  {'':<15} {weights.name} {render.size(weights.stat().st_size)}")
     return [*lines, "", "Next", f"  resnetctl eval {place}", f"  resnetctl export {place} --onnx"]

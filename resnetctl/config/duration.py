@@ -27,7 +27,7 @@ def spoken(length: float) -> str:
 def rough(length: float) -> str:
     """An estimate, as exact as it can be meant: `0.4 s`, `45 s`, `12 min`, `2 h 05 min`."""
     if length < 1:
-        return f"{length:.1g} s"
+        return f"{max(0.1, length):.1f} s"
     if length < 90:
         return f"{length:.0f} s"
     minutes = round(length / 60)

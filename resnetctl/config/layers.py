@@ -76,7 +76,7 @@ def from_file(path: Path) -> Layer:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        hint = f"--recipe {path}" if str(path) in recipes() else "resnetctl config show train    lists the keys"
+        hint = f"--recipe {path}" if str(path) in recipes() else "resnetctl config show    lists the keys"
         raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path), hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError("the config is not UTF-8 text", where=str(path)) from None

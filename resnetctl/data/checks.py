@@ -148,7 +148,9 @@ def _source_names(store: Store, places: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for split in store.splits:
         rows = [int(place.rpartition("/")[2]) for place in places if place.startswith(f"{split}/")]
-        found |= {f"{split}/{row}": name for row, name in manifest_names(store.path, split, rows=rows).items()}
+        names = manifest_names(store.path, split, rows=rows) if rows else {}
+        for row, name in names.items():
+            found[f"{split}/{row}"] = name if name.partition("/")[0] == split else f"{split}: {name}"
     return found
 
 

@@ -46,8 +46,13 @@ def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) ->
     if done >= last - 1e-9 or step >= steps - 1:
         return size
     grown = (done - first) / (last - first) if done > first else 0.0
-    scaled = size * (progressive.initial_scale + (1 - progressive.initial_scale) * grown)
-    unit = progressive.size_increment
+    scale = progressive.initial_scale + (1 - progressive.initial_scale) * grown
+    return smaller(scale, size=size, unit=progressive.size_increment)
+
+
+def smaller(scale: float, *, size: int, unit: int) -> int:
+    """`scale` of `size` pixels, rounded to a multiple of `unit`, which is the least; `size` is the most."""
+    scaled = size * scale
     return size if scaled == size else min(size, max(unit, unit * round(scaled / unit)))
 
 

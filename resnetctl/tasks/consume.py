@@ -1,6 +1,5 @@
 """The one consumer of `fit`: saves, logs, estimates, and passes every fact on to whoever shows it."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,13 +9,13 @@ from resnetctl.config.duration import rough
 from resnetctl.engine import checkpoint
 from resnetctl.engine.device import cores_granted
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
-from resnetctl.engine.schedule import work
-from resnetctl.errors import NonFinite, Stopped, WorkFailed
+from resnetctl.engine.schedule import smaller, work
+from resnetctl.errors import NonFinite, Stopped
 from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
 from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started, TrainFact
 from resnetctl.tasks.job import Job
-from resnetctl.tasks.nonfinite import explain
+from resnetctl.tasks.nonfinite import explain, mark
 from resnetctl.tasks.stopping import Interrupted, Stop
 from resnetctl.weights.file import to_bytes
 
@@ -53,7 +52,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
     """
     run.require_space(checkpoint.expected_bytes(state))
     yield started(job, state, run=run)
-    yield from _remarks(job)
+    yield from remarks(job, state)
     clock = Clock()
     first = state.step
     try:
@@ -80,15 +79,12 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
         raise Stopped(
             f"after step {state.step} of {plan.steps}; everything is saved",
             signum=stop.signum,
-            hint=f"resnetctl train --resume {run.path}",
+            hint=f"resnetctl train --resume {run.quoted}",
         ) from None
     except NonFinite as error:
+        mark(run, error)  # what comes may take long, and be killed
         yield Notice(f"{error.message}: going back to the last checkpoint to see where it began")
-        failure = explain(run, job, state=state, plan=plan, stop=stop) or error
-        with contextlib.suppress(WorkFailed):  # of a full disk, say: what failed first is told
-            found = {"message": failure.message, "problems": failure.problems}
-            run.save_failure({"schema": "resnetctl.failure/1", **found})
-        raise failure from None
+        raise explain(error, run, job, state=state, plan=plan, stop=stop) from None
     yield _finish(run, job, state)
 
 
@@ -111,7 +107,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
     )
 
 
-def _remarks(job: Job) -> Iterator[Notice]:
+def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     """What is allowed and seldom meant, and what progressive resizing does to the numbers on the screen."""
     cores, images = cores_granted(), len(job.train)
     if job.config.device == "cpu" and job.config.threads > cores:
@@ -122,15 +118,18 @@ def _remarks(job: Job) -> Iterator[Notice]:
         more = f"a batch of {job.config.batch_size:,} is more than the {images:,} training images"
         yield Notice(f"{more}, so that an epoch is one step: a smaller --batch-size learns more from it")
     asked, size = job.config.progressive, job.image.size
-    grown = 1 + job.sides[-1][0] // job.steps_per_epoch
-    if len(job.sides) > 1:
+    grown = job.sides[-1][0]
+    if state.step < grown:
+        epoch = 1 + grown // job.steps_per_epoch
         yield Notice(
-            f"images grow from {job.sides[0][1]} px and are whole, {size} px, in epoch {grown}; "
+            f"images grow from {job.sides[0][1]} px and are whole, {size} px, in epoch {epoch}; "
             "val always sees whole ones, so its accuracy may be low until then"
         )
-    elif asked.initial_scale < 1:
-        rounded = f"{asked.initial_scale:g} of {size} px, in multiples of {asked.size_increment} px, is {size} px"
-        yield Notice(f"progressive resizing does nothing here: {rounded}")
+    elif not grown and asked.initial_scale < 1:
+        why = "no step is left for smaller images"
+        if smaller(asked.initial_scale, size=size, unit=asked.size_increment) == size:
+            why = f"{asked.initial_scale:g} of {size} px, in multiples of {asked.size_increment} px, is {size} px"
+        yield Notice(f"progressive resizing does nothing here: {why}")
 
 
 def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:

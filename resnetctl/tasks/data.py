@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import queue
+import shlex
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -87,16 +88,21 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     from resnetctl.data.store import exists
     from resnetctl.engine.device import cores_granted
 
-    name = _stored_name(request.path) if request.name is None else request.name
+    origin = request.path.expanduser()
+    if not origin.exists():
+        raise DataError(f"no such file or folder: {request.path}", where="PATH")
+    name = _stored_name(origin) if request.name is None else request.name
     check_name(name)
     if name in registry.names("dataset"):
         raise UsageError(f"'{name}' is the name of a dataset plugin", where="--name", hint="choose another")
     path = settings.data_dir / name
     if path.exists() and not request.replace:
+        if request.name is None and (came_from := _other_source(name, origin, settings)):
+            raise _taken(name, came_from, request.path, where="PATH")
         raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {request.path}")
-    source = open_source(request.path)
+    source = open_source(origin)
     if len(source.classes) == 1:
         yield Notice(
             text=f"there is one class, '{source.classes[0]}': to train, add the folder with a folder per class"
@@ -214,12 +220,8 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
         yield Notice(text=f"adding {path} to the store as '{name}'")
         return (yield from add(AddRequest(path=path, name=name), settings)).name
     card = read_card(settings.data_dir, name)
-    if card.source != str(path.resolve()):
-        raise UsageError(
-            f"the name '{name}' is taken in the store: it came from {card.source or 'elsewhere'}",
-            where="--data",
-            hint=f"resnetctl data add {path} --name OTHER, then --data OTHER",
-        )
+    if came_from := _other_source(name, path, settings):
+        raise _taken(name, came_from, path, where="--data")
     if card.digests.get(LISTING) != open_source(path).listing:
         raise UsageError(
             f"{path} changed since it was added to the store as '{name}'",
@@ -228,6 +230,21 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
         )
     yield Notice(text=f"{path} is in the store as '{name}'")
     return name
+
+
+def _other_source(name: str, path: Path, settings: Settings) -> str:
+    """Where the dataset of that name came from, unless it was `path`: then ""."""
+    source = read_card(settings.data_dir, name).source
+    return "" if source == str(path.resolve()) else source or "elsewhere"
+
+
+def _taken(name: str, came_from: str, path: Path, *, where: str) -> UsageError:
+    hint = f"resnetctl data add {shlex.quote(str(path))} --name OTHER"
+    return UsageError(
+        f"the name '{name}' is taken in the store: it came from {came_from}",
+        where=where,
+        hint=hint + ", then --data OTHER" * (where == "--data"),
+    )
 
 
 def _nothing(data: str, looks_like_path: bool, settings: Settings) -> DataError:

@@ -49,7 +49,8 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         registry.find("policy", draft.augment)
     pick_device(draft.device)
     data_task.require_known(draft.data, settings)  # before weights are fetched
-    loaded, sha256, path = _load(draft.weights, settings)
+    loaded, sha256, path, said_of_it = _load(draft.weights, settings)
+    yield from said_of_it
     if said.get("model.arch", loaded.card.arch.name) != loaded.card.arch.name:
         raise UsageError(
             f"the architecture comes from the weights: it is {loaded.card.arch.name}, not {said['model.arch']}",
@@ -74,11 +75,11 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         )
 
 
-def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, str, str]:
-    """The weights, their digest, and how to name them in a config that repeats the run."""
+def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, str, str, list[Notice]]:
+    """The weights, their digest, how to name them in a config that repeats the run, and what to know of them."""
     if text.startswith(TORCHVISION):
         loaded = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
-        return loaded, weights_file.digest(loaded.state), text
+        return loaded, weights_file.digest(loaded.state), text, []
     try:
         target = targets.resolve(text or None, settings)
     except InputError as error:
@@ -92,7 +93,8 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
             "finetune starts from weights, not from an ONNX file", where=str(target.path), hint=f"--weights {weights}"
         )
     weights_file.require_plugins(weights_file.read_card(target.path), target.path)
-    return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve())
+    notices = [Notice(text) for text in target.notices]
+    return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve()), notices
 
 
 def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Settings) -> Job:

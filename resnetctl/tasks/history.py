@@ -26,7 +26,7 @@ def facts(run: RunDir) -> dict[str, Any]:
         "epochs_planned": None if config.get("steps") else config.get("epochs"),
         "val_top1": max(tops, default=None),
         "created": run.created() or None,
-        "failure": failure.get("message") if failure is not None else None,
+        "failure": failure or None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.replay import Origin, find_origin
-from resnetctl.errors import NonFinite
+from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.runs import RunDir
 from resnetctl.tasks.job import Job, fresh_model, fresh_state
 from resnetctl.tasks.snapshots import newest
@@ -27,10 +28,16 @@ MEANING = {
 }
 
 
-def explain(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop) -> NonFinite | None:
-    """The error that says where it began; None when the replay stays finite, or a signal cuts it short.
+def mark(run: RunDir, failure: NonFinite) -> None:
+    """Write down that the run failed, so that nobody is told to resume it."""
+    with contextlib.suppress(ResnetctlError):  # of a full disk, say: what failed first is told
+        run.save_failure(failure.message, failure.problems)
 
-    `state` is overwritten: it is spoilt anyway.
+
+def explain(error: NonFinite, run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop) -> NonFinite:
+    """`error` with where it began, marked in the run; a signal cuts the search short.
+
+    When the steps are finite this time, the mark goes: a resume may succeed. `state` is overwritten, being spoilt.
     """
     snapshot = newest(run).snapshot
     if snapshot is not None:
@@ -38,7 +45,17 @@ def explain(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
     else:
         state = fresh_state(job, fresh_model(job))
     origin = find_origin(state, plan, give_up=lambda: bool(stop.signum))
-    return None if origin is None else _error(origin, job, run)
+    if origin is not None:
+        error = _error(origin, job, run)
+        mark(run, error)
+        return error
+    if stop.signum:
+        message = f"{error.message}; stopped before it was found where that began"
+        return NonFinite(message, where=str(run.path), hint=_advice(None, job, run))
+    with contextlib.suppress(ResnetctlError):
+        run.reopen()
+    message = f"{error.message}; but the same steps were finite when repeated"
+    return NonFinite(message, where=str(run.path), hint=f"resnetctl train --resume {run.quoted}")
 
 
 def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
@@ -51,10 +68,10 @@ def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
     )
 
 
-def _advice(origin: Origin, job: Job, run: RunDir) -> list[str]:
+def _advice(origin: Origin | None, job: Job, run: RunDir) -> list[str]:
     """A resume would take the same steps, so what helps is a new run."""
-    kept = [f"resnetctl eval {run.path}    measures its weights of before"] if run.weights.is_file() else []
-    if origin.what in ("pixels", "targets"):
+    kept = [f"resnetctl eval {run.quoted}    measures its weights of before"] if run.weights.is_file() else []
+    if origin is not None and origin.what in ("pixels", "targets"):
         return [f"resnetctl plugins check {job.config.augment}", *kept]
     verb = "finetune" if isinstance(job.config, FinetuneConfig) else "train"
     again = f"resnetctl {verb} --config {shlex.quote(str(run.config))} --lr {min(job.config.lr / 10, USUAL_LR):g}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resnetctl.data.images import BadImage, prepare
 from resnetctl.data.readers.source import why_ignored
 from resnetctl.engine.metrics import Images, Logits, grouped
-from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.errors import DataError, InputError, UsageError, WorkFailed
 from resnetctl.settings import Settings
 from resnetctl.spec import WeightsCard
 from resnetctl.tasks.targets import Opened, open_target, resolve
@@ -68,21 +68,32 @@ def predict(
         UsageError: no image was given, an image where the target belongs, or `top` is under 1.
         InputError: the target is missing or cannot be used.
     """
-    if target is not None and _is_image(target):
-        raise UsageError(
-            "what to classify with comes first: a run, a weights file or an ONNX file",
-            where=str(target),
-            hint=f"resnetctl predict last {shlex.join(map(str, (target, *images)))}",
-        )
     if not images:
         raise UsageError("there is no image to classify", hint="resnetctl predict TARGET IMAGE...")
     if top < 1:
         raise UsageError(f"{top} classes cannot be listed", where="--top", hint="--top 1")
-    found = resolve(target, settings)
+    try:
+        found = resolve(target, settings)
+    except InputError:
+        if target is None or not _is_image(target):
+            raise
+        raise _no_target(target, images) from None
     opened = open_target(found, settings)
     problems: list[str] = []
     results = tuple(classified(opened, readable(images, opened.card, problems=problems), top=top))
     return PredictOutcome(results=results, problems=tuple(problems), notices=found.notices)
+
+
+def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
+    """The error for images without anything to classify them with."""
+    words = [str(word) for word in (target, *images)]
+    separator = ["--"] if any(word.startswith("-") for word in words) else []
+    shown = shlex.join([*separator, *words[:2]]) + " ..." * (len(words) > 2)
+    return UsageError(
+        "what to classify with comes first: a run, a weights file or an ONNX file",
+        where=str(target),
+        hint=f"resnetctl predict last {shown}",
+    )
 
 
 def _is_image(target: str | Path) -> bool:

@@ -10,7 +10,7 @@ from resnetctl.config.duration import rough
 from resnetctl.engine.loop import TrainState
 from resnetctl.settings import Settings
 from resnetctl.tasks.budget import seconds_of
-from resnetctl.tasks.consume import estimate, started
+from resnetctl.tasks.consume import estimate, remarks, started
 from resnetctl.tasks.data import is_stored
 from resnetctl.tasks.facts import Notice, TrainFact
 from resnetctl.tasks.job import Job
@@ -32,6 +32,7 @@ def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Setting
 def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact]:
     """Take a few steps and tell what the run would take. `state` is spoilt."""
     yield started(job, state, run=None)
+    yield from remarks(job, state)
     found = pace(job, state, seconds=SECONDS)
     images = min(job.config.batch_size, len(job.train))
     all_there_are = f", all there are of a batch of {job.config.batch_size:,}," * (images < job.config.batch_size)

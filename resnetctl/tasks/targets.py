@@ -91,7 +91,7 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
         run = RunDir(run.path.parent / run.path.readlink())
     if not run.weights.is_file():
         raise _no_weights(run, settings)
-    notice = f"{run.path} is not finished: these are its weights so far; resnetctl train --resume {run.path} goes on"
+    notice = f"{run.path} is not finished: these are its weights so far; resnetctl train --resume {run.quoted} goes on"
     if run.failure() is not None:
         notice = f"{run.path} failed after epoch {len(run.metrics())}: these are its weights of before"
     return Target(kind="weights", path=run.weights, run=run, notices=(notice,) if run.summary() is None else ())
@@ -101,7 +101,7 @@ def _no_weights(run: RunDir, settings: Settings) -> WeightsError:
     failed = run.failure() is not None
     why = "failed in" if failed else "did not finish"
     others = [other.path for other in runs.all_runs(settings.runs_dir) if other.weights.is_file()]
-    go_on = f"resnetctl runs show {run.path}    says why" if failed else f"resnetctl train --resume {run.path}"
+    go_on = f"resnetctl runs show {run.quoted}    says why" if failed else f"resnetctl train --resume {run.quoted}"
     return WeightsError(
         f"the run {run.path.name} has no weights" + (f": it {why} its first epoch" if run.summary() is None else ""),
         where=str(run.path),

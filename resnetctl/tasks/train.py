@@ -169,6 +169,10 @@ def resume(
         if snapshot is not None:
             require_plugins(card_of(snapshot), run.path, resuming=True)
         yield from found.notices
+        if (failure := run.failure()) is not None:
+            yield Notice(
+                f"the run failed before ({failure or 'why cannot be read'}): the same steps end in the same way"
+            )
         job, state = _rebuild(config, origins, snapshot, settings)
         if snapshot is not None:
             yield from _differences(snapshot, job, exact=exact)

@@ -177,7 +177,9 @@ def test_a_signal_unwinds_the_command(
     assert signal.getsignal(signum) is before
 
 
-@pytest.mark.parametrize("disguise", [ValueError, errors.PluginError, OSError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "disguise", [ValueError, errors.PluginError, OSError, BrokenPipeError], ids=lambda kind: kind.__name__
+)
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_that_a_library_turns_into_its_own_error(
     monkeypatch: pytest.MonkeyPatch, cli: Cli, signum: signal.Signals, code: int, disguise: type[Exception]

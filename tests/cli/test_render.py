@@ -53,7 +53,8 @@ def test_a_narrow_table_leaves_columns_out(
 
 
 def test_a_moment_that_cannot_be_read_is_shown_as_it_is() -> None:
-    assert render.moment("yesterday") == "yesterday"
+    for text in ("yesterday", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"):
+        assert render.moment(text) == text
 
 
 def test_wide_characters_count_two_columns() -> None:

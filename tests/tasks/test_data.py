@@ -225,6 +225,21 @@ def test_add_names_a_dataset_after_its_path_as_train_does(tmp_path: Path, settin
     assert done(data.add(AddRequest(path=write_tree(tmp_path / "digits", tree())), settings)).name == "digits-local"
 
 
+def test_add_of_another_folder_with_the_same_name_offers_no_replacement(tmp_path: Path, settings: Settings) -> None:
+    done(data.add(AddRequest(path=write_tree(tmp_path / "a" / "pets", tree())), settings))
+    with pytest.raises(UsageError, match="it came from") as caught:
+        done(data.add(AddRequest(path=write_tree(tmp_path / "b" / "pets", tree())), settings))
+    assert caught.value.hint == (f"resnetctl data add {tmp_path}/b/pets --name OTHER",)
+    with pytest.raises(DataError, match="no such file"):
+        done(data.add(AddRequest(path=tmp_path / "typo" / "pets"), settings))
+
+
+def test_add_knows_the_home_folder(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tree(tmp_path / "pets", tree())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert done(data.add(AddRequest(path=Path("~/pets")), settings)).name == "pets"
+
+
 def test_add_says_that_one_class_is_nothing_to_train_on(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", {name: image for name, image in tree().items() if "/cat/" in name})
     report, facts = run(data.add(request(root), settings))

@@ -81,6 +81,11 @@ def test_images_of_another_size_are_mentioned_unless_it_was_asked_for(base: runs
     assert "--size N" not in tuned(name="c")[1] + tuned("data=large", "size=8", name="d")[1]
 
 
+def test_weights_of_a_run_that_is_not_finished_are_remarked(base: runs.RunDir) -> None:
+    base.reopen()
+    assert "runs/base is not finished" in tuned()[1]
+
+
 def test_without_a_run_it_says_what_else_there_is_to_start_from() -> None:
     tiny(settings.load().data_dir, "other", classes=OTHER)
     with pytest.raises(InputError, match="there is no run yet") as caught:

@@ -35,7 +35,7 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
 def test_a_run_that_failed_says_why_and_when_it_began(tmp_path: Path) -> None:
     made = run(tmp_path / "a", config=CONFIG.replace("epochs = 3", "epochs = 3\nsteps = 7"))
     (made.path / "env.json").write_text('{"created": "2026-11-25T23:08:38.042Z"}')
-    made.save_failure({"message": "step 7: x"})
+    made.save_failure("step 7: x")
     facts = history.facts(made)
     assert (facts["status"], facts["failure"], facts["created"]) == ("failed", "step 7: x", "2026-11-25T23:08:38.042Z")
     assert facts["epochs_planned"] is None  # its steps decide

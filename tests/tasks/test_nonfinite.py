@@ -1,5 +1,7 @@
 """A run whose numbers blow up says where that began."""
 
+import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from support.trials import site
 from resnetctl import registry, runs, settings
 from resnetctl.config.layers import from_sets
 from resnetctl.engine import checkpoint
-from resnetctl.errors import NonFinite, WorkFailed
+from resnetctl.errors import NonFinite, UsageError, WorkFailed
 from resnetctl.tasks import history
 from resnetctl.tasks.facts import Notice
 from resnetctl.tasks.targets import resolve
@@ -65,13 +67,14 @@ def test_the_run_is_marked_until_it_goes_on() -> None:
     error, _ = failing("augment=poison")
     run = runs.find("one", Path("runs"))
     assert history.facts(run)["status"] == "failed"
-    assert run.failure() == {
+    assert json.loads((run.path / "failure.json").read_text()) == {
         "schema": "resnetctl.failure/1",
         "message": error.message,
         "problems": list(error.problems),
     }
+    told: list[object] = []
     with pytest.raises(NonFinite):
-        list(resume("one", settings=settings.load()))
+        told.extend(resume("one", settings=settings.load()))
     assert history.facts(run)["status"] == "failed"
 
 
@@ -85,9 +88,49 @@ def test_weights_of_before_are_offered() -> None:
     assert notice == "runs/one failed after epoch 1: these are its weights of before"
 
 
-def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resume_says_that_it_failed_before() -> None:
+    error, _ = failing("augment=poison")
+    said: list[str] = []
+    with pytest.raises(NonFinite):
+        said.extend(getattr(fact, "text", "") for fact in resume("one", settings=settings.load()))
+    assert f"the run failed before ({error.message}): the same steps end in the same way" in said
+
+
+def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may take long, and be killed."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnetctl.tasks.nonfinite.find_origin", killed)
+    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", "augment=poison"])], name="one")
+    with pytest.raises(KeyboardInterrupt):
+        list(train(request, settings.load()))
+    assert "no longer finite" in (runs.find("one", Path("runs")).failure() or "")
+
+
+def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetctl.tasks.nonfinite.find_origin", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    error, _ = failing("lr=1e30", "epochs=4")
+    assert error.message.endswith("stopped before it was found where that began")
+    assert error.hint[0].startswith("resnetctl train --config runs/one/config.toml --lr")
+    assert runs.find("one", Path("runs")).failure()
+
+
+def test_what_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetctl.tasks.nonfinite.find_origin", lambda *_, **__: None)
+    error, _ = failing("augment=poison")
+    assert "finite when repeated" in error.message
+    assert error.hint == ("resnetctl train --resume runs/one",)
+    assert runs.find("one", Path("runs")).failure() is None
+
+
+@pytest.mark.parametrize("refusal", [WorkFailed, UsageError])
+def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(
+    monkeypatch: pytest.MonkeyPatch, refusal: type[Exception]
+) -> None:
     def full(*_: object) -> None:
-        raise WorkFailed("no space")
+        raise refusal("no space")
 
     monkeypatch.setattr(runs.RunDir, "save_failure", full)
     assert failing("augment=poison")[0].message.startswith("step 7")

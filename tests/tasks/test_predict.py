@@ -125,6 +125,9 @@ def test_usage(run: runs.RunDir, pictures: Path) -> None:
     with pytest.raises(UsageError, match="comes first") as caught:
         predict("a dog.JPG", ["b.png"], settings=settings.load())
     assert caught.value.hint == ("resnetctl predict last 'a dog.JPG' b.png",)
+    with pytest.raises(UsageError, match="comes first") as caught:
+        predict("-a.png", ["b.png", "c.png"], settings=settings.load())
+    assert caught.value.hint == ("resnetctl predict last -- -a.png b.png ...",)
     with pytest.raises(UsageError, match="cannot be listed"):
         ask([pictures], top=0)
 

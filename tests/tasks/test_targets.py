@@ -109,7 +109,7 @@ def test_a_run_that_failed_before_it_had_weights_names_the_newest_that_has_some(
     make_run(card(), name="good")
     run = make_run(card(), finished=False)
     storage.remove(run.weights)
-    run.save_failure({"message": "step 3: x"})
+    run.save_failure("step 3: x")
     with pytest.raises(WeightsError, match="it failed in its first epoch") as caught:
         resolve(None, settings.load())
     assert caught.value.hint == (

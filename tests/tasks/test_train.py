@@ -271,6 +271,19 @@ def test_a_progressive_resizing_that_does_nothing_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "sets", [("progressive.delay_fraction=0", "progressive.finetune_fraction=1", "epochs=1"), ("steps=1",)]
+)
+def test_a_progressive_resizing_without_a_step_to_do_it_in(sets: tuple[str, ...]) -> None:
+    said = notices(list(train(request("progressive.initial_scale=0.5", *sets), settings.load())))
+    assert "resizing does nothing here: no step is left for smaller images" in said
+
+
+def test_a_resume_where_images_are_whole_says_nothing_of_growing() -> None:
+    run("progressive.initial_scale=0.5", "epochs=10")
+    assert "images grow" not in notices(list(resume("one", settings=settings.load(), epochs=11)))
+
+
 def test_a_resumed_run_knows_its_best() -> None:
     run("epochs=2")
     facts = list(resume("one", settings=settings.load(), epochs=3))
