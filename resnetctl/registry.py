@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, overload
@@ -20,7 +20,7 @@ from resnetctl.settings import chosen_plugins
 from resnetctl.spec import Arch, Dataset, Policy
 
 Kind = Literal["arch", "block", "policy", "dataset"]
-Status = Literal["available", "clash", "disabled", "stale"]
+Status = Literal["available", "clash", "disabled", "stale", "broken"]
 GROUPS: dict[Kind, str] = {
     "arch": "resnetctl.archs",
     "block": "resnetctl.blocks",
@@ -28,11 +28,15 @@ GROUPS: dict[Kind, str] = {
     "dataset": "resnetctl.datasets",
 }
 CORE = "resnetctl"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # what can be typed, and be part of a folder's name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One registered name, known without importing it. `value` is `module:object`."""
+    """One registered name, known without importing it. `value` is `module:object`.
+
+    `reason` says why it is stale or broken.
+    """
 
     kind: Kind
     name: str
@@ -40,6 +44,7 @@ class Entry:
     distribution: str
     version: str
     status: Status = "available"
+    reason: str = ""
 
 
 _overlays: dict[tuple[Kind, str], Any] = {}  # objects that tests put in front of the metadata
@@ -140,7 +145,18 @@ def get(kind: Kind, name: str) -> Any:
     """Import and check the one object behind `name`. Raises as `find`, and `PluginError` when it is broken."""
     if (kind, name) in _overlays:
         return _overlays[kind, name]
-    return _load(find(kind, name))
+    entry = find(kind, name)
+    found = _load(entry)
+    return owned(found, [entry.distribution]) if isinstance(found, Arch) else found
+
+
+def owned(arch: Arch, owners: Iterable[str]) -> Arch:
+    """The arch, with its block written as `dist:name` where others have that name too and one of `owners` is meant."""
+    namesakes = [entry for entry in entries("block") if entry.name == arch.block]
+    if (("block", arch.block) in _overlays) or any(entry.status == "available" for entry in namesakes):
+        return arch
+    meant = [entry for entry in namesakes if entry.status == "clash" and entry.distribution in map(_normal, owners)]
+    return replace(arch, block=f"{meant[0].distribution}:{arch.block}") if len(meant) == 1 else arch
 
 
 def distribution_of(kind: Kind, name: str) -> dict[str, str]:
@@ -161,15 +177,14 @@ def _load(entry: Entry) -> Any:
             found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too, and what else a module may think of
         raise PluginError(
             f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} cannot be imported: "
             f"{type(error).__name__}: {error}",
             where=entry.value,
-            hint=[
-                f"pip install --upgrade {entry.distribution}",
-                f"RESNETCTL_PLUGINS=none runs without {entry.distribution}",
-            ],
+            hint=[_mend(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
         ) from error
     complaint = _CHECKS[entry.kind](found)
     if complaint:
@@ -179,6 +194,17 @@ def _load(entry: Entry) -> Any:
             hint=f"resnetctl plugins check {entry.distribution}",
         )
     return found
+
+
+def _mend(entry: Entry, error: BaseException) -> str:
+    """What helps against an error of importing."""
+    own = entry.value.partition(":")[0]
+    missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+    if missing and not f"{own}.".startswith(f"{missing}."):
+        return f"{entry.distribution} needs the module '{missing}': pip install what has it"
+    if missing or isinstance(error, AttributeError):
+        return f"its entry point names {entry.value}: is it spelt so, and in the distribution?"
+    return f"pip install --upgrade {entry.distribution}"
 
 
 def _check_arch(found: Any) -> str:
@@ -211,26 +237,33 @@ _CHECKS: dict[Kind, Callable[[Any], str]] = {
 def _entry(kind: Kind, point: Any, *, dist: Any, chosen: tuple[str, ...] | None) -> Entry:
     """What an entry point is by itself, whoever else has its name."""
     owner = _normal(dist.name)
-    status: Status = "available"
-    if owner != CORE and chosen is not None and owner not in map(_normal, chosen):
-        status = "disabled"
-    elif owner != CORE and _is_stale(point.value, dist):
-        status = "stale"
-    return Entry(kind=kind, name=point.name, value=point.value, distribution=owner, version=dist.version, status=status)
+    entry = Entry(kind=kind, name=point.name, value=point.value, distribution=owner, version=dist.version or "?")
+    if owner == CORE:
+        return entry
+    if chosen is not None and owner not in map(_normal, chosen):
+        return replace(entry, status="disabled")
+    if not NAME.fullmatch(point.name):
+        return replace(entry, status="broken", reason="a name has letters, digits, _ . + and - only")
+    stale = _staleness(point.value, dist)
+    return replace(entry, status="stale", reason=stale) if stale else entry
 
 
-def _is_stale(value: str, dist: Any) -> bool:
-    """The module is gone, or the distribution's own requirement excludes this version of resnetctl."""
+def _staleness(value: str, dist: Any) -> str:
+    """That the module is gone, or that the distribution's own requirement excludes this version of resnetctl."""
     from importlib.util import find_spec
 
     from resnetctl import __version__
 
+    module = value.partition(":")[0].partition(".")[0]
     try:
-        if find_spec(value.partition(":")[0].partition(".")[0]) is None:
-            return True
+        there = find_spec(module) is not None
     except (ImportError, ValueError):
-        return True
-    return any(not _admits(text, __version__) for text in dist.requires or () if _requirement_name(text) == CORE)
+        there = False
+    if not there:
+        return f"there is no module '{module}'"
+    wanted = [text for text in dist.requires or () if _requirement_name(text) == CORE]
+    refused = [text for text in wanted if not _admits(text, __version__)]
+    return f"it requires {refused[0]}, and this is {__version__}" if refused else ""
 
 
 def _admits(requirement: str, version: str) -> bool:
@@ -275,8 +308,7 @@ def _unusable(matches: list[Entry]) -> PluginError:
             hint=[f"RESNETCTL_PLUGINS={first.distribution}", "without --no-plugins"],
         )
     return PluginError(
-        f"{first.kind} '{first.name}' is registered by {owner}, but that distribution is stale: its module is gone "
-        "or it needs another version of resnetctl",
+        f"{first.kind} '{first.name}' of {owner} is {first.status}: {first.reason}",
         where=first.value,
         hint=f"pip install --upgrade {first.distribution}",
     )

@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,59 @@ def test_overlays_nest() -> None:
             assert get("arch", "mine") is inner
         assert get("arch", "mine") is outer
     assert "mine" not in names("arch")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "my data", "x:y", "-x", "\u00e9"])
+def test_a_name_that_cannot_be_typed_or_be_a_folder_is_broken(install: Install, name: str) -> None:
+    install("bad", {name: "plug_a:net"}, kind="dataset")
+    (entry,) = (entry for entry in entries("dataset") if entry.distribution == "bad")
+    assert (entry.status, entry.reason) == ("broken", "a name has letters, digits, _ . + and - only")
+    assert name not in names("dataset")
+    if ":" not in name:
+        with pytest.raises(PluginError, match=f"dataset '{name}' of bad 1.2 is broken: a name has letters"):
+            find("dataset", name)
+
+
+def test_why_a_plugin_is_stale(install: Install) -> None:
+    install("gone", {"gone": "plug_gone:net"}, code=None)
+    install("old", {"old": "plug_old:net"}, requires="resnetctl>=99")
+    with pytest.raises(PluginError, match="stale: there is no module 'plug_gone'"):
+        find("arch", "gone")
+    with pytest.raises(PluginError, match=f"stale: it requires resnetctl>=99, and this is {resnetctl.__version__}"):
+        find("arch", "old")
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "hint"),
+    [
+        ("plug_needs:net", "import no_such_thing.inside", "bad needs the module 'no_such_thing'"),
+        ("plug_typo.inside:net", GOOD, "its entry point names plug_typo.inside:net"),
+        ("plug_lacks:nte", GOOD, "its entry point names plug_lacks:nte"),
+        ("plug_fails:net", "1 / 0", "pip install --upgrade bad"),
+        ("plug_base:net", "raise BaseException('odd')", "pip install --upgrade bad"),
+    ],
+)
+def test_what_helps_when_it_cannot_be_imported(install: Install, value: str, code: str, hint: str) -> None:
+    install("bad", {"net": value.replace(".inside", "")}, code=code)
+    install("again", {"net2": value}, code=None)
+    with pytest.raises(PluginError, match="cannot be imported") as caught:
+        get("arch", "net2")
+    assert caught.value.hint[0].startswith(hint.replace("bad", "again"))
+
+
+def test_an_arch_means_the_block_of_its_own_distribution(install: Install) -> None:
+    install("one", {"odd": "plug_odd:Odd"}, kind="block", code=None)
+    both = "from resnetctl.models.blocks import BasicBlock\n\nclass Odd(BasicBlock):\n    pass\n"
+    install("two", {"odd": "plug_two:Odd"}, kind="block", code=both)
+    site = Path(next(path for path in sys.path if path.endswith("site")))
+    (site / "plug_odd.py").write_text(both + GOOD.replace("'basic'", "'odd'"))
+    info = site / "one-1.2.dist-info" / "entry_points.txt"
+    info.write_text(info.read_text() + "[resnetctl.archs]\nnet = plug_odd:net\n")
+    importlib.invalidate_caches()
+    registry._entries.cache_clear()
+    with pytest.raises(PluginError, match="in 2 distributions"):
+        find("block", "odd")
+    assert get("arch", "net").block == "one:odd"
+    assert registry.owned(get("arch", "resnet20"), ["one"]).block == "basic"
+    assert registry.owned(replace(get("arch", "net"), block="odd"), ["Two", "torch"]).block == "two:odd"
+    assert registry.owned(replace(get("arch", "net"), block="odd"), ["torch"]).block == "odd"

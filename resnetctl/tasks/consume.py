@@ -84,7 +84,7 @@ def consume(run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop)
     except NonFinite as error:
         mark(run, error)  # what comes may take long, and be killed
         yield Notice(f"{error.message}: going back to the last checkpoint to see where it began")
-        raise explain(error, run, job, state=state, plan=plan, stop=stop) from None
+        raise explain(error, run, job=job, state=state, plan=plan, stop=stop) from None
     yield _finish(run, job, state)
 
 

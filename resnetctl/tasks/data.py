@@ -61,6 +61,7 @@ def get(name: str, settings: Settings, *, source: Path | None = None, replace: b
     """
     plugin = registry.get("dataset", name)
     stored = name.replace(":", "-")  # `dist:name` of a clash
+    check_name(stored)
     path = settings.data_dir / stored
     if stored in store_names(settings.data_dir) and not replace:
         if source is not None:

@@ -34,7 +34,7 @@ def mark(run: RunDir, failure: NonFinite) -> None:
         run.save_failure(failure.message, failure.problems)
 
 
-def explain(error: NonFinite, run: RunDir, job: Job, *, state: TrainState, plan: Plan, stop: Stop) -> NonFinite:
+def explain(error: NonFinite, run: RunDir, *, job: Job, state: TrainState, plan: Plan, stop: Stop) -> NonFinite:
     """`error` with where it began, marked in the run; a signal cuts the search short.
 
     When the steps are finite this time, the mark goes: a resume may succeed. `state` is overwritten, being spoilt.

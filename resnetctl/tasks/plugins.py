@@ -29,7 +29,7 @@ def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
     found = _kind(name, kind)
     entry = registry.find(found, name)
     thing: Any = registry.get(found, name)
-    facts = {key: value for key, value in dataclasses.asdict(entry).items() if key not in ("value", "status")}
+    facts = {key: value for key, value in dataclasses.asdict(entry).items() if key not in ("value", "status", "reason")}
     return facts | {"object": entry.value} | _DETAILS[found](thing)
 
 

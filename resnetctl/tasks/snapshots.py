@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from resnetctl import registry
 from resnetctl.engine import checkpoint
 from resnetctl.errors import WeightsError
 from resnetctl.runs import RunDir
@@ -42,7 +43,8 @@ def newest(run: RunDir) -> Newest:
 
 def card_of(snapshot: checkpoint.Snapshot) -> WeightsCard:
     """What the checkpoint says of the net that it holds."""
-    return WeightsCard.from_json({key: value for key, value in snapshot.card.items() if key != "weights_sha256"})
+    card = WeightsCard.from_json({key: value for key, value in snapshot.card.items() if key != "weights_sha256"})
+    return replace(card, arch=registry.owned(card.arch, card.plugins.required))
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,6 @@
 """The rules of an arch. Nets are built on the meta device: ResNet-1202 costs no memory."""
 
 import dataclasses
-import re
 
 import torch
 
@@ -10,7 +9,6 @@ from resnetctl.models.resnet import build, count_params, minimum_size
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.testing.findings import Rule, expect
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 DEEP = 3  # blocks of a stage that images are sent through: from the second on all are made alike
 
 
@@ -25,7 +23,7 @@ def data(arch: Arch) -> str:
 
 def names(arch: Arch) -> str:
     """A name that can be typed, and a summary for the lists."""
-    expect(NAME.fullmatch(arch.name) is not None, f"the name is {arch.name!r}")
+    expect(registry.NAME.fullmatch(arch.name) is not None, f"the name is {arch.name!r}")
     expect(bool(arch.summary.strip()), "the summary is empty")
     return arch.name
 

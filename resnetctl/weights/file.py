@@ -6,14 +6,16 @@ the tensors and one over itself. The same state and card give the same bytes.
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl import storage
-from resnetctl.errors import PluginError, WeightsError
+from resnetctl import registry, storage
+from resnetctl.errors import PluginError, ResnetctlError, WeightsError
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.weights.layout import Layout, open_regular, read_layout
 
@@ -100,6 +102,7 @@ def read_header(path: Path) -> Header:
         card = _card(body)
         if sum(card.arch.depths) > len(layout.tensors):  # building what it claims could take for ever
             raise ValueError(f"{sum(card.arch.depths):,} blocks, but {len(layout.tensors):,} tensors")
+        card = replace(card, arch=registry.owned(card.arch, card.plugins.required))
         return Header(card=card, sha256=str(sha256), layout=layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"the card of the weights is broken: {error}", where=str(path)) from None
@@ -157,8 +160,12 @@ def instantiate(loaded: LoadedWeights, *, path: Path, dropout: float = 0.0, drop
     from resnetctl.models.resnet import build
 
     card = loaded.card
-    with torch.device("meta"):  # a hostile card costs no memory before its shapes were compared
-        check_fit(loaded.state, build(card.arch, classes=len(card.classes), image=card.image).state_dict(), path=path)
+    try:
+        with torch.device("meta"):  # a hostile card costs no memory before its shapes were compared
+            made = build(card.arch, classes=len(card.classes), image=card.image)
+        check_fit(loaded.state, made.state_dict(), path=path)
+    except ResnetctlError as error:
+        raise _by_version(error, card, path) from error
     with torch.random.fork_rng(devices=[]):
         model = build(
             card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path
@@ -194,7 +201,10 @@ def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
 
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
-    """Raises `PluginError` with the install line when a required distribution is missing, or one used, to resume."""
+    """Raises `PluginError` with the install line when a required distribution is missing, or one used, to resume.
+
+    Another version of one than the weights were made with is remarked on: its block may compute something else.
+    """
     needed = card.plugins.used if resuming else card.plugins.required
     missing = [f"{name}=={wanted}" for name, wanted in needed.items() if not _is_installed(name)]
     if missing:
@@ -202,8 +212,36 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
             f"{'going on with this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
             "which is not installed",
             where=str(path),
-            hint=f"pip install {' '.join(missing)}",
+            hint=[f"pip install {' '.join(missing)}", *(() if resuming else ["or as whoever made the weights says"])],
         )
+    if others := _other_versions(card):
+        _say_once(f"notice: {path} was made with {others}")
+
+
+@cache
+def _say_once(text: str) -> None:
+    """On stderr, unless the program logs elsewhere."""
+    logging.getLogger("resnetctl").warning(text)
+
+
+def _other_versions(card: WeightsCard) -> str:
+    """`mine 0.1.0, and 0.2.0 is installed` of each distribution that the block needs."""
+    needed = {name: wanted for name, wanted in card.plugins.required.items() if _is_installed(name)}
+    return "; ".join(
+        f"{name} {wanted}, and {version(name)} is installed"
+        for name, wanted in needed.items()
+        if version(name) != wanted
+    )
+
+
+def _by_version(error: ResnetctlError, card: WeightsCard, path: Path) -> ResnetctlError:
+    """The error of a network that cannot be made, told as the plugin's where it is of another version."""
+    others = _other_versions(card)
+    if not others:
+        return error
+    pins = " ".join(f"{name}=={wanted}" for name, wanted in card.plugins.required.items())
+    message = f"{error.message}; the weights were made with {others}"
+    return PluginError(message, where=str(path), problems=error.problems, hint=f"pip install {pins}")
 
 
 def _is_installed(distribution: str) -> bool:

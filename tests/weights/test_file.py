@@ -5,6 +5,7 @@ import json
 import struct
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,25 @@ def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) 
     with pytest.raises(PluginError, match=r"resnetctl-absent==1\.2") as caught:
         load_model(tmp_path / "x")
     assert caught.value.exit_code == 4
-    assert caught.value.hint == ("pip install resnetctl-absent==1.2",)
+    assert caught.value.hint == ("pip install resnetctl-absent==1.2", "or as whoever made the weights says")
+
+
+def test_another_version_of_a_plugin_is_remarked_and_explains_what_does_not_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`torch` stands for the plugin's distribution: it is installed, and not as 0.1."""
+    described = card(plugins=Plugins(required={"torch": "0.1"}))
+    write(tmp_path / "x", network().state_dict(), described)
+    load_model(tmp_path / "x")
+    said = f"was made with torch 0.1, and {version('torch')} is installed"
+    assert [said in text for text in caplog.messages] == [True]
+    state = network().state_dict()
+    del state["conv1.weight"]
+    write(tmp_path / "y", state, described)
+    with pytest.raises(PluginError, match="1 keys do not fit the arch; the weights were made") as caught:
+        load_model(tmp_path / "y")
+    assert caught.value.hint == ("pip install torch==0.1",)
+    assert caught.value.problems == ("missing: conv1.weight 4x1x3x3",)
 
 
 def test_a_file_without_a_card_offers_to_import_it(tmp_path: Path) -> None:
