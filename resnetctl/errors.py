@@ -18,7 +18,11 @@ An error says what happened (`message`), where (`where`: a file and line, a flag
 to do (`hint`: lines to read or commands to paste). It is raised where the fact is known and rendered once, in `cli`.
 """
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
+
+LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime", "onnxscript"} | sys.stdlib_module_names
 
 
 class ResnetctlError(Exception):
@@ -107,6 +111,16 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
     close = get_close_matches(name, sorted(known), n=5)
     return f"did you mean '{max(close, key=closeness)}'?" if close else None
+
+
+def own_line(error: BaseException) -> str:
+    """`blocks.py:57`, the innermost line of the traceback that is in none of the libraries; "" where all are."""
+    import traceback  # what is slow to load waits until something went wrong
+
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
+            return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
+    return ""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

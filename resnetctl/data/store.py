@@ -131,7 +131,7 @@ class Builder:
     def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str) -> None:
         """Append one `(R, R, C)` image of class `label`, which came from `name` in the source."""
         if image.shape != self._shape or image.dtype != np.uint8:
-            raise DataError(f"image of shape {image.shape}, not {self._shape} uint8", where=name)
+            raise DataError(f"image of shape {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
         if label not in self._labels:
             raise DataError(f"class '{label}' is not one of the card's", where=name)
         writer = self._writers.get(split) or self._open(split)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from resnetctl import registry, storage
 from resnetctl.data.cards import check_name, derive_name, missing, read_card, store_names
-from resnetctl.errors import DataError, PluginError, ResnetctlError, UsageError, suggest
+from resnetctl.errors import DataError, PluginError, ResnetctlError, UsageError, own_line, suggest
 from resnetctl.settings import Settings
 from resnetctl.spec import SPLITS, Dataset, Fit, Split
 from resnetctl.tasks.data_reports import CheckReport, DataReport, Listed, ListReport, ShowReport
@@ -330,6 +330,10 @@ def _read(plugin: Dataset, path: Path, split: Split) -> Generator[tuple[Any, str
 
 
 def _plugin_failed(name: str, error: BaseException) -> PluginError:
+    entries = [entry for entry in registry.entries("dataset") if entry.name == name]
+    owner = f" of {entries[0].distribution} {entries[0].version}" if len(entries) == 1 else ""
     return PluginError(
-        f"dataset '{name}' failed: {type(error).__name__}: {error}", hint="resnetctl plugins list --kind dataset"
+        f"dataset '{name}'{owner} failed: {type(error).__name__}: {error}",
+        where=own_line(error) or None,
+        hint=f"resnetctl plugins check {name}",
     )

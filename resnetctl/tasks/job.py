@@ -18,7 +18,6 @@ from resnetctl import __version__, registry, rng
 from resnetctl.config.layers import Layer, flatten, layer
 from resnetctl.config.models import FinetuneConfig, ProgressiveConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
-from resnetctl.data.policies import build as build_policy
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
@@ -32,6 +31,7 @@ from resnetctl.models.resnet import ResNet, build, minimum_size
 from resnetctl.models.surgery import freeze
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.tasks.stopping import Stop
+from resnetctl.tasks.trial import augmentation, try_plugins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ def suited_layer(values: Mapping[str, Any]) -> Layer:
 def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image: ImageSpec, store: Store) -> Job:
     """Make every automatic choice, once, and write it into the config. Sets torch's threads and malloc's limits.
 
-    Raises `ConfigError` for choices that do not go together, `DataError` when there is nothing to tell apart.
+    Raises `ConfigError` for choices that do not go together, `DataError` when there is nothing to tell apart,
+    `PluginError` when a plugin's block or policy fails a trial.
     """
     if len(store.card.classes) < 2:
         raise DataError(
@@ -133,11 +134,13 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
         split=split,
     )
     _require_size(job)
+    try_plugins(job)
     return job
 
 
 def fresh_model(job: Job) -> ResNet:
     """A model with the initial weights that the seed gives."""
+    registry.get("block", job.arch.block)  # imported first: a module that draws or seeds must not come in between
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     model = job.config.model
     return build(
@@ -164,8 +167,6 @@ def fresh_state(job: Job, model: ResNet) -> TrainState:
 def make_plan(job: Job, stop: Stop) -> Plan:
     """What `fit` needs, all of it from the config."""
     config = job.config
-    policy = registry.get("policy", config.augment)
-    mirror = bool(job.store.card.defaults.get("mirror", True))
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
 
     def learning_rate(step: int) -> float:
@@ -177,7 +178,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
 
     return Plan(
         feed=Feed(job.train, job.image, job.device),
-        augment=build_policy(policy, job.image, num_classes=len(job.classes), mirror=mirror),
+        augment=augmentation(job),
         image=job.image,
         side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),
         steps=job.steps,

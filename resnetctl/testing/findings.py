@@ -7,14 +7,13 @@ does not keep the rule, `Skipped` when it cannot be judged here. Any other excep
 import contextlib
 import random
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
-LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime", "onnxscript"} | sys.stdlib_module_names
+from resnetctl.errors import own_line
+
 SEED = 0  # the kit is deterministic: what fails once fails always
 
 
@@ -76,7 +75,7 @@ def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
         return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=rule.fix)
     except (Exception, SystemExit) as error:
         seen = f"{type(error).__name__}: {_first_line(error)}"
-        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix, place=_place(error))
+        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix, place=own_line(error))
     return Finding(subject=subject, rule=name, status="ok", seen=seen)
 
 
@@ -116,14 +115,6 @@ def _calm() -> Iterator[None]:
             torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
             random.setstate(state)
-
-
-def _place(error: BaseException) -> str:
-    """The innermost line of the traceback that is in none of the libraries."""
-    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
-            return f"{Path(frame.f_code.co_filename).name}:{line}"
-    return ""
 
 
 def _first_line(error: BaseException) -> str:
