@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from queue import SimpleQueue
-from threading import Lock
+from threading import Event, Lock, Timer
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
@@ -48,12 +48,26 @@ class _Worker:
         )
         return cls(process, cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout))
 
-    def ask(self, request: Frame, where: str) -> Frame:
+    def ask(self, request: Frame, where: str, limit: float | None) -> Frame:
+        late = Event()
+
+        def stop() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = Timer(limit or 0, stop)
         try:
+            if limit is not None:
+                timer.start()
             _send(self.requests, request)
             found, answer = _receive(self.answers)
         except (OSError, EOFError) as error:
-            raise _died(self.process.wait(), where) from error
+            code = self.process.wait()
+            if late.is_set():
+                raise WorkFailed(f"it takes more than {limit:.0f} s", where=where) from error
+            raise _died(code, where) from error
+        finally:
+            timer.cancel()
         if not found:
             raise WorkFailed(f"a worker process failed: {answer}", where=where, hint=_ALONE)
         return answer
@@ -95,14 +109,17 @@ class Workers:
     ) -> None:
         self._end()
 
-    def ask(self, request: Frame, *, where: str) -> "Future[Frame]":
-        """The answer to come. It raises `WorkFailed`, which names `where`, when the worker dies over it."""
-        return self._threads.submit(self._ask, request, where)
+    def ask(self, request: Frame, *, where: str, limit: float | None = None) -> "Future[Frame]":
+        """The answer to come. It raises `WorkFailed`, which names `where`, when the worker dies over it.
 
-    def _ask(self, request: Frame, where: str) -> Frame:
+        One that needs more than `limit` seconds is killed.
+        """
+        return self._threads.submit(self._ask, request, where, limit)
+
+    def _ask(self, request: Frame, where: str, limit: float | None) -> Frame:
         worker = self._idle.get()
         try:
-            return worker.ask(request, where)
+            return worker.ask(request, where, limit)
         finally:
             self._idle.put(self._living(worker))
 

@@ -32,6 +32,7 @@ class Probe:
 
     Attributes:
         error: why it cannot be used; empty when it can.
+        mend: what helps against it, where that is known.
         called: the name that the object has for itself; empty where it has none.
         printed: the first lines that it wrote to stdout or stderr.
         patched: what it replaced in torch, e.g. `torch.nn.Linear.forward`.
@@ -40,6 +41,7 @@ class Probe:
 
     entry: Entry
     error: str = ""
+    mend: str = ""
     called: str = ""
     printed: str = ""
     patched: tuple[str, ...] = ()
@@ -140,12 +142,12 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
     """Import one entry and compare before and after."""
     before = {} if entry.kind == "arch" else fingerprint()
     start, had_torch = printed.stat().st_size, "torch" in sys.modules
-    error = called = ""
+    error = mend = called = ""
     try:
         thing = registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
         called = str(getattr(getattr(thing, "card", thing), "name", ""))
     except ResnetctlError as caught:
-        error = str(caught)
+        error, mend = str(caught), caught.hint[0] if caught.hint else ""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             stream.flush()
@@ -154,6 +156,7 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
     patched = changes(before, fingerprint()) if before else ()
     return {
         "error": error,
+        "mend": mend,
         "called": called,
         "printed": _short(text),
         "patched": patched,

@@ -88,10 +88,12 @@ def shapes(block: Any) -> str:
         made = make(block, in_channels, width=width, stride=stride)
         for height, wide in SIZES:
             with torch.no_grad():
-                found = tuple(made(images(in_channels, height=height, width=wide)).shape)
+                output = made(images(in_channels, height=height, width=wide))
+            found = tuple(output.shape)
             wanted = (BATCH, width * block.expansion, -(-height // stride), -(-wide // stride))
             made_by = f"block({in_channels}, {width}, stride={stride}) on {height}x{wide}"
             expect(found == wanted, f"{made_by} gave {found}, not {wanted}")
+            expect(bool(output.isfinite().all()), f"{made_by} gave NaN or infinity")
             count += 1
     return f"{count} shapes"
 
@@ -279,10 +281,10 @@ RULES = {
         "every further argument with a bool, int, float or str default",
     ),
     "shapes": Rule(
-        wants="the promised shape for every width, stride and size",
+        wants="the promised shape, of finite numbers, for every width, stride and size",
         judge=shapes,
         fix="give (N, width * expansion, ceil(H / stride), ceil(W / stride)): pad 3x3 convolutions by 1, and let the "
-        "shortcut follow stride and channels whenever either changes",
+        "shortcut follow stride and channels whenever either changes; divide by nothing that can be 0",
     ),
     "downsample": Rule(
         wants="the shortcut is the block's own, named `downsample`",

@@ -64,6 +64,9 @@ class Finding:
         return f"{self.subject}: {self.rule}: {self.seen}{place}" + (f". Fix: {self.fix}" if self.fix else "")
 
 
+ESSENTIAL = ("signature", "shapes")  # what fails one of these fails others without telling more
+
+
 def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
     """Apply one rule. Whatever the object does, the outcome is a finding."""
     try:
@@ -80,14 +83,22 @@ def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
 
 
 def judge_all(subject: str, rules: Mapping[str, Rule], *, thing: Any) -> list[Finding]:
-    """Apply every rule of a table, in its order. A line that raised under one rule spoils others: these are skipped."""
+    """Apply every rule of a table, in its order.
+
+    What is wrong by an essential rule, and a line that raised under one rule, spoil others: these are skipped.
+    """
     found: list[Finding] = []
     raised: dict[str, str] = {}
+    spoilt = ""
     for name, rule in rules.items():
+        if spoilt:
+            found.append(Finding(subject=subject, rule=name, status="skipped", seen=f"judged once {spoilt} holds"))
+            continue
         one = judge(subject, name, rule=rule, thing=thing)
         first = raised.setdefault(one.place, name) if one.place else name
         if first != name:
             one = replace(one, status="skipped", seen=f"it raises, as under {first}", fix="")
+        spoilt = name if name in ESSENTIAL and not one.ok else ""
         found.append(one)
     return found
 

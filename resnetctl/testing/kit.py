@@ -24,6 +24,7 @@ from resnetctl.testing.findings import Finding, Rule, expect, judge_all
 from resnetctl.testing.findings import judge as judge_one
 
 WORKERS = 4  # a process each, of half a gigabyte
+ENTRY_SECONDS, RULE_SECONDS = 180.0, 90.0  # after which one is said to hang; a block's rules take some five together
 DEAREST_FIRST = ("block", "arch", "policy", "dataset")  # so that the cores end together
 
 
@@ -92,8 +93,9 @@ def select(target: str | None) -> list[Entry]:
 
 
 def title(entry: Entry) -> str:
-    """`block se_basic`."""
-    return f"{entry.kind} {entry.name}"
+    """`block se_basic`; with its distribution where others have that name too."""
+    owner = f"{entry.distribution}:" if entry.status == "clash" else ""
+    return f"{entry.kind} {owner}{entry.name}"
 
 
 def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
@@ -113,7 +115,7 @@ def import_findings(entry: Entry, found: Probe | None) -> list[Finding]:
     if found is None or found.error:
         table = {"import": table["import"]} | ({"silent": table["silent"]} if found and found.printed else {})
     return judge_all(
-        title(entry), table, thing=found or Probe(entry=entry, error=f"the distribution is {entry.status}")
+        title(entry), table, thing=found or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
     )
 
 
@@ -151,22 +153,30 @@ def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with Workers(min(cores, WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
-        waiting = {workers.ask(_request(entry), where=title(entry)): entry for entry in entries}
+        waiting = {workers.ask(_request(entry), where=title(entry), limit=ENTRY_SECONDS): entry for entry in entries}
         for future in as_completed(waiting):
             entry = waiting[future]
             try:
                 yield entry, _findings(future.result())
             except WorkFailed:
-                yield entry, [one for name in rules(entry.kind) for one in _alone(workers, entry, name)]
+                yield entry, [*_one_by_one(workers, entry)]
 
 
-def _alone(workers: Workers, entry: Entry, name: str) -> list[Finding]:
-    """One rule on one entry, in a process that it may end."""
-    try:
-        return _findings(workers.ask(_request(entry, name), where=title(entry)).result())
-    except WorkFailed as error:
-        fix = "find the call with `python -X faulthandler`: code may raise, but not end the process"
-        return [Finding(subject=title(entry), rule=name, status="failed", seen=error.message, fix=fix)]
+def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
+    """Each rule in a process that it may end. The first that does so spoils the others: these are skipped."""
+    culprit = ""
+    for name in rules(entry.kind):
+        if culprit:
+            yield Finding(subject=title(entry), rule=name, status="skipped", seen=f"judged once {culprit} holds")
+            continue
+        try:
+            future = workers.ask(_request(entry, name), where=title(entry), limit=RULE_SECONDS)
+            yield from _findings(future.result())
+        except WorkFailed as error:
+            culprit, fix = name, "find the call with `python -X faulthandler`: code may raise, but not end the process"
+            if "takes more than" in error.message:
+                fix = "every call of forward, build or read has to return: look for a loop that does not end"
+            yield Finding(subject=title(entry), rule=name, status="failed", seen=error.message, fix=fix)
 
 
 def _request(entry: Entry, *names: str) -> str:
@@ -202,7 +212,7 @@ def _handles(entry: Entry) -> Iterable[str]:
 
 
 def _imports(found: Probe) -> str:
-    expect(not found.error, found.error)
+    expect(not found.error, f"{found.error}; {found.mend}" if found.mend else found.error)
     return found.entry.value
 
 
@@ -231,7 +241,7 @@ IMPORT_RULES = {
     "import": Rule(
         wants="an object that can be imported in a process of its own",
         judge=_imports,
-        fix="python -c 'import MODULE' shows the traceback; do no work while the module loads",
+        fix="the entry point names MODULE:OBJECT as they are; the module does no work while it loads",
     ),
     "called": Rule(
         wants="an object that has the name of its entry",

@@ -164,3 +164,13 @@ def test_workers_end_when_their_parent_is_killed(busy: bool) -> None:
 def test_ctrl_c_in_a_terminal_does_not_reach_them() -> None:
     with Workers(1, serve=EVAL) as workers:
         assert workers.ask("__import__('os').getpgid(0)", where="").result() != os.getpgid(0)
+
+
+def test_one_that_takes_too_long_is_killed_and_the_next_goes_on() -> None:
+    with Workers(1, serve=EVAL) as workers:
+        late = workers.ask("[0 for _ in iter(int, 1)]", where="the loop", limit=0.5)
+        after = workers.ask("1 + 1", where="the sum", limit=60)
+        with pytest.raises(WorkFailed, match="it takes more than") as caught:
+            late.result(60)
+        assert caught.value.where == "the loop"
+        assert after.result(60) == 2

@@ -221,8 +221,19 @@ def test_a_broken_block_is_caught_by_the_named_rule(block: Any, rule: str, seen:
     assert found.fix
 
 
-def test_what_is_no_class_is_caught_by_every_rule() -> None:
-    assert failing(7) == set(blocks.RULES)
+def test_what_is_no_class_is_told_once() -> None:
+    assert failing(7) == {"signature"}
+    assert all(judge("b", name, rule=rule, thing=7).status == "failed" for name, rule in blocks.RULES.items())
+
+
+class Infinite(BasicBlock):
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) / 0
+
+
+def test_what_is_not_finite_is_told_once() -> None:
+    (found,) = (one for one in judge_all("b", blocks.RULES, thing=Infinite) if not one.ok)
+    assert (found.rule, found.seen) == ("shapes", "block(16, 16, stride=1) on 8x8 gave NaN or infinity")
 
 
 @pytest.mark.parametrize(("value", "seen"), [("4", "no int"), (0, "expansion is 0")])

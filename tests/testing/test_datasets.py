@@ -34,7 +34,7 @@ class Dots:
 
     def read(self, path: Path, split: str) -> Iterator[tuple[Any, Any]]:
         for number in range(CARD.splits.get(split, 0)):
-            yield self.image(number), self.label(number)
+            yield self.image(number + 100 * (split == "test")), self.label(number)
 
     def image(self, number: int) -> Any:
         return np.full((4, 4, 3), number, np.uint8)
@@ -157,7 +157,7 @@ def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
         (Numbers(), "types", "0 in train is no class"),
         (LateLabel(), "types", "'c' in train is no class"),
         (OneBuffer(), "order", "train: image 0 changed when the next one was read"),
-        (OneSplit(), "order", "test begins with the same 6 images as train"),
+        (OneSplit(), "order", "6 of the first 6 images of test are in train too"),
         (Shuffles(), "order", "train: image 0 is another one"),
         (OneClass(), "classes", "train has no image of b"),
     ],

@@ -75,12 +75,22 @@ def test_a_line_that_raises_is_named_once_and_what_it_spoils_is_skipped() -> Non
     def forward(thing: int) -> str:
         raise ValueError("sizes differ")
 
-    table = {"shapes": rule(forward), "input": rule(lambda thing: forward(thing)), "other": rule(str)}
+    table = {"gradients": rule(forward), "input": rule(lambda thing: forward(thing)), "other": rule(str)}
     shapes, spoilt, other = judge_all("block b", table, thing=3)
     line = forward.__code__.co_firstlineno + 1
-    assert str(shapes) == f"block b: shapes: ValueError: sizes differ (at test_findings.py:{line}). Fix: do this"
-    assert (spoilt.status, spoilt.seen, spoilt.fix) == ("skipped", "it raises, as under shapes", "")
+    assert str(shapes) == f"block b: gradients: ValueError: sizes differ (at test_findings.py:{line}). Fix: do this"
+    assert (spoilt.status, spoilt.seen, spoilt.fix) == ("skipped", "it raises, as under gradients", "")
     assert (other.status, other.place) == ("ok", "")
+
+
+def test_an_essential_rule_that_does_not_hold_spoils_all_that_come_after() -> None:
+    def broken(thing: int) -> str:
+        raise Broken("x")
+
+    table = {"first": rule(broken), "signature": rule(broken), "a": rule(broken), "b": rule(str)}
+    found = judge_all("s", table, thing=3)
+    assert [one.status for one in found] == ["failed", "failed", "skipped", "skipped"]
+    assert {one.seen for one in found[2:]} == {"judged once signature holds"}
 
 
 def test_a_line_of_a_library_is_no_place_to_mend() -> None:

@@ -1,16 +1,19 @@
 """Entries against their rules, in this process and in others."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.distributions import BLOCK, install
 
 from resnetctl import registry
-from resnetctl.errors import UsageError
+from resnetctl.data.workers import Workers
+from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.registry import Entry, Kind
 from resnetctl.tasks.facts import Progress
 from resnetctl.tasks.probe import Probe
@@ -83,7 +86,7 @@ def test_what_another_process_found_becomes_findings() -> None:
         "torch_free": "importing some.module loads torch",
     }
     gone = kit.import_findings(arch, None)
-    assert [(one.rule, one.seen) for one in gone] == [("import", "the distribution is available")]
+    assert [(one.rule, one.seen) for one in gone] == [("import", "it is available: ")]
 
 
 def test_an_entry_that_cannot_be_trusted_is_not_imported_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,3 +188,25 @@ def test_conformance_fails_with_rule_value_and_fix(monkeypatch: pytest.MonkeyPat
 def test_conformance_of_what_is_not_installed_says_so() -> None:
     with pytest.raises(UsageError, match="'no-such-dist'"):
         conformance("no-such-dist")
+
+
+def test_a_rule_that_does_not_end_is_named_and_the_rest_is_left_out() -> None:
+    asked: list[str] = []
+
+    class Hanging:
+        def ask(self, request: str, *, where: str, limit: float) -> Future[str]:
+            (name,) = json.loads(request)[1]
+            asked.append(name)
+            future: Future[str] = Future()
+            if name == "shapes":
+                future.set_exception(WorkFailed(f"it takes more than {limit:.0f} s", where=where))
+            else:
+                future.set_result(json.dumps([vars(Finding(subject="b", rule=name, status="ok", seen="x"))]))
+            return future
+
+    found = list(kit._one_by_one(cast(Workers, Hanging()), entry(kind="block")))
+    assert asked == ["signature", "shapes"]
+    assert [one.rule for one in found] == list(kit.rules("block"))
+    assert found[1].seen == "it takes more than 90 s"
+    assert "a loop that does not end" in found[1].fix
+    assert {one.status for one in found[2:]} == {"skipped"}
