@@ -186,7 +186,8 @@ def _callback(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
         given = {key: value for key, value in values.items() if value is not None}
         options = command.options.model_validate({key: given[key] for key in given if key not in names})
-        command.run(Given(options=options, values={key: given[key] for key in given if key in names}, names=names))
+        with out.reserved():
+            command.run(Given(options=options, values={key: given[key] for key in given if key in names}, names=names))
 
     return run
 

@@ -1,13 +1,14 @@
 """The two streams: results on stdout, everything else on stderr."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping
-from typing import Any, TextIO
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO, cast
 
 from resnetctl.errors import WorkFailed
 
@@ -16,11 +17,38 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 PLAIN = str.maketrans("╭╮╰╯─│━▁▂▃▄▅▆▇█·–×", "++++-|=_..-=++#*-x", "…")
 
 
+class _Aside:
+    """stdout while a command works: results go there, what anybody else prints goes to stderr."""
+
+    def __init__(self, results: TextIO) -> None:
+        self.results = results
+
+    def write(self, text: str) -> int:
+        say(text.removesuffix("\n")) if text.strip() else None
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.results, name)
+
+
+@contextlib.contextmanager
+def reserved() -> Iterator[None]:
+    """Keep stdout for results: a plugin that prints must not spoil a JSON document."""
+    before = sys.stdout
+    if before is not None:
+        sys.stdout = cast("TextIO", _Aside(before))
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
 def result(text: str) -> None:
     """Write a line of result to stdout. Raises `WorkFailed` when there is no stdout, `OSError` when it refuses."""
     if sys.stdout is None:
         raise WorkFailed("the result cannot be written: stdout is closed")
-    sys.stdout.write(_encodable(text, sys.stdout) + "\n")
+    stream: TextIO = getattr(sys.stdout, "results", sys.stdout)
+    stream.write(_encodable(text, stream) + "\n")
 
 
 def document(schema: str, values: Mapping[str, Any]) -> None:

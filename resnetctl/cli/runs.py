@@ -45,7 +45,7 @@ def show(given: Given[RunsShowOptions]) -> None:
         logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
         out.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
         return
-    rows = [(key, _shown(facts, key)) for key in facts if key != "epochs_planned"]
+    rows = [(key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block")]
     render.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     out.result("")
     render.pairs((name, render.size(size)) for name, size in files.items())
@@ -77,6 +77,8 @@ def _shown(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
     if key == "val_top1":
         return render.percent(value)
+    if key == "arch" and row.get("block"):
+        return f"{value} + {row['block']}"
     if key == "created" and value is not None:
         return render.moment(value)
     if key == "epochs" and row.get("status") != "finished" and row.get("epochs_planned"):

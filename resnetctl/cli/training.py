@@ -52,7 +52,7 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     config = started.config
     threads = f" ({config.threads} thread{'s' * (config.threads != 1)})" if config.device == "cpu" else ""
     parts = [
-        f"resnetctl {verb}  {started.arch.name} on {config.data}",
+        f"resnetctl {verb}  {started.arch.name}{f' + {started.block}' if started.block else ''} on {config.data}",
         f"{render.count(started.params)} params",
         f"{config.device}{threads}",
         f"seed {config.seed}",

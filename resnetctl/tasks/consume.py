@@ -1,18 +1,21 @@
 """The one consumer of `fit`: saves, logs, estimates, and passes every fact on to whoever shows it."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from resnetctl import registry
 from resnetctl.config.duration import rough
 from resnetctl.engine import checkpoint
 from resnetctl.engine.device import cores_granted
 from resnetctl.engine.loop import EpochResult, Plan, StepResult, TrainState, fit
 from resnetctl.engine.schedule import smaller, work
-from resnetctl.errors import NonFinite, Stopped
+from resnetctl.errors import NonFinite, ResnetctlError, Stopped
 from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
+from resnetctl.spec import Arch
 from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started, TrainFact
 from resnetctl.tasks.job import Job
 from resnetctl.tasks.nonfinite import explain, mark
@@ -95,6 +98,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         config=job.config,
         origins=job.origins,
         arch=job.arch,
+        block=_swapped(job.arch),
         params=count_params(job.arch, classes=len(job.classes), channels=job.image.channels),
         image_size=job.image.size,
         train_images=len(job.train),
@@ -105,6 +109,13 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         steps_per_epoch=job.steps_per_epoch,
         sides=job.sides,
     )
+
+
+def _swapped(arch: Arch) -> str:
+    """The block, where it is another one than that of the arch of this name."""
+    with contextlib.suppress(ResnetctlError):  # of weights whose arch nobody registers
+        return "" if registry.get("arch", arch.name).block == arch.block else arch.block
+    return ""
 
 
 def remarks(job: Job, state: TrainState) -> Iterator[Notice]:

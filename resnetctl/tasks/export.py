@@ -20,6 +20,7 @@ from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.settings import Settings
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.tasks.predict import probabilities, readable
+from resnetctl.tasks.stopping import deferred
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import load_model, read_card, read_header
 from resnetctl.weights.onnx import OnnxModel, from_bytes
@@ -185,7 +186,8 @@ def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes,
     from resnetctl.weights.onnx_writer import OPSET, to_bytes
 
     model, card = load_model(path)
-    data = to_bytes(model, card, weights_sha256=read_header(path).sha256, gate=about)
+    with deferred():
+        data = to_bytes(model, card, weights_sha256=read_header(path).sha256, gate=about)
     reference = torch_predictor(model, card.image, device=torch.device("cpu"))
     parity = compare(reference, from_bytes(data, "the exported model"), pool=pool)
     if parity.problems:

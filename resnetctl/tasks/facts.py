@@ -40,6 +40,7 @@ class Started:
     config: TrainConfig
     origins: Mapping[str, str]
     arch: Arch
+    block: str  # where it is another one than the arch's own; else ""
     params: int
     image_size: int
     train_images: int

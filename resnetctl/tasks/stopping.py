@@ -14,6 +14,15 @@ class Interrupted(BaseException):
     """Raised inside `Stop.at_once` sections, where nothing is half-done."""
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """A section of somebody's C++, which an exception must not cross: a signal waits until it is over."""
+    with Stop() as stop:
+        yield
+    if stop.signum:
+        signal.raise_signal(stop.signum)
+
+
 class Stop:
     """Catches the first signal while it is entered; `signum` is 0 until then. Does nothing outside the main thread."""
 
@@ -24,7 +33,8 @@ class Stop:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {name: signal.signal(name, self._caught) for name in SIGNALS}
+            taken = [name for name in SIGNALS if signal.getsignal(name) is not signal.SIG_IGN]  # `nohup`, `cmd &`
+            self._before = {name: signal.signal(name, self._caught) for name in taken}
         return self
 
     def __exit__(

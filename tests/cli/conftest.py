@@ -61,6 +61,7 @@ def started(tmp_path: Path) -> Callable[..., Started]:
             "config": TrainConfig(data="digits", epochs=3, device="cpu", threads=1),
             "origins": {"lr": "recipe fast", "seed": "flag --seed", "epochs": "default"},
             "arch": Arch(name="resnet20", block="basic", depths=(3,), widths=(16,)),
+            "block": "",
             "params": 272474,
             "image_size": 8,
             "train_images": 1294,

@@ -103,3 +103,22 @@ def test_a_notice_is_folded_on_a_terminal_and_one_line_in_a_log(monkeypatch: pyt
     lines = out.notice(text).splitlines()
     assert max(map(len, lines)) <= 80 < len(text)
     assert " ".join(lines) == text.strip()
+
+
+def test_what_others_print_does_not_spoil_results(capsys: pytest.CaptureFixture[str]) -> None:
+    with out.reserved():
+        print("from a plugin")
+        print("no newline", end="")
+        out.result("a result")
+        print()
+    print("after")
+    found = capsys.readouterr()
+    assert (found.out, found.err) == ("a result\nafter\n", "from a plugin\nno newline\n")
+
+
+def test_a_closed_stdout_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with out.reserved():
+        assert sys.stdout is None
+        with pytest.raises(WorkFailed, match="stdout is closed"):
+            out.result("x")

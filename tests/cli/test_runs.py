@@ -40,6 +40,14 @@ def test_what_a_narrow_list_leaves_out_is_there(cli: Cli, two_runs: Path) -> Non
     assert set(list_of_runs.DROPPED) < set(cli("runs", "list").out.splitlines()[0].split("\t"))
 
 
+def test_another_block_is_shown_beside_the_arch(cli: Cli, two_runs: Path) -> None:
+    config = two_runs / "a" / "config.toml"
+    config.write_text(config.read_text() + 'block = "se_basic"\n')
+    (two_runs / "a" / "config.sources.json").write_text('{"model.block": "--set"}')
+    assert cli("runs", "list").out.splitlines()[2].split("\t")[2] == "resnet20 + se_basic"
+    assert "arch     resnet20 + se_basic" in cli("runs", "show", "a").out.splitlines()
+
+
 def test_a_run_that_failed(cli: Cli, two_runs: Path) -> None:
     (two_runs / "b" / "failure.json").write_text('{"message": "step 7: the output of layer \'stem\' is not finite"}')
     assert cli("runs", "list").out.splitlines()[1].split("\t")[1] == "failed"

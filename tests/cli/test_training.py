@@ -22,6 +22,11 @@ def test_the_header_is_two_lines(started: Make) -> None:
     ]
 
 
+def test_another_block_is_named(started: Make) -> None:
+    line = training.header(started(block="se_basic"), "train", width=80)[0]
+    assert line.startswith("resnetctl train  resnet20 + se_basic on digits   ")
+
+
 def test_images_that_grow_say_from_where(started: Make) -> None:
     assert "images, 4 to 8 px" in training.header(started(sides=((0, 4), (20, 8))), "train", width=80)[1]
 

@@ -23,6 +23,7 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
         "name": "a",
         "status": "unfinished",
         "arch": "resnet20",
+        "block": None,
         "data": "digits",
         "epochs": 2,
         "epochs_planned": 3,
@@ -30,6 +31,14 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
         "created": None,
         "failure": None,
     }
+
+
+def test_a_block_that_somebody_chose_is_told(tmp_path: Path) -> None:
+    config = CONFIG + 'block = "se_basic"\n'
+    for number, (origin, block) in enumerate([("default", None), ("weights", None), ("flag --block", "se_basic")]):
+        made = run(tmp_path / str(number), config=config)
+        (made.path / "config.sources.json").write_text(f'{{"model.block": "{origin}"}}')
+        assert history.facts(made)["block"] == block
 
 
 def test_a_run_that_failed_says_why_and_when_it_began(tmp_path: Path) -> None:

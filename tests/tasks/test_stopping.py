@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from resnetctl.tasks.stopping import Interrupted, Stop
+from resnetctl.tasks.stopping import Interrupted, Stop, deferred
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -55,3 +55,27 @@ def test_outside_the_main_thread_it_stands_aside() -> None:
     thread.start()
     thread.join()
     assert seen == [0]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_deferred_signal_comes_when_the_section_is_over(signum: signal.Signals) -> None:
+    came, done = [], []
+    before = signal.signal(signum, lambda number, frame: came.append(number))
+    try:
+        with deferred():
+            signal.raise_signal(signum)
+            done.append(list(came))
+    finally:
+        signal.signal(signum, before)
+    assert (done, came) == ([[]], [signum])
+
+
+def test_what_was_ignored_stays_ignored() -> None:
+    """As under `nohup`, and for `command &` of a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop.signum == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
