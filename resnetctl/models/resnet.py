@@ -140,17 +140,28 @@ def _check_size(arch: Arch, size: int) -> None:
 def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
     known, has_any = _parameters(block)
     problems = []
-    for name in arch.block_args:
+    signature = inspect.signature(block).parameters
+    for name, value in arch.block_args.items():
         if name in RATES:
             problems.append(f"'{name}' is set by model.{name}")
         elif name not in known and not (has_any and name not in RESERVED):
             problems.append(f"'{name}' is not an argument")
-    signature = inspect.signature(block).parameters
+        elif name in known and not _is_like(value, signature[name].default):
+            problems.append(f"'{name}' should be like its default {signature[name].default!r}, not {value!r}")
     problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
     if problems:
         raise ConfigError(
             f"block '{arch.block}' cannot be built from this config", problems=problems, hint=_accepts(arch, block)
         )
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value may stand where the default does; a whole number may for any number."""
+    if isinstance(value, bool) or not isinstance(default, int | float | str):
+        return isinstance(default, bool) or not isinstance(default, int | float | str)
+    if isinstance(default, str):
+        return isinstance(value, str)
+    return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
 
 
 def _parameters(block: Any) -> tuple[list[str], bool]:

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Sequence
 
+from resnetctl import registry
 from resnetctl.config.models import FinetuneConfig
 from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
@@ -75,7 +76,9 @@ def _advice(origin: Origin | None, job: Job, run: RunDir) -> list[str]:
         return [f"resnetctl plugins check {job.config.augment}", *kept]
     verb = "finetune" if isinstance(job.config, FinetuneConfig) else "train"
     again = f"resnetctl {verb} --config {shlex.quote(str(run.config))} --lr {min(job.config.lr / 10, USUAL_LR):g}"
-    return [again, "a new run; --warmup 5 or --grad-clip 1 may help as well", *kept]
+    foreign = registry.distribution_of("block", job.arch.block)
+    checked = [f"resnetctl plugins check {job.arch.block}    as the block is a plugin's"] if foreign else []
+    return [again, "a new run; --warmup 5 or --grad-clip 1 may help as well", *checked, *kept]
 
 
 def _images(rows: Sequence[int], job: Job) -> list[str]:

@@ -65,10 +65,11 @@ def create(name: str, kind: Kind, *, parent: Path) -> Scaffold:
 def _values(name: str, kind: Kind) -> dict[str, str]:
     entry = name.removeprefix("resnetctl-").replace("-", "_")
     package = name.replace("-", "_")
-    if not NAME.fullmatch(name) or keyword.iskeyword(package) or name == registry.CORE:
+    taken = keyword.iskeyword(package) or package == "tests" or entry[:1].isdigit()
+    if not NAME.fullmatch(name) or taken or name == registry.CORE:
         raise UsageError(
             f"'{name}' cannot be the name of a distribution and of its package",
-            hint="small letters, digits and single - or _, e.g. my-block",
+            hint="small letters, then digits and single - or _ too, e.g. my-block",
         )
     if any(found.name == entry and found.distribution == registry.CORE for found in registry.entries(kind)):
         raise UsageError(f"'{entry}' is a built-in {kind}, which no plugin can shadow", hint="choose another NAME")

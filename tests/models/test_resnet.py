@@ -5,6 +5,7 @@ import inspect
 import math
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -135,6 +136,39 @@ def test_an_unknown_block_argument_lists_the_known_ones() -> None:
         build(arch, classes=2, image=image(8))
     assert caught.value.problems == ("'groups' is not an argument",)
     assert caught.value.hint == ("arguments of block 'basic': shortcut",)
+
+
+class Chosen(BasicBlock):
+    def __init__(
+        self, *args: Any, ratio: float = 0.5, groups: int = 1, mode: str = "a", on: bool = True, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+
+
+@pytest.mark.parametrize(
+    ("values", "problems"),
+    [
+        ({"groups": "abc"}, ["'groups' should be like its default 1, not 'abc'"]),
+        (
+            {"groups": 1.5, "on": 1},
+            ["'groups' should be like its default 1, not 1.5", "'on' should be like its default True, not 1"],
+        ),
+        (
+            {"mode": 3, "groups": True},
+            ["'mode' should be like its default 'a', not 3", "'groups' should be like its default 1, not True"],
+        ),
+        ({"ratio": 1, "groups": 2, "mode": "b", "on": False}, []),
+    ],
+)
+def test_arguments_are_of_the_kind_of_their_defaults(values: dict[str, Any], problems: list[str]) -> None:
+    arch = dataclasses.replace(resnet20, block="chosen", block_args=values)
+    with registry.overlay("block", chosen=Chosen):
+        if not problems:
+            build(arch, classes=3, image=ImageSpec(size=32))
+            return
+        with pytest.raises(ConfigError) as caught:
+            build(arch, classes=3, image=ImageSpec(size=32))
+    assert list(caught.value.problems) == problems
 
 
 def test_a_refused_value_is_a_config_error() -> None:

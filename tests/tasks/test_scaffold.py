@@ -30,7 +30,9 @@ def test_a_block_is_not_called_block_block(tmp_path: Path) -> None:
     assert "class MyBlock(" in (made.folder / "my_block" / "blocks.py").read_text()
 
 
-@pytest.mark.parametrize("name", ["My-Block", "1block", "a--b", "../up", "a b", "class", "resnetctl", ""])
+@pytest.mark.parametrize(
+    "name", ["My-Block", "1block", "a--b", "../up", "a b", "class", "resnetctl", "", "tests", "resnetctl-3d"]
+)
 def test_what_cannot_be_a_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the name"):
         create(name, "block", parent=tmp_path)
