@@ -220,8 +220,8 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
 
 @cache
 def _say_once(text: str) -> None:
-    """On stderr, unless the program logs elsewhere."""
-    logging.getLogger("resnetctl").warning(text)
+    """On stderr, unless the program logs elsewhere; what a file says must not steer the terminal."""
+    logging.getLogger("resnetctl").warning("".join(one if one.isprintable() else "?" for one in text))
 
 
 def _other_versions(card: WeightsCard) -> str:

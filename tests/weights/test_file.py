@@ -263,6 +263,9 @@ def test_another_version_of_a_plugin_is_remarked_and_explains_what_does_not_fit(
     load_model(tmp_path / "x")
     said = f"was made with torch 0.1, and {version('torch')} is installed"
     assert [said in text for text in caplog.messages] == [True]
+    write(tmp_path / "z", network().state_dict(), card(plugins=Plugins(required={"torch": "\x1b[2J"})))
+    load_model(tmp_path / "z")
+    assert "was made with torch ?[2J, and" in caplog.messages[-1]
     state = network().state_dict()
     del state["conv1.weight"]
     write(tmp_path / "y", state, described)
