@@ -71,11 +71,10 @@ def _try_block(job: Job) -> None:
     def answer(seed: int, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)
         model = build(arch, classes=len(job.classes), image=image)
-        model.load_state_dict(state or model.state_dict())
         try:
             model.train()(images)
             if state is not None:
-                model.load_state_dict(state)  # a step of training moves running statistics
+                model.load_state_dict(state)
             return model.eval()(images), model.state_dict()
         except (ResnetctlError, MemoryError):
             raise
