@@ -22,8 +22,9 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
         columns = ["kind", "name", "distribution", "version", "status"]
         render.table(columns, [[row[column] for column in columns] for row in rows])
         for row in rows:
-            if row["status"] == "broken":
-                out.say(f"{row['kind']} {row['name']}: {row['reason']}")
+            if row["reason"]:
+                owner = f"{row['distribution']} {row['version']}"
+                out.say(out.printable(f"{row['kind']} {row['name']} of {owner} is {row['status']}: {row['reason']}"))
 
 
 def show(given: Given[PluginsShowOptions]) -> None:

@@ -18,6 +18,21 @@ def test_list_is_grouped_by_kind(cli: Cli) -> None:
     assert core == ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
 
 
+def test_list_says_why_one_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {
+        "kind": "arch",
+        "name": "net",
+        "distribution": "mine",
+        "version": "1.2",
+        "status": "stale",
+        "reason": "it is\x1b old",
+    }
+    monkeypatch.setattr("resnetctl.tasks.plugins.listing", lambda *_, **__: [row, {**row, "name": "b", "reason": ""}])
+    result = cli("plugins", "list")
+    assert result.out.splitlines()[1:] == ["arch\tnet\tmine\t1.2\tstale", "arch\tb\tmine\t1.2\tstale"]
+    assert result.err == "arch net of mine 1.2 is stale: it is\\x1b old\n"
+
+
 def test_list_one_kind_as_json(cli: Cli) -> None:
     document = cli("plugins", "list", "--kind", "policy", "--json").json()
     assert document["schema"] == "resnetctl.plugins.list/1"
