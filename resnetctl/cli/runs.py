@@ -16,7 +16,9 @@ COLUMNS = {
     "val_top1": "val acc",
     "created": "started",
 }
-DROPPED = ("data", "arch", "started", "epochs")  # in this order, until the table fits; automatic names hold most
+# In this order, until the table fits. Automatic names hold data and arch, but no swapped block.
+DROPPED = ("data", "arch", "started", "epochs")
+DROPPED_WITH_BLOCKS = ("data", "started", "arch", "epochs")
 
 
 def list_runs(given: Given[Common]) -> None:
@@ -31,7 +33,8 @@ def list_runs(given: Given[Common]) -> None:
         return
     if not rows:
         out.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
-    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=DROPPED)
+    drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
+    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
 
 
 def show(given: Given[RunsShowOptions]) -> None:
