@@ -28,7 +28,7 @@ GROUPS: dict[Kind, str] = {
     "dataset": "resnetctl.datasets",
 }
 CORE = "resnetctl"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # what can be typed, and be part of a folder's name
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.+-]{0,98}[A-Za-z0-9_+-])?")  # what can be typed, and name a folder anywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,10 @@ def find(kind: Kind, name: str) -> Entry:
     if usable:
         for other in matches:
             if other.status == "clash":
-                _say_shadowed(other)
+                notice(
+                    f"{kind} '{bare}' is the built-in; that of {other.distribution} {other.version} "
+                    f"is '{other.distribution}:{bare}'"
+                )
         return usable[0]
     if distribution and matches[0].status == "clash":
         return matches[0]
@@ -282,14 +285,11 @@ def _requirement_name(text: str) -> str:
 
 
 @cache
-def _say_shadowed(other: Entry) -> None:
-    """Once a process, on stderr unless the program logs elsewhere: the name got the built-in, not the plugin's."""
+def notice(text: str) -> None:
+    """Tell a person, once a process, on stderr unless the program logs elsewhere. It cannot steer a terminal."""
     import logging
 
-    logging.getLogger(CORE).warning(
-        f"notice: {other.kind} '{other.name}' is the built-in; that of {other.distribution} {other.version} "
-        f"is '{other.distribution}:{other.name}'"
-    )
+    logging.getLogger(CORE).warning("notice: " + "".join(one if one.isprintable() else "?" for one in text))
 
 
 def _unusable(matches: list[Entry]) -> PluginError:

@@ -4,9 +4,7 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
 from resnetctl.cli import out
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
@@ -19,7 +17,7 @@ class Terminated(BaseException):
 
 
 class Signals:
-    """SIGINT and SIGTERM end the command by an exception; a second one ends the process at once.
+    """SIGINT and SIGTERM end the command by an exception.
 
     `came` is the first one that did. Libraries turn the exception into one of their own (pydantic's schemas, a guarded
     import), so that whatever leaves the command after a signal is that signal's doing.
@@ -28,24 +26,9 @@ class Signals:
     def __init__(self) -> None:
         self.came: signal.Signals | None = None
 
-    @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Take the signals for the length of the block, those that are ignored excepted."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) is not signal.SIG_IGN]
-        before = {kind: signal.signal(kind, self._handle) for kind in kinds}
-        try:
-            yield
-        finally:
-            for kind, handler in before.items():
-                signal.signal(kind, handler)
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.came = signal.Signals(signum)
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(kind, signal.SIG_DFL)
+    def unwind(self, signum: signal.Signals) -> None:
+        """The handler."""
+        self.came = signum
         raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
 
@@ -53,9 +36,11 @@ def run(argv: Sequence[str]) -> int:
     """Carry out one command line and return its exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
     debug = "--debug" in words
+    from resnetctl.tasks.stopping import taken
+
     signals = Signals()
     try:
-        with signals.caught():
+        with taken(signals.unwind):
             return _guarded(argv)
     except (KeyboardInterrupt, Terminated, Exception) as error:
         came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)

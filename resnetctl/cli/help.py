@@ -89,11 +89,13 @@ def _examples(examples: Sequence[Row]) -> list[str]:
     if not examples:
         return []
     column = max((len(line) for line, _ in examples if len(line) <= 54), default=0)
-    ends = (max(column, len(line)) + 5 + len(text) for line, text in examples if text)
-    gap = "  " if max(ends, default=0) <= out.width() else "\n     "  # below, where it does not fit beside
-    rows = [(out.paint(line if "\n" in gap else line.ljust(column), "cyan"), text) for line, text in examples]
-    lines = [f"   {line}{gap}{text}" if text else f"   {line}".rstrip() for line, text in rows]
-    return [f" {out.paint('Examples', 'bold')}", *"\n".join(lines).splitlines()]
+    lines = [f" {out.paint('Examples', 'bold')}"]
+    beside = all(max(column, len(line)) + 5 + len(text) <= out.width() for line, text in examples if text)
+    for line, text in examples:
+        lines.append(f"   {out.paint(line.ljust(column) if beside else line, 'cyan')}" + f"  {text}" * beside)
+        if text and not beside:
+            lines.append(f"     {text}")
+    return [line.rstrip() for line in lines]
 
 
 def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import DataError, UsageError, suggest
+from resnetctl.registry import NAME
 from resnetctl.spec import DatasetCard
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def store_names(data_dir: Path) -> list[str]:
     """Names of the datasets in `data_dir`, sorted. An absent folder has none."""
     if not data_dir.is_dir():
         return []
-    return sorted(path.parent.name for path in data_dir.glob(f"*/{CARD}") if _NAME.fullmatch(path.parent.name))
+    return sorted(path.parent.name for path in data_dir.glob(f"*/{CARD}") if NAME.fullmatch(path.parent.name))
 
 
 def read_card(data_dir: Path, name: str) -> DatasetCard:
     """The card of dataset `name`. Raises `DataError` when the dataset is missing or its card unreadable."""
     path = data_dir / name / CARD
-    if not _NAME.fullmatch(name) or not path.is_file():
+    if not NAME.fullmatch(name) or not path.is_file():
         raise missing(data_dir, name)
     try:
         return DatasetCard.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -80,9 +80,9 @@ def missing(data_dir: Path, name: str) -> DataError:
 
 def check_name(name: str) -> None:
     """Raises `UsageError` unless `name` can name a dataset: its folder's name on every system."""
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if not NAME.fullmatch(name):
         raise UsageError(
-            f"'{name}' cannot name a dataset: use letters, digits, '.', '_' and '-', at most 100",
+            f"'{name}' cannot name a dataset: use letters, digits, '.', '_', '+' and '-', at most 100",
             hint=f"resnetctl data add PATH --name {derive_name(Path(name))}",
         )
 

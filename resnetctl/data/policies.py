@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,42 @@ def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -
             hint=["--augment shift", "resnetctl plugins list --kind policy"],
         )
     return policy.unmirrored(image, num_classes)
+
+
+def complaints(given: Batch, found: Any, *, image: ImageSpec, classes: int) -> dict[str, str]:
+    """What is wrong with the answer of a policy, by "shapes", "dtype" and "targets"; empty when nothing is.
+
+    A policy gives as many images as came, `(N, C, S, S)` in uint8 or float32 and in 0..255, and class numbers `(N,)` in
+    int64 or shares `(N, classes)` in float32 that sum to one.
+    """
+    if not isinstance(found, Batch):
+        return {"shapes": f"it gives a {type(found).__name__}"}
+    wanted = (len(given.images), image.channels, image.size, image.size)
+    if tuple(found.images.shape) != wanted:
+        return {"shapes": f"{tuple(found.images.shape)} images, not {wanted}"}
+    seen = {"dtype": _wrong_images(found.images), "targets": _wrong_targets(found.targets, wanted[0], classes)}
+    return {what: text for what, text in seen.items() if text}
+
+
+def _wrong_images(images: Tensor) -> str:
+    if images.dtype not in (torch.uint8, torch.float32):
+        return f"images are {images.dtype}"
+    low, high = images.float().aminmax()
+    if not (low >= 0 and high <= 255):
+        return f"images are in {low:.4g}..{high:.4g}"
+    return "" if high > 8 else f"images are in {low:.4g}..{high:.4g}: this looks like 0..1"
+
+
+def _wrong_targets(targets: Tensor, count: int, classes: int) -> str:
+    kind, shape = targets.dtype, tuple(targets.shape)
+    if shape == (count,) and kind == torch.int64:
+        return "" if bool(((targets >= 0) & (targets < classes)).all()) else "a class is out of range"
+    if shape != (count, classes) or kind != torch.float32:
+        return f"targets are {kind} {shape}"
+    if not bool((targets >= 0).all()):
+        return "a share is negative"
+    total = targets.sum(1)
+    return "" if torch.allclose(total, torch.ones_like(total), atol=1e-5) else f"shares sum to {total[0]:.4g}"
 
 
 def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:

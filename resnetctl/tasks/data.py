@@ -18,7 +18,7 @@ from resnetctl import registry, storage
 from resnetctl.data.cards import check_name, derive_name, missing, read_card, store_names
 from resnetctl.errors import DataError, PluginError, ResnetctlError, UsageError, own_line, suggest
 from resnetctl.settings import Settings
-from resnetctl.spec import SPLITS, Dataset, Fit, Split
+from resnetctl.spec import SPLITS, Dataset, DatasetCard, Fit, Split
 from resnetctl.tasks.data_reports import CheckReport, DataReport, Listed, ListReport, ShowReport
 from resnetctl.tasks.facts import Notice, Progress
 
@@ -98,8 +98,8 @@ def add(request: AddRequest, settings: Settings) -> Facts:
         raise UsageError(f"'{name}' is the name of a dataset plugin", where="--name", hint="choose another")
     path = settings.data_dir / name
     if path.exists() and not request.replace:
-        if request.name is None and (came_from := _other_source(name, origin, settings)):
-            raise _taken(name, came_from, request.path, where="PATH")
+        if request.name is None:
+            _require_source(read_card(settings.data_dir, name), origin, where="PATH")
         raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {request.path}")
@@ -175,20 +175,25 @@ def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, 
         DataError: nothing has this name, or it cannot be had.
         UsageError: the path's name is taken by something else, or the path changed since it was added.
     """
-    require_known(data, settings)
-    if not _is_path(data) and data in store_names(settings.data_dir):
+    kind = identify(data, settings)
+    if kind == "stored":
         return data
-    if not _is_path(data) and _is_offered(data):
+    if kind == "offered":
         yield Notice(text=f"'{data}' is not in the store yet: getting it")
         return (yield from get(data, settings)).name
     return (yield from _ensure_path(Path(data).expanduser(), settings))
 
 
-def require_known(data: str, settings: Settings) -> None:
-    """Raise `DataError` unless `data` names a dataset or a path that is there; nothing is fetched."""
-    named = not _is_path(data) and (data in store_names(settings.data_dir) or _is_offered(data))
-    if not named and not Path(data).expanduser().exists():
+def identify(data: str, settings: Settings) -> Literal["stored", "offered", "path"]:
+    """What `--data DATA` means, in the store, to be had or on disk. Raises `DataError` when it is nothing of these."""
+    if not _is_path(data):
+        if data in store_names(settings.data_dir):
+            return "stored"
+        if data in registry.names("dataset") or ":" in data:
+            return "offered"
+    if not Path(data).expanduser().exists():
         raise _nothing(data, _is_path(data), settings)
+    return "path"
 
 
 def is_stored(data: str, settings: Settings) -> bool:
@@ -196,10 +201,6 @@ def is_stored(data: str, settings: Settings) -> bool:
     path = Path(data).expanduser()
     name = _stored_name(path) if _is_path(data) or path.exists() else data
     return {data, name}.intersection(store_names(settings.data_dir)) != set()
-
-
-def _is_offered(data: str) -> bool:
-    return data in registry.names("dataset") or ":" in data
 
 
 def _is_path(data: str) -> bool:
@@ -221,8 +222,7 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
         yield Notice(text=f"adding {path} to the store as '{name}'")
         return (yield from add(AddRequest(path=path, name=name), settings)).name
     card = read_card(settings.data_dir, name)
-    if came_from := _other_source(name, path, settings):
-        raise _taken(name, came_from, path, where="--data")
+    _require_source(card, path, where="--data")
     if card.digests.get(LISTING) != open_source(path).listing:
         raise UsageError(
             f"{path} changed since it was added to the store as '{name}'",
@@ -233,19 +233,15 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
     return name
 
 
-def _other_source(name: str, path: Path, settings: Settings) -> str:
-    """Where the dataset of that name came from, unless it was `path`: then ""."""
-    source = read_card(settings.data_dir, name).source
-    return "" if source == str(path.resolve()) else source or "elsewhere"
-
-
-def _taken(name: str, came_from: str, path: Path, *, where: str) -> UsageError:
-    hint = f"resnetctl data add {shlex.quote(str(path))} --name OTHER"
-    return UsageError(
-        f"the name '{name}' is taken in the store: it came from {came_from}",
-        where=where,
-        hint=hint + ", then --data OTHER" * (where == "--data"),
-    )
+def _require_source(card: DatasetCard, path: Path, *, where: str) -> None:
+    """Raise `UsageError` when the dataset that has the name of `path` came from somewhere else."""
+    if card.source != str(path.resolve()):
+        raise UsageError(
+            f"the name '{card.name}' is taken in the store: it came from {card.source or 'elsewhere'}",
+            where=where,
+            hint=f"resnetctl data add {shlex.quote(str(path))} --name OTHER"
+            + ", then --data OTHER" * (where == "--data"),
+        )
 
 
 def _nothing(data: str, looks_like_path: bool, settings: Settings) -> DataError:

@@ -48,7 +48,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
     if "augment" in said:
         registry.find("policy", draft.augment)
     pick_device(draft.device)
-    data_task.require_known(draft.data, settings)  # before weights are fetched
+    data_task.identify(draft.data, settings)  # a mistake is told before weights are fetched
     loaded, sha256, path, said_of_it = _load(draft.weights, settings)
     yield from said_of_it
     if said.get("model.arch", loaded.card.arch.name) != loaded.card.arch.name:

@@ -140,7 +140,6 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
 
 def fresh_model(job: Job) -> ResNet:
     """A model with the initial weights that the seed gives."""
-    registry.get("block", job.arch.block)  # imported first: a module that draws or seeds must not come in between
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     model = job.config.model
     return build(

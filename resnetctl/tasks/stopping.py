@@ -3,15 +3,37 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
-from types import FrameType, TracebackType
-from typing import Any, Self
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Self
 
 
 class Interrupted(BaseException):
     """Raised inside `Stop.at_once` sections, where nothing is half-done."""
+
+
+@contextlib.contextmanager
+def taken(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM go to `handler` for the length of the block, and a second one ends the process at once.
+
+    One that was ignored (`nohup`, `command &` of a script) stays so. Does nothing outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = [kind for kind in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(kind) is not signal.SIG_IGN]
+
+    def first(signum: int, frame: FrameType | None) -> None:
+        for kind in kinds:
+            signal.signal(kind, signal.SIG_DFL)
+        handler(signal.Signals(signum))
+
+    before = {kind: signal.signal(kind, first) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, earlier in before.items():
+            signal.signal(kind, earlier)
 
 
 @contextlib.contextmanager
@@ -24,24 +46,19 @@ def deferred() -> Iterator[None]:
 
 
 class Stop:
-    """Catches the first signal while it is entered; `signum` is 0 until then. Does nothing outside the main thread."""
+    """Remembers the first signal that comes while it is entered; `signum` is 0 until then."""
 
     def __init__(self) -> None:
         self.signum = 0
         self._at_once = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._section = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            taken = [name for name in SIGNALS if signal.getsignal(name) is not signal.SIG_IGN]  # `nohup`, `cmd &`
-            self._before = {name: signal.signal(name, self._caught) for name in taken}
+        self._section.enter_context(taken(self._caught))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for name, handler in self._before.items():
-            signal.signal(name, handler)
+    def __exit__(self, *error: object) -> None:
+        self._section.close()
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
@@ -54,10 +71,8 @@ class Stop:
         finally:
             self._at_once = False
 
-    def _caught(self, signum: int, frame: FrameType | None) -> None:
+    def _caught(self, signum: signal.Signals) -> None:
         self.signum = signum
-        for name in SIGNALS:
-            signal.signal(name, signal.SIG_DFL)
         if self._at_once:
             self._at_once = False
             raise Interrupted

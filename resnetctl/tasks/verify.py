@@ -112,7 +112,9 @@ class _Looks:
         if self.found.snapshot is None:
             return []
         then = facts_then(self.found.snapshot)
-        return differences(then, {**_installed(then), **checkpoint.machine_facts(), "threads": then.get("threads")})
+        return differences(
+            then, {**weights_file.installed(then), **checkpoint.machine_facts(), "threads": then.get("threads")}
+        )
 
     def config(self) -> str:
         config = read_config(self.run)
@@ -219,16 +221,3 @@ def _last_lr(config: TrainConfig, lines: Lines) -> float:
     steps = lines[-1]["step"]
     warmup = schedule.warmup_steps(config.warmup, steps=steps, steps_per_epoch=lines[0]["step"])
     return config.lr * schedule.scale(steps - 1, steps=steps, warmup=warmup, schedule=config.schedule)
-
-
-def _installed(facts: dict[str, Any]) -> dict[str, str]:
-    """Versions of the distributions among the facts."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in facts:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

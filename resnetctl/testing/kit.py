@@ -7,7 +7,6 @@ process is one more finding.
 
 import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any
 
 from resnetctl import registry
 from resnetctl.data.workers import Frame, Workers
+from resnetctl.engine.device import cores_granted
 from resnetctl.errors import UsageError, WorkFailed, suggest
 from resnetctl.registry import Entry, Kind
 from resnetctl.tasks.facts import Progress
@@ -151,8 +151,7 @@ def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
     """Judge entries in processes of their own. Where one ends over an entry, its rules are asked one by one."""
     from concurrent.futures import as_completed
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with Workers(min(cores, WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
+    with Workers(min(cores_granted(), WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
         waiting = {workers.ask(_request(entry), where=title(entry), limit=ENTRY_SECONDS): entry for entry in entries}
         for future in as_completed(waiting):
             entry = waiting[future]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnetctl.data.policies import complaints
 from resnetctl.spec import Batch, ImageSpec, Policy
 from resnetctl.testing.findings import Rule, Skipped, expect
 
@@ -57,6 +58,14 @@ def runs(policy: Policy) -> Iterator[tuple[ImageSpec, Batch, Batch]]:
                 yield image, given, transform(given)
 
 
+def sound(policy: Policy, aspect: str) -> Iterator[tuple[Batch, Batch]]:
+    """What goes in and what comes out, as long as nothing is wrong with this aspect of it."""
+    for image, given, found in runs(policy):
+        wrong = complaints(given, found, image=image, classes=CLASSES).get(aspect, "")
+        expect(not wrong, wrong)
+        yield given, found
+
+
 def draw(transform: Transform, given: Batch, *, seed: int) -> Batch:
     """One draw under a seed of torch's generator alone."""
     torch.manual_seed(seed)
@@ -75,43 +84,23 @@ def signature(policy: Policy) -> str:
 
 def shapes(policy: Policy) -> str:
     """As many images as came, at `image.size`."""
-    count = 0
-    for image, given, found in runs(policy):
-        expect(isinstance(found, Batch), f"it gives a {type(found).__name__}")
-        wanted = (len(given.images), image.channels, image.size, image.size)
-        expect(tuple(found.images.shape) == wanted, f"{tuple(found.images.shape)} images, not {wanted}")
-        count += 1
-    return f"{count} batches"
+    return f"{sum(1 for _ in sound(policy, 'shapes'))} batches"
 
 
 def dtype(policy: Policy) -> str:
     """uint8 or float32, finite and in 0..255; float images use that range."""
-    kinds = set()
-    for _, _, found in runs(policy):
-        kind = found.images.dtype
-        expect(kind in (torch.uint8, torch.float32), f"images are {kind}")
-        low, high = found.images.float().aminmax()
-        expect(bool(low >= 0) and bool(high <= 255), f"images are in {low:.4g}..{high:.4g}")
-        expect(bool(high > 8), f"images are in {low:.4g}..{high:.4g}: this looks like 0..1")
-        kinds.add(str(kind).removeprefix("torch."))
+    kinds = {str(found.images.dtype).removeprefix("torch.") for _, found in sound(policy, "dtype")}
     return ", ".join(sorted(kinds)) + " in 0..255"
 
 
 def targets(policy: Policy) -> str:
     """Class numbers `(N,)` int64, mostly those that came, or shares `(N, K)` float32 that sum to one."""
     kinds, kept = set(), []
-    for _, given, found in runs(policy):
-        kind, shape = found.targets.dtype, tuple(found.targets.shape)
-        hard, soft = shape == (len(given.images),), shape == (len(given.images), CLASSES)
-        expect((hard and kind == torch.int64) or (soft and kind == torch.float32), f"targets are {kind} {shape}")
-        if hard:
-            expect(bool(((found.targets >= 0) & (found.targets < CLASSES)).all()), "a class is out of range")
-            kept.append(found.targets == given.targets)
-        else:
-            total = found.targets.sum(1)
-            expect(bool((found.targets >= 0).all()), "a share is negative")
-            expect(bool(torch.allclose(total, torch.ones(len(total)), atol=1e-5)), f"shares sum to {total[0]:.4g}")
+    for given, found in sound(policy, "targets"):
+        hard = found.targets.ndim == 1
         kinds.add("classes" if hard else "shares")
+        if hard:
+            kept.append(found.targets == given.targets)
     share = torch.cat(kept).float().mean().item() if kept else 1.0
     expect(share > 0.5, f"{share:.0%} of the images have the class that they came with")
     return ", ".join(sorted(kinds))

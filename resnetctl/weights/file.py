@@ -4,12 +4,11 @@ The card is JSON under ONE metadata key (the order of two would change from proc
 the tensors and one over itself. The same state and card give the same bytes.
 """
 
+import contextlib
 import hashlib
 import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,7 +205,8 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
     Another version of one than the weights were made with is remarked on: its block may compute something else.
     """
     needed = card.plugins.used if resuming else card.plugins.required
-    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if not _is_installed(name)]
+    there = installed(needed)
+    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if name not in there]
     if missing:
         raise PluginError(
             f"{'going on with this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
@@ -214,23 +214,26 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
             where=str(path),
             hint=[f"pip install {' '.join(missing)}", *(() if resuming else ["or as whoever made the weights says"])],
         )
-    if others := _other_versions(card):
-        _say_once(f"notice: {path} was made with {others}")
+    others = _other_versions(card)
+    if others and not resuming:  # which tells all that differs
+        registry.notice(f"{path} was made with {others}")
 
 
-@cache
-def _say_once(text: str) -> None:
-    """On stderr, unless the program logs elsewhere; what a file says must not steer the terminal."""
-    logging.getLogger("resnetctl").warning("".join(one if one.isprintable() else "?" for one in text))
+def installed(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of those that are installed."""
+    found = {}
+    for name in distributions:
+        with contextlib.suppress(PackageNotFoundError, ValueError):
+            found[name] = version(name)
+    return found
 
 
 def _other_versions(card: WeightsCard) -> str:
     """`mine 0.1.0, and 0.2.0 is installed` of each distribution that the block needs."""
-    needed = {name: wanted for name, wanted in card.plugins.required.items() if _is_installed(name)}
+    needed = card.plugins.required
+    there = installed(needed).items()
     return "; ".join(
-        f"{name} {wanted}, and {version(name)} is installed"
-        for name, wanted in needed.items()
-        if version(name) != wanted
+        f"{name} {needed[name]}, and {found} is installed" for name, found in there if found != needed[name]
     )
 
 
@@ -242,14 +245,6 @@ def _by_version(error: ResnetctlError, card: WeightsCard, path: Path) -> Resnetc
     pins = " ".join(f"{name}=={wanted}" for name, wanted in card.plugins.required.items())
     message = f"{error.message}; the weights were made with {others}"
     return PluginError(message, where=str(path), problems=error.problems, hint=f"pip install {pins}")
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except (PackageNotFoundError, ValueError):
-        return False
-    return True
 
 
 def _card(body: Mapping[str, Any]) -> WeightsCard:

@@ -251,13 +251,13 @@ def test_add_says_that_one_class_is_nothing_to_train_on(tmp_path: Path, settings
 @pytest.mark.parametrize("name", ["nothing", "./nothing", "digit"])
 def test_what_is_nowhere_is_told_without_fetching_anything(settings: Settings, name: str) -> None:
     with pytest.raises(DataError, match=r"no dataset is called|no such file"):
-        data.require_known(name, settings)
+        data.identify(name, settings)
 
 
 def test_what_is_there_or_to_be_had_is_known(tmp_path: Path, settings: Settings) -> None:
     done(data.add(request(write_tree(tmp_path / "p", tree())), settings))
-    for name in ("digits", "cifar10", "pets", str(tmp_path / "p")):
-        data.require_known(name, settings)
+    means = {"digits": "offered", "one:digits": "offered", "pets": "stored", str(tmp_path / "p"): "path"}
+    assert {name: data.identify(name, settings) for name in means} == means
 
 
 def test_add_to_a_taken_name(tmp_path: Path, settings: Settings) -> None:
