@@ -69,8 +69,8 @@ def blocks() -> list[str]:
 
 def store_subset(archive: Path) -> None:
     """Add the data set, unless it is there: `PER_CLASS` images of each class to train on, all of test."""
-    from resnetctl import settings
-    from resnetctl.tasks import data
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
 
     mine = settings.load()
     if data.is_stored(DATA, mine):
@@ -135,12 +135,12 @@ def measured(accuracy: dict[str, str]) -> list[Row]:
 
 def job(block: str) -> Any:
     """What `train` settles before it begins to train resnet20 with `block`."""
-    from resnetctl import settings
     from resnetctl.config.defaults import final_arch
     from resnetctl.config.layers import from_recipe, from_sets, resolve
-    from resnetctl.config.models import TrainConfig
+    from resnetctl.config.schema import TrainConfig
     from resnetctl.data.store import open_store
-    from resnetctl.tasks.job import settle
+    from resnetctl.system import settings
+    from resnetctl.training.job import settle
 
     sets = from_sets([f"data={DATA}", f"model.block={block}", "threads=1", "val_fraction=0"])
     found = resolve(TrainConfig, [from_recipe("fast"), sets])
@@ -153,7 +153,7 @@ def cost(made: Any) -> tuple[int, int]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from resnetctl.tasks.job import fresh_model
+    from resnetctl.training.job import fresh_model
 
     model = fresh_model(made).eval()
     image = torch.zeros(1, made.image.channels, made.image.size, made.image.size)
@@ -164,8 +164,8 @@ def cost(made: Any) -> tuple[int, int]:
 
 def exported(made: Any, file: Path) -> Path:
     """The ONNX file of a fresh network: how long it takes does not hang on its weights."""
-    from resnetctl.tasks.job import fresh_model
-    from resnetctl.weights.onnx_writer import to_bytes
+    from resnetctl.deploy.onnx_writer import to_bytes
+    from resnetctl.training.job import fresh_model
 
     file.write_bytes(to_bytes(fresh_model(made).eval(), made.card({}), weights_sha256="", gate={}))
     return file
@@ -173,8 +173,8 @@ def exported(made: Any, file: Path) -> Path:
 
 def speeds(jobs: dict[str, Any]) -> dict[str, list[float]]:
     """Training images a CPU second of each block, the best step of each round; the blocks take turns."""
-    from resnetctl.tasks.job import fresh_model, fresh_state
-    from resnetctl.tasks.pace import Trial
+    from resnetctl.training.job import fresh_model, fresh_state
+    from resnetctl.training.pace import Trial
 
     trials = {block: Trial(made, fresh_state(made, fresh_model(made))) for block, made in jobs.items()}
     found: dict[str, list[float]] = {block: [] for block in jobs}

@@ -322,7 +322,7 @@ def _command(task: Task, name: str) -> None:
 
 
 def _options() -> argparse.Namespace:
-    from resnetctl import settings
+    from resnetctl.system import settings
 
     parser = argparse.ArgumentParser(description="resnetctl against programs that we did not write")
     parser.add_argument("--data", default="cifar10-jpeg", help="stored dataset of 32x32 pictures")

@@ -28,8 +28,8 @@ from programs import ours
 from programs.task import Array, Task
 
 from resnetctl.engine.loop import StepResult, fit
-from resnetctl.tasks.job import Job, fresh_model, fresh_state, make_plan
-from resnetctl.tasks.stopping import Stop
+from resnetctl.system.signals import Stop
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
 
 HERE = Path(__file__).parent
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -193,7 +193,7 @@ def _arch_line(name: str, rounds: list[dict[str, float]]) -> str:
 
 
 def _options() -> argparse.Namespace:
-    from resnetctl import settings
+    from resnetctl.system import settings
 
     parser = argparse.ArgumentParser(description="cost of an image as data sets and networks grow")
     parser.add_argument("--data", default="cifar10-jpeg", help="stored dataset of 32x32 pictures")

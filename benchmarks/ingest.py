@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnetctl.data.readers.sniff import open_source
+from resnetctl.data.reading.sniff import open_source
 from resnetctl.engine.device import cores_granted
 
 PROGRAM = """

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from augmentation import hardware
 
-from resnetctl import settings
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import open_store
+from resnetctl.deploy import onnx_reader as onnx
 from resnetctl.engine.metrics import measure
+from resnetctl.system import settings
 from resnetctl.tasks.predict import classified
 from resnetctl.tasks.targets import Opened
-from resnetctl.weights import onnx
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ import machine
 from compare import BATCH, Running, first_weights
 from programs.task import Task
 
-from resnetctl import settings
-from resnetctl.tasks.stopwatch import Spread, ratios, spread
+from resnetctl.engine.stopwatch import Spread, ratios, spread
+from resnetctl.system import settings
 
 PROGRAM, SPINNING = "resnetctl", "resnetctl with spinning threads"
 ONE, OURS = "one thread", "all cores, a short spin (resnetctl)"

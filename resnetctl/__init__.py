@@ -22,5 +22,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("resnetctl.tasks.api"), name)
+        return getattr(import_module("resnetctl.api"), name)
     raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")

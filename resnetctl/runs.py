@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from resnetctl import storage
 from resnetctl.errors import InputError, UsageError, suggest
+from resnetctl.system import storage
 
 LAST = "last"
 KEPT_CHECKPOINTS = 2

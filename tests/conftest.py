@@ -9,7 +9,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests start onnxrunt
 
 import pytest
 
-from resnetctl import settings
+from resnetctl.system import settings
 
 
 @pytest.fixture(autouse=True)

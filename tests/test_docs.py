@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from resnetctl import errors, registry
-from resnetctl.cli import _typer, help
 from resnetctl.cli.app import ROOT as COMMANDS
-from resnetctl.cli.command import Command, Given, Group
+from resnetctl.cli.parser import _typer
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.screen import help
 from resnetctl.config.layers import from_recipe, from_sets, layer, recipes, resolve
-from resnetctl.config.models import FinetuneConfig
+from resnetctl.config.schema import FinetuneConfig
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from resnetctl.__main__ import main
 from resnetctl.config.layers import from_file, from_recipe, resolve
-from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support.distributions import BLOCK, install
 
-from resnetctl.weights import onnx
+from resnetctl.deploy import onnx_reader as onnx
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 POLICY = (

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl import runs, storage
+from resnetctl import runs
 from resnetctl.errors import InputError, UsageError
+from resnetctl.system import storage
 
 
 def make(folder: Path, name: str = "one") -> runs.RunDir:

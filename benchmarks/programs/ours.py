@@ -13,15 +13,15 @@ from programs.task import DECAY, LR, MOMENTUM, Array, Step, Task
 from resnetctl import rng
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import layer, resolve
-from resnetctl.config.models import TrainConfig
+from resnetctl.config.schema import TrainConfig
 from resnetctl.data.loader import batch_rows, epoch_order, normalise
 from resnetctl.data.store import open_store
 from resnetctl.engine.loop import Plan, StepResult, fit
 from resnetctl.engine.predictors import torch_predictor
-from resnetctl.settings import Settings
-from resnetctl.tasks.job import Job, fresh_model, fresh_state, make_plan, settle
-from resnetctl.tasks.stopping import Stop
+from resnetctl.system.settings import Settings
+from resnetctl.system.signals import Stop
 from resnetctl.tasks.train import TrainRequest, train
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, settle
 
 PROVED = 100  # batches of 128 after which nearly every block of the store has been proved, which happens once
 

@@ -1,7 +1,7 @@
 """The table of verbs. Each module is imported when its verb is used."""
 
-from resnetctl.cli.command import Group, Lazy
-from resnetctl.cli.common import RootOptions
+from resnetctl.cli.parser.command import Group, Lazy
+from resnetctl.cli.parser.common import RootOptions
 
 WORK, AROUND = "Work", "Around it"
 
@@ -10,17 +10,17 @@ ROOT = Group(
     summary="From images to a checked ONNX file: train, measure and ship residual networks.",
     options=RootOptions,
     members={
-        "data": Lazy("resnetctl.cli.data", "Get, add, check and look at image data", WORK),
-        "train": Lazy("resnetctl.cli.train", "Train a network from scratch", WORK),
-        "finetune": Lazy("resnetctl.cli.finetune", "Adapt trained weights to your classes", WORK),
-        "eval": Lazy("resnetctl.cli.evaluate", "Measure accuracy on images it has not seen", WORK),
-        "predict": Lazy("resnetctl.cli.predict", "Classify image files", WORK),
-        "export": Lazy("resnetctl.cli.export", "Write ONNX, and prove that it agrees", WORK),
-        "bench": Lazy("resnetctl.cli.bench", "Time this machine, and say what would be faster", AROUND),
-        "weights": Lazy("resnetctl.cli.weights", "Look into weights files; import foreign ones", AROUND),
-        "runs": Lazy("resnetctl.cli.runs", "List and show runs", AROUND),
-        "plugins": Lazy("resnetctl.cli.plugins", "List and show networks, blocks, policies, datasets", AROUND),
-        "config": Lazy("resnetctl.cli.config", "Show each value and where it came from", AROUND),
+        "data": Lazy("resnetctl.cli.commands.data", "Get, add, check and look at image data", WORK),
+        "train": Lazy("resnetctl.cli.commands.train", "Train a network from scratch", WORK),
+        "finetune": Lazy("resnetctl.cli.commands.finetune", "Adapt trained weights to your classes", WORK),
+        "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on images it has not seen", WORK),
+        "predict": Lazy("resnetctl.cli.commands.predict", "Classify image files", WORK),
+        "export": Lazy("resnetctl.cli.commands.export", "Write ONNX, and prove that it agrees", WORK),
+        "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, and say what would be faster", AROUND),
+        "weights": Lazy("resnetctl.cli.commands.weights", "Look into weights files; import foreign ones", AROUND),
+        "runs": Lazy("resnetctl.cli.commands.runs", "List and show runs", AROUND),
+        "plugins": Lazy("resnetctl.cli.commands.plugins", "List and show networks, blocks, policies, datasets", AROUND),
+        "config": Lazy("resnetctl.cli.commands.config", "Show each value and where it came from", AROUND),
     },
     notes=("Shell:   resnetctl --install-completion    completes commands and names",),
     examples=(

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from resnetctl.cli import out
+from resnetctl.cli.screen import streams as out
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
 BROKEN_PIPE = 141
@@ -36,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
     """Carry out one command line and return its exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
     debug = "--debug" in words
-    from resnetctl.tasks.stopping import taken
+    from resnetctl.system.signals import taken
 
     signals = Signals()
     try:
@@ -89,13 +89,13 @@ def _guarded(argv: Sequence[str]) -> int:
 
 def _carried_out(argv: Sequence[str]) -> int:
     from resnetctl.cli.app import ROOT
-    from resnetctl.cli.help import asked
+    from resnetctl.cli.screen.help import asked
 
     screen = asked(ROOT, argv)
     if screen is not None:
         out.result(screen)
         return 0
-    from resnetctl.cli._typer import invoke
+    from resnetctl.cli.parser._typer import invoke
 
     return invoke(ROOT, argv)
 

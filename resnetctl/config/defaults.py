@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.config.models import ModelConfig
+from resnetctl.config.schema import ModelConfig
 from resnetctl.spec import Arch, DatasetCard
 
 TRAIN_KEYS = (

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from resnetctl.config.options import complaint, fields
 from resnetctl.errors import ConfigError, UsageError, suggest
-from resnetctl.settings import Settings
+from resnetctl.system.settings import Settings
 
 LOCAL_FILE = "resnetctl.toml"
 Config = TypeVar("Config", bound=BaseModel, covariant=True)

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from resnetctl import storage
 from resnetctl.data.cards import manifest_names
 from resnetctl.data.images import BadImage, open_image
-from resnetctl.data.readers.source import Source
+from resnetctl.data.reading.source import Source
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS
+from resnetctl.system import storage
 
 FEW = 10  # images; a class with fewer is a warning
 SHOWN = 20  # names a finding lists

@@ -16,14 +16,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data.decode import Decoded, Square, decoded, workers
 from resnetctl.data.images import BadImage, open_image
-from resnetctl.data.readers.source import Item, Source
+from resnetctl.data.reading.decode import Decoded, Square, decoded, workers
+from resnetctl.data.reading.source import Item, Source
 from resnetctl.data.splits import stratified
 from resnetctl.data.store import Builder, build
-from resnetctl.data.workers import Workers
 from resnetctl.errors import DataError
 from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
+from resnetctl.system.processes import Workers
 
 KEPT_SIDE = 64  # images of one size up to this stay as they are
 PHOTO_STORED, PHOTO_SIZE = 256, 224

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from resnetctl import storage
 from resnetctl.data.store import Store
 from resnetctl.spec import Split
+from resnetctl.system import storage
 
 COLUMNS = 10
 MAX_CLASSES = 100  # rows; the picture says how many more there are

@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data.blocks import Guard
+from resnetctl.data.digests import Guard
 from resnetctl.data.images import Pixels, centre_crop, fit, with_channels
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError

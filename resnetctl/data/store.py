@@ -25,12 +25,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl import storage
-from resnetctl.data.blocks import DIGEST_BYTES, Guard, digests, rows_of_block
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
+from resnetctl.data.digests import DIGEST_BYTES, Guard, digests, rows_of_block
 from resnetctl.data.images import Pixels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.spec import SPLITS, DatasetCard, Split
+from resnetctl.system import storage
 
 _HEADER = 512  # bytes kept for the header: it is known only when the last image is written
 _BLOCK = 2**20  # bytes of pixels gathered before they are counted and written

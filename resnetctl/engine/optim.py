@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnetctl.config.models import TrainConfig
+from resnetctl.config.schema import TrainConfig
 
 DECORATED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from resnetctl.config.models import ProgressiveConfig, ScheduleConfig
+from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
 
 
 def warmup_steps(warmup: float | str, *, steps: int, steps_per_epoch: int) -> int:

@@ -11,8 +11,8 @@ from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
 from resnetctl.errors import CheckFailed, DataError, UsageError
-from resnetctl.settings import Settings
 from resnetctl.spec import Split, WeightsCard
+from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, open_target, resolve
 
 SHOWN = 10  # class names of a difference

@@ -11,19 +11,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resnetctl import rng, storage
+from resnetctl import rng
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
+from resnetctl.deploy.onnx_reader import OnnxModel, from_bytes
 from resnetctl.engine.metrics import Images, Logits, Predictor
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
-from resnetctl.settings import Settings
 from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
+from resnetctl.system.signals import deferred
 from resnetctl.tasks.predict import probabilities, readable
-from resnetctl.tasks.stopping import deferred
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import load_model, read_card, read_header
-from resnetctl.weights.onnx import OnnxModel, from_bytes
 
 BATCHES = (1, 2, 7, 64)  # one, even, odd, large: a batch size frozen into the graph shows
 TOLERANCE = 1e-4  # relative to the largest logit, at least 1
@@ -183,7 +184,7 @@ def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes,
     """The bytes that passed. torch comes in here, after everything that may be refused without it."""
     import torch
 
-    from resnetctl.weights.onnx_writer import OPSET, to_bytes
+    from resnetctl.deploy.onnx_writer import OPSET, to_bytes
 
     model, card = load_model(path)
     with deferred():

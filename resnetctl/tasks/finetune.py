@@ -8,24 +8,27 @@ from pathlib import Path
 
 import torch
 
-from resnetctl import registry, rng, storage
+from resnetctl import registry, rng
 from resnetctl.config.defaults import suited_to_finetune
 from resnetctl.config.layers import from_environment, from_recipe, layer, merge, resolve
-from resnetctl.config.models import FinetuneConfig
+from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import InputError, UsageError
+from resnetctl.facts import Notice, TrainFact
 from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
-from resnetctl.settings import Settings
 from resnetctl.spec import ImageSpec, WeightsCard
-from resnetctl.tasks import configs, targets
-from resnetctl.tasks import data as data_task
-from resnetctl.tasks.facts import Notice, TrainFact
-from resnetctl.tasks.job import Job, fresh_state, resized, settle, suited_layer
-from resnetctl.tasks.rehearse import rehearse, scratch
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
+from resnetctl.tasks import config as configs
+from resnetctl.tasks import datasets as data_task
+from resnetctl.tasks import targets
+from resnetctl.tasks.datasets import scratch
 from resnetctl.tasks.train import TrainRequest, by_trial, launch, runs_folder
+from resnetctl.training.dry_run import rehearse
+from resnetctl.training.job import Job, fresh_state, resized, settle, suited_layer
 from resnetctl.weights import file as weights_file
 from resnetctl.weights import torchvision as torchvision_weights
 

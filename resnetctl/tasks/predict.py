@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.images import BadImage, prepare
-from resnetctl.data.readers.source import why_ignored
+from resnetctl.data.reading.source import why_ignored
 from resnetctl.engine.metrics import Images, Logits, grouped
 from resnetctl.errors import DataError, InputError, UsageError, WorkFailed
-from resnetctl.settings import Settings
 from resnetctl.spec import WeightsCard
+from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
 
 BATCH = 64

@@ -10,8 +10,8 @@ from resnetctl import runs
 from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.errors import WeightsError
 from resnetctl.runs import RunDir
-from resnetctl.settings import Settings
 from resnetctl.spec import WeightsCard
+from resnetctl.system.settings import Settings
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     """
     if target.kind == "weights":
         return _open_weights(target.path, settings, device or settings.device)
-    from resnetctl.weights import onnx
+    from resnetctl.deploy import onnx_reader as onnx
 
     where, data = str(target.path), onnx.read_bytes(target.path)
     card = onnx.check(data, where)

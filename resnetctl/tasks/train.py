@@ -9,37 +9,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from resnetctl import registry, runs, storage
+from resnetctl import registry, runs
 from resnetctl.config.defaults import final_arch, suited
 from resnetctl.config.layers import Layer, from_environment, merge, resolve, to_toml
-from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.device import pick_device
 from resnetctl.engine.loop import StepResult, TrainState
 from resnetctl.errors import ConfigError, UsageError, WeightsError
+from resnetctl.facts import Finished, Notice, Progress, TrainFact
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec
-from resnetctl.tasks import configs
-from resnetctl.tasks import data as data_task
-from resnetctl.tasks.budget import fit_budget
-from resnetctl.tasks.consume import checkpoint_bytes, consume
-from resnetctl.tasks.environment import describe
-from resnetctl.tasks.facts import Finished, Notice, Progress, TrainFact
-from resnetctl.tasks.job import (
-    Job,
-    fresh_model,
-    fresh_state,
-    make_plan,
-    resized,
-    settle,
-    suited_layer,
-)
-from resnetctl.tasks.rehearse import rehearse, scratch
-from resnetctl.tasks.snapshots import card_of, differences, facts_then, newest
-from resnetctl.tasks.stopping import Stop
-from resnetctl.tasks.tune import tune
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
+from resnetctl.system.signals import Stop
+from resnetctl.tasks import config as configs
+from resnetctl.tasks import datasets as data_task
+from resnetctl.tasks.datasets import scratch
+from resnetctl.training.budget import fit_budget
+from resnetctl.training.checkpoints import card_of, differences, facts_then, newest
+from resnetctl.training.dry_run import rehearse
+from resnetctl.training.environment import describe
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle, suited_layer
+from resnetctl.training.recorder import checkpoint_bytes, consume
+from resnetctl.training.tune import tune
 from resnetctl.weights.file import require_plugins
 
 Facts = Iterator[TrainFact | StepResult]

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl import registry, storage
+from resnetctl import registry
 from resnetctl.data import cards
 from resnetctl.errors import DataError, UsageError
-from resnetctl.settings import Settings
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
 from resnetctl.weights.file import read_header, save
 
 if TYPE_CHECKING:

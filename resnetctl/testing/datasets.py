@@ -87,7 +87,7 @@ def card(subject: Subject) -> str:
 
 def defaults(subject: Subject) -> str:
     """`defaults` are config keys with values that a training run takes."""
-    from resnetctl.config.models import TrainConfig
+    from resnetctl.config.schema import TrainConfig
 
     found = {key: value for key, value in subject.card.defaults.items() if key != "mirror"}
     unknown = sorted(set(found) - set(TrainConfig.model_fields))

@@ -69,7 +69,8 @@ def compiles(block: Any) -> str:
 
 def exports(block: Any) -> str:
     """The net as ONNX agrees with torch on batches of 1 and 3."""
-    from resnetctl.weights import onnx, onnx_writer
+    from resnetctl.deploy import onnx_reader as onnx
+    from resnetctl.deploy import onnx_writer
 
     net = network(block)
     card = WeightsCard(arch=net.arch, classes=CLASSES, image=IMAGE)

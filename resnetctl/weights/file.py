@@ -13,10 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl import registry, storage
+from resnetctl import registry
 from resnetctl.errors import PluginError, ResnetctlError, WeightsError
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
-from resnetctl.weights.layout import Layout, open_regular, read_layout
+from resnetctl.system import storage
+from resnetctl.system.safetensors import Layout, open_regular, read_layout
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,8 @@ from resnetctl import __version__, registry
 from resnetctl.errors import WeightsError
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
+from resnetctl.system.safetensors import open_regular, read_layout
 from resnetctl.weights.file import LoadedWeights, check_fit, is_pickle, require_finite
-from resnetctl.weights.layout import open_regular, read_layout
 
 NESTS = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnetctl import registry
-from resnetctl.data import download
 from resnetctl.errors import UsageError, WeightsError, suggest
 from resnetctl.spec import Arch, ImageSpec, Interpolation
+from resnetctl.system import download
 from resnetctl.weights.file import LoadedWeights
 from resnetctl.weights.foreign import import_weights
 

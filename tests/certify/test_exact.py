@@ -42,7 +42,7 @@ PARTS = {
 def broken(bench: Bench, sets: tuple[str, ...], dice: int) -> None:
     """Killed in a step, in a write and in a step again, with a checkpoint each step, then finished and compared."""
     cwd = bench.room()
-    always = {"resnetctl.tasks.consume:CHECKPOINT_SECONDS": 0.0}
+    always = {"resnetctl.training.recorder:CHECKPOINT_SECONDS": 0.0}
     for fault in (Fault(2 + dice % 4, "SIGKILL", call=STEP), Fault(2 + dice % 3, "SIGKILL", call="write")):
         done = bench.train(cwd, sets, fault=fault, patch=always)
         assert done.code in (0, -9), done.output

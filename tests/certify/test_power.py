@@ -16,7 +16,7 @@ from support.trials import report
 from resnetctl import runs
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, fit
-from resnetctl.tasks.snapshots import newest
+from resnetctl.training.checkpoints import newest
 
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 Event = tuple[str, str, object]

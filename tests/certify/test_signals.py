@@ -6,13 +6,13 @@ import pytest
 from support.faults import Fault
 from support.trials import Bench, report
 
-from resnetctl.storage import TEMPORARY
+from resnetctl.system.storage import TEMPORARY
 
 SETS = ("epochs=4",)
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 CODES = {"SIGTERM": 143, "SIGINT": 130}
 STEP = "resnetctl.engine.loop:_step"
-VALIDATE = "resnetctl.tasks.job:validate"
+VALIDATE = "resnetctl.training.job:validate"
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -46,7 +46,7 @@ def test_a_signal_at_any_instant(bench: Bench, count: int) -> None:
 
 def test_a_second_signal_stops_at_once(bench: Bench) -> None:
     cwd = bench.room()
-    slow = {"resnetctl.tasks.consume:CHECKPOINT_SECONDS": 0.0}
+    slow = {"resnetctl.training.recorder:CHECKPOINT_SECONDS": 0.0}
     done = bench.train(cwd, ("epochs=500",), send=((1.5, "SIGTERM"), (0.0, "SIGTERM")), patch=slow)
     assert done.code in (-15, 143)
     done = bench.train(bench.room(), ("epochs=500",), send=((1.5, "SIGTERM"), (0.0, "SIGKILL")))

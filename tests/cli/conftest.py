@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from resnetctl.__main__ import main
-from resnetctl.config.models import TrainConfig
+from resnetctl.config.schema import TrainConfig
+from resnetctl.facts import EpochTimed, Started
 from resnetctl.spec import Arch
-from resnetctl.tasks.facts import EpochTimed, Started
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that both streams are terminals without colours."""
-    from resnetctl.cli import out
+    from resnetctl.cli.screen import streams as out
 
     monkeypatch.setattr(out, "is_terminal", lambda stream: True)
     monkeypatch.setattr(out, "has_color", lambda stream: False)

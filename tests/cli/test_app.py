@@ -1,7 +1,7 @@
 """The table of verbs."""
 
 from resnetctl.cli.app import ROOT
-from resnetctl.cli.command import Command, Group, Lazy
+from resnetctl.cli.parser.command import Command, Group, Lazy
 
 
 def test_every_verb_is_lazy_and_loads() -> None:

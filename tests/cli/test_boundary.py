@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from resnetctl import errors
-from resnetctl.cli import _typer, boundary
+from resnetctl.cli import boundary
+from resnetctl.cli.parser import _typer
 
 Cli = Callable[..., Any]
 
@@ -114,7 +115,7 @@ def test_hostile_text_reaches_no_terminal(monkeypatch: pytest.MonkeyPatch, cli: 
 
 
 def test_colours_only_where_they_show(terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resnetctl.cli import out
+    from resnetctl.cli.screen import streams as out
 
     error = errors.UsageError("x", where="y", hint="z")
     assert "\x1b" not in boundary.render(error)
@@ -160,7 +161,7 @@ def test_a_signal_unwinds_the_command(
     monkeypatch: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
     """What is half-done is undone on the way up, as for any exception."""
-    from resnetctl import storage
+    from resnetctl.system import storage
 
     def work(*_: object) -> int:
         with storage.staged_folder(tmp_path / "made") as folder:
@@ -169,7 +170,7 @@ def test_a_signal_unwinds_the_command(
         return 0
 
     before = signal.getsignal(signum)
-    monkeypatch.setattr("resnetctl.cli._typer.invoke", work)
+    monkeypatch.setattr("resnetctl.cli.parser._typer.invoke", work)
     result = cli("eval")
     assert result.code == code
     assert result.err == f"stopped: {signum.name} came; nothing is left half-written\n"
@@ -193,6 +194,6 @@ def test_a_signal_that_a_library_turns_into_its_own_error(
             raise disguise(f"building it: {type(error).__name__}") from None
         return 0
 
-    monkeypatch.setattr("resnetctl.cli._typer.invoke", work)
+    monkeypatch.setattr("resnetctl.cli.parser._typer.invoke", work)
     result = cli("eval")
     assert (result.code, result.err) == (code, f"stopped: {signum.name} came; nothing is left half-written\n")

@@ -7,7 +7,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.config.defaults import TRAIN_KEYS, final_arch, suited, suited_to_finetune
-from resnetctl.config.models import ModelConfig, TrainConfig
+from resnetctl.config.schema import ModelConfig, TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.spec import Arch, DatasetCard, ImageSpec, Scalar
 

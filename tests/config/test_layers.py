@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl import settings
 from resnetctl.config import layers
 from resnetctl.config.layers import (
     Layer,
@@ -25,8 +24,9 @@ from resnetctl.config.layers import (
     resolve,
     to_toml,
 )
-from resnetctl.config.models import FinetuneConfig, TrainConfig
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import ConfigError, UsageError
+from resnetctl.system import settings
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from resnetctl.config.models import FinetuneConfig, TrainConfig
 from resnetctl.config.options import Flag, fields, flags, option
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.spec import Scalar
 
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from support.pictures import encode, grey, solid, tree, write_tar, write_tree, write_zip
 
-from resnetctl.data import decode as decode_module
 from resnetctl.data import ingest as ingest_module
 from resnetctl.data.images import prepare, prepare_array
 from resnetctl.data.ingest import LISTING, Options, ingest
-from resnetctl.data.readers.sniff import open_source
+from resnetctl.data.reading import decode as decode_module
+from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError, UsageError
 from resnetctl.spec import Fit

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnetctl.config.models import TrainConfig
+from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.optim import build_optimizer, set_lr
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.config.models import ProgressiveConfig, ScheduleConfig
+from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
 from resnetctl.engine.schedule import lengths, scale, side, stretches, warmup_steps, work
 
 

@@ -2,12 +2,12 @@
 
 from support.datasets import tiny
 
-from resnetctl import settings
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import from_sets, resolve
-from resnetctl.config.models import TrainConfig
+from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
-from resnetctl.tasks.job import Job, resized, settle
+from resnetctl.system import settings
+from resnetctl.training.job import Job, resized, settle
 
 
 def job(*sets: str) -> Job:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from resnetctl.config.models import ScheduleConfig, TrainConfig
+from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.optim import build_optimizer

@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper
 from support.trained import card
 
+from resnetctl.deploy.onnx_reader import CARD_KEY, DIGEST_KEY
 from resnetctl.spec import WeightsCard
-from resnetctl.weights.onnx import CARD_KEY, DIGEST_KEY
 
 
 def small_model(described: WeightsCard | None = None, *, sealed: bool = True) -> onnx.ModelProto:

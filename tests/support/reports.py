@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from resnetctl.tasks.bench_report import BenchReport, Machine, Part, Subject, Training, Tried
-from resnetctl.tasks.stopwatch import Spread
+from resnetctl.engine.stopwatch import Spread
+from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 
 PARTS = {
     "gather": 0.01, "augment": 0.01, "normalise": 0.01, "forward": 0.3, "backward": 0.6, "optimizer": 0.05,

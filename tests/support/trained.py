@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnetctl import runs, settings
+from resnetctl import runs
 from resnetctl.data.splits import open_sets
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.models.resnet import ResNet
 from resnetctl.models.resnet import build as build_net
 from resnetctl.spec import Arch, DatasetCard, ImageSpec, WeightsCard
+from resnetctl.system import settings
 from resnetctl.weights.file import to_bytes
 
 ARCH = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar", block_args={"shortcut": "A"})

@@ -11,7 +11,7 @@ from support.datasets import tiny
 from support.distributions import install
 from support.faults import Outcome, Workshop
 
-from resnetctl.storage import TEMPORARY
+from resnetctl.system.storage import TEMPORARY
 
 PLUGIN = '''"""A small net, and policies that spoil a batch."""
 
@@ -44,7 +44,7 @@ POINTS = {
     "policy": {"poison": "nano_plugin:poison", "endless": "nano_plugin:endless"},
 }
 SETS = ("model.arch=nano", "data=tiny")
-ALWAYS = {"resnetctl.tasks.consume:CHECKPOINT_SECONDS": 0.0}  # a checkpoint after every step
+ALWAYS = {"resnetctl.training.recorder:CHECKPOINT_SECONDS": 0.0}  # a checkpoint after every step
 
 
 def site(folder: Path) -> Path:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from support.trained import CLASSES, card, make_run, make_store, network
 
-from resnetctl import settings, storage
 from resnetctl.data.splits import open_sets
 from resnetctl.data.store import Store
 from resnetctl.errors import CheckFailed, DataError, UsageError
 from resnetctl.spec import ValSplit
+from resnetctl.system import settings, storage
 from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
 from resnetctl.tasks.export import export
 from resnetctl.weights.file import to_bytes

@@ -12,14 +12,15 @@ import pytest
 import torch
 from support.trained import IMAGE, card, make_pictures, make_run, make_store, network
 
-from resnetctl import runs, settings
+from resnetctl import runs
 from resnetctl.data.store import Store
+from resnetctl.deploy import onnx_reader as reader
+from resnetctl.deploy import onnx_writer
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
+from resnetctl.system import settings
 from resnetctl.tasks import export as task
 from resnetctl.tasks.export import BATCHES, ExportReport, compare, export
-from resnetctl.weights import onnx as reader
-from resnetctl.weights import onnx_writer
 from resnetctl.weights.file import read_header, to_bytes
 
 POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)

@@ -4,10 +4,11 @@ import pytest
 import torch
 from support.datasets import tiny
 
-from resnetctl import runs, settings
+from resnetctl import runs
 from resnetctl.config.layers import from_sets
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
-from resnetctl.tasks.facts import Finished, Notice
+from resnetctl.facts import Finished, Notice
+from resnetctl.system import settings
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.train import TrainRequest, read_config, resume, train
 from resnetctl.weights.file import load, read_card

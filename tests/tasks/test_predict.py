@@ -11,10 +11,11 @@ import pytest
 import torch
 from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_store, network
 
-from resnetctl import runs, settings
+from resnetctl import runs
 from resnetctl.data.images import prepare
-from resnetctl.data.readers.source import SUFFIXES
+from resnetctl.data.reading.source import SUFFIXES
 from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
+from resnetctl.system import settings
 from resnetctl.tasks.export import export
 from resnetctl.tasks.predict import PredictOutcome, classified, predict, probabilities
 from resnetctl.tasks.targets import Opened

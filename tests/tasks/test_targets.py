@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from support.trained import card, make_run, network
 
-from resnetctl import runs, settings, storage
+from resnetctl import runs
 from resnetctl.errors import InputError, UsageError, WeightsError
+from resnetctl.system import settings, storage
 from resnetctl.tasks.targets import open_target, resolve
 from resnetctl.weights.file import to_bytes
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from support.datasets import tiny
 
-from resnetctl import runs, settings
+from resnetctl import runs
 from resnetctl.config.layers import Layer, from_flags, from_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, Stopped, UsageError, WeightsError
-from resnetctl.tasks import consume
-from resnetctl.tasks import data as data_task
-from resnetctl.tasks.facts import EpochTimed, Finished, Notice, Started
+from resnetctl.facts import EpochTimed, Finished, Notice, Started
+from resnetctl.system import settings
+from resnetctl.tasks import datasets as data_task
 from resnetctl.tasks.train import TrainRequest, read_config, resume, train
+from resnetctl.training import recorder as consume
 from resnetctl.weights.file import read_card
 
 ARCH = ["model.arch=resnet20", "data=tiny"]

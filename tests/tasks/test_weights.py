@@ -10,11 +10,11 @@ import pytest
 import torch
 from support.trained import card, make_run
 
-from resnetctl import settings
 from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
 from resnetctl.models.archs import resnet18, resnet20
 from resnetctl.models.resnet import build, count_params
 from resnetctl.spec import Arch, DatasetCard, ImageSpec
+from resnetctl.system import settings
 from resnetctl.tasks.weights import IMAGENET_MEAN, IMAGENET_STD, ImportRequest, import_file, read_classes, show
 from resnetctl.weights.file import load_model
 

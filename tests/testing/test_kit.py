@@ -12,11 +12,11 @@ import pytest
 from support.distributions import BLOCK, install
 
 from resnetctl import registry
-from resnetctl.data.workers import Workers
 from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.facts import Progress
 from resnetctl.registry import Entry, Kind
-from resnetctl.tasks.facts import Progress
-from resnetctl.tasks.probe import Probe
+from resnetctl.registry.probe import Probe
+from resnetctl.system.processes import Workers
 from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit
 from resnetctl.testing.findings import Finding, Rule
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.data import download
 from resnetctl.data.datasets import files, pickles
 from resnetctl.data.datasets.cifar_names import CIFAR10, CIFAR100
 from resnetctl.errors import DataError
 from resnetctl.spec import DatasetCard, ImageSpec, Split
+from resnetctl.system import download
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from resnetctl.data import download
 from resnetctl.errors import DataError
+from resnetctl.system import download
 
 MAX_MEMBERS = 64  # the published archives have under ten
 UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError, zlib.error)

@@ -14,10 +14,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.data import download
 from resnetctl.data.datasets import files
 from resnetctl.errors import DataError
 from resnetctl.spec import DatasetCard, ImageSpec, Scalar, Split
+from resnetctl.system import download
 
 if TYPE_CHECKING:
     import numpy as np

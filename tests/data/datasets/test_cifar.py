@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnetctl import registry, storage
+from resnetctl import registry
 from resnetctl.data.datasets.cifar import BinaryForm, Cifar, Form, PythonForm, cifar10, cifar100
-from resnetctl.data.download import Remote
 from resnetctl.errors import DataError
+from resnetctl.system import storage
+from resnetctl.system.download import Remote
 
 TRAIN, TEST = 20, 4  # images in the copies made here: 4 a batch, as the archives have 10,000
 

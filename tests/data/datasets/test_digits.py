@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnetctl import registry, rng, storage
+from resnetctl import registry, rng
 from resnetctl.data.datasets.digits import FILE, digits
 from resnetctl.errors import DataError
+from resnetctl.system import storage
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.data.datasets.mnist import STEMS, Mnist, fashion_mnist, mnist, read_idx
-from resnetctl.data.download import Remote
 from resnetctl.errors import DataError
+from resnetctl.system.download import Remote
 
 COUNTS = {"train": 12, "test": 5}
 

@@ -1,0 +1,105 @@
+"""`bench`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.options import BenchOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen.loading import load_torch
+from resnetctl.config.schema import BenchConfig
+
+if TYPE_CHECKING:
+    from resnetctl.engine.stopwatch import Spread
+    from resnetctl.tasks.bench.report import BenchReport
+
+KEYS = ("data", "model.arch", "model.block", "augment", "batch_size", "size", "precision", "device", "threads")
+
+
+def run(given: Given[BenchOptions]) -> None:
+    """`bench`"""
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.config.layers import resolve
+    from resnetctl.system import settings
+
+    machine, said = settings.load(), layers(given)
+    resolve(BenchConfig, said)  # mistakes are told before PyTorch is loaded
+    load_torch()
+    from resnetctl.tasks.bench.bench import bench
+
+    report = watch(bench(said, machine, compiled=given.options.compiled))
+    if given.options.as_json:
+        out.document("bench", report.to_json())
+    else:
+        show(report)
+
+
+def show(report: "BenchReport") -> None:
+    """Print the figures, each with its spread, and what follows from them."""
+    render.table(("what", "median", "quartiles", "n", "note"), [*_training(report), *_rest(report)])
+    out.result("")
+    parts = report.training.parts.items()
+    if parts:
+        rows = [(name, f"{1000 * part.seconds:.2f} ms", render.percent(part.share)) for name, part in parts]
+        render.table(("part of a step", "median", "share"), rows)
+        out.result("")
+    for text in report.left_out:
+        out.say(out.notice(f"left out: {text}"))
+    for text in report.advice():
+        out.result(out.printable(text))
+
+
+def _training(report: "BenchReport") -> Iterator[tuple[object, ...]]:
+    subject, training, machine = report.subject, report.training, report.machine
+    threads = f"{subject.device} ({subject.threads} thread{'s' * (subject.threads != 1)})"
+    of = f"{subject.arch} on {subject.data}, {subject.image_size} px, batch {subject.batch_size}, {threads}"
+    yield _row("training", training.images_per_second, " images/s", of)
+    share = training.share_of_sgemm
+    yield ("", *_cells(share, 100, " %"), f"of SGEMM, at {training.flops_per_image / 1e6:,.1f} MFLOP an image")
+    for tried in report.tried:
+        yield _row(f"  {tried.what}", tried.images_per_second, " images/s", f"{tried.ratio.median:.2f}x")
+    yield ("an epoch", render.duration(training.epoch_seconds), "", "", f"{render.count(subject.train_images)} images")
+    yield ("the whole run", render.duration(training.run_seconds), "", "", f"{render.count(subject.steps)} steps")
+    cores = f"{machine.processor}, {machine.cores} core{'s' * (machine.cores != 1)} granted"
+    yield _row("SGEMM", machine.sgemm_gflops, " GFLOP/s", cores, digits=1)
+    yield _row("memory copy", machine.copy_gb_per_second, " GB/s", "read and written", digits=1)
+
+
+def _rest(report: "BenchReport") -> Iterator[tuple[object, ...]]:
+    for name, found in report.prediction.items():
+        runtime, _, batch = name.partition(" ")
+        ratio = report.onnx_ratio.get(batch) if runtime == "onnxruntime" else None
+        yield _row(f"prediction, {batch}", found, " images/s", runtime + (f", {ratio.median:.2f}x" if ratio else ""))
+    for name, found in report.start_up.items():
+        yield _row("start-up", found, " s", name, digits=2)
+    for name, size in report.memory.items():
+        note = "more while training" if name == "training" else "of the process, at the highest"
+        yield ("memory", render.size(size), "", "", note)
+
+
+def _row(what: str, found: "Spread", unit: str, note: str, *, digits: int = 0) -> tuple[object, ...]:
+    return (what, *_cells(found, 1, unit, digits=digits), note)
+
+
+def _cells(found: "Spread", scale: float, unit: str, *, digits: int = 0) -> tuple[object, ...]:
+    median, low, high = (f"{scale * value:,.{digits}f}" for value in (found.median, found.low, found.high))
+    return median + unit, f"{low}-{high}", found.n
+
+
+COMMAND = Command(
+    name="bench",
+    summary="Time training and prediction on this machine, beside what it could do at best, and say what would be "
+    "faster. It takes about a minute and keeps nothing.",
+    run=run,
+    options=BenchOptions,
+    config=BenchConfig,
+    keys=KEYS,
+    examples=(
+        ("resnetctl bench", "resnet20 on the digits"),
+        ("resnetctl bench --arch resnet56 --data cifar10", "what a real run would be like"),
+        ("resnetctl bench --config runs/last/config.toml", "a run of train"),
+        ("resnetctl bench --json", "for a program"),
+    ),
+)

@@ -1,0 +1,51 @@
+"""`config show`."""
+
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.options import ConfigShowOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.config.schema import FinetuneConfig
+
+
+def show(given: Given[ConfigShowOptions]) -> None:
+    """`config show`"""
+    from resnetctl.config.layers import flatten
+    from resnetctl.system import settings
+    from resnetctl.tasks import config as configs
+
+    resolved = configs.show(layers(given), settings.load(), verb=given.options.verb)
+    values = flatten(resolved.config.model_dump(mode="json"))
+    rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
+    if given.options.as_json:
+        entries = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
+        out.document("config.show", {"config": entries})
+    else:
+        render.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
+
+
+def _toml(value: object) -> str:
+    """A value as one would write it in TOML."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+COMMAND = Group(
+    name="config",
+    summary="The config of a run: flag > --set > --config > ./resnetctl.toml > recipe > default.",
+    members={
+        "show": Command(
+            name="show",
+            summary="Show each value and where it came from.",
+            run=show,
+            options=ConfigShowOptions,
+            config=FinetuneConfig,
+            examples=(
+                ("resnetctl config show --arch resnet56", "what train would use"),
+                ("resnetctl config show --recipe paper", "with a recipe laid under"),
+                ("resnetctl config show finetune --data ./photos", "what finetune would use"),
+            ),
+        )
+    },
+)

@@ -1,0 +1,213 @@
+"""`data list|get|add|show|check|remove`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.common import Common
+from resnetctl.cli.parser.options import (
+    DataAddOptions,
+    DataCheckOptions,
+    DataGetOptions,
+    DataNameOptions,
+    DataShowOptions,
+)
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from resnetctl.spec import DatasetCard
+    from resnetctl.tasks.data.reports import CheckReport, DataReport, Listed, ShowReport
+
+SHOWN = 20  # classes in the table
+
+
+def list_data(given: Given[Common]) -> None:
+    """`data list`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
+
+    report = data.listing(settings.load())
+    if given.options.as_json:
+        out.document("data.list", report.to_json())
+    else:
+        header = ("name", "status", "images", "classes", "size", "licence")
+        render.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
+
+
+def get(given: Given[DataGetOptions]) -> None:
+    """`data get`"""
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
+
+    options = given.options
+    work = data.get(options.name, settings.load(), source=options.source, replace=options.replace)
+    _done(watch(work), as_json=options.as_json)
+
+
+def add(given: Given[DataAddOptions]) -> None:
+    """`data add`"""
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
+
+    options = given.options
+    request = data.AddRequest(
+        path=options.path,
+        name=options.name,
+        size=options.size,
+        fit=options.fit,
+        on_bad_image=options.on_bad_image,
+        replace=options.replace,
+    )
+    _done(watch(data.add(request, settings.load())), as_json=options.as_json)
+
+
+def show(given: Given[DataShowOptions]) -> None:
+    """`data show`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
+
+    report = data.show(given.options.name, settings.load(), sheet=given.options.sheet)
+    if given.options.as_json:
+        out.document("data.show", report.to_json())
+    else:
+        _shown(report)
+
+
+def check(given: Given[DataCheckOptions]) -> None:
+    """`data check`: exit 5 when there is an error among the findings."""
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
+
+    report = watch(data.check(given.options.target, settings.load()))
+    if given.options.as_json:
+        out.document("data.check", report.to_json())
+    else:
+        _checked(report)
+    if report.failed:
+        raise CheckFailed(f"'{report.target}' has errors that spoil a training run")
+
+
+def remove(given: Given[DataNameOptions]) -> None:
+    """`data remove`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks import datasets as data
+
+    report = data.remove(given.options.name, settings.load())
+    if given.options.as_json:
+        out.document("data.remove", report.to_json())
+    else:
+        out.result(out.printable(f"removed {report.name}: {report.path}"))
+
+
+def _listed(row: "Listed") -> tuple[object, ...]:
+    card = row.card
+    if card is None:
+        return row.name, row.problem or "available", "", "", "", ""
+    images = render.count(sum(card.splits.values()))
+    return row.name, "in store", images, len(card.classes), _size(card), card.licence
+
+
+def _size(card: "DatasetCard") -> str:
+    return f"{card.image.resize}x{card.image.resize}x{card.image.channels}"
+
+
+def _done(report: "DataReport", *, as_json: bool) -> None:
+    """The report of `get` and `add`."""
+    if as_json:
+        out.document(f"data.{report.verb}", report.to_json())
+        return
+    if not report.done:
+        out.say(f"{report.name} is in the store already; --replace builds it anew")
+    if report.card is not None:
+        render.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
+        out.result(f"\nNext\n  resnetctl data show {report.name}")
+        if len(report.card.classes) > 1:
+            out.result(f"  resnetctl train --data {report.name}")
+
+
+def _card(card: "DatasetCard") -> list[tuple[str, object]]:
+    """What a card says, as rows."""
+    splits = ", ".join(f"{split} {render.count(number)}" for split, number in card.splits.items())
+    named = ", ".join(card.classes[:SHOWN]) + (" ..." if len(card.classes) > SHOWN else "")
+    return [
+        ("images", splits),
+        ("classes", f"{len(card.classes)}: {named}"),
+        ("stored", _size(card) + (f", nets see {card.image.size} px" if card.image.size != card.image.resize else "")),
+        ("mean", ", ".join(f"{value:.4f}" for value in card.image.mean)),
+        ("std", ", ".join(f"{value:.4f}" for value in card.image.std)),
+        ("licence", card.licence),
+        ("source", card.source or None),
+        *(("note", note) for note in card.notes),
+    ]
+
+
+def _shown(report: "ShowReport") -> None:
+    """A card, and a table of images by class and split."""
+    render.pairs([("name", report.name), ("path", report.path), *_card(report.card), ("sheet", report.sheet)])
+    splits = list(report.card.splits)
+    rows = [[name, *(counts.get(split, 0) for split in splits)] for name, counts in report.counts.items()]
+    out.result("")
+    render.table(["class", *splits], rows)
+
+
+def _checked(report: "CheckReport") -> None:
+    """A line for each finding, the worst first."""
+    if not report.findings:
+        out.result(f"{report.target}: {render.count(report.images)} images, nothing found")
+        return
+    order = sorted(report.findings, key=lambda finding: finding.severity != "error")
+    render.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])
+
+
+COMMAND = Group(
+    name="data",
+    summary="Image data: read once into the store, then used by name.",
+    members={
+        "list": Command(name="list", summary="List datasets, in the store and to be had.", run=list_data),
+        "get": Command(
+            name="get",
+            summary="Fetch a dataset, verify it, and put it into the store.",
+            run=get,
+            options=DataGetOptions,
+            examples=(
+                ("resnetctl data get cifar10", "from its official address"),
+                ("resnetctl data get cifar10 --from cifar-10-binary.tar.gz", "your copy"),
+            ),
+        ),
+        "add": Command(
+            name="add",
+            summary="Put your own images into the store: a folder, .tar .tar.gz .tar.xz .zip, or a CSV.",
+            run=add,
+            options=DataAddOptions,
+            examples=(
+                ("resnetctl data add ./photos --name pets", "one folder per class"),
+                ("resnetctl data add photos.zip --name pets64 --size 64", "stored at 64 x 64"),
+                ("resnetctl data add labels.csv --name pets", "path,label[,split]"),
+            ),
+        ),
+        "show": Command(
+            name="show",
+            summary="Show counts, size, mean, std, licence and source of a dataset.",
+            run=show,
+            options=DataShowOptions,
+            examples=(("resnetctl data show digits --sheet digits.png", "with a contact sheet"),),
+        ),
+        "check": Command(
+            name="check",
+            summary="Look for what spoils a training run; exit 5 when there is an error.",
+            run=check,
+            options=DataCheckOptions,
+            examples=(
+                ("resnetctl data check digits", "a dataset in the store"),
+                ("resnetctl data check ./photos", "a folder, before it is added"),
+            ),
+        ),
+        "remove": Command(
+            name="remove", summary="Remove a dataset from the store.", run=remove, options=DataNameOptions
+        ),
+    },
+)

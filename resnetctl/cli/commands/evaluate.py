@@ -1,0 +1,94 @@
+"""`eval`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.options import EvalOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen.loading import torch_note
+
+if TYPE_CHECKING:
+    from resnetctl.engine.metrics import EvalReport
+    from resnetctl.tasks.evaluate import EvalOutcome
+
+SHOWN = 10  # classes in the table
+
+
+def run(given: Given[EvalOptions]) -> None:
+    """`eval`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks.evaluate import evaluate
+
+    options = given.options
+    with torch_note():
+        outcome = evaluate(
+            options.target,
+            settings=settings.load(),
+            data=options.data,
+            split=options.split,
+            min_accuracy=options.min_accuracy,
+            device=options.device,
+        )
+    show(outcome, as_json=options.as_json)
+    outcome.require()
+
+
+def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
+    """Print an outcome: the numbers, then the classes, worst first."""
+    for notice in outcome.notices:
+        out.say(out.notice(notice))
+    if as_json:
+        out.document("eval", outcome.to_json())
+        return
+    report = outcome.report
+    low, high = report.interval
+    right = f"{render.count(report.correct)} of {render.count(report.count)}"
+    render.pairs(
+        [
+            ("measured", f"{render.short(outcome.target)} on {outcome.data} {outcome.split}"),
+            ("accuracy", f"{render.percent(report.top1, 2)}   ({right}; 95 % interval {render.interval(low, high)})"),
+            ("top-5", None if report.top5 is None else render.percent(report.top5, 2)),
+            ("loss", f"{report.loss:.4f}"),
+            ("time", f"{render.duration(report.seconds)}, {render.count(report.images_per_second)} images/s"),
+            ("wrote", None if outcome.written is None else render.short(outcome.written)),
+        ]
+    )
+    out.result("")
+    render.table(("class", "accuracy", "right", "images", "most often mistaken for"), class_rows(report)[:SHOWN])
+    if len(report.per_class) > SHOWN:
+        out.say(f"the worst {SHOWN} of {len(report.per_class)} classes; --json has all, and the confusion matrix")
+
+
+def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:
+    """Name, accuracy, right, images and the commonest mistake of each class, worst class first."""
+    names = [item.name for item in report.per_class]
+    order = sorted(range(len(names)), key=lambda place: _accuracy(report, place))
+    rows: list[tuple[object, ...]] = []
+    for place in order:
+        item = report.per_class[place]
+        wrong = [0 if other == place else count for other, count in enumerate(report.confusion[place])]
+        worst = max(range(len(names)), key=wrong.__getitem__)
+        mistake = f"{names[worst]} ({wrong[worst]})" if wrong[worst] else ""
+        rows.append((item.name, render.percent(item.accuracy), item.correct, item.count, mistake))
+    return rows
+
+
+def _accuracy(report: "EvalReport", place: int) -> float:
+    """Classes without images come last."""
+    accuracy = report.per_class[place].accuracy
+    return 2.0 if accuracy is None else accuracy
+
+
+COMMAND = Command(
+    name="eval",
+    summary="Measure accuracy on images that training did not see.",
+    run=run,
+    options=EvalOptions,
+    examples=(
+        ("resnetctl eval", "the newest run, on test"),
+        ("resnetctl eval runs/last/export/model.onnx", "its ONNX file"),
+        ("resnetctl eval net.safetensors --data cifar10", "on another dataset"),
+        ("resnetctl eval --min-accuracy 0.9", "exit 5 when it is below"),
+    ),
+)

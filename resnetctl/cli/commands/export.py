@@ -1,0 +1,62 @@
+"""`export`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.options import ExportOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen.loading import load_torch
+from resnetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.export import ExportReport
+
+
+def run(given: Given[ExportOptions]) -> None:
+    """`export`"""
+    options = given.options
+    if not options.onnx:
+        target = f"{options.target} " if options.target else ""
+        raise UsageError("say what to export to", where="--onnx", hint=f"resnetctl export {target}--onnx")
+    from resnetctl.system import settings
+
+    load_torch()
+    from resnetctl.tasks.export import export
+
+    report = export(options.target, settings=settings.load(), out=options.out, images=options.images, gate=options.gate)
+    show(report, as_json=options.as_json)
+
+
+def show(report: "ExportReport", *, as_json: bool) -> None:
+    """Print what was written, and what it was checked on."""
+    for notice in report.notices:
+        out.say(out.notice(notice))
+    if as_json:
+        out.document("export", report.to_json())
+        return
+    parity, path = report.parity, render.short(report.path)
+    gate = report.gate
+    render.pairs(
+        [
+            ("wrote", f"{path}   {render.size(report.bytes)}, opset {report.opset}"),
+            ("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()),
+            ("difference", f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"),
+            ("same top-1", render.percent(parity.agreement, 2)),
+            ("sha256", report.sha256),
+        ]
+    )
+    out.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
+
+
+COMMAND = Command(
+    name="export",
+    summary="Write an ONNX file that provably agrees with PyTorch on real images.",
+    run=run,
+    options=ExportOptions,
+    examples=(
+        ("resnetctl export --onnx", "the newest run"),
+        ("resnetctl export net.safetensors --onnx --out net.onnx", ""),
+        ("resnetctl export last --onnx --images ./photos", "checked on these"),
+    ),
+)

@@ -1,0 +1,53 @@
+"""`finetune`."""
+
+import dataclasses
+
+from resnetctl.cli.commands.train import request
+from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.options import FinetuneOptions
+from resnetctl.cli.screen.loading import load_torch
+from resnetctl.config.schema import FinetuneConfig
+from resnetctl.errors import UsageError
+
+
+def run(given: Given[FinetuneOptions]) -> None:
+    """`finetune`"""
+    given = _with_target(given)
+    from resnetctl.cli.screen.live import follow
+    from resnetctl.system import settings
+    from resnetctl.tasks import config as configs
+
+    machine = settings.load()
+    configs.show(layers(given), machine, verb="finetune")  # mistakes are told before PyTorch is loaded
+    configs.require_free(layers(given), budget=bool(given.options.budget), tune=given.options.tune)
+    load_torch()
+    from resnetctl.tasks.finetune import finetune
+
+    follow(finetune(request(given), machine), verb="finetune", as_json=given.options.as_json)
+
+
+def _with_target(given: Given[FinetuneOptions]) -> Given[FinetuneOptions]:
+    """The positional target is the config key `weights`."""
+    target = given.options.target
+    if target is None:
+        return given
+    if "weights" in given.values:
+        raise UsageError(f"give {target} or --weights, one of them", where="--weights")
+    values = {**given.values, "weights": target}
+    return dataclasses.replace(given, values=values, names={**given.names, "weights": "RUN|FILE"})
+
+
+COMMAND = Command(
+    name="finetune",
+    summary="Adapt trained weights to your classes. Without RUN|FILE the newest run.",
+    run=run,
+    options=FinetuneOptions,
+    config=FinetuneConfig,
+    examples=(
+        ("resnetctl finetune --data ./photos -w torchvision:resnet18", "from ImageNet"),
+        ("resnetctl finetune runs/last --data mnist", "from your own run"),
+        ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
+    ),
+    notes=("Values without a default follow the data: resnetctl config show finetune",),
+)

@@ -1,0 +1,128 @@
+"""`plugins list`, `show`, `check` and `new`."""
+
+from typing import Any
+
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.options import PluginsCheckOptions, PluginsListOptions, PluginsNewOptions, PluginsShowOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.errors import CheckFailed
+
+
+def list_plugins(given: Given[PluginsListOptions]) -> None:
+    """`plugins list`"""
+    from resnetctl import registry
+    from resnetctl.tasks.plugins import listing as plugins
+
+    for name in registry.strangers():
+        out.say(out.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so"))
+    rows = plugins.listing(given.options.kind, check=given.options.check)
+    if given.options.as_json:
+        out.document("plugins.list", {"plugins": rows})
+    else:
+        columns = ["kind", "name", "distribution", "version", "status"]
+        render.table(columns, [[row[column] for column in columns] for row in rows])
+        for row in rows:
+            if row["reason"]:
+                owner = f"{row['distribution']} {row['version']}"
+                out.say(out.printable(f"{row['kind']} {row['name']} of {owner} is {row['status']}: {row['reason']}"))
+
+
+def show(given: Given[PluginsShowOptions]) -> None:
+    """`plugins show`"""
+    from resnetctl.cli.screen.loading import torch_note
+    from resnetctl.tasks.plugins import listing as plugins
+
+    with torch_note():
+        facts = plugins.describe(given.options.name, given.options.kind)
+    if given.options.as_json:
+        out.document("plugins.show", facts)
+    else:
+        render.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
+
+
+def check(given: Given[PluginsCheckOptions]) -> None:
+    """`plugins check`"""
+    from resnetctl.cli.screen.loading import check_folder
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.testing import kit
+
+    entries = kit.select(given.options.target)
+    check_folder()
+    findings = watch(kit.check_entries(entries))
+    failed = [finding for finding in findings if not finding.ok]
+    if given.options.as_json:
+        rows = [{**vars(finding), "ok": finding.ok} for finding in findings]
+        out.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
+    else:
+        columns = ["plugin", "rules", "skipped", "failed"]
+        render.table(columns, kit.summary(findings))
+    if failed:
+        raise CheckFailed(
+            f"{len(failed)} of {len(findings)} rules do not hold", problems=[str(finding) for finding in failed]
+        )
+
+
+def new(given: Given[PluginsNewOptions]) -> None:
+    """`plugins new`"""
+    from resnetctl.tasks.plugins import new as scaffold
+
+    made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
+    if given.options.as_json:
+        out.document("plugins.new", vars(made))
+        return
+    out.result(str(made.folder))
+    out.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
+
+
+def _text(value: Any) -> str | None:
+    """One line of a fact; nothing for what is empty."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items()) or None
+    if isinstance(value, list | tuple):
+        return ", ".join(str(inner) for inner in value) or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return render.count(value)
+    return None if value in (None, "") else str(value)
+
+
+COMMAND = Group(
+    name="plugins",
+    summary="Networks, blocks, augmentation policies and datasets: the core's and yours.",
+    members={
+        "list": Command(
+            name="list",
+            summary="List every name that can be used. No plugin is imported.",
+            run=list_plugins,
+            options=PluginsListOptions,
+            examples=(
+                ("resnetctl plugins list --kind arch", "networks only"),
+                ("resnetctl plugins list --check", "import each one, report the broken"),
+            ),
+        ),
+        "show": Command(
+            name="show",
+            summary="Show one of them: parameters, source, paper.",
+            run=show,
+            options=PluginsShowOptions,
+            examples=(("resnetctl plugins show resnet56", "depths, widths, parameter count"),),
+        ),
+        "check": Command(
+            name="check",
+            summary="Apply every rule to plugins: shapes, gradients, export, and more.",
+            run=check,
+            options=PluginsCheckOptions,
+            examples=(
+                ("resnetctl plugins check my-block", "all that a distribution registers"),
+                ("resnetctl plugins check se_basic", "one block; exit 5 when a rule does not hold"),
+            ),
+        ),
+        "new": Command(
+            name="new",
+            summary="Start a plugin: a distribution whose tests pass at once.",
+            run=new,
+            options=PluginsNewOptions,
+            examples=(("resnetctl plugins new my-block --kind block", "writes ./my-block/"),),
+        ),
+    },
+)

@@ -1,0 +1,48 @@
+"""`predict`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.options import PredictOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen.loading import torch_note
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.predict import PredictOutcome
+
+
+def run(given: Given[PredictOptions]) -> None:
+    """`predict`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks.predict import predict
+
+    options = given.options
+    with torch_note():
+        outcome = predict(options.target, options.images, settings=settings.load(), top=options.top)
+    show(outcome, as_json=options.as_json)
+    outcome.require()
+
+
+def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
+    """Print a line for each file and class."""
+    for notice in outcome.notices:
+        out.say(out.notice(notice))
+    if as_json:
+        out.document("predict", outcome.to_json())
+        return
+    rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
+    if rows:
+        render.table(("file", "class", "probability"), rows)
+
+
+COMMAND = Command(
+    name="predict",
+    summary="Classify image files with a run, a weights file or an ONNX file.",
+    run=run,
+    options=PredictOptions,
+    examples=(
+        ("resnetctl predict last cat.jpg dog.png", "with the newest run"),
+        ("resnetctl predict model.onnx ./photos --top 3", "an ONNX file needs no PyTorch"),
+    ),
+)

@@ -1,0 +1,116 @@
+"""`runs list`, `runs show` and `runs verify`."""
+
+from typing import Any
+
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.common import Common
+from resnetctl.cli.parser.options import RunsShowOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+
+COLUMNS = {
+    "name": "name",
+    "status": "status",
+    "arch": "arch",
+    "data": "data",
+    "epochs": "epochs",
+    "val_top1": "val acc",
+    "created": "started",
+}
+# In this order, until the table fits. Automatic names hold data and arch, but no swapped block.
+DROPPED = ("data", "arch", "started", "epochs")
+DROPPED_WITH_BLOCKS = ("data", "started", "arch", "epochs")
+
+
+def list_runs(given: Given[Common]) -> None:
+    """`runs list`"""
+    from resnetctl import runs
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import listing as history
+
+    folder = settings.load().runs_dir
+    rows = [history.facts(run) for run in runs.all_runs(folder)]
+    if given.options.as_json:
+        out.document("runs.list", {"runs": rows})
+        return
+    if not rows:
+        out.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
+    drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
+    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
+
+
+def show(given: Given[RunsShowOptions]) -> None:
+    """`runs show`"""
+    from resnetctl import runs
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import listing as history
+
+    run = runs.find(given.options.run, settings.load().runs_dir)
+    facts, files = history.facts(run), history.files(run)
+    if given.options.as_json:
+        logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
+        out.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
+        return
+    rows = [(key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block")]
+    render.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
+    out.result("")
+    render.pairs((name, render.size(size)) for name, size in files.items())
+
+
+def verify(given: Given[RunsShowOptions]) -> None:
+    """`runs verify`"""
+    from resnetctl import runs
+    from resnetctl.cli.screen.loading import load_torch
+    from resnetctl.system import settings
+
+    machine = settings.load()
+    run = runs.find(given.options.run, machine.runs_dir)
+    load_torch()
+    from resnetctl.tasks.runs import verify as task
+
+    report = task.verify(run, machine)
+    if given.options.as_json:
+        out.document("runs.verify", report.to_json())
+    else:
+        words = {True: "ok", False: "FAILED", None: "-"}
+        rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
+        render.table(["check", "result", "found"], rows)
+    for line in report.differences:
+        out.say(out.printable(f"here it would not resume bit for bit: {line}"))
+    report.require()
+
+
+def _shown(row: dict[str, Any], key: str) -> str:
+    value = row.get(key)
+    if key == "val_top1":
+        return render.percent(value)
+    if key == "arch" and row.get("block"):
+        return f"{value} + {row['block']}"
+    if key == "created" and value is not None:
+        return render.moment(value)
+    if key == "epochs" and row.get("status") != "finished" and row.get("epochs_planned"):
+        return f"{value}/{row['epochs_planned']}"
+    return "" if value is None else str(value)
+
+
+COMMAND = Group(
+    name="runs",
+    summary="The runs in ./runs, or in RESNETCTL_RUNS_DIR.",
+    members={
+        "list": Command(name="list", summary="List runs, oldest first: the last one is the newest.", run=list_runs),
+        "show": Command(
+            name="show",
+            summary="Show one run: the newest unless named.",
+            run=show,
+            options=RunsShowOptions,
+            examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
+        ),
+        "verify": Command(
+            name="verify",
+            summary="Check a run: digests, metrics against config, this machine.",
+            run=verify,
+            options=RunsShowOptions,
+            examples=(("resnetctl runs verify last", "exit 5 when the run is not what it says"),),
+        ),
+    },
+)

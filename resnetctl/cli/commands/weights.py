@@ -1,0 +1,98 @@
+"""`weights show` and `weights import`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.options import WeightsImportOptions, WeightsShowOptions
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen.loading import torch_note
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.weights import WeightsReport
+
+
+def show(given: Given[WeightsShowOptions]) -> None:
+    """`weights show`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks import weights
+
+    _print(weights.show(given.options.target, settings.load()), as_json=given.options.as_json)
+
+
+def import_(given: Given[WeightsImportOptions]) -> None:
+    """`weights import`"""
+    from resnetctl.system import settings
+    from resnetctl.tasks import weights
+
+    options = given.options
+    request = weights.ImportRequest(
+        file=options.file,
+        arch=options.arch,
+        out=options.out,
+        data=options.data,
+        classes=options.classes,
+        size=options.size,
+        mean=options.mean,
+        std=options.std,
+    )
+    with torch_note():
+        report = weights.import_file(request, settings.load())
+    _print(report, as_json=options.as_json)
+
+
+def _print(report: "WeightsReport", *, as_json: bool) -> None:
+    for note in report.notes:
+        out.say(out.printable(note))
+    if as_json:
+        out.document(f"weights.{report.verb}", report.to_json())
+        return
+    card, image = report.card, report.card.image
+    render.pairs(
+        [
+            ("file", report.path),
+            ("arch", f"{card.arch.name}   block {card.arch.block}, stem {card.arch.stem}"),
+            ("params", render.count(report.params)),
+            ("classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
+            ("image", f"{image.size} px, {image.channels} channels, {image.interpolation}, resize {image.resize}"),
+            ("mean", ", ".join(f"{value:.4g}" for value in image.mean)),
+            ("std", ", ".join(f"{value:.4g}" for value in image.std)),
+            ("trained on", card.trained_on.get("name")),
+            ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()) or None),
+            ("needs", _distributions(card.plugins.required)),
+            ("used", _distributions(dict(card.plugins.used.items() - card.plugins.required.items()))),
+            ("size", render.size(report.bytes)),
+            ("sha256", report.sha256),
+        ]
+    )
+
+
+def _distributions(versions: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or None
+
+
+COMMAND = Group(
+    name="weights",
+    summary="Weights files describe themselves: architecture, classes, preprocessing.",
+    members={
+        "show": Command(
+            name="show",
+            summary="Show what weights say of themselves. Loads no tensor.",
+            run=show,
+            options=WeightsShowOptions,
+            examples=(("resnetctl weights show last", "those of the newest run"),),
+        ),
+        "import": Command(
+            name="import",
+            summary="Make a weights file from a foreign state dict. Nothing is unpickled.",
+            run=import_,
+            options=WeightsImportOptions,
+            examples=(
+                ("resnetctl weights import net.th --arch resnet20 --data cifar10 \\", ""),
+                ("    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\", ""),
+                ("    --out net.safetensors", ""),
+            ),
+        ),
+    },
+)

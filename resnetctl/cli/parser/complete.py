@@ -1,0 +1,60 @@
+"""Names for the shell's completion: from metadata, packaged files and folder listings; nothing heavy is imported."""
+
+import contextlib
+from collections.abc import Callable
+
+from resnetctl.errors import ResnetctlError
+
+
+def names(kind: str) -> list[str]:
+    """What completes an option marked `complete=kind`. An error completes nothing."""
+    with contextlib.suppress(ResnetctlError, OSError):
+        return _SOURCES[kind]()
+    return []
+
+
+def _registered(kind: str) -> Callable[[], list[str]]:
+    def listed() -> list[str]:
+        from resnetctl import registry
+
+        return registry.names(kind)  # type: ignore[arg-type]  # a Kind, by the table below
+
+    return listed
+
+
+def _plugins() -> list[str]:
+    from resnetctl import registry
+
+    return sorted({name for kind in registry.GROUPS for name in registry.names(kind)})
+
+
+def _datasets() -> list[str]:
+    from resnetctl import registry
+    from resnetctl.data.cards import store_names
+    from resnetctl.system import settings
+
+    return sorted({*registry.names("dataset"), *store_names(settings.load().data_dir)})
+
+
+def _recipes() -> list[str]:
+    from resnetctl.config.layers import recipes
+
+    return recipes()
+
+
+def _runs() -> list[str]:
+    from resnetctl import runs
+    from resnetctl.system import settings
+
+    return ["last", *(run.path.name for run in runs.all_runs(settings.load().runs_dir))]
+
+
+_SOURCES: dict[str, Callable[[], list[str]]] = {
+    "arch": _registered("arch"),
+    "block": _registered("block"),
+    "policy": _registered("policy"),
+    "dataset": _datasets,
+    "plugin": _plugins,
+    "recipe": _recipes,
+    "run": _runs,
+}

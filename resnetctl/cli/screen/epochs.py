@@ -1,0 +1,187 @@
+"""What a training run looks like: header, epoch table, live lines and summary, as text."""
+
+import os
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen.progress import bar, sparkline
+
+if TYPE_CHECKING:
+    from resnetctl.facts import EpochTimed, Started
+
+Columns = tuple[tuple[str, int], ...]
+EPOCH: Columns = (("epoch", 6),)
+PIXELS: Columns = (("px", 5),)  # while images grow
+WITH_VAL: Columns = (("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc", 9), ("best", 9))
+WITHOUT_VAL: Columns = (("lr", 8), ("train loss", 12), ("train acc", 11))
+CLOCK: Columns = (("img/s", 9), ("time", 9))
+STAR = "  *"
+# In this order, until the table fits: what is left goes into 40 columns.
+DROPPED = ("img/s", "best", "px", "val loss", "lr")
+HINT = " Ctrl-C saves and stops (again: stops at once)"
+
+
+@dataclass(kw_only=True)
+class History:
+    """What the screen remembers of the epochs."""
+
+    started: "Started"
+    train_loss: list[float] = field(default_factory=list)
+    val_top1: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float | None:
+        """The best val accuracy, of before a resume too."""
+        before = [] if self.started.best is None else [self.started.best]
+        return max([*before, *self.val_top1], default=None)
+
+    def add(self, fact: "EpochTimed") -> None:
+        result = fact.result
+        self.train_loss.append(result.train_loss)
+        if result.val is not None:
+            self.val_top1.append(result.val.top1)
+
+
+def header(started: "Started", verb: str, *, width: int) -> list[str]:
+    """Two lines, more where they would not fit: what is trained on what, and where it goes."""
+    config = started.config
+    threads = f" ({config.threads} thread{'s' * (config.threads != 1)})" if config.device == "cpu" else ""
+    parts = [
+        f"resnetctl {verb}  {started.arch.name}{f' + {started.block}' if started.block else ''} on {config.data}",
+        f"{render.count(started.params)} params",
+        f"{config.device}{threads}",
+        f"seed {config.seed}",
+    ]
+    place = f"{render.short(started.run)}" if started.run is not None else "dry run"
+    val = f" + {render.count(started.val_images)} val" if started.val_images else ""
+    first = f"{started.sides[0][1]} to " if len(started.sides) > 1 else ""
+    images = f"{render.count(started.train_images)}{val} images, {first}{started.image_size} px"
+    weights = getattr(config, "weights", "")
+    fetched = weights.startswith("torchvision:")
+    begun = [f"from {weights if fetched else render.short(Path(weights))}"] if weights else []
+    return [*_flowed(parts, width), *_flowed([place, *begun, images, f"config: {said(started.origins)}"], width)]
+
+
+def said(origins: Mapping[str, str]) -> str:
+    """Where the config came from, in short: `recipe fast + resnetctl.toml + 2 flags`."""
+    found = set(origins.values())
+    recipes = sorted(origin for origin in found if origin.startswith("recipe "))
+    files = sorted({origin.rpartition(":")[0] for origin in found if origin.rpartition(":")[2].isdigit()})
+    flags = sum(origin.startswith("flag ") for origin in found)  # one flag may settle two keys
+    sets = sum(origin == "--set" for origin in origins.values())
+    parts = [*recipes, *map(os.path.basename, files)]
+    parts += [f"{sets} --set"] if sets else []
+    parts += [f"{flags} flag{'s' * (flags != 1)}"] if flags else []
+    return " + ".join(parts) or "defaults"
+
+
+def columns(started: "Started", width: int) -> Columns:
+    """The table's columns: as many as go into `width`, so that an epoch is one line."""
+    growing = PIXELS if len(started.sides) > 1 else ()
+    found = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
+    for name in DROPPED:
+        if sum(size for _, size in found) + len(STAR) > width:
+            found = tuple(column for column in found if column[0] != name)
+    return found
+
+
+def table_head(columns: Columns) -> list[str]:
+    """The table's first two lines."""
+    text = "".join(name.rjust(size) for name, size in columns)
+    return [text, " " + "─" * (len(text) - 1)]
+
+
+def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str:
+    """One epoch of the table, which `history` has; a star marks the best so far."""
+    result, val = fact.result, fact.result.val
+    cells = {
+        "epoch": str(result.epoch),
+        "px": str(history.started.side(result.step - 1)),
+        "lr": render.rate(result.lr),
+        "train loss": f"{result.train_loss:.3f}",
+        "train acc": render.percent(result.train_top1),
+        "img/s": render.count(fact.images_per_second) if fact.images_per_second else "-",
+        "time": render.brief(fact.seconds),
+    }
+    if val is not None:
+        cells |= {
+            "val loss": f"{val.loss:.3f}",
+            "val acc": render.percent(val.top1),
+            "best": render.percent(history.best),
+        }
+    text = "".join(cells[name].rjust(size) for name, size in columns)
+    return text + STAR * (result.is_best and val is not None)
+
+
+def live_lines(history: History, step: int, *, loss: float, eta: float | None, width: int) -> list[str]:
+    """The three lines under the table: where it is, how it goes, how to stop. `step` counts updates done."""
+    started = history.started
+    per_epoch = started.steps_per_epoch
+    epochs = -(-started.steps // per_epoch)
+    epoch = (max(step, 1) - 1) // per_epoch
+    within, length = step - epoch * per_epoch, min(per_epoch, started.steps - epoch * per_epoch)
+    left, right = f"epoch {epoch + 1}/{epochs} ", f" {within}/{length} loss {loss:.3f}"
+    ending = f" ETA {render.clock(eta)}" if eta is not None else ""
+    room = min(width, 80) - len(left) - len(right) - len(ending) - 1
+    if room < 0:  # the time left is worth more than the loss, and half of it would mislead
+        right, room = f" {within}/{length}", room + len(f" loss {loss:.3f}")
+    return [left + bar(within / length, room) + right + ending, *_trends(history, width), HINT]
+
+
+def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[str]:
+    """The end of a run: accuracy, files, and what to do next. Commands are never broken."""
+    from resnetctl.runs import RunDir
+
+    best, last = summary.get("best"), summary.get("last") or {}
+    shipped = best if summary.get("kept") == "best" and best else last
+    title = f"Done in {render.duration(summary['seconds'])}"
+    if shipped:
+        title += f"   {summary['kept']} epoch {shipped['epoch']} of {summary['epochs']}"
+    early = "   stopped early" if summary.get("stopped_early") else ""
+    lines = [title + early, ""]
+    for name, text in _accuracies(summary, shipped):
+        lines += textwrap.wrap(f"  {name:<15} {text}", width, subsequent_indent=" " * 18, break_on_hyphens=False)
+    place, weights = render.short(run), RunDir(run).weights
+    lines.append(f"  {'wrote':<15} {place}/")
+    place = shlex.quote(place)
+    if weights.exists():
+        lines.append(f"  {'':<15} {weights.name} {render.size(weights.stat().st_size)}")
+    return [*lines, "", "Next", f"  resnetctl eval {place}", f"  resnetctl export {place} --onnx"]
+
+
+def _flowed(parts: Sequence[str], width: int) -> list[str]:
+    """Parts side by side, on as many lines as they need."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += "   " + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def _trends(history: History, width: int) -> list[str]:
+    parts = []
+    if history.val_top1:
+        parts.append(f"val acc {sparkline(history.val_top1, 16)} {render.percent(history.val_top1[-1])}")
+    if history.train_loss:
+        parts.append(f"train loss {sparkline(history.train_loss, 16)} {history.train_loss[-1]:.3f}")
+    return [" " + line for line in _flowed(parts, width - 2)] if parts else []
+
+
+def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    if not shipped:
+        return []
+    if "val_top1" not in shipped:
+        return [("train accuracy", f"{render.percent(shipped['train_top1'])}   (there is no val split)")]
+    from resnetctl.engine.metrics import wilson
+
+    images, top1 = summary["val_images"], shipped["val_top1"]
+    low, high = wilson(round(top1 * images), images)
+    text = f"{render.percent(top1)}   (95 % interval {render.interval(low, high)}, {render.count(images)} images)"
+    return [("val accuracy", text)]

@@ -1,0 +1,100 @@
+"""Following a training run: each fact to the screen as it comes, the result to stdout at the end."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from resnetctl.cli.screen import epochs as training
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen.progress import Screen
+
+if TYPE_CHECKING:
+    from resnetctl.engine.loop import StepResult
+    from resnetctl.facts import EpochTimed, Finished, Notice, Started, TrainFact
+
+
+def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: bool) -> None:
+    """Show a stream of facts to its end, then print the summary, or its JSON document."""
+    with Follower(verb) as follower:
+        for fact in facts:
+            follower.show(fact)
+    finished = follower.finished
+    if as_json:
+        out.document("train", _document(follower))
+    elif finished is not None:
+        out.result("\n".join(["", *training.summary_lines(finished.run, finished.summary, width=out.width())]))
+
+
+class Follower(Screen):
+    """The screen of a run."""
+
+    def __init__(self, verb: str) -> None:
+        from resnetctl import facts
+
+        super().__init__()
+        self.verb = verb
+        self.history: training.History | None = None
+        self.notices: list[str] = []
+        self.finished: Finished | None = None
+        self._began = 0.0
+        self._columns: training.Columns = ()
+        self._shows: dict[type, Callable[[Any], None]] = {
+            facts.Notice: self._notice,
+            facts.Progress: self.progress,
+            facts.Started: self._start,
+            facts.EpochTimed: self._epoch,
+            facts.Finished: self._finished,
+        }
+
+    def show(self, fact: "TrainFact | StepResult") -> None:
+        """Draw one fact."""
+        self._shows.get(type(fact), self._step)(fact)
+
+    def _notice(self, fact: "Notice") -> None:
+        self.notices.append(fact.text)
+        self.line(out.notice(fact.text))
+
+    def _finished(self, fact: "Finished") -> None:
+        self.finished = fact
+        self.clear()
+
+    def _start(self, fact: "Started") -> None:
+        self.history = training.History(started=fact)
+        self._began = time.monotonic()
+        for text in training.header(fact, self.verb, width=out.width()):
+            self.line(out.printable(text))
+        self.line("")
+
+    def _epoch(self, fact: "EpochTimed") -> None:
+        if self.history is None:
+            return
+        if not self._columns:
+            width = out.width() if self.live else sys.maxsize  # nothing is left out of a log
+            self._columns = training.columns(self.history.started, width)
+            for text in training.table_head(self._columns):
+                self.line(text)
+        self.history.add(fact)
+        self.line(training.epoch_line(fact, self.history, columns=self._columns))
+
+    def _step(self, fact: "StepResult") -> None:
+        """Reading the loss waits for the device, so it is read only for a redraw."""
+        history = self.history
+        if history is not None and history.started.run is not None:
+            done = fact.step - history.started.start_step
+            eta = (time.monotonic() - self._began) * history.started.left(fact.step) if done >= 5 else None
+            self.footer(
+                lambda: training.live_lines(history, fact.step, loss=float(fact.loss), eta=eta, width=out.width())
+            )
+
+
+def _document(follower: Follower) -> Mapping[str, Any]:
+    """The summary of a run, or of a dry run."""
+    if follower.finished is not None:
+        return {**follower.finished.summary, "run": str(follower.finished.run)}
+    facts: dict[str, Any] = {"status": "dry run"}
+    if follower.history is not None:
+        started = follower.history.started
+        facts |= {"arch": started.arch.name, "data": started.config.data, "params": started.params}
+        facts |= {"train_images": started.train_images, "val_images": started.val_images, "steps": started.steps}
+    return {**facts, "notices": follower.notices}

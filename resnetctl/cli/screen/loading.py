@@ -1,0 +1,71 @@
+"""A word on the screen while PyTorch loads: seconds of silence look like a hang."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+from resnetctl.cli.screen import streams as out
+from resnetctl.errors import UsageError
+
+PATIENCE = 0.3  # seconds
+NOTE = "Loading PyTorch…"
+
+
+@contextlib.contextmanager
+def torch_note() -> Iterator[None]:
+    """While the block runs: say so on a terminal when an import of torch that began in it takes long."""
+    if "torch" in sys.modules or not out.is_terminal(sys.stderr):
+        yield
+        return
+    note = _Note()
+    timer = threading.Timer(PATIENCE, note.show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        note.clear()
+
+
+def check_folder() -> None:
+    """Raise `UsageError` where importing torch would end the process: in a folder that is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        hint = "cd to a folder that exists: PyTorch cannot be loaded here"
+        raise UsageError("the current folder was removed", hint=hint) from None
+
+
+def load_torch() -> None:
+    """Import torch now, with the note. Raises as `check_folder`."""
+    from importlib import import_module
+
+    check_folder()
+    with torch_note():
+        import_module("torch")
+
+
+class _Note:
+    """One line on stderr that goes away again. The lock keeps a late timer from writing after `clear`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._over = False
+        self._shown = False
+
+    def show(self) -> None:
+        with self._lock:
+            if not self._over and "torch" in sys.modules:
+                self._shown = True
+                sys.stderr.write(NOTE)
+                sys.stderr.flush()
+
+    def clear(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._shown:
+                sys.stderr.write("\r" + " " * len(NOTE) + "\r")
+                sys.stderr.flush()

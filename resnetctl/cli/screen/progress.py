@@ -1,0 +1,118 @@
+"""Lines that scroll up and a footer that is redrawn below them. On stderr."""
+
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import tables as render
+
+if TYPE_CHECKING:
+    from resnetctl.facts import Notice, Progress
+
+Result = TypeVar("Result")
+REDRAW_SECONDS = 0.25
+BAR, REST = "━", " "
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+class Screen:
+    """On a terminal: lines above a footer. Elsewhere: lines only."""
+
+    def __init__(self) -> None:
+        self.live = out.is_terminal(sys.stderr)
+        self._footer = 0
+        self._drawn = float("-inf")
+        self._doing = ""
+        self._done = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self.clear()
+        out.say(text)
+
+    def footer(self, lines: Callable[[], Sequence[str]], *, now: bool = False) -> None:
+        """Redraw the footer, at most four times a second unless `now`; `lines` is called only then."""
+        if not self.live or (not now and time.monotonic() - self._drawn < REDRAW_SECONDS):
+            return
+        texts = [text[: out.width() - 1] for text in lines()]
+        self.clear()
+        out.say("\n".join(texts))
+        self._footer, self._drawn = len(texts), time.monotonic()
+
+    def clear(self) -> None:
+        """Take the footer away."""
+        if self._footer:
+            sys.stderr.write(f"\x1b[{self._footer}F\x1b[J")
+            sys.stderr.flush()
+        self._footer = 0
+        self._drawn = float("-inf")
+
+    def progress(self, fact: "Progress") -> None:
+        """A bar on a terminal; elsewhere a line when the work begins and one when it is done."""
+        if fact.what != self._doing:
+            self._doing, self._done = fact.what, False
+            if not self.live:
+                out.say(f"{fact.what} ...")
+        if fact.total is None or fact.done < fact.total:
+            self.footer(lambda: [progress_line(fact, out.width())])
+        elif not self._done:
+            self._done = True
+            self.line(f"{fact.what}: {_amount(fact.done, fact.unit)}")
+
+
+def progress_line(fact: "Progress", width: int) -> str:
+    """`reading photos ━━━━━    12 000/60 000 images`."""
+    total = "" if fact.total is None else f"/{_amount(fact.total, fact.unit)}"
+    done = _amount(fact.done, fact.unit) if fact.total is None or fact.unit == "B" else render.count(fact.done)
+    text = f"{done}{total}"
+    room = min(30, width - len(fact.what) - len(text) - 4)
+    share = fact.done / fact.total if fact.total else 0.0
+    middle = bar(share, room) + " " if fact.total else ""
+    return f"{fact.what} {middle}{text}"
+
+
+def bar(share: float, room: int) -> str:
+    """A bar of `room` characters, filled to `share`."""
+    filled = round(max(0.0, min(1.0, share)) * max(0, room))
+    return BAR * filled + REST * (room - filled)
+
+
+def sparkline(values: Sequence[float], room: int) -> str:
+    """The last `room` values as little bars between the smallest and the largest of them."""
+    shown = list(values)[-room:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    scale = (len(SPARKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(SPARKS[round((value - low) * scale)] for value in shown)
+
+
+def _amount(number: int, unit: str) -> str:
+    return render.size(number) if unit == "B" else f"{render.count(number)} {unit}"
+
+
+def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
+    """Show notices and progress of a task, and return what it returns."""
+    from resnetctl.facts import Progress
+
+    with Screen() as screen:
+        while True:
+            try:
+                fact = next(work)
+            except StopIteration as end:
+                return cast("Result", end.value)
+            if isinstance(fact, Progress):
+                screen.progress(fact)
+            else:
+                screen.line(out.notice(fact.text))

@@ -1,0 +1,137 @@
+"""Tables and facts as text: aligned on a terminal, tab-separated and never cut elsewhere."""
+
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from resnetctl.cli.screen import streams as out
+from resnetctl.config.duration import spoken
+
+GAP = "  "
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequence[str] = ()) -> None:
+    """Print rows of results under a header; in a pipe nothing is cut.
+
+    On a terminal, columns named in `drop` are left out in this order until the table fits, and the last is wrapped.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not (sys.stdout is not None and sys.stdout.isatty()):
+        for row in [list(header), *cells]:
+            out.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
+        return
+    shown = [list(header), *cells]
+    for name in drop:
+        if sum(max(map(_width, column)) + len(GAP) for column in zip(*shown, strict=True)) - len(GAP) > out.width():
+            place = shown[0].index(name)
+            shown = [[*row[:place], *row[place + 1 :]] for row in shown]
+    for line in aligned(shown[0], shown[1:], width=out.width()):
+        out.result(line)
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
+    """The lines of a table `width` columns wide, as far as all but the last column allow."""
+    columns = [max(_width(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    left = sum(columns[:-1]) + len(GAP) * (len(columns) - 1)
+    room = max(20, width - left)
+    lines = [GAP.join(_pad(name, size) for name, size in zip(header, columns, strict=True)).rstrip()]
+    lines = [out.paint(line, "bold") for line in lines]
+    for row in rows:
+        first, *rest = textwrap.wrap(row[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
+        cells = [_pad(value, size) for value, size in zip(row[:-1], columns[:-1], strict=True)]
+        lines.append(GAP.join([*cells, first]).rstrip())
+        lines += [" " * left + more for more in rest]
+    return lines
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> None:
+    """Print `name   value` lines of results; None is left out, a long value goes on under itself."""
+    shown = [(name, _cell(value)) for name, value in rows if value is not None]
+    column = max((_width(name) for name, _ in shown), default=0)
+    wide = sys.stdout is not None and sys.stdout.isatty()
+    for name, text in shown:
+        room = max(20, out.width() - column - 2) if wide else sys.maxsize
+        first, *rest = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
+        out.result((out.paint(_pad(name, column), "dim") + GAP + first).rstrip())
+        for more in rest:
+            out.result(" " * (column + 2) + more)
+
+
+def rate(lr: float) -> str:
+    """A learning rate in seven characters: `0.0981`, `6.2e-07`."""
+    return f"{lr:.4f}" if lr == 0 or lr >= 0.001 else f"{lr:.1e}"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """`91.9 %`, or a dash."""
+    return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """`91.8-92.9`, in percent."""
+    return f"{100 * low:.1f}-{100 * high:.1f}"
+
+
+def count(number: float) -> str:
+    """`272,474`."""
+    return f"{number:,.0f}"
+
+
+def size(number: float) -> str:
+    """`1.1 MB`."""
+    if number < 1000:
+        return f"{number:.0f} B"
+    for unit in ("kB", "MB"):
+        number /= 1000
+        if number < 1000:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1000:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """`3.1 s`, `1 min 38 s`, `2 h 05 min`."""
+    return spoken(seconds)
+
+
+def clock(seconds: float) -> str:
+    """`0:01:04`."""
+    return str(timedelta(seconds=max(0, round(seconds))))
+
+
+def brief(seconds: float) -> str:
+    """A duration for a narrow column: `3.1 s`, `1:04`, `1:01:04`."""
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds).removeprefix("0:").lstrip("0")
+
+
+def moment(utc: str) -> str:
+    """`2026-11-25 23:08`, in local time."""
+    try:
+        return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):  # the edges of the calendar too
+        return utc
+
+
+def short(path: Path) -> str:
+    """Relative to the current folder where it is inside."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _cell(value: object) -> str:
+    return out.printable("" if value is None else str(value))
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _pad(text: str, size: int) -> str:
+    return text + " " * (size - _width(text))

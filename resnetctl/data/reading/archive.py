@@ -1,0 +1,294 @@
+"""Images inside `.tar .tar.gz .tar.xz .zip`, streamed: nothing is ever extracted, and no member's name is a path.
+
+Order: the archive's own, so one archive always gives one order. A compressed tar is read twice, first for the
+names; a member is read forward only, and what a header claims is believed only as far as bytes really come.
+Known attacks and the figures behind the limits: the CVE list of `docs/design/data.md`.
+"""
+
+import gzip
+import io
+import lzma
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Self
+
+from resnetctl.data.images import MAX_BYTES, check_size
+from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
+from resnetctl.errors import DataError
+
+ALLOWANCE = 64 * 2**20  # an archive may unpack to this ...
+RATIO = 100  # ... plus so many times its own size: images hardly compress, bombs do 1,000 times
+MAX_OTHERS = 10_000  # members that are no images, beyond two for each image
+_BLOCK = 2**20
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    IndexError,
+    KeyError,
+)
+_PLAIN = re.compile(  # of a tar; what tarfile makes numbers of must be some
+    rb"""
+    [^\0].{99}                      # name
+    (?: [0-7]{7}[\0\ ] ){3}         # mode, owner, group
+    (?: [0-7]{11}[\0\ ] ){2}        # size, time
+    [0-7]{6}\0\ 0\0{100}            # checksum, a regular file, which is no link
+    .{72}                          # magic, owner's and group's names
+    (?: [0-7]{7}[\0\ ] | \0{8} ){2} # device
+    \0{155}.{12}                   # no prefix
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_MAGIC = {b"\x1f\x8b": "tar.gz", b"\xfd7zXZ\0": "tar.xz", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of an archive; `refusal` says why it may not be read as an image."""
+
+    name: str
+    size: int
+    is_folder: bool
+    refusal: str
+    read: Callable[[], bytes]
+
+
+def sniff(path: Path) -> str | None:
+    """`tar`, `tar.gz`, `tar.xz` or `zip`, by content; None for something else."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    return "tar" if head[257:262] == b"ustar" or path.suffix == ".tar" else None
+
+
+def open_archive(path: Path, kind: str) -> Source:
+    """Read the names of an archive and count. Raises `DataError` for a damaged or hostile one, with all reasons."""
+    seen = Seen()
+    survey, problems = _surveyed(path, kind, seen)
+    if suspects := seen.suspects():
+        survey, problems = _surveyed(path, kind, Seen(suspects))
+    if problems:
+        raise DataError("the archive has members that are refused", where=str(path), problems=problems)
+    return survey.source(partial(_items, path, kind))
+
+
+def _surveyed(path: Path, kind: str, seen: Seen) -> tuple[Survey, list[str]]:
+    survey = Survey(path, kind)
+    problems: list[str] = []
+    with closing(_members(path, kind)) as members:
+        for number, member in enumerate(members, start=1):
+            try:
+                _inspect(member, survey, seen)
+            except ValueError as error:
+                problems.append(f"{member.name[:200]!r}: {error}")
+            if number - survey.images > MAX_OTHERS + 2 * survey.images or len(problems) > 100:
+                raise DataError("too many members that are no images", where=str(path), problems=problems)
+    return survey, problems
+
+
+def _inspect(member: Member, survey: Survey, seen: Seen) -> None:
+    parts = clean(member.name)
+    if member.is_folder:
+        survey.see_folder(parts)
+        return
+    if not parts:
+        raise ValueError("its name is empty")
+    if reason := why_ignored(parts):
+        survey.see_other(reason)
+        return
+    if member.refusal:
+        raise ValueError(member.refusal)
+    if seen.before(parts):
+        raise ValueError("the name is there twice")
+    survey.see_image(parts, member.size)
+
+
+def _items(path: Path, kind: str, layout: Layout) -> Items:
+    with closing(_members(path, kind)) as members:
+        for member in members:
+            parts = clean(member.name)
+            if member.is_folder or why_ignored(parts):
+                continue
+            place = layout.place(parts[:-1])
+            if place is not None:
+                yield Item("/".join(parts), place[0], place[1], member.read)
+
+
+def _members(path: Path, kind: str) -> Generator[Member, None, None]:
+    """Members in archive order. Whatever is wrong with the archive becomes one `DataError`."""
+    try:
+        yield from _zip_members(path) if kind == "zip" else _tar_members(path, kind)
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException | str) -> DataError:
+    return DataError(f"the archive is damaged: {error or type(error).__name__}", where=str(path), hint="fetch it again")
+
+
+def _tar_members(path: Path, kind: str) -> Iterator[Member]:
+    with _unpacked(path, kind) as raw:
+        stream = Forward(raw, path, can_seek=kind == "tar")
+        archive = tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_Header)  # type: ignore[arg-type]  # it is a file
+        while (info := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+            yield Member(info.name, info.size, info.isdir(), _tar_refusal(info), partial(_tar_read, stream, info))
+        stream.expect_end()
+
+
+def _tar_refusal(info: tarfile.TarInfo) -> str:
+    if info.issym() or info.islnk():
+        return f"a link to {info.linkname[:200]!r}"
+    return "" if info.isreg() and not info.issparse() else "a device, a pipe or a sparse file"
+
+
+def _tar_read(stream: "Forward", info: tarfile.TarInfo) -> bytes:
+    check_size(info.size, info.name)
+    try:
+        stream.seek(info.offset_data)
+        data = stream.read(info.size)
+    except _DAMAGE as error:
+        raise _damaged(stream.path, error) from error
+    if len(data) != info.size:
+        raise _damaged(stream.path, f"it ends inside {info.name!r}")
+    return data
+
+
+def _zip_members(path: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(path) as archive:
+        budget = Budget(path)
+        for info in archive.infolist():
+            name = info.filename.replace("\\", "/")
+            yield Member(
+                name, info.file_size, info.is_dir(), _zip_refusal(info), partial(_zip_read, archive, info, budget)
+            )
+
+
+def _zip_refusal(info: zipfile.ZipInfo) -> str:
+    if info.flag_bits & 1:
+        return "it is encrypted"
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return "" if kind in (0, stat.S_IFREG) else "a link, a device or a pipe"
+
+
+def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: "Budget") -> bytes:
+    try:
+        with archive.open(info) as file:
+            data = file.read(MAX_BYTES + 1)  # the size in the directory is only a claim
+    except _DAMAGE as error:
+        raise _damaged(budget.path, f"{info.filename!r}: {error}") from error
+    budget.spend(len(data))
+    check_size(len(data), info.filename)
+    return data
+
+
+@contextmanager
+def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
+    openers: dict[str, Any] = {"tar": Path.open, "tar.gz": gzip.open, "tar.xz": lzma.open}
+    with openers[kind](path, "rb") as raw, io.BufferedReader(raw, _BLOCK) as buffered:
+        yield buffered
+
+
+class _Header(tarfile.TarInfo):
+    """A header, of which only what a `Member` needs is sure to be set.
+
+    Those of plain files are the many, and are told by one look; everything else is left to `tarfile`, which looks
+    at every field.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:  # type: ignore[override]  # typeshed lacks bytes
+        """From 512 bytes. Raises `tarfile.HeaderError` for what is no header."""
+        if not _PLAIN.fullmatch(buf) or int(buf[148:154], 8) != sum(buf) - sum(buf[148:156]) + 8 * 32:
+            return super().frombuf(buf, encoding, errors)
+        info = cls(buf[:100].partition(b"\0")[0].decode(encoding, errors))
+        info.size = int(buf[124:135], 8)
+        return info
+
+
+class Budget:
+    """Counts unpacked bytes. `spend` raises `DataError` when they are more than images of this size can be."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._left = ALLOWANCE + RATIO * path.stat().st_size
+
+    def spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise DataError(
+                f"the archive unpacks to more than {RATIO} times its size: refused as a decompression bomb",
+                where=str(self.path),
+                hint="unpack it yourself and add the folder",
+            )
+
+
+class Forward:
+    """A stream that `tarfile` reads as a file, forward only.
+
+    Every read is bounded before memory is asked for: a header may claim any size, also a negative one (which once
+    made tarfile loop, CVE-2025-8194). Unpacked bytes are counted against a `Budget`.
+    """
+
+    def __init__(self, raw: IO[bytes], path: Path, *, can_seek: bool) -> None:
+        self.path = path
+        self._raw = raw
+        self._can_seek = can_seek
+        self._budget = Budget(path)
+        self._position = 0
+        self._last = b""
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= max(MAX_BYTES, _BLOCK):
+            raise ValueError(f"a header claims {size:,} bytes")
+        self._last = data = self._raw.read(size)
+        self._position += len(data)
+        self._budget.spend(0 if self._can_seek else len(data))
+        return data
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET and position == self._position:
+            return position
+        if whence != io.SEEK_SET or position < self._position:
+            raise ValueError("a header points backward")
+        if self._can_seek:
+            self._position = self._raw.seek(position)
+        while self._position < position and self.read(min(_BLOCK, position - self._position)):
+            pass
+        return self._position
+
+    def expect_end(self) -> None:
+        """The archive must have ended with zeros, and have nothing but zeros behind; this also checks its checksum.
+
+        tarfile takes any broken header for the end: without this the rest of the images would silently be missing.
+        """
+        if not self._last or self._last.strip(b"\0"):
+            raise ValueError("it ends without an end mark, or a header is broken")
+        while block := self.read(_BLOCK):
+            if block.strip(b"\0"):
+                raise ValueError("there is something behind its end")

@@ -1,0 +1,71 @@
+"""A folder of images on disk. Order: names by their bytes, depth first. Links are followed, but never in a circle."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from resnetctl.data.reading.source import Item, Items, Layout, Parts, Source, Survey, file_size, is_hidden, why_ignored
+from resnetctl.errors import DataError
+
+
+def open_folder(path: Path) -> Source:
+    """Count the images of a folder. Raises `DataError` when it has no layout that is understood."""
+    survey = Survey(path, "folder")
+    for parts, is_folder in _walk(path):
+        if is_folder:
+            survey.see_folder(parts)
+        else:
+            survey.see_file(parts, file_size(path.joinpath(*parts)))
+    return survey.source(partial(_items, path))
+
+
+def _items(path: Path, layout: Layout) -> Items:
+    for parts, is_folder in _walk(path):
+        if is_folder or why_ignored(parts):
+            continue
+        place = layout.place(parts[:-1])
+        if place is not None:
+            yield Item("/".join(parts), place[0], place[1], path.joinpath(*parts))
+
+
+def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
+    """Every file and folder below `root` as (parts, is it a folder); hidden folders are not entered."""
+    pending: list[tuple[Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
+    while pending:
+        parts, above = pending.pop()
+        folder = root.joinpath(*parts)
+        identity = _identity(folder)
+        if identity in above:
+            continue  # a link back to a folder that we are in
+        inside = above | {identity}
+        below: list[Parts] = []
+        for name, is_folder in _listed(folder):
+            yield (*parts, name), is_folder
+            if is_folder and not is_hidden((name,)):
+                below.append((*parts, name))
+        pending.extend((inner, inside) for inner in reversed(below))
+
+
+def _listed(folder: Path) -> list[tuple[str, bool]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, _is_folder(entry)) for entry in entries]
+    except OSError as error:
+        raise DataError(f"the folder cannot be read: {error.strerror}", where=str(folder)) from error
+    return sorted(found, key=lambda pair: os.fsencode(pair[0]))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        found = folder.stat()
+    except OSError as error:
+        raise DataError(f"the folder cannot be read: {error.strerror}", where=str(folder)) from error
+    return found.st_dev, found.st_ino

@@ -1,0 +1,31 @@
+"""From a path to its reader, by what the path is."""
+
+from pathlib import Path
+
+from resnetctl.data.reading.archive import open_archive, sniff
+from resnetctl.data.reading.folder import open_folder
+from resnetctl.data.reading.source import Source, expected
+from resnetctl.data.reading.table import open_table
+from resnetctl.errors import DataError
+
+
+def open_source(path: Path) -> Source:
+    """The counted source at `path`: a folder, an archive or a CSV file. Raises `DataError` for anything else."""
+    path = path.expanduser()
+    if path.is_dir():
+        return open_folder(path)
+    if not path.is_file():
+        raise DataError("no such file or folder", where=str(path))
+    try:
+        kind = sniff(path)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    if kind is not None:
+        return open_archive(path, kind)
+    if path.suffix.lower() == ".csv":
+        return open_table(path)
+    raise DataError(
+        "neither a folder, nor a .tar, .tar.gz, .tar.xz or .zip archive, nor a CSV file",
+        where=str(path),
+        hint=expected(),
+    )

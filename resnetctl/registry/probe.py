@@ -1,0 +1,193 @@
+"""Import plugins in another process, and tell what that did: failed, printed, changed torch, ended the process.
+
+The child takes the entries in order and writes one line of JSON for each, so whatever ends it belongs to the first
+entry without a line; the rest is asked again in a new process. So it is after an entry that changed torch. Archs come
+first, while torch is not loaded: whether an arch module loads it is one of the facts.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from resnetctl import registry
+from resnetctl.errors import ResnetctlError
+from resnetctl.registry import Entry
+
+SECONDS = 60  # for one import; torch alone takes a few
+LINES = 3  # of what was printed that are kept
+KINDS = ("arch", "dataset", "block", "policy")  # the torch-free first
+COMMAND = "from resnetctl.registry.probe import child; child()"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What importing one entry did.
+
+    Attributes:
+        error: why it cannot be used; empty when it can.
+        mend: what helps against it, where that is known.
+        called: the name that the object has for itself; empty where it has none.
+        printed: the first lines that it wrote to stdout or stderr.
+        patched: what it replaced in torch, e.g. `torch.nn.Linear.forward`.
+        loads_torch: whether torch was loaded with it; known for archs only.
+    """
+
+    entry: Entry
+    error: str = ""
+    mend: str = ""
+    called: str = ""
+    printed: str = ""
+    patched: tuple[str, ...] = ()
+    loads_torch: bool = False
+
+
+def probe(entries: Sequence[Entry]) -> dict[Entry, Probe]:
+    """Import entries. Raises nothing: what goes wrong is in the facts."""
+    found: dict[Entry, Probe] = {}
+    waiting = sorted(entries, key=lambda entry: KINDS.index(entry.kind))
+    while waiting:
+        done = _round(waiting)
+        found |= {one.entry: one for one in done}
+        waiting = waiting[len(done) :]
+    return found
+
+
+def child() -> None:
+    """What the process does: reads the request, imports, answers. It stops early when a later answer would be wrong."""
+    request = json.load(sys.stdin)
+    sys.path[:] = request["path"]
+    with Path(request["answers"]).open("a", encoding="utf-8") as answers:
+        for number, values in enumerate(request["entries"]):
+            facts = _facts(Entry(**values), Path(request["printed"]))
+            answers.write(json.dumps(facts) + "\n")
+            answers.flush()
+            following = [entry["kind"] for entry in request["entries"][number + 1 : number + 2]]
+            if facts["patched"] or ("torch" in sys.modules and following == ["arch"]):
+                break
+
+
+def fingerprint() -> dict[str, Any]:
+    """What a plugin must leave alone: functions, classes and methods of torch, and its global settings."""
+    import torch
+    import torchvision  # noqa: F401  it makes torch load, and wrap, parts of itself
+
+    owners: dict[str, Any] = {"torch": torch, "torch.Tensor": torch.Tensor, "torch.nn.functional": torch.nn.functional}
+    owners |= {"torch.nn": torch.nn, "torch.optim": torch.optim, "torch.nn.init": torch.nn.init}
+    for module in (torch.nn, torch.optim):
+        kinds = ((name, value) for name, value in vars(module).items() if isinstance(value, type))
+        owners |= {f"{module.__name__}.{name}": value for name, value in kinds}
+    found = {f"{path}.{name}": value for path, owner in owners.items() for name, value in _members(owner)}
+    return found | {
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's default device": str(torch.get_default_device()),
+        "torch's number of threads": torch.get_num_threads(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+        "torch's random state": torch.get_rng_state().sum().item(),
+        "torch.backends.cudnn.benchmark": torch.backends.cudnn.benchmark,
+    }
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names that were replaced or removed between two fingerprints, other than by torch itself."""
+    return tuple(
+        name
+        for name, value in before.items()
+        if not _same(value, after.get(name)) and not _is_of_torch(after.get(name))
+    )
+
+
+def _round(entries: Sequence[Entry]) -> list[Probe]:
+    """Ask one process; at least one entry is answered, by what it said or by how it ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers, printed = Path(folder, "answers"), Path(folder, "printed")
+        answers.touch()
+        request = {
+            "path": [place or "." for place in sys.path],
+            "entries": [vars(entry) for entry in entries],
+            "answers": str(answers),
+            "printed": str(printed),
+        }
+        with printed.open("wb") as output:
+            end = _run(json.dumps(request), output, limit=SECONDS + 2.0 * len(entries))
+        lines = answers.read_text(encoding="utf-8").splitlines()
+        done = [Probe(entry=entry, **_checked(line)) for entry, line in zip(entries, lines, strict=False)]
+        if end:
+            culprit = entries[min(len(done), len(entries) - 1)]
+            text = printed.read_text(encoding="utf-8", errors="replace")
+            done = [*done[: len(entries) - 1], Probe(entry=culprit, error=f"importing it {end}", printed=_short(text))]
+        return done
+
+
+def _run(request: str, output: Any, *, limit: float) -> str:
+    """How the process ended, empty when as it should."""
+    command = [sys.executable, "-c", COMMAND]
+    try:
+        code = subprocess.run(command, input=request, stdout=output, stderr=output, text=True, timeout=limit).returncode
+    except subprocess.TimeoutExpired:
+        return f"takes more than {limit:.0f} s"
+    if code < 0:
+        return f"ended the process with {signal.Signals(-code).name}"
+    return f"ended the process with exit code {code}" if code else ""
+
+
+def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
+    """Import one entry and compare before and after."""
+    before = {} if entry.kind == "arch" else fingerprint()
+    start, had_torch = printed.stat().st_size, "torch" in sys.modules
+    error = mend = called = ""
+    try:
+        thing = registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
+        called = str(getattr(getattr(thing, "card", thing), "name", ""))
+    except ResnetctlError as caught:
+        error, mend = str(caught), caught.hint[0] if caught.hint else ""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    text = printed.read_bytes()[start:].decode("utf-8", errors="replace")
+    loads_torch = not had_torch and entry.kind == "arch" and "torch" in sys.modules
+    patched = changes(before, fingerprint()) if before else ()
+    return {
+        "error": error,
+        "mend": mend,
+        "called": called,
+        "printed": _short(text),
+        "patched": patched,
+        "loads_torch": loads_torch,
+    }
+
+
+def _checked(line: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(line)
+    return values | {"patched": tuple(values["patched"])}
+
+
+def _members(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Public members and operators. Modules come and go by being imported; private names are torch's own caches."""
+    for name, value in vars(owner).items():
+        operator = isinstance(owner, type) and name.startswith("__") and callable(value)
+        if (operator or not name.startswith("_")) and not isinstance(value, ModuleType):
+            yield name, value
+
+
+def _same(one: Any, two: Any) -> bool:
+    return one is two or (isinstance(one, int | float | str) and one == two)
+
+
+def _is_of_torch(value: Any) -> bool:
+    """Whether the code of a function is in torch's folder, whatever the function says of its module."""
+    import torch
+
+    written = getattr(getattr(value, "__code__", None), "co_filename", "")
+    return Path(str(torch.__file__)).parent in Path(written).parents
+
+
+def _short(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[:LINES])

@@ -1,0 +1,248 @@
+"""Downloads that are verified, resumed and bounded in time. Standard library only.
+
+`urllib` follows redirects and the proxy settings of the machine; what it lacks is here: resuming, a digest, and a
+limit on how long the absence of a network can be felt. (pooch was the alternative: it cannot resume.)
+
+A digest is written `sha256:HEX` or `md5:HEX`. `HEX` may be the first eight digits or more, because some
+publishers give no others.
+"""
+
+import contextlib
+import hashlib
+import re
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from resnetctl.errors import DataError
+from resnetctl.system import storage
+
+Listener = Callable[[int, int | None], None]
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{8,32}")
+BLOCK = 1 << 18  # bytes between two progress reports
+_listener: ContextVar[Listener | None] = ContextVar("download_listener", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A published file.
+
+    Args:
+        name: what it is called in the cache.
+        urls: addresses of the same bytes, best first.
+        digest: as its publisher gives it.
+        limit: more bytes than these are refused.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    digest: str
+    limit: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        if not DIGEST.fullmatch(self.digest):
+            raise ValueError(f"'{self.name}': '{self.digest}' is not sha256: or md5: and 8 to all of its hex digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Seconds. With the defaults a machine without a network learns it within 30.
+
+    Args:
+        stall: to connect, and for the next bytes to come.
+        opening: for one request until its headers are there, name resolution and redirects included.
+        fruitless: after so long without a new byte no further request is made.
+        resumes: requests that may continue one file.
+    """
+
+    stall: float = 5.0
+    opening: float = 8.0
+    fruitless: float = 15.0
+    resumes: int = 20
+
+
+class _Failed(Exception):
+    """One request did not deliver; `is_final` when the same address will not either. Not an `OSError`: see storage."""
+
+    def __init__(self, reason: object, *, is_final: bool = False) -> None:
+        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+        super().__init__(text or type(reason).__name__)
+        self.is_final = is_final
+
+
+@contextlib.contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call `listener(done, total)` in bytes, for each file that is downloaded in this `with` block and context.
+
+    `total` is None when the server does not tell. A dataset's `fetch` need not know that anybody listens.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def fetch(remote: Remote, folder: Path, *, hint: Sequence[str] = (), patience: Patience | None = None) -> Path:
+    """`folder/remote.name`, verified: from an earlier download, or now from the first address that delivers.
+
+    A cut transfer leaves `NAME.part`, which the next call continues. Nothing is written before a server answers.
+
+    Raises:
+        DataError: no address delivers the published bytes; `problems` says why for each.
+        UsageError: another process downloads the same file, or `folder` cannot be written.
+        WorkFailed: the disk is full.
+    """
+    path, part = folder / remote.name, folder / f"{remote.name}.part"
+    if path.is_file():
+        if matches(path, remote.digest):
+            return path
+        storage.remove(path)
+    problems: list[str] = []
+    for url in _delivering(remote, part, patience=patience or Patience(), problems=problems):
+        if matches(part, remote.digest):
+            storage.settle(part, path)
+            return path
+        problems.append(
+            f"{url}: {_kind(remote.digest)} is {digest_of(part, remote.digest)}, published is {remote.digest}"
+        )
+        storage.remove(part)
+    raise DataError(f"'{remote.name}' could not be downloaded", where=str(folder), hint=hint, problems=problems)
+
+
+def digest_of(path: Path, like: str) -> str:
+    """The whole digest of a file, of the kind that `like` is: `sha256:...` or `md5:...`."""
+    kind = _kind(like)
+    with path.open("rb") as file:
+        return f"{kind}:{hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()}"
+
+
+def matches(path: Path, digest: str) -> bool:
+    """Whether the file has the published digest."""
+    return digest_of(path, digest).startswith(digest)
+
+
+def _kind(digest: str) -> str:
+    return digest.partition(":")[0]
+
+
+def _delivering(remote: Remote, part: Path, *, patience: Patience, problems: list[str]) -> Iterator[str]:
+    """Yield each address after which `part` is complete; the caller verifies it and comes back if it is wrong.
+
+    An address whose file turned out wrong is asked a second time when the wrong bytes began in an earlier call.
+    """
+    last_byte = time.monotonic()
+    for url in remote.urls:
+        started_here, resumes = _size(part) == 0, 0
+        while resumes <= patience.resumes and time.monotonic() - last_byte < patience.fruitless:
+            before = _size(part)
+            try:
+                _transfer(url, part, remote=remote, patience=patience)
+            except _Failed as failure:
+                problems.append(f"{url}: {failure}")
+                if failure.is_final or _size(part) <= before:
+                    break
+                last_byte, resumes = time.monotonic(), resumes + 1
+                continue
+            yield url
+            last_byte = time.monotonic()
+            if started_here:
+                break
+            started_here = True
+
+
+def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> None:
+    """Bring `part` to its end with one request. Raises `_Failed`, with what came kept in `part`."""
+    offset = _size(part)
+    response = _open(url, offset, patience=patience)
+    if response is None:
+        return
+    with response:
+        begin = offset if _continues(response, offset) else 0
+        length = response.headers.get("Content-Length")
+        total = begin + int(length) if length and length.isdigit() else None
+        with storage.growing_file(part, what=f"the download of '{remote.name}'") as file:
+            if file.tell() != offset:
+                raise _Failed("another process wrote to it meanwhile", is_final=True)
+            file.truncate(begin)
+            done = begin
+            for block in _blocks(response):
+                done += len(block)
+                if done > remote.limit:
+                    file.truncate(0)
+                    raise _Failed(f"it sends more than {remote.limit:,} bytes", is_final=True)
+                file.write(block)
+                _report(done, total)
+    if total is not None and done < total:
+        raise _Failed(f"the connection was cut at {done:,} of {total:,} bytes")
+
+
+def _continues(response: HTTPResponse, offset: int) -> bool:
+    """Whether the body begins at `offset`; a server without ranges answers 200 and begins at 0."""
+    if response.status != 206:
+        return False
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+        raise _Failed("it sends another range than asked for", is_final=True)
+    return True
+
+
+def _blocks(response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while block := response.read1(BLOCK):
+            yield block
+    except (OSError, HTTPException) as error:
+        raise _Failed(error) from error
+
+
+def _open(url: str, offset: int, *, patience: Patience) -> HTTPResponse | None:
+    """The response to one request, None if nothing lies beyond `offset`; `_Failed` within `patience.opening` seconds.
+
+    It runs in a thread of its own, because neither name resolution nor a list of dead addresses heeds a timeout.
+    """
+    outcome: list[HTTPResponse | Exception | None] = []
+
+    def ask() -> None:
+        try:
+            outcome.append(_request(url, offset, timeout=patience.stall))
+        except Exception as error:  # handed over to the thread that waits
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask, name="resnetctl-download", daemon=True)
+    thread.start()
+    thread.join(patience.opening)
+    result = outcome[0] if outcome else TimeoutError(f"no answer within {patience.opening:g} s")
+    if isinstance(result, urllib.error.HTTPError):
+        result.close()
+        raise _Failed(f"HTTP {result.code} {result.reason}", is_final=True) from result
+    if isinstance(result, Exception):
+        raise _Failed(getattr(result, "reason", result)) from result
+    return result
+
+
+def _request(url: str, offset: int, *, timeout: float) -> HTTPResponse | None:
+    headers = {"User-Agent": "resnetctl"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    try:
+        response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and offset:  # what we have is complete, or wrong: its digest will tell
+            error.close()
+            return None
+        raise
+    return response
+
+
+def _report(done: int, total: int | None) -> None:
+    listener = _listener.get()
+    if listener is not None:
+        listener(done, total)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

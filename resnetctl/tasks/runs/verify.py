@@ -1,0 +1,223 @@
+"""`runs verify`: is a run what it says? Digests, metrics against config, and how this machine differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetctl.config.schema import TrainConfig
+from resnetctl.data.store import open_store
+from resnetctl.engine import checkpoint, schedule
+from resnetctl.errors import CheckFailed, DataError, ResnetctlError
+from resnetctl.runs import RunDir
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.train import read_config
+from resnetctl.training.checkpoints import Newest, differences, facts_then, newest
+from resnetctl.training.job import config_sha256
+from resnetctl.weights import file as weights_file
+
+Lines = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at. `passed` is None where there was nothing to look at."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyReport:
+    """All checks of a run, and `differences`: what of this machine a bit-exact resume would find changed."""
+
+    run: Path
+    checks: tuple[Check, ...]
+    differences: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed is not False for check in self.checks)
+
+    def require(self) -> None:
+        """Raise `CheckFailed` when a check failed. Call it after the report was shown."""
+        failed = [f"{check.name}: {check.detail}" for check in self.checks if check.passed is False]
+        if failed:
+            raise CheckFailed("the run is not what it says", where=str(self.run), problems=failed)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `resnetctl.runs.verify/1`."""
+        return {
+            "run": str(self.run),
+            "passed": self.passed,
+            "checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in self.checks],
+            "differences": list(self.differences),
+        }
+
+
+class Wrong(Exception):
+    """What a check found."""
+
+
+class Nothing(Exception):
+    """Why a check had nothing to look at."""
+
+
+def verify(run: RunDir, settings: Settings) -> VerifyReport:
+    """Look at every file of a run. Findings are data; the report's `require` raises for them."""
+    looks = _Looks(run, settings)
+    checks = tuple(_carried_out(name, look) for name, look in looks.all().items())
+    return VerifyReport(run=run.path, checks=checks, differences=tuple(looks.differences()))
+
+
+def _carried_out(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, passed=True, detail=look())
+    except Nothing as reason:
+        return Check(name=name, passed=None, detail=str(reason))
+    except Wrong as finding:
+        return Check(name=name, passed=False, detail=str(finding))
+    except ResnetctlError as error:
+        return Check(name=name, passed=False, detail=error.message)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return Check(name=name, passed=False, detail=f"cannot be read: {type(error).__name__}: {error}")
+
+
+class _Looks:
+    """The checks of one run; each returns what it saw, or raises `Wrong` or `Nothing`."""
+
+    def __init__(self, run: RunDir, settings: Settings) -> None:
+        self.run = run
+        self.settings = settings
+        self.found: Newest = newest(run)
+
+    def all(self) -> dict[str, Callable[[], str]]:
+        """Name to check, in the order of the report."""
+        return {
+            "config": self.config,
+            "checkpoints": self.checkpoints,
+            "metrics": self.metrics,
+            "summary": self.summary,
+            "weights": self.weights,
+            "onnx": self.onnx,
+            "data": self.data,
+        }
+
+    def differences(self) -> list[str]:
+        """What a bit-exact resume would find changed; a resume sets the run's own thread count itself."""
+        if self.found.snapshot is None:
+            return []
+        then = facts_then(self.found.snapshot)
+        return differences(
+            then, {**weights_file.installed(then), **checkpoint.machine_facts(), "threads": then.get("threads")}
+        )
+
+    def config(self) -> str:
+        config = read_config(self.run)
+        return f"{config.model.arch} on {config.data}"
+
+    def checkpoints(self) -> str:
+        if self.found.corrupt:
+            raise Wrong("; ".join(f"{name}: {reason}" for name, reason in self.found.corrupt.items()))
+        if self.found.snapshot is None:
+            raise Nothing("there is none")
+        for path in self.run.checkpoints()[1:]:
+            checkpoint.from_bytes(path.read_bytes())
+        return f"{len(self.run.checkpoints())} whole, the newest after step {self.found.snapshot.step}"
+
+    def metrics(self) -> str:
+        lines = self.run.metrics()
+        if not lines:
+            raise Nothing("no epoch is finished")
+        counted = [line["epoch"] for line in lines]
+        _require(counted == list(range(1, len(lines) + 1)), "epochs are missing or out of order")
+        steps = [line["step"] for line in lines]
+        _require(steps == sorted(set(steps)) and steps[0] > 0, "steps do not grow")
+        bad = [line["epoch"] for line in lines for value in line.values() if not math.isfinite(value)]
+        _require(not bad, f"epoch {bad[:1]} has a number that is not finite")
+        best = [line["epoch"] for line in _improving(lines)]
+        flagged = [line["epoch"] for line in lines if line.get("best")]
+        _require(flagged in (best, []), f"best epochs are {best}, not {flagged}")
+        if self.found.snapshot is not None:
+            _require(len(lines) >= self.found.snapshot.epochs, "epochs of the checkpoint are missing")
+        return f"{len(lines)} epochs, {steps[-1]} steps"
+
+    def summary(self) -> str:
+        summary = self.run.summary()
+        if summary is None:
+            raise Nothing("the run is not finished")
+        config, lines = read_config(self.run), self.run.metrics()
+        _require(summary["epochs"] == len(lines), f"it counts {summary['epochs']} epochs, the metrics {len(lines)}")
+        _require(summary["last"] == lines[-1], "its last epoch is not that of the metrics")
+        if not summary["stopped_early"]:
+            done, wanted = (summary["steps"], config.steps) if config.steps else (summary["epochs"], config.epochs)
+            _require(done == wanted, f"the config wants {wanted} {'steps' if config.steps else 'epochs'}, not {done}")
+            _require(summary["steps"] == lines[-1]["step"], "its steps are not those of the metrics")
+            if len(lines) > 1 or not config.steps:  # else there is no whole epoch to count steps by
+                _require(_last_lr(config, lines) == lines[-1]["lr"], "the last learning rate is not the schedule's")
+        return "finished, as the config and the metrics say"
+
+    def weights(self) -> str:
+        if not self.run.weights.is_file():
+            raise Nothing("there are none yet")
+        loaded = weights_file.load(self.run.weights)
+        if self.run.summary() is None:
+            return "whole and finite"
+        snapshot = self.found.snapshot
+        config, card = read_config(self.run), loaded.card
+        start = str(snapshot.card.get("weights_sha256", "")) if snapshot is not None else ""
+        _require(snapshot is None or card.config_sha256 == config_sha256(config, start), "made with another config")
+        line = self.run.metrics()[int(card.metrics["epoch"]) - 1]
+        same = all(line[name] == value for name, value in card.metrics.items())
+        _require(same, "the card's accuracy is not that of the metrics")
+        if snapshot is not None:
+            kept = snapshot.shipped(last=config.keep == "last" or "val_top1" not in line)
+            same = weights_file.digest(kept) == weights_file.digest(loaded.state)
+            _require(same, "the tensors are not those of the checkpoint")
+        return f"whole, finite, of epoch {int(card.metrics['epoch'])}"
+
+    def onnx(self) -> str:
+        if not self.run.onnx.is_file():
+            raise Nothing("nothing is exported")
+        from resnetctl.deploy import onnx_reader as onnx
+
+        card = onnx.check(onnx.read_bytes(self.run.onnx), str(self.run.onnx))
+        here = weights_file.read_header(self.run.weights).sha256
+        _require(card.weights_sha256 == here, "exported from other weights: run resnetctl export again")
+        return "whole, and made from these weights"
+
+    def data(self) -> str:
+        name = read_config(self.run).data
+        try:
+            store = open_store(self.settings.data_dir, name)
+        except DataError:
+            raise Nothing(f"'{name}' is not in the store here") from None
+        if self.found.snapshot is None:
+            raise Nothing("no checkpoint says what the run was trained on")
+        wanted = self.found.snapshot.card["trained_on"].get("digest")
+        _require(store.card.digests.get("train") == wanted, f"'{name}' is not the one that the run was trained on")
+        return f"'{name}' is the one that the run was trained on"
+
+
+def _require(holds: object, otherwise: str) -> None:
+    if not holds:
+        raise Wrong(otherwise)
+
+
+def _improving(lines: Lines) -> Iterator[dict[str, Any]]:
+    """The epochs that were the best so far."""
+    best = (-1.0, -math.inf)
+    for line in lines:
+        if "val_top1" in line and (line["val_top1"], -line["val_loss"]) > best:
+            best = (line["val_top1"], -line["val_loss"])
+            yield line
+
+
+def _last_lr(config: TrainConfig, lines: Lines) -> float:
+    steps = lines[-1]["step"]
+    warmup = schedule.warmup_steps(config.warmup, steps=steps, steps_per_epoch=lines[0]["step"])
+    return config.lr * schedule.scale(steps - 1, steps=steps, warmup=warmup, schedule=config.schedule)

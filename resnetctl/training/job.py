@@ -1,0 +1,237 @@
+"""From a config to everything that a training run needs: data, model, state and plan.
+
+`train`, `finetune` and `resume` differ only in how they come to a `Job` and to the first weights.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from resnetctl import __version__, registry, rng
+from resnetctl.config.layers import Layer, flatten, layer
+from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig, TrainConfig
+from resnetctl.data.loader import Feed, steps_per_epoch
+from resnetctl.data.splits import ImageSet, eval_batches, open_sets
+from resnetctl.data.store import Store
+from resnetctl.engine import schedule
+from resnetctl.engine.device import keep_freed_memory, pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.loop import Plan, TrainState
+from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.optim import build_optimizer
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.errors import ConfigError, DataError
+from resnetctl.models.resnet import ResNet, build, minimum_size
+from resnetctl.models.surgery import freeze
+from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.system.signals import Stop
+from resnetctl.training.plugin_trial import augmentation, try_plugins
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run that is settled: nothing in it is automatic any more. `weights_sha256` names what it started from."""
+
+    config: TrainConfig
+    origins: Mapping[str, str]
+    arch: Arch
+    image: ImageSpec
+    store: Store
+    train: ImageSet
+    val: ImageSet | None
+    split: ValSplit | None
+    weights_sha256: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.store.card.classes
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.config.device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(len(self.train), self.config.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    @property
+    def sides(self) -> tuple[tuple[int, int], ...]:
+        """Where the side of the training images changes: `(first step, pixels)` of each stretch."""
+        return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
+
+    def card(self, metrics: Mapping[str, float]) -> WeightsCard:
+        """The self-description of weights that this run makes."""
+        return WeightsCard(
+            arch=self.arch,
+            classes=self.classes,
+            image=self.image,
+            plugins=_plugins(self.config, self.arch),
+            trained_on={"name": self.store.card.name, "digest": self.store.card.digests.get("train", "")},
+            split=self.split,
+            metrics=metrics,
+            config_sha256=config_sha256(self.config, self.weights_sha256),
+            version=__version__,
+        )
+
+
+def suited_layer(values: Mapping[str, Any]) -> Layer:
+    """Computed defaults: below everything that anybody said."""
+    return layer(values, "default")
+
+
+def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image: ImageSpec, store: Store) -> Job:
+    """Make every automatic choice, once, and write it into the config. Sets torch's threads and malloc's limits.
+
+    Raises `ConfigError` for choices that do not go together, `DataError` when there is nothing to tell apart,
+    `PluginError` when a plugin's block or policy fails a trial.
+    """
+    if len(store.card.classes) < 2:
+        raise DataError(
+            f"'{store.card.name}' has one class, '{store.card.classes[0]}': there is nothing to learn",
+            where=str(store.path),
+            hint="a dataset is a folder with one folder per class: was one of those given?",
+        )
+    arch = arch.resolve_stem(image.size)
+    device = pick_device(config.device)
+    choices = {
+        "device": str(device),
+        "precision": pick_precision(config.precision, device),
+        "threads": pick_threads(config.threads, arch=arch, size=image.size),
+        "size": image.size,
+        "data": store.card.name,
+    }
+    automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
+    model = config.model.model_copy(
+        update={"arch": arch.name, "block": arch.block, "block_args": dict(arch.block_args), "stem": arch.stem}
+    )
+    settled = config.model_copy(update={**choices, "model": model})
+    torch.set_num_threads(settled.threads)
+    if device.type == "cpu":
+        keep_freed_memory()
+    train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.seed)
+    if config.early_stop and val is None:
+        raise ConfigError("early_stop needs a val split", hint="--val-fraction 0.1")
+    keys = flatten(settled.model_dump())
+    said = {key: "rule" if key in automatic else origins.get(key, "default") for key in keys}
+    job = Job(
+        config=settled,
+        origins=said,
+        arch=arch,
+        image=image,
+        store=store,
+        train=train,
+        val=val,
+        split=split,
+    )
+    _require_size(job)
+    try_plugins(job)
+    return job
+
+
+def fresh_model(job: Job) -> ResNet:
+    """A model with the initial weights that the seed gives."""
+    torch.manual_seed(rng.derive(job.config.seed, "init"))
+    model = job.config.model
+    return build(
+        job.arch,
+        classes=len(job.classes),
+        image=job.image,
+        dropout=model.dropout,
+        drop_path=model.drop_path,
+    )
+
+
+def fresh_state(job: Job, model: ResNet) -> TrainState:
+    """The state before the first step: layout, freezing, optimizer and EMA as the config says."""
+    place(model, job.device)
+    config, scale = job.config, 1.0
+    frozen: tuple[torch.nn.Module, ...] = ()
+    if isinstance(config, FinetuneConfig):
+        frozen, scale = freeze(model, config.freeze), config.optim.backbone_lr_scale
+    head = [parameter for module in model.parts()["head"] for parameter in module.parameters()]
+    optimizer = build_optimizer(model, config, head=head, backbone_scale=scale)
+    return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
+
+
+def make_plan(job: Job, stop: Stop) -> Plan:
+    """What `fit` needs, all of it from the config."""
+    config = job.config
+    warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
+
+    def learning_rate(step: int) -> float:
+        return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, schedule=config.schedule)
+
+    def evaluate(model: torch.nn.Module) -> EvalReport:
+        with stop.at_once():
+            return validate(job, model)
+
+    return Plan(
+        feed=Feed(job.train, job.image, job.device),
+        augment=augmentation(job),
+        image=job.image,
+        side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),
+        steps=job.steps,
+        steps_per_epoch=job.steps_per_epoch,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        learning_rate=learning_rate,
+        label_smoothing=config.label_smoothing,
+        grad_clip=config.grad_clip,
+        bf16=config.precision == "bf16",
+        early_stop=config.early_stop,
+        evaluate=evaluate if job.val is not None else None,
+    )
+
+
+def validate(job: Job, model: torch.nn.Module) -> EvalReport:
+    """Measure `model` on val."""
+    assert job.val is not None
+    predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
+    return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
+
+
+def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
+    """Digest of what was asked for; a file of weights counts by its content, not by its path."""
+    values = config.model_dump(mode="json") | {"weights": weights_sha256}
+    if config.progressive == ProgressiveConfig():  # which older configs do not have
+        del values["progressive"]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def resized(image: ImageSpec, size: int) -> ImageSpec:
+    """The same preprocessing for nets of `size` pixels; 0 leaves it. The margin around the crop scales along."""
+    if size in (0, image.size):
+        return image
+    return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
+
+
+def _require_size(job: Job) -> None:
+    """Raise `ConfigError` when the first images of progressive resizing are too small for the arch."""
+    first, size, least = job.sides[0][1], job.image.size, minimum_size(job.arch)
+    if first < least <= size:
+        unit = job.config.progressive.size_increment
+        enough = min(size, unit * math.ceil(least / unit))
+        raise ConfigError(
+            f"progressive resizing begins with images of {first} px, "
+            f"and arch '{job.arch.name}' needs at least {least} px",
+            where="progressive.initial_scale",
+            hint=f"--set progressive.initial_scale={math.ceil(100 * enough / size) / 100:g}",
+        )
+
+
+def _plugins(config: TrainConfig, arch: Arch) -> Plugins:
+    required = registry.distribution_of("block", arch.block)
+    used = required | registry.distribution_of("policy", config.augment)
+    if config.data in registry.names("dataset"):
+        used |= registry.distribution_of("dataset", config.data)
+    return Plugins(required=required, used=used)

@@ -1,0 +1,186 @@
+"""How fast the steps of a job are: real ones, through `fit`, on a state that nobody keeps."""
+
+import dataclasses
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from resnetctl.data.splits import ImageSet, eval_batches
+from resnetctl.engine.loop import StepResult, TrainState, fit
+from resnetctl.engine.metrics import measure
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.schedule import lengths
+from resnetctl.spec import Batch, Transform
+from resnetctl.system.signals import Stop
+from resnetctl.training.job import Job, make_plan
+from resnetctl.training.recorder import checkpoint_bytes
+
+PARTS = ("gather", "augment", "normalise", "forward", "backward", "optimizer", "rest")
+MOST_STEPS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """One step: wall seconds, images, and seconds of each of `PARTS` where they were watched."""
+
+    seconds: float
+    images: int
+    parts: tuple[float, ...] = ()
+
+
+class Trial:
+    """Steps of a job, one after the other, as many as are asked for. The state is spoilt by it."""
+
+    def __init__(self, job: Job, state: TrainState, *, watch: bool = False, side: int = 0) -> None:
+        """`watch` looks at the parts of a step, which only a CPU does one after the other; `side` 0 is full size."""
+        pixels = self.side = side or job.image.size
+        plan = dataclasses.replace(
+            make_plan(job, Stop()),
+            side=lambda _: pixels,
+            steps=sys.maxsize,
+            evaluate=None,
+            early_stop=0,
+        )
+        self._marks: list[float] = []
+        self._watched = watch and job.device.type == "cpu"
+        if self._watched:
+            plan = dataclasses.replace(plan, augment=self._around(plan.augment))
+            self._hook(state)
+        self._facts = fit(state, plan)
+
+    def step(self) -> Timed:
+        """Take one step and wait for it."""
+        fact: object = None
+        while not isinstance(fact, StepResult):  # an epoch's end is none
+            self._marks.clear()
+            began = time.perf_counter()
+            fact = next(self._facts)
+        fact.loss.item()  # waits for the device
+        ended = time.perf_counter()
+        marks = [began, *self._marks, ended]
+        parts = tuple(after - before for before, after in itertools.pairwise(marks)) if self._marks else ()
+        return Timed(seconds=ended - began, images=fact.images, parts=parts)
+
+    def steps(self, seconds: float) -> list[Timed]:
+        """Steps until `seconds` are over: at least one, at most `MOST_STEPS`."""
+        began = time.monotonic()
+        taken = [self.step()]
+        while time.monotonic() - began < seconds and len(taken) < MOST_STEPS:
+            taken.append(self.step())
+        return taken
+
+    def rate(self, seconds: float) -> float:
+        """Images a second over so many seconds of steps."""
+        taken = self.steps(seconds)
+        return sum(step.images for step in taken) / sum(step.seconds for step in taken)
+
+    def _mark(self, *_: Any) -> None:
+        self._marks.append(time.perf_counter())
+
+    def _around(self, augment: Transform) -> Transform:
+        def marked(batch: Batch) -> Batch:
+            self._mark()
+            made = augment(batch)
+            self._mark()
+            return made
+
+        return marked
+
+    def _hook(self, state: TrainState) -> None:
+        """The marks that end `normalise`, `forward`, `backward` (which has the loss in it) and `optimizer`."""
+        state.model.register_forward_pre_hook(self._mark)
+        state.model.register_forward_hook(self._mark)
+        state.optimizer.register_step_pre_hook(self._mark)
+        state.optimizer.register_step_post_hook(self._mark)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What the parts of a run take, in seconds.
+
+    Attributes:
+        step: one step of `images`, the mean over the run where its images grow.
+        check: one look at val, 0 without one.
+        save: one checkpoint, made but not written.
+        timed: steps that were timed.
+    """
+
+    step: float
+    images: int
+    check: float
+    save: float
+    timed: int
+
+    def rate(self) -> float:
+        """Images a second of the steps alone."""
+        return self.images / self.step
+
+    def epoch(self, steps: float) -> float:
+        """Seconds of an epoch of so many steps, with what ends it."""
+        return steps * self.step + self.check + self.save
+
+
+def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
+    """Time steps for about `seconds` after one that pays for start-up, and what ends an epoch. `state` is spoilt."""
+    sides = _few([side for _, side in job.sides])
+    taken = {side: _taken(Trial(job, state, side=side), seconds / len(sides)) for side in sides}
+    medians = [statistics.median(step.seconds / step.images for step in taken[side]) for side in sides]
+    image = sum(
+        count * float(np.interp(side**2, [known**2 for known in sides], medians))
+        for count, side in lengths(job.sides, start=0, stop=job.steps)
+    )
+    began = time.perf_counter()
+    checkpoint_bytes(job, state)
+    images = min(job.config.batch_size, len(job.train))
+    return Pace(
+        step=image * images / job.steps,
+        images=images,
+        save=time.perf_counter() - began,
+        check=0.0 if job.val is None else len(job.val) / eval_rate(job, job.val, state=state, seconds=seconds / 4),
+        timed=sum(map(len, taken.values())),
+    )
+
+
+def _few(sides: Sequence[int]) -> list[int]:
+    """The first, the last and at most two between; the others cost what their pixels do."""
+    last = len(sides) - 1
+    return [sides[place] for place in sorted({0, last // 3, 2 * last // 3, last})]
+
+
+def _taken(trial: Trial, seconds: float) -> list[Timed]:
+    """Steps for so long, after one that pays for start-up."""
+    trial.step()
+    return trial.steps(seconds)
+
+
+def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:
+    """Images a second of an evaluation on `images`, or as much of it as fits into `seconds`. Ends in eval mode."""
+    predict = torch_predictor(state.shipped, job.image, device=job.device, precision=job.config.precision)
+    batches = _until(seconds, eval_batches(images, job.image))
+    return measure(predict, batches, classes=job.classes).images_per_second
+
+
+def _until(seconds: float, batches: Iterator[Any]) -> Iterator[Any]:
+    """The first batch, and more until the time is over."""
+    began = time.monotonic()
+    for batch in batches:
+        yield batch
+        if time.monotonic() - began > seconds:
+            return
+
+
+def at_threads(threads: int, work: Callable[[], float]) -> Callable[[], float]:
+    """The same work with so many threads of torch."""
+
+    def done() -> float:
+        torch.set_num_threads(threads)
+        return work()
+
+    return done

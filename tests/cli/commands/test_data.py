@@ -1,0 +1,191 @@
+"""`data` on the embedded digits and on folders made here."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def photos(machine: Path) -> Path:
+    """Twelve images in two classes."""
+    from PIL import Image
+
+    for label, shade in (("cat", 40), ("dog", 200)):
+        (machine / "photos" / label).mkdir(parents=True)
+        for number in range(12):
+            Image.new("RGB", (16, 16), (shade, number, 0)).save(machine / "photos" / label / f"{number}.png")
+    return machine / "photos"
+
+
+def test_list_before_and_after(cli: Cli) -> None:
+    rows = [line.split("\t") for line in cli("data", "list").out.splitlines()]
+    assert rows[0] == ["name", "status", "images", "classes", "size", "licence"]
+    assert ["digits", "available", "", "", "", ""] in rows
+    assert cli("data", "get", "digits").code == 0
+    rows = [line.split("\t") for line in cli("data", "list").out.splitlines()]
+    assert ["digits", "in store", "1,797", "10", "8x8x1", "CC BY 4.0"] in rows
+    document = cli("data", "list", "--json").json()
+    assert document["schema"] == "resnetctl.data.list/1"
+    assert {row["name"]: row["in_store"] for row in document["datasets"]}["digits"] is True
+
+
+def test_get_says_what_it_did_and_what_is_next(cli: Cli) -> None:
+    result = cli("data", "get", "digits")
+    lines = result.out.splitlines()
+    assert lines[0] == "name     digits"
+    assert lines[-3:] == ["Next", "  resnetctl data show digits", "  resnetctl train --data digits"]
+    assert result.err.splitlines()[-1] == "storing digits: 1,797 images"
+    again = cli("data", "get", "digits")
+    assert (again.code, again.err) == (0, "digits is in the store already; --replace builds it anew\n")
+
+
+def test_get_what_nobody_offers(cli: Cli) -> None:
+    result = cli("data", "get", "digit")
+    assert (result.code, result.err.splitlines()[1]) == (2, "  try    did you mean 'digits'?")
+
+
+def test_add_show_check_remove(cli: Cli, photos: Path, machine: Path) -> None:
+    added = cli("data", "add", "photos", "--name", "pets", "--json").json()
+    assert (added["schema"], added["card"]["classes"]) == ("resnetctl.data.add/1", ["cat", "dog"])
+    shown = cli("data", "show", "pets", "--sheet", "sheet.png")
+    assert (machine / "sheet.png").stat().st_size > 0
+    table = shown.out.splitlines()[-3:]
+    assert [row.split("\t")[0] for row in table] == ["class", "cat", "dog"]
+    assert cli("data", "show", "pets", "--json").json()["schema"] == "resnetctl.data.show/1"
+    assert cli("data", "remove", "pets").out.startswith("removed pets: ")
+    assert cli("data", "show", "pets").code == 3
+
+
+def test_an_existing_name_needs_replace(cli: Cli, photos: Path) -> None:
+    assert cli("data", "add", "photos", "--name", "pets").code == 0
+    assert cli("data", "add", "photos", "--name", "pets").code == 2
+    assert cli("data", "add", "photos", "--name", "pets", "--replace", "--size", "8", "--fit", "pad").code == 0
+    assert cli("data", "show", "pets", "--json").json()["card"]["image"]["size"] == 8
+
+
+def test_a_bad_image_is_exit_3_or_skipped(cli: Cli, photos: Path) -> None:
+    (photos / "cat" / "bad.png").write_bytes(b"no image")
+    result = cli("data", "add", "photos", "--name", "pets")
+    assert result.code == 3
+    assert "bad.png" in result.err
+    assert cli("data", "add", "photos", "--name", "pets", "--on-bad-image", "skip").code == 0
+
+
+def test_check_of_a_good_dataset(cli: Cli) -> None:
+    cli("data", "get", "digits")
+    result = cli("data", "check", "digits")
+    assert (result.code, result.out) == (0, "digits: 1,797 images, nothing found\n")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.MonkeyPatch, *, as_json: bool) -> None:
+    from resnetctl.tasks import datasets as data
+
+    findings = (
+        SimpleNamespace(severity="warning", code="small", message="class 'cat' has 3 images"),
+        SimpleNamespace(severity="error", code="one-class", message="there is one class only"),
+    )
+    report = SimpleNamespace(
+        target="pets", images=3, findings=findings, failed=True, to_json=lambda: {"schema": "resnetctl.data.check/1"}
+    )
+
+    def check(target: str, settings: object) -> Any:
+        yield from ()
+        return report
+
+    monkeypatch.setattr(data, "check", check)
+    result = cli("data", "check", "pets", *(["--json"] if as_json else []))
+    assert result.code == 5
+    assert result.err.startswith("error: 'pets' has errors")
+    if as_json:
+        assert result.json() == {"schema": "resnetctl.data.check/1"}
+    else:
+        assert result.out.splitlines() == [
+            "severity\tcode\tfinding",
+            "error\tone-class\tthere is one class only",
+            "warning\tsmall\tclass 'cat' has 3 images",
+        ]
+
+
+def test_missing_things_are_exit_3(cli: Cli) -> None:
+    assert cli("data", "show", "nothing").code == 3
+    assert cli("data", "remove", "nothing").code == 3
+    assert cli("data", "check", "nothing").code == 3
+    assert cli("data", "add", "nowhere", "--name", "x").code == 3
+
+
+def adding(folder: Path, machine: Path) -> "subprocess.Popen[str]":
+    """`data add` of 20,001 images by two workers, in a process group of its own, as a shell starts it."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (folder / "a").mkdir(parents=True)
+    Image.fromarray(pixels).save(folder / "a" / "0.png")
+    for number in range(1, 20_000):
+        os.link(folder / "a" / "0.png", folder / "a" / f"{number}.png")
+    (folder / "b").mkdir()
+    os.link(folder / "a" / "0.png", folder / "b" / "0.png")
+    environment = os.environ | {"RESNETCTL_THREADS": "2", "RESNETCTL_DATA_DIR": str(machine / "store")}
+    command = [sys.executable, "-m", "resnetctl", "data", "add", str(folder), "--name", "many"]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def told(said: str) -> list[str]:
+    """What came after the lines that tell how far the work is: how many of those there are is a matter of speed."""
+    return [line for line in said.splitlines() if not line.startswith(("reading ", "adding many"))]
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that `pid` started, once there are two and something is written."""
+    for _ in range(3000):
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        if len(found) == 2:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("no workers came up")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_while_workers_decode(machine: Path, signum: signal.Signals) -> None:
+    """Ctrl-C reaches the whole group. No worker stays, no half of a dataset, and no more than one line is said."""
+    with adding(machine / "photos", machine) as process:
+        workers = workers_of(process.pid)
+        time.sleep(0.5)
+        os.killpg(process.pid, signum)
+        _, said = process.communicate(timeout=60)
+    killed = signum == signal.SIGKILL
+    assert process.returncode == (-signum if killed else 128 + signum)
+    stopped = [] if killed else [f"stopped: {signum.name} came; nothing is left half-written"]
+    assert told(said) == stopped
+    kept = [path.name for path in (machine / "store").iterdir() if not path.name.startswith(".tmp-resnetctl-")]
+    assert (kept, len(list((machine / "store").iterdir()))) == ([], killed)
+    for _ in range(1000):
+        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
+            break
+        time.sleep(0.02)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_worker_that_is_killed_is_one_clear_error(machine: Path) -> None:
+    with adding(machine / "photos", machine) as process:
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    first, where, hint = told(said)
+    assert first == "error: a worker process ended with SIGKILL, perhaps for want of memory"
+    assert where.startswith("  where  a/")
+    assert hint == "  try    RESNETCTL_THREADS=1 does the same in one process, with less memory"
+    assert not list((machine / "store").iterdir())

@@ -1,0 +1,84 @@
+"""`plugins list` and `plugins show`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+
+
+def test_list_is_grouped_by_kind(cli: Cli) -> None:
+    result = cli("plugins", "list")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert rows[0] == ["kind", "name", "distribution", "version", "status"]
+    kinds = [row[0] for row in rows[1:]]
+    assert kinds == sorted(kinds, key=["arch", "block", "policy", "dataset"].index)
+    core = [row[1] for row in rows if row[0] == "block" and row[2] == "resnetctl"]
+    assert core == ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
+
+
+def test_list_says_why_one_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {
+        "kind": "arch",
+        "name": "net",
+        "distribution": "mine",
+        "version": "1.2",
+        "status": "stale",
+        "reason": "it is\x1b old",
+    }
+    monkeypatch.setattr(
+        "resnetctl.tasks.plugins.listing.listing", lambda *_, **__: [row, {**row, "name": "b", "reason": ""}]
+    )
+    result = cli("plugins", "list")
+    assert result.out.splitlines()[1:] == ["arch\tnet\tmine\t1.2\tstale", "arch\tb\tmine\t1.2\tstale"]
+    assert result.err == "arch net of mine 1.2 is stale: it is\\x1b old\n"
+
+
+def test_list_one_kind_as_json(cli: Cli) -> None:
+    document = cli("plugins", "list", "--kind", "policy", "--json").json()
+    assert document["schema"] == "resnetctl.plugins.list/1"
+    core = {row["name"]: row["status"] for row in document["plugins"] if row["distribution"] == "resnetctl"}
+    assert core == dict.fromkeys(("none", "standard", "standard+cutout", "shift", "resized-crop"), "available")
+    assert {row["kind"] for row in document["plugins"]} == {"policy"}
+
+
+def test_show_an_arch_counts_its_parameters(cli: Cli) -> None:
+    document = cli("plugins", "show", "resnet20", "--json").json()
+    assert document["schema"] == "resnetctl.plugins.show/1"
+    assert document["params"] == document["params_counted"] == 269_722
+    assert document["depths"] == [3, 3, 3]
+
+
+def test_show_as_text(cli: Cli) -> None:
+    lines = cli("plugins", "show", "resnet20").out.splitlines()
+    assert "params          269,722" in lines
+    assert "block args      shortcut=A" in lines
+
+
+def test_show_a_block(cli: Cli) -> None:
+    document = cli("plugins", "show", "basic", "--json").json()
+    assert document["parameters"]["shortcut"] == "str = 'B'"
+    assert document["source"].endswith("blocks.py")
+    assert document["summary"]
+    assert "parameters" not in cli("plugins", "show", "basic").out, "the signature says it already"
+
+
+@pytest.mark.parametrize("name", ["standard", "digits"])
+def test_show_a_policy_and_a_dataset(cli: Cli, name: str) -> None:
+    result = cli("plugins", "show", name)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[1].split() == ["name", name]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["nothing"], "error: no plugin is called 'nothing'"),
+        (["resnet20", "--kind", "block"], "error: no block is called 'resnet20'"),
+        (["resnet20", "--kind", "blok"], "error: --kind cannot be 'blok'"),
+    ],
+)
+def test_show_mistakes(cli: Cli, line: list[str], message: str) -> None:
+    result = cli("plugins", "show", *line)
+    assert (result.code, result.err.splitlines()[0]) == (2, message)

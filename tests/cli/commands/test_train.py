@@ -1,0 +1,124 @@
+"""`train` and `train --resume`, with the tasks replaced."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl.config.layers import merge
+from resnetctl.errors import Stopped
+from resnetctl.facts import Finished, Notice
+from resnetctl.tasks import train as task
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the tasks were asked for."""
+    seen: dict[str, Any] = {}
+
+    def train(request: task.TrainRequest, settings: object) -> Iterator[Any]:
+        seen["request"] = request
+        yield Notice(text="trained")
+        yield Finished(run=Path("runs/a"), summary={"kept": "best", "best": None, "epochs": 0, "seconds": 1.0})
+
+    def resume(target: str, **options: Any) -> Iterator[Any]:
+        seen.update(options, target=target)
+        yield Notice(text="resumed")
+
+    monkeypatch.setattr(task, "train", train)
+    monkeypatch.setattr(task, "resume", resume)
+    return seen
+
+
+def test_flags_reach_the_task_as_layers(cli: Cli, asked: dict[str, Any]) -> None:
+    line = "train --data digits --recipe fast --set seed=4 -e 3 --name n --out elsewhere --dry-run"
+    result = cli(*line.split())
+    assert result.code == 0
+    request = asked["request"]
+    assert (request.name, request.out, request.dry_run) == ("n", Path("elsewhere"), True)
+    merged = merge(request.layers)
+    assert (merged.values["data"], merged.values["seed"], merged.values["epochs"]) == ("digits", 4, 3)
+    assert merged.origins["epochs"] == "flag --epochs"
+
+
+def test_trials_reach_the_task(cli: Cli, asked: dict[str, Any]) -> None:
+    assert cli("train", "--data", "digits", "--budget", "1h30min", "--tune").code == 0
+    assert (asked["request"].budget, asked["request"].tune) == (5400.0, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--budget soon", "--budget should be a time such as 90s, 10min, 2h or 1h30min, not 'soon'"),
+        ("--budget 10min -e 3", "--budget finds out what --epochs says: give one of them"),
+        ("--budget 10min --steps 3", "--budget finds out what --steps says: give one of them"),
+        ("--tune --threads 2", "--tune finds out what --threads says: give one of them"),
+    ],
+)
+def test_trials_that_make_no_sense(cli: Cli, asked: dict[str, Any], line: str, said: str) -> None:
+    result = cli("train", "--data", "digits", *line.split())
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+    assert asked == {}
+
+
+def test_the_summary_is_the_result_and_the_rest_is_talk(cli: Cli, asked: dict[str, Any]) -> None:
+    result = cli("train", "--data", "digits")
+    assert result.err == "trained\n"
+    assert result.out.startswith("\nDone in 1.0 s\n")
+
+
+def test_resume_takes_three_flags(cli: Cli, asked: dict[str, Any]) -> None:
+    assert cli("train", "--resume", "last", "--epochs", "9", "--exact", "--device", "cpu").code == 0
+    assert {key: asked[key] for key in ("target", "epochs", "exact", "device")} == {
+        "target": "last",
+        "epochs": 9,
+        "exact": True,
+        "device": "cpu",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("--lr 0.1", "--lr"),
+        ("--data digits --seed 1", "--data, --seed"),
+        ("--recipe fast", "--recipe"),
+        ("--set lr=1", "--set"),
+        ("--name x", "--name"),
+        ("--dry-run", "--dry-run"),
+        ("--budget 10min", "--budget"),
+        ("--tune", "--tune"),
+        ("--arch resnet20 --out x", "--arch, --out"),
+    ],
+)
+def test_resume_refuses_all_others(cli: Cli, asked: dict[str, Any], line: str, named: str) -> None:
+    result = cli("train", "--resume", "last", *line.split())
+    assert result.code == 2
+    assert " ".join(result.err.split()).startswith(
+        f"error: a resumed run keeps its own config: {named} cannot be given"
+    )
+    assert asked == {}
+
+
+def test_exact_without_resume(cli: Cli, asked: dict[str, Any]) -> None:
+    result = cli("train", "--exact")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: --exact goes with --resume")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
+def test_a_stopped_run_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, signum: int, code: int) -> None:
+    def train(request: object, settings: object) -> Iterator[Any]:
+        yield Notice(text="begun")
+        raise Stopped("stopped after step 3 of 9", signum=signum, hint="resnetctl train --resume runs/a")
+
+    monkeypatch.setattr(task, "train", train)
+    result = cli("train", "--data", "digits")
+    assert result.code == code
+    assert result.err.splitlines()[1:] == [
+        "stopped: stopped after step 3 of 9",
+        "  try    resnetctl train --resume runs/a",
+    ]

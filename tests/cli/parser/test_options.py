@@ -1,0 +1,37 @@
+"""Options of the commands, declared as models."""
+
+import inspect
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from resnetctl.cli.parser import complete, options
+from resnetctl.config.options import flags
+
+MODELS = [
+    model
+    for _, model in inspect.getmembers(options, inspect.isclass)
+    if issubclass(model, BaseModel) and model.__module__ == options.__name__
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_flags_are_well_formed(model: type[BaseModel]) -> None:
+    for flag in flags(model):
+        assert flag.flag.startswith("--"), flag
+        assert "_" not in flag.flag, flag
+        assert flag.short is None or len(flag.short) == 2, flag
+        assert flag.help, flag
+        assert len(flag.flag) <= 18, "the help column"
+        assert flag.complete is None or isinstance(complete.names(flag.complete), list)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_fields_that_are_no_flags_do_not_hide(model: type[BaseModel]) -> None:
+    assert len(flags(model)) == len(model.model_fields)
+
+
+def test_a_required_argument_is_required() -> None:
+    with pytest.raises(ValidationError):
+        options.DataCheckOptions.model_validate({})
+    assert options.EvalOptions().target is None

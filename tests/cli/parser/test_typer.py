@@ -1,0 +1,195 @@
+"""The parser: what typer's insides make of our declarations."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel
+
+from resnetctl.cli.parser import _typer
+from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.common import Common
+from resnetctl.cli.parser.options import argument
+from resnetctl.config.options import option
+from resnetctl.errors import UsageError
+
+Cli = Callable[..., Any]
+
+
+class Inner(BaseModel):
+    depth: int = option(3, "Depth", flag="--depth", short="-D")
+    unnamed: int = option(3, "No flag")
+
+
+class Config(BaseModel):
+    epochs: int = option(5, "Epochs", short="-e", ge=1)
+    mirror: bool = option(True, "Mirror images")
+    inner: Inner = Inner()
+
+
+class Options(Common):
+    target: str = argument("What", metavar="TARGET")
+    files: list[Path] = argument("Files", metavar="FILE...", default=[])
+    sets: list[str] = option([], "Sets", flag="--set")
+    source: Path | None = option(None, "From", flag="--from")
+    fit: Literal["crop", "pad"] = option("crop", "Fit")
+
+
+@pytest.fixture
+def seen() -> list[Given[Options]]:
+    return []
+
+
+@pytest.fixture
+def root(seen: list[Given[Options]]) -> Group:
+    work = Command(name="work", summary="Work", run=seen.append, options=Options, config=Config)
+    return Group(name="resnetctl", summary="Root", members={"work": work})
+
+
+def test_what_was_not_given_is_not_there(root: Group, seen: list[Given[Options]]) -> None:
+    assert _typer.invoke(root, ["work", "it"]) == 0
+    assert seen[0].values == {}
+    assert seen[0].options == Options(target="it")
+
+
+def test_config_flags_and_options_are_told_apart(root: Group, seen: list[Given[Options]]) -> None:
+    line = "work it a b -e 7 --no-mirror -D 2 --set x=1 --set y=2 --from here --fit pad --json"
+    _typer.invoke(root, line.split())
+    given = seen[0]
+    assert given.values == {"epochs": 7, "mirror": False, "inner.depth": 2}
+    assert given.names == {"epochs": "--epochs", "mirror": "--mirror", "inner.depth": "--depth"}
+    assert given.options == Options(
+        target="it",
+        files=[Path("a"), Path("b")],
+        sets=["x=1", "y=2"],
+        source=Path("here"),
+        fit="pad",
+        as_json=True,
+    )
+
+
+def test_a_switch_of_the_config_has_two_sides(root: Group, seen: list[Given[Options]]) -> None:
+    _typer.invoke(root, ["work", "it", "--mirror"])
+    assert seen[0].values == {"mirror": True}
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("wrok it", "no command 'resnetctl wrok'", "did you mean 'work'?"),
+        ("work", "resnetctl work needs TARGET", "resnetctl work --help"),
+        ("work it --epochz 3", "resnetctl work has no option --epochz", "did you mean '--epochs'?"),
+        ("work it --quux", "resnetctl work has no option --quux", "resnetctl work --help"),
+        ("work it -e 0", "--epochs should be greater than or equal to 1, not '0'", None),
+        ("work it --fit carp", "--fit cannot be 'carp'", "did you mean 'crop'?"),
+        ("work it -e", "resnetctl work: option '-e' requires an argument", "resnetctl work --help"),
+        ("work it --json=1", "resnetctl work: option '--json' does not take a value", "resnetctl work --help"),
+        ("--nope work it", "resnetctl has no option --nope", None),
+    ],
+)
+def test_mistakes_become_our_usage_errors(root: Group, line: str, message: str, hint: str | None) -> None:
+    with pytest.raises(UsageError) as caught:
+        _typer.invoke(root, line.split())
+    assert caught.value.message == message
+    if hint is not None:
+        assert caught.value.hint[0] == hint
+
+
+def test_too_many_arguments(cli: Cli) -> None:
+    result = cli("plugins", "list", "everything")
+    assert result.code == 2
+    assert result.err.startswith("error: resnetctl plugins list: got unexpected extra argument(s) (everything)")
+    assert "try    resnetctl plugins new my-block" in cli("plugins", "new", "block", "wobble").err
+
+
+def test_a_required_option(cli: Cli) -> None:
+    result = cli("weights", "import", "x.pth", "--arch", "resnet20")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: resnetctl weights import needs --out")
+
+
+def test_help_wins_over_missing_arguments(cli: Cli) -> None:
+    result = cli("weights", "import", "-h")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(" Usage: resnetctl weights import FILE [OPTIONS]")
+
+
+@pytest.mark.parametrize("line", [[], ["--help"], ["-h"]])
+def test_the_bare_command_is_its_help(cli: Cli, line: list[str]) -> None:
+    result = cli(*line)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(" Usage: resnetctl COMMAND")
+
+
+def test_a_bare_group_is_its_help(cli: Cli) -> None:
+    assert cli("plugins").out == cli("plugins", "--help").out
+
+
+@pytest.mark.parametrize("line", [["--version"], ["-V"], ["--debug", "--version"], ["--version", "train"]])
+def test_version(cli: Cli, line: list[str]) -> None:
+    from resnetctl import __version__
+
+    assert cli(*line).out == f"resnetctl {__version__}\n"
+
+
+def test_version_as_json(cli: Cli) -> None:
+    from resnetctl import __version__
+
+    assert cli("--version", "--json").json() == {"schema": "resnetctl.version/1", "version": __version__}
+
+
+@pytest.mark.parametrize("line", [["--no-plugins", "plugins", "list"], ["plugins", "list", "--no-plugins"]])
+def test_no_plugins_before_or_after_the_verb(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: list[str]) -> None:
+    monkeypatch.setenv("RESNETCTL_PLUGINS", "some-distribution")
+    assert cli(*line).code == 0
+    assert os.environ["RESNETCTL_PLUGINS"] == "none"
+
+
+# ---- completion, in processes of their own: it ends in sys.exit
+
+
+def completed(words: str, **env: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv[0]='resnetctl'; from resnetctl.__main__ import main; main([])"],
+        env={**os.environ, "_RESNETCTL_COMPLETE": "complete_bash", "COMP_WORDS": words, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "position", "expected"),
+    [
+        ("resnetctl tr", "1", ["train"]),
+        ("resnetctl plugins s", "2", ["show"]),
+        ("resnetctl train --arch preact", "3", ["preact_resnet20", "preact_resnet56"]),
+        ("resnetctl train --recipe f", "3", ["fast", "finetune"]),
+        ("resnetctl train --keep ", "3", ["best", "last"]),
+        ("resnetctl plugins show resnet5", "3", ["resnet50", "resnet56"]),
+        ("resnetctl train --lab", "2", ["--label-smoothing"]),
+    ],
+)
+def test_completion(words: str, position: str, expected: list[str]) -> None:
+    assert completed(words, COMP_CWORD=position)[: len(expected)] == expected
+
+
+def test_the_completion_script_can_be_shown_and_installed(tmp_path: Path) -> None:
+    run = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv[0]='resnetctl'; from resnetctl.__main__ import main; sys.exit(main())",
+    ]
+    env = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    shown = subprocess.run([*run, "--show-completion", "bash"], env=env, capture_output=True, text=True, timeout=60)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "_RESNETCTL_COMPLETE=complete_bash" in shown.stdout
+    installed = subprocess.run(
+        [*run, "--install-completion", "bash"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (installed.returncode, installed.stderr) == (0, "")
+    assert any("_RESNETCTL_COMPLETE" in path.read_text() for path in tmp_path.rglob("*.sh"))

@@ -1,0 +1,68 @@
+"""The note while PyTorch loads."""
+
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from resnetctl.cli.screen import loading
+from resnetctl.errors import UsageError
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(loading, "PATIENCE", 0.01)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+
+
+@pytest.mark.usefixtures("terminal", "no_torch")
+def test_a_long_import_is_told_and_the_note_goes_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loading.torch_note():
+        pretend(monkeypatch)
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "Loading PyTorch…\r                \r"
+
+
+@pytest.mark.usefixtures("terminal", "no_torch")
+def test_no_note_when_it_is_quick_or_not_torch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loading.torch_note():
+        time.sleep(0.1)
+    monkeypatch.setattr(loading, "PATIENCE", 60.0)
+    with loading.torch_note():
+        pretend(monkeypatch)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_no_note_without_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with loading.torch_note():
+        pretend(monkeypatch)
+        time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("terminal")
+def test_no_note_when_torch_is_there_already(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(monkeypatch)
+    loading.load_torch()
+    assert capsys.readouterr().err == ""
+
+
+def test_in_a_folder_that_is_gone_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="the current folder was removed"):
+        loading.load_torch()

@@ -1,0 +1,119 @@
+"""What a config admits: every default is valid, nothing is nullable, wrong values are refused in words."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from resnetctl.config.options import fields, flags
+from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
+
+
+def problems(values: dict[str, Any], model: type[BaseModel] = TrainConfig) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(values)
+    return [str(item["msg"]) for item in caught.value.errors()]
+
+
+@pytest.mark.parametrize("model", [TrainConfig, FinetuneConfig])
+def test_defaults_are_valid_and_say_everything(model: type[BaseModel]) -> None:
+    config = model()
+    assert model.model_validate(config.model_dump()) == config
+    assert model.model_validate_json(config.model_dump_json()) == config
+    assert all(field.default is not None for _, field in fields(model))
+
+
+def test_a_config_is_frozen() -> None:
+    config = TrainConfig()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.lr = 1.0
+    with pytest.raises(ValidationError, match="frozen"):
+        config.optim.momentum = 0.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr": 0},
+        {"lr": float("inf")},
+        {"lr": float("nan")},
+        {"lr": "fast"},
+        {"epochs": -1},
+        {"epochs": 1.5},
+        {"batch_size": 0},
+        {"val_fraction": 1},
+        {"val_fraction": -0.1},
+        {"label_smoothing": 1.0},
+        {"ema_decay": 1.0},
+        {"seed": -1},
+        {"precision": "fp16"},
+        {"keep": "first"},
+        {"optim": {"name": "lion"}},
+        {"optim": {"momentum": 1}},
+        {"schedule": {"name": "step"}},
+        {"schedule": {"final_lr": 1.1}},
+        {"progressive": {"initial_scale": 0.0}},
+        {"progressive": {"delay_fraction": 0.6, "finetune_fraction": 0.5}},
+        {"model": {"stem": "big"}},
+        {"model": {"drop_path": 1.0}},
+        {"model": {"block_args": {"deep": {"er": 1}}}},
+        {"nonsense": 1},
+        {"optim": {"nonsense": 1}},
+    ],
+    ids=str,
+)
+def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
+    assert problems(values)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(5, 5.0), (0, 0.0), ("5", 5.0), ("2.5", 2.5), ("15%", "15%"), ("0%", "0%"), ("100%", "100%")]
+)
+def test_warmup_is_epochs_or_a_share(given: Any, kept: Any) -> None:
+    assert TrainConfig(warmup=given).warmup == kept
+
+
+@pytest.mark.parametrize("given", ["soon", "%", "-1", -1, "-5%", "101%", "nan", "inf", "nan%", "1 5%", ""])
+def test_a_wrong_warmup_is_refused(given: Any) -> None:
+    assert problems({"warmup": given})
+
+
+@pytest.mark.parametrize("given", [[], [0.5], [0.25, 0.5, 0.75]])
+def test_milestones_rise(given: list[float]) -> None:
+    assert TrainConfig.model_validate({"schedule": {"milestones": given}}).schedule.milestones == tuple(given)
+
+
+@pytest.mark.parametrize("given", [[0.5, 0.5], [0.7, 0.5], [0.0], [1.0], [32000, 48000]])
+def test_milestones_that_do_not_are_refused(given: list[float]) -> None:
+    assert "rising shares of the run" in problems({"schedule": {"milestones": given}})[0]
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 0), (0, 1)])
+def test_a_run_has_epochs_or_steps(epochs: int, steps: int) -> None:
+    assert TrainConfig(epochs=epochs, steps=steps).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "told"), [(0, 0, "0 epochs train nothing"), (3, 7, "got epochs=3, steps=7")]
+)
+def test_but_not_both_and_not_neither(epochs: int, steps: int, told: str) -> None:
+    assert told in problems({"epochs": epochs, "steps": steps})[0]
+
+
+def test_block_arguments_keep_their_types() -> None:
+    args = {"shortcut": "B", "groups": 4, "ratio": 0.5, "squeeze": True}
+    config = TrainConfig.model_validate({"model": {"block_args": args}})
+    assert config.model.block_args == args
+    assert [type(value) for value in config.model.block_args.values()] == [str, int, float, bool]
+
+
+def test_finetune_adds_weights_and_freeze_to_what_train_has() -> None:
+    added = {key for key, _ in fields(FinetuneConfig)} - {key for key, _ in fields(TrainConfig)}
+    assert added == {"weights", "freeze"}
+
+
+def test_what_is_timed_is_a_training_run_on_data_that_is_always_there() -> None:
+    bench, train = (flags(model) for model in (BenchConfig, TrainConfig))
+    assert BenchConfig().model_dump() == TrainConfig().model_dump() | {"data": "digits"}
+    described = [[(flag.key, flag.flag, flag.short, flag.help) for flag in found] for found in (bench, train)]
+    assert described[0] == described[1]

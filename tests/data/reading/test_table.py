@@ -1,0 +1,103 @@
+"""CSV files: all wrong lines at once."""
+
+from pathlib import Path
+
+import pytest
+from support.pictures import grey, write_tree
+
+from resnetctl.data.reading.table import open_table
+from resnetctl.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "t", {f"{name}.png": grey(value) for value, name in enumerate("abcd")})
+
+
+def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "labels.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_lines_in_their_order(folder: Path) -> None:
+    source = open_table(table(folder, "path,label\nc.png,x\na.png,y\n\nb.png,x\n"))
+    items = list(source.items())
+    assert [(item.name, item.split, item.label) for item in items] == [
+        ("c.png", None, "x"), ("a.png", None, "y"), ("b.png", None, "x")
+    ]  # fmt: skip
+    assert [item.read() for item in items] == [grey(2), grey(0), grey(1)]
+    assert (source.kind, source.total, source.classes) == ("table", 3, ("x", "y"))
+
+
+def test_columns_in_any_order_and_case(folder: Path) -> None:
+    source = open_table(table(folder, "Split, LABEL ,extra,Path\r\ntrain,x,1,a.png\r\ntest,x,,b.png\r\n"))
+    assert dict(source.counts) == {("train", "x"): 1, ("test", "x"): 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_with_and_without_a_byte_order_mark(folder: Path, encoding: str) -> None:
+    assert open_table(table(folder, "path,label\na.png,é\n", encoding)).classes == ("é",)
+
+
+def test_a_name_with_commas_and_lines(folder: Path) -> None:
+    write_tree(folder, {'we, "ird\n.png': grey(9)})
+    source = open_table(table(folder, 'path,label\n"we, ""ird\n.png","a, b"\n'))
+    (item,) = source.items()
+    assert (item.label, item.read()) == ("a, b", grey(9))
+
+
+def test_paths_in_folders_beside_and_above(folder: Path) -> None:
+    write_tree(folder.parent, {"other/z.png": grey(7)})
+    absolute = folder / "a.png"
+    source = open_table(table(folder, f"path,label\n../other/z.png,x\n{absolute},x\n"))
+    assert [item.read() for item in source.items()] == [grey(7), grey(0)]
+
+
+def test_all_wrong_lines_at_once(folder: Path) -> None:
+    path = table(
+        folder,
+        "path,label,split\na.png,x,train\nnone.png,x,train\n,x,train\nb.png,,train\nc.png,x,tset\na.png,y,train\nd.png,x,\n",
+    )
+    with pytest.raises(DataError, match="lines cannot be used") as caught:
+        open_table(path)
+    assert caught.value.where == str(path)
+    assert caught.value.problems == (
+        "line 3: no file 'none.png'",
+        "line 4: path or label is empty",
+        "line 5: path or label is empty",
+        "line 6: split 'tset' is not train, val or test",
+        "line 7: 'a.png' is there twice",
+        "some lines have a split and some have none",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "a.png,x\n", "path\na.png\n", "file,class\n"])
+def test_a_wrong_header(folder: Path, text: str) -> None:
+    path = table(folder, text)
+    with pytest.raises(DataError, match="first line") as caught:
+        open_table(path)
+    assert caught.value.where == f"{path}:1"
+    assert caught.value.hint == ("expected: path,label[,split]",)
+
+
+def test_no_lines(folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        open_table(table(folder, "path,label\n"))
+    assert caught.value.problems == ("it has a header but no lines",)
+
+
+@pytest.mark.parametrize("text", ['path,label\n"a.png,x\n', 'path,label\n"a"b,x\n'])
+def test_broken_quotes(folder: Path, text: str) -> None:
+    with pytest.raises(DataError, match="as CSV"):
+        open_table(table(folder, text))
+
+
+def test_relabelling_changes_the_listing(folder: Path) -> None:
+    first = open_table(table(folder, "path,label\na.png,x\nb.png,y\n")).listing
+    assert open_table(table(folder, "path,label\na.png,y\nb.png,x\n")).listing != first
+
+
+def test_bytes_that_are_no_text(folder: Path) -> None:
+    with pytest.raises(DataError, match="lines"):
+        open_table(table(folder, "path,label\n\0\udcff.png,x\n".replace("\udcff", "ÿ"), "latin-1"))

@@ -1,0 +1,167 @@
+"""The exported bytes: what they hold, what they must not hold, and that they are always the same."""
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from support.trained import CLASSES, IMAGE, card, network
+
+from resnetctl import __version__
+from resnetctl.deploy import onnx_reader as reader
+from resnetctl.deploy.onnx_writer import Deployed, messages, seal, to_bytes
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.errors import WorkFailed
+
+GATE = {"kind": "synthetic", "images": 74}
+PROGRAM = """
+import hashlib
+from support.trained import card, network
+from resnetctl.deploy.onnx_writer import to_bytes
+data = to_bytes(network(), card(), weights_sha256="ab", gate={"kind": "synthetic", "images": 74})
+print(hashlib.sha256(data).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return to_bytes(network(), card(), weights_sha256="ab", gate=GATE)
+
+
+@pytest.fixture
+def proto(data: bytes) -> onnx.ModelProto:
+    return onnx.load_model_from_string(data)
+
+
+def properties(proto: onnx.ModelProto) -> dict[str, str]:
+    return {item.key: item.value for item in proto.metadata_props}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+def test_it_computes_what_torch_does(data: bytes, batch: int) -> None:
+    images = np.random.default_rng(batch).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
+    wanted = torch_predictor(network(), IMAGE, device=torch.device("cpu"))(images)
+    logits, shares = reader.from_bytes(data, "").outputs(images)
+    assert logits == pytest.approx(wanted, abs=1e-5)
+    assert shares == pytest.approx(torch.from_numpy(wanted).softmax(1).numpy(), abs=1e-6)
+
+
+def test_interface(proto: onnx.ModelProto) -> None:
+    onnx.checker.check_model(proto, full_check=True)
+    assert [item.name for item in proto.graph.input] == ["pixel_values"]
+    assert [item.name for item in proto.graph.output] == ["logits", "probabilities"]
+    batch, *sides = proto.graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param == "batch"
+    assert [side.dim_value for side in sides] == [1, 8, 8]
+    assert proto.ir_version <= 10
+    assert [(item.domain, item.version) for item in proto.opset_import] == [("", 20)]
+    assert (proto.producer_name, proto.producer_version) == ("resnetctl", __version__)
+
+
+def test_batch_norm_after_a_convolution_is_folded(proto: onnx.ModelProto) -> None:
+    assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
+
+
+def test_metadata(proto: onnx.ModelProto) -> None:
+    found = properties(proto)
+    assert json.loads(found["names"]) == dict(zip("012", CLASSES, strict=True))
+    assert json.loads(found["imgsz"]) == [8, 8]
+    assert json.loads(found["mean"]) == [0.4]
+    assert (found["task"], found["channels"], found["input_range"]) == ("classify", "1", "[0, 1]")
+    assert (found["interpolation"], found["resize"], found["fit"]) == ("bilinear", "8", "crop")
+    assert found["Image.BitmapPixelFormat"] == "Gray8"
+    assert found["sha256.weights"] == "ab"
+    assert {"description", "version", "license", "docs", "stride", "batch", "std"} <= found.keys()
+    assert "date" not in found
+    assert list(found) == [*sorted(found.keys() - {"sha256.model"}), "sha256.model"]
+
+
+def test_the_card_comes_back_whole(data: bytes) -> None:
+    found = reader.check(data, "")
+    assert (found.weights, found.weights_sha256, found.gate) == (card(), "ab", GATE)
+
+
+def test_no_remarks_and_no_paths(proto: onnx.ModelProto, data: bytes) -> None:
+    del proto.metadata_props[:]
+    for message in messages(proto):
+        assert not getattr(message, "doc_string", "")
+        assert not getattr(message, "metadata_props", ())
+    for word in (b".py", b"File ", b"site-packages", str(Path(__file__).parents[2]).encode(), b"Deployed"):
+        assert word not in data
+
+
+def test_names_are_plain(proto: onnx.ModelProto) -> None:
+    for place, node in enumerate(proto.graph.node):
+        assert node.name == f"{node.op_type}_{place}"
+    names = {name for node in proto.graph.node for name in node.output}
+    assert names >= {"logits", "probabilities"}
+    assert all(
+        name.partition("_out")[0] in {node.name for node in proto.graph.node}
+        for name in names - {"logits", "probabilities"}
+    )
+    assert {item.name for item in proto.graph.initializer} >= {"mean", "std"}
+
+
+def test_same_bytes_from_another_process_and_folder(data: bytes, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == hashlib.sha256(data).hexdigest()
+
+
+def test_nothing_is_printed_and_levels_are_restored(capfd: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("torch.onnx")
+    logger.setLevel(logging.INFO)
+    to_bytes(network(), card(), weights_sha256="", gate=GATE)
+    assert logger.level == logging.INFO
+    logger.setLevel(logging.NOTSET)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_seal_is_idempotent_and_follows_the_graph(proto: onnx.ModelProto, data: bytes) -> None:
+    assert seal(proto) == data
+    proto.graph.node[0].name = "other"
+    assert seal(proto) != data
+    assert reader.check(seal(proto), "").weights == card()
+
+
+def test_normalisation_is_inside() -> None:
+    images = torch.rand(2, 1, 8, 8)
+    model = network()
+    with torch.no_grad():
+        logits, shares = Deployed(model, IMAGE)(images)
+        assert torch.equal(logits, model((images - 0.4) / 0.3))
+        assert torch.equal(shares, logits.softmax(1))
+
+
+def test_a_network_that_onnx_cannot_express() -> None:
+    class Stubborn(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.flatten(1)[:, :3] * float(np.random.default_rng(int(images.sum().item())).random())
+
+    with pytest.raises(WorkFailed, match="cannot export") as caught:
+        to_bytes(Stubborn(), card(), weights_sha256="", gate=GATE)
+    assert "plugin" in caught.value.hint[0]
+
+
+def test_what_onnx_lacks_is_named_and_not_the_step_of_the_export() -> None:
+    class Bessel(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(images).flatten(1)[:, :3]
+
+    with pytest.raises(WorkFailed, match=r"No ONNX function found for .*bessel_j0") as caught:
+        to_bytes(Bessel(), card(), weights_sha256="", gate=GATE)
+    assert "\x1b" not in caught.value.message

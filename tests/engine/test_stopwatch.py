@@ -1,0 +1,103 @@
+"""Timing in turns: with ways that say what they want, and a machine that is made up."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnetctl.engine import stopwatch
+from resnetctl.engine.stopwatch import Busy, Spread, interleave, ratios, spread
+
+
+def test_a_spread_is_the_median_between_its_quartiles() -> None:
+    assert spread([5.0, 1.0, 3.0, 2.0, 4.0]) == Spread(median=3.0, low=2.0, high=4.0, n=5)
+    assert spread([7.0]) == Spread(median=7.0, low=7.0, high=7.0, n=1)
+
+
+def test_ratios_are_of_the_same_rounds() -> None:
+    assert ratios([2.0, 6.0, 20.0], [1.0, 3.0, 10.0]) == Spread(median=2.0, low=2.0, high=2.0, n=3)
+    with pytest.raises(ValueError, match="shorter"):
+        ratios([1.0, 2.0], [1.0])
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A clock that goes on only when it is told to."""
+    now = [0.0]
+    monkeypatch.setattr(stopwatch.time, "monotonic", lambda: now[0])
+
+    def tick(seconds: float) -> None:
+        now[0] += seconds
+
+    return tick
+
+
+def ways(clock: Callable[[float], None], seconds: dict[str, float], calls: list[str]) -> dict[str, Callable[[], float]]:
+    def way(name: str) -> Callable[[], float]:
+        def work() -> float:
+            calls.append(name)
+            clock(seconds[name])
+            return float(len(calls))
+
+        return work
+
+    return {name: way(name) for name in seconds}
+
+
+def test_ways_take_turns_back_and_forth_after_a_round_that_does_not_count(clock: Callable[[float], None]) -> None:
+    calls: list[str] = []
+    found = interleave(ways(clock, {"a": 0.1, "b": 0.1}, calls), seconds=60, rounds=3)
+    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
+    assert found == {"a": [3.0, 6.0, 7.0], "b": [4.0, 5.0, 8.0]}
+
+
+def test_rounds_end_with_the_time_but_there_are_three(clock: Callable[[float], None]) -> None:
+    assert len(interleave(ways(clock, {"a": 1.0}, []), seconds=6.5, rounds=9)["a"]) == 6
+    assert len(interleave(ways(clock, {"a": 99.0}, []), seconds=1, rounds=9)["a"]) == 3
+
+
+def test_what_would_take_too_long_is_left_out(clock: Callable[[float], None]) -> None:
+    found = interleave(ways(clock, {"a": 2.0, "b": 1.0, "slow": 9.0, "c": 0.1}, []), seconds=20)
+    assert list(found) == ["a", "b", "c"]
+
+
+def test_what_is_needed_is_timed_however_long_it_takes_and_nothing_else(clock: Callable[[float], None]) -> None:
+    calls: list[str] = []
+    found = interleave(ways(clock, {"a": 40.0, "b": 0.1, "c": 0.1}, calls), seconds=20, needed=2)
+    assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3}
+    assert "c" not in calls
+
+
+def stat(path: Path, *, user: float = 0, nice: float = 0, idle: float = 0, steal: float = 0) -> Path:
+    ticks = os.sysconf("SC_CLK_TCK")
+    columns = [user, nice, 0, idle, 0, 0, 0, steal, user, 0]
+    path.write_text("cpu  " + " ".join(str(int(value * ticks)) for value in columns) + "\ncpu0 1 2 3\n")
+    return path
+
+
+def test_what_others_use_is_what_the_machine_does_less_what_this_process_does(
+    clock: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [1.0]
+    monkeypatch.setattr(stopwatch.os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
+    busy = Busy(stat(tmp_path / "stat", user=100))
+    clock(10.0)
+    own[0] = 9.0
+    stat(tmp_path / "stat", user=105, nice=10, idle=900, steal=5)
+    assert busy.cores() == pytest.approx((20 - 8) / 10)
+
+
+def test_a_process_alone_sees_nobody_else(
+    clock: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = Busy(stat(tmp_path / "stat", user=100))
+    monkeypatch.setattr(stopwatch.os, "times", lambda: (10**6, 0.0, 0.0, 0.0, 0.0))  # ticks are coarse
+    clock(10.0)
+    assert busy.cores() == 0.0
+
+
+def test_where_the_system_does_not_tell_nothing_is_said(tmp_path: Path) -> None:
+    assert Busy(tmp_path / "nothing").cores() is None
+    (tmp_path / "stat").write_text("nonsense")
+    assert Busy(tmp_path / "stat").cores() is None

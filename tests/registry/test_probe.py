@@ -1,0 +1,93 @@
+"""Imports in another process."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from support.distributions import ARCH, BLOCK, install
+
+from resnetctl import registry
+from resnetctl.registry import Entry
+from resnetctl.registry import probe as probing
+from resnetctl.registry.probe import Probe, changes, fingerprint, probe
+
+CODES = {
+    "one": ARCH,
+    "dies": "import sys, os\nprint('last words')\nsys.stdout.flush()\nos._exit(7)\n",
+    "heavy": "import torch\n" + ARCH,
+    "late": ARCH,
+    "hangs": "import time\ntime.sleep(60)\n" + ARCH,
+}
+BLOCKS = {
+    "seeds": "import torch\ntorch.manual_seed(3)\n" + BLOCK,
+    "removes": "import torch\ndel torch.nn.functional.celu\n" + BLOCK,
+    "wraps": "import functools, torch\nold = torch.cat\n\n\n@functools.wraps(old)\ndef cat(*a, **k):\n"
+    "    return old(*a, **k)\n\n\ntorch.cat = cat\n" + BLOCK,
+    "sound": "import torchvision\n" + BLOCK,
+    "raises": "raise ValueError('three')\n",
+}
+
+
+@pytest.fixture
+def entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Entry]]:
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+    for name, code in CODES.items():
+        install(site, f"pr-{name}", {"arch": {name: f"pr_{name}:net"}}, code=code)
+    for name, code in BLOCKS.items():
+        install(site, f"pr-{name}", {"block": {name: f"pr_{name}:Net"}}, code=code)
+    importlib.invalidate_caches()
+    registry._entries.cache_clear()
+    found = [entry for kind in registry.GROUPS for entry in registry.entries(kind)]
+    yield {entry.name: entry for entry in found if entry.distribution.startswith("pr-")}
+    registry._entries.cache_clear()
+
+
+def ask(entries: dict[str, Entry], *names: str) -> dict[str, Probe]:
+    return {entry.name: found for entry, found in probe([entries[name] for name in names]).items()}
+
+
+def test_one_that_ends_the_process_leaves_the_others_answered(entries: dict[str, Entry]) -> None:
+    found = ask(entries, "one", "dies", "late")
+    assert (found["one"].error, found["late"].error) == ("", "")
+    assert found["dies"].error == "importing it ended the process with exit code 7"
+    assert found["dies"].printed == "last words"
+
+
+def test_only_the_arch_that_loads_torch_is_told_so(entries: dict[str, Entry]) -> None:
+    found = ask(entries, "one", "heavy", "late")
+    assert {name: one.loads_torch for name, one in found.items()} == {"one": False, "heavy": True, "late": False}
+
+
+def test_what_a_module_does_to_torch_is_named(entries: dict[str, Entry]) -> None:
+    found = ask(entries, *BLOCKS)
+    assert found["seeds"].patched == ("torch's random state",)
+    assert found["removes"].patched == ("torch.nn.functional.celu",)
+    assert found["wraps"].patched == ("torch.cat",)
+    assert found["sound"] == Probe(entry=entries["sound"]), "what torchvision makes torch do to itself is no fault"
+    assert "pr-raises 1.2 cannot be imported: ValueError: three" in found["raises"].error
+
+
+def test_one_that_takes_too_long_is_told(entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "SECONDS", 1)
+    assert ask(entries, "hangs")["hangs"].error == "importing it takes more than 3 s"
+
+
+def test_nothing_of_it_happens_here(entries: dict[str, Entry], capfd: pytest.CaptureFixture[str]) -> None:
+    before = fingerprint()
+    ask(entries, "dies", "removes")
+    assert changes(before, fingerprint()) == ()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fingerprint_sees_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint()
+    monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, images: images)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not torch.backends.cudnn.benchmark)
+    assert set(changes(before, fingerprint())) == {"torch.nn.Linear.forward", "torch.backends.cudnn.benchmark"}
+
+
+def test_nothing_is_asked_of_nobody() -> None:
+    assert probe([]) == {}

@@ -1,0 +1,106 @@
+"""The header check: everything that the safetensors library lets pass, and what it does not."""
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnetctl.errors import WeightsError
+from resnetctl.system import safetensors as layout
+from resnetctl.system.safetensors import Layout, open_regular, read_layout
+
+
+def blob(header: Any, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def item(dtype: str = "F32", shape: tuple[Any, ...] = (2,), offsets: tuple[Any, ...] = (0, 8)) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+def read(path: Path) -> Layout:
+    with open_regular(path) as file:
+        return read_layout(file, path)
+
+
+def test_reads_what_the_library_writes(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    arrays = {"b": np.zeros((2, 3), "f4"), "a": np.zeros((), "i8"), "empty": np.zeros((0, 4), "f2")}
+    safetensors.numpy.save_file(arrays, path, metadata={"k": "v"})
+    found = read(path)
+    assert found.metadata == {"k": "v"}
+    assert {name: info.shape for name, info in found.tensors.items()} == {"a": (), "b": (2, 3), "empty": (0, 4)}
+    assert found.tensors["b"].dtype == "F32"
+    assert found.bytes == 32
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a safetensors file"),
+        (b"short", "not a safetensors file"),
+        (struct.pack("<Q", 1 << 63) + b"{}", "not a safetensors file"),
+        (struct.pack("<Q", layout.MAX_HEADER + 1) + b" " * (layout.MAX_HEADER + 1), "not a safetensors file"),
+        (struct.pack("<Q", 100) + b"{}", "truncated: 10 bytes instead of 108"),
+        (blob(b"not json"), "header is broken"),
+        (blob(b"[" * 100_000), "header is broken"),
+        (blob([1]), "header is broken"),
+        (blob({"a": item()}), "truncated"),
+        (blob({"a": item()}, bytes(7)), "truncated"),
+        (blob({"a": item()}, bytes(9)), "longer than its header says"),
+        (blob({"a": item("F99")}, bytes(8)), "unknown dtype 'F99'"),
+        (blob({"a": item(shape=(3,))}, bytes(8)), "do not match its shape"),
+        (blob({"a": item(shape=(-2,))}, bytes(8)), "not a count"),
+        (blob({"a": item(shape=(2.0,))}, bytes(8)), "not a count"),
+        (blob({"a": item(shape=(2**62, 2**62))}, bytes(8)), "do not match its shape"),
+        (blob({"a": item(offsets=(8, 0))}, bytes(8)), "do not match its shape"),
+        (blob({"a": item(offsets=(0,))}, bytes(8)), "header is broken"),
+        (blob({"a": {"dtype": "F32"}}), "header is broken"),
+        (blob({"a": item(), "b": item()}, bytes(8)), "overlap or leave a hole"),
+        (blob({"a": item(), "b": item(offsets=(12, 20))}, bytes(20)), "overlap or leave a hole"),
+        (blob({"a": item(offsets=(8, 16))}, bytes(16)), "overlap or leave a hole"),
+        (blob({"__metadata__": {"k": 1}}), "must hold text"),
+        (blob(b'{"a": 1, "a": 2}'), "a key occurs twice"),
+        (blob({str(n): item("U8", (0,), (0, 0)) for n in range(layout.MAX_TENSORS + 1)}), "more than 10,000"),
+    ],
+)
+def test_a_bad_header_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=message) as caught:
+        read(path)
+    assert caught.value.where == str(path)
+    assert caught.value.exit_code == 3
+
+
+@given(position=st.integers(0, 200), value=st.integers(0, 255))
+@settings(max_examples=150, deadline=None)
+def test_any_changed_byte_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, position: int, value: int
+) -> None:
+    content = bytearray(blob({"__metadata__": {"k": "v"}, "a": item(), "b": item(offsets=(8, 16))}, bytes(16)))
+    content[position % len(content)] = value
+    path = tmp_path_factory.mktemp("fuzz") / "x.safetensors"
+    path.write_bytes(content)
+    try:
+        found = read(path)
+    except WeightsError:
+        return
+    assert found.bytes <= len(content)
+
+
+def test_only_plain_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(WeightsError, match="not a plain file"):
+            open_regular(path)
+    with pytest.raises(WeightsError, match="No such file"):
+        open_regular(tmp_path / "missing")

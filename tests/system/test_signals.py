@@ -1,0 +1,81 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from resnetctl.system.signals import Interrupted, Stop, deferred
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_remembered_and_the_work_goes_on(signum: signal.Signals) -> None:
+    before = signal.getsignal(signum)
+    with Stop() as stop:
+        assert stop.signum == 0
+        os.kill(os.getpid(), signum)
+        assert stop.signum == signum
+    assert signal.getsignal(signum) is before
+
+
+def test_a_section_that_can_stop_at_once_does() -> None:
+    with Stop() as stop:
+        with pytest.raises(Interrupted), stop.at_once():
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.signum == signal.SIGTERM
+
+
+def test_a_section_after_the_signal_does_not_begin() -> None:
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted), stop.at_once():
+            raise AssertionError("the section began")
+
+
+def test_a_second_signal_stops_the_process() -> None:
+    code = (
+        "import os, signal\nfrom resnetctl.system.signals import Stop\n"
+        "with Stop():\n os.kill(os.getpid(), 15)\n print('first', flush=True)\n"
+        " os.kill(os.getpid(), 15)\n print('second')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "first\n"
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_outside_the_main_thread_it_stands_aside() -> None:
+    seen: list[int] = []
+
+    def work() -> None:
+        with Stop() as stop:
+            seen.append(stop.signum)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [0]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_deferred_signal_comes_when_the_section_is_over(signum: signal.Signals) -> None:
+    came, done = [], []
+    before = signal.signal(signum, lambda number, frame: came.append(number))
+    try:
+        with deferred():
+            signal.raise_signal(signum)
+            done.append(list(came))
+    finally:
+        signal.signal(signum, before)
+    assert (done, came) == ([[]], [signum])
+
+
+def test_what_was_ignored_stays_ignored() -> None:
+    """As under `nohup`, and for `command &` of a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop.signum == 0
+    finally:
+        signal.signal(signal.SIGINT, before)

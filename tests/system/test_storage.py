@@ -1,0 +1,354 @@
+"""Durable writes: old content or new, never half; nothing left behind; refusals that name the path."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.system import storage
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(storage.TEMPORARY)]
+
+
+# ---- files
+
+
+def test_write_replaces_and_leaves_nothing(folder: Path) -> None:
+    storage.write(folder / "a", b"one")
+    storage.write(folder / "a", b"two")
+    assert (folder / "a").read_bytes() == b"two"
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_write_follows_the_umask(folder: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        storage.write(folder / "a", b"")
+        with storage.staged_folder(folder / "b"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "a").stat().st_mode) == 0o640
+    assert stat.S_IMODE((folder / "b").stat().st_mode) == 0o750
+
+
+def test_a_failed_write_keeps_the_old_file(folder: Path) -> None:
+    storage.write(folder / "a", b"old")
+
+    def fail() -> None:
+        with storage.staged_file(folder / "a") as file:
+            file.write(b"half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert (folder / "a").read_bytes() == b"old"
+    assert not leftovers(folder)
+
+
+def test_the_data_is_synced_before_the_name_and_the_folder_after(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def traced_sync(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def traced_replace(source: str, target: Path) -> None:
+        done.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", traced_sync)
+    monkeypatch.setattr(os, "replace", traced_replace)
+    storage.write(folder / "a", b"x")
+    assert done == ["file", "rename", "folder"]
+    (folder / "part").write_bytes(b"y")
+    done.clear()
+    storage.settle(folder / "part", folder / "whole")
+    assert done == ["file", "rename", "folder"]
+    assert not (folder / "part").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_is_failed_work(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def full(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WorkFailed, match="writing failed") as caught:
+        storage.write(folder / "a", b"x")
+    assert caught.value.where == str(folder / "a")
+    assert bool(caught.value.hint) == (number != errno.EIO)
+    assert not list(folder.iterdir())
+
+
+def test_a_place_that_cannot_be_is_a_usage_error(folder: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write") as caught:
+        storage.write(folder / "missing" / "a", b"x")
+    assert caught.value.where == str(folder / "missing" / "a")  # and not the draft's name
+    (folder / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot write"):
+        storage.write(folder / "file" / "a", b"x")
+    (folder / "taken").mkdir()
+    with pytest.raises(UsageError, match="cannot write"):
+        storage.write(folder / "taken", b"x")
+    assert not leftovers(folder)
+
+
+@pytest.mark.parametrize("number", storage.PLACE)
+def test_whatever_is_wrong_with_the_place_is_a_usage_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(storage.tempfile, "mkdtemp", refuse)
+    with pytest.raises(UsageError, match="cannot write"), storage.staged_folder(folder / "a"):
+        pass
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "link"])
+def test_a_place_that_cannot_become_a_folder_is_told_before_the_work(folder: Path, place: str) -> None:
+    (folder / "file").write_bytes(b"")
+    (folder / "link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="cannot write: Not a directory") as caught:
+        storage.require_writable(folder / place, hint="OUT=FOLDER")
+    assert caught.value.where == str(folder / place.partition("/")[0])
+    assert caught.value.hint == ("OUT=FOLDER",)
+
+
+def test_a_forbidden_place_is_told_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.require_writable(folder / "new" / "er", hint="")
+    assert not (folder / "new").exists(), "it only asks"
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="cannot write: Permission denied") as caught:
+        storage.require_writable(folder / "new" / "er", hint="")
+    assert caught.value.where == str(folder)
+
+
+# ---- growing files
+
+
+def test_a_growing_file_keeps_what_came_before_a_failure(folder: Path) -> None:
+    def cut() -> None:
+        with storage.growing_file(folder / "new" / "part", what="download") as file:
+            file.write(b"one")
+            raise ValueError("cut")
+
+    with pytest.raises(ValueError, match="cut"):
+        cut()
+    with storage.growing_file(folder / "new" / "part", what="download") as file:
+        assert file.tell() == 3
+        file.write(b"two")
+    assert (folder / "new" / "part").read_bytes() == b"onetwo"
+
+
+def test_a_growing_file_has_one_writer(folder: Path) -> None:
+    with storage.growing_file(folder / "part", what="download of x"):
+        held = pytest.raises(UsageError, match="download of x is in use")
+        with held, storage.growing_file(folder / "part", what="download of x"):
+            pass
+
+
+def test_lines_grow_and_are_cut(folder: Path) -> None:
+    path = folder / "metrics.jsonl"
+    for line in (b"1\n", b"2\n", b"3\n", b"half"):
+        storage.append(path, line)
+    storage.truncate_lines(path, 9)
+    assert path.read_bytes() == b"1\n2\n3\nhalf"
+    storage.truncate_lines(path, 2)
+    assert path.read_bytes() == b"1\n2\n"
+    storage.truncate_lines(path, 0)
+    assert path.read_bytes() == b""
+    storage.truncate_lines(folder / "missing", 1)
+    assert not (folder / "missing").exists()
+
+
+# ---- folders
+
+
+def test_a_folder_appears_whole(folder: Path) -> None:
+    with storage.staged_folder(folder / "deep" / "run") as temporary:
+        (temporary / "a").write_bytes(b"x")
+        assert not (folder / "deep" / "run").exists()
+        assert temporary.parent == folder / "deep"
+    assert (folder / "deep" / "run" / "a").read_bytes() == b"x"
+    assert not leftovers(folder / "deep")
+
+
+def test_a_failed_folder_never_appears(folder: Path) -> None:
+    def fail() -> None:
+        with storage.staged_folder(folder / "run") as temporary:
+            (temporary / "a").write_bytes(b"x")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert not list(folder.iterdir())
+
+
+def test_replacing_a_folder_drops_the_old_one(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "old").write_bytes(b"")
+    with storage.staged_folder(folder / "run", replace=True) as temporary:
+        (temporary / "new").write_bytes(b"")
+        assert (folder / "run" / "old").exists()
+    assert [path.name for path in (folder / "run").iterdir()] == ["new"]
+    assert not leftovers(folder)
+
+
+def test_without_replace_a_filled_folder_stays(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "old").write_bytes(b"")
+    with pytest.raises((UsageError, WorkFailed)), storage.staged_folder(folder / "run"):
+        pass
+    assert (folder / "run" / "old").exists()
+    assert not leftovers(folder)
+
+
+def test_when_the_new_folder_cannot_take_the_name_the_old_one_comes_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "old").write_bytes(b"")
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(WorkFailed), storage.staged_folder(folder / "run", replace=True):
+        pass
+    assert (folder / "run" / "old").exists()
+    assert not leftovers(folder)
+
+
+# ---- links, removal, sweeping
+
+
+def test_point_moves_a_link(folder: Path) -> None:
+    storage.point(folder / "last", "one")
+    storage.point(folder / "last", "two")
+    assert os.readlink(folder / "last") == "two"
+    assert not leftovers(folder)
+
+
+def test_remove(folder: Path) -> None:
+    (folder / "dir" / "inner").mkdir(parents=True)
+    (folder / "file").write_bytes(b"")
+    storage.point(folder / "link", "dir")
+    storage.remove(folder / "link")
+    assert (folder / "dir" / "inner").is_dir()  # the link went, not what it points to
+    storage.remove(folder / "file")
+    storage.remove(folder / "dir")
+    assert not list(folder.iterdir())
+    with pytest.raises(UsageError, match="cannot write"):
+        storage.remove(folder / "file")
+
+
+def test_sweep_removes_leftovers_only(folder: Path) -> None:
+    (folder / f"{storage.TEMPORARY}dir" / "x").mkdir(parents=True)
+    (folder / f"{storage.TEMPORARY}file").write_bytes(b"")
+    (folder / "mine").mkdir()
+    storage.sweep(folder)
+    assert [path.name for path in folder.iterdir()] == ["mine"]
+
+
+def test_what_a_killed_process_leaves_can_be_swept(folder: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from resnetctl import storage\n"
+        "with storage.staged_folder(Path(sys.argv[1]) / 'run') as temporary: os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 9
+    assert len(leftovers(folder)) == 1
+    assert not (folder / "run").exists()
+    storage.sweep(folder)
+    assert not leftovers(folder)
+
+
+# ---- locks and digests
+
+HOLD = """
+import sys; from pathlib import Path; from resnetctl import storage
+with storage.lock(Path(sys.argv[1]), what="x"): print("held", flush=True); sys.stdin.readline()
+"""
+
+
+def test_a_lock_holds_across_processes_and_dies_with_its_process(folder: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        held = pytest.raises(UsageError, match="run 'a' is in use by another process")
+        with held, storage.lock(folder / "lock", what="run 'a'"):
+            pass
+        other.kill()
+        other.wait()
+    with storage.lock(folder / "lock", what="run 'a'"):
+        pass
+
+
+def test_a_lock_is_freed_on_errors(folder: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", what="x"):
+            raise ValueError("no")
+
+
+def test_sha256(folder: Path) -> None:
+    (folder / "a").write_bytes(b"abc")
+    assert storage.sha256(folder / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_transient_error_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PAUSES", (0.0, 0.0, 0.0))
+    for failures, works in ((3, True), (4, False)):
+        left = [errno.EIO] * failures
+        original = os.fsync
+
+        def fsync(handle: int, left: list[int] = left, original: Callable[[int], None] = original) -> None:
+            if left:
+                raise OSError(left.pop(), "Input/output error")
+            original(handle)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", fsync)
+            if works:
+                storage.write(folder / "a", b"x")
+            else:
+                with pytest.raises(WorkFailed, match="Input/output error"):
+                    storage.write(folder / "b", b"x")
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_too_little_room_is_told_before_the_work(folder: Path) -> None:
+    storage.require_space(folder, 1)
+    with pytest.raises(WorkFailed, match="the disk is too full") as caught:
+        storage.require_space(folder, 2**60)
+    assert "MB are free" in str(caught.value)
+
+
+def test_abandoned_drafts_are_swept_and_claimed_ones_are_not(folder: Path) -> None:
+    dead, young, live = (folder / f"{storage.TEMPORARY}{name}" for name in ("dead", "young", "live"))
+    for path in (dead, young, live):
+        path.mkdir()
+    for path in (dead, live):
+        os.utime(path, (1, 1))
+    with storage._claimed(live), storage.staged_folder(folder / "new"):
+        pass
+    assert sorted(path.name for path in folder.iterdir()) == sorted([young.name, live.name, "new"])

@@ -1,0 +1,150 @@
+"""`bench`, once in full on tiny data, and its parts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from support.datasets import tiny
+from support.jobs import job
+
+from resnetctl.config.layers import from_flags, from_sets
+from resnetctl.deploy import onnx_writer
+from resnetctl.engine.stopwatch import Busy, Spread
+from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.system import settings
+from resnetctl.tasks.bench import baselines as yardstick
+from resnetctl.tasks.bench import bench as task
+from resnetctl.tasks.bench.bench import Bench, bench
+from resnetctl.tasks.bench.report import BenchReport
+from resnetctl.training.job import fresh_model, fresh_state
+from resnetctl.training.pace import PARTS, Timed, Trial
+
+ONCE = Spread(median=0.1, low=0.1, high=0.1, n=3)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores whatever the machine is, samples of one step, no processes."""
+    tiny(settings.load().data_dir)
+    monkeypatch.setattr(task, "cores_granted", lambda: 2)
+    monkeypatch.setattr(task, "SAMPLE", 0.0)
+    monkeypatch.setattr(yardstick, "start_up", lambda **_: {"python": ONCE})
+
+
+def ended(*sets: str, **options: bool) -> tuple[BenchReport, str]:
+    work, said = bench([from_sets(["data=tiny", *sets])], settings.load(), **options), []
+    while True:
+        try:
+            said.append(next(work).text)  # type: ignore[union-attr]
+        except StopIteration as end:
+            return end.value, "\n".join(said)
+
+
+def made(*sets: str) -> Bench:
+    settled = job(*sets)
+    state = fresh_state(settled, fresh_model(settled))
+    return Bench(job=settled, trial=Trial(settled, state, watch=True), state=state)
+
+
+def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_has_bf16", lambda device: False)
+    before, threads = sorted(Path().rglob("*")), torch.get_num_threads()
+    report, said = ended()
+    assert said.startswith("timing resnet20 on tiny")
+    assert (report.subject.data, report.subject.threads, report.subject.batch_size) == ("tiny", 1, 16)
+    assert list(report.prediction) == [
+        "torch batch 6", "torch batch 1", "onnxruntime batch 6", "onnxruntime batch 1",
+    ]  # fmt: skip
+    assert list(report.onnx_ratio) == ["batch 6", "batch 1"]
+    assert [item.option.partition(" (")[0] for item in report.tried] == [
+        "--threads 2", "--batch-size 8", "--batch-size 32",
+    ]  # fmt: skip
+    assert set(report.training.parts) == set(PARTS)
+    assert sum(part.share for part in report.training.parts.values()) == pytest.approx(1.0)
+    assert report.training.run_seconds > report.training.epoch_seconds > 0
+    assert report.training.images_per_second.n == report.machine.sgemm_gflops.n == 7
+    assert set(report.memory) <= {"training", "process"}
+    assert [text for text in report.left_out if "no time" not in text] == []
+    assert report.advice()
+    assert sorted(Path().rglob("*")) == before
+    assert torch.get_num_threads() == threads
+
+
+def test_flops_are_those_of_forward_and_backward() -> None:
+    # 8x8 digits: 40.6 M multiply-adds at 32 px are 2.5 M at 8 px; three times for training, two FLOP each
+    assert task._flops(made().trial) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
+
+
+def test_a_dataset_that_is_missing_is_told_as_in_train() -> None:
+    with pytest.raises(DataError):
+        list(bench([from_sets(["data=nowhere"])], settings.load()))
+    with pytest.raises(UsageError):
+        list(bench([from_sets(["model.arch=resnet21"])], settings.load()))
+
+
+def test_the_default_data_are_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(task, "prepare", lambda draft, layers, settings: iter(seen.append(draft) or ()))
+    with pytest.raises(AttributeError):  # there is no job
+        list(bench([from_flags({"batch_size": 32}, {"batch_size": "--batch-size"})], settings.load()))
+    assert (seen[0].data, seen[0].batch_size) == ("digits", 32)
+
+
+def test_a_network_that_onnx_cannot_express_is_timed_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> bytes:
+        raise WorkFailed("torch cannot export this network: too odd")
+
+    monkeypatch.setattr(onnx_writer, "to_bytes", refuse)
+    bench = made()
+    task._predictions(bench)
+    assert [name for name in bench.ways if "batch" in name] == ["torch batch 6", "torch batch 1"]
+    assert bench.left_out == ["onnxruntime: torch cannot export this network: too odd"]
+
+
+def test_what_is_tried_is_what_differs_from_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_has_bf16", lambda device: False)
+    bench = made("threads=2", "batch_size=40")
+    task._other_threads(bench)
+    task._other_configs(bench, compiled=False)
+    assert list(bench.options) == ["with 1 thread", "with batches of 20"]  # 80 images are not there
+
+
+def test_bf16_is_tried_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_has_bf16", lambda device: True)
+    bench = made()
+    task._other_configs(bench, compiled=False)
+    assert bench.options["with bf16"] == "--precision bf16"
+
+
+def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(model: torch.nn.Module) -> torch.nn.Module:
+        raise_in_forward = torch.nn.Sequential(model)
+        raise_in_forward.forward = None  # type: ignore[assignment]
+        return raise_in_forward
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    bench = made()
+    task._other_configs(bench, compiled=True)
+    assert bench.left_out[0].startswith("torch.compile: ")
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    task._other_configs(bench, compiled=True)
+    assert "the first step took" in bench.options["with torch.compile"]
+
+
+def test_parts_are_medians_and_their_shares() -> None:
+    steps = [Timed(seconds=1, images=1, parts=tuple([value] * len(PARTS))) for value in (0.1, 0.2, 0.9)]
+    parts = task._parts(steps)
+    assert list(parts) == list(PARTS)
+    assert {part.seconds for part in parts.values()} == {0.2}
+    assert {round(part.share, 6) for part in parts.values()} == {round(1 / len(PARTS), 6)}
+    assert task._parts([Timed(seconds=1, images=1)]) == {}
+
+
+def test_onnxruntime_is_compared_with_torch_of_the_same_rounds() -> None:
+    found = {"torch batch 8": [1.0, 2.0], "onnxruntime batch 8": [3.0, 6.0], "train": [1.0, 1.0]}
+    assert task._onnx_ratios(found) == {"batch 8": Spread(median=3.0, low=3.0, high=3.0, n=2)}
+
+
+def test_the_machine_is_described_with_its_yardsticks() -> None:
+    machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, Busy())
+    assert (machine.cores, machine.sgemm_gflops.median, machine.copy_gb_per_second.n) == (2, 10.0, 3)

@@ -1,0 +1,67 @@
+"""What the registry tells."""
+
+import pytest
+
+from resnetctl import registry
+from resnetctl.errors import PluginError, UsageError
+from resnetctl.registry import Entry
+from resnetctl.registry.probe import Probe
+from resnetctl.tasks.plugins import listing as plugins
+
+
+def foreign(name: str, kind: registry.Kind = "arch", value: str = "no.such.module:thing") -> Entry:
+    return Entry(kind=kind, name=name, value=value, distribution="other", version="2.0")
+
+
+def test_every_kind_is_listed_in_the_order_of_the_groups() -> None:
+    kinds = [row["kind"] for row in plugins.listing()]
+    assert list(dict.fromkeys(kinds)) == list(registry.GROUPS)
+    assert {row["kind"] for row in plugins.listing("block")} == {"block"}
+
+
+def test_check_imports_and_tells_the_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    ghost = foreign("ghost")
+    monkeypatch.setattr(registry, "entries", lambda kind: (ghost,) if kind == "arch" else ())
+    monkeypatch.setattr(plugins, "probe", lambda entries: {ghost: Probe(entry=ghost, error="it raises")})
+    assert [row["status"] for row in plugins.listing()] == ["available"]
+    row = plugins.listing(check=True)[0]
+    assert (row["status"], row["reason"]) == ("broken", "it raises")
+
+
+def test_an_arch_has_published_and_counted_parameters() -> None:
+    facts = plugins.describe("resnet50")
+    assert facts["params"] == facts["params_counted"] == 25_557_032
+    assert facts["counted_at"] == "1000 classes, 224 px, 3 channels"
+    assert facts["kind"] == "arch"
+
+
+def test_a_dataset_tells_its_card() -> None:
+    facts = plugins.describe("digits")
+    assert len(facts["classes"]) == 10
+    assert facts["licence"]
+    assert facts["source"].endswith(".py")
+
+
+def test_a_policy_made_by_partial_is_described() -> None:
+    assert "image" in plugins.describe("standard")["signature"]
+
+
+def test_a_broken_plugin_is_a_plugin_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entries", lambda kind: (foreign("ghost"),) if kind == "arch" else ())
+    with pytest.raises(PluginError, match="cannot be imported"):
+        plugins.describe("ghost")
+
+
+def test_a_name_of_two_kinds_must_be_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        registry, "entries", lambda kind: (foreign("twice", kind),) if kind in ("arch", "block") else ()
+    )
+    with pytest.raises(UsageError) as caught:
+        plugins.describe("twice")
+    assert caught.value.hint == ("resnetctl plugins show twice --kind arch",)
+
+
+def test_an_unknown_name_suggests() -> None:
+    with pytest.raises(UsageError) as caught:
+        plugins.describe("resnt20")
+    assert caught.value.hint[0] == "did you mean 'resnet20'?"

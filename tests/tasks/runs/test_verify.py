@@ -1,0 +1,139 @@
+"""A run that is what it says passes; whatever is changed in it fails by name."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+
+from resnetctl import registry, runs
+from resnetctl.config.layers import from_sets
+from resnetctl.engine import checkpoint
+from resnetctl.errors import CheckFailed
+from resnetctl.spec import Arch
+from resnetctl.system import settings
+from resnetctl.tasks.runs.verify import VerifyReport, verify
+from resnetctl.tasks.train import TrainRequest, resume, train
+
+NANO = Arch(name="nano", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar")
+
+
+@pytest.fixture(autouse=True)
+def plugins() -> Iterator[None]:
+    tiny(settings.load().data_dir)
+    with registry.overlay("arch", nano=NANO):
+        yield
+
+
+def trained(*sets: str) -> runs.RunDir:
+    list(train(TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", *sets])], name="one"), settings.load()))
+    return runs.find("one", Path("runs"))
+
+
+def failed(run: runs.RunDir) -> dict[str, str]:
+    return {check.name: check.detail for check in looked(run).checks if check.passed is False}
+
+
+def looked(run: runs.RunDir) -> VerifyReport:
+    return verify(run, settings.load())
+
+
+SOUND = [(), ("ema_decay=0.9", "keep=last"), ("val_fraction=0",), ("epochs=0", "steps=6"), ("early_stop=1", "warmup=1")]
+
+
+@pytest.mark.parametrize("sets", SOUND)
+def test_a_sound_run_passes(sets: tuple[str, ...]) -> None:
+    report = looked(trained(*sets))
+    assert [check for check in report.checks if check.passed is False] == []
+    assert report.passed
+    assert report.differences == ()
+    report.require()
+
+
+def test_an_extended_run_passes() -> None:
+    trained("epochs=1")
+    list(resume("one", settings=settings.load(), epochs=2))
+    assert looked(runs.find("one", Path("runs"))).passed
+
+
+def test_an_unfinished_run_passes_for_what_it_has() -> None:
+    run = trained("epochs=2")
+    (run.path / "summary.json").unlink()
+    report = looked(run)
+    assert report.passed
+    assert {check.name for check in report.checks if check.passed is None} == {"summary", "onnx"}
+
+
+def edit(name: str, change: Callable[[str], str]) -> Callable[[runs.RunDir], None]:
+    def work(run: runs.RunDir) -> None:
+        path = run.path / name
+        path.write_text(change(path.read_text()))
+
+    return work
+
+
+def flip_last(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def with_nan(text: str) -> str:
+    return text.replace('"train_loss": ', '"train_loss": NaN, "x": ')
+
+
+def without_first_line(text: str) -> str:
+    return text.partition("\n")[2]
+
+
+CHANGES: dict[str, tuple[str, Callable[[runs.RunDir], None]]] = {
+    "config": ("config", edit("config.toml", lambda text: text + "\nbroken = \n")),
+    "another seed": ("weights", edit("config.toml", lambda text: text.replace("seed = 0", "seed = 1", 1))),
+    "more epochs": ("summary", edit("config.toml", lambda text: text.replace("epochs = 3", "epochs = 9"))),
+    "a lost epoch": ("metrics", edit("metrics.jsonl", without_first_line)),
+    "another accuracy": ("summary", edit("summary.json", lambda text: text.replace('"epochs": 3', '"epochs": 4'))),
+    "a NaN": ("metrics", edit("metrics.jsonl", with_nan)),
+    "weights": ("weights", lambda run: flip_last(run.weights)),
+    "checkpoint": ("checkpoints", lambda run: flip_last(run.checkpoints()[0])),
+    "an older checkpoint": ("checkpoints", lambda run: flip_last(run.checkpoints()[1])),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_was_changed_is_found(name: str) -> None:
+    check, change = CHANGES[name]
+    run = trained()
+    change(run)
+    found = failed(run)
+    assert check in found, found
+    with pytest.raises(CheckFailed, match="is not what it says") as caught:
+        looked(run).require()
+    assert caught.value.exit_code == 5
+    assert any(problem.startswith(check) for problem in caught.value.problems)
+
+
+def test_a_store_made_anew_is_found() -> None:
+    run = trained("epochs=1")
+    data_dir = settings.load().data_dir
+    (data_dir / "tiny").rename(data_dir / "old")
+    assert not failed(run)
+    tiny(data_dir, train=90)
+    assert "not the one that the run was trained on" in failed(run)["data"]
+
+
+def test_machine_facts_that_differ_are_named_and_fail_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained("epochs=1")
+    facts = checkpoint.machine_facts() | {"cpu": "ABACUS", "threads": 77}
+    monkeypatch.setattr(checkpoint, "machine_facts", lambda: facts)
+    report = looked(run)
+    assert report.passed
+    assert [line.split(" -> ")[1] for line in report.differences] == ["ABACUS"]
+
+
+def test_the_document() -> None:
+    document = looked(trained("epochs=1")).to_json()
+    assert json.loads(json.dumps(document))["passed"] is True
+    assert [check["name"] for check in document["checks"]] == [
+        "config", "checkpoints", "metrics", "summary", "weights", "onnx", "data",
+    ]  # fmt: skip

@@ -1,0 +1,88 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+
+import resnetctl as rc
+from resnetctl.errors import UsageError
+from resnetctl.facts import Finished
+from resnetctl.system import settings
+
+
+@pytest.fixture
+def run():
+    tiny(settings.load().data_dir)
+    return rc.train(data="tiny", arch="resnet20", epochs=2, set={"model.block_args": {"shortcut": "B"}}, name="one")
+
+
+def test_the_verbs_go_from_data_to_onnx(run, tmp_path: Path) -> None:
+    assert run.path == Path("runs/one")
+    assert run.summary["epochs"] == 2
+    outcome = rc.evaluate(run)
+    assert outcome.report.count == 15
+    exported = rc.export(run)
+    assert exported.path.name == "model.onnx"
+    assert rc.evaluate(exported.path).report.correct == outcome.report.correct
+    model, card = rc.load(run)
+    assert not model.training
+    assert card.arch.block_args["shortcut"] == "B"
+
+
+def test_finetune_takes_a_run(run) -> None:
+    tiny(settings.load().data_dir, "other", classes=("a", "b"), train=20, test=4)
+    assert rc.finetune(run, data="other", epochs=1, name="two").summary["data"] == "other"
+
+
+def test_predict_takes_files(run) -> None:
+    from PIL import Image
+
+    Image.new("L", (8, 8), 230).save("bright.png")
+    [result] = rc.predict(run, ["bright.png"], top=2)
+    assert len(result["predictions"]) == 2
+    assert {"class", "probability"} <= set(result["predictions"][0])
+
+
+def test_an_unknown_argument_is_named_with_a_guess() -> None:
+    with pytest.raises(UsageError, match="unknown argument 'epoch'") as caught:
+        rc.train(data="tiny", epoch=1)
+    assert "epochs" in caught.value.hint[0]
+
+
+def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = rc.nonsense
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import resnetctl; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("['__future__', 'resnetctl']", "['resnetctl']")
+
+
+def test_a_budget_is_a_time_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.tasks import train
+
+    seen = []
+    monkeypatch.setattr(
+        train, "train", lambda request, machine: (seen.append(request), [Finished(run=Path(), summary={})])[1]
+    )
+    rc.train(data="tiny", budget="1h30min", tune=True)
+    rc.train(data="tiny", budget=90)
+    assert [(item.budget, item.tune) for item in seen] == [(5400.0, True), (90.0, False)]
+    with pytest.raises(UsageError, match="budget should be a time such as"):
+        rc.train(data="tiny", budget="soon")
+
+
+def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.tasks.bench import bench
+
+    def task(layers, machine, *, compiled):
+        yield "a fact"
+        return layers[-1].values, compiled
+
+    monkeypatch.setattr(bench, "bench", task)
+    assert rc.bench(arch="resnet56", compiled=True) == ({"model.arch": "resnet56"}, True)
+    with pytest.raises(UsageError, match="unknown argument"):
+        rc.bench(speed=3)

@@ -1,0 +1,140 @@
+import dataclasses
+import hashlib
+import json
+
+import pytest
+import torch
+from support.jobs import job
+
+from resnetctl.config.defaults import final_arch
+from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig
+from resnetctl.errors import ConfigError
+from resnetctl.spec import ImageSpec
+from resnetctl.system.signals import Stop
+from resnetctl.training.job import config_sha256, fresh_model, fresh_state, make_plan, resized, settle, validate
+
+
+def test_nothing_is_automatic_once_it_is_settled() -> None:
+    config = job().config
+    assert (config.device, config.precision, config.threads, config.size) == ("cpu", "fp32", 1, 8)
+    assert config.model.block == "basic"
+    assert dict(config.model.block_args) == {"shortcut": "A"}
+    assert config.model.stem == "cifar"
+
+
+def test_what_a_rule_chose_is_said_to_be_by_rule() -> None:
+    origins = job("precision=fp32").origins
+    assert origins["threads"] == origins["device"] == "rule"
+    assert origins["precision"] == "--set"
+
+
+def test_a_settled_config_settles_to_itself() -> None:
+    first = job()
+    again = settle(
+        first.config, first.origins, arch=final_arch(first.config.model), image=first.image, store=first.store
+    )
+    assert again.config == first.config
+    assert again.arch == first.arch
+
+
+def test_threads_are_set_for_torch() -> None:
+    before = torch.get_num_threads()
+    try:
+        job("threads=2")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_seed_gives_the_initial_weights() -> None:
+    first, again, other = (fresh_model(job(f"seed={seed}")).fc.weight for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_state_is_channels_last_and_has_an_average_where_asked() -> None:
+    settled = job("ema_decay=0.9")
+    state = fresh_state(settled, fresh_model(settled))
+    weight = state.model.get_parameter("layer1.0.conv1.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert state.ema is not None
+
+
+def test_the_plan_is_the_configs() -> None:
+    settled = job("warmup=1", "lr=0.2", "schedule.name=linear")
+    plan = make_plan(settled, Stop())
+    assert (plan.steps, plan.steps_per_epoch, plan.batch_size) == (12, 4, 16)
+    assert plan.learning_rate(3) == pytest.approx(0.2)
+    assert plan.learning_rate(0) == pytest.approx(0.05)
+
+
+def test_validation_counts_every_image_of_val_once() -> None:
+    settled = job()
+    assert settled.val is not None
+    assert validate(settled, fresh_model(settled).eval()).count == len(settled.val) == 6
+
+
+def test_a_policy_that_mirrors_is_built_without_where_the_data_forbids_it() -> None:
+    settled = job("augment=standard")
+    batch = make_plan(settled, Stop()).feed.batch(torch.arange(16), epoch=0, step=0)
+    images = batch.images.clone()
+    images[:] = torch.arange(8).view(1, 1, 1, 8).to(torch.uint8) * 30  # rising from left to right
+    augment = make_plan(settled, Stop()).augment
+    for seed in range(5):
+        torch.manual_seed(seed)
+        rows = augment(dataclasses.replace(batch, images=images)).images[:, 0, 4].int()
+        steps = rows[:, 1:] - rows[:, :-1]
+        assert (steps == -30).sum() == 0
+
+
+def test_early_stopping_needs_val() -> None:
+    with pytest.raises(ConfigError, match="needs a val split"):
+        job("early_stop=2", "val_fraction=0")
+
+
+def test_the_margin_around_the_crop_scales_with_the_size() -> None:
+    image = ImageSpec(size=224, resize=256)
+    assert (resized(image, 112).size, resized(image, 112).resize) == (112, 128)
+    assert resized(image, 0) is image
+    assert resized(image, 224) is image
+
+
+def test_the_config_digest_counts_weights_by_content() -> None:
+    first = FinetuneConfig(weights="/a/model.safetensors")
+    second = FinetuneConfig(weights="/b/model.safetensors")
+    assert config_sha256(first, "x") == config_sha256(second, "x")
+    assert config_sha256(first, "x") != config_sha256(first, "y")
+    assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
+
+
+def test_progressive_resizing_counts_in_the_digest_where_it_is_on() -> None:
+    plain = job().config
+    growing = plain.model_copy(update={"progressive": ProgressiveConfig(initial_scale=0.5)})
+    assert config_sha256(plain) != config_sha256(growing)
+    values = plain.model_dump(mode="json") | {"weights": ""}
+    del values["progressive"]  # as in configs from before there was any
+    assert config_sha256(plain) == hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:
+    card = job().card({"epoch": 1})
+    assert dict(card.plugins.required) == {}
+    assert card.metrics["epoch"] == 1
+    assert card.trained_on["digest"]
+
+
+def test_the_first_images_of_progressive_resizing_reach_the_plan() -> None:
+    settled = job("progressive.initial_scale=0.5", "progressive.delay_fraction=0.8", "epochs=10")
+    size = settled.image.size
+    assert settled.sides == ((0, size // 2), (32, size))
+    plan = make_plan(settled, Stop())
+    assert [plan.side(step) for step in (0, 31, 32, 39)] == [size // 2, size // 2, size, size]
+
+
+def test_first_images_that_are_too_small_for_the_arch_are_refused() -> None:
+    for size, unit in ((8, 1), (8, 2), (32, 4), (28, 4), (30, 3)):
+        sets = ("model.arch=resnet10_wd2", f"size={size}", f"progressive.size_increment={unit}")
+        with pytest.raises(ConfigError, match="begins with images of") as caught:
+            job(*sets, "progressive.initial_scale=0.02")
+        assert caught.value.where == "progressive.initial_scale"
+        assert job(*sets, caught.value.hint[0].removeprefix("--set ")).sides

@@ -1,0 +1,145 @@
+"""A run whose numbers blow up says where that began."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+from support.trials import site
+
+from resnetctl import registry, runs
+from resnetctl.config.layers import from_sets
+from resnetctl.engine import checkpoint
+from resnetctl.errors import NonFinite, UsageError, WorkFailed
+from resnetctl.facts import Notice
+from resnetctl.system import settings
+from resnetctl.tasks.runs import listing as history
+from resnetctl.tasks.targets import resolve
+from resnetctl.tasks.train import TrainRequest, resume, train
+
+
+@pytest.fixture(autouse=True)
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The net `nano`, and `poison`: in step 7, the second image of the batch gets a pixel that is NaN."""
+    tiny(settings.load().data_dir)
+    monkeypatch.syspath_prepend(str(site(tmp_path / "site")))
+    registry._entries.cache_clear()
+    yield
+    registry._entries.cache_clear()
+
+
+def failing(*sets: str) -> tuple[NonFinite, str]:
+    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", *sets])], name="one")
+    told: list[object] = []
+    with pytest.raises(NonFinite) as caught:
+        told.extend(train(request, settings.load()))
+    return caught.value, "\n".join(fact.text for fact in told if isinstance(fact, Notice))
+
+
+def test_a_pixel_that_is_nan_names_step_policy_and_image() -> None:
+    error, _ = failing("augment=poison")
+    assert error.message == "step 7: the policy 'poison' made pixels that are not finite"
+    assert len(error.problems) == 1
+    assert error.problems[0].startswith("image train row ")
+    assert "(train/" in error.problems[0]
+    assert error.exit_code == 1
+
+
+def test_the_last_finite_checkpoint_is_kept_and_nothing_else_is_saved() -> None:
+    failing("augment=poison")
+    run = runs.find("one", Path("runs"))
+    (path,) = run.checkpoints()
+    assert checkpoint.from_bytes(path.read_bytes()).step == 4
+    assert run.summary() is None
+
+
+@pytest.mark.parametrize("optim", ["sgd", "adamw"])
+def test_an_exploding_rate_names_the_layer(optim: str) -> None:
+    error, _ = failing("lr=1e30", f"optim.name={optim}", "epochs=4")
+    assert error.message.startswith("step ")
+    assert "'" in error.message
+    assert error.hint[0] == "resnetctl train --config runs/one/config.toml --lr 0.1"
+    assert not any("--resume" in hint for hint in error.hint)  # it would take the same steps
+
+
+def test_the_run_is_marked_until_it_goes_on() -> None:
+    error, _ = failing("augment=poison")
+    run = runs.find("one", Path("runs"))
+    assert history.facts(run)["status"] == "failed"
+    assert json.loads((run.path / "failure.json").read_text()) == {
+        "schema": "resnetctl.failure/1",
+        "message": error.message,
+        "problems": list(error.problems),
+    }
+    told: list[object] = []
+    with pytest.raises(NonFinite):
+        told.extend(resume("one", settings=settings.load()))
+    assert history.facts(run)["status"] == "failed"
+
+
+def test_weights_of_before_are_offered() -> None:
+    error, _ = failing("augment=poison")  # in the second epoch
+    assert error.hint == (
+        "resnetctl plugins check poison",
+        "resnetctl eval runs/one    measures its weights of before",
+    )
+    (notice,) = resolve("one", settings.load()).notices
+    assert notice == "runs/one failed after epoch 1: these are its weights of before"
+
+
+def test_a_resume_says_that_it_failed_before() -> None:
+    error, _ = failing("augment=poison")
+    said: list[str] = []
+    with pytest.raises(NonFinite):
+        said.extend(getattr(fact, "text", "") for fact in resume("one", settings=settings.load()))
+    assert f"the run failed before ({error.message}): the same steps end in the same way" in said
+
+
+def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may take long, and be killed."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", killed)
+    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", "augment=poison"])], name="one")
+    with pytest.raises(KeyboardInterrupt):
+        list(train(request, settings.load()))
+    assert "no longer finite" in (runs.find("one", Path("runs")).failure() or "")
+
+
+def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    error, _ = failing("lr=1e30", "epochs=4")
+    assert error.message.endswith("stopped before it was found where that began")
+    assert error.hint[0].startswith("resnetctl train --config runs/one/config.toml --lr")
+    assert runs.find("one", Path("runs")).failure()
+
+
+def test_what_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", lambda *_, **__: None)
+    error, _ = failing("augment=poison")
+    assert "finite when repeated" in error.message
+    assert error.hint == ("resnetctl train --resume runs/one",)
+    assert runs.find("one", Path("runs")).failure() is None
+
+
+@pytest.mark.parametrize("refusal", [WorkFailed, UsageError])
+def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(
+    monkeypatch: pytest.MonkeyPatch, refusal: type[Exception]
+) -> None:
+    def full(*_: object) -> None:
+        raise refusal("no space")
+
+    monkeypatch.setattr(runs.RunDir, "save_failure", full)
+    assert failing("augment=poison")[0].message.startswith("step 7")
+
+
+def test_it_is_said_before_the_replay_begins() -> None:
+    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", "augment=poison"])], name="one")
+    texts: list[str] = []
+    with pytest.raises(NonFinite):
+        texts.extend(getattr(fact, "text", "") for fact in train(request, settings.load()))
+    assert "going back to the last checkpoint" in texts[-1]

@@ -1,0 +1,165 @@
+"""What is wrong with a plugin is told before a run begins, with its owner and its line."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from support.datasets import tiny
+from support.distributions import install
+
+from resnetctl import registry, runs
+from resnetctl.config.layers import from_sets
+from resnetctl.errors import PluginError
+from resnetctl.system import settings
+from resnetctl.tasks.train import TrainRequest, train
+from resnetctl.weights.file import load
+
+BLOCK = """
+import torch
+from torch import nn
+from resnetctl.models.blocks import BasicBlock
+
+
+class Odd(BasicBlock):
+"""
+POLICY = """
+import torch
+from dataclasses import replace
+from resnetctl.spec import Policy
+
+
+def build(image, num_classes):
+    def apply(batch):
+        images = batch.images[:, :, : image.size, : image.size]
+        {body}
+    return apply
+
+
+odd = Policy(name="odd", build=build, summary="odd")
+"""
+Failing = Callable[[str], PluginError]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    tiny(settings.load().data_dir)
+    yield
+    registry._entries.cache_clear()
+    registry._load.cache_clear()
+    sys.modules.pop("odd_plugin", None)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def trained(*sets: str) -> list[object]:
+    layers = [from_sets(["data=tiny", "model.arch=resnet20", "steps=1", *sets])]
+    return list(train(TrainRequest(layers=layers, name="one"), settings.load()))
+
+
+def ready(site: Path, kind: str, code: str) -> None:
+    install(site, "odd", {kind: {"odd": f"odd_plugin:{'Odd' if kind == 'block' else 'odd'}"}}, code=code)  # type: ignore[dict-item]
+    importlib.invalidate_caches()
+    registry._entries.cache_clear()
+
+
+def refused(*sets: str) -> PluginError:
+    with pytest.raises(PluginError) as caught:
+        trained(*sets)
+    assert not (settings.load().runs_dir / "one").exists()
+    assert caught.value.exit_code == 4
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        (
+            "    def forward(self, x):\n        return super().forward(x).nope",
+            "AttributeError: 'Tensor' object has no attribute",
+        ),
+        ("    def forward(self, x):\n        return super().forward(x)[:, :1]", "RuntimeError: "),
+        ("    def forward(self, x):\n        return super().forward(x) / 0", "its output is not finite"),
+        (
+            "    def __init__(self, *args, **more):\n        super().__init__(*args, **more)\n"
+            "        self.extra = [nn.Conv2d(args[1], args[1], 1)]\n\n"
+            "    def forward(self, x):\n        return self.extra[0](super().forward(x))",
+            "two networks with the same weights differ",
+        ),
+    ],
+    ids=["raises", "shape", "infinite", "unregistered"],
+)
+def test_a_block_that_would_train_to_a_bad_end(site: Path, body: str, seen: str) -> None:
+    ready(site, "block", BLOCK + body + "\n")
+    error = refused("model.block=odd")
+    assert error.message.startswith(f"block 'odd' of odd 1.2: {seen}")
+    assert error.hint == ("resnetctl plugins check odd:odd",)
+    assert error.where == ("odd_plugin.py:9" if ": '" in seen else error.where)
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ("raise ValueError('boom')", "ValueError: boom"),
+        ("return None", "it gives a NoneType"),
+        ("return replace(batch, images=images / 255)", "images are in 0"),
+        ("return replace(batch, images=images.double())", "images are torch.float64"),
+        ("return replace(batch, images=images[:, :, 1:])", "(4, 1, 7, 8) images, not (4, 1, 8, 8)"),
+        ("return replace(batch, images=images[:2])", "(2, 1, 8, 8) images, not"),
+        (
+            "batch.images.zero_()\n        return replace(batch, images=images + 20)",
+            "it changed the images that it was given",
+        ),
+        (
+            "return replace(batch, images=images, targets=batch.targets + num_classes)",
+            "a class is out of range",
+        ),
+        (
+            "return replace(batch, images=images, targets=torch.ones(len(images), num_classes))",
+            "shares sum to 3",
+        ),
+        (
+            "return replace(batch, images=images, targets=batch.targets.float())",
+            "targets are torch.float32 (4,)",
+        ),
+    ],
+)
+def test_a_policy_that_would_train_to_a_bad_end(site: Path, body: str, seen: str) -> None:
+    ready(site, "policy", POLICY.replace("{body}", body))
+    error = refused("augment=odd")
+    assert error.message.startswith(f"policy 'odd' of odd 1.2: {seen}")
+    assert error.hint == ("resnetctl plugins check odd:odd",)
+
+
+def test_a_policy_that_cannot_be_built(site: Path) -> None:
+    ready(site, "policy", POLICY.replace("{body}", "return batch").replace("num_classes)", "num_classes, strength)"))
+    assert "build() missing 1 required positional argument: 'strength'" in refused("augment=odd").message
+
+
+def test_a_policy_that_fails_later_is_named_too(site: Path) -> None:
+    late = "if len(images) > 4:\n            raise KeyError('late')"
+    body = f"{late}\n        return replace(batch, images=images)"
+    ready(site, "policy", POLICY.replace("{body}", body))
+    with pytest.raises(PluginError, match=r"policy 'odd' of odd 1.2: KeyError: 'late'") as caught:
+        trained("augment=odd")
+    assert caught.value.where == "odd_plugin.py:11"
+
+
+def test_neither_the_trial_nor_a_module_that_seeds_decides_the_first_weights(site: Path) -> None:
+    ready(site, "block", "import torch\ntorch.manual_seed(7)\n" + BLOCK + "    pass\n")
+    found = []
+    for name, seed in (("one", 3), ("two", 4), ("three", 3)):
+        registry._load.cache_clear()  # each as in a process of its own
+        sys.modules.pop("odd_plugin", None)
+        layers = [from_sets(["data=tiny", "model.block=odd", "steps=1", "lr=1e-30", f"seed={seed}"])]
+        list(train(TrainRequest(layers=layers, name=name), settings.load()))
+        found.append(load(runs.find(name, settings.load().runs_dir).weights).state["layer1.0.conv1.weight"])
+    assert torch.equal(found[0], found[2])
+    assert not torch.allclose(found[0], found[1])

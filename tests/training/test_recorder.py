@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+from support.jobs import job as consume_job
+
+from resnetctl import runs
+from resnetctl.config.layers import from_sets
+from resnetctl.facts import Finished, Notice
+from resnetctl.system import settings
+from resnetctl.tasks.train import TrainRequest, train
+from resnetctl.training import recorder as consume
+from resnetctl.training.recorder import Clock
+
+
+def facts(*sets: str) -> list[object]:
+    if not (settings.load().data_dir / "tiny").exists():
+        tiny(settings.load().data_dir)
+    return list(train(TrainRequest(layers=[from_sets(["data=tiny", *sets])], name="one"), settings.load()))
+
+
+def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    original = runs.RunDir.save_checkpoint
+    monkeypatch.setattr(consume, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(
+        runs.RunDir, "save_checkpoint", lambda run, step, data: (saved.append(step), original(run, step, data))[1]
+    )
+    facts("epochs=1")
+    assert saved == [1, 2, 3, 4, 4]
+
+
+def test_after_some_steps_a_long_run_says_how_long_and_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consume, "ESTIMATE_AFTER", 2)
+    said = [fact.text for fact in facts("epochs=400000", "early_stop=1") if isinstance(fact, Notice)]
+    assert any(text.startswith("about ") and "images/s" in text for text in said)
+    assert any("--recipe fast" in text for text in said)
+
+
+def test_a_short_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consume, "ESTIMATE_AFTER", 2)
+    assert not [fact for fact in facts("epochs=1") if isinstance(fact, Notice)]
+
+
+def test_the_estimate_counts_what_this_epoch_took() -> None:
+    settled = consume_job("epochs=300", "val_fraction=0")  # 4 steps an epoch
+    assert settled.steps_per_epoch == 4
+    clock = Clock()
+    clock.training, clock.images = 3.0, 48  # three steps of this epoch, a second each
+    (said, *_) = consume._first_estimate(settled, clock, start=0, step=19)
+    assert said.text.startswith("about 20 min")
+
+
+def test_the_clock_counts_training_apart_from_the_rest() -> None:
+    clock = Clock()
+    clock.training, clock.images = 2.0, 100
+    seconds, rate = clock.next_epoch()
+    assert rate == 50
+    assert seconds < 2
+    assert (clock.training, clock.images) == (0.0, 0)
+
+
+def test_the_summary_reports_best_and_last() -> None:
+    summary = next(fact for fact in facts("epochs=5") if isinstance(fact, Finished)).summary
+    metrics = runs.find("one", Path("runs")).metrics()
+    assert summary["last"] == metrics[-1]
+    assert summary["best"]["val_top1"] == max(line["val_top1"] for line in metrics)
+    assert summary["kept"] == "best"
+    assert summary["stopped_early"] is False
+
+
+def test_a_run_that_stopped_early_says_so() -> None:
+    summary = next(
+        fact for fact in facts("epochs=50", "early_stop=2", "lr=0.001") if isinstance(fact, Finished)
+    ).summary
+    assert summary["stopped_early"] is True
+    assert summary["epochs"] < 50
