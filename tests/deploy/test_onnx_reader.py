@@ -241,7 +241,7 @@ def test_reading_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(small_model().SerializeToString())
     program = (
-        "import sys; from pathlib import Path; from resnetctl.weights import onnx\n"
+        "import sys; from pathlib import Path; from resnetctl.deploy import onnx_reader as onnx\n"
         "onnx.from_bytes(onnx.read_bytes(Path(sys.argv[1])), '')\n"
         "print(sorted({'torch', 'torchvision', 'onnx', 'onnxscript', 'google'} & set(sys.modules)))"
     )
@@ -255,7 +255,7 @@ def test_onnxruntime_reports_nothing_and_leaves_no_file(tmp_path: Path) -> None:
     path.write_bytes(small_model().SerializeToString())
     home.mkdir()
     code = (
-        "import os, sys; from pathlib import Path; from resnetctl.weights import onnx\n"
+        "import os, sys; from pathlib import Path; from resnetctl.deploy import onnx_reader as onnx\n"
         "onnx.from_bytes(Path(sys.argv[1]).read_bytes(), 'm')\n"
         "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     )

@@ -270,7 +270,7 @@ def test_sweep_removes_leftovers_only(folder: Path) -> None:
 
 def test_what_a_killed_process_leaves_can_be_swept(folder: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from resnetctl import storage\n"
+        "import os, sys; from pathlib import Path; from resnetctl.system import storage\n"
         "with storage.staged_folder(Path(sys.argv[1]) / 'run') as temporary: os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 9
@@ -283,7 +283,7 @@ def test_what_a_killed_process_leaves_can_be_swept(folder: Path) -> None:
 # ---- locks and digests
 
 HOLD = """
-import sys; from pathlib import Path; from resnetctl import storage
+import sys; from pathlib import Path; from resnetctl.system import storage
 with storage.lock(Path(sys.argv[1]), what="x"): print("held", flush=True); sys.stdin.readline()
 """
 

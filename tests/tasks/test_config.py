@@ -58,7 +58,7 @@ def test_mistakes_are_listed() -> None:
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys; from resnetctl import settings; from resnetctl.config.layers import from_sets\n"
+        "import sys; from resnetctl.system import settings; from resnetctl.config.layers import from_sets\n"
         "from resnetctl.tasks.config import show; show([from_sets(['data=digits'])], settings.load())\n"
         "print([name for name in ('torch', 'torchvision', 'onnx', 'onnxruntime') if name in sys.modules])"
     )

@@ -290,8 +290,8 @@ def test_list_without_anything_heavy(tmp_path: Path, settings: Settings) -> None
     done(data.add(request(write_tree(tmp_path / "p", tree())), settings))
     program = (
         "import sys, json\n"
-        "from resnetctl import settings\n"
-        "from resnetctl.tasks import data\n"
+        "from resnetctl.system import settings\n"
+        "from resnetctl.tasks import datasets as data\n"
         "print(json.dumps(data.listing(settings.load()).to_json()))\n"
         "assert not {'numpy', 'PIL', 'torch'} & set(sys.modules)"
     )

@@ -93,7 +93,7 @@ def test_show_without_a_run_or_with_a_name_that_nothing_has() -> None:
 def test_show_needs_no_torch(machine: Path) -> None:
     import_file(request(machine, foreign(machine)), settings.load())
     code = (
-        "import sys; from resnetctl import settings; from resnetctl.tasks.weights import show; "
+        "import sys; from resnetctl.system import settings; from resnetctl.tasks.weights import show; "
         "show('out.safetensors', settings.load()); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=machine).returncode == 0
