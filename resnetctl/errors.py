@@ -14,13 +14,15 @@
     ├── CheckFailed           5    a check that was asked for: accuracy, parity, plugins
     └── Stopped         130, 143   SIGINT, SIGTERM; the work was saved and can be resumed
 
-An error says what happened (`message`), where (`where`: a file and line, a flag, a member of an archive) and what
-to do (`hint`: lines to read or commands to paste). It is raised where the fact is known and rendered once, in `cli`.
+An error says what happened (`message`), where (`where`: a file and line, a setting, a member of an archive) and what
+to do (`hint`). It is raised where the fact is known. `cli` shows it in the words of a shell, `str` in those of Python.
 """
 
 import os
 import sys
 from collections.abc import Iterable, Sequence
+
+from resnetctl.hints import Call, Hint, Setting, in_python
 
 LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime", "onnxscript"} | sys.stdlib_module_names
 
@@ -34,19 +36,28 @@ class ResnetctlError(Exception):
         self,
         message: str,
         *,
-        where: str | None = None,
-        hint: str | Sequence[str] = (),
+        where: str | Setting | None = None,
+        hint: Hint | Sequence[Hint] = (),
         problems: Sequence[str] = (),
     ) -> None:
-        """`problems` lists every finding of one file at once; `hint` is one line or several."""
+        """`problems` lists every finding of one file at once; `hint` is one suggestion or several."""
         super().__init__(message)
         self.message = message
         self.where = where
-        self.hint: tuple[str, ...] = (hint,) if isinstance(hint, str) else tuple(hint)
+        self.hint: tuple[Hint, ...] = (hint,) if isinstance(hint, str | Setting | Call) else tuple(hint)
         self.problems: tuple[str, ...] = tuple(problems)
 
+    @property
+    def headline(self) -> str:
+        """The message and where it happened, in one line."""
+        return self.message if self.where is None else f"{self.message} ({in_python(self.where)})"
+
     def __str__(self) -> str:
-        return self.message if self.where is None else f"{self.message} ({self.where})"
+        """Return the whole story in the words of Python: headline, problems, hints."""
+        problems = [f"  - {problem}" for problem in self.problems]
+        marks = ["  try  ", *["       "] * len(self.hint)]
+        hints = [mark + in_python(hint) for mark, hint in zip(marks, self.hint, strict=False)]
+        return "\n".join([self.headline, *problems, *hints])
 
 
 class WorkFailed(ResnetctlError):
@@ -96,7 +107,7 @@ class CheckFailed(ResnetctlError):
 class Stopped(ResnetctlError):
     """A signal stopped the work after it was saved. `signum` 2 or 15 gives exit code 130 or 143."""
 
-    def __init__(self, message: str, *, signum: int, hint: str | Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, signum: int, hint: Hint | Sequence[Hint] = ()) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signum
 

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "resnetctl"
 
 # Imports go strictly downward. Units of one row do not import each other; within a unit any acyclic import goes.
 ROWS: tuple[tuple[str, ...], ...] = (
+    ("hints",),
     ("errors",),
     ("spec", "rng"),
     ("system",),
@@ -34,7 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 )
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
-BELOW_DATA = ("errors", "spec", "rng", "system", "registry", "config")
+BELOW_DATA = ("hints", "errors", "spec", "rng", "system", "registry", "config")
 
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "onnx", "onnxruntime", "onnxscript", "pydantic_settings"}
 TORCH = {"torch", "torchvision"}

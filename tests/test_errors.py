@@ -6,6 +6,7 @@ import pytest
 
 from resnetctl import errors
 from resnetctl.errors import ResnetctlError, Stopped, suggest
+from resnetctl.hints import Call, Setting
 
 CODES = {
     "ResnetctlError": 1,
@@ -49,7 +50,7 @@ def test_an_error_carries_message_place_hint_and_problems() -> None:
         ("do this",),
         ("one", "two"),
     )
-    assert str(error) == "it broke (a.toml:3)"
+    assert error.headline == "it broke (a.toml:3)"
     assert error.args == ("it broke",)
 
 
@@ -57,6 +58,19 @@ def test_what_is_not_said_is_empty() -> None:
     error = ResnetctlError("it broke")
     assert (error.where, error.hint, error.problems, str(error)) == (None, (), (), "it broke")
     assert ResnetctlError("x", hint=["a", "b"]).hint == ("a", "b")
+
+
+def test_str_tells_the_whole_story_in_the_words_of_python() -> None:
+    error = ResnetctlError(
+        "it broke", where=Setting("lr"), hint=[Setting("lr", 0.01), Call("eval", ("last",))], problems=["one", "two"]
+    )
+    assert str(error).splitlines() == [
+        "it broke (lr)",
+        "  - one",
+        "  - two",
+        "  try  lr=0.01",
+        "       rc.evaluate('last')",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
+from resnetctl.cli.screen import hints
 from resnetctl.cli.screen import streams as out
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
@@ -67,8 +68,9 @@ def render(error: ResnetctlError) -> str:
     for problem in error.problems:
         lines += out.folded(f"  - {problem}", "    ")
     if error.where is not None:
-        lines.append(f"  {out.paint('where', 'dim', stream=sys.stderr)}  {out.printable(error.where)}")
-    for number, hint in enumerate(error.hint):
+        place = hints.in_shell(error.where)
+        lines.append(f"  {out.paint('where', 'dim', stream=sys.stderr)}  {out.printable(place)}")
+    for number, hint in enumerate(map(hints.in_shell, error.hint)):
         mark = out.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
         first, *rest = out.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
         lines += [f"  {mark}{out.printable(first.lstrip())}", *rest]  # what can be pasted is never broken

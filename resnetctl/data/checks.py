@@ -110,7 +110,7 @@ def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]
                 open_image(data, item.name)
                 auditor.see(data, split=item.split or "", label=item.label, name=item.name)
             except BadImage as error:
-                auditor.cannot_read(str(error))
+                auditor.cannot_read(error.headline)
             if done % _REPORT_EVERY == 0:
                 yield done
     counts: dict[str, Counter[str]] = {label: Counter() for label in source.classes}
@@ -129,7 +129,7 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
         try:
             stored = store.split(split)
         except DataError as error:
-            damaged.append(str(error))
+            damaged.append(error.headline)
             continue
         if storage.sha256(store.file(split)) != store.card.digests.get(split):
             damaged.append(f"{split}: its bytes are not those that were written")

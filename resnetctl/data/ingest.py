@@ -117,7 +117,7 @@ def _first_plan(source: Source, options: Options) -> _Plan:
             try:
                 image, _ = open_image(item.read(), item.name)
             except BadImage as error:
-                bad.append(str(error))
+                bad.append(error.headline)
                 continue
             small = options.size is None and max(image.size) <= KEPT_SIDE
             return _Plan(channels=1 if image.mode == "L" else 3, native=image.size if small else None, options=options)
@@ -144,7 +144,7 @@ class _Pass:
             for done, (item, outcome) in enumerate(outcomes, start=1):
                 split = self.choose(item)
                 if isinstance(outcome, BadImage):
-                    self.tally.bad.append(str(outcome))
+                    self.tally.bad.append(outcome.headline)
                 else:
                     self._store(item, split, outcome=outcome, builder=builder)
                 if done % REPORT_EVERY == 0:

@@ -18,6 +18,7 @@ from typing import Any
 
 from resnetctl import registry
 from resnetctl.errors import ResnetctlError
+from resnetctl.hints import in_python
 from resnetctl.registry import Entry
 
 SECONDS = 60  # for one import; torch alone takes a few
@@ -147,7 +148,7 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
         thing = registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
         called = str(getattr(getattr(thing, "card", thing), "name", ""))
     except ResnetctlError as caught:
-        error, mend = str(caught), caught.hint[0] if caught.hint else ""
+        error, mend = caught.headline, in_python(caught.hint[0]) if caught.hint else ""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             stream.flush()

@@ -274,7 +274,7 @@ def _listed(name: str, distribution: str | None, settings: Settings) -> Listed:
     try:
         return Listed(name=name, distribution=distribution, card=read_card(settings.data_dir, name))
     except DataError as error:
-        return Listed(name=name, distribution=distribution, card=None, problem=str(error))
+        return Listed(name=name, distribution=distribution, card=None, problem=error.headline)
 
 
 def _fetched(plugin: Dataset, cache: Path, source: Path | None) -> Generator[Notice | Progress, None, Path]:

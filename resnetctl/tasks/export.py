@@ -18,6 +18,7 @@ from resnetctl.deploy.onnx_reader import OnnxModel, from_bytes
 from resnetctl.engine.metrics import Images, Logits, Predictor
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
+from resnetctl.hints import Hint
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -263,6 +264,6 @@ def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
         return open_eval_set(store, "train", val_split=None)
 
 
-def _no_images(message: str, *, first: Sequence[str] = ()) -> InputError:
+def _no_images(message: str, *, first: Sequence[Hint] = ()) -> InputError:
     hint = [*first, "--images DIR    checks on your own images", "--gate synthetic    on noise, and the file says so"]
     return InputError(message, hint=hint)

@@ -6,9 +6,9 @@ from support.datasets import tiny
 from resnetctl.config.layers import from_sets
 from resnetctl.facts import Notice, Started
 from resnetctl.system import settings
+from resnetctl.tasks.datasets import scratch
 from resnetctl.tasks.train import TrainRequest, train
 from resnetctl.training import dry_run as rehearse
-from resnetctl.tasks.datasets import scratch
 from resnetctl.training.pace import Pace
 
 

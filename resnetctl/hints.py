@@ -1,0 +1,97 @@
+"""What to do about an error or a notice, as data. Whoever shows it says it in the words of its reader.
+
+The command line writes `--lr 0.01` and `resnetctl eval runs/last`, Python writes `lr=0.01` and
+`rc.evaluate("runs/last")`. So code below the command line names config keys, arguments and verbs, never flags.
+"""
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PYTHON = {  # functions of `import resnetctl as rc` by verb
+    "train": "train",
+    "finetune": "finetune",
+    "eval": "evaluate",
+    "predict": "predict",
+    "export": "export",
+    "bench": "bench",
+}
+IMPLIED = ("onnx",)  # what a function does without being told
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A config key or an argument of the verb, with a value where one helps. `a.b` is a nested config key."""
+
+    name: str
+    value: object = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A verb to call: `Call("data add", ("./photos",), {"name": "pets"})`. `note` says what it does."""
+
+    verb: str
+    targets: tuple[str | os.PathLike[str], ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
+
+
+Hint = str | Setting | Call
+
+
+def in_shell(hint: Hint, flags: Mapping[str, str] | None = None) -> str:
+    """Return the hint as a line of a shell. `flags` maps the config keys that have a flag of another name to it."""
+    named = flags or {}
+    if isinstance(hint, str):
+        return hint
+    if isinstance(hint, Setting):
+        return _noted(_flag(hint.name, hint.value, named), hint.note)
+    words = ["resnetctl", *hint.verb.split(), *(shlex.quote(os.fspath(target)) for target in hint.targets)]
+    words += [_flag(name, value, named) for name, value in hint.settings.items()]
+    return _noted(" ".join(words), hint.note)
+
+
+def in_python(hint: Hint) -> str:
+    """Return the hint as an argument or a call in Python; a verb without a function stays a line of a shell."""
+    if isinstance(hint, str):
+        return hint
+    if isinstance(hint, Setting):
+        return _noted(_argument(hint.name, hint.value), hint.note)
+    settings = {name: value for name, value in hint.settings.items() if name not in IMPLIED}
+    if hint.verb == "train" and "resume" in settings:
+        return _noted(f"rc.resume({os.fspath(str(settings['resume']))!r})", hint.note)
+    if hint.verb not in PYTHON:
+        return f"in a shell: {in_shell(hint)}"
+    arguments = [repr(os.fspath(target)) for target in hint.targets]
+    arguments += [_argument(name, value) for name, value in settings.items()]
+    return _noted(f"rc.{PYTHON[hint.verb]}({', '.join(arguments)})", hint.note)
+
+
+def _flag(name: str, value: object, named: Mapping[str, str]) -> str:
+    if "." in name and name not in named:
+        return f"--set {name}" + ("" if value is None else f"={_toml(value)}")
+    flag = named.get(name, "--" + name.replace("_", "-"))
+    if value is None or value is True:
+        return flag
+    return flag.replace("--", "--no-", 1) if value is False else f"{flag} {shlex.quote(_number(value))}"
+
+
+def _argument(name: str, value: object) -> str:
+    if "." in name:
+        return f"set={{{name!r}: {'...' if value is None else repr(value)}}}"
+    return name if value is None else f"{name}={os.fspath(value) if isinstance(value, os.PathLike) else value!r}"
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else _number(value)
+
+
+def _noted(text: str, note: str) -> str:
+    return f"{text}    {note}" if note else text

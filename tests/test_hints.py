@@ -1,0 +1,37 @@
+"""One hint, two readers: a shell and Python."""
+
+from pathlib import Path
+
+import pytest
+
+from resnetctl.hints import Call, Hint, Setting, in_python, in_shell
+
+CASES: list[tuple[Hint, str, str]] = [
+    ("free some space", "free some space", "free some space"),
+    (Setting("batch_size"), "--batch-size", "batch_size"),
+    (Setting("lr", 0.01), "--lr 0.01", "lr=0.01"),
+    (Setting("lr", 0.01, "a smaller step"), "--lr 0.01    a smaller step", "lr=0.01    a smaller step"),
+    (Setting("replace", True), "--replace", "replace=True"),
+    (Setting("mirror", False), "--no-mirror", "mirror=False"),
+    (Setting("optim.nesterov", False), "--set optim.nesterov=false", "set={'optim.nesterov': False}"),
+    (Setting("model.stem", "cifar"), "--set model.stem=cifar", "set={'model.stem': 'cifar'}"),
+    (Call("eval", ("a run",)), "resnetctl eval 'a run'", "rc.evaluate('a run')"),
+    (Call("export", (Path("r"),), {"onnx": True}), "resnetctl export r --onnx", "rc.export('r')"),
+    (Call("train", settings={"resume": "last"}), "resnetctl train --resume last", "rc.resume('last')"),
+    (Call("data list"), "resnetctl data list", "in a shell: resnetctl data list"),
+    (
+        Call("data add", ("p",), {"name": "OTHER"}, "under another name"),
+        "resnetctl data add p --name OTHER    under another name",
+        "in a shell: resnetctl data add p --name OTHER    under another name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("hint", "shell", "python"), CASES, ids=[shell for _, shell, _ in CASES])
+def test_a_hint_is_told_to_a_shell_and_to_python(hint: Hint, shell: str, python: str) -> None:
+    assert in_shell(hint) == shell
+    assert in_python(hint) == python
+
+
+def test_a_config_key_has_the_flag_that_the_command_line_gives_it() -> None:
+    assert in_shell(Setting("model.arch", "resnet56"), {"model.arch": "--arch"}) == "--arch resnet56"
