@@ -4,13 +4,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import TypeVar
 
 from resnetctl.cli.screen import hints
 from resnetctl.cli.screen import streams as out
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
 BROKEN_PIPE = 141
+Result = TypeVar("Result")
+_is_inside: ContextVar[bool] = ContextVar("inside the boundary", default=False)
 
 
 class Terminated(BaseException):
@@ -35,28 +39,63 @@ class Signals:
 
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line and return its exit code."""
+    return exit_code(lambda: _carried_out(argv), argv)
+
+
+def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
+    """Do the work of a command line; an error becomes lines on stderr. Returns the exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
-    debug = "--debug" in words
     from resnetctl.system.signals import taken
 
     signals = Signals()
     try:
-        with taken(signals.unwind):
-            return _guarded(argv)
+        with taken(signals.unwind), raising():
+            return _guarded(work)
     except (KeyboardInterrupt, Terminated, Exception) as error:
         came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
-        if isinstance(error, BrokenPipeError) and came is None:
-            _discard_stdout()
-            return BROKEN_PIPE
-        _trace(debug)
-        if came is not None and not isinstance(error, Stopped):
-            out.say(f"stopped: {came.name} came; nothing is left half-written")
-            return 128 + came
-        if isinstance(error, ResnetctlError):
-            out.say(render(error))
-            return error.exit_code
-        out.say(_internal(error, argv))
-        return 1
+        return _told(error, came=came, argv=argv, debug="--debug" in words)
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Within this, commands raise their errors: whoever entered it tells them."""
+    token = _is_inside.set(True)
+    try:
+        yield
+    finally:
+        _is_inside.reset(token)
+
+
+def within(work: Callable[[], Result]) -> Result:
+    """Return the result of `work`, a part of a command that Typer runs.
+
+    Where the command line is somebody else's, an error is told here, and ends in Typer's `Exit` with our exit code.
+    """
+    if _is_inside.get():
+        return work()
+    results: list[Result] = []
+    code = exit_code(lambda: results.append(work()), sys.argv[1:])
+    if not results:
+        from typer import Exit
+
+        raise Exit(code)
+    return results[0]
+
+
+def _told(error: BaseException, *, came: signal.Signals | None, argv: Sequence[str], debug: bool) -> int:
+    """Say what went wrong and return the exit code; `came` is the signal that stopped the command."""
+    if isinstance(error, BrokenPipeError) and came is None:
+        _discard_stdout()
+        return BROKEN_PIPE
+    _trace(debug)
+    if came is not None and not isinstance(error, Stopped):
+        out.say(f"stopped: {came.name} came; nothing is left half-written")
+        return 128 + came
+    if isinstance(error, ResnetctlError):
+        out.say(render(error))
+        return error.exit_code
+    out.say(_internal(error, argv))
+    return 1
 
 
 def render(error: ResnetctlError) -> str:
@@ -77,29 +116,41 @@ def render(error: ResnetctlError) -> str:
     return "\n".join(lines)
 
 
-def _guarded(argv: Sequence[str]) -> int:
-    """Run, flush stdout, and turn the system's refusals into our errors."""
+def _guarded(work: Callable[[], object]) -> int:
+    """Work, flush stdout, and turn the system's refusals into our errors."""
     with _system_errors():
-        try:
-            code = _carried_out(argv)
-        except SystemExit as stop:  # completion scripts end so
-            code = int(stop.code or 0)
+        code = _code_of(work)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
 
 
-def _carried_out(argv: Sequence[str]) -> int:
-    from resnetctl.cli.app import ROOT
+def _code_of(work: Callable[[], object]) -> int:
+    """Work and return its exit code: what it returns, or that of Typer's `Exit` or of `SystemExit`."""
+    try:
+        code = work()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except Exception as error:
+        if isinstance(error, getattr(sys.modules.get("typer"), "Exit", ())):
+            return int(error.exit_code)  # type: ignore[attr-defined]
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _carried_out(argv: Sequence[str]) -> object:
     from resnetctl.cli.screen.help import asked
+    from resnetctl.cli.verbs import ROOT
 
     screen = asked(ROOT, argv)
     if screen is not None:
         out.result(screen)
         return 0
-    from resnetctl.cli.parser._typer import invoke
+    from typer.main import get_command
 
-    return invoke(ROOT, argv)
+    from resnetctl.cli.app import app
+
+    return get_command(app).main(list(argv), ROOT.name, standalone_mode=False)
 
 
 @contextlib.contextmanager

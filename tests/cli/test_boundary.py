@@ -12,16 +12,15 @@ import pytest
 
 from resnetctl import errors
 from resnetctl.cli import boundary
-from resnetctl.cli.parser import _typer
 
 Cli = Callable[..., Any]
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def invoke(root: object, argv: object) -> int:
+    def work(argv: object) -> None:
         raise error
 
-    monkeypatch.setattr(_typer, "invoke", invoke)
+    monkeypatch.setattr(boundary, "_carried_out", work)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,7 @@ def test_a_signal_unwinds_the_command(
         return 0
 
     before = signal.getsignal(signum)
-    monkeypatch.setattr("resnetctl.cli.parser._typer.invoke", work)
+    monkeypatch.setattr("resnetctl.cli.boundary._carried_out", work)
     result = cli("eval")
     assert result.code == code
     assert result.err == f"stopped: {signum.name} came; nothing is left half-written\n"
@@ -194,6 +193,6 @@ def test_a_signal_that_a_library_turns_into_its_own_error(
             raise disguise(f"building it: {type(error).__name__}") from None
         return 0
 
-    monkeypatch.setattr("resnetctl.cli.parser._typer.invoke", work)
+    monkeypatch.setattr("resnetctl.cli.boundary._carried_out", work)
     result = cli("eval")
     assert (result.code, result.err) == (code, f"stopped: {signum.name} came; nothing is left half-written\n")

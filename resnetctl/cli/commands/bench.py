@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.layers import layers
 from resnetctl.cli.parser.options import BenchOptions
 from resnetctl.cli.screen import streams as out
 from resnetctl.cli.screen import tables as render

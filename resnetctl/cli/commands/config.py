@@ -1,7 +1,7 @@
 """`config show`."""
 
 from resnetctl.cli.parser.command import Command, Given, Group
-from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.layers import layers
 from resnetctl.cli.parser.options import ConfigShowOptions
 from resnetctl.cli.screen import streams as out
 from resnetctl.cli.screen import tables as render

@@ -4,7 +4,7 @@ import dataclasses
 
 from resnetctl.cli.commands.train import request
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.layers import layers
 from resnetctl.cli.parser.options import FinetuneOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import FinetuneConfig

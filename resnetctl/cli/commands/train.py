@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.layers import layers
 from resnetctl.cli.parser.options import RunOptions, TrainOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.options import flags
