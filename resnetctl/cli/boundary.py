@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TypeVar
 
-from resnetctl.cli.screen import hints
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import hints, streams
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
 BROKEN_PIPE = 141
@@ -35,11 +34,6 @@ class Signals:
         """The handler."""
         self.came = signum
         raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
-
-
-def run(argv: Sequence[str]) -> int:
-    """Carry out one command line and return its exit code."""
-    return exit_code(lambda: _carried_out(argv), argv)
 
 
 def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
@@ -89,30 +83,30 @@ def _told(error: BaseException, *, came: signal.Signals | None, argv: Sequence[s
         return BROKEN_PIPE
     _trace(debug)
     if came is not None and not isinstance(error, Stopped):
-        out.say(f"stopped: {came.name} came; nothing is left half-written")
+        streams.say(f"stopped: {came.name} came; nothing is left half-written")
         return 128 + came
     if isinstance(error, ResnetctlError):
-        out.say(render(error))
+        streams.say(render(error))
         return error.exit_code
-    out.say(_internal(error, argv))
+    streams.say(_internal(error, argv))
     return 1
 
 
 def render(error: ResnetctlError) -> str:
     """An error in three parts, as wide as the terminal: what, where, what to do."""
     title = "stopped" if isinstance(error, Stopped) else "error"
-    head = out.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
-    lines = out.folded(f"{title}: {error.message}")
+    head = streams.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
+    lines = streams.folded(f"{title}: {error.message}")
     lines[0] = head + lines[0].removeprefix(f"{title}:")
     for problem in error.problems:
-        lines += out.folded(f"  - {problem}", "    ")
+        lines += streams.folded(f"  - {problem}", "    ")
     if error.where is not None:
         place = hints.in_shell(error.where)
-        lines.append(f"  {out.paint('where', 'dim', stream=sys.stderr)}  {out.printable(place)}")
+        lines.append(f"  {streams.paint('where', 'dim', stream=sys.stderr)}  {streams.printable(place)}")
     for number, hint in enumerate(map(hints.in_shell, error.hint)):
-        mark = out.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
-        first, *rest = out.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
-        lines += [f"  {mark}{out.printable(first.lstrip())}", *rest]  # what can be pasted is never broken
+        mark = streams.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
+        first, *rest = streams.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
+        lines += [f"  {mark}{streams.printable(first.lstrip())}", *rest]  # what can be pasted is never broken
     return "\n".join(lines)
 
 
@@ -136,21 +130,6 @@ def _code_of(work: Callable[[], object]) -> int:
             return int(error.exit_code)  # type: ignore[attr-defined]
         raise
     return code if isinstance(code, int) else 0
-
-
-def _carried_out(argv: Sequence[str]) -> object:
-    from resnetctl.cli.screen.help import asked
-    from resnetctl.cli.verbs import ROOT
-
-    screen = asked(ROOT, argv)
-    if screen is not None:
-        out.result(screen)
-        return 0
-    from typer.main import get_command
-
-    from resnetctl.cli.app import app
-
-    return get_command(app).main(list(argv), ROOT.name, standalone_mode=False)
 
 
 @contextlib.contextmanager
@@ -180,7 +159,7 @@ def _trace(debug: bool) -> None:
     if debug:
         import traceback
 
-        out.say(traceback.format_exc().rstrip())
+        streams.say(traceback.format_exc().rstrip())
 
 
 def _internal(error: BaseException, argv: Sequence[str]) -> str:

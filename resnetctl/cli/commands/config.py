@@ -3,8 +3,7 @@
 from resnetctl.cli.parser.command import Command, Given, Group
 from resnetctl.cli.parser.layers import layers
 from resnetctl.cli.parser.options import ConfigShowOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.config.schema import FinetuneConfig
 
 
@@ -19,9 +18,9 @@ def show(given: Given[ConfigShowOptions]) -> None:
     rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
     if given.options.as_json:
         entries = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
-        out.document("config.show", {"config": entries})
+        streams.document("config.show", {"config": entries})
     else:
-        render.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
+        tables.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
 
 
 def _toml(value: object) -> str:
