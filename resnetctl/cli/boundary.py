@@ -124,7 +124,10 @@ def _code_of(work: Callable[[], object]) -> int:
     try:
         code = work()
     except SystemExit as stop:
-        return int(stop.code or 0)
+        if isinstance(stop.code, str):  # `sys.exit("why")` of a plugin's command
+            streams.say(stop.code)
+            return 1
+        return stop.code or 0
     except Exception as error:
         if isinstance(error, getattr(sys.modules.get("typer"), "Exit", ())):
             return int(error.exit_code)  # type: ignore[attr-defined]
