@@ -343,6 +343,26 @@ def test_only_report_writes_markup() -> None:
     none_of(offenders(("report",), offence))
 
 
+def test_only_the_command_line_speaks_of_flags_and_commands() -> None:
+    """Below it an error names a setting and a verb as data (`hints`), so that a notebook is told about arguments."""
+    verbs = "bench|config|data|eval|export|finetune|plugins|predict|runs|train|weights"
+
+    def offence(node: ast.AST) -> str:
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if "\n" in text or id(node) in docstrings:
+            return ""
+        found = re.search(rf"(?<![\w-])--[a-z][a-z-]+|\bresnetctl ({verbs})\b", text)
+        return f"writes '{found.group()}'" if found else ""
+
+    docstrings = {
+        id(node.body[0].value)
+        for module in MODULES.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Module | ast.ClassDef | Function) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    none_of(offenders(("cli", "__main__", "hints", "testing"), offence))
+
+
 def test_the_core_names_no_plugin_of_this_repository() -> None:
     projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("plugins/*/pyproject.toml")]
     names = {re.sub(r"[-_.]+", "[-_.]", project["project"]["name"]) for project in projects}
