@@ -37,11 +37,11 @@ def run(argv: Sequence[str]) -> int:
     """Carry out one command line and return its exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
     debug = "--debug" in words
-    from resnetctl.system.signals import taken
+    from resnetctl.system.signals import on_stop
 
     signals = Signals()
     try:
-        with taken(signals.unwind):
+        with on_stop(signals.unwind):
             return _guarded(argv)
     except (KeyboardInterrupt, Terminated, Exception) as error:
         came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)

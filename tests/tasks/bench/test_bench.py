@@ -9,9 +9,10 @@ from support.jobs import job
 
 from resnetctl.config.layers import from_flags, from_sets
 from resnetctl.deploy import onnx_writer
-from resnetctl.engine.stopwatch import Busy, Spread
+from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.system import settings
+from resnetctl.system.machine import OtherLoad
 from resnetctl.tasks.bench import baselines as yardstick
 from resnetctl.tasks.bench import bench as task
 from resnetctl.tasks.bench.bench import Bench, bench
@@ -146,5 +147,5 @@ def test_onnxruntime_is_compared_with_torch_of_the_same_rounds() -> None:
 
 
 def test_the_machine_is_described_with_its_yardsticks() -> None:
-    machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, Busy())
+    machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, OtherLoad())
     assert (machine.cores, machine.sgemm_gflops.median, machine.copy_gb_per_second.n) == (2, 10.0, 3)
