@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from resnetctl.cli.app import ROOT
 from resnetctl.cli.parser.command import Command, Group, is_argument, is_repeated, is_switch
 from resnetctl.cli.parser.common import Common, HelpOptions
 from resnetctl.cli.parser.values import choices
+from resnetctl.cli.verbs import ROOT
 from resnetctl.config.defaults import TRAIN_KEYS
 from resnetctl.config.layers import from_recipe, recipes
 from resnetctl.config.options import Flag, fields, flags

@@ -18,9 +18,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"resnetctl {__version__}", flush=True)
             return 0
     rest_threads()
-    from resnetctl.cli.boundary import run
+    from resnetctl.cli.boundary import exit_code
 
-    return run(arguments)
+    return exit_code(lambda: carry_out(arguments), arguments)
+
+
+def carry_out(arguments: Sequence[str]) -> object:
+    """Print the help screen that is asked for, or run the Typer app. Returns an exit code; raises what a verb raises.
+
+    A help screen comes from the table of verbs: building a parser, only to be told so by it, would take longer.
+    """
+    from resnetctl.cli.screen import help, streams
+    from resnetctl.cli.verbs import ROOT
+
+    screen = help.asked(ROOT, arguments)
+    if screen is not None:
+        streams.result(screen)
+        return 0
+    from typer.main import get_command
+
+    from resnetctl.cli.app import app
+
+    return get_command(app).main(list(arguments), ROOT.name, standalone_mode=False)
 
 
 def rest_threads() -> None:

@@ -36,7 +36,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins or goes on. `run` is None in a dry run; `origins` maps each config key to where its value came from."""
+    """A run begins or goes on. `run` is None in a dry run; `origins` tells where each config value came from."""
 
     run: Path | None
     config: TrainConfig

@@ -14,6 +14,8 @@
     runs/last -> the newest started run
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -110,7 +112,8 @@ class RunDir:
 
     def require_space(self, checkpoint: int) -> None:
         """Raise `WorkFailed` unless there is room for the files of a run whose checkpoints have `checkpoint` bytes."""
-        storage.require_space(self.path, (KEPT_CHECKPOINTS + 2) * checkpoint)  # one more while it is written, and the weights, likewise
+        # one more checkpoint while it is written, and the old and the new weights
+        storage.require_space(self.path, (KEPT_CHECKPOINTS + 2) * checkpoint)
 
     def save_checkpoint(self, step: int, data: bytes) -> None:
         """Write a checkpoint, then drop all but the newest two."""
@@ -180,7 +183,7 @@ def create(
 ) -> RunDir:
     """Make `folder/name` by one rename, with its config inside, and point `folder/last` at it.
 
-    `first` is the checkpoint of step 0, for a run that its config alone cannot begin. It is there from the first moment.
+    `first` is the checkpoint of step 0, for a run that its config alone cannot begin. It appears with the folder.
 
     Raises:
         UsageError: it exists, or the folder cannot be written.

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from resnetctl import errors, registry
-from resnetctl.cli.app import ROOT as COMMANDS
-from resnetctl.cli.parser import _typer
+from resnetctl.cli.app import group_app
 from resnetctl.cli.parser.command import Command, Given, Group
 from resnetctl.cli.screen import help
+from resnetctl.cli.verbs import ROOT as COMMANDS
 from resnetctl.config.layers import from_recipe, from_sets, layer, recipes, resolve
 from resnetctl.config.schema import FinetuneConfig
 
@@ -98,7 +99,7 @@ def recording(group: Group, seen: list[Given[Any]]) -> Group:
 def check_command(words: list[str], recorder: Group, seen: list[Given[Any]]) -> None:
     """Parse a command as the program would. Raises what the program would."""
     seen.clear()
-    assert _typer.invoke(recorder, words) == 0
+    get_command(group_app(recorder)).main(words, "resnetctl", standalone_mode=False)
     for given in seen:
         options = given.options.model_dump()
         if options.get("recipe"):

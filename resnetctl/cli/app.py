@@ -1,33 +1,42 @@
-"""The table of verbs. Each module is imported when its verb is used."""
+"""The Typer app: `resnetctl.cli.app:app`.
 
-from resnetctl.cli.parser.command import Group, Lazy
-from resnetctl.cli.parser.common import RootOptions
+`other.add_typer(app, name="resnet")` mounts it in an app of your own; `typer.testing.CliRunner().invoke(app, ["runs"])`
+runs it in a test.
+"""
 
-WORK, AROUND = "Work", "Around it"
+from typing import Any
 
-ROOT = Group(
-    name="resnetctl",
-    summary="From images to a checked ONNX file: train, measure and ship residual networks.",
-    options=RootOptions,
-    members={
-        "data": Lazy("resnetctl.cli.commands.data", "Get, add, check and look at image data", WORK),
-        "train": Lazy("resnetctl.cli.commands.train", "Train a network from scratch", WORK),
-        "finetune": Lazy("resnetctl.cli.commands.finetune", "Adapt trained weights to your classes", WORK),
-        "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on images it has not seen", WORK),
-        "predict": Lazy("resnetctl.cli.commands.predict", "Classify image files", WORK),
-        "export": Lazy("resnetctl.cli.commands.export", "Write ONNX, and prove that it agrees", WORK),
-        "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, and say what would be faster", AROUND),
-        "weights": Lazy("resnetctl.cli.commands.weights", "Look into weights files; import foreign ones", AROUND),
-        "runs": Lazy("resnetctl.cli.commands.runs", "List and show runs", AROUND),
-        "plugins": Lazy("resnetctl.cli.commands.plugins", "List and show networks, blocks, policies, datasets", AROUND),
-        "config": Lazy("resnetctl.cli.commands.config", "Show each value and where it came from", AROUND),
-    },
-    notes=("Shell:   resnetctl --install-completion    completes commands and names",),
-    examples=(
-        ("resnetctl train --data digits", "a first run: no download, a minute"),
-        ("resnetctl eval", "accuracy of the newest run on test"),
-        ("resnetctl export --onnx", "a checked file for onnxruntime"),
-        ("resnetctl train --arch resnet56", "CIFAR-10, downloaded and verified"),
-        ("resnetctl finetune --data ./photos", "your folders, one per class"),
-    ),
-)
+import typer
+
+from resnetctl.cli.parser.command import Command, Group, Lazy
+from resnetctl.cli.parser.functions import command_function, group_function
+from resnetctl.cli.parser.verbs import VerbCommand, VerbGroup
+from resnetctl.cli.verbs import ROOT
+
+OURS: dict[str, Any] = {"add_help_option": False}  # --help and --help-all are options like the others
+
+
+def group_app(group: Group, *, completion: bool = False) -> typer.Typer:
+    """Return the Typer app of a group: a function for each command, a nested app for each group."""
+    app = typer.Typer(
+        name=group.name,
+        cls=VerbGroup,
+        help=group.summary,
+        callback=group_function(group),
+        invoke_without_command=True,
+        add_completion=completion,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        **OURS,
+    )
+    for name, member in group.members.items():
+        item = group.load(name)
+        panel = member.panel if isinstance(member, Lazy) else None
+        if isinstance(item, Command):
+            app.command(name, cls=VerbCommand, help=item.summary, rich_help_panel=panel, **OURS)(command_function(item))
+        elif item is not None:
+            app.add_typer(group_app(item), name=name, rich_help_panel=panel)
+    return app
+
+
+app = group_app(ROOT, completion=True)

@@ -4,13 +4,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import TypeVar
 
-from resnetctl.cli.screen import hints
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import hints, streams
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
 BROKEN_PIPE = 141
+Result = TypeVar("Result")
+_is_inside: ContextVar[bool] = ContextVar("inside the boundary", default=False)
 
 
 class Terminated(BaseException):
@@ -33,73 +36,100 @@ class Signals:
         raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
 
-def run(argv: Sequence[str]) -> int:
-    """Carry out one command line and return its exit code."""
+def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
+    """Do the work of a command line; an error becomes lines on stderr. Returns the exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
-    debug = "--debug" in words
     from resnetctl.system.signals import on_stop
 
     signals = Signals()
     try:
-        with on_stop(signals.unwind):
-            return _guarded(argv)
+        with on_stop(signals.unwind), raising():
+            return _guarded(work)
     except (KeyboardInterrupt, Terminated, Exception) as error:
         came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
-        if isinstance(error, BrokenPipeError) and came is None:
-            _discard_stdout()
-            return BROKEN_PIPE
-        _trace(debug)
-        if came is not None and not isinstance(error, Stopped):
-            out.say(f"stopped: {came.name} came; nothing is left half-written")
-            return 128 + came
-        if isinstance(error, ResnetctlError):
-            out.say(render(error))
-            return error.exit_code
-        out.say(_internal(error, argv))
-        return 1
+        return _told(error, came=came, argv=argv, debug="--debug" in words)
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Within this, commands raise their errors: whoever entered it tells them."""
+    token = _is_inside.set(True)
+    try:
+        yield
+    finally:
+        _is_inside.reset(token)
+
+
+def within(work: Callable[[], Result]) -> Result:
+    """Return the result of `work`, a part of a command that Typer runs.
+
+    Where the command line is somebody else's, an error is told here, and ends in Typer's `Exit` with our exit code.
+    """
+    if _is_inside.get():
+        return work()
+    results: list[Result] = []
+    code = exit_code(lambda: results.append(work()), sys.argv[1:])
+    if not results:
+        from typer import Exit
+
+        raise Exit(code)
+    return results[0]
+
+
+def _told(error: BaseException, *, came: signal.Signals | None, argv: Sequence[str], debug: bool) -> int:
+    """Say what went wrong and return the exit code; `came` is the signal that stopped the command."""
+    if isinstance(error, BrokenPipeError) and came is None:
+        _discard_stdout()
+        return BROKEN_PIPE
+    _trace(debug)
+    if came is not None and not isinstance(error, Stopped):
+        streams.say(f"stopped: {came.name} came; nothing is left half-written")
+        return 128 + came
+    if isinstance(error, ResnetctlError):
+        streams.say(render(error))
+        return error.exit_code
+    streams.say(_internal(error, argv))
+    return 1
 
 
 def render(error: ResnetctlError) -> str:
     """An error in three parts, as wide as the terminal: what, where, what to do."""
     title = "stopped" if isinstance(error, Stopped) else "error"
-    head = out.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
-    lines = out.folded(f"{title}: {error.message}")
+    head = streams.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
+    lines = streams.folded(f"{title}: {error.message}")
     lines[0] = head + lines[0].removeprefix(f"{title}:")
     for problem in error.problems:
-        lines += out.folded(f"  - {problem}", "    ")
+        lines += streams.folded(f"  - {problem}", "    ")
     if error.where is not None:
         place = hints.in_shell(error.where)
-        lines.append(f"  {out.paint('where', 'dim', stream=sys.stderr)}  {out.printable(place)}")
+        lines.append(f"  {streams.paint('where', 'dim', stream=sys.stderr)}  {streams.printable(place)}")
     for number, hint in enumerate(map(hints.in_shell, error.hint)):
-        mark = out.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
-        first, *rest = out.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
-        lines += [f"  {mark}{out.printable(first.lstrip())}", *rest]  # what can be pasted is never broken
+        mark = streams.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
+        first, *rest = streams.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
+        lines += [f"  {mark}{streams.printable(first.lstrip())}", *rest]  # what can be pasted is never broken
     return "\n".join(lines)
 
 
-def _guarded(argv: Sequence[str]) -> int:
-    """Run, flush stdout, and turn the system's refusals into our errors."""
+def _guarded(work: Callable[[], object]) -> int:
+    """Work, flush stdout, and turn the system's refusals into our errors."""
     with _system_errors():
-        try:
-            code = _carried_out(argv)
-        except SystemExit as stop:  # completion scripts end so
-            code = int(stop.code or 0)
+        code = _code_of(work)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
 
 
-def _carried_out(argv: Sequence[str]) -> int:
-    from resnetctl.cli.app import ROOT
-    from resnetctl.cli.screen.help import asked
-
-    screen = asked(ROOT, argv)
-    if screen is not None:
-        out.result(screen)
-        return 0
-    from resnetctl.cli.parser._typer import invoke
-
-    return invoke(ROOT, argv)
+def _code_of(work: Callable[[], object]) -> int:
+    """Work and return its exit code: what it returns, or that of Typer's `Exit` or of `SystemExit`."""
+    try:
+        code = work()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except Exception as error:
+        if isinstance(error, getattr(sys.modules.get("typer"), "Exit", ())):
+            return int(error.exit_code)  # type: ignore[attr-defined]
+        raise
+    return code if isinstance(code, int) else 0
 
 
 @contextlib.contextmanager
@@ -129,7 +159,7 @@ def _trace(debug: bool) -> None:
     if debug:
         import traceback
 
-        out.say(traceback.format_exc().rstrip())
+        streams.say(traceback.format_exc().rstrip())
 
 
 def _internal(error: BaseException, argv: Sequence[str]) -> str:

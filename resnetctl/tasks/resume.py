@@ -64,8 +64,10 @@ def resume(
         yield from _failure(run)
         resolved = _changed(config, run.sources(), epochs=epochs, device=device)
         store = open_store(settings.data_dir, config.data)
-        job, state = _from_start(resolved, store) if points.snapshot is None else _restored(resolved, store, points.snapshot)
-        if points.snapshot is not None:
+        if points.snapshot is None:
+            job, state = _from_start(resolved, store)
+        else:
+            job, state = _with_shape_of(points.snapshot, resolved, store)
             yield from _differences(points.snapshot, job, exact=exact)
             checkpoint.restore(state, points.snapshot)
         run.reopen()  # before the config gets more epochs: a kill in between must not leave the run "finished"
@@ -110,8 +112,8 @@ def _from_start(resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, Tra
     return job, fresh_state(job, fresh_model(job))
 
 
-def _restored(resolved: Resolved[TrainConfig], store: Store, snapshot: Snapshot) -> tuple[Job, TrainState]:
-    """Return the job of a checkpoint, and a state of the right shape that the checkpoint can be put into."""
+def _with_shape_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, TrainState]:
+    """Return the job of a checkpoint and a state of its shape, which the checkpoint can then overwrite."""
     card, model = card_of(snapshot), resolved.config.model
     if card.trained_on.get("digest") != store.card.digests.get("train"):
         raise WeightsError(

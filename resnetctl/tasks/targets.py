@@ -34,14 +34,14 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A target that is loaded: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), `card` names the classes."""
+    """A loaded target: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), and `card` names the classes."""
 
     card: WeightsCard
     predict: Predictor
 
 
 def resolve(text: str | Path | None, settings: Settings) -> Target:
-    """Return the target behind `text`: a run's folder or name, a `.safetensors` or `.onnx` file; None is the newest run.
+    """Return the target: a run's folder or name, a `.safetensors` or a `.onnx` file; None is the newest run.
 
     Raises:
         InputError: there is no such run, or no run at all.

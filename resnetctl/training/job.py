@@ -233,7 +233,7 @@ def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
 
 
 def resized(image: ImageSpec, size: int) -> ImageSpec:
-    """Return the same preprocessing for networks of `size` pixels; 0 keeps it. Scales the margin around the crop, too."""
+    """Return the same preprocessing for networks of `size` pixels; 0 keeps it. The margin of the crop scales, too."""
     if size in (0, image.size):
         return image
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))

@@ -10,7 +10,7 @@ from resnetctl.config.layers import to_toml
 from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.facts import Notice, TrainFact
-from resnetctl.hints import Setting
+from resnetctl.hints import Hint, Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -32,7 +32,7 @@ def require_place(request: RunRequest, settings: Settings) -> Path:
     Raises `UsageError` when nothing can be written there, or when a run has the name already.
     """
     folder = request.out or settings.runs_dir
-    hints = [Setting("out", "FOLDER"), "RESNETCTL_RUNS_DIR=FOLDER chooses another place for all runs"]
+    hints: list[Hint] = [Setting("out", "FOLDER"), "RESNETCTL_RUNS_DIR=FOLDER chooses another place for all runs"]
     storage.require_writable(folder, hint=hints)
     if request.name is not None:
         runs.free_path(folder, request.name)
@@ -42,7 +42,7 @@ def require_place(request: RunRequest, settings: Settings) -> Path:
 def launch(
     job: Job, model: Callable[[], ResNet], *, request: RunRequest, folder: Path, save_first: bool = False
 ) -> Facts:
-    """Choose by timing what `request` leaves open, make the run folder in `folder`, and train. A dry run makes no folder.
+    """Choose by timing what `request` leaves open, make the run folder in `folder`, and train. A dry run makes none.
 
     Args:
         model: returns the model before the first step, a new one at each call.

@@ -166,7 +166,7 @@ def _warm_steps(timer: TimedSteps, seconds: float) -> list[TimedStep]:
 
 
 def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:
-    """Return images per second of an evaluation on `images`, cut short after `seconds`. Leaves the model in eval mode."""
+    """Return images per second of an evaluation on `images`, cut short after `seconds`. Ends in eval mode."""
     predict = torch_predictor(state.shipped, job.image, device=job.device, precision=job.config.precision)
     batches = _until(seconds, eval_batches(images, job.image))
     return measure(predict, batches, classes=job.classes).images_per_second

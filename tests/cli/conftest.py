@@ -45,10 +45,10 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that both streams are terminals without colours."""
-    from resnetctl.cli.screen import streams as out
+    from resnetctl.cli.screen import streams
 
-    monkeypatch.setattr(out, "is_terminal", lambda stream: True)
-    monkeypatch.setattr(out, "has_color", lambda stream: False)
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(streams, "has_color", lambda stream: False)
 
 
 @pytest.fixture

@@ -1,22 +1,117 @@
-"""The table of verbs."""
+"""The app as Typer people use one: a runner, a mount, the docs tool."""
 
-from resnetctl.cli.app import ROOT
-from resnetctl.cli.parser.command import Command, Group, Lazy
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from resnetctl import __version__
+from resnetctl.cli.app import app
+from resnetctl.cli.verbs import ROOT
+
+PACKAGE = Path(__file__).parents[2] / "resnetctl"
+VERBS = {
+    "data": ["data", "list"],
+    "train": ["train", "--data", "digits", "--set", "no.such=1"],
+    "finetune": ["finetune", "--data", "digits", "--lr", "-1"],
+    "eval": ["eval", "--min-accuracy", "7"],
+    "predict": ["predict", "nothing.onnx", "cat.jpg"],
+    "export": ["export", "nothing.safetensors", "--onnx"],
+    "bench": ["bench", "--set", "no.such=1"],
+    "weights": ["weights", "show", "nothing.safetensors"],
+    "runs": ["runs", "list", "--json"],
+    "plugins": ["plugins", "list", "--kind", "arch"],
+    "config": ["config", "show", "--data", "digits"],
+}
+CODES = {"train": 2, "finetune": 2, "eval": 2, "predict": 3, "export": 3, "bench": 2, "weights": 3}
 
 
-def test_every_verb_is_lazy_and_loads() -> None:
-    for name, member in ROOT.members.items():
-        assert isinstance(member, Lazy), name
-        loaded = ROOT.load(name)
-        assert isinstance(loaded, Command | Group)
-        assert loaded.name == name
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
-def test_the_verbs_of_the_design() -> None:
-    assert list(ROOT.members) == [
-        "data", "train", "finetune", "eval", "predict", "export", "bench", "weights", "runs", "plugins", "config",
-    ]  # fmt: skip
+def test_it_is_a_typer_app_with_every_verb() -> None:
+    assert isinstance(app, typer.Typer)
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    assert set(ROOT.members) <= set(command.commands)
+    assert set(VERBS) == set(ROOT.members)
 
 
-def test_examples_name_verbs_that_exist() -> None:
-    assert {line.split()[1] for line, _ in ROOT.examples} <= set(ROOT.members)
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_runner_of_typer_runs_every_verb(verb: str) -> None:
+    result = CliRunner().invoke(app, VERBS[verb])
+    assert result.exit_code == CODES.get(verb, 0), result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert bool(result.stdout) is (result.exit_code == 0)
+    assert result.stderr.startswith("error: ") is (result.exit_code != 0)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["train", "--help"], ["data"], ["plugins", "check", "--help-all"]])
+def test_the_runner_shows_our_help_screens(words: list[str]) -> None:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f" Usage: {' '.join(['resnetctl', *(w for w in words if w[0] != '-')])} ")
+
+
+def stranger() -> typer.Typer:
+    other = typer.Typer()
+    other.add_typer(app, name="resnet")
+
+    @other.command()
+    def hello() -> None:
+        typer.echo("hello")
+
+    return other
+
+
+def test_a_stranger_mounts_it() -> None:
+    runner, other = CliRunner(), stranger()
+    assert runner.invoke(other, ["hello"]).stdout == "hello\n"
+    assert runner.invoke(other, ["resnet", "--version"]).stdout == f"resnetctl {__version__}\n"
+    listed = runner.invoke(other, ["resnet", "plugins", "list", "--kind", "arch"])
+    assert listed.exit_code == 0
+    assert "resnet56" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["resnet", "trian"], 2, "error: no command 'root resnet trian'"),
+        (["resnet", "train", "--epochz"], 2, "error: root resnet train has no option --epochz"),
+        (["resnet", "train", "--lr", "x"], 2, "error: --lr should be a valid number, not 'x'"),
+        (["resnet", "weights", "show", "no.safetensors"], 3, "error: there is no such file"),
+    ],
+)
+def test_mounted_it_tells_its_own_errors_with_its_own_exit_codes(words: list[str], code: int, message: str) -> None:
+    result = CliRunner().invoke(stranger(), words)
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (code, message)
+    assert "Traceback" not in result.output
+
+
+def test_typer_writes_a_document_of_it(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "typer", "resnetctl.cli.app", "utils", "docs", "--output", str(tmp_path / "cli.md")]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "cli.md").read_text(encoding="utf-8")
+    for verb in ROOT.members:
+        assert f"## `resnetctl {verb}`" in text
+    assert "--label-smoothing" in text
+
+
+def test_typer_is_imported_by_its_public_names() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            for dotted in (f"{module}.{name}" for name in names):
+                if "typer" in dotted.split(".") and not dotted.startswith("resnetctl"):
+                    assert not any(part.startswith("_") for part in dotted.split(".")), f"{path}: {dotted}"
+                assert "click" not in dotted.split("."), f"{path}: {dotted}"

@@ -12,16 +12,15 @@ import pytest
 
 from resnetctl import errors
 from resnetctl.cli import boundary
-from resnetctl.cli.parser import _typer
 
 Cli = Callable[..., Any]
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def invoke(root: object, argv: object) -> int:
+    def work(argv: object) -> None:
         raise error
 
-    monkeypatch.setattr(_typer, "invoke", invoke)
+    monkeypatch.setattr("resnetctl.__main__.carry_out", work)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +114,11 @@ def test_hostile_text_reaches_no_terminal(monkeypatch: pytest.MonkeyPatch, cli: 
 
 
 def test_colours_only_where_they_show(terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resnetctl.cli.screen import streams as out
+    from resnetctl.cli.screen import streams
 
     error = errors.UsageError("x", where="y", hint="z")
     assert "\x1b" not in boundary.render(error)
-    monkeypatch.setattr(out, "has_color", lambda stream: True)
+    monkeypatch.setattr(streams, "has_color", lambda stream: True)
     assert boundary.render(error).startswith("\x1b[31merror:\x1b[0m x\n")
 
 
@@ -170,7 +169,7 @@ def test_a_signal_unwinds_the_command(
         return 0
 
     before = signal.getsignal(signum)
-    monkeypatch.setattr("resnetctl.cli.parser._typer.invoke", work)
+    monkeypatch.setattr("resnetctl.__main__.carry_out", work)
     result = cli("eval")
     assert result.code == code
     assert result.err == f"stopped: {signum.name} came; nothing is left half-written\n"
@@ -194,6 +193,6 @@ def test_a_signal_that_a_library_turns_into_its_own_error(
             raise disguise(f"building it: {type(error).__name__}") from None
         return 0
 
-    monkeypatch.setattr("resnetctl.cli.parser._typer.invoke", work)
+    monkeypatch.setattr("resnetctl.__main__.carry_out", work)
     result = cli("eval")
     assert (result.code, result.err) == (code, f"stopped: {signum.name} came; nothing is left half-written\n")

@@ -202,6 +202,9 @@ class Workshop:
         )
 
 
+LOADED = ("api", "cli.app", "cli.screen.live", "tasks.export", "tasks.runs.verify", "tasks.datasets")
+
+
 def serve() -> None:
     """Load everything once, then fork a child for each order on stdin."""
     import torch
@@ -209,10 +212,8 @@ def serve() -> None:
     torch.set_num_threads(1)
     for name in ("torch._dynamo", "torch.optim.swa_utils", "pydantic_settings", "rich.console", "onnx", "onnxruntime"):
         import_module(name)  # what children would import one by one; torch's optimizers take three seconds alone
-    for name in ("train", "finetune", "evaluate", "export", "verify", "data"):
-        import_module(f"resnetctl.tasks.{name}")
-    for name in ("_typer", "app", "train", "finetune", "evaluate", "export", "data", "runs", "live"):
-        import_module(f"resnetctl.cli.{name}")
+    for name in LOADED:
+        import_module(f"resnetctl.{name}")
     for line in sys.stdin:
         print(json.dumps(attend(json.loads(line))), flush=True)
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layering import layers
+from resnetctl.cli.parser.layers import draft
 from resnetctl.cli.parser.options import BenchOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import BenchConfig
 
@@ -21,34 +20,32 @@ KEYS = ("data", "model.arch", "model.block", "augment", "batch_size", "size", "p
 def run(given: Given[BenchOptions]) -> None:
     """`bench`"""
     from resnetctl.cli.screen.progress import watch
-    from resnetctl.config.layers import resolve
     from resnetctl.system import settings
 
-    machine, said = settings.load(), layers(given)
-    resolve(BenchConfig, said)  # mistakes are told before PyTorch is loaded
+    asked = draft(given, BenchConfig)  # mistakes are told before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.bench.bench import bench
 
-    report = watch(bench(said, machine, compiled=given.options.compiled))
+    report = watch(bench(asked, settings.load(), compiled=given.options.compiled))
     if given.options.as_json:
-        out.document("bench", report.to_json())
+        streams.document("bench", report.to_json())
     else:
         show(report)
 
 
 def show(report: "BenchReport") -> None:
     """Print the figures, each with its spread, and what follows from them."""
-    render.table(("what", "median", "quartiles", "n", "note"), [*_training(report), *_rest(report)])
-    out.result("")
+    tables.table(("what", "median", "quartiles", "n", "note"), [*_training(report), *_rest(report)])
+    streams.result("")
     parts = report.training.parts.items()
     if parts:
-        rows = [(name, f"{1000 * part.seconds:.2f} ms", render.percent(part.share)) for name, part in parts]
-        render.table(("part of a step", "median", "share"), rows)
-        out.result("")
+        rows = [(name, f"{1000 * part.seconds:.2f} ms", tables.percent(part.share)) for name, part in parts]
+        tables.table(("part of a step", "median", "share"), rows)
+        streams.result("")
     for text in report.left_out:
-        out.say(out.notice(f"left out: {text}"))
+        streams.say(streams.notice(f"left out: {text}"))
     for text in report.advice():
-        out.result(out.printable(text))
+        streams.result(streams.printable(text))
 
 
 def _training(report: "BenchReport") -> Iterator[tuple[object, ...]]:
@@ -60,8 +57,8 @@ def _training(report: "BenchReport") -> Iterator[tuple[object, ...]]:
     yield ("", *_cells(share, 100, " %"), f"of SGEMM, at {training.flops_per_image / 1e6:,.1f} MFLOP an image")
     for tried in report.tried:
         yield _row(f"  {tried.what}", tried.images_per_second, " images/s", f"{tried.ratio.median:.2f}x")
-    yield ("an epoch", render.duration(training.epoch_seconds), "", "", f"{render.count(subject.train_images)} images")
-    yield ("the whole run", render.duration(training.run_seconds), "", "", f"{render.count(subject.steps)} steps")
+    yield ("an epoch", tables.duration(training.epoch_seconds), "", "", f"{tables.count(subject.train_images)} images")
+    yield ("the whole run", tables.duration(training.run_seconds), "", "", f"{tables.count(subject.steps)} steps")
     cores = f"{machine.processor}, {machine.cores} core{'s' * (machine.cores != 1)} granted"
     yield _row("SGEMM", machine.sgemm_gflops, " GFLOP/s", cores, digits=1)
     yield _row("memory copy", machine.copy_gb_per_second, " GB/s", "read and written", digits=1)
@@ -76,7 +73,7 @@ def _rest(report: "BenchReport") -> Iterator[tuple[object, ...]]:
         yield _row("start-up", found, " s", name, digits=2)
     for name, size in report.memory.items():
         note = "more while training" if name == "training" else "of the process, at the highest"
-        yield ("memory", render.size(size), "", "", note)
+        yield ("memory", tables.size(size), "", "", note)
 
 
 def _row(what: str, found: "Spread", unit: str, note: str, *, digits: int = 0) -> tuple[object, ...]:

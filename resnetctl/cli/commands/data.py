@@ -11,8 +11,7 @@ from resnetctl.cli.parser.options import (
     DataNameOptions,
     DataShowOptions,
 )
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -29,10 +28,10 @@ def list_data(given: Given[Common]) -> None:
 
     report = data.listing(settings.load())
     if given.options.as_json:
-        out.document("data.list", report.to_json())
+        streams.document("data.list", report.to_json())
     else:
         header = ("name", "status", "images", "classes", "size", "licence")
-        render.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
+        tables.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
 
 
 def get(given: Given[DataGetOptions]) -> None:
@@ -71,7 +70,7 @@ def show(given: Given[DataShowOptions]) -> None:
 
     report = data.show(given.options.name, settings.load(), sheet=given.options.sheet)
     if given.options.as_json:
-        out.document("data.show", report.to_json())
+        streams.document("data.show", report.to_json())
     else:
         _shown(report)
 
@@ -84,7 +83,7 @@ def check(given: Given[DataCheckOptions]) -> None:
 
     report = watch(data.check(given.options.target, settings.load()))
     if given.options.as_json:
-        out.document("data.check", report.to_json())
+        streams.document("data.check", report.to_json())
     else:
         _checked(report)
     if report.failed:
@@ -98,16 +97,16 @@ def remove(given: Given[DataNameOptions]) -> None:
 
     report = data.remove(given.options.name, settings.load())
     if given.options.as_json:
-        out.document("data.remove", report.to_json())
+        streams.document("data.remove", report.to_json())
     else:
-        out.result(out.printable(f"removed {report.name}: {report.path}"))
+        streams.result(streams.printable(f"removed {report.name}: {report.path}"))
 
 
 def _listed(row: "Listed") -> tuple[object, ...]:
     card = row.card
     if card is None:
         return row.name, row.problem or "available", "", "", "", ""
-    images = render.count(sum(card.splits.values()))
+    images = tables.count(sum(card.splits.values()))
     return row.name, "in store", images, len(card.classes), _size(card), card.licence
 
 
@@ -118,20 +117,20 @@ def _size(card: "DatasetCard") -> str:
 def _done(report: "DataReport", *, as_json: bool) -> None:
     """The report of `get` and `add`."""
     if as_json:
-        out.document(f"data.{report.verb}", report.to_json())
+        streams.document(f"data.{report.verb}", report.to_json())
         return
     if not report.done:
-        out.say(f"{report.name} is in the store already; --replace builds it anew")
+        streams.say(f"{report.name} is in the store already; --replace builds it anew")
     if report.card is not None:
-        render.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
-        out.result(f"\nNext\n  resnetctl data show {report.name}")
+        tables.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
+        streams.result(f"\nNext\n  resnetctl data show {report.name}")
         if len(report.card.classes) > 1:
-            out.result(f"  resnetctl train --data {report.name}")
+            streams.result(f"  resnetctl train --data {report.name}")
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:
     """What a card says, as rows."""
-    splits = ", ".join(f"{split} {render.count(number)}" for split, number in card.splits.items())
+    splits = ", ".join(f"{split} {tables.count(number)}" for split, number in card.splits.items())
     named = ", ".join(card.classes[:SHOWN]) + (" ..." if len(card.classes) > SHOWN else "")
     return [
         ("images", splits),
@@ -147,20 +146,20 @@ def _card(card: "DatasetCard") -> list[tuple[str, object]]:
 
 def _shown(report: "ShowReport") -> None:
     """A card, and a table of images by class and split."""
-    render.pairs([("name", report.name), ("path", report.path), *_card(report.card), ("sheet", report.sheet)])
+    tables.pairs([("name", report.name), ("path", report.path), *_card(report.card), ("sheet", report.sheet)])
     splits = list(report.card.splits)
     rows = [[name, *(counts.get(split, 0) for split in splits)] for name, counts in report.counts.items()]
-    out.result("")
-    render.table(["class", *splits], rows)
+    streams.result("")
+    tables.table(["class", *splits], rows)
 
 
 def _checked(report: "CheckReport") -> None:
     """A line for each finding, the worst first."""
     if not report.findings:
-        out.result(f"{report.target}: {render.count(report.images)} images, nothing found")
+        streams.result(f"{report.target}: {tables.count(report.images)} images, nothing found")
         return
     order = sorted(report.findings, key=lambda finding: finding.severity != "error")
-    render.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])
+    tables.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])
 
 
 COMMAND = Group(

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
 from resnetctl.cli.parser.options import EvalOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
@@ -37,27 +36,27 @@ def run(given: Given[EvalOptions]) -> None:
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
     """Print an outcome: the numbers, then the classes, worst first."""
     for notice in outcome.notices:
-        out.say(out.notice(notice))
+        streams.say(streams.notice(notice))
     if as_json:
-        out.document("eval", outcome.to_json())
+        streams.document("eval", outcome.to_json())
         return
     report = outcome.report
     low, high = report.interval
-    right = f"{render.count(report.correct)} of {render.count(report.count)}"
-    render.pairs(
+    right = f"{tables.count(report.correct)} of {tables.count(report.count)}"
+    tables.pairs(
         [
-            ("measured", f"{render.short(outcome.target)} on {outcome.data} {outcome.split}"),
-            ("accuracy", f"{render.percent(report.top1, 2)}   ({right}; 95 % interval {render.interval(low, high)})"),
-            ("top-5", None if report.top5 is None else render.percent(report.top5, 2)),
+            ("measured", f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"),
+            ("accuracy", f"{tables.percent(report.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
+            ("top-5", None if report.top5 is None else tables.percent(report.top5, 2)),
             ("loss", f"{report.loss:.4f}"),
-            ("time", f"{render.duration(report.seconds)}, {render.count(report.images_per_second)} images/s"),
-            ("wrote", None if outcome.written is None else render.short(outcome.written)),
+            ("time", f"{tables.duration(report.seconds)}, {tables.count(report.images_per_second)} images/s"),
+            ("wrote", None if outcome.written is None else tables.short(outcome.written)),
         ]
     )
-    out.result("")
-    render.table(("class", "accuracy", "right", "images", "most often mistaken for"), class_rows(report)[:SHOWN])
+    streams.result("")
+    tables.table(("class", "accuracy", "right", "images", "most often mistaken for"), class_rows(report)[:SHOWN])
     if len(report.per_class) > SHOWN:
-        out.say(f"the worst {SHOWN} of {len(report.per_class)} classes; --json has all, and the confusion matrix")
+        streams.say(f"the worst {SHOWN} of {len(report.per_class)} classes; --json has all, and the confusion matrix")
 
 
 def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:
@@ -70,7 +69,7 @@ def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:
         wrong = [0 if other == place else count for other, count in enumerate(report.confusion[place])]
         worst = max(range(len(names)), key=wrong.__getitem__)
         mistake = f"{names[worst]} ({wrong[worst]})" if wrong[worst] else ""
-        rows.append((item.name, render.percent(item.accuracy), item.correct, item.count, mistake))
+        rows.append((item.name, tables.percent(item.accuracy), item.correct, item.count, mistake))
     return rows
 
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
 from resnetctl.cli.parser.options import ExportOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.errors import UsageError
 
@@ -31,22 +30,22 @@ def run(given: Given[ExportOptions]) -> None:
 def show(report: "ExportReport", *, as_json: bool) -> None:
     """Print what was written, and what it was checked on."""
     for notice in report.notices:
-        out.say(out.notice(notice))
+        streams.say(streams.notice(notice))
     if as_json:
-        out.document("export", report.to_json())
+        streams.document("export", report.to_json())
         return
-    parity, path = report.parity, render.short(report.path)
+    parity, path = report.parity, tables.short(report.path)
     gate = report.gate
-    render.pairs(
+    tables.pairs(
         [
-            ("wrote", f"{path}   {render.size(report.bytes)}, opset {report.opset}"),
+            ("wrote", f"{path}   {tables.size(report.bytes)}, opset {report.opset}"),
             ("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()),
             ("difference", f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"),
-            ("same top-1", render.percent(parity.agreement, 2)),
+            ("same top-1", tables.percent(parity.agreement, 2)),
             ("sha256", report.sha256),
         ]
     )
-    out.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
+    streams.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
 
 
 COMMAND = Command(

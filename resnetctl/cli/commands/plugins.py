@@ -4,8 +4,7 @@ from typing import Any
 
 from resnetctl.cli.parser.command import Command, Given, Group
 from resnetctl.cli.parser.options import PluginsCheckOptions, PluginsListOptions, PluginsNewOptions, PluginsShowOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.errors import CheckFailed
 
 
@@ -15,17 +14,21 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     from resnetctl.tasks.plugins import listing as plugins
 
     for name in registry.strangers():
-        out.say(out.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so"))
+        streams.say(
+            streams.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so")
+        )
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
-        out.document("plugins.list", {"plugins": rows})
+        streams.document("plugins.list", {"plugins": rows})
     else:
         columns = ["kind", "name", "distribution", "version", "status"]
-        render.table(columns, [[row[column] for column in columns] for row in rows])
+        tables.table(columns, [[row[column] for column in columns] for row in rows])
         for row in rows:
             if row["reason"]:
                 owner = f"{row['distribution']} {row['version']}"
-                out.say(out.printable(f"{row['kind']} {row['name']} of {owner} is {row['status']}: {row['reason']}"))
+                streams.say(
+                    streams.printable(f"{row['kind']} {row['name']} of {owner} is {row['status']}: {row['reason']}")
+                )
 
 
 def show(given: Given[PluginsShowOptions]) -> None:
@@ -36,9 +39,9 @@ def show(given: Given[PluginsShowOptions]) -> None:
     with torch_note():
         facts = plugins.describe(given.options.name, given.options.kind)
     if given.options.as_json:
-        out.document("plugins.show", facts)
+        streams.document("plugins.show", facts)
     else:
-        render.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
+        tables.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
 
 
 def check(given: Given[PluginsCheckOptions]) -> None:
@@ -53,10 +56,10 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     failed = [finding for finding in findings if not finding.ok]
     if given.options.as_json:
         rows = [{**vars(finding), "ok": finding.ok} for finding in findings]
-        out.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
+        streams.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
     else:
         columns = ["plugin", "rules", "skipped", "failed"]
-        render.table(columns, kit.summary(findings))
+        tables.table(columns, kit.summary(findings))
     if failed:
         raise CheckFailed(
             f"{len(failed)} of {len(findings)} rules do not hold", problems=[str(finding) for finding in failed]
@@ -69,10 +72,10 @@ def new(given: Given[PluginsNewOptions]) -> None:
 
     made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
     if given.options.as_json:
-        out.document("plugins.new", vars(made))
+        streams.document("plugins.new", vars(made))
         return
-    out.result(str(made.folder))
-    out.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
+    streams.result(str(made.folder))
+    streams.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
 
 
 def _text(value: Any) -> str | None:
@@ -82,7 +85,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, list | tuple):
         return ", ".join(str(inner) for inner in value) or None
     if isinstance(value, int) and not isinstance(value, bool):
-        return render.count(value)
+        return tables.count(value)
     return None if value in (None, "") else str(value)
 
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
 from resnetctl.cli.parser.options import PredictOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
@@ -27,13 +26,13 @@ def run(given: Given[PredictOptions]) -> None:
 def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
     """Print a line for each file and class."""
     for notice in outcome.notices:
-        out.say(out.notice(notice))
+        streams.say(streams.notice(notice))
     if as_json:
-        out.document("predict", outcome.to_json())
+        streams.document("predict", outcome.to_json())
         return
     rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
     if rows:
-        render.table(("file", "class", "probability"), rows)
+        tables.table(("file", "class", "probability"), rows)
 
 
 COMMAND = Command(

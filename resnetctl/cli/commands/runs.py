@@ -5,8 +5,7 @@ from typing import Any
 from resnetctl.cli.parser.command import Command, Given, Group
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.options import RunsShowOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 
 COLUMNS = {
     "name": "name",
@@ -31,12 +30,12 @@ def list_runs(given: Given[Common]) -> None:
     folder = settings.load().runs_dir
     rows = [history.facts(run) for run in runs.all_runs(folder)]
     if given.options.as_json:
-        out.document("runs.list", {"runs": rows})
+        streams.document("runs.list", {"runs": rows})
         return
     if not rows:
-        out.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
+        streams.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
-    render.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
+    tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
 
 
 def show(given: Given[RunsShowOptions]) -> None:
@@ -49,12 +48,12 @@ def show(given: Given[RunsShowOptions]) -> None:
     facts, files = history.facts(run), history.files(run)
     if given.options.as_json:
         logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
-        out.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
+        streams.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
         return
     rows = [(key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block")]
-    render.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
-    out.result("")
-    render.pairs((name, render.size(size)) for name, size in files.items())
+    tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
+    streams.result("")
+    tables.pairs((name, tables.size(size)) for name, size in files.items())
 
 
 def verify(given: Given[RunsShowOptions]) -> None:
@@ -70,24 +69,24 @@ def verify(given: Given[RunsShowOptions]) -> None:
 
     report = task.verify(run, machine)
     if given.options.as_json:
-        out.document("runs.verify", report.to_json())
+        streams.document("runs.verify", report.to_json())
     else:
         words = {True: "ok", False: "FAILED", None: "-"}
         rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
-        render.table(["check", "result", "found"], rows)
+        tables.table(["check", "result", "found"], rows)
     for line in report.differences:
-        out.say(out.printable(f"here it would not resume bit for bit: {line}"))
+        streams.say(streams.printable(f"here it would not resume bit for bit: {line}"))
     report.require()
 
 
 def _shown(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
     if key == "val_top1":
-        return render.percent(value)
+        return tables.percent(value)
     if key == "arch" and row.get("block"):
         return f"{value} + {row['block']}"
     if key == "created" and value is not None:
-        return render.moment(value)
+        return tables.moment(value)
     if key == "epochs" and row.get("status") != "finished" and row.get("epochs_planned"):
         return f"{value}/{row['epochs_planned']}"
     return "" if value is None else str(value)

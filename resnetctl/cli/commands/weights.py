@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given, Group
 from resnetctl.cli.parser.options import WeightsImportOptions, WeightsShowOptions
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
@@ -44,16 +43,16 @@ def import_(given: Given[WeightsImportOptions]) -> None:
 
 def _print(report: "WeightsReport", *, as_json: bool) -> None:
     for note in report.notes:
-        out.say(out.printable(note))
+        streams.say(streams.printable(note))
     if as_json:
-        out.document(f"weights.{report.verb}", report.to_json())
+        streams.document(f"weights.{report.verb}", report.to_json())
         return
     card, image = report.card, report.card.image
-    render.pairs(
+    tables.pairs(
         [
             ("file", report.path),
             ("arch", f"{card.arch.name}   block {card.arch.block}, stem {card.arch.stem}"),
-            ("params", render.count(report.params)),
+            ("params", tables.count(report.params)),
             ("classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
             ("image", f"{image.size} px, {image.channels} channels, {image.interpolation}, resize {image.resize}"),
             ("mean", ", ".join(f"{value:.4g}" for value in image.mean)),
@@ -62,7 +61,7 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()) or None),
             ("needs", _distributions(card.plugins.required)),
             ("used", _distributions(dict(card.plugins.used.items() - card.plugins.required.items()))),
-            ("size", render.size(report.bytes)),
+            ("size", tables.size(report.bytes)),
             ("sha256", report.sha256),
         ]
     )

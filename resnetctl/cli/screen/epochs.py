@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import tables
 from resnetctl.cli.screen.progress import bar, sparkline
 
 if TYPE_CHECKING:
@@ -53,17 +53,17 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     threads = f" ({config.threads} thread{'s' * (config.threads != 1)})" if config.device == "cpu" else ""
     parts = [
         f"resnetctl {verb}  {started.arch.name}{f' + {started.block}' if started.block else ''} on {config.data}",
-        f"{render.count(started.params)} params",
+        f"{tables.count(started.params)} params",
         f"{config.device}{threads}",
         f"seed {config.seed}",
     ]
-    place = f"{render.short(started.run)}" if started.run is not None else "dry run"
-    val = f" + {render.count(started.val_images)} val" if started.val_images else ""
+    place = f"{tables.short(started.run)}" if started.run is not None else "dry run"
+    val = f" + {tables.count(started.val_images)} val" if started.val_images else ""
     first = f"{started.sides[0][1]} to " if len(started.sides) > 1 else ""
-    images = f"{render.count(started.train_images)}{val} images, {first}{started.image_size} px"
+    images = f"{tables.count(started.train_images)}{val} images, {first}{started.image_size} px"
     weights = getattr(config, "weights", "")
     fetched = weights.startswith("torchvision:")
-    begun = [f"from {weights if fetched else render.short(Path(weights))}"] if weights else []
+    begun = [f"from {weights if fetched else tables.short(Path(weights))}"] if weights else []
     return [*_flowed(parts, width), *_flowed([place, *begun, images, f"config: {said(started.origins)}"], width)]
 
 
@@ -72,7 +72,8 @@ def said(origins: Mapping[str, str]) -> str:
     found = set(origins.values())
     recipes = sorted(origin for origin in found if origin.startswith("recipe "))
     files = sorted({origin.rpartition(":")[0] for origin in found if origin.rpartition(":")[2].isdigit()})
-    flags = sum(origin.startswith("flag ") for origin in found)  # one flag may settle two keys
+    by_flag = [origin for origin in found if origin.startswith("flag ") or origin in ("budget", "resume")]
+    flags = len(by_flag)  # origins, as one flag may settle two keys
     sets = sum(origin == "--set" for origin in origins.values())
     parts = [*recipes, *map(os.path.basename, files)]
     parts += [f"{sets} --set"] if sets else []
@@ -102,17 +103,17 @@ def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str
     cells = {
         "epoch": str(result.epoch),
         "px": str(history.started.side(result.step - 1)),
-        "lr": render.rate(result.lr),
+        "lr": tables.rate(result.lr),
         "train loss": f"{result.train_loss:.3f}",
-        "train acc": render.percent(result.train_top1),
-        "img/s": render.count(fact.images_per_second) if fact.images_per_second else "-",
-        "time": render.brief(fact.seconds),
+        "train acc": tables.percent(result.train_top1),
+        "img/s": tables.count(fact.images_per_second) if fact.images_per_second else "-",
+        "time": tables.brief(fact.seconds),
     }
     if val is not None:
         cells |= {
             "val loss": f"{val.loss:.3f}",
-            "val acc": render.percent(val.top1),
-            "best": render.percent(history.best),
+            "val acc": tables.percent(val.top1),
+            "best": tables.percent(history.best),
         }
     text = "".join(cells[name].rjust(size) for name, size in columns)
     return text + STAR * (result.is_best and val is not None)
@@ -126,7 +127,7 @@ def live_lines(history: History, step: int, *, loss: float, eta: float | None, w
     epoch = (max(step, 1) - 1) // per_epoch
     within, length = step - epoch * per_epoch, min(per_epoch, started.steps - epoch * per_epoch)
     left, right = f"epoch {epoch + 1}/{epochs} ", f" {within}/{length} loss {loss:.3f}"
-    ending = f" ETA {render.clock(eta)}" if eta is not None else ""
+    ending = f" ETA {tables.clock(eta)}" if eta is not None else ""
     room = min(width, 80) - len(left) - len(right) - len(ending) - 1
     if room < 0:  # the time left is worth more than the loss, and half of it would mislead
         right, room = f" {within}/{length}", room + len(f" loss {loss:.3f}")
@@ -139,18 +140,18 @@ def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[
 
     best, last = summary.get("best"), summary.get("last") or {}
     shipped = best if summary.get("kept") == "best" and best else last
-    title = f"Done in {render.duration(summary['seconds'])}"
+    title = f"Done in {tables.duration(summary['seconds'])}"
     if shipped:
         title += f"   {summary['kept']} epoch {shipped['epoch']} of {summary['epochs']}"
     early = "   stopped early" if summary.get("stopped_early") else ""
     lines = [title + early, ""]
     for name, text in _accuracies(summary, shipped):
         lines += textwrap.wrap(f"  {name:<15} {text}", width, subsequent_indent=" " * 18, break_on_hyphens=False)
-    place, weights = render.short(run), RunDir(run).weights
+    place, weights = tables.short(run), RunDir(run).weights
     lines.append(f"  {'wrote':<15} {place}/")
     place = shlex.quote(place)
     if weights.exists():
-        lines.append(f"  {'':<15} {weights.name} {render.size(weights.stat().st_size)}")
+        lines.append(f"  {'':<15} {weights.name} {tables.size(weights.stat().st_size)}")
     return [*lines, "", "Next", f"  resnetctl eval {place}", f"  resnetctl export {place} --onnx"]
 
 
@@ -168,7 +169,7 @@ def _flowed(parts: Sequence[str], width: int) -> list[str]:
 def _trends(history: History, width: int) -> list[str]:
     parts = []
     if history.val_top1:
-        parts.append(f"val acc {sparkline(history.val_top1, 16)} {render.percent(history.val_top1[-1])}")
+        parts.append(f"val acc {sparkline(history.val_top1, 16)} {tables.percent(history.val_top1[-1])}")
     if history.train_loss:
         parts.append(f"train loss {sparkline(history.train_loss, 16)} {history.train_loss[-1]:.3f}")
     return [" " + line for line in _flowed(parts, width - 2)] if parts else []
@@ -178,10 +179,10 @@ def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Seque
     if not shipped:
         return []
     if "val_top1" not in shipped:
-        return [("train accuracy", f"{render.percent(shipped['train_top1'])}   (there is no val split)")]
+        return [("train accuracy", f"{tables.percent(shipped['train_top1'])}   (there is no val split)")]
     from resnetctl.engine.metrics import wilson
 
     images, top1 = summary["val_images"], shipped["val_top1"]
     low, high = wilson(round(top1 * images), images)
-    text = f"{render.percent(top1)}   (95 % interval {render.interval(low, high)}, {render.count(images)} images)"
+    text = f"{tables.percent(top1)}   (95 % interval {tables.interval(low, high)}, {tables.count(images)} images)"
     return [("val accuracy", text)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from resnetctl.cli.parser.command import Command, Group, is_argument, is_repeated, is_switch
 from resnetctl.cli.parser.values import choices
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import streams
 from resnetctl.config.options import USED, Flag, flags
 
 Row = tuple[str, str]
@@ -71,16 +71,16 @@ def _in_panel(named: Iterable[Flag], title: str) -> list[Flag]:
 
 
 def _usage(text: str) -> list[str]:
-    return [f" {out.paint('Usage:', 'bold')} {text}"]
+    return [f" {streams.paint('Usage:', 'bold')} {text}"]
 
 
 def _prose(text: str) -> list[str]:
-    return textwrap.wrap(text, min(out.width(), WIDEST), initial_indent=" ", subsequent_indent=" ")
+    return textwrap.wrap(text, min(streams.width(), WIDEST), initial_indent=" ", subsequent_indent=" ")
 
 
 def _notes(notes: Iterable[str]) -> list[str]:
     wrapper = textwrap.TextWrapper(
-        min(out.width(), WIDEST), initial_indent=" ", subsequent_indent=" " * 10, break_on_hyphens=False
+        min(streams.width(), WIDEST), initial_indent=" ", subsequent_indent=" " * 10, break_on_hyphens=False
     )
     return [line for note in notes for line in wrapper.wrap(note)]
 
@@ -89,10 +89,10 @@ def _examples(examples: Sequence[Row]) -> list[str]:
     if not examples:
         return []
     column = max((len(line) for line, _ in examples if len(line) <= 54), default=0)
-    lines = [f" {out.paint('Examples', 'bold')}"]
-    beside = all(max(column, len(line)) + 5 + len(text) <= out.width() for line, text in examples if text)
+    lines = [f" {streams.paint('Examples', 'bold')}"]
+    beside = all(max(column, len(line)) + 5 + len(text) <= streams.width() for line, text in examples if text)
     for line, text in examples:
-        lines.append(f"   {out.paint(line.ljust(column) if beside else line, 'cyan')}" + f"  {text}" * beside)
+        lines.append(f"   {streams.paint(line.ljust(column) if beside else line, 'cyan')}" + f"  {text}" * beside)
         if text and not beside:
             lines.append(f"     {text}")
     return [line.rstrip() for line in lines]
@@ -103,10 +103,10 @@ def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:
     if not rows:
         return []
     column = max(column, *(len(name) for name, _ in rows))
-    boxed = out.is_terminal(sys.stdout)
-    columns = min(out.width(), WIDEST)
+    boxed = streams.is_terminal(sys.stdout)
+    columns = min(streams.width(), WIDEST)
     lines = [line for row in rows for line in _cells(row, column, columns - column - 6)]
-    painted = [out.paint(name.ljust(column), "cyan") + "  " + text for name, text in lines]
+    painted = [streams.paint(name.ljust(column), "cyan") + "  " + text for name, text in lines]
     if not boxed:
         return [f" {title}", *(f"   {line}".rstrip() for line in painted)]
     lengths = [column + 2 + len(text) for _, text in lines]

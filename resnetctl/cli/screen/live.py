@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.cli.screen import epochs as training
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import epochs, hints, streams
 from resnetctl.cli.screen.progress import Screen
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: boo
             follower.show(fact)
     finished = follower.finished
     if as_json:
-        out.document("train", _document(follower))
+        streams.document("train", _document(follower))
     elif finished is not None:
-        out.result("\n".join(["", *training.summary_lines(finished.run, finished.summary, width=out.width())]))
+        streams.result("\n".join(["", *epochs.summary_lines(finished.run, finished.summary, width=streams.width())]))
 
 
 class Follower(Screen):
@@ -34,11 +33,11 @@ class Follower(Screen):
 
         super().__init__()
         self.verb = verb
-        self.history: training.History | None = None
+        self.history: epochs.History | None = None
         self.notices: list[str] = []
         self.finished: Finished | None = None
         self._began = 0.0
-        self._columns: training.Columns = ()
+        self._columns: epochs.Columns = ()
         self._shows: dict[type, Callable[[Any], None]] = {
             facts.Notice: self._notice,
             facts.Progress: self.progress,
@@ -53,29 +52,29 @@ class Follower(Screen):
 
     def _notice(self, fact: "Notice") -> None:
         self.notices.append(fact.text)
-        self.line(out.notice(fact.text))
+        self.line(hints.notice_lines(fact))
 
     def _finished(self, fact: "Finished") -> None:
         self.finished = fact
         self.clear()
 
     def _start(self, fact: "Started") -> None:
-        self.history = training.History(started=fact)
+        self.history = epochs.History(started=fact)
         self._began = time.monotonic()
-        for text in training.header(fact, self.verb, width=out.width()):
-            self.line(out.printable(text))
+        for text in epochs.header(fact, self.verb, width=streams.width()):
+            self.line(streams.printable(text))
         self.line("")
 
     def _epoch(self, fact: "EpochTimed") -> None:
         if self.history is None:
             return
         if not self._columns:
-            width = out.width() if self.live else sys.maxsize  # nothing is left out of a log
-            self._columns = training.columns(self.history.started, width)
-            for text in training.table_head(self._columns):
+            width = streams.width() if self.live else sys.maxsize  # nothing is left out of a log
+            self._columns = epochs.columns(self.history.started, width)
+            for text in epochs.table_head(self._columns):
                 self.line(text)
         self.history.add(fact)
-        self.line(training.epoch_line(fact, self.history, columns=self._columns))
+        self.line(epochs.epoch_line(fact, self.history, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
         """Reading the loss waits for the device, so it is read only for a redraw."""
@@ -84,7 +83,7 @@ class Follower(Screen):
             done = fact.step - history.started.start_step
             eta = (time.monotonic() - self._began) * history.started.left(fact.step) if done >= 5 else None
             self.footer(
-                lambda: training.live_lines(history, fact.step, loss=float(fact.loss), eta=eta, width=out.width())
+                lambda: epochs.live_lines(history, fact.step, loss=float(fact.loss), eta=eta, width=streams.width())
             )
 
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import streams
 from resnetctl.errors import UsageError
 
 PATIENCE = 0.3  # seconds
@@ -16,7 +16,7 @@ NOTE = "Loading PyTorch…"
 @contextlib.contextmanager
 def torch_note() -> Iterator[None]:
     """While the block runs: say so on a terminal when an import of torch that began in it takes long."""
-    if "torch" in sys.modules or not out.is_terminal(sys.stderr):
+    if "torch" in sys.modules or not streams.is_terminal(sys.stderr):
         yield
         return
     note = _Note()

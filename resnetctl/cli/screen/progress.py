@@ -6,8 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from resnetctl.cli.screen import streams as out
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import hints, streams, tables
 
 if TYPE_CHECKING:
     from resnetctl.facts import Notice, Progress
@@ -22,7 +21,7 @@ class Screen:
     """On a terminal: lines above a footer. Elsewhere: lines only."""
 
     def __init__(self) -> None:
-        self.live = out.is_terminal(sys.stderr)
+        self.live = streams.is_terminal(sys.stderr)
         self._footer = 0
         self._drawn = float("-inf")
         self._doing = ""
@@ -39,15 +38,15 @@ class Screen:
     def line(self, text: str) -> None:
         """A line that stays."""
         self.clear()
-        out.say(text)
+        streams.say(text)
 
     def footer(self, lines: Callable[[], Sequence[str]], *, now: bool = False) -> None:
         """Redraw the footer, at most four times a second unless `now`; `lines` is called only then."""
         if not self.live or (not now and time.monotonic() - self._drawn < REDRAW_SECONDS):
             return
-        texts = [text[: out.width() - 1] for text in lines()]
+        texts = [text[: streams.width() - 1] for text in lines()]
         self.clear()
-        out.say("\n".join(texts))
+        streams.say("\n".join(texts))
         self._footer, self._drawn = len(texts), time.monotonic()
 
     def clear(self) -> None:
@@ -63,9 +62,9 @@ class Screen:
         if fact.what != self._doing:
             self._doing, self._done = fact.what, False
             if not self.live:
-                out.say(f"{fact.what} ...")
+                streams.say(f"{fact.what} ...")
         if fact.total is None or fact.done < fact.total:
-            self.footer(lambda: [progress_line(fact, out.width())])
+            self.footer(lambda: [progress_line(fact, streams.width())])
         elif not self._done:
             self._done = True
             self.line(f"{fact.what}: {_amount(fact.done, fact.unit)}")
@@ -74,7 +73,7 @@ class Screen:
 def progress_line(fact: "Progress", width: int) -> str:
     """`reading photos ━━━━━    12 000/60 000 images`."""
     total = "" if fact.total is None else f"/{_amount(fact.total, fact.unit)}"
-    done = _amount(fact.done, fact.unit) if fact.total is None or fact.unit == "B" else render.count(fact.done)
+    done = _amount(fact.done, fact.unit) if fact.total is None or fact.unit == "B" else tables.count(fact.done)
     text = f"{done}{total}"
     room = min(30, width - len(fact.what) - len(text) - 4)
     share = fact.done / fact.total if fact.total else 0.0
@@ -99,7 +98,7 @@ def sparkline(values: Sequence[float], room: int) -> str:
 
 
 def _amount(number: int, unit: str) -> str:
-    return render.size(number) if unit == "B" else f"{render.count(number)} {unit}"
+    return tables.size(number) if unit == "B" else f"{tables.count(number)} {unit}"
 
 
 def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
@@ -115,4 +114,4 @@ def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
             if isinstance(fact, Progress):
                 screen.progress(fact)
             else:
-                screen.line(out.notice(fact.text))
+                screen.line(hints.notice_lines(fact))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import streams
 from resnetctl.config.duration import spoken
 
 GAP = "  "
@@ -20,15 +20,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequ
     cells = [[_cell(value) for value in row] for row in rows]
     if not (sys.stdout is not None and sys.stdout.isatty()):
         for row in [list(header), *cells]:
-            out.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
+            streams.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
         return
     shown = [list(header), *cells]
     for name in drop:
-        if sum(max(map(_width, column)) + len(GAP) for column in zip(*shown, strict=True)) - len(GAP) > out.width():
+        if sum(max(map(_width, column)) + len(GAP) for column in zip(*shown, strict=True)) - len(GAP) > streams.width():
             place = shown[0].index(name)
             shown = [[*row[:place], *row[place + 1 :]] for row in shown]
-    for line in aligned(shown[0], shown[1:], width=out.width()):
-        out.result(line)
+    for line in aligned(shown[0], shown[1:], width=streams.width()):
+        streams.result(line)
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
@@ -37,7 +37,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int)
     left = sum(columns[:-1]) + len(GAP) * (len(columns) - 1)
     room = max(20, width - left)
     lines = [GAP.join(_pad(name, size) for name, size in zip(header, columns, strict=True)).rstrip()]
-    lines = [out.paint(line, "bold") for line in lines]
+    lines = [streams.paint(line, "bold") for line in lines]
     for row in rows:
         first, *rest = textwrap.wrap(row[-1], room, break_on_hyphens=False, break_long_words=False) or [""]
         cells = [_pad(value, size) for value, size in zip(row[:-1], columns[:-1], strict=True)]
@@ -52,11 +52,11 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
     column = max((_width(name) for name, _ in shown), default=0)
     wide = sys.stdout is not None and sys.stdout.isatty()
     for name, text in shown:
-        room = max(20, out.width() - column - 2) if wide else sys.maxsize
+        room = max(20, streams.width() - column - 2) if wide else sys.maxsize
         first, *rest = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
-        out.result((out.paint(_pad(name, column), "dim") + GAP + first).rstrip())
+        streams.result((streams.paint(_pad(name, column), "dim") + GAP + first).rstrip())
         for more in rest:
-            out.result(" " * (column + 2) + more)
+            streams.result(" " * (column + 2) + more)
 
 
 def rate(lr: float) -> str:
@@ -122,7 +122,7 @@ def short(path: Path) -> str:
 
 
 def _cell(value: object) -> str:
-    return out.printable("" if value is None else str(value))
+    return streams.printable("" if value is None else str(value))
 
 
 def _width(text: str) -> int:

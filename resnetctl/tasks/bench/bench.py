@@ -19,7 +19,7 @@ from resnetctl.config.schema import BenchConfig, ProgressiveConfig
 from resnetctl.data.splits import EVAL_BATCH, eval_batches
 from resnetctl.data.store import open_store
 from resnetctl.deploy import onnx_reader as onnx
-from resnetctl.engine.device import pick_precision
+from resnetctl.engine.device import pick_device, pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
 from resnetctl.engine.predictors import shipped_predictor, torch_predictor

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resnetctl.cli.screen import epochs as training
+from resnetctl.cli.screen import epochs
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.facts import EpochTimed, Started
 
@@ -16,19 +16,19 @@ Epoch = Callable[..., EpochTimed]
 
 
 def test_the_header_is_two_lines(started: Make) -> None:
-    assert training.header(started(), "train", width=80) == [
+    assert epochs.header(started(), "train", width=80) == [
         "resnetctl train  resnet20 on digits   272,474 params   cpu (1 thread)   seed 0",
         "runs/a   1,294 + 143 val images, 8 px   config: recipe fast + 1 flag",
     ]
 
 
 def test_another_block_is_named(started: Make) -> None:
-    line = training.header(started(block="se_basic"), "train", width=80)[0]
+    line = epochs.header(started(block="se_basic"), "train", width=80)[0]
     assert line.startswith("resnetctl train  resnet20 + se_basic on digits   ")
 
 
 def test_images_that_grow_say_from_where(started: Make) -> None:
-    assert "images, 4 to 8 px" in training.header(started(sides=((0, 4), (20, 8))), "train", width=80)[1]
+    assert "images, 4 to 8 px" in epochs.header(started(sides=((0, 4), (20, 8))), "train", width=80)[1]
 
 
 @pytest.mark.parametrize(
@@ -37,23 +37,23 @@ def test_images_that_grow_say_from_where(started: Make) -> None:
 )
 def test_weights_that_it_starts_from_are_named(started: Make, weights: str, shown: str) -> None:
     config = FinetuneConfig(data="digits", device="cpu", threads=1, weights=weights)
-    assert f"   from {shown}   " in "   ".join(training.header(started(config=config), "finetune", width=80)) + "   "
+    assert f"   from {shown}   " in "   ".join(epochs.header(started(config=config), "finetune", width=80)) + "   "
 
 
 def test_weights_below_the_current_folder_are_named_from_there(started: Make) -> None:
     config = FinetuneConfig(data="digits", weights=str(Path.cwd() / "runs" / "a" / "model.safetensors"))
-    assert "   from runs/a/model.safetensors" in training.header(started(config=config), "finetune", width=80)[1]
+    assert "   from runs/a/model.safetensors" in epochs.header(started(config=config), "finetune", width=80)[1]
 
 
 def test_a_long_header_flows_and_is_not_cut(started: Make) -> None:
     run = Path("runs/20261123-214412-preact_resnet110-a-long-dataset-name")
-    lines = training.header(started(run=run, val_images=0), "train", width=80)
+    lines = epochs.header(started(run=run, val_images=0), "train", width=80)
     assert lines[1:] == [f"{run}   1,294 images, 8 px", "config: recipe fast + 1 flag"]
 
 
 def test_a_dry_run_and_a_gpu(started: Make) -> None:
     config = TrainConfig(data="digits", epochs=3, device="cuda", threads=4)
-    first, second = training.header(started(run=None, config=config), "train", width=80)
+    first, second = epochs.header(started(run=None, config=config), "train", width=80)
     assert "   cuda   " in first
     assert second.startswith("dry run   ")
 
@@ -68,13 +68,13 @@ def test_a_dry_run_and_a_gpu(started: Make) -> None:
     ],
 )
 def test_where_the_config_came_from(origins: dict[str, str], text: str) -> None:
-    assert training.said(origins) == text
+    assert epochs.said(origins) == text
 
 
 def test_the_table_with_val(started: Make, epoch_done: Epoch) -> None:
-    history = training.History(started=started(best=0.9194))
-    columns = training.columns(history.started, 80)
-    assert [*training.table_head(columns), training.epoch_line(epoch_done(8, 0.875), history, columns=columns)] == [
+    history = epochs.History(started=started(best=0.9194))
+    columns = epochs.columns(history.started, 80)
+    assert [*epochs.table_head(columns), epochs.epoch_line(epoch_done(8, 0.875), history, columns=columns)] == [
         " epoch      lr  train loss  val loss  val acc     best    img/s     time",
         " " + "─" * 71,
         "     8  0.0987       0.250     0.500   87.5 %   91.9 %    1,912    3.1 s",
@@ -83,19 +83,19 @@ def test_the_table_with_val(started: Make, epoch_done: Epoch) -> None:
 
 def test_the_table_while_images_grow(started: Make, epoch_done: Epoch) -> None:
     """The side is that of an epoch's last step, and 80 columns are enough for all of it."""
-    history = training.History(started=started(sides=((0, 16), (15, 20), (20, 32))))
-    columns = training.columns(history.started, 80)
-    lines = [training.epoch_line(epoch_done(n, 1.0, is_best=True), history, columns=columns) for n in (1, 2, 3)]
-    assert training.table_head(columns)[0].split()[:3] == ["epoch", "px", "lr"]
+    history = epochs.History(started=started(sides=((0, 16), (15, 20), (20, 32))))
+    columns = epochs.columns(history.started, 80)
+    lines = [epochs.epoch_line(epoch_done(n, 1.0, is_best=True), history, columns=columns) for n in (1, 2, 3)]
+    assert epochs.table_head(columns)[0].split()[:3] == ["epoch", "px", "lr"]
     assert [line.split()[:2] for line in lines] == [["1", "16"], ["2", "20"], ["3", "32"]]
     assert max(map(len, lines)) == 80
-    assert "px" not in dict(training.columns(history.started, 60))
+    assert "px" not in dict(epochs.columns(history.started, 60))
 
 
 def test_an_epoch_of_which_only_the_evaluation_was_left(started: Make, epoch_done: Epoch) -> None:
-    history = training.History(started=started())
+    history = epochs.History(started=started())
     fact = dataclasses.replace(epoch_done(3, 0.5), images_per_second=0.0)
-    assert training.epoch_line(fact, history, columns=training.columns(history.started, 80)).split()[-3:-2] == ["-"]
+    assert epochs.epoch_line(fact, history, columns=epochs.columns(history.started, 80)).split()[-3:-2] == ["-"]
 
 
 @pytest.mark.parametrize(
@@ -109,22 +109,22 @@ def test_an_epoch_of_which_only_the_evaluation_was_left(started: Make, epoch_don
     ],
 )
 def test_a_narrow_table_has_fewer_columns(started: Make, epoch_done: Epoch, width: int, names: str) -> None:
-    history = training.History(started=started())
-    columns = training.columns(history.started, width)
+    history = epochs.History(started=started())
+    columns = epochs.columns(history.started, width)
     assert " ".join(name for name, _ in columns) == names
-    line = training.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), history, columns=columns)
+    line = epochs.epoch_line(epoch_done(100, 1.0, is_best=True, seconds=36000), history, columns=columns)
     assert line.endswith(" 10:00:00  *")
-    assert max(map(len, [*training.table_head(columns), line])) <= width
+    assert max(map(len, [*epochs.table_head(columns), line])) <= width
 
 
 @pytest.mark.parametrize(
     ("width", "names"), [(60, "epoch lr train loss train acc img/s time"), (41, "epoch train loss train acc time")]
 )
 def test_the_table_without_val(started: Make, epoch_done: Epoch, width: int, names: str) -> None:
-    history = training.History(started=started(val_images=0))
-    columns = training.columns(history.started, width)
-    head, rule = training.table_head(columns)
-    line = training.epoch_line(epoch_done(1, None), history, columns=columns)
+    history = epochs.History(started=started(val_images=0))
+    columns = epochs.columns(history.started, width)
+    head, rule = epochs.table_head(columns)
+    line = epochs.epoch_line(epoch_done(1, None), history, columns=columns)
     assert head.split() == names.split()
     assert len(head) == len(rule) == len(line) <= width
 
@@ -133,7 +133,7 @@ def test_the_table_without_val(started: Make, epoch_done: Epoch, width: int, nam
 def test_the_best_counts_what_was_before_a_resume(
     epoch_done: Epoch, started: Make, before: float | None, expected: list[float]
 ) -> None:
-    history, found = training.History(started=started(best=before)), []
+    history, found = epochs.History(started=started(best=before)), []
     assert history.best == before
     for number, top1 in enumerate([0.0, 0.9, 0.7], 5):
         history.add(epoch_done(number, top1))
@@ -152,18 +152,18 @@ def test_the_best_counts_what_was_before_a_resume(
     ],
 )
 def test_live_lines(started: Make, step: int, left: str, right: str) -> None:
-    lines = training.live_lines(training.History(started=started()), step, loss=1.5, eta=64, width=80)
+    lines = epochs.live_lines(epochs.History(started=started()), step, loss=1.5, eta=64, width=80)
     assert lines[0].startswith(left)
     assert lines[0].endswith(right)
     assert len(lines[0]) == 79
-    assert lines[-1] == training.HINT
+    assert lines[-1] == epochs.HINT
 
 
 def test_a_narrow_screen_never_shows_half_a_time(started: Make, epoch_done: Epoch) -> None:
-    history = training.History(started=started())
+    history = epochs.History(started=started())
     for number in range(1, 10):
         history.add(epoch_done(number, 0.5))
-    lines = training.live_lines(history, 17, loss=1.5, eta=3600 * 30, width=40)
+    lines = epochs.live_lines(history, 17, loss=1.5, eta=3600 * 30, width=40)
     assert lines[0].startswith("epoch 2/3 ")
     assert lines[0].endswith(" 7/10 ETA 1 day, 6:00:00")
     assert [line.split()[:2] for line in lines[1:3]] == [["val", "acc"], ["train", "loss"]]
@@ -171,19 +171,17 @@ def test_a_narrow_screen_never_shows_half_a_time(started: Make, epoch_done: Epoc
 
 
 def test_live_lines_of_a_run_that_ends_mid_epoch(started: Make) -> None:
-    history = training.History(started=started(steps=25))
-    line = training.live_lines(history, 24, loss=1.0, eta=None, width=80)[0]
+    history = epochs.History(started=started(steps=25))
+    line = epochs.live_lines(history, 24, loss=1.0, eta=None, width=80)[0]
     assert line.startswith("epoch 3/3 ")
     assert line.endswith(" 4/5 loss 1.000")
 
 
 def test_live_lines_show_trends(started: Make, epoch_done: Epoch) -> None:
-    history = training.History(started=started())
+    history = epochs.History(started=started())
     for number, top1 in ((1, 0.5), (2, 0.9)):
         history.add(epoch_done(number, top1))
-    assert (
-        training.live_lines(history, 21, loss=1.0, eta=None, width=80)[1] == " val acc ▁█ 90.0 %   train loss █▁ 1.000"
-    )
+    assert epochs.live_lines(history, 21, loss=1.0, eta=None, width=80)[1] == " val acc ▁█ 90.0 %   train loss █▁ 1.000"
 
 
 SUMMARY: dict[str, Any] = {
@@ -201,7 +199,7 @@ def test_the_summary(machine: Path) -> None:
     run = machine / "runs" / "a"
     run.mkdir(parents=True)
     (run / "model.safetensors").write_bytes(b"0" * 1_100_000)
-    assert training.summary_lines(run, SUMMARY, width=80) == [
+    assert epochs.summary_lines(run, SUMMARY, width=80) == [
         "Done in 1 min 38 s   best epoch 2 of 3",
         "",
         "  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000 images)",
@@ -215,20 +213,20 @@ def test_the_summary(machine: Path) -> None:
 
 
 def test_the_summary_folds_sentences_and_no_commands(tmp_path: Path) -> None:
-    lines = training.summary_lines(tmp_path / ("long" * 20), SUMMARY, width=60)
+    lines = epochs.summary_lines(tmp_path / ("long" * 20), SUMMARY, width=60)
     assert lines[2:4] == ["  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000", " " * 18 + "images)"]
     assert lines[-1].endswith("long --onnx")
 
 
 def test_the_summary_of_the_last_epoch_without_val(tmp_path: Path) -> None:
     last = {"epoch": 3, "train_top1": 0.99}
-    lines = training.summary_lines(tmp_path, SUMMARY | {"kept": "last", "last": last, "stopped_early": True}, width=80)
+    lines = epochs.summary_lines(tmp_path, SUMMARY | {"kept": "last", "last": last, "stopped_early": True}, width=80)
     assert lines[0] == "Done in 1 min 38 s   last epoch 3 of 3   stopped early"
     assert lines[2] == "  train accuracy  99.0 %   (there is no val split)"
 
 
 def test_a_summary_without_an_epoch(tmp_path: Path) -> None:
-    lines = training.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None}, width=80)
+    lines = epochs.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None}, width=80)
     assert lines[0] == "Done in 1 min 38 s"
     assert lines[2].startswith("  wrote ")
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from resnetctl.cli.app import ROOT
-from resnetctl.cli.parser import _typer
+from resnetctl.cli.app import app
 from resnetctl.cli.parser.command import Command, Group
 from resnetctl.cli.screen.help import asked, command_help, group_help
+from resnetctl.cli.verbs import ROOT
 
 Cli = Callable[..., Any]
 
@@ -93,11 +94,10 @@ def test_examples_parse(path: tuple[str, ...]) -> None:
     for line in lines:
         program, *words = shlex.split(line)
         assert program == "resnetctl"
-        item: Command | Group | None = ROOT
-        while isinstance(item, Group):
-            item = item.load(words.pop(0))
-        assert item is not None, line
-        _typer._parser(item).make_context("x", words)
+        command: Any = get_command(app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context("x", words)
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=said)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from resnetctl.cli.screen import streams as out
+from resnetctl.cli.screen import streams
 from resnetctl.errors import WorkFailed
 
 
@@ -16,13 +16,13 @@ class Tty(io.StringIO):
 
 
 def test_results_go_to_stdout_and_talk_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    out.result("a result")
-    out.say("a word")
+    streams.result("a result")
+    streams.say("a word")
     assert capsys.readouterr() == ("a result\n", "a word\n")
 
 
 def test_a_document_is_ascii_json_that_starts_with_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    out.document("eval", {"classes": ["chät"]})
+    streams.document("eval", {"classes": ["chät"]})
     text = capsys.readouterr().out
     assert text.isascii()
     assert list(json.loads(text)) == ["schema", "classes"]
@@ -32,9 +32,9 @@ def test_a_document_is_ascii_json_that_starts_with_its_schema(capsys: pytest.Cap
 def test_a_closed_stdout_is_an_error_and_a_closed_stderr_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    out.say("nobody hears it")
+    streams.say("nobody hears it")
     with pytest.raises(WorkFailed, match="stdout is closed"):
-        out.result("x")
+        streams.result("x")
 
 
 def test_a_full_stderr_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_a_full_stderr_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stderr", Full())
-    out.say("x")
+    streams.say("x")
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_a_full_stderr_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_printable_shows_control_characters(text: str, shown: str) -> None:
-    assert out.printable(text) == shown
+    assert streams.printable(text) == shown
 
 
 def test_an_ascii_stream_gets_plain_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, encoding="ascii"))
-    out.say("━━─ │ ä…")
+    streams.say("━━─ │ ä…")
     assert raw.getvalue() == b"==- | \\xe4\n"
 
 
@@ -76,40 +76,40 @@ def test_terminal_and_colour(
 ) -> None:
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("NO_COLOR", no_color)
-    assert out.is_terminal(Tty()) is terminal
-    assert out.has_color(Tty()) is color
-    assert out.paint("x", "bold", stream=Tty()) == ("\x1b[1mx\x1b[0m" if color else "x")
+    assert streams.is_terminal(Tty()) is terminal
+    assert streams.has_color(Tty()) is color
+    assert streams.paint("x", "bold", stream=Tty()) == ("\x1b[1mx\x1b[0m" if color else "x")
 
 
 def test_no_terminal_no_escapes_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "CLICOLOR_FORCE"):
         monkeypatch.setenv(name, "1")
-    assert out.paint("x", "red", stream=io.StringIO()) == "x"
-    assert not out.is_terminal(None)
+    assert streams.paint("x", "red", stream=io.StringIO()) == "x"
+    assert not streams.is_terminal(None)
 
 
 def test_width_honours_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "123")
-    assert out.width() == 123
+    assert streams.width() == 123
     monkeypatch.setenv("COLUMNS", "7")
-    assert out.width() == 40
+    assert streams.width() == 40
 
 
 def test_a_notice_is_folded_on_a_terminal_and_one_line_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "runs/one is not finished: " + "resnetctl train --resume runs/one goes on, " * 3
-    assert out.notice(text) == text
+    assert streams.notice(text) == text
     monkeypatch.setattr(sys, "stderr", Tty())
     monkeypatch.setenv("TERM", "xterm")
-    lines = out.notice(text).splitlines()
+    lines = streams.notice(text).splitlines()
     assert max(map(len, lines)) <= 80 < len(text)
     assert " ".join(lines) == text.strip()
 
 
 def test_what_others_print_does_not_spoil_results(capsys: pytest.CaptureFixture[str]) -> None:
-    with out.reserved():
+    with streams.reserved():
         print("from a plugin")
         print("no newline", end="")
-        out.result("a result")
+        streams.result("a result")
         print()
     print("after")
     found = capsys.readouterr()
@@ -118,7 +118,7 @@ def test_what_others_print_does_not_spoil_results(capsys: pytest.CaptureFixture[
 
 def test_a_closed_stdout_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    with out.reserved():
+    with streams.reserved():
         assert sys.stdout is None
         with pytest.raises(WorkFailed, match="stdout is closed"):
-            out.result("x")
+            streams.result("x")

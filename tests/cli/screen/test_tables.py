@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from resnetctl.cli.screen import tables as render
+from resnetctl.cli.screen import tables
 
 LONG = "/a/long/path/" + "x" * 100
 
@@ -17,14 +17,14 @@ def tty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_piped_table_is_tab_separated_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    render.table(["name", "where"], [["a\tb", LONG], [None, 3]])
+    tables.table(["name", "where"], [["a\tb", LONG], [None, 3]])
     assert capsys.readouterr().out.splitlines() == ["name\twhere", f"a b\t{LONG}", "\t3"]
 
 
 @pytest.mark.usefixtures("capsys", "tty")
 def test_a_table_on_a_terminal_is_aligned(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    render.table(["name", "summary"], [["resnet20", "a text that is wider than the terminal is"], ["r", "short"]])
+    tables.table(["name", "summary"], [["resnet20", "a text that is wider than the terminal is"], ["r", "short"]])
     assert capsys.readouterr().out.splitlines() == [
         "name      summary",
         "resnet20  a text that is wider than the",
@@ -48,49 +48,49 @@ def test_a_narrow_table_leaves_columns_out(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", str(columns))
-    render.table(["name", "a bit wider", "another"], [["x" * 33, "y", "z"]], drop=("another", "a bit wider"))
+    tables.table(["name", "a bit wider", "another"], [["x" * 33, "y", "z"]], drop=("another", "a bit wider"))
     assert capsys.readouterr().out.splitlines()[0] == header
 
 
 def test_a_moment_that_cannot_be_read_is_shown_as_it_is() -> None:
     for text in ("yesterday", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"):
-        assert render.moment(text) == text
+        assert tables.moment(text) == text
 
 
 def test_wide_characters_count_two_columns() -> None:
-    lines = render.aligned(["class", "n"], [["猫", "1"], ["dog", "2"]], width=80)
+    lines = tables.aligned(["class", "n"], [["猫", "1"], ["dog", "2"]], width=80)
     assert lines[1:] == ["猫     1", "dog    2"]
 
 
 def test_pairs_leave_out_what_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    render.pairs([("a", 1), ("long name", "x"), ("b", None)])
+    tables.pairs([("a", 1), ("long name", "x"), ("b", None)])
     assert capsys.readouterr().out.splitlines() == ["a          1", "long name  x"]
 
 
 def test_control_characters_in_cells_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    render.pairs([("class", "\x1b[2J")])
+    tables.pairs([("class", "\x1b[2J")])
     assert capsys.readouterr().out == "class  \\x1b[2J\n"
 
 
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (render.percent(0.91949), "91.9 %"),
-        (render.percent(None), "-"),
-        (render.interval(0.918, 0.9291), "91.8-92.9"),
-        (render.count(272474), "272,474"),
-        (render.size(512), "512 B"),
-        (render.size(1_100_000), "1.1 MB"),
-        (render.size(3.2e12), "3200.0 GB"),
-        (render.duration(3.14), "3.1 s"),
-        (render.duration(98), "1 min 38 s"),
-        (render.duration(7500), "2 h 05 min"),
-        (render.clock(64), "0:01:04"),
-        (render.clock(-1), "0:00:00"),
-        (render.brief(3.14), "3.1 s"),
-        (render.brief(64), "1:04"),
-        (render.brief(605), "10:05"),
-        (render.brief(3664), "1:01:04"),
+        (tables.percent(0.91949), "91.9 %"),
+        (tables.percent(None), "-"),
+        (tables.interval(0.918, 0.9291), "91.8-92.9"),
+        (tables.count(272474), "272,474"),
+        (tables.size(512), "512 B"),
+        (tables.size(1_100_000), "1.1 MB"),
+        (tables.size(3.2e12), "3200.0 GB"),
+        (tables.duration(3.14), "3.1 s"),
+        (tables.duration(98), "1 min 38 s"),
+        (tables.duration(7500), "2 h 05 min"),
+        (tables.clock(64), "0:01:04"),
+        (tables.clock(-1), "0:00:00"),
+        (tables.brief(3.14), "3.1 s"),
+        (tables.brief(64), "1:04"),
+        (tables.brief(605), "10:05"),
+        (tables.brief(3664), "1:01:04"),
     ],
 )
 def test_numbers(shown: str, expected: str) -> None:

@@ -1,0 +1,120 @@
+"""Typer's classes for our verbs: our help screens, our wording of mistakes, and one boundary for errors.
+
+The functions that Typer calls come from `functions`; each carries the declaration that it was made from.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from resnetctl import errors
+from resnetctl.cli import boundary
+from resnetctl.cli.parser.command import Command, Group, is_argument
+from resnetctl.cli.parser.functions import path_of
+
+if TYPE_CHECKING:
+    _Base = TyperCommand
+else:
+    _Base = object
+
+UsageError: Any = typer.BadParameter.__bases__[0]  # what Typer raises for a line that it cannot parse
+
+
+class _Verb(_Base):
+    """What commands and groups share. An error is told once: by the outermost of our commands that runs."""
+
+    @property
+    def declared(self) -> Command | Group:
+        """The declaration that the command was made from."""
+        return cast("Command | Group", self.callback.declared)  # type: ignore[union-attr]
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Run a command line. As Typer's, but in standalone mode errors become lines and exit codes in the boundary."""
+        words = list(sys.argv[1:] if args is None else args)
+        name = prog_name or self.declared.name
+        if os.environ.get(f"_{name}_COMPLETE".replace("-", "_").upper()):
+            return super().main(words, name, **extra)
+        if extra.get("standalone_mode") is False:
+            try:
+                with boundary.raising():
+                    return self._run(words, name)
+            except typer.Exit as stop:
+                return stop.exit_code
+        sys.exit(boundary.exit_code(lambda: self._run(words, name), words))
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse `args`; what cannot be parsed is told in our words."""
+
+        def parse() -> Any:
+            try:
+                return super(_Verb, self).make_context(info_name, args, parent, **extra)
+            except UsageError as error:
+                raise self._translated(error, path_of(parent, info_name)) from None
+
+        return boundary.within(parse)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was parsed."""
+        return boundary.within(lambda: super(_Verb, self).invoke(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write our help screen."""
+        from resnetctl.cli.screen.help import screen
+
+        formatter.write(screen(self.declared, path_of(ctx)) + "\n")
+
+    def _run(self, words: list[str], name: str) -> Any:
+        with self.make_context(name, words) as context:
+            return self.invoke(context)
+
+    def _translated(self, error: Any, path: str) -> errors.UsageError:
+        """Return one of Typer's usage errors as one of ours."""
+        hint = [f"{path} --help"]
+        if hasattr(error, "possibilities"):  # an option that nobody declared
+            close = errors.closest(error.option_name, [word for param in self.params for word in param.opts])
+            return errors.UsageError(
+                f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint
+            )
+        if isinstance(error, typer.BadParameter) and error.param is not None:  # our own validation raises its own
+            return errors.UsageError(f"{path} needs {self._label(error.param.name)}", hint=[*self._example(), *hint])
+        message = error.format_message()
+        if message.startswith("Got unexpected extra argument"):
+            hint = [*self._example(), *hint]
+        return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
+
+    def _label(self, name: str) -> str:
+        from resnetctl.cli.parser.parameters import name_of
+
+        flags = self.declared.all_flags() if isinstance(self.declared, Command) else []
+        return next(str(flag.metavar) if is_argument(flag) else flag.flag for flag in flags if name_of(flag) == name)
+
+    def _example(self) -> list[str]:
+        """Return the first example, where it is one line."""
+        return [line for line, _ in self.declared.examples[:1] if not line.endswith("\\")]
+
+
+class VerbCommand(_Verb, TyperCommand):
+    """A command."""
+
+
+class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
+    """A group of commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the first word names. Raises `UsageError` with a close name."""
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            self._unknown(ctx, args[0])
+        return super().resolve_command(ctx, args)
+
+    def _unknown(self, ctx: Any, word: str) -> NoReturn:
+        path = path_of(ctx)
+        if word.startswith("-"):
+            raise errors.UsageError(f"{path} has no option {word}", hint=f"{path} --help")
+        known = self.list_commands(ctx)
+        raise errors.UsageError(f"no command '{path} {word}'", hint=[errors.suggest(word, known), f"{path} --help"])
