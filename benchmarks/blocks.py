@@ -135,17 +135,17 @@ def measured(accuracy: dict[str, str]) -> list[Row]:
 
 def job(block: str) -> Any:
     """What `train` settles before it begins to train resnet20 with `block`."""
-    from resnetctl.config.defaults import final_arch
-    from resnetctl.config.layers import from_recipe, from_sets, resolve
+    from resnetctl.config.draft import draft
+    from resnetctl.config.layers import from_recipe, from_sets
     from resnetctl.config.schema import TrainConfig
     from resnetctl.data.store import open_store
     from resnetctl.system import settings
-    from resnetctl.training.job import settle
+    from resnetctl.training.job import prepare
 
     sets = from_sets([f"data={DATA}", f"model.block={block}", "threads=1", "val_fraction=0"])
-    found = resolve(TrainConfig, [from_recipe("fast"), sets])
-    store = open_store(settings.load().data_dir, DATA)
-    return settle(found.config, found.origins, arch=final_arch(found.config.model), image=store.card.image, store=store)
+    machine = settings.load()
+    asked = draft(TrainConfig, [from_recipe("fast"), sets], settings=machine)
+    return prepare(asked, open_store(machine.data_dir, DATA))
 
 
 def cost(made: Any) -> tuple[int, int]:
@@ -174,9 +174,9 @@ def exported(made: Any, file: Path) -> Path:
 def speeds(jobs: dict[str, Any]) -> dict[str, list[float]]:
     """Training images a CPU second of each block, the best step of each round; the blocks take turns."""
     from resnetctl.training.job import fresh_model, fresh_state
-    from resnetctl.training.pace import Trial
+    from resnetctl.training.pace import TimedSteps
 
-    trials = {block: Trial(made, fresh_state(made, fresh_model(made))) for block, made in jobs.items()}
+    trials = {block: TimedSteps(made, fresh_state(made, fresh_model(made))) for block, made in jobs.items()}
     found: dict[str, list[float]] = {block: [] for block in jobs}
     for _ in range(TURNS + 1):
         for block, trial in trials.items():

@@ -33,7 +33,7 @@ import numpy as np
 from PIL import Image
 
 from resnetctl.data.reading.sniff import open_source
-from resnetctl.engine.device import cores_granted
+from resnetctl.system.machine import cores_granted
 
 PROGRAM = """
 import json, os, sys

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "bench", "evaluate", "export", "finetune", "load", "predict", "train"]
+__all__ = ["__version__", "bench", "evaluate", "export", "finetune", "load", "predict", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

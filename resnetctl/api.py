@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.options import flags
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.errors import UsageError, suggest
 from resnetctl.facts import Finished
+from resnetctl.hints import Setting
 from resnetctl.spec import WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
@@ -46,40 +48,75 @@ def train(
     set: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Run:
-    """Train from scratch: `train(data="digits", arch="resnet20", epochs=5)`. Raises what the command would.
+    """Train from scratch: `train(data="digits", arch="resnet20", epochs=5)`.
 
-    Instead of epochs, `budget="10min"` fits them to a wall time; `tune=True` lets trials choose the threads.
+    Args:
+        recipe: a packaged recipe, such as `"fast"`.
+        config: a TOML file with config keys; it is stronger than the recipe.
+        name: the run folder's name.
+        out: the folder that the run folder is made in.
+        set: config keys that have no argument of their own: `{"optim.nesterov": False}`.
+        flags: config values by the name of their flag. Besides these, `budget="10min"` chooses the epochs by a wall
+            time, and `tune=True` chooses the threads by timing.
+
+    Raises:
+        UsageError, ConfigError: an argument is wrong; nothing was fetched or written.
+        DataError, PluginError, WorkFailed: as the command.
     """
-    from resnetctl.tasks.train import TrainRequest
     from resnetctl.tasks.train import train as task
 
-    trials = _trials(flags)
-    said = together(layer(dict(set or {}), "set"), _keywords(TrainConfig, flags))
-    request = TrainRequest(
-        layers=[*_files(recipe, config), said], name=name, out=Path(out) if out is not None else None, **trials
-    )
-    return _drain(task(request, machine.load()))
+    request = _request(flags, name=name, out=out)
+    layers = _layers(recipe, config, set, _keywords(TrainConfig, flags))
+    settings = machine.load()
+    return _drain(task(draft(TrainConfig, layers, settings=settings, request=request), settings))
 
 
 def finetune(
     weights: "str | Path | Run | None" = None,
     *,
     data: str,
-    recipe: str | None = None,
-    config: str | Path | None = None,
-    name: str | None = None,
+    out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Run:
-    """Train on from a run, a file or `"torchvision:resnet18"`; the newest run unless given. Else as `train`."""
-    from resnetctl.tasks.finetune import finetune as task
-    from resnetctl.tasks.train import TrainRequest
+    """Train on from weights: `finetune("torchvision:resnet18", data="./photos", epochs=5)`.
 
-    trials = _trials(flags)
-    given = {"data": data} | ({} if weights is None else {"weights": _text(weights)})
-    said = together(layer(dict(set or {}), "set"), _keywords(FinetuneConfig, flags | given))
-    layers = [*_files(recipe, config), said]
-    return _drain(task(TrainRequest(layers=layers, name=name, **trials), machine.load()))
+    Args:
+        weights: a run, a weights file or `"torchvision:resnet18"`; the newest run unless given.
+        data: dataset name, folder, archive or CSV.
+        out, set, flags: as `train`, which also tells of `recipe`, `config` and `name`.
+
+    Raises as `train`, and `WeightsError` for weights that cannot be used.
+    """
+    from resnetctl.tasks.finetune import finetune as task
+
+    request = _request(flags, name=flags.pop("name", None), out=out)
+    recipe, config = flags.pop("recipe", None), flags.pop("config", None)
+    fixed = {"data": data} | ({} if weights is None else {"weights": _text(weights)})
+    layers = _layers(recipe, config, set, _keywords(FinetuneConfig, flags | fixed))
+    settings = machine.load()
+    return _drain(task(draft(FinetuneConfig, layers, settings=settings, request=request), settings))
+
+
+def resume(
+    run: "str | Path | Run" = "last", epochs: int | None = None, *, exact: bool = False, device: str | None = None
+) -> Run:
+    """Go on with a run from its newest whole checkpoint: `resume("last")`, or `resume("last", epochs=30)`.
+
+    Args:
+        run: a run, its folder or its name.
+        epochs: a new length; a finished run goes on only with more epochs than it has.
+        exact: refuse when the result could differ from that of the uninterrupted run.
+        device: compute on another device.
+
+    Raises:
+        UsageError: the run is in use, or an exact resume is not possible here.
+        InputError: there is no such run, or it cannot be read.
+    """
+    from resnetctl.tasks.resume import resume as task
+
+    target = str(_text(run))
+    return _drain(task(target, settings=machine.load(), epochs=epochs, exact=exact, device=device))
 
 
 def evaluate(target: "str | Path | Run | None" = None, **options: Any) -> EvalOutcome:
@@ -112,11 +149,14 @@ def bench(
     compiled: bool = False,
     **flags: Any,
 ) -> BenchReport:
-    """Time this machine on what `train` with these arguments would do; on the digits unless given `data`."""
+    """Time this machine on what `train` with these arguments would do; on the digits unless `data` is given.
+
+    `compiled` also times torch.compile, which takes a minute or more. Other arguments and errors as `train`.
+    """
     from resnetctl.tasks.bench.bench import bench as task
 
-    said = together(layer(dict(set or {}), "set"), _keywords(BenchConfig, flags))
-    work = task([*_files(recipe, config), said], machine.load(), compiled=compiled)
+    layers, settings = _layers(recipe, config, set, _keywords(BenchConfig, flags)), machine.load()
+    work = task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)
     while True:
         try:
             next(work)
@@ -130,27 +170,32 @@ def load(target: "str | Path | Run | None" = None) -> "tuple[ResNet, WeightsCard
     return load_model(targets.resolve(_text(target), machine.load()).path)
 
 
-def _trials(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take the flags that no config has out of `flags`. Raises `UsageError` when the budget is no time."""
-    budget = flags.pop("budget", None)
+def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:
+    """Take the arguments that no config has out of `flags`. Raises `UsageError` when the budget is not a time."""
+    budget, tune = flags.pop("budget", None), bool(flags.pop("tune", False))
     try:
-        return {"budget": 0.0 if budget is None else seconds(budget), "tune": bool(flags.pop("tune", False))}
+        length = 0.0 if budget is None else seconds(budget)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"budget {error}") from None
+        raise UsageError(f"budget {error}", where=Setting("budget")) from None
+    return RunRequest(name=name, out=None if out is None else Path(out), budget=length, tune=tune)
 
 
-def _files(recipe: str | None, config: str | Path | None) -> list[Layer]:
-    return ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
+def _layers(
+    recipe: str | None, config: str | Path | None, set: Mapping[str, Any] | None, keywords: Layer
+) -> list[Layer]:
+    """Return the layers, weakest first. Keyword arguments win over `set`, which they stand beside."""
+    files = ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
+    return [*files, together(layer(dict(set or {}), "set"), keywords)]
 
 
-def _keywords(model: type[TrainConfig], given: Mapping[str, Any]) -> Layer:
+def _keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
+    """Return the layer of keyword arguments, which are called as the flags are. Origins are `argument lr`."""
     keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(model)}
-    unknown = [name for name in given if name not in keys]
+    unknown = [name for name in arguments if name not in keys]
     if unknown:
         raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], keys))
-    return Layer(
-        {keys[name]: value for name, value in given.items()}, {keys[name]: f"argument {name}" for name in given}
-    )
+    values = {keys[name]: value for name, value in arguments.items()}
+    return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
 
 
 def _text(target: "str | Path | Run | None") -> str | None:

@@ -1,4 +1,4 @@
-"""What tasks tell while they work: frozen facts. Whoever consumes them saves, logs or draws."""
+"""What tasks tell while they work: frozen facts. Who consumes them saves, logs or draws."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.engine.schedule import work
+from resnetctl.hints import Hint
 from resnetctl.spec import Arch
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Notice:
-    """One line that a person should read."""
+    """One line that a person should read, and what to do about it."""
 
     text: str
+    hint: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +36,29 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins or goes on. `run` is None in a dry run; `origins` maps each config key to where it was said."""
+    """A run begins or goes on. `run` is None in a dry run; `origins` tells where each config value came from."""
 
     run: Path | None
     config: TrainConfig
     origins: Mapping[str, str]
     arch: Arch
-    block: str  # where it is another one than the arch's own; else ""
+    block: str  # empty where it is the arch's own
     params: int
     image_size: int
     train_images: int
     val_images: int
     start_step: int  # 0, or where a resume begins
-    best: float | None  # val accuracy so far, of a run that is resumed
+    best: float | None  # best val accuracy so far, for a resumed run
     steps: int
     steps_per_epoch: int
     sides: tuple[tuple[int, int], ...]  # (first step, pixels): where the size of the training images changes
 
     def side(self, step: int) -> int:
-        """Pixels a side of the training images in `step` (0-based)."""
+        """Return the side of the training images in `step` (0-based), in pixels."""
         return max((first, side) for first, side in self.sides if first <= step)[1]
 
     def left(self, step: int) -> float:
-        """What is left after `step` steps, relative to what was done since `start_step`, by the images' pixels."""
+        """Return the work left after `step` steps as a multiple of the work since `start_step`, counted in pixels."""
         return work(self.sides, start=step, stop=self.steps) / work(self.sides, start=self.start_step, stop=step)
 
 

@@ -1,8 +1,8 @@
-"""The run directory. Nothing else writes there.
+"""The run directory. Only this module writes its files.
 
 ::
 
-    RUN/  config.toml + config.sources.json   what was asked for, and where each value was said
+    RUN/  config.toml + config.sources.json   the config, and where each value came from
           env.json                            when it began, versions and machine
           metrics.jsonl                       one line an epoch, deterministic facts only
           timings.jsonl                       one line an epoch, everything with a clock
@@ -10,22 +10,28 @@
           model.safetensors                   the weights to ship
           eval/DATA-SPLIT.json  export/model.onnx
           summary.json                        last
-          failure.json                        why it cannot go on as it was begun
+          failure.json                        why the run failed and would fail again
     runs/last -> the newest started run
 """
+
+from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shlex
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from resnetctl.errors import InputError, UsageError, suggest
+from resnetctl.errors import ConfigError, InputError, UsageError, suggest
+from resnetctl.hints import Call, Setting
 from resnetctl.system import storage
+
+if TYPE_CHECKING:
+    from resnetctl.config.schema import TrainConfig
 
 LAST = "last"
 KEPT_CHECKPOINTS = 2
@@ -36,11 +42,6 @@ class RunDir:
     """One run on disk."""
 
     path: Path
-
-    @property
-    def quoted(self) -> str:
-        """The path as a shell reads it, for lines to paste."""
-        return shlex.quote(str(self.path))
 
     @property
     def config(self) -> Path:
@@ -54,24 +55,35 @@ class RunDir:
     def onnx(self) -> Path:
         return self.path / "export" / "model.onnx"
 
+    def read_config(self) -> TrainConfig:
+        """Return the run's own config, a `FinetuneConfig` where it starts from weights. Raises `ConfigError`."""
+        from resnetctl.config.schema import FinetuneConfig, TrainConfig
+
+        try:
+            values: dict[str, Any] = tomllib.loads(self.config.read_text(encoding="utf-8"))
+            kind = FinetuneConfig if "weights" in values else TrainConfig
+            return kind.model_validate(values)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the run's config cannot be read: {error}", where=str(self.config)) from None
+
     def sources(self) -> dict[str, str]:
-        """Where each config value was said."""
+        """Return where each config value came from, by dotted key."""
         return {str(key): str(value) for key, value in self._json("config.sources.json").items()}
 
     def summary(self) -> dict[str, Any] | None:
-        """What the finished run reported; None while it is unfinished."""
+        """Return what the finished run reported; None while it is unfinished."""
         return self._json("summary.json") if (self.path / "summary.json").exists() else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl. A half-written last line (a killed process) is left out."""
+        """Return the lines of metrics.jsonl without a half-written last one, which a killed process leaves."""
         return _lines(self.path / "metrics.jsonl")
 
     def timings(self) -> list[dict[str, Any]]:
-        """The lines of timings.jsonl, likewise."""
+        """Return the lines of timings.jsonl, without a half-written last one."""
         return _lines(self.path / "timings.jsonl")
 
     def failure(self) -> str | None:
-        """Why the run failed and would fail again; None if it did not, or has finished since."""
+        """Return why the run failed and would fail again; None if it did not, or has finished since."""
         if not (self.path / "failure.json").exists() or (self.path / "summary.json").exists():
             return None
         with contextlib.suppress(InputError):
@@ -79,7 +91,7 @@ class RunDir:
         return ""
 
     def created(self) -> str:
-        """When it was made: `2026-11-25T23:08:38.042Z`, or "" where that was not written."""
+        """Return when the run began: `2026-11-25T23:08:38.042Z`, or "" where that was not written."""
         with contextlib.suppress(InputError, TypeError, ValueError):
             written = self._json("env.json").get("created", "")
             datetime.fromisoformat(written)
@@ -88,19 +100,20 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the one writer. Raises `UsageError` at once when another process is."""
+        """Be the only writer. Raises `UsageError` at once when another process writes."""
         with storage.lock(self.path / ".lock", what=f"the run {self.path.name}"):
             storage.sweep(self.path)
             storage.sweep(self.path / "checkpoints")
             yield
 
     def checkpoints(self) -> list[Path]:
-        """Newest first."""
+        """Return the checkpoints, newest first."""
         return sorted((self.path / "checkpoints").glob("step-*.safetensors"), reverse=True)
 
     def require_space(self, checkpoint: int) -> None:
-        """Raise `WorkFailed` unless there is room for what a run writes, given the bytes of a checkpoint."""
-        storage.require_space(self.path, (KEPT_CHECKPOINTS + 2) * checkpoint)  # a draft, and two files of weights
+        """Raise `WorkFailed` unless there is room for the files of a run whose checkpoints have `checkpoint` bytes."""
+        # one more checkpoint while it is written, and the old and the new weights
+        storage.require_space(self.path, (KEPT_CHECKPOINTS + 2) * checkpoint)
 
     def save_checkpoint(self, step: int, data: bytes) -> None:
         """Write a checkpoint, then drop all but the newest two."""
@@ -120,7 +133,7 @@ class RunDir:
         storage.append(self.path / "timings.jsonl", _line(timings))
 
     def truncate(self, epochs: int) -> None:
-        """Cut both logs to the first `epochs` lines: what a checkpoint knows of."""
+        """Cut both logs to the first `epochs` lines, where a checkpoint ends."""
         for name in ("metrics.jsonl", "timings.jsonl"):
             storage.truncate_lines(self.path / name, epochs)
 
@@ -136,11 +149,11 @@ class RunDir:
         storage.write(self.path / "summary.json", _document(summary))
 
     def save_failure(self, message: str, problems: Sequence[str] = ()) -> None:
-        found = {"schema": "resnetctl.failure/1", "message": message, "problems": list(problems)}
-        storage.write(self.path / "failure.json", _document(found))
+        failure = {"schema": "resnetctl.failure/1", "message": message, "problems": list(problems)}
+        storage.write(self.path / "failure.json", _document(failure))
 
     def reopen(self) -> None:
-        """The run goes on, so it is unfinished again."""
+        """Make the run unfinished again, as it goes on."""
         for name in ("summary.json", "failure.json"):
             if (self.path / name).exists():
                 storage.remove(self.path / name)
@@ -170,7 +183,7 @@ def create(
 ) -> RunDir:
     """Make `folder/name` by one rename, with its config inside, and point `folder/last` at it.
 
-    `first` is the checkpoint of step 0 of a run that its config alone cannot begin: there is no moment without it.
+    `first` is the checkpoint of step 0, for a run that its config alone cannot begin. It appears with the folder.
 
     Raises:
         UsageError: it exists, or the folder cannot be written.
@@ -185,35 +198,36 @@ def create(
             if first:
                 RunDir(draft).save_checkpoint(0, first)
     except UsageError:
-        free_path(folder, name)  # somebody else was faster: that is the better error
+        free_path(folder, name)  # raises the better error where another process was faster
         raise
     storage.point(folder / LAST, name)
     return RunDir(path)
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """`folder/name`, which must not exist and must be one plain folder name. Raises `UsageError`."""
+    """Return `folder/name`, which must not exist and must be one plain folder name. Raises `UsageError`."""
     if name in ("", LAST) or "/" in name or "\\" in name or name.startswith((".", "-")):
-        raise UsageError(f"'{name}' cannot name a run", where="--name", hint="a plain folder name other than 'last'")
+        hint = "a plain folder name other than 'last'"
+        raise UsageError(f"'{name}' cannot name a run", where=Setting("name"), hint=hint)
     path = folder / name
     if path.exists() or path.is_symlink():
         raise UsageError(
             f"the run '{name}' exists",
             where=str(path),
-            hint=[f"resnetctl train --resume {RunDir(path).quoted}", "or another --name"],
+            hint=[Call("train", settings={"resume": path}), Setting("name", "OTHER", note="or another name")],
         )
     return path
 
 
 def automatic_name(folder: Path, *, arch: str, data: str) -> str:
-    """`<utc>-<arch>-<dataset>`, numbered when two runs start in one second."""
+    """Return `<utc>-<arch>-<dataset>`, numbered when two runs start in one second."""
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
     names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
     return next(name for name in names if not (folder / name).exists())
 
 
 def find(text: str | Path, folder: Path) -> RunDir:
-    """The run at a path, or called `text` in `folder`. `last` is the newest that is there.
+    """Return the run at a path, or called `text` in `folder`. `last` is the newest run that exists.
 
     Raises:
         InputError: there is none; the error lists close names.
@@ -221,27 +235,28 @@ def find(text: str | Path, folder: Path) -> RunDir:
     for path in (Path(text), folder / text):
         if (path / "config.toml").is_file():
             return RunDir(path)
-    found = all_runs(folder)
+    existing = all_runs(folder)
     is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
-    if is_last and found:  # the link's run was removed, or the folder moved without its links
-        return found[-1]
-    known = [run.path.name for run in found]
-    hint = suggest(str(text), known) if known else "resnetctl train --data digits    makes a first run"
+    if is_last and existing:  # the link's run was removed, or the folder moved without its links
+        return existing[-1]
+    known = [run.path.name for run in existing]
+    first = Call("train", settings={"data": "digits"}, note="makes a first run")
+    hint = suggest(str(text), known) if known else first
     if str(text) == LAST:
         raise InputError("there is no run yet", where=str(folder), hint=hint)
     raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)
 
 
 def all_runs(folder: Path) -> list[RunDir]:
-    """Every run in `folder`, oldest first; by name where they do not tell."""
+    """Return every run in `folder`, oldest first; by name where a run does not tell its age."""
     if not folder.is_dir():
         return []
-    found = [
+    existing = [
         RunDir(path)
         for path in folder.iterdir()
         if not path.is_symlink() and not path.name.startswith(".") and (path / "config.toml").is_file()
     ]
-    return sorted(found, key=lambda run: (run.created(), run.path.name))
+    return sorted(existing, key=lambda run: (run.created(), run.path.name))
 
 
 def _now() -> str:
@@ -251,13 +266,13 @@ def _now() -> str:
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    found = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(dict(json.loads(line)))
+            lines.append(dict(json.loads(line)))
         except ValueError:
             break
-    return found
+    return lines
 
 
 def _line(values: Mapping[str, Any]) -> bytes:

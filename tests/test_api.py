@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.errors import UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.facts import Finished
 from resnetctl.system import settings
 
@@ -33,6 +34,23 @@ def test_the_verbs_go_from_data_to_onnx(run, tmp_path: Path) -> None:
 def test_finetune_takes_a_run(run) -> None:
     tiny(settings.load().data_dir, "other", classes=("a", "b"), train=20, test=4)
     assert rc.finetune(run, data="other", epochs=1, name="two").summary["data"] == "other"
+
+
+def test_finetune_makes_its_run_folder_where_it_is_told(run) -> None:
+    tiny(settings.load().data_dir, "other", classes=("a", "b"), train=20, test=4)
+    assert rc.finetune(run, data="other", epochs=1, name="two", out="elsewhere").path == Path("elsewhere/two")
+
+
+def test_arguments_are_the_origins_of_their_values(run) -> None:
+    sources = json.loads((run.path / "config.sources.json").read_text())
+    assert sources["epochs"] == "argument epochs"
+
+
+def test_resume_goes_on_with_a_run(run) -> None:
+    assert rc.resume(run, epochs=3).summary["epochs"] == 3
+    assert rc.resume("one").summary["epochs"] == 3  # finished: nothing is done
+    with pytest.raises(InputError, match="no run 'two'"):
+        rc.resume("two")
 
 
 def test_predict_takes_files(run) -> None:
@@ -66,7 +84,7 @@ def test_a_budget_is_a_time_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen = []
     monkeypatch.setattr(
-        train, "train", lambda request, machine: (seen.append(request), [Finished(run=Path(), summary={})])[1]
+        train, "train", lambda draft, machine: (seen.append(draft.request), [Finished(run=Path(), summary={})])[1]
     )
     rc.train(data="tiny", budget="1h30min", tune=True)
     rc.train(data="tiny", budget=90)
@@ -78,9 +96,9 @@ def test_a_budget_is_a_time_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
     from resnetctl.tasks.bench import bench
 
-    def task(layers, machine, *, compiled):
+    def task(draft, machine, *, compiled):
         yield "a fact"
-        return layers[-1].values, compiled
+        return draft.asked.values, compiled
 
     monkeypatch.setattr(bench, "bench", task)
     assert rc.bench(arch="resnet56", compiled=True) == ({"model.arch": "resnet56"}, True)

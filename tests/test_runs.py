@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from resnetctl import runs
-from resnetctl.errors import InputError, UsageError
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.hints import Call, in_shell
 from resnetctl.system import storage
 
 
@@ -36,7 +38,7 @@ def test_an_existing_run_is_not_touched(tmp_path: Path) -> None:
     make(tmp_path)
     with pytest.raises(UsageError, match="exists") as caught:
         make(tmp_path)
-    assert any("--resume" in line for line in caught.value.hint)
+    assert caught.value.hint[0] == Call("train", settings={"resume": tmp_path / "one"})
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "last", "a/b", "../x", ".hidden", "-x"])
@@ -88,7 +90,7 @@ def test_a_missing_run_says_what_there_is(tmp_path: Path) -> None:
 def test_no_run_at_all_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run yet") as caught:
         runs.find("last", tmp_path)
-    assert "train --data digits" in caught.value.hint[0]
+    assert in_shell(caught.value.hint[0]).startswith("resnetctl train --data digits")
 
 
 def begun(run: runs.RunDir, second: int) -> None:
@@ -192,5 +194,18 @@ def test_a_failure_that_cannot_be_read_is_one_all_the_same(tmp_path: Path) -> No
     assert run.failure() == ""
 
 
-def test_a_path_for_a_shell(tmp_path: Path) -> None:
-    assert make(tmp_path / "my runs").quoted == f"'{tmp_path}/my runs/one'"
+def test_a_config_is_that_of_the_verb(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.config.write_text("lr = 0.2\n")
+    assert (type(run.read_config()), run.read_config().lr) == (TrainConfig, 0.2)
+    run.config.write_text('weights = "base"\n')
+    assert type(run.read_config()) is FinetuneConfig
+
+
+@pytest.mark.parametrize("text", ["lr = \n", "lr = -1\n", None])
+def test_a_config_that_cannot_be_read_is_an_error_with_its_place(tmp_path: Path, text: str | None) -> None:
+    run = make(tmp_path)
+    run.config.unlink() if text is None else run.config.write_text(text)
+    with pytest.raises(ConfigError, match="config cannot be read") as caught:
+        run.read_config()
+    assert caught.value.where == str(run.config)

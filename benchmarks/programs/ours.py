@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from programs.task import DECAY, LR, MOMENTUM, Array, Step, Task
 from resnetctl import rng
-from resnetctl.config.defaults import final_arch
-from resnetctl.config.layers import layer, resolve
+from resnetctl.config.draft import Draft, draft
+from resnetctl.config.layers import layer
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.loader import batch_rows, epoch_order, normalise
 from resnetctl.data.store import open_store
@@ -20,8 +20,8 @@ from resnetctl.engine.loop import Plan, StepResult, fit
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
-from resnetctl.tasks.train import TrainRequest, train
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, settle
+from resnetctl.tasks.train import train
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare
 
 PROVED = 100  # batches of 128 after which nearly every block of the store has been proved, which happens once
 
@@ -44,10 +44,8 @@ class Program:
         }
 
     def train(self, step: Step, epochs: int) -> None:
-        machine = Settings(
-            data_dir=Path(self.task.data_dir), runs_dir=Path(self.task.runs), device="cpu", threads=self.task.threads
-        )
-        for fact in train(TrainRequest(layers=[layer(self.values | {"epochs": epochs}, "set")]), machine):
+        machine = self.machine()
+        for fact in train(self.draft(epochs, machine), machine):
             if isinstance(fact, StepResult):
                 step(fact.images)
 
@@ -72,10 +70,17 @@ class Program:
 
     def job(self) -> Job:
         """The settled run."""
-        config = resolve(TrainConfig, [layer(self.values | {"epochs": 100}, "set")])
-        store = open_store(Path(self.task.data_dir), self.task.data)
-        arch = final_arch(config.config.model)
-        return settle(config.config, config.origins, arch=arch, image=store.card.image, store=store)
+        machine = self.machine()
+        return prepare(self.draft(100, machine), open_store(machine.data_dir, self.task.data))
+
+    def machine(self) -> Settings:
+        """The folders and the threads of the task."""
+        folders = {"data_dir": Path(self.task.data_dir), "runs_dir": Path(self.task.runs)}
+        return Settings(**folders, device="cpu", threads=self.task.threads)
+
+    def draft(self, epochs: int, machine: Settings) -> Draft[TrainConfig]:
+        """What the command line would hand to `train`."""
+        return draft(TrainConfig, [layer(self.values | {"epochs": epochs}, "set")], settings=machine)
 
 
 def first_model(task: Task) -> torch.nn.Module:

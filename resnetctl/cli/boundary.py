@@ -39,11 +39,11 @@ class Signals:
 def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
     """Do the work of a command line; an error becomes lines on stderr. Returns the exit code."""
     words = argv[: argv.index("--")] if "--" in argv else argv
-    from resnetctl.system.signals import taken
+    from resnetctl.system.signals import on_stop
 
     signals = Signals()
     try:
-        with taken(signals.unwind), raising():
+        with on_stop(signals.unwind), raising():
             return _guarded(work)
     except (KeyboardInterrupt, Terminated, Exception) as error:
         came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)

@@ -1,9 +1,9 @@
-"""Defaults that follow from the architecture's family and the dataset's card, and the arch that a config means."""
+"""Defaults that follow from the architecture and the dataset's card, and the arch that a config describes."""
 
 import dataclasses
-from typing import Any
 
 from resnetctl import registry
+from resnetctl.config.layers import Layer, layer, together
 from resnetctl.config.schema import ModelConfig
 from resnetctl.spec import Arch, DatasetCard
 
@@ -19,26 +19,33 @@ TRAIN_KEYS = (
 )
 
 
-def suited(arch: Arch, card: DatasetCard) -> dict[str, Any]:
-    """Config values that suit `arch` on `card`; the dataset's own defaults win over the family's."""
-    large = card.image.size > 64
-    values: dict[str, Any] = {
+def suited(arch: Arch, card: DatasetCard) -> Layer:
+    """Return the config values that suit `arch` on `card`; the dataset's own defaults win over those by rule.
+
+    Each value's origin names the dataset or the arch that it follows from.
+    """
+    large = card.image.size > 64  # pixels: photos rather than icons
+    by_size = {
         "augment": "resized-crop" if large else "standard",
         "epochs": 90 if large else 200,
         "weight_decay": 1e-4 if large else 5e-4,
     }
-    if sum(arch.depths) >= 50:  # He et al. 2015, 4.2: ResNet-110 needs a gentle start
-        values["warmup"] = 1.0
-    return values | {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
+    # He et al. 2015, 4.2: ResNet-110 needs a gentle start
+    by_depth = {"warmup": 1.0} if sum(arch.depths) >= 50 else {}
+    by_card = {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
+    return together(layer(by_depth, f"arch {arch.name}"), layer(by_size | by_card, f"dataset {card.name}"))
 
 
-def suited_to_finetune(card: DatasetCard, size: int) -> dict[str, Any]:
-    """What suits `card` for a net of `size` pixels that is trained already; the rest is the `finetune` recipe."""
-    return {"augment": card.defaults.get("augment", "resized-crop" if size > 64 else "standard")}
+def suited_to_finetune(card: DatasetCard, size: int) -> Layer:
+    """Return what suits `card` for a trained net of `size` pixels; the rest is in the recipe `finetune`."""
+    augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
+    return layer({"augment": augment}, f"dataset {card.name}")
 
 
 def final_arch(model: ModelConfig) -> Arch:
-    """The arch that `model` describes: another block drops the arch's block arguments, given ones are laid over.
+    """Return the arch that `model` describes, with the config's block arguments laid over the arch's.
+
+    Another block than the arch's own drops the arch's arguments.
 
     Raises `UsageError` or `PluginError` when the arch is unknown or broken.
     """

@@ -1,20 +1,16 @@
-"""Timing on a machine that does other things too: ways in turn, medians with quartiles, and who else was computing.
+"""Timing on a machine that does other things too: ways in turn, medians with quartiles.
 
 No torch: what is timed is a function that says how much it did.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from resnetctl.spec import Card
 
 ROUNDS, FEWEST = 7, 3
-STAT = Path("/proc/stat")
-BUSY = (0, 1, 2, 5, 6, 7)  # of its columns: user, nice, system, irq, softirq, steal; guests are inside user
 
 Way = Callable[[], float]
 
@@ -74,28 +70,3 @@ def _affordable(ways: Mapping[str, Way], *, seconds: float, needed: int) -> dict
             kept[name] = way
             cost += own
     return kept
-
-
-class Busy:
-    """Cores that other processes use, from its making on."""
-
-    def __init__(self, stat: Path = STAT) -> None:
-        self._stat = stat
-        self._began = self._now()
-
-    def cores(self) -> float | None:
-        """The mean since the beginning; None where the system does not tell."""
-        then, now = self._began, self._now()
-        if then is None or now is None or now[0] <= then[0]:
-            return None
-        wall, machine, own = (new - old for new, old in zip(now, then, strict=True))
-        return max(0.0, (machine - own) / wall)
-
-    def _now(self) -> tuple[float, float, float] | None:
-        """Wall seconds, CPU seconds of the machine, and of this process with its children that ended."""
-        try:
-            columns = self._stat.read_text().split("\n", 1)[0].split()[1:]
-            machine = sum(int(columns[place]) for place in BUSY) / os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError, IndexError):
-            return None
-        return time.monotonic(), machine, sum(os.times()[:4])

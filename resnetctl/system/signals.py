@@ -1,4 +1,9 @@
-"""Stopping on SIGINT and SIGTERM: finish the step, save, say how to go on. A second signal stops at once."""
+"""Stopping on SIGINT and SIGTERM: finish the step, save, tell how to go on. A second signal ends the process at once.
+
+`Stop` remembers the first signal, and the work looks at `stop.signum` after each step. Inside `stop.immediately()` the
+signal raises `StopNow` instead. `stop_later()` holds a signal back until a section is over, and `on_stop` is what all
+three are made of.
+"""
 
 import contextlib
 import signal
@@ -8,15 +13,16 @@ from types import FrameType
 from typing import Self
 
 
-class Interrupted(BaseException):
-    """Raised inside `Stop.at_once` sections, where nothing is half-done."""
+class StopNow(BaseException):
+    """A signal came inside `Stop.immediately`, where nothing is half-done."""
 
 
 @contextlib.contextmanager
-def taken(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM go to `handler` for the length of the block, and a second one ends the process at once.
+def on_stop(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Send SIGINT and SIGTERM to `handler` inside the `with` block; a second signal ends the process at once.
 
-    One that was ignored (`nohup`, `command &` of a script) stays so. Does nothing outside the main thread.
+    A signal that was ignored before (`nohup`, or `command &` in a script) stays ignored. Outside the main thread this
+    does nothing, as Python handles signals in the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -37,8 +43,8 @@ def taken(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[None]:
-    """A section of somebody's C++, which an exception must not cross: a signal waits until it is over."""
+def stop_later() -> Iterator[None]:
+    """Hold a signal back until the `with` block is over: an exception must not cross the C++ code of a library."""
     with Stop() as stop:
         yield
     if stop.signum:
@@ -50,29 +56,29 @@ class Stop:
 
     def __init__(self) -> None:
         self.signum = 0
-        self._at_once = False
+        self._immediate = False
         self._section = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._section.enter_context(taken(self._caught))
+        self._section.enter_context(on_stop(self._remember))
         return self
 
     def __exit__(self, *error: object) -> None:
         self._section.close()
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """A section that a signal leaves immediately, by `Interrupted`: evaluation, say."""
+    def immediately(self) -> Iterator[None]:
+        """Leave the `with` block by `StopNow` as soon as a signal comes, or at once if one came before."""
         if self.signum:
-            raise Interrupted
-        self._at_once = True
+            raise StopNow
+        self._immediate = True
         try:
             yield
         finally:
-            self._at_once = False
+            self._immediate = False
 
-    def _caught(self, signum: signal.Signals) -> None:
+    def _remember(self, signum: signal.Signals) -> None:
         self.signum = signum
-        if self._at_once:
-            self._at_once = False
-            raise Interrupted
+        if self._immediate:
+            self._immediate = False
+            raise StopNow

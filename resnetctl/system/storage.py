@@ -12,13 +12,14 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from filelock import FileLock, Timeout
 
 from resnetctl.errors import InputError, UsageError, WorkFailed
+from resnetctl.hints import Hint
 
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
 TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
@@ -157,7 +158,7 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def require_writable(folder: Path, *, hint: str) -> None:
+def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
     """Raise `UsageError` unless `folder` is one to write to, or can be made. Makes nothing: for before the work."""
     with _reported(folder):
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))

@@ -90,7 +90,7 @@ def add(request: AddRequest, settings: Settings) -> Facts:
     from resnetctl.data.ingest import Options, ingest
     from resnetctl.data.reading.sniff import open_source
     from resnetctl.data.store import exists
-    from resnetctl.engine.device import cores_granted
+    from resnetctl.system.machine import cores_granted
 
     origin = request.path.expanduser()
     if not origin.exists():

@@ -22,7 +22,7 @@ from resnetctl.hints import Hint
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.system.signals import deferred
+from resnetctl.system.signals import stop_later
 from resnetctl.tasks.predict import probabilities, readable
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import load_model, read_card, read_header
@@ -188,7 +188,7 @@ def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes,
     from resnetctl.deploy.onnx_writer import OPSET, to_bytes
 
     model, card = load_model(path)
-    with deferred():
+    with stop_later():
         data = to_bytes(model, card, weights_sha256=read_header(path).sha256, gate=about)
     reference = torch_predictor(model, card.image, device=torch.device("cpu"))
     parity = compare(reference, from_bytes(data, "the exported model"), pool=pool)

@@ -1,135 +1,140 @@
-"""`finetune`: weights in, another head on, the same `fit` as `train`."""
+"""`finetune`: a trained network with a new head, through the same `fit` as `train`."""
 
 import copy
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from resnetctl import registry, rng
-from resnetctl.config.defaults import suited_to_finetune
-from resnetctl.config.layers import from_environment, from_recipe, layer, merge, resolve
+from resnetctl import rng
+from resnetctl.config.draft import Draft
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device
-from resnetctl.engine.loop import StepResult
 from resnetctl.errors import InputError, UsageError
-from resnetctl.facts import Notice, TrainFact
+from resnetctl.facts import Notice
+from resnetctl.hints import Call, Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
-from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.spec import ImageSpec
 from resnetctl.system import storage
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import config as configs
-from resnetctl.tasks import datasets as data_task
-from resnetctl.tasks import targets
-from resnetctl.tasks.datasets import scratch
-from resnetctl.tasks.train import TrainRequest, by_trial, launch, runs_folder
-from resnetctl.training.dry_run import rehearse
-from resnetctl.training.job import Job, fresh_state, resized, settle, suited_layer
+from resnetctl.tasks import datasets, targets
+from resnetctl.training.job import Job, resized, settle
+from resnetctl.training.launch import Facts, launch, require_place
 from resnetctl.weights import file as weights_file
 from resnetctl.weights import torchvision as torchvision_weights
+from resnetctl.weights.file import LoadedWeights
 
-Facts = Iterator[TrainFact | StepResult]
 TORCHVISION = "torchvision:"
 
 
-def finetune(request: TrainRequest, settings: Settings) -> Facts:
+def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
     """Train on from weights; yields facts as `train` does.
 
     Raises:
-        UsageError, ConfigError, DataError, WeightsError: before the run's folder is made.
+        UsageError, ConfigError, DataError, WeightsError: before the run folder is made.
+        Stopped, WorkFailed: as `consume`.
     """
-    folder = runs_folder(request, settings)
-    draft = resolve(FinetuneConfig, [from_environment(settings), *request.layers]).config
-    configs.require_free(request.layers, budget=bool(request.budget), tune=request.tune)
-    said = merge(request.layers).values
-    if "data" not in said:
-        raise UsageError("finetune needs to know on what", where="--data", hint="resnetctl finetune --data ./photos")
-    if "augment" in said:
-        registry.find("policy", draft.augment)
-    pick_device(draft.device)
-    data_task.identify(draft.data, settings)  # a mistake is told before weights are fetched
-    loaded, sha256, path, said_of_it = _load(draft.weights, settings)
-    yield from said_of_it
-    if said.get("model.arch", loaded.card.arch.name) != loaded.card.arch.name:
-        raise UsageError(
-            f"the architecture comes from the weights: it is {loaded.card.arch.name}, not {said['model.arch']}",
-            where="--arch",
-        )
-    with scratch(settings, draft.data, dry_run=request.dry_run) as where:
-        name = yield from data_task.ensure(draft.data, where)
-        store = open_store(where.data_dir, name)
-        job = _settle(request, store, loaded.card, settings)
-        config = job.config.model_copy(update={"weights": path})
-        job = dataclasses.replace(job, config=config, weights_sha256=sha256)
-        if "size" not in said:
+    config, request, asked = draft.config, draft.request, draft.asked.values
+    folder = require_place(request, settings)
+    if "data" not in asked:
+        hint = Call("finetune", settings={"data": "./photos"})
+        raise UsageError("finetune needs to know which data to train on", where=Setting("data"), hint=hint)
+    pick_device(config.device)
+    datasets.identify(config.data, settings)  # a mistake is told before weights are fetched
+    start = _start(config.weights, settings)
+    yield from start.notices
+    _require_same_arch(asked.get("model.arch"), start.weights.card.arch.name)
+    with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
+        name = yield from datasets.ensure(config.data, place)
+        job = _prepare(draft, open_store(place.data_dir, name), start)
+        if "size" not in asked:
             yield from _scaled(job)
-        model, notices = _adapted(job, loaded, path)
+        model, notices = _adapted(job, start)
         yield from notices
-        job = yield from by_trial(job, partial(copy.deepcopy, model), budget=request.budget, tuned=request.tune)
-        state = fresh_state(job, model)
-        yield from (
-            rehearse(job, state)
-            if request.dry_run
-            else launch(job, state, folder=folder, name=request.name, save_first=True)
-        )
+        # a copy for each call: steps that are only timed must not train the weights that the run starts from
+        copy_of_model = partial(copy.deepcopy, model)
+        yield from launch(job, copy_of_model, request=request, folder=folder, save_first=True)
 
 
-def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, str, str, list[Notice]]:
-    """The weights, their digest, how to name them in a config that repeats the run, and what to know of them."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The weights that a run starts from.
+
+    Attributes:
+        weights: state dict and card.
+        sha256: digest of the file, or of the tensors where torchvision gave them.
+        name: what the run's config calls them, so that it can be repeated from anywhere.
+        notices: what a person should know of them.
+    """
+
+    weights: LoadedWeights
+    sha256: str
+    name: str
+    notices: tuple[Notice, ...] = ()
+
+
+def _start(text: str, settings: Settings) -> Start:
     if text.startswith(TORCHVISION):
-        loaded = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
-        return loaded, digest(loaded.state), text, []
+        fetched = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
+        return Start(weights=fetched, sha256=digest(fetched.state), name=text)
     try:
         target = targets.resolve(text or None, settings)
     except InputError as error:
         if text:
             raise
-        elsewhere = "-w torchvision:resnet18, or -w FILE, starts from other weights"
-        raise type(error)(error.message, where=error.where, hint=[*error.hint, elsewhere]) from None
+        others = Setting("weights", "torchvision:resnet18", note="or a file starts from other weights")
+        raise type(error)(error.message, where=error.where, hint=[*error.hint, others]) from None
     if target.kind != "weights":
-        weights = str(target.run.weights) if target.run is not None and target.run.weights.is_file() else "WEIGHTS"
+        has_weights = target.run is not None and target.run.weights.is_file()
+        weights = str(target.run.weights) if target.run is not None and has_weights else "WEIGHTS"
         raise UsageError(
-            "finetune starts from weights, not from an ONNX file", where=str(target.path), hint=f"--weights {weights}"
+            "finetune starts from weights, not from an ONNX file",
+            where=str(target.path),
+            hint=Setting("weights", weights),
         )
     weights_file.require_plugins(weights_file.read_card(target.path), target.path)
-    notices = [Notice(text) for text in target.notices]
-    return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve()), notices
-
-
-def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Settings) -> Job:
-    arch = card.arch
-    fixed = {"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem}}
-    size = merge(request.layers).values.get("size") or card.image.size
-    resolved = resolve(
-        FinetuneConfig,
-        [
-            suited_layer(suited_to_finetune(store.card, size)),
-            from_recipe("finetune"),
-            from_environment(settings),
-            *request.layers,
-            layer(fixed, "weights"),
-        ],
+    return Start(
+        weights=weights_file.load(target.path),
+        sha256=storage.sha256(target.path),
+        name=str(target.path.resolve()),
+        notices=tuple(map(Notice, target.notices)),
     )
-    config = resolved.config
-    image = resized(_image_for(card.image, store.card.image.channels), config.size)
-    return settle(config, resolved.origins, arch=arch, image=image, store=store)
+
+
+def _require_same_arch(asked: str | None, arch: str) -> None:
+    if asked not in (None, arch):
+        raise UsageError(
+            f"the architecture comes from the weights: it is {arch}, not {asked}", where=Setting("model.arch")
+        )
+
+
+def _prepare(draft: Draft[FinetuneConfig], store: Store, start: Start) -> Job:
+    """Return the job: the weights decide architecture and preprocessing, the draft the rest."""
+    card = start.weights.card
+    resolved = draft.settled(store.card, card)
+    image = resized(_image_for(card.image, store.card.image.channels), resolved.config.size)
+    job = settle(resolved, store, arch=card.arch, image=image)
+    config = job.config.model_copy(update={"weights": start.name})
+    return dataclasses.replace(job, config=config, weights_sha256=start.sha256)
 
 
 def _scaled(job: Job) -> Iterator[Notice]:
-    """A word when the size of the weights makes other images of the data."""
+    """Tell when the data's images are resized by a factor of two or more to the size of the weights."""
     stored, size = job.store.card.image.size, job.image.size
     if max(stored, size) >= 2 * min(stored, size):
         verb = "reduced" if size < stored else "enlarged"
-        yield Notice(f"images of {stored} px are {verb} to {size} px, the size of the weights; --size N changes it")
+        hint = (Setting("size", "N", note="uses another size"),)
+        yield Notice(f"images of {stored} px are {verb} to {size} px, the size of the weights", hint=hint)
 
 
 def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
-    """The weights' preprocessing for data of another channel count: mean and std are averaged and repeated."""
+    """Return the weights' preprocessing for `channels` channels: mean and std are averaged and repeated."""
     if channels == image.channels:
         return image
     mean = (sum(image.mean) / image.channels,) * channels
@@ -137,11 +142,11 @@ def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
     return dataclasses.replace(image, channels=channels, mean=mean, std=std)
 
 
-def _adapted(job: Job, loaded: weights_file.LoadedWeights, path: str) -> tuple[ResNet, list[Notice]]:
-    """The loaded net with the head for the new classes, rows kept by class name, and a first conv that fits."""
-    old, config = loaded.card, job.config
+def _adapted(job: Job, start: Start) -> tuple[ResNet, list[Notice]]:
+    """Return the network with a head for the new classes, keeping rows by class name, and a first conv that fits."""
+    old, config = start.weights.card, job.config
     model = weights_file.instantiate(
-        loaded, path=Path(path), dropout=config.model.dropout, drop_path=config.model.drop_path
+        start.weights, path=Path(start.name), dropout=config.model.dropout, drop_path=config.model.drop_path
     )
     torch.manual_seed(rng.derive(config.seed, "head"))
     notices = []

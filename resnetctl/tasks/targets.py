@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from resnetctl import runs
 from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.errors import WeightsError
+from resnetctl.hints import Call
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
@@ -22,7 +24,7 @@ PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A file that can predict. `run` is the run that it lies in; `notices` say what a person should know of it."""
+    """A file that can predict. `run` is the run that it belongs to; `notices` are what a person should know."""
 
     kind: Literal["weights", "onnx"]
     path: Path
@@ -32,18 +34,18 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A target that is ready: `predict` maps raw uint8 (B, S, S, C) to logits (B, K), `card` says what they mean."""
+    """A loaded target: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), and `card` names the classes."""
 
     card: WeightsCard
     predict: Predictor
 
 
 def resolve(text: str | Path | None, settings: Settings) -> Target:
-    """None is the newest run; else a run's folder or name, a `.safetensors` or a `.onnx` file.
+    """Return the target: a run's folder or name, a `.safetensors` or a `.onnx` file; None is the newest run.
 
     Raises:
-        InputError: there is no such thing, or no run yet.
-        WeightsError: a run without weights, or a file of another kind.
+        InputError: there is no such run, or no run at all.
+        WeightsError: the run has no weights, or the file is of another kind.
     """
     if text is None:
         return _of_run(runs.find(runs.LAST, settings.runs_dir), settings)
@@ -58,7 +60,7 @@ def resolve(text: str | Path | None, settings: Settings) -> Target:
 
 
 def open_target(target: Target, settings: Settings, *, device: str | None = None) -> Opened:
-    """Load the network. `device` counts for weights only: ONNX files run on the CPU.
+    """Load the network. `device` is for weights only, as ONNX files run on the CPU.
 
     Raises:
         WeightsError: the file is missing, damaged or hostile.
@@ -91,32 +93,40 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
         run = RunDir(run.path.parent / run.path.readlink())
     if not run.weights.is_file():
         raise _no_weights(run, settings)
-    notice = f"{run.path} is not finished: these are its weights so far; resnetctl train --resume {run.quoted} goes on"
+    return Target(kind="weights", path=run.weights, run=run, notices=tuple(_unfinished(run)))
+
+
+def _unfinished(run: RunDir) -> Iterator[str]:
+    """Tell when the weights of a run are not its last ones."""
     if run.failure() is not None:
-        notice = f"{run.path} failed after epoch {len(run.metrics())}: these are its weights of before"
-    return Target(kind="weights", path=run.weights, run=run, notices=(notice,) if run.summary() is None else ())
+        yield f"{run.path} failed after epoch {len(run.metrics())}: using the last good weights"
+    elif run.summary() is None:
+        yield f"{run.path} is not finished: using its weights so far; resume the run to finish it"
 
 
 def _no_weights(run: RunDir, settings: Settings) -> WeightsError:
     failed = run.failure() is not None
-    why = "failed in" if failed else "did not finish"
+    reason = "failed in" if failed else "did not finish"
     others = [other.path for other in runs.all_runs(settings.runs_dir) if other.weights.is_file()]
-    go_on = f"resnetctl runs show {run.quoted}    says why" if failed else f"resnetctl train --resume {run.quoted}"
+    show = Call("runs show", (run.path,), note="tells why")
     return WeightsError(
-        f"the run {run.path.name} has no weights" + (f": it {why} its first epoch" if run.summary() is None else ""),
+        f"the run {run.path.name} has no weights" + (f": it {reason} its first epoch" if run.summary() is None else ""),
         where=str(run.path),
-        hint=[go_on, *(f"{path} is the newest run with weights" for path in others[-1:])],
+        hint=[
+            show if failed else Call("train", settings={"resume": run.path}),
+            *(f"{path} is the newest run with weights" for path in others[-1:]),
+        ],
     )
 
 
 def _of_file(path: Path) -> Target:
     if not path.exists():
-        raise WeightsError("there is no such file", where=str(path), hint="resnetctl runs list")
+        raise WeightsError("there is no such file", where=str(path), hint=Call("runs list"))
     if path.suffix in PICKLES:
         raise WeightsError(
-            "foreign weights have to be imported first",
+            "weights of another program must be imported first",
             where=str(path),
-            hint=f"resnetctl weights import {path} --arch NAME --classes FILE --out model.safetensors",
+            hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "model.safetensors"}),
         )
     is_onnx = path.suffix == ".onnx"
     run = RunDir(path.parent.parent if is_onnx else path.parent)

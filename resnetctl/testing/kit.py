@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.engine.device import cores_granted
 from resnetctl.errors import UsageError, WorkFailed, suggest
 from resnetctl.facts import Progress
 from resnetctl.registry import Entry, Kind
 from resnetctl.registry.probe import Probe, probe
+from resnetctl.system.machine import cores_granted
 from resnetctl.system.processes import Frame, Workers
 from resnetctl.testing.findings import Finding, Rule, expect, judge_all
 from resnetctl.testing.findings import judge as judge_one

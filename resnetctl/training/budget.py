@@ -1,6 +1,6 @@
-"""`--budget`: as many epochs as fit into a wall time, with the whole schedule drawn over them.
+"""`budget`: train as many epochs as a wall time allows, with the whole schedule over them.
 
-Only the length of the run changes. It goes into the run's config, so a resume and a repetition time nothing.
+Only the length of the run changes. It goes into the run's config, so that resuming or repeating the run times nothing.
 """
 
 import dataclasses
@@ -13,43 +13,45 @@ from resnetctl.engine.loop import TrainState
 from resnetctl.engine.schedule import warmup_steps
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
+from resnetctl.hints import Setting
 from resnetctl.training.job import Job
 from resnetctl.training.pace import Pace, pace
 
-ORIGIN = "flag --budget"
-SHARE = 0.95  # of the time that is planned for: a machine is not always as fast as in the trial
-TRIAL_SHARE, TRIAL_SECONDS = 0.05, 8.0
-FEWEST_STEPS = 100  # after these batch norm has forgotten its first averages: 0.9 ** 100 is 3e-5
+ORIGIN = "budget"
+SHARE = 0.95  # of the time is planned for: a machine is not always as fast as while the steps were timed
+TIMING_SHARE, TIMING_SECONDS = 0.05, 8.0  # how long steps are timed: a share of the budget, at most so many seconds
+FEWEST_STEPS = 100  # batch norm has forgotten its first averages by then: 0.9 ** 100 is 3e-5
 
 
-def fit_budget(job: Job, state: TrainState, *, budget: float, began: float) -> Generator[Notice, None, Job]:
-    """Time a few steps and the end of an epoch, and give the job its length. `state` is spoilt.
+def choose_length(job: Job, state: TrainState, *, budget: float, began: float) -> Generator[Notice, None, Job]:
+    """Time a few steps and the end of an epoch, and return the job with its length. Trains `state`: throw it away.
 
     Args:
-        budget: seconds of wall time from `began` on, a reading of `time.monotonic`: the trials are part of it.
+        budget: seconds of wall time, which include the timing.
+        began: the reading of `time.monotonic` at which the budget began.
 
     Raises:
-        UsageError: not even one epoch, or `FEWEST_STEPS` of one, fits.
+        UsageError: there is no time for one epoch, nor for `FEWEST_STEPS`.
     """
-    found = pace(job, state, seconds=min(TRIAL_SECONDS, TRIAL_SHARE * budget))
+    timing = pace(job, state, seconds=min(TIMING_SECONDS, TIMING_SHARE * budget))
     spent = time.monotonic() - began
-    fitted = shortened(job, found, seconds=SHARE * (budget - spent))
-    if fitted is None:
-        raise _too_short(job, found, budget=budget, spent=spent)
-    yield Notice(_chosen(job, fitted, found))
-    yield from _long_warmup(fitted)
-    return fitted
+    chosen = with_length(job, timing, seconds=SHARE * (budget - spent))
+    if chosen is None:
+        raise _too_short(job, timing, budget=budget, spent=spent)
+    yield Notice(_choice(job, chosen, timing))
+    yield from _long_warmup(chosen)
+    return chosen
 
 
-def shortened(job: Job, found: Pace, *, seconds: float) -> Job | None:
-    """The job with as many epochs as fit at this pace; steps where the config counts these, or less than one fits.
+def with_length(job: Job, timing: Pace, *, seconds: float) -> Job | None:
+    """Return the job with as many epochs as `seconds` allow at this pace; None for less than `FEWEST_STEPS`.
 
-    None when it would be neither an epoch nor `FEWEST_STEPS`.
+    The length is in steps where the config counts steps, or where there is no time for a whole epoch.
     """
-    epoch = found.epoch(job.steps_per_epoch)
+    epoch = timing.epoch(job.steps_per_epoch)
     epochs = max(0, int(seconds / epoch))
-    rest = seconds - epochs * epoch - (found.check + found.save)
-    steps = epochs * job.steps_per_epoch + max(0, int(rest / found.step))
+    rest = seconds - epochs * epoch - (timing.check + timing.save)
+    steps = epochs * job.steps_per_epoch + max(0, int(rest / timing.step))
     if steps < min(FEWEST_STEPS, job.steps_per_epoch):
         return None
     by_epochs = bool(epochs) and not job.config.steps
@@ -58,39 +60,40 @@ def shortened(job: Job, found: Pace, *, seconds: float) -> Job | None:
     return dataclasses.replace(job, config=job.config.model_copy(update=length), origins=origins)
 
 
-def seconds_of(job: Job, found: Pace) -> float:
-    """What the whole run takes at this pace."""
+def seconds_of(job: Job, timing: Pace) -> float:
+    """Return the seconds that the whole run takes at this pace."""
     ends = -(-job.steps // job.steps_per_epoch)
-    return job.steps * found.step + ends * (found.check + found.save)
+    return job.steps * timing.step + ends * (timing.check + timing.save)
 
 
-def _chosen(job: Job, fitted: Job, found: Pace) -> str:
-    val = f", val {found.check:.2g} s" if found.check else ""
+def _choice(job: Job, chosen: Job, timing: Pace) -> str:
+    val = f", val {timing.check:.2g} s" if timing.check else ""
     return (
-        f"{_length(fitted.config)} in about {spoken(seconds_of(fitted, found))}: "
-        f"a step takes {found.step * 1000:.0f} ms ({found.timed} timed), "
-        f"an epoch {spoken(found.epoch(job.steps_per_epoch))}{val}; "
-        f"without --budget it would be {_length(job.config)}"
+        f"{_length(chosen.config)} in about {spoken(seconds_of(chosen, timing))}: "
+        f"a step takes {timing.step * 1000:.0f} ms ({timing.timed} timed), "
+        f"an epoch {spoken(timing.epoch(job.steps_per_epoch))}{val}; "
+        f"without a budget it would be {_length(job.config)}"
     )
 
 
 def _long_warmup(job: Job) -> Iterator[Notice]:
-    """A warm-up that is counted in epochs does not shrink with the run."""
+    """Remark on a warm-up in epochs, as it does not shrink with the run."""
     warmup = warmup_steps(job.config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     if 2 * warmup > job.steps:
-        yield Notice(f'{warmup} of the {job.steps} steps are warm-up; --warmup "15%" goes with the length')
+        hint = Setting("warmup", "15%", note="is a share of the run")
+        yield Notice(f"{warmup} of the {job.steps} steps are warm-up", hint=(hint,))
 
 
-def _too_short(job: Job, found: Pace, *, budget: float, spent: float) -> UsageError:
+def _too_short(job: Job, timing: Pace, *, budget: float, spent: float) -> UsageError:
     least = min(FEWEST_STEPS, job.steps_per_epoch)
-    needed = least * found.step + found.check + found.save
-    epoch = found.epoch(job.steps_per_epoch)
+    needed = least * timing.step + timing.check + timing.save
+    epoch = timing.epoch(job.steps_per_epoch)
     shortest = spoken(needed / SHARE + spent)
     return UsageError(
         f"{spoken(budget)} is too short: {least} steps of {job.config.batch_size} images take about {spoken(needed)} "
         f"here, an epoch {spoken(epoch)}",
-        where="--budget",
-        hint=[f"at least {shortest}, or a smaller --arch or --size"],
+        where=Setting("budget"),
+        hint=f"at least {shortest}, or a smaller network or smaller images",
     )
 
 

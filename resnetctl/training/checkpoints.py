@@ -16,20 +16,20 @@ from resnetctl.spec import WeightsCard
 
 @dataclass(frozen=True, kw_only=True)
 class Newest:
-    """What was found. `snapshot` is None when no checkpoint is whole; `corrupt` names those that are not."""
+    """The newest whole checkpoint, None where none is whole. `corrupt` names those that are not."""
 
     snapshot: checkpoint.Snapshot | None
     corrupt: Mapping[str, str]  # file name to reason
 
     @property
     def notices(self) -> list[Notice]:
-        """What a person should know of it."""
-        said = [Notice(f"{name}: {reason}; an older one is used") for name, reason in self.corrupt.items()]
-        return said if self.snapshot else [*said, Notice("there is no checkpoint yet: the run starts at step 0")]
+        """What a person should know before the run goes on."""
+        corrupt = [Notice(f"{name}: {reason}; an older one is used") for name, reason in self.corrupt.items()]
+        return corrupt if self.snapshot else [*corrupt, Notice("there is no checkpoint yet: the run starts at step 0")]
 
 
 def newest(run: RunDir) -> Newest:
-    """Read checkpoints from the newest on until one is whole. Nothing is removed: writing replaces the corrupt."""
+    """Read checkpoints, the newest first, until one is whole. Removes none."""
     corrupt: dict[str, str] = {}
     for path in run.checkpoints():
         try:
@@ -42,16 +42,16 @@ def newest(run: RunDir) -> Newest:
 
 
 def card_of(snapshot: checkpoint.Snapshot) -> WeightsCard:
-    """What the checkpoint says of the net that it holds."""
+    """Return the card of the network in a checkpoint."""
     card = WeightsCard.from_json({key: value for key, value in snapshot.card.items() if key != "weights_sha256"})
     return replace(card, arch=registry.owned(card.arch, card.plugins.required))
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is not as it was: `torch 2.11 -> 2.12`, one line a fact. A fact that was not recorded is not compared."""
+    """Return what changed, one line a fact: `torch 2.11 -> 2.12`. Facts that were not recorded are not compared."""
     return [f"{key} {old} -> {now.get(key)}" for key, old in then.items() if now.get(key) != old]
 
 
 def facts_then(snapshot: checkpoint.Snapshot) -> dict[str, Any]:
-    """The machine and the plugins that the checkpoint was written with."""
+    """Return the machine and the plugins that the checkpoint was written with."""
     return {**snapshot.machine, **dict(card_of(snapshot).plugins.used)}

@@ -1,4 +1,4 @@
-"""What a run was made with: `env.json`."""
+"""`env.json`: the versions, the machine and the data that a run was made with."""
 
 import platform
 import sys
@@ -7,14 +7,14 @@ from typing import Any
 
 from resnetctl import __version__
 from resnetctl.engine.checkpoint import machine_facts
-from resnetctl.engine.device import cores_granted
+from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "onnx", "onnxruntime")
 
 
 def describe(job: Job) -> dict[str, Any]:
-    """Versions, machine, plugins and data of a run."""
+    """Return the versions, machine, plugins and data of a run."""
     plugins = job.card({}).plugins
     return {
         "schema": "resnetctl.env/1",

@@ -1,6 +1,6 @@
-"""From a config to everything that a training run needs: data, model, state and plan.
+"""From a config to everything that a training run needs: a settled job, then its model, state and plan.
 
-`train`, `finetune` and `resume` differ only in how they come to a `Job` and to the first weights.
+`train`, `finetune`, `resume` and `bench` differ only in how they come to a `Job` and to the first weights.
 """
 
 import dataclasses
@@ -10,34 +10,46 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 
 from resnetctl import __version__, registry, rng
-from resnetctl.config.layers import Layer, flatten, layer
-from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig, TrainConfig
+from resnetctl.config.defaults import final_arch
+from resnetctl.config.draft import Draft
+from resnetctl.config.layers import Resolved, flatten
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
 from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
-from resnetctl.engine.device import keep_freed_memory, pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.optim import build_optimizer
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
+from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet, build, minimum_size
 from resnetctl.models.surgery import freeze
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.plugin_trial import try_plugins
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run that is settled: nothing in it is automatic any more. `weights_sha256` names what it started from."""
+    """The settled description of a run: nothing in it is automatic any more.
+
+    Attributes:
+        config: what the run computes.
+        origins: where each config value came from, by dotted key.
+        arch: the architecture, with the block and the stem that the config chose.
+        image: the preprocessing of the network's input.
+        store: the dataset. `train`, `val` and `split` are its train split, divided by the config.
+        weights_sha256: digest of the weights that it starts from; empty from scratch.
+    """
 
     config: TrainConfig
     origins: Mapping[str, str]
@@ -72,11 +84,11 @@ class Job:
 
     @property
     def sides(self) -> tuple[tuple[int, int], ...]:
-        """Where the side of the training images changes: `(first step, pixels)` of each stretch."""
+        """Where the side of the training images changes, as `(first step, pixels)` of each stretch."""
         return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
 
     def card(self, metrics: Mapping[str, float]) -> WeightsCard:
-        """The self-description of weights that this run makes."""
+        """Return the card of weights that this run makes."""
         return WeightsCard(
             arch=self.arch,
             classes=self.classes,
@@ -90,22 +102,27 @@ class Job:
         )
 
 
-def suited_layer(values: Mapping[str, Any]) -> Layer:
-    """Computed defaults: below everything that anybody said."""
-    return layer(values, "default")
+def prepare(draft: Draft[TrainConfig], store: Store) -> Job:
+    """Return the job that `draft` describes on the data of `store`, from scratch. Raises what `settle` does."""
+    resolved = draft.settled(store.card)
+    image = resized(store.card.image, resolved.config.size)
+    return settle(resolved, store, arch=final_arch(resolved.config.model), image=image)
 
 
-def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image: ImageSpec, store: Store) -> Job:
+def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: ImageSpec) -> Job:
     """Make every automatic choice, once, and write it into the config. Sets torch's threads and malloc's limits.
 
-    Raises `ConfigError` for choices that do not go together, `DataError` when there is nothing to tell apart,
-    `PluginError` when a plugin's block or policy fails a trial.
+    Raises:
+        ConfigError: choices that do not go together.
+        DataError: the data has one class, so there is nothing to learn.
+        PluginError: a plugin's block or policy fails a trial.
     """
+    config = resolved.config
     if len(store.card.classes) < 2:
         raise DataError(
-            f"'{store.card.name}' has one class, '{store.card.classes[0]}': there is nothing to learn",
+            f"the dataset '{store.card.name}' has one class, '{store.card.classes[0]}': there is nothing to learn",
             where=str(store.path),
-            hint="a dataset is a folder with one folder per class: was one of those given?",
+            hint="a dataset is a folder with one folder per class, not one of these folders",
         )
     arch = arch.resolve_stem(image.size)
     device = pick_device(config.device)
@@ -126,12 +143,11 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
         keep_freed_memory()
     train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.seed)
     if config.early_stop and val is None:
-        raise ConfigError("early_stop needs a val split", hint="--val-fraction 0.1")
+        raise ConfigError("early_stop needs a val split", hint=Setting("val_fraction", 0.1))
     keys = flatten(settled.model_dump())
-    said = {key: "rule" if key in automatic else origins.get(key, "default") for key in keys}
     job = Job(
         config=settled,
-        origins=said,
+        origins={key: "rule" if key in automatic else resolved.origins.get(key, "default") for key in keys},
         arch=arch,
         image=image,
         store=store,
@@ -145,7 +161,7 @@ def settle(config: TrainConfig, origins: Mapping[str, str], *, arch: Arch, image
 
 
 def fresh_model(job: Job) -> ResNet:
-    """A model with the initial weights that the seed gives."""
+    """Return a model with the initial weights that the seed gives."""
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     model = job.config.model
     return build(
@@ -158,7 +174,7 @@ def fresh_model(job: Job) -> ResNet:
 
 
 def fresh_state(job: Job, model: ResNet) -> TrainState:
-    """The state before the first step: layout, freezing, optimizer and EMA as the config says."""
+    """Return the state before the first step: memory layout, frozen parts, optimizer and EMA as the config says."""
     place(model, job.device)
     config, scale = job.config, 1.0
     frozen: tuple[torch.nn.Module, ...] = ()
@@ -170,7 +186,11 @@ def fresh_state(job: Job, model: ResNet) -> TrainState:
 
 
 def make_plan(job: Job, stop: Stop) -> Plan:
-    """What `fit` needs, all of it from the config."""
+    """Return what `fit` needs besides the state; all of it follows from the job.
+
+    Args:
+        stop: a signal leaves an evaluation at once, as nothing is half-done there.
+    """
     config = job.config
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
 
@@ -178,7 +198,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, schedule=config.schedule)
 
     def evaluate(model: torch.nn.Module) -> EvalReport:
-        with stop.at_once():
+        with stop.immediately():
             return validate(job, model)
 
     return Plan(
@@ -207,15 +227,13 @@ def validate(job: Job, model: torch.nn.Module) -> EvalReport:
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
-    """Digest of what was asked for; a file of weights counts by its content, not by its path."""
+    """Return the SHA-256 of the config. A weights file counts by its content, not by its path."""
     values = config.model_dump(mode="json") | {"weights": weights_sha256}
-    if config.progressive == ProgressiveConfig():  # which older configs do not have
-        del values["progressive"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def resized(image: ImageSpec, size: int) -> ImageSpec:
-    """The same preprocessing for nets of `size` pixels; 0 leaves it. The margin around the crop scales along."""
+    """Return the same preprocessing for networks of `size` pixels; 0 keeps it. The margin of the crop scales, too."""
     if size in (0, image.size):
         return image
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
@@ -230,8 +248,8 @@ def _require_size(job: Job) -> None:
         raise ConfigError(
             f"progressive resizing begins with images of {first} px, "
             f"and arch '{job.arch.name}' needs at least {least} px",
-            where="progressive.initial_scale",
-            hint=f"--set progressive.initial_scale={math.ceil(100 * enough / size) / 100:g}",
+            where=Setting("progressive.initial_scale"),
+            hint=Setting("progressive.initial_scale", math.ceil(100 * enough / size) / 100),
         )
 
 

@@ -1,4 +1,4 @@
-"""How fast the steps of a job are: real ones, through `fit`, on a state that nobody keeps."""
+"""How fast the steps of a job are: real steps through `fit`, on a state that is thrown away."""
 
 import dataclasses
 import itertools
@@ -27,19 +27,24 @@ MOST_STEPS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
-    """One step: wall seconds, images, and seconds of each of `PARTS` where they were watched."""
+class TimedStep:
+    """One step: wall seconds, images, and the seconds of each of `PARTS` where they were watched."""
 
     seconds: float
     images: int
     parts: tuple[float, ...] = ()
 
 
-class Trial:
-    """Steps of a job, one after the other, as many as are asked for. The state is spoilt by it."""
+class TimedSteps:
+    """Takes steps of a job and times them. They train `state`, which is of no use afterwards."""
 
     def __init__(self, job: Job, state: TrainState, *, watch: bool = False, side: int = 0) -> None:
-        """`watch` looks at the parts of a step, which only a CPU does one after the other; `side` 0 is full size."""
+        """Begin at the state's step.
+
+        Args:
+            watch: time the parts of each step as well. On a CPU only, as other devices work on several at once.
+            side: pixels of the training images, 0 for full size.
+        """
         pixels = self.side = side or job.image.size
         plan = dataclasses.replace(
             make_plan(job, Stop()),
@@ -55,10 +60,10 @@ class Trial:
             self._hook(state)
         self._facts = fit(state, plan)
 
-    def step(self) -> Timed:
+    def step(self) -> TimedStep:
         """Take one step and wait for it."""
         fact: object = None
-        while not isinstance(fact, StepResult):  # an epoch's end is none
+        while not isinstance(fact, StepResult):  # skip the end of an epoch
             self._marks.clear()
             began = time.perf_counter()
             fact = next(self._facts)
@@ -66,10 +71,10 @@ class Trial:
         ended = time.perf_counter()
         marks = [began, *self._marks, ended]
         parts = tuple(after - before for before, after in itertools.pairwise(marks)) if self._marks else ()
-        return Timed(seconds=ended - began, images=fact.images, parts=parts)
+        return TimedStep(seconds=ended - began, images=fact.images, parts=parts)
 
-    def steps(self, seconds: float) -> list[Timed]:
-        """Steps until `seconds` are over: at least one, at most `MOST_STEPS`."""
+    def steps(self, seconds: float) -> list[TimedStep]:
+        """Take steps until `seconds` are over: at least one, at most `MOST_STEPS`."""
         began = time.monotonic()
         taken = [self.step()]
         while time.monotonic() - began < seconds and len(taken) < MOST_STEPS:
@@ -77,7 +82,7 @@ class Trial:
         return taken
 
     def rate(self, seconds: float) -> float:
-        """Images a second over so many seconds of steps."""
+        """Return images per second, measured over `seconds` of steps."""
         taken = self.steps(seconds)
         return sum(step.images for step in taken) / sum(step.seconds for step in taken)
 
@@ -87,14 +92,14 @@ class Trial:
     def _around(self, augment: Transform) -> Transform:
         def marked(batch: Batch) -> Batch:
             self._mark()
-            made = augment(batch)
+            augmented = augment(batch)
             self._mark()
-            return made
+            return augmented
 
         return marked
 
     def _hook(self, state: TrainState) -> None:
-        """The marks that end `normalise`, `forward`, `backward` (which has the loss in it) and `optimizer`."""
+        """Mark the ends of `normalise`, `forward`, `backward` (with the loss in it) and `optimizer`."""
         state.model.register_forward_pre_hook(self._mark)
         state.model.register_forward_hook(self._mark)
         state.optimizer.register_step_pre_hook(self._mark)
@@ -106,10 +111,10 @@ class Pace:
     """What the parts of a run take, in seconds.
 
     Attributes:
-        step: one step of `images`, the mean over the run where its images grow.
-        check: one look at val, 0 without one.
-        save: one checkpoint, made but not written.
-        timed: steps that were timed.
+        step: one step of `images`; the mean over the run where its images grow.
+        check: one evaluation on val, 0 without val.
+        save: making one checkpoint, without writing it.
+        timed: number of steps that were timed.
     """
 
     step: float
@@ -119,19 +124,19 @@ class Pace:
     timed: int
 
     def rate(self) -> float:
-        """Images a second of the steps alone."""
+        """Return images per second of the steps alone."""
         return self.images / self.step
 
     def epoch(self, steps: float) -> float:
-        """Seconds of an epoch of so many steps, with what ends it."""
+        """Return the seconds of an epoch of `steps`, with the evaluation and the checkpoint at its end."""
         return steps * self.step + self.check + self.save
 
 
 def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
-    """Time steps for about `seconds` after one that pays for start-up, and what ends an epoch. `state` is spoilt."""
+    """Time steps for about `seconds`, then an evaluation and a checkpoint. They train `state`, so throw it away."""
     sides = _few([side for _, side in job.sides])
-    taken = {side: _taken(Trial(job, state, side=side), seconds / len(sides)) for side in sides}
-    medians = [statistics.median(step.seconds / step.images for step in taken[side]) for side in sides]
+    steps = {side: _warm_steps(TimedSteps(job, state, side=side), seconds / len(sides)) for side in sides}
+    medians = [statistics.median(step.seconds / step.images for step in steps[side]) for side in sides]
     image = sum(
         count * float(np.interp(side**2, [known**2 for known in sides], medians))
         for count, side in lengths(job.sides, start=0, stop=job.steps)
@@ -144,31 +149,31 @@ def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
         images=images,
         save=time.perf_counter() - began,
         check=0.0 if job.val is None else len(job.val) / eval_rate(job, job.val, state=state, seconds=seconds / 4),
-        timed=sum(map(len, taken.values())),
+        timed=sum(map(len, steps.values())),
     )
 
 
 def _few(sides: Sequence[int]) -> list[int]:
-    """The first, the last and at most two between; the others cost what their pixels do."""
+    """Return the first side, the last and at most two between; the cost of the others is interpolated by pixels."""
     last = len(sides) - 1
     return [sides[place] for place in sorted({0, last // 3, 2 * last // 3, last})]
 
 
-def _taken(trial: Trial, seconds: float) -> list[Timed]:
-    """Steps for so long, after one that pays for start-up."""
-    trial.step()
-    return trial.steps(seconds)
+def _warm_steps(timer: TimedSteps, seconds: float) -> list[TimedStep]:
+    """Take steps for `seconds`, after one that pays for start-up and is not counted."""
+    timer.step()
+    return timer.steps(seconds)
 
 
 def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:
-    """Images a second of an evaluation on `images`, or as much of it as fits into `seconds`. Ends in eval mode."""
+    """Return images per second of an evaluation on `images`, cut short after `seconds`. Ends in eval mode."""
     predict = torch_predictor(state.shipped, job.image, device=job.device, precision=job.config.precision)
     batches = _until(seconds, eval_batches(images, job.image))
     return measure(predict, batches, classes=job.classes).images_per_second
 
 
 def _until(seconds: float, batches: Iterator[Any]) -> Iterator[Any]:
-    """The first batch, and more until the time is over."""
+    """Yield the first batch, and more until the time is over."""
     began = time.monotonic()
     for batch in batches:
         yield batch
@@ -177,10 +182,10 @@ def _until(seconds: float, batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def at_threads(threads: int, work: Callable[[], float]) -> Callable[[], float]:
-    """The same work with so many threads of torch."""
+    """Return `work` as a function that first sets torch's number of threads."""
 
-    def done() -> float:
+    def with_threads() -> float:
         torch.set_num_threads(threads)
         return work()
 
-    return done
+    return with_threads

@@ -1,7 +1,7 @@
-"""`--tune`: timed trials of what the machine may choose and the experiment does not notice, which is the threads.
+"""`tune`: choose the number of threads by timing real steps.
 
-Batch size, precision and image size belong to the experiment and are left alone. The choice goes into the run's
-config, so a resume and a repetition time nothing.
+Batch size, precision and image size belong to the experiment and stay as they are. The choice goes into the run's
+config, so that resuming or repeating the run times nothing.
 """
 
 import dataclasses
@@ -9,44 +9,47 @@ from collections.abc import Generator
 
 import torch
 
-from resnetctl.engine.device import cores_granted
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.stopwatch import Spread, interleave, ratios, spread
 from resnetctl.facts import Notice
+from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
-from resnetctl.training.pace import Trial, at_threads
+from resnetctl.training.pace import TimedSteps, at_threads
 
 ORIGIN = "tune"
-SECONDS = 20.0  # for all trials; a slow step makes it more
-SAMPLE = 0.2  # seconds
-WORTH = 1.03  # more threads have to be so much faster: less is noise, and they take cores from others
+SECONDS = 20.0  # for all numbers of threads together; slow steps take longer
+SAMPLE = 0.2  # seconds of steps at a time
+WORTH = 1.03  # how much faster more threads must be: less is noise, and they take cores from others
 
 
 def tune(job: Job, state: TrainState) -> Generator[Notice, None, Job]:
-    """Try numbers of threads on real steps, in turns, and write the best into the config. `state` is spoilt."""
+    """Time real steps with several numbers of threads, in turns, and return the job with the best.
+
+    The steps train `state`, so throw it away.
+    """
     if job.device.type != "cpu":
-        yield Notice(f"--tune: nothing to try, on {job.device.type} the number of CPU threads hardly counts")
+        yield Notice(f"tune: there is nothing to choose, as the CPU threads hardly matter on {job.device.type}")
         return job
-    trial = Trial(job, state)
+    timer = TimedSteps(job, state)
     counts = candidates(cores_granted())
-    ways = {str(count): at_threads(count, lambda: trial.rate(SAMPLE)) for count in counts}
+    ways = {str(count): at_threads(count, lambda: timer.rate(SAMPLE)) for count in counts}
     rates = {int(name): values for name, values in interleave(ways, seconds=SECONDS, needed=len(ways)).items()}
     best = choose(rates)
     torch.set_num_threads(best)
-    said = ", ".join(f"{count}: {_images(spread(values))}" for count, values in rates.items())
-    yield Notice(f"--tune: {best} thread{'s' * (best != 1)}; images/s in {len(rates[best])} rounds by threads: {said}")
+    shown = ", ".join(f"{count}: {_images(spread(values))}" for count, values in rates.items())
+    yield Notice(f"tune: {best} thread{'s' * (best != 1)}; images/s in {len(rates[best])} rounds by threads: {shown}")
     config = job.config.model_copy(update={"threads": best})
     return dataclasses.replace(job, config=config, origins={**job.origins, "threads": ORIGIN})
 
 
 def candidates(cores: int) -> list[int]:
-    """1, 2, 4 and so on, and all cores."""
+    """Return 1, 2, 4 and so on, and all cores."""
     doubled = [2**power for power in range(cores.bit_length()) if 2**power < cores]
     return [*doubled, cores]
 
 
 def choose(rates: dict[int, list[float]]) -> int:
-    """From few threads to many, the last that was worth it against the best before, round by round."""
+    """Return the number of threads: from few to many, a larger number must be `WORTH` more than the best so far."""
     best, *more = sorted(rates)
     for count in more:
         if ratios(rates[count], rates[best]).median > WORTH:
@@ -54,5 +57,5 @@ def choose(rates: dict[int, list[float]]) -> int:
     return best
 
 
-def _images(found: Spread) -> str:
-    return f"{found.median:,.0f} ({found.low:,.0f}-{found.high:,.0f})"
+def _images(rate: Spread) -> str:
+    return f"{rate.median:,.0f} ({rate.low:,.0f}-{rate.high:,.0f})"

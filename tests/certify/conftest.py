@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from support.trials import Bench, open_shop
+from support.certification import Bench, open_shop
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.certification import Bench, files, report
 from support.nets import make
-from support.trials import Bench, files, report
 
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import fit

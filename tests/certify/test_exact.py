@@ -17,9 +17,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.certification import Bench, files, report
 from support.faults import Fault
 from support.nets import make
-from support.trials import Bench, files, report
 
 from resnetctl import registry
 from resnetctl.engine import checkpoint

@@ -5,8 +5,8 @@ import shutil
 import time
 
 import pytest
+from support.certification import ALWAYS, Bench, files, report
 from support.faults import Fault
-from support.trials import ALWAYS, Bench, files, report
 
 SETS = ("epochs=5",)
 SHORT = ("epochs=2",)

@@ -9,9 +9,9 @@ import random
 from pathlib import Path
 
 import pytest
+from support.certification import report
 from support.faults import Hook
 from support.nets import make
-from support.trials import report
 
 from resnetctl import runs
 from resnetctl.engine import checkpoint

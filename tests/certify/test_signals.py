@@ -3,8 +3,8 @@
 import random
 
 import pytest
+from support.certification import Bench, report
 from support.faults import Fault
-from support.trials import Bench, report
 
 from resnetctl.system.storage import TEMPORARY
 

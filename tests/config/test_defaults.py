@@ -32,26 +32,32 @@ def deep(*depths: int) -> Arch:
     ("size", "augment", "epochs"), [(8, "standard", 200), (64, "standard", 200), (224, "resized-crop", 90)]
 )
 def test_small_pictures_and_photos_differ(size: int, augment: str, epochs: int) -> None:
-    values = suited(NET, card(size))
+    values = suited(NET, card(size)).values
     assert (values["augment"], values["epochs"]) == (augment, epochs)
-    assert suited_to_finetune(card(32), size)["augment"] == augment  # the size of the net, not of the pictures
+    assert suited_to_finetune(card(32), size).values["augment"] == augment  # the size of the net, not of the pictures
 
 
 def test_very_deep_nets_warm_up() -> None:
-    assert "warmup" not in suited(deep(9, 9, 9), card())  # resnet56
-    assert suited(deep(18, 18, 18), card())["warmup"] == 1.0  # resnet110, He et al. 2015, 4.2
+    assert "warmup" not in suited(deep(9, 9, 9), card()).values  # resnet56
+    assert suited(deep(18, 18, 18), card()).values["warmup"] == 1.0  # resnet110, He et al. 2015, 4.2
 
 
 def test_the_card_wins_and_tells_nothing_else() -> None:
-    values = suited(deep(18, 18, 18), card(epochs=7, augment="shift", warmup=0.0, mirror=False))
+    values = suited(deep(18, 18, 18), card(epochs=7, augment="shift", warmup=0.0, mirror=False)).values
     assert (values["epochs"], values["augment"], values["warmup"]) == (7, "shift", 0.0)
     assert "mirror" not in values  # a fact for the policy, no config key
-    assert suited_to_finetune(card(augment="shift", epochs=7), 8) == {"augment": "shift"}
+    assert suited_to_finetune(card(augment="shift", epochs=7), 8).values == {"augment": "shift"}
+
+
+def test_a_default_names_the_dataset_or_the_arch_that_it_follows_from() -> None:
+    origins = suited(deep(18, 18, 18), card(lr=0.3)).origins
+    assert (origins["warmup"], origins["epochs"], origins["lr"]) == ("arch deep", "dataset d", "dataset d")
+    assert suited_to_finetune(card(), 8).origins == {"augment": "dataset d"}
 
 
 def test_defaults_are_keys_of_the_config() -> None:
     assert set(TRAIN_KEYS) <= set(TrainConfig.model_fields)
-    assert set(suited(deep(18, 18, 18), card(224))) <= set(TRAIN_KEYS)
+    assert set(suited(deep(18, 18, 18), card(224)).values) <= set(TRAIN_KEYS)
 
 
 def arch_of(**model: Any) -> Arch:

@@ -1,13 +1,11 @@
 """Timing in turns: with ways that say what they want, and a machine that is made up."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from resnetctl.engine import stopwatch
-from resnetctl.engine.stopwatch import Busy, Spread, interleave, ratios, spread
+from resnetctl.engine.stopwatch import Spread, interleave, ratios, spread
 
 
 def test_a_spread_is_the_median_between_its_quartiles() -> None:
@@ -67,37 +65,3 @@ def test_what_is_needed_is_timed_however_long_it_takes_and_nothing_else(clock: C
     found = interleave(ways(clock, {"a": 40.0, "b": 0.1, "c": 0.1}, calls), seconds=20, needed=2)
     assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3}
     assert "c" not in calls
-
-
-def stat(path: Path, *, user: float = 0, nice: float = 0, idle: float = 0, steal: float = 0) -> Path:
-    ticks = os.sysconf("SC_CLK_TCK")
-    columns = [user, nice, 0, idle, 0, 0, 0, steal, user, 0]
-    path.write_text("cpu  " + " ".join(str(int(value * ticks)) for value in columns) + "\ncpu0 1 2 3\n")
-    return path
-
-
-def test_what_others_use_is_what_the_machine_does_less_what_this_process_does(
-    clock: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = [1.0]
-    monkeypatch.setattr(stopwatch.os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
-    busy = Busy(stat(tmp_path / "stat", user=100))
-    clock(10.0)
-    own[0] = 9.0
-    stat(tmp_path / "stat", user=105, nice=10, idle=900, steal=5)
-    assert busy.cores() == pytest.approx((20 - 8) / 10)
-
-
-def test_a_process_alone_sees_nobody_else(
-    clock: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy = Busy(stat(tmp_path / "stat", user=100))
-    monkeypatch.setattr(stopwatch.os, "times", lambda: (10**6, 0.0, 0.0, 0.0, 0.0))  # ticks are coarse
-    clock(10.0)
-    assert busy.cores() == 0.0
-
-
-def test_where_the_system_does_not_tell_nothing_is_said(tmp_path: Path) -> None:
-    assert Busy(tmp_path / "nothing").cores() is None
-    (tmp_path / "stat").write_text("nonsense")
-    assert Busy(tmp_path / "stat").cores() is None

@@ -1,13 +1,30 @@
-"""A settled job on the tiny dataset."""
+"""Drafts and settled jobs on the tiny dataset."""
+
+from typing import Any
 
 from support.datasets import tiny
 
-from resnetctl.config.defaults import final_arch
-from resnetctl.config.layers import from_sets, resolve
-from resnetctl.config.schema import TrainConfig
+from resnetctl.config.draft import Draft, RunRequest, draft
+from resnetctl.config.layers import Layer, from_sets
+from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.system import settings
-from resnetctl.training.job import Job, resized, settle
+from resnetctl.training.job import Job, prepare
+
+
+def to_train(*layers: Layer, **request: Any) -> Draft[TrainConfig]:
+    """What `train` gets for these layers; `request` has the fields of a `RunRequest`."""
+    return draft(TrainConfig, layers, settings=settings.load(), request=RunRequest(**request))
+
+
+def to_finetune(*layers: Layer, **request: Any) -> Draft[FinetuneConfig]:
+    """What `finetune` gets, likewise."""
+    return draft(FinetuneConfig, layers, settings=settings.load(), request=RunRequest(**request))
+
+
+def to_bench(*layers: Layer) -> Draft[BenchConfig]:
+    """What `bench` gets."""
+    return draft(BenchConfig, layers, settings=settings.load())
 
 
 def job(*sets: str) -> Job:
@@ -15,8 +32,5 @@ def job(*sets: str) -> Job:
     data_dir = settings.load().data_dir
     if not (data_dir / "tiny").exists():
         tiny(data_dir)
-    store = open_store(data_dir, "tiny")
-    found = resolve(TrainConfig, [from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets])])
-    arch = final_arch(found.config.model)
-    image = resized(store.card.image, found.config.size)
-    return settle(found.config, found.origins, arch=arch, image=image, store=store)
+    asked = to_train(from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets]))
+    return prepare(asked, open_store(data_dir, "tiny"))

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from resnetctl.system.signals import Interrupted, Stop, deferred
+from resnetctl.system.signals import Stop, StopNow, stop_later
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -19,17 +19,17 @@ def test_the_first_signal_is_remembered_and_the_work_goes_on(signum: signal.Sign
     assert signal.getsignal(signum) is before
 
 
-def test_a_section_that_can_stop_at_once_does() -> None:
+def test_a_signal_leaves_an_immediate_section_at_once() -> None:
     with Stop() as stop:
-        with pytest.raises(Interrupted), stop.at_once():
+        with pytest.raises(StopNow), stop.immediately():
             signal.raise_signal(signal.SIGTERM)
         assert stop.signum == signal.SIGTERM
 
 
-def test_a_section_after_the_signal_does_not_begin() -> None:
+def test_an_immediate_section_does_not_begin_after_the_signal() -> None:
     with Stop() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Interrupted), stop.at_once():
+        with pytest.raises(StopNow), stop.immediately():
             raise AssertionError("the section began")
 
 
@@ -44,7 +44,7 @@ def test_a_second_signal_stops_the_process() -> None:
     assert done.returncode == -signal.SIGTERM
 
 
-def test_outside_the_main_thread_it_stands_aside() -> None:
+def test_outside_the_main_thread_it_does_nothing() -> None:
     seen: list[int] = []
 
     def work() -> None:
@@ -58,11 +58,11 @@ def test_outside_the_main_thread_it_stands_aside() -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_deferred_signal_comes_when_the_section_is_over(signum: signal.Signals) -> None:
+def test_a_signal_held_back_comes_when_the_section_is_over(signum: signal.Signals) -> None:
     came, done = [], []
     before = signal.signal(signum, lambda number, frame: came.append(number))
     try:
-        with deferred():
+        with stop_later():
             signal.raise_signal(signum)
             done.append(list(came))
     finally:
@@ -70,7 +70,7 @@ def test_a_deferred_signal_comes_when_the_section_is_over(signum: signal.Signals
     assert (done, came) == ([[]], [signum])
 
 
-def test_what_was_ignored_stays_ignored() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
     """As under `nohup`, and for `command &` of a script."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -314,7 +314,7 @@ def test_add_uses_the_cores_granted_or_asked_for(
         yield 0
 
     monkeypatch.setattr("resnetctl.data.ingest.ingest", ingest)
-    monkeypatch.setattr("resnetctl.engine.device.cores_granted", lambda: 5)
+    monkeypatch.setattr("resnetctl.system.machine.cores_granted", lambda: 5)
     with pytest.raises(DataError, match="enough"):
         done(data.add(request(write_tree(tmp_path / "p", tree())), dataclasses.replace(settings, threads=threads)))
     assert asked == [cores]

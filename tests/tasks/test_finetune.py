@@ -3,14 +3,17 @@ from pathlib import Path
 import pytest
 import torch
 from support.datasets import tiny
+from support.jobs import to_finetune, to_train
 
 from resnetctl import runs
 from resnetctl.config.layers import from_sets
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
+from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks.finetune import finetune
-from resnetctl.tasks.train import TrainRequest, read_config, resume, train
+from resnetctl.tasks.resume import resume
+from resnetctl.tasks.train import train
 from resnetctl.weights.file import load, read_card
 
 OTHER = ("middle", "striped")
@@ -21,14 +24,14 @@ def base() -> runs.RunDir:
     """A trained run on three classes."""
     tiny(settings.load().data_dir)
     tiny(settings.load().data_dir, "other", classes=OTHER, train=40, test=10)
-    request = TrainRequest(layers=[from_sets(["data=tiny", "epochs=2"])], name="base")
+    request = to_train(from_sets(["data=tiny", "epochs=2"]), name="base")
     list(train(request, settings.load()))
     return runs.find("base", Path("runs"))
 
 
 def tuned(*sets: str, name: str = "tuned") -> tuple[runs.RunDir, str]:
     layers = [from_sets(["data=other", "epochs=2", "batch_size=8", *sets])]
-    facts = list(finetune(TrainRequest(layers=layers, name=name), settings.load()))
+    facts = list(finetune(to_finetune(*layers, name=name), settings.load()))
     finished = next(fact for fact in facts if isinstance(fact, Finished))
     return runs.RunDir(finished.run), "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
@@ -37,7 +40,7 @@ def test_the_newest_run_is_tuned_to_new_classes(base: runs.RunDir) -> None:
     run, said = tuned()
     assert read_card(run.weights).classes == OTHER
     assert "2 classes, 1 of them known to the weights by name" in said
-    assert read_config(run).weights == str(base.weights.resolve())  # type: ignore[attr-defined]
+    assert run.read_config().weights == str(base.weights.resolve())  # type: ignore[attr-defined]
 
 
 def test_with_the_backbone_frozen_only_the_head_moves(base: runs.RunDir) -> None:
@@ -76,10 +79,10 @@ def test_another_size_is_taken_when_it_is_asked_for(base: runs.RunDir) -> None:
 def test_images_of_another_size_are_mentioned_unless_it_was_asked_for(base: runs.RunDir) -> None:
     tiny(settings.load().data_dir, "large", size=32)
     tiny(settings.load().data_dir, "little", size=4)
-    told = "images of {} px are {} to 8 px, the size of the weights; --size N changes it"
+    told = "images of {} px are {} to 8 px, the size of the weights"
     assert told.format(32, "reduced") in tuned("data=large", name="a")[1]
     assert told.format(4, "enlarged") in tuned("data=little", name="b")[1]
-    assert "--size N" not in tuned(name="c")[1] + tuned("data=large", "size=8", name="d")[1]
+    assert "size of the weights" not in tuned(name="c")[1] + tuned("data=large", "size=8", name="d")[1]
 
 
 def test_weights_of_a_run_that_is_not_finished_are_remarked(base: runs.RunDir) -> None:
@@ -91,10 +94,10 @@ def test_without_a_run_it_says_what_else_there_is_to_start_from() -> None:
     tiny(settings.load().data_dir, "other", classes=OTHER)
     with pytest.raises(InputError, match="there is no run yet") as caught:
         tuned()
-    assert caught.value.hint[-1].startswith("-w torchvision:resnet18")
+    assert caught.value.hint[-1].value == "torchvision:resnet18"
     with pytest.raises(InputError, match="no run 'gone'") as caught:
         tuned("weights=gone")
-    assert not any("torchvision" in hint for hint in caught.value.hint)
+    assert not any("torchvision" in str(hint) for hint in caught.value.hint)
 
 
 def test_the_same_request_gives_the_same_bytes_wherever_the_weights_lie(base: runs.RunDir) -> None:
@@ -108,7 +111,7 @@ def test_the_same_request_gives_the_same_bytes_wherever_the_weights_lie(base: ru
 def test_a_tuning_run_resumes_without_the_weights_that_it_began_from(base: runs.RunDir) -> None:
     whole, _ = tuned("freeze=stem", f"weights={base.weights}", name="whole")
     layers = [from_sets(["data=other", "epochs=2", "batch_size=8", "freeze=stem", f"weights={base.weights}"])]
-    facts = finetune(TrainRequest(layers=layers, name="cut"), settings.load())
+    facts = finetune(to_finetune(*layers, name="cut"), settings.load())
     for fact in facts:
         if type(fact).__name__ == "StepResult":
             break
@@ -137,8 +140,8 @@ def test_what_is_wrong_is_said_before_the_run_exists(
 
 
 def test_it_needs_to_know_on_what(base: runs.RunDir) -> None:
-    with pytest.raises(UsageError, match="on what"):
-        list(finetune(TrainRequest(layers=[]), settings.load()))
+    with pytest.raises(UsageError, match="which data to train on"):
+        list(finetune(to_finetune(), settings.load()))
 
 
 def test_an_onnx_file_is_not_a_start(base: runs.RunDir) -> None:
@@ -148,11 +151,11 @@ def test_an_onnx_file_is_not_a_start(base: runs.RunDir) -> None:
     base.write_onnx(b"x")
     with pytest.raises(UsageError) as caught:
         tuned(f"weights={base.onnx}")
-    assert caught.value.hint == (f"--weights {base.weights}",)
+    assert caught.value.hint == (Setting("weights", str(base.weights)),)
 
 
 def test_a_dry_run_writes_nothing(base: runs.RunDir) -> None:
-    request = TrainRequest(layers=[from_sets(["data=other"])], name="dry", dry_run=True)
+    request = to_finetune(from_sets(["data=other"]), name="dry", dry_run=True)
     facts = list(finetune(request, settings.load()))
     assert any("nothing was written" in fact.text for fact in facts if isinstance(fact, Notice))
     assert not Path("runs/dry").exists()

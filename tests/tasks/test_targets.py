@@ -8,6 +8,7 @@ from support.trained import card, make_run, network
 
 from resnetctl import runs
 from resnetctl.errors import InputError, UsageError, WeightsError
+from resnetctl.hints import Call, in_shell
 from resnetctl.system import settings, storage
 from resnetctl.tasks.targets import open_target, resolve
 from resnetctl.weights.file import to_bytes
@@ -62,7 +63,7 @@ def test_the_onnx_file_of_a_run_belongs_to_it(run: runs.RunDir) -> None:
 def test_no_run_yet_names_the_command_that_makes_one() -> None:
     with pytest.raises(InputError, match="no run yet") as caught:
         resolve(None, settings.load())
-    assert "resnetctl train --data digits" in caught.value.hint[0]
+    assert in_shell(caught.value.hint[0]).startswith("resnetctl train --data digits")
     assert caught.value.exit_code == 3
 
 
@@ -82,7 +83,7 @@ def test_a_pickle_has_to_be_imported(machine: Path) -> None:
     (machine / "old.pth").write_bytes(b"")
     with pytest.raises(WeightsError, match="imported first") as caught:
         resolve("old.pth", settings.load())
-    assert caught.value.hint[0].startswith("resnetctl weights import old.pth")
+    assert in_shell(caught.value.hint[0]).startswith("resnetctl weights import old.pth")
 
 
 def test_a_file_of_another_kind(machine: Path) -> None:
@@ -92,29 +93,29 @@ def test_a_file_of_another_kind(machine: Path) -> None:
 
 
 def test_an_unfinished_run_is_used_and_said() -> None:
-    run = make_run(card(), finished=False)
+    make_run(card(), finished=False)
     (notice,) = resolve("first", settings.load()).notices
     assert "not finished" in notice
-    assert f"resnetctl train --resume {run.path}" in notice
+    assert "resume the run to finish it" in notice
 
 
 def test_a_run_without_weights_names_resume() -> None:
-    run = make_run(card(), finished=False)
+    make_run(card(), finished=False)
     storage.remove(run.weights)
     with pytest.raises(WeightsError, match="did not finish its first epoch") as caught:
         resolve("first", settings.load())
-    assert caught.value.hint == (f"resnetctl train --resume {run.path}",)
+    assert caught.value.hint == (Call("train", settings={"resume": run.path}),)
 
 
 def test_a_run_that_failed_before_it_had_weights_names_the_newest_that_has_some() -> None:
     make_run(card(), name="good")
-    run = make_run(card(), finished=False)
+    make_run(card(), finished=False)
     storage.remove(run.weights)
     run.save_failure("step 3: x")
     with pytest.raises(WeightsError, match="it failed in its first epoch") as caught:
         resolve(None, settings.load())
-    assert caught.value.hint == (
-        "resnetctl runs show runs/first    says why",
+    assert tuple(map(in_shell, caught.value.hint)) == (
+        "resnetctl runs show runs/first    tells why",
         "runs/good is the newest run with weights",
     )
 

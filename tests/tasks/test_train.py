@@ -1,22 +1,22 @@
-import itertools
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.datasets import tiny
+from support.jobs import to_train
 
 from resnetctl import runs
+from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Layer, from_flags, from_sets
-from resnetctl.data.store import Store
+from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.loop import StepResult
-from resnetctl.errors import ConfigError, DataError, Stopped, UsageError, WeightsError
+from resnetctl.errors import ConfigError, DataError, UsageError
 from resnetctl.facts import EpochTimed, Finished, Notice, Started
+from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks import datasets as data_task
-from resnetctl.tasks.train import TrainRequest, read_config, resume, train
-from resnetctl.training import recorder as consume
+from resnetctl.tasks.train import train
+from resnetctl.training import remarks
 from resnetctl.weights.file import read_card
 
 ARCH = ["model.arch=resnet20", "data=tiny"]
@@ -27,8 +27,8 @@ def data(tmp_path: Path) -> None:
     tiny(settings.load().data_dir)
 
 
-def request(*sets: str, name: str | None = "one", dry_run: bool = False) -> TrainRequest:
-    return TrainRequest(layers=[from_sets([*ARCH, *sets])], name=name, dry_run=dry_run)
+def request(*sets: str, name: str | None = "one", dry_run: bool = False) -> Draft[TrainConfig]:
+    return to_train(from_sets([*ARCH, *sets]), name=name, dry_run=dry_run)
 
 
 def run(*sets: str, name: str = "one") -> runs.RunDir:
@@ -90,14 +90,14 @@ def test_a_runs_own_config_repeats_it() -> None:
     from resnetctl.config.layers import from_file
 
     first = run("model.block_args.shortcut=B", "model.dropout=0.1", name="a")
-    again = TrainRequest(layers=[from_file(first.config)], name="b")
+    again = to_train(from_file(first.config), name="b")
     finished = [fact for fact in train(again, settings.load()) if isinstance(fact, Finished)]
     assert files(first) == files(runs.RunDir(finished[0].run))
 
 
 def test_sources_say_who_said_what() -> None:
     layers = [from_sets(ARCH), from_flags({"seed": 3}, {"seed": "--seed"})]
-    list(train(TrainRequest(layers=layers, name="one"), settings.load()))
+    list(train(to_train(*layers, name="one"), settings.load()))
     sources = runs.find("one", Path("runs")).sources()
     assert sources["seed"] == "flag --seed"
     assert sources["data"] == "--set"
@@ -108,18 +108,9 @@ def test_sources_say_who_said_what() -> None:
 def test_the_environment_is_below_everything_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNETCTL_THREADS", "2")
     settings.load.cache_clear()
-    assert read_config(run(name="a")).threads == 2
-    assert read_config(run("threads=1", name="b")).threads == 1
+    assert run(name="a").read_config().threads == 2
+    assert run("threads=1", name="b").read_config().threads == 1
     assert runs.find("a", Path("runs")).sources()["threads"] == "env RESNETCTL_THREADS"
-
-
-def test_training_never_opens_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    original = Store.split
-    monkeypatch.setattr(Store, "split", lambda self, name: (opened.append(name), original(self, name))[1])
-    folder = run()
-    list(resume(str(folder.path), settings=settings.load(), epochs=4))
-    assert set(opened) == {"train"}
 
 
 def test_keep_last_ships_the_last_epoch() -> None:
@@ -182,10 +173,10 @@ def test_a_taken_name_is_refused_first() -> None:
 
 def test_a_place_for_runs_that_cannot_be_is_told_before_data_are_fetched() -> None:
     Path("file").write_bytes(b"")
-    asked = TrainRequest(layers=[from_sets(["data=digits"])], out=Path("file"))
+    asked = to_train(from_sets(["data=digits"]), out=Path("file"))
     with pytest.raises(UsageError, match="cannot write") as caught:
         next(train(asked, settings.load()))
-    assert "--out FOLDER" in caught.value.hint[0]
+    assert caught.value.hint[0] == Setting("out", "FOLDER")
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -205,60 +196,17 @@ def test_a_dry_run_times_a_step_and_writes_nothing() -> None:
     assert not Path("runs").exists()
 
 
-def killed(after: int, *sets: str) -> runs.RunDir:
-    """A run whose process went away after so many facts: the generator is dropped, nothing is cleaned up by us."""
-    facts = train(request(*sets, name="cut"), settings.load())
-    list(itertools.islice(facts, after))
-    facts.close()  # type: ignore[attr-defined]
-    return runs.find("cut", Path("runs"))
-
-
-@pytest.mark.parametrize("after", [1, 3, 6, 9, 16])
-@pytest.mark.parametrize(
-    "sets",
-    [
-        (),
-        ("ema_decay=0.9", "model.dropout=0.2", "model.drop_path=0.2", "optim.name=adamw", "lr=0.003"),
-        ("progressive.initial_scale=0.5",),
-    ],
-)
-def test_a_resumed_run_ends_with_the_same_bytes(after: int, sets: tuple[str, ...]) -> None:
-    whole = run(*sets, name="whole")
-    cut = killed(after, *sets)
-    list(resume("cut", settings=settings.load()))
-    assert files(cut) == files(whole)
-
-
-def test_a_finished_run_says_so_and_does_nothing() -> None:
-    folder = run()
-    before = files(folder)
-    facts = list(resume("one", settings=settings.load()))
-    assert "is finished after 3 epochs" in notices(facts)
-    assert isinstance(facts[-1], Finished)
-    assert files(folder) == before
-
-
-def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> None:
-    run()
-    facts = list(resume("one", settings=settings.load(), epochs=5))
-    folder = runs.find("one", Path("runs"))
-    assert "the schedule (cosine) is drawn anew over 20 steps" in notices(facts)
-    assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
-    assert read_config(folder).epochs == 5
-    assert folder.sources()["epochs"] == "flag --epochs"
-
-
 def test_what_is_seldom_meant_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consume, "cores_granted", lambda: 1)
+    monkeypatch.setattr(remarks, "cores_granted", lambda: 1)
     said = notices(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
     assert "2 threads share 1 core, which is slower than one each" in said
-    assert "a batch of 500 is more than the 54 training images, so that an epoch is one step" in said
+    assert "a batch of 500 is more than the 54 training images, so an epoch is one step" in said
     assert notices(list(train(request("threads=1", "epochs=1", name="two"), settings.load()))) == ""
 
 
 def test_images_that_grow_are_announced() -> None:
     said = notices(list(train(request("progressive.initial_scale=0.5", "epochs=10"), settings.load())))
-    assert "images grow from 4 px and are whole, 8 px, in epoch " in said
+    assert "images grow from 4 px and reach 8 px in epoch " in said
     whole = int(said.partition("in epoch ")[2].split(";")[0])
     lines = runs.find("one", Path("runs")).metrics()
     assert len(lines) == 10
@@ -280,85 +228,6 @@ def test_a_progressive_resizing_without_a_step_to_do_it_in(sets: tuple[str, ...]
     assert "resizing does nothing here: no step is left for smaller images" in said
 
 
-def test_a_resume_where_images_are_whole_says_nothing_of_growing() -> None:
-    run("progressive.initial_scale=0.5", "epochs=10")
-    assert "images grow" not in notices(list(resume("one", settings=settings.load(), epochs=11)))
-
-
-def test_a_resumed_run_knows_its_best() -> None:
-    run("epochs=2")
-    facts = list(resume("one", settings=settings.load(), epochs=3))
-    (started,) = (fact for fact in facts if isinstance(fact, Started))
-    assert started.best == max(line["val_top1"] for line in runs.find("one", Path("runs")).metrics()[:2])
-
-
-def test_an_extended_run_says_what_becomes_of_growing_images() -> None:
-    run("progressive.initial_scale=0.5")
-    said = notices(list(resume("one", settings=settings.load(), epochs=9)))
-    assert "it goes on at step 12 with lr" in said
-    assert "and images of 4 px" in said
-
-
-def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
-    whole = run(name="whole")
-    cut = killed(12)
-    newest = cut.checkpoints()[0]
-    newest.write_bytes(newest.read_bytes()[:-7])
-    facts = list(resume("cut", settings=settings.load()))
-    assert "an older one is used" in notices(facts)
-    assert files(cut) == files(whole)
-
-
-def test_with_no_checkpoint_it_starts_again() -> None:
-    whole = run(name="whole")
-    cut = killed(12)
-    for path in cut.checkpoints():
-        path.unlink()
-    facts = list(resume("cut", settings=settings.load()))
-    assert "starts at step 0" in notices(facts)
-    assert files(cut) == files(whole)
-
-
-def test_other_data_under_the_same_name_is_refused() -> None:
-    cut = killed(12)
-    data_dir = settings.load().data_dir
-    (data_dir / "tiny").rename(data_dir / "old")
-    tiny(data_dir, train=90)
-    with pytest.raises(WeightsError, match="is not the one that the run began with"):
-        list(resume("cut", settings=settings.load()))
-    assert cut.checkpoints()
-
-
-def test_exact_refuses_another_machine_and_names_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from resnetctl.engine import checkpoint
-
-    killed(12)
-    facts = checkpoint.machine_facts() | {"torch": "9.9"}
-    monkeypatch.setattr(checkpoint, "machine_facts", lambda: facts)
-    with pytest.raises(UsageError, match="exact") as caught:
-        list(resume("cut", settings=settings.load(), exact=True))
-    assert "9.9" in caught.value.problems[0]
-    assert "9.9" in notices(list(resume("cut", settings=settings.load())))
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_bytes(signum: signal.Signals) -> None:
-    whole = run(name="whole")
-
-    def interrupted() -> Iterator[object]:
-        for number, fact in enumerate(train(request(name="cut"), settings.load())):
-            if number == 6:
-                signal.raise_signal(signum)
-            yield fact
-
-    with pytest.raises(Stopped) as caught:
-        list(interrupted())
-    assert caught.value.exit_code == 128 + signum
-    assert "--resume" in caught.value.hint[0]
-    list(resume("cut", settings=settings.load()))
-    assert files(runs.find("cut", Path("runs"))) == files(whole)
-
-
 def test_numbers_that_blow_up_end_the_run_and_keep_the_last_checkpoint() -> None:
     from resnetctl.errors import NonFinite
 
@@ -373,7 +242,7 @@ def test_layers_are_validated_together() -> None:
     with pytest.raises(ConfigError) as caught:
         list(
             train(
-                TrainRequest(layers=[Layer({"lr": -1, "epochz": 3}, {"lr": "--set", "epochz": "--set"})]),
+                to_train(Layer({"lr": -1, "epochz": 3}, {"lr": "--set", "epochz": "--set"})),
                 settings.load(),
             )
         )

@@ -6,19 +6,22 @@ from types import SimpleNamespace
 
 import pytest
 from support.datasets import tiny
-from support.jobs import job
+from support.jobs import job, to_finetune, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_file, from_flags, from_sets
+from resnetctl.config.draft import Draft
+from resnetctl.config.layers import from_file, from_sets
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.facts import Finished, Notice
+from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
-from resnetctl.tasks import train
 from resnetctl.tasks.finetune import finetune
-from resnetctl.tasks.train import TrainRequest, read_config, resume
-from resnetctl.training import budget
-from resnetctl.training.budget import fit_budget, seconds_of, shortened
+from resnetctl.tasks.resume import resume
+from resnetctl.tasks.train import train
+from resnetctl.training import budget, launch
+from resnetctl.training.budget import choose_length, seconds_of, with_length
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
 from resnetctl.training.pace import Pace
 
@@ -34,13 +37,13 @@ def data() -> None:
 def at_this_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trial finds `PACE` and takes no time."""
     monkeypatch.setattr(budget, "pace", lambda *_, **__: PACE)
-    for module in (budget, train):
+    for module in (budget, launch):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(9.0, 1), (17.9, 1), (18.0, 2), (91.0, 10)])
 def test_as_many_whole_epochs_as_fit(seconds: float, epochs: int) -> None:
-    fitted = shortened(job(), PACE, seconds=seconds)
+    fitted = with_length(job(), PACE, seconds=seconds)
     assert fitted is not None
     assert (fitted.config.epochs, fitted.config.steps) == (epochs, 0)
     assert seconds_of(fitted, PACE) <= seconds
@@ -48,7 +51,7 @@ def test_as_many_whole_epochs_as_fit(seconds: float, epochs: int) -> None:
 
 @pytest.mark.parametrize(("seconds", "steps"), [(9.0, 4), (12.9, 4), (15.0, 5), (17.0, 7), (18.0, 8)])
 def test_a_config_that_counts_steps_gets_steps(seconds: float, steps: int) -> None:
-    fitted = shortened(job("steps=64000", "epochs=0"), PACE, seconds=seconds)
+    fitted = with_length(job("steps=64000", "epochs=0"), PACE, seconds=seconds)
     assert fitted is not None
     assert (fitted.config.epochs, fitted.config.steps) == (0, steps)
     assert seconds_of(fitted, PACE) <= seconds
@@ -56,31 +59,31 @@ def test_a_config_that_counts_steps_gets_steps(seconds: float, steps: int) -> No
 
 def test_less_than_an_epoch_is_counted_in_steps_as_long_as_it_is_a_hundred() -> None:
     long = job("batch_size=2", "val_fraction=0.02")  # 57 images: 28 steps an epoch
-    assert shortened(long, PACE, seconds=20.0) is None
-    assert shortened(long, PACE, seconds=32.9) is None  # 27 steps and the end of the epoch
-    fitted = shortened(long, PACE, seconds=33.0)
+    assert with_length(long, PACE, seconds=20.0) is None
+    assert with_length(long, PACE, seconds=32.9) is None  # 27 steps and the end of the epoch
+    fitted = with_length(long, PACE, seconds=33.0)
     assert fitted is not None
     assert fitted.config.epochs == 1
 
 
 def test_a_hundred_steps_of_a_long_epoch_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "FEWEST_STEPS", 3)
-    fitted = shortened(job(), PACE, seconds=8.5)
+    fitted = with_length(job(), PACE, seconds=8.5)
     assert fitted is not None
     assert (fitted.config.epochs, fitted.config.steps) == (0, 3)
-    assert shortened(job(), PACE, seconds=7.5) is None
+    assert with_length(job(), PACE, seconds=7.5) is None
 
 
 def test_where_the_length_came_from_is_written_down() -> None:
-    fitted = shortened(job(), PACE, seconds=50.0)
+    fitted = with_length(job(), PACE, seconds=50.0)
     assert fitted is not None
-    assert fitted.origins["epochs"] == fitted.origins["steps"] == "flag --budget"
+    assert fitted.origins["epochs"] == fitted.origins["steps"] == "budget"
     assert fitted.origins["lr"] == job().origins["lr"]
 
 
 def test_the_schedule_is_whole_over_the_fitted_length() -> None:
     settled = job("epochs=200", "warmup=25%", "schedule.name=linear")
-    fitted = shortened(settled, PACE, seconds=20.0)
+    fitted = with_length(settled, PACE, seconds=20.0)
     assert fitted is not None
     rate = make_plan(fitted, Stop()).learning_rate
     assert fitted.steps == 8
@@ -89,8 +92,8 @@ def test_the_schedule_is_whole_over_the_fitted_length() -> None:
 
 
 def ended(settled: Job, **options: float) -> tuple[Job, str]:
-    """Drain `fit_budget`: the job and what was said."""
-    work, said = fit_budget(settled, fresh_state(settled, fresh_model(settled)), **options), []
+    """Drain `choose_length`: the job and the notices."""
+    work, said = choose_length(settled, fresh_state(settled, fresh_model(settled)), **options), []
     while True:
         try:
             said.append(next(work).text)
@@ -103,7 +106,7 @@ def test_it_says_what_it_chose_and_from_what(at_this_pace: None) -> None:
     assert fitted.config.epochs == 10
     assert said == (
         "10 epochs in about 1 min 30 s: a step takes 1000 ms (9 timed), an epoch 9.0 s, val 4 s; "
-        "without --budget it would be 3 epochs"
+        "without a budget it would be 3 epochs"
     )
 
 
@@ -115,7 +118,7 @@ def test_the_trials_are_part_of_the_budget(at_this_pace: None) -> None:
 def test_too_short_a_time_is_a_usage_error_with_what_would_do(at_this_pace: None) -> None:
     with pytest.raises(UsageError) as caught:
         ended(job(), budget=5.0, began=0.0)
-    assert (caught.value.exit_code, caught.value.where) == (2, "--budget")
+    assert (caught.value.exit_code, caught.value.where) == (2, Setting("budget"))
     assert "4 steps of 16 images take about 9.0 s here" in caught.value.message
     assert caught.value.hint[0].startswith("at least 9.5 s")
 
@@ -127,16 +130,16 @@ def test_a_warm_up_in_epochs_that_takes_over_is_told(at_this_pace: None) -> None
     assert "warm-up" not in said
 
 
-def request(name: str, *sets: str, budget: float = 20.0, dry_run: bool = False) -> TrainRequest:
-    return TrainRequest(layers=[from_sets(["data=tiny", *sets])], name=name, budget=budget, dry_run=dry_run)
+def request(name: str, *sets: str, budget: float = 20.0, dry_run: bool = False) -> Draft[TrainConfig]:
+    return to_train(from_sets(["data=tiny", *sets]), name=name, budget=budget, dry_run=dry_run)
 
 
 def test_a_real_run_and_its_own_config_are_the_same_run(at_this_pace: None) -> None:
-    list(train.train(request("a"), settings.load()))
+    list(train(request("a"), settings.load()))
     first = runs.find("a", Path("runs"))
-    assert (read_config(first).epochs, first.sources()["epochs"]) == (2, "flag --budget")
-    again = TrainRequest(layers=[from_file(first.config)], name="b")
-    list(train.train(again, settings.load()))
+    assert (first.read_config().epochs, first.sources()["epochs"]) == (2, "budget")
+    again = to_train(from_file(first.config), name="b")
+    list(train(again, settings.load()))
     second = runs.find("b", Path("runs"))
     assert first.weights.read_bytes() == second.weights.read_bytes()
     assert [line["lr"] for line in first.metrics()] == [line["lr"] for line in second.metrics()]
@@ -145,12 +148,12 @@ def test_a_real_run_and_its_own_config_are_the_same_run(at_this_pace: None) -> N
 def test_a_resume_times_nothing_and_ends_with_the_same_bytes(
     at_this_pace: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list(train.train(request("whole"), settings.load()))
-    facts = train.train(request("cut"), settings.load())
+    list(train(request("whole"), settings.load()))
+    facts = train(request("cut"), settings.load())
     list(itertools.islice(facts, 9))
     facts.close()  # type: ignore[attr-defined]
-    for name in ("fit_budget", "tune"):
-        monkeypatch.setattr(train, name, None)
+    for name in ("choose_length", "tune"):
+        monkeypatch.setattr(launch, name, None)
     list(resume("cut", settings=settings.load()))
     whole, cut = (runs.find(name, Path("runs")) for name in ("whole", "cut"))
     assert cut.weights.read_bytes() == whole.weights.read_bytes()
@@ -158,7 +161,7 @@ def test_a_resume_times_nothing_and_ends_with_the_same_bytes(
 
 
 def test_a_dry_run_says_it_and_writes_nothing(at_this_pace: None) -> None:
-    facts = list(train.train(request("dry", dry_run=True), settings.load()))
+    facts = list(train(request("dry", dry_run=True), settings.load()))
     said = [fact.text for fact in facts if isinstance(fact, Notice)]
     assert any(text.startswith("2 epochs in about 18.0 s") for text in said)
     assert said[-1] == "dry run: nothing was written"
@@ -166,16 +169,9 @@ def test_a_dry_run_says_it_and_writes_nothing(at_this_pace: None) -> None:
 
 
 def test_finetune_has_a_budget_too(at_this_pace: None) -> None:
-    list(train.train(request("base", "epochs=1", budget=0.0), settings.load()))
-    facts = list(finetune(request("tuned", "batch_size=16"), settings.load()))
+    list(train(request("base", "epochs=1", budget=0.0), settings.load()))
+    asked = to_finetune(from_sets(["data=tiny", "batch_size=16"]), name="tuned", budget=20.0)
+    facts = list(finetune(asked, settings.load()))
     finished = next(fact for fact in facts if isinstance(fact, Finished))
     assert finished.summary["epochs"] == 2
-    assert runs.RunDir(finished.run).sources()["epochs"] == "flag --budget"
-
-
-@pytest.mark.parametrize("verb", [train.train, finetune])
-def test_a_length_by_flag_and_a_budget_exclude_each_other(verb: object) -> None:
-    layers = [from_flags({"data": "tiny", "epochs": 3}, {"data": "--data", "epochs": "--epochs"})]
-    with pytest.raises(UsageError, match="--budget finds out what --epochs says"):
-        list(verb(TrainRequest(layers=layers, budget=60.0), settings.load()))  # type: ignore[operator]
-    assert not Path("runs").exists()
+    assert runs.RunDir(finished.run).sources()["epochs"] == "budget"

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 from support.datasets import tiny
+from support.jobs import to_train
 
 from resnetctl.config.layers import from_sets
 from resnetctl.facts import Notice, Started
 from resnetctl.system import settings
 from resnetctl.tasks.datasets import scratch
-from resnetctl.tasks.train import TrainRequest, train
+from resnetctl.tasks.train import train
 from resnetctl.training import dry_run as rehearse
 from resnetctl.training.pace import Pace
 
@@ -42,7 +43,7 @@ def test_it_times_steps_and_leaves_nothing(data: str, tmp_path: Path) -> None:
     if data == "tiny":
         tiny(settings.load().data_dir)
     before = sorted(path.name for path in tmp_path.rglob("*"))
-    facts = list(train(TrainRequest(layers=[from_sets([f"data={data}"])], dry_run=True), settings.load()))
+    facts = list(train(to_train(from_sets([f"data={data}"]), dry_run=True), settings.load()))
     started = next(fact for fact in facts if isinstance(fact, Started))
     assert started.run is None
     said = [fact.text for fact in facts if isinstance(fact, Notice)]
@@ -53,7 +54,7 @@ def test_it_times_steps_and_leaves_nothing(data: str, tmp_path: Path) -> None:
 
 def test_a_dry_run_of_one_step_times_others_than_that() -> None:
     tiny(settings.load().data_dir)
-    request = TrainRequest(layers=[from_sets(["data=tiny", "steps=1"])], dry_run=True)
+    request = to_train(from_sets(["data=tiny", "steps=1"]), dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     assert said[-1] == "dry run: nothing was written"
     assert any("one step of" in text for text in said)
@@ -65,7 +66,7 @@ def test_a_dry_run_of_one_step_times_others_than_that() -> None:
 )
 def test_a_step_has_the_images_that_are_there(batch: int, text: str) -> None:
     tiny(settings.load().data_dir)
-    request = TrainRequest(layers=[from_sets(["data=tiny", f"batch_size={batch}"])], dry_run=True)
+    request = to_train(from_sets(["data=tiny", f"batch_size={batch}"]), dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     assert [line for line in said if line.startswith(text)]
 
@@ -74,7 +75,7 @@ def test_a_long_run_is_told_with_its_evaluation(monkeypatch: pytest.MonkeyPatch)
     tiny(settings.load().data_dir)
     found = Pace(step=1.0, images=16, check=4.0, save=1.0, timed=9)
     monkeypatch.setattr(rehearse, "pace", lambda *_, **__: found)
-    request = TrainRequest(layers=[from_sets(["data=tiny", "epochs=100"])], dry_run=True)
+    request = to_train(from_sets(["data=tiny", "epochs=100"]), dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     assert said == [
         "one step of 16 images takes 1,000 ms",

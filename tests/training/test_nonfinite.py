@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.certification import site
 from support.datasets import tiny
-from support.trials import site
+from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.config.layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import NonFinite, UsageError, WorkFailed
 from resnetctl.facts import Notice
+from resnetctl.hints import in_shell
 from resnetctl.system import settings
+from resnetctl.tasks.resume import resume
 from resnetctl.tasks.runs import listing as history
 from resnetctl.tasks.targets import resolve
-from resnetctl.tasks.train import TrainRequest, resume, train
+from resnetctl.tasks.train import train
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +34,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def failing(*sets: str) -> tuple[NonFinite, str]:
-    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", *sets])], name="one")
+    request = to_train(from_sets(["model.arch=nano", "data=tiny", *sets]), name="one")
     told: list[object] = []
     with pytest.raises(NonFinite) as caught:
         told.extend(train(request, settings.load()))
@@ -60,8 +63,8 @@ def test_an_exploding_rate_names_the_layer(optim: str) -> None:
     error, _ = failing("lr=1e30", f"optim.name={optim}", "epochs=4")
     assert error.message.startswith("step ")
     assert "'" in error.message
-    assert error.hint[0] == "resnetctl train --config runs/one/config.toml --lr 0.1"
-    assert not any("--resume" in hint for hint in error.hint)  # it would take the same steps
+    assert in_shell(error.hint[0]).startswith("resnetctl train --config runs/one/config.toml --lr 0.1 ")
+    assert not any("--resume" in in_shell(hint) for hint in error.hint)  # it would take the same steps
 
 
 def test_the_run_is_marked_until_it_goes_on() -> None:
@@ -79,14 +82,14 @@ def test_the_run_is_marked_until_it_goes_on() -> None:
     assert history.facts(run)["status"] == "failed"
 
 
-def test_weights_of_before_are_offered() -> None:
+def test_the_last_good_weights_are_offered() -> None:
     error, _ = failing("augment=poison")  # in the second epoch
-    assert error.hint == (
+    assert tuple(map(in_shell, error.hint)) == (
         "resnetctl plugins check poison",
-        "resnetctl eval runs/one    measures its weights of before",
+        "resnetctl eval runs/one    measures the last good weights",
     )
     (notice,) = resolve("one", settings.load()).notices
-    assert notice == "runs/one failed after epoch 1: these are its weights of before"
+    assert notice == "runs/one failed after epoch 1: using the last good weights"
 
 
 def test_a_resume_says_that_it_failed_before() -> None:
@@ -104,7 +107,7 @@ def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", killed)
-    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", "augment=poison"])], name="one")
+    request = to_train(from_sets(["model.arch=nano", "data=tiny", "augment=poison"]), name="one")
     with pytest.raises(KeyboardInterrupt):
         list(train(request, settings.load()))
     assert "no longer finite" in (runs.find("one", Path("runs")).failure() or "")
@@ -113,8 +116,8 @@ def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) 
 def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     error, _ = failing("lr=1e30", "epochs=4")
-    assert error.message.endswith("stopped before it was found where that began")
-    assert error.hint[0].startswith("resnetctl train --config runs/one/config.toml --lr")
+    assert error.message.endswith("the search for its beginning was stopped")
+    assert in_shell(error.hint[0]).startswith("resnetctl train --config runs/one/config.toml --lr")
     assert runs.find("one", Path("runs")).failure()
 
 
@@ -122,7 +125,7 @@ def test_what_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pyte
     monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", lambda *_, **__: None)
     error, _ = failing("augment=poison")
     assert "finite when repeated" in error.message
-    assert error.hint == ("resnetctl train --resume runs/one",)
+    assert tuple(map(in_shell, error.hint)) == ("resnetctl train --resume runs/one",)
     assert runs.find("one", Path("runs")).failure() is None
 
 
@@ -138,7 +141,7 @@ def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(
 
 
 def test_it_is_said_before_the_replay_begins() -> None:
-    request = TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", "augment=poison"])], name="one")
+    request = to_train(from_sets(["model.arch=nano", "data=tiny", "augment=poison"]), name="one")
     texts: list[str] = []
     with pytest.raises(NonFinite):
         texts.extend(getattr(fact, "text", "") for fact in train(request, settings.load()))

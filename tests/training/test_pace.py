@@ -12,19 +12,19 @@ from resnetctl.engine.loop import StepResult, fit
 from resnetctl.engine.schedule import work
 from resnetctl.system.signals import Stop
 from resnetctl.training.job import fresh_model, fresh_state, make_plan
-from resnetctl.training.pace import MOST_STEPS, PARTS, Pace, Timed, Trial, at_threads, eval_rate, pace
+from resnetctl.training.pace import MOST_STEPS, PARTS, Pace, TimedStep, TimedSteps, at_threads, eval_rate, pace
 
 
-def trial(*sets: str, watch: bool = False) -> Trial:
+def trial(*sets: str, watch: bool = False) -> TimedSteps:
     settled = job(*sets)
-    return Trial(settled, fresh_state(settled, fresh_model(settled)), watch=watch)
+    return TimedSteps(settled, fresh_state(settled, fresh_model(settled)), watch=watch)
 
 
 def test_steps_are_those_of_fit_and_go_on_past_the_end_of_the_run() -> None:
     settled = job("epochs=1", "batch_size=16")  # 54 images: 16, 16, 16, 6
     state = fresh_state(settled, fresh_model(settled))
     kept = copy.deepcopy(state)
-    tried = Trial(settled, state)
+    tried = TimedSteps(settled, state)
     assert [tried.step().images for _ in range(6)] == [16, 16, 16, 6, 16, 16]
     real = [fact for fact in fit(kept, make_plan(settled, Stop())) if isinstance(fact, StepResult)]
     assert [fact.images for fact in real] == [16, 16, 16, 6]
@@ -45,7 +45,7 @@ def test_watching_changes_no_number() -> None:
     settled = job()
     states = [fresh_state(settled, fresh_model(settled)) for _ in range(2)]
     for state, watch in zip(states, (True, False), strict=True):
-        tried = Trial(settled, state, watch=watch)
+        tried = TimedSteps(settled, state, watch=watch)
         for _ in range(4):
             tried.step()
     one, two = (state.model.state_dict() for state in states)
@@ -69,7 +69,7 @@ def test_a_pace_has_every_cost_of_an_epoch() -> None:
 def test_every_side_of_growing_images_is_timed_and_counts_by_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     settled = job("progressive.initial_scale=0.5", "progressive.delay_fraction=0.8", "epochs=10")
     monkeypatch.setattr(
-        Trial, "steps", lambda self, seconds: [Timed(seconds=16.0 * self.side**2, images=16) for _ in range(3)]
+        TimedSteps, "steps", lambda self, seconds: [TimedStep(seconds=16.0 * self.side**2, images=16) for _ in range(3)]
     )
     found = pace(settled, fresh_state(settled, fresh_model(settled)), seconds=1.0)
     size = settled.image.size
@@ -79,7 +79,7 @@ def test_every_side_of_growing_images_is_timed_and_counts_by_its_steps(monkeypat
 
 def test_of_many_sides_four_are_timed_and_the_others_cost_what_their_pixels_do(monkeypatch: pytest.MonkeyPatch) -> None:
     settled = job("progressive.initial_scale=0.25", "progressive.size_increment=1", "size=32", "epochs=40")
-    monkeypatch.setattr(Trial, "steps", lambda self, seconds: [Timed(seconds=16.0 * self.side**2, images=16)])
+    monkeypatch.setattr(TimedSteps, "steps", lambda self, seconds: [TimedStep(seconds=16.0 * self.side**2, images=16)])
     found = pace(settled, fresh_state(settled, fresh_model(settled)), seconds=1.0)
     assert len(settled.sides) == 25
     assert found.timed == 4
@@ -93,7 +93,7 @@ def test_a_trial_is_gone_with_its_last_reference() -> None:
     gc.collect()
     gc.disable()
     try:
-        tried = Trial(settled, state)
+        tried = TimedSteps(settled, state)
         tried.step()
         gone = weakref.ref(tried)
         del tried

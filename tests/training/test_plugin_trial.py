@@ -9,13 +9,14 @@ import pytest
 import torch
 from support.datasets import tiny
 from support.distributions import install
+from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.config.layers import from_sets
 from resnetctl.errors import PluginError
 from resnetctl.hints import Call
 from resnetctl.system import settings
-from resnetctl.tasks.train import TrainRequest, train
+from resnetctl.tasks.train import train
 from resnetctl.weights.file import load
 
 BLOCK = """
@@ -62,7 +63,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def trained(*sets: str) -> list[object]:
     layers = [from_sets(["data=tiny", "model.arch=resnet20", "steps=1", *sets])]
-    return list(train(TrainRequest(layers=layers, name="one"), settings.load()))
+    return list(train(to_train(*layers, name="one"), settings.load()))
 
 
 def ready(site: Path, kind: str, code: str) -> None:
@@ -160,7 +161,7 @@ def test_neither_the_trial_nor_a_module_that_seeds_decides_the_first_weights(sit
         registry._load.cache_clear()  # each as in a process of its own
         sys.modules.pop("odd_plugin", None)
         layers = [from_sets(["data=tiny", "model.block=odd", "steps=1", "lr=1e-30", f"seed={seed}"])]
-        list(train(TrainRequest(layers=layers, name=name), settings.load()))
+        list(train(to_train(*layers, name=name), settings.load()))
         found.append(load(runs.find(name, settings.load().runs_dir).weights).state["layer1.0.conv1.weight"])
     assert torch.equal(found[0], found[2])
     assert not torch.allclose(found[0], found[1])

@@ -1,28 +1,33 @@
 from pathlib import Path
 
 import pytest
+import torch
 from support.datasets import tiny
-from support.jobs import job as consume_job
+from support.jobs import job, to_train
 
 from resnetctl import runs
 from resnetctl.config.layers import from_sets
+from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import Finished, Notice
 from resnetctl.system import settings
-from resnetctl.tasks.train import TrainRequest, train
-from resnetctl.training import recorder as consume
-from resnetctl.training.recorder import Clock
+from resnetctl.system.signals import Stop
+from resnetctl.tasks.train import train
+from resnetctl.training import recorder
+from resnetctl.training.job import fresh_model, fresh_state
+from resnetctl.training.recorder import Clock, consume
+from resnetctl.training.session import Session
 
 
 def facts(*sets: str) -> list[object]:
     if not (settings.load().data_dir / "tiny").exists():
         tiny(settings.load().data_dir)
-    return list(train(TrainRequest(layers=[from_sets(["data=tiny", *sets])], name="one"), settings.load()))
+    return list(train(to_train(from_sets(["data=tiny", *sets]), name="one"), settings.load()))
 
 
 def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     original = runs.RunDir.save_checkpoint
-    monkeypatch.setattr(consume, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(
         runs.RunDir, "save_checkpoint", lambda run, step, data: (saved.append(step), original(run, step, data))[1]
     )
@@ -31,23 +36,23 @@ def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_after_some_steps_a_long_run_says_how_long_and_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consume, "ESTIMATE_AFTER", 2)
+    monkeypatch.setattr(recorder, "ESTIMATE_AFTER", 2)
     said = [fact.text for fact in facts("epochs=400000", "early_stop=1") if isinstance(fact, Notice)]
     assert any(text.startswith("about ") and "images/s" in text for text in said)
-    assert any("--recipe fast" in text for text in said)
+    assert any("a GPU makes it shorter" in text for text in said)
 
 
 def test_a_short_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consume, "ESTIMATE_AFTER", 2)
+    monkeypatch.setattr(recorder, "ESTIMATE_AFTER", 2)
     assert not [fact for fact in facts("epochs=1") if isinstance(fact, Notice)]
 
 
 def test_the_estimate_counts_what_this_epoch_took() -> None:
-    settled = consume_job("epochs=300", "val_fraction=0")  # 4 steps an epoch
+    settled = job("epochs=300", "val_fraction=0")  # 4 steps an epoch
     assert settled.steps_per_epoch == 4
     clock = Clock()
     clock.training, clock.images = 3.0, 48  # three steps of this epoch, a second each
-    (said, *_) = consume._first_estimate(settled, clock, start=0, step=19)
+    (said, *_) = recorder._first_estimate(settled, clock, start=0, step=19)
     assert said.text.startswith("about 20 min")
 
 
@@ -75,3 +80,37 @@ def test_a_run_that_stopped_early_says_so() -> None:
     ).summary
     assert summary["stopped_early"] is True
     assert summary["epochs"] < 50
+
+
+def test_a_process_that_does_not_write_goes_through_the_same_facts(tmp_path: Path) -> None:
+    folder = runs.create(tmp_path, "writer", config="", sources={}, env={})
+    kinds, weights = [], []
+    for run in (folder, None):
+        settled = job("epochs=2")
+        state = fresh_state(settled, fresh_model(settled))
+        before = set(Path().rglob("*"))
+        with Stop() as stop:
+            session = Session.of(settled, state, stop=stop, run=run)
+            kinds.append([type(fact) for fact in consume(session)])
+        weights.append(state.weights())
+        if run is None:
+            assert set(Path().rglob("*")) == before, "it wrote something"
+    assert kinds[0] == [*kinds[1], Finished]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert len(folder.metrics()) == 2
+
+
+def test_a_process_that_does_not_write_stops_and_fails_as_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = job("epochs=2")
+    stop = Stop()
+    session = Session.of(settled, fresh_state(settled, fresh_model(settled)), stop=stop, run=None)
+    facts = consume(session)
+    next(facts)
+    stop.signum = 15
+    with pytest.raises(Stopped) as caught:
+        list(facts)
+    assert (caught.value.exit_code, caught.value.hint) == (143, ())
+    spoilt = job("lr=1e30", "epochs=20")
+    with pytest.raises(NonFinite):
+        list(consume(Session.of(spoilt, fresh_state(spoilt, fresh_model(spoilt)), stop=Stop(), run=None)))
+    assert not Path("runs").exists()

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from support.datasets import tiny
-from support.jobs import job
+from support.jobs import job, to_train
 
 from resnetctl import runs
 from resnetctl.config.layers import from_file, from_flags, from_sets
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.system import settings
-from resnetctl.tasks.train import TrainRequest, read_config, train
+from resnetctl.tasks.train import train
 from resnetctl.training import tune as task
 from resnetctl.training.job import Job, fresh_model, fresh_state
 from resnetctl.training.tune import candidates, choose, tune
@@ -92,16 +92,16 @@ def test_an_accelerator_has_nothing_to_try(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_tuned_run_says_so_and_its_config_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "choose", lambda rates: 2)
-    list(train(TrainRequest(layers=[from_sets(["data=tiny", "epochs=1"])], name="a", tune=True), settings.load()))
+    list(train(to_train(from_sets(["data=tiny", "epochs=1"]), name="a", tune=True), settings.load()))
     first = runs.find("a", Path("runs"))
-    assert (read_config(first).threads, first.sources()["threads"]) == (2, "tune")
+    assert (first.read_config().threads, first.sources()["threads"]) == (2, "tune")
     monkeypatch.setattr(task, "interleave", None)
-    list(train(TrainRequest(layers=[from_file(first.config)], name="b"), settings.load()))
+    list(train(to_train(from_file(first.config), name="b"), settings.load()))
     assert runs.find("b", Path("runs")).weights.read_bytes() == first.weights.read_bytes()
 
 
 def test_tune_comes_before_the_budget() -> None:
-    request = TrainRequest(layers=[from_sets(["data=tiny"])], budget=3600.0, tune=True, dry_run=True)
+    request = to_train(from_sets(["data=tiny"]), budget=3600.0, tune=True, dry_run=True)
     said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     about = [text.partition(" ")[0] for text in said if "--tune" in text or "--budget" in text]
     assert about[0] == "--tune:"
@@ -112,4 +112,4 @@ def test_tune_comes_before_the_budget() -> None:
 def test_threads_by_flag_and_trials_exclude_each_other() -> None:
     layers = [from_flags({"data": "tiny", "threads": 1}, {"data": "--data", "threads": "--threads"})]
     with pytest.raises(UsageError, match="--tune finds out what --threads says"):
-        list(train(TrainRequest(layers=layers, tune=True), settings.load()))
+        list(train(to_train(*layers, tune=True), settings.load()))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layers import layers
+from resnetctl.cli.parser.layers import draft
 from resnetctl.cli.parser.options import BenchOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
@@ -20,15 +20,13 @@ KEYS = ("data", "model.arch", "model.block", "augment", "batch_size", "size", "p
 def run(given: Given[BenchOptions]) -> None:
     """`bench`"""
     from resnetctl.cli.screen.progress import watch
-    from resnetctl.config.layers import resolve
     from resnetctl.system import settings
 
-    machine, said = settings.load(), layers(given)
-    resolve(BenchConfig, said)  # mistakes are told before PyTorch is loaded
+    asked = draft(given, BenchConfig)  # mistakes are told before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.bench.bench import bench
 
-    report = watch(bench(said, machine, compiled=given.options.compiled))
+    report = watch(bench(asked, settings.load(), compiled=given.options.compiled))
     if given.options.as_json:
         streams.document("bench", report.to_json())
     else:

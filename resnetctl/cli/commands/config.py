@@ -1,10 +1,10 @@
 """`config show`."""
 
 from resnetctl.cli.parser.command import Command, Given, Group
-from resnetctl.cli.parser.layers import layers
+from resnetctl.cli.parser.layers import draft
 from resnetctl.cli.parser.options import ConfigShowOptions
 from resnetctl.cli.screen import streams, tables
-from resnetctl.config.schema import FinetuneConfig
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
 
 def show(given: Given[ConfigShowOptions]) -> None:
@@ -13,7 +13,8 @@ def show(given: Given[ConfigShowOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
-    resolved = configs.show(layers(given), settings.load(), verb=given.options.verb)
+    kind = FinetuneConfig if given.options.verb == "finetune" else TrainConfig
+    resolved = configs.show(draft(given, kind), settings.load())
     values = flatten(resolved.config.model_dump(mode="json"))
     rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
     if given.options.as_json:

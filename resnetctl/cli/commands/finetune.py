@@ -2,9 +2,8 @@
 
 import dataclasses
 
-from resnetctl.cli.commands.train import request
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layers import layers
+from resnetctl.cli.parser.layers import draft
 from resnetctl.cli.parser.options import FinetuneOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import FinetuneConfig
@@ -16,15 +15,12 @@ def run(given: Given[FinetuneOptions]) -> None:
     given = _with_target(given)
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
-    from resnetctl.tasks import config as configs
 
-    machine = settings.load()
-    configs.show(layers(given), machine, verb="finetune")  # mistakes are told before PyTorch is loaded
-    configs.require_free(layers(given), budget=bool(given.options.budget), tune=given.options.tune)
+    asked = draft(given, FinetuneConfig)  # mistakes are told before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.finetune import finetune
 
-    follow(finetune(request(given), machine), verb="finetune", as_json=given.options.as_json)
+    follow(finetune(asked, settings.load()), verb="finetune", as_json=given.options.as_json)
 
 
 def _with_target(given: Given[FinetuneOptions]) -> Given[FinetuneOptions]:

@@ -1,18 +1,13 @@
 """`train`, and `train --resume`."""
 
-from typing import TYPE_CHECKING
-
 from resnetctl.cli.parser.command import Command, Given
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.layers import layers
+from resnetctl.cli.parser.layers import draft
 from resnetctl.cli.parser.options import RunOptions, TrainOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
-
-if TYPE_CHECKING:
-    from resnetctl.tasks.train import TrainRequest
 
 RESUMABLE = {"epochs", "device"}
 
@@ -20,56 +15,37 @@ RESUMABLE = {"epochs", "device"}
 def run(given: Given[TrainOptions]) -> None:
     """`train`"""
     if given.options.resume is not None:
-        resume(given, given.options.resume)
+        go_on(given, given.options.resume)
         return
     if given.options.exact:
         raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
-    from resnetctl.tasks import config as configs
 
-    machine = settings.load()
-    configs.show(layers(given), machine)  # mistakes are told before PyTorch is loaded
-    configs.require_free(layers(given), budget=bool(given.options.budget), tune=given.options.tune)
+    asked = draft(given, TrainConfig)  # mistakes are told before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.train import train
 
-    follow(train(request(given), machine), verb="train", as_json=given.options.as_json)
+    follow(train(asked, settings.load()), verb="train", as_json=given.options.as_json)
 
 
-def resume(given: Given[TrainOptions], target: str) -> None:
+def go_on(given: Given[TrainOptions], target: str) -> None:
     """Resume a run. Raises `UsageError` for any option but --epochs, --exact and --device."""
     _only_resumable(given)
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
 
     load_torch()
-    from resnetctl.tasks import train
+    from resnetctl.tasks.resume import resume
 
-    values, machine = given.values, settings.load()
-    facts = train.resume(
+    facts = resume(
         target,
-        epochs=values.get("epochs"),
+        epochs=given.values.get("epochs"),
         exact=given.options.exact,
-        device=values.get("device"),
-        settings=machine,
+        device=given.values.get("device"),
+        settings=settings.load(),
     )
     follow(facts, verb="train --resume", as_json=given.options.as_json)
-
-
-def request(given: Given[RunOptions]) -> "TrainRequest":
-    """Return the request of `train` or `finetune`."""
-    from resnetctl.tasks.train import TrainRequest
-
-    options = given.options
-    return TrainRequest(
-        layers=layers(given),
-        name=options.name,
-        out=options.out,
-        dry_run=options.dry_run,
-        budget=options.budget,
-        tune=options.tune,
-    )
 
 
 def _only_resumable(given: Given[TrainOptions]) -> None:

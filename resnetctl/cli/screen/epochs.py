@@ -72,7 +72,8 @@ def said(origins: Mapping[str, str]) -> str:
     found = set(origins.values())
     recipes = sorted(origin for origin in found if origin.startswith("recipe "))
     files = sorted({origin.rpartition(":")[0] for origin in found if origin.rpartition(":")[2].isdigit()})
-    flags = sum(origin.startswith("flag ") for origin in found)  # one flag may settle two keys
+    by_flag = [origin for origin in found if origin.startswith("flag ") or origin in ("budget", "resume")]
+    flags = len(by_flag)  # origins, as one flag may settle two keys
     sets = sum(origin == "--set" for origin in origins.values())
     parts = [*recipes, *map(os.path.basename, files)]
     parts += [f"{sets} --set"] if sets else []

@@ -1,14 +1,26 @@
 """Hints in the words of the command line: config keys under the names of their flags."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from resnetctl import hints
+from resnetctl.cli.screen import streams
 from resnetctl.hints import Hint
+
+if TYPE_CHECKING:
+    from resnetctl.facts import Notice
 
 
 def in_shell(hint: Hint) -> str:
     """Return a line to read or to paste into a shell: `--arch resnet20`, `resnetctl eval last`."""
     return hints.in_shell(hint, _flags())
+
+
+def notice_lines(notice: "Notice") -> str:
+    """Return a notice as it is shown: its text, then a line for each hint."""
+    marks = ["  try    ", *["         "] * len(notice.hint)]
+    hints = [mark + streams.printable(in_shell(hint)) for mark, hint in zip(marks, notice.hint, strict=False)]
+    return "\n".join([streams.notice(notice.text), *hints])
 
 
 @cache

@@ -14,27 +14,29 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnetctl.config.layers import Layer, from_environment, resolve
+from resnetctl.config.draft import Draft
 from resnetctl.config.schema import BenchConfig, ProgressiveConfig
 from resnetctl.data.splits import EVAL_BATCH, eval_batches
+from resnetctl.data.store import open_store
 from resnetctl.deploy import onnx_reader as onnx
-from resnetctl.engine.device import cores_granted, pick_precision
+from resnetctl.engine.device import pick_device, pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
 from resnetctl.engine.predictors import shipped_predictor, torch_predictor
 from resnetctl.engine.schedule import work
-from resnetctl.engine.stopwatch import FEWEST, Busy, Spread, Way, interleave, ratios, spread
+from resnetctl.engine.stopwatch import FEWEST, Spread, Way, interleave, ratios, spread
 from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.models.resnet import count_params
+from resnetctl.system.machine import OtherLoad, PeakMemory, cores_granted, processor
 from resnetctl.system.settings import Settings
+from resnetctl.tasks import datasets
 from resnetctl.tasks.bench import baselines as yardstick
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 from resnetctl.tasks.export import compare
-from resnetctl.tasks.train import prepare
 from resnetctl.training.budget import seconds_of
-from resnetctl.training.job import Job, fresh_model, fresh_state
-from resnetctl.training.pace import PARTS, Timed, Trial, at_threads, pace
+from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
+from resnetctl.training.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
 
 SAMPLE = 0.2  # seconds
 SECONDS, START_UP_SECONDS = 30.0, 12.0
@@ -49,11 +51,11 @@ class Bench:
     """What is tried. `options` says for each other way to train what it is and how one asks for it."""
 
     job: Job
-    trial: Trial
+    timer: TimedSteps
     state: TrainState
     ways: dict[str, Way] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
-    steps: list[Timed] = field(default_factory=list)
+    steps: list[TimedStep] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def add(self, name: str, way: Way, *, threads: int = 0) -> None:
@@ -62,30 +64,31 @@ class Bench:
 
     def train(self) -> float:
         """Images a second of the run's own steps, which are kept."""
-        taken = self.trial.steps(SAMPLE)
+        taken = self.timer.steps(SAMPLE)
         self.steps += taken
         return sum(step.images for step in taken) / sum(step.seconds for step in taken)
 
 
-def bench(layers: Sequence[Layer], settings: Settings, *, compiled: bool = False) -> Facts:
-    """Time what `layers` describe, on the machine as it is; yields facts and returns the report.
+def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = False) -> Facts:
+    """Time the run that `draft` describes, on the machine as it is; yields facts and returns the report.
 
     Args:
         compiled: try torch.compile as well, which takes a minute or more to begin.
 
     Raises:
-        UsageError, ConfigError: before anything is fetched.
+        UsageError: before anything is fetched, as this machine has no such device.
         DataError: the data cannot be had.
     """
-    draft = resolve(BenchConfig, [from_environment(settings), *layers]).config
-    job = yield from prepare(draft, layers, settings=settings)
-    began, busy, peak = time.monotonic(), Busy(), yardstick.Peak()
+    pick_device(draft.config.device)
+    name = yield from datasets.ensure(draft.config.data, settings)
+    job = prepare(draft, open_store(settings.data_dir, name))
+    began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     yield Notice(f"timing {job.arch.name} on {job.store.card.name}, in turns; a minute or so")
     state = fresh_state(job, fresh_model(job))
-    made = Bench(job=job, trial=Trial(job, state, watch=True), state=state)
-    made.trial.steps(SAMPLE)
+    made = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)
+    made.timer.steps(SAMPLE)
     memory = {"training": peak.grown(), "process": peak.highest()}
-    flops = _flops(made.trial)
+    flops = _flops(made.timer)
     _own_ways(made)
     _other_threads(made)
     _predictions(made)
@@ -122,7 +125,7 @@ def _other_threads(made: Bench) -> None:
         for threads in sorted({1, cores_granted()} - {made.job.config.threads}):
             name = f"with {threads} thread{'s' * (threads != 1)}"
             made.options[name] = f"--threads {threads}"
-            made.add(name, partial(made.trial.rate, SAMPLE), threads=threads)
+            made.add(name, partial(made.timer.rate, SAMPLE), threads=threads)
 
 
 def _predictions(made: Bench) -> None:
@@ -180,21 +183,21 @@ def _other_configs(made: Bench, *, compiled: bool) -> None:
 def _rate_of(job: Job, **changes: Any) -> Way:
     """Training of the same job with another config."""
     other = dataclasses.replace(job, config=job.config.model_copy(update=changes))
-    return partial(Trial(other, fresh_state(other, fresh_model(other))).rate, SAMPLE)
+    return partial(TimedSteps(other, fresh_state(other, fresh_model(other))).rate, SAMPLE)
 
 
 def _compiled(made: Bench) -> None:
     job, began = made.job, time.monotonic()
     state = fresh_state(job, fresh_model(job))
     state.model = torch.compile(state.model)  # type: ignore[assignment]  # a module all the same
-    trial = Trial(job, state)
+    timer = TimedSteps(job, state)
     try:
-        trial.step()
+        timer.step()
     except Exception as error:  # whatever a compiler on this machine may say
         made.left_out.append(f"torch.compile: {str(error).strip().partition(chr(10))[0]}")
         return
     made.options["with torch.compile"] = f"`train` has no option for it; the first step took {_since(began)}"
-    made.add("with torch.compile", partial(trial.rate, SAMPLE))
+    made.add("with torch.compile", partial(timer.rate, SAMPLE))
 
 
 def _since(began: float) -> str:
@@ -208,10 +211,10 @@ def _has_bf16(device: torch.device) -> bool:
         return False
 
 
-def _flops(trial: Trial) -> float:
+def _flops(timer: TimedSteps) -> float:
     """Of an image in a training step, counted while one runs: convolutions and products of matrices."""
     with FlopCounterMode(display=False) as counter:
-        images = trial.step().images
+        images = timer.step().images
     return float(counter.get_total_flops() / images)
 
 
@@ -250,7 +253,7 @@ def _training(made: Bench, found: dict[str, list[float]], flops: float) -> Train
     )
 
 
-def _parts(steps: Sequence[Timed]) -> dict[str, Part]:
+def _parts(steps: Sequence[TimedStep]) -> dict[str, Part]:
     watched = [step.parts for step in steps if step.parts]
     medians = [statistics.median(column) for column in zip(*watched, strict=True)]
     return {
@@ -272,9 +275,9 @@ def _tried(made: Bench, found: dict[str, list[float]]) -> Iterator[Tried]:
             yield Tried(what=name, option=option, images_per_second=spread(found[name]), ratio=ratio)
 
 
-def _machine(found: dict[str, list[float]], busy: Busy) -> Machine:
+def _machine(found: dict[str, list[float]], busy: OtherLoad) -> Machine:
     return Machine(
-        processor=yardstick.processor(),
+        processor=processor(),
         cores=cores_granted(),
         torch=torch.__version__,
         sgemm_gflops=spread(found[SGEMM]),

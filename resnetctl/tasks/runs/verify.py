@@ -15,7 +15,6 @@ from resnetctl.errors import CheckFailed, DataError, ResnetctlError
 from resnetctl.runs import RunDir
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.train import read_config
 from resnetctl.training.checkpoints import Newest, differences, facts_then, newest
 from resnetctl.training.job import config_sha256
 from resnetctl.weights import file as weights_file
@@ -118,7 +117,7 @@ class _Looks:
         )
 
     def config(self) -> str:
-        config = read_config(self.run)
+        config = self.run.read_config()
         return f"{config.model.arch} on {config.data}"
 
     def checkpoints(self) -> str:
@@ -151,7 +150,7 @@ class _Looks:
         summary = self.run.summary()
         if summary is None:
             raise Nothing("the run is not finished")
-        config, lines = read_config(self.run), self.run.metrics()
+        config, lines = self.run.read_config(), self.run.metrics()
         _require(summary["epochs"] == len(lines), f"it counts {summary['epochs']} epochs, the metrics {len(lines)}")
         _require(summary["last"] == lines[-1], "its last epoch is not that of the metrics")
         if not summary["stopped_early"]:
@@ -169,7 +168,7 @@ class _Looks:
         if self.run.summary() is None:
             return "whole and finite"
         snapshot = self.found.snapshot
-        config, card = read_config(self.run), loaded.card
+        config, card = self.run.read_config(), loaded.card
         start = str(snapshot.card.get("weights_sha256", "")) if snapshot is not None else ""
         _require(snapshot is None or card.config_sha256 == config_sha256(config, start), "made with another config")
         line = self.run.metrics()[int(card.metrics["epoch"]) - 1]
@@ -192,7 +191,7 @@ class _Looks:
         return "whole, and made from these weights"
 
     def data(self) -> str:
-        name = read_config(self.run).data
+        name = self.run.read_config().data
         try:
             store = open_store(self.settings.data_dir, name)
         except DataError:

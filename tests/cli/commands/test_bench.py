@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from support.reports import about, report
 
-from resnetctl.config.layers import merge
+from resnetctl.config.draft import Draft
+from resnetctl.config.schema import BenchConfig
 from resnetctl.facts import Notice
 from resnetctl.tasks.bench import bench as task
 
@@ -18,8 +19,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the task was asked for; it answers with a report in which one thing is worth advice."""
     seen: dict[str, Any] = {}
 
-    def bench(layers: object, settings: object, *, compiled: bool) -> Any:
-        seen.update(values=merge(layers).values, compiled=compiled)  # type: ignore[arg-type]
+    def bench(draft: Draft[BenchConfig], settings: object, *, compiled: bool) -> Any:
+        seen.update(values=draft.asked.values, compiled=compiled)
         yield Notice("timing")
         return report(onnx_ratio={"batch 128": about(2.0)}, left_out=("torch.compile: no compiler",))
 
@@ -66,7 +67,7 @@ def test_a_document_has_the_advice(cli: Cli, asked: dict[str, Any]) -> None:
 
 
 def test_without_parts_there_is_no_table_of_them(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def bench(layers: object, settings: object, *, compiled: bool) -> Any:
+    def bench(draft: Draft[BenchConfig], settings: object, *, compiled: bool) -> Any:
         yield Notice("timing")
         return report(parts={})
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from resnetctl.config.layers import merge
+from resnetctl.config.draft import Draft
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import Stopped
 from resnetctl.facts import Finished, Notice
+from resnetctl.tasks import resume as resuming
 from resnetctl.tasks import train as task
 
 Cli = Callable[..., Any]
@@ -19,8 +21,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the tasks were asked for."""
     seen: dict[str, Any] = {}
 
-    def train(request: task.TrainRequest, settings: object) -> Iterator[Any]:
-        seen["request"] = request
+    def train(draft: Draft[TrainConfig], settings: object) -> Iterator[Any]:
+        seen["draft"] = draft
         yield Notice(text="trained")
         yield Finished(run=Path("runs/a"), summary={"kept": "best", "best": None, "epochs": 0, "seconds": 1.0})
 
@@ -29,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         yield Notice(text="resumed")
 
     monkeypatch.setattr(task, "train", train)
-    monkeypatch.setattr(task, "resume", resume)
+    monkeypatch.setattr(resuming, "resume", resume)
     return seen
 
 
@@ -37,25 +39,27 @@ def test_flags_reach_the_task_as_layers(cli: Cli, asked: dict[str, Any]) -> None
     line = "train --data digits --recipe fast --set seed=4 -e 3 --name n --out elsewhere --dry-run"
     result = cli(*line.split())
     assert result.code == 0
-    request = asked["request"]
+    request, layer = asked["draft"].request, asked["draft"].asked
     assert (request.name, request.out, request.dry_run) == ("n", Path("elsewhere"), True)
-    merged = merge(request.layers)
-    assert (merged.values["data"], merged.values["seed"], merged.values["epochs"]) == ("digits", 4, 3)
-    assert merged.origins["epochs"] == "flag --epochs"
+    assert (layer.values["data"], layer.values["seed"], layer.values["epochs"]) == ("digits", 4, 3)
+    assert layer.origins["epochs"] == "flag --epochs"
 
 
 def test_trials_reach_the_task(cli: Cli, asked: dict[str, Any]) -> None:
     assert cli("train", "--data", "digits", "--budget", "1h30min", "--tune").code == 0
-    assert (asked["request"].budget, asked["request"].tune) == (5400.0, True)
+    assert (asked["draft"].request.budget, asked["draft"].request.tune) == (5400.0, True)
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("--budget soon", "--budget should be a time such as 90s, 10min, 2h or 1h30min, not 'soon'"),
-        ("--budget 10min -e 3", "--budget finds out what --epochs says: give one of them"),
-        ("--budget 10min --steps 3", "--budget finds out what --steps says: give one of them"),
-        ("--tune --threads 2", "--tune finds out what --threads says: give one of them"),
+        ("--budget 10min -e 3", "budget chooses the length of the run, and flag --epochs fixes it: give one of them"),
+        (
+            "--budget 10min --steps 3",
+            "budget chooses the length of the run, and flag --steps fixes it: give one of them",
+        ),
+        ("--tune --threads 2", "tune chooses the threads, and flag --threads fixes it: give one of them"),
     ],
 )
 def test_trials_that_make_no_sense(cli: Cli, asked: dict[str, Any], line: str, said: str) -> None:

@@ -1,14 +1,10 @@
 """What a machine can do: numbers that are there and have their units; none is asserted."""
 
-import mmap
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from resnetctl.tasks.bench import baselines as yardstick
-from resnetctl.tasks.bench.baselines import COPIED, SIDE, Peak, copy, processor, repeated, sgemm, start_up
+from resnetctl.tasks.bench.baselines import COPIED, SIDE, copy, repeated, sgemm, start_up
 
 CPU = torch.device("cpu")
 
@@ -43,39 +39,3 @@ def test_start_up_runs_commands_in_turns(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_process_is_timed_from_outside() -> None:
     assert yardstick._process(("-c", "pass")) > 0
-
-
-def test_the_processor_has_a_name() -> None:
-    assert processor().strip()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells mapped pages from others")
-def test_memory_grows_by_what_is_held_at_the_highest() -> None:
-    peak = Peak()
-    with mmap.mmap(-1, 64 << 20) as held:  # fresh pages, where torch may give out what it has already
-        held.write(bytes(64 << 20))
-    grown = peak.grown()
-    assert grown is not None
-    assert 60 << 20 < grown < 160 << 20  # the bytes that are written are held too
-    assert (peak.highest() or 0) > grown
-
-
-def status(folder: Path, *, high: int, now: int, mapped: int) -> None:
-    (folder / "status").write_text(f"Name:\tx\nVmHWM:\t{high} kB\nVmRSS:\t{now} kB\nRssFile:\t{mapped} kB\n")
-
-
-def test_mapped_files_do_not_count(tmp_path: Path) -> None:
-    status(tmp_path, high=100, now=100, mapped=10)
-    peak = Peak(tmp_path)
-    assert (tmp_path / "clear_refs").read_text() == "5"
-    status(tmp_path, high=175, now=150, mapped=40)
-    assert peak.grown() == 45 * 1024
-    assert peak.highest() == 135 * 1024
-
-
-@pytest.mark.parametrize("text", [None, "VmHWM:\t1 kB\n", "VmHWM: many kB\n"])
-def test_where_the_system_does_not_tell_there_is_no_figure(text: str | None, tmp_path: Path) -> None:
-    if text is not None:
-        (tmp_path / "status").write_text(text)
-    assert Peak(tmp_path / "proc" if text is None else tmp_path).grown() is None
-    assert Peak(tmp_path / "proc" if text is None else tmp_path).highest() is None

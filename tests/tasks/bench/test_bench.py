@@ -5,19 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 from support.datasets import tiny
-from support.jobs import job
+from support.jobs import job, to_bench
 
 from resnetctl.config.layers import from_flags, from_sets
 from resnetctl.deploy import onnx_writer
-from resnetctl.engine.stopwatch import Busy, Spread
+from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.system import settings
+from resnetctl.system.machine import OtherLoad
 from resnetctl.tasks.bench import baselines as yardstick
 from resnetctl.tasks.bench import bench as task
 from resnetctl.tasks.bench.bench import Bench, bench
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.training.job import fresh_model, fresh_state
-from resnetctl.training.pace import PARTS, Timed, Trial
+from resnetctl.training.pace import PARTS, TimedStep, TimedSteps
 
 ONCE = Spread(median=0.1, low=0.1, high=0.1, n=3)
 
@@ -32,7 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ended(*sets: str, **options: bool) -> tuple[BenchReport, str]:
-    work, said = bench([from_sets(["data=tiny", *sets])], settings.load(), **options), []
+    work, said = bench(to_bench(from_sets(["data=tiny", *sets])), settings.load(), **options), []
     while True:
         try:
             said.append(next(work).text)  # type: ignore[union-attr]
@@ -43,7 +44,7 @@ def ended(*sets: str, **options: bool) -> tuple[BenchReport, str]:
 def made(*sets: str) -> Bench:
     settled = job(*sets)
     state = fresh_state(settled, fresh_model(settled))
-    return Bench(job=settled, trial=Trial(settled, state, watch=True), state=state)
+    return Bench(job=settled, timer=TimedSteps(settled, state, watch=True), state=state)
 
 
 def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,21 +73,21 @@ def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) 
 
 def test_flops_are_those_of_forward_and_backward() -> None:
     # 8x8 digits: 40.6 M multiply-adds at 32 px are 2.5 M at 8 px; three times for training, two FLOP each
-    assert task._flops(made().trial) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
+    assert task._flops(made().timer) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
 
 
 def test_a_dataset_that_is_missing_is_told_as_in_train() -> None:
     with pytest.raises(DataError):
-        list(bench([from_sets(["data=nowhere"])], settings.load()))
+        list(bench(to_bench(from_sets(["data=nowhere"])), settings.load()))
     with pytest.raises(UsageError):
-        list(bench([from_sets(["model.arch=resnet21"])], settings.load()))
+        list(bench(to_bench(from_sets(["model.arch=resnet21"])), settings.load()))
 
 
 def test_the_default_data_are_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(task, "prepare", lambda draft, layers, settings: iter(seen.append(draft) or ()))
     with pytest.raises(AttributeError):  # there is no job
-        list(bench([from_flags({"batch_size": 32}, {"batch_size": "--batch-size"})], settings.load()))
+        list(bench(to_bench(from_flags({"batch_size": 32}, {"batch_size": "--batch-size"})), settings.load()))
     assert (seen[0].data, seen[0].batch_size) == ("digits", 32)
 
 
@@ -132,12 +133,12 @@ def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_parts_are_medians_and_their_shares() -> None:
-    steps = [Timed(seconds=1, images=1, parts=tuple([value] * len(PARTS))) for value in (0.1, 0.2, 0.9)]
+    steps = [TimedStep(seconds=1, images=1, parts=tuple([value] * len(PARTS))) for value in (0.1, 0.2, 0.9)]
     parts = task._parts(steps)
     assert list(parts) == list(PARTS)
     assert {part.seconds for part in parts.values()} == {0.2}
     assert {round(part.share, 6) for part in parts.values()} == {round(1 / len(PARTS), 6)}
-    assert task._parts([Timed(seconds=1, images=1)]) == {}
+    assert task._parts([TimedStep(seconds=1, images=1)]) == {}
 
 
 def test_onnxruntime_is_compared_with_torch_of_the_same_rounds() -> None:
@@ -146,5 +147,5 @@ def test_onnxruntime_is_compared_with_torch_of_the_same_rounds() -> None:
 
 
 def test_the_machine_is_described_with_its_yardsticks() -> None:
-    machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, Busy())
+    machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, OtherLoad())
     assert (machine.cores, machine.sgemm_gflops.median, machine.copy_gb_per_second.n) == (2, 10.0, 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.datasets import tiny
+from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.config.layers import from_sets
@@ -13,8 +14,9 @@ from resnetctl.engine import checkpoint
 from resnetctl.errors import CheckFailed
 from resnetctl.spec import Arch
 from resnetctl.system import settings
+from resnetctl.tasks.resume import resume
 from resnetctl.tasks.runs.verify import VerifyReport, verify
-from resnetctl.tasks.train import TrainRequest, resume, train
+from resnetctl.tasks.train import train
 
 NANO = Arch(name="nano", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar")
 
@@ -27,7 +29,7 @@ def plugins() -> Iterator[None]:
 
 
 def trained(*sets: str) -> runs.RunDir:
-    list(train(TrainRequest(layers=[from_sets(["model.arch=nano", "data=tiny", *sets])], name="one"), settings.load()))
+    list(train(to_train(from_sets(["model.arch=nano", "data=tiny", *sets]), name="one"), settings.load()))
     return runs.find("one", Path("runs"))
 
 

@@ -1,0 +1,160 @@
+"""What this machine offers a process: cores, processor, memory, and the load of others. No torch."""
+
+import contextlib
+import ctypes
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = (-3, 32 << 20), (-1, 64 << 20)  # parameter of mallopt(3), bytes
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", " bf16")  # in /proc/cpuinfo; the last one is Arm's
+PROC = Path("/proc/self")
+STAT = Path("/proc/stat")
+BUSY = (0, 1, 2, 5, 6, 7)  # columns of /proc/stat: user, nice, system, irq, softirq, steal; guests are inside user
+
+
+def cores_granted() -> int:
+    """Return the cores that this process may use: its affinity and its cgroup quota, not what the machine has.
+
+    A quota such as 1.5 is rounded half up, as a second thread on half a core brings more than it costs.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return affinity if quota is None else max(1, min(affinity, int(quota + 0.5)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return the smallest quota, in cores, of this process's cgroup (v1 or v2) and its parents; None without a limit.
+
+    `root` is the folder that holds `proc` and the mounts of the controllers.
+    """
+    return min((quota for folder in _cgroups(root) if (quota := _quota(folder)) is not None), default=None)
+
+
+def processor() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def has_bf16() -> bool:
+    """Return whether the processor computes in bf16 by itself. False where the system does not tell."""
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(flag in flags.read_text() for flag in BF16_FLAGS)
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep the memory that a training step frees for the next step. Returns whether it does.
+
+    By itself, glibc first returns every large allocation to the system; after it has freed one of 32 MB, it uses the
+    two limits that are set here. Below them it trims after each step, and the system zeroes the same pages again.
+    Limits that the user set stay, and another C library is left alone.
+    """
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return False
+    try:
+        libc = ctypes.CDLL(None)
+        return bool(libc.gnu_get_libc_version and libc.mallopt(*MMAP_THRESHOLD) and libc.mallopt(*TRIM_THRESHOLD))
+    except (AttributeError, OSError, TypeError):  # another C library, or none that can be loaded
+        return False
+
+
+class PeakMemory:
+    """The most memory that this process uses from now on. Mapped files, such as the store, do not count.
+
+    Linux only: other systems do not tell mapped pages apart.
+    """
+
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        with contextlib.suppress(OSError):
+            (proc / "clear_refs").write_text("5")  # resets the peak to the present value
+        self._then = self._status()
+
+    def grown(self) -> int | None:
+        """Return how many bytes the peak is above the beginning; None where the system does not tell."""
+        then, now = self._then, self._status()
+        if then is None or now is None:
+            return None
+        return max(0, now["VmHWM"] - then["VmRSS"] - max(0, now["RssFile"] - then["RssFile"]))
+
+    def highest(self) -> int | None:
+        """Return the bytes of the whole process at the peak, without mapped files."""
+        now = self._status()
+        return None if now is None else max(0, now["VmHWM"] - now["RssFile"])
+
+    def _status(self) -> dict[str, int] | None:
+        try:
+            lines = (line.split() for line in (self._proc / "status").read_text().splitlines())
+            sizes = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1:] == ["kB"]}
+        except (OSError, ValueError):
+            return None
+        return sizes if {"VmHWM", "VmRSS", "RssFile"} <= sizes.keys() else None
+
+
+class OtherLoad:
+    """How many cores other processes use from now on."""
+
+    def __init__(self, stat: Path = STAT) -> None:
+        self._stat = stat
+        self._began = self._now()
+
+    def cores(self) -> float | None:
+        """Return the mean number of cores since the beginning; None where the system does not tell."""
+        then, now = self._began, self._now()
+        if then is None or now is None or now[0] <= then[0]:
+            return None
+        wall, machine, own = (new - old for new, old in zip(now, then, strict=True))
+        return max(0.0, (machine - own) / wall)
+
+    def _now(self) -> tuple[float, float, float] | None:
+        """Return wall seconds, CPU seconds of the machine, and those of this process with its finished children."""
+        try:
+            columns = self._stat.read_text().split("\n", 1)[0].split()[1:]
+            machine = sum(int(columns[place]) for place in BUSY) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            return None
+        return time.monotonic(), machine, sum(os.times()[:4])
+
+
+def _cgroups(root: Path) -> Iterator[Path]:
+    """Yield the folders that may limit the CPU: the process's own cgroup, then its parents up to the mount point."""
+    try:
+        groups = [line.split(":", 2) for line in _lines(root / "proc/self/cgroup")]
+        mounts = _lines(root / "proc/self/mountinfo")
+    except OSError:  # not Linux
+        return
+    for mount in mounts:
+        mounting, _, kind = mount.partition(" - ")
+        version, _, rest = kind.partition(" ")
+        controller = {"cgroup2": "", "cgroup": "cpu"}.get(version)
+        if controller is None or controller not in ("", *rest.rpartition(" ")[2].split(",")):
+            continue
+        above, point = mounting.split(" ")[3:5]
+        own = next((path for _, names, path in groups if controller in names.split(",")), above)
+        # a container may see its own cgroup as the root of the mount, or of its namespace
+        inside = PurePosixPath(own).relative_to(above) if PurePosixPath(own).is_relative_to(above) else PurePosixPath()
+        mounted = root / point.lstrip("/")
+        yield from (mounted / part for part in (inside, *inside.parents))
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the lines of a kernel file. Names of mounts in it may hold any bytes."""
+    return [line for line in file.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if line]
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the cores that one cgroup allows by itself."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no such controller here; v2 writes "max" for no limit, v1 -1
+        return None

@@ -1,0 +1,159 @@
+"""`resume` of any run: from its newest whole checkpoint to the bytes that it would have had without the break."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnetctl import runs
+from resnetctl.config.defaults import final_arch
+from resnetctl.config.layers import Resolved
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.data.store import Store, open_store
+from resnetctl.engine import checkpoint
+from resnetctl.engine.checkpoint import Snapshot
+from resnetctl.engine.loop import TrainState
+from resnetctl.errors import UsageError, WeightsError
+from resnetctl.facts import Finished, Notice
+from resnetctl.hints import Call, Setting
+from resnetctl.models.resnet import build
+from resnetctl.runs import RunDir
+from resnetctl.system.settings import Settings
+from resnetctl.system.signals import Stop
+from resnetctl.training.checkpoints import card_of, differences, facts_then, newest
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle
+from resnetctl.training.launch import Facts, config_text
+from resnetctl.training.recorder import consume
+from resnetctl.training.session import Session
+from resnetctl.weights.file import require_plugins
+
+ORIGIN = "resume"  # of config values that the resume changes
+
+
+def resume(
+    target: str | Path,
+    *,
+    settings: Settings,
+    epochs: int | None = None,
+    exact: bool = False,
+    device: str | None = None,
+) -> Facts:
+    """Go on with a run from its newest whole checkpoint, reading only the run's own config.
+
+    Args:
+        epochs: a new length; a finished run goes on only with more epochs than it has.
+        exact: refuse when the result could differ from that of the uninterrupted run.
+        device: compute on another device than the run's own.
+
+    Raises:
+        UsageError: the run is in use, or an exact resume is not possible here.
+        InputError: there is no such run, or it cannot be read.
+        PluginError: a distribution that the run used is not installed.
+    """
+    run = runs.find(target, settings.runs_dir)
+    with run.locked():
+        summary, config = run.summary(), run.read_config()
+        if summary is not None and (epochs is None or epochs <= config.epochs):
+            longer = Setting("epochs", "N", note="trains on to N epochs")
+            yield Notice(f"{run.path} is finished after {summary['epochs']} epochs", hint=(longer,))
+            yield Finished(run=run.path, summary=summary)
+            return
+        points = newest(run)
+        if points.snapshot is not None:
+            require_plugins(card_of(points.snapshot), run.path, resuming=True)
+        yield from points.notices
+        yield from _failure(run)
+        resolved = _changed(config, run.sources(), epochs=epochs, device=device)
+        store = open_store(settings.data_dir, config.data)
+        if points.snapshot is None:
+            job, state = _from_start(resolved, store)
+        else:
+            job, state = _with_shape_of(points.snapshot, resolved, store)
+            yield from _differences(points.snapshot, job, exact=exact)
+            checkpoint.restore(state, points.snapshot)
+        run.reopen()  # before the config gets more epochs: a kill in between must not leave the run "finished"
+        if epochs is not None or device is not None:
+            yield from _save_config(job, state, run)
+        run.truncate(state.epochs)
+        for name in points.corrupt:
+            run.drop_checkpoint(name)
+        with Stop() as stop:
+            yield from consume(Session.of(job, state, stop=stop, run=run))
+
+
+def _failure(run: RunDir) -> Iterator[Notice]:
+    failure = run.failure()
+    if failure is not None:
+        reason = failure or "the reason cannot be read"
+        yield Notice(f"the run failed before ({reason}): the same steps end in the same way")
+
+
+def _changed(
+    config: TrainConfig, origins: dict[str, str], *, epochs: int | None, device: str | None
+) -> Resolved[TrainConfig]:
+    """Return the run's config with another length or device."""
+    if epochs is not None:
+        config = config.model_copy(update={"epochs": epochs, "steps": 0})
+        origins = origins | {"epochs": ORIGIN, "steps": ORIGIN}
+    if device is not None:
+        config = config.model_copy(update={"device": device, "precision": "auto"})
+        origins = origins | {"device": ORIGIN}
+    return Resolved(config=config, origins=origins)
+
+
+def _from_start(resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, TrainState]:
+    """Return the job and the state of a run that stopped before its first checkpoint."""
+    config = resolved.config
+    if isinstance(config, FinetuneConfig):
+        raise WeightsError(
+            "the run has no checkpoint to go on from", hint=Call("finetune", settings={"data": config.data})
+        )
+    image = resized(store.card.image, config.size)
+    job = settle(resolved, store, arch=final_arch(config.model), image=image)
+    return job, fresh_state(job, fresh_model(job))
+
+
+def _with_shape_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, TrainState]:
+    """Return the job of a checkpoint and a state of its shape, which the checkpoint can then overwrite."""
+    card, model = card_of(snapshot), resolved.config.model
+    if card.trained_on.get("digest") != store.card.digests.get("train"):
+        raise WeightsError(
+            f"the dataset '{store.card.name}' is not the one that the run began with",
+            where=str(store.path),
+            hint="restore the old dataset, or start a new run",
+        )
+    job = settle(resolved, store, arch=card.arch, image=card.image)
+    job = dataclasses.replace(job, weights_sha256=str(snapshot.card.get("weights_sha256", "")))
+    net = build(
+        card.arch,
+        classes=len(job.classes),
+        image=card.image,
+        dropout=model.dropout,
+        drop_path=model.drop_path,
+    )
+    return job, fresh_state(job, net)
+
+
+def _differences(snapshot: Snapshot, job: Job, *, exact: bool) -> Iterator[Notice]:
+    """Tell what changed on this machine since the checkpoint; an exact resume is refused then."""
+    now = {**checkpoint.machine_facts(), **dict(job.card({}).plugins.used)}
+    changed = differences(facts_then(snapshot), now)
+    if changed and exact:
+        raise UsageError(
+            "on this machine a resume would not be bit-identical",
+            where=Setting("exact"),
+            problems=changed,
+            hint="without exact the run goes on",
+        )
+    if changed:
+        yield Notice("the result will not be bit-identical to that of an uninterrupted run: " + ", ".join(changed))
+
+
+def _save_config(job: Job, state: TrainState, run: RunDir) -> Iterator[Notice]:
+    """Write the changed config into the run folder, and tell what it does to the schedule."""
+    run.save_config(config_text(job.config), job.origins)
+    plan = make_plan(job, Stop())
+    images = f" and images of {plan.side(state.step)} px" if len(job.sides) > 1 else ""
+    yield Notice(
+        f"the schedule ({job.config.schedule.name}) now covers {job.steps} steps: "
+        f"the run goes on at step {state.step} with lr {plan.learning_rate(state.step):.4g}{images}"
+    )

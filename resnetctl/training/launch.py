@@ -1,0 +1,88 @@
+"""From a job to a run that trains: what is chosen by timing, the run folder, and the consumer that does the rest."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+from resnetctl import runs
+from resnetctl.config.draft import RunRequest
+from resnetctl.config.layers import to_toml
+from resnetctl.config.schema import TrainConfig
+from resnetctl.engine.loop import StepResult
+from resnetctl.facts import Notice, TrainFact
+from resnetctl.hints import Hint, Setting
+from resnetctl.models.resnet import ResNet
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
+from resnetctl.system.signals import Stop
+from resnetctl.training.budget import choose_length
+from resnetctl.training.dry_run import rehearse
+from resnetctl.training.environment import describe
+from resnetctl.training.job import Job, fresh_state
+from resnetctl.training.recorder import checkpoint_bytes, consume
+from resnetctl.training.session import Session
+from resnetctl.training.tune import tune
+
+Facts = Iterator[TrainFact | StepResult]
+
+
+def require_place(request: RunRequest, settings: Settings) -> Path:
+    """Return the folder that the run folder will be made in.
+
+    Raises `UsageError` when nothing can be written there, or when a run has the name already.
+    """
+    folder = request.out or settings.runs_dir
+    hints: list[Hint] = [Setting("out", "FOLDER"), "RESNETCTL_RUNS_DIR=FOLDER chooses another place for all runs"]
+    storage.require_writable(folder, hint=hints)
+    if request.name is not None:
+        runs.free_path(folder, request.name)
+    return folder
+
+
+def launch(
+    job: Job, model: Callable[[], ResNet], *, request: RunRequest, folder: Path, save_first: bool = False
+) -> Facts:
+    """Choose by timing what `request` leaves open, make the run folder in `folder`, and train. A dry run makes none.
+
+    Args:
+        model: returns the model before the first step, a new one at each call.
+        save_first: write a checkpoint before the first step, for a run that its config alone cannot begin.
+
+    Raises:
+        UsageError: the budget is too short, or the run folder cannot be made.
+        Stopped, WorkFailed: as `consume`.
+    """
+    job = yield from _choose_by_timing(job, model, request)
+    state = fresh_state(job, model())
+    if request.dry_run:
+        yield from rehearse(job, state)
+        return
+    run = runs.create(
+        folder,
+        request.name or runs.automatic_name(folder, arch=job.arch.name, data=job.store.card.name),
+        config=config_text(job.config),
+        sources=job.origins,
+        env=describe(job),
+        first=checkpoint_bytes(job, state) if save_first else b"",
+    )
+    with run.locked(), Stop() as stop:
+        yield from consume(Session.of(job, state, stop=stop, run=run))
+
+
+def config_text(config: TrainConfig) -> str:
+    """Return the text of the run's own config.toml."""
+    return to_toml(config, "the whole config of this run: a new run with it as its config repeats this one")
+
+
+def _choose_by_timing(job: Job, model: Callable[[], ResNet], request: RunRequest) -> Generator[Notice, None, Job]:
+    """Return the job with the threads and the length that timed steps choose. The steps are not kept."""
+    began = time.monotonic()
+    if not (request.budget or request.tune):
+        return job
+    yield Notice("timing steps of this run that are not kept")
+    state = fresh_state(job, model())
+    if request.tune:
+        job = yield from tune(job, state)
+    if request.budget:
+        job = yield from choose_length(job, state, budget=request.budget, began=began)
+    return job

@@ -1,0 +1,88 @@
+"""What a run tells before its first step: the opening fact, remarks on settings that are seldom meant, an estimate."""
+
+import contextlib
+from collections.abc import Iterator
+
+from resnetctl import registry
+from resnetctl.config.duration import rough
+from resnetctl.engine.loop import TrainState
+from resnetctl.engine.schedule import smaller
+from resnetctl.errors import ResnetctlError
+from resnetctl.facts import Notice, Started
+from resnetctl.hints import Setting
+from resnetctl.models.resnet import count_params
+from resnetctl.runs import RunDir
+from resnetctl.spec import Arch
+from resnetctl.system.machine import cores_granted
+from resnetctl.training.job import Job
+
+SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
+
+
+def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
+    """Return the opening fact. `run` is None for a dry run."""
+    return Started(
+        run=run.path if run is not None else None,
+        config=job.config,
+        origins=job.origins,
+        arch=job.arch,
+        block=_swapped(job.arch),
+        params=count_params(job.arch, classes=len(job.classes), channels=job.image.channels),
+        image_size=job.image.size,
+        train_images=len(job.train),
+        val_images=len(job.val) if job.val is not None else 0,
+        start_step=state.step,
+        best=state.best.top1 if state.best.epoch and job.val is not None else None,
+        steps=job.steps,
+        steps_per_epoch=job.steps_per_epoch,
+        sides=job.sides,
+    )
+
+
+def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
+    """Yield remarks on what is allowed and seldom meant, and on what growing images do to the numbers on the screen."""
+    cores, images, batch = cores_granted(), len(job.train), job.config.batch_size
+    if job.config.device == "cpu" and job.config.threads > cores:
+        yield Notice(
+            f"{job.config.threads} threads share {cores} core{'s' * (cores != 1)}, which is slower than one each"
+        )
+    if batch > images:
+        yield Notice(
+            f"a batch of {batch:,} is more than the {images:,} training images, so an epoch is one step; "
+            "a smaller batch learns more from it"
+        )
+    yield from _growing_images(job, step=state.step)
+
+
+def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
+    """Tell how long a run of `seconds` takes at `rate` images a second, with advice when it is hours."""
+    if seconds < SHORT_SECONDS:
+        return
+    yield Notice(f"about {rough(seconds)} for the whole run at {rate:,.0f} images/s")
+    if seconds > LONG_SECONDS and job.config.epochs > 10:
+        fast = f"trains 10 epochs in about {rough(seconds * 10 / job.config.epochs)}"
+        yield Notice("a smaller network or a GPU makes it shorter", hint=(Setting("recipe", "fast", note=fast),))
+
+
+def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:
+    """What progressive resizing does from `step` on; nothing where it is off."""
+    progressive, size = job.config.progressive, job.image.size
+    full = job.sides[-1][0]  # the first step with images of full size
+    if step < full:
+        yield Notice(
+            f"images grow from {job.sides[0][1]} px and reach {size} px in epoch {1 + full // job.steps_per_epoch}; "
+            "val always has images of full size, so its accuracy may be low until then"
+        )
+    elif not full and progressive.initial_scale < 1:
+        scale, unit = progressive.initial_scale, progressive.size_increment
+        reason = "no step is left for smaller images"
+        if smaller(scale, size=size, unit=unit) == size:
+            reason = f"{scale:g} of {size} px, in multiples of {unit} px, is {size} px"
+        yield Notice(f"progressive resizing does nothing here: {reason}")
+
+
+def _swapped(arch: Arch) -> str:
+    """The block's name where it is not the block of the registered arch of this name."""
+    with contextlib.suppress(ResnetctlError):  # weights may name an arch that nobody registers
+        return "" if registry.get("arch", arch.name).block == arch.block else arch.block
+    return ""

@@ -1,0 +1,35 @@
+"""What travels together while a run trains: its description, its state, what a step needs, and where it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from resnetctl.engine.loop import Plan, TrainState
+from resnetctl.runs import RunDir
+from resnetctl.system.signals import Stop
+from resnetctl.training.job import Job, make_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One process of a run that trains.
+
+    Attributes:
+        job: the settled description; it does not change.
+        state: the model, the optimizer and the position in the run; every step changes it.
+        plan: what `fit` needs besides the state.
+        stop: knows whether a signal came.
+        run: the run folder, whose lock the caller holds. None in a process that trains along and writes nothing.
+    """
+
+    job: Job
+    state: TrainState
+    plan: Plan
+    stop: Stop
+    run: RunDir | None
+
+    @classmethod
+    def of(cls, job: Job, state: TrainState, *, stop: Stop, run: RunDir | None) -> Self:
+        """Return the session of `job` that goes on from `state`."""
+        return cls(job=job, state=state, plan=make_plan(job, stop), stop=stop, run=run)

@@ -1,0 +1,116 @@
+"""A draft is checked once and settled once, for every verb in the same way."""
+
+from pathlib import Path
+
+import pytest
+from support.jobs import to_bench, to_finetune, to_train
+
+from resnetctl.config import layers as layering
+from resnetctl.config.draft import draft
+from resnetctl.config.layers import Layer, from_file, from_flags, from_sets
+from resnetctl.config.schema import TrainConfig
+from resnetctl.errors import ConfigError, UsageError
+from resnetctl.hints import Setting
+from resnetctl.spec import Arch, DatasetCard, ImageSpec, Plugins, Scalar, WeightsCard
+from resnetctl.system import settings
+
+FIXED = from_flags({"epochs": 3, "threads": 1}, {"epochs": "--epochs", "threads": "--threads"})
+
+
+def data(size: int = 32, **defaults: Scalar) -> DatasetCard:
+    return DatasetCard(name="pets", classes=("a", "b"), image=ImageSpec(size=size), splits={}, defaults=defaults)
+
+
+def weights(size: int = 224) -> WeightsCard:
+    return WeightsCard(
+        arch=Arch(name="mine", block="bottleneck", depths=(1, 1), widths=(4, 8), stem="imagenet"),
+        classes=("a", "b"),
+        image=ImageSpec(size=size),
+        plugins=Plugins(required={}, used={}),
+        trained_on={},
+        split=None,
+        metrics={},
+        config_sha256="",
+        version="0",
+    )
+
+
+def test_the_data_settle_what_nobody_set() -> None:
+    resolved = to_train(from_sets(["lr=0.3"])).settled(data(augment="shift", lr=0.5))
+    assert (resolved.config.augment, resolved.origins["augment"]) == ("shift", "dataset pets")
+    assert (resolved.config.lr, resolved.origins["lr"]) == (0.3, "--set")
+    assert resolved.origins["seed"] == "default"
+
+
+def test_unknown_data_leave_the_plain_defaults() -> None:
+    resolved = to_train(from_sets(["data=./photos"])).settled(None)
+    assert (resolved.config.epochs, resolved.origins["epochs"]) == (200, "default")
+
+
+def test_steps_switch_the_epochs_of_the_data_off() -> None:
+    resolved = to_train(from_sets(["steps=7"])).settled(data(epochs=90))
+    assert (resolved.config.steps, resolved.config.epochs) == (7, 0)
+
+
+def test_bench_settles_as_train_does() -> None:
+    card = data(batch_size=16)
+    assert to_bench().config.data == "digits"
+    assert to_bench().settled(card).config.batch_size == to_train().settled(card).config.batch_size == 16
+
+
+def test_the_weights_decide_architecture_and_size_of_finetune() -> None:
+    resolved = to_finetune(from_sets(["data=pets"])).settled(data(size=32), weights(size=224))
+    assert (resolved.config.model.arch, resolved.config.model.block) == ("mine", "bottleneck")
+    assert resolved.origins["model.arch"] == "weights"
+    assert (resolved.config.epochs, resolved.origins["epochs"]) == (20, "recipe finetune")
+    assert resolved.config.augment == "resized-crop"  # photos for the network, whatever the data are
+    assert to_finetune().settled(data(size=32)).config.augment == "standard"
+
+
+def test_the_environment_is_weaker_than_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNETCTL_THREADS", "3")
+    settings.load.cache_clear()
+    assert to_train().asked.origins["threads"] == "env RESNETCTL_THREADS"
+    assert to_train(from_sets(["threads=1"])).config.threads == 1
+
+
+@pytest.mark.parametrize("sets", [["model.arch=resnet21"], ["model.block=nonsense"], ["augment=nonsense"]])
+def test_an_unknown_name_is_told_before_data_and_weights_are_known(sets: list[str]) -> None:
+    with pytest.raises(UsageError, match="is called"):
+        to_train(from_sets(sets))
+
+
+def test_finetune_leaves_the_architecture_to_the_weights() -> None:
+    assert to_finetune(from_sets(["model.arch=resnet21"])).asked.values["model.arch"] == "resnet21"
+
+
+def test_all_wrong_values_are_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        to_train(from_sets(["epochz=1", "lr=-1"]))
+    assert len(caught.value.problems) == 2
+
+
+def test_a_value_that_was_set_by_hand_and_one_that_is_chosen_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="budget chooses the length of the run, and flag --epochs fixes it") as caught:
+        to_train(FIXED, budget=60.0)
+    assert caught.value.where == Setting("budget")
+    with pytest.raises(UsageError, match="tune chooses the threads, and flag --threads fixes it"):
+        to_train(FIXED, tune=True)
+    with pytest.raises(UsageError, match="argument steps fixes it"):
+        to_train(Layer({"steps": 9}, {"steps": "argument steps"}), budget=60.0)
+    assert to_train(FIXED).config.epochs == 3
+
+
+def test_budget_and_tune_win_over_everything_weaker_than_a_flag() -> None:
+    assert to_train(from_sets(["epochs=3", "threads=1"]), budget=60.0, tune=True).request.tune
+
+
+def test_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("my.toml").write_text("lr = 0.2\n")
+    parsed: list[str] = []
+    original = layering._parse
+    monkeypatch.setattr(layering, "_parse", lambda text, name: (parsed.append(name), original(text, name))[1])
+    asked = draft(TrainConfig, [from_file(Path("my.toml"))], settings=settings.load())
+    for _ in range(3):
+        assert asked.settled(data()).config.lr == 0.2
+    assert parsed == ["my.toml"]

@@ -1,0 +1,175 @@
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+from support.jobs import to_train
+
+from resnetctl import runs
+from resnetctl.config.draft import Draft
+from resnetctl.config.layers import from_sets
+from resnetctl.config.schema import TrainConfig
+from resnetctl.data.store import Store
+from resnetctl.errors import Stopped, UsageError, WeightsError
+from resnetctl.facts import Finished, Notice, Started
+from resnetctl.hints import Call
+from resnetctl.system import settings
+from resnetctl.tasks.resume import resume
+from resnetctl.tasks.train import train
+
+ARCH = ["model.arch=resnet20", "data=tiny"]
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path) -> None:
+    tiny(settings.load().data_dir)
+
+
+def request(*sets: str, name: str | None = "one", dry_run: bool = False) -> Draft[TrainConfig]:
+    return to_train(from_sets([*ARCH, *sets]), name=name, dry_run=dry_run)
+
+
+def run(*sets: str, name: str = "one") -> runs.RunDir:
+    finished = [fact for fact in train(request(*sets, name=name), settings.load()) if isinstance(fact, Finished)]
+    return runs.RunDir(finished[0].run)
+
+
+def files(folder: runs.RunDir) -> tuple[bytes, bytes]:
+    return folder.weights.read_bytes(), (folder.path / "metrics.jsonl").read_bytes()
+
+
+def notices(facts: list[object]) -> str:
+    return "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
+
+
+def killed(after: int, *sets: str) -> runs.RunDir:
+    """A run whose process went away after so many facts: the generator is dropped, nothing is cleaned up by us."""
+    facts = train(request(*sets, name="cut"), settings.load())
+    list(itertools.islice(facts, after))
+    facts.close()  # type: ignore[attr-defined]
+    return runs.find("cut", Path("runs"))
+
+
+def test_training_never_opens_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    original = Store.split
+    monkeypatch.setattr(Store, "split", lambda self, name: (opened.append(name), original(self, name))[1])
+    folder = run()
+    list(resume(str(folder.path), settings=settings.load(), epochs=4))
+    assert set(opened) == {"train"}
+
+
+@pytest.mark.parametrize("after", [1, 3, 6, 9, 16])
+@pytest.mark.parametrize(
+    "sets",
+    [
+        (),
+        ("ema_decay=0.9", "model.dropout=0.2", "model.drop_path=0.2", "optim.name=adamw", "lr=0.003"),
+        ("progressive.initial_scale=0.5",),
+    ],
+)
+def test_a_resumed_run_ends_with_the_same_bytes(after: int, sets: tuple[str, ...]) -> None:
+    whole = run(*sets, name="whole")
+    cut = killed(after, *sets)
+    list(resume("cut", settings=settings.load()))
+    assert files(cut) == files(whole)
+
+
+def test_a_finished_run_says_so_and_does_nothing() -> None:
+    folder = run()
+    before = files(folder)
+    facts = list(resume("one", settings=settings.load()))
+    assert "is finished after 3 epochs" in notices(facts)
+    assert isinstance(facts[-1], Finished)
+    assert files(folder) == before
+
+
+def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> None:
+    run()
+    facts = list(resume("one", settings=settings.load(), epochs=5))
+    folder = runs.find("one", Path("runs"))
+    assert "the schedule (cosine) now covers 20 steps" in notices(facts)
+    assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
+    assert folder.read_config().epochs == 5
+    assert folder.sources()["epochs"] == "resume"
+
+
+def test_a_resume_where_images_are_whole_says_nothing_of_growing() -> None:
+    run("progressive.initial_scale=0.5", "epochs=10")
+    assert "images grow" not in notices(list(resume("one", settings=settings.load(), epochs=11)))
+
+
+def test_a_resumed_run_knows_its_best() -> None:
+    run("epochs=2")
+    facts = list(resume("one", settings=settings.load(), epochs=3))
+    (started,) = (fact for fact in facts if isinstance(fact, Started))
+    assert started.best == max(line["val_top1"] for line in runs.find("one", Path("runs")).metrics()[:2])
+
+
+def test_an_extended_run_says_what_becomes_of_growing_images() -> None:
+    run("progressive.initial_scale=0.5")
+    said = notices(list(resume("one", settings=settings.load(), epochs=9)))
+    assert "the run goes on at step 12 with lr" in said
+    assert "and images of 4 px" in said
+
+
+def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
+    whole = run(name="whole")
+    cut = killed(12)
+    newest = cut.checkpoints()[0]
+    newest.write_bytes(newest.read_bytes()[:-7])
+    facts = list(resume("cut", settings=settings.load()))
+    assert "an older one is used" in notices(facts)
+    assert files(cut) == files(whole)
+
+
+def test_with_no_checkpoint_it_starts_again() -> None:
+    whole = run(name="whole")
+    cut = killed(12)
+    for path in cut.checkpoints():
+        path.unlink()
+    facts = list(resume("cut", settings=settings.load()))
+    assert "starts at step 0" in notices(facts)
+    assert files(cut) == files(whole)
+
+
+def test_other_data_under_the_same_name_is_refused() -> None:
+    cut = killed(12)
+    data_dir = settings.load().data_dir
+    (data_dir / "tiny").rename(data_dir / "old")
+    tiny(data_dir, train=90)
+    with pytest.raises(WeightsError, match="is not the one that the run began with"):
+        list(resume("cut", settings=settings.load()))
+    assert cut.checkpoints()
+
+
+def test_exact_refuses_another_machine_and_names_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.engine import checkpoint
+
+    killed(12)
+    facts = checkpoint.machine_facts() | {"torch": "9.9"}
+    monkeypatch.setattr(checkpoint, "machine_facts", lambda: facts)
+    with pytest.raises(UsageError, match="bit-identical") as caught:
+        list(resume("cut", settings=settings.load(), exact=True))
+    assert "9.9" in caught.value.problems[0]
+    assert "9.9" in notices(list(resume("cut", settings=settings.load())))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_bytes(signum: signal.Signals) -> None:
+    whole = run(name="whole")
+
+    def interrupted() -> Iterator[object]:
+        for number, fact in enumerate(train(request(name="cut"), settings.load())):
+            if number == 6:
+                signal.raise_signal(signum)
+            yield fact
+
+    with pytest.raises(Stopped) as caught:
+        list(interrupted())
+    assert caught.value.exit_code == 128 + signum
+    assert caught.value.hint == (Call("train", settings={"resume": Path("runs/cut")}),)
+    list(resume("cut", settings=settings.load()))
+    assert files(runs.find("cut", Path("runs"))) == files(whole)

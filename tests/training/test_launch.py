@@ -1,0 +1,85 @@
+"""From a job to a run folder: the place, the name, what is timed first, and the config that repeats the run."""
+
+import tomllib
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.jobs import job
+
+from resnetctl import runs
+from resnetctl.config.draft import RunRequest
+from resnetctl.config.schema import TrainConfig
+from resnetctl.errors import UsageError
+from resnetctl.facts import Finished, Notice
+from resnetctl.hints import Setting
+from resnetctl.system import settings
+from resnetctl.training import launch as launching
+from resnetctl.training.job import Job, fresh_model
+from resnetctl.training.launch import config_text, launch, require_place
+
+
+def test_runs_lie_where_the_request_or_the_settings_say() -> None:
+    assert require_place(RunRequest(out=Path("elsewhere")), settings.load()) == Path("elsewhere")
+    assert require_place(RunRequest(), settings.load()) == settings.load().runs_dir
+    assert not Path("elsewhere").exists()
+
+
+def test_a_place_that_cannot_be_written_names_the_setting() -> None:
+    Path("file").write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot write") as caught:
+        require_place(RunRequest(out=Path("file")), settings.load())
+    assert caught.value.hint[0] == Setting("out", "FOLDER")
+
+
+def test_a_name_that_is_taken_is_told_first() -> None:
+    runs.create(Path("runs"), "one", config="", sources={}, env={})
+    with pytest.raises(UsageError, match="the run 'one' exists"):
+        require_place(RunRequest(name="one"), settings.load())
+
+
+def test_a_run_without_a_name_gets_one() -> None:
+    settled = job("steps=1")
+    facts = launch(settled, partial(fresh_model, settled), request=RunRequest(), folder=Path("runs"))
+    (finished,) = (fact for fact in facts if isinstance(fact, Finished))
+    assert finished.run.name.endswith("-resnet20-tiny")
+
+
+@pytest.mark.parametrize("save_first", [False, True])
+def test_a_run_that_its_config_cannot_begin_has_a_checkpoint_first(save_first: bool) -> None:
+    settled = job("steps=1")
+    facts = launch(
+        settled,
+        partial(fresh_model, settled),
+        request=RunRequest(name="one"),
+        folder=Path("runs"),
+        save_first=save_first,
+    )
+    next(facts)
+    assert len(runs.find("one", Path("runs")).checkpoints()) == save_first
+
+
+def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def choice(name: str) -> object:
+        def choose(settled: Job, state: object, **_: float) -> object:
+            calls.append(name)
+            yield Notice(name)
+            return settled
+
+        return choose
+
+    monkeypatch.setattr(launching, "tune", choice("threads"))
+    monkeypatch.setattr(launching, "choose_length", choice("length"))
+    settled = job("steps=1")
+    request = RunRequest(dry_run=True, budget=60.0, tune=True)
+    facts = list(launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs")))
+    assert calls == ["threads", "length"]
+    assert facts[0] == Notice("timing steps of this run that are not kept")
+    assert not Path("runs").exists()
+
+
+def test_the_text_of_a_config_is_the_config() -> None:
+    settled = job("lr=0.3", "schedule.name=linear")
+    assert TrainConfig.model_validate(tomllib.loads(config_text(settled.config))) == settled.config

@@ -1,0 +1,54 @@
+"""What is told before the first step."""
+
+import pytest
+from support.jobs import job
+
+from resnetctl.facts import Notice
+from resnetctl.hints import Setting
+from resnetctl.training import remarks as remarking
+from resnetctl.training.job import fresh_model, fresh_state
+from resnetctl.training.remarks import estimate, remarks, started
+
+
+def told(*sets: str) -> list[str]:
+    settled = job(*sets)
+    return [notice.text for notice in remarks(settled, fresh_state(settled, fresh_model(settled)))]
+
+
+def test_ordinary_settings_are_not_remarked_on() -> None:
+    assert told("threads=1") == []
+
+
+def test_more_threads_than_cores_and_a_batch_of_all_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remarking, "cores_granted", lambda: 1)
+    assert told("threads=2", "batch_size=500") == [
+        "2 threads share 1 core, which is slower than one each",
+        "a batch of 500 is more than the 54 training images, so an epoch is one step; "
+        "a smaller batch learns more from it",
+    ]
+
+
+def test_growing_images_name_the_epoch_in_which_they_are_full() -> None:
+    (text,) = told("threads=1", "epochs=10", "progressive.initial_scale=0.5")
+    assert text.startswith("images grow from 4 px and reach 8 px in epoch 9; ")
+
+
+def test_the_opening_fact_of_a_dry_run_has_no_folder() -> None:
+    settled = job()
+    fact = started(settled, fresh_state(settled, fresh_model(settled)), run=None)
+    assert (fact.run, fact.steps, fact.start_step, fact.best, fact.block) == (None, 12, 0, None, "")
+
+
+def test_another_block_than_the_archs_is_named() -> None:
+    settled = job("model.block=bottleneck")
+    assert started(settled, fresh_state(settled, fresh_model(settled)), run=None).block == "bottleneck"
+
+
+def test_a_short_run_gets_no_estimate_and_a_long_one_gets_advice() -> None:
+    settled = job("epochs=20")
+    assert list(estimate(settled, seconds=20.0, rate=100.0)) == []
+    assert list(estimate(settled, seconds=600.0, rate=1000.0)) == [
+        Notice("about 10 min for the whole run at 1,000 images/s")
+    ]
+    _, advice = estimate(settled, seconds=7200.0, rate=1000.0)
+    assert advice.hint == (Setting("recipe", "fast", note="trains 10 epochs in about 60 min"),)

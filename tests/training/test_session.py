@@ -1,0 +1,44 @@
+"""What a session brings together, and how long the way from a verb to the optimizer is."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+from support.jobs import job, to_train
+
+from resnetctl.config.layers import from_sets
+from resnetctl.engine import loop
+from resnetctl.system import settings
+from resnetctl.system.signals import Stop
+from resnetctl.tasks.train import train
+from resnetctl.training.job import fresh_model, fresh_state
+from resnetctl.training.session import Session
+
+PACKAGE = Path(loop.__file__).parents[1]
+MOST_HOPS = 9
+
+
+def test_a_session_plans_what_its_job_describes() -> None:
+    settled = job("lr=0.2", "warmup=0")
+    session = Session.of(settled, fresh_state(settled, fresh_model(settled)), stop=Stop(), run=None)
+    assert (session.plan.steps, session.plan.learning_rate(0), session.run) == (12, 0.2, None)
+
+
+def test_from_train_to_the_optimizer_are_few_hops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames of the package between the task and `set_lr`, both counted, while a real run takes its first step."""
+    tiny(settings.load().data_dir)
+    stacks: list[list[str]] = []
+    original = loop.set_lr
+
+    def set_lr(optimizer: object, lr: float) -> None:
+        frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).is_relative_to(PACKAGE)]
+        stacks.append([*(frame.name for frame in frames), "set_lr"])
+        original(optimizer, lr)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "set_lr", set_lr)
+    list(train(to_train(from_sets(["data=tiny", "steps=1"])), settings.load()))
+    (stack,) = stacks
+    assert stack == ["train", "launch", "consume", "fit", "_step", "set_lr"]
+    # before the task: the parser, the command and `draft`, as tests/cli/commands/test_train.py shows
+    assert len(stack) + 3 <= MOST_HOPS
