@@ -17,8 +17,8 @@ import torch
 from resnetctl import __version__, registry, rng
 from resnetctl.config.layers import Layer, flatten, layer
 from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig, TrainConfig
-from resnetctl.data.policies import augmentation
 from resnetctl.data.loader import Feed, steps_per_epoch
+from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule

@@ -14,8 +14,8 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     from resnetctl import registry
     from resnetctl.tasks.plugins import listing as plugins
 
-    for name in registry.strangers():
-        out.say(out.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so"))
+    for name in registry.unknown_plugins():
+        out.say(out.notice(f"RESNETCTL_PLUGINS names '{name}', but no installed distribution of that name has plugins"))
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
         out.document("plugins.list", {"plugins": rows})
@@ -67,12 +67,12 @@ def new(given: Given[PluginsNewOptions]) -> None:
     """`plugins new`"""
     from resnetctl.tasks.plugins import new as scaffold
 
-    made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
+    plugin = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
     if given.options.as_json:
-        out.document("plugins.new", vars(made))
+        out.document("plugins.new", vars(plugin))
         return
-    out.result(str(made.folder))
-    out.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
+    out.result(str(plugin.folder))
+    out.say(f"next: pip install -e {plugin.folder} && resnetctl plugins check {plugin.distribution}")
 
 
 def _text(value: Any) -> str | None:
