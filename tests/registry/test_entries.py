@@ -106,7 +106,7 @@ def test_disable_plugins_reaches_children(monkeypatch: pytest.MonkeyPatch, insta
 
 def test_an_arch_means_the_block_of_its_own_distribution(install: Install) -> None:
     install("one", {"odd": "plug_odd:Odd"}, kind="block", code=None)
-    both = "from resnetctl.models.blocks import BasicBlock\n\nclass Odd(BasicBlock):\n    pass\n"
+    both = "from resnetctl.blocks import BasicBlock\n\nclass Odd(BasicBlock):\n    pass\n"
     install("two", {"odd": "plug_two:Odd"}, kind="block", code=both)
     site = Path(next(path for path in sys.path if path.endswith("site")))
     (site / "plug_odd.py").write_text(both + GOOD.replace("'basic'", "'odd'"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from resnetctl.registry import KINDS, Kind
 
 ARCH = "from resnetctl.spec import Arch\nnet = Arch(name='net', block='basic', depths=(1,), widths=(8,), summary='s')\n"
-BLOCK = "from resnetctl.models.blocks import BasicBlock\n\n\nclass Net(BasicBlock):\n    pass\n"
+BLOCK = "from resnetctl.blocks import BasicBlock\n\n\nclass Net(BasicBlock):\n    pass\n"
 
 
 def install(

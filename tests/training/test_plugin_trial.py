@@ -21,7 +21,7 @@ from resnetctl.weights.file import load
 BLOCK = """
 import torch
 from torch import nn
-from resnetctl.models.blocks import BasicBlock
+from resnetctl.blocks import BasicBlock
 
 
 class Odd(BasicBlock):

@@ -4,6 +4,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, UsageError
+from resnetctl.hints import Call
 from resnetctl.registry import Entry
 from resnetctl.registry.probe import Probe
 from resnetctl.tasks.plugins import listing as plugins
@@ -58,7 +59,7 @@ def test_a_name_of_two_kinds_must_be_settled(monkeypatch: pytest.MonkeyPatch) ->
     )
     with pytest.raises(UsageError) as caught:
         plugins.describe("twice")
-    assert caught.value.hint == ("resnetctl plugins show twice --kind arch",)
+    assert caught.value.hint == (Call("plugins show", ("twice",), {"kind": "arch"}),)
 
 
 def test_an_unknown_name_suggests() -> None:
