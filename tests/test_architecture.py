@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("config",),
     ("models", "data"),
-    ("engine", "weights"),
+    ("engine", "weights", "blocks"),
     ("deploy",),
     ("facts", "runs"),
     ("training",),

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import itertools
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,13 @@ class Subject:
 
     def images(self, split: str) -> Iterator[Any]:
         return iter(self.dataset.read(self.path(), split))
+
+
+@contextlib.contextmanager
+def prepared(dataset: Any, source: Path | None = None) -> Iterator[Subject]:
+    """Give the rules a dataset with an empty cache folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Subject(dataset=dataset, cache=Path(folder), source=source)
 
 
 def signature(subject: Subject) -> str:

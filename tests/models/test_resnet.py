@@ -13,9 +13,9 @@ import torchvision
 from torch import nn
 
 from resnetctl import registry
+from resnetctl.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet50, wrn16_4
-from resnetctl.models.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.models.resnet import ResNet, build, count_params, minimum_size
 from resnetctl.spec import Arch, ImageSpec
 

@@ -39,10 +39,10 @@ def entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
     for name, code in BLOCKS.items():
         install(site, f"pr-{name}", {"block": {name: f"pr_{name}:Net"}}, code=code)
     importlib.invalidate_caches()
-    registry._entries.cache_clear()
-    found = [entry for kind in registry.GROUPS for entry in registry.entries(kind)]
+    registry.refresh()
+    found = registry.all_entries()
     yield {entry.name: entry for entry in found if entry.distribution.startswith("pr-")}
-    registry._entries.cache_clear()
+    registry.refresh()
 
 
 def ask(entries: dict[str, Entry], *names: str) -> dict[str, Probe]:

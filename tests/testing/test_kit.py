@@ -77,7 +77,7 @@ def test_what_another_process_found_becomes_findings() -> None:
         ("import", True), ("called", True), ("silent", True), ("torch", True), ("torch_free", True),
     ]  # fmt: skip
     heavy = kit.import_findings(
-        arch, Probe(entry=arch, called="net", loads_torch=True, printed="hi", patched=("torch.cat",))
+        arch, Probe(entry=arch, own_name="net", loads_torch=True, printed="hi", patched=("torch.cat",))
     )
     assert {one.rule: one.seen for one in heavy if not one.ok} == {
         "called": "the entry is 'resnet20', the object 'net'",
@@ -145,11 +145,11 @@ def test_a_rule_that_ends_its_process_is_named_and_the_others_are_judged(
     aborts = "\n    def forward(self, images):\n        import os\n        os.abort()\n"
     install(tmp_path / "site", "ends", {"block": {"ends": "ends:Net"}}, code=BLOCK.replace("\n    pass\n", aborts))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entries.cache_clear()
+    registry.refresh()
     try:
         found = dict(kit._spread(kit.select("ends") + kit.select("resnetctl:none")))
     finally:
-        registry._entries.cache_clear()
+        registry.refresh()
     ends, none = sorted(found.values(), key=lambda findings: findings[0].subject)
     status = {one.rule: one for one in ends}
     assert status.keys() == set(kit.rules("block"))

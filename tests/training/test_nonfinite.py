@@ -28,9 +28,9 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The net `nano`, and `poison`: in step 7, the second image of the batch gets a pixel that is NaN."""
     tiny(settings.load().data_dir)
     monkeypatch.syspath_prepend(str(site(tmp_path / "site")))
-    registry._entries.cache_clear()
+    registry.refresh()
     yield
-    registry._entries.cache_clear()
+    registry.refresh()
 
 
 def failing(*sets: str) -> tuple[NonFinite, str]:

@@ -84,7 +84,7 @@ def test_the_single_hidden_unit_is_alive_behind_a_norm() -> None:
         (lambda: ECABasicBlock(8, 8, kernel=-1), "kernel must be odd and positive, not -1"),
         (lambda: CBAMBasicBlock(8, 8, kernel=0), "kernel must be odd and positive, not 0"),
         (lambda: SEBasicBlock(8, 8, shortcut="C"), "shortcut must be 'A' or 'B', not 'C'"),
-        (lambda: SEBasicBlock(8, 4, shortcut="A"), "cannot drop 4 channels, use 'B'"),
+        (lambda: SEBasicBlock(8, 4, shortcut="A"), "cannot go from 8 to 4 channels, use 'B'"),
     ],
 )
 def test_wrong_options_are_refused(build, message: str) -> None:

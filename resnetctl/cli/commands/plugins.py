@@ -13,7 +13,7 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     from resnetctl import registry
     from resnetctl.tasks.plugins import listing as plugins
 
-    for name in registry.strangers():
+    for name in registry.unknown_plugins():
         streams.say(streams.notice(f"RESNETCTL_PLUGINS names '{name}', which is not an installed plugin distribution"))
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
@@ -66,12 +66,12 @@ def new(given: Given[PluginsNewOptions]) -> None:
     """`plugins new`"""
     from resnetctl.tasks.plugins import new as scaffold
 
-    made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
+    plugin = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
     if given.options.as_json:
-        streams.document("plugins.new", vars(made))
+        streams.document("plugins.new", vars(plugin))
         return
-    streams.result(str(made.folder))
-    streams.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
+    streams.result(str(plugin.folder))
+    streams.say(f"next: pip install -e {plugin.folder} && resnetctl plugins check {plugin.distribution}")
 
 
 def _text(value: Any) -> str | None:

@@ -4,6 +4,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, UsageError
+from resnetctl.hints import Call
 from resnetctl.registry import Entry
 from resnetctl.registry.probe import Probe
 from resnetctl.tasks.plugins import listing as plugins
@@ -13,15 +14,15 @@ def foreign(name: str, kind: registry.Kind = "arch", value: str = "no.such.modul
     return Entry(kind=kind, name=name, value=value, distribution="other", version="2.0")
 
 
-def test_every_kind_is_listed_in_the_order_of_the_groups() -> None:
+def test_every_kind_is_listed_in_the_order_of_the_table() -> None:
     kinds = [row["kind"] for row in plugins.listing()]
-    assert list(dict.fromkeys(kinds)) == list(registry.GROUPS)
+    assert list(dict.fromkeys(kinds)) == list(registry.KINDS)
     assert {row["kind"] for row in plugins.listing("block")} == {"block"}
 
 
-def test_check_imports_and_tells_the_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_marks_the_entries_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     ghost = foreign("ghost")
-    monkeypatch.setattr(registry, "entries", lambda kind: (ghost,) if kind == "arch" else ())
+    monkeypatch.setattr(registry, "all_entries", lambda: [ghost])
     monkeypatch.setattr(plugins, "probe", lambda entries: {ghost: Probe(entry=ghost, error="it raises")})
     assert [row["status"] for row in plugins.listing()] == ["available"]
     row = plugins.listing(check=True)[0]
@@ -58,7 +59,7 @@ def test_a_name_of_two_kinds_must_be_settled(monkeypatch: pytest.MonkeyPatch) ->
     )
     with pytest.raises(UsageError) as caught:
         plugins.describe("twice")
-    assert caught.value.hint == ("resnetctl plugins show twice --kind arch",)
+    assert caught.value.hint == (Call("plugins show", ("twice",), {"kind": "arch"}),)
 
 
 def test_an_unknown_name_suggests() -> None:
