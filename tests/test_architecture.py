@@ -28,6 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("engine", "weights"),
     ("deploy",),
     ("facts", "runs"),
+    ("report",),
     ("training",),
     ("tasks",),
     ("api", "testing"),
@@ -44,7 +45,7 @@ LIGHT = (*BELOW_DATA, "models.archs", "data.cards", "cli", "__main__", "__init__
 TORCH_FREE = (
     "data.store", "data.ingest", "data.reading", "data.images", "data.splits",
     "data.datasets", "data.cards",
-    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs",
+    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs", "report",
 )  # fmt: skip
 
 RUN_FILES = {

@@ -1,14 +1,17 @@
 """`config show`: every value of a config and where it was said, without torch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
-from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, merge, resolve
+from resnetctl.config.layers import Layer, Resolved, flatten, from_environment, from_recipe, layer, merge, resolve
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.cards import derive_name, read_card, store_names
 from resnetctl.errors import InputError, UsageError
+from resnetctl.report.base import Report
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
@@ -23,6 +26,32 @@ def show(layers: Sequence[Layer], settings: Settings, *, verb: str = "train") ->
     card = _card(draft.data, settings)
     values = suited(final_arch(draft.model), card) if card is not None else {}
     return resolve(TrainConfig, [layer(values, "default"), from_environment(settings), *layers])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigValue:
+    """One key of a config, its value as JSON has it, and where the value was said."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigReport(Report):
+    """Every key of a config, as `config show` lists them."""
+
+    schema: ClassVar[str] = "resnetctl.config.show/1"
+    config: tuple[ConfigValue, ...]
+
+
+def report(resolved: Resolved[Any]) -> ConfigReport:
+    """Return the report of a resolved config."""
+    values = flatten(resolved.config.model_dump(mode="json")).items()
+    origins = resolved.origins
+    return ConfigReport(
+        config=tuple(ConfigValue(key=key, value=value, origin=origins.get(key, "default")) for key, value in values)
+    )
 
 
 def require_free(layers: Sequence[Layer], *, budget: bool, tune: bool) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from resnetctl.engine.metrics import Images, Logits, Predictor
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.hints import Hint
+from resnetctl.report.base import Report
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -50,9 +51,10 @@ class Parity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportReport:
+class ExportReport(Report):
     """The file that was written, and what it was checked on."""
 
+    schema: ClassVar[str] = "resnetctl.export/1"
     path: Path
     opset: int
     bytes: int
@@ -61,10 +63,9 @@ class ExportReport:
     gate: Mapping[str, Any]
     notices: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.export/1`."""
+    def body(self) -> dict[str, Any]:
+        """Return the file's facts, then those of the check."""
         return {
-            "schema": "resnetctl.export/1",
             "path": str(self.path),
             "opset": self.opset,
             "bytes": self.bytes,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from resnetctl.data.images import BadImage, prepare
 from resnetctl.data.reading.source import why_ignored
 from resnetctl.engine.metrics import Images, Logits, grouped
 from resnetctl.errors import DataError, InputError, UsageError, WorkFailed
+from resnetctl.report.base import Report
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
@@ -35,9 +36,10 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOutcome:
+class PredictOutcome(Report):
     """Results of all files that could be read, in order, and one line for each that could not."""
 
+    schema: ClassVar[str] = "resnetctl.predict/1"
     results: tuple[Prediction, ...]
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -51,10 +53,9 @@ class PredictOutcome:
                 problems=self.problems,
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.predict/1`."""
-        results = [item.to_json() for item in self.results]
-        return {"schema": "resnetctl.predict/1", "results": results, "problems": list(self.problems)}
+    def body(self) -> dict[str, Any]:
+        """Return the results and the problems."""
+        return {"results": [item.to_json() for item in self.results], "problems": list(self.problems)}
 
 
 def predict(

@@ -20,6 +20,7 @@ from resnetctl.spec import Arch
 from resnetctl.system.signals import Interrupted, Stop
 from resnetctl.training.job import Job
 from resnetctl.training.nonfinite import explain, mark
+from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import to_bytes
 
 CHECKPOINT_SECONDS = 60.0
@@ -212,7 +213,7 @@ def _finish(run: RunDir, job: Job, state: TrainState) -> Finished:
     run.save_weights(shipped(job, state))
     metrics = run.metrics()
     summary: dict[str, Any] = {
-        "schema": "resnetctl.train/1",
+        "schema": TrainReport.schema,
         "status": "finished",
         "arch": job.arch.name,
         "data": job.store.card.name,

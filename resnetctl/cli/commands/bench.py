@@ -30,7 +30,7 @@ def run(given: Given[BenchOptions]) -> None:
 
     report = watch(bench(said, machine, compiled=given.options.compiled))
     if given.options.as_json:
-        streams.document("bench", report.to_json())
+        streams.report(report)
     else:
         show(report)
 

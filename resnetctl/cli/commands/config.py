@@ -9,18 +9,15 @@ from resnetctl.config.schema import FinetuneConfig
 
 def show(given: Given[ConfigShowOptions]) -> None:
     """`config show`"""
-    from resnetctl.config.layers import flatten
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
-    resolved = configs.show(layers(given), settings.load(), verb=given.options.verb)
-    values = flatten(resolved.config.model_dump(mode="json"))
-    rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
+    report = configs.report(configs.show(layers(given), settings.load(), verb=given.options.verb))
     if given.options.as_json:
-        entries = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
-        streams.document("config.show", {"config": entries})
+        streams.report(report)
     else:
-        tables.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
+        rows = [(item.key, _toml(item.value), item.origin) for item in report.config]
+        tables.table(["key", "value", "from"], rows)
 
 
 def _toml(value: object) -> str:

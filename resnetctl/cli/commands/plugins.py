@@ -12,6 +12,7 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     """`plugins list`"""
     from resnetctl import registry
     from resnetctl.tasks.plugins import listing as plugins
+    from resnetctl.tasks.plugins.reports import ListReport
 
     for name in registry.strangers():
         streams.say(
@@ -19,7 +20,7 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
         )
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
-        streams.document("plugins.list", {"plugins": rows})
+        streams.report(ListReport(plugins=tuple(rows)))
     else:
         columns = ["kind", "name", "distribution", "version", "status"]
         tables.table(columns, [[row[column] for column in columns] for row in rows])
@@ -35,11 +36,12 @@ def show(given: Given[PluginsShowOptions]) -> None:
     """`plugins show`"""
     from resnetctl.cli.screen.loading import torch_note
     from resnetctl.tasks.plugins import listing as plugins
+    from resnetctl.tasks.plugins.reports import ShowReport
 
     with torch_note():
         facts = plugins.describe(given.options.name, given.options.kind)
     if given.options.as_json:
-        streams.document("plugins.show", facts)
+        streams.report(ShowReport(facts=facts))
     else:
         tables.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
 
@@ -48,6 +50,7 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     """`plugins check`"""
     from resnetctl.cli.screen.loading import check_folder
     from resnetctl.cli.screen.progress import watch
+    from resnetctl.tasks.plugins.reports import CheckReport
     from resnetctl.testing import kit
 
     entries = kit.select(given.options.target)
@@ -55,8 +58,8 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]
     if given.options.as_json:
-        rows = [{**vars(finding), "ok": finding.ok} for finding in findings]
-        streams.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
+        rows = tuple({**vars(finding), "ok": finding.ok} for finding in findings)
+        streams.report(CheckReport(entries=len(entries), failed=len(failed), findings=rows))
     else:
         columns = ["plugin", "rules", "skipped", "failed"]
         tables.table(columns, kit.summary(findings))
@@ -72,7 +75,7 @@ def new(given: Given[PluginsNewOptions]) -> None:
 
     made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
     if given.options.as_json:
-        streams.document("plugins.new", vars(made))
+        streams.report(made)
         return
     streams.result(str(made.folder))
     streams.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")

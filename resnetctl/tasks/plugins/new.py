@@ -7,10 +7,12 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
+from typing import ClassVar
 
 from resnetctl import __version__, registry
 from resnetctl.errors import UsageError
 from resnetctl.registry import GROUPS, Kind
+from resnetctl.report.base import Report
 from resnetctl.system import storage
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -30,9 +32,10 @@ USES: dict[Kind, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaffold:
+class Scaffold(Report):
     """What was written: the distribution's folder, its files, and the name to type."""
 
+    schema: ClassVar[str] = "resnetctl.plugins.new/1"
     folder: Path
     files: tuple[Path, ...]
     distribution: str
