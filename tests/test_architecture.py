@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("api", "testing"),
     ("cli", "__main__"),
 )
+SHARED_BY_TASKS = ("datasets", "targets")
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
 BELOW_DATA = ("hints", "errors", "spec", "rng", "system", "registry", "config")
@@ -191,8 +193,9 @@ def test_imports_go_strictly_downward() -> None:
 
 
 def test_imports_are_acyclic() -> None:
+    """Also those inside functions and those for types only: a circle of either kind is a word with two homes."""
     graph = {
-        name: {item.target for item in imports(module) if item.own and item.when == "load"} - {name, "__init__"}
+        name: {item.target for item in imports(module) if item.own} - {name, "__init__"}
         for name, module in MODULES.items()
     }
     done: set[str] = set()
@@ -209,6 +212,33 @@ def test_imports_are_acyclic() -> None:
     for name in graph:
         visit(name, ())
     none_of(problems)
+
+
+def test_a_verb_borrows_nothing_from_another_verb() -> None:
+    """What two verbs need lies below both, in a room or in one of the modules that tasks share."""
+    problems = []
+    for name, module in MODULES.items():
+        room, _, rest = name.partition(".")
+        verb = rest.partition(".")[0]
+        if room != "tasks" or not verb or verb in SHARED_BY_TASKS:
+            continue
+        for item in imports(module):
+            other = item.target.partition(".")[2].partition(".")[0]
+            if item.own and item.target.startswith("tasks.") and other not in (verb, *SHARED_BY_TASKS):
+                problems.append(f"{module.at(item.line)}: {verb} borrows from {other}")
+    none_of(problems)
+
+
+def test_a_command_borrows_nothing_from_another_command() -> None:
+    none_of(
+        [
+            f"{module.at(item.line)}: imports {item.target}"
+            for name, module in MODULES.items()
+            if name.startswith("cli.commands.")
+            for item in imports(module)
+            if item.target.startswith("cli.commands.")
+        ]
+    )
 
 
 def loads(name: str, wanted: set[str], path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -305,6 +335,15 @@ def test_only_runs_names_and_writes_run_files() -> None:
     none_of(offenders(("runs",), offence))
 
 
+def test_only_report_writes_markup() -> None:
+    def offence(node: ast.AST) -> str:
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        found = re.search(r"<(table|tr|td|th|svg|div|span|html|style)\b", text)
+        return f"writes {found.group()}>" if found else ""
+
+    none_of(offenders(("report",), offence))
+
+
 def test_the_core_names_no_plugin_of_this_repository() -> None:
     projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("plugins/*/pyproject.toml")]
     names = {re.sub(r"[-_.]+", "[-_.]", project["project"]["name"]) for project in projects}
@@ -342,6 +381,11 @@ def test_function_lengths() -> None:
 def test_file_lengths() -> None:
     sizes = {module.at(1): len(module.text.splitlines()) for module in MODULES.values()}
     none_of([f"{where}: {lines} lines, 350 is the most" for where, lines in sizes.items() if lines > 350])
+
+
+def test_folders_have_at_most_15_modules() -> None:
+    sizes = Counter(module.path.parent for module in MODULES.values() if module.path.name != "__init__.py")
+    none_of([f"{folder.relative_to(ROOT)}: {count} modules" for folder, count in sizes.items() if count > 15])
 
 
 def test_parameters() -> None:

@@ -15,12 +15,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resnetctl import registry
 from resnetctl.errors import ConfigError
+from resnetctl.hints import Call, Setting
 from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 
 BOX_SCALE = (0.08, 1.0)  # share of the image that a box covers, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
 BOX_TRIES = 10  # torchvision gives up after as many boxes that do not fit, and takes the whole image
+
+
+def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
+    """Return the function that the policy called `name` applies to every training batch. Arguments as `build`.
+
+    Raises:
+        ConfigError: as `build`.
+        PluginError: there is no usable policy of that name; or, from a call of the function, the policy of a plugin
+            failed: the error names its distribution.
+    """
+    policy = registry.get("policy", name)
+    with registry.guarded("policy", name):
+        transform = build(policy, image, num_classes=num_classes, mirror=mirror)
+
+    def augment(batch: Batch) -> Batch:
+        with registry.guarded("policy", name):
+            return transform(batch)
+
+    return augment
 
 
 def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
@@ -37,8 +58,8 @@ def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -
     if policy.unmirrored is None:
         raise ConfigError(
             f"policy '{policy.name}' mirrors images, and this dataset says that mirroring changes their class",
-            where="augment",
-            hint=["--augment shift", "resnetctl plugins list --kind policy"],
+            where=Setting("augment"),
+            hint=[Setting("augment", "shift"), Call("plugins list", settings={"kind": "policy"})],
         )
     return policy.unmirrored(image, num_classes)
 

@@ -24,7 +24,7 @@ from resnetctl.deploy.onnx_graph import INPUT, LOGITS, PROBABILITIES
 from resnetctl.deploy.protobuf import Malformed
 from resnetctl.errors import WeightsError, WorkFailed
 from resnetctl.spec import Card, WeightsCard
-from resnetctl.system.safetensors import open_regular
+from resnetctl.system.storage import open_regular
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -99,7 +99,7 @@ def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel
 
 def read_bytes(path: Path) -> bytes:
     """The file's bytes. Raises `WeightsError`: missing, not a plain file, or larger than any network we write."""
-    with open_regular(path) as file:
+    with open_regular(path, error=WeightsError) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
             raise WeightsError(f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}", where=str(path))

@@ -5,7 +5,7 @@ of the header (two keys would make the bytes depend on chance), with a SHA-256 o
 `runs` decides where the bytes go.
 """
 
-import hashlib
+import io
 import json
 import platform
 from collections.abc import Mapping
@@ -21,9 +21,12 @@ from torch import Tensor
 from resnetctl import __version__
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
+from resnetctl.system.safetensors import digest, read_layout
 
 KEY = "resnetctl.checkpoint"
 SCHEMA = 1
+MAX_HEADER = 1 << 24  # bytes: net, best net, EMA and moments of a ResNet-1202 need 4 MB
+MAX_TENSORS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
         "machine": machine_facts(),
     }
     text = json.dumps(body, sort_keys=True)
-    header = json.dumps({"body": text, "sha256": _digest(text, whole)})
+    header = json.dumps({"body": text, "sha256": digest(whole, text=text)})
     return safetensors.torch.save(whole, metadata={KEY: header})
 
 
@@ -115,13 +118,14 @@ def expected_bytes(state: TrainState) -> int:
 def from_bytes(data: bytes) -> Snapshot:
     """Read and verify. Raises `WeightsError` for anything that is not exactly what `to_bytes` wrote."""
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
-        found = json.loads(header)
+        layout = read_layout(io.BytesIO(data), "checkpoint", max_header=MAX_HEADER, max_tensors=MAX_TENSORS)
+        found = json.loads(layout.metadata[KEY])
         tensors = safetensors.torch.load(data)
-        if found["sha256"] != _digest(found["body"], tensors):
-            raise WeightsError("the checkpoint is corrupt: its content does not match its digest")
+        if found["sha256"] != digest(tensors, text=found["body"]):
+            raise WeightsError("its content does not match its digest")
         body = json.loads(found["body"])
+    except WeightsError as error:
+        raise WeightsError(f"the checkpoint is corrupt: {error.message}") from None
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise WeightsError(f"the checkpoint is corrupt: {type(error).__name__}") from None
     if body["schema"] != SCHEMA:
@@ -170,12 +174,3 @@ def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
         for key, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name}:{value.dtype}:{list(value.shape)};".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, overload
 
-from resnetctl.errors import PluginError, UsageError, suggest
+from resnetctl.errors import PluginError, ResnetctlError, UsageError, own_line, suggest
+from resnetctl.hints import Call
 from resnetctl.spec import Arch, Dataset, Policy
 from resnetctl.system.settings import chosen_plugins
 
@@ -168,6 +169,35 @@ def distribution_of(kind: Kind, name: str) -> dict[str, str]:
         return {}
     entry = find(kind, name)
     return {} if entry.distribution == CORE else {entry.distribution: entry.version}
+
+
+@contextlib.contextmanager
+def guarded(kind: Kind, name: str) -> Iterator[None]:
+    """Re-raise what a plugin raises as a `PluginError` that names the plugin and the line in its own code.
+
+    Errors of resnetctl and out-of-memory errors pass through, and so does everything from the core's own objects.
+    """
+    if not distribution_of(kind, name):
+        yield
+        return
+    out_of_memory = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)  # torch stays unloaded here
+    try:
+        yield
+    except (ResnetctlError, MemoryError, out_of_memory):
+        raise
+    except Exception as error:
+        text = (str(error).strip() or "no message").splitlines()[0]
+        raise fault(kind, name, f"{type(error).__name__}: {text}", line=own_line(error)) from error
+
+
+def fault(kind: Kind, name: str, problem: str, *, line: str = "") -> PluginError:
+    """Return the error that blames the plugin behind `name`; `line` is the place in its code, e.g. `blocks.py:57`."""
+    entry = find(kind, name)
+    return PluginError(
+        f"{kind} '{entry.name}' of {entry.distribution} {entry.version}: {problem}",
+        where=line or entry.value,
+        hint=Call("plugins check", (f"{entry.distribution}:{entry.name}",)),
+    )
 
 
 @cache

@@ -21,6 +21,7 @@ from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
+from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import config as configs
 from resnetctl.tasks import datasets as data_task
@@ -82,7 +83,7 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
     """The weights, their digest, how to name them in a config that repeats the run, and what to know of them."""
     if text.startswith(TORCHVISION):
         loaded = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
-        return loaded, weights_file.digest(loaded.state), text, []
+        return loaded, digest(loaded.state), text, []
     try:
         target = targets.resolve(text or None, settings)
     except InputError as error:

@@ -18,6 +18,7 @@ from resnetctl import __version__, registry, rng
 from resnetctl.config.layers import Layer, flatten, layer
 from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
+from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
@@ -31,7 +32,7 @@ from resnetctl.models.resnet import ResNet, build, minimum_size
 from resnetctl.models.surgery import freeze
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system.signals import Stop
-from resnetctl.training.plugin_trial import augmentation, try_plugins
+from resnetctl.training.plugin_trial import try_plugins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,11 @@ class Job:
     @property
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(len(self.train), self.config.batch_size)
+
+    @property
+    def mirror(self) -> bool:
+        """Whether a mirrored image keeps its class, as the dataset's card says."""
+        return bool(self.store.card.defaults.get("mirror", True))
 
     @property
     def steps(self) -> int:
@@ -177,7 +183,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
 
     return Plan(
         feed=Feed(job.train, job.image, job.device),
-        augment=augmentation(job),
+        augment=augmentation(config.augment, job.image, num_classes=len(job.classes), mirror=job.mirror),
         image=job.image,
         side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),
         steps=job.steps,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,10 +10,8 @@ from torch import Tensor
 
 from resnetctl import registry
 from resnetctl.data import policies
-from resnetctl.errors import PluginError, ResnetctlError, own_line
 from resnetctl.models.resnet import build, minimum_size
-from resnetctl.registry import Kind
-from resnetctl.spec import Batch, Transform
+from resnetctl.spec import Batch
 
 if TYPE_CHECKING:
     from resnetctl.training.job import Job
@@ -40,21 +36,6 @@ def try_plugins(job: Job) -> None:
             _try_policy(job)
 
 
-def augmentation(job: Job) -> Transform:
-    """The policy of the config on batches of this job. What a plugin's raises is a `PluginError` that names it."""
-    name = job.config.augment
-    mirror = bool(job.store.card.defaults.get("mirror", True))
-    policy = registry.get("policy", name)
-    with _named("policy", name):
-        transform = policies.build(policy, job.image, num_classes=len(job.classes), mirror=mirror)
-
-    def guarded(batch: Batch) -> Batch:
-        with _named("policy", name):
-            return transform(batch)
-
-    return guarded
-
-
 def _try_block(job: Job) -> None:
     name = job.arch.block
     arch = dataclasses.replace(job.arch, depths=tuple(min(depth, DEEP) for depth in job.arch.depths))
@@ -70,14 +51,14 @@ def _try_block(job: Job) -> None:
             model.load_state_dict(state)
         return model.eval()(images), model.state_dict()
 
-    with _named("block", name):
+    with registry.guarded("block", name):
         first, state = answer(1)
         second, _ = answer(2, state)
     if not first.isfinite().all():
-        raise _wrong("block", name, "its output is not finite on ordinary images")
+        raise registry.fault("block", name, "its output is not finite on ordinary images")
     if (first - second).abs().max() > 1e-4 * first.abs().max():
         differ = "two networks with the same weights differ: it keeps some that its state dict lacks"
-        raise _wrong("block", name, differ)
+        raise registry.fault("block", name, differ)
 
 
 def _try_policy(job: Job) -> None:
@@ -86,32 +67,9 @@ def _try_policy(job: Job) -> None:
     place = torch.arange(COUNT)
     given = Batch(images=pixels.permute(0, 3, 1, 2), targets=place % classes, index=place, epoch=0, step=0)
     kept = given.images.clone()
-    found = augmentation(job)(given)
+    augment = policies.augmentation(name, image, num_classes=classes, mirror=job.mirror)
+    found = augment(given)
     for seen in policies.complaints(given, found, image=image, classes=classes).values():
-        raise _wrong("policy", name, seen)
+        raise registry.fault("policy", name, seen)
     if not torch.equal(given.images, kept):
-        raise _wrong("policy", name, "it changed the images that it was given")
-
-
-@contextlib.contextmanager
-def _named(kind: Kind, name: str) -> Iterator[None]:
-    """What a plugin raises within becomes an error that says whose it is; want of memory is nobody's."""
-    if not registry.distribution_of(kind, name):
-        yield
-        return
-    try:
-        yield
-    except (ResnetctlError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        text = (str(error).strip() or "no message").splitlines()[0]
-        raise _wrong(kind, name, f"{type(error).__name__}: {text}", line=own_line(error)) from error
-
-
-def _wrong(kind: Kind, name: str, seen: str, *, line: str = "") -> PluginError:
-    entry = registry.find(kind, name)
-    return PluginError(
-        f"{kind} '{entry.name}' of {entry.distribution} {entry.version}: {seen}",
-        where=line or entry.value,
-        hint=f"resnetctl plugins check {entry.distribution}:{entry.name}",
-    )
+        raise registry.fault("policy", name, "it changed the images that it was given")

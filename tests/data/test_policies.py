@@ -93,6 +93,14 @@ def test_they_are_registered_under_their_names() -> None:
         assert policy.name == name
 
 
+def test_augmentation_makes_the_registered_policy() -> None:
+    image = spec(8)
+    batch = make(image)
+    augment = policies.augmentation("standard", image, num_classes=7, mirror=False)
+    torch.manual_seed(1)
+    assert torch.equal(augment(batch).images, apply(policies.standard, batch, image, mirror=False).images)
+
+
 # ---- mirroring
 
 

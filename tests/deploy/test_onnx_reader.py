@@ -211,7 +211,11 @@ def test_only_plain_files_of_a_sane_size(tmp_path: Path, monkeypatch: pytest.Mon
     os.mkfifo(tmp_path / "pipe.onnx")
     (tmp_path / "large.onnx").write_bytes(b"0" * 11)
     monkeypatch.setattr(reader, "MAX_BYTES", 10)
-    for name, match in (("pipe.onnx", "plain file"), ("large.onnx", "the limit is 10"), ("gone.onnx", "cannot read")):
+    for name, match in (
+        ("pipe.onnx", "plain file"),
+        ("large.onnx", "the limit is 10"),
+        ("gone.onnx", "cannot be read"),
+    ):
         with pytest.raises(WeightsError, match=match):
             reader.read_bytes(tmp_path / name)
     with pytest.raises(WeightsError, match="plain file"):

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import resnetctl
 from resnetctl import registry
-from resnetctl.errors import PluginError, UsageError
+from resnetctl.errors import DataError, PluginError, UsageError
+from resnetctl.hints import Call
 from resnetctl.registry import entries, find, get, names
 from resnetctl.spec import Arch
 
@@ -315,3 +317,41 @@ def test_an_arch_means_the_block_of_its_own_distribution(install: Install) -> No
     assert registry.owned(get("arch", "resnet20"), ["one"]).block == "basic"
     assert registry.owned(replace(get("arch", "net"), block="odd"), ["Two", "torch"]).block == "two:odd"
     assert registry.owned(replace(get("arch", "net"), block="odd"), ["torch"]).block == "odd"
+
+
+# ---- what a plugin raises at work
+
+
+def fails(error: BaseException) -> None:
+    """Raise `error` from a frame whose module is this one, as a plugin's would be."""
+    raise error
+
+
+def test_guarded_blames_the_plugin_and_its_own_line(install: Install) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    line = fails.__code__.co_firstlineno + 2
+    with pytest.raises(PluginError) as caught, registry.guarded("arch", "net"):
+        fails(ValueError("boom\nand more"))
+    assert caught.value.message == "arch 'net' of my-nets 1.2: ValueError: boom"
+    assert caught.value.where == f"test_registry.py:{line}"
+    assert caught.value.hint == (Call("plugins check", ("my-nets:net",)),)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_guarded_says_so_when_the_error_has_no_text(install: Install) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    with pytest.raises(PluginError, match="KeyError: no message"), registry.guarded("arch", "net"):
+        fails(KeyError())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), DataError("ours"), KeyboardInterrupt()])
+def test_guarded_passes_on_what_is_not_the_plugins_fault(install: Install, error: BaseException) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    with pytest.raises(type(error)) as caught, registry.guarded("arch", "net"):
+        fails(error)
+    assert caught.value is error
+
+
+def test_guarded_leaves_errors_of_the_core_alone() -> None:
+    with pytest.raises(ValueError, match="boom"), registry.guarded("arch", "resnet20"):
+        fails(ValueError("boom"))

@@ -13,6 +13,7 @@ from support.distributions import install
 from resnetctl import registry, runs
 from resnetctl.config.layers import from_sets
 from resnetctl.errors import PluginError
+from resnetctl.hints import Call
 from resnetctl.system import settings
 from resnetctl.tasks.train import TrainRequest, train
 from resnetctl.weights.file import load
@@ -100,7 +101,7 @@ def test_a_block_that_would_train_to_a_bad_end(site: Path, body: str, seen: str)
     ready(site, "block", BLOCK + body + "\n")
     error = refused("model.block=odd")
     assert error.message.startswith(f"block 'odd' of odd 1.2: {seen}")
-    assert error.hint == ("resnetctl plugins check odd:odd",)
+    assert error.hint == (Call("plugins check", ("odd:odd",)),)
     assert error.where == ("odd_plugin.py:9" if ": '" in seen else error.where)
 
 
@@ -135,7 +136,7 @@ def test_a_policy_that_would_train_to_a_bad_end(site: Path, body: str, seen: str
     ready(site, "policy", POLICY.replace("{body}", body))
     error = refused("augment=odd")
     assert error.message.startswith(f"policy 'odd' of odd 1.2: {seen}")
-    assert error.hint == ("resnetctl plugins check odd:odd",)
+    assert error.hint == (Call("plugins check", ("odd:odd",)),)
 
 
 def test_a_policy_that_cannot_be_built(site: Path) -> None:

@@ -21,7 +21,7 @@ def show(given: Given[ConfigShowOptions]) -> None:
 
 
 def _toml(value: object) -> str:
-    """A value as one would write it in TOML."""
+    """Return a value as TOML."""
     import json
 
     return json.dumps(value, ensure_ascii=False)
@@ -29,7 +29,7 @@ def _toml(value: object) -> str:
 
 COMMAND = Group(
     name="config",
-    summary="The config of a run: flag > --set > --config > ./resnetctl.toml > recipe > default.",
+    summary="The config of a run. Precedence: flag > --set > --config > ./resnetctl.toml > recipe > default.",
     members={
         "show": Command(
             name="show",
@@ -39,7 +39,7 @@ COMMAND = Group(
             config=FinetuneConfig,
             examples=(
                 ("resnetctl config show --arch resnet56", "what train would use"),
-                ("resnetctl config show --recipe paper", "with a recipe laid under"),
+                ("resnetctl config show --recipe paper", "with a recipe"),
                 ("resnetctl config show finetune --data ./photos", "what finetune would use"),
             ),
         )

@@ -15,21 +15,17 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     from resnetctl.tasks.plugins.reports import ListReport
 
     for name in registry.strangers():
-        streams.say(
-            streams.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so")
-        )
+        streams.say(streams.notice(f"RESNETCTL_PLUGINS names '{name}', which is not an installed plugin distribution"))
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
         streams.report(ListReport(plugins=tuple(rows)))
-    else:
-        columns = ["kind", "name", "distribution", "version", "status"]
-        tables.table(columns, [[row[column] for column in columns] for row in rows])
-        for row in rows:
-            if row["reason"]:
-                owner = f"{row['distribution']} {row['version']}"
-                streams.say(
-                    streams.printable(f"{row['kind']} {row['name']} of {owner} is {row['status']}: {row['reason']}")
-                )
+        return
+    columns = ["kind", "name", "distribution", "version", "status"]
+    tables.table(columns, [[row[column] for column in columns] for row in rows])
+    for row in rows:
+        if row["reason"]:
+            name = f"{row['kind']} {row['name']} of {row['distribution']} {row['version']}"
+            streams.say(streams.printable(f"{name} is {row['status']}: {row['reason']}"))
 
 
 def show(given: Given[PluginsShowOptions]) -> None:
@@ -82,7 +78,7 @@ def new(given: Given[PluginsNewOptions]) -> None:
 
 
 def _text(value: Any) -> str | None:
-    """One line of a fact; nothing for what is empty."""
+    """Return the value as one line, None when it is empty."""
     if isinstance(value, dict):
         return ", ".join(f"{key}={inner}" for key, inner in value.items()) or None
     if isinstance(value, list | tuple):
@@ -103,19 +99,19 @@ COMMAND = Group(
             options=PluginsListOptions,
             examples=(
                 ("resnetctl plugins list --kind arch", "networks only"),
-                ("resnetctl plugins list --check", "import each one, report the broken"),
+                ("resnetctl plugins list --check", "import each plugin, report broken ones"),
             ),
         ),
         "show": Command(
             name="show",
-            summary="Show one of them: parameters, source, paper.",
+            summary="Show one plugin: parameters, source, paper.",
             run=show,
             options=PluginsShowOptions,
             examples=(("resnetctl plugins show resnet56", "depths, widths, parameter count"),),
         ),
         "check": Command(
             name="check",
-            summary="Apply every rule to plugins: shapes, gradients, export, and more.",
+            summary="Check plugins against every rule: shapes, gradients, export and more.",
             run=check,
             options=PluginsCheckOptions,
             examples=(
@@ -125,7 +121,7 @@ COMMAND = Group(
         ),
         "new": Command(
             name="new",
-            summary="Start a plugin: a distribution whose tests pass at once.",
+            summary="Create a new plugin: a distribution whose tests pass.",
             run=new,
             options=PluginsNewOptions,
             examples=(("resnetctl plugins new my-block --kind block", "writes ./my-block/"),),

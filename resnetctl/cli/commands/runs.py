@@ -34,7 +34,7 @@ def list_runs(given: Given[Common]) -> None:
         return
     rows = report.runs
     if not rows:
-        streams.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
+        streams.say(f"There is no run in {folder}. Start one: resnetctl train --data digits")
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
 
@@ -75,7 +75,7 @@ def verify(given: Given[RunsShowOptions]) -> None:
         rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
         tables.table(["check", "result", "found"], rows)
     for line in report.differences:
-        streams.say(streams.printable(f"here it would not resume bit for bit: {line}"))
+        streams.say(streams.printable(f"on this machine a resume would not be bit-identical: {line}"))
     report.require()
 
 
@@ -94,22 +94,22 @@ def _shown(row: Mapping[str, Any], key: str) -> str:
 
 COMMAND = Group(
     name="runs",
-    summary="The runs in ./runs, or in RESNETCTL_RUNS_DIR.",
+    summary="Training runs in ./runs, or in RESNETCTL_RUNS_DIR.",
     members={
-        "list": Command(name="list", summary="List runs, oldest first: the last one is the newest.", run=list_runs),
+        "list": Command(name="list", summary="List runs, oldest first.", run=list_runs),
         "show": Command(
             name="show",
-            summary="Show one run: the newest unless named.",
+            summary="Show one run: the newest by default.",
             run=show,
             options=RunsShowOptions,
             examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
         ),
         "verify": Command(
             name="verify",
-            summary="Check a run: digests, metrics against config, this machine.",
+            summary="Check the files of a run against each other and this machine.",
             run=verify,
             options=RunsShowOptions,
-            examples=(("resnetctl runs verify last", "exit 5 when the run is not what it says"),),
+            examples=(("resnetctl runs verify last", "exit 5 when a check fails"),),
         ),
     },
 )

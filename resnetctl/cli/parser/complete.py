@@ -1,4 +1,4 @@
-"""Names for the shell's completion: from metadata, packaged files and folder listings; nothing heavy is imported."""
+"""Names for shell completion, from metadata, packaged files and folder listings. Imports nothing heavy."""
 
 import contextlib
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from resnetctl.errors import ResnetctlError
 
 
 def names(kind: str) -> list[str]:
-    """What completes an option marked `complete=kind`. An error completes nothing."""
+    """Return the names that complete an option declared with `complete=kind`; none when an error occurs."""
     with contextlib.suppress(ResnetctlError, OSError):
         return _SOURCES[kind]()
     return []

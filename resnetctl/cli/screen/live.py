@@ -1,4 +1,4 @@
-"""Following a training run: each fact to the screen as it comes, the result to stdout at the end."""
+"""Show a training run: each fact on the screen as it comes, the result on stdout at the end."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: bool) -> None:
-    """Show a stream of facts to its end, then print the summary, or its JSON document."""
+    """Show all facts of a run, then print the summary or its JSON document."""
     with Follower(verb) as follower:
         for fact in facts:
             follower.show(fact)
@@ -27,7 +27,7 @@ def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: boo
 
 
 class Follower(Screen):
-    """The screen of a run."""
+    """The screen of a training run."""
 
     def __init__(self, verb: str) -> None:
         from resnetctl import facts
@@ -78,7 +78,7 @@ class Follower(Screen):
         self.line(epochs.epoch_line(fact, self.history, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
-        """Reading the loss waits for the device, so it is read only for a redraw."""
+        """Redraw the footer. The loss is read only then, because reading it waits for the device."""
         history = self.history
         if history is not None and history.started.run is not None:
             done = fact.step - history.started.start_step

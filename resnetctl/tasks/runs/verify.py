@@ -15,6 +15,7 @@ from resnetctl.errors import CheckFailed, DataError, ResnetctlError
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
 from resnetctl.spec import plain
+from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.train import read_config
 from resnetctl.training.checkpoints import Newest, differences, facts_then, newest
@@ -179,7 +180,7 @@ class _Looks:
         _require(same, "the card's accuracy is not that of the metrics")
         if snapshot is not None:
             kept = snapshot.shipped(last=config.keep == "last" or "val_top1" not in line)
-            same = weights_file.digest(kept) == weights_file.digest(loaded.state)
+            same = digest(kept) == digest(loaded.state)
             _require(same, "the tensors are not those of the checkpoint")
         return f"whole, finite, of epoch {int(card.metrics['epoch'])}"
 
