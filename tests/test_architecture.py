@@ -48,6 +48,7 @@ TORCH_FREE = (
     "data.store", "data.ingest", "data.reading", "data.images", "data.splits",
     "data.datasets", "data.cards",
     "tasks.predict", "tasks.evaluate", "engine.metrics", "runs", "report",
+    "deploy.onnx_checks", "deploy.onnx_session", "deploy.parity",
 )  # fmt: skip
 
 RUN_FILES = {

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnetctl.data.images import BadImage, prepare
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.engine.metrics import Images, Logits, grouped
-from resnetctl.errors import DataError, InputError, UsageError, WorkFailed
+from resnetctl.engine.metrics import Images, grouped, probabilities
+from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.report.base import Report
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
@@ -143,12 +142,3 @@ def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, 
         rows = zip(chain(*paths), best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True)
         for path, order, row in rows:
             yield Prediction(file=path, guesses=tuple(zip((names[i] for i in order), row, strict=True)))
-
-
-def probabilities(logits: Logits) -> NDArray[np.float64]:
-    """Softmax of (B, K). Raises `WorkFailed` when a logit is not finite."""
-    if not np.isfinite(logits).all():
-        raise WorkFailed("the model's output is not finite: its weights are broken")
-    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = wide / wide.sum(axis=1, keepdims=True)
-    return shares

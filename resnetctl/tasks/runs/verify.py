@@ -187,9 +187,10 @@ class _Looks:
     def onnx(self) -> str:
         if not self.run.onnx.is_file():
             raise Nothing("nothing is exported")
-        from resnetctl.deploy import onnx_reader as onnx
+        from resnetctl.deploy.onnx_checks import check
+        from resnetctl.deploy.onnx_session import read_bytes
 
-        card = onnx.check(onnx.read_bytes(self.run.onnx), str(self.run.onnx))
+        card = check(read_bytes(self.run.onnx), str(self.run.onnx))
         here = weights_file.read_header(self.run.weights).sha256
         _require(card.weights_sha256 == here, "exported from other weights: run resnetctl export again")
         return "whole, and made from these weights"
