@@ -29,6 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("engine", "weights", "blocks"),
     ("deploy",),
     ("facts", "runs"),
+    ("report",),
     ("training",),
     ("tasks",),
     ("api", "testing"),
@@ -46,7 +47,8 @@ LIGHT = (*BELOW_DATA, "models.archs", "data.cards", "cli", "__main__", "__init__
 TORCH_FREE = (
     "data.store", "data.ingest", "data.reading", "data.images", "data.splits",
     "data.datasets", "data.cards",
-    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs",
+    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs", "report",
+    "deploy.onnx_checks", "deploy.onnx_session", "deploy.parity",
 )  # fmt: skip
 
 RUN_FILES = {

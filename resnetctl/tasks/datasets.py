@@ -23,6 +23,7 @@ from resnetctl.facts import Notice, Progress
 from resnetctl.spec import SPLITS, Dataset, DatasetCard, Fit, Split
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.data import reports
 from resnetctl.tasks.data.reports import CheckReport, DataReport, Listed, ListReport, ShowReport
 
 Facts = Generator[Notice | Progress, None, DataReport]
@@ -69,7 +70,7 @@ def get(name: str, settings: Settings, *, source: Path | None = None, replace: b
     if stored in store_names(settings.data_dir) and not replace:
         if source is not None:
             raise UsageError(f"dataset '{stored}' is in the store already", hint="add --replace to read it anew")
-        return DataReport(verb="get", name=stored, path=path, card=read_card(settings.data_dir, stored), done=False)
+        return reports.GetReport(name=stored, path=path, card=read_card(settings.data_dir, stored), done=False)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     fetched = yield from _fetched(plugin, settings.data_dir / DOWNLOADS, source)
     try:
@@ -77,7 +78,7 @@ def get(name: str, settings: Settings, *, source: Path | None = None, replace: b
     except UsageError:
         if replace or stored not in store_names(settings.data_dir):  # else another process was faster, with the same
             raise
-    return DataReport(verb="get", name=stored, path=path, card=read_card(settings.data_dir, stored))
+    return reports.GetReport(name=stored, path=path, card=read_card(settings.data_dir, stored))
 
 
 def add(request: AddRequest, settings: Settings) -> Facts:
@@ -120,7 +121,7 @@ def add(request: AddRequest, settings: Settings) -> Facts:
         if path.exists() and not request.replace:  # another process was faster
             raise exists(name) from None
         raise
-    return DataReport(verb="add", name=name, path=path, card=read_card(settings.data_dir, name))
+    return reports.AddReport(name=name, path=path, card=read_card(settings.data_dir, name))
 
 
 def show(name: str, settings: Settings, *, sheet: Path | None = None, split: Split = "train") -> ShowReport:
@@ -162,13 +163,13 @@ def check(target: str, settings: Settings) -> Generator[Notice | Progress, None,
     return CheckReport(target=target, images=total, findings=tuple(auditor.findings))
 
 
-def remove(name: str, settings: Settings) -> DataReport:
+def remove(name: str, settings: Settings) -> reports.RemoveReport:
     """Delete a dataset from the store, also one whose card is damaged. Raises `DataError` when it is missing."""
     if name not in store_names(settings.data_dir):
         raise missing(settings.data_dir, name)
     path = settings.data_dir / name
     storage.remove(path)
-    return DataReport(verb="remove", name=name, path=path, card=None)
+    return reports.RemoveReport(name=name, path=path, card=None)
 
 
 def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, str]:

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnetctl.data.images import BadImage, prepare
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.engine.metrics import Images, Logits, grouped
-from resnetctl.errors import DataError, InputError, UsageError, WorkFailed
+from resnetctl.engine.metrics import Images, grouped, probabilities
+from resnetctl.errors import DataError, InputError, UsageError
+from resnetctl.report.base import Report
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
@@ -35,9 +35,10 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOutcome:
+class PredictOutcome(Report):
     """Results of all files that could be read, in order, and one line for each that could not."""
 
+    schema: ClassVar[str] = "resnetctl.predict/1"
     results: tuple[Prediction, ...]
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -51,10 +52,9 @@ class PredictOutcome:
                 problems=self.problems,
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.predict/1`."""
-        results = [item.to_json() for item in self.results]
-        return {"schema": "resnetctl.predict/1", "results": results, "problems": list(self.problems)}
+    def body(self) -> dict[str, Any]:
+        """Return the results and the problems."""
+        return {"results": [item.to_json() for item in self.results], "problems": list(self.problems)}
 
 
 def predict(
@@ -142,12 +142,3 @@ def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, 
         rows = zip(chain(*paths), best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True)
         for path, order, row in rows:
             yield Prediction(file=path, guesses=tuple(zip((names[i] for i in order), row, strict=True)))
-
-
-def probabilities(logits: Logits) -> NDArray[np.float64]:
-    """Softmax of (B, K). Raises `WorkFailed` when a logit is not finite."""
-    if not np.isfinite(logits).all():
-        raise WorkFailed("the model's output is not finite: its weights are broken")
-    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = wide / wide.sum(axis=1, keepdims=True)
-    return shares

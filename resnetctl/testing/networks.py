@@ -69,12 +69,11 @@ def compiles(block: Any) -> str:
 
 def exports(block: Any) -> str:
     """The net as ONNX agrees with torch on batches of 1 and 3."""
-    from resnetctl.deploy import onnx_reader as onnx
-    from resnetctl.deploy import onnx_writer
+    from resnetctl.deploy import onnx_session, onnx_writer
 
     net = network(block)
     card = WeightsCard(arch=net.arch, classes=CLASSES, image=IMAGE)
-    model = onnx.from_bytes(onnx_writer.to_bytes(net, card, weights_sha256="", gate={}), "the exported net")
+    model = onnx_session.from_bytes(onnx_writer.to_bytes(net, card, weights_sha256="", gate={}), "the exported net")
     worst = 0.0
     for count in (1, 3):
         pixels = np.random.default_rng(count).integers(0, 256, (count, IMAGE.size, IMAGE.size, 3), dtype=np.uint8)

@@ -98,7 +98,12 @@ def toy() -> Iterator[Toy]:
 
 def test_get_stores_what_the_plugin_reads(toy: Toy, settings: Settings) -> None:
     report, facts = run(data.get("toy", settings))
-    assert (report.verb, report.name, report.path, report.done) == ("get", "toy", settings.data_dir / "toy", True)
+    assert (report.schema, report.name, report.path, report.done) == (
+        "resnetctl.data.get/1",
+        "toy",
+        settings.data_dir / "toy",
+        True,
+    )
     card = open_store(settings.data_dir, "toy").card
     assert report.card == card
     assert (card.licence, card.source, card.notes) == ("CC0", "https://example.org", ("a toy",))
@@ -206,7 +211,7 @@ def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
 def test_add_tells_what_it_does(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", tree())
     report, facts = run(data.add(request(root), settings))
-    assert (report.verb, report.name, report.done) == ("add", "pets", True)
+    assert (report.schema, report.name, report.done) == ("resnetctl.data.add/1", "pets", True)
     assert report.card == open_store(settings.data_dir, "pets").card
     assert facts == [Notice(text=f"reading {root}"), Progress(what="adding pets", done=12, total=12, unit="images")]
 

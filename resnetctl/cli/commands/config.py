@@ -9,19 +9,16 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
 def show(given: Given[ConfigShowOptions]) -> None:
     """`config show`"""
-    from resnetctl.config.layers import flatten
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
     kind = FinetuneConfig if given.options.verb == "finetune" else TrainConfig
-    resolved = configs.show(draft(given, kind), settings.load())
-    values = flatten(resolved.config.model_dump(mode="json"))
-    rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
+    report = configs.report(configs.show(draft(given, kind), settings.load()))
     if given.options.as_json:
-        entries = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
-        streams.document("config.show", {"config": entries})
+        streams.report(report)
     else:
-        tables.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
+        rows = [(item.key, _toml(item.value), item.origin) for item in report.config]
+        tables.table(["key", "value", "from"], rows)
 
 
 def _toml(value: object) -> str:

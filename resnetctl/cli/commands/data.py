@@ -28,7 +28,7 @@ def list_data(given: Given[Common]) -> None:
 
     report = data.listing(settings.load())
     if given.options.as_json:
-        streams.document("data.list", report.to_json())
+        streams.report(report)
     else:
         header = ("name", "status", "images", "classes", "size", "licence")
         tables.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
@@ -70,7 +70,7 @@ def show(given: Given[DataShowOptions]) -> None:
 
     report = data.show(given.options.name, settings.load(), sheet=given.options.sheet)
     if given.options.as_json:
-        streams.document("data.show", report.to_json())
+        streams.report(report)
     else:
         _shown(report)
 
@@ -83,7 +83,7 @@ def check(given: Given[DataCheckOptions]) -> None:
 
     report = watch(data.check(given.options.target, settings.load()))
     if given.options.as_json:
-        streams.document("data.check", report.to_json())
+        streams.report(report)
     else:
         _checked(report)
     if report.failed:
@@ -97,7 +97,7 @@ def remove(given: Given[DataNameOptions]) -> None:
 
     report = data.remove(given.options.name, settings.load())
     if given.options.as_json:
-        streams.document("data.remove", report.to_json())
+        streams.report(report)
     else:
         streams.result(streams.printable(f"removed {report.name}: {report.path}"))
 
@@ -117,7 +117,7 @@ def _size(card: "DatasetCard") -> str:
 def _done(report: "DataReport", *, as_json: bool) -> None:
     """Print the report of `get` and `add`."""
     if as_json:
-        streams.document(f"data.{report.verb}", report.to_json())
+        streams.report(report)
         return
     if not report.done:
         streams.say(f"{report.name} is already in the store; --replace builds it again")

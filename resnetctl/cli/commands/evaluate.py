@@ -38,7 +38,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
     for notice in outcome.notices:
         streams.say(streams.notice(notice))
     if as_json:
-        streams.document("eval", outcome.to_json())
+        streams.report(outcome)
         return
     report = outcome.report
     low, high = report.interval

@@ -32,7 +32,7 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
     for notice in report.notices:
         streams.say(streams.notice(notice))
     if as_json:
-        streams.document("export", report.to_json())
+        streams.report(report)
         return
     parity, path = report.parity, tables.short(report.path)
     gate = report.gate

@@ -12,12 +12,13 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     """`plugins list`"""
     from resnetctl import registry
     from resnetctl.tasks.plugins import listing as plugins
+    from resnetctl.tasks.plugins.reports import ListReport
 
     for name in registry.unknown_plugins():
         streams.say(streams.notice(f"RESNETCTL_PLUGINS names '{name}', which is not an installed plugin distribution"))
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
-        streams.document("plugins.list", {"plugins": rows})
+        streams.report(ListReport(plugins=tuple(rows)))
         return
     columns = ["kind", "name", "distribution", "version", "status"]
     tables.table(columns, [[row[column] for column in columns] for row in rows])
@@ -31,11 +32,12 @@ def show(given: Given[PluginsShowOptions]) -> None:
     """`plugins show`"""
     from resnetctl.cli.screen.loading import torch_note
     from resnetctl.tasks.plugins import listing as plugins
+    from resnetctl.tasks.plugins.reports import ShowReport
 
     with torch_note():
         facts = plugins.describe(given.options.name, given.options.kind)
     if given.options.as_json:
-        streams.document("plugins.show", facts)
+        streams.report(ShowReport(facts=facts))
     else:
         tables.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
 
@@ -44,6 +46,7 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     """`plugins check`"""
     from resnetctl.cli.screen.loading import check_folder
     from resnetctl.cli.screen.progress import watch
+    from resnetctl.tasks.plugins.reports import CheckReport
     from resnetctl.testing import kit
 
     entries = kit.select(given.options.target)
@@ -51,8 +54,8 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]
     if given.options.as_json:
-        rows = [{**vars(finding), "ok": finding.ok} for finding in findings]
-        streams.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
+        rows = tuple({**vars(finding), "ok": finding.ok} for finding in findings)
+        streams.report(CheckReport(entries=len(entries), failed=len(failed), findings=rows))
     else:
         columns = ["plugin", "rules", "skipped", "failed"]
         tables.table(columns, kit.summary(findings))
@@ -68,7 +71,7 @@ def new(given: Given[PluginsNewOptions]) -> None:
 
     plugin = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
     if given.options.as_json:
-        streams.document("plugins.new", vars(plugin))
+        streams.report(plugin)
         return
     streams.result(str(plugin.folder))
     streams.say(f"next: pip install -e {plugin.folder} && resnetctl plugins check {plugin.distribution}")

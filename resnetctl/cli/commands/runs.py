@@ -1,5 +1,6 @@
 """`runs list`, `runs show` and `runs verify`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from resnetctl.cli.parser.command import Command, Given, Group
@@ -23,15 +24,15 @@ DROPPED_WITH_BLOCKS = ("data", "started", "arch", "epochs")
 
 def list_runs(given: Given[Common]) -> None:
     """`runs list`"""
-    from resnetctl import runs
     from resnetctl.system import settings
-    from resnetctl.tasks.runs import listing as history
+    from resnetctl.tasks.runs import listing
 
     folder = settings.load().runs_dir
-    rows = [history.facts(run) for run in runs.all_runs(folder)]
+    report = listing.list_runs(folder)
     if given.options.as_json:
-        streams.document("runs.list", {"runs": rows})
+        streams.report(report)
         return
+    rows = report.runs
     if not rows:
         streams.say(f"There is no run in {folder}. Start one: resnetctl train --data digits")
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
@@ -42,14 +43,13 @@ def show(given: Given[RunsShowOptions]) -> None:
     """`runs show`"""
     from resnetctl import runs
     from resnetctl.system import settings
-    from resnetctl.tasks.runs import listing as history
+    from resnetctl.tasks.runs import listing
 
     run = runs.find(given.options.run, settings.load().runs_dir)
-    facts, files = history.facts(run), history.files(run)
     if given.options.as_json:
-        logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
-        streams.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
+        streams.report(listing.show(run))
         return
+    facts, files = listing.facts(run), listing.files(run)
     rows = [(key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block")]
     tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     streams.result("")
@@ -69,7 +69,7 @@ def verify(given: Given[RunsShowOptions]) -> None:
 
     report = task.verify(run, machine)
     if given.options.as_json:
-        streams.document("runs.verify", report.to_json())
+        streams.report(report)
     else:
         words = {True: "ok", False: "FAILED", None: "-"}
         rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
@@ -79,7 +79,7 @@ def verify(given: Given[RunsShowOptions]) -> None:
     report.require()
 
 
-def _shown(row: dict[str, Any], key: str) -> str:
+def _shown(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if key == "val_top1":
         return tables.percent(value)

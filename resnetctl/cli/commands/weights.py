@@ -45,7 +45,7 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
     for note in report.notes:
         streams.say(streams.printable(note))
     if as_json:
-        streams.document(f"weights.{report.verb}", report.to_json())
+        streams.report(report)
         return
     card, image = report.card, report.card.image
     tables.pairs(

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.screen import epochs, hints, streams
@@ -11,6 +11,7 @@ from resnetctl.cli.screen.progress import Screen
 if TYPE_CHECKING:
     from resnetctl.engine.loop import StepResult
     from resnetctl.facts import EpochTimed, Finished, Notice, Started, TrainFact
+    from resnetctl.training.report import TrainReport
 
 
 def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: bool) -> None:
@@ -20,7 +21,7 @@ def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: boo
             follower.show(fact)
     finished = follower.finished
     if as_json:
-        streams.document("train", _document(follower))
+        streams.report(_report(follower))
     elif finished is not None:
         streams.result("\n".join(["", *epochs.summary_lines(finished.run, finished.summary, width=streams.width())]))
 
@@ -87,13 +88,15 @@ class Follower(Screen):
             )
 
 
-def _document(follower: Follower) -> Mapping[str, Any]:
-    """Return the JSON document of a run or of a dry run."""
+def _report(follower: Follower) -> "TrainReport":
+    """Return the report of a run, or of a dry run."""
+    from resnetctl.training.report import TrainReport
+
     if follower.finished is not None:
-        return {**follower.finished.summary, "run": str(follower.finished.run)}
+        return TrainReport(path=follower.finished.run, summary=follower.finished.summary)
     facts: dict[str, Any] = {"status": "dry run"}
     if follower.history is not None:
         started = follower.history.started
         facts |= {"arch": started.arch.name, "data": started.config.data, "params": started.params}
         facts |= {"train_images": started.train_images, "val_images": started.val_images, "steps": started.steps}
-    return {**facts, "notices": follower.notices}
+    return TrainReport(path=None, summary={**facts, "notices": follower.notices})

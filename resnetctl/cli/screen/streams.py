@@ -8,9 +8,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from resnetctl.errors import WorkFailed
+
+if TYPE_CHECKING:
+    from resnetctl.report.base import Report
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -51,9 +54,14 @@ def result(text: str) -> None:
     stream.write(_encodable(text, stream) + "\n")
 
 
-def document(schema: str, values: Mapping[str, Any]) -> None:
+def document(values: Mapping[str, Any]) -> None:
     """Write the one JSON document of a command to stdout."""
-    result(json.dumps({"schema": f"resnetctl.{schema}/1", **values}, indent=2, default=str))
+    result(json.dumps(values, indent=2, default=str))
+
+
+def report(found: "Report") -> None:
+    """Write a report to stdout as the command's JSON document, which begins with the report's schema."""
+    document(found.to_json())
 
 
 def say(text: str) -> None:

@@ -7,6 +7,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
+from typing import ClassVar
 
 from resnetctl import __version__, registry
 from resnetctl.errors import UsageError
@@ -14,6 +15,7 @@ from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.registry import KINDS, Kind
 from resnetctl.registry.kinds import NAME as PLACEHOLDER
 from resnetctl.registry.kinds import Scaffold
+from resnetctl.report.base import Report
 from resnetctl.system import storage
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -21,9 +23,10 @@ TEMPLATES = "templates"
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewPlugin:
+class NewPlugin(Report):
     """A distribution that was written: its folder, its files, and the name of its entry."""
 
+    schema: ClassVar[str] = "resnetctl.plugins.new/1"
     folder: Path
     files: tuple[Path, ...]
     distribution: str
