@@ -84,12 +84,12 @@ def test_a_bad_image_is_exit_3_or_skipped(cli: Cli, photos: Path) -> None:
 def test_check_of_a_good_dataset(cli: Cli) -> None:
     cli("data", "get", "digits")
     result = cli("data", "check", "digits")
-    assert (result.code, result.out) == (0, "digits: 1,797 images, nothing found\n")
+    assert (result.code, result.out) == (0, "digits: 1,797 images, no problems found\n")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.MonkeyPatch, *, as_json: bool) -> None:
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import check as task
 
     findings = (
         SimpleNamespace(severity="warning", code="small", message="class 'cat' has 3 images"),
@@ -103,7 +103,7 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         yield from ()
         return report
 
-    monkeypatch.setattr(data, "check", check)
+    monkeypatch.setattr(task, "check", check)
     result = cli("data", "check", "pets", *(["--json"] if as_json else []))
     assert result.code == 5
     assert result.err.startswith("error: 'pets' has errors")
