@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from resnetctl import rng
+from resnetctl.data.image_files import prepared_batches
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.deploy.onnx_session import from_bytes
@@ -25,7 +26,6 @@ from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import stop_later
-from resnetctl.tasks.predict import readable
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import load_model, read_card, read_header
 
@@ -159,7 +159,7 @@ def _from_folder(folder: Path, card: WeightsCard) -> Images:
         raise DataError("there is no such folder", where=f"--images {folder}")
     problems: list[str] = []
     found: list[Images] = []
-    for pixels, _ in readable([folder], card, problems=problems):
+    for pixels, _ in prepared_batches([folder], card.image, problems=problems):
         found.append(pixels)
         if sum(map(len, found)) >= sum(BATCHES):
             break

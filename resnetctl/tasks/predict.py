@@ -9,16 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from resnetctl.data.images import BadImage, prepare
+from resnetctl.data.image_files import prepared_batches
 from resnetctl.data.reading.source import why_ignored
 from resnetctl.engine.metrics import Images, grouped, probabilities
 from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.report.base import Report
-from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
-
-BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +77,7 @@ def predict(
         raise _no_target(target, images) from None
     opened = open_target(found, settings)
     problems: list[str] = []
-    results = tuple(classified(opened, readable(images, opened.card, problems=problems), top=top))
+    results = tuple(classified(opened, prepared_batches(images, opened.card.image, problems=problems), top=top))
     return PredictOutcome(results=results, problems=tuple(problems), notices=found.notices)
 
 
@@ -98,39 +95,6 @@ def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
 
 def _is_image(target: str | Path) -> bool:
     return not why_ignored((Path(target).name,)) and not Path(target).is_dir()
-
-
-def readable(
-    images: Sequence[str | Path], card: WeightsCard, *, problems: list[str]
-) -> Iterator[tuple[Images, list[Path]]]:
-    """Prepared images (B, S, S, C) with their files, in order; `problems` gets a line for each file that is none."""
-    paths: list[Path] = []
-    pixels: list[Images] = []
-    for path in expanded(images, problems):
-        try:
-            pixels.append(prepare(path, card.image))
-        except BadImage as error:
-            problems.append(f"{path}: {error.message}")
-            continue
-        paths.append(path)
-        if len(paths) == BATCH:
-            yield np.stack(pixels), paths
-            paths, pixels = [], []
-    if paths:
-        yield np.stack(pixels), paths
-
-
-def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
-    """Files as given; of a folder every image, by the rule of `data add`, sorted."""
-    for path in map(Path, images):
-        if not path.is_dir():
-            yield path
-            continue
-        files = (item for item in sorted(path.rglob("*")) if item.is_file())
-        inside = [item for item in files if not why_ignored(item.relative_to(path).parts)]
-        if not inside:
-            problems.append(f"{path}: the folder has no image")
-        yield from inside
 
 
 def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, top: int) -> Iterator[Prediction]:

@@ -63,7 +63,7 @@ def test_the_document(run: runs.RunDir, pictures: Path) -> None:
 def test_order_is_kept_across_batches(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [pictures / f"{number}.png" for number in (4, 0, 3, 1, 2, 0, 4)]
     whole = ask(files)
-    monkeypatch.setattr("resnetctl.tasks.predict.BATCH", 2)
+    monkeypatch.setattr("resnetctl.data.image_files.BATCH", 2)
     pieces = ask(files)
     assert [item.file for item in pieces.results] == files == [item.file for item in whole.results]
     for one, other in zip(whole.results, pieces.results, strict=True):

@@ -24,9 +24,9 @@ SHOWN = 20  # classes in the table
 def list_data(given: Given[Common]) -> None:
     """`data list`"""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import listing as task
 
-    report = data.listing(settings.load())
+    report = task.listing(settings.load())
     if given.options.as_json:
         streams.report(report)
     else:
@@ -38,10 +38,10 @@ def get(given: Given[DataGetOptions]) -> None:
     """`data get`"""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import get as task
 
     options = given.options
-    work = data.get(options.name, settings.load(), source=options.source, replace=options.replace)
+    work = task.get(options.name, settings.load(), source=options.source, replace=options.replace)
     _done(watch(work), as_json=options.as_json)
 
 
@@ -49,10 +49,10 @@ def add(given: Given[DataAddOptions]) -> None:
     """`data add`"""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import add as task
 
     options = given.options
-    request = data.AddRequest(
+    request = task.AddRequest(
         path=options.path,
         name=options.name,
         size=options.size,
@@ -60,15 +60,15 @@ def add(given: Given[DataAddOptions]) -> None:
         on_bad_image=options.on_bad_image,
         replace=options.replace,
     )
-    _done(watch(data.add(request, settings.load())), as_json=options.as_json)
+    _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
 
 def show(given: Given[DataShowOptions]) -> None:
     """`data show`"""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import show as task
 
-    report = data.show(given.options.name, settings.load(), sheet=given.options.sheet)
+    report = task.show(given.options.name, settings.load(), sheet=given.options.sheet)
     if given.options.as_json:
         streams.report(report)
     else:
@@ -79,9 +79,9 @@ def check(given: Given[DataCheckOptions]) -> None:
     """`data check`: exit 5 when there is an error among the findings."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import check as task
 
-    report = watch(data.check(given.options.target, settings.load()))
+    report = watch(task.check(given.options.target, settings.load()))
     if given.options.as_json:
         streams.report(report)
     else:
@@ -93,9 +93,9 @@ def check(given: Given[DataCheckOptions]) -> None:
 def remove(given: Given[DataNameOptions]) -> None:
     """`data remove`"""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import remove as task
 
-    report = data.remove(given.options.name, settings.load())
+    report = task.remove(given.options.name, settings.load())
     if given.options.as_json:
         streams.report(report)
     else:

@@ -89,7 +89,7 @@ def test_check_of_a_good_dataset(cli: Cli) -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.MonkeyPatch, *, as_json: bool) -> None:
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import check as task
 
     findings = (
         SimpleNamespace(severity="warning", code="small", message="class 'cat' has 3 images"),
@@ -103,7 +103,7 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         yield from ()
         return report
 
-    monkeypatch.setattr(data, "check", check)
+    monkeypatch.setattr(task, "check", check)
     result = cli("data", "check", "pets", *(["--json"] if as_json else []))
     assert result.code == 5
     assert result.err.startswith("error: 'pets' has errors")
