@@ -4,7 +4,7 @@ The four blocks of the core to subclass, and what they are made of. N images, C 
 
 - `make_shortcut(in, out, stride=, option=, norm=)`: identity, padding (A) or projection (B), as the shapes need.
 - `PadShortcut(in, out, stride)`: option A, `(N, in, H, W)` to `(N, out, ceil(H / stride), ceil(W / stride))`.
-- `preact_sum(images, active, branch, downsample)`: the sum of a pre-activation block.
+- `preact_sum(branch, images=, active=, downsample=)`: the sum of a pre-activation block.
 - `DropPath(rate)`: stochastic depth over whole images, `(N, C, H, W)` to the same shape.
 - `conv3x3(in, out, stride=)`, `conv1x1(in, out, stride=)`: without bias, `H` to `ceil(H / stride)`.
 - `average_pool(stride)`: `H` to `ceil(H / stride)`; the identity at stride 1.

@@ -5,6 +5,12 @@ from resnetctl.cli.parser.common import RootOptions
 
 WORK, TOOLS = "Work", "Tools"
 
+
+def names() -> list[str]:
+    """Return the names of the verbs, which no plugin may take."""
+    return list(ROOT.members)
+
+
 ROOT = Group(
     name="resnetctl",
     summary="From images to a deployed residual network: train, evaluate, export.",

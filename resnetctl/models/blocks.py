@@ -135,7 +135,7 @@ class PreactBasicBlock(nn.Module):
         active = self.relu(self.bn1(images))
         branch = self.dropout(self.relu(self.bn2(self.conv1(active))))
         branch = self.drop_path(self.conv2(branch))
-        return preact_sum(images, active, branch, self.downsample)
+        return preact_sum(branch, images=images, active=active, downsample=self.downsample)
 
 
 class PreactBottleneckBlock(nn.Module):
@@ -176,4 +176,4 @@ class PreactBottleneckBlock(nn.Module):
         branch = self.relu(self.bn2(self.conv1(active)))
         branch = self.dropout(self.relu(self.bn3(self.conv2(branch))))
         branch = self.drop_path(self.conv3(branch))
-        return preact_sum(images, active, branch, self.downsample)
+        return preact_sum(branch, images=images, active=active, downsample=self.downsample)

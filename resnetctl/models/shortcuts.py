@@ -58,15 +58,15 @@ def make_shortcut(
     return nn.Sequential(projection, nn.BatchNorm2d(out_channels)) if norm else projection
 
 
-def preact_sum(images: Tensor, active: Tensor, branch: Tensor, downsample: nn.Module) -> Tensor:
+def preact_sum(branch: Tensor, *, images: Tensor, active: Tensor, downsample: nn.Module) -> Tensor:
     """Return branch plus shortcut of a pre-activation block (He et al. 2016, arXiv:1603.05027).
 
     The identity carries the raw input on; every other shortcut reads the input after norm and ReLU.
 
     Args:
-        images: the raw input, `(N, in, H, W)`.
-        active: the same after norm and ReLU.
         branch: `(N, out, H', W')`.
+        images: the block's raw input, `(N, in, H, W)`.
+        active: the input after norm and ReLU.
         downsample: the block's shortcut.
     """
     shortcut: Tensor = images if isinstance(downsample, nn.Identity) else downsample(active)

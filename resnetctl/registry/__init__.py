@@ -5,7 +5,7 @@ into one `PluginError` that names distribution and version. The core's own entri
 name in two distributions is a clash that `dist:name` settles, except that a built-in is never shadowed.
 """
 
-from resnetctl.registry.entries import (
+from resnetctl.registry.index import (
     all_entries,
     disable_plugins,
     distribution_of,

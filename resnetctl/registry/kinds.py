@@ -5,7 +5,7 @@ so the table itself stays free of torch.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,13 +22,13 @@ class Scaffold:
     Attributes:
         template: file of its module, in `resnetctl/templates` or anywhere.
         summary: first line of the new package.
-        use: the settings of a training run that uses the entry; the value `NAME` stands for its name.
+        use: a call that uses the entry; in its verb and its settings `NAME` stands for the entry's name.
         suffix: the object is a class, and its name ends so; "" where the object has the entry's own name.
     """
 
     template: str
     summary: str
-    use: Mapping[str, object]
+    use: Call
     suffix: str = ""
 
 
@@ -47,6 +47,7 @@ class Row:
         details: `module:object`, a function from the object to its facts for `plugins show`; "" where there are none.
         has_name: its objects carry a `name` (or a card with one), which must be that of the entry.
         torch_free: its modules must not import torch.
+        reserved: `module:object`, a function that returns names that no plugin may take; "" where there are none.
         seconds: about what the rules take for one entry; the dearest are judged first.
         listing: the verb that lists the names.
     """
@@ -61,6 +62,7 @@ class Row:
     details: str = ""
     has_name: bool = True
     torch_free: bool = False
+    reserved: str = ""
     seconds: float = 0.0
     listing: Call
 
@@ -93,6 +95,10 @@ def _check_dataset(value: Any) -> str:
     return f"lacks {', '.join(missing)}" if missing else ""
 
 
+def _check_command(value: Any) -> str:
+    return "" if callable(value) else f"must be a typer.Typer or a function, not {type(value).__name__}"
+
+
 KINDS: dict[str, Row] = {
     "arch": Row(
         name="arch",
@@ -103,7 +109,7 @@ KINDS: dict[str, Row] = {
         scaffold=Scaffold(
             template="arch.py.txt",
             summary="A network for resnetctl.",
-            use={"arch": NAME, "data": "digits", "epochs": 1},
+            use=Call("train", settings={"arch": NAME, "data": "digits", "epochs": 1}),
         ),
         details="resnetctl.tasks.plugins.details:arch_details",
         torch_free=True,
@@ -119,7 +125,7 @@ KINDS: dict[str, Row] = {
         scaffold=Scaffold(
             template="block.py.txt",
             summary="A residual block for resnetctl.",
-            use={"arch": "resnet20", "block": NAME, "data": "digits", "epochs": 1},
+            use=Call("train", settings={"arch": "resnet20", "block": NAME, "data": "digits", "epochs": 1}),
             suffix="Block",
         ),
         details="resnetctl.tasks.plugins.details:object_details",
@@ -136,7 +142,7 @@ KINDS: dict[str, Row] = {
         scaffold=Scaffold(
             template="policy.py.txt",
             summary="An augmentation policy for resnetctl.",
-            use={"augment": NAME, "data": "digits", "epochs": 1},
+            use=Call("train", settings={"augment": NAME, "data": "digits", "epochs": 1}),
         ),
         details="resnetctl.tasks.plugins.details:policy_details",
         seconds=1,
@@ -152,10 +158,21 @@ KINDS: dict[str, Row] = {
         scaffold=Scaffold(
             template="dataset.py.txt",
             summary="A dataset for resnetctl.",
-            use={"data": NAME, "arch": "resnet20"},
+            use=Call("train", settings={"data": NAME, "arch": "resnet20"}),
         ),
         details="resnetctl.tasks.plugins.details:dataset_details",
         listing=Call("data list"),
+    ),
+    "command": Row(
+        name="command",
+        plural="commands",
+        group="resnetctl.commands",
+        check=_check_command,
+        reserved="resnetctl.cli.verbs:names",
+        scaffold=Scaffold(template="command.py.txt", summary="A command for resnetctl.", use=Call(NAME)),
+        details="resnetctl.tasks.plugins.details:object_details",
+        has_name=False,
+        listing=Call("plugins list", settings={"kind": "command"}),
     ),
 }
 if TYPE_CHECKING:

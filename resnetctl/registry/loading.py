@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 from resnetctl.errors import PluginError, ResnetctlError, own_line
 from resnetctl.hints import Call
-from resnetctl.registry.entries import distribution_of, find, overlaid, owned, read_entries
+from resnetctl.registry.index import distribution_of, find, overlaid, owned, read_entries
 from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.metadata import Entry
 from resnetctl.spec import Arch, Dataset, Policy
@@ -54,10 +54,10 @@ def guarded(kind: Kind, name: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = (str(error).strip() or "no message").splitlines()[0]
-        raise fault(kind, name, f"{type(error).__name__}: {text}", line=own_line(error)) from error
+        raise fault(kind, name, problem=f"{type(error).__name__}: {text}", line=own_line(error)) from error
 
 
-def fault(kind: Kind, name: str, problem: str, *, line: str = "") -> PluginError:
+def fault(kind: Kind, name: str, *, problem: str, line: str = "") -> PluginError:
     """Return the error that blames the plugin behind `name`; `line` is the place in its code, e.g. `blocks.py:57`."""
     entry = find(kind, name)
     return PluginError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from resnetctl.registry.kinds import Kind
+from resnetctl.registry.kinds import KINDS, Kind, resolve
 
 Status = Literal["available", "clash", "disabled", "stale", "broken"]
 CORE = "resnetctl"
@@ -44,6 +44,9 @@ def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Ent
         return replace(entry, status="disabled")
     if not NAME.fullmatch(point.name):
         return replace(entry, status="broken", reason="a name has letters, digits, _ . + and - only")
+    reserved = KINDS[kind].reserved
+    if reserved and point.name in resolve(reserved)():
+        return replace(entry, status="broken", reason="this is the name of a built-in")
     stale = _staleness(point.value, point.dist)
     return replace(entry, status="stale", reason=stale) if stale else entry
 

@@ -42,7 +42,7 @@ def test_cross_entropy_takes_shares_and_computes_in_float32() -> None:
     assert torch.equal(hard, soft)
 
 
-def test_the_loop_minimises_what_the_plan_says() -> None:
+def test_the_loop_minimises_the_objective_of_the_plan() -> None:
     """Another objective replaces the first: this one pulls all logits to zero, and counts its calls."""
     seen: list[tuple[torch.Size, torch.dtype, bool]] = []
 

@@ -62,5 +62,5 @@ def test_an_unknown_option_is_refused_needed_or_not(shape: tuple[int, int]) -> N
 
 def test_preact_sum_adds_the_raw_input_to_an_identity_and_the_active_one_elsewhere() -> None:
     raw, active, branch = torch.tensor(-1.0), torch.tensor(0.0), torch.tensor(5.0)
-    assert preact_sum(raw, active, branch, nn.Identity()) == 4
-    assert preact_sum(raw, active, branch, nn.Flatten(0)) == 5
+    assert preact_sum(branch, images=raw, active=active, downsample=nn.Identity()) == 4
+    assert preact_sum(branch, images=raw, active=active, downsample=nn.Flatten(0)) == 5

@@ -35,7 +35,7 @@ def test_get_imports_exactly_one(install: Install) -> None:
     assert registry.distribution_of("arch", "resnet20") == {}
 
 
-def test_what_a_plugin_prints_does_not_reach_stdout(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_a_plugin_does_not_reach_stdout(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install("loud", {"net": "plug_loud:net"}, code="print('hello')\n" + GOOD)
     get("arch", "net")
     out, err = capsys.readouterr()
@@ -62,7 +62,7 @@ def test_a_broken_plugin_is_one_error_with_its_owner(install: Install, code: str
     assert caught.value.hint
 
 
-def test_an_overlay_is_there_for_its_block_only() -> None:
+def test_an_overlay_ends_with_its_with_statement() -> None:
     arch = Arch(name="mine", block="basic", depths=(1,), widths=(4,))
     with registry.overlay("arch", mine=arch):
         assert get("arch", "mine") is arch
@@ -90,7 +90,7 @@ def test_overlays_nest() -> None:
         ("plug_base:net", "raise BaseException('odd')", "pip install --upgrade bad"),
     ],
 )
-def test_what_helps_when_it_cannot_be_imported(install: Install, value: str, code: str, hint: str) -> None:
+def test_an_import_error_has_a_remedy(install: Install, value: str, code: str, hint: str) -> None:
     install("bad", {"net": value.replace(".inside", "")}, code=code)
     install("again", {"net2": value}, code=None)
     with pytest.raises(PluginError, match="cannot be imported") as caught:

@@ -56,7 +56,7 @@ def test_a_name_that_cannot_be_typed_or_be_a_folder_is_broken(install: Install, 
             find("dataset", name)
 
 
-def test_why_a_plugin_is_stale(install: Install) -> None:
+def test_a_stale_plugin_has_a_reason(install: Install) -> None:
     install("gone", {"gone": "plug_gone:net"}, code=None)
     install("old", {"old": "plug_old:net"}, requires="resnetctl>=99")
     with pytest.raises(PluginError, match="stale: there is no module 'plug_gone'"):

@@ -77,7 +77,8 @@ def _values(name: str, kind: Kind, scaffold: Scaffold) -> dict[str, str]:
     suffix = scaffold.suffix
     words = entry.removesuffix(f"_{suffix.lower()}").split("_")
     value = "".join(word.capitalize() for word in words) + suffix if suffix else entry
-    use = {key: entry if setting == PLACEHOLDER else setting for key, setting in scaffold.use.items()}
+    settings = {key: entry if item == PLACEHOLDER else item for key, item in scaffold.use.settings.items()}
+    use = Call(scaffold.use.verb.replace(PLACEHOLDER, entry), settings=settings)
     return {
         "distribution": name,
         "package": package,
@@ -86,7 +87,7 @@ def _values(name: str, kind: Kind, scaffold: Scaffold) -> dict[str, str]:
         "group": KINDS[kind].group,
         "summary": scaffold.summary,
         "version": __version__,
-        "use": in_shell(Call("train", settings=use)),
+        "use": in_shell(use),
     }
 
 

@@ -33,7 +33,7 @@ def test_a_block_is_not_called_block_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["My-Block", "1block", "a--b", "../up", "a b", "class", "resnetctl", "", "tests", "resnetctl-3d"]
 )
-def test_what_cannot_be_a_name_is_refused(name: str, tmp_path: Path) -> None:
+def test_invalid_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the name"):
         create(name, "block", parent=tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "here"]
@@ -46,7 +46,7 @@ def test_a_built_in_cannot_be_shadowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["torch", "test", "numpy", "typing-extensions"])
-def test_a_package_that_is_there_is_not_replaced(name: str, tmp_path: Path) -> None:
+def test_an_existing_package_is_not_replaced(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can be imported here already"):
         create(name, "block", parent=tmp_path)
     create(f"{name}-block", "block", parent=tmp_path)

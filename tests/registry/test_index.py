@@ -29,7 +29,7 @@ def test_names_are_in_natural_order() -> None:
     assert listed[-1] == "resnet1202"
 
 
-def test_an_unknown_name_is_usage_and_suggests() -> None:
+def test_an_unknown_name_is_a_usage_error_with_suggestions() -> None:
     with pytest.raises(UsageError, match="no arch is called 'resnet65'") as caught:
         get("arch", "resnet65")
     assert caught.value.hint == ("did you mean 'resnet56'?", Call("plugins list", settings={"kind": "arch"}))
@@ -87,7 +87,7 @@ def test_plugins_can_be_left_out(
         get("arch", "nets-a:net")
 
 
-def test_a_choice_that_fits_no_distribution_is_known(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_names_in_the_choice_of_plugins_are_listed(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("nets-a", {"net": "plug_a:net"})
     assert registry.unknown_plugins() == []
     monkeypatch.setenv("RESNETCTL_PLUGINS", "Nets_A, nest-b")
