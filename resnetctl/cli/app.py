@@ -10,6 +10,7 @@ import typer
 
 from resnetctl.cli.parser.command import Command, Group, Lazy
 from resnetctl.cli.parser.functions import command_function, group_function
+from resnetctl.cli.parser.plugins import PluginGroup
 from resnetctl.cli.parser.verbs import VerbCommand, VerbGroup
 from resnetctl.cli.verbs import ROOT
 
@@ -20,7 +21,7 @@ def group_app(group: Group, *, completion: bool = False) -> typer.Typer:
     """Return the Typer app of a group: a function for each command, a nested app for each group."""
     app = typer.Typer(
         name=group.name,
-        cls=VerbGroup,
+        cls=PluginGroup if group.kind else VerbGroup,
         help=group.summary,
         callback=group_function(group),
         invoke_without_command=True,

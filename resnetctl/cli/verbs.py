@@ -15,6 +15,7 @@ ROOT = Group(
     name="resnetctl",
     summary="From images to a deployed residual network: train, evaluate, export.",
     options=RootOptions,
+    kind="command",
     members={
         "data": Lazy("resnetctl.cli.commands.data", "Get, add, check and show image data", WORK),
         "train": Lazy("resnetctl.cli.commands.train", "Train a network from scratch", WORK),

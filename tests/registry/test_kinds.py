@@ -42,7 +42,11 @@ KINDS["number"] = Row(
     group="resnetctl.numbers",
     check=lambda value: "" if isinstance(value, int) else "must be an int",
     rules=("made_up_kind:RULES",),
-    scaffold=Scaffold(template=str(Path(__file__).with_name("number.txt")), summary="A number.", use=Call("train", settings={"seed": NAME})),
+    scaffold=Scaffold(
+        template=str(Path(__file__).with_name("number.txt")),
+        summary="A number.",
+        use=Call("train", settings={"seed": NAME}),
+    ),
     details="made_up_kind:details",
     has_name=False,
     torch_free=True,

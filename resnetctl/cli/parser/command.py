@@ -64,7 +64,7 @@ class Lazy:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Commands under one name."""
+    """Commands under one name. `kind` is the kind of plugins that add members."""
 
     name: str
     summary: str
@@ -72,6 +72,7 @@ class Group:
     options: type[BaseModel] = HelpOptions
     examples: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    kind: str = ""
 
     def load(self, name: str) -> Command | Group | None:
         """Return the member `name`, None when there is none."""

@@ -19,7 +19,7 @@ from resnetctl.cli.screen import streams
 ENDINGS = (typer.Exit, typer.Abort, SystemExit, BrokenPipeError, UsageError)
 
 
-class RootGroup(VerbGroup):
+class PluginGroup(VerbGroup):
     """The verbs of the core, then those of plugins."""
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -38,12 +38,26 @@ def group_help(group: Group, path: str, *, full: bool = False) -> str:
     for title in sorted(titles, key=lambda title: title != "Work"):
         rows = [(name, item.summary) for name, item in group.members.items() if getattr(item, "panel", "") == title]
         parts.append(_panel(title or "Commands", rows))
+    parts.append(_panel("Plugins", _of_plugins(group.kind)))
     if full:
         parts.append(_panel("Options", [_row(flag) for flag in flags(group.options)]))
     names = [f"{flag.short}/{flag.flag}" if flag.short else flag.flag for flag in flags(group.options)]
     short = "  ".join(name for name in names if name != "--json")
     parts.append(_notes([*([] if full else [f"Options: {short}"]), f"Help:    {path} COMMAND --help", *group.notes]))
     return _joined(parts)
+
+
+def _of_plugins(kind: str) -> list[Row]:
+    """Return the members that plugins add to a group. Reads metadata only, and little of it where there are none."""
+    if not kind:
+        return []
+    from resnetctl import registry
+
+    if not registry.may_have(kind):
+        return []
+    usable = [entry for entry in registry.entries(kind) if entry.status in ("available", "clash")]
+    names = [f"{entry.distribution}:{entry.name}" if entry.status == "clash" else entry.name for entry in usable]
+    return [(name, f"from {entry.distribution} {entry.version}") for name, entry in zip(names, usable, strict=True)]
 
 
 def command_help(command: Command, path: str, *, full: bool = False) -> str:
