@@ -93,7 +93,7 @@ def test_a_file_of_another_kind(machine: Path) -> None:
 
 
 def test_an_unfinished_run_is_used_and_said() -> None:
-    run = make_run(card(), finished=False)
+    make_run(card(), finished=False)
     (notice,) = resolve("first", settings.load()).notices
     assert "not finished" in notice
     assert "resume the run to finish it" in notice
