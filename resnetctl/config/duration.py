@@ -9,7 +9,7 @@ _PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|min|s)")
 
 
 def seconds(text: str | float) -> float:
-    """Return the seconds of `90s`, `10min`, `2h` or `1h30min`; a number is in seconds. Raises `ValueError`, also for 0."""
+    """Return seconds from `90s`, `10min`, `2h`, `1h30min` or a number of seconds. Raises `ValueError`, also for 0."""
     length = _sum(text) if isinstance(text, str) else float(text)
     if not (math.isfinite(length) and 0 < length <= LONGEST):
         raise ValueError("should be more than nothing and at most a year")
