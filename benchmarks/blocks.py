@@ -70,15 +70,16 @@ def blocks() -> list[str]:
 def store_subset(archive: Path) -> None:
     """Add the data set, unless it is there: `PER_CLASS` images of each class to train on, all of test."""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks import datasets
+    from resnetctl.tasks.data.add import AddRequest, add
 
     mine = settings.load()
-    if data.is_stored(DATA, mine):
+    if datasets.is_stored(DATA, mine):
         return
     with tempfile.TemporaryDirectory() as folder:
         smaller = Path(folder) / f"{DATA}.tar"
         _copy_subset(archive, smaller)
-        deque(data.add(data.AddRequest(path=smaller, name=DATA), mine), maxlen=0)
+        deque(add(AddRequest(path=smaller, name=DATA), mine), maxlen=0)
 
 
 def train(block: str, seed: int, *, out: Path) -> None:

@@ -22,7 +22,7 @@ from augmentation import hardware
 
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import open_store
-from resnetctl.deploy import onnx_reader as onnx
+from resnetctl.deploy import onnx_session
 from resnetctl.engine.metrics import measure
 from resnetctl.system import settings
 from resnetctl.tasks.predict import classified
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
-    model = onnx.from_bytes(onnx.read_bytes(args.model), str(args.model), threads=1)
+    model = onnx_session.from_bytes(onnx_session.read_bytes(args.model), str(args.model), threads=1)
     opened = Opened(card=model.card.weights, predict=model.logits)
     images = open_eval_set(open_store(settings.load().data_dir, args.data), "test", val_split=None)
     print(
@@ -53,7 +53,7 @@ def first(images: ImageSet, count: int) -> ImageSet:
     return ImageSet(**{**vars(images), "index": images.index[:count]})
 
 
-def report(model: onnx.OnnxModel, opened: Opened, images: ImageSet, *, batch: int, rounds: int) -> None:
+def report(model: onnx_session.OnnxModel, opened: Opened, images: ImageSet, *, batch: int, rounds: int) -> None:
     """Compare logits, then time the loops against the bare session."""
     prepared = list(eval_batches(images, opened.card.image, batch_size=batch))
     batches = [pixels for pixels, _ in prepared]

@@ -22,6 +22,7 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.export import ExportReport
+from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
@@ -29,11 +30,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """A finished run: its folder, and what `summary.json` holds."""
+class Run(TrainReport):
+    """A finished run: its folder, and the content of `summary.json`."""
 
     path: Path
-    summary: Mapping[str, Any]
 
     def __fspath__(self) -> str:
         return str(self.path)

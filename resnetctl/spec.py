@@ -6,6 +6,7 @@ Everything here is frozen and keyword-only. Shapes: N images, C channels, H rows
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ class Card:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists and scalars."""
-        return cast("dict[str, Any]", _plain(self))
+        return cast("dict[str, Any]", plain(self))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -285,12 +286,15 @@ class Dataset(Protocol):
         ...
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return the value as JSON has it: dataclasses become dicts, tuples lists, paths text; scalars stay."""
     if dataclasses.is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return [plain(inner) for inner in value] if isinstance(value, tuple | list) else value
 
 
 def _frozen(value: Any) -> Any:

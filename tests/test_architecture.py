@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,14 +26,16 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("config",),
     ("models", "data"),
-    ("engine", "weights"),
+    ("engine", "weights", "blocks"),
     ("deploy",),
     ("facts", "runs"),
+    ("report",),
     ("training",),
     ("tasks",),
     ("api", "testing"),
     ("cli", "__main__"),
 )
+SHARED_BY_TASKS = ("datasets", "targets")
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
 BELOW_DATA = ("hints", "errors", "spec", "rng", "system", "registry", "config")
@@ -44,7 +47,8 @@ LIGHT = (*BELOW_DATA, "models.archs", "data.cards", "cli", "__main__", "__init__
 TORCH_FREE = (
     "data.store", "data.ingest", "data.reading", "data.images", "data.splits",
     "data.datasets", "data.cards",
-    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs",
+    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs", "report",
+    "deploy.onnx_checks", "deploy.onnx_session", "deploy.parity",
 )  # fmt: skip
 
 RUN_FILES = {
@@ -190,8 +194,9 @@ def test_imports_go_strictly_downward() -> None:
 
 
 def test_imports_are_acyclic() -> None:
+    """Also those inside functions and those for types only: a circle of either kind is a word with two homes."""
     graph = {
-        name: {item.target for item in imports(module) if item.own and item.when == "load"} - {name, "__init__"}
+        name: {item.target for item in imports(module) if item.own} - {name, "__init__"}
         for name, module in MODULES.items()
     }
     done: set[str] = set()
@@ -208,6 +213,33 @@ def test_imports_are_acyclic() -> None:
     for name in graph:
         visit(name, ())
     none_of(problems)
+
+
+def test_a_verb_borrows_nothing_from_another_verb() -> None:
+    """What two verbs need lies below both, in a room or in one of the modules that tasks share."""
+    problems = []
+    for name, module in MODULES.items():
+        room, _, rest = name.partition(".")
+        verb = rest.partition(".")[0]
+        if room != "tasks" or not verb or verb in SHARED_BY_TASKS:
+            continue
+        for item in imports(module):
+            other = item.target.partition(".")[2].partition(".")[0]
+            if item.own and item.target.startswith("tasks.") and other not in (verb, *SHARED_BY_TASKS):
+                problems.append(f"{module.at(item.line)}: {verb} borrows from {other}")
+    none_of(problems)
+
+
+def test_a_command_borrows_nothing_from_another_command() -> None:
+    none_of(
+        [
+            f"{module.at(item.line)}: imports {item.target}"
+            for name, module in MODULES.items()
+            if name.startswith("cli.commands.")
+            for item in imports(module)
+            if item.target.startswith("cli.commands.")
+        ]
+    )
 
 
 def loads(name: str, wanted: set[str], path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -304,6 +336,35 @@ def test_only_runs_names_and_writes_run_files() -> None:
     none_of(offenders(("runs",), offence))
 
 
+def test_only_report_writes_markup() -> None:
+    def offence(node: ast.AST) -> str:
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        found = re.search(r"<(table|tr|td|th|svg|div|span|html|style)\b", text)
+        return f"writes {found.group()}>" if found else ""
+
+    none_of(offenders(("report",), offence))
+
+
+def test_only_the_command_line_speaks_of_flags_and_commands() -> None:
+    """Below it an error names a setting and a verb as data (`hints`), so that a notebook is told about arguments."""
+    verbs = "bench|config|data|eval|export|finetune|plugins|predict|runs|train|weights"
+
+    def offence(node: ast.AST) -> str:
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if "\n" in text or id(node) in docstrings:
+            return ""
+        found = re.search(rf"(?<![\w-])--[a-z][a-z-]+|\bresnetctl ({verbs})\b", text)
+        return f"writes '{found.group()}'" if found else ""
+
+    docstrings = {
+        id(node.body[0].value)
+        for module in MODULES.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Module | ast.ClassDef | Function) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    none_of(offenders(("cli", "__main__", "hints", "testing"), offence))
+
+
 def test_the_core_names_no_plugin_of_this_repository() -> None:
     projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("plugins/*/pyproject.toml")]
     names = {re.sub(r"[-_.]+", "[-_.]", project["project"]["name"]) for project in projects}
@@ -341,6 +402,11 @@ def test_function_lengths() -> None:
 def test_file_lengths() -> None:
     sizes = {module.at(1): len(module.text.splitlines()) for module in MODULES.values()}
     none_of([f"{where}: {lines} lines, 350 is the most" for where, lines in sizes.items() if lines > 350])
+
+
+def test_folders_have_at_most_15_modules() -> None:
+    sizes = Counter(module.path.parent for module in MODULES.values() if module.path.name != "__init__.py")
+    none_of([f"{folder.relative_to(ROOT)}: {count} modules" for folder, count in sizes.items() if count > 15])
 
 
 def test_parameters() -> None:

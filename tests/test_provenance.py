@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support.distributions import BLOCK, install
 
-from resnetctl.deploy import onnx_reader as onnx
+from resnetctl.deploy.onnx_checks import check
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 POLICY = (
@@ -71,7 +71,7 @@ def test_an_onnx_file_runs_without_the_plugin_and_still_names_it(place: SimpleNa
 
     done = place.command("eval", "blocked.onnx", "--json")
     assert done.returncode == 0, done.stderr
-    plugins = onnx.check((place.root / "blocked.onnx").read_bytes(), "blocked.onnx").weights.plugins
+    plugins = check((place.root / "blocked.onnx").read_bytes(), "blocked.onnx").weights.plugins
     assert dict(plugins.required) == {"prov-block": "1.2"}
     assert dict(plugins.used) == {"prov-block": "1.2", "prov-policy": "1.2"}
 

@@ -1,4 +1,4 @@
-"""The one place where an exception becomes lines on stderr and an exit code."""
+"""The one place where an error becomes lines on stderr and an exit code."""
 
 import contextlib
 import os
@@ -17,21 +17,21 @@ _is_inside: ContextVar[bool] = ContextVar("inside the boundary", default=False)
 
 
 class Terminated(BaseException):
-    """SIGTERM came. As KeyboardInterrupt, it undoes what is half-done on its way up. Training takes signals itself."""
+    """SIGTERM arrived. Like KeyboardInterrupt, it undoes half-done work on its way up."""
 
 
 class Signals:
-    """SIGINT and SIGTERM end the command by an exception.
+    """SIGINT and SIGTERM end the command by an exception; `came` is the first that arrived.
 
-    `came` is the first one that did. Libraries turn the exception into one of their own (pydantic's schemas, a guarded
-    import), so that whatever leaves the command after a signal is that signal's doing.
+    Libraries turn this exception into one of their own (pydantic while it builds a schema, a guarded import). So any
+    exception that leaves the command after a signal counts as that signal.
     """
 
     def __init__(self) -> None:
         self.came: signal.Signals | None = None
 
     def unwind(self, signum: signal.Signals) -> None:
-        """The handler."""
+        """Handle a signal: raise the exception that unwinds the command."""
         self.came = signum
         raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
@@ -93,7 +93,7 @@ def _told(error: BaseException, *, came: signal.Signals | None, argv: Sequence[s
 
 
 def render(error: ResnetctlError) -> str:
-    """An error in three parts, as wide as the terminal: what, where, what to do."""
+    """Return the lines of an error: what happened, where, what to do."""
     title = "stopped" if isinstance(error, Stopped) else "error"
     head = streams.paint(f"{title}:", "yellow" if isinstance(error, Stopped) else "red", stream=sys.stderr)
     lines = streams.folded(f"{title}: {error.message}")
@@ -106,12 +106,12 @@ def render(error: ResnetctlError) -> str:
     for number, hint in enumerate(map(hints.in_shell, error.hint)):
         mark = streams.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
         first, *rest = streams.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
-        lines += [f"  {mark}{streams.printable(first.lstrip())}", *rest]  # what can be pasted is never broken
+        lines += [f"  {mark}{streams.printable(first.lstrip())}", *rest]  # lines to paste are never wrapped
     return "\n".join(lines)
 
 
 def _guarded(work: Callable[[], object]) -> int:
-    """Work, flush stdout, and turn the system's refusals into our errors."""
+    """Do the work, flush stdout, and turn errors of the system into ours."""
     with _system_errors():
         code = _code_of(work)
         if sys.stdout is not None:
@@ -124,7 +124,10 @@ def _code_of(work: Callable[[], object]) -> int:
     try:
         code = work()
     except SystemExit as stop:
-        return int(stop.code or 0)
+        if isinstance(stop.code, str):  # `sys.exit("why")` of a plugin's command
+            streams.say(stop.code)
+            return 1
+        return stop.code or 0
     except Exception as error:
         if isinstance(error, getattr(sys.modules.get("typer"), "Exit", ())):
             return int(error.exit_code)  # type: ignore[attr-defined]
@@ -148,7 +151,7 @@ def _system_errors() -> Iterator[None]:
 
 
 def _discard_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush finds nothing to complain about."""
+    """Point stdout at the null device, so that the last flush of the interpreter cannot fail."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         handle = os.open(os.devnull, os.O_WRONLY)
         os.dup2(handle, sys.stdout.fileno())

@@ -3,26 +3,32 @@
 from resnetctl.cli.parser.command import Group, Lazy
 from resnetctl.cli.parser.common import RootOptions
 
-WORK, AROUND = "Work", "Around it"
+WORK, TOOLS = "Work", "Tools"
+
+
+def names() -> list[str]:
+    """Return the names of the verbs, which no plugin may take."""
+    return list(ROOT.members)
+
 
 ROOT = Group(
     name="resnetctl",
-    summary="From images to a checked ONNX file: train, measure and ship residual networks.",
+    summary="From images to a deployed residual network: train, evaluate, export.",
     options=RootOptions,
     members={
-        "data": Lazy("resnetctl.cli.commands.data", "Get, add, check and look at image data", WORK),
+        "data": Lazy("resnetctl.cli.commands.data", "Get, add, check and show image data", WORK),
         "train": Lazy("resnetctl.cli.commands.train", "Train a network from scratch", WORK),
         "finetune": Lazy("resnetctl.cli.commands.finetune", "Adapt trained weights to your classes", WORK),
-        "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on images it has not seen", WORK),
+        "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on images that training did not see", WORK),
         "predict": Lazy("resnetctl.cli.commands.predict", "Classify image files", WORK),
-        "export": Lazy("resnetctl.cli.commands.export", "Write ONNX, and prove that it agrees", WORK),
-        "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, and say what would be faster", AROUND),
-        "weights": Lazy("resnetctl.cli.commands.weights", "Look into weights files; import foreign ones", AROUND),
-        "runs": Lazy("resnetctl.cli.commands.runs", "List and show runs", AROUND),
-        "plugins": Lazy("resnetctl.cli.commands.plugins", "List and show networks, blocks, policies, datasets", AROUND),
-        "config": Lazy("resnetctl.cli.commands.config", "Show each value and where it came from", AROUND),
+        "export": Lazy("resnetctl.cli.commands.export", "Write an ONNX file, checked against PyTorch", WORK),
+        "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, suggest what is faster", TOOLS),
+        "weights": Lazy("resnetctl.cli.commands.weights", "Show weights files, import others", TOOLS),
+        "runs": Lazy("resnetctl.cli.commands.runs", "List, show and verify runs", TOOLS),
+        "plugins": Lazy("resnetctl.cli.commands.plugins", "List, show, check and create plugins", TOOLS),
+        "config": Lazy("resnetctl.cli.commands.config", "Show the config and where each value came from", TOOLS),
     },
-    notes=("Shell:   resnetctl --install-completion    completes commands and names",),
+    notes=("Shell:   resnetctl --install-completion    sets up completion",),
     examples=(
         ("resnetctl train --data digits", "a first run: no download, a minute"),
         ("resnetctl eval", "accuracy of the newest run on test"),

@@ -1,4 +1,4 @@
-"""The cards of the store: which datasets are there and what is known of them. Imports no numpy."""
+"""The cards of the store: the names of its datasets and what describes each. Loads no numpy."""
 
 import contextlib
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import DataError, UsageError, suggest
+from resnetctl.hints import Call
 from resnetctl.registry import NAME
 from resnetctl.spec import DatasetCard
 
@@ -16,14 +17,14 @@ MANIFEST = "manifest.jsonl"
 
 
 def store_names(data_dir: Path) -> list[str]:
-    """Names of the datasets in `data_dir`, sorted. An absent folder has none."""
+    """Return the names of the datasets in `data_dir`, sorted; none when the folder is missing."""
     if not data_dir.is_dir():
         return []
     return sorted(path.parent.name for path in data_dir.glob(f"*/{CARD}") if NAME.fullmatch(path.parent.name))
 
 
 def read_card(data_dir: Path, name: str) -> DatasetCard:
-    """The card of dataset `name`. Raises `DataError` when the dataset is missing or its card unreadable."""
+    """Return the card of dataset `name`. Raises `DataError` when the dataset is missing or its card unreadable."""
     path = data_dir / name / CARD
     if not NAME.fullmatch(name) or not path.is_file():
         raise missing(data_dir, name)
@@ -33,62 +34,62 @@ def read_card(data_dir: Path, name: str) -> DatasetCard:
         raise DataError(
             f"the card of dataset '{name}' cannot be read: {error}",
             where=str(path),
-            hint=[f"resnetctl data remove {name}", "then get or add it again"],
+            hint=[Call("data remove", (name,)), "then get or add it again"],
         ) from error
 
 
 def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[int, str]:
-    """What the images in `rows` of a split were called in the source; a row that the manifest lacks is left out."""
-    wanted, found = set(rows), {}
+    """Return the names in the source of the images in `rows` of a split; rows that the manifest lacks are left out."""
+    wanted, names = set(rows), {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError), (folder / MANIFEST).open("rb") as lines:
         for line in lines:
             entry = json.loads(line)
             if entry["split"] == split and entry["row"] in wanted:
-                found[int(entry["row"])] = str(entry["name"])
-    return found
+                names[int(entry["row"])] = str(entry["name"])
+    return names
 
 
 def card_bytes(card: DatasetCard) -> bytes:
-    """The content of `card.json`. Names that are no valid Unicode survive as escapes."""
+    """Return the content of `card.json`. Names that are not valid Unicode survive as escapes."""
     return json_line(card.to_json(), indent=1)
 
 
 def json_line(values: dict[str, Any], indent: int | None = None) -> bytes:
-    """JSON that survives any file name: a name that is no Unicode has surrogates, which only escapes can carry."""
+    """Return a line of JSON in ASCII: file names that are not Unicode have surrogates, which need escapes."""
     return (json.dumps(values, ensure_ascii=True, indent=indent) + "\n").encode("ascii")
 
 
 def missing(data_dir: Path, name: str) -> DataError:
-    """The error for a dataset that is not in the store."""
+    """Return the error for a dataset that is not in the store."""
     from resnetctl import registry
 
-    builtin = registry.names("dataset")
-    if name in builtin:
+    offered = registry.names("dataset")
+    if name in offered:
         return DataError(
-            f"dataset '{name}' is not in the store yet", where=str(data_dir), hint=f"resnetctl data get {name}"
+            f"dataset '{name}' is not in the store yet", where=str(data_dir), hint=Call("data get", (name,))
         )
     return DataError(
         f"no dataset is called '{name}'",
         where=str(data_dir),
         hint=[
-            suggest(name, {*store_names(data_dir), *builtin}),
-            "resnetctl data get NAME",
-            "resnetctl data add PATH --name NAME",
+            suggest(name, {*store_names(data_dir), *offered}),
+            Call("data get", ("NAME",)),
+            Call("data add", ("PATH",), {"name": "NAME"}),
         ],
     )
 
 
 def check_name(name: str) -> None:
-    """Raises `UsageError` unless `name` can name a dataset: its folder's name on every system."""
+    """Raise `UsageError` unless `name` can name a dataset: it must be a folder's name on every system."""
     if not NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' cannot name a dataset: use letters, digits, '.', '_', '+' and '-', at most 100",
-            hint=f"resnetctl data add PATH --name {derive_name(Path(name))}",
+            hint=Call("data add", ("PATH",), {"name": derive_name(Path(name))}),
         )
 
 
 def derive_name(path: Path) -> str:
-    """The name that `--data PATH` gets: the last part without archive suffixes, in lower case, safe as a folder."""
+    """Return the name that a path gets in the store: its last part without archive suffixes, safe as a folder."""
     last = path.name if path.name not in ("", "..") else path.resolve().name
     bare = re.sub(r"(\.tar)?\.(tar|gz|tgz|xz|txz|zip|csv)$", "", last.lower())
     return re.sub(r"[^a-z0-9._]+", "-", bare).strip("-._")[:100] or "images"

@@ -115,6 +115,12 @@ def square(image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop")
     return _fitted(_with_mode(image, channels), resize, fit, "bilinear").reshape(resize, resize, channels)
 
 
+def nearest_places(source: int, side: int) -> list[int]:
+    """Return the pixels of a line of `source` pixels that Pillow picks for `side` pixels: its rounding decides ties."""
+    line = Image.fromarray(np.arange(source, dtype=np.int32)[None])
+    return [int(place) for place in np.asarray(line.resize((side, 1), Image.Resampling.NEAREST))[0]]
+
+
 def centre_crop(images: Pixels, size: int) -> Pixels:
     """The central `(..., size, size, C)` of `(..., R, R, C)`, as a view."""
     top = (images.shape[-3] - size) // 2

@@ -1,51 +1,52 @@
-"""The store: a dataset as decoded uint8 images, one safetensors file a split, memory-mapped.
+"""The store: a dataset as decoded uint8 images, one memory-mapped safetensors file per split.
 
 ::
 
-    DATA/<name>/card.json                     what is known of it (`DatasetCard`)
-                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), blocks uint8 (B + 1, 32)
-                manifest.jsonl                per image: split, row, name in the source, SHA-256 of its bytes
+    DATA/<name>/card.json                     the `DatasetCard`
+                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32)
+                manifest.jsonl                per image: split, row, name in the source, SHA-256 of its file
 
-`blocks` holds the SHA-256 of every block of images (`data.blocks`) and, last, of the labels; a store from before has
-none and is proved by `data check` alone. The folder appears by one rename when all of it is written.
+`digests` holds the SHA-256 of each segment of images (`data.digests`) and, last, of the labels. The folder appears by
+one rename after everything is written.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import json
-import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod, sqrt
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
-from resnetctl.data.digests import DIGEST_BYTES, Guard, digests, rows_of_block
+from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
 from resnetctl.data.images import Pixels
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Call, Setting
 from resnetctl.spec import SPLITS, DatasetCard, Split
 from resnetctl.system import storage
+from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 
-_HEADER = 512  # bytes kept for the header: it is known only when the last image is written
-_BLOCK = 2**20  # bytes of pixels gathered before they are counted and written
+_HEADER_ROOM = 512  # bytes: the header is written last, when the number of images is known
+ROWS_PER_DIGEST = "rows_per_digest"  # metadata of a split: images per digest
+_BUFFER = 2**20  # bytes of pixels to collect before they are counted and written
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSplit:
     """One split. `images` `(N, R, R, C)` uint8 is mapped copy-on-write: writing to it never reaches the file.
 
-    `guard` proves blocks of images; None for a store without digests of its blocks.
+    `labels` is `(N,)`. `guard` verifies images before they are used.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    guard: Guard | None = None
+    guard: Guard
 
 
 @dataclass(frozen=True)
@@ -57,45 +58,51 @@ class Store:
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits that it has, in the order train, val, test."""
+        """Names of its splits, in the order train, val, test."""
         return tuple(name for name in SPLITS if name in self.card.splits)
 
     def file(self, name: Split) -> Path:
+        """Return the path of a split's file."""
         return self.path / f"{name}.safetensors"
 
     def split(self, name: Split) -> StoredSplit:
-        """Map one split. Raises `DataError` when the dataset has none of that name or its file is damaged."""
+        """Map one split. Raises `DataError` when the dataset has no such split or its file is damaged."""
         if name not in self.card.splits:
             raise DataError(
                 f"dataset '{self.card.name}' has no {name} split",
                 where=str(self.path),
-                hint=f"resnetctl data show {self.card.name}",
+                hint=Call("data show", (self.card.name,)),
             )
         try:
             return _mapped(self.file(name), self.card)
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        except (DataError, OSError, ValueError, KeyError) as error:
+            reason = error.message if isinstance(error, DataError) else error
             raise DataError(
-                f"the {name} split of dataset '{self.card.name}' is damaged: {error}",
+                f"the {name} split of dataset '{self.card.name}' is damaged: {reason}",
                 where=str(self.file(name)),
-                hint=[f"resnetctl data remove {self.card.name}", "then get or add it again"],
+                hint=[Call("data remove", (self.card.name,)), "then get or add it again"],
             ) from error
 
 
 def open_store(data_dir: Path, name: str) -> Store:
-    """The dataset `name`. Raises `DataError` with close names and commands when it is missing."""
+    """Open the dataset `name`. Raises `DataError` with similar names and commands when it is missing."""
     return Store(data_dir / name, read_card(data_dir, name))
 
 
 @contextlib.contextmanager
 def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = False) -> Iterator["Builder"]:
-    """Write a dataset: add images to the `Builder` in any order; leaving the block without an error finishes it.
+    """Write a dataset: add images to the `Builder` in any order; leaving the `with` without an error finishes it.
 
-    `draft` gives classes, `image` (its `resize` and `channels` are the shape of what is stored; mean and std are
-    measured), licence, source, defaults and notes. Memory stays flat: some images, 8 bytes a label, 32 a block.
+    Memory stays flat: some images, 8 bytes per label, 32 per segment.
+
+    Args:
+        draft: classes, licence, source, defaults, notes, and `image`, whose `resize` and `channels` are the shape of
+            the stored images. Mean and std are measured.
+        replace: replace a dataset of this name.
 
     Raises:
-        UsageError: the dataset is there and `replace` was not asked for.
-        DataError: no image was added to train, or one does not fit the draft.
+        UsageError: the dataset exists and `replace` is off.
+        DataError: train has no image, or an image does not match the draft.
     """
     target = data_dir / name
     if target.exists() and not replace:
@@ -107,15 +114,19 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
 
 
 def exists(name: str) -> UsageError:
-    """The error for a name that is taken."""
+    """Return the error for a name that is taken."""
     return UsageError(
-        f"dataset '{name}' is in the store already",
-        hint=[f"resnetctl data show {name}", "add --replace to write it anew, or choose another --name"],
+        f"dataset '{name}' is already in the store",
+        hint=[
+            Call("data show", (name,)),
+            Setting("replace", note="writes it anew"),
+            Setting("name", "OTHER", note="stores it under another name"),
+        ],
     )
 
 
 class Builder:
-    """Takes the images of a new dataset; made by `build`. `notes` go into the card."""
+    """Writes the images of a new dataset; `build` makes it. `notes` and `digests` go into the card."""
 
     def __init__(self, folder: Path, draft: DatasetCard, files: contextlib.ExitStack) -> None:
         self.notes: list[str] = list(draft.notes)
@@ -129,26 +140,26 @@ class Builder:
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
 
     def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str) -> None:
-        """Append one `(R, R, C)` image of class `label`, which came from `name` in the source."""
+        """Append one `(R, R, C)` image of class `label`; `name` is its name in the source."""
         if image.shape != self._shape or image.dtype != np.uint8:
-            raise DataError(f"image of shape {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
+            raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
         if label not in self._labels:
-            raise DataError(f"class '{label}' is not one of the card's", where=name)
+            raise DataError(f"class '{label}' is not in the card", where=name)
         writer = self._writers.get(split) or self._open(split)
         row = writer.append(image, self._labels[label])
         self._manifest.write(json_line({"split": split, "row": row, "name": name, "sha256": sha256}))
 
     def add_array(self, split: Split, image: Pixels, *, label: str, name: str) -> None:
-        """Append an image that came as an array: its digest is that of its pixels."""
+        """Append an image without a file: its SHA-256 is over its pixels."""
         self.add(split, image, label=label, name=name, sha256=hashlib.sha256(image.tobytes()).hexdigest())
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images so far by split."""
+        """Images added so far, by split."""
         return {name: self._writers[name].count for name in SPLITS if name in self._writers}
 
     def finish(self) -> None:
-        """Write what is gathered, and the card last."""
+        """Write what is in the buffers, and the card last."""
         if "train" not in self._writers:
             raise DataError(f"dataset '{self._draft.name}' would have no training image")
         for writer in self._writers.values():
@@ -179,57 +190,47 @@ class _SplitWriter:
     file: IO[bytes]
     shape: tuple[int, int, int]
     labels: "array[int]" = field(default_factory=lambda: array("q"))
-    block: list[Pixels] = field(default_factory=list)
-    proofs: list[bytes] = field(default_factory=list)
+    buffer: list[Pixels] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.histogram = np.zeros((self.shape[2], 256), np.int64)
-        self.rows = rows_of_block(self.shape)
-        self.capacity = self.rows * max(1, _BLOCK // (self.rows * prod(self.shape)))
-        self.file.write(bytes(_HEADER))
+        self.rows = rows_per_digest(self.shape)
+        self.capacity = self.rows * max(1, _BUFFER // (self.rows * prod(self.shape)))  # images: whole segments
+        self.file.write(bytes(_HEADER_ROOM))
 
     @property
     def count(self) -> int:
         return len(self.labels)
 
     def append(self, image: Pixels, label: int) -> int:
-        """Take one image; returns its row."""
-        self.block.append(image)
+        """Take one image; return its row."""
+        self.buffer.append(image)
         self.labels.append(label)
-        if len(self.block) >= self.capacity:
+        if len(self.buffer) >= self.capacity:
             self.flush()
         return self.count - 1
 
     def flush(self) -> None:
-        if self.block:
-            images = np.stack(self.block)
+        if self.buffer:
+            images = np.stack(self.buffer)
             for channel, counts in enumerate(self.histogram):
                 counts += np.bincount(images[..., channel].ravel(), minlength=256)
-            self.proofs += digests(images, self.rows)
+            self.digests += segment_digests(images, self.rows)
             self.file.write(images.tobytes())
-            self.block.clear()
+            self.buffer.clear()
 
     def finish(self) -> None:
         self.flush()
         labels = np.array(self.labels, "<i8").tobytes()
-        self.proofs.append(hashlib.sha256(labels).digest())
-        self.file.write(labels + b"".join(self.proofs))
-        size = self.count * prod(self.shape)
-        end = size + len(labels)
-        blocks = [len(self.proofs), DIGEST_BYTES]
-        header = {
-            "__metadata__": {"rows_of_block": str(self.rows)},
-            "images": {"dtype": "U8", "shape": [self.count, *self.shape], "data_offsets": [0, size]},
-            "labels": {"dtype": "I64", "shape": [self.count], "data_offsets": [size, end]},
-            "blocks": {"dtype": "U8", "shape": blocks, "data_offsets": [end, end + prod(blocks)]},
-        }
-        text = json.dumps(header).encode().ljust(_HEADER - 8)  # the format allows trailing spaces
-        assert len(text) == _HEADER - 8, "the header outgrew its room"
+        self.digests.append(hashlib.sha256(labels).digest())
+        self.file.write(labels + b"".join(self.digests))
+        layout = Layout.of(_tensors(self.count, self.shape, self.rows), {ROWS_PER_DIGEST: str(self.rows)})
         self.file.seek(0)
-        self.file.write(struct.pack("<Q", len(text)) + text)
+        self.file.write(header_bytes(layout, room=_HEADER_ROOM))
 
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Per channel in 0..1, from exact integer sums, rounded to 6 decimals."""
+        """Return mean and std per channel in 0..1, from exact integer sums, rounded to 6 decimals."""
         pairs = [_mean_std([int(count) for count in counts]) for counts in self.histogram]
         return tuple(mean for mean, _ in pairs), tuple(std for _, std in pairs)
 
@@ -239,38 +240,38 @@ def _mean_std(histogram: list[int]) -> tuple[float, float]:
     total = sum(value * times for value, times in enumerate(histogram))
     squares = sum(value * value * times for value, times in enumerate(histogram))
     variance = (count * squares - total * total) / (count * count)
-    std = max(sqrt(variance), 1.0)  # a constant channel: one grey level, so that dividing stays harmless
+    std = max(sqrt(variance), 1.0)  # a constant channel: one grey level, so that no division by 0 follows
     return round(total / count / 255, 6), round(std / 255, 6)
 
 
+def _tensors(count: int, shape: tuple[int, ...], rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of the tensors in a split of `count` images: the file has exactly these, in this order."""
+    segments = -(-count // rows)
+    return {
+        "images": ("U8", (count, *shape)),
+        "labels": ("I64", (count,)),
+        "digests": ("U8", (segments + 1, DIGEST_BYTES)),
+    }
+
+
 def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
-    """Map a split's file after checking that it is whole: a mapping past a file's end would kill the process."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > 2**20:
-            raise ValueError("its header is over 1 MiB")
-        header: dict[str, Any] = json.loads(file.read(length))
-        size = file.seek(0, 2)
-    shape, labelled = header["images"]["shape"], header["labels"]["shape"]
-    pixels = prod(shape)
-    expected = [shape[0], card.image.resize, card.image.resize, card.image.channels]
-    if shape != expected or labelled != shape[:1] or shape[0] < 1:
-        raise ValueError(f"images {shape} and labels {labelled} are not {expected}")
-    start, proofs = 8 + length, header.get("blocks", {}).get("shape", [0, DIGEST_BYTES])
-    end = start + pixels + 8 * shape[0]
-    if size != end + prod(proofs):
-        raise ValueError(f"it has {size:,} bytes, not {end + prod(proofs):,}")
-    mapped = np.memmap(path, np.uint8, "c", start, tuple(shape))
+    """Map a split's file after checking that it is whole: a mapping past the end of a file would kill the process."""
+    with storage.open_regular(path, error=DataError) as file:
+        layout = read_layout(file, path, error=DataError)
+        start = file.tell()
+    shape = (card.image.resize, card.image.resize, card.image.channels)
+    count = prod(layout.tensors["labels"].shape) if "labels" in layout.tensors else 0
+    rows = int(layout.metadata.get(ROWS_PER_DIGEST, 0))
+    if count < 1 or rows < 1 or layout != Layout.of(_tensors(count, shape, rows), layout.metadata):
+        shapes = {name: list(info.shape) for name, info in layout.tensors.items()}
+        raise ValueError(f"its tensors are {shapes}, not images of {list(shape)} with labels and digests")
+    mapped = np.memmap(path, np.uint8, "c", start, layout.tensors["images"].shape)
     images = mapped.view(np.ndarray)  # a memmap runs Python code whenever it is indexed
-    labels = np.fromfile(path, "<i8", shape[0], offset=start + pixels).astype(np.int64, copy=False)
+    offset = start + layout.tensors["labels"].start
+    labels = np.fromfile(path, "<i8", count, offset=offset).astype(np.int64, copy=False)
     if labels.min() < 0 or labels.max() >= len(card.classes):
         raise ValueError(f"a label is outside 0..{len(card.classes) - 1}")
-    if not proofs[0]:
-        return StoredSplit(images=images, labels=labels)
-    rows = int(header["__metadata__"]["rows_of_block"])
-    if rows < 1 or proofs != [-(-shape[0] // rows) + 1, DIGEST_BYTES]:
-        raise ValueError(f"{proofs} digests do not cover blocks of {rows} images")
-    found = np.fromfile(path, np.uint8, offset=end).reshape(proofs)
-    if hashlib.sha256(labels.astype("<i8").data).digest() != found[-1].tobytes():
-        raise ValueError("its labels are not what was stored")
-    return StoredSplit(images=images, labels=labels, guard=Guard(images, found[:-1], rows=rows, path=path))
+    digests = np.fromfile(path, np.uint8, offset=start + layout.tensors["digests"].start).reshape(-1, DIGEST_BYTES)
+    if hashlib.sha256(labels.astype("<i8").data).digest() != digests[-1].tobytes():
+        raise ValueError("its labels changed since they were stored")
+    return StoredSplit(images=images, labels=labels, guard=Guard(images, digests[:-1], rows=rows, path=path))

@@ -1,7 +1,7 @@
-"""A network as the bytes of one ONNX file: normalisation inside, card and digests in the metadata, no trace of here.
+"""Write a network as one ONNX file: normalisation in the graph, card and digests in the metadata.
 
 The bytes are a function of the weights, the card and the package versions. torch's exporter writes stack traces with
-file names into every node and names values after counters of its own; both are replaced.
+file names into every node, and names values by counters; both are replaced, so no path of this machine remains.
 """
 
 import contextlib
@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import __version__
-from resnetctl.deploy.onnx_graph import INPUT, LOGITS, PROBABILITIES
-from resnetctl.deploy.onnx_reader import CARD_KEY, DIGEST_KEY, GATE_KEY, WEIGHTS_KEY
+from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard, to_properties
 from resnetctl.errors import WorkFailed
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
@@ -48,14 +47,14 @@ class Deployed(nn.Module):
 
 
 def to_bytes(model: ResNet, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
-    """The ONNX file of `model`, which is in eval mode on the CPU.
+    """Return the ONNX file of `model`, which is in eval mode on the CPU.
 
     Args:
-        weights_sha256: digest of the tensors that `model` was loaded from.
-        gate: how the file is going to be checked, see `OnnxCard`.
+        weights_sha256: digest of the tensors in the weights file of `model`.
+        gate: the images of the coming parity check, see `OnnxCard`.
 
     Raises:
-        WorkFailed: torch cannot express the network in ONNX, which happens with blocks of plugins.
+        WorkFailed: torch cannot express the network in ONNX; blocks of plugins may use other operations.
     """
     proto = _export(Deployed(model, card.image).eval(), card.image)
     _strip(proto)
@@ -63,16 +62,16 @@ def to_bytes(model: ResNet, card: WeightsCard, *, weights_sha256: str, gate: Map
     proto.ir_version = min(proto.ir_version, IR_VERSION)
     proto.producer_name, proto.producer_version = "resnetctl", __version__
     proto.graph.name = card.arch.name
-    onnx.helper.set_model_props(proto, _properties(card, weights_sha256, gate))
+    onnx.helper.set_model_props(proto, _properties(OnnxCard(weights=card, weights_sha256=weights_sha256, gate=gate)))
     return seal(proto)
 
 
 def seal(proto: onnx.ModelProto) -> bytes:
-    """Write the model's digest into the metadata and serialise."""
+    """Write the model's digest into its metadata and return the serialised file."""
     properties = {item.key: item.value for item in proto.metadata_props if item.key != DIGEST_KEY}
     onnx.helper.set_model_props(proto, dict(sorted(properties.items())))
     digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-    proto.metadata_props.add(key=DIGEST_KEY, value=digest)  # the last entry: without it the bytes are those above
+    proto.metadata_props.add(key=DIGEST_KEY, value=digest)  # last: the bytes before it are the hashed ones
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
@@ -102,7 +101,7 @@ def _export(deployed: Deployed, image: ImageSpec) -> onnx.ModelProto:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of the error that began it: those around it say only which step of the export they are."""
+    """Return the first line of the innermost error: the outer ones only name steps of the export."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip().partition("\n")[0]
@@ -110,7 +109,7 @@ def _cause(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No prints, log lines or warnings of the exporter: stdout belongs to results, stderr to the user."""
+    """Silence prints, log lines and warnings of the exporter: stdout is for results, stderr for the user."""
     loggers = [logging.getLogger(name) for name in CHATTER]
     levels = [logger.level for logger in loggers]
     with (
@@ -128,7 +127,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _strip(proto: onnx.ModelProto) -> None:
-    """Clear every remark: stack traces, scopes, the signature of the exported program."""
+    """Clear every comment of the exporter: stack traces, scopes, the signature of the program."""
     for message in messages(proto):
         for name in ("doc_string", "metadata_props"):
             if name in message.DESCRIPTOR.fields_by_name:
@@ -136,7 +135,7 @@ def _strip(proto: onnx.ModelProto) -> None:
 
 
 def messages(message: Any) -> Iterator[Any]:
-    """A protobuf message and all messages inside it; tensors are not entered."""
+    """Yield a protobuf message and all messages inside it, but not inside tensors."""
     yield message
     if type(message).__name__ == "TensorProto":
         return
@@ -147,11 +146,11 @@ def messages(message: Any) -> Iterator[Any]:
 
 
 def _rename(graph: onnx.GraphProto) -> None:
-    """Name nodes and values after operator and place, and say what the input is."""
+    """Name nodes and values by operator and position, and mark the input as an image."""
     kept = {item.name for item in [*graph.input, *graph.output]}
     names = {item.name: f"constant_{i}" for i, item in enumerate(graph.initializer) if item.name.startswith("val_")}
-    for place, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{place}"
+    for position, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{position}"
         for number, output in enumerate(node.output):
             if output not in kept:
                 names[output] = f"{node.name}_out" + (f"_{number}" if number else "")
@@ -163,9 +162,9 @@ def _rename(graph: onnx.GraphProto) -> None:
     graph.input[0].type.denotation = "IMAGE"
 
 
-def _properties(card: WeightsCard, weights_sha256: str, gate: Mapping[str, Any]) -> dict[str, str]:
-    """Flat text as ONNX wants it; the first group under the names that common readers of ONNX classifiers know."""
-    image = card.image
+def _properties(onnx_card: OnnxCard) -> dict[str, str]:
+    """Return the metadata as text. The first group has the names that common readers of ONNX classifiers know."""
+    card, image = onnx_card.weights, onnx_card.weights.image
     properties = {
         "task": "classify",
         "names": json.dumps({str(number): name for number, name in enumerate(card.classes)}),
@@ -185,10 +184,8 @@ def _properties(card: WeightsCard, weights_sha256: str, gate: Mapping[str, Any])
         "input_range": "[0, 1]",
         "Image.ColorSpaceGamma": "SRGB",
         "Image.NominalPixelRange": "Normalized_0_1",
-        CARD_KEY: json.dumps(card.to_json(), sort_keys=True),
-        GATE_KEY: json.dumps(dict(gate), sort_keys=True),
         "resnetctl.torch": torch.__version__,
-        WEIGHTS_KEY: weights_sha256,
+        **to_properties(onnx_card),
     }
     if image.channels in PIXEL_FORMATS:
         properties["Image.BitmapPixelFormat"] = PIXEL_FORMATS[image.channels]

@@ -1,8 +1,8 @@
-"""Protocol Buffers' wire format, read strictly by a table of messages, without the library. Imports nothing.
+"""The wire format of Protocol Buffers, read strictly by a table of messages, without the library.
 
-The library skips what it does not know, merges what comes twice and cuts what is too long, and two readers that differ
-in that see two different files. Here all of it is refused, so whoever reads the same bytes later reads the same
-message, whatever its version. Format: protobuf.dev/programming-guides/encoding.
+The protobuf library skips unknown fields, merges repeated messages and truncates long numbers. Two readers that differ
+in these see two different files. This reader refuses all three, so any later reader sees the message that was checked.
+Format: protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ WIRE_TYPES = {
 }
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 MAX_DEPTH = 32  # messages inside messages; a plain graph needs 8
-MAX_VALUES = 2_000_000  # in one file, each a turn of Python's loop; ResNet-1202 has 0.2 million
+MAX_VALUES = 2_000_000  # values in one file, each one turn of a Python loop; ResNet-1202 has 0.2 million
 
 
 class Malformed(ValueError):
-    """The bytes are not a message of the table."""
+    """The bytes are not a message of the table, or not in the only form that this reader accepts."""
 
 
 class Field(NamedTuple):
-    """One field of a message; `kind` is a key of `WIRE_TYPES` or the name of a message."""
+    """One field of a message. `kind` is a key of `WIRE_TYPES` or the name of a message; `many`: it may repeat."""
 
     name: str
     kind: str
@@ -44,13 +44,13 @@ Messages = Mapping[str, Mapping[int, Field]]  # name of a message: its fields by
 
 @dataclass(frozen=True)
 class Message:
-    """A message that was read.
+    """A parsed message.
 
     Attributes:
-        kind: its name in the table.
-        values: by the field's name, as often as it came: int, str, `Message`, and views of the file for bytes, float
-            and double (those little-endian, any number of them in one view).
-        start, end: the bytes of the file that it takes, its tag and length included.
+        kind: the message's name in the table.
+        values: the values of each field by its name: int, str, `Message`, or a view of the file for bytes, float and
+            double (little-endian, any number of them in one view).
+        start, end: the message's place in the file, in bytes, including its tag and length.
     """
 
     kind: str
@@ -59,15 +59,15 @@ class Message:
     end: int
 
     def all(self, name: str) -> list[Any]:
-        """Every value of a field."""
+        """Return every value of a field."""
         return self.values.get(name, [])
 
     def one(self, name: str, default: Any) -> Any:
-        """The value of a field that comes at most once."""
+        """Return the value of a field that occurs at most once."""
         return self.values.get(name, [default])[0]
 
     def walk(self) -> Iterator[Message]:
-        """This message and all inside it."""
+        """Yield this message and every message inside it."""
         yield self
         for values in self.values.values():
             for value in values:
@@ -76,12 +76,12 @@ class Message:
 
 
 def read(data: bytes, kind: str, *, messages: Messages) -> Message:
-    """`data` as a message of `kind`. Raises `Malformed` for anything that a careful writer does not write."""
+    """Parse `data` as a message of `kind`. Raises `Malformed` for anything that a careful writer does not write."""
     return _Reader(data, messages).message(kind, (0, 0, len(data)), depth=0)
 
 
 class _Reader:
-    """Reads one file. A place is an offset into it, `end` the first one behind what is being read."""
+    """Reads one file. Positions are byte offsets into the file; `end` is exclusive."""
 
     def __init__(self, data: bytes, messages: Messages) -> None:
         self.view = memoryview(data)
@@ -89,26 +89,26 @@ class _Reader:
         self.left = MAX_VALUES
 
     def message(self, kind: str, span: tuple[int, int, int], *, depth: int) -> Message:
-        """The message whose field begins, whose content begins, and whose content ends at the places in `span`."""
-        begun, at, end = span
+        """Return a message. `span`: where its tag begins, where its content begins, and where its content ends."""
+        start, at, end = span
         if depth > MAX_DEPTH:
             raise Malformed(f"its messages are nested more than {MAX_DEPTH} deep")
         values: dict[str, list[Any]] = {}
         while at < end:
-            place = at
+            begin = at
             tag, at = self.varint(at, end)
             field = self.messages[kind].get(tag >> 3)
             if field is None:
                 raise Malformed(f"{kind} has no field {tag >> 3}")
             if field.name in values and not field.many:
                 raise Malformed(f"{kind} has '{field.name}' twice")
-            found, at = self.field(field, tag & 7, span=(place, at, end), depth=depth)
-            values.setdefault(field.name, []).extend(found)
-        return Message(kind, values, begun, end)
+            items, at = self.field(field, tag & 7, span=(begin, at, end), depth=depth)
+            values.setdefault(field.name, []).extend(items)
+        return Message(kind, values, start, end)
 
     def field(self, field: Field, wire: int, *, span: tuple[int, int, int], depth: int) -> tuple[list[Any], int]:
-        """The values that come with one tag, and the place behind them."""
-        place, at, end = span
+        """Return the values after one tag, and the position after them."""
+        begin, at, end = span
         packed = field.many and wire == LENGTH
         if wire != WIRE_TYPES.get(field.kind, LENGTH) and not packed:
             raise Malformed(f"'{field.name}' has the wire type {wire}")
@@ -116,18 +116,18 @@ class _Reader:
             value, at = self.number(field, at, end)
             return [value], at
         size, at = self.varint(at, end) if wire == LENGTH else (WIDTHS[wire], at)
-        behind = at + size
-        if behind > end:
-            raise Malformed(f"'{field.name}' goes on behind the end")
+        after = at + size
+        if after > end:
+            raise Malformed(f"'{field.name}' goes past the end")
         if field.kind in self.messages:
             self.count()
-            return [self.message(field.kind, (place, at, behind), depth=depth + 1)], behind
+            return [self.message(field.kind, (begin, at, after), depth=depth + 1)], after
         if WIRE_TYPES[field.kind] == VARINT:
-            return list(self.numbers(field, at, behind)), behind
-        return [self.chunk(field, at, behind)], behind
+            return list(self.numbers(field, at, after)), after
+        return [self.chunk(field, at, after)], after
 
     def chunk(self, field: Field, at: int, end: int) -> Any:
-        """Text, or a view of the bytes."""
+        """Return text, or a view of the bytes."""
         self.count()
         if field.kind == "string":
             try:
@@ -139,13 +139,13 @@ class _Reader:
         return self.view[at:end]
 
     def numbers(self, field: Field, at: int, end: int) -> Iterator[int]:
-        """Packed integers."""
+        """Yield packed integers."""
         while at < end:
             value, at = self.number(field, at, end)
             yield value
 
     def number(self, field: Field, at: int, end: int) -> tuple[int, int]:
-        """An integer of the field's kind, and the place behind it."""
+        """Return an integer of the field's kind, and the position after it."""
         self.count()
         value, at = self.varint(at, end)
         if field.kind != "uint64" and value >> 63:
@@ -155,7 +155,7 @@ class _Reader:
         return value, at
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """Seven bits a byte, the lowest first, in as few bytes as the number needs."""
+        """Return a number (seven bits a byte, lowest first, in as few bytes as possible) and the position after it."""
         value = shift = 0
         while at < end and shift < 70:
             byte = self.view[at]
@@ -169,7 +169,7 @@ class _Reader:
         raise Malformed("it ends within a number" if at == end else "a number is longer than 64 bits")
 
     def count(self) -> None:
-        """Take one from what the file may hold."""
+        """Count one value. Raises `Malformed` above the limit."""
         self.left -= 1
         if self.left < 0:
             raise Malformed(f"it has more than {MAX_VALUES:,} values")

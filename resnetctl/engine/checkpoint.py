@@ -1,11 +1,11 @@
-"""A training state as bytes and back, bit for bit: one safetensors blob that names and proves its content.
+"""A training state as bytes and back, bit for bit: one safetensors blob with a digest of its content.
 
 Tensors: `model/…`, `ema/…`, `best/…`, `optimizer/<parameter>/<key>`, `sums/…`. Everything else is JSON under one key
-of the header (two keys would make the bytes depend on chance), with a SHA-256 over all of it. No pickle, no files:
+of the header (the order of two keys would vary between runs), with a SHA-256 over all of it. No pickle, no files:
 `runs` decides where the bytes go.
 """
 
-import hashlib
+import io
 import json
 import platform
 from collections.abc import Mapping
@@ -21,14 +21,17 @@ from torch import Tensor
 from resnetctl import __version__
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
+from resnetctl.system.safetensors import digest, read_layout
 
 KEY = "resnetctl.checkpoint"
 SCHEMA = 1
+MAX_HEADER = 1 << 24  # bytes: net, best net, EMA and moments of a ResNet-1202 need 4 MB
+MAX_TENSORS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A checkpoint that was read and found whole. `card` describes the model, `machine` where it was written."""
+    """A verified checkpoint. `card` describes the model, `machine` the computer that wrote it."""
 
     tensors: Mapping[str, Tensor]
     body: Mapping[str, Any]
@@ -46,7 +49,7 @@ class Snapshot:
         return dict(self.body["card"])
 
     def shipped(self, *, last: bool) -> dict[str, Tensor]:
-        """The weights that the run ships: those of the last step, the EMA's where it is on, or of the best epoch."""
+        """Return the weights of the last step (the EMA where it is on) or of the best epoch."""
         if not last:
             return _part(self, "best")
         start = "ema/module."
@@ -59,7 +62,7 @@ class Snapshot:
 
 
 def machine_facts() -> dict[str, Any]:
-    """What a bit-exact resume needs to find unchanged."""
+    """Return the facts that must not change for a bit-exact resume."""
     return {
         "resnetctl": __version__,
         "torch": torch.__version__,
@@ -72,7 +75,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
-    """Serialise `state`; `card` travels along and rebuilds the model. Raises `NonFinite`: no NaN is ever saved."""
+    """Serialise `state`, with the `card` that rebuilds the model. Raises `NonFinite`: no NaN is ever saved."""
     state.require_finite()
     tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
     if state.ema is not None:
@@ -101,27 +104,28 @@ def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
         "machine": machine_facts(),
     }
     text = json.dumps(body, sort_keys=True)
-    header = json.dumps({"body": text, "sha256": _digest(text, whole)})
+    header = json.dumps({"body": text, "sha256": digest(whole, text=text)})
     return safetensors.torch.save(whole, metadata={KEY: header})
 
 
 def expected_bytes(state: TrainState) -> int:
-    """About how large a checkpoint of this run gets, in bytes: net, best net, EMA, one or two moments."""
+    """Estimate the size of a checkpoint in bytes: net, best net, EMA, one or two moments."""
     net: int = sum(value.nbytes for value in state.model.state_dict().values())
     moments = 1 if isinstance(state.optimizer, torch.optim.SGD) else 2
     return net * (2 + (state.ema is not None) + moments)
 
 
 def from_bytes(data: bytes) -> Snapshot:
-    """Read and verify. Raises `WeightsError` for anything that is not exactly what `to_bytes` wrote."""
+    """Read and verify. Raises `WeightsError` unless `to_bytes` wrote exactly these bytes."""
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
-        found = json.loads(header)
+        layout = read_layout(io.BytesIO(data), "checkpoint", max_header=MAX_HEADER, max_tensors=MAX_TENSORS)
+        envelope = json.loads(layout.metadata[KEY])
         tensors = safetensors.torch.load(data)
-        if found["sha256"] != _digest(found["body"], tensors):
-            raise WeightsError("the checkpoint is corrupt: its content does not match its digest")
-        body = json.loads(found["body"])
+        if envelope["sha256"] != digest(tensors, text=envelope["body"]):
+            raise WeightsError("its content does not match its digest")
+        body = json.loads(envelope["body"])
+    except WeightsError as error:
+        raise WeightsError(f"the checkpoint is corrupt: {error.message}") from None
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise WeightsError(f"the checkpoint is corrupt: {type(error).__name__}") from None
     if body["schema"] != SCHEMA:
@@ -130,7 +134,7 @@ def from_bytes(data: bytes) -> Snapshot:
 
 
 def restore(state: TrainState, snapshot: Snapshot) -> None:
-    """Make `state` what it was. Raises `WeightsError` when the model or the optimizer is another one."""
+    """Put a checkpoint's values into `state`. Raises `WeightsError` for another model or optimizer."""
     body = snapshot.body
     try:
         state.model.load_state_dict(_part(snapshot, "model"))
@@ -165,17 +169,8 @@ def _optimizer_state(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
-    """Give momentum and moments their parameter's strides: fused kernels walk both as they lie in memory."""
+    """Give momentum and moments their parameter's strides: fused kernels read both in memory order."""
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name}:{value.dtype}:{list(value.shape)};".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

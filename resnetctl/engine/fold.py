@@ -1,7 +1,7 @@
-"""Batch norms folded into the convolutions before them, for prediction: the same function with a third fewer passes.
+"""Fold batch norms into the convolutions before them, for prediction: the same function in a third fewer passes.
 
-A pair is folded where torch.fx shows that nothing but this norm sees what this convolution gives. A block that fx
-cannot follow is left as it is, and so is a pair about which anything is unusual: blocks may be anybody's.
+A pair is folded if torch.fx shows that only this norm reads this convolution's output. A block that fx cannot trace
+stays as it is, and so does a pair with anything unusual: plugins bring blocks of any kind.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from resnetctl.models.resnet import ResNet
 
 
 def folded(model: ResNet) -> nn.Module:
-    """A module that computes what `model` does in evaluation, up to rounding. It shares tensors with `model`."""
+    """Return a module that computes the same as `model` in evaluation, up to rounding. It shares tensors with it."""
     model.eval()
     blocks = {f"{stage}.{name}": block for stage in model.stages for name, block in _children(model, stage)}
     trunk = _fold(model, set(blocks.values()))
-    if trunk is not model:  # a module of its own, so its blocks can be replaced
+    if trunk is not model:  # a copy of the trunk, so its blocks can be replaced
         for name, block in blocks.items():
             trunk.set_submodule(name, _fold(block, set()))
     return trunk.eval()
@@ -31,7 +31,7 @@ def _children(model: ResNet, stage: str) -> list[tuple[str, nn.Module]]:
 
 
 class _Tracer(fx.Tracer):
-    """Follows calls down to torch's own layers and to `leaves`."""
+    """Trace calls down to torch's own layers and to `leaves`."""
 
     def __init__(self, leaves: set[nn.Module]) -> None:
         super().__init__()
@@ -42,13 +42,13 @@ class _Tracer(fx.Tracer):
 
 
 def _fold(module: nn.Module, leaves: set[nn.Module]) -> nn.Module:
-    """`module` with its pairs folded; itself where there is none, or none that is certain."""
+    """Return `module` with its pairs folded; the module itself if no pair is certain."""
     kept = {part: dict(vars(part)) for part in module.modules()}
     try:
         graph = _Tracer(leaves).trace(module)
-    except Exception:  # whatever a foreign forward does with a proxy
+    except Exception:  # a plugin's forward may do anything with a proxy
         return module
-    finally:  # a forward that keeps something for the next time has kept a proxy
+    finally:  # a forward that stores a tensor in its module has stored a proxy: undo it
         for part, values in kept.items():
             vars(part).clear()
             vars(part).update(values)
@@ -71,26 +71,26 @@ def _fold(module: nn.Module, leaves: set[nn.Module]) -> nn.Module:
 
 
 def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node, fx.Node]]:
-    """Convolution and norm, each called once, the one's only use being the other."""
+    """Pairs of a convolution and the norm that alone reads its output, each called once."""
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(modules[str(node.target)] for node in calls)
-    found = []
+    pairs = []
     for norm in calls:
         conv: Any = norm.args[0] if len(norm.args) == 1 and not norm.kwargs else None
         if conv not in calls or len(conv.users) != 1:
             continue
         first, second = modules[str(conv.target)], modules[str(norm.target)]
         if _plain(first, nn.Conv2d) and _plain(second, nn.BatchNorm2d) and times[first] == times[second] == 1:
-            found.append((conv, norm))
-    return found
+            pairs.append((conv, norm))
+    return pairs
 
 
 def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Exactly torch's class, in evaluation, with statistics if it is a norm, and without hooks."""
+    """Whether the module is exactly torch's class, in evaluation, without hooks; a norm must have statistics."""
     usual = not (module.training or module._forward_hooks or module._forward_pre_hooks)
     return type(module) is kind and usual and getattr(module, "running_mean", module) is not None
 
 
 def _any(read: list[str], *nodes: fx.Node) -> bool:
-    """Whether the forward reads a tensor of one of the modules by itself."""
+    """Whether the forward reads a tensor of one of the modules directly."""
     return any(name.startswith(f"{node.target}.") for name in read for node in nodes)

@@ -1,9 +1,10 @@
-"""The training loop: a generator of facts. It computes and nothing else; whoever consumes it saves, logs and shows.
+"""The training loop: a generator of facts. It computes and nothing else; its consumer saves, logs and shows.
 
-Randomness is a function of (seed, step), the learning rate of the step, the order of (seed, epoch). So the state of a
-run is its tensors and one counter, and `fit` goes on from wherever that counter stands.
+The random numbers of a step follow from (seed, step), its learning rate from the step, the order of the images from
+(seed, epoch). So the state of a run is its tensors and one counter, and `fit` continues from that counter.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,8 +15,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from resnetctl import rng
 from resnetctl.data.loader import Feed, batch_rows, epoch_order, normalise, resize
 from resnetctl.engine.metrics import EvalReport
+from resnetctl.engine.objective import Objective, cross_entropy
 from resnetctl.engine.optim import set_lr
 from resnetctl.errors import NonFinite
+from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec
 
 
@@ -33,7 +36,7 @@ class StepResult:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """One epoch, or what the run had of its last one. `epoch` counts from 1; fractions are 0..1."""
+    """One epoch; the last one of a run may be incomplete. `epoch` counts from 1; accuracies are 0..1."""
 
     epoch: int
     step: int
@@ -47,7 +50,7 @@ class EpochResult:
 
 @dataclass
 class EpochSums:
-    """What the epoch has added up so far, on the device."""
+    """Sums over the images of the current epoch, on the device: reading them would wait for it."""
 
     loss: Tensor
     correct: Tensor
@@ -55,13 +58,13 @@ class EpochSums:
 
     @classmethod
     def zero(cls, device: torch.device) -> "EpochSums":
-        wide = torch.float32 if device.type == "mps" else torch.float64
+        wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         return cls(torch.zeros((), dtype=wide, device=device), torch.zeros((), dtype=torch.int64, device=device))
 
 
 @dataclass
 class Best:
-    """The best epoch on val so far, with its weights; without val, the newest epoch."""
+    """The best epoch on val so far, with its weights. Without a val split, the newest epoch."""
 
     epoch: int = 0
     top1: float = -1.0
@@ -71,7 +74,7 @@ class Best:
 
 @dataclass(kw_only=True)
 class TrainState:
-    """The one mutable thing: all that a checkpoint holds."""
+    """The state of a run: all that a checkpoint holds, and all that `fit` changes."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -93,25 +96,25 @@ class TrainState:
         ema_decay: float = 0.0,
         frozen: tuple[nn.Module, ...] = (),
     ) -> "TrainState":
-        """The state before the first step. `frozen` modules keep their batch-norm statistics."""
+        """Return the state before the first step. `frozen` modules keep their batch-norm statistics."""
         average = get_ema_multi_avg_fn(ema_decay)  # type: ignore[no-untyped-call]
         ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema_decay else None
-        model.eval()  # the first step switches to training, and leaves what is frozen in eval
+        model.eval()  # the first step puts all but the frozen modules into training mode
         return cls(
             model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=EpochSums.zero(device), best=Best()
         )  # fmt: skip
 
     @property
     def shipped(self) -> nn.Module:
-        """The model that is evaluated and saved: the EMA where it is on."""
+        """The model that is evaluated and saved: the average (EMA) where it is on."""
         return self.ema.module if self.ema is not None else self.model
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the shipped model's parameters and buffers, on the CPU."""
+        """Return a copy of the shipped model's parameters and buffers, on the CPU."""
         return {name: value.detach().cpu().clone() for name, value in self.shipped.state_dict().items()}
 
     def require_finite(self) -> None:
-        """Raise `NonFinite` when the loss or a number that would be saved is not finite."""
+        """Raise `NonFinite` if the loss, a weight or an optimizer moment is not finite."""
         moments = [value for values in self.optimizer.state.values() for value in values.values()]
         nets = [*self.model.state_dict().values(), *(self.ema.state_dict().values() if self.ema is not None else ())]
         tensors = [self.sums.loss, *(value for value in (*nets, *moments) if _has_fractions(value))]
@@ -121,7 +124,7 @@ class TrainState:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `fit` needs besides the state: all of it follows from the config."""
+    """What `fit` needs besides the state; all of it follows from the config."""
 
     feed: Feed
     augment: Callable[[Batch], Batch]
@@ -132,52 +135,60 @@ class Plan:
     batch_size: int
     seed: int
     learning_rate: Callable[[int], float]
+    objective: Objective = cross_entropy
     label_smoothing: float = 0.0
-    grad_clip: float = 0.0
+    grad_clip: float = 0.0  # longest norm of all gradients together; 0: no limit
     bf16: bool = False
-    early_stop: int = 0
+    early_stop: int = 0  # epochs without a better val accuracy; 0: never stop early
     evaluate: Callable[[nn.Module], EvalReport] | None = None
 
 
 def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
-    """Train from `state.step` to `plan.steps`; the state is consistent whenever a fact is yielded.
+    """Train from `state.step` to `plan.steps`. Whenever it yields, the state may be saved.
 
     Raises:
-        NonFinite: after the step on a CPU, at the epoch's end elsewhere, because looking at a number waits for the
-            device. The state is spoilt then; what was saved before is not.
+        NonFinite: a loss or a weight is not finite. Raised after the step on a CPU, at the end of the epoch on other
+            devices, because reading a number waits for the device. The state is then unusable; saved ones are not.
     """
     order, order_epoch = torch.empty(0, dtype=torch.int64), -1
     while True:
+        # the last step of an epoch, or of the run, is done: evaluate and start new sums
         if state.sums.images and (state.step % plan.steps_per_epoch == 0 or state.step >= plan.steps):
             yield _finish_epoch(state, plan)
         if state.step >= plan.steps or (plan.early_stop and state.patience >= plan.early_stop):
             return
+        # where in the data are we? the step alone says so, also after a resume
         epoch, offset = divmod(state.step, plan.steps_per_epoch)
-        if epoch != order_epoch:
+        if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
             order, order_epoch = epoch_order(len(plan.feed), plan.seed, epoch=epoch), epoch
         yield _step(state, plan, epoch, batch_rows(order, offset, batch_size=plan.batch_size))
 
 
 def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult:
+    """Do one optimizer update on the images in `rows` of the train split."""
     _train_mode(state)
+    # every random number of this step (augmentation, dropout) follows from the seed and the step
     _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, 0))
-    batch = plan.augment(plan.feed.batch(rows, epoch=epoch, step=state.step))
-    images = resize(batch.images, plan.side(state.step), interpolation=plan.image.interpolation)
-    images = normalise(images, plan.image)
-    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
-        logits = state.model(images)
-        loss = nn.functional.cross_entropy(logits.float(), batch.targets, label_smoothing=plan.label_smoothing)
+    batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
+    # forward: with bf16, autocast runs convolutions and matrix products in bfloat16; weights stay float32
+    with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
+        loss, logits = plan.objective(state.model, batch, plan)
+    # backward: forget the gradients of the last step, then compute those of this loss
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    # clip: if all gradients together are longer than grad_clip, scale them down to it
     if plan.grad_clip:
         nn.utils.clip_grad_norm_(state.model.parameters(), plan.grad_clip)
+    # update the weights, at the learning rate of this step
     lr = plan.learning_rate(state.step)
     set_lr(state.optimizer, lr)
     state.optimizer.step()
+    # move the average of the weights (EMA) a little towards the new ones
     if state.ema is not None:
         state.ema.update_parameters(state.model)
     _add(state.sums, loss.detach(), logits.detach(), batch.targets)
     state.step += 1
+    # on a CPU the loss is there already, so look at it; elsewhere looking would wait for the device
     if loss.device.type == "cpu" and not loss.isfinite():
         raise not_finite(state.step)
     return StepResult(
@@ -185,22 +196,32 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     )  # fmt: skip
 
 
+def _inputs(batch: Batch, plan: Plan) -> Batch:
+    """Turn stored uint8 images into what the model takes: normalised float32 `(N, C, S, S)`."""
+    augmented = plan.augment(batch)
+    # early in progressive resizing the images are smaller than `plan.image.size`
+    images = resize(augmented.images, plan.side(batch.step), interpolation=plan.image.interpolation)
+    return dataclasses.replace(augmented, images=normalise(images, plan.image))
+
+
 def not_finite(step: int) -> NonFinite:
-    """The error for numbers that were found spoilt after `step` steps."""
+    """Return the error for a loss or weights that are not finite after `step` steps."""
     return NonFinite(
         f"the loss or the weights are no longer finite at step {step}",
-        hint="a new run with a smaller --lr, --warmup 5 or --grad-clip 1",
+        hint=[Setting("lr", note="a smaller value, in a new run"), Setting("warmup", 5), Setting("grad_clip", 1)],
     )
 
 
 def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
+    """Evaluate, remember the best weights, count patience, and begin new sums."""
     state.require_finite()
     state.shipped.eval()
     report = plan.evaluate(state.shipped) if plan.evaluate is not None else None
     sums = state.sums
+    # best: higher accuracy, then lower loss, then the earlier epoch
     is_best = report is None or (report.top1, -report.loss) > (state.best.top1, -state.best.loss)
     state.epochs += 1
-    is_small = plan.side(state.step - 1) < plan.image.size  # val is not, so its numbers say little yet
+    is_small = plan.side(state.step - 1) < plan.image.size  # val images are full size: too early to judge
     state.patience = 0 if is_best or is_small else state.patience + 1
     if is_best:
         top1, loss = (report.top1, report.loss) if report is not None else (-1.0, float("inf"))
@@ -223,9 +244,9 @@ def _has_fractions(value: object) -> bool:
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    """Seed the generator that draws on `device`, and all others where there are others that might.
+    """Seed the generator of `device`; on an accelerator, all generators.
 
-    `torch.manual_seed` also prepares those of devices that are not there, with a stack trace for each: 1 ms a step.
+    `torch.manual_seed` also prepares the generators of absent devices, with a stack trace for each: 1 ms a step.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
@@ -234,6 +255,7 @@ def _seed(device: torch.device, seed: int) -> None:
 
 
 def _train_mode(state: TrainState) -> None:
+    """Put the model into training mode; frozen modules stay in eval, so their batch-norm statistics stay, too."""
     if not state.model.training:
         state.model.train()
         for module in state.frozen:
@@ -241,6 +263,7 @@ def _train_mode(state: TrainState) -> None:
 
 
 def _add(sums: EpochSums, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+    # a mixed target counts as the class with the largest share
     truth = targets if targets.ndim == 1 else targets.argmax(1)
     sums.loss += loss.to(sums.loss.dtype) * len(targets)
     sums.correct += (logits.argmax(1) == truth).sum()

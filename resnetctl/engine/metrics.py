@@ -93,6 +93,21 @@ def grouped(predict: Predictor, batches: Iterable[tuple[Images, Tag]]) -> Iterat
         yield np.concatenate(logits), tags
 
 
+def probabilities(logits: Logits) -> NDArray[np.float64]:
+    """Return the softmax of each row: (B, K) logits to (B, K) shares that sum to 1.
+
+    The largest logit of a row is subtracted first, which changes no share and keeps `exp` from overflowing.
+
+    Raises:
+        WorkFailed: a logit is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise WorkFailed("the model's output is not finite: its weights are broken")
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return shares
+
+
 def wilson(correct: int, count: int) -> tuple[float, float]:
     """95 % score interval of a share (Wilson 1927, JASA 22, p. 209); it stays inside 0..1 also at the ends."""
     share, shrink = correct / count, Z95**2 / count

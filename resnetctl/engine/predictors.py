@@ -1,6 +1,6 @@
-"""Predictors: what `metrics.measure` calls. Both runtimes take raw uint8 images and give float32 logits.
+"""Predictors, as `metrics.measure` calls them: raw uint8 images in, float32 logits out.
 
-torch is imported inside: a predictor of an ONNX file comes from `weights.onnx` and needs none.
+The functions import torch themselves: prediction with an ONNX file (`deploy.onnx_reader`) needs none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
-    """`model` as a predictor; it is put into eval mode and normalises as training does.
+    """Return `model` as a predictor, in eval mode, with the normalisation of training.
 
     Args:
         model: on `device`, maps normalised (B, C, S, S) to logits (B, K).
@@ -43,7 +43,7 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
 
 
 def shipped_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> Predictor:
-    """Weights as `predict` and `eval` use them: norms folded, placed on `device`. `model` may share tensors with it."""
+    """Return the predictor of `predict` and `eval`: norms folded, on `device`. It may share tensors with `model`."""
     from resnetctl.engine.device import place
     from resnetctl.engine.fold import folded
 

@@ -1,7 +1,7 @@
-"""Looking for the first number that is not finite: the same steps again, this time watched.
+"""Find the first number that is not finite: repeat the steps and watch every layer.
 
-Steps are a function of (seed, step), so going over them from a checkpoint meets the same numbers in the same place.
-Watching waits for the device at every layer, which is why training does not do it.
+Steps follow from (seed, step), so repeating them from a checkpoint gives the same numbers. Watching waits for the
+device at every layer; training itself does not.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ class Origin:
     Attributes:
         step: counted from 1.
         what: `pixels`, `targets`, `activation`, `gradient` or `weight`.
-        layer: name of the module or parameter, empty for what a policy made: pixels and targets.
-        rows: rows of the stored train split, of the images concerned: all of the batch where it cannot be told.
+        layer: name of the module or parameter; empty for pixels and targets, which come from the policy.
+        rows: rows of the affected images in the stored train split; all of the batch where no image can be singled out.
     """
 
     step: int
@@ -37,7 +37,7 @@ class Origin:
 
 
 def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = lambda: False) -> Origin | None:
-    """Train on from `state` until a number is not finite; None when all stay finite, or `give_up` says so."""
+    """Train on from `state` until a number is not finite. None if all stay finite, or if `give_up` returns True."""
     watch = _Watch()
     watched = dataclasses.replace(plan, augment=watch.over(plan.augment), evaluate=None, early_stop=0)
     with watch.on(state.model), contextlib.suppress(NonFinite):
@@ -50,7 +50,7 @@ def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = 
 
 
 class _Watch:
-    """Keeps the first finding and the batch that it came from."""
+    """Keep the first finding and its batch."""
 
     def __init__(self) -> None:
         self.found: Origin | None = None
@@ -58,21 +58,21 @@ class _Watch:
         self._index = torch.empty(0, dtype=torch.int64)
 
     def over(self, augment: Transform) -> Transform:
-        """The policy, with a look at what it gives back."""
+        """Return the policy with a look at its output."""
 
         def watched(batch: Batch) -> Batch:
             self._step, self._index = batch.step, batch.index
-            made = augment(batch)
-            self._index = made.index
-            self.look(made.images, what="pixels", layer="")
-            self.look(made.targets, what="targets", layer="")
-            return made
+            augmented = augment(batch)
+            self._index = augmented.index
+            self.look(augmented.images, what="pixels", layer="")
+            self.look(augmented.targets, what="targets", layer="")
+            return augmented
 
         return watched
 
     @contextlib.contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
-        """Hooks on every layer and every parameter's gradient, for the length of the block."""
+        """Watch every layer and every parameter's gradient within a `with` statement."""
         hooks = [
             module.register_forward_hook(partial(self._after, name=name))
             for name, module in model.named_modules()
@@ -90,12 +90,12 @@ class _Watch:
                 hook.remove()
 
     def check_weights(self, model: nn.Module) -> None:
-        """Look at all that the step changed."""
+        """Look at parameters and buffers after a step."""
         for name, value in model.state_dict().items():
             self.look(value, what="weight", layer=name, by_image=False)
 
     def look(self, value: Any, *, what: str, layer: str, by_image: bool = True) -> None:
-        """Remember the finding unless there is one. `by_image`: the first dimension is that of the batch."""
+        """Remember the first value that is not finite. `by_image`: its first dimension may be that of the batch."""
         if self.found or not isinstance(value, Tensor) or not value.is_floating_point() or value.isfinite().all():
             return
         index = self._index

@@ -1,4 +1,4 @@
-"""What changes over a run, as closed forms of the step: nothing to save, nothing to be off by one after a resume."""
+"""Learning rate and image size as functions of the step: no state to save, none to get wrong after a resume."""
 
 import math
 from bisect import bisect_left
@@ -9,37 +9,39 @@ from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
 
 
 def warmup_steps(warmup: float | str, *, steps: int, steps_per_epoch: int) -> int:
-    """Steps of warm-up: `warmup` is in epochs, or a share of the run such as `"15%"`. At most the whole run."""
+    """Return the steps of warm-up, at most the whole run. `warmup` is in epochs, or a share of the run: `"15%"`."""
     if isinstance(warmup, str):
         return min(steps, round(steps * float(warmup.removesuffix("%")) / 100))
     return min(steps, round(warmup * steps_per_epoch))
 
 
 def scale(step: int, *, steps: int, warmup: int, schedule: ScheduleConfig) -> float:
-    """The factor on the peak learning rate at `step` (0-based) of `steps`.
+    """Return the factor on the peak learning rate at `step` (0-based) of `steps`.
 
-    Warm-up is linear and ends on 1. Then: `cosine` (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts)
-    and `linear` fall to `final_lr` over what remains; `multistep` multiplies by `gamma` from each milestone, a
-    share of the whole run, as He et al. 2015 count; `constant` stays.
+    Warm-up rises linearly and ends at 1. Then `cosine` (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts)
+    and `linear` fall to `final_lr` over the remaining steps; `multistep` multiplies by `gamma` at each milestone, a
+    share of the whole run, as in He et al. 2015; `constant` stays at 1.
     """
+    # warm-up: at first gradients are large and statistics unreliable, so begin with small steps
     if step < warmup:
         return (step + 1) / warmup
+    # share of the steps after warm-up that is done: 0 at its end, 1 at the end of the run
     done = (step - warmup) / max(1, steps - warmup)
-    if schedule.name == "cosine":
+    if schedule.name == "cosine":  # half a cosine wave, from 1 to final_lr: slow, fast, slow
         return schedule.final_lr + (1 - schedule.final_lr) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-    if schedule.name == "linear":
+    if schedule.name == "linear":  # a straight line from 1 to final_lr
         return 1 - (1 - schedule.final_lr) * min(1.0, done)
-    if schedule.name == "multistep":
+    if schedule.name == "multistep":  # stairs: gamma once for each milestone behind us
         return schedule.gamma ** sum(step >= share * steps for share in schedule.milestones)
     return 1.0
 
 
 def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) -> int:
-    """Pixels a side of the images at `step` (0-based) of `steps`; the last step has `size` in any case.
+    """Return the side of the images in pixels at `step` (0-based) of `steps`. The last step always has `size`.
 
-    Progressive resizing (fast.ai 2018; the parameters are those of MosaicML Composer): the first `delay_fraction` of
-    the run sees images of `initial_scale`, the last `finetune_fraction` full ones, and in between the side grows
-    linearly, rounded to a multiple of `size_increment`.
+    Progressive resizing (fast.ai 2018; parameters as in MosaicML Composer): the first `delay_fraction` of the run has
+    images of `initial_scale`, the last `finetune_fraction` has full ones. In between the side grows linearly, rounded
+    to a multiple of `size_increment`.
     """
     first, last = progressive.delay_fraction, 1 - progressive.finetune_fraction
     done = step / steps
@@ -51,22 +53,22 @@ def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) ->
 
 
 def smaller(scale: float, *, size: int, unit: int) -> int:
-    """`scale` of `size` pixels, rounded to a multiple of `unit`, which is the least; `size` is the most."""
+    """Return `scale` times `size` pixels, rounded to a multiple of `unit`; at least `unit`, at most `size`."""
     scaled = size * scale
     return size if scaled == size else min(size, max(unit, unit * round(scaled / unit)))
 
 
 def stretches(*, steps: int, size: int, progressive: ProgressiveConfig) -> tuple[tuple[int, int], ...]:
-    """Where the side of the images changes: `(first step, side)` of each stretch, in order."""
+    """Return the stretches of equal side, in order, as `(first step, side)`."""
     at = partial(side, steps=steps, size=size, progressive=progressive)
-    found = [(0, at(0))]
-    while (later := bisect_left(range(steps), found[-1][1] + 1, key=at)) < steps:
-        found.append((later, at(later)))
-    return tuple(found)
+    changes = [(0, at(0))]
+    while (later := bisect_left(range(steps), changes[-1][1] + 1, key=at)) < steps:
+        changes.append((later, at(later)))
+    return tuple(changes)
 
 
 def lengths(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The stretches within the steps from `start` to before `stop`, as `(steps, side)`."""
+    """Yield the stretches within the steps `start` to `stop` (exclusive), as `(steps, side)`."""
     ends = [*(first for first, _ in sides[1:]), stop]
     for (first, pixels), end in zip(sides, ends, strict=True):
         count = min(end, stop) - max(first, start)
@@ -75,5 +77,5 @@ def lengths(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> Itera
 
 
 def work(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> float:
-    """What the steps from `start` to before `stop` cost, in pixels of one image: a convolution costs by the pixel."""
+    """Return the cost of the steps `start` to `stop` (exclusive) in pixels: convolutions cost by the pixel."""
     return sum(count * pixels * pixels for count, pixels in lengths(sides, start=start, stop=stop))

@@ -8,58 +8,10 @@ the residual branch of whole images (Huang et al. 2016, arXiv:1603.09382).
 
 from typing import ClassVar, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class PadShortcut(nn.Module):
-    """Option A: no parameters. Keeps every `stride`-th pixel and puts the new, zero channels half on each side.
-
-    Bit-equal to `x[:, :, ::stride, ::stride]` padded; pooling with a 1x1 window keeps channels-last strides and
-    exports to one ONNX node with a dynamic batch.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        growth = out_channels - in_channels
-        if growth < 0:
-            raise ValueError(f"shortcut 'A' cannot go from {in_channels} to {out_channels} channels, use 'B'")
-        self.stride = stride
-        self.padding = (growth // 2, growth - growth // 2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`(N, in, H, W)` to `(N, out, ceil(H / stride), ceil(W / stride))`."""
-        if self.stride > 1:
-            images = F.avg_pool2d(images, kernel_size=1, stride=self.stride)
-        return F.pad(images, (0, 0, 0, 0, *self.padding))
-
-    def extra_repr(self) -> str:
-        """What `print(model)` shows."""
-        return f"stride={self.stride}, padding={self.padding}"
-
-
-class DropPath(nn.Module):
-    """Stochastic depth: in training, zero the branch of each image with probability `rate` and rescale the rest.
-
-    Draws from torch's global generator of the device. At `rate` 0 or in evaluation it is the identity.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
-        self.rate = rate
-
-    def forward(self, branch: Tensor) -> Tensor:
-        """`(N, C, H, W)` to the same shape."""
-        if not self.training or self.rate == 0:
-            return branch
-        kept = branch.new_empty((branch.shape[0], 1, 1, 1)).bernoulli_(1 - self.rate)
-        return branch * kept.div_(1 - self.rate)
-
-    def extra_repr(self) -> str:
-        """What `print(model)` shows."""
-        return f"rate={self.rate}"
+from resnetctl.models.layers import DropPath, conv1x1, conv3x3
+from resnetctl.models.shortcuts import make_shortcut, preact_sum
 
 
 class BasicBlock(nn.Module):
@@ -98,13 +50,13 @@ class BasicBlock(nn.Module):
         self.conv2 = conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         self.drop_path = DropPath(drop_path)
-        self.downsample = _shortcut(shortcut, in_channels, width, stride)
+        self.downsample = make_shortcut(in_channels, width, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         branch = self.dropout(self.relu(self.bn1(self.conv1(images))))
         branch = self.drop_path(self.bn2(self.conv2(branch)))
-        branch += self.downsample(images)  # in the norm's own output: no other tensor is made
+        branch += self.downsample(images)  # in place, into the norm's output: saves a tensor
         return cast(Tensor, self.relu(branch))
 
 
@@ -138,14 +90,14 @@ class BottleneckBlock(nn.Module):
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.relu = nn.ReLU(inplace=True)
         self.drop_path = DropPath(drop_path)
-        self.downsample = _shortcut(shortcut, in_channels, width * self.expansion, stride)
+        self.downsample = make_shortcut(in_channels, width * self.expansion, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.dropout(self.relu(self.bn2(self.conv2(branch))))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
-        branch += self.downsample(images)  # in the norm's own output: no other tensor is made
+        branch += self.downsample(images)  # in place, into the norm's output: saves a tensor
         return cast(Tensor, self.relu(branch))
 
 
@@ -176,14 +128,14 @@ class PreactBasicBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.conv2 = conv3x3(width, width)
         self.drop_path = DropPath(drop_path)
-        self.downsample = _shortcut(shortcut, in_channels, width, stride, norm=False)
+        self.downsample = make_shortcut(in_channels, width, stride=stride, option=shortcut, norm=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         active = self.relu(self.bn1(images))
         branch = self.dropout(self.relu(self.bn2(self.conv1(active))))
         branch = self.drop_path(self.conv2(branch))
-        return _preact_sum(images, active, branch, self.downsample)
+        return preact_sum(branch, images=images, active=active, downsample=self.downsample)
 
 
 class PreactBottleneckBlock(nn.Module):
@@ -216,40 +168,12 @@ class PreactBottleneckBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.conv3 = conv1x1(width, width * self.expansion)
         self.drop_path = DropPath(drop_path)
-        self.downsample = _shortcut(shortcut, in_channels, width * self.expansion, stride, norm=False)
+        self.downsample = make_shortcut(in_channels, width * self.expansion, stride=stride, option=shortcut, norm=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         active = self.relu(self.bn1(images))
         branch = self.relu(self.bn2(self.conv1(active)))
         branch = self.dropout(self.relu(self.bn3(self.conv2(branch))))
         branch = self.drop_path(self.conv3(branch))
-        return _preact_sum(images, active, branch, self.downsample)
-
-
-def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
-    """3x3 with padding 1 and no bias (a norm follows): `H` to `ceil(H / stride)`."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-
-
-def conv1x1(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
-    """1x1 without bias: `H` to `ceil(H / stride)`."""
-    return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
-
-
-def _shortcut(option: str, in_channels: int, out_channels: int, stride: int, *, norm: bool = True) -> nn.Module:
-    """Identity where the input can be added as it is. Raises `ValueError` for an unknown option, needed or not."""
-    if option not in ("A", "B"):
-        raise ValueError(f"shortcut must be 'A' or 'B', not {option!r}")
-    if stride == 1 and in_channels == out_channels:
-        return nn.Identity()
-    if option == "A":
-        return PadShortcut(in_channels, out_channels, stride)
-    projection = conv1x1(in_channels, out_channels, stride=stride)
-    return nn.Sequential(projection, nn.BatchNorm2d(out_channels)) if norm else projection
-
-
-def _preact_sum(images: Tensor, active: Tensor, branch: Tensor, downsample: nn.Module) -> Tensor:
-    """He et al. 2016: the identity carries the raw input, everything else reads the activated one."""
-    shortcut: Tensor = images if isinstance(downsample, nn.Identity) else downsample(active)
-    return branch + shortcut
+        return preact_sum(branch, images=images, active=active, downsample=self.downsample)

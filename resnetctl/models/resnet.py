@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from resnetctl import registry
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError
-from resnetctl.models.blocks import conv3x3
+from resnetctl.hints import Call, Setting
+from resnetctl.models.layers import conv3x3
 from resnetctl.spec import Arch, ImageSpec
 
 RATES = ("dropout", "drop_path")  # they come from model.dropout and model.drop_path, never from block_args
@@ -19,8 +20,9 @@ RESERVED = ("in_channels", "width", "stride", *RATES)
 class ResNet(nn.Module):
     """A residual network as `arch` describes it; build it with `build`.
 
-    Maps normalised float images `(N, C, H, W)` to logits `(N, classes)`. With pre-activation blocks the stem has no
-    norm and no ReLU (`bn1` is an identity), and `norm` with ReLU follows the last stage; elsewhere `norm` is one.
+    Maps normalised float images `(N, C, H, W)` to logits `(N, classes)`: stem, stages, head. With pre-activation
+    blocks the stem has no norm and no ReLU (`bn1` is an identity), and the last stage ends with `norm` and ReLU.
+    With other blocks `norm` is an identity.
 
     Attributes:
         arch: with the stem resolved.
@@ -50,19 +52,44 @@ class ResNet(nn.Module):
         _initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` float to logits `(N, classes)`."""
-        features = self.conv1(images)
-        if not self.preactivation:
-            features = self.relu(self.bn1(features))
-        features = self.maxpool(features)
+        """Return the logits `(N, classes)` of normalised float images `(N, C, H, W)`."""
+        outputs = self._stem(images)
         for name in self.stages:
-            features = self.get_submodule(name)(features)
-        if self.preactivation:
-            features = self.relu(self.norm(features))
+            outputs = self._stage(name, outputs)
+        return self._head(outputs)
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return what each stage gives, `{"layer1": (N, C1, H1, W1), ...}`; the head reads the last.
+
+        `models.features` computes the channels and sizes from the arch. With pre-activation blocks the last stage's
+        features are normed and activated, the others are raw sums.
+        """
+        features = {}
+        outputs = self._stem(images)
+        for name in self.stages:
+            outputs = features[name] = self._stage(name, outputs)
+        return features
+
+    def _stem(self, images: Tensor) -> Tensor:
+        """First convolution; in imagenet stems it and the pool halve the image."""
+        outputs = self.conv1(images)
+        if not self.preactivation:
+            outputs = self.relu(self.bn1(outputs))
+        return cast(Tensor, self.maxpool(outputs))
+
+    def _stage(self, name: str, inputs: Tensor) -> Tensor:
+        """Blocks at one resolution. Pre-activation blocks end with a bare sum, so the last one needs norm and ReLU."""
+        outputs = self.get_submodule(name)(inputs)
+        if self.preactivation and name == self.stages[-1]:
+            outputs = self.relu(self.norm(outputs))
+        return cast(Tensor, outputs)
+
+    def _head(self, features: Tensor) -> Tensor:
+        """Average over all pixels, then one linear layer: `(N, C, H, W)` to `(N, classes)`."""
         return cast(Tensor, self.fc(torch.flatten(self.avgpool(features), 1)))
 
     def parts(self) -> dict[str, list[nn.Module]]:
-        """Parts in the order of the data: `stem`, `layer1` .., `head`. Every parameter is in exactly one.
+        """Return the modules of `stem`, `layer1` .., `head`. Every parameter is in exactly one part.
 
         The final norm of a pre-activation net belongs to the last stage: the head is `fc` alone.
         """
@@ -72,18 +99,18 @@ class ResNet(nn.Module):
 
 
 def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, drop_path: float = 0.0) -> ResNet:
-    """A freshly initialised network on the current default device.
+    """Return a freshly initialised network on the current default device.
 
     Args:
-        arch: `stem="auto"` is resolved by `image.size`; the result's `arch` says how.
+        arch: `image.size` resolves `stem="auto"`; the network's `arch` has the result.
         classes: outputs, at least 1.
         image: `size` and `channels` decide the shapes.
         dropout: probability inside blocks.
         drop_path: stochastic depth, rising linearly to this rate at the last block (Huang et al. 2016, eq. 4).
 
     Raises:
-        ConfigError: an image too small for the stages, an argument that the block does not have or refuses.
-        PluginError: the block is missing, or fails for a reason of its own.
+        ConfigError: the image is too small for the stages, or the block lacks or refuses an argument.
+        PluginError: the block is missing, or its own code fails.
     """
     arch = arch.resolve_stem(image.size)
     _check_size(arch, image.size)
@@ -102,12 +129,15 @@ def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, d
         raise PluginError(
             f"block '{arch.block}' cannot be built: {type(error).__name__}: {error}",
             where=f"{block.__module__}:{block.__qualname__}",
-            hint=f"resnetctl plugins show {arch.block}",
+            hint=Call("plugins show", (arch.block,)),
         ) from error
 
 
 def count_params(arch: Arch, classes: int | None = None, *, channels: int = 3) -> int:
-    """Trainable parameters, counted on the meta device: no memory. `classes` None counts as `Arch.params` does."""
+    """Return the number of trainable parameters, counted on the meta device, which takes no memory.
+
+    `classes` None counts for the classes of `Arch.reference`, as published counts do.
+    """
     reference, size = arch.reference
     image = ImageSpec(size=size, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     with torch.device("meta"):
@@ -116,9 +146,10 @@ def count_params(arch: Arch, classes: int | None = None, *, channels: int = 3) -
 
 
 def minimum_size(arch: Arch) -> int:
-    """The smallest image, in pixels, that every halving still halves: the last one reads at least 2 px.
+    """Return the smallest side, in pixels, that every halving still halves: the last one reads at least 2 px.
 
-    The stem of `arch` is resolved. One stage never halves, each further stage does once, the imagenet stem twice.
+    The stem of `arch` is resolved. The first stage does not halve, each further stage does once, an imagenet stem
+    twice.
     """
     halvings = len(arch.depths) - 1 + (2 if arch.stem == "imagenet" else 0)
     return 2 ** (halvings - 1) + 1 if halvings else 1
@@ -127,9 +158,9 @@ def minimum_size(arch: Arch) -> int:
 def _check_size(arch: Arch, size: int) -> None:
     least = minimum_size(arch)
     if size < least:
-        hint = [f"--size {least} or larger"]
+        hint = [Setting("size", least, note="or larger")]
         if arch.stem == "imagenet":
-            hint.append("--set model.stem=cifar does not shrink the image before the first stage")
+            hint.append(Setting("model.stem", "cifar", note="keeps the image's size before the first stage"))
         raise ConfigError(
             f"arch '{arch.name}' needs images of at least {least} px ({len(arch.depths)} stages, {arch.stem} stem), "
             f"not {size} px",
@@ -156,7 +187,7 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
 
 
 def _is_like(value: Any, default: Any) -> bool:
-    """Whether a value may stand where the default does; a whole number may for any number."""
+    """Whether a value has the type of the default. A whole number is a number, too."""
     if isinstance(value, bool) or not isinstance(default, int | float | str):
         return isinstance(default, bool) or not isinstance(default, int | float | str)
     if isinstance(default, str):
@@ -195,7 +226,7 @@ def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -
 
 
 def _initialise(model: ResNet) -> None:
-    """He et al. 2015, arXiv:1502.01852, fan-out for ReLU; a block with `reset_parameters` sees to itself."""
+    """Initialise by He et al. 2015, arXiv:1502.01852, fan-out for ReLU, unless a block has `reset_parameters`."""
     _he(model.conv1)
     for name in model.stages:
         for block in model.get_submodule(name).children():
@@ -207,5 +238,5 @@ def _initialise(model: ResNet) -> None:
 
 
 def _he(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # there, torch would load all of torch.compile
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # on meta, torch would load all of torch.compile
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

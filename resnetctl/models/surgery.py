@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from resnetctl.errors import UsageError, suggest
+from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSwap:
-    """What `swap_head` did, as class names in the order of their outputs."""
+    """What `swap_head` did: class names in the order of their outputs."""
 
     kept: tuple[str, ...]
     new: tuple[str, ...]
@@ -22,7 +23,7 @@ class HeadSwap:
 def swap_head(model: ResNet, *, old: Sequence[str], new: Sequence[str]) -> HeadSwap:
     """Replace `model.fc` by one for the classes `new`.
 
-    A class that both lists name keeps its weights wherever it stands; the others start fresh (torch's default
+    A class in both lists keeps its weights, whatever its place; the others start fresh (torch's default
     initialisation, from the global generator). Device, dtype and `requires_grad` stay.
     """
     before = model.fc
@@ -45,10 +46,10 @@ def swap_head(model: ResNet, *, old: Sequence[str], new: Sequence[str]) -> HeadS
 
 
 def adapt_input(model: ResNet, channels: int) -> None:
-    """Make the first convolution read `channels` channels and answer as before to images that it can recognise.
+    """Make the first convolution read `channels` channels, with the same output for images of equal channels.
 
-    The sum of the kernels over channels stays, so an image with equal channels gets the same answer. To one channel
-    they are summed; from one, each new channel gets an equal share; otherwise they repeat in turn, scaled.
+    The sum of the kernels over channels stays. Going to one channel, they are summed; going from one, each new channel
+    gets an equal share; otherwise the kernels repeat in turn, scaled.
     """
     conv = model.conv1
     if conv.in_channels == channels:
@@ -63,15 +64,15 @@ def adapt_input(model: ResNet, channels: int) -> None:
 
 
 def freeze(model: ResNet, names: str) -> tuple[nn.Module, ...]:
-    """Switch gradients off for the parts that `names` lists and return their modules.
+    """Switch off the gradients of the parts that `names` lists, and return their modules.
 
-    The caller keeps the returned modules in `eval()`, so that their batch-norm statistics stay too.
+    Keep the returned modules in `eval()`, so that their batch-norm statistics stay, too.
 
     Args:
         names: `none`, `backbone` (all but the head) or parts such as `stem,layer1`.
 
     Raises:
-        UsageError: a part that the network does not have; the error lists those that it has.
+        UsageError: the network has no such part; the error lists its parts.
     """
     parts = model.parts()
     chosen = _parse(names, parts)
@@ -92,7 +93,7 @@ def _parse(names: str, parts: Mapping[str, object]) -> list[str]:
         if name not in parts and name not in groups:
             raise UsageError(
                 f"the network has no part '{name}'",
-                where="--freeze",
+                where=Setting("freeze"),
                 hint=[suggest(name, [*parts, *groups]), f"parts: none, backbone, {', '.join(parts)}"],
             )
         wanted.update(groups.get(name, [name]))

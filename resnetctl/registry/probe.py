@@ -1,8 +1,8 @@
-"""Import plugins in another process, and tell what that did: failed, printed, changed torch, ended the process.
+"""Import plugins in another process and report the effects: errors, output, changes of torch, the process's end.
 
-The child takes the entries in order and writes one line of JSON for each, so whatever ends it belongs to the first
-entry without a line; the rest is asked again in a new process. So it is after an entry that changed torch. Archs come
-first, while torch is not loaded: whether an arch module loads it is one of the facts.
+The child takes the entries in order and writes one line of JSON for each. If it ends early, the first entry without a
+line ended it, and a new child takes the rest. A new child also starts after an entry that changed torch. Kinds whose
+modules must be torch-free come first, while torch is not loaded: whether they load it is one of the facts.
 """
 
 import json
@@ -16,14 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from resnetctl import registry
 from resnetctl.errors import ResnetctlError
 from resnetctl.hints import in_python
-from resnetctl.registry import Entry
+from resnetctl.registry.kinds import KINDS
+from resnetctl.registry.loading import get
+from resnetctl.registry.metadata import Entry
 
 SECONDS = 60  # for one import; torch alone takes a few
 LINES = 3  # of what was printed that are kept
-KINDS = ("arch", "dataset", "block", "policy")  # the torch-free first
 COMMAND = "from resnetctl.registry.probe import child; child()"
 
 
@@ -33,35 +33,35 @@ class Probe:
 
     Attributes:
         error: why it cannot be used; empty when it can.
-        mend: what helps against it, where that is known.
-        called: the name that the object has for itself; empty where it has none.
+        remedy: what to do about it, where that is known.
+        own_name: the object's name for itself; empty where it has none.
         printed: the first lines that it wrote to stdout or stderr.
         patched: what it replaced in torch, e.g. `torch.nn.Linear.forward`.
-        loads_torch: whether torch was loaded with it; known for archs only.
+        loads_torch: whether it loaded torch; known for kinds that must be torch-free.
     """
 
     entry: Entry
     error: str = ""
-    mend: str = ""
-    called: str = ""
+    remedy: str = ""
+    own_name: str = ""
     printed: str = ""
     patched: tuple[str, ...] = ()
     loads_torch: bool = False
 
 
 def probe(entries: Sequence[Entry]) -> dict[Entry, Probe]:
-    """Import entries. Raises nothing: what goes wrong is in the facts."""
-    found: dict[Entry, Probe] = {}
-    waiting = sorted(entries, key=lambda entry: KINDS.index(entry.kind))
+    """Import entries, each in another process. Raises nothing: the probes have the errors."""
+    probes: dict[Entry, Probe] = {}
+    waiting = sorted(entries, key=lambda entry: not KINDS[entry.kind].torch_free)
     while waiting:
         done = _round(waiting)
-        found |= {one.entry: one for one in done}
+        probes |= {one.entry: one for one in done}
         waiting = waiting[len(done) :]
-    return found
+    return probes
 
 
 def child() -> None:
-    """What the process does: reads the request, imports, answers. It stops early when a later answer would be wrong."""
+    """Read the request, import, answer: the child process. It stops early when a later answer would be wrong."""
     request = json.load(sys.stdin)
     sys.path[:] = request["path"]
     with Path(request["answers"]).open("a", encoding="utf-8") as answers:
@@ -69,13 +69,13 @@ def child() -> None:
             facts = _facts(Entry(**values), Path(request["printed"]))
             answers.write(json.dumps(facts) + "\n")
             answers.flush()
-            following = [entry["kind"] for entry in request["entries"][number + 1 : number + 2]]
-            if facts["patched"] or ("torch" in sys.modules and following == ["arch"]):
+            following = [KINDS[entry["kind"]] for entry in request["entries"][number + 1 : number + 2]]
+            if facts["patched"] or ("torch" in sys.modules and any(row.torch_free for row in following)):
                 break
 
 
 def fingerprint() -> dict[str, Any]:
-    """What a plugin must leave alone: functions, classes and methods of torch, and its global settings."""
+    """Return all that a plugin must leave alone: functions, classes and methods of torch, and its settings."""
     import torch
     import torchvision  # noqa: F401  it makes torch load, and wrap, parts of itself
 
@@ -84,8 +84,8 @@ def fingerprint() -> dict[str, Any]:
     for module in (torch.nn, torch.optim):
         kinds = ((name, value) for name, value in vars(module).items() if isinstance(value, type))
         owners |= {f"{module.__name__}.{name}": value for name, value in kinds}
-    found = {f"{path}.{name}": value for path, owner in owners.items() for name, value in _members(owner)}
-    return found | {
+    members = {f"{path}.{name}": value for path, owner in owners.items() for name, value in _members(owner)}
+    return members | {
         "torch's default dtype": torch.get_default_dtype(),
         "torch's default device": str(torch.get_default_device()),
         "torch's number of threads": torch.get_num_threads(),
@@ -97,7 +97,7 @@ def fingerprint() -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names that were replaced or removed between two fingerprints, other than by torch itself."""
+    """Return the names that were replaced or removed between two fingerprints, except by torch itself."""
     return tuple(
         name
         for name, value in before.items()
@@ -106,7 +106,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, .
 
 
 def _round(entries: Sequence[Entry]) -> list[Probe]:
-    """Ask one process; at least one entry is answered, by what it said or by how it ended."""
+    """Ask one process. It answers for one entry at least, with a line or by the way it ended."""
     with tempfile.TemporaryDirectory() as folder:
         answers, printed = Path(folder, "answers"), Path(folder, "printed")
         answers.touch()
@@ -128,7 +128,7 @@ def _round(entries: Sequence[Entry]) -> list[Probe]:
 
 
 def _run(request: str, output: Any, *, limit: float) -> str:
-    """How the process ended, empty when as it should."""
+    """Run the child. Return how it ended, "" when it ended well."""
     command = [sys.executable, "-c", COMMAND]
     try:
         code = subprocess.run(command, input=request, stdout=output, stderr=output, text=True, timeout=limit).returncode
@@ -141,24 +141,25 @@ def _run(request: str, output: Any, *, limit: float) -> str:
 
 def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
     """Import one entry and compare before and after."""
-    before = {} if entry.kind == "arch" else fingerprint()
+    torch_free = KINDS[entry.kind].torch_free
+    before = {} if torch_free else fingerprint()
     start, had_torch = printed.stat().st_size, "torch" in sys.modules
-    error = mend = called = ""
+    error = remedy = own_name = ""
     try:
-        thing = registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
-        called = str(getattr(getattr(thing, "card", thing), "name", ""))
+        value = get(entry.kind, f"{entry.distribution}:{entry.name}")
+        own_name = str(getattr(getattr(value, "card", value), "name", ""))
     except ResnetctlError as caught:
-        error, mend = caught.headline, in_python(caught.hint[0]) if caught.hint else ""
+        error, remedy = caught.headline, in_python(caught.hint[0]) if caught.hint else ""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             stream.flush()
     text = printed.read_bytes()[start:].decode("utf-8", errors="replace")
-    loads_torch = not had_torch and entry.kind == "arch" and "torch" in sys.modules
+    loads_torch = not had_torch and torch_free and "torch" in sys.modules
     patched = changes(before, fingerprint()) if before else ()
     return {
         "error": error,
-        "mend": mend,
-        "called": called,
+        "remedy": remedy,
+        "own_name": own_name,
         "printed": _short(text),
         "patched": patched,
         "loads_torch": loads_torch,

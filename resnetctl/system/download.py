@@ -26,7 +26,7 @@ from resnetctl.system import storage
 Listener = Callable[[int, int | None], None]
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{8,32}")
-BLOCK = 1 << 18  # bytes between two progress reports
+CHUNK = 1 << 18  # bytes between two progress reports
 _listener: ContextVar[Listener | None] = ContextVar("download_listener", default=None)
 
 
@@ -195,7 +195,7 @@ def _continues(response: HTTPResponse, offset: int) -> bool:
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
     try:
-        while block := response.read1(BLOCK):
+        while block := response.read1(CHUNK):
             yield block
     except (OSError, HTTPException) as error:
         raise _Failed(error) from error

@@ -1,20 +1,22 @@
-"""The header of a safetensors file, read and distrusted before any tensor is. Torch-free.
+"""Safetensors files: the strict reader and the writer of headers, and the digest of tensors. Loads no torch.
 
-The format (github.com/huggingface/safetensors): 8 bytes little-endian length, JSON of that length, then the tensors'
-bytes. The library's own reader accepts a header of 100 MB, duplicate keys and any number of tensors; this one does not.
+The format (github.com/huggingface/safetensors): 8 bytes little-endian length, JSON of that length, then the bytes of
+the tensors. The library's reader accepts headers of 100 MB, duplicate keys and any number of tensors; this one
+refuses them.
 """
 
+import hashlib
 import json
 import math
-import os
-import shlex
-import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from resnetctl.errors import WeightsError
+from resnetctl.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_HEADER = 1 << 20  # bytes; ResNet-1202 needs 0.8 MB
 MAX_TENSORS = 10_000
@@ -23,7 +25,7 @@ ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32":
 
 @dataclass(frozen=True, kw_only=True)
 class TensorInfo:
-    """What the header says of one tensor; `dtype` in safetensors' words, `start` and `end` in bytes."""
+    """One tensor of a header. `dtype` as safetensors names it; `start` and `end` in bytes from the first tensor."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -33,62 +35,108 @@ class TensorInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A header whose tensors fill the file exactly: no hole, no overlap, nothing behind the last."""
+    """A header whose tensors fill the file exactly: no hole, no overlap, nothing after the last tensor."""
 
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str] = field(default_factory=dict)
     tensors: Mapping[str, TensorInfo]
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> "Layout":
+        """Lay out tensors, given as (dtype, shape) by name, one after the other."""
+        infos: dict[str, TensorInfo] = {}
+        end = 0
+        for name, (dtype, shape) in tensors.items():
+            start, end = end, end + math.prod(shape) * ITEM_BYTES[dtype]
+            infos[name] = TensorInfo(dtype=dtype, shape=shape, start=start, end=end)
+        return cls(metadata=metadata, tensors=infos)
 
     @property
     def bytes(self) -> int:
-        """Of all tensors, without the header."""
+        """Bytes of all tensors, without the header."""
         return max((info.end for info in self.tensors.values()), default=0)
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a plain file for reading. Raises `WeightsError`: missing, unreadable, a folder, a pipe or a device."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would wait for a writer
-            raise WeightsError("this is not a plain file", where=str(path))
-        return path.open("rb")
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights: {error.strerror}", where=str(path)) from None
+def header_bytes(layout: Layout, *, room: int | None = None) -> bytes:
+    """Return the header of a file: length, JSON, and spaces up to `room` bytes, so that it can be written last."""
+    header: dict[str, Any] = {"__metadata__": dict(layout.metadata)} if layout.metadata else {}
+    for name, info in layout.tensors.items():
+        header[name] = {"dtype": info.dtype, "shape": list(info.shape), "data_offsets": [info.start, info.end]}
+    text = json.dumps(header).encode()
+    if room is not None:
+        assert len(text) <= room - 8, "the header is larger than its room"
+        text = text.ljust(room - 8)  # the format allows trailing spaces
+    return len(text).to_bytes(8, "little") + text
 
 
-def read_layout(file: BinaryIO, path: Path) -> Layout:
-    """Read and check the header at the file's start; the file is left at the first tensor.
+def read_layout(
+    file: BinaryIO,
+    where: Path | str,
+    *,
+    error: type[InputError] = WeightsError,
+    max_header: int = MAX_HEADER,
+    max_tensors: int = MAX_TENSORS,
+) -> Layout:
+    """Read and check the header at the start of `file`, and leave the file at the first tensor.
+
+    Args:
+        where: the name of the file, for the error.
+        error: the class of the error.
+        max_header: the largest header to read, in bytes.
+        max_tensors: the largest number of tensors to accept.
 
     Raises:
-        WeightsError: not safetensors, truncated, or a header that is too large or does not describe the file.
+        InputError: of class `error`: not safetensors, truncated, or a header that does not describe the file.
     """
-    size = os.fstat(file.fileno()).st_size
-    start = file.read(8)
-    length = int.from_bytes(start, "little")
-    if size < 8 or not 2 <= length <= MAX_HEADER:
-        raise _other_format(start, path)
-    if size < 8 + length:
-        raise _truncated(path, size, 8 + length)
-    try:
-        header = json.loads(file.read(length), object_pairs_hook=_unique)
-        metadata = header.pop("__metadata__", {})
-        if not all(isinstance(text, str) for text in metadata.values()):
-            raise ValueError("__metadata__ must hold text")
-        if len(header) > MAX_TENSORS:
-            raise ValueError(f"{len(header):,} tensors, more than {MAX_TENSORS:,}")
-        tensors = {name: _tensor(name, item) for name, item in header.items()}
-        _check_contiguous(tensors.values())
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WeightsError(f"the safetensors header is broken: {error}", where=str(path)) from None
-    layout = Layout(metadata=metadata, tensors=tensors)
-    if size != 8 + length + layout.bytes:
-        raise _truncated(path, size, 8 + length + layout.bytes)
+    size = file.seek(0, 2)
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or not 2 <= length <= max_header:
+        raise error(f"this is not a safetensors file with a header of at most {max_header:,} bytes", where=str(where))
+    layout = Layout(tensors={})
+    if size >= 8 + length:
+        try:
+            layout = _parsed(file.read(length), max_tensors)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as reason:
+            raise error(f"the safetensors header is broken: {reason}", where=str(where)) from None
+    expected = 8 + length + layout.bytes
+    if size != expected:
+        problem = "truncated" if size < expected else "longer than its header says"
+        raise error(f"the file is {problem}: {size:,} bytes instead of {expected:,}", where=str(where))
     return layout
 
 
+def digest(tensors: Mapping[str, "Tensor"], *, text: str = "") -> str:
+    """Return the SHA-256 over `text`, then names, dtypes, shapes and bytes of the tensors in the order of their names.
+
+    The device and the strides of a tensor do not matter.
+    """
+    import torch
+
+    total = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        whole = tensor.detach().cpu().contiguous()
+        total.update(f"{name}\0{whole.dtype}\0{tuple(whole.shape)}\0".encode())
+        total.update(whole.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _parsed(text: bytes, max_tensors: int) -> Layout:
+    header = json.loads(text, object_pairs_hook=_unique)
+    metadata = header.pop("__metadata__", {})
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("__metadata__ must hold text")
+    if len(header) > max_tensors:
+        raise ValueError(f"{len(header):,} tensors, more than {max_tensors:,}")
+    tensors = {name: _tensor(name, item) for name, item in header.items()}
+    _check_contiguous(tensors.values())
+    return Layout(metadata=metadata, tensors=tensors)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         raise ValueError("a key occurs twice")
-    return found
+    return values
 
 
 def _tensor(name: str, item: Mapping[str, Any]) -> TensorInfo:
@@ -109,20 +157,3 @@ def _check_contiguous(tensors: Iterable[TensorInfo]) -> None:
         if info.start != position:
             raise ValueError("the tensors overlap or leave a hole")
         position = info.end
-
-
-def _other_format(start: bytes, path: Path) -> WeightsError:
-    """The error for a file that begins with `start`. Field 1, a number, is how exporters begin an ONNX file."""
-    if start.startswith(b"\x08"):
-        return WeightsError(
-            "this looks like an ONNX file, and is none of weights",
-            where=str(path),
-            hint=[f"resnetctl eval {shlex.quote(str(path))}", "its run's model.safetensors has the weights"],
-        )
-    return WeightsError(f"this is not a safetensors file of at most {MAX_HEADER:,} header bytes", where=str(path))
-
-
-def _truncated(path: Path, size: int, expected: int) -> WeightsError:
-    """The error for a file that is shorter or longer than its header says."""
-    what = "truncated" if size < expected else "longer than its header says"
-    return WeightsError(f"the file is {what}: {size:,} bytes instead of {expected:,}", where=str(path))

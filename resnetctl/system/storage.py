@@ -1,4 +1,4 @@
-"""Durable writes, locks and digests. Nothing else in the package renames, fsyncs or locks.
+"""Durable writes, locks, digests, and opening plain files. Only this module renames, fsyncs or locks.
 
 A write goes to a temporary name in the same folder, is fsynced, renamed, and the folder is fsynced: whoever looks
 sees the old content or the new, never half of it, also after a power cut.
@@ -9,15 +9,16 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.errors import InputError, UsageError, WorkFailed
 from resnetctl.hints import Hint
 
 TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
@@ -230,6 +231,16 @@ def lock(path: Path, *, what: str) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def open_regular(path: Path, *, error: type[InputError]) -> BinaryIO:
+    """Open a plain file for reading. Raises `error`: missing, unreadable, a folder, a pipe or a device."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would wait for a writer
+            raise error("this is not a plain file", where=str(path))
+        return path.open("rb")
+    except OSError as refusal:
+        raise error(f"the file cannot be read: {refusal.strerror}", where=str(path)) from refusal
 
 
 def sha256(path: Path) -> str:

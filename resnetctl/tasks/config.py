@@ -1,13 +1,16 @@
 """`config show`: every value of a config and where it came from, without torch."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from resnetctl import registry
 from resnetctl.config.draft import Config, Draft
-from resnetctl.config.layers import Resolved
+from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.cards import derive_name, read_card, store_names
 from resnetctl.errors import InputError
+from resnetctl.report.base import Report
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
@@ -22,6 +25,32 @@ def show(draft: Draft[Config], settings: Settings) -> Resolved[Config]:
     config = draft.config
     weights = _weights_card(config.weights, settings) if isinstance(config, FinetuneConfig) else None
     return draft.settled(_dataset_card(config.data, settings), weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigValue:
+    """One key of a config, its value as JSON has it, and where the value was said."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigReport(Report):
+    """Every key of a config, as `config show` lists them."""
+
+    schema: ClassVar[str] = "resnetctl.config.show/1"
+    config: tuple[ConfigValue, ...]
+
+
+def report(resolved: Resolved[Any]) -> ConfigReport:
+    """Return the report of a resolved config."""
+    values = flatten(resolved.config.model_dump(mode="json")).items()
+    origins = resolved.origins
+    return ConfigReport(
+        config=tuple(ConfigValue(key=key, value=value, origin=origins.get(key, "default")) for key, value in values)
+    )
 
 
 def _weights_card(text: str, settings: Settings) -> WeightsCard | None:

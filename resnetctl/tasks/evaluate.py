@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
 from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.report.base import Report
 from resnetctl.spec import Split, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, open_target, resolve
@@ -19,7 +20,7 @@ SHOWN = 10  # class names of a difference
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOutcome:
+class EvalOutcome(Report):
     """The report, and what it is a report of.
 
     Attributes:
@@ -30,6 +31,7 @@ class EvalOutcome:
         min_accuracy: what `require` asks for, None for nothing.
     """
 
+    schema: ClassVar[str] = "resnetctl.eval/1"
     report: EvalReport
     target: Path
     data: str
@@ -46,10 +48,9 @@ class EvalOutcome:
                 where="--min-accuracy",
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.eval/1`."""
+    def body(self) -> dict[str, Any]:
+        """Return the numbers, then what was measured."""
         return {
-            "schema": "resnetctl.eval/1",
             **self.report.to_json(),
             "data": self.data,
             "split": self.split,

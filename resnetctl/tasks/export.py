@@ -4,55 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from resnetctl import rng
+from resnetctl.data.image_files import prepared_batches
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
-from resnetctl.deploy.onnx_reader import OnnxModel, from_bytes
-from resnetctl.engine.metrics import Images, Logits, Predictor
+from resnetctl.deploy.onnx_session import from_bytes
+from resnetctl.deploy.parity import BATCHES, Parity, compare
+from resnetctl.engine.metrics import Images
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.hints import Hint
+from resnetctl.report.base import Report
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import stop_later
-from resnetctl.tasks.predict import probabilities, readable
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import load_model, read_card, read_header
 
-BATCHES = (1, 2, 7, 64)  # one, even, odd, large: a batch size frozen into the graph shows
-TOLERANCE = 1e-4  # relative to the largest logit, at least 1
 Gate = Literal["real", "synthetic"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parity:
-    """Agreement of onnxruntime with torch.
-
-    Attributes:
-        max_abs_diff: largest difference of a logit or a probability.
-        tolerance: the largest that is allowed, from the logits of the batch where it was closest.
-        agreement: share of images with the same top-1, of those whose margin exceeds the tolerance.
-        problems: what is wrong; none when the check holds.
-    """
-
-    max_abs_diff: float
-    tolerance: float
-    agreement: float
-    problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportReport:
+class ExportReport(Report):
     """The file that was written, and what it was checked on."""
 
+    schema: ClassVar[str] = "resnetctl.export/1"
     path: Path
     opset: int
     bytes: int
@@ -61,10 +45,9 @@ class ExportReport:
     gate: Mapping[str, Any]
     notices: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.export/1`."""
+    def body(self) -> dict[str, Any]:
+        """Return the file's facts, then those of the check."""
         return {
-            "schema": "resnetctl.export/1",
             "path": str(self.path),
             "opset": self.opset,
             "bytes": self.bytes,
@@ -125,62 +108,6 @@ def export(
     )
 
 
-def compare(reference: Predictor, model: OnnxModel, *, pool: Images) -> Parity:
-    """Run both on batches of 1, 2, 7 and 64 images of `pool` (N, S, S, C) uint8; a short pool is repeated.
-
-    Raises `WorkFailed` when onnxruntime does.
-    """
-    parts = [_compare_batch(reference(batch), model.outputs(batch)) for batch in _batches(pool)]
-    decided = sum(part.decided for part in parts)
-    worst = max(parts, key=lambda part: part.diff / part.tolerance if np.isfinite(part.diff) else np.inf)
-    same = sum(part.same for part in parts)
-    problems = [part.problem(size) for part, size in zip(parts, BATCHES, strict=True) if not part.holds]
-    return Parity(
-        max_abs_diff=worst.diff,
-        tolerance=worst.tolerance,
-        agreement=same / decided if decided else 1.0,
-        problems=tuple(problems),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    diff: float
-    tolerance: float
-    decided: int  # images whose margin exceeds the tolerance
-    same: int
-
-    @property
-    def holds(self) -> bool:
-        return self.diff <= self.tolerance and self.same == self.decided  # a NaN is not <= anything
-
-    def problem(self, size: int) -> str:
-        return (
-            f"batch of {size}: difference {self.diff:.3g}, allowed {self.tolerance:.3g}; "
-            f"top-1 the same for {self.same} of {self.decided}"
-        )
-
-
-def _compare_batch(reference: Logits, outputs: Sequence[Logits]) -> _Part:
-    wide, logits = reference.astype(np.float64), outputs[0].astype(np.float64)
-    if not np.isfinite(wide).all() or wide.shape != logits.shape:
-        return _Part(diff=float("nan"), tolerance=TOLERANCE, decided=0, same=0)
-    tolerance = TOLERANCE * max(1.0, float(np.abs(wide).max()))
-    shares = np.abs(outputs[1] - probabilities(reference)).max()
-    diff = float(np.maximum(np.abs(logits - wide).max(), shares))  # np.maximum keeps a NaN
-    ordered = np.sort(wide, axis=1)
-    clear = ordered[:, -1] - ordered[:, -2] > tolerance if wide.shape[1] > 1 else np.ones(len(wide), dtype=bool)
-    same = clear & (wide.argmax(axis=1) == logits.argmax(axis=1))
-    return _Part(diff=diff, tolerance=tolerance, decided=int(clear.sum()), same=int(same.sum()))
-
-
-def _batches(pool: Images) -> Iterator[Images]:
-    start = 0
-    for size in BATCHES:
-        yield pool[np.arange(start, start + size) % len(pool)]
-        start += size
-
-
 def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes, Parity, int]:
     """The bytes that passed. torch comes in here, after everything that may be refused without it."""
     import torch
@@ -232,7 +159,7 @@ def _from_folder(folder: Path, card: WeightsCard) -> Images:
         raise DataError("there is no such folder", where=f"--images {folder}")
     problems: list[str] = []
     found: list[Images] = []
-    for pixels, _ in readable([folder], card, problems=problems):
+    for pixels, _ in prepared_batches([folder], card.image, problems=problems):
         found.append(pixels)
         if sum(map(len, found)) >= sum(BATCHES):
             break

@@ -21,6 +21,7 @@ from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.spec import ImageSpec
 from resnetctl.system import storage
+from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, targets
 from resnetctl.training.job import Job, resized, settle
@@ -81,7 +82,7 @@ class Start:
 def _start(text: str, settings: Settings) -> Start:
     if text.startswith(TORCHVISION):
         fetched = torchvision_weights.fetch(text.removeprefix(TORCHVISION), settings.data_dir)
-        return Start(weights=fetched, sha256=weights_file.digest(fetched.state), name=text)
+        return Start(weights=fetched, sha256=digest(fetched.state), name=text)
     try:
         target = targets.resolve(text or None, settings)
     except InputError as error:

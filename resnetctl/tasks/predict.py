@@ -5,20 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from resnetctl.data.images import BadImage, prepare
+from resnetctl.data.image_files import prepared_batches
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.engine.metrics import Images, Logits, grouped
-from resnetctl.errors import DataError, InputError, UsageError, WorkFailed
-from resnetctl.spec import WeightsCard
+from resnetctl.engine.metrics import Images, grouped, probabilities
+from resnetctl.errors import DataError, InputError, UsageError
+from resnetctl.report.base import Report
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
-
-BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +32,10 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOutcome:
+class PredictOutcome(Report):
     """Results of all files that could be read, in order, and one line for each that could not."""
 
+    schema: ClassVar[str] = "resnetctl.predict/1"
     results: tuple[Prediction, ...]
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -51,10 +49,9 @@ class PredictOutcome:
                 problems=self.problems,
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.predict/1`."""
-        results = [item.to_json() for item in self.results]
-        return {"schema": "resnetctl.predict/1", "results": results, "problems": list(self.problems)}
+    def body(self) -> dict[str, Any]:
+        """Return the results and the problems."""
+        return {"results": [item.to_json() for item in self.results], "problems": list(self.problems)}
 
 
 def predict(
@@ -80,7 +77,7 @@ def predict(
         raise _no_target(target, images) from None
     opened = open_target(found, settings)
     problems: list[str] = []
-    results = tuple(classified(opened, readable(images, opened.card, problems=problems), top=top))
+    results = tuple(classified(opened, prepared_batches(images, opened.card.image, problems=problems), top=top))
     return PredictOutcome(results=results, problems=tuple(problems), notices=found.notices)
 
 
@@ -100,39 +97,6 @@ def _is_image(target: str | Path) -> bool:
     return not why_ignored((Path(target).name,)) and not Path(target).is_dir()
 
 
-def readable(
-    images: Sequence[str | Path], card: WeightsCard, *, problems: list[str]
-) -> Iterator[tuple[Images, list[Path]]]:
-    """Prepared images (B, S, S, C) with their files, in order; `problems` gets a line for each file that is none."""
-    paths: list[Path] = []
-    pixels: list[Images] = []
-    for path in expanded(images, problems):
-        try:
-            pixels.append(prepare(path, card.image))
-        except BadImage as error:
-            problems.append(f"{path}: {error.message}")
-            continue
-        paths.append(path)
-        if len(paths) == BATCH:
-            yield np.stack(pixels), paths
-            paths, pixels = [], []
-    if paths:
-        yield np.stack(pixels), paths
-
-
-def expanded(images: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
-    """Files as given; of a folder every image, by the rule of `data add`, sorted."""
-    for path in map(Path, images):
-        if not path.is_dir():
-            yield path
-            continue
-        files = (item for item in sorted(path.rglob("*")) if item.is_file())
-        inside = [item for item in files if not why_ignored(item.relative_to(path).parts)]
-        if not inside:
-            problems.append(f"{path}: the folder has no image")
-        yield from inside
-
-
 def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, top: int) -> Iterator[Prediction]:
     """The `top` likeliest classes of each prepared image (B, S, S, C). Raises `WorkFailed` as `probabilities`."""
     names = opened.card.classes
@@ -142,12 +106,3 @@ def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, 
         rows = zip(chain(*paths), best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True)
         for path, order, row in rows:
             yield Prediction(file=path, guesses=tuple(zip((names[i] for i in order), row, strict=True)))
-
-
-def probabilities(logits: Logits) -> NDArray[np.float64]:
-    """Softmax of (B, K). Raises `WorkFailed` when a logit is not finite."""
-    if not np.isfinite(logits).all():
-        raise WorkFailed("the model's output is not finite: its weights are broken")
-    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = wide / wide.sum(axis=1, keepdims=True)
-    return shares

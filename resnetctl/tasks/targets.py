@@ -69,12 +69,13 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     """
     if target.kind == "weights":
         return _open_weights(target.path, settings, device or settings.device)
-    from resnetctl.deploy import onnx_reader as onnx
+    from resnetctl.deploy import onnx_session
+    from resnetctl.deploy.onnx_checks import check
 
-    where, data = str(target.path), onnx.read_bytes(target.path)
-    card = onnx.check(data, where)
+    where, data = str(target.path), onnx_session.read_bytes(target.path)
+    card = check(data, where)
     threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
-    return Opened(card=card.weights, predict=onnx.start(data, card, where=where, threads=threads).logits)
+    return Opened(card=card.weights, predict=onnx_session.start(data, card, where=where, threads=threads).logits)
 
 
 def _open_weights(path: Path, settings: Settings, device: str) -> Opened:

@@ -4,11 +4,12 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from resnetctl import registry
 from resnetctl.data import cards
 from resnetctl.errors import DataError, UsageError
+from resnetctl.report.base import Report
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -23,8 +24,8 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # in the fi
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsReport:
-    """What `weights show` and `weights import` tell.
+class WeightsReport(Report):
+    """The content of a weights file.
 
     Attributes:
         params: numbers trained by gradients; `tensors` counts batch-norm statistics too.
@@ -32,7 +33,6 @@ class WeightsReport:
         notes: what a person should know, e.g. an assumption that was made.
     """
 
-    verb: str
     path: Path
     card: WeightsCard
     params: int
@@ -42,19 +42,19 @@ class WeightsReport:
     state_sha256: str
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """The `--json` document."""
-        return {
-            "schema": f"resnetctl.weights.{self.verb}/1",
-            "path": str(self.path),
-            "card": self.card.to_json(),
-            "params": self.params,
-            "tensors": self.tensors,
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "state_sha256": self.state_sha256,
-            "notes": list(self.notes),
-        }
+
+@dataclass(frozen=True, kw_only=True)
+class ShowReport(WeightsReport):
+    """What `weights show` found."""
+
+    schema: ClassVar[str] = "resnetctl.weights.show/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportReport(WeightsReport):
+    """What `weights import` wrote."""
+
+    schema: ClassVar[str] = "resnetctl.weights.import/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class ImportRequest:
     std: str | None = None
 
 
-def show(target: str | Path | None, settings: Settings) -> WeightsReport:
+def show(target: str | Path | None, settings: Settings) -> ShowReport:
     """Describe a weights file, or that of a run (None: the newest); imports no torch.
 
     Raises:
@@ -79,14 +79,14 @@ def show(target: str | Path | None, settings: Settings) -> WeightsReport:
         WeightsError: as `weights.file.read_header`.
     """
     if target is not None and Path(target).is_file():
-        return _report("show", Path(target))
+        return ShowReport(**_contents(Path(target)))
     from resnetctl.tasks.targets import resolve
 
     found = resolve(target, settings)
-    return _report("show", found.path, found.notices)
+    return ShowReport(**_contents(found.path), notes=found.notices)
 
 
-def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:
+def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
     """Read a foreign state dict, check it against an arch, and write it with a card to `request.out`.
 
     Raises:
@@ -106,7 +106,7 @@ def import_file(request: ImportRequest, settings: Settings) -> WeightsReport:
     classes, image, notes = _described(request, settings, arch, state)
     adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
     save(request.out, adopted)
-    return _report("import", request.out, notes)
+    return ImportReport(**_contents(request.out), notes=notes)
 
 
 def read_classes(file: Path) -> tuple[str, ...]:
@@ -128,20 +128,19 @@ def read_classes(file: Path) -> tuple[str, ...]:
     return names
 
 
-def _report(verb: str, path: Path, notes: tuple[str, ...] = ()) -> WeightsReport:
+def _contents(path: Path) -> dict[str, Any]:
+    """Return the fields of a `WeightsReport` but the notes."""
     header = read_header(path)
     trained = (info.shape for name, info in header.layout.tensors.items() if not name.endswith(STATISTICS))
-    return WeightsReport(
-        verb=verb,
-        path=path,
-        card=header.card,
-        params=sum(map(math.prod, trained)),
-        tensors=len(header.layout.tensors),
-        bytes=path.stat().st_size,
-        sha256=storage.sha256(path),
-        state_sha256=header.sha256,
-        notes=notes,
-    )
+    return {
+        "path": path,
+        "card": header.card,
+        "params": sum(map(math.prod, trained)),
+        "tensors": len(header.layout.tensors),
+        "bytes": path.stat().st_size,
+        "sha256": storage.sha256(path),
+        "state_sha256": header.sha256,
+    }
 
 
 def _described(

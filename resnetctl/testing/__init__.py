@@ -1,4 +1,4 @@
-"""The conformance kit for plugins, for their tests and for `resnetctl plugins check`.
+"""The conformance kit for plugins, for their tests and for the verb `plugins check`.
 
 The whole test of a plugin::
 
@@ -22,9 +22,9 @@ __all__ = ["Finding", "check_arch", "check_block", "check_dataset", "check_polic
 
 
 def check_block(block: type, **block_args: Any) -> list[Finding]:
-    """Every rule on a block class: one finding a rule, in a fixed order. Takes about five seconds, most of it ONNX.
+    """Apply every rule to a block class: one finding a rule, in a fixed order. Takes five seconds, mostly for ONNX.
 
-    `block_args` are used in place of the block's defaults.
+    `block_args` replace the block's defaults.
     """
     from resnetctl.testing.blocks import bound
     from resnetctl.testing.kit import check_object
@@ -33,31 +33,31 @@ def check_block(block: type, **block_args: Any) -> list[Finding]:
 
 
 def check_arch(arch: "Arch") -> list[Finding]:
-    """Every rule on an arch; its block must be registered."""
+    """Apply every rule to an arch; its block must be registered."""
     from resnetctl.testing.kit import check_object
 
     return check_object("arch", arch)
 
 
 def check_policy(policy: "Policy") -> list[Finding]:
-    """Every rule on a policy."""
+    """Apply every rule to a policy."""
     from resnetctl.testing.kit import check_object
 
     return check_object("policy", policy)
 
 
 def check_dataset(dataset: Any, source: Path | None = None) -> list[Finding]:
-    """Every rule on a dataset. Images are read from `source`, or without a network, or not at all (`skipped`)."""
+    """Apply every rule to a dataset. Without `source`, rules that would need a network are skipped."""
     from resnetctl.testing.kit import check_object
 
     return check_object("dataset", dataset, source=source)
 
 
 def conformance(distribution: str) -> Callable[..., None]:
-    """A pytest function, one case for each rule and each entry of an installed distribution.
+    """Return a pytest function with one case for each rule and each entry of an installed distribution.
 
     Raises:
-        UsageError: it is not installed, or has no entry point in a group of resnetctl.
+        UsageError: it is not installed, or has no entry point for resnetctl.
     """
     import pytest
 

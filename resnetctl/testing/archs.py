@@ -9,27 +9,27 @@ from resnetctl.models.resnet import build, count_params, minimum_size
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.testing.findings import Rule, expect
 
-DEEP = 3  # blocks of a stage that images are sent through: from the second on all are made alike
+DEEP = 3  # blocks per stage in the forward pass: from the second on all are alike
 
 
 def data(arch: Arch) -> str:
-    """A frozen `Arch` whose JSON reads back equal."""
+    """The entry is an `Arch`, and its JSON form reads back equal."""
     expect(isinstance(arch, Arch), f"it is a {type(arch).__name__}")
     odd = [name for name, value in arch.block_args.items() if not isinstance(value, bool | int | float | str)]
-    expect(not odd, f"block_args {', '.join(odd)} is no bool, int, float or str")
+    expect(not odd, f"block_args {', '.join(odd)} is not a bool, int, float or str")
     expect(Arch.from_json(arch.to_json()) == arch, "its JSON form reads back as another arch")
     return f"depths {arch.depths}, widths {arch.widths}"
 
 
 def names(arch: Arch) -> str:
-    """A name that can be typed, and a summary for the lists."""
+    """The name can be typed, and there is a summary for lists."""
     expect(registry.NAME.fullmatch(arch.name) is not None, f"the name is {arch.name!r}")
     expect(bool(arch.summary.strip()), "the summary is empty")
     return arch.name
 
 
 def block(arch: Arch) -> str:
-    """Its block is registered, and not under a name that others have too."""
+    """The block is registered, and its name does not clash."""
     registry.get("block", arch.block)
     return arch.block
 
@@ -41,13 +41,13 @@ def builds(arch: Arch) -> str:
     shallow = dataclasses.replace(arch, depths=tuple(min(depth, DEEP) for depth in arch.depths))
     with torch.device("meta"):
         net = build(shallow, classes=classes, image=image).eval()
-        found = tuple(net(torch.empty(2, 3, image.size, image.size)).shape)
-    expect(found == (2, classes), f"2 images of {image.size} px gave {found}, not {(2, classes)}")
+        shape = tuple(net(torch.empty(2, 3, image.size, image.size)).shape)
+    expect(shape == (2, classes), f"2 images of {image.size} px give {shape}, not {(2, classes)}")
     return f"{classes} classes at {image.size} px"
 
 
 def params(arch: Arch) -> str:
-    """Its parameters are as many as it declares."""
+    """The net has as many parameters as the arch declares."""
     counted = count_params(arch)
     wanted = arch.params
     expect(wanted in (None, counted), f"{counted:,} counted, {wanted or 0:,} declared")
@@ -74,7 +74,7 @@ RULES = {
     "builds": Rule(
         wants="a net that maps images to logits",
         judge=builds,
-        fix="compare block_args with `resnetctl plugins show BLOCK`; depths and widths have one entry a stage",
+        fix="use arguments of the block (`plugins show` lists them); depths and widths have one entry a stage",
     ),
     "params": Rule(
         wants="the declared number of parameters",

@@ -1,12 +1,13 @@
-"""The rules of a dataset plugin. Its images are read only when it can give them without a network.
+"""The rules of a dataset plugin. Rules that read images are skipped where those would need a network.
 
-`check_dataset(dataset, source=PATH)` reads those of a dataset that is downloaded or that the user has to bring.
+`check_dataset(dataset, source=PATH)` reads the images from a tester's own copy.
 """
 
 import contextlib
 import inspect
 import itertools
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,12 @@ from resnetctl.errors import ResnetctlError
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.testing.findings import Rule, Skipped, expect
 
-FIRST = 64  # images of a split that are compared with each other
-MOST = 200_000  # images of a split that are looked at
+FIRST = 64  # images per split to compare
+MOST = 200_000  # images per split to read, at most
 
 
 class _Offline(ConnectionRefusedError):
-    """A connection was tried while there is none."""
+    """A connection was tried although there is no network."""
 
     def __str__(self) -> str:
         return "no network during a check"
@@ -32,7 +33,7 @@ class _Offline(ConnectionRefusedError):
 
 @dataclass(kw_only=True)
 class Subject:
-    """A dataset, an empty folder for it, and the source that a tester has. What was fetched serves all rules."""
+    """A dataset, an empty cache folder, and a tester's copy of the images. One fetch serves all rules."""
 
     dataset: Any
     cache: Path
@@ -41,28 +42,35 @@ class Subject:
 
     @property
     def card(self) -> DatasetCard:
-        found = self.dataset.card
-        expect(isinstance(found, DatasetCard), f"card is a {type(found).__name__}")
-        return found  # type: ignore[no-any-return]
+        card = self.dataset.card
+        expect(isinstance(card, DatasetCard), f"card is a {type(card).__name__}")
+        return card  # type: ignore[no-any-return]
 
     def path(self) -> Path:
-        """What `fetch` gives; raises `Skipped` when that needs a network or a source that is not here."""
+        """Return the path from `fetch`. Raises `Skipped` when that needs a network or a source that is not here."""
         if not self._path:
             try:
                 self._path.append(_fetch(self))
             except Skipped as reason:
                 self._path.append(reason)
-        found = self._path[0]
-        if isinstance(found, Skipped):
-            raise found
-        return found
+        outcome = self._path[0]
+        if isinstance(outcome, Skipped):
+            raise outcome
+        return outcome
 
     def images(self, split: str) -> Iterator[Any]:
         return iter(self.dataset.read(self.path(), split))
 
 
+@contextlib.contextmanager
+def prepared(dataset: Any, source: Path | None = None) -> Iterator[Subject]:
+    """Give the rules a dataset with an empty cache folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Subject(dataset=dataset, cache=Path(folder), source=source)
+
+
 def signature(subject: Subject) -> str:
-    """`fetch(cache, source=None)` and `read(path, split)`."""
+    """The dataset has `fetch(cache, source=None)` and `read(path, split)`."""
     fetch = inspect.signature(subject.dataset.fetch)
     expect(list(fetch.parameters) == ["cache", "source"], f"fetch{fetch}")
     expect(fetch.parameters["source"].default is None, f"fetch{fetch}")
@@ -72,43 +80,43 @@ def signature(subject: Subject) -> str:
 
 
 def card(subject: Subject) -> str:
-    """A card that says what the dataset is, before anything is fetched."""
-    found = subject.card
-    expect(DatasetCard.from_json(found.to_json()) == found, "its JSON form reads back as another card")
-    expect(bool(found.name), "the name is empty")
-    expect(len(found.classes) > 1, f"{len(found.classes)} classes")
-    expect(all(isinstance(name, str) and name for name in found.classes), f"classes are {found.classes[:5]}")
-    expect(set(found.splits) <= set(SPLITS) and "train" in found.splits, f"splits are {list(found.splits)}")
-    expect(min(found.splits.values()) > 0, f"splits are {dict(found.splits)}")
-    expect(found.licence not in ("", "unknown"), f"the licence is {found.licence!r}")
-    expect(bool(found.source), "source is empty")
-    return f"{len(found.classes)} classes, {found.licence}"
+    """The card describes the dataset before a fetch."""
+    own = subject.card
+    expect(DatasetCard.from_json(own.to_json()) == own, "its JSON form reads back as another card")
+    expect(bool(own.name), "the name is empty")
+    expect(len(own.classes) > 1, f"{len(own.classes)} classes")
+    expect(all(isinstance(name, str) and name for name in own.classes), f"classes are {own.classes[:5]}")
+    expect(set(own.splits) <= set(SPLITS) and "train" in own.splits, f"splits are {list(own.splits)}")
+    expect(min(own.splits.values()) > 0, f"splits are {dict(own.splits)}")
+    expect(own.licence not in ("", "unknown"), f"the licence is {own.licence!r}")
+    expect(bool(own.source), "source is empty")
+    return f"{len(own.classes)} classes, {own.licence}"
 
 
 def defaults(subject: Subject) -> str:
-    """`defaults` are config keys with values that a training run takes."""
+    """`defaults` are config keys with values that a training run accepts."""
     from resnetctl.config.schema import TrainConfig
 
-    found = {key: value for key, value in subject.card.defaults.items() if key != "mirror"}
-    unknown = sorted(set(found) - set(TrainConfig.model_fields))
-    expect(not unknown, f"{', '.join(unknown)} is no config key")
+    values = {key: value for key, value in subject.card.defaults.items() if key != "mirror"}
+    unknown = sorted(set(values) - set(TrainConfig.model_fields))
+    expect(not unknown, f"{', '.join(unknown)} is not a config key")
     mirror = subject.card.defaults.get("mirror", True)
     expect(isinstance(mirror, bool), f"mirror is {mirror!r}")
-    TrainConfig.model_validate(found | {"data": subject.card.name})
-    if "augment" in found:
-        registry.find("policy", str(found["augment"]))
-    return ", ".join(f"{key}={value}" for key, value in found.items()) or "none"
+    TrainConfig.model_validate(values | {"data": subject.card.name})
+    if "augment" in values:
+        registry.find("policy", str(values["augment"]))
+    return ", ".join(f"{key}={value}" for key, value in values.items()) or "none"
 
 
 def splits(subject: Subject) -> str:
-    """Each split has as many images as the card says, and one that is not there has none."""
+    """Each split has as many images as the card says, and a split that the card lacks has none."""
     for split in SPLITS:
         wanted = subject.card.splits.get(split, 0)
         if wanted > MOST:
             raise Skipped(f"{wanted:,} images are too many to count here")
-        found = sum(1 for _ in subject.images(split)) if wanted else _absent(subject, split)
-        expect(found == wanted, f"{split} has {found:,} images, the card says {wanted:,}")
-    return ", ".join(f"{split} {count:,}" for split, count in subject.card.splits.items())
+        count = sum(1 for _ in subject.images(split)) if wanted else _absent(subject, split)
+        expect(count == wanted, f"{split} has {count:,} images, the card says {wanted:,}")
+    return ", ".join(f"{split} {number:,}" for split, number in subject.card.splits.items())
 
 
 def types(subject: Subject) -> str:
@@ -121,7 +129,7 @@ def types(subject: Subject) -> str:
             expect(image.ndim == 3 and image.size > 0, f"an image of {split} has the shape {image.shape}")
             channels = subject.card.image.channels
             expect(image.shape[2] == channels, f"an image of {split} has {image.shape[2]} channels, not {channels}")
-            expect(name in subject.card.classes, f"{name!r} in {split} is no class of the card")
+            expect(name in subject.card.classes, f"{name!r} in {split} is not a class of the card")
             side = subject.card.image.resize
             expect(
                 image.shape[:2] == (side, side), f"an image of {split} is {image.shape}, the card says {side}x{side}"
@@ -131,12 +139,12 @@ def types(subject: Subject) -> str:
 
 
 def order(subject: Subject) -> str:
-    """Two readings give the same images in the same order, another split gives others, and an image stays as it is."""
+    """Two readings return the same images in the same order, splits differ, and returned images do not change."""
     seen: dict[str, set[bytes]] = {}
     for split in subject.card.splits:
         first, second = _first(subject, split), _first(subject, split)
         for place, (one, two) in enumerate(zip(first, second, strict=True)):
-            expect(one[1:] == two[1:], f"{split}: image {place} is another one in the second reading")
+            expect(one[1:] == two[1:], f"{split}: image {place} differs in the second reading")
             expect(one[0].tobytes() == one[1], f"{split}: image {place} changed when the next one was read")
         for alike, others in seen.items():
             shared = sum(one[1] in others for one in first)
@@ -157,7 +165,7 @@ def every_class(subject: Subject) -> str:
 
 @contextlib.contextmanager
 def offline() -> Iterator[list[str]]:
-    """No connection can be made within; the list says where one was tried."""
+    """Refuse every connection; the list names those that were tried."""
     tried: list[str] = []
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
@@ -175,22 +183,22 @@ def offline() -> Iterator[list[str]]:
 def _fetch(subject: Subject) -> Path:
     with offline() as tried:
         try:
-            found = subject.dataset.fetch(subject.cache, subject.source)
+            path = subject.dataset.fetch(subject.cache, subject.source)
         except Exception as error:
             if subject.source is None and (tried or isinstance(error, ResnetctlError)):
                 raise Skipped("its images are not here: check_dataset(dataset, source=PATH) reads yours") from None
             raise
-    expect(isinstance(found, Path) and found.exists(), f"fetch gave {found!r}")
-    return found  # type: ignore[no-any-return]
+    expect(isinstance(path, Path) and path.exists(), f"fetch returned {path!r}")
+    return path  # type: ignore[no-any-return]
 
 
 def _first(subject: Subject, split: str) -> list[tuple[Any, bytes, str]]:
-    """The first images of a split: each as it was handed over, what it held then, and its class."""
+    """The first images of a split: each with its bytes at that time, and its class."""
     return [(image, image.tobytes(), name) for image, name in itertools.islice(subject.images(split), FIRST)]
 
 
 def _absent(subject: Subject, split: str) -> int:
-    """Images of a split that the card does not have; a reader may refuse it as well."""
+    """Count the images of a split that the card lacks; a reader may also refuse it."""
     try:
         return sum(1 for _ in itertools.islice(subject.images(split), 1))
     except ResnetctlError:
@@ -204,19 +212,19 @@ RULES = {
         fix="the entry is an instance with `card`, fetch(self, cache, source=None) and read(self, path, split)",
     ),
     "card": Rule(
-        wants="a card that says what the dataset is",
+        wants="a card that describes the dataset",
         judge=card,
-        fix="DatasetCard(name, classes, image, splits with train, licence, source): fill in what was seen",
+        fix="DatasetCard(name, classes, image, splits with train, licence, source): complete it",
     ),
     "defaults": Rule(
-        wants="defaults that a training run takes",
+        wants="defaults that a training run accepts",
         judge=defaults,
-        fix="use config keys (`resnetctl config show`) and `mirror`, a bool; augment names a policy",
+        fix="use config keys (`config show` lists them) and `mirror`, a bool; augment names a policy",
     ),
     "splits": Rule(
         wants="as many images as the card says",
         judge=splits,
-        fix="yield each image of the split that is asked for, once; nothing for a split that the card lacks",
+        fix="yield each image of the requested split once; nothing for a split that the card lacks",
     ),
     "types": Rule(
         wants="uint8 (H, W, C) arrays with class names of the card",
@@ -224,10 +232,10 @@ RULES = {
         fix="yield np.uint8 arrays with the card's side and channels, and classes by name (a str), not by number",
     ),
     "order": Rule(
-        wants="a fixed order, and images of its own in each split",
+        wants="a fixed order, and different images in each split",
         judge=order,
         fix="sort files, use no set, draw nothing: the index of an image is its identity; yield a new array each time, "
-        "and of the split that is asked for",
+        "and only images of the requested split",
     ),
     "classes": Rule(
         wants="images of every class in train",

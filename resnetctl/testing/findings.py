@@ -1,7 +1,7 @@
-"""What a check found, and how a table of rules is applied to one object.
+"""Rules, their findings, and how a table of rules is applied to one object.
 
 A rule is a function of the object. It returns what it saw, e.g. `"12 shapes"`, or raises: `Broken` when the object
-does not keep the rule, `Skipped` when it cannot be judged here. Any other exception is the object's own: broken, too.
+breaks the rule, `Skipped` when this machine cannot judge it. Any other exception comes from the object: broken, too.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from resnetctl.errors import own_line
 
-SEED = 0  # the kit is deterministic: what fails once fails always
+SEED = 0  # the kit is deterministic: a rule that fails once fails always
 
 
 class Broken(Exception):
@@ -27,7 +27,7 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule: what is wanted in a few words, how it is judged, and what an author does when it fails."""
+    """One rule: what it wants, in a few words, how to judge it, and what an author does when it fails."""
 
     wants: str
     judge: Callable[[Any], str]
@@ -55,20 +55,20 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong. A skipped rule found nothing wrong."""
+        """Whether the rule did not fail. A skipped rule did not."""
         return self.status != "failed"
 
     def __str__(self) -> str:
-        """One line; with the fix, where there is one."""
+        """Return one line, with the fix of a failed rule."""
         place = f" (at {self.place})" if self.place else ""
         return f"{self.subject}: {self.rule}: {self.seen}{place}" + (f". Fix: {self.fix}" if self.fix else "")
 
 
-ESSENTIAL = ("signature", "shapes")  # what fails one of these fails others without telling more
+ESSENTIAL = ("signature", "shapes")  # an object that breaks one of these breaks others, which tells nothing new
 
 
 def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
-    """Apply one rule. Whatever the object does, the outcome is a finding."""
+    """Apply one rule. Whatever the object raises, the result is a finding."""
     try:
         with _calm():
             seen = rule.judge(thing)
@@ -85,22 +85,22 @@ def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
 def judge_all(subject: str, rules: Mapping[str, Rule], *, thing: Any) -> list[Finding]:
     """Apply every rule of a table, in its order.
 
-    What is wrong by an essential rule, and a line that raised under one rule, spoil others: these are skipped.
+    After a broken essential rule the rest is skipped, and so is a rule that fails at a line that failed before.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     raised: dict[str, str] = {}
     spoilt = ""
     for name, rule in rules.items():
         if spoilt:
-            found.append(Finding(subject=subject, rule=name, status="skipped", seen=f"judged once {spoilt} holds"))
+            findings.append(Finding(subject=subject, rule=name, status="skipped", seen=f"judged once {spoilt} holds"))
             continue
-        one = judge(subject, name, rule=rule, thing=thing)
-        first = raised.setdefault(one.place, name) if one.place else name
+        finding = judge(subject, name, rule=rule, thing=thing)
+        first = raised.setdefault(finding.place, name) if finding.place else name
         if first != name:
-            one = replace(one, status="skipped", seen=f"it raises, as under {first}", fix="")
-        spoilt = name if name in ESSENTIAL and not one.ok else ""
-        found.append(one)
-    return found
+            finding = replace(finding, status="skipped", seen=f"it raises, as under {first}", fix="")
+        spoilt = name if name in ESSENTIAL and not finding.ok else ""
+        findings.append(finding)
+    return findings
 
 
 def expect(holds: bool, seen: str) -> None:
@@ -111,9 +111,9 @@ def expect(holds: bool, seen: str) -> None:
 
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
-    """Fixed seeds and no warnings within; torch's random state, dtype and threads as they were after."""
+    """Fix seeds and silence warnings; afterwards, restore torch's random state, dtype and threads."""
     torch = sys.modules.get("torch")
-    if torch is None:  # rules of importing judge facts
+    if torch is None:  # rules of importing judge facts only
         yield
         return
     dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), random.getstate()

@@ -1,13 +1,12 @@
-"""Entries of the registry against the rules of their kind.
+"""Judge entries of the registry by the rules of their kind.
 
-An entry is imported in another process first. One that fails there, or changes torch, is not judged further, so it
-cannot spoil the check of the others. The rest is judged in worker processes, one for each core: a rule that ends its
-process is one more finding.
+Another process imports an entry first. An entry that fails there, or changes torch, is not judged further, so it
+cannot spoil the check of the others. Worker processes, one for each core, judge the rest: a rule that ends its process
+is one more finding.
 """
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 from resnetctl import registry
 from resnetctl.errors import UsageError, WorkFailed, suggest
 from resnetctl.facts import Progress
-from resnetctl.registry import Entry, Kind
+from resnetctl.hints import Call
+from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.processes import Frame, Workers
@@ -24,61 +24,53 @@ from resnetctl.testing.findings import Finding, Rule, expect, judge_all
 from resnetctl.testing.findings import judge as judge_one
 
 WORKERS = 4  # a process each, of half a gigabyte
-ENTRY_SECONDS, RULE_SECONDS = 180.0, 90.0  # after which one is said to hang; a block's rules take some five together
-DEAREST_FIRST = ("block", "arch", "policy", "dataset")  # so that the cores end together
+ENTRY_SECONDS, RULE_SECONDS = 180.0, 90.0  # limits: after them an entry or a rule counts as hanging
 
 
 def rules(kind: Kind) -> Mapping[str, Rule]:
-    """The rules of a kind by name, without those of importing."""
-    from resnetctl.testing import archs, blocks, datasets, networks, policies
-
-    tables: dict[Kind, Mapping[str, Rule]] = {
-        "arch": archs.RULES,
-        "block": {**blocks.RULES, **networks.RULES},
-        "policy": policies.RULES,
-        "dataset": datasets.RULES,
-    }
-    return tables[kind]
+    """Return the conformance rules of a kind by name, without the rules of importing."""
+    return {name: rule for table in KINDS[kind].rules for name, rule in registry.resolve(table).items()}
 
 
-def check_object(kind: Kind, thing: Any, *, subject: str = "", source: Path | None = None) -> list[Finding]:
-    """Every rule of a kind on one object. `source` is a tester's own copy of a dataset's images."""
-    title = subject or f"{kind} {getattr(thing, 'name', None) or getattr(thing, '__name__', type(thing).__name__)}"
-    with _prepared(kind, thing, source=source) as ready:
+def check_object(kind: Kind, value: Any, *, subject: str = "", source: Path | None = None) -> list[Finding]:
+    """Apply every rule of a kind to one object. `source` is a tester's own copy of a dataset's images."""
+    title = subject or f"{kind} {getattr(value, 'name', None) or getattr(value, '__name__', type(value).__name__)}"
+    with _prepared(kind, value, source=source) as ready:
         return judge_all(title, rules(kind), thing=ready)
 
 
 def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Finding]]:
-    """Every rule on every entry, in other processes. Tells how far it is; gives the findings, in the entries' order."""
+    """Apply every rule to every entry, in other processes. Yield progress; return findings in the entries' order."""
     yield _progress(0, entries)
     probes = probe([entry for entry in entries if entry.status in ("available", "clash")])
     findings = {entry: import_findings(entry, probes.get(entry)) for entry in entries}
     sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
     done = len(entries) - len(sound)
-    for entry, found in _spread(sorted(sound, key=lambda entry: DEAREST_FIRST.index(entry.kind))):
-        findings[entry] += found
+    dearest_first = sorted(sound, key=lambda entry: -KINDS[entry.kind].seconds)  # so that the cores end together
+    for entry, judged in _spread(dearest_first):
+        findings[entry] += judged
         done += 1
         yield _progress(done, entries)
     return [one for entry in entries for one in findings[entry]]
 
 
 def answer(frame: Frame) -> Frame:
-    """What a worker does: rules by name on one entry, imported here; JSON to JSON."""
+    """Judge one entry by the named rules, or by all: a worker's part. JSON to JSON."""
     values, names = json.loads(frame)
     entry = Entry(**values)
     table = rules(entry.kind)
-    with _prepared(entry.kind, _thing(entry)) as ready:
-        found = judge_all(title(entry), {name: table[name] for name in names or table}, thing=ready)
-    return json.dumps([vars(one) for one in found])
+    with _prepared(entry.kind, _object(entry)) as ready:
+        findings = judge_all(title(entry), {name: table[name] for name in names or table}, thing=ready)
+    return json.dumps([vars(finding) for finding in findings])
 
 
 def select(target: str | None) -> list[Entry]:
-    """Entries of a distribution, of a name, of `dist:name`; all of them for `None`.
+    """Return the entries of a distribution, of a name, or of `dist:name`; all of them for `None`.
 
     Raises:
         UsageError: there is neither such a distribution nor such a name.
     """
-    everything = [entry for kind in registry.GROUPS for entry in registry.entries(kind)]
+    everything = registry.all_entries()
     if target is None:
         return [entry for entry in everything if entry.status != "disabled"]
     wanted = {target, target.lower().replace("_", "-")}  # a distribution's name has many spellings
@@ -87,19 +79,19 @@ def select(target: str | None) -> list[Entry]:
         known = {handle for entry in everything for handle in _handles(entry)}
         raise UsageError(
             f"no plugin and no distribution with plugins is called '{target}'",
-            hint=[suggest(target, known), "resnetctl plugins list"],
+            hint=[suggest(target, known), Call("plugins list")],
         )
     return chosen
 
 
 def title(entry: Entry) -> str:
-    """`block se_basic`; with its distribution where others have that name too."""
+    """Return `block se_basic`, with the distribution where the name clashes."""
     owner = f"{entry.distribution}:" if entry.status == "clash" else ""
     return f"{entry.kind} {owner}{entry.name}"
 
 
 def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
-    """(subject, rules, skipped, failed) for each subject, in order."""
+    """Count the findings of each subject, in order: (subject, rules, skipped, failed)."""
     counts: dict[str, list[int]] = {}
     for one in findings:
         row = counts.setdefault(one.subject, [0, 0, 0])
@@ -109,37 +101,38 @@ def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
     return [(subject, *row) for subject, row in counts.items()]  # type: ignore[misc]
 
 
-def import_findings(entry: Entry, found: Probe | None) -> list[Finding]:
-    """The rules of importing, from what another process found; None where an entry cannot be imported at all."""
+def import_findings(entry: Entry, probed: Probe | None) -> list[Finding]:
+    """Judge importing by the probe of another process; None where there is nothing to import."""
     table = {name: IMPORT_RULES[name] for name in _about_import(entry.kind)}
-    if found is None or found.error:
-        table = {"import": table["import"]} | ({"silent": table["silent"]} if found and found.printed else {})
+    if probed is None or probed.error:
+        table = {"import": table["import"]} | ({"silent": table["silent"]} if probed and probed.printed else {})
     return judge_all(
-        title(entry), table, thing=found or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
+        title(entry), table, thing=probed or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
     )
 
 
 def judge_entry(entry: Entry, name: str) -> Finding:
-    """One rule on one entry; for a test function a rule. The imports of a distribution are probed once."""
-    found = _probes(entry.distribution).get(entry)
-    about_import = {one.rule: one for one in import_findings(entry, found)}
+    """Apply one rule to one entry, for tests of one rule each. The imports of a distribution are probed once."""
+    probed = _probes(entry.distribution).get(entry)
+    about_import = {one.rule: one for one in import_findings(entry, probed)}
     if name in about_import:
         return about_import[name]
     if not all(one.ok for rule, one in about_import.items() if rule in ESSENTIAL):
         return Finding(subject=title(entry), rule=name, status="skipped", seen="it cannot be imported")
-    with _prepared(entry.kind, _thing(entry)) as ready:
+    with _prepared(entry.kind, _object(entry)) as ready:
         return judge_one(title(entry), name, rule=rules(entry.kind)[name], thing=ready)
 
 
 def rule_names(kind: Kind) -> list[str]:
-    """Names of all rules of a kind, those of importing first."""
+    """Return the names of all rules of a kind, importing first."""
     return _about_import(kind) + list(rules(kind))
 
 
 def _about_import(kind: Kind) -> list[str]:
-    """Rules of importing: only archs must be torch-free, and a block is a class, which names nothing but itself."""
-    kinds = {"torch_free": ("arch",), "called": ("arch", "policy", "dataset")}
-    return [name for name in IMPORT_RULES if kind in kinds.get(name, (kind,))]
+    """The rules of importing that concern a kind."""
+    row = KINDS[kind]
+    concerns = {"torch_free": row.torch_free, "called": row.has_name}
+    return [name for name in IMPORT_RULES if concerns.get(name, True)]
 
 
 @cache
@@ -148,7 +141,7 @@ def _probes(distribution: str) -> dict[Entry, Probe]:
 
 
 def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
-    """Judge entries in processes of their own. Where one ends over an entry, its rules are asked one by one."""
+    """Judge entries in worker processes. If an entry ends its worker, its rules are judged one by one."""
     from concurrent.futures import as_completed
 
     with Workers(min(cores_granted(), WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
@@ -162,7 +155,7 @@ def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
 
 
 def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
-    """Each rule in a process that it may end. The first that does so spoils the others: these are skipped."""
+    """Judge each rule in a process that it may end. After the first rule that ends it, the others are skipped."""
     culprit = ""
     for name in rules(entry.kind):
         if culprit:
@@ -191,18 +184,16 @@ def _progress(done: int, entries: Sequence[Entry]) -> Progress:
 
 
 @contextlib.contextmanager
-def _prepared(kind: Kind, thing: Any, *, source: Path | None = None) -> Iterator[Any]:
-    """What the rules of a kind take: the object, and for a dataset a cache folder of its own."""
-    if kind != "dataset":
-        yield thing
+def _prepared(kind: Kind, value: Any, *, source: Path | None = None) -> Iterator[Any]:
+    """Turn an object into what the rules of its kind take."""
+    if not KINDS[kind].prepare:
+        yield value
         return
-    from resnetctl.testing.datasets import Subject
-
-    with tempfile.TemporaryDirectory() as folder:
-        yield Subject(dataset=thing, cache=Path(folder), source=source)
+    with registry.resolve(KINDS[kind].prepare)(value, source) as ready:
+        yield ready
 
 
-def _thing(entry: Entry) -> Any:
+def _object(entry: Entry) -> Any:
     return registry.get(entry.kind, f"{entry.distribution}:{entry.name}")
 
 
@@ -210,28 +201,29 @@ def _handles(entry: Entry) -> Iterable[str]:
     return entry.name, entry.distribution, f"{entry.distribution}:{entry.name}"
 
 
-def _imports(found: Probe) -> str:
-    expect(not found.error, f"{found.error}; {found.mend}" if found.mend else found.error)
-    return found.entry.value
+def _imports(probed: Probe) -> str:
+    expect(not probed.error, f"{probed.error}; {probed.remedy}" if probed.remedy else probed.error)
+    return probed.entry.value
 
 
-def _silent(found: Probe) -> str:
-    expect(not found.printed, f"it printed {found.printed!r}")
+def _silent(probed: Probe) -> str:
+    expect(not probed.printed, f"it printed {probed.printed!r}")
     return "nothing printed"
 
 
-def _called(found: Probe) -> str:
-    expect(found.called in ("", found.entry.name), f"the entry is {found.entry.name!r}, the object {found.called!r}")
-    return found.entry.name
+def _has_its_name(probed: Probe) -> str:
+    name, own = probed.entry.name, probed.own_name
+    expect(own in ("", name), f"the entry is {name!r}, the object {own!r}")
+    return name
 
 
-def _leaves_torch(found: Probe) -> str:
-    expect(not found.patched, f"it changed {', '.join(found.patched[:5])}")
+def _leaves_torch(probed: Probe) -> str:
+    expect(not probed.patched, f"it changed {', '.join(probed.patched[:5])}")
     return "torch as it was"
 
 
-def _torch_free(found: Probe) -> str:
-    expect(not found.loads_torch, f"importing {found.entry.value.partition(':')[0]} loads torch")
+def _torch_free(probed: Probe) -> str:
+    expect(not probed.loads_torch, f"importing {probed.entry.value.partition(':')[0]} loads torch")
     return "torch-free"
 
 
@@ -240,12 +232,12 @@ IMPORT_RULES = {
     "import": Rule(
         wants="an object that can be imported in a process of its own",
         judge=_imports,
-        fix="the entry point names MODULE:OBJECT as they are; the module does no work while it loads",
+        fix="let the entry point name an existing MODULE:OBJECT, and let the module do no work while it loads",
     ),
     "called": Rule(
-        wants="an object that has the name of its entry",
-        judge=_called,
-        fix="give name= what pyproject.toml has on the left: runs, weights and stores show it",
+        wants="an object with the name of its entry",
+        judge=_has_its_name,
+        fix="set name= to the left side of the entry in pyproject.toml: runs, weights and stores show it",
     ),
     "silent": Rule(
         wants="nothing printed while the module loads",

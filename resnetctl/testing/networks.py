@@ -14,13 +14,13 @@ from resnetctl.testing.findings import Rule, expect
 NAME = "under_test"
 IMAGE = ImageSpec(size=13, mean=(0.4, 0.5, 0.6))
 CLASSES = ("a", "b", "c", "d")
-TOLERANCE = 1e-4  # of the largest logit, as the gate of `resnetctl export`
+TOLERANCE = 1e-4  # of the largest logit, as in the gate of an export
 
 
 def network(block: Any) -> ResNet:
-    """Stages of one block each: 13 pixels at stride 1, then halved to 7; jittered, in evaluation mode.
+    """Return a jittered net in evaluation mode: two stages of one block, at 13 pixels and then 7.
 
-    An odd side is the hard one to halve, and tracing each further stage costs every check most of a second.
+    Odd sides are the hard ones to halve. Tracing each further stage costs every check most of a second.
     """
     arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=(16, 32))
     with registry.overlay("block", **{NAME: block}):
@@ -41,9 +41,9 @@ def trains(block: Any) -> str:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    seen = f"loss {losses[0]:.3f} to {losses[-1]:.3f}"
-    expect(losses[-1] < losses[0], seen)
-    return seen
+    losses_text = f"loss {losses[0]:.3f} to {losses[-1]:.3f}"
+    expect(losses[-1] < losses[0], losses_text)
+    return losses_text
 
 
 def compiles(block: Any) -> str:
@@ -51,30 +51,29 @@ def compiles(block: Any) -> str:
     net, images = network(block), torch.randn(2, 3, IMAGE.size, IMAGE.size)
     torch._dynamo.reset()
     try:
-        found = torch.compile(net, backend="aot_eager", fullgraph=True)(images)
-        found.sum().backward()
+        compiled = torch.compile(net, backend="aot_eager", fullgraph=True)(images)
+        compiled.sum().backward()
     finally:
         torch._dynamo.reset()
-    compiled = [parameter.grad for parameter in net.parameters()]
+    gradients = [parameter.grad for parameter in net.parameters()]
     net.zero_grad(set_to_none=True)
     wanted = net(images)
     wanted.sum().backward()
-    apart = differ(wanted, found)
+    apart = differ(wanted, compiled)
     expect(apart < TOLERANCE, f"compiled and eager logits differ by {apart:.1e}")
-    for (name, parameter), other in zip(net.named_parameters(), compiled, strict=True):
+    for (name, parameter), other in zip(net.named_parameters(), gradients, strict=True):
         if parameter.grad is not None:
-            expect(other is not None and differ(parameter.grad, other) < 1e-2, f"another gradient for {name}")
+            expect(other is not None and differ(parameter.grad, other) < 1e-2, f"the gradient of {name} differs")
     return f"logits within {apart:.1e}"
 
 
 def exports(block: Any) -> str:
     """The net as ONNX agrees with torch on batches of 1 and 3."""
-    from resnetctl.deploy import onnx_reader as onnx
-    from resnetctl.deploy import onnx_writer
+    from resnetctl.deploy import onnx_session, onnx_writer
 
     net = network(block)
     card = WeightsCard(arch=net.arch, classes=CLASSES, image=IMAGE)
-    model = onnx.from_bytes(onnx_writer.to_bytes(net, card, weights_sha256="", gate={}), "the exported net")
+    model = onnx_session.from_bytes(onnx_writer.to_bytes(net, card, weights_sha256="", gate={}), "the exported net")
     worst = 0.0
     for count in (1, 3):
         pixels = np.random.default_rng(count).integers(0, 256, (count, IMAGE.size, IMAGE.size, 3), dtype=np.uint8)
@@ -89,12 +88,12 @@ RULES = {
     "trains": Rule(
         wants="a few steps lower the loss",
         judge=trains,
-        fix="look at the scale of the output of a new block: norm each branch, define reset_parameters if He's is off",
+        fix="check the output's scale: norm each branch, define reset_parameters where He's initialisation fails",
     ),
     "compile": Rule(
         wants='torch.compile(backend="aot_eager") makes one graph that agrees with eager',
         judge=compiles,
-        fix="keep forward free of Python state, .item(), numpy and data-dependent branches",
+        fix="use no Python state, .item(), numpy or data-dependent branches in forward",
     ),
     "onnx": Rule(
         wants="the exported net agrees with torch at every batch size",

@@ -55,10 +55,10 @@ def _try_block(job: Job) -> None:
         first, state = answer(1)
         second, _ = answer(2, state)
     if not first.isfinite().all():
-        raise registry.fault("block", name, "its output is not finite on ordinary images")
+        raise registry.fault("block", name, problem="its output is not finite on ordinary images")
     if (first - second).abs().max() > 1e-4 * first.abs().max():
         differ = "two networks with the same weights differ: it keeps some that its state dict lacks"
-        raise registry.fault("block", name, differ)
+        raise registry.fault("block", name, problem=differ)
 
 
 def _try_policy(job: Job) -> None:
@@ -70,6 +70,6 @@ def _try_policy(job: Job) -> None:
     augment = policies.augmentation(name, image, num_classes=classes, mirror=job.mirror)
     found = augment(given)
     for seen in policies.complaints(given, found, image=image, classes=classes).values():
-        raise registry.fault("policy", name, seen)
+        raise registry.fault("policy", name, problem=seen)
     if not torch.equal(given.images, kept):
-        raise registry.fault("policy", name, "it changed the images that it was given")
+        raise registry.fault("policy", name, problem="it changed the images that it was given")

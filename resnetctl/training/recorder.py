@@ -20,6 +20,7 @@ from resnetctl.system.signals import StopNow
 from resnetctl.training.job import Job
 from resnetctl.training.nonfinite import explain, mark
 from resnetctl.training.remarks import estimate, remarks, started
+from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
 from resnetctl.weights.file import to_bytes
 
@@ -191,7 +192,7 @@ def _metrics(result: EpochResult) -> dict[str, Any]:
 def _summary(run: RunDir, job: Job, state: TrainState) -> dict[str, Any]:
     metrics = run.metrics()
     return {
-        "schema": "resnetctl.train/1",
+        "schema": TrainReport.schema,
         "status": "finished",
         "arch": job.arch.name,
         "data": job.store.card.name,

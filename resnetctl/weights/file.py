@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, ResnetctlError, WeightsError
+from resnetctl.hints import Call
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system import storage
-from resnetctl.system.safetensors import Layout, open_regular, read_layout
+from resnetctl.system.safetensors import Layout, digest, read_layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,18 +47,6 @@ class LoadedWeights:
     card: WeightsCard
 
 
-def digest(state: Mapping[str, "Tensor"]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names: independent of device and strides."""
-    import torch
-
-    total = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        whole = tensor.detach().cpu().contiguous()
-        total.update(f"{name}\0{whole.dtype}\0{tuple(whole.shape)}\0".encode())
-        total.update(whole.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
 def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
     """The file's bytes, a function of `state` and `card` alone: device and strides do not matter."""
     import safetensors.torch
@@ -81,10 +70,16 @@ def read_header(path: Path) -> Header:
     Raises:
         WeightsError: missing, not ours, truncated, hostile, or a card that this version cannot read.
     """
-    with open_regular(path) as file:
-        if is_pickle(file.read(8)):
+    with storage.open_regular(path, error=WeightsError) as file:
+        start = file.read(8)
+        if is_pickle(start):
             raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
-        file.seek(0)
+        if start.startswith(b"\x08") and any(start[4:]):  # field 1, a number: so exporters begin an ONNX file
+            raise WeightsError(
+                "this looks like an ONNX file, not like a weights file",
+                where=str(path),
+                hint=[Call("eval", (path,)), "its run's model.safetensors has the weights"],
+            )
         layout = read_layout(file, path)
     if KEY not in layout.metadata:
         raise _foreign("this safetensors file has no resnetctl card", path)

@@ -19,7 +19,8 @@ from resnetctl import __version__, registry
 from resnetctl.errors import WeightsError
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
-from resnetctl.system.safetensors import open_regular, read_layout
+from resnetctl.system.safetensors import read_layout
+from resnetctl.system.storage import open_regular
 from resnetctl.weights.file import LoadedWeights, check_fit, is_pickle, require_finite
 
 NESTS = ("state_dict", "model_state_dict", "model")
@@ -39,7 +40,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: missing, hostile, TorchScript, an exported program, or no state dict inside.
     """
-    with open_regular(file) as stream:
+    with open_regular(file, error=WeightsError) as stream:
         start = stream.read(9)
         stream.seek(0)
         if start[8:] == b"{":

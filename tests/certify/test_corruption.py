@@ -176,5 +176,5 @@ def test_t6_all_round_trips() -> None:
 
 
 def test_t6_a_library_file_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="corrupt: KeyError"):
+    with pytest.raises(WeightsError, match="the checkpoint is corrupt: KeyError"):
         checkpoint.from_bytes(safetensors.torch.save({"a": torch.zeros(2)}))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from resnetctl.data import cards
 from resnetctl.data.cards import card_bytes, check_name, derive_name, missing, read_card, store_names
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, ImageSpec
 
 CARD = DatasetCard(
@@ -56,14 +57,14 @@ def test_a_damaged_card_is_one_error(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match="card of dataset 'pets'") as caught:
         read_card(tmp_path, "pets")
     assert caught.value.where == str(path)
-    assert "resnetctl data remove pets" in caught.value.hint
+    assert Call("data remove", ("pets",)) in caught.value.hint
 
 
 def test_missing_tells_how_to_get_it(tmp_path: Path) -> None:
     put(tmp_path, "pets", card_bytes(CARD))
-    assert missing(tmp_path, "digits").hint == ("resnetctl data get digits",)
+    assert missing(tmp_path, "digits").hint == (Call("data get", ("digits",)),)
     assert "did you mean 'pets'?" in missing(tmp_path, "pest").hint
-    assert any("data add" in line for line in missing(tmp_path, "zzz").hint)
+    assert Call("data add", ("PATH",), {"name": "NAME"}) in missing(tmp_path, "zzz").hint
     with pytest.raises(DataError) as caught:
         read_card(tmp_path, "cifar10")
     assert caught.value.exit_code == 3

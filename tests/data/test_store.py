@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, ImageSpec
 
 
@@ -164,7 +165,7 @@ def test_a_class_must_be_known(tmp_path: Path) -> None:
 def test_a_taken_name_is_usage_and_replace_replaces(tmp_path: Path) -> None:
     data_dir = tmp_path / "store"
     write(data_dir, train=noise(2))
-    with pytest.raises(UsageError, match="in the store already"), build(data_dir, "x", draft=draft()):
+    with pytest.raises(UsageError, match="already in the store"), build(data_dir, "x", draft=draft()):
         pass
     with build(data_dir, "x", draft=draft(), replace=True) as builder:
         builder.add("train", noise(1)[0], label="a", name="1", sha256="")
@@ -183,7 +184,7 @@ def test_a_missing_split_is_named(tmp_path: Path) -> None:
     store = write(tmp_path, train=noise(2))
     with pytest.raises(DataError, match="has no test split") as caught:
         store.split("test")
-    assert "resnetctl data show x" in caught.value.hint
+    assert caught.value.hint == (Call("data show", ("x",)),)
 
 
 def test_a_missing_dataset(tmp_path: Path) -> None:
@@ -196,7 +197,8 @@ def spoiled(data: bytes, how: str) -> bytes:
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
     if how == "label":
-        return data[:-8] + struct.pack("<q", 2)
+        start, _ = header["labels"]["data_offsets"]
+        return data[: 8 + length + start] + struct.pack("<q", 2) + data[8 + length + start + 8 :]
     if how == "shape":
         header["images"]["shape"][1] += 1
     if how == "count":

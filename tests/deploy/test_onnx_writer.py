@@ -15,7 +15,8 @@ import torch
 from support.trained import CLASSES, IMAGE, card, network
 
 from resnetctl import __version__
-from resnetctl.deploy import onnx_reader as reader
+from resnetctl.deploy import onnx_session
+from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.onnx_writer import Deployed, messages, seal, to_bytes
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import WorkFailed
@@ -48,7 +49,7 @@ def properties(proto: onnx.ModelProto) -> dict[str, str]:
 def test_it_computes_what_torch_does(data: bytes, batch: int) -> None:
     images = np.random.default_rng(batch).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
     wanted = torch_predictor(network(), IMAGE, device=torch.device("cpu"))(images)
-    logits, shares = reader.from_bytes(data, "").outputs(images)
+    logits, shares = onnx_session.from_bytes(data, "").outputs(images)
     assert logits == pytest.approx(wanted, abs=1e-5)
     assert shares == pytest.approx(torch.from_numpy(wanted).softmax(1).numpy(), abs=1e-6)
 
@@ -84,7 +85,7 @@ def test_metadata(proto: onnx.ModelProto) -> None:
 
 
 def test_the_card_comes_back_whole(data: bytes) -> None:
-    found = reader.check(data, "")
+    found = check(data, "")
     assert (found.weights, found.weights_sha256, found.gate) == (card(), "ab", GATE)
 
 
@@ -135,7 +136,7 @@ def test_seal_is_idempotent_and_follows_the_graph(proto: onnx.ModelProto, data: 
     assert seal(proto) == data
     proto.graph.node[0].name = "other"
     assert seal(proto) != data
-    assert reader.check(seal(proto), "").weights == card()
+    assert check(seal(proto), "").weights == card()
 
 
 def test_normalisation_is_inside() -> None:

@@ -160,7 +160,7 @@ TENSORS = st.builds(
 
 @given(TENSORS)
 def test_what_protobuf_writes_is_read_the_same(tensor: onnx.TensorProto) -> None:
-    from resnetctl.deploy.onnx_graph import MESSAGES as ONNX
+    from resnetctl.deploy.onnx_proto import MESSAGES as ONNX
 
     found = read(tensor.SerializeToString(), "TensorProto", messages=ONNX)
     for descriptor in tensor.DESCRIPTOR.fields:

@@ -45,7 +45,7 @@ def test_reading_and_writing_again_gives_the_same_bytes() -> None:
     assert checkpoint.to_bytes(state, CARD) == data
 
 
-def test_it_tells_where_it_is_and_what_made_it() -> None:
+def test_a_snapshot_has_step_card_and_machine() -> None:
     snapshot = checkpoint.from_bytes(checkpoint.to_bytes(stopped(5)[0], CARD))
     assert (snapshot.step, snapshot.epochs, snapshot.card) == (4, 1, CARD)
     assert snapshot.machine["threads"] == torch.get_num_threads()
@@ -104,7 +104,7 @@ def test_a_newer_schema_is_refused_by_number(monkeypatch: pytest.MonkeyPatch) ->
         checkpoint.from_bytes(data)
 
 
-def test_what_is_not_finite_is_never_saved() -> None:
+def test_a_state_that_is_not_finite_is_never_saved() -> None:
     state, _ = stopped(4)
     with torch.no_grad():
         state.model[6].bias[0] = float("inf")

@@ -67,7 +67,7 @@ class StaysInTraining(BasicBlock):
 
 
 @pytest.mark.parametrize("block", [KeepsAMask, StaysInTraining])
-def test_a_block_of_its_own_mind_is_left_alone(block: type[BasicBlock]) -> None:
+def test_a_block_with_unusual_code_is_not_changed(block: type[BasicBlock]) -> None:
     model = settled(block)
     fast = folded(model)
     assert_same(model, fast)
@@ -87,12 +87,12 @@ def test_every_installed_block(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "left"), [("basic", 0), ("bottleneck", 0), ("preact_basic", 5)])
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_what_is_left(name: str, left: int, shortcut: str) -> None:
+def test_norms_left_after_folding(name: str, left: int, shortcut: str) -> None:
     """Pre-activation nets keep the norm before each block and the last one; those inside blocks are folded."""
     assert norms(folded(settled(registry.get("block", name), shortcut=shortcut))) == left
 
 
-def test_it_is_faster_by_having_less_to_do() -> None:
+def test_a_folded_net_has_fewer_parameters() -> None:
     model = settled(BasicBlock)
     assert len(list(folded(model).named_parameters())) < len(list(model.named_parameters()))
 
@@ -184,14 +184,14 @@ def test_unusual_blocks_compute_the_same(block: Callable[..., nn.Module]) -> Non
 
 
 @pytest.mark.parametrize("block", [Branching, Making], ids=lambda block: block.__name__)
-def test_a_block_that_cannot_be_followed_stays(block: Callable[..., nn.Module]) -> None:
+def test_a_block_that_fx_cannot_trace_stays(block: Callable[..., nn.Module]) -> None:
     model = settled(block)
     fast = folded(model)
     assert norms(fast) == norms(model) - 1
     assert fast.get_submodule("layer1.0") is model.get_submodule("layer1.0")
 
 
-def test_a_net_that_cannot_be_followed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_net_that_fx_cannot_trace_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     model = settled(BasicBlock)
     plain = ResNet.forward
     monkeypatch.setattr(ResNet, "forward", lambda self, images: plain(self, -images if images.sum() > 0 else images))
@@ -209,7 +209,7 @@ def test_groups_bias_and_a_norm_without_scale(count: int) -> None:
     assert_same(settled(Grouped), folded(settled(Grouped)))
 
 
-def test_top_1_is_that_of_the_plain_net() -> None:
+def test_top_1_equals_that_of_the_unfolded_net() -> None:
     model = network()
     images = torch.rand(256, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

@@ -56,7 +56,7 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_that_changes() -> None:
     assert first != second
 
 
-def test_it_learns() -> None:
+def test_training_lowers_the_loss() -> None:
     state, plan = make(count=40, steps=200)
     results = epochs(list(fit(state, plan)))
     assert results[-1].train_loss < results[0].train_loss / 3
@@ -64,7 +64,7 @@ def test_it_learns() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"ema": 0.9}, {"grad_clip": 0.1}, {"label_smoothing": 0.1}])
-def test_stopping_anywhere_and_going_on_changes_nothing(options: dict[str, float]) -> None:
+def test_stopping_at_any_fact_and_continuing_gives_the_same_weights(options: dict[str, float]) -> None:
     state, plan = make(steps=9, **options)
     whole = [fact for fact in fit(state, plan) if isinstance(fact, EpochResult)]
     for cut in range(1, 12):
@@ -102,7 +102,7 @@ def test_the_best_weights_are_those_of_the_best_epoch() -> None:
     assert not torch.equal(state.best.weights["0.weight"], state.weights()["0.weight"])
 
 
-def test_early_stopping_waits_for_so_many_epochs() -> None:
+def test_early_stopping_waits_for_early_stop_epochs() -> None:
     reports = iter([report(0.9), report(0.8), report(0.8), report(0.8)])
     state, plan = make(steps=12, early_stop=2, evaluate=lambda _: next(reports))
     assert len(epochs(list(fit(state, plan)))) == 3
@@ -153,7 +153,7 @@ def test_numbers_that_are_not_finite_stop_the_run() -> None:
         list(fit(state, plan))
 
 
-def test_the_set_up_is_what_the_tests_think() -> None:
+def test_the_set_up_has_three_steps_an_epoch() -> None:
     state, plan = make()
     assert (plan.image, plan.steps_per_epoch, state.sums.loss.device) == (IMAGE, 3, CPU)
 

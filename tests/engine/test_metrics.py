@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-from resnetctl.engine.metrics import GROUP, EvalReport, grouped, measure, wilson
+from resnetctl.engine.metrics import GROUP, EvalReport, grouped, measure, probabilities, wilson
 from resnetctl.errors import DataError, WorkFailed
 
 NAMES = tuple("abcdefg")
@@ -153,3 +153,11 @@ def test_groups_are_whole_batches_with_their_tags(batch: int) -> None:
     assert [tag for _, tags in found for tag in tags] == [start for _, start in batches]
     assert all(len(logits) >= GROUP for logits, _ in found[:-1])
     assert list(grouped(lambda images: images, [])) == []
+
+
+def test_probabilities_are_stable_and_finite() -> None:
+    shares = probabilities(np.array([[1e30, 0, -1e30], [2, 2, 2]], np.float32))
+    assert shares[0].tolist() == [1, 0, 0]
+    assert shares[1] == pytest.approx([1 / 3] * 3)
+    with pytest.raises(WorkFailed, match="not finite"):
+        probabilities(np.array([[np.nan, 0]], np.float32))

@@ -22,7 +22,7 @@ def test_norms_and_biases_are_free_of_weight_decay() -> None:
     assert groups(optimizer) == {(1.0, 0.5): 2, (1.0, 0.0): 4}
 
 
-def test_unless_the_config_says_otherwise() -> None:
+def test_norms_and_biases_decay_when_the_config_says_so() -> None:
     config = TrainConfig.model_validate({"weight_decay": 0.5, "optim": {"decay_norm_and_bias": True}})
     assert groups(build_optimizer(net(), config, head=())) == {(1.0, 0.5): 6}
 
@@ -62,7 +62,7 @@ def test_momentum_zero_switches_nesterov_off_instead_of_failing() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_they_compute_bit_for_bit_what_torchs_do(name: str) -> None:
+def test_the_optimizers_compute_the_same_bits_as_torchs(name: str) -> None:
     config = TrainConfig.model_validate({"optim": {"name": name}, "lr": 0.01, "weight_decay": 0.1})
     mine, theirs = net(), net()
     theirs.load_state_dict(mine.state_dict())

@@ -107,14 +107,14 @@ def test_it_finds_the_step_where_training_stopped(monkeypatch: pytest.MonkeyPatc
     assert origin.step == 8
 
 
-def test_hooks_are_gone_after_it() -> None:
+def test_the_search_removes_its_hooks() -> None:
     state, plan = make(steps=1)
     find_origin(state, plan)
     assert not any(module._forward_hooks for module in state.model.modules())
     assert not any(parameter._backward_hooks for parameter in state.model.parameters())
 
 
-def test_it_gives_up_when_told() -> None:
+def test_the_search_stops_when_give_up_says_so() -> None:
     state, plan = make()
     with torch.no_grad():
         state.model[6].bias.fill_(0)

@@ -73,15 +73,15 @@ def test_images_have_their_full_size_unless_asked() -> None:
     assert set(sides(50, 33)) == {33}
 
 
-def test_images_wait_grow_and_stay() -> None:
+def test_the_side_waits_then_grows_then_stays_full() -> None:
     assert sides(10, 32, initial_scale=0.5) == [16, 16, 16, 16, 16, 16, 20, 28, 32, 32]
 
 
-def test_without_time_to_grow_they_jump() -> None:
+def test_without_time_to_grow_the_side_jumps() -> None:
     assert sides(4, 32, initial_scale=0.75, delay_fraction=0.5, finetune_fraction=0.5) == [24, 24, 32, 32]
 
 
-def test_a_side_is_a_multiple_and_never_nothing() -> None:
+def test_a_side_is_a_positive_multiple_of_the_unit() -> None:
     jumps = {"delay_fraction": 0.7, "finetune_fraction": 0.0, "size_increment": 7}
     assert sides(4, 30, initial_scale=0.5, **jumps) == [14, 14, 14, 30]
     assert sides(2, 8, initial_scale=0.01, delay_fraction=0.5, finetune_fraction=0.5) == [4, 8]

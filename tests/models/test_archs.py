@@ -61,7 +61,7 @@ def test_counts_of_both_shortcuts_and_class_counts(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "params"), [*PREACT.items(), *SHORT.items(), *TORCHVISION.items(), ("wrn28_10", 36_479_194)]
 )
-def test_counts_as_others_state_them(name: str, params: int) -> None:
+def test_counts_are_the_published_ones(name: str, params: int) -> None:
     assert registry.get("arch", name).params == params
 
 

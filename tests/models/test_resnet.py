@@ -13,9 +13,9 @@ import torchvision
 from torch import nn
 
 from resnetctl import registry
+from resnetctl.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet50, wrn16_4
-from resnetctl.models.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.models.resnet import ResNet, build, count_params, minimum_size
 from resnetctl.spec import Arch, ImageSpec
 
@@ -127,7 +127,7 @@ def test_a_smaller_image_is_a_clear_error() -> None:
     assert caught.value.exit_code == 2
     with pytest.raises(ConfigError, match="at least 17 px") as caught:
         build(dataclasses.replace(resnet18, stem="imagenet"), classes=2, image=image(16))
-    assert any("model.stem=cifar" in line for line in caught.value.hint)
+    assert any(hint.name == "model.stem" for hint in caught.value.hint)
 
 
 def test_an_unknown_block_argument_lists_the_known_ones() -> None:
@@ -160,7 +160,7 @@ class Chosen(BasicBlock):
         ({"ratio": 1, "groups": 2, "mode": "b", "on": False}, []),
     ],
 )
-def test_arguments_are_of_the_kind_of_their_defaults(values: dict[str, Any], problems: list[str]) -> None:
+def test_arguments_must_have_the_type_of_their_defaults(values: dict[str, Any], problems: list[str]) -> None:
     arch = dataclasses.replace(resnet20, block="chosen", block_args=values)
     with registry.overlay("block", chosen=Chosen):
         if not problems:
@@ -230,7 +230,7 @@ def test_a_foreign_block_gets_its_arguments_and_keeps_its_initialisation() -> No
 
 
 @pytest.mark.parametrize("rate", ["dropout", "drop_path"])
-def test_a_rate_that_the_block_does_not_have_is_an_error(rate: str) -> None:
+def test_a_rate_without_an_argument_of_the_block_is_an_error(rate: str) -> None:
     with registry.overlay("block", plain=Plain, greedy=Greedy):
         for block in ("plain", "greedy"):
             arch = dataclasses.replace(TINY, block=block)
@@ -239,7 +239,7 @@ def test_a_rate_that_the_block_does_not_have_is_an_error(rate: str) -> None:
             assert caught.value.problems == (f"{rate} 0.1: the block does not have it",)
 
 
-def test_a_block_that_takes_anything_gets_anything() -> None:
+def test_a_block_with_kwargs_gets_any_argument() -> None:
     with registry.overlay("block", greedy=Greedy):
         model = build(dataclasses.replace(TINY, block="greedy", block_args={"k": 3}), classes=2, image=image(8))
     assert model.get_submodule("layer1.0").rest == {"k": 3}

@@ -39,29 +39,29 @@ def entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
     for name, code in BLOCKS.items():
         install(site, f"pr-{name}", {"block": {name: f"pr_{name}:Net"}}, code=code)
     importlib.invalidate_caches()
-    registry._entries.cache_clear()
-    found = [entry for kind in registry.GROUPS for entry in registry.entries(kind)]
+    registry.refresh()
+    found = registry.all_entries()
     yield {entry.name: entry for entry in found if entry.distribution.startswith("pr-")}
-    registry._entries.cache_clear()
+    registry.refresh()
 
 
 def ask(entries: dict[str, Entry], *names: str) -> dict[str, Probe]:
     return {entry.name: found for entry, found in probe([entries[name] for name in names]).items()}
 
 
-def test_one_that_ends_the_process_leaves_the_others_answered(entries: dict[str, Entry]) -> None:
+def test_an_entry_that_ends_the_process_does_not_stop_the_others(entries: dict[str, Entry]) -> None:
     found = ask(entries, "one", "dies", "late")
     assert (found["one"].error, found["late"].error) == ("", "")
     assert found["dies"].error == "importing it ended the process with exit code 7"
     assert found["dies"].printed == "last words"
 
 
-def test_only_the_arch_that_loads_torch_is_told_so(entries: dict[str, Entry]) -> None:
+def test_only_the_arch_that_loads_torch_is_blamed_for_it(entries: dict[str, Entry]) -> None:
     found = ask(entries, "one", "heavy", "late")
     assert {name: one.loads_torch for name, one in found.items()} == {"one": False, "heavy": True, "late": False}
 
 
-def test_what_a_module_does_to_torch_is_named(entries: dict[str, Entry]) -> None:
+def test_a_change_of_torch_is_named(entries: dict[str, Entry]) -> None:
     found = ask(entries, *BLOCKS)
     assert found["seeds"].patched == ("torch's random state",)
     assert found["removes"].patched == ("torch.nn.functional.celu",)
@@ -70,12 +70,12 @@ def test_what_a_module_does_to_torch_is_named(entries: dict[str, Entry]) -> None
     assert "pr-raises 1.2 cannot be imported: ValueError: three" in found["raises"].error
 
 
-def test_one_that_takes_too_long_is_told(entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_that_takes_too_long_is_an_error(entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "SECONDS", 1)
     assert ask(entries, "hangs")["hangs"].error == "importing it takes more than 3 s"
 
 
-def test_nothing_of_it_happens_here(entries: dict[str, Entry], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_probe_changes_nothing_in_this_process(entries: dict[str, Entry], capfd: pytest.CaptureFixture[str]) -> None:
     before = fingerprint()
     ask(entries, "dies", "removes")
     assert changes(before, fingerprint()) == ()
@@ -89,5 +89,5 @@ def test_a_fingerprint_sees_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(changes(before, fingerprint())) == {"torch.nn.Linear.forward", "torch.backends.cudnn.benchmark"}
 
 
-def test_nothing_is_asked_of_nobody() -> None:
+def test_no_entries_need_no_process() -> None:
     assert probe([]) == {}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from resnetctl.registry import GROUPS, Kind
+from resnetctl.registry import KINDS, Kind
 
 ARCH = "from resnetctl.spec import Arch\nnet = Arch(name='net', block='basic', depths=(1,), widths=(8,), summary='s')\n"
-BLOCK = "from resnetctl.models.blocks import BasicBlock\n\n\nclass Net(BasicBlock):\n    pass\n"
+BLOCK = "from resnetctl.blocks import BasicBlock\n\n\nclass Net(BasicBlock):\n    pass\n"
 
 
 def install(
@@ -21,7 +21,7 @@ def install(
     (info / "METADATA").write_text("\n".join(lines) + "\n")
     text = ""
     for kind, named in points.items():
-        text += f"[{GROUPS[kind]}]\n" + "".join(f"{entry} = {value}\n" for entry, value in named.items())
+        text += f"[{KINDS[kind].group}]\n" + "".join(f"{entry} = {value}\n" for entry, value in named.items())
         for value in named.values():
             if code is not None:
                 (site / f"{value.partition(':')[0]}.py").write_text(code)

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 from support.trained import card
 
-from resnetctl.deploy.onnx_reader import CARD_KEY, DIGEST_KEY
+from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY
 from resnetctl.spec import WeightsCard
 
 

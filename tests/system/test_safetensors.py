@@ -1,20 +1,21 @@
-"""The header check: everything that the safetensors library lets pass, and what it does not."""
+"""Headers: what the library lets pass is refused, and what we write the library reads."""
 
 import json
-import os
 import struct
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnetctl.errors import WeightsError
+from resnetctl.errors import DataError, WeightsError
 from resnetctl.system import safetensors as layout
-from resnetctl.system.safetensors import Layout, open_regular, read_layout
+from resnetctl.system.safetensors import Layout, digest, header_bytes, read_layout
 
 
 def blob(header: Any, data: bytes = b"") -> bytes:
@@ -27,7 +28,7 @@ def item(dtype: str = "F32", shape: tuple[Any, ...] = (2,), offsets: tuple[Any, 
 
 
 def read(path: Path) -> Layout:
-    with open_regular(path) as file:
+    with path.open("rb") as file:
         return read_layout(file, path)
 
 
@@ -97,10 +98,57 @@ def test_any_changed_byte_is_read_or_refused(
     assert found.bytes <= len(content)
 
 
-def test_only_plain_files_are_opened(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(WeightsError, match="not a plain file"):
-            open_regular(path)
-    with pytest.raises(WeightsError, match="No such file"):
-        open_regular(tmp_path / "missing")
+@pytest.mark.parametrize("room", [None, 400])
+def test_the_library_reads_a_header_that_we_write(room: int | None) -> None:
+    plan = Layout.of({"b": ("U8", (3,)), "a": ("I64", (2, 1)), "empty": ("F32", (0, 4))}, {"k": "v"})
+    header = header_bytes(plan, room=room)
+    assert room is None or len(header) == room
+    content = header + b"\1\2\3" + struct.pack("<qq", 4, -5)
+    assert read_layout(BytesIO(content), "x") == plan
+    arrays = safetensors.numpy.load(content)
+    assert {name: array.tolist() for name, array in arrays.items()} == {"b": [1, 2, 3], "a": [[4], [-5]], "empty": []}
+
+
+def test_a_header_without_metadata_has_no_key_for_it() -> None:
+    assert b"__metadata__" not in header_bytes(Layout.of({"a": ("U8", ())}, {}))
+
+
+def test_a_header_must_not_outgrow_its_room() -> None:
+    with pytest.raises(AssertionError, match="larger than its room"):
+        header_bytes(Layout.of({"a": ("U8", (1,))}, {}), room=16)
+
+
+def test_the_caller_chooses_the_error_and_the_limits() -> None:
+    content = blob({"a": item("U8", (0,), (0, 0)), "b": item("U8", (0,), (0, 0))})
+    with pytest.raises(DataError, match="2 tensors, more than 1") as caught:
+        read_layout(BytesIO(content), "x", error=DataError, max_tensors=1)
+    assert caught.value.where == "x"
+    with pytest.raises(WeightsError, match="a header of at most 8 bytes"):
+        read_layout(BytesIO(content), "x", max_header=8)
+
+
+def test_the_file_is_left_at_the_first_tensor() -> None:
+    file = BytesIO(blob({"a": item("U8", (2,), (0, 2))}, b"ab"))
+    file.seek(5)
+    read_layout(file, "x")
+    assert file.read() == b"ab"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": torch.tensor([1.0, 3.0])},
+        {"b": torch.tensor([1.0, 2.0])},
+        {"a": torch.tensor([[1.0, 2.0]])},
+        {"a": torch.tensor([1.0, 2.0]).view(torch.int32)},
+    ],
+)
+def test_the_digest_sees_values_names_shapes_and_types(other: dict[str, torch.Tensor]) -> None:
+    assert digest(other) != digest({"a": torch.tensor([1.0, 2.0])})
+
+
+def test_the_digest_sees_the_text_but_neither_strides_nor_order() -> None:
+    first, second = torch.arange(6.0).view(2, 3), torch.ones((), dtype=torch.bool)
+    turned = first.t().contiguous().t()
+    assert digest({"a": first, "b": second}) == digest({"b": second, "a": turned})
+    assert digest({"a": first}, text="card") != digest({"a": first})

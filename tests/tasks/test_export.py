@@ -9,21 +9,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
-from support.trained import IMAGE, card, make_pictures, make_run, make_store, network
+from support.trained import card, make_pictures, make_run, make_store, network
 
 from resnetctl import runs
 from resnetctl.data.store import Store
-from resnetctl.deploy import onnx_reader as reader
-from resnetctl.deploy import onnx_writer
-from resnetctl.engine.predictors import torch_predictor
+from resnetctl.deploy import onnx_writer, parity
+from resnetctl.deploy.onnx_card import GATE_KEY
+from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.system import settings
-from resnetctl.tasks import export as task
-from resnetctl.tasks.export import BATCHES, ExportReport, compare, export
+from resnetctl.tasks.export import ExportReport, export
 from resnetctl.weights.file import read_header, to_bytes
 
-POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)
 Mutation = Callable[[onnx.ModelProto], None]
 
 
@@ -40,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, model_bytes: bytes) -> None:
     def write(model: object, described: object, *, weights_sha256: str, gate: dict[str, object]) -> bytes:
         proto = onnx.load_model_from_string(model_bytes)
         properties = {item.key: item.value for item in proto.metadata_props}
-        onnx.helper.set_model_props(proto, properties | {reader.GATE_KEY: json.dumps(gate)})
+        onnx.helper.set_model_props(proto, properties | {GATE_KEY: json.dumps(gate)})
         return onnx_writer.seal(proto)
 
     monkeypatch.setattr(onnx_writer, "to_bytes", write)
@@ -66,7 +63,7 @@ def test_a_run_gets_a_checked_file(run: runs.RunDir) -> None:
     assert (report.path, report.bytes, report.sha256) == (run.onnx, len(data), hashlib.sha256(data).hexdigest())
     assert report.parity.max_abs_diff <= report.parity.tolerance
     assert report.parity.agreement == 1.0
-    found = reader.check(data, "")
+    found = check(data, "")
     assert found.weights.classes == ("ape", "bee", "cow")
     assert found.weights_sha256 == read_header(run.weights).sha256
     assert found.gate == {"kind": "real", "source": "zoo/val", "images": 18}
@@ -119,7 +116,7 @@ def test_without_images_the_ways_out_are_offered(trained_on: dict[str, str]) -> 
 def test_a_synthetic_check_is_recorded_in_the_file(quick: None) -> None:
     run = make_run(card())
     assert go(gate="synthetic").gate == {"kind": "synthetic", "images": 74}
-    assert reader.check(run.onnx.read_bytes(), "").gate == {"kind": "synthetic", "images": 74}
+    assert check(run.onnx.read_bytes(), "").gate == {"kind": "synthetic", "images": 74}
 
 
 def test_a_weights_file_is_exported_beside_itself(machine: Path, quick: None) -> None:
@@ -192,67 +189,10 @@ def test_a_wrong_graph_leaves_no_file(
 
 def test_a_wrong_graph_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     run.write_onnx(b"older")
-    monkeypatch.setattr(task, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(CheckFailed):
         go()
     assert run.onnx.read_bytes() == b"older"
-
-
-class Fake:
-    """Stands for a model on onnxruntime: torch's outputs, changed."""
-
-    def __init__(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.change = change
-        self.sizes: list[int] = []
-
-    def outputs(self, images: np.ndarray) -> list[np.ndarray]:
-        self.sizes.append(len(images))
-        logits = predictor()(images)
-        return [self.change(logits), task.probabilities(logits).astype(np.float32)]
-
-
-def predictor() -> Callable[[np.ndarray], np.ndarray]:
-    return torch_predictor(network(), IMAGE, device=torch.device("cpu"))
-
-
-def test_equal_outputs_agree_on_all_batch_sizes() -> None:
-    model = Fake(lambda logits: logits)
-    parity = compare(predictor(), model, pool=POOL)
-    assert model.sizes == list(BATCHES)
-    assert parity.problems == ()
-    assert parity.max_abs_diff < 1e-6
-
-
-def test_a_short_pool_is_repeated() -> None:
-    model = Fake(lambda logits: logits)
-    assert compare(predictor(), model, pool=POOL[:3]).problems == ()
-    assert model.sizes == list(BATCHES)
-
-
-@pytest.mark.parametrize(("shift", "holds"), [(0.5e-4, True), (2e-4, False)])
-def test_the_tolerance_is_relative_to_the_largest_logit(shift: float, holds: bool) -> None:
-    def moved(logits: np.ndarray) -> np.ndarray:
-        return logits + np.float32(shift * max(1.0, float(np.abs(logits).max())))
-
-    assert (compare(predictor(), Fake(moved), pool=POOL).problems == ()) is holds
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_not_finite_fails(bad: float) -> None:
-    def spoiled(logits: np.ndarray) -> np.ndarray:
-        logits = logits.copy()
-        logits[-1, 0] = bad
-        return logits
-
-    assert len(compare(predictor(), Fake(spoiled), pool=POOL).problems) == len(BATCHES)
-    both = compare(lambda images: spoiled(predictor()(images)), Fake(spoiled), pool=POOL)
-    assert len(both.problems) == len(BATCHES)
-
-
-def test_another_top_1_fails_whatever_the_difference() -> None:
-    part = task._Part(diff=0.0, tolerance=1.0, decided=5, same=4)
-    assert not part.holds
-    assert "4 of 5" in part.problem(7)
 
 
 def _umask() -> int:

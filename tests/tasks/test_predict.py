@@ -14,10 +14,11 @@ from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_
 from resnetctl import runs
 from resnetctl.data.images import prepare
 from resnetctl.data.reading.source import SUFFIXES
-from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
+from resnetctl.engine.metrics import probabilities
+from resnetctl.errors import DataError, UsageError, WeightsError
 from resnetctl.system import settings
 from resnetctl.tasks.export import export
-from resnetctl.tasks.predict import PredictOutcome, classified, predict, probabilities
+from resnetctl.tasks.predict import PredictOutcome, classified, predict
 from resnetctl.tasks.targets import Opened
 
 
@@ -62,7 +63,7 @@ def test_the_document(run: runs.RunDir, pictures: Path) -> None:
 def test_order_is_kept_across_batches(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [pictures / f"{number}.png" for number in (4, 0, 3, 1, 2, 0, 4)]
     whole = ask(files)
-    monkeypatch.setattr("resnetctl.tasks.predict.BATCH", 2)
+    monkeypatch.setattr("resnetctl.data.image_files.BATCH", 2)
     pieces = ask(files)
     assert [item.file for item in pieces.results] == files == [item.file for item in whole.results]
     for one, other in zip(whole.results, pieces.results, strict=True):
@@ -131,14 +132,6 @@ def test_usage(run: runs.RunDir, pictures: Path) -> None:
     assert caught.value.hint == ("resnetctl predict last -- -a.png b.png ...",)
     with pytest.raises(UsageError, match="cannot be listed"):
         ask([pictures], top=0)
-
-
-def test_probabilities_are_stable_and_finite() -> None:
-    shares = probabilities(np.array([[1e30, 0, -1e30], [2, 2, 2]], np.float32))
-    assert shares[0].tolist() == [1, 0, 0]
-    assert shares[1] == pytest.approx([1 / 3] * 3)
-    with pytest.raises(WorkFailed, match="not finite"):
-        probabilities(np.array([[np.nan, 0]], np.float32))
 
 
 def test_an_onnx_file_needs_neither_torch_nor_onnx(pictures: Path) -> None:

@@ -100,7 +100,7 @@ def test_an_unfinished_run_is_used_and_said() -> None:
 
 
 def test_a_run_without_weights_names_resume() -> None:
-    run = make_run(card(), finished=False)
+    make_run(card(), finished=False)
     storage.remove(run.weights)
     with pytest.raises(WeightsError, match="did not finish its first epoch") as caught:
         resolve("first", settings.load())
@@ -109,7 +109,7 @@ def test_a_run_without_weights_names_resume() -> None:
 
 def test_a_run_that_failed_before_it_had_weights_names_the_newest_that_has_some() -> None:
     make_run(card(), name="good")
-    run = make_run(card(), finished=False)
+    make_run(card(), finished=False)
     storage.remove(run.weights)
     run.save_failure("step 3: x")
     with pytest.raises(WeightsError, match="it failed in its first epoch") as caught:

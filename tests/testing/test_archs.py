@@ -48,7 +48,7 @@ def test_a_net_that_gives_no_logits_is_caught() -> None:
 
     with registry.overlay("block", halves=Halves):
         found = judge("a", "builds", rule=archs.RULES["builds"], thing=arch(block="halves"))
-    assert found.seen == "2 images of 32 px gave (1, 10), not (2, 10)"
+    assert found.seen == "2 images of 32 px give (1, 10), not (2, 10)"
 
 
 def test_params_are_counted_even_where_none_are_declared() -> None:

@@ -189,8 +189,8 @@ def test_a_sound_block_breaks_no_rule() -> None:
 @pytest.mark.parametrize(
     ("block", "rule", "seen"),
     [
-        (NoDefault, "signature", "'groups' has no plain default"),
-        (Floors, "shapes", "on 7x7 gave (4, 16, 3, 3), not (4, 16, 4, 4)"),
+        (NoDefault, "signature", "'groups' has no bool, int"),
+        (Floors, "shapes", "on 7x7 gives (4, 16, 3, 3), not (4, 16, 4, 4)"),
         (Renamed, "downsample", "its children are body, skip"),
         (NoShortcut, "downsample", "it does nothing at stride 2"),
         (Idle, "gradients", "no gradient reaches scale"),
@@ -204,7 +204,7 @@ def test_a_sound_block_breaks_no_rule() -> None:
         (Overflows, "bf16", "away from float32"),
         (Widens, "bf16", "gives NaN, infinity or torch.float32"),
         (Grows, "state_dict", "changed the keys or shapes of late"),
-        (Hidden, "state_dict", "something that matters is not in the state dict"),
+        (Hidden, "state_dict", "some state is not in the state dict"),
         (CallCounter, "state_dict", "a restored copy trains differently"),
         (PythonDice, "state_dict", "a restored copy trains differently"),
         (Uncopied, "deepcopy", "the copy shares"),
@@ -221,7 +221,7 @@ def test_a_broken_block_is_caught_by_the_named_rule(block: Any, rule: str, seen:
     assert found.fix
 
 
-def test_what_is_no_class_is_told_once() -> None:
+def test_an_object_that_is_not_a_class_breaks_only_one_rule() -> None:
     assert failing(7) == {"signature"}
     assert all(judge("b", name, rule=rule, thing=7).status == "failed" for name, rule in blocks.RULES.items())
 
@@ -231,12 +231,12 @@ class Infinite(BasicBlock):
         return super().forward(features) / 0
 
 
-def test_what_is_not_finite_is_told_once() -> None:
+def test_output_that_is_not_finite_breaks_only_one_rule() -> None:
     (found,) = (one for one in judge_all("b", blocks.RULES, thing=Infinite) if not one.ok)
-    assert (found.rule, found.seen) == ("shapes", "block(16, 16, stride=1) on 8x8 gave NaN or infinity")
+    assert (found.rule, found.seen) == ("shapes", "block(16, 16, stride=1) on 8x8 gives NaN or infinity")
 
 
-@pytest.mark.parametrize(("value", "seen"), [("4", "no int"), (0, "expansion is 0")])
+@pytest.mark.parametrize(("value", "seen"), [("4", "not an int"), (0, "expansion is 0")])
 def test_expansion_is_a_positive_int(value: Any, seen: str) -> None:
     block = type("Odd", (BasicBlock,), {"expansion": value})
     assert seen in judge("b", "signature", rule=blocks.RULES["signature"], thing=block).seen

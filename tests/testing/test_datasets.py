@@ -146,7 +146,7 @@ def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
         (Dots({"name": "dots"}), "card", "card is a dict"),
         (Dots(replace(CARD, licence="unknown")), "card", "the licence is 'unknown'"),
         (Dots(replace(CARD, splits={"test": 2})), "card", "splits are ['test']"),
-        (Dots(replace(CARD, defaults={"epoch": 3})), "defaults", "epoch is no config key"),
+        (Dots(replace(CARD, defaults={"epoch": 3})), "defaults", "epoch is not a config key"),
         (Dots(replace(CARD, defaults={"augment": "nune"})), "defaults", "no policy is called 'nune'"),
         (Dots(replace(CARD, splits={"train": 7, "test": 2})), "splits", "train has 6 images, the card says 7"),
         (Dots(replace(CARD, splits={"train": 6})), "splits", "test has 1 images, the card says 0"),
@@ -154,11 +154,11 @@ def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
         (Floats(), "types", "is float32"),
         (Flat(), "types", "has the shape (4, 4)"),
         (Grey(), "types", "has 1 channels, not 3"),
-        (Numbers(), "types", "0 in train is no class"),
-        (LateLabel(), "types", "'c' in train is no class"),
+        (Numbers(), "types", "0 in train is not a class"),
+        (LateLabel(), "types", "'c' in train is not a class"),
         (OneBuffer(), "order", "train: image 0 changed when the next one was read"),
         (OneSplit(), "order", "6 of the first 6 images of test are in train too"),
-        (Shuffles(), "order", "train: image 0 is another one"),
+        (Shuffles(), "order", "train: image 0 differs"),
         (OneClass(), "classes", "train has no image of b"),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_broken_dataset_is_caught_by_the_named_rule(dataset: Any, rule: str, s
 
 
 @pytest.mark.parametrize("dataset", [Downloads(), Refuses()])
-def test_what_must_be_downloaded_is_skipped_without_a_network(dataset: Any, tmp_path: Path) -> None:
+def test_rules_that_need_a_download_are_skipped(dataset: Any, tmp_path: Path) -> None:
     for rule in ("splits", "types", "order", "classes"):
         assert found(dataset, rule, tmp_path).status == "skipped"
     assert found(dataset, "card", tmp_path).status == "ok"
@@ -188,7 +188,7 @@ def test_a_large_split_is_not_counted(tmp_path: Path) -> None:
     assert found(large, "classes", tmp_path).status == "skipped"
 
 
-def test_the_network_is_back_afterwards() -> None:
+def test_connections_work_again_afterwards() -> None:
     import socket
 
     before = socket.getaddrinfo

@@ -16,13 +16,13 @@ def outcome(function: object) -> Finding:
     return judge("block b", "r", rule=rule(function), thing=3)
 
 
-def test_a_rule_that_holds_tells_what_it_saw() -> None:
+def test_a_rule_that_holds_reports_the_value() -> None:
     found = outcome(lambda thing: f"{thing} shapes")
     assert found == Finding(subject="block b", rule="r", status="ok", seen="3 shapes")
     assert (found.ok, str(found)) == (True, "block b: r: 3 shapes")
 
 
-def test_a_rule_that_fails_tells_the_value_and_the_fix() -> None:
+def test_a_failed_rule_reports_the_value_and_the_fix() -> None:
     def fails(thing: int) -> str:
         expect(thing == 4, f"it is {thing}")
         return ""
@@ -32,7 +32,7 @@ def test_a_rule_that_fails_tells_the_value_and_the_fix() -> None:
     assert str(found) == "block b: r: it is 3. Fix: do this"
 
 
-def test_the_objects_own_errors_are_findings() -> None:
+def test_errors_of_the_object_are_findings() -> None:
     def crash(thing: int) -> str:
         raise SystemExit("gone\nand more")
 
@@ -40,7 +40,7 @@ def test_the_objects_own_errors_are_findings() -> None:
     assert outcome(crash).seen == "SystemExit: gone"
 
 
-def test_what_cannot_be_judged_is_skipped_and_not_wrong() -> None:
+def test_a_rule_that_cannot_be_judged_is_skipped_not_failed() -> None:
     def skip(thing: int) -> str:
         raise Skipped("no data here")
 
@@ -56,7 +56,7 @@ def test_a_table_is_applied_whole_and_in_order() -> None:
     assert [(one.rule, one.ok) for one in found] == [("b", False), ("a", True)]
 
 
-def test_rules_draw_the_same_always_and_leave_the_world_alone() -> None:
+def test_rules_are_deterministic_and_restore_all_random_state() -> None:
     def meddle(thing: int) -> str:
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def test_rules_draw_the_same_always_and_leave_the_world_alone() -> None:
     assert (random.getstate(), torch.get_num_threads(), torch.get_default_dtype()) == (before, threads, torch.float32)
 
 
-def test_a_line_that_raises_is_named_once_and_what_it_spoils_is_skipped() -> None:
+def test_a_line_that_raises_is_reported_once_and_the_rules_that_meet_it_again_are_skipped() -> None:
     def forward(thing: int) -> str:
         raise ValueError("sizes differ")
 
@@ -83,7 +83,7 @@ def test_a_line_that_raises_is_named_once_and_what_it_spoils_is_skipped() -> Non
     assert (other.status, other.place) == ("ok", "")
 
 
-def test_an_essential_rule_that_does_not_hold_spoils_all_that_come_after() -> None:
+def test_after_a_failed_essential_rule_the_rest_is_skipped() -> None:
     def broken(thing: int) -> str:
         raise Broken("x")
 
@@ -93,13 +93,13 @@ def test_an_essential_rule_that_does_not_hold_spoils_all_that_come_after() -> No
     assert {one.seen for one in found[2:]} == {"judged once signature holds"}
 
 
-def test_a_line_of_a_library_is_no_place_to_mend() -> None:
+def test_the_place_of_an_error_is_never_in_a_library() -> None:
     found = outcome(lambda thing: torch.empty(2).view(thing))
     assert found.place.startswith("test_findings.py:")
     assert outcome(random.choice).place == ""
 
 
-def test_a_rule_that_does_not_hold_spoils_no_other() -> None:
+def test_a_failed_rule_does_not_change_the_others() -> None:
     def broken(thing: int) -> str:
         raise Broken("x")
 

@@ -70,14 +70,14 @@ def test_an_unknown_target_suggests() -> None:
     assert caught.value.hint[0] == "did you mean 'resnet1202'?"
 
 
-def test_what_another_process_found_becomes_findings() -> None:
+def test_a_probe_becomes_findings() -> None:
     arch = entry()
     sound = kit.import_findings(arch, Probe(entry=arch))
     assert [(one.rule, one.ok) for one in sound] == [
         ("import", True), ("called", True), ("silent", True), ("torch", True), ("torch_free", True),
     ]  # fmt: skip
     heavy = kit.import_findings(
-        arch, Probe(entry=arch, called="net", loads_torch=True, printed="hi", patched=("torch.cat",))
+        arch, Probe(entry=arch, own_name="net", loads_torch=True, printed="hi", patched=("torch.cat",))
     )
     assert {one.rule: one.seen for one in heavy if not one.ok} == {
         "called": "the entry is 'resnet20', the object 'net'",
@@ -89,7 +89,7 @@ def test_what_another_process_found_becomes_findings() -> None:
     assert [(one.rule, one.seen) for one in gone] == [("import", "it is available: ")]
 
 
-def test_an_entry_that_cannot_be_trusted_is_not_imported_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_changes_torch_is_not_imported_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     broken, patches, sound = entry(name="a"), entry(name="b"), entry(name="c")
     probes = {
         broken: Probe(entry=broken, error="it raises"),
@@ -115,7 +115,9 @@ def test_a_summary_counts_by_subject() -> None:
     assert kit.summary(found) == [("a", 2, 1, 0), ("b", 1, 0, 1)]
 
 
-def test_the_dearest_are_begun_first_and_told_in_the_order_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_slowest_kinds_start_first_and_findings_keep_the_order_of_the_entries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     kinds: list[Kind] = ["arch", "policy", "block", "dataset", "block"]
     entries = [entry(kind, f"{kind}{place}") for place, kind in enumerate(kinds)]
     begun: list[str] = []
@@ -145,11 +147,11 @@ def test_a_rule_that_ends_its_process_is_named_and_the_others_are_judged(
     aborts = "\n    def forward(self, images):\n        import os\n        os.abort()\n"
     install(tmp_path / "site", "ends", {"block": {"ends": "ends:Net"}}, code=BLOCK.replace("\n    pass\n", aborts))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entries.cache_clear()
+    registry.refresh()
     try:
         found = dict(kit._spread(kit.select("ends") + kit.select("resnetctl:none")))
     finally:
-        registry._entries.cache_clear()
+        registry.refresh()
     ends, none = sorted(found.values(), key=lambda findings: findings[0].subject)
     status = {one.rule: one for one in ends}
     assert status.keys() == set(kit.rules("block"))
@@ -185,12 +187,12 @@ def test_conformance_fails_with_rule_value_and_fix(monkeypatch: pytest.MonkeyPat
         test(kit.select("shift")[0], "shapes")
 
 
-def test_conformance_of_what_is_not_installed_says_so() -> None:
+def test_conformance_of_a_distribution_that_is_not_installed_is_an_error() -> None:
     with pytest.raises(UsageError, match="'no-such-dist'"):
         conformance("no-such-dist")
 
 
-def test_a_rule_that_does_not_end_is_named_and_the_rest_is_left_out() -> None:
+def test_a_rule_that_hangs_is_named_and_the_rest_is_skipped() -> None:
     asked: list[str] = []
 
     class Hanging:

@@ -41,7 +41,7 @@ def test_help_built_ins_and_listing_always_work(command: Run, line: str) -> None
     assert "HELLO" not in done.stdout
 
 
-def test_the_listing_says_what_metadata_can_say(command: Run) -> None:
+def test_the_listing_marks_clashes_and_stale_plugins(command: Run) -> None:
     rows = json.loads(command("plugins", "list", "--json").stdout)["plugins"]
     status = {(row["name"], row["distribution"]): row["status"] for row in rows if "t17" in row["distribution"]}
     assert status["old", "t17-old"] == status["gone", "t17-gone"] == "stale"
@@ -51,7 +51,7 @@ def test_the_listing_says_what_metadata_can_say(command: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["raises", "exits", "lacks", "wrong", "old", "gone"])
-def test_using_a_broken_one_names_distribution_and_version(command: Run, name: str) -> None:
+def test_using_a_broken_plugin_names_distribution_and_version(command: Run, name: str) -> None:
     done = command("plugins", "show", name)
     assert done.returncode == 4
     assert f"t17-{name} 1.2" in done.stderr
@@ -67,7 +67,7 @@ def test_a_clash_is_settled_by_dist_name(command: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["slow", "prints"])
-def test_slow_and_printing_ones_work(command: Run, name: str) -> None:
+def test_slow_and_printing_plugins_work(command: Run, name: str) -> None:
     done = command("plugins", "show", name, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["name"] == name, "stdout is one document whatever the plugin prints"
@@ -93,14 +93,14 @@ def test_plugins_can_be_left_out_or_chosen(command: Run) -> None:
     refused = command("plugins", "show", "slow", "--no-plugins")
     assert refused.returncode == 4
     assert "t17-slow 1.2" in refused.stderr
-    assert "without --no-plugins" in refused.stderr
+    assert "--no-plugins    leave it out" in refused.stderr
     misspelt = command("plugins", "list", RESNETCTL_PLUGINS="t17-slow,t17-fats")
     assert misspelt.returncode == 0
     assert "RESNETCTL_PLUGINS names 't17-fats'" in misspelt.stderr
     assert "'t17-slow'" not in misspelt.stderr
 
 
-def test_list_check_imports_elsewhere_and_finds_the_broken(command: Run) -> None:
+def test_list_check_marks_the_broken_from_another_process(command: Run) -> None:
     done = command("plugins", "list", "--check", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)["plugins"] if row["distribution"].startswith("t17")}
     broken = {name for name, row in rows.items() if row["status"] == "broken"}

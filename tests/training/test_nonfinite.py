@@ -18,7 +18,7 @@ from resnetctl.facts import Notice
 from resnetctl.hints import in_shell
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
-from resnetctl.tasks.runs import listing as history
+from resnetctl.tasks.runs import listing
 from resnetctl.tasks.targets import resolve
 from resnetctl.tasks.train import train
 
@@ -28,9 +28,9 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The net `nano`, and `poison`: in step 7, the second image of the batch gets a pixel that is NaN."""
     tiny(settings.load().data_dir)
     monkeypatch.syspath_prepend(str(site(tmp_path / "site")))
-    registry._entries.cache_clear()
+    registry.refresh()
     yield
-    registry._entries.cache_clear()
+    registry.refresh()
 
 
 def failing(*sets: str) -> tuple[NonFinite, str]:
@@ -70,7 +70,7 @@ def test_an_exploding_rate_names_the_layer(optim: str) -> None:
 def test_the_run_is_marked_until_it_goes_on() -> None:
     error, _ = failing("augment=poison")
     run = runs.find("one", Path("runs"))
-    assert history.facts(run)["status"] == "failed"
+    assert listing.facts(run)["status"] == "failed"
     assert json.loads((run.path / "failure.json").read_text()) == {
         "schema": "resnetctl.failure/1",
         "message": error.message,
@@ -79,7 +79,7 @@ def test_the_run_is_marked_until_it_goes_on() -> None:
     told: list[object] = []
     with pytest.raises(NonFinite):
         told.extend(resume("one", settings=settings.load()))
-    assert history.facts(run)["status"] == "failed"
+    assert listing.facts(run)["status"] == "failed"
 
 
 def test_the_last_good_weights_are_offered() -> None:

@@ -22,7 +22,7 @@ from resnetctl.weights.file import load
 BLOCK = """
 import torch
 from torch import nn
-from resnetctl.models.blocks import BasicBlock
+from resnetctl.blocks import BasicBlock
 
 
 class Odd(BasicBlock):
@@ -49,8 +49,7 @@ Failing = Callable[[str], PluginError]
 def fresh() -> Iterator[None]:
     tiny(settings.load().data_dir)
     yield
-    registry._entries.cache_clear()
-    registry._load.cache_clear()
+    registry.refresh()
     sys.modules.pop("odd_plugin", None)
 
 
@@ -69,7 +68,7 @@ def trained(*sets: str) -> list[object]:
 def ready(site: Path, kind: str, code: str) -> None:
     install(site, "odd", {kind: {"odd": f"odd_plugin:{'Odd' if kind == 'block' else 'odd'}"}}, code=code)  # type: ignore[dict-item]
     importlib.invalidate_caches()
-    registry._entries.cache_clear()
+    registry.refresh()
 
 
 def refused(*sets: str) -> PluginError:
@@ -158,7 +157,7 @@ def test_neither_the_trial_nor_a_module_that_seeds_decides_the_first_weights(sit
     ready(site, "block", "import torch\ntorch.manual_seed(7)\n" + BLOCK + "    pass\n")
     found = []
     for name, seed in (("one", 3), ("two", 4), ("three", 3)):
-        registry._load.cache_clear()  # each as in a process of its own
+        registry.refresh()  # each as in a process of its own
         sys.modules.pop("odd_plugin", None)
         layers = [from_sets(["data=tiny", "model.block=odd", "steps=1", "lr=1e-30", f"seed={seed}"])]
         list(train(to_train(*layers, name=name), settings.load()))

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from resnetctl.errors import PluginError, WeightsError
+from resnetctl.hints import Call
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.system.safetensors import digest
 from resnetctl.weights import file as weights_file
-from resnetctl.weights.file import LoadedWeights, digest, load, load_model, read_card, read_header, save, to_bytes
+from resnetctl.weights.file import LoadedWeights, load, load_model, read_card, read_header, save, to_bytes
 
 ARCH = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar", block_args={"shortcut": "A"})
 IMAGE = ImageSpec(size=8, channels=1, mean=(0.1,), std=(0.7,))
@@ -132,17 +134,12 @@ def test_types_and_odd_shapes_survive(tmp_path: Path, dtype: torch.dtype) -> Non
     }
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"a": torch.tensor([1.0, 3.0])},
-        {"b": torch.tensor([1.0, 2.0])},
-        {"a": torch.tensor([[1.0, 2.0]])},
-        {"a": torch.tensor([1.0, 2.0]).view(torch.int32)},
-    ],
-)
-def test_the_digest_sees_values_names_shapes_and_types(other: dict[str, Tensor]) -> None:
-    assert digest(other) != digest({"a": torch.tensor([1.0, 2.0])})
+def test_an_onnx_file_gets_a_hint(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"\x08\x08\x12\x07pytorch" + bytes(20))
+    with pytest.raises(WeightsError, match="looks like an ONNX file") as caught:
+        read_header(path)
+    assert caught.value.hint[0] == Call("eval", (path,))
 
 
 def test_a_flipped_bit_is_found(saved: Path) -> None:

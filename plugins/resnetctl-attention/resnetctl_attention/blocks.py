@@ -6,9 +6,9 @@ those of `attention` have torchvision's names, so a plain network's weights fit.
 
 from typing import ClassVar, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnetctl.blocks import conv1x1, conv3x3, make_shortcut
 from resnetctl_attention.gates import ConvBlockAttention, EfficientChannelAttention, SqueezeExcite
 
 
@@ -20,16 +20,16 @@ class _Basic(nn.Module):
 
     def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, width, 3, stride=stride)
+        self.conv1 = conv3x3(in_channels, width, stride=stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = _conv(width, width, 3)
+        self.conv2 = conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         self.attention = attention
-        self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
+        self.downsample = make_shortcut(in_channels, width, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the module."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.attention(self.bn2(self.conv2(branch)))
         return cast(Tensor, self.relu(branch + self.downsample(images)))
@@ -43,18 +43,18 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, width, 1)
+        self.conv1 = conv1x1(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3, stride=stride)
+        self.conv2 = conv3x3(width, width, stride=stride)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = _conv(width, width * 4, 1)
+        self.conv3 = conv1x1(width, width * 4)
         self.bn3 = nn.BatchNorm2d(width * 4)
         self.relu = nn.ReLU(inplace=True)
         self.attention = attention
-        self.downsample = _shortcut(shortcut, in_channels, out_channels=width * 4, stride=stride)
+        self.downsample = make_shortcut(in_channels, width * 4, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the module."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.attention(self.bn3(self.conv3(branch)))
@@ -147,33 +147,3 @@ class CBAMBottleneckBlock(_Bottleneck):
     ) -> None:
         attention = ConvBlockAttention(width * self.expansion, reduction=reduction, kernel=kernel)
         super().__init__(in_channels, width, stride=stride, shortcut=shortcut, attention=attention)
-
-
-class _Pad(nn.Module):
-    """Option A: every `stride`-th pixel, new channels zero, half on each side. No parameters."""
-
-    def __init__(self, growth: int, stride: int) -> None:
-        super().__init__()
-        if growth < 0:
-            raise ValueError(f"shortcut 'A' cannot drop {-growth} channels, use 'B'")
-        self.stride = stride
-        self.padding = (growth // 2, growth - growth // 2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        picked = F.avg_pool2d(images, kernel_size=1, stride=self.stride)  # slicing would lose channels-last strides
-        return F.pad(picked, (0, 0, 0, 0, *self.padding))
-
-
-def _conv(in_channels: int, out_channels: int, size: int, *, stride: int = 1) -> nn.Conv2d:
-    """No bias, a norm follows: `H` to `ceil(H / stride)`."""
-    return nn.Conv2d(in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False)
-
-
-def _shortcut(option: str, in_channels: int, *, out_channels: int, stride: int) -> nn.Module:
-    if option not in ("A", "B"):
-        raise ValueError(f"shortcut must be 'A' or 'B', not {option!r}")
-    if stride == 1 and in_channels == out_channels:
-        return nn.Identity()
-    if option == "A":
-        return _Pad(out_channels - in_channels, stride)
-    return nn.Sequential(_conv(in_channels, out_channels, 1, stride=stride), nn.BatchNorm2d(out_channels))

@@ -47,7 +47,7 @@ def test_cbam_is_equations_2_and_3() -> None:
     [SqueezeExcite(16, 16), EfficientChannelAttention(16, 0), ConvBlockAttention(16, reduction=16, kernel=7)],
     ids=lambda gate: type(gate).__name__,
 )
-def test_gates_only_shrink_and_never_change_the_sign(gate: torch.nn.Module) -> None:
+def test_gates_shrink_values_and_keep_their_signs(gate: torch.nn.Module) -> None:
     images = torch.randn(4, 16, 6, 6)
     out = gate(images)
     assert (out.abs() <= images.abs()).all()
@@ -84,7 +84,7 @@ def test_the_single_hidden_unit_is_alive_behind_a_norm() -> None:
         (lambda: ECABasicBlock(8, 8, kernel=-1), "kernel must be odd and positive, not -1"),
         (lambda: CBAMBasicBlock(8, 8, kernel=0), "kernel must be odd and positive, not 0"),
         (lambda: SEBasicBlock(8, 8, shortcut="C"), "shortcut must be 'A' or 'B', not 'C'"),
-        (lambda: SEBasicBlock(8, 4, shortcut="A"), "cannot drop 4 channels, use 'B'"),
+        (lambda: SEBasicBlock(8, 4, shortcut="A"), "cannot go from 8 to 4 channels, use 'B'"),
     ],
 )
 def test_wrong_options_are_refused(build, message: str) -> None:
@@ -99,7 +99,7 @@ def test_the_padding_shortcut_is_slicing_and_padding_bit_for_bit() -> None:
     assert not shortcut.state_dict()
 
 
-def test_attention_apart_names_are_torchvisions() -> None:
+def test_parameter_names_are_torchvisions_except_for_attention() -> None:
     from torchvision.models import resnet18
 
     for number in (1, 2):

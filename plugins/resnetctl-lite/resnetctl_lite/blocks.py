@@ -6,9 +6,9 @@ channels has 9 C^2 weights; a depthwise 3x3 and a pointwise 1x1 together have 9 
 
 from typing import ClassVar, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
+
+from resnetctl.blocks import DropPath, PadShortcut, average_pool, conv1x1
 
 
 class SeparableBlock(nn.Module):
@@ -41,11 +41,11 @@ class SeparableBlock(nn.Module):
         self.conv2 = _separable(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         nn.init.zeros_(self.bn2.weight)
-        self.drop_path = _drop_path(drop_path)
+        self.drop_path = DropPath(drop_path)
         self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the module."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.drop_path(self.bn2(self.conv2(branch)))
         return cast(Tensor, self.relu(branch + self.downsample(images)))
@@ -85,48 +85,22 @@ class InvertedBottleneckBlock(nn.Module):
         if expand < 1:
             raise ValueError(f"expand must be at least 1, not {expand}")
         inner = in_channels * expand
-        self.conv1 = _pointwise(in_channels, inner)
+        self.conv1 = conv1x1(in_channels, inner)
         self.bn1 = nn.BatchNorm2d(inner)
         self.conv2 = _depthwise(inner, stride)
         self.bn2 = nn.BatchNorm2d(inner)
-        self.conv3 = _pointwise(inner, width)
+        self.conv3 = conv1x1(inner, width)
         self.bn3 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU6(inplace=True)
-        self.drop_path = _drop_path(drop_path)
+        self.drop_path = DropPath(drop_path)
         self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the module."""
+        """Map `(N, in_channels, H, W)` as the module says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
         return cast(Tensor, branch + self.downsample(images))
-
-
-class _Shrink(nn.Module):
-    """Average pool to `ceil(H / stride)`; windows at an odd edge average the pixels that exist."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, images: Tensor) -> Tensor:
-        if self.stride == 1:
-            return images
-        return F.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
-
-
-class _Pad(nn.Module):
-    """New channels, zero, half on each side."""
-
-    def __init__(self, growth: int) -> None:
-        super().__init__()
-        if growth < 0:
-            raise ValueError(f"shortcut 'A' cannot drop {-growth} channels, use 'B'")
-        self.padding = (0, 0, 0, 0, growth // 2, growth - growth // 2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return F.pad(images, self.padding)
 
 
 def _shortcut(option: str, in_channels: int, *, out_channels: int, stride: int) -> nn.Module:
@@ -135,26 +109,16 @@ def _shortcut(option: str, in_channels: int, *, out_channels: int, stride: int) 
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     if option == "A":
-        return nn.Sequential(_Shrink(stride), _Pad(out_channels - in_channels))
-    return nn.Sequential(_Shrink(stride), _pointwise(in_channels, out_channels), nn.BatchNorm2d(out_channels))
+        return nn.Sequential(average_pool(stride), PadShortcut(in_channels, out_channels, 1))
+    return nn.Sequential(average_pool(stride), conv1x1(in_channels, out_channels), nn.BatchNorm2d(out_channels))
 
 
 def _separable(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
     """Depthwise, norm, pointwise; without a ReLU between the two, which Chollet found better (2016, section 4.7)."""
     return nn.Sequential(
-        _depthwise(in_channels, stride), nn.BatchNorm2d(in_channels), _pointwise(in_channels, out_channels)
+        _depthwise(in_channels, stride), nn.BatchNorm2d(in_channels), conv1x1(in_channels, out_channels)
     )
 
 
 def _depthwise(channels: int, stride: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False)
-
-
-def _pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 1, bias=False)
-
-
-def _drop_path(rate: float) -> nn.Module:
-    if not 0 <= rate < 1:
-        raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
-    return cast(nn.Module, StochasticDepth(rate, mode="row"))

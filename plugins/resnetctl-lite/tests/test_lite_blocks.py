@@ -65,7 +65,7 @@ def test_shortcut_b_averages_and_projects(block: type[nn.Module]) -> None:
     ("options", "message"),
     [
         ({"shortcut": "C"}, "shortcut must be 'A' or 'B', not 'C'"),
-        ({"shortcut": "A"}, "cannot drop 4 channels, use 'B'"),
+        ({"shortcut": "A"}, "cannot go from 8 to 4 channels, use 'B'"),
         ({"drop_path": -0.1}, "drop_path -0.1 must be at least 0 and below 1"),
     ],
 )

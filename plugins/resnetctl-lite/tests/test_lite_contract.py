@@ -22,6 +22,6 @@ def test_conformance_with_options(block: type[nn.Module], options: dict[str, int
 
 
 @pytest.mark.parametrize("block", [InvertedBottleneckBlock, SeparableBlock])
-def test_any_width_goes_and_the_shortcut_is_the_identity_where_it_can_be(block: type[nn.Module]) -> None:
+def test_any_width_works_and_equal_shapes_have_an_identity_shortcut(block: type[nn.Module]) -> None:
     assert block(6, 10, stride=2)(torch.randn(2, 6, 7, 9)).shape == (2, 10 * block.expansion, 4, 5)
     assert isinstance(block(16 * block.expansion, 16).downsample, nn.Identity)

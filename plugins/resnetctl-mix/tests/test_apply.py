@@ -35,14 +35,14 @@ def test_a_batch_is_its_images_one_by_one(size: int, channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_way_of_accelerators_is_the_same(channels: int) -> None:
+def test_the_accelerator_path_gives_the_same_result(channels: int) -> None:
     images, kinds, values = drawn(90, 16, channels)
     before = images.clone()
     assert torch.equal(by_masks(images, kinds, values), by_groups(images, kinds, values))
     assert torch.equal(images, before)
 
 
-def test_one_image_and_one_kind() -> None:
+def test_the_identity_leaves_a_single_image_unchanged() -> None:
     images = torch.randint(0, 256, (1, 3, 5, 5), dtype=torch.uint8)
     nothing = torch.zeros(1, dtype=torch.int64), torch.zeros(1, PARAMETERS)
     assert torch.equal(apply(images, *nothing), images)

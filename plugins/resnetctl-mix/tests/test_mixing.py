@@ -24,7 +24,7 @@ def one_hot(targets: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix, mixing.mixup_cutmix])
 @pytest.mark.parametrize(("count", "size", "channels"), [(60, 8, 1), (60, 33, 3), (2, 32, 3), (1, 8, 3)])
-def test_contract(mix: object, count: int, size: int, channels: int) -> None:
+def test_shapes_types_and_input_are_kept(mix: object, count: int, size: int, channels: int) -> None:
     images, targets = batch(count, size, channels)
     before = images.clone(), targets.clone()
     mixed, soft = mix(images, targets, CLASSES)  # type: ignore[operator]
@@ -113,7 +113,7 @@ def test_mixup_cutmix_mixes_each_image_once() -> None:
     torch.testing.assert_close(soft[:, 1], mixed.mean((1, 2, 3)) / 240, atol=1e-5, rtol=0)
 
 
-def test_targets_that_are_soft_already() -> None:
+def test_soft_targets_are_mixed_too() -> None:
     soft = torch.softmax(torch.randn(5, CLASSES), 1)
     before = soft.clone()
     mixed = mixing.mix_targets(soft, torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25]), num_classes=CLASSES)

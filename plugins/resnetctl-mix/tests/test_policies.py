@@ -42,7 +42,7 @@ def run(policy: Policy, batch: Batch, image: ImageSpec, seed: int = 1) -> Batch:
 
 @pytest.mark.parametrize(("size", "channels", "resize"), [(8, 1, 8), (32, 3, 32), (33, 3, 33), (24, 3, 32), (2, 3, 2)])
 @pytest.mark.parametrize("name", ALL)
-def test_contract(name: str, size: int, channels: int, resize: int) -> None:
+def test_shapes_types_and_input_are_kept(name: str, size: int, channels: int, resize: int) -> None:
     image = spec(size, channels, resize)
     batch = make(image)
     before = batch.images.clone()
@@ -61,7 +61,7 @@ def test_contract(name: str, size: int, channels: int, resize: int) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_one_seed_one_result(name: str) -> None:
+def test_the_seed_decides_the_result(name: str) -> None:
     image = spec(16, 3)
     batch = make(image)
     first = run(ALL[name], batch, image, seed=5).images
@@ -70,7 +70,7 @@ def test_one_seed_one_result(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_it_is_registered_and_says_what_it_is(name: str) -> None:
+def test_it_is_registered_with_summary_and_paper(name: str) -> None:
     (entry,) = (point for point in entry_points(group="resnetctl.policies") if point.name == name)
     assert entry.dist is not None
     assert entry.dist.name == "resnetctl-mix"

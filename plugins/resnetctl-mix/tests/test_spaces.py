@@ -49,7 +49,7 @@ def test_cifar_plans_are_torchvisions() -> None:
     assert ours == tuple(tuple((THEIRS[name], chance, place or 0) for name, chance, place in plan) for plan in theirs)
 
 
-def test_a_small_image_is_not_shifted_out_of_sight_by_a_wide_space() -> None:
+def test_a_wide_shift_is_at_most_the_side_of_the_image() -> None:
     assert spaces.magnitude("translate_x", 30, size=8, wide=True) == 8
     assert spaces.magnitude("translate_x", 30, size=32, wide=True) == 32
     assert spaces.magnitude("translate_y", 30, size=224, wide=True) == 32
@@ -126,7 +126,7 @@ def test_signs_of_the_two_steps_are_independent() -> None:
     assert near(same, 0.5, 1000)
 
 
-def test_settings() -> None:
+def test_settings_follow_the_magnitude() -> None:
     assert spaces.setting(spaces.Step(operation="solarize", magnitude=0.5), -1, size=8)[1][0] == 127.5
     assert spaces.setting(spaces.Step(operation="posterize", magnitude=4.0), -1, size=8)[1][0] == 4
     assert spaces.setting(spaces.Step(operation="saturation", magnitude=0.25), -1, size=8) == (

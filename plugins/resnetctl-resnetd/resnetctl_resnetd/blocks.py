@@ -1,14 +1,15 @@
 """Residual blocks whose shortcut averages before it projects: ResNet-D of He et al. 2018, arXiv:1812.01187, fig. 2c.
 
 A projection with stride 2 reads one pixel in four; averaging first lets it read all four. The paper's other changes are
-not here: the stride on the 3x3 convolution (ResNet-B) is how resnetctl's blocks are, and the stem of three 3x3
+not here: resnetctl's own blocks have the stride on the 3x3 convolution already (ResNet-B), and the stem of three 3x3
 convolutions (ResNet-C) belongs to the trunk. Module names are timm's.
 """
 
 from typing import ClassVar, cast
 
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
+
+from resnetctl.blocks import DropPath, average_pool, conv1x1, conv3x3
 
 
 class ResNetDBasicBlock(nn.Module):
@@ -34,17 +35,17 @@ class ResNetDBasicBlock(nn.Module):
         self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = conv3x3(in_channels, width, stride=stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
-        self.drop_path = _drop_path(drop_path)
+        self.drop_path = DropPath(drop_path)
         self.downsample = average_shortcut(in_channels, width, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the class says."""
         branch = self.dropout(self.relu(self.bn1(self.conv1(images))))
         branch = self.drop_path(self.bn2(self.conv2(branch)))
         return cast(Tensor, self.relu(branch + self.downsample(images)))
@@ -64,19 +65,19 @@ class ResNetDBottleneckBlock(nn.Module):
     ) -> None:
         super().__init__()
         outer = width * self.expansion
-        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.conv1 = conv1x1(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.conv2 = conv3x3(width, width, stride=stride)
         self.bn2 = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
-        self.conv3 = nn.Conv2d(width, outer, 1, bias=False)
+        self.conv3 = conv1x1(width, outer)
         self.bn3 = nn.BatchNorm2d(outer)
         self.relu = nn.ReLU(inplace=True)
-        self.drop_path = _drop_path(drop_path)
+        self.drop_path = DropPath(drop_path)
         self.downsample = average_shortcut(in_channels, outer, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the class says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.dropout(self.relu(self.bn2(self.conv2(branch))))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
@@ -90,11 +91,4 @@ def average_shortcut(in_channels: int, out_channels: int, *, stride: int) -> nn.
     """
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
-    return nn.Sequential(pool, nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
-
-
-def _drop_path(rate: float) -> nn.Module:
-    if not 0 <= rate < 1:
-        raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
-    return cast(nn.Module, StochasticDepth(rate, mode="row"))
+    return nn.Sequential(average_pool(stride), conv1x1(in_channels, out_channels), nn.BatchNorm2d(out_channels))

@@ -46,7 +46,7 @@ def test_every_pixel_reaches_the_shortcut() -> None:
         ((8, 8, 1), []),
     ],
 )
-def test_what_the_shortcut_is_made_of(arguments: tuple[int, int, int], kinds: list[type]) -> None:
+def test_the_shortcut_pools_projects_and_norms(arguments: tuple[int, int, int], kinds: list[type]) -> None:
     in_channels, out_channels, stride = arguments
     shortcut = average_shortcut(in_channels, out_channels, stride=stride)
     assert [type(module) for module in shortcut.children()] == kinds
@@ -78,7 +78,7 @@ def test_a_network_learns_from_odd_sizes() -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_rates(block: type[nn.Module]) -> None:
+def test_rates_act_in_training_only_and_are_below_one(block: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match=r"drop_path 1\.0 must be at least 0 and below 1"):
         block(8, 8, drop_path=1.0)
     with pytest.raises(ValueError, match="dropout"):

@@ -6,7 +6,8 @@ Module names are torchvision's, so its state dicts load without renaming.
 from typing import ClassVar, cast
 
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
+
+from resnetctl.blocks import DropPath, conv1x1, make_shortcut
 
 
 class ResNeXtBlock(nn.Module):
@@ -42,18 +43,18 @@ class ResNeXtBlock(nn.Module):
     ) -> None:
         super().__init__()
         inner, outer = inner_channels(width, groups=groups, base_width=base_width), width * self.expansion
-        self.conv1 = nn.Conv2d(in_channels, inner, 1, bias=False)
+        self.conv1 = conv1x1(in_channels, inner)
         self.bn1 = nn.BatchNorm2d(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride=stride, padding=1, groups=groups, bias=False)
         self.bn2 = nn.BatchNorm2d(inner)
-        self.conv3 = nn.Conv2d(inner, outer, 1, bias=False)
+        self.conv3 = conv1x1(inner, outer)
         self.bn3 = nn.BatchNorm2d(outer)
         self.relu = nn.ReLU(inplace=True)
-        self.drop_path = _drop_path(drop_path)
-        self.downsample = _shortcut(in_channels, outer, stride)
+        self.drop_path = DropPath(drop_path)
+        self.downsample = make_shortcut(in_channels, outer, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Map `(N, in_channels, H, W)` as the class says."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
@@ -66,16 +67,3 @@ def inner_channels(width: int, *, groups: int, base_width: int) -> int:
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     return groups * max(1, width * base_width // 64)
-
-
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    if stride == 1 and in_channels == out_channels:
-        return nn.Identity()
-    projection = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
-    return nn.Sequential(projection, nn.BatchNorm2d(out_channels))
-
-
-def _drop_path(rate: float) -> nn.Module:
-    if not 0 <= rate < 1:
-        raise ValueError(f"drop_path {rate} must be at least 0 and below 1")
-    return cast(nn.Module, StochasticDepth(rate, mode="row"))

@@ -38,7 +38,7 @@ def test_the_groups_do_not_see_each_other() -> None:
     ("width", "groups", "base_width", "channels"),
     [(64, 32, 4, 128), (512, 32, 4, 1024), (256, 8, 64, 2048), (16, 32, 4, 32), (8, 32, 4, 32), (24, 2, 4, 2)],
 )
-def test_inner_channels(width: int, groups: int, base_width: int, channels: int) -> None:
+def test_inner_channels_are_a_multiple_of_the_groups(width: int, groups: int, base_width: int, channels: int) -> None:
     assert inner_channels(width, groups=groups, base_width=base_width) == channels
 
 

@@ -28,7 +28,7 @@ def run(given: Given[BenchOptions]) -> None:
 
     report = watch(bench(asked, settings.load(), compiled=given.options.compiled))
     if given.options.as_json:
-        streams.document("bench", report.to_json())
+        streams.report(report)
     else:
         show(report)
 

@@ -9,23 +9,20 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
 def show(given: Given[ConfigShowOptions]) -> None:
     """`config show`"""
-    from resnetctl.config.layers import flatten
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
     kind = FinetuneConfig if given.options.verb == "finetune" else TrainConfig
-    resolved = configs.show(draft(given, kind), settings.load())
-    values = flatten(resolved.config.model_dump(mode="json"))
-    rows = [(key, value, resolved.origins.get(key, "default")) for key, value in values.items()]
+    report = configs.report(configs.show(draft(given, kind), settings.load()))
     if given.options.as_json:
-        entries = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
-        streams.document("config.show", {"config": entries})
+        streams.report(report)
     else:
-        tables.table(["key", "value", "from"], [(key, _toml(value), origin) for key, value, origin in rows])
+        rows = [(item.key, _toml(item.value), item.origin) for item in report.config]
+        tables.table(["key", "value", "from"], rows)
 
 
 def _toml(value: object) -> str:
-    """A value as one would write it in TOML."""
+    """Return a value as TOML."""
     import json
 
     return json.dumps(value, ensure_ascii=False)
@@ -33,7 +30,7 @@ def _toml(value: object) -> str:
 
 COMMAND = Group(
     name="config",
-    summary="The config of a run: flag > --set > --config > ./resnetctl.toml > recipe > default.",
+    summary="The config of a run. Precedence: flag > --set > --config > ./resnetctl.toml > recipe > default.",
     members={
         "show": Command(
             name="show",
@@ -43,7 +40,7 @@ COMMAND = Group(
             config=FinetuneConfig,
             examples=(
                 ("resnetctl config show --arch resnet56", "what train would use"),
-                ("resnetctl config show --recipe paper", "with a recipe laid under"),
+                ("resnetctl config show --recipe paper", "with a recipe"),
                 ("resnetctl config show finetune --data ./photos", "what finetune would use"),
             ),
         )

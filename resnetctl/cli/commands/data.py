@@ -24,11 +24,11 @@ SHOWN = 20  # classes in the table
 def list_data(given: Given[Common]) -> None:
     """`data list`"""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import listing as task
 
-    report = data.listing(settings.load())
+    report = task.listing(settings.load())
     if given.options.as_json:
-        streams.document("data.list", report.to_json())
+        streams.report(report)
     else:
         header = ("name", "status", "images", "classes", "size", "licence")
         tables.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
@@ -38,10 +38,10 @@ def get(given: Given[DataGetOptions]) -> None:
     """`data get`"""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import get as task
 
     options = given.options
-    work = data.get(options.name, settings.load(), source=options.source, replace=options.replace)
+    work = task.get(options.name, settings.load(), source=options.source, replace=options.replace)
     _done(watch(work), as_json=options.as_json)
 
 
@@ -49,10 +49,10 @@ def add(given: Given[DataAddOptions]) -> None:
     """`data add`"""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import add as task
 
     options = given.options
-    request = data.AddRequest(
+    request = task.AddRequest(
         path=options.path,
         name=options.name,
         size=options.size,
@@ -60,17 +60,17 @@ def add(given: Given[DataAddOptions]) -> None:
         on_bad_image=options.on_bad_image,
         replace=options.replace,
     )
-    _done(watch(data.add(request, settings.load())), as_json=options.as_json)
+    _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
 
 def show(given: Given[DataShowOptions]) -> None:
     """`data show`"""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import show as task
 
-    report = data.show(given.options.name, settings.load(), sheet=given.options.sheet)
+    report = task.show(given.options.name, settings.load(), sheet=given.options.sheet)
     if given.options.as_json:
-        streams.document("data.show", report.to_json())
+        streams.report(report)
     else:
         _shown(report)
 
@@ -79,25 +79,25 @@ def check(given: Given[DataCheckOptions]) -> None:
     """`data check`: exit 5 when there is an error among the findings."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import check as task
 
-    report = watch(data.check(given.options.target, settings.load()))
+    report = watch(task.check(given.options.target, settings.load()))
     if given.options.as_json:
-        streams.document("data.check", report.to_json())
+        streams.report(report)
     else:
         _checked(report)
     if report.failed:
-        raise CheckFailed(f"'{report.target}' has errors that spoil a training run")
+        raise CheckFailed(f"'{report.target}' has errors")
 
 
 def remove(given: Given[DataNameOptions]) -> None:
     """`data remove`"""
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import remove as task
 
-    report = data.remove(given.options.name, settings.load())
+    report = task.remove(given.options.name, settings.load())
     if given.options.as_json:
-        streams.document("data.remove", report.to_json())
+        streams.report(report)
     else:
         streams.result(streams.printable(f"removed {report.name}: {report.path}"))
 
@@ -115,12 +115,12 @@ def _size(card: "DatasetCard") -> str:
 
 
 def _done(report: "DataReport", *, as_json: bool) -> None:
-    """The report of `get` and `add`."""
+    """Print the report of `get` and `add`."""
     if as_json:
-        streams.document(f"data.{report.verb}", report.to_json())
+        streams.report(report)
         return
     if not report.done:
-        streams.say(f"{report.name} is in the store already; --replace builds it anew")
+        streams.say(f"{report.name} is already in the store; --replace builds it again")
     if report.card is not None:
         tables.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
         streams.result(f"\nNext\n  resnetctl data show {report.name}")
@@ -129,7 +129,7 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:
-    """What a card says, as rows."""
+    """Return a card as rows of name and value."""
     splits = ", ".join(f"{split} {tables.count(number)}" for split, number in card.splits.items())
     named = ", ".join(card.classes[:SHOWN]) + (" ..." if len(card.classes) > SHOWN else "")
     return [
@@ -145,7 +145,7 @@ def _card(card: "DatasetCard") -> list[tuple[str, object]]:
 
 
 def _shown(report: "ShowReport") -> None:
-    """A card, and a table of images by class and split."""
+    """Print a card, and a table of images by class and split."""
     tables.pairs([("name", report.name), ("path", report.path), *_card(report.card), ("sheet", report.sheet)])
     splits = list(report.card.splits)
     rows = [[name, *(counts.get(split, 0) for split in splits)] for name, counts in report.counts.items()]
@@ -154,9 +154,9 @@ def _shown(report: "ShowReport") -> None:
 
 
 def _checked(report: "CheckReport") -> None:
-    """A line for each finding, the worst first."""
+    """Print a line for each finding, errors first."""
     if not report.findings:
-        streams.result(f"{report.target}: {tables.count(report.images)} images, nothing found")
+        streams.result(f"{report.target}: {tables.count(report.images)} images, no problems found")
         return
     order = sorted(report.findings, key=lambda finding: finding.severity != "error")
     tables.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])
@@ -164,9 +164,9 @@ def _checked(report: "CheckReport") -> None:
 
 COMMAND = Group(
     name="data",
-    summary="Image data: read once into the store, then used by name.",
+    summary="Image data: read once into the store, then used by its name.",
     members={
-        "list": Command(name="list", summary="List datasets, in the store and to be had.", run=list_data),
+        "list": Command(name="list", summary="List datasets, stored or available.", run=list_data),
         "get": Command(
             name="get",
             summary="Fetch a dataset, verify it, and put it into the store.",
@@ -197,7 +197,7 @@ COMMAND = Group(
         ),
         "check": Command(
             name="check",
-            summary="Look for what spoils a training run; exit 5 when there is an error.",
+            summary="Find problems in the data; exit 5 when there is an error.",
             run=check,
             options=DataCheckOptions,
             examples=(

@@ -34,11 +34,11 @@ def run(given: Given[EvalOptions]) -> None:
 
 
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
-    """Print an outcome: the numbers, then the classes, worst first."""
+    """Print the numbers, then a table of the classes, worst first."""
     for notice in outcome.notices:
         streams.say(streams.notice(notice))
     if as_json:
-        streams.document("eval", outcome.to_json())
+        streams.report(outcome)
         return
     report = outcome.report
     low, high = report.interval
@@ -54,13 +54,14 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
         ]
     )
     streams.result("")
-    tables.table(("class", "accuracy", "right", "images", "most often mistaken for"), class_rows(report)[:SHOWN])
+    tables.table(("class", "accuracy", "correct", "images", "most often mistaken for"), class_rows(report)[:SHOWN])
     if len(report.per_class) > SHOWN:
-        streams.say(f"the worst {SHOWN} of {len(report.per_class)} classes; --json has all, and the confusion matrix")
+        total = len(report.per_class)
+        streams.say(f"These are the worst {SHOWN} of {total} classes; --json has all, and the confusion matrix")
 
 
 def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:
-    """Name, accuracy, right, images and the commonest mistake of each class, worst class first."""
+    """Return name, accuracy, correct, images and the most frequent mistake of each class, worst class first."""
     names = [item.name for item in report.per_class]
     order = sorted(range(len(names)), key=lambda place: _accuracy(report, place))
     rows: list[tuple[object, ...]] = []
@@ -74,7 +75,7 @@ def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:
 
 
 def _accuracy(report: "EvalReport", place: int) -> float:
-    """Classes without images come last."""
+    """Return the accuracy of a class for sorting: a class without images comes last."""
     accuracy = report.per_class[place].accuracy
     return 2.0 if accuracy is None else accuracy
 

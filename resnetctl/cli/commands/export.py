@@ -17,7 +17,7 @@ def run(given: Given[ExportOptions]) -> None:
     options = given.options
     if not options.onnx:
         target = f"{options.target} " if options.target else ""
-        raise UsageError("say what to export to", where="--onnx", hint=f"resnetctl export {target}--onnx")
+        raise UsageError("choose a format", where="--onnx", hint=f"resnetctl export {target}--onnx")
     from resnetctl.system import settings
 
     load_torch()
@@ -28,11 +28,11 @@ def run(given: Given[ExportOptions]) -> None:
 
 
 def show(report: "ExportReport", *, as_json: bool) -> None:
-    """Print what was written, and what it was checked on."""
+    """Print the file that was written, and the check that it passed."""
     for notice in report.notices:
         streams.say(streams.notice(notice))
     if as_json:
-        streams.document("export", report.to_json())
+        streams.report(report)
         return
     parity, path = report.parity, tables.short(report.path)
     gate = report.gate
@@ -50,7 +50,7 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
 
 COMMAND = Command(
     name="export",
-    summary="Write an ONNX file that provably agrees with PyTorch on real images.",
+    summary="Write an ONNX file, checked against PyTorch on real images.",
     run=run,
     options=ExportOptions,
     examples=(

@@ -24,19 +24,19 @@ def run(given: Given[FinetuneOptions]) -> None:
 
 
 def _with_target(given: Given[FinetuneOptions]) -> Given[FinetuneOptions]:
-    """The positional target is the config key `weights`."""
+    """Return what was given with the positional target as the config key `weights`."""
     target = given.options.target
     if target is None:
         return given
     if "weights" in given.values:
-        raise UsageError(f"give {target} or --weights, one of them", where="--weights")
+        raise UsageError(f"give either {target} or --weights, not both", where="--weights")
     values = {**given.values, "weights": target}
     return dataclasses.replace(given, values=values, names={**given.names, "weights": "RUN|FILE"})
 
 
 COMMAND = Command(
     name="finetune",
-    summary="Adapt trained weights to your classes. Without RUN|FILE the newest run.",
+    summary="Adapt trained weights to your classes. Starts from the newest run by default.",
     run=run,
     options=FinetuneOptions,
     config=FinetuneConfig,
@@ -45,5 +45,5 @@ COMMAND = Command(
         ("resnetctl finetune runs/last --data mnist", "from your own run"),
         ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
     ),
-    notes=("Values without a default follow the data: resnetctl config show finetune",),
+    notes=("Defaults that depend on the data: resnetctl config show finetune",),
 )

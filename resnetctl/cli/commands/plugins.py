@@ -12,34 +12,32 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
     """`plugins list`"""
     from resnetctl import registry
     from resnetctl.tasks.plugins import listing as plugins
+    from resnetctl.tasks.plugins.reports import ListReport
 
-    for name in registry.strangers():
-        streams.say(
-            streams.notice(f"RESNETCTL_PLUGINS names '{name}', and no installed plugin distribution is called so")
-        )
+    for name in registry.unknown_plugins():
+        streams.say(streams.notice(f"RESNETCTL_PLUGINS names '{name}', which is not an installed plugin distribution"))
     rows = plugins.listing(given.options.kind, check=given.options.check)
     if given.options.as_json:
-        streams.document("plugins.list", {"plugins": rows})
-    else:
-        columns = ["kind", "name", "distribution", "version", "status"]
-        tables.table(columns, [[row[column] for column in columns] for row in rows])
-        for row in rows:
-            if row["reason"]:
-                owner = f"{row['distribution']} {row['version']}"
-                streams.say(
-                    streams.printable(f"{row['kind']} {row['name']} of {owner} is {row['status']}: {row['reason']}")
-                )
+        streams.report(ListReport(plugins=tuple(rows)))
+        return
+    columns = ["kind", "name", "distribution", "version", "status"]
+    tables.table(columns, [[row[column] for column in columns] for row in rows])
+    for row in rows:
+        if row["reason"]:
+            name = f"{row['kind']} {row['name']} of {row['distribution']} {row['version']}"
+            streams.say(streams.printable(f"{name} is {row['status']}: {row['reason']}"))
 
 
 def show(given: Given[PluginsShowOptions]) -> None:
     """`plugins show`"""
     from resnetctl.cli.screen.loading import torch_note
     from resnetctl.tasks.plugins import listing as plugins
+    from resnetctl.tasks.plugins.reports import ShowReport
 
     with torch_note():
         facts = plugins.describe(given.options.name, given.options.kind)
     if given.options.as_json:
-        streams.document("plugins.show", facts)
+        streams.report(ShowReport(facts=facts))
     else:
         tables.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
 
@@ -48,6 +46,7 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     """`plugins check`"""
     from resnetctl.cli.screen.loading import check_folder
     from resnetctl.cli.screen.progress import watch
+    from resnetctl.tasks.plugins.reports import CheckReport
     from resnetctl.testing import kit
 
     entries = kit.select(given.options.target)
@@ -55,8 +54,8 @@ def check(given: Given[PluginsCheckOptions]) -> None:
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]
     if given.options.as_json:
-        rows = [{**vars(finding), "ok": finding.ok} for finding in findings]
-        streams.document("plugins.check", {"entries": len(entries), "failed": len(failed), "findings": rows})
+        rows = tuple({**vars(finding), "ok": finding.ok} for finding in findings)
+        streams.report(CheckReport(entries=len(entries), failed=len(failed), findings=rows))
     else:
         columns = ["plugin", "rules", "skipped", "failed"]
         tables.table(columns, kit.summary(findings))
@@ -70,16 +69,16 @@ def new(given: Given[PluginsNewOptions]) -> None:
     """`plugins new`"""
     from resnetctl.tasks.plugins import new as scaffold
 
-    made = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
+    plugin = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
     if given.options.as_json:
-        streams.document("plugins.new", vars(made))
+        streams.report(plugin)
         return
-    streams.result(str(made.folder))
-    streams.say(f"next: pip install -e {made.folder} && resnetctl plugins check {made.distribution}")
+    streams.result(str(plugin.folder))
+    streams.say(f"next: pip install -e {plugin.folder} && resnetctl plugins check {plugin.distribution}")
 
 
 def _text(value: Any) -> str | None:
-    """One line of a fact; nothing for what is empty."""
+    """Return the value as one line, None when it is empty."""
     if isinstance(value, dict):
         return ", ".join(f"{key}={inner}" for key, inner in value.items()) or None
     if isinstance(value, list | tuple):
@@ -100,19 +99,19 @@ COMMAND = Group(
             options=PluginsListOptions,
             examples=(
                 ("resnetctl plugins list --kind arch", "networks only"),
-                ("resnetctl plugins list --check", "import each one, report the broken"),
+                ("resnetctl plugins list --check", "import each plugin, report broken ones"),
             ),
         ),
         "show": Command(
             name="show",
-            summary="Show one of them: parameters, source, paper.",
+            summary="Show one plugin: parameters, source, paper.",
             run=show,
             options=PluginsShowOptions,
             examples=(("resnetctl plugins show resnet56", "depths, widths, parameter count"),),
         ),
         "check": Command(
             name="check",
-            summary="Apply every rule to plugins: shapes, gradients, export, and more.",
+            summary="Check plugins against every rule: shapes, gradients, export and more.",
             run=check,
             options=PluginsCheckOptions,
             examples=(
@@ -122,7 +121,7 @@ COMMAND = Group(
         ),
         "new": Command(
             name="new",
-            summary="Start a plugin: a distribution whose tests pass at once.",
+            summary="Create a new plugin: a distribution whose tests pass.",
             run=new,
             options=PluginsNewOptions,
             examples=(("resnetctl plugins new my-block --kind block", "writes ./my-block/"),),

@@ -28,7 +28,7 @@ def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
     for notice in outcome.notices:
         streams.say(streams.notice(notice))
     if as_json:
-        streams.document("predict", outcome.to_json())
+        streams.report(outcome)
         return
     rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
     if rows:

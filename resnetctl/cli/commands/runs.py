@@ -1,5 +1,6 @@
 """`runs list`, `runs show` and `runs verify`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from resnetctl.cli.parser.command import Command, Given, Group
@@ -23,17 +24,17 @@ DROPPED_WITH_BLOCKS = ("data", "started", "arch", "epochs")
 
 def list_runs(given: Given[Common]) -> None:
     """`runs list`"""
-    from resnetctl import runs
     from resnetctl.system import settings
-    from resnetctl.tasks.runs import listing as history
+    from resnetctl.tasks.runs import listing
 
     folder = settings.load().runs_dir
-    rows = [history.facts(run) for run in runs.all_runs(folder)]
+    report = listing.list_runs(folder)
     if given.options.as_json:
-        streams.document("runs.list", {"runs": rows})
+        streams.report(report)
         return
+    rows = report.runs
     if not rows:
-        streams.say(f"there is no run in {folder}: resnetctl train --data digits makes one")
+        streams.say(f"There is no run in {folder}. Start one: resnetctl train --data digits")
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
 
@@ -42,14 +43,13 @@ def show(given: Given[RunsShowOptions]) -> None:
     """`runs show`"""
     from resnetctl import runs
     from resnetctl.system import settings
-    from resnetctl.tasks.runs import listing as history
+    from resnetctl.tasks.runs import listing
 
     run = runs.find(given.options.run, settings.load().runs_dir)
-    facts, files = history.facts(run), history.files(run)
     if given.options.as_json:
-        logs = {"metrics": run.metrics(), "timings": run.timings(), "summary": run.summary()}
-        streams.document("runs.show", {**facts, "path": str(run.path), "files": files, **logs})
+        streams.report(listing.show(run))
         return
+    facts, files = listing.facts(run), listing.files(run)
     rows = [(key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block")]
     tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     streams.result("")
@@ -69,17 +69,17 @@ def verify(given: Given[RunsShowOptions]) -> None:
 
     report = task.verify(run, machine)
     if given.options.as_json:
-        streams.document("runs.verify", report.to_json())
+        streams.report(report)
     else:
         words = {True: "ok", False: "FAILED", None: "-"}
         rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
         tables.table(["check", "result", "found"], rows)
     for line in report.differences:
-        streams.say(streams.printable(f"here it would not resume bit for bit: {line}"))
+        streams.say(streams.printable(f"on this machine a resume would not be bit-identical: {line}"))
     report.require()
 
 
-def _shown(row: dict[str, Any], key: str) -> str:
+def _shown(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if key == "val_top1":
         return tables.percent(value)
@@ -94,22 +94,22 @@ def _shown(row: dict[str, Any], key: str) -> str:
 
 COMMAND = Group(
     name="runs",
-    summary="The runs in ./runs, or in RESNETCTL_RUNS_DIR.",
+    summary="Training runs in ./runs, or in RESNETCTL_RUNS_DIR.",
     members={
-        "list": Command(name="list", summary="List runs, oldest first: the last one is the newest.", run=list_runs),
+        "list": Command(name="list", summary="List runs, oldest first.", run=list_runs),
         "show": Command(
             name="show",
-            summary="Show one run: the newest unless named.",
+            summary="Show one run: the newest by default.",
             run=show,
             options=RunsShowOptions,
             examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
         ),
         "verify": Command(
             name="verify",
-            summary="Check a run: digests, metrics against config, this machine.",
+            summary="Check the files of a run against each other and this machine.",
             run=verify,
             options=RunsShowOptions,
-            examples=(("resnetctl runs verify last", "exit 5 when the run is not what it says"),),
+            examples=(("resnetctl runs verify last", "exit 5 when a check fails"),),
         ),
     },
 )

@@ -18,7 +18,7 @@ def run(given: Given[TrainOptions]) -> None:
         go_on(given, given.options.resume)
         return
     if given.options.exact:
-        raise UsageError("--exact goes with --resume", hint="resnetctl train --resume last --exact")
+        raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
 
@@ -30,7 +30,7 @@ def run(given: Given[TrainOptions]) -> None:
 
 
 def go_on(given: Given[TrainOptions], target: str) -> None:
-    """Go on with a run. Raises `UsageError` for anything but --epochs, --exact and --device."""
+    """Resume a run. Raises `UsageError` for any option but --epochs, --exact and --device."""
     _only_resumable(given)
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
@@ -55,24 +55,24 @@ def _only_resumable(given: Given[TrainOptions]) -> None:
     extra += [flag.flag for flag in of_new_runs if getattr(options, flag.key)]
     if extra:
         raise UsageError(
-            f"a resumed run keeps its own config: {', '.join(extra)} cannot be given",
+            f"a resumed run keeps its own config: remove {', '.join(extra)}",
             where="--resume",
-            hint="--epochs, --exact and --device can be",
+            hint="only --epochs, --exact and --device can be given",
         )
 
 
 COMMAND = Command(
     name="train",
-    summary="Train a network from scratch. It writes one new run folder, and new data into the store.",
+    summary="Train a network from scratch. Writes one new run folder.",
     run=run,
     options=TrainOptions,
     config=TrainConfig,
     examples=(
         ("resnetctl train --data digits", "no download, a minute"),
         ("resnetctl train --arch resnet56 --recipe strong", "CIFAR-10, 200 epochs"),
-        ("resnetctl train --data ./photos --dry-run", "check and time it first"),
+        ("resnetctl train --data ./photos --dry-run", "check everything, time a few steps"),
         ("resnetctl train --config runs/last/config.toml", "repeat a run"),
-        ("resnetctl train --resume last", "go on after a stop"),
+        ("resnetctl train --resume last", "resume the newest run"),
     ),
-    notes=("Values without a default follow the data and the network: resnetctl config show",),
+    notes=("Defaults that depend on the data and the network: resnetctl config show",),
 )

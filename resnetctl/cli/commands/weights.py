@@ -45,7 +45,7 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
     for note in report.notes:
         streams.say(streams.printable(note))
     if as_json:
-        streams.document(f"weights.{report.verb}", report.to_json())
+        streams.report(report)
         return
     card, image = report.card, report.card.image
     tables.pairs(
@@ -73,18 +73,18 @@ def _distributions(versions: Mapping[str, str]) -> str | None:
 
 COMMAND = Group(
     name="weights",
-    summary="Weights files describe themselves: architecture, classes, preprocessing.",
+    summary="Weights files: architecture, classes and preprocessing are inside.",
     members={
         "show": Command(
             name="show",
-            summary="Show what weights say of themselves. Loads no tensor.",
+            summary="Show the card of a weights file. Reads no tensor.",
             run=show,
             options=WeightsShowOptions,
-            examples=(("resnetctl weights show last", "those of the newest run"),),
+            examples=(("resnetctl weights show last", "the newest run"),),
         ),
         "import": Command(
             name="import",
-            summary="Make a weights file from a foreign state dict. Nothing is unpickled.",
+            summary="Convert a state dict of PyTorch into a weights file. Runs no code from it.",
             run=import_,
             options=WeightsImportOptions,
             examples=(

@@ -1,4 +1,4 @@
-"""What a command is: plain data, from which the parser, the help screens and the docs are made."""
+"""Declarations of commands: plain data, from which the Typer app, the help screens and the docs are made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Options = TypeVar("Options", bound=BaseModel, covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Given(Generic[Options]):
-    """What was typed: the command's own options, and config keys with their values, for the flags that were given.
+    """What a command got: its own options, and the config keys that were given with their values.
 
     `names` maps every config key to its flag.
     """
@@ -28,7 +28,7 @@ class Given(Generic[Options]):
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One verb. `examples` are (command line, what it does); `keys` are those of `config` with a flag here, or all."""
+    """One verb. `examples` are (command line, note); `keys` are the config keys that have a flag here (empty: all)."""
 
     name: str
     summary: str
@@ -40,22 +40,22 @@ class Command:
     notes: tuple[str, ...] = ()
 
     def config_flags(self) -> list[Flag]:
-        """The flags over config keys."""
+        """Return the flags of config keys."""
         found = flags(self.config) if self.config is not None else []
         return [flag for flag in found if not self.keys or flag.key in self.keys]
 
     def all_flags(self) -> list[Flag]:
-        """Arguments and flags, in the order of the help screens."""
+        """Return arguments and flags, in the order of the help screens."""
         return [*self.config_flags(), *flags(self.options), *flags(HelpOptions)]
 
     def arguments(self) -> list[Flag]:
-        """The positional ones."""
+        """Return the positional arguments."""
         return [flag for flag in flags(self.options) if is_argument(flag)]
 
 
 @dataclass(frozen=True)
 class Lazy:
-    """A member whose module (with `COMMAND`) is imported on use."""
+    """A member whose module, which defines `COMMAND`, is imported when it is used."""
 
     module: str
     summary: str
@@ -64,7 +64,7 @@ class Lazy:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Commands under one word."""
+    """Commands under one name."""
 
     name: str
     summary: str
@@ -74,7 +74,7 @@ class Group:
     notes: tuple[str, ...] = ()
 
     def load(self, name: str) -> Command | Group | None:
-        """The member called `name`, imported if need be."""
+        """Return the member `name`, None when there is none."""
         member = self.members.get(name)
         if isinstance(member, Lazy):
             from importlib import import_module
@@ -85,16 +85,16 @@ class Group:
 
 
 def is_argument(flag: Flag) -> bool:
-    """Whether it is positional."""
+    """Tell whether the flag is a positional argument."""
     extra = flag.field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("argument"))
 
 
 def is_switch(flag: Flag) -> bool:
-    """Whether it takes no value."""
+    """Tell whether the flag takes no value."""
     return flag.field.annotation is bool
 
 
 def is_repeated(flag: Flag) -> bool:
-    """Whether it can be given several times."""
+    """Tell whether the flag can be given several times."""
     return str(flag.field.annotation).startswith(("list", "tuple"))

@@ -1,4 +1,4 @@
-"""The options that every command has, apart from the others: the first help screen needs no more than these."""
+"""Options that every command has. They stand apart because the first help screen needs no others."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,33 +6,33 @@ from resnetctl.config.options import USED, option
 
 
 class Options(BaseModel):
-    """What is declared here is validated by one command at most: no validator is built before it is needed."""
+    """Base of option models. A validator is built when a command needs it, not at import."""
 
     model_config = ConfigDict(defer_build=True)
 
 
 class HelpOptions(Options):
-    """What every command and group takes."""
+    """Options of every command and group."""
 
-    help: bool = option(False, "The most used options and examples", short="-h", panel="Help")
-    help_all: bool = option(False, "Every option", panel="Help")
+    help: bool = option(False, "Show the most used options and examples", short="-h", panel="Help")
+    help_all: bool = option(False, "Show every option", panel="Help")
 
 
 class Global(Options):
-    """Before or after the verb."""
+    """Options that go before or after the verb."""
 
-    no_plugins: bool = option(False, "Leave every plugin out: the core only", panel="Global")
-    debug: bool = option(False, "On an error, print the traceback", panel="Global")
+    no_plugins: bool = option(False, "Use the core only, no plugins", panel="Global")
+    debug: bool = option(False, "Print the traceback of an error", panel="Global")
 
 
 class RootOptions(Global, HelpOptions):
     """Options of `resnetctl` itself."""
 
     version: bool = option(False, "Print the version", short="-V", panel="Global")
-    as_json: bool = option(False, "With --version: one JSON document", flag="--json", panel="Global")
+    as_json: bool = option(False, "With --version: print one JSON document", flag="--json", panel="Global")
 
 
 class Common(Global):
-    """What every command takes."""
+    """Options of every command."""
 
-    as_json: bool = option(False, "One JSON document on stdout", flag="--json", panel=USED)
+    as_json: bool = option(False, "Print one JSON document on stdout", flag="--json", panel=USED)

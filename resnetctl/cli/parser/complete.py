@@ -1,4 +1,4 @@
-"""Names for the shell's completion: from metadata, packaged files and folder listings; nothing heavy is imported."""
+"""Names for shell completion, from metadata, packaged files and folder listings. Imports nothing heavy."""
 
 import contextlib
 from collections.abc import Callable
@@ -7,25 +7,22 @@ from resnetctl.errors import ResnetctlError
 
 
 def names(kind: str) -> list[str]:
-    """What completes an option marked `complete=kind`. An error completes nothing."""
+    """Return the names that complete an option declared with `complete=kind`; none when an error occurs."""
     with contextlib.suppress(ResnetctlError, OSError):
-        return _SOURCES[kind]()
+        return _SOURCES[kind]() if kind in _SOURCES else _registered(kind)
     return []
 
 
-def _registered(kind: str) -> Callable[[], list[str]]:
-    def listed() -> list[str]:
-        from resnetctl import registry
+def _registered(kind: str) -> list[str]:
+    from resnetctl import registry
 
-        return registry.names(kind)  # type: ignore[arg-type]  # a Kind, by the table below
-
-    return listed
+    return registry.names(kind)
 
 
 def _plugins() -> list[str]:
     from resnetctl import registry
 
-    return sorted({name for kind in registry.GROUPS for name in registry.names(kind)})
+    return sorted({name for kind in registry.KINDS for name in registry.names(kind)})
 
 
 def _datasets() -> list[str]:
@@ -50,9 +47,6 @@ def _runs() -> list[str]:
 
 
 _SOURCES: dict[str, Callable[[], list[str]]] = {
-    "arch": _registered("arch"),
-    "block": _registered("block"),
-    "policy": _registered("policy"),
     "dataset": _datasets,
     "plugin": _plugins,
     "recipe": _recipes,

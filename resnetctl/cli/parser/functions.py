@@ -63,7 +63,7 @@ def show_version(*, as_json: bool) -> None:
     from resnetctl import __version__
 
     if as_json:
-        streams.document("version", {"version": __version__})
+        streams.document({"schema": "resnetctl.version/1", "version": __version__})
     else:
         streams.result(f"{PROGRAM} {__version__}")
     raise typer.Exit(0)

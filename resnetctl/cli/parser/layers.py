@@ -1,4 +1,4 @@
-"""The layers of a config from what was typed, and the draft that a verb begins with."""
+"""The layers of a config from a command line, and the draft that a verb begins with."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def layers(given: Given[LayerOptions]) -> "list[Layer]":
-    """Weakest first: recipe, `./resnetctl.toml`, `--config`, `--set`, flags. Raises `UsageError`, `ConfigError`."""
+    """Return the layers, weakest first: recipe, `./resnetctl.toml`, `--config`, `--set` and flags.
+
+    Raises `UsageError` and `ConfigError`.
+    """
     from resnetctl.config.layers import LOCAL_FILE, from_file, from_flags, from_recipe, from_sets, together
 
     options = given.options

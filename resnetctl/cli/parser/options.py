@@ -13,13 +13,13 @@ from resnetctl.spec import Fit
 
 
 def argument(help: str, *, metavar: str, default: Any = ..., complete: str | None = None) -> Any:
-    """A positional argument, required unless it has a default."""
+    """Return a field for a positional argument, required unless it has a default."""
     extra: dict[str, Any] = {"argument": True, "metavar": metavar, "panel": "Arguments", "complete": complete}
     return Field(default, description=help, json_schema_extra=extra)
 
 
 class LayerOptions(Common):
-    """Where config values come from, besides flags."""
+    """Sources of config values besides flags."""
 
     recipe: str = option(
         "", "Packaged recipe: fast, sprint, strong, paper, finetune", metavar="NAME", panel=USED, complete="recipe"
@@ -33,22 +33,22 @@ class LayerOptions(Common):
 
 
 class RunOptions(LayerOptions):
-    """What a run is called, and where it goes."""
+    """Name, place and length of a run."""
 
-    name: str | None = option(None, "Name of the run's folder", short="-n", metavar="NAME", panel=USED)
-    out: Path | None = option(None, "Where run folders are made", short="-o", metavar="DIR", panel="Run")
-    dry_run: bool = option(False, "Check, time one step, write nothing", panel=USED)
+    name: str | None = option(None, "Name of the run folder", short="-n", metavar="NAME", panel=USED)
+    out: Path | None = option(None, "Folder for run folders", short="-o", metavar="DIR", panel="Run")
+    dry_run: bool = option(False, "Check everything, time a few steps, write nothing", panel=USED)
     budget: Annotated[float, BeforeValidator(seconds)] = option(
-        0.0, "As many epochs as fit a wall time: 90s, 1h30min", metavar="TIME", panel=USED
+        0.0, "Train as many epochs as this wall time allows: 90s, 1h30min", metavar="TIME", panel=USED
     )
-    tune: bool = option(False, "Let trials choose the number of threads", panel="Machine")
+    tune: bool = option(False, "Time a few steps to choose the number of threads", panel="Machine")
 
 
 class TrainOptions(RunOptions):
     resume: str | None = option(
-        None, "Go on with a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
+        None, "Resume a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
     )
-    exact: bool = option(False, "With --resume: refuse if not bit for bit the same", panel="Run")
+    exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
 
 
 class FinetuneOptions(RunOptions):
@@ -60,48 +60,50 @@ class ConfigShowOptions(LayerOptions):
 
 
 class BenchOptions(LayerOptions):
-    """`bench`: what is timed is said with the flags of `train`."""
+    """`bench` times a training run, which the flags of `train` describe."""
 
-    compiled: bool = option(False, "Try torch.compile too: a minute more", flag="--compile", panel=USED)
+    compiled: bool = option(False, "Time torch.compile too (takes a minute more)", flag="--compile", panel=USED)
 
 
 class EvalOptions(Common):
     target: str | None = argument("Run, weights or ONNX file", metavar="TARGET", default=None, complete="run")
     data: str | None = option(
-        None, "Dataset, when not the one trained on", short="-d", metavar="NAME", panel=USED, complete="dataset"
+        None, "Dataset (default: the one trained on)", short="-d", metavar="NAME", panel=USED, complete="dataset"
     )
-    split: Literal["test", "val"] = option("test", "Which images", panel=USED)
-    min_accuracy: float | None = option(None, "Exit 5 when top-1 is below, e.g. 0.9", metavar="X", panel=USED)
+    split: Literal["test", "val"] = option("test", "Split to measure", panel=USED)
+    min_accuracy: float | None = option(None, "Exit 5 when top-1 is below X, e.g. 0.9", metavar="X", panel=USED)
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 
 class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
     images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
-    top: int = option(1, "Classes to print for each image", panel=USED, ge=1, metavar="K")
+    top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
 
 
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
-    out: Path | None = option(None, "File to write; a run has its own place", short="-o", metavar="FILE", panel=USED)
-    images: Path | None = option(None, "Folder of images for the check", metavar="DIR", panel=USED)
-    gate: Literal["real", "synthetic"] = option("real", "Check on real images, or on made-up ones", panel=USED)
+    out: Path | None = option(None, "File to write (default: inside the run)", short="-o", metavar="FILE", panel=USED)
+    images: Path | None = option(None, "Check on the images in this folder", metavar="DIR", panel=USED)
+    gate: Literal["real", "synthetic"] = option("real", "Check on real images or on noise", panel=USED)
 
 
 class DataGetOptions(Common):
     name: str = argument("Dataset", metavar="NAME", complete="dataset")
-    source: Path | None = option(None, "Your own copy, archive or unpacked", flag="--from", metavar="PATH", panel=USED)
-    replace: bool = option(False, "Build it anew", panel=USED)
+    source: Path | None = option(
+        None, "Use your own copy, archive or unpacked", flag="--from", metavar="PATH", panel=USED
+    )
+    replace: bool = option(False, "Build it again", panel=USED)
 
 
 class DataAddOptions(Common):
     path: Path = argument("Folder, archive or CSV", metavar="PATH")
-    name: str | None = option(None, "Name in the store, instead of the path's", short="-n", metavar="NAME", panel=USED)
+    name: str | None = option(None, "Name in the store (default: from PATH)", short="-n", metavar="NAME", panel=USED)
     size: int | None = option(None, "Store and train at N x N pixels", metavar="N", panel=USED, ge=1, le=4096)
-    fit: Fit = option("crop", "How images that are not square fit", panel=USED)
-    on_bad_image: Literal["error", "skip"] = option("error", "Unreadable images: stop, or leave out", panel=USED)
-    replace: bool = option(False, "Replace the dataset of that name", panel=USED)
+    fit: Fit = option("crop", "How to make images square", panel=USED)
+    on_bad_image: Literal["error", "skip"] = option("error", "Unreadable image: stop, or leave it out", panel=USED)
+    replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 
 
 class DataNameOptions(Common):
@@ -122,30 +124,30 @@ class WeightsShowOptions(Common):
 
 class WeightsImportOptions(Common):
     file: Path = argument("State dict: .pth .th .pt or safetensors", metavar="FILE")
-    arch: str = option(..., "Architecture that it belongs to", short="-a", metavar="NAME", panel=USED, complete="arch")
+    arch: str = option(..., "Architecture of the weights", short="-a", metavar="NAME", panel=USED, complete="arch")
     out: Path = option(..., "File to write", short="-o", metavar="FILE", panel=USED)
     data: str | None = option(
-        None, "Dataset that names the classes", short="-d", metavar="NAME", panel=USED, complete="dataset"
+        None, "Dataset with the class names", short="-d", metavar="NAME", panel=USED, complete="dataset"
     )
     classes: Path | None = option(None, "Class names, one a line, in output order", metavar="FILE", panel=USED)
-    size: int | None = option(None, "Image size of the net", metavar="N", panel=USED, ge=1)
-    mean: str | None = option(None, "Of the normalisation, in 0..1", metavar="R,G,B", panel=USED)
-    std: str | None = option(None, "Of the normalisation, in 0..1", metavar="R,G,B", panel=USED)
+    size: int | None = option(None, "Image size, in pixels", metavar="N", panel=USED, ge=1)
+    mean: str | None = option(None, "Channel means, e.g. 0.485,0.456,0.406", metavar="R,G,B", panel=USED)
+    std: str | None = option(None, "Channel standard deviations, e.g. 0.229,0.224,0.225", metavar="R,G,B", panel=USED)
 
 
 class PluginsListOptions(Common):
-    kind: Kind | None = option(None, "Only these", panel=USED)
-    check: bool = option(False, "Import each one, report the broken", panel=USED)
+    kind: Kind | None = option(None, "List this kind only", panel=USED)
+    check: bool = option(False, "Import each plugin, report broken ones", panel=USED)
 
 
 class PluginsShowOptions(Common):
     name: str = argument("Name, or dist:name", metavar="NAME", complete="plugin")
-    kind: Kind | None = option(None, "When the name is of several kinds", panel=USED)
+    kind: Kind | None = option(None, "Kind, when several kinds have this name", panel=USED)
 
 
 class PluginsCheckOptions(Common):
     target: str | None = argument(
-        "Distribution, NAME or dist:name; all of them unless given",
+        "Distribution, NAME or dist:name (default: all)",
         metavar="DIST|NAME",
         default=None,
         complete="plugin",
@@ -154,8 +156,8 @@ class PluginsCheckOptions(Common):
 
 class PluginsNewOptions(Common):
     name: str = argument("Name of the distribution, e.g. my-block", metavar="NAME")
-    kind: Kind = option("block", "What it registers", panel=USED)
-    out: Path = option(Path(), "Folder to put it in", short="-o", metavar="DIR", panel=USED)
+    kind: Kind = option("block", "Kind of plugin", panel=USED)
+    out: Path = option(Path(), "Folder to create it in", short="-o", metavar="DIR", panel=USED)
 
 
 class RunsShowOptions(Common):

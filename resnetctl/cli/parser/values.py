@@ -1,4 +1,4 @@
-"""From the text of a flag to its value, with errors that speak of the flag."""
+"""Convert the text of a flag into its value; errors name the flag."""
 
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -7,7 +7,7 @@ from resnetctl.errors import UsageError, closest
 
 
 def coerce(flag: Flag, value: Any) -> Any:
-    """Validate one value by its field's type and constraints. Raises `UsageError` that names the flag."""
+    """Return the value, validated by the type and the constraints of its field. Raises `UsageError`."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     known = choices(flag)
@@ -28,7 +28,7 @@ def coerce(flag: Flag, value: Any) -> Any:
 
 
 def choices(flag: Flag) -> list[str]:
-    """The values of a Literal type; empty for any other type."""
+    """Return the values of a Literal type; none for other types."""
     annotation = flag.field.annotation
     options = [annotation, *get_args(annotation)]
     literal = next((item for item in options if get_origin(item) is Literal), None)
@@ -36,7 +36,7 @@ def choices(flag: Flag) -> list[str]:
 
 
 def label(flag: Flag) -> str:
-    """`--epochs`, or the metavar of an argument."""
+    """Return the name that errors use: `--epochs`, or the metavar of an argument."""
     extra = flag.field.json_schema_extra
     positional = isinstance(extra, dict) and extra.get("argument")
     return str(flag.metavar) if positional else flag.flag

@@ -1,4 +1,4 @@
-"""What a training run looks like: header, epoch table, live lines and summary, as text."""
+"""A training run as text: header, table of epochs, live lines and summary."""
 
 import os
 import shlex
@@ -21,14 +21,14 @@ WITH_VAL: Columns = (("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc"
 WITHOUT_VAL: Columns = (("lr", 8), ("train loss", 12), ("train acc", 11))
 CLOCK: Columns = (("img/s", 9), ("time", 9))
 STAR = "  *"
-# In this order, until the table fits: what is left goes into 40 columns.
+# Dropped in this order until the table fits; the rest fits into 40 columns.
 DROPPED = ("img/s", "best", "px", "val loss", "lr")
 HINT = " Ctrl-C saves and stops (again: stops at once)"
 
 
 @dataclass(kw_only=True)
 class History:
-    """What the screen remembers of the epochs."""
+    """The numbers of the epochs so far, for the table and the trends."""
 
     started: "Started"
     train_loss: list[float] = field(default_factory=list)
@@ -36,7 +36,7 @@ class History:
 
     @property
     def best(self) -> float | None:
-        """The best val accuracy, of before a resume too."""
+        """The best val accuracy, also from before a resume."""
         before = [] if self.started.best is None else [self.started.best]
         return max([*before, *self.val_top1], default=None)
 
@@ -48,7 +48,7 @@ class History:
 
 
 def header(started: "Started", verb: str, *, width: int) -> list[str]:
-    """Two lines, more where they would not fit: what is trained on what, and where it goes."""
+    """Return the first lines: network, data, device, seed, folder, images, config."""
     config = started.config
     threads = f" ({config.threads} thread{'s' * (config.threads != 1)})" if config.device == "cpu" else ""
     parts = [
@@ -68,7 +68,7 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
 
 
 def said(origins: Mapping[str, str]) -> str:
-    """Where the config came from, in short: `recipe fast + resnetctl.toml + 2 flags`."""
+    """Return the sources of the config in short: `recipe fast + resnetctl.toml + 2 flags`."""
     found = set(origins.values())
     recipes = sorted(origin for origin in found if origin.startswith("recipe "))
     files = sorted({origin.rpartition(":")[0] for origin in found if origin.rpartition(":")[2].isdigit()})
@@ -82,7 +82,7 @@ def said(origins: Mapping[str, str]) -> str:
 
 
 def columns(started: "Started", width: int) -> Columns:
-    """The table's columns: as many as go into `width`, so that an epoch is one line."""
+    """Return the columns that fit into `width`: an epoch is one line."""
     growing = PIXELS if len(started.sides) > 1 else ()
     found = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
     for name in DROPPED:
@@ -92,13 +92,13 @@ def columns(started: "Started", width: int) -> Columns:
 
 
 def table_head(columns: Columns) -> list[str]:
-    """The table's first two lines."""
+    """Return the first two lines of the table."""
     text = "".join(name.rjust(size) for name, size in columns)
     return [text, " " + "─" * (len(text) - 1)]
 
 
 def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str:
-    """One epoch of the table, which `history` has; a star marks the best so far."""
+    """Return the line of an epoch; a star marks the best so far. `history` includes the epoch."""
     result, val = fact.result, fact.result.val
     cells = {
         "epoch": str(result.epoch),
@@ -120,7 +120,7 @@ def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str
 
 
 def live_lines(history: History, step: int, *, loss: float, eta: float | None, width: int) -> list[str]:
-    """The three lines under the table: where it is, how it goes, how to stop. `step` counts updates done."""
+    """Return the lines under the table: progress, trends, how to stop. `step` counts finished updates."""
     started = history.started
     per_epoch = started.steps_per_epoch
     epochs = -(-started.steps // per_epoch)
@@ -129,13 +129,13 @@ def live_lines(history: History, step: int, *, loss: float, eta: float | None, w
     left, right = f"epoch {epoch + 1}/{epochs} ", f" {within}/{length} loss {loss:.3f}"
     ending = f" ETA {tables.clock(eta)}" if eta is not None else ""
     room = min(width, 80) - len(left) - len(right) - len(ending) - 1
-    if room < 0:  # the time left is worth more than the loss, and half of it would mislead
+    if room < 0:  # leave the loss out, keep the time left
         right, room = f" {within}/{length}", room + len(f" loss {loss:.3f}")
     return [left + bar(within / length, room) + right + ending, *_trends(history, width), HINT]
 
 
 def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[str]:
-    """The end of a run: accuracy, files, and what to do next. Commands are never broken."""
+    """Return the last lines: accuracy, files and the next commands, which are never wrapped."""
     from resnetctl.runs import RunDir
 
     best, last = summary.get("best"), summary.get("last") or {}
@@ -156,7 +156,7 @@ def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[
 
 
 def _flowed(parts: Sequence[str], width: int) -> list[str]:
-    """Parts side by side, on as many lines as they need."""
+    """Return the parts side by side, on as many lines as they need."""
     lines = [parts[0]]
     for part in parts[1:]:
         if len(lines[-1]) + 3 + len(part) <= width:

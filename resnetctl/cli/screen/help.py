@@ -1,4 +1,4 @@
-"""The help screens. Written by hand: rich's cost more than the rest of the program, and fold examples into prose."""
+"""The help screens. Written by hand: rich takes longer than the rest of the program, and it wraps examples."""
 
 import sys
 import textwrap
@@ -16,10 +16,7 @@ PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", "Glo
 
 
 def asked(root: Group, argv: Sequence[str]) -> str | None:
-    """The screen that `argv` asks for when it is words of commands and a help flag behind them, else None.
-
-    Making a parser, only to be told so by it, would take longer than all the rest.
-    """
+    """Return the screen when `argv` is the words of a command and a help flag, else None. Needs no parser."""
     *words, last = argv or ("",)
     if last not in HELP:
         return None
@@ -30,12 +27,12 @@ def asked(root: Group, argv: Sequence[str]) -> str | None:
 
 
 def screen(item: Command | Group, path: str, *, full: bool = False) -> str:
-    """The screen of a command or a group."""
+    """Return the screen of a command or a group."""
     return group_help(item, path, full=full) if isinstance(item, Group) else command_help(item, path, full=full)
 
 
 def group_help(group: Group, path: str, *, full: bool = False) -> str:
-    """The screen of a group: its members by panel, and examples."""
+    """Return the screen of a group: members by panel, and examples."""
     parts = [_usage(f"{path} COMMAND ..."), _prose(group.summary), _examples(group.examples)]
     titles = {getattr(member, "panel", "") for member in group.members.values()}
     for title in sorted(titles, key=lambda title: title != "Work"):
@@ -50,7 +47,7 @@ def group_help(group: Group, path: str, *, full: bool = False) -> str:
 
 
 def command_help(command: Command, path: str, *, full: bool = False) -> str:
-    """The screen of a command: most used options and examples, or every option by panel."""
+    """Return the screen of a command: most used options and examples, or every option by panel."""
     words = [_placeholder(flag) for flag in command.arguments()]
     parts = [_usage(" ".join([path, *words, "[OPTIONS]"])), _prose(command.summary), _examples(command.examples)]
     parts.append(_panel("Arguments", [(str(flag.metavar), _help(flag)) for flag in command.arguments()]))
@@ -99,7 +96,7 @@ def _examples(examples: Sequence[Row]) -> list[str]:
 
 
 def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:
-    """A titled box on a terminal, a titled list elsewhere."""
+    """Return a titled box on a terminal, a titled list elsewhere."""
     if not rows:
         return []
     column = max(column, *(len(name) for name, _ in rows))
@@ -116,7 +113,7 @@ def _panel(title: str, rows: Sequence[Row], *, column: int = 0) -> list[str]:
 
 
 def _cells(row: Row, column: int, room: int) -> list[Row]:
-    """The lines of one row: a long help text goes on under itself."""
+    """Return the lines of one row; a long help text is wrapped."""
     name, text = row
     first, *rest = textwrap.wrap(text, max(20, room), break_on_hyphens=False) or [""]
     return [(name, first), *(("", line) for line in rest)]
@@ -149,7 +146,7 @@ def _help(flag: Flag) -> str:
 
 
 def _default(flag: Flag) -> str:
-    """The default where it is one value: those that follow from the dataset and the network are not."""
+    """Return the default, unless it depends on the dataset or the network."""
     from resnetctl.config.defaults import TRAIN_KEYS
 
     value = flag.field.get_default(call_default_factory=True)
@@ -165,7 +162,7 @@ def _placeholder(flag: Flag) -> str:
 
 
 def _joined(parts: Iterable[Sequence[str]]) -> str:
-    """Blocks with one empty line between them, except between boxes."""
+    """Return the parts with an empty line between them, except between boxes."""
     lines: list[str] = []
     for part in parts:
         if part and lines and not lines[-1].startswith("╰"):

@@ -1,8 +1,8 @@
-"""Following a training run: each fact to the screen as it comes, the result to stdout at the end."""
+"""Show a training run: each fact on the screen as it comes, the result on stdout at the end."""
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.screen import epochs, hints, streams
@@ -11,22 +11,23 @@ from resnetctl.cli.screen.progress import Screen
 if TYPE_CHECKING:
     from resnetctl.engine.loop import StepResult
     from resnetctl.facts import EpochTimed, Finished, Notice, Started, TrainFact
+    from resnetctl.training.report import TrainReport
 
 
 def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: bool) -> None:
-    """Show a stream of facts to its end, then print the summary, or its JSON document."""
+    """Show all facts of a run, then print the summary or its JSON document."""
     with Follower(verb) as follower:
         for fact in facts:
             follower.show(fact)
     finished = follower.finished
     if as_json:
-        streams.document("train", _document(follower))
+        streams.report(_report(follower))
     elif finished is not None:
         streams.result("\n".join(["", *epochs.summary_lines(finished.run, finished.summary, width=streams.width())]))
 
 
 class Follower(Screen):
-    """The screen of a run."""
+    """The screen of a training run."""
 
     def __init__(self, verb: str) -> None:
         from resnetctl import facts
@@ -77,7 +78,7 @@ class Follower(Screen):
         self.line(epochs.epoch_line(fact, self.history, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
-        """Reading the loss waits for the device, so it is read only for a redraw."""
+        """Redraw the footer. The loss is read only then, because reading it waits for the device."""
         history = self.history
         if history is not None and history.started.run is not None:
             done = fact.step - history.started.start_step
@@ -87,13 +88,15 @@ class Follower(Screen):
             )
 
 
-def _document(follower: Follower) -> Mapping[str, Any]:
-    """The summary of a run, or of a dry run."""
+def _report(follower: Follower) -> "TrainReport":
+    """Return the report of a run, or of a dry run."""
+    from resnetctl.training.report import TrainReport
+
     if follower.finished is not None:
-        return {**follower.finished.summary, "run": str(follower.finished.run)}
+        return TrainReport(path=follower.finished.run, summary=follower.finished.summary)
     facts: dict[str, Any] = {"status": "dry run"}
     if follower.history is not None:
         started = follower.history.started
         facts |= {"arch": started.arch.name, "data": started.config.data, "params": started.params}
         facts |= {"train_images": started.train_images, "val_images": started.val_images, "steps": started.steps}
-    return {**facts, "notices": follower.notices}
+    return TrainReport(path=None, summary={**facts, "notices": follower.notices})

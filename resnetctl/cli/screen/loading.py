@@ -1,4 +1,4 @@
-"""A word on the screen while PyTorch loads: seconds of silence look like a hang."""
+"""A note on the screen while PyTorch loads: seconds of silence look like a hang."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ NOTE = "Loading PyTorch…"
 
 @contextlib.contextmanager
 def torch_note() -> Iterator[None]:
-    """While the block runs: say so on a terminal when an import of torch that began in it takes long."""
+    """Show the note on a terminal when an import of torch inside this `with` block takes long."""
     if "torch" in sys.modules or not streams.is_terminal(sys.stderr):
         yield
         return
@@ -31,7 +31,7 @@ def torch_note() -> Iterator[None]:
 
 
 def check_folder() -> None:
-    """Raise `UsageError` where importing torch would end the process: in a folder that is gone."""
+    """Raise `UsageError` when the current folder was removed: importing torch there would end the process."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -40,7 +40,7 @@ def check_folder() -> None:
 
 
 def load_torch() -> None:
-    """Import torch now, with the note. Raises as `check_folder`."""
+    """Import torch now, with the note. Raises `UsageError` as `check_folder`."""
     from importlib import import_module
 
     check_folder()
@@ -49,7 +49,7 @@ def load_torch() -> None:
 
 
 class _Note:
-    """One line on stderr that goes away again. The lock keeps a late timer from writing after `clear`."""
+    """One line on stderr, erased by `clear`. The lock keeps a late timer from writing after that."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

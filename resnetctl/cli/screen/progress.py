@@ -1,4 +1,4 @@
-"""Lines that scroll up and a footer that is redrawn below them. On stderr."""
+"""Lines that scroll, and a footer that is redrawn below them, on stderr."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 
 class Screen:
-    """On a terminal: lines above a footer. Elsewhere: lines only."""
+    """Lines above a footer on a terminal, lines only elsewhere."""
 
     def __init__(self) -> None:
         self.live = streams.is_terminal(sys.stderr)
@@ -36,12 +36,12 @@ class Screen:
         self.clear()
 
     def line(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self.clear()
         streams.say(text)
 
     def footer(self, lines: Callable[[], Sequence[str]], *, now: bool = False) -> None:
-        """Redraw the footer, at most four times a second unless `now`; `lines` is called only then."""
+        """Redraw the footer, at most four times a second unless `now`; `lines` is called for a redraw only."""
         if not self.live or (not now and time.monotonic() - self._drawn < REDRAW_SECONDS):
             return
         texts = [text[: streams.width() - 1] for text in lines()]
@@ -50,7 +50,7 @@ class Screen:
         self._footer, self._drawn = len(texts), time.monotonic()
 
     def clear(self) -> None:
-        """Take the footer away."""
+        """Remove the footer."""
         if self._footer:
             sys.stderr.write(f"\x1b[{self._footer}F\x1b[J")
             sys.stderr.flush()
@@ -58,7 +58,7 @@ class Screen:
         self._drawn = float("-inf")
 
     def progress(self, fact: "Progress") -> None:
-        """A bar on a terminal; elsewhere a line when the work begins and one when it is done."""
+        """Show a bar on a terminal; elsewhere a line at the start and one at the end."""
         if fact.what != self._doing:
             self._doing, self._done = fact.what, False
             if not self.live:
@@ -71,7 +71,7 @@ class Screen:
 
 
 def progress_line(fact: "Progress", width: int) -> str:
-    """`reading photos ━━━━━    12 000/60 000 images`."""
+    """Return `reading photos ━━━━━    12,000/60,000 images`."""
     total = "" if fact.total is None else f"/{_amount(fact.total, fact.unit)}"
     done = _amount(fact.done, fact.unit) if fact.total is None or fact.unit == "B" else tables.count(fact.done)
     text = f"{done}{total}"
@@ -82,13 +82,13 @@ def progress_line(fact: "Progress", width: int) -> str:
 
 
 def bar(share: float, room: int) -> str:
-    """A bar of `room` characters, filled to `share`."""
+    """Return a bar of `room` characters, filled to `share`."""
     filled = round(max(0.0, min(1.0, share)) * max(0, room))
     return BAR * filled + REST * (room - filled)
 
 
 def sparkline(values: Sequence[float], room: int) -> str:
-    """The last `room` values as little bars between the smallest and the largest of them."""
+    """Return the last `room` values as small bars between their minimum and maximum."""
     shown = list(values)[-room:]
     if not shown:
         return ""
@@ -102,7 +102,7 @@ def _amount(number: int, unit: str) -> str:
 
 
 def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
-    """Show notices and progress of a task, and return what it returns."""
+    """Show the notices and the progress of a task; return its result."""
     from resnetctl.facts import Progress
 
     with Screen() as screen:

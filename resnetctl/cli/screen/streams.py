@@ -8,9 +8,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from resnetctl.errors import WorkFailed
+
+if TYPE_CHECKING:
+    from resnetctl.report.base import Report
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -18,7 +21,7 @@ PLAIN = str.maketrans("╭╮╰╯─│━▁▂▃▄▅▆▇█·–×", "+
 
 
 class _Aside:
-    """stdout while a command works: results go there, what anybody else prints goes to stderr."""
+    """stdout while a command works: only results go there, all other prints go to stderr."""
 
     def __init__(self, results: TextIO) -> None:
         self.results = results
@@ -33,7 +36,7 @@ class _Aside:
 
 @contextlib.contextmanager
 def reserved() -> Iterator[None]:
-    """Keep stdout for results: a plugin that prints must not spoil a JSON document."""
+    """Keep stdout for results: a print of a plugin must not spoil a JSON document."""
     before = sys.stdout
     if before is not None:
         sys.stdout = cast("TextIO", _Aside(before))
@@ -44,20 +47,25 @@ def reserved() -> Iterator[None]:
 
 
 def result(text: str) -> None:
-    """Write a line of result to stdout. Raises `WorkFailed` when there is no stdout, `OSError` when it refuses."""
+    """Write a line of results to stdout. Raises `WorkFailed` when stdout is closed, `OSError` when writing fails."""
     if sys.stdout is None:
         raise WorkFailed("the result cannot be written: stdout is closed")
     stream: TextIO = getattr(sys.stdout, "results", sys.stdout)
     stream.write(_encodable(text, stream) + "\n")
 
 
-def document(schema: str, values: Mapping[str, Any]) -> None:
+def document(values: Mapping[str, Any]) -> None:
     """Write the one JSON document of a command to stdout."""
-    result(json.dumps({"schema": f"resnetctl.{schema}/1", **values}, indent=2, default=str))
+    result(json.dumps(values, indent=2, default=str))
+
+
+def report(found: "Report") -> None:
+    """Write a report to stdout as the command's JSON document, which begins with the report's schema."""
+    document(found.to_json())
 
 
 def say(text: str) -> None:
-    """Write a line for a person to stderr. That stderr is gone stops no work."""
+    """Write a line for people to stderr. A closed stderr does not stop the work."""
     if sys.stderr is not None:
         try:
             sys.stderr.write(_encodable(text, sys.stderr) + "\n")
@@ -67,44 +75,44 @@ def say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with control characters made visible: names of files and classes are other people's."""
+    """Return the text with control characters made visible: names of files and classes come from others."""
     return CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
 def folded(text: str, indent: str = "") -> list[str]:
-    """The text made printable, in lines as wide as the terminal, broken between words only."""
+    """Return the printable text in lines as wide as the terminal, broken between words only."""
     return textwrap.wrap(
         printable(text), width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     ) or [""]
 
 
 def notice(text: str) -> str:
-    """A sentence for a person: folded where lines are seen, one line in a log."""
+    """Return a sentence for people: folded on a terminal, one line in a log."""
     return "\n".join(folded(text)) if is_terminal(sys.stderr) else printable(text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether lines can be redrawn there: a TTY that understands escapes."""
+    """Tell whether lines can be redrawn: the stream is a TTY that understands escapes."""
     return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def has_color(stream: TextIO | None) -> bool:
-    """Whether escapes for style may go there."""
+    """Tell whether the stream shows colours."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, style: str, *, stream: TextIO | None = None) -> str:
-    """`text` in a style of `STYLES`, where the stream (stdout unless given) shows it."""
+    """Return `text` in a style of `STYLES` when the stream (default: stdout) shows colours."""
     return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if text and has_color(stream or sys.stdout) else text
 
 
 def width() -> int:
-    """Columns of the terminal; `COLUMNS` counts; 80 where there is none."""
+    """Return the columns of the terminal or of `COLUMNS`; 80 without a terminal."""
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
 def _encodable(text: str, stream: TextIO) -> str:
-    """In an ASCII locale a bar must not end a run of hours: it is drawn with what there is."""
+    """Return the text in characters that the stream can write: an ASCII locale must not end a long run."""
     encoding = stream.encoding or "utf-8"
     try:
         text.encode(encoding)

@@ -1,4 +1,4 @@
-"""Tables and facts as text: aligned on a terminal, tab-separated and never cut elsewhere."""
+"""Tables and numbers as text: aligned on a terminal, tab-separated and complete in a pipe."""
 
 import sys
 import textwrap
@@ -13,9 +13,9 @@ GAP = "  "
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequence[str] = ()) -> None:
-    """Print rows of results under a header; in a pipe nothing is cut.
+    """Print rows under a header; a pipe gets all columns, tab-separated.
 
-    On a terminal, columns named in `drop` are left out in this order until the table fits, and the last is wrapped.
+    On a terminal, columns in `drop` are left out, in this order, until the table fits; the last column is wrapped.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     if not (sys.stdout is not None and sys.stdout.isatty()):
@@ -32,7 +32,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequ
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
-    """The lines of a table `width` columns wide, as far as all but the last column allow."""
+    """Return the lines of a table that is `width` characters wide if all columns but the last allow it."""
     columns = [max(_width(row[place]) for row in [header, *rows]) for place in range(len(header))]
     left = sum(columns[:-1]) + len(GAP) * (len(columns) - 1)
     room = max(20, width - left)
@@ -47,7 +47,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int)
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:
-    """Print `name   value` lines of results; None is left out, a long value goes on under itself."""
+    """Print `name   value` lines; None is left out, a long value is wrapped."""
     shown = [(name, _cell(value)) for name, value in rows if value is not None]
     column = max((_width(name) for name, _ in shown), default=0)
     wide = sys.stdout is not None and sys.stdout.isatty()
@@ -60,27 +60,27 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
 
 
 def rate(lr: float) -> str:
-    """A learning rate in seven characters: `0.0981`, `6.2e-07`."""
+    """Return a learning rate in seven characters: `0.0981`, `6.2e-07`."""
     return f"{lr:.4f}" if lr == 0 or lr >= 0.001 else f"{lr:.1e}"
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """`91.9 %`, or a dash."""
+    """Return `91.9 %`, or a dash for None."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def interval(low: float, high: float) -> str:
-    """`91.8-92.9`, in percent."""
+    """Return `91.8-92.9`, in percent."""
     return f"{100 * low:.1f}-{100 * high:.1f}"
 
 
 def count(number: float) -> str:
-    """`272,474`."""
+    """Return `272,474`."""
     return f"{number:,.0f}"
 
 
 def size(number: float) -> str:
-    """`1.1 MB`."""
+    """Return `1.1 MB`."""
     if number < 1000:
         return f"{number:.0f} B"
     for unit in ("kB", "MB"):
@@ -91,22 +91,22 @@ def size(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`3.1 s`, `1 min 38 s`, `2 h 05 min`."""
+    """Return `3.1 s`, `1 min 38 s`, `2 h 05 min`."""
     return spoken(seconds)
 
 
 def clock(seconds: float) -> str:
-    """`0:01:04`."""
+    """Return `0:01:04`."""
     return str(timedelta(seconds=max(0, round(seconds))))
 
 
 def brief(seconds: float) -> str:
-    """A duration for a narrow column: `3.1 s`, `1:04`, `1:01:04`."""
+    """Return a duration for a narrow column: `3.1 s`, `1:04`, `1:01:04`."""
     return f"{seconds:.1f} s" if seconds < 60 else clock(seconds).removeprefix("0:").lstrip("0")
 
 
 def moment(utc: str) -> str:
-    """`2026-11-25 23:08`, in local time."""
+    """Return `2026-11-25 23:08`, in local time."""
     try:
         return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):  # the edges of the calendar too
@@ -114,7 +114,7 @@ def moment(utc: str) -> str:
 
 
 def short(path: Path) -> str:
-    """Relative to the current folder where it is inside."""
+    """Return the path relative to the current folder when it is inside."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

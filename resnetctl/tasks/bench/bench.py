@@ -18,7 +18,8 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import BenchConfig, ProgressiveConfig
 from resnetctl.data.splits import EVAL_BATCH, eval_batches
 from resnetctl.data.store import open_store
-from resnetctl.deploy import onnx_reader as onnx
+from resnetctl.deploy import onnx_session
+from resnetctl.deploy.parity import compare
 from resnetctl.engine.device import pick_device, pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
@@ -33,7 +34,6 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets
 from resnetctl.tasks.bench import baselines as yardstick
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
-from resnetctl.tasks.export import compare
 from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
 from resnetctl.training.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
@@ -151,7 +151,7 @@ def _predictors(made: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
     yield "torch", shipped_predictor(shipped, job.image, device=job.device)
     try:
         data = to_bytes(model.eval(), job.card({}), weights_sha256="", gate={})
-        exported = onnx.from_bytes(data, "the exported network", threads=job.config.threads)
+        exported = onnx_session.from_bytes(data, "the exported network", threads=job.config.threads)
         problems = compare(reference, exported, pool=images).problems
     except ResnetctlError as error:
         problems = (error.message,)

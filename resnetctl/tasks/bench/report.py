@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from resnetctl.engine.stopwatch import Spread
+from resnetctl.report.base import Report
 from resnetctl.spec import Card
 
-SCHEMA = "resnetctl.bench/1"
 WORTH = 1.05  # a ratio below is not worth a sentence, nor is one whose lower quartile is below 1
 MUCH_INPUT = 0.1  # share of a step
 BUSY_CORES = 0.15
@@ -81,7 +81,7 @@ class Tried(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchReport(Card):
+class BenchReport(Report):
     """Everything, with `left_out` naming what there was no time for or what failed.
 
     Attributes:
@@ -91,6 +91,7 @@ class BenchReport(Card):
         memory: bytes: `training` more than before the first step, `process` in all; mapped files not counted.
     """
 
+    schema: ClassVar[str] = "resnetctl.bench/1"
     subject: Subject
     machine: Machine
     training: Training
@@ -107,9 +108,9 @@ class BenchReport(Card):
         found = [*self._faster(), *self._input(), *self._deployed()]
         return [*(found or ["nothing that was tried is faster than this"]), *self._caution()]
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.bench/1`."""
-        return {"schema": SCHEMA, **super().to_json(), "advice": self.advice()}
+    def body(self) -> dict[str, Any]:
+        """Return every field, and the advice."""
+        return {**super().body(), "advice": self.advice()}
 
     def _faster(self) -> Iterator[str]:
         for item in sorted(self.tried, key=lambda item: -item.ratio.median):

@@ -1,14 +1,14 @@
-"""What the `data` commands report: frozen, each with the document that `--json` prints."""
+"""What the `data` commands report."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from resnetctl.spec import DatasetCard
+from resnetctl.report.base import Report
+from resnetctl.spec import DatasetCard, plain
 
 if TYPE_CHECKING:
     from resnetctl.data.checks import Finding
@@ -25,14 +25,15 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListReport:
-    """What there is and what can be had."""
+class ListReport(Report):
+    """Every dataset in the store, and every dataset that can be fetched."""
 
+    schema: ClassVar[str] = "resnetctl.data.list/1"
     data_dir: Path
     datasets: tuple[Listed, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """The document of `data list --json`."""
+    def body(self) -> dict[str, Any]:
+        """Return the folder and one row a dataset."""
         rows = [
             {
                 "name": row.name,
@@ -43,56 +44,57 @@ class ListReport:
             }
             for row in self.datasets
         ]
-        return {"schema": "resnetctl.data.list/1", "data_dir": str(self.data_dir), "datasets": rows}
+        return {"data_dir": str(self.data_dir), "datasets": rows}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataReport:
-    """What `get`, `add` and `remove` did. `done` is False where the dataset was there already."""
+class DataReport(Report):
+    """A dataset after `get`, `add` or `remove`. `done` is False where there was nothing to do."""
 
-    verb: Literal["get", "add", "remove"]
     name: str
     path: Path
-    card: DatasetCard | None
     done: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """The document of `data get|add|remove --json`."""
-        return {
-            "schema": f"resnetctl.data.{self.verb}/1",
-            "name": self.name,
-            "path": str(self.path),
-            "done": self.done,
-            "card": self.card.to_json() if self.card else None,
-        }
+    card: DatasetCard | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowReport:
+class GetReport(DataReport):
+    """A dataset that was fetched."""
+
+    schema: ClassVar[str] = "resnetctl.data.get/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddReport(DataReport):
+    """A dataset that was made from the user's images."""
+
+    schema: ClassVar[str] = "resnetctl.data.add/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveReport(DataReport):
+    """A dataset that was removed."""
+
+    schema: ClassVar[str] = "resnetctl.data.remove/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowReport(Report):
     """A dataset's card, and images by class and split: `counts[class][split]`."""
 
+    schema: ClassVar[str] = "resnetctl.data.show/1"
     name: str
     path: Path
     card: DatasetCard
     counts: Mapping[str, Mapping[str, int]]
     sheet: Path | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The document of `data show --json`."""
-        return {
-            "schema": "resnetctl.data.show/1",
-            "name": self.name,
-            "path": str(self.path),
-            "card": self.card.to_json(),
-            "counts": {label: dict(counts) for label, counts in self.counts.items()},
-            "sheet": str(self.sheet) if self.sheet else None,
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
-class CheckReport:
-    """What `data check` found in `images` images. `failed`: there is an error among the findings."""
+class CheckReport(Report):
+    """The findings of `data check` in `images` images. `failed`: at least one finding is an error."""
 
+    schema: ClassVar[str] = "resnetctl.data.check/1"
     target: str
     images: int
     findings: tuple[Finding, ...]
@@ -101,12 +103,11 @@ class CheckReport:
     def failed(self) -> bool:
         return any(finding.severity == "error" for finding in self.findings)
 
-    def to_json(self) -> dict[str, Any]:
-        """The document of `data check --json`."""
+    def body(self) -> dict[str, Any]:
+        """Return the target, the number of images, the verdict and the findings."""
         return {
-            "schema": "resnetctl.data.check/1",
             "target": self.target,
             "images": self.images,
             "failed": self.failed,
-            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+            "findings": plain(self.findings),
         }

@@ -1,24 +1,80 @@
-"""What the runs on disk tell about themselves, also the unfinished ones. No torch."""
+"""`runs list` and `runs show`: the runs on disk, the unfinished ones too. No torch."""
 
 import contextlib
 import tomllib
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 from resnetctl.errors import ResnetctlError
-from resnetctl.runs import RunDir
+from resnetctl.report.base import Report
+from resnetctl.runs import RunDir, all_runs
+
+CHOSEN_BY_ARCH = ("default", "rule", "weights")  # sources of a block that nobody chose
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListReport(Report):
+    """The `facts` of every run, oldest first."""
+
+    schema: ClassVar[str] = "resnetctl.runs.list/1"
+    runs: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowReport(Report):
+    """One run.
+
+    Attributes:
+        facts: see `facts`.
+        files: bytes of each file.
+        metrics, timings: one entry an epoch, from the run's logs.
+        summary: the content of `summary.json`, None while the run is not finished.
+    """
+
+    schema: ClassVar[str] = "resnetctl.runs.show/1"
+    facts: Mapping[str, Any]
+    path: Path
+    files: Mapping[str, int]
+    metrics: tuple[Mapping[str, Any], ...]
+    timings: tuple[Mapping[str, Any], ...]
+    summary: Mapping[str, Any] | None
+
+    def body(self) -> dict[str, Any]:
+        """Return the facts at the top level, then the rest."""
+        values = super().body()
+        return {**values.pop("facts"), **values}
+
+
+def list_runs(folder: Path) -> ListReport:
+    """Return the report on all runs in `folder`."""
+    return ListReport(runs=tuple(facts(run) for run in all_runs(folder)))
+
+
+def show(run: RunDir) -> ShowReport:
+    """Return the report on one run. Raises `InputError` when its logs cannot be read."""
+    return ShowReport(
+        facts=facts(run),
+        path=run.path,
+        files=files(run),
+        metrics=tuple(run.metrics()),
+        timings=tuple(run.timings()),
+        summary=run.summary(),
+    )
 
 
 def facts(run: RunDir) -> dict[str, Any]:
-    """Name, status (finished, unfinished, failed, unreadable), arch, data, epochs, best val accuracy, start.
+    """Return name, status (finished, unfinished, failed, unreadable), arch, data, epochs, best val accuracy, start.
 
-    `block` is one that somebody chose; None where it is the arch's own.
+    `block` is None where it is the arch's own.
     """
     name = run.path.resolve().name  # what `last` points to
     try:
         summary, failure = run.summary(), run.failure()
         config = tomllib.loads(run.config.read_text(encoding="utf-8"))
         metrics = run.metrics()
-        said = _sources(run)
+        sources = _sources(run)
     except (ResnetctlError, OSError, ValueError):
         return {"name": name, "status": "unreadable"}
     model = config.get("model", {})
@@ -27,9 +83,7 @@ def facts(run: RunDir) -> dict[str, Any]:
         "name": name,
         "status": "finished" if summary is not None else "failed" if failure is not None else "unfinished",
         "arch": summary["arch"] if summary is not None else model.get("arch"),
-        "block": model.get("block")
-        if said.get("model.block", "default") not in ("default", "rule", "weights")
-        else None,
+        "block": model.get("block") if sources.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
         "data": config.get("data"),
         "epochs": len(metrics),
         "epochs_planned": None if config.get("steps") else config.get("epochs"),
@@ -46,6 +100,6 @@ def _sources(run: RunDir) -> dict[str, str]:
 
 
 def files(run: RunDir) -> dict[str, int]:
-    """Every file of the run with its size in bytes."""
+    """Return every file of the run with its size in bytes."""
     paths = sorted(path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(run.path)): path.stat().st_size for path in paths}

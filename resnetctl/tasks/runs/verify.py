@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint, schedule
 from resnetctl.errors import CheckFailed, DataError, ResnetctlError
+from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
+from resnetctl.spec import plain
+from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
 from resnetctl.training.checkpoints import Newest, differences, facts_then, newest
 from resnetctl.training.job import config_sha256
@@ -31,9 +34,10 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyReport:
+class VerifyReport(Report):
     """All checks of a run, and `differences`: what of this machine a bit-exact resume would find changed."""
 
+    schema: ClassVar[str] = "resnetctl.runs.verify/1"
     run: Path
     checks: tuple[Check, ...]
     differences: tuple[str, ...]
@@ -48,12 +52,12 @@ class VerifyReport:
         if failed:
             raise CheckFailed("the run is not what it says", where=str(self.run), problems=failed)
 
-    def to_json(self) -> dict[str, Any]:
-        """The document `resnetctl.runs.verify/1`."""
+    def body(self) -> dict[str, Any]:
+        """Return the verdict, every check, and the differences."""
         return {
             "run": str(self.run),
             "passed": self.passed,
-            "checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in self.checks],
+            "checks": plain(self.checks),
             "differences": list(self.differences),
         }
 
@@ -175,16 +179,17 @@ class _Looks:
         _require(same, "the card's accuracy is not that of the metrics")
         if snapshot is not None:
             kept = snapshot.shipped(last=config.keep == "last" or "val_top1" not in line)
-            same = weights_file.digest(kept) == weights_file.digest(loaded.state)
+            same = digest(kept) == digest(loaded.state)
             _require(same, "the tensors are not those of the checkpoint")
         return f"whole, finite, of epoch {int(card.metrics['epoch'])}"
 
     def onnx(self) -> str:
         if not self.run.onnx.is_file():
             raise Nothing("nothing is exported")
-        from resnetctl.deploy import onnx_reader as onnx
+        from resnetctl.deploy.onnx_checks import check
+        from resnetctl.deploy.onnx_session import read_bytes
 
-        card = onnx.check(onnx.read_bytes(self.run.onnx), str(self.run.onnx))
+        card = check(read_bytes(self.run.onnx), str(self.run.onnx))
         here = weights_file.read_header(self.run.weights).sha256
         _require(card.weights_sha256 == here, "exported from other weights: run resnetctl export again")
         return "whole, and made from these weights"

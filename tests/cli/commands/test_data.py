@@ -46,7 +46,7 @@ def test_get_says_what_it_did_and_what_is_next(cli: Cli) -> None:
     assert lines[-3:] == ["Next", "  resnetctl data show digits", "  resnetctl train --data digits"]
     assert result.err.splitlines()[-1] == "storing digits: 1,797 images"
     again = cli("data", "get", "digits")
-    assert (again.code, again.err) == (0, "digits is in the store already; --replace builds it anew\n")
+    assert (again.code, again.err) == (0, "digits is already in the store; --replace builds it again\n")
 
 
 def test_get_what_nobody_offers(cli: Cli) -> None:
@@ -84,12 +84,12 @@ def test_a_bad_image_is_exit_3_or_skipped(cli: Cli, photos: Path) -> None:
 def test_check_of_a_good_dataset(cli: Cli) -> None:
     cli("data", "get", "digits")
     result = cli("data", "check", "digits")
-    assert (result.code, result.out) == (0, "digits: 1,797 images, nothing found\n")
+    assert (result.code, result.out) == (0, "digits: 1,797 images, no problems found\n")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.MonkeyPatch, *, as_json: bool) -> None:
-    from resnetctl.tasks import datasets as data
+    from resnetctl.tasks.data import check as task
 
     findings = (
         SimpleNamespace(severity="warning", code="small", message="class 'cat' has 3 images"),
@@ -103,7 +103,7 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         yield from ()
         return report
 
-    monkeypatch.setattr(data, "check", check)
+    monkeypatch.setattr(task, "check", check)
     result = cli("data", "check", "pets", *(["--json"] if as_json else []))
     assert result.code == 5
     assert result.err.startswith("error: 'pets' has errors")

@@ -52,7 +52,7 @@ def test_the_report_as_text(cli: Cli, answer: Callable[..., Any]) -> None:
         "time      0.2 s, 80 images/s",
         "wrote     runs/a/eval/pets-test.json",
         "",
-        "class\taccuracy\tright\timages\tmost often mistaken for",
+        "class\taccuracy\tcorrect\timages\tmost often mistaken for",
         "dog\t70.0 %\t7\t10\temu (2)",
         "cat\t90.0 %\t9\t10\tdog (1)",
         "emu\t-\t0\t0\t",
@@ -97,4 +97,4 @@ def test_many_classes_are_cut_and_that_is_said(cli: Cli, answer: Callable[..., A
     result = cli("eval")
     assert "top-5     100.00 %" in result.out.splitlines()
     assert result.out.splitlines()[-1].startswith("c9\t")
-    assert result.err == "the worst 10 of 30 classes; --json has all, and the confusion matrix\n"
+    assert result.err == "These are the worst 10 of 30 classes; --json has all, and the confusion matrix\n"

@@ -65,5 +65,5 @@ def test_json(cli: Cli, asked: list[Any]) -> None:
 def test_a_format_must_be_named(cli: Cli, asked: list[Any], line: list[str], hint: str) -> None:
     result = cli("export", *line)
     assert result.code == 2
-    assert result.err.splitlines() == ["error: say what to export to", "  where  --onnx", f"  try    {hint}"]
+    assert result.err.splitlines() == ["error: choose a format", "  where  --onnx", f"  try    {hint}"]
     assert asked == []

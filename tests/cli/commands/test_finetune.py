@@ -37,4 +37,4 @@ def test_weights_by_flag(cli: Cli, asked: list[Any]) -> None:
 
 def test_both_are_one_too_many(cli: Cli) -> None:
     result = cli("finetune", "a", "--weights", "b", "--data", "digits")
-    assert (result.code, result.err.splitlines()[0]) == (2, "error: give a or --weights, one of them")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: give either a or --weights, not both")

@@ -14,20 +14,20 @@ Cli = Callable[..., Any]
 
 
 @pytest.fixture
-def report() -> task.WeightsReport:
+def report() -> task.ShowReport:
     card = WeightsCard(
         arch=Arch(name="resnet20", block="basic", depths=(3,), widths=(16,), stem="cifar"),
         classes=("cat", "d\x1bog"),
         image=ImageSpec(size=32),
         metrics={"epoch": 9, "val_top1": 0.91},
     )
-    return task.WeightsReport(
-        verb="show", path=Path("m.safetensors"), card=card, params=272474, tensors=3, bytes=1_100_000, sha256="ab",
+    return task.ShowReport(
+        path=Path("m.safetensors"), card=card, params=272474, tensors=3, bytes=1_100_000, sha256="ab",
         state_sha256="cd", notes=("mean and std are assumed",),
     )  # fmt: skip
 
 
-def test_show(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "show", lambda target, settings: report)
     result = cli("weights", "show", "m.safetensors")
     assert result.err == "mean and std are assumed\n"
@@ -46,7 +46,7 @@ def test_show(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPa
 
 
 def test_plugins_that_are_needed_and_that_were_used(
-    cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugins = Plugins(required={"nets": "1.0"}, used={"nets": "1.0", "mix": "2.0"})
     made = dataclasses.replace(report, card=dataclasses.replace(report.card, plugins=plugins))
@@ -55,16 +55,16 @@ def test_plugins_that_are_needed_and_that_were_used(
     assert {"needs    nets 1.0", "used     mix 2.0"} <= set(lines)
 
 
-def test_show_as_json(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_as_json(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "show", lambda target, settings: report)
     document = cli("weights", "show", "m.safetensors", "--json").json()
     assert document == {"schema": "resnetctl.weights.show/1", **report.to_json()}
 
 
-def test_import_passes_everything_on(cli: Cli, report: task.WeightsReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_passes_everything_on(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def import_file(request: task.ImportRequest, settings: object) -> task.WeightsReport:
+    def import_file(request: task.ImportRequest, settings: object) -> task.ShowReport:
         asked.append(request)
         return report
 

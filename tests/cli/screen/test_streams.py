@@ -22,7 +22,7 @@ def test_results_go_to_stdout_and_talk_to_stderr(capsys: pytest.CaptureFixture[s
 
 
 def test_a_document_is_ascii_json_that_starts_with_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    streams.document("eval", {"classes": ["chät"]})
+    streams.document({"schema": "resnetctl.eval/1", "classes": ["chät"]})
     text = capsys.readouterr().out
     assert text.isascii()
     assert list(json.loads(text)) == ["schema", "classes"]

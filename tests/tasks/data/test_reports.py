@@ -8,16 +8,24 @@ import pytest
 
 from resnetctl.data.checks import Finding
 from resnetctl.spec import DatasetCard, ImageSpec
-from resnetctl.tasks.data.reports import CheckReport, DataReport, Listed, ListReport, ShowReport
+from resnetctl.tasks.data.reports import (
+    AddReport,
+    CheckReport,
+    GetReport,
+    Listed,
+    ListReport,
+    RemoveReport,
+    ShowReport,
+)
 
 CARD = DatasetCard(name="x", classes=("a", "b"), image=ImageSpec(size=8), splits={"train": 3})
 ERROR = Finding(severity="error", code="one-class", message="there is only one class", count=1, names=("a",))
 WARNING = Finding(severity="warning", code="few-images", message="classes", count=1, names=("a: 3",))
 REPORTS: dict[str, Any] = {
     "list": ListReport(data_dir=Path("d"), datasets=(Listed(name="x", distribution=None, card=CARD),)),
-    "add": DataReport(verb="add", name="x", path=Path("d/x"), card=CARD),
-    "get": DataReport(verb="get", name="x", path=Path("d/x"), card=CARD, done=False),
-    "remove": DataReport(verb="remove", name="x", path=Path("d/x"), card=None),
+    "add": AddReport(name="x", path=Path("d/x"), card=CARD),
+    "get": GetReport(name="x", path=Path("d/x"), card=CARD, done=False),
+    "remove": RemoveReport(name="x", path=Path("d/x"), card=None),
     "show": ShowReport(name="x", path=Path("d/x"), card=CARD, counts={"a": {"train": 3}}, sheet=Path("s.png")),
     "check": CheckReport(target="x", images=3, findings=(ERROR, WARNING)),
 }

@@ -4,6 +4,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, UsageError
+from resnetctl.hints import Call
 from resnetctl.registry import Entry
 from resnetctl.registry.probe import Probe
 from resnetctl.tasks.plugins import listing as plugins
@@ -13,15 +14,24 @@ def foreign(name: str, kind: registry.Kind = "arch", value: str = "no.such.modul
     return Entry(kind=kind, name=name, value=value, distribution="other", version="2.0")
 
 
-def test_every_kind_is_listed_in_the_order_of_the_groups() -> None:
+def read_as(monkeypatch: pytest.MonkeyPatch, *kinds: str, name: str) -> None:
+    """Let the metadata hold one entry of each of these kinds and nothing else."""
+
+    def read(kind: str, chosen: object) -> tuple[Entry, ...]:
+        return (foreign(name, kind),) if kind in kinds else ()
+
+    monkeypatch.setattr("resnetctl.registry.index.read_entries", read)
+
+
+def test_every_kind_is_listed_in_the_order_of_the_table() -> None:
     kinds = [row["kind"] for row in plugins.listing()]
-    assert list(dict.fromkeys(kinds)) == list(registry.GROUPS)
+    assert list(dict.fromkeys(kinds)) == list(registry.KINDS)
     assert {row["kind"] for row in plugins.listing("block")} == {"block"}
 
 
-def test_check_imports_and_tells_the_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_marks_the_entries_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     ghost = foreign("ghost")
-    monkeypatch.setattr(registry, "entries", lambda kind: (ghost,) if kind == "arch" else ())
+    read_as(monkeypatch, "arch", name="ghost")
     monkeypatch.setattr(plugins, "probe", lambda entries: {ghost: Probe(entry=ghost, error="it raises")})
     assert [row["status"] for row in plugins.listing()] == ["available"]
     row = plugins.listing(check=True)[0]
@@ -35,7 +45,7 @@ def test_an_arch_has_published_and_counted_parameters() -> None:
     assert facts["kind"] == "arch"
 
 
-def test_a_dataset_tells_its_card() -> None:
+def test_a_dataset_is_described_by_its_card() -> None:
     facts = plugins.describe("digits")
     assert len(facts["classes"]) == 10
     assert facts["licence"]
@@ -47,18 +57,16 @@ def test_a_policy_made_by_partial_is_described() -> None:
 
 
 def test_a_broken_plugin_is_a_plugin_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "entries", lambda kind: (foreign("ghost"),) if kind == "arch" else ())
+    read_as(monkeypatch, "arch", name="ghost")
     with pytest.raises(PluginError, match="cannot be imported"):
         plugins.describe("ghost")
 
 
-def test_a_name_of_two_kinds_must_be_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        registry, "entries", lambda kind: (foreign("twice", kind),) if kind in ("arch", "block") else ()
-    )
+def test_a_name_of_two_kinds_needs_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_as(monkeypatch, "arch", "block", name="twice")
     with pytest.raises(UsageError) as caught:
         plugins.describe("twice")
-    assert caught.value.hint == ("resnetctl plugins show twice --kind arch",)
+    assert caught.value.hint == (Call("plugins show", ("twice",), {"kind": "arch"}),)
 
 
 def test_an_unknown_name_suggests() -> None:

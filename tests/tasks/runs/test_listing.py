@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from resnetctl.runs import RunDir
-from resnetctl.tasks.runs import listing as history
+from resnetctl.tasks.runs import listing
 
 CONFIG = 'data = "digits"\nepochs = 3\n[model]\narch = "resnet20"\n'
 
@@ -19,7 +19,7 @@ def run(folder: Path, *, metrics: str = "", summary: str | None = None, config: 
 
 def test_an_unfinished_run(tmp_path: Path) -> None:
     lines = '{"epoch": 1, "val_top1": 0.5}\n{"epoch": 2, "val_top1": 0.75}\n{"epo'
-    assert history.facts(run(tmp_path / "a", metrics=lines)) == {
+    assert listing.facts(run(tmp_path / "a", metrics=lines)) == {
         "name": "a",
         "status": "unfinished",
         "arch": "resnet20",
@@ -38,32 +38,32 @@ def test_a_block_that_somebody_chose_is_told(tmp_path: Path) -> None:
     for number, (origin, block) in enumerate([("default", None), ("weights", None), ("flag --block", "se_basic")]):
         made = run(tmp_path / str(number), config=config)
         (made.path / "config.sources.json").write_text(f'{{"model.block": "{origin}"}}')
-        assert history.facts(made)["block"] == block
+        assert listing.facts(made)["block"] == block
 
 
 def test_a_run_that_failed_says_why_and_when_it_began(tmp_path: Path) -> None:
     made = run(tmp_path / "a", config=CONFIG.replace("epochs = 3", "epochs = 3\nsteps = 7"))
     (made.path / "env.json").write_text('{"created": "2026-11-25T23:08:38.042Z"}')
     made.save_failure("step 7: x")
-    facts = history.facts(made)
+    facts = listing.facts(made)
     assert (facts["status"], facts["failure"], facts["created"]) == ("failed", "step 7: x", "2026-11-25T23:08:38.042Z")
     assert facts["epochs_planned"] is None  # its steps decide
 
 
 def test_a_finished_run_without_val(tmp_path: Path) -> None:
-    facts = history.facts(run(tmp_path / "a", metrics='{"epoch": 1}\n', summary='{"arch": "wrn16_4"}'))
+    facts = listing.facts(run(tmp_path / "a", metrics='{"epoch": 1}\n', summary='{"arch": "wrn16_4"}'))
     assert (facts["status"], facts["arch"], facts["val_top1"]) == ("finished", "wrn16_4", None)
 
 
 def test_a_broken_run_hides_no_other(tmp_path: Path) -> None:
-    assert history.facts(run(tmp_path / "a", config="= =")) == {"name": "a", "status": "unreadable"}
-    assert history.facts(run(tmp_path / "b", summary="{")) == {"name": "b", "status": "unreadable"}
+    assert listing.facts(run(tmp_path / "a", config="= =")) == {"name": "a", "status": "unreadable"}
+    assert listing.facts(run(tmp_path / "b", summary="{")) == {"name": "b", "status": "unreadable"}
 
 
 def test_last_has_the_name_of_its_run(tmp_path: Path) -> None:
     made = run(tmp_path / "a")
     (tmp_path / "last").symlink_to("a", target_is_directory=True)
-    assert history.facts(RunDir(tmp_path / "last")) == history.facts(made)
+    assert listing.facts(RunDir(tmp_path / "last")) == listing.facts(made)
 
 
 def test_files_with_sizes(tmp_path: Path) -> None:
@@ -71,4 +71,4 @@ def test_files_with_sizes(tmp_path: Path) -> None:
     (made.path / ".lock").touch()
     (made.path / "eval").mkdir()
     (made.path / "eval" / "digits-test.json").write_text("{}")
-    assert history.files(made) == {"config.toml": len(CONFIG), "eval/digits-test.json": 2, "metrics.jsonl": 0}
+    assert listing.files(made) == {"config.toml": len(CONFIG), "eval/digits-test.json": 2, "metrics.jsonl": 0}

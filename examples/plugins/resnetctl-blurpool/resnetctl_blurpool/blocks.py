@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnetctl.blocks import conv1x1, conv3x3
+
 
 class Blur(nn.Module):
     """Keep every `stride`-th pixel of the image smoothed by [1, 2, 1] / 4 both ways (Zhang 2019, section 3.2)."""
@@ -37,17 +39,17 @@ class BlurpoolBlock(nn.Module):
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.blur = Blur(width, stride) if stride > 1 else nn.Identity()
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
         self.downsample: nn.Module = nn.Identity()
         if stride > 1 or in_channels != width:
             self.downsample = nn.Sequential(
                 Blur(in_channels, stride) if stride > 1 else nn.Identity(),
-                nn.Conv2d(in_channels, width, 1, bias=False),
+                conv1x1(in_channels, width),
                 nn.BatchNorm2d(width),
             )
 

@@ -1,0 +1,31 @@
+"""Building parts for the residual blocks of plugins.
+
+The four blocks of the core to subclass, and what they are made of. N images, C channels, H rows, W columns:
+
+- `make_shortcut(in, out, stride=, option=, norm=)`: identity, padding (A) or projection (B), as the shapes need.
+- `PadShortcut(in, out, stride)`: option A, `(N, in, H, W)` to `(N, out, ceil(H / stride), ceil(W / stride))`.
+- `preact_sum(branch, images=, active=, downsample=)`: the sum of a pre-activation block.
+- `DropPath(rate)`: stochastic depth over whole images, `(N, C, H, W)` to the same shape.
+- `conv3x3(in, out, stride=)`, `conv1x1(in, out, stride=)`: without bias, `H` to `ceil(H / stride)`.
+- `average_pool(stride)`: `H` to `ceil(H / stride)`; the identity at stride 1.
+
+`resnetctl.spec.Block` says what a block must keep.
+"""
+
+from resnetctl.models.blocks import BasicBlock, BottleneckBlock, PreactBasicBlock, PreactBottleneckBlock
+from resnetctl.models.layers import DropPath, average_pool, conv1x1, conv3x3
+from resnetctl.models.shortcuts import PadShortcut, make_shortcut, preact_sum
+
+__all__ = [
+    "BasicBlock",
+    "BottleneckBlock",
+    "DropPath",
+    "PadShortcut",
+    "PreactBasicBlock",
+    "PreactBottleneckBlock",
+    "average_pool",
+    "conv1x1",
+    "conv3x3",
+    "make_shortcut",
+    "preact_sum",
+]

@@ -1,0 +1,73 @@
+"""Verbs that plugins bring: entry points of the group `resnetctl.commands`, each a `typer.Typer` or a function.
+
+Listing them reads metadata only. A plugin is imported when its verb is used; what it raises is a `PluginError`.
+"""
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from resnetctl import errors, registry
+from resnetctl.cli import boundary
+from resnetctl.cli.parser.functions import path_of
+from resnetctl.cli.parser.verbs import UsageError, VerbGroup
+from resnetctl.cli.screen import streams
+
+# What a command may raise to end itself, as in an app of its own.
+ENDINGS = (typer.Exit, typer.Abort, SystemExit, BrokenPipeError, UsageError)
+
+
+class RootGroup(VerbGroup):
+    """The verbs of the core, then those of plugins."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all verbs."""
+        return [*super().list_commands(ctx), *registry.names("command")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the verb `cmd_name`, None when there is none. Imports no plugin."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in registry.names("command"):
+            return PluginCommand(cmd_name)
+        return command
+
+
+class PluginCommand(TyperCommand):
+    """The verb of a plugin: the words behind it are for the plugin's own command to parse."""
+
+    def __init__(self, name: str) -> None:
+        settings = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+        owner = " ".join(*registry.distribution_of("command", name).items())
+        super().__init__(name, context_settings=settings, help=f"A command of {owner}", add_help_option=False)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Import the plugin and run its command. Raises `PluginError` for whatever goes wrong in it."""
+        return boundary.within(lambda: self._run(path_of(ctx), list(ctx.args)))
+
+    def _run(self, path: str, words: list[str]) -> None:
+        with registry.guarded("command", str(self.name)):
+            ending: Any = _ending(str(self.name), path, words)
+        if isinstance(ending, UsageError):
+            raise errors.UsageError(f"{path}: {ending.format_message()}", hint=f"{path} --help")
+        if isinstance(ending, typer.Abort):
+            streams.say("aborted")
+            raise typer.Exit(1)
+        if ending is not None:
+            raise ending
+
+
+def _ending(name: str, path: str, words: list[str]) -> BaseException | None:
+    """Run the command; return the exception by which it ended itself, None when it came to its end."""
+    thing: Any = registry.get("command", name)
+    app = thing if isinstance(thing, typer.Typer) else typer.Typer(add_completion=False)
+    if app is not thing:
+        app.command(name)(thing)
+    try:
+        command: Any = get_command(app)
+        with command.make_context(path, words) as context:
+            command.invoke(context)
+    except ENDINGS as ending:
+        return ending
+    return None

@@ -1,0 +1,163 @@
+"""Everything that refuses an ONNX file before it may run. Imports no torch and no onnx.
+
+A file is accepted only when it is one plain graph: no external data, no control flow, no operator of a foreign domain,
+finite weights of the right size, the interface that its card states, and a digest that matches.
+
+Shapes: S pixels a side, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetctl.deploy import onnx_card, onnx_proto
+from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard
+from resnetctl.deploy.onnx_proto import EMPTY
+from resnetctl.deploy.protobuf import Malformed, Message
+from resnetctl.errors import WeightsError
+from resnetctl.hints import Call
+from resnetctl.spec import ImageSpec
+
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # operators that onnxruntime itself has
+MAX_RANK = 8  # dimensions of a tensor
+FLOAT, BFLOAT16 = 1, 16  # numbers of TensorProto.DataType
+# The types of weights by number of TensorProto.DataType: numpy's dtype, and the field that holds the numbers when
+# raw_data does not.
+DTYPES = {
+    1: ("<f4", "float_data"),
+    2: ("u1", "int32_data"),
+    3: ("i1", "int32_data"),
+    4: ("<u2", "int32_data"),
+    5: ("<i2", "int32_data"),
+    6: ("<i4", "int32_data"),
+    7: ("<i8", "int64_data"),
+    9: ("?", "int32_data"),
+    10: ("<f2", "int32_data"),
+    11: ("<f8", "double_data"),
+    12: ("<u4", "uint64_data"),
+    13: ("<u8", "uint64_data"),
+    16: ("<u2", "int32_data"),
+}
+FIELDS = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+
+
+def check(data: bytes, where: str) -> OnnxCard:
+    """Check everything that must hold before a model may run, and return its card.
+
+    Args:
+        data: the file's bytes.
+        where: the name of the file in errors.
+
+    Raises:
+        WeightsError: the first check that fails; dangerous content is listed whole.
+    """
+    try:
+        model = onnx_proto.parse(data)
+        properties = onnx_proto.properties(model)
+    except Malformed as error:
+        raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
+    problems = list(dict.fromkeys(dangers(model)))
+    if problems:
+        raise WeightsError("the ONNX file is refused", where=where, problems=problems)
+    if CARD_KEY not in properties:
+        raise WeightsError(
+            "the ONNX file states neither its classes nor its preprocessing: resnetctl did not export it",
+            where=where,
+            hint=[
+                Call("export", ("RUN",), {"onnx": True}),
+                f"or add the metadata key '{CARD_KEY}' with a weights card as JSON",
+            ],
+        )
+    if properties.get(DIGEST_KEY, "") not in ("", onnx_proto.digest(data, model, without=DIGEST_KEY)):
+        raise WeightsError(  # a tool that changes the model on purpose removes the digest
+            "the ONNX file was damaged or changed after its export",
+            where=where,
+            hint=["export or copy it again", f"a tool that changes it on purpose must remove the key '{DIGEST_KEY}'"],
+        )
+    try:
+        check_numbers(model)
+        card = onnx_card.from_properties(properties)
+        check_interface(model, card.weights.image, classes=len(card.weights.classes))
+    except Exception as error:  # numpy and the card fail in many ways on damaged content
+        raise WeightsError(f"the ONNX file is damaged: {str(error) or type(error).__name__}", where=where) from None
+    return card
+
+
+def dangers(model: Message) -> Iterator[str]:
+    """Yield everything in a ModelProto that a residual network does not need and an attacker could use."""
+    for message in model.walk():
+        if message.kind == "TensorProto" and (message.all("external_data") or message.one("data_location", 0)):
+            yield "external data: weights in another file"
+        elif message.kind in ("OperatorSetIdProto", "NodeProto") and message.one("domain", "") not in DOMAINS:
+            yield f"operators of the domain '{message.one('domain', '')}'"
+        elif message.kind == "FunctionProto":
+            yield "functions of its own"
+        elif message.kind == "AttributeProto" and (message.all("g") or message.all("graphs")):
+            yield "control flow: a residual network has no loops or branches"
+        elif message.kind == "TrainingInfoProto":
+            yield "training information"
+        elif message.kind == "SparseTensorProto":
+            yield "sparse weights: a few bytes can stand for any amount of memory"
+
+
+def check_numbers(model: Message) -> None:
+    """Check that every tensor holds as many numbers as its shape states, all finite. Raises `ValueError`."""
+    for message in model.walk():
+        if message.kind == "TensorProto" and not np.isfinite(_numbers(message)).all():
+            raise ValueError(f"'{message.one('name', '')}' holds NaN or infinity")
+
+
+def check_interface(model: Message, image: ImageSpec, *, classes: int) -> None:
+    """Check for one input (batch, C, S, S) and two outputs (batch, K), all float32. Raises `ValueError`."""
+    graph = model.one("graph", EMPTY)
+    constants = {item.one("name", "") for item in graph.all("initializer")}
+    inputs = [item for item in graph.all("input") if item.one("name", "") not in constants]
+    outputs = graph.all("output")
+    wanted: Mapping[str, list[int]] = {
+        INPUT: [image.channels, image.size, image.size],
+        LOGITS: [classes],
+        PROBABILITIES: [classes],
+    }
+    if [item.one("name", "") for item in (*inputs, *outputs)] != list(wanted) or len(inputs) != 1:
+        raise ValueError(f"its input must be '{INPUT}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
+    for item, sides in zip((*inputs, *outputs), wanted.values(), strict=True):
+        if _tensor_type(item) != (FLOAT, sides):
+            raise ValueError(f"'{item.one('name', '')}' is not float32 of (batch, {', '.join(map(str, sides))})")
+
+
+def _tensor_type(item: Message) -> tuple[int, list[int]]:
+    """Return the element type of a ValueInfoProto and its dimensions after the batch."""
+    for name in ("type", "tensor_type"):
+        item = item.one(name, EMPTY)
+    shape = item.one("shape", EMPTY)
+    return item.one("elem_type", 0), [side.one("dim_value", 0) for side in shape.all("dim")[1:]]
+
+
+def _numbers(tensor: Message) -> NDArray[Any]:
+    """Return the numbers of a TensorProto, flat. A bfloat16 is the upper half of a float32."""
+    name, kind, sides = tensor.one("name", ""), tensor.one("data_type", 0), tensor.all("dims")
+    if kind not in DTYPES or len(sides) > MAX_RANK or any(side < 0 for side in sides):
+        raise ValueError(f"'{name}' is not a tensor of numbers")
+    dtype, typed = DTYPES[kind]
+    present = [field for field in FIELDS if tensor.all(field)]
+    if not set(present) <= {"raw_data", typed} or len(present) > 1:
+        raise ValueError(f"'{name}' holds its numbers in the wrong field")
+    numbers = _of_field(tensor, present[0], dtype) if present else np.empty(0, dtype)
+    if numbers.size != math.prod(sides):
+        raise ValueError(f"'{name}' does not hold as many numbers as its shape states")
+    return (numbers.astype("<u4") << 16).view("<f4") if kind == BFLOAT16 else numbers
+
+
+def _of_field(tensor: Message, field: str, dtype: str) -> NDArray[Any]:
+    """Return the numbers in one field of a TensorProto; the field is present."""
+    if field in ("raw_data", "float_data", "double_data"):
+        chunks = tensor.all(field)
+        return np.frombuffer(b"".join(chunks) if len(chunks) > 1 else chunks[0], dtype)
+    if dtype == "<f2":  # int32_data holds the bits of a float16
+        return np.array(tensor.all(field), "<u2").view(dtype)
+    return np.array(tensor.all(field), dtype)

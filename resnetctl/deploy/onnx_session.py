@@ -1,0 +1,84 @@
+"""Run an exported ONNX file with onnxruntime. Imports no torch and no onnx.
+
+onnxruntime gets the very bytes that `onnx_checks` accepted and never a path. External data could not resolve even if
+the check missed it.
+
+Shapes: B images a batch, S pixels a side, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetctl.deploy.onnx_card import INPUT, LOGITS, PROBABILITIES, OnnxCard
+from resnetctl.deploy.onnx_checks import check
+from resnetctl.errors import WeightsError, WorkFailed
+from resnetctl.system.storage import open_regular
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"  # unless it is set, onnxruntime 1.29 and later reports models to Microsoft
+MAX_BYTES = 1 << 30  # ResNet-152 takes 0.24 GB; protobuf allows 2 GB
+
+
+class OnnxModel:
+    """An exported network on onnxruntime's CPU provider."""
+
+    def __init__(self, card: OnnxCard, session: onnxruntime.InferenceSession) -> None:
+        self.card = card
+        self._session = session
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits (B, K) for images (B, S, S, C) uint8: a predictor for `engine.metrics.measure`."""
+        return self._run([LOGITS], images)[0]
+
+    def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime fails."""
+        return self._run([LOGITS, PROBABILITIES], images)
+
+    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+        pixels /= np.float32(255)
+        try:
+            outputs: list[NDArray[np.float32]] = self._session.run(names, {INPUT: pixels})
+        except Exception as error:  # onnxruntime's exceptions share no base
+            raise WorkFailed(f"onnxruntime failed: {error}") from error
+        return outputs
+
+
+def from_bytes(data: bytes, where: str, *, threads: int = 1) -> OnnxModel:
+    """Check the bytes of an ONNX file and open them; `where` is the file's name in errors. Raises `WeightsError`."""
+    return start(data, check(data, where), where=where, threads=threads)
+
+
+def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel:
+    """Open bytes for which `check` returned `card`. Raises `WeightsError` when onnxruntime refuses them."""
+    os.environ.setdefault(NO_TELEMETRY, "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only, and those are raised as well
+    # By default bytes 4 to 8 choose the format, so bytes that were checked as ONNX could run as something else.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base
+        raise WeightsError(f"onnxruntime refuses the model: {error}", where=where) from None
+    return OnnxModel(card, session)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the file's bytes. Raises `WeightsError`: missing, not a plain file, or over 1 GiB."""
+    with open_regular(path, error=WeightsError) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise WeightsError(f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}", where=str(path))
+        return file.read(MAX_BYTES)

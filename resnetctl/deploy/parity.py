@@ -1,0 +1,98 @@
+"""Parity: whether onnxruntime and torch agree on the same images. No torch.
+
+Shapes: N images in a pool, B in a batch, S pixels a side, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resnetctl.deploy.onnx_session import OnnxModel
+from resnetctl.engine.metrics import Images, Logits, Predictor, probabilities
+
+BATCHES = (1, 2, 7, 64)  # one, even, odd, large: shows a batch size that is frozen into the graph
+TOLERANCE = 1e-4  # relative to the largest logit, which counts as 1 at least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Agreement of onnxruntime with torch.
+
+    Attributes:
+        max_abs_diff: largest difference of a logit or a probability.
+        tolerance: largest difference that is allowed, from the logits of the batch that came closest to it.
+        agreement: share of images with the same top-1, among those whose margin exceeds the tolerance.
+        problems: one line for each batch that differs; empty when the check holds.
+    """
+
+    max_abs_diff: float
+    tolerance: float
+    agreement: float
+    problems: tuple[str, ...] = ()
+
+
+def compare(reference: Predictor, model: OnnxModel, *, pool: Images) -> Parity:
+    """Run both on batches of 1, 2, 7 and 64 images and compare the outputs.
+
+    Args:
+        reference: torch's predictor, images (B, S, S, C) uint8 to logits (B, K).
+        pool: images (N, S, S, C) uint8; a pool of fewer than 74 is repeated.
+
+    Raises:
+        WorkFailed: onnxruntime fails.
+    """
+    parts = [_compare_batch(reference(batch), model.outputs(batch)) for batch in _batches(pool)]
+    decided = sum(part.decided for part in parts)
+    worst = max(parts, key=lambda part: part.diff / part.tolerance if np.isfinite(part.diff) else np.inf)
+    same = sum(part.same for part in parts)
+    problems = [part.problem(size) for part, size in zip(parts, BATCHES, strict=True) if not part.holds]
+    return Parity(
+        max_abs_diff=worst.diff,
+        tolerance=worst.tolerance,
+        agreement=same / decided if decided else 1.0,
+        problems=tuple(problems),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The comparison of one batch. `decided`: images whose margin exceeds the tolerance; `same`: with equal top-1."""
+
+    diff: float
+    tolerance: float
+    decided: int
+    same: int
+
+    @property
+    def holds(self) -> bool:
+        return self.diff <= self.tolerance and self.same == self.decided  # False for a NaN
+
+    def problem(self, size: int) -> str:
+        return (
+            f"batch of {size}: difference {self.diff:.3g}, allowed {self.tolerance:.3g}; "
+            f"top-1 the same for {self.same} of {self.decided}"
+        )
+
+
+def _compare_batch(reference: Logits, outputs: Sequence[Logits]) -> _Part:
+    wide, logits = reference.astype(np.float64), outputs[0].astype(np.float64)
+    if not np.isfinite(wide).all() or wide.shape != logits.shape:
+        return _Part(diff=float("nan"), tolerance=TOLERANCE, decided=0, same=0)
+    tolerance = TOLERANCE * max(1.0, float(np.abs(wide).max()))
+    softmax_diff = np.abs(outputs[1] - probabilities(reference)).max()
+    diff = float(np.maximum(np.abs(logits - wide).max(), softmax_diff))  # np.maximum keeps a NaN
+    ordered = np.sort(wide, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > tolerance if wide.shape[1] > 1 else np.ones(len(wide), dtype=bool)
+    same = clear & (wide.argmax(axis=1) == logits.argmax(axis=1))
+    return _Part(diff=diff, tolerance=tolerance, decided=int(clear.sum()), same=int(same.sum()))
+
+
+def _batches(pool: Images) -> Iterator[Images]:
+    """Yield batches of `BATCHES` images, in the pool's order, from the beginning again when it ends."""
+    start = 0
+    for size in BATCHES:
+        yield pool[np.arange(start, start + size) % len(pool)]
+        start += size

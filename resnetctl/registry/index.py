@@ -1,0 +1,168 @@
+"""Names and what stands behind them, from metadata alone: nothing here imports a plugin."""
+
+import contextlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from resnetctl.errors import PluginError, UsageError, suggest
+from resnetctl.hints import Setting
+from resnetctl.registry.kinds import KINDS, Kind
+from resnetctl.registry.metadata import CORE, Entry, normal_name, read_entry
+from resnetctl.spec import Arch
+from resnetctl.system.settings import chosen_plugins
+
+_overlays: dict[tuple[Kind, str], Any] = {}  # objects that tests put in front of the metadata
+
+
+def disable_plugins() -> None:
+    """Leave every plugin out, for this process and its children."""
+    os.environ["RESNETCTL_PLUGINS"] = "none"
+
+
+@contextlib.contextmanager
+def overlay(kind: Kind, **objects: Any) -> Iterator[None]:
+    """Register objects for the length of a `with` block. For tests."""
+    before = dict(_overlays)
+    _overlays.update({(kind, name): value for name, value in objects.items()})
+    try:
+        yield
+    finally:
+        _overlays.clear()
+        _overlays.update(before)
+
+
+def overlaid(kind: Kind, name: str) -> Any:
+    """Return the object that an `overlay` registers under a name, or None."""
+    return _overlays.get((kind, name))
+
+
+def entries(kind: Kind) -> tuple[Entry, ...]:
+    """Return every entry of a kind with its status, by name, then distribution."""
+    return read_entries(kind, chosen_plugins())
+
+
+@cache
+def read_entries(kind: Kind, chosen: tuple[str, ...] | None) -> tuple[Entry, ...]:
+    """As `entries`, where `chosen` names the distributions that may be used (None: all)."""
+    from importlib.metadata import entry_points
+
+    points = entry_points(group=KINDS[kind].group)
+    alone = {read_entry(kind, point, chosen=chosen) for point in points if point.dist is not None}
+    # nobody can mean a stale or disabled entry, so it makes no clash
+    usable = {(entry.name, entry.distribution) for entry in alone if entry.status == "available"}
+    owners = Counter(name for name, _ in usable)
+    marked = [
+        replace(entry, status="clash")
+        if entry.status == "available" and entry.distribution != CORE and owners[entry.name] > 1
+        else entry
+        for entry in alone
+    ]
+    return tuple(sorted(marked, key=lambda entry: (_natural(entry.name), entry.distribution)))
+
+
+def all_entries() -> list[Entry]:
+    """Return the entries of every kind, in the order of the table."""
+    return [entry for kind in KINDS for entry in entries(kind)]
+
+
+def unknown_plugins() -> list[str]:
+    """Return the names in `RESNETCTL_PLUGINS` that no installed distribution with entries has."""
+    known = {entry.distribution for entry in all_entries()}
+    return [name for name in chosen_plugins() or () if normal_name(name) not in known]
+
+
+def names(kind: Kind) -> list[str]:
+    """Return the names that can be used, in natural order. A clashing one is listed as `dist:name`."""
+    listed = {name for overlaid_kind, name in _overlays if overlaid_kind == kind}
+    for entry in entries(kind):
+        if entry.status == "available":
+            listed.add(entry.name)
+        elif entry.status == "clash":
+            listed.add(f"{entry.distribution}:{entry.name}")
+    return sorted(listed, key=_natural)
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """Return the entry behind `name` or `dist:name`.
+
+    Raises:
+        UsageError: there is no such name; the error lists close ones.
+        PluginError: the name is ambiguous, disabled or stale.
+    """
+    distribution, _, bare = name.rpartition(":")
+    matches = [
+        entry for entry in entries(kind) if entry.name == bare and normal_name(distribution) in ("", entry.distribution)
+    ]
+    if not matches:
+        raise UsageError(f"no {kind} is called '{name}'", hint=[suggest(name, names(kind)), KINDS[kind].listing])
+    usable = [entry for entry in matches if entry.status == "available"]
+    if usable:
+        for other in matches:
+            if other.status == "clash":
+                notice(
+                    f"{kind} '{bare}' is the built-in; {other.distribution} {other.version} has another, "
+                    f"'{other.distribution}:{bare}'"
+                )
+        return usable[0]
+    if distribution and matches[0].status == "clash":
+        return matches[0]
+    raise _unusable(matches)
+
+
+def owned(arch: Arch, owners: Iterable[str]) -> Arch:
+    """Return the arch with its block named `dist:name` where that name clashes and one of `owners` has it."""
+    namesakes = [entry for entry in entries("block") if entry.name == arch.block]
+    if (("block", arch.block) in _overlays) or any(entry.status == "available" for entry in namesakes):
+        return arch
+    meant = [entry for entry in namesakes if entry.status == "clash" and entry.distribution in map(normal_name, owners)]
+    return replace(arch, block=f"{meant[0].distribution}:{arch.block}") if len(meant) == 1 else arch
+
+
+def distribution_of(kind: Kind, name: str) -> dict[str, str]:
+    """Return `{distribution: version}` behind a name; empty for the core's own, whose version the card has."""
+    if (kind, name) in _overlays:
+        return {}
+    entry = find(kind, name)
+    return {} if entry.distribution == CORE else {entry.distribution: entry.version}
+
+
+@cache
+def notice(text: str) -> None:
+    """Tell a person, once a process, on stderr unless the program logs elsewhere. It cannot steer a terminal."""
+    import logging
+
+    logging.getLogger(CORE).warning("notice: " + "".join(one if one.isprintable() else "?" for one in text))
+
+
+def _unusable(matches: list[Entry]) -> PluginError:
+    first = matches[0]
+    owner = f"{first.distribution} {first.version}"
+    if first.status == "clash":
+        choices = [f"{entry.distribution}:{entry.name}" for entry in matches]
+        owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in matches)
+        return PluginError(
+            f"{first.kind} '{first.name}' is in {len(matches)} distributions: {owners}",
+            hint="write " + " or ".join(choices),
+        )
+    if first.status == "disabled":
+        return PluginError(
+            f"{first.kind} '{first.name}' is in {owner}, which RESNETCTL_PLUGINS leaves out",
+            hint=[
+                f"RESNETCTL_PLUGINS={first.distribution}",
+                Setting("no_plugins", note="leave it out"),
+            ],
+        )
+    return PluginError(
+        f"{first.kind} '{first.name}' of {owner} is {first.status}: {first.reason}",
+        where=first.value,
+        hint=f"pip install --upgrade {first.distribution}",
+    )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,181 @@
+"""The kinds of things that a plugin can bring: one row each. Whoever treats kinds differently reads this table.
+
+A row names functions of higher rooms as `module:object`, like an entry point: they are imported when they are used,
+so the table itself stays free of torch.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnetctl.hints import Call
+from resnetctl.spec import Arch, Policy
+
+NAME = "NAME"  # in `Scaffold.use`: the name of the new entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaffold:
+    """How `plugins new` starts an entry of a kind.
+
+    Attributes:
+        template: file of its module, in `resnetctl/templates` or anywhere.
+        summary: first line of the new package.
+        use: a call that uses the entry; in its verb and its settings `NAME` stands for the entry's name.
+        suffix: the object is a class, and its name ends so; "" where the object has the entry's own name.
+    """
+
+    template: str
+    summary: str
+    use: Call
+    suffix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One kind.
+
+    Attributes:
+        name, plural: as users type and read it; `plural` also names the module of a scaffold.
+        group: of its entry points.
+        check: returns what is wrong with the shape of an imported object, "" when nothing is.
+        rules: conformance rules, `module:object` for each table of them; () where importing is all that is judged.
+        prepare: `module:object`, a context manager of the object (and `source`) that gives what the rules take; ""
+            where they take the object itself.
+        scaffold: None where `plugins new` has no template.
+        details: `module:object`, a function from the object to its facts for `plugins show`; "" where there are none.
+        has_name: its objects carry a `name` (or a card with one), which must be that of the entry.
+        torch_free: its modules must not import torch.
+        reserved: `module:object`, a function that returns names that no plugin may take; "" where there are none.
+        seconds: about what the rules take for one entry; the dearest are judged first.
+        listing: the verb that lists the names.
+    """
+
+    name: str
+    plural: str
+    group: str
+    check: Callable[[Any], str]
+    rules: tuple[str, ...] = ()
+    prepare: str = ""
+    scaffold: Scaffold | None = None
+    details: str = ""
+    has_name: bool = True
+    torch_free: bool = False
+    reserved: str = ""
+    seconds: float = 0.0
+    listing: Call
+
+
+def resolve(reference: str) -> Any:
+    """Import the object behind `module:object` or `module:object.attribute`."""
+    module, _, path = reference.partition(":")
+    value: Any = importlib.import_module(module)
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _check_arch(value: Any) -> str:
+    return "" if isinstance(value, Arch) else f"must be a resnetctl.spec.Arch, not {type(value).__name__}"
+
+
+def _check_block(value: Any) -> str:
+    if not isinstance(value, type):
+        return f"must be a class, not {type(value).__name__}"
+    return "" if isinstance(getattr(value, "expansion", None), int) else "needs a class attribute 'expansion: int'"
+
+
+def _check_policy(value: Any) -> str:
+    return "" if isinstance(value, Policy) else f"must be a resnetctl.spec.Policy, not {type(value).__name__}"
+
+
+def _check_dataset(value: Any) -> str:
+    missing = [name for name in ("card", "fetch", "read") if not hasattr(value, name)]
+    return f"lacks {', '.join(missing)}" if missing else ""
+
+
+def _check_command(value: Any) -> str:
+    return "" if callable(value) else f"must be a typer.Typer or a function, not {type(value).__name__}"
+
+
+KINDS: dict[str, Row] = {
+    "arch": Row(
+        name="arch",
+        plural="archs",
+        group="resnetctl.archs",
+        check=_check_arch,
+        rules=("resnetctl.testing.archs:RULES",),
+        scaffold=Scaffold(
+            template="arch.py.txt",
+            summary="A network for resnetctl.",
+            use=Call("train", settings={"arch": NAME, "data": "digits", "epochs": 1}),
+        ),
+        details="resnetctl.tasks.plugins.details:arch_details",
+        torch_free=True,
+        seconds=2,
+        listing=Call("plugins list", settings={"kind": "arch"}),
+    ),
+    "block": Row(
+        name="block",
+        plural="blocks",
+        group="resnetctl.blocks",
+        check=_check_block,
+        rules=("resnetctl.testing.blocks:RULES", "resnetctl.testing.networks:RULES"),
+        scaffold=Scaffold(
+            template="block.py.txt",
+            summary="A residual block for resnetctl.",
+            use=Call("train", settings={"arch": "resnet20", "block": NAME, "data": "digits", "epochs": 1}),
+            suffix="Block",
+        ),
+        details="resnetctl.tasks.plugins.details:object_details",
+        has_name=False,
+        seconds=5,
+        listing=Call("plugins list", settings={"kind": "block"}),
+    ),
+    "policy": Row(
+        name="policy",
+        plural="policies",
+        group="resnetctl.policies",
+        check=_check_policy,
+        rules=("resnetctl.testing.policies:RULES",),
+        scaffold=Scaffold(
+            template="policy.py.txt",
+            summary="An augmentation policy for resnetctl.",
+            use=Call("train", settings={"augment": NAME, "data": "digits", "epochs": 1}),
+        ),
+        details="resnetctl.tasks.plugins.details:policy_details",
+        seconds=1,
+        listing=Call("plugins list", settings={"kind": "policy"}),
+    ),
+    "dataset": Row(
+        name="dataset",
+        plural="datasets",
+        group="resnetctl.datasets",
+        check=_check_dataset,
+        rules=("resnetctl.testing.datasets:RULES",),
+        prepare="resnetctl.testing.datasets:prepared",
+        scaffold=Scaffold(
+            template="dataset.py.txt",
+            summary="A dataset for resnetctl.",
+            use=Call("train", settings={"data": NAME, "arch": "resnet20"}),
+        ),
+        details="resnetctl.tasks.plugins.details:dataset_details",
+        listing=Call("data list"),
+    ),
+    "command": Row(
+        name="command",
+        plural="commands",
+        group="resnetctl.commands",
+        check=_check_command,
+        reserved="resnetctl.cli.verbs:names",
+        scaffold=Scaffold(template="command.py.txt", summary="A command for resnetctl.", use=Call(NAME)),
+        details="resnetctl.tasks.plugins.details:object_details",
+        has_name=False,
+        listing=Call("plugins list", settings={"kind": "command"}),
+    ),
+}
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(KINDS)]  # what the command line and pydantic accept

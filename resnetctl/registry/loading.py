@@ -1,0 +1,102 @@
+"""From a name to its object: import exactly one, check its shape, and name the plugin in whatever goes wrong."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal, overload
+
+from resnetctl.errors import PluginError, ResnetctlError, own_line
+from resnetctl.hints import Call
+from resnetctl.registry.index import distribution_of, find, overlaid, owned, read_entries
+from resnetctl.registry.kinds import KINDS, Kind, resolve
+from resnetctl.registry.metadata import Entry
+from resnetctl.spec import Arch, Dataset, Policy
+
+
+@overload
+def get(kind: Literal["arch"], name: str) -> Arch: ...
+@overload
+def get(kind: Literal["policy"], name: str) -> Policy: ...
+@overload
+def get(kind: Literal["dataset"], name: str) -> Dataset: ...
+@overload
+def get(kind: Kind, name: str) -> Any: ...
+def get(kind: Kind, name: str) -> Any:
+    """Import and check the one object behind `name`. Raises as `find`, and `PluginError` when it is broken."""
+    value = overlaid(kind, name)
+    if value is not None:
+        return value
+    entry = find(kind, name)
+    value = _load(entry)
+    return owned(value, [entry.distribution]) if isinstance(value, Arch) else value
+
+
+def refresh() -> None:
+    """Forget what was read and imported, e.g. after a plugin was installed into this process's environment."""
+    read_entries.cache_clear()
+    _load.cache_clear()
+
+
+@contextlib.contextmanager
+def guarded(kind: Kind, name: str) -> Iterator[None]:
+    """Re-raise what a plugin raises as a `PluginError` that names the plugin and the line in its own code.
+
+    Errors of resnetctl and out-of-memory errors pass through, and so does everything from the core's own objects.
+    """
+    if not distribution_of(kind, name):
+        yield
+        return
+    out_of_memory = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)  # torch stays unloaded here
+    try:
+        yield
+    except (ResnetctlError, MemoryError, out_of_memory):
+        raise
+    except Exception as error:
+        text = (str(error).strip() or "no message").splitlines()[0]
+        raise fault(kind, name, problem=f"{type(error).__name__}: {text}", line=own_line(error)) from error
+
+
+def fault(kind: Kind, name: str, *, problem: str, line: str = "") -> PluginError:
+    """Return the error that blames the plugin behind `name`; `line` is the place in its code, e.g. `blocks.py:57`."""
+    entry = find(kind, name)
+    return PluginError(
+        f"{kind} '{entry.name}' of {entry.distribution} {entry.version}: {problem}",
+        where=line or entry.value,
+        hint=Call("plugins check", (f"{entry.distribution}:{entry.name}",)),
+    )
+
+
+@cache
+def _load(entry: Entry) -> Any:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to results
+            value = resolve(entry.value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything while it loads, SystemExit included
+        raise PluginError(
+            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} cannot be imported: "
+            f"{type(error).__name__}: {error}",
+            where=entry.value,
+            hint=[_remedy(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
+        ) from error
+    complaint = KINDS[entry.kind].check(value)
+    if complaint:
+        raise PluginError(
+            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {complaint}",
+            where=entry.value,
+            hint=Call("plugins check", (entry.distribution,)),
+        )
+    return value
+
+
+def _remedy(entry: Entry, error: BaseException) -> str:
+    """What to do about an error of importing."""
+    own = entry.value.partition(":")[0]
+    missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
+    if missing and not f"{own}.".startswith(f"{missing}."):
+        return f"{entry.distribution} needs the module '{missing}': install the distribution that provides it"
+    if missing or isinstance(error, AttributeError):
+        return f"its entry point names {entry.value}: check the spelling, and that the distribution contains it"
+    return f"pip install --upgrade {entry.distribution}"

@@ -1,0 +1,106 @@
+"""One entry point as its distribution's metadata describes it, with what is wrong with it."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from resnetctl.registry.kinds import KINDS, Kind, resolve
+
+Status = Literal["available", "clash", "disabled", "stale", "broken"]
+CORE = "resnetctl"
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.+-]{0,98}[A-Za-z0-9_+-])?")  # what can be typed, and name a folder anywhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One registered name, known without importing it.
+
+    Attributes:
+        value: `module:object`.
+        reason: why it is stale or broken.
+    """
+
+    kind: Kind
+    name: str
+    value: str
+    distribution: str
+    version: str
+    status: Status = "available"
+    reason: str = ""
+
+
+def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Entry:
+    """Return the entry of an entry point, judged alone: other distributions may have its name, too.
+
+    Args:
+        chosen: distributions that may be used; None: all.
+    """
+    owner, version = _identity(point.dist)
+    entry = Entry(kind=kind, name=point.name, value=point.value, distribution=owner, version=version)
+    if owner == CORE:
+        return entry
+    if chosen is not None and owner not in map(normal_name, chosen):
+        return replace(entry, status="disabled")
+    if not NAME.fullmatch(point.name):
+        return replace(entry, status="broken", reason="a name has letters, digits, _ . + and - only")
+    reserved = KINDS[kind].reserved
+    if reserved and point.name in resolve(reserved)():
+        return replace(entry, status="broken", reason="this is the name of a built-in")
+    stale = _staleness(point.value, point.dist)
+    return replace(entry, status="stale", reason=stale) if stale else entry
+
+
+def normal_name(name: str) -> str:
+    """Return the one spelling of a distribution's name: `My_Nets` is `my-nets`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _identity(dist: Any) -> tuple[str, str]:
+    """Name and version of a distribution; of its metadata folder where METADATA is missing, as after a bad removal."""
+    if _has_metadata(dist):
+        return normal_name(dist.name), dist.version or "?"
+    stem = Path(str(getattr(dist, "_path", "unknown"))).stem
+    return normal_name(stem.partition("-")[0]), stem.partition("-")[2] or "?"
+
+
+def _has_metadata(dist: Any) -> bool:
+    try:
+        return bool(dist.name)
+    except Exception:  # some versions of importlib.metadata raise where others return None
+        return False
+
+
+def _staleness(value: str, dist: Any) -> str:
+    """Why an entry cannot work: no metadata, no module, or a requirement that excludes this version of resnetctl."""
+    from importlib.util import find_spec
+
+    from resnetctl import __version__
+
+    if not _has_metadata(dist):
+        return "its metadata is missing: install it again"
+    module = value.partition(":")[0].partition(".")[0]
+    try:
+        exists = find_spec(module) is not None
+    except (ImportError, ValueError):
+        exists = False
+    if not exists:
+        return f"there is no module '{module}'"
+    wanted = [text for text in dist.requires or () if _requirement_name(text) == CORE]
+    refused = [text for text in wanted if not _admits(text, __version__)]
+    return f"it requires {refused[0]}, and this is {__version__}" if refused else ""
+
+
+def _admits(requirement: str, version: str) -> bool:
+    """Whether `resnetctl>=1,<2` (a `Requires-Dist` line) admits `version`."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(requirement).specifier.contains(version, prereleases=True)
+    except InvalidRequirement:
+        return False
+
+
+def _requirement_name(text: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", text)
+    return normal_name(match.group()) if match else ""

@@ -1,0 +1,63 @@
+"""`data add`: store a user's own images under a name."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from resnetctl import registry
+from resnetctl.data.cards import check_name, read_card
+from resnetctl.errors import DataError, UsageError
+from resnetctl.facts import Notice, Progress
+from resnetctl.hints import Setting
+from resnetctl.spec import Fit
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.data.reports import AddReport
+from resnetctl.tasks.datasets import path_name, read_and_store, require_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddRequest:
+    """The arguments of `data add`.
+
+    Attributes:
+        path: a folder, an archive or a CSV file.
+        name: of the dataset; None: that of the path.
+        size: side of the stored images in pixels; None: images of one size up to 64 keep it, others get 256.
+        fit: how an image becomes a square.
+        on_bad_image: stop at bad images, or leave them out.
+        replace: replace a dataset of this name.
+    """
+
+    path: Path
+    name: str | None = None
+    size: int | None = None
+    fit: Fit = "crop"
+    on_bad_image: Literal["error", "skip"] = "error"
+    replace: bool = False
+
+
+def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
+    """Store a folder, an archive or a CSV file of images under a name.
+
+    Raises:
+        UsageError: the name is taken, or no dataset can have it.
+        DataError: the source has no usable layout, or images are bad; all are listed.
+    """
+    from resnetctl.data.ingest import Options
+
+    source = request.path.expanduser()
+    if not source.exists():
+        raise DataError("no such file or folder", where=str(request.path))
+    name = path_name(source) if request.name is None else request.name
+    check_name(name)
+    if name in registry.names("dataset"):
+        raise UsageError(
+            f"'{name}' is the name of a dataset plugin", where=Setting("name"), hint=Setting("name", "OTHER")
+        )
+    path = settings.data_dir / name
+    if request.name is None and path.exists() and not request.replace:
+        require_source(read_card(settings.data_dir, name), source, where=str(request.path))
+    options = Options(size=request.size, fit=request.fit, on_bad_image=request.on_bad_image, replace=request.replace)
+    yield from read_and_store(source, name, settings=settings, options=options)
+    return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

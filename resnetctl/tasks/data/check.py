@@ -1,0 +1,33 @@
+"""`data check`: look for what spoils a training run, in a stored dataset or in a source."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+from resnetctl.data.cards import missing, store_names
+from resnetctl.facts import Progress
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.data.reports import CheckReport
+
+
+def check(target: str, settings: Settings) -> Generator[Progress, None, CheckReport]:
+    """Check a dataset in the store by its name, or a source by its path before it is added.
+
+    Problems in the images are findings; the report's `failed` tells whether one is an error. Raises `DataError` when
+    there is no such dataset or path, or the source cannot be read at all.
+    """
+    from resnetctl.data.checks import Auditor, check_source, check_store
+    from resnetctl.data.reading.sniff import open_source
+    from resnetctl.data.store import open_store
+
+    auditor = Auditor()
+    if target in store_names(settings.data_dir):
+        store = open_store(settings.data_dir, target)
+        total, work = sum(store.card.splits.values()), check_store(store, auditor)
+    elif Path(target).expanduser().exists():
+        source = open_source(Path(target))
+        total, work = source.total, check_source(source, auditor)
+    else:
+        raise missing(settings.data_dir, target)
+    for done in work:
+        yield Progress(what=f"checking {target}", done=done, total=total, unit="images")
+    return CheckReport(target=target, images=total, findings=tuple(auditor.findings))

@@ -1,0 +1,109 @@
+"""Accepted ONNX files run on onnxruntime; damaged ones do not."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.onnx_files import small_model
+from support.trained import IMAGE, card
+
+from resnetctl.deploy import onnx_session
+from resnetctl.deploy.onnx_checks import check
+from resnetctl.errors import WeightsError, WorkFailed
+
+
+def test_a_good_file_runs() -> None:
+    model = onnx_session.from_bytes(small_model().SerializeToString(), "m.onnx")
+    images = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+    weight = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    assert model.card.weights == card()
+    assert model.logits(images) == pytest.approx((images.reshape(5, 64) / np.float32(255)) @ weight, abs=1e-4)
+    assert model.outputs(images)[1].sum(axis=1) == pytest.approx(np.ones(5))
+
+
+def test_a_file_on_disk_is_read_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(small_model().SerializeToString())
+    assert check(onnx_session.read_bytes(path), "").weights.image == IMAGE
+
+
+def test_flipped_bits_are_refused_or_change_nothing() -> None:
+    """Only the digest's own name may be hit without a refusal; then there is none to compare."""
+    data = small_model().SerializeToString()
+    images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    whole = onnx_session.from_bytes(data, "")
+    chance = random.Random(0)
+    survived = 0
+    for _ in range(300):
+        broken = bytearray(data)
+        broken[chance.randrange(len(broken))] ^= 1 << chance.randrange(8)
+        try:
+            found = onnx_session.from_bytes(bytes(broken), "")
+        except WeightsError:
+            continue
+        survived += 1
+        assert found.card == whole.card
+        assert np.array_equal(found.logits(images), whole.logits(images))
+    assert survived < 15
+
+
+def test_only_plain_files_of_limited_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "large.onnx").write_bytes(b"0" * 11)
+    monkeypatch.setattr(onnx_session, "MAX_BYTES", 10)
+    for name, match in (
+        ("pipe.onnx", "plain file"),
+        ("large.onnx", "the limit is 10"),
+        ("gone.onnx", "cannot be read"),
+    ):
+        with pytest.raises(WeightsError, match=match):
+            onnx_session.read_bytes(tmp_path / name)
+    with pytest.raises(WeightsError, match="plain file"):
+        onnx_session.read_bytes(Path("/dev/zero"))
+
+
+def test_a_failure_inside_onnxruntime_is_work_failed() -> None:
+    model = onnx_session.from_bytes(small_model().SerializeToString(), "")
+    with pytest.raises(WorkFailed, match="onnxruntime failed"):
+        model.logits(np.zeros((1, 9, 9, 1), np.uint8))
+
+
+def test_bytes_that_look_like_onnxruntimes_own_format_run_as_onnx() -> None:
+    """It looks at bytes 4 to 8 for `ORTM`; what was checked as ONNX has to be run as ONNX."""
+    model = small_model(sealed=False)
+    model.producer_name = "ORTM"
+    data = model.SerializeToString()
+    assert data[4:8] == b"ORTM"
+    assert onnx_session.from_bytes(data, "").logits(np.zeros((1, 8, 8, 1), np.uint8)).shape == (1, 3)
+
+
+def test_reading_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(small_model().SerializeToString())
+    program = (
+        "import sys; from pathlib import Path; from resnetctl.deploy import onnx_session as onnx\n"
+        "onnx.from_bytes(onnx.read_bytes(Path(sys.argv[1])), '')\n"
+        "print(sorted({'torch', 'torchvision', 'onnx', 'onnxscript', 'google'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_onnxruntime_reports_nothing_and_leaves_no_file(tmp_path: Path) -> None:
+    """In a process of its own: it decides when it is imported."""
+    path, home = tmp_path / "m.onnx", tmp_path / "home"
+    path.write_bytes(small_model().SerializeToString())
+    home.mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from resnetctl.deploy import onnx_session as onnx\n"
+        "onnx.from_bytes(Path(sys.argv[1]).read_bytes(), 'm')\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    silent = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each would hide what we forgot
+    environment = {name: value for name, value in os.environ.items() if name not in silent} | {"HOME": str(home)}
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
+    assert list(home.rglob("*")) == []

@@ -1,0 +1,72 @@
+"""Agreement of two runtimes on the same images."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from support.trained import IMAGE, network
+
+from resnetctl.deploy import parity
+from resnetctl.deploy.parity import BATCHES, compare
+from resnetctl.engine.metrics import probabilities
+from resnetctl.engine.predictors import torch_predictor
+
+POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)
+
+
+class Fake:
+    """Stands for a model on onnxruntime: torch's outputs, changed."""
+
+    def __init__(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.change = change
+        self.sizes: list[int] = []
+
+    def outputs(self, images: np.ndarray) -> list[np.ndarray]:
+        self.sizes.append(len(images))
+        logits = predictor()(images)
+        return [self.change(logits), probabilities(logits).astype(np.float32)]
+
+
+def predictor() -> Callable[[np.ndarray], np.ndarray]:
+    return torch_predictor(network(), IMAGE, device=torch.device("cpu"))
+
+
+def test_equal_outputs_agree_on_all_batch_sizes() -> None:
+    model = Fake(lambda logits: logits)
+    agreement = compare(predictor(), model, pool=POOL)
+    assert model.sizes == list(BATCHES)
+    assert agreement.problems == ()
+    assert agreement.max_abs_diff < 1e-6
+
+
+def test_a_short_pool_is_repeated() -> None:
+    model = Fake(lambda logits: logits)
+    assert compare(predictor(), model, pool=POOL[:3]).problems == ()
+    assert model.sizes == list(BATCHES)
+
+
+@pytest.mark.parametrize(("shift", "holds"), [(0.5e-4, True), (2e-4, False)])
+def test_the_tolerance_is_relative_to_the_largest_logit(shift: float, holds: bool) -> None:
+    def moved(logits: np.ndarray) -> np.ndarray:
+        return logits + np.float32(shift * max(1.0, float(np.abs(logits).max())))
+
+    assert (compare(predictor(), Fake(moved), pool=POOL).problems == ()) is holds
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_not_finite_fails(bad: float) -> None:
+    def spoiled(logits: np.ndarray) -> np.ndarray:
+        logits = logits.copy()
+        logits[-1, 0] = bad
+        return logits
+
+    assert len(compare(predictor(), Fake(spoiled), pool=POOL).problems) == len(BATCHES)
+    both = compare(lambda images: spoiled(predictor()(images)), Fake(spoiled), pool=POOL)
+    assert len(both.problems) == len(BATCHES)
+
+
+def test_another_top_1_fails_whatever_the_difference() -> None:
+    part = parity._Part(diff=0.0, tolerance=1.0, decided=5, same=4)
+    assert not part.holds
+    assert "4 of 5" in part.problem(7)

@@ -1,0 +1,46 @@
+"""Small layers: what they compute, and when they do nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from resnetctl.models.layers import DropPath, average_pool, conv1x1, conv3x3
+
+
+def test_drop_path_keeps_the_mean_and_follows_the_seed() -> None:
+    branch = torch.ones(20_000, 1, 1, 1)
+    drop = DropPath(0.25).train()
+    torch.manual_seed(1)
+    first = drop(branch)
+    torch.manual_seed(1)
+    assert torch.equal(drop(branch), first)
+    assert first.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert first.mean().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_drop_path_is_free_in_evaluation_and_at_rate_zero(rate: float) -> None:
+    branch = torch.randn(2, 3, 1, 1)
+    state = torch.get_rng_state()
+    assert DropPath(rate).train(rate == 0)(branch) is branch
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_a_rate_outside_the_interval_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="must be at least 0 and below 1"):
+        DropPath(rate)
+
+
+@pytest.mark.parametrize("layer", [conv3x3, conv1x1])
+@pytest.mark.parametrize(("stride", "side", "expected"), [(1, 7, 7), (2, 7, 4), (2, 8, 4)])
+def test_convolutions_have_no_bias_and_round_up(layer: type[nn.Module], stride: int, side: int, expected: int) -> None:
+    convolution = layer(3, 5, stride=stride)
+    assert convolution.bias is None
+    assert convolution(torch.zeros(2, 3, side, side)).shape == (2, 5, expected, expected)
+
+
+def test_average_pool_rounds_up_and_averages_the_pixels_that_exist() -> None:
+    images = torch.arange(9.0).view(1, 1, 3, 3)
+    assert average_pool(2)(images).flatten().tolist() == [2.0, 3.5, 6.5, 8.0]
+    assert average_pool(1)(images) is images

@@ -1,0 +1,133 @@
+"""Importing one object, and naming the plugin in what goes wrong."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import resnetctl
+from resnetctl import registry
+from resnetctl.errors import DataError, PluginError
+from resnetctl.hints import Call
+from resnetctl.registry import entries, find, get, names
+from resnetctl.spec import Arch
+
+Install = Callable[..., None]
+GOOD = "from resnetctl.spec import Arch\nnet = Arch(name='net', block='basic', depths=(1,), widths=(8,))\n"
+
+
+def test_the_core_comes_through_the_same_door() -> None:
+    assert {entry.distribution for entry in entries("block")} >= {"resnetctl"}
+    assert {"basic", "bottleneck"} <= set(names("block"))
+    assert get("arch", "resnet20").name == "resnet20"
+    assert find("arch", "resnetctl:resnet20").version == resnetctl.__version__
+
+
+def test_get_imports_exactly_one(install: Install) -> None:
+    install("my-nets", {"net": "plug_a:net", "other": "plug_b:net"})
+    found = get("arch", "net")
+    assert isinstance(found, Arch)
+    assert get("arch", "my_nets:net") is found
+    assert "plug_a" in sys.modules
+    assert "plug_b" not in sys.modules
+    assert registry.distribution_of("arch", "net") == {"my-nets": "1.2"}
+    assert registry.distribution_of("arch", "resnet20") == {}
+
+
+def test_output_of_a_plugin_does_not_reach_stdout(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("loud", {"net": "plug_loud:net"}, code="print('hello')\n" + GOOD)
+    get("arch", "net")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "hello\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("raise RuntimeError('boom')", "cannot be imported: RuntimeError: boom"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("def net(:", "SyntaxError"),
+        ("other = 1", "AttributeError"),
+        ("net = 7", "must be a resnetctl.spec.Arch, not int"),
+    ],
+)
+def test_a_broken_plugin_is_one_error_with_its_owner(install: Install, code: str, text: str) -> None:
+    install("bad-nets", {"net": "plug_bad:net"}, code=code)
+    with pytest.raises(PluginError) as caught:
+        get("arch", "net")
+    assert text in str(caught.value)
+    assert "bad-nets 1.2" in str(caught.value)
+    assert caught.value.hint
+
+
+def test_an_overlay_ends_with_its_with_statement() -> None:
+    arch = Arch(name="mine", block="basic", depths=(1,), widths=(4,))
+    with registry.overlay("arch", mine=arch):
+        assert get("arch", "mine") is arch
+        assert "mine" in names("arch")
+        assert registry.distribution_of("arch", "mine") == {}
+    assert "mine" not in names("arch")
+
+
+def test_overlays_nest() -> None:
+    outer, inner = (Arch(name=name, block="basic", depths=(1,), widths=(4,)) for name in ("outer", "inner"))
+    with registry.overlay("arch", mine=outer):
+        with registry.overlay("arch", mine=inner):
+            assert get("arch", "mine") is inner
+        assert get("arch", "mine") is outer
+    assert "mine" not in names("arch")
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "hint"),
+    [
+        ("plug_needs:net", "import no_such_thing.inside", "bad needs the module 'no_such_thing'"),
+        ("plug_typo.inside:net", GOOD, "its entry point names plug_typo.inside:net"),
+        ("plug_lacks:nte", GOOD, "its entry point names plug_lacks:nte"),
+        ("plug_fails:net", "1 / 0", "pip install --upgrade bad"),
+        ("plug_base:net", "raise BaseException('odd')", "pip install --upgrade bad"),
+    ],
+)
+def test_an_import_error_has_a_remedy(install: Install, value: str, code: str, hint: str) -> None:
+    install("bad", {"net": value.replace(".inside", "")}, code=code)
+    install("again", {"net2": value}, code=None)
+    with pytest.raises(PluginError, match="cannot be imported") as caught:
+        get("arch", "net2")
+    assert caught.value.hint[0].startswith(hint.replace("bad", "again"))
+
+
+def fails(error: BaseException) -> None:
+    """Raise `error` from a frame whose module is this one, as a plugin's would be."""
+    raise error
+
+
+def test_guarded_blames_the_plugin_and_its_own_line(install: Install) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    line = fails.__code__.co_firstlineno + 2
+    with pytest.raises(PluginError) as caught, registry.guarded("arch", "net"):
+        fails(ValueError("boom\nand more"))
+    assert caught.value.message == "arch 'net' of my-nets 1.2: ValueError: boom"
+    assert caught.value.where == f"test_loading.py:{line}"
+    assert caught.value.hint == (Call("plugins check", ("my-nets:net",)),)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_guarded_says_so_when_the_error_has_no_text(install: Install) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    with pytest.raises(PluginError, match="KeyError: no message"), registry.guarded("arch", "net"):
+        fails(KeyError())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), DataError("ours"), KeyboardInterrupt()])
+def test_guarded_passes_on_what_is_not_the_plugins_fault(install: Install, error: BaseException) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    with pytest.raises(type(error)) as caught, registry.guarded("arch", "net"):
+        fails(error)
+    assert caught.value is error
+
+
+def test_guarded_leaves_errors_of_the_core_alone() -> None:
+    with pytest.raises(ValueError, match="boom"), registry.guarded("arch", "resnet20"):
+        fails(ValueError("boom"))

@@ -1,0 +1,79 @@
+"""What one entry point is by itself: current, stale or broken."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import resnetctl
+from resnetctl import registry
+from resnetctl.errors import PluginError
+from resnetctl.registry import entries, find, get, names
+
+Install = Callable[..., None]
+
+
+def status(name: str) -> dict[str, str]:
+    return {entry.distribution: entry.status for entry in entries("arch") if entry.name == name}
+
+
+@pytest.mark.parametrize("requires", ["resnetctl<0.0.1", "resnetctl>=99", "ResNetCtl (>=99)"])
+def test_a_plugin_for_another_version_is_stale(install: Install, requires: str) -> None:
+    install("old-nets", {"net": "plug_a:net"}, requires=requires)
+    assert status("net") == {"old-nets": "stale"}
+    assert "net" not in names("arch")
+    with pytest.raises(PluginError, match="stale"):
+        get("arch", "net")
+
+
+@pytest.mark.parametrize("requires", ["resnetctl", "resnetctl>=0.0.1", "numpy<0.1", "resnetctl-extras>=99"])
+def test_a_plugin_for_this_version_is_not(install: Install, requires: str) -> None:
+    install("nets", {"net": "plug_a:net"}, requires=requires)
+    assert status("net") == {"nets": "available"}
+
+
+def test_a_plugin_whose_module_is_gone_is_stale(install: Install) -> None:
+    install("gone-nets", {"net": "plug_gone:net"}, code=None)
+    assert status("net") == {"gone-nets": "stale"}
+
+
+def test_a_stale_namesake_does_not_make_a_clash(install: Install) -> None:
+    install("nets-a", {"net": "plug_a:net"})
+    install("nets-old", {"net": "plug_old:net"}, code=None)
+    assert status("net") == {"nets-a": "available", "nets-old": "stale"}
+    assert get("arch", "net").name == "net"
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "my data", "x:y", "-x", "\u00e9"])
+def test_a_name_that_cannot_be_typed_or_be_a_folder_is_broken(install: Install, name: str) -> None:
+    install("bad", {name: "plug_a:net"}, kind="dataset")
+    (entry,) = (entry for entry in entries("dataset") if entry.distribution == "bad")
+    assert (entry.status, entry.reason) == ("broken", "a name has letters, digits, _ . + and - only")
+    assert name not in names("dataset")
+    if ":" not in name:
+        with pytest.raises(PluginError, match=f"dataset '{name}' of bad 1.2 is broken: a name has letters"):
+            find("dataset", name)
+
+
+def test_a_stale_plugin_has_a_reason(install: Install) -> None:
+    install("gone", {"gone": "plug_gone:net"}, code=None)
+    install("old", {"old": "plug_old:net"}, requires="resnetctl>=99")
+    with pytest.raises(PluginError, match="stale: there is no module 'plug_gone'"):
+        find("arch", "gone")
+    with pytest.raises(PluginError, match=f"stale: it requires resnetctl>=99, and this is {resnetctl.__version__}"):
+        find("arch", "old")
+
+
+def test_a_distribution_without_metadata_is_stale_and_breaks_nothing(install: Install) -> None:
+    install("half-gone", {"net": "plug_a:net"})
+    site = Path(next(path for path in sys.path if path.endswith("site")))
+    (site / "half_gone-1.2.dist-info" / "METADATA").unlink()
+    registry.refresh()
+    (entry,) = (entry for entry in entries("arch") if entry.name == "net")
+    assert (entry.distribution, entry.version, entry.status) == ("half-gone", "1.2", "stale")
+    assert entry.reason == "its metadata is missing: install it again"
+    assert "net" not in names("arch")
+    assert registry.unknown_plugins() == []
+    with pytest.raises(PluginError, match=r"arch 'net' of half-gone 1\.2 is stale: its metadata is missing"):
+        find("arch", "net")

@@ -1,0 +1,34 @@
+"""`data remove`, also of a damaged dataset."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pictures import tree, write_tree
+from support.toy_dataset import done
+
+from resnetctl.errors import DataError
+from resnetctl.hints import Call
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.data.add import AddRequest, add
+from resnetctl.tasks.data.remove import remove
+from resnetctl.tasks.data.show import show
+
+
+def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
+    return AddRequest(path=path, name=name, **options)
+
+
+def test_remove_works_on_a_damaged_dataset(tmp_path: Path, settings: Settings) -> None:
+    done(add(request(write_tree(tmp_path / "p", tree())), settings))
+    (settings.data_dir / "pets" / "card.json").write_text("{")
+    assert remove("pets", settings).to_json()["name"] == "pets"
+    assert list(settings.data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("act", [show, remove])
+def test_a_missing_dataset_is_an_error_with_the_command_that_gets_it(settings: Settings, act: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        act("digits", settings)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == (Call("data get", ("digits",)),)

@@ -1,0 +1,35 @@
+"""The facts of one object of each kind."""
+
+from resnetctl import registry
+from resnetctl.tasks.plugins.details import arch_details, dataset_details, object_details, policy_details
+
+
+def test_arch_details_count_the_parameters() -> None:
+    details = arch_details(registry.get("arch", "resnet20"))
+    assert details["params_counted"] == 269_722
+    assert details["counted_at"] == "10 classes, 32 px, 3 channels"
+    assert "name" not in details
+
+
+def test_block_details_have_signature_source_and_summary() -> None:
+    details = object_details(registry.get("block", "basic"))
+    assert details["parameters"]["shortcut"] == "str = 'B'"
+    assert details["source"].endswith("blocks.py")
+    assert details["summary"].startswith("Two 3x3 convolutions")
+
+
+def test_policy_details_look_through_partial() -> None:
+    details = policy_details(registry.get("policy", "standard"))
+    assert details["mirrors"] is True
+    assert details["source"].endswith("policies.py")
+    assert "1512.03385" in details["paper"]
+
+
+def test_dataset_details_come_from_the_card() -> None:
+    details = dataset_details(registry.get("dataset", "digits"))
+    assert details["classes"] == [str(digit) for digit in range(10)]
+    assert details["source"].endswith("digits.py")
+
+
+def test_an_object_without_a_source_file_has_none() -> None:
+    assert object_details(len)["source"] is None
