@@ -11,7 +11,7 @@
     │   ├── DataError         3
     │   └── WeightsError      3
     ├── PluginError           4
-    ├── CheckFailed           5    a check that was asked for: accuracy, parity, plugins
+    ├── CheckFailed           5    a check that the user asked for: accuracy, parity, plugins
     └── Stopped         130, 143   SIGINT, SIGTERM; the work was saved and can be resumed
 
 An error says what happened (`message`), where (`where`: a file and line, a setting, a member of an archive) and what
@@ -69,7 +69,7 @@ class NonFinite(WorkFailed):
 
 
 class UsageError(ResnetctlError):
-    """The command cannot be carried out as it was given."""
+    """The command, or the call, cannot be carried out as it is."""
 
     exit_code = 2
 
@@ -99,7 +99,7 @@ class PluginError(ResnetctlError):
 
 
 class CheckFailed(ResnetctlError):
-    """A check that the user asked for did not hold."""
+    """A check that the user asked for failed."""
 
     exit_code = 5
 
@@ -113,7 +113,7 @@ class Stopped(ResnetctlError):
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """`"did you mean 'x'?"`, or None when nothing is close. Equally close: more in one piece wins."""
+    """Return `"did you mean 'x'?"`, None when no name is close. Of equally close names the longest match wins."""
     from difflib import SequenceMatcher, get_close_matches
 
     def closeness(other: str) -> tuple[float, int]:
@@ -125,7 +125,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def own_line(error: BaseException) -> str:
-    """`blocks.py:57`, the innermost line of the traceback that is in none of the libraries; "" where all are."""
+    """Return `blocks.py:57`, the innermost line of the traceback that is in no library; "" where all lines are."""
     import traceback  # what is slow to load waits until something went wrong
 
     for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
@@ -135,8 +135,8 @@ def own_line(error: BaseException) -> str:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`"did you mean 'x'?"`, or the known names when nothing is close."""
+    """Return `"did you mean 'x'?"`, or the known names when none is close."""
     names = sorted(known)
-    if found := closest(name, names):
-        return found
+    if guess := closest(name, names):
+        return guess
     return "known: " + ", ".join(names) if names else "none is known"

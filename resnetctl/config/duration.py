@@ -9,15 +9,15 @@ _PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|min|s)")
 
 
 def seconds(text: str | float) -> float:
-    """Seconds of `90s`, `10min`, `2h` or `1h30min`; a number is one already. Raises `ValueError`, also for nothing."""
-    length = _added(text) if isinstance(text, str) else float(text)
+    """Return seconds from `90s`, `10min`, `2h`, `1h30min` or a number of seconds. Raises `ValueError`, also for 0."""
+    length = _sum(text) if isinstance(text, str) else float(text)
     if not (math.isfinite(length) and 0 < length <= LONGEST):
         raise ValueError("should be more than nothing and at most a year")
     return length
 
 
 def spoken(length: float) -> str:
-    """`3.1 s`, `1 min 38 s`, `2 h 05 min`."""
+    """Return the time as people read it: `3.1 s`, `1 min 38 s`, `2 h 05 min`."""
     if length < 60:
         return f"{length:.1f} s"
     minutes, rest = divmod(round(length), 60)
@@ -25,7 +25,7 @@ def spoken(length: float) -> str:
 
 
 def rough(length: float) -> str:
-    """An estimate, as exact as it can be meant: `0.4 s`, `45 s`, `12 min`, `2 h 05 min`."""
+    """Return the time rounded as an estimate: `0.4 s`, `45 s`, `12 min`, `2 h 05 min`."""
     if length < 1:
         return f"{max(0.1, length):.1f} s"
     if length < 90:
@@ -34,7 +34,7 @@ def rough(length: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _added(text: str) -> float:
+def _sum(text: str) -> float:
     plain = text.replace(" ", "")
     parts = _PARTS.findall(plain)
     units = [unit for _, unit in parts]

@@ -17,21 +17,22 @@ from pydantic_core import ErrorDetails
 
 from resnetctl.config.options import complaint, fields
 from resnetctl.errors import ConfigError, UsageError, suggest
+from resnetctl.hints import Call, Setting
 from resnetctl.system.settings import Settings
 
 LOCAL_FILE = "resnetctl.toml"
 Config = TypeVar("Config", bound=BaseModel, covariant=True)
-# a key that is given makes these keys of weaker layers void
+# a layer that sets the key on the left removes the keys on the right from weaker layers
 SUPERSEDES = {
     "model.arch": ("model.block", "model.block_args", "model.stem"),
     "model.block": ("model.block_args",),
 }
-RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that gives one of them switches the other off
+RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that sets one of them switches the other off
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Dotted keys with values, and where each was said."""
+    """Dotted keys with values, and where each value came from."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -46,23 +47,23 @@ class Resolved(Generic[Config]):
 
 
 def layer(values: Mapping[str, Any], origin: str) -> Layer:
-    """One origin for all values."""
+    """Return a layer in which all values have one origin."""
     flat = dict(flatten(values))
     return Layer(flat, dict.fromkeys(flat, origin))
 
 
 def from_flags(values: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
-    """Flags that were given: `{"seed": 1}` with `{"seed": "--seed"}`."""
+    """Return the layer of flags: values such as `{"seed": 1}` with names such as `{"seed": "--seed"}`."""
     return Layer(dict(values), {key: f"flag {names[key]}" for key in values})
 
 
 def from_sets(pairs: Iterable[str]) -> Layer:
-    """`--set a.b=v` arguments; v is a TOML value, else a string. Raises `UsageError` when there is no `=`."""
+    """Return the layer of `a.b=v` texts; v is a TOML value, else a string. Raises `UsageError` without a `=`."""
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set needs KEY=VALUE, not '{pair}'", hint="--set optim.nesterov=false")
+            raise UsageError(f"'{pair}' is not KEY=VALUE", where=Setting("set"), hint=Setting("optim.nesterov", False))
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -72,11 +73,12 @@ def from_sets(pairs: Iterable[str]) -> Layer:
 
 
 def from_file(path: Path) -> Layer:
-    """A TOML file; origins are `file:line`. Raises `ConfigError` when it cannot be read or parsed."""
+    """Return the layer of a TOML file; origins are `file:line`. Raises `ConfigError` when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        hint = f"--recipe {path}" if str(path) in recipes() else "resnetctl config show    lists the keys"
+        is_recipe = str(path) in recipes()
+        hint = Setting("recipe", str(path)) if is_recipe else Call("config show", note="lists the keys")
         raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path), hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError("the config is not UTF-8 text", where=str(path)) from None
@@ -84,7 +86,7 @@ def from_file(path: Path) -> Layer:
 
 
 def from_recipe(name: str) -> Layer:
-    """A packaged recipe. Raises `UsageError` with the known names."""
+    """Return the layer of a packaged recipe. Raises `UsageError` with the known names."""
     known = recipes()
     if name not in known:
         raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, known))
@@ -94,20 +96,20 @@ def from_recipe(name: str) -> Layer:
 
 
 def from_environment(settings: Settings) -> Layer:
-    """Device and threads that this machine's settings ask for."""
+    """Return the layer of device and threads from this machine's settings."""
     values = {"device": settings.device, "threads": settings.threads}
-    given = {key: value for key, value in values.items() if value not in ("auto", 0)}
-    return Layer(given, {key: f"env RESNETCTL_{key.upper()}" for key in given})
+    fixed = {key: value for key, value in values.items() if value not in ("auto", 0)}
+    return Layer(fixed, {key: f"env RESNETCTL_{key.upper()}" for key in fixed})
 
 
 def recipes() -> list[str]:
-    """Names of the packaged recipes."""
+    """Return the names of the packaged recipes."""
     folder = resources.files("resnetctl") / "recipes"
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
 def together(*layers: Layer) -> Layer:
-    """One layer of several that were said in one breath: the later wins, and none makes keys of another void."""
+    """Return one layer of several that have the same rank: the later wins, and none removes keys of another."""
     return Layer(
         {key: value for part in layers for key, value in part.values.items()},
         {key: origin for part in layers for key, origin in part.origins.items()},
@@ -115,7 +117,7 @@ def together(*layers: Layer) -> Layer:
 
 
 def merge(layers: Sequence[Layer]) -> Layer:
-    """Lay `layers` over each other, weakest first."""
+    """Return one layer: `layers` laid over each other, weakest first."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for top in layers:
@@ -131,10 +133,10 @@ def merge(layers: Sequence[Layer]) -> Layer:
 
 
 def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
-    """Validate the merged layers, weakest first. What no layer says is the model's default.
+    """Validate the merged layers, weakest first. A key that no layer sets has the model's default.
 
     Raises:
-        ConfigError: with one line for every wrong key or value, each with its origin.
+        ConfigError: with a line for each wrong key or value, and its origin.
     """
     merged = merge(layers)
     known = [key for key, _ in fields(model)]
@@ -153,7 +155,7 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables to dotted keys. Empty tables vanish."""
+    """Return nested tables as dotted keys. Empty tables vanish."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -164,7 +166,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `flatten`. Raises `ConfigError` when one key is both a value and a table."""
+    """Return dotted keys as nested tables. Raises `ConfigError` when one key is both a value and a table."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         *tables, leaf = key.split(".")
@@ -180,7 +182,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_toml(config: BaseModel, header: str = "") -> str:
-    """The whole config as TOML text."""
+    """Return the whole config as TOML text, with `header` as a comment."""
     import tomlkit
 
     document = tomlkit.document()
@@ -207,33 +209,33 @@ def _parse(text: str, name: str) -> Layer:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """Line numbers of dotted keys, as far as one `key = value` a line goes."""
-    found: dict[str, int] = {}
+    """Return the line numbers of dotted keys that stand as `key = value` on a line of their own."""
+    numbers: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = header.group(1).strip() + "."
         elif key := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line):
-            found[table + key.group(1)] = number
-    return found
+            numbers[table + key.group(1)] = number
+    return numbers
 
 
 def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
-    """One line a key; what the members of a union say of a value is joined by "or"."""
-    found: dict[str, list[ErrorDetails]] = {}
+    """Yield one line for each key; what the members of a union say about a value is joined by "or"."""
+    by_key: dict[str, list[ErrorDetails]] = {}
     for item in error.errors():
-        found.setdefault(_said_key(item["loc"], origins), []).append(item)
-    for key, items in found.items():
+        by_key.setdefault(_key(item["loc"], origins), []).append(item)
+    for key, items in by_key.items():
         message = " or ".join(dict.fromkeys(map(complaint, items))).replace(" or should be ", " or ")
-        given = items[0]["input"]
-        shown = "" if not key or isinstance(given, Mapping) else f", not {given!r}"
+        value = items[0]["input"]
+        shown = "" if not key or isinstance(value, Mapping) else f", not {value!r}"
         inside = {origin: None for name, origin in origins.items() if key and name.startswith(f"{key}.")}
-        said = origins[key] if key in origins else ", ".join(inside)
-        yield (f"{key}: " if key else "") + message + shown + (f" ({said})" if said else "")
+        origin = origins[key] if key in origins else ", ".join(inside)
+        yield (f"{key}: " if key else "") + message + shown + (f" ({origin})" if origin else "")
 
 
-def _said_key(loc: Sequence[int | str], origins: Mapping[str, str]) -> str:
-    """The key that somebody said: behind it pydantic's `loc` names places in a list and members of a union."""
+def _key(loc: Sequence[int | str], origins: Mapping[str, str]) -> str:
+    """Return the config key in pydantic's `loc`, which goes on with places in a list and members of a union."""
     parts = [str(part) for part in loc]
     keys = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((key for key in keys if key in origins), ".".join(parts))

@@ -29,13 +29,13 @@ class Flag:
 
 
 def complaint(item: ErrorDetails) -> str:
-    """What pydantic says of a wrong value, to stand behind its name: `should be a valid integer`."""
+    """Return pydantic's complaint about a value, to follow its name: `should be a valid integer`."""
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message.partition(", unable to parse")[0]
 
 
 def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any:
-    """A pydantic field with what the command line needs.
+    """Return a pydantic field with what the command line needs.
 
     `panel` `USED` puts the flag on the first help screen; the others are under `--help-all`. `more` takes
     `flag` (names nested keys; top-level ones name themselves), `short`, `metavar` and `complete` (the registry kind
@@ -46,7 +46,7 @@ def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every leaf key of a config model, dotted, in order."""
+    """Yield every leaf key of a config model, dotted, in order."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from fields(field.annotation, f"{prefix}{name}.")
@@ -55,14 +55,14 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def flags(model: type[BaseModel]) -> list[Flag]:
-    """The flags of a model: every top-level key, and the nested keys that name one."""
-    found = []
+    """Return the flags of a model: every top-level key, and the nested keys that name one."""
+    all_flags = []
     for key, field in fields(model):
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         named = extra.get("flag")
         if named or "." not in key:
             known: dict[str, Any] = {name: extra.get(name) for name in ("short", "metavar", "complete")}
-            found.append(
+            all_flags.append(
                 Flag(
                     key=key,
                     flag=str(named or "--" + key.replace("_", "-")),
@@ -71,4 +71,4 @@ def flags(model: type[BaseModel]) -> list[Flag]:
                     **known,
                 )
             )
-    return found
+    return all_flags

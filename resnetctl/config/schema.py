@@ -1,7 +1,7 @@
-"""What an experiment is: the config of `train` and `finetune`, and every key that TOML, `--set` and flags know.
+"""What an experiment is: the config of `train`, `finetune` and `bench`, with every key of TOML files and flags.
 
-Nothing is nullable, so that a config written to TOML says everything: 0 switches a thing off, "auto" leaves it to a
-fixed rule whose result is written into the run's own config.
+No value may be missing, so that a config in TOML is complete: 0 switches something off, "auto" leaves it to a fixed
+rule whose result is written into the run's own config.
 """
 
 import math
@@ -14,7 +14,7 @@ from resnetctl.spec import Scalar, Stem
 
 
 class Frozen(BaseModel):
-    """Immutable, and an unknown key is an error. Help screens need no validator, so none is built until one is used."""
+    """Immutable; an unknown key is an error. Builds its validator on first use, as help screens need none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
@@ -155,7 +155,7 @@ class FinetuneConfig(TrainConfig):
 
 
 class BenchConfig(TrainConfig):
-    """A training run that is timed: without a word on the data, on what needs no download."""
+    """As `TrainConfig`, but `data` defaults to the embedded digits."""
 
     data: str = option(
         "digits",

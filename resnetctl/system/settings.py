@@ -1,4 +1,4 @@
-"""What this machine is: environment variables, and nothing about the experiment.
+"""What this machine is, from environment variables. Nothing here is about the experiment.
 
 `RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE`, `RESNETCTL_THREADS` are `Settings`; pydantic-settings is
 imported inside, as it costs more than the whole rest of a `--help`. `RESNETCTL_PLUGINS`, which every listing asks for,
@@ -38,19 +38,19 @@ def load() -> Settings:
         threads: int = 0
 
     try:
-        found = Environment()
+        values = Environment()
     except ValidationError as error:
         raise UsageError(
             "the environment has a wrong value",
             problems=[f"RESNETCTL_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()],
         ) from None
-    if found.threads < 0:
-        raise UsageError(f"RESNETCTL_THREADS={found.threads} must not be negative", hint="0 chooses by rule")
+    if values.threads < 0:
+        raise UsageError(f"RESNETCTL_THREADS={values.threads} must not be negative", hint="0 chooses by rule")
     return Settings(
-        data_dir=found.data_dir.expanduser(),
-        runs_dir=found.runs_dir.expanduser(),
-        device=found.device,
-        threads=found.threads,
+        data_dir=values.data_dir.expanduser(),
+        runs_dir=values.runs_dir.expanduser(),
+        device=values.device,
+        threads=values.threads,
     )
 
 

@@ -127,7 +127,7 @@ def _of_file(path: Path) -> Target:
         raise WeightsError(
             "weights of another program must be imported first",
             where=str(path),
-            hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "model.safetensors"}),
+            hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "weights.safetensors"}),
         )
     is_onnx = path.suffix == ".onnx"
     run = RunDir(path.parent.parent if is_onnx else path.parent)

@@ -101,7 +101,8 @@ def test_sources_say_who_said_what() -> None:
     sources = runs.find("one", Path("runs")).sources()
     assert sources["seed"] == "flag --seed"
     assert sources["data"] == "--set"
-    assert sources["lr"] == "default"
+    assert sources["augment"] == "dataset tiny"
+    assert sources["keep"] == "default"
     assert sources["threads"] == "rule"
 
 

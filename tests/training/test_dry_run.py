@@ -62,7 +62,7 @@ def test_a_dry_run_of_one_step_times_others_than_that() -> None:
 
 @pytest.mark.parametrize(
     ("batch", "text"),
-    [(8, "one step of 8 images takes "), (4096, "one step of 54 images, all there are of a batch of 4,096, takes ")],
+    [(8, "one step of 8 images takes "), (4096, "one step of 54 images (all there are for a batch of 4,096) takes ")],
 )
 def test_a_step_has_the_images_that_are_there(batch: int, text: str) -> None:
     tiny(settings.load().data_dir)

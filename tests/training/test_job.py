@@ -1,14 +1,14 @@
 import dataclasses
-import hashlib
-import json
 
 import pytest
 import torch
 from support.jobs import job
 
 from resnetctl.config.defaults import final_arch
+from resnetctl.config.layers import Resolved
 from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig
 from resnetctl.errors import ConfigError
+from resnetctl.hints import Setting, in_shell
 from resnetctl.spec import ImageSpec
 from resnetctl.system.signals import Stop
 from resnetctl.training.job import config_sha256, fresh_model, fresh_state, make_plan, resized, settle, validate
@@ -30,9 +30,8 @@ def test_what_a_rule_chose_is_said_to_be_by_rule() -> None:
 
 def test_a_settled_config_settles_to_itself() -> None:
     first = job()
-    again = settle(
-        first.config, first.origins, arch=final_arch(first.config.model), image=first.image, store=first.store
-    )
+    resolved = Resolved(config=first.config, origins=first.origins)
+    again = settle(resolved, first.store, arch=final_arch(first.config.model), image=first.image)
     assert again.config == first.config
     assert again.arch == first.arch
 
@@ -107,13 +106,14 @@ def test_the_config_digest_counts_weights_by_content() -> None:
     assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
 
 
-def test_progressive_resizing_counts_in_the_digest_where_it_is_on() -> None:
+def test_every_value_counts_in_the_digest_and_a_weights_file_by_its_content() -> None:
     plain = job().config
     growing = plain.model_copy(update={"progressive": ProgressiveConfig(initial_scale=0.5)})
-    assert config_sha256(plain) != config_sha256(growing)
-    values = plain.model_dump(mode="json") | {"weights": ""}
-    del values["progressive"]  # as in configs from before there was any
-    assert config_sha256(plain) == hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    assert (
+        len({config_sha256(plain), config_sha256(growing), config_sha256(plain, "a"), config_sha256(plain, "b")}) == 4
+    )
+    started = [FinetuneConfig(**plain.model_dump(), weights=path) for path in ("here", "there")]
+    assert config_sha256(started[0], "a") == config_sha256(started[1], "a")
 
 
 def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:
@@ -136,5 +136,5 @@ def test_first_images_that_are_too_small_for_the_arch_are_refused() -> None:
         sets = ("model.arch=resnet10_wd2", f"size={size}", f"progressive.size_increment={unit}")
         with pytest.raises(ConfigError, match="begins with images of") as caught:
             job(*sets, "progressive.initial_scale=0.02")
-        assert caught.value.where == "progressive.initial_scale"
-        assert job(*sets, caught.value.hint[0].removeprefix("--set ")).sides
+        assert caught.value.where == Setting("progressive.initial_scale")
+        assert job(*sets, in_shell(caught.value.hint[0]).removeprefix("--set ")).sides

@@ -39,7 +39,7 @@ def test_a_name_that_is_taken_is_told_first() -> None:
 
 
 def test_a_run_without_a_name_gets_one() -> None:
-    settled = job("steps=1")
+    settled = job("epochs=1")
     facts = launch(settled, partial(fresh_model, settled), request=RunRequest(), folder=Path("runs"))
     (finished,) = (fact for fact in facts if isinstance(fact, Finished))
     assert finished.run.name.endswith("-resnet20-tiny")
@@ -47,7 +47,7 @@ def test_a_run_without_a_name_gets_one() -> None:
 
 @pytest.mark.parametrize("save_first", [False, True])
 def test_a_run_that_its_config_cannot_begin_has_a_checkpoint_first(save_first: bool) -> None:
-    settled = job("steps=1")
+    settled = job("epochs=1")
     facts = launch(
         settled,
         partial(fresh_model, settled),
@@ -72,7 +72,7 @@ def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(launching, "tune", choice("threads"))
     monkeypatch.setattr(launching, "choose_length", choice("length"))
-    settled = job("steps=1")
+    settled = job("epochs=1")
     request = RunRequest(dry_run=True, budget=60.0, tune=True)
     facts = list(launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs")))
     assert calls == ["threads", "length"]

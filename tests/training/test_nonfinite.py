@@ -145,4 +145,4 @@ def test_it_is_said_before_the_replay_begins() -> None:
     texts: list[str] = []
     with pytest.raises(NonFinite):
         texts.extend(getattr(fact, "text", "") for fact in train(request, settings.load()))
-    assert "going back to the last checkpoint" in texts[-1]
+    assert "repeating the steps since the last checkpoint" in texts[-1]

@@ -30,7 +30,7 @@ def test_more_threads_than_cores_and_a_batch_of_all_images_are(monkeypatch: pyte
 
 def test_growing_images_name_the_epoch_in_which_they_are_full() -> None:
     (text,) = told("threads=1", "epochs=10", "progressive.initial_scale=0.5")
-    assert text.startswith("images grow from 4 px and reach 8 px in epoch 9; ")
+    assert text.startswith("images grow from 4 px and reach 8 px in epoch 7; ")
 
 
 def test_the_opening_fact_of_a_dry_run_has_no_folder() -> None:

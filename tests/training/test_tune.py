@@ -9,8 +9,7 @@ from support.datasets import tiny
 from support.jobs import job, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_file, from_flags, from_sets
-from resnetctl.errors import UsageError
+from resnetctl.config.layers import from_file, from_sets
 from resnetctl.facts import Notice
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
@@ -62,14 +61,14 @@ def ended(settled: Job) -> tuple[Job, str]:
             return end.value, "\n".join(said)
 
 
-def test_only_the_threads_change_and_it_is_said_why() -> None:
+def test_only_the_threads_change_and_a_notice_tells_why() -> None:
     settled = job("threads=1")
     tuned, said = ended(settled)
     assert tuned.config.model_copy(update={"threads": 1}) == settled.config
     assert tuned.origins == {**settled.origins, "threads": "tune"}
     assert tuned.config.threads in (1, 2)
     assert torch.get_num_threads() == tuned.config.threads
-    assert said.startswith("--tune: ")
+    assert said.startswith("tune: ")
     assert "images/s in 7 rounds by threads: 1: " in said
 
 
@@ -80,11 +79,11 @@ def test_the_choice_is_what_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended(job())[0].config.threads == 1
 
 
-def test_an_accelerator_has_nothing_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accelerator_has_nothing_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Job, "device", torch.device("meta"))
     settled = job()
     work = tune(settled, None)  # type: ignore[arg-type]
-    assert "nothing to try" in next(work).text
+    assert "nothing to choose" in next(work).text
     with pytest.raises(StopIteration) as end:
         next(work)
     assert end.value.value is settled
@@ -102,14 +101,8 @@ def test_a_tuned_run_says_so_and_its_config_repeats_it(monkeypatch: pytest.Monke
 
 def test_tune_comes_before_the_budget() -> None:
     request = to_train(from_sets(["data=tiny"]), budget=3600.0, tune=True, dry_run=True)
-    said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
-    about = [text.partition(" ")[0] for text in said if "--tune" in text or "--budget" in text]
-    assert about[0] == "--tune:"
-    assert len(about) == 2
+    texts = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    (tuned,) = (place for place, text in enumerate(texts) if text.startswith("tune: "))
+    (fitted,) = (place for place, text in enumerate(texts) if "without a budget" in text)
+    assert tuned < fitted
     assert not Path("runs").exists()
-
-
-def test_threads_by_flag_and_trials_exclude_each_other() -> None:
-    layers = [from_flags({"data": "tiny", "threads": 1}, {"data": "--data", "threads": "--threads"})]
-    with pytest.raises(UsageError, match="--tune finds out what --threads says"):
-        list(train(to_train(*layers, tune=True), settings.load()))

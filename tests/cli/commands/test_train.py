@@ -54,7 +54,7 @@ def test_trials_reach_the_task(cli: Cli, asked: dict[str, Any]) -> None:
     ("line", "said"),
     [
         ("--budget soon", "--budget should be a time such as 90s, 10min, 2h or 1h30min, not 'soon'"),
-        ("--budget 10min -e 3", "budget chooses the length of the run, and flag --epochs fixes it: give one of them"),
+        ("--budget 10min -e 3", "budget chooses the length of the run, and flag --epochs fixes it"),
         (
             "--budget 10min --steps 3",
             "budget chooses the length of the run, and flag --steps fixes it: give one of them",

@@ -54,7 +54,7 @@ def test_through_the_command_line(cli: Cli, machine: Path) -> None:
     [
         (["--recipe", "fats"], 2, "error: no recipe is called 'fats'", "did you mean 'fast'?"),
         (["--config", "nowhere.toml"], 2, "error: cannot read the config: No such file or directory", ""),
-        (["--set", "seed"], 2, "error: --set needs KEY=VALUE, not 'seed'", "--set optim.nesterov=false"),
+        (["--set", "seed"], 2, "error: 'seed' is not KEY=VALUE", "--set optim.nesterov=false"),
         (["--arch", "resnt20"], 2, "error: no arch is called 'resnt20'", "did you mean 'resnet20'?"),
         (["--set", "epoch=3"], 2, "error: the config has unknown keys", "did you mean 'epochs'?"),
     ],
