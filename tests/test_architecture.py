@@ -242,17 +242,18 @@ def test_a_command_borrows_nothing_from_another_command() -> None:
     )
 
 
-def loads(name: str, wanted: set[str], path: tuple[str, ...] = ()) -> Iterator[str]:
-    """How importing module `name` reaches one of `wanted`: file:line of the import, and the way there."""
-    if name in path:
-        return
-    for item in imports(MODULES[name]):
-        if item.when != "load":
-            continue
-        if item.own:
-            yield from loads(item.target, wanted, (*path, name))
-        elif item.target.partition(".")[0] in wanted:
-            yield f"{MODULES[name].at(item.line)}: loads {item.target}, reached by {' -> '.join((*path, name))}"
+def loads(start: str, wanted: set[str]) -> Iterator[str]:
+    """How importing module `start` reaches one of `wanted`: file:line of the import, and the shortest way there."""
+    ways, waiting = {start: start}, [start]
+    for name in waiting:
+        for item in imports(MODULES[name]):
+            if item.when != "load":
+                continue
+            if item.own and item.target not in ways:
+                ways[item.target] = f"{ways[name]} -> {item.target}"
+                waiting.append(item.target)
+            elif not item.own and item.target.partition(".")[0] in wanted:
+                yield f"{MODULES[name].at(item.line)}: loads {item.target}, reached by {ways[name]}"
 
 
 @pytest.mark.parametrize(("units", "wanted"), [(LIGHT, HEAVY), (TORCH_FREE, TORCH)], ids=["light", "torch-free"])

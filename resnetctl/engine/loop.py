@@ -172,7 +172,7 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
     # forward: with bf16, autocast runs convolutions and matrix products in bfloat16; weights stay float32
     with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
-        loss, logits = plan.objective(state.model, batch, plan)
+        loss, logits = plan.objective(state.model, batch, plan=plan)
     # backward: forget the gradients of the last step, then compute those of this loss
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

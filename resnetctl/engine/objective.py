@@ -3,7 +3,6 @@
 `fit` calls it under autocast, so what it computes inside the model may be bfloat16; the loss itself is float32.
 """
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -19,12 +18,17 @@ class ObjectivePlan(Protocol):
     def label_smoothing(self) -> float: ...
 
 
-# (model, batch, plan) -> (loss, logits). The batch holds images as the model takes them: normalised float32
-# (N, C, S, S). The loss is a 0-d tensor to call `backward` on; the logits (N, classes) count the accuracy.
-Objective = Callable[[nn.Module, Batch, Any], tuple[Tensor, Tensor]]
+class Objective(Protocol):
+    """A function of the model, the batch and the plan.
+
+    It gets images as the model takes them, normalised float32 `(N, C, S, S)`. It returns the loss, a 0-d tensor to
+    call `backward` on, and the logits `(N, classes)`, which count the accuracy on train.
+    """
+
+    def __call__(self, model: nn.Module, batch: Batch, *, plan: Any) -> tuple[Tensor, Tensor]: ...
 
 
-def cross_entropy(model: nn.Module, batch: Batch, plan: ObjectivePlan) -> tuple[Tensor, Tensor]:
+def cross_entropy(model: nn.Module, batch: Batch, *, plan: ObjectivePlan) -> tuple[Tensor, Tensor]:
     """Return the mean cross-entropy with label smoothing (Szegedy et al. 2016, arXiv:1512.00567), and the logits.
 
     Args:

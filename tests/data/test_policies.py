@@ -54,7 +54,7 @@ def apply(policy: Policy, batch: Batch, image: ImageSpec, *, mirror: bool = True
 
 @pytest.mark.parametrize(("size", "channels", "resize"), SHAPES)
 @pytest.mark.parametrize("name", POLICIES)
-def test_contract(name: str, size: int, channels: int, resize: int) -> None:
+def test_every_policy_keeps_shapes_types_and_its_input(name: str, size: int, channels: int, resize: int) -> None:
     image = spec(size, channels, resize)
     batch = make(image)
     before = batch.images.clone()

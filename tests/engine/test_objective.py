@@ -22,7 +22,7 @@ def batch_of(images: torch.Tensor, targets: torch.Tensor) -> Batch:
 def test_cross_entropy_is_the_formula(smoothing: float) -> None:
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
     loss, same = cross_entropy(
-        nn.Identity(), batch_of(logits, torch.tensor([0, 1])), SimpleNamespace(label_smoothing=smoothing)
+        nn.Identity(), batch_of(logits, torch.tensor([0, 1])), plan=SimpleNamespace(label_smoothing=smoothing)
     )
     expected = 0.0
     for row, target in zip(logits.tolist(), (0, 1), strict=True):
@@ -36,8 +36,8 @@ def test_cross_entropy_is_the_formula(smoothing: float) -> None:
 def test_cross_entropy_takes_shares_and_computes_in_float32() -> None:
     logits = torch.tensor([[2.0, 0.0]], dtype=torch.bfloat16)
     plan = SimpleNamespace(label_smoothing=0.0)
-    hard, _ = cross_entropy(nn.Identity(), batch_of(logits, torch.tensor([0])), plan)
-    soft, _ = cross_entropy(nn.Identity(), batch_of(logits, torch.tensor([[1.0, 0.0]])), plan)
+    hard, _ = cross_entropy(nn.Identity(), batch_of(logits, torch.tensor([0])), plan=plan)
+    soft, _ = cross_entropy(nn.Identity(), batch_of(logits, torch.tensor([[1.0, 0.0]])), plan=plan)
     assert hard.dtype == torch.float32
     assert torch.equal(hard, soft)
 
@@ -46,7 +46,7 @@ def test_the_loop_minimises_the_objective_of_the_plan() -> None:
     """Another objective replaces the first: this one pulls all logits to zero, and counts its calls."""
     seen: list[tuple[torch.Size, torch.dtype, bool]] = []
 
-    def shrink(model: nn.Module, batch: Batch, plan: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def shrink(model: nn.Module, batch: Batch, *, plan: object) -> tuple[torch.Tensor, torch.Tensor]:
         logits = model(batch.images)
         seen.append((batch.images.shape, batch.images.dtype, model.training))
         return logits.square().mean(), logits

@@ -115,7 +115,7 @@ def test_a_summary_counts_by_subject() -> None:
     assert kit.summary(found) == [("a", 2, 1, 0), ("b", 1, 0, 1)]
 
 
-def test_the_slowest_kinds_start_first_and_findings_keep_the_order_of_the_entries(
+def test_the_slowest_kinds_start_first_and_findings_keep_their_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kinds: list[Kind] = ["arch", "policy", "block", "dataset", "block"]

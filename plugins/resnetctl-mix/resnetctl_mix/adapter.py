@@ -1,4 +1,4 @@
-"""A policy from any torchvision v2 transform, applied image by image: slow, and right where nothing faster exists."""
+"""Make a policy of any torchvision v2 transform, applied image by image: slow, for transforms without a fast form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Transform = Callable[[Tensor], Tensor]
 
 
 def per_image(name: str, transform: Transform, *, mirrors: bool = False, summary: str = "", paper: str = "") -> Policy:
-    """A policy that calls `transform` on every image of a batch; the summary says that this is slow.
+    """Return a policy that calls `transform` on every image of a batch. Its summary says that this is slow.
 
     Args:
         transform: maps uint8 `(C, R, R)` at `image.resize` to uint8, or float in 0..255, `(C, S, S)` at `image.size`;
@@ -40,8 +40,8 @@ def per_image(name: str, transform: Transform, *, mirrors: bool = False, summary
 
         return one_by_one
 
-    what = summary or f"torchvision's {type(transform).__name__}"
-    return Policy(name=name, build=build, summary=f"{what} (slow: image by image)", paper=paper, mirrors=mirrors)
+    text = summary or f"torchvision's {type(transform).__name__}"
+    return Policy(name=name, build=build, summary=f"{text} (slow: image by image)", paper=paper, mirrors=mirrors)
 
 
 def _has_levels(image: Tensor) -> bool:

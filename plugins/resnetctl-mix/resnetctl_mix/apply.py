@@ -1,4 +1,4 @@
-"""One operation for each image of a batch, another for the next, without a Python loop over images."""
+"""Apply a different operation to each image of a batch, without a Python loop over images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnetctl_mix import ops
 
-PARAMETERS: Final = 6  # numbers a setting has room for: an affine matrix; the other kernels read the first
+PARAMETERS: Final = 6  # numbers per setting, enough for an affine matrix; other kernels read only the first
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -19,7 +19,7 @@ def _same(images: Tensor, _: Tensor) -> Tensor:
 
 
 KERNELS: Final[dict[str, Kernel]] = {
-    "identity": _same,  # the first: 0 is what an image gets that is left alone
+    "identity": _same,  # must be first: 0 leaves an image as it is
     "affine": ops.affine,
     "brightness": ops.brightness,
     "saturation": ops.saturation,
@@ -49,7 +49,7 @@ def apply(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
 
 
 def by_groups(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
-    """Sort the batch by operation, run each on its part, and sort back: no work is wasted, but counts are read."""
+    """Sort the batch by operation, run each on its part, and sort back: no wasted work, but the host reads counts."""
     order = kinds.argsort()
     counts = kinds.bincount(minlength=len(KERNELS)).tolist()
     pixels = images.permute(0, 2, 3, 1).index_select(0, order).permute(0, 3, 1, 2)
@@ -60,7 +60,7 @@ def by_groups(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
 
 
 def by_masks(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
-    """Run every operation on the whole batch and keep what was asked for: an accelerator never waits for the host."""
+    """Run every operation on the whole batch and select: wasted work, but an accelerator never waits for the host."""
     for place, (name, kernel) in enumerate(KERNELS.items()):
         if place:
             done = _run(name, kernel, images, values).permute(0, 3, 1, 2)
@@ -69,5 +69,5 @@ def by_masks(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
 
 
 def _run(name: str, kernel: Kernel, images: Tensor, values: Tensor) -> Tensor:
-    """The kernel's result as `(N, H, W, C)` pixels."""
+    """Run a kernel and return `(N, H, W, C)` pixels."""
     return kernel(images, values if name == "affine" else values[:, 0]).permute(0, 2, 3, 1).contiguous()

@@ -1,4 +1,4 @@
-"""What the papers do before their own augmentation: pad, crop at random, mirror. The same as the core's `standard`."""
+"""Pad, crop at random and mirror, as the papers do before their own augmentation; the same as the core's `standard`."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def cut(pixels: Tensor, corners: Tensor, *, size: int, pad: int) -> Tensor:
 
 
 def turn(pixels: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the `chosen` ones, bool `(N,)`, of `(N, H, W, C)` pixels."""
-    if pixels.device.type != "cpu":  # an accelerator would have to wait for the number of chosen ones
+    """Mirror the `chosen` images, bool `(N,)`, of `(N, H, W, C)` pixels."""
+    if pixels.device.type != "cpu":  # counting the chosen images would stall an accelerator
         return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels)
     count = len(pixels)
     turned = pixels.index_select(0, chosen.nonzero().squeeze(1)).flip(2)
-    # selecting copies whole images, and index_copy_ byte after byte, which takes ten times as long
+    # index_select copies whole images; index_copy_ copies single bytes, ten times slower
     source = torch.where(chosen, chosen.cumsum(0) + (count - 1), torch.arange(count))
     return torch.cat([pixels, turned]).index_select(0, source)

@@ -1,4 +1,4 @@
-"""Mixing each image with the one before it in the batch, by its own share. The batch's order is random already."""
+"""Mix each image with the previous image of the batch, by its own share. The order of a batch is already random."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Ten
     """Half of the images by `mixup`, the others by `cutmix`: uint8 `(N, C, S, S)` to float32, targets to soft ones."""
     size, partners, share = images.shape[2], before(images), draw_shares(images)
     blended = torch.rand_like(share) < 0.5
-    # a box of nothing for the blended ones, and a share of one for the others: each image is mixed once
+    # blended images get an empty box, the others a share of one: each image is mixed once
     box = draw_boxes(share.masked_fill(blended, 1), size=size)
     mixed = blend(paste(images, box), partners, share.masked_fill(~blended, 1))
     share = torch.where(blended, share, kept(box, size=size))
@@ -43,7 +43,7 @@ def blend(images: Tensor, partners: Tensor, share: Tensor) -> Tensor:
 
 
 def paste(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
-    """Put the box of the image before it into each image, at the same place.
+    """Copy a box of the previous image into each image, at the same place.
 
     Bits instead of `torch.where`, in words of eight bytes where rows have whole ones: what a CPU has wide
     instructions for.
@@ -82,13 +82,13 @@ def draw_boxes(share: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
 
 
 def kept(box: tuple[Tensor, Tensor], *, size: int) -> Tensor:
-    """The share of each image outside its box, float32 `(N,)`."""
+    """Return the share of each image outside its box, float32 `(N,)`."""
     height, width = (box[1] - box[0]).unbind()
     return 1 - height * width / size**2
 
 
 def mix_targets(targets: Tensor, share: Tensor, *, num_classes: int) -> Tensor:
-    """Soft targets `(N, num_classes)`, float32, of classes `(N,)` or of targets that are soft already."""
+    """Return soft targets `(N, num_classes)` float32 from classes `(N,)` or from soft targets."""
     if targets.ndim == 2:
         return torch.lerp(targets.roll(1, 0).float(), targets.float(), share[:, None])
     soft = torch.zeros(len(targets), num_classes, device=targets.device)
@@ -97,7 +97,7 @@ def mix_targets(targets: Tensor, share: Tensor, *, num_classes: int) -> Tensor:
 
 
 def before(images: Tensor) -> Tensor:
-    """Each image's partner: the one before it, in the same strides."""
+    """Return each image's partner, the previous image, with the same strides."""
     return images.permute(0, 2, 3, 1).roll(1, 0).permute(0, 3, 1, 2)
 
 
