@@ -89,7 +89,7 @@ class RunDir:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Be the one writer. Raises `UsageError` at once when another process is."""
-        with storage.lock(self.path / ".lock", what=f"the run {self.path.name}"):
+        with storage.lock(self.path / ".lock", owner=f"the run {self.path.name}"):
             storage.sweep(self.path)
             storage.sweep(self.path / "checkpoints")
             yield

@@ -18,6 +18,7 @@ from resnetctl.data.reading import decode as decode_module
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Setting
 from resnetctl.spec import Fit
 
 
@@ -197,7 +198,7 @@ def test_all_bad_images_are_listed_in_order(tmp_path: Path, data_dir: Path, pack
         add(root, data_dir)
     order = ["test/a/0.png", "train/a/2.png", "train/b/0.png"]
     assert [name for problem, name in zip(caught.value.problems, order, strict=True) if f"({name})" in problem] == order
-    assert "--on-bad-image skip" in caught.value.hint[0]
+    assert caught.value.hint == (Setting("on_bad_image", "skip", note="leaves them out"),)
     assert not list(data_dir.glob("*"))
 
 
@@ -205,7 +206,7 @@ def test_bad_images_can_be_skipped(tmp_path: Path, data_dir: Path) -> None:
     root = write_tree(tmp_path / "p", spoiled())
     store = add(root, data_dir, Options(on_bad_image="skip"))
     assert dict(store.card.splits) == {"train": 6, "test": 7}
-    assert store.card.notes[0].startswith("skipped, since they cannot be read: 3: ")
+    assert store.card.notes[0].startswith("skipped, because they cannot be read: 3: ")
     assert "train/a/2.png" in store.card.notes[0]
     assert "F" not in (store.path / "manifest.jsonl").read_text()
 

@@ -13,6 +13,7 @@ from resnetctl.data.images import fit
 from resnetctl.data.splits import ImageSet, digest, eval_batches, open_eval_set, open_sets, share, stratified
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError
+from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, ImageSpec, Split, ValSplit
 
 CLASSES = ("a", "b", "c")
@@ -205,7 +206,7 @@ def test_a_rebuilt_val_is_the_one_of_the_training_or_an_error(tmp_path: Path) ->
 def test_no_split_and_no_recipe(tmp_path: Path, split: Split) -> None:
     with pytest.raises(DataError, match=f"no {split} split, only train") as caught:
         open_eval_set(make(tmp_path, train=6), split, val_split=None)
-    assert "resnetctl data show x" in caught.value.hint
+    assert Call("data show", ("x",)) in caught.value.hint
 
 
 def whole(store: Store) -> ImageSet:

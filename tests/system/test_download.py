@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.hints import Call
 from resnetctl.system import storage
 from resnetctl.system.download import Patience, Remote, digest_of, fetch, listening, matches
 
@@ -207,12 +208,12 @@ def test_a_server_that_always_cuts_is_given_up(site: Site, folder: Path) -> None
 def test_wrong_digest_says_both_and_leaves_nothing(site: Site, folder: Path) -> None:
     site.body = b"something else"
     with pytest.raises(DataError) as raised:
-        fetch(remote(site.url), folder, hint=["resnetctl data get x --from PATH"], patience=QUICK)
+        fetch(remote(site.url), folder, hint=[Call("data get", ("x",), {"from": "PATH"})], patience=QUICK)
     got = "sha256:" + hashlib.sha256(site.body).hexdigest()
     assert len(raised.value.problems) == 1
     assert got in raised.value.problems[0]
     assert SHA256 in raised.value.problems[0]
-    assert raised.value.hint == ("resnetctl data get x --from PATH",)
+    assert raised.value.hint == (Call("data get", ("x",), {"from": "PATH"}),)
     assert raised.value.exit_code == 3
     assert visible(folder) == []
     assert len(site.asked) == 1
@@ -278,7 +279,7 @@ def test_more_bytes_than_published_are_refused(site: Site, folder: Path) -> None
 
 
 def test_two_at_once_do_not_mix(site: Site, folder: Path) -> None:
-    with storage.growing_file(folder / "file.bin.part", what="x"), pytest.raises(UsageError, match="in use"):
+    with storage.growing_file(folder / "file.bin.part", owner="x"), pytest.raises(UsageError, match="in use"):
         fetch(remote(site.url), folder, patience=QUICK)
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
 

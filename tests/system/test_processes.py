@@ -64,7 +64,7 @@ def test_leaving_does_not_wait_for_the_work() -> None:
 @pytest.mark.parametrize(
     ("serve", "request_", "how"),
     [
-        ("signal:raise_signal", int(signal.SIGKILL), "ended with SIGKILL, perhaps for want of memory"),
+        ("signal:raise_signal", int(signal.SIGKILL), "ended with SIGKILL, perhaps because the memory ran out"),
         ("signal:raise_signal", int(signal.SIGSEGV), "ended with SIGSEGV"),
         ("os:_exit", 7, "ended with exit code 7"),
         ("no.such:thing", None, "ended with exit code 1"),

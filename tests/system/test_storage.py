@@ -156,22 +156,22 @@ def test_a_forbidden_place_is_told_before_the_work(folder: Path, monkeypatch: py
 
 def test_a_growing_file_keeps_what_came_before_a_failure(folder: Path) -> None:
     def cut() -> None:
-        with storage.growing_file(folder / "new" / "part", what="download") as file:
+        with storage.growing_file(folder / "new" / "part", owner="download") as file:
             file.write(b"one")
             raise ValueError("cut")
 
     with pytest.raises(ValueError, match="cut"):
         cut()
-    with storage.growing_file(folder / "new" / "part", what="download") as file:
+    with storage.growing_file(folder / "new" / "part", owner="download") as file:
         assert file.tell() == 3
         file.write(b"two")
     assert (folder / "new" / "part").read_bytes() == b"onetwo"
 
 
 def test_a_growing_file_has_one_writer(folder: Path) -> None:
-    with storage.growing_file(folder / "part", what="download of x"):
+    with storage.growing_file(folder / "part", owner="download of x"):
         held = pytest.raises(UsageError, match="download of x is in use")
-        with held, storage.growing_file(folder / "part", what="download of x"):
+        with held, storage.growing_file(folder / "part", owner="download of x"):
             pass
 
 
@@ -294,7 +294,7 @@ def test_what_a_killed_process_leaves_can_be_swept(folder: Path) -> None:
 
 HOLD = """
 import sys; from pathlib import Path; from resnetctl.system import storage
-with storage.lock(Path(sys.argv[1]), what="x"): print("held", flush=True); sys.stdin.readline()
+with storage.lock(Path(sys.argv[1]), owner="x"): print("held", flush=True); sys.stdin.readline()
 """
 
 
@@ -306,17 +306,17 @@ def test_a_lock_holds_across_processes_and_dies_with_its_process(folder: Path) -
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         held = pytest.raises(UsageError, match="run 'a' is in use by another process")
-        with held, storage.lock(folder / "lock", what="run 'a'"):
+        with held, storage.lock(folder / "lock", owner="run 'a'"):
             pass
         other.kill()
         other.wait()
-    with storage.lock(folder / "lock", what="run 'a'"):
+    with storage.lock(folder / "lock", owner="run 'a'"):
         pass
 
 
 def test_a_lock_is_freed_on_errors(folder: Path) -> None:
     for _ in range(2):
-        with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", what="x"):
+        with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", owner="x"):
             raise ValueError("no")
 
 

@@ -1,4 +1,4 @@
-"""What the `data` commands report: frozen, each with the document that `--json` prints."""
+"""The reports of the `data` verbs: frozen, each with its JSON document."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """One line of `data list`. `card` is None for what is not in the store; `problem` says why a card is unreadable."""
+    """One dataset of a list. `card` is None when it is not in the store; `problem` says why a card is unreadable."""
 
     name: str
-    distribution: str | None  # of the plugin that offers it; None for what was added
+    distribution: str | None  # of the plugin that offers it; None for added images
     card: DatasetCard | None
     problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListReport:
-    """What there is and what can be had."""
+    """The datasets in the store and those that plugins offer."""
 
     data_dir: Path
     datasets: tuple[Listed, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `data list --json`."""
+        """Return the document `resnetctl.data.list/1`."""
         rows = [
             {
                 "name": row.name,
@@ -48,7 +48,7 @@ class ListReport:
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What `get`, `add` and `remove` did. `done` is False where the dataset was there already."""
+    """The result of `get`, `add` or `remove`. `done` is False when the dataset was in the store already."""
 
     verb: Literal["get", "add", "remove"]
     name: str
@@ -57,7 +57,7 @@ class DataReport:
     done: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `data get|add|remove --json`."""
+        """Return the document `resnetctl.data.get/1`, or of `add` or `remove`."""
         return {
             "schema": f"resnetctl.data.{self.verb}/1",
             "name": self.name,
@@ -78,7 +78,7 @@ class ShowReport:
     sheet: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `data show --json`."""
+        """Return the document `resnetctl.data.show/1`."""
         return {
             "schema": "resnetctl.data.show/1",
             "name": self.name,
@@ -91,7 +91,7 @@ class ShowReport:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport:
-    """What `data check` found in `images` images. `failed`: there is an error among the findings."""
+    """The findings of `data check` in `images` images. `failed`: one of them is an error."""
 
     target: str
     images: int
@@ -102,7 +102,7 @@ class CheckReport:
         return any(finding.severity == "error" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `data check --json`."""
+        """Return the document `resnetctl.data.check/1`."""
         return {
             "schema": "resnetctl.data.check/1",
             "target": self.target,

@@ -137,7 +137,7 @@ def test_a_hostile_member_is_refused_by_name(place: Path, name: str) -> None:
     assert caught.value.exit_code == 3
     assert caught.value.where == str(path)
     assert len(caught.value.problems) <= 1
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.headline
     assert set(place.parent.parent.rglob("*")) - set(before) == {path}
 
 
@@ -223,7 +223,7 @@ def test_a_lying_header_is_one_error_and_soon(place: Path, name: str, packed: bo
     started = time.monotonic()
     with pytest.raises(DataError) as caught:
         read(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.headline
     assert time.monotonic() - started < 2
 
 
@@ -318,7 +318,7 @@ def test_a_damaged_or_hostile_zip_is_one_error(place: Path, name: str) -> None:
     path.write_bytes(ZIPS[name](path.read_bytes()))
     with pytest.raises(DataError) as caught:
         read(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.headline
     assert caught.value.where == str(path)
 
 

@@ -86,8 +86,8 @@ def test_what_cannot_be_read_is_a_bad_image(tmp_path: Path) -> None:
         except BadImage as error:
             reasons[item.name] = (error.message, error.where)
     assert reasons == {
-        "a/dangling.png": ("cannot be read: No such file or directory", str(root / "a/dangling.png")),
-        "a/pipe.png": ("not a regular file", str(root / "a/pipe.png")),
+        "a/dangling.png": ("the file cannot be read: No such file or directory", str(root / "a/dangling.png")),
+        "a/pipe.png": ("this is not a plain file", str(root / "a/pipe.png")),
     }
 
 

@@ -63,11 +63,11 @@ def test_all_wrong_lines_at_once(folder: Path) -> None:
         open_table(path)
     assert caught.value.where == str(path)
     assert caught.value.problems == (
-        "line 3: no file 'none.png'",
+        "line 3: file 'none.png' is missing",
         "line 4: path or label is empty",
         "line 5: path or label is empty",
         "line 6: split 'tset' is not train, val or test",
-        "line 7: 'a.png' is there twice",
+        "line 7: 'a.png' occurs twice",
         "some lines have a split and some have none",
     )
 
