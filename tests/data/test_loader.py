@@ -73,7 +73,7 @@ def test_steps_per_epoch(count: int, batch_size: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_lone_image_cannot_be_trained_on(count: int) -> None:
+def test_one_image_cannot_be_trained_on(count: int) -> None:
     with pytest.raises(DataError, match="at least 2 images"):
         loader.steps_per_epoch(count, 4)
 

@@ -130,7 +130,7 @@ def test_reading_checks_the_archive_again(copy10: Copy, tmp_path: Path) -> None:
         next(copy10.plugin.read(path, "train"))
 
 
-def test_a_folder_that_lacks_a_file_says_what_is_needed(copy10: Copy, tmp_path: Path) -> None:
+def test_a_folder_without_a_file_lists_the_needed_files(copy10: Copy, tmp_path: Path) -> None:
     folder = copy10.sources["BinaryForm folder"]
     (folder / "data_batch_3.bin").unlink()
     with pytest.raises(DataError, match="lacks files") as raised:
@@ -139,7 +139,7 @@ def test_a_folder_that_lacks_a_file_says_what_is_needed(copy10: Copy, tmp_path: 
     assert raised.value.exit_code == 3
 
 
-def test_a_missing_source_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         cifar10.fetch(tmp_path, tmp_path / "gone.tar.gz")
 
@@ -214,7 +214,7 @@ def test_reading_is_lazy(copy10: Copy) -> None:
         next(images)
 
 
-def test_without_a_network_the_error_offers_two_ways_on(copy10: Copy, tmp_path: Path) -> None:
+def test_without_a_network_the_error_offers_two_alternatives(copy10: Copy, tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         copy10.plugin.fetch(tmp_path / "cache")  # the copy has no address
     first, second = map(in_shell, raised.value.hint)

@@ -49,7 +49,7 @@ def test_test_split_is_a_fifth_of_every_class_by_the_documented_rule(path: Path)
         assert np.flatnonzero(is_test & (labels == label)).tolist() == sorted(first)
 
 
-def test_card_tells_the_truth(path: Path) -> None:
+def test_the_card_matches_the_images(path: Path) -> None:
     card = digits.card
     counts = {split: Counter(name for _, name in digits.read(path, split)) for split in ("train", "test")}
     assert {split: count.total() for split, count in counts.items()} == dict(card.splits)

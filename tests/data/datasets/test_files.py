@@ -107,7 +107,7 @@ def test_a_truncated_archive_is_refused(archive: Path, share: float) -> None:
         read(archive)
 
 
-def test_no_archive_at_all(archive: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_an_error(archive: Path) -> None:
     archive.write_bytes(b"<html>404</html>")
     with pytest.raises(DataError, match="damaged"):
         read(archive)

@@ -66,7 +66,7 @@ def as_torchvision(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dress", [lambda folder: None, pack, dot, as_torchvision])
-def test_reads_a_folder_in_every_dress(plugin: Mnist, folder: Path, dress: Any) -> None:
+def test_reads_a_folder_in_every_layout(plugin: Mnist, folder: Path, dress: Any) -> None:
     dress(folder)
     path = plugin.fetch(folder / "cache", folder)
     for split in ("train", "test"):
@@ -84,7 +84,7 @@ def test_a_missing_file_is_named(plugin: Mnist, folder: Path) -> None:
     assert in_shell(raised.value.hint[0]).startswith("resnetctl data get mnist --from FOLDER")
 
 
-def test_a_missing_folder_is_told(plugin: Mnist, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(plugin: Mnist, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         plugin.fetch(tmp_path, tmp_path / "gone")
 
@@ -116,7 +116,7 @@ def test_labels_are_checked(plugin: Mnist, folder: Path) -> None:
         list(plugin.read(folder, "train"))
 
 
-def test_a_truncated_gz_is_told(plugin: Mnist, folder: Path) -> None:
+def test_a_truncated_gz_is_an_error(plugin: Mnist, folder: Path) -> None:
     pack(folder)
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
