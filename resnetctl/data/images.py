@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnetctl.errors import DataError
 from resnetctl.spec import Fit, ImageSpec, Interpolation
+from resnetctl.system.storage import open_regular
 
 Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: parsers with a bad record
@@ -160,7 +161,7 @@ def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
 
 def _contents(file: BinaryIO | Path, name: str) -> bytes:
     if isinstance(file, Path):
-        with file.open("rb") as opened:
+        with open_regular(file, error=BadImage) as opened:
             return _contents(opened, name)
     data = file.read(MAX_BYTES + 1)
     check_size(len(data), name)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from resnetctl import rng
 from resnetctl.data.images import LUMA, nearest_places
 from resnetctl.errors import DataError
+from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec, Interpolation
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     """
     if count < 2:
         raise DataError(
-            f"training needs at least 2 images, not {count}", hint="a smaller val_fraction leaves more to train on"
+            f"training needs at least 2 images, not {count}",
+            hint=Setting("val_fraction", note="a smaller one leaves more images to train on"),
         )
     whole, rest = divmod(count, batch_size)
     return whole + (rest > 1)

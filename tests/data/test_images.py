@@ -341,3 +341,9 @@ def test_prepare_is_read_fit_crop(tmp_path: Path) -> None:
     one = ImageSpec(size=24, channels=1, mean=(0.5,), std=(0.5,))
     assert prepare(path, one).shape == (24, 24, 1)
     assert prepare_array(pixels[..., :1], spec).shape == (24, 24, 3)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadImage, match="not a plain file"):
+        prepare(tmp_path / "pipe.png", ImageSpec(size=8))
