@@ -100,8 +100,8 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only writer. Raises `UsageError` at once when another process writes."""
-        with storage.lock(self.path / ".lock", what=f"the run {self.path.name}"):
+        """Be the one writer. Raises `UsageError` at once when another process is."""
+        with storage.lock(self.path / ".lock", owner=f"the run {self.path.name}"):
             storage.sweep(self.path)
             storage.sweep(self.path / "checkpoints")
             yield

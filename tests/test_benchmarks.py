@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-NAMES = ("compare", "growth", "machine", "report", "worker", "programs", "augmentation")
+NAMES = ("compare", "growth", "machine", "report", "worker", "programs", "augmentation", "resize")
 
 
 @pytest.fixture
@@ -31,10 +31,11 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     import growth
     import machine
     import report
+    import resize
     from programs import parity, task
 
     yield SimpleNamespace(
-        compare=compare, growth=growth, machine=machine, report=report, parity=parity, task=task
+        compare=compare, growth=growth, machine=machine, report=report, resize=resize, parity=parity, task=task
     )  # fmt: skip
     for name in [name for name in sys.modules if name.partition(".")[0] in NAMES]:
         del sys.modules[name]
@@ -284,3 +285,11 @@ def test_growth_measures_stores_and_archs(
     page = scripts.growth.page(sizes, speeds, options)
     assert "| resnet20 | 242 |" in page
     assert "\n| 80 |" in page
+
+
+def test_the_resize_benchmark_compares_pixels_and_times(scripts: SimpleNamespace) -> None:
+    assert scripts.resize.differences("nearest", 32, 24) == "| nearest | 32 | 24 |" + " 0, 0.00% |" * 4
+    pillow, ours = scripts.resize.timed("bilinear", 32, 24, rounds=2)
+    assert len(pillow) == len(ours) == 2
+    assert min(*pillow, *ours) > 0
+    assert scripts.resize.time_row("bilinear", 32, 24, [2.0], [1.0]).endswith("| 2.0 (2.0-2.0) |")

@@ -1,4 +1,4 @@
-"""What `data check` looks for, in a source before it is added and in a store after."""
+"""The checks of `data check`: of a source before it is added, and of a stored dataset."""
 
 from collections import Counter
 from collections.abc import Generator, Mapping
@@ -21,13 +21,13 @@ FEW = 10  # images; a class with fewer is a warning
 SHOWN = 20  # names a finding lists
 _REPORT_EVERY = 200  # images
 Severity = Literal["error", "warning"]
-_WHERE = tuple[str, str, str]  # split, class, name
-_TWINS = tuple[str, str]  # names
+_Place = tuple[str, str, str]  # split, class, name
+_Twins = tuple[str, str]  # names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing found. `code` is stable, for scripts; `names` are the first images or classes, `count` is of all."""
+    """One problem. `code` is stable, for scripts; `count` images or classes have it, `names` lists the first."""
 
     severity: Severity
     code: str
@@ -38,25 +38,25 @@ class Finding:
 
 @dataclass
 class Auditor:
-    """Collects findings; 16 bytes of each image are kept to find its twin."""
+    """Collects findings. It keeps 16 bytes of each image to find its twin."""
 
     findings: list[Finding] = field(default_factory=list)
-    _seen: dict[bytes, _WHERE] = field(default_factory=dict)
-    _across: list[_TWINS] = field(default_factory=list)
-    _relabelled: list[_TWINS] = field(default_factory=list)
-    _within: list[_TWINS] = field(default_factory=list)
+    _seen: dict[bytes, _Place] = field(default_factory=dict)
+    _across: list[_Twins] = field(default_factory=list)
+    _relabelled: list[_Twins] = field(default_factory=list)
+    _within: list[_Twins] = field(default_factory=list)
     _unreadable: list[str] = field(default_factory=list)
 
     def add(self, severity: Severity, code: str, *, message: str, names: list[str]) -> None:
-        """Record a finding about `names`, which the message counts and begins to list; nothing when there are none."""
+        """Record a finding about `names`: the message counts them and lists three. No names, no finding."""
         if names:
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
             text = f"{message}: {len(names):,} ({', '.join(names[:3])}{more})"
-            found = Finding(severity=severity, code=code, message=text, count=len(names), names=tuple(names[:SHOWN]))
-            self.findings.append(found)
+            finding = Finding(severity=severity, code=code, message=text, count=len(names), names=tuple(names[:SHOWN]))
+            self.findings.append(finding)
 
     def see(self, content: bytes, *, split: str, label: str, name: str) -> None:
-        """Compare one image's bytes with all before."""
+        """Compare one image's bytes with those of all earlier images."""
         first = self._seen.setdefault(blake2b(content, digest_size=16).digest(), (split, label, name))
         if first == (split, label, name):
             return
@@ -69,19 +69,25 @@ class Auditor:
             self._within.append(pair)
 
     def cannot_read(self, reason: str) -> None:
+        """Record an image that cannot be read."""
         self._unreadable.append(reason)
 
     def twins(self) -> list[str]:
-        """The names of images that have a twin, as far as findings list them."""
+        """Return the names of images with a twin, as many as findings list."""
         return [
             name for pairs in (self._across, self._relabelled, self._within) for pair in pairs[:SHOWN] for name in pair
         ]
 
     def conclude(self, counts: Mapping[str, Mapping[str, int]], names: Mapping[str, str] | None = None) -> None:
-        """Turn what was seen into findings, given images by class and split, and better `names` for some images."""
+        """Turn the records into findings.
+
+        Args:
+            counts: images by class and split.
+            names: better names for some images.
+        """
         better = names or {}
 
-        def listed(pairs: list[_TWINS]) -> list[str]:
+        def listed(pairs: list[_Twins]) -> list[str]:
             return [" = ".join(better.get(name, name) for name in pair) for pair in pairs]
 
         self.add("error", "unreadable", message="images that cannot be read", names=self._unreadable)
@@ -94,15 +100,16 @@ class Auditor:
         self.add("warning", "duplicates", message="the same image twice in a class", names=listed(self._within))
         classes = [str(name) for name in counts]
         self.add("error", "one-class", message="there is only one class", names=classes if len(classes) == 1 else [])
-        has_splits = any("train" in found for found in counts.values())
-        untrained = [label for label, found in counts.items() if has_splits and not found.get("train")]
+        has_splits = any("train" in by_split for by_split in counts.values())
+        untrained = [label for label, by_split in counts.items() if has_splits and not by_split.get("train")]
         self.add("error", "empty-class", message="classes without a training image", names=untrained)
-        few = [f"{label}: {n}" for label, found in counts.items() if 0 < (n := sum(found.values())) < FEW]
+        totals = {label: sum(by_split.values()) for label, by_split in counts.items()}
+        few = [f"{label}: {total}" for label, total in totals.items() if 0 < total < FEW]
         self.add("warning", "few-images", message=f"classes with fewer than {FEW} images", names=few)
 
 
 def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]:
-    """Decode every image of a source; yields how many are done."""
+    """Decode every image of a source; yield the number of images done."""
     with closing(source.items()) as items:
         for done, item in enumerate(items, start=1):
             try:
@@ -122,7 +129,7 @@ def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]
 
 
 def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
-    """Compare digests and every stored image; yields how many are done."""
+    """Compare the digests and all images of a stored dataset; yield the number of images done."""
     done = 0
     damaged = []
     for split in store.splits:
@@ -132,7 +139,7 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
             damaged.append(error.headline)
             continue
         if storage.sha256(store.file(split)) != store.card.digests.get(split):
-            damaged.append(f"{split}: its bytes are not those that were written")
+            damaged.append(f"{split}: its bytes changed since they were stored")
         for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
             auditor.see(image.tobytes(), split=split, label=store.card.classes[label], name=f"{split}/{row}")
             done += 1
@@ -144,24 +151,24 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
 
 
 def _source_names(store: Store, places: list[str]) -> dict[str, str]:
-    """What images at `SPLIT/ROW` were called before they were stored."""
-    found: dict[str, str] = {}
+    """Return the names in the source of the images at `SPLIT/ROW`."""
+    sources: dict[str, str] = {}
     for split in store.splits:
         rows = [int(place.rpartition("/")[2]) for place in places if place.startswith(f"{split}/")]
         names = manifest_names(store.path, split, rows=rows) if rows else {}
         for row, name in names.items():
-            found[f"{split}/{row}"] = name if name.partition("/")[0] == split else f"{split}: {name}"
-    return found
+            sources[f"{split}/{row}"] = name if name.partition("/")[0] == split else f"{split}: {name}"
+    return sources
 
 
 def count_classes(store: Store) -> dict[str, dict[str, int]]:
-    """Images by class and split: `counts[class][split]`, splits in the order train, val, test."""
-    found = {
+    """Count images by class and split: `counts[class][split]`, splits in the order train, val, test."""
+    by_split = {
         split: np.bincount(store.split(split).labels, minlength=len(store.card.classes))
         for split in SPLITS
         if split in store.splits
     }
     return {
-        name: {split: int(numbers[label]) for split, numbers in found.items()}
+        name: {split: int(numbers[label]) for split, numbers in by_split.items()}
         for label, name in enumerate(store.card.classes)
     }

@@ -1,4 +1,4 @@
-"""Image files to uint8 arrays, and the one resize function that the store and `predict` share.
+"""Image files to uint8 arrays, and how they become squares: for the store, evaluation and `predict`.
 
 Shapes: H rows, W columns, C channels (1 or 3 for files), uint8 0..255.
 """
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnetctl.errors import DataError
 from resnetctl.spec import Fit, ImageSpec, Interpolation
+from resnetctl.system.storage import open_regular
 
 Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: parsers with a bad record
@@ -31,7 +32,7 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_REFUSALS = (  # all that Pillow was seen to raise for damaged files; OSError covers UnidentifiedImageError
+_REFUSALS = (  # every error that Pillow was seen to raise for damaged files; OSError covers UnidentifiedImageError
     OSError,
     ValueError,
     SyntaxError,
@@ -54,27 +55,27 @@ class BadImage(DataError):
 
 
 def check_size(count: int, name: str) -> None:
-    """Raise `BadImage` for a file of more than `MAX_BYTES` bytes; `name` is what the error calls it."""
+    """Raise `BadImage` for a file of more than `MAX_BYTES` bytes; `name` is its name in the error."""
     if count > MAX_BYTES:
         raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=name)
 
 
 def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None = None) -> Pixels:
-    """One image as `(H, W, channels)`: rotated as its EXIF says, alpha over white, 16 bits cut to 8.
+    """Return one image as `(H, W, channels)`: rotated by its EXIF data, alpha over white, 16 bits cut to 8.
 
-    Of an animation the first frame. `name` is what errors call it. Raises `BadImage`.
+    An animation gives its first frame. `name` is its name in errors. Raises `BadImage`.
     """
     name = name or (str(file) if isinstance(file, Path) else "image")
     return to_array(open_image(file, name)[0], channels)
 
 
 def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, bool]:
-    """A decoded image of mode "L" (the file has no colour) or "RGB", and whether more frames were left out.
+    """Return a decoded image of mode "L" (the file has no colour) or "RGB", and whether the file has more frames.
 
-    Raises `BadImage`, also for what is no image, over 50 million pixels, or of unknown value range (32 bit).
+    Raises `BadImage`, also for over 50 million pixels, and for 32 bits, whose value range is unknown.
     """
     try:
-        with warnings.catch_warnings():  # Pillow warns of oddities that we settle or refuse ourselves
+        with warnings.catch_warnings():  # Pillow warns of oddities that are handled or refused here
             warnings.simplefilter("ignore")
             data = file if isinstance(file, bytes) else _contents(file, name)
             return _decoded(data, name)
@@ -85,7 +86,7 @@ def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, b
 
 
 def to_array(image: Image.Image, channels: int) -> Pixels:
-    """`(H, W, channels)` of an image of mode "L" or "RGB". Raises `BadImage` unless channels is 1 or 3."""
+    """Return `(H, W, channels)` of an image of mode "L" or "RGB". Raises `BadImage` unless channels is 1 or 3."""
     pixels = np.asarray(_with_mode(image, channels))
     return pixels if channels == 3 else pixels[..., None]
 
@@ -93,8 +94,9 @@ def to_array(image: Image.Image, channels: int) -> Pixels:
 def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Pixels:
     """Make `(H, W, C)` square: `(resize, resize, C)`. An image of that size comes back unchanged.
 
-    `crop` takes the central square, `pad` keeps everything on black, `squash` changes the aspect ratio. Shrinking is
-    antialiased (Pillow's filters). The store and `predict` both call this, so both see the same pixels.
+    `crop` takes the central square, `pad` adds black borders, `squash` changes the aspect ratio. Shrinking is
+    antialiased (Pillow's filters). The store, evaluation and `predict` all use this, so they see the same pixels.
+    Training resizes batches with `data.loader.resize`, which says how far it differs.
     """
     height, width, channels = image.shape
     if height == width == resize:
@@ -106,7 +108,7 @@ def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpo
 
 
 def square(image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop") -> Pixels:
-    """`(resize, resize, channels)` of an image of mode "L" or "RGB": `fit` of `to_array`, without the array between.
+    """Return `(resize, resize, channels)` of an image of mode "L" or "RGB": `fit(to_array(image))` in one step.
 
     Raises `BadImage` unless channels is 1 or 3.
     """
@@ -122,7 +124,7 @@ def nearest_places(source: int, side: int) -> list[int]:
 
 
 def centre_crop(images: Pixels, size: int) -> Pixels:
-    """The central `(..., size, size, C)` of `(..., R, R, C)`, as a view."""
+    """Return the central `(..., size, size, C)` of `(..., R, R, C)`, as a view."""
     top = (images.shape[-3] - size) // 2
     left = (images.shape[-2] - size) // 2
     assert min(top, left) >= 0, "the crop is larger than the image"
@@ -130,28 +132,28 @@ def centre_crop(images: Pixels, size: int) -> Pixels:
 
 
 def with_channels(images: Pixels, channels: int) -> Pixels:
-    """Grey to RGB by repetition, RGB to grey as Pillow does it (ITU-R 601 luma); `(..., C)` to `(..., channels)`.
+    """Convert `(..., C)` to `(..., channels)`: grey to RGB by repeating, RGB to grey as Pillow (ITU-R 601 luma).
 
     Raises `DataError` for other pairs.
     """
-    have = images.shape[-1]
-    if have == channels:
+    count = images.shape[-1]
+    if count == channels:
         return images
-    if have == 1:
+    if count == 1:
         return np.repeat(images, channels, axis=-1)
-    if (have, channels) == (3, 1):
+    if (count, channels) == (3, 1):
         luma = images.astype(np.uint32) @ np.array(LUMA, np.uint32)
         return ((luma + 0x8000) >> 16).astype(np.uint8)[..., None]
-    raise DataError(f"images of {have} channels cannot be used where {channels} are expected")
+    raise DataError(f"images with {count} channels cannot be used where {channels} are expected")
 
 
 def prepare(path: Path, spec: ImageSpec) -> Pixels:
-    """What the model is shown of a file: `(spec.size, spec.size, spec.channels)`. Raises `BadImage`."""
+    """Return a file as the model sees it: `(spec.size, spec.size, spec.channels)`. Raises `BadImage`."""
     return prepare_array(read_image(path, spec.channels), spec)
 
 
 def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
-    """`(H, W, C)` to `(spec.size, spec.size, spec.channels)`."""
+    """Prepare `(H, W, C)` as `(spec.size, spec.size, spec.channels)`: channels, fit, central crop."""
     image = with_channels(image, spec.channels)
     fitted = fit(image, resize=spec.resize, fit=spec.fit, interpolation=spec.interpolation)
     return centre_crop(fitted, spec.size)
@@ -159,7 +161,7 @@ def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
 
 def _contents(file: BinaryIO | Path, name: str) -> bytes:
     if isinstance(file, Path):
-        with file.open("rb") as opened:
+        with open_regular(file, error=BadImage) as opened:
             return _contents(opened, name)
     data = file.read(MAX_BYTES + 1)
     check_size(len(data), name)
@@ -224,9 +226,9 @@ def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolat
 
 @contextlib.contextmanager
 def _muted_libtiff() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere: libtiff prints its warnings there, past Python's own stderr.
+    """Discard file descriptor 2: libtiff prints its warnings there, past Python's own stderr.
 
-    It is the whole process's descriptor: what another thread writes to stderr meanwhile is lost too.
+    The descriptor belongs to the whole process, so what other threads write to stderr meanwhile is lost too.
     """
     try:
         saved = os.dup(2)
@@ -244,6 +246,6 @@ def _muted_libtiff() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
     text: Any = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return str(text) or type(error).__name__

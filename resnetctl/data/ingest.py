@@ -1,7 +1,7 @@
-"""A source of image files into the store, in one pass where the first guess holds.
+"""Store a source of image files, in one pass if the first guess holds.
 
-What the store will be (grey or colour, kept size or 256) depends on images that are not seen yet. So the first
-image decides, and the pass starts again when a later one disproves it: at most three passes, and flat memory.
+Whether the store is grey or colour, and of which size, depends on images that are not read yet. So the first image
+decides, and the pass starts again when a later image contradicts it: at most three passes, and flat memory.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from resnetctl.data.reading.source import Item, Source
 from resnetctl.data.splits import stratified
 from resnetctl.data.store import Builder, build
 from resnetctl.errors import DataError
+from resnetctl.hints import Setting
 from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
 from resnetctl.system.processes import Workers
 
@@ -29,12 +30,12 @@ KEPT_SIDE = 64  # images of one size up to this stay as they are
 PHOTO_STORED, PHOTO_SIZE = 256, 224
 TEST_FRACTION = 0.2
 REPORT_EVERY = 200  # images
-LISTING = "listing"  # key of the card's digests: the source's own, to see whether it changed
+LISTING = "listing"  # key in the card's digests: the digest of the source, which shows whether it changed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How images become squares: `size` is the stored side, None chooses; bad ones stop the work or are left out."""
+    """How images become squares: `size` is the stored side, None chooses one; bad images are errors or left out."""
 
     size: int | None = None
     fit: Fit = "crop"
@@ -44,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """The guess: `native` is the (width, height) that every image must have, None when they are resized anyway."""
+    """The guess. `native` is the (width, height) that every image must have; None: images are resized anyway."""
 
     channels: int
     native: tuple[int, int] | None
@@ -68,7 +69,7 @@ class _Plan:
 
 
 class _Replan(Exception):
-    """An image disproved the plan."""
+    """An image contradicts the plan; `plan` is the next one."""
 
     def __init__(self, plan: _Plan) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class _Replan(Exception):
 
 @dataclass
 class _Tally:
-    """What one pass found out."""
+    """Counts of one pass over the source."""
 
     bad: list[str] = field(default_factory=list)
     animated: int = 0
@@ -88,9 +89,9 @@ class _Tally:
 def ingest(
     data_dir: Path, name: str, *, source: Source, options: Options, cores: int = 1
 ) -> Generator[int, None, None]:
-    """Store `source` as dataset `name`; yields now and then how many images are done.
+    """Store `source` as dataset `name`; yield the number of images done, every 200.
 
-    With several `cores` worker processes decode where there is enough to do; what is stored is the same.
+    With several `cores`, worker processes decode large sources; the stored bytes are the same.
 
     Raises:
         DataError: an image is bad (all are listed, in order), or there is no train split.
@@ -110,7 +111,7 @@ def ingest(
 
 
 def _first_plan(source: Source, options: Options) -> _Plan:
-    """From the first image that can be read. Raises `DataError` with every reason when none can."""
+    """Return the plan for the first readable image. Raises `DataError` with all reasons when there is none."""
     bad: list[str] = []
     with closing(source.items()) as items:
         for item in items:
@@ -135,7 +136,7 @@ class _Pass:
     tally: _Tally = field(default_factory=_Tally)
 
     def run(self, data_dir: Path, name: str) -> Generator[int, None, None]:
-        """Write the dataset; yields how many images are done. Raises `_Replan` when the plan is disproved."""
+        """Write the dataset; yield the number of images done. Raises `_Replan` when an image contradicts the plan."""
         with (
             build(data_dir, name, draft=self._draft(name), replace=self.plan.options.replace) as builder,
             closing(self.source.items()) as items,
@@ -163,14 +164,14 @@ class _Pass:
         )
 
     def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
-        self._hold(outcome, split)
+        self._require_plan(outcome, split)
         self.tally.has_colour |= split == "train" and outcome.has_colour
         self.tally.animated += outcome.is_animated
         builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256)
         self.tally.stored += 1
 
-    def _hold(self, outcome: Decoded, split: Split) -> None:
-        """Raises `_Replan` when an image disproves the plan: colour in a grey train split, or another size."""
+    def _require_plan(self, outcome: Decoded, split: Split) -> None:
+        """Raise `_Replan` when an image contradicts the plan: colour in a grey train split, or another size."""
         better = self.plan
         if better.channels == 1 and outcome.has_colour and split == "train":
             better = dataclasses.replace(better, channels=3)
@@ -186,19 +187,19 @@ class _Pass:
         if plan.channels == 3 and not tally.has_colour:
             raise _Replan(dataclasses.replace(plan, channels=1))
         builder.digests[LISTING] = self.source.listing
-        builder.notes.extend(_notes(self.source, tally, self.choose.made_test, builder.counts))
+        builder.notes.extend(_notes(self.source, tally, self.choose.has_fixed_test, builder.counts))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Chooser:
-    """Gives each item its split: the source's own, or the fixed test split of a source that has one folder only."""
+    """Chooses the split of each item: the source's own, or a fixed test split for a source without splits."""
 
     test: Mapping[str, NDArray[np.bool_]] | None
     seen: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, source: Source) -> "_Chooser":
-        """Raises `DataError` when the source has splits but no train."""
+        """Choose for `source`. Raises `DataError` when it has splits but no train."""
         if source.splits and "train" not in source.splits:
             raise DataError(
                 f"there is {' and '.join(source.splits)}, but no train split",
@@ -218,23 +219,23 @@ class _Chooser:
         return _Chooser(test=self.test)
 
     @property
-    def made_test(self) -> bool:
+    def has_fixed_test(self) -> bool:
         return self.test is not None
 
     def __call__(self, item: Item) -> Split:
         if self.test is None:
-            assert item.split is not None, "a source with splits has them all through"
+            assert item.split is not None, "every item of a source with splits has one"
             return item.split
         place = self.seen[item.label]
         self.seen[item.label] += 1
         return "test" if self.test[item.label][place] else "train"
 
 
-def _notes(source: Source, tally: _Tally, made_test: bool, counts: Mapping[str, int]) -> list[str]:
+def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[str, int]) -> list[str]:
     notes = []
-    if made_test and "test" not in counts:
+    if has_fixed_test and "test" not in counts:
         notes.append("no test split: no class has a second image that could be set aside")
-    elif made_test:
+    elif has_fixed_test:
         notes.append("test: a fixed, stratified 20 % of the images, set aside when they were added")
     elif "test" not in source.splits:
         notes.append("no test split: eval uses val")
@@ -244,7 +245,7 @@ def _notes(source: Source, tally: _Tally, made_test: bool, counts: Mapping[str, 
         notes.append(f"first frame taken of animated images: {tally.animated:,}")
     if tally.bad:
         more = "" if len(tally.bad) <= 20 else f" and {len(tally.bad) - 20:,} more"
-        notes.append(f"skipped, since they cannot be read: {len(tally.bad):,}: {'; '.join(tally.bad[:20])}{more}")
+        notes.append(f"skipped, because they cannot be read: {len(tally.bad):,}: {'; '.join(tally.bad[:20])}{more}")
     return notes
 
 
@@ -253,5 +254,5 @@ def _bad_images(bad: list[str], source: Source) -> DataError:
         f"{len(bad):,} of {source.total:,} images cannot be read",
         where=str(source.path),
         problems=bad,
-        hint="add --on-bad-image skip to leave them out",
+        hint=Setting("on_bad_image", "skip", note="leaves them out"),
     )

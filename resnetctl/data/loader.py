@@ -1,7 +1,7 @@
-"""From a store's rows to normalised batches, on the device and without Python per image.
+"""Batches of stored images, gathered, resized and normalised on the device, without Python per image.
 
-Decoding happened once, when the store was built; what is left of a step is one gather of uint8 rows. Shapes: B images
-a batch, C channels, R = `spec.resize` pixels a side as a policy sees them, S = `spec.size` as the model does.
+Images are decoded once, when the store is built; a training step only gathers uint8 rows. Shapes: B images per batch,
+C channels, R = `spec.resize` pixels per side for policies, S = `spec.size` for the model.
 """
 
 from __future__ import annotations
@@ -16,59 +16,61 @@ from torch.nn import functional
 from resnetctl import rng
 from resnetctl.data.images import LUMA, nearest_places
 from resnetctl.errors import DataError
+from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec, Interpolation
 
 if TYPE_CHECKING:
     from resnetctl.data.splits import ImageSet
 
-RESIDENT_BYTES = 2 * 2**30  # a store up to this size lives on the accelerator; a larger one is copied batch by batch
+RESIDENT_BYTES = 2 * 2**30  # a store up to this size moves to the accelerator; a larger one is copied batch by batch
 INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Batches in one pass over `count` images under the tail rule of `batch_rows`.
+    """Return the number of batches in one epoch of `count` images, with the tail rule of `batch_rows`.
 
     Raises `DataError` for fewer than two images: batch normalisation has nothing to average over.
     """
     if count < 2:
         raise DataError(
-            f"training needs at least 2 images, not {count}", hint="a smaller val_fraction leaves more to train on"
+            f"training needs at least 2 images, not {count}",
+            hint=Setting("val_fraction", note="a smaller one leaves more images to train on"),
         )
     whole, rest = divmod(count, batch_size)
     return whole + (rest > 1)
 
 
 def epoch_order(count: int, seed: int, *, epoch: int) -> Tensor:
-    """A permutation of 0..count-1, int64 on the CPU: a function of (seed, epoch) and of nothing else."""
+    """Return a permutation of 0..count-1, int64 on the CPU: a function of (seed, epoch) alone."""
     generator = torch.Generator().manual_seed(rng.derive(seed, "order", epoch))
     return torch.randperm(count, generator=generator)
 
 
 def batch_rows(order: Tensor, step: int, *, batch_size: int) -> Tensor:
-    """The part of an epoch's `order` that `step` (from 0 within the epoch) trains on, at most `batch_size` long.
+    """Return the part of an epoch's `order` that `step` (from 0 within the epoch) trains on, at most `batch_size` rows.
 
-    Tail rule: a ragged last batch is kept, unless it has one image; that image sits out this epoch, and another one
-    does in the next. Nothing is dropped that could be trained on, and no batch norm ever sees a lone image.
+    Tail rule: a smaller last batch is kept, unless it has one image, because batch norm needs two. That image is left
+    out of this epoch; in the next epoch it is another one.
     """
     assert 0 <= step < steps_per_epoch(len(order), batch_size), f"step {step} is not in an epoch of {len(order)} images"
     return order[step * batch_size : (step + 1) * batch_size]
 
 
 class Feed:
-    """Batches of one image set on one device, in the form that policies get.
+    """Gathers batches of one image set on one device, for a policy.
 
-    On an accelerator the pixels move over once when they take at most `RESIDENT_BYTES`; otherwise, and on the CPU,
-    every batch is gathered from the memory map. Where the store's side is not `spec.resize` a batch is resized, and
-    where its channels differ it is converted as Pillow would: colour to grey by luma, grey to colour by repeating.
+    Up to `RESIDENT_BYTES` of pixels move to an accelerator once; otherwise, and on the CPU, each batch is gathered from
+    the memory map. A batch is resized when the store's side is not `spec.resize`. Other channels are converted as in
+    Pillow: colour to grey by luma, grey to colour by repeating.
     """
 
     def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
-        """Raises `DataError` when the channels cannot be converted, or what moves over is damaged."""
+        """Raise `DataError` when the channels cannot be converted, or images that move to the device are damaged."""
         pixels = torch.from_numpy(images.images)
         if pixels.shape[3] not in (1, spec.channels) and (pixels.shape[3], spec.channels) != (3, 1):
             raise DataError(
-                f"images with {pixels.shape[3]} channels do not fit a model for {spec.channels}",
-                hint="grey (1) becomes anything by repeating, colour (3) becomes grey, nothing else converts",
+                f"images with {pixels.shape[3]} channels cannot be used by a model for {spec.channels}",
+                hint="1 channel (grey) can be repeated, 3 channels (colour) can become grey; other numbers must match",
             )
         resident = device.type != "cpu" and pixels.nbytes <= RESIDENT_BYTES
         home = device if resident else torch.device("cpu")
@@ -87,14 +89,17 @@ class Feed:
     def batch(self, rows: Tensor, *, epoch: int, step: int) -> Batch:
         """Gather `rows`, int64 `(B,)` places in the image set.
 
-        Returns a `Batch` with uint8 images `(B, C, R, R)` in channels-last strides, targets `(B,)` and `index` `(B,)`:
-        the rows of the stored split, which stay the same under any `val_fraction`. Raises `DataError` when one of
-        them is not what was stored; each block is looked at once.
+        Returns:
+            uint8 images `(B, C, R, R)` in channels-last strides, targets `(B,)`, and `index` `(B,)`: the rows in the
+            stored split, which do not depend on `val_fraction`.
+
+        Raises:
+            DataError: an image changed since it was stored; each segment is verified once.
         """
         index = self._index.index_select(0, rows.to(self._index.device))
         if index.device.type == "cpu":
             self._check(index.numpy())
-        # index_select copies whole images; pixels[index] walks them byte by byte and takes 16 times as long on a CPU
+        # index_select copies whole images; pixels[index] copies byte by byte and takes 16 times as long on a CPU
         gathered = self._pixels.index_select(0, index).to(self.device, non_blocking=True)
         images = gathered.permute(0, 3, 1, 2)
         images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
@@ -129,28 +134,28 @@ def resize(images: Tensor, side: int, *, interpolation: Interpolation) -> Tensor
 
 @cache
 def _nearest(source: int, side: int, *, device: torch.device) -> Tensor:
-    """Return the rows of `source` that "nearest" picks, int64 `(side,)`; made once, as a copy stalls the device."""
+    """Return the places in a line of `source` pixels that "nearest" picks, int64 `(side,)`; made once, as `_lines`."""
     with torch.inference_mode(False):
         return torch.tensor(nearest_places(source, side), device=device)
 
 
 def to_grey(images: Tensor) -> Tensor:
-    """uint8 `(B, 3, H, W)` to `(B, 1, H, W)`, bit for bit Pillow's `convert("L")`."""
+    """Convert uint8 `(B, 3, H, W)` to `(B, 1, H, W)`, bit for bit as Pillow's `convert("L")`."""
     red, green, blue = images.int().unbind(1)
     luma = (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2] + 0x8000) >> 16
     return luma.to(torch.uint8).unsqueeze(3).permute(0, 3, 1, 2)
 
 
 def repeat(images: Tensor, channels: int) -> Tensor:
-    """uint8 `(B, 1, H, W)` to `(B, channels, H, W)` with equal channels, as grey becomes colour."""
+    """Repeat uint8 `(B, 1, H, W)` to `(B, channels, H, W)` with equal channels: grey as colour."""
     return images.repeat(1, channels, 1, 1).contiguous(memory_format=torch.channels_last)
 
 
 def normalise(images: Tensor, spec: ImageSpec) -> Tensor:
-    """`(images / 255 - mean) / std`, exactly in this order, which is the order in the exported graph.
+    """Return `(images / 255 - mean) / std`, computed in this order, as in the exported graph.
 
     Args:
-        images: uint8, or float in 0..255, `(B, C, S, S)`; left as it is.
+        images: uint8, or float in 0..255, `(B, C, S, S)`; stays unchanged.
 
     Returns:
         float32 `(B, C, S, S)`, channels-last.
@@ -166,10 +171,10 @@ def normalise(images: Tensor, spec: ImageSpec) -> Tensor:
 def _lines(
     mean: tuple[float, ...], std: tuple[float, ...], *, width: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Both for every value of a line of pixels, `(width * C,)`, made once.
+    """Return mean and std for each value in a line of pixels, `(width * C,)`; made once.
 
-    Making them in every step would stall the device's queue for a copy; broadcasting C values over an innermost axis
-    of C would take a CPU four times as long.
+    Making them in every step would stall the device's queue for a copy. Broadcasting C values over an innermost axis of
+    C would take a CPU four times as long.
     """
     with torch.inference_mode(False):
         first, second = (torch.tensor(values, device=device).repeat(width) for values in (mean, std))

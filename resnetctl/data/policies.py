@@ -1,7 +1,8 @@
 """The core's augmentation policies: whole batches at once, on the device, in uint8.
 
-A policy gets images `(N, C, R, R)` at `image.resize` and gives them back at `image.size`, S below. Draws come from
-torch's global generator of the batch's device. No policy touches its input. Padding is black; hiding is the mean.
+A policy gets images `(N, C, R, R)` with R = `image.resize` and returns them with S = `image.size`. Random numbers come
+from torch's global generator of the batch's device. No policy changes its input. Padding is black; hidden squares get
+the mean.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 
 BOX_SCALE = (0.08, 1.0)  # share of the image that a box covers, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
-BOX_TRIES = 10  # torchvision gives up after as many boxes that do not fit, and takes the whole image
+BOX_TRIES = 10  # torchvision tries as many boxes; if none fits into the image, it takes the whole image
 
 
 def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
@@ -45,13 +46,13 @@ def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool)
 
 
 def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
-    """The function that `policy` applies to every training batch.
+    """Return the function that `policy` applies to every training batch.
 
     Args:
         mirror: whether a mirrored image of this dataset keeps its class (`defaults["mirror"]` of its card).
 
     Raises:
-        ConfigError: the policy mirrors, has no other form, and the dataset forbids it.
+        ConfigError: the policy mirrors, has no form that does not, and the dataset forbids mirroring.
     """
     if mirror or not policy.mirrors:
         return policy.build(image, num_classes)
@@ -64,19 +65,19 @@ def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -
     return policy.unmirrored(image, num_classes)
 
 
-def complaints(given: Batch, found: Any, *, image: ImageSpec, classes: int) -> dict[str, str]:
-    """What is wrong with the answer of a policy, by "shapes", "dtype" and "targets"; empty when nothing is.
+def complaints(batch: Batch, answer: Any, *, image: ImageSpec, classes: int) -> dict[str, str]:
+    """Return what is wrong with the answer of a policy to `batch`, by "shapes", "dtype" and "targets"; empty: nothing.
 
-    A policy gives as many images as came, `(N, C, S, S)` in uint8 or float32 and in 0..255, and class numbers `(N,)` in
-    int64 or shares `(N, classes)` in float32 that sum to one.
+    A policy returns as many images as it gets, `(N, C, S, S)` in uint8 or float32 and in 0..255, and class numbers
+    `(N,)` in int64 or shares `(N, classes)` in float32 that sum to one.
     """
-    if not isinstance(found, Batch):
-        return {"shapes": f"it gives a {type(found).__name__}"}
-    wanted = (len(given.images), image.channels, image.size, image.size)
-    if tuple(found.images.shape) != wanted:
-        return {"shapes": f"{tuple(found.images.shape)} images, not {wanted}"}
-    seen = {"dtype": _wrong_images(found.images), "targets": _wrong_targets(found.targets, wanted[0], classes)}
-    return {what: text for what, text in seen.items() if text}
+    if not isinstance(answer, Batch):
+        return {"shapes": f"it gives a {type(answer).__name__}"}
+    shape = (len(batch.images), image.channels, image.size, image.size)
+    if tuple(answer.images.shape) != shape:
+        return {"shapes": f"{tuple(answer.images.shape)} images, not {shape}"}
+    texts = {"dtype": _wrong_images(answer.images), "targets": _wrong_targets(answer.targets, shape[0], classes)}
+    return {aspect: text for aspect, text in texts.items() if text}
 
 
 def _wrong_images(images: Tensor) -> str:
@@ -149,8 +150,8 @@ def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
 def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
     """Boxes as torchvision's `RandomResizedCrop` draws them from a square image of `side` pixels.
 
-    Ten candidates an image are drawn at once: area uniform, ratio log-uniform, the first that fits counts, and where
-    none does the whole image. Then the place is uniform.
+    Ten candidates per image are drawn at once, with uniform area and log-uniform ratio. The first that fits is used, or
+    the whole image if none fits. Its place is uniform.
 
     Returns:
         int64 `(4, count)`: top, left, height, width.
@@ -169,8 +170,8 @@ def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
 def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
     """Scale each image's own box to `size` x `size`, bilinear and antialiased, as torchvision resizes a crop.
 
-    An interpolation that differs from image to image is a product with a matrix that does, once for the rows and once
-    for the columns. It filters what it shrinks, which sampling on a grid does not.
+    Each image has its own interpolation, so it is a product with its own matrix, once for the rows and once for the
+    columns. Unlike sampling on a grid, this filters an image that shrinks.
 
     Args:
         images: uint8 `(N, C, R, R)`.
@@ -206,10 +207,10 @@ def _corners(batch: Batch, spare: int) -> Tensor:
 
 
 def _alternate(batch: Batch) -> Tensor:
-    """Every other image in one epoch, the others in the next: bool `(N,)`.
+    """Choose every other image in one epoch, the others in the next: bool `(N,)`.
 
-    A coin for each image and epoch would show a quarter of the images the same way round three times in a row; taking
-    turns shows both ways equally often, and networks need fewer epochs: Jordan 2024, arXiv:2404.00498.
+    Independent coin flips would show a quarter of the images the same way three epochs in a row. Alternating shows both
+    ways equally often, and networks need fewer epochs: Jordan 2024, arXiv:2404.00498.
     """
     return (batch.index + batch.epoch) % 2 == 0
 

@@ -1,4 +1,4 @@
-"""A contact sheet: one row a class, its name and some of its images, always the same ones."""
+"""A contact sheet: a row per class with its name and some of its images, always the same ones."""
 
 import contextlib
 import unicodedata
@@ -19,19 +19,21 @@ _CELL = 64  # pixels at least: small images are enlarged by whole factors
 _GAP = 4
 _FONT = 15  # pixels
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "arial.ttf", "Arial Unicode.ttf")
-_NO_LETTER = "\uffff"  # no font has a picture of it, so it looks as all that the font lacks
+_NO_LETTER = "\uffff"  # no font has it, so it looks like every letter that a font lacks
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def write_sheet(store: Store, path: Path, *, split: Split = "train") -> None:
-    """Write the sheet of a split as PNG, whatever the suffix. Raises `DataError` when there is no such split,
-    `UsageError` when `path` cannot be written."""
+    """Write the sheet of a split as PNG, whatever the suffix.
+
+    Raises `DataError` when there is no such split, `UsageError` when `path` cannot be written.
+    """
     with storage.staged_file(path) as file:
         draw_sheet(store, split).save(file, "PNG")
 
 
 def draw_sheet(store: Store, split: Split) -> Image.Image:
-    """The sheet of a split: of each class up to ten images, evenly spaced over its rows."""
+    """Draw up to ten images of each class of a split, evenly spaced over its rows."""
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
     side = _side(store.card.image.resize)
@@ -53,7 +55,7 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
 
 
 def _side(stored: int) -> int:
-    """Side of a cell: the smallest whole multiple of the stored side from 64 up; photos shrink to 128."""
+    """Return the side of a cell: the smallest multiple of the stored side from 64 up; photos shrink to 128."""
     return stored * -(-_CELL // stored) if stored <= 2 * _CELL else 2 * _CELL
 
 
@@ -70,14 +72,14 @@ def _cell(image: NDArray[np.uint8], side: int) -> Image.Image:
 
 
 def _label(name: str) -> str:
-    """A class name on one line, at most 24 characters; what cannot be printed becomes '?'."""
+    """Return a class name on one line, at most 24 characters; unprintable letters become '?'."""
     composed = unicodedata.normalize("NFC", name)  # macOS writes an umlaut as two characters
     text = "".join(letter if letter.isprintable() else "?" for letter in composed)
     return text if len(text) <= 24 else text[:23] + "…"
 
 
 def _fonts() -> list[ImageFont.FreeTypeFont]:
-    """Pillow's own, which is the same everywhere and has little beyond ASCII, then those that the system has."""
+    """Return Pillow's font, which is the same everywhere and has little beyond ASCII, then fonts of the system."""
     own = ImageFont.load_default(_FONT)
     assert isinstance(own, ImageFont.FreeTypeFont), "Pillow's wheels have FreeType"
     fonts = [own]
@@ -88,7 +90,7 @@ def _fonts() -> list[ImageFont.FreeTypeFont]:
 
 
 def _drawable(text: str, fonts: Sequence[ImageFont.FreeTypeFont]) -> tuple[str, ImageFont.FreeTypeFont]:
-    """The first font that has most of the letters, and the text with the others as the bare letter, or as '?'."""
+    """Return the text and the font with most of its letters; missing letters lose their accent or become '?'."""
     font = min(fonts, key=lambda font: len(_missing(text, font)))
     missing = _missing(text, font)
     bare = {letter: unicodedata.normalize("NFKD", letter)[0] for letter in missing}
@@ -98,7 +100,7 @@ def _drawable(text: str, fonts: Sequence[ImageFont.FreeTypeFont]) -> tuple[str, 
 
 
 def _missing(text: str, font: ImageFont.FreeTypeFont) -> set[str]:
-    """The letters of the text that the font draws as it draws what no font has."""
+    """Return the letters of the text that the font lacks."""
     unknown = _picture(_NO_LETTER, font)
     return {letter for letter in text if _picture(letter, font) == unknown}
 

@@ -1,6 +1,6 @@
-"""Which images train, which choose, which judge. Every split is a function of labels, fraction and seed.
+"""The images of train, val and test. Every split is a function of labels, fraction and seed.
 
-Training asks `open_sets`, which never opens the test split; evaluation asks `open_eval_set`.
+Training calls `open_sets`, which never opens the test split; evaluation calls `open_eval_set`.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from resnetctl.data.digests import Guard
 from resnetctl.data.images import Pixels, centre_crop, fit, with_channels
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
+from resnetctl.hints import Call, Hint, Setting
 from resnetctl.rng import derive
 from resnetctl.spec import ImageSpec, Split, ValSplit
 
@@ -30,9 +31,9 @@ class ImageSet:
         labels: `(N,)` int64, of the stored split.
         index: `(M,)` int64, the rows of `images` that belong to this set, ascending.
         classes: names in label order.
-        split: what it is used as. It differs from what was asked for where the dataset has no test split.
+        split: its role. It is "val" where test was asked for and the dataset has none.
         store_digest: SHA-256 of the stored split's file.
-        guard: proves blocks of `images`; None where the store has no digests of them.
+        guard: verifies stored images; None for images that are not from a store.
     """
 
     images: NDArray[np.uint8]
@@ -47,16 +48,16 @@ class ImageSet:
         return len(self.index)
 
     def check(self, rows: Rows) -> None:
-        """Call it before `images[rows]` are used. Raises `DataError` when they are not what was stored."""
+        """Verify `images[rows]`; call it before they are used. Raises `DataError` when they changed since stored."""
         if self.guard is not None:
             self.guard.check(rows)
 
 
 def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
-    """(train, val, how val was made), without ever opening the test split.
+    """Return train, val, and the `ValSplit` that chose val, without opening the test split.
 
-    A dataset's own val split is used as it is, and the third is None. Otherwise `val_fraction` of train, stratified,
-    a function of `seed`; 0 means no val. Raises `DataError` when train is missing.
+    A dataset's own val split is used as it is, and the third value is None. Otherwise val is `val_fraction` of train,
+    stratified, a function of `seed`; 0 means no val. Raises `DataError` when train is missing.
     """
     train = _whole(store, "train")
     if "val" in store.card.splits:
@@ -64,19 +65,19 @@ def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet
     rows = stratified(train.labels, val_fraction, seed=seed, purpose="val")
     if not len(rows):
         return train, None, None
-    made = ValSplit(val_fraction=val_fraction, seed=seed, digest=digest(rows))
+    val_split = ValSplit(val_fraction=val_fraction, seed=seed, digest=digest(rows))
     rest = np.setdiff1d(train.index, rows, assume_unique=True)
-    return replace(train, index=rest), replace(train, index=rows, split="val"), made
+    return replace(train, index=rest), replace(train, index=rows, split="val"), val_split
 
 
 def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> ImageSet:
-    """The images to measure with; `.split` says what they are.
+    """Return the images of `split` to measure with.
 
-    A dataset without test is measured on val, and `.split` is then "val". A val that the dataset does not have
-    itself is cut out of train again as `val_split` says, and its digest is compared.
+    A dataset without test is measured on val; the set's `.split` is then "val". A val split that is not stored is
+    chosen from train again, by `val_split`, and its digest is compared.
 
     Raises:
-        DataError: there is no such split, or the dataset is not the one that `val_split` was made of.
+        DataError: there is no such split, or the dataset changed since `val_split` was chosen.
     """
     if split in store.card.splits:
         return _whole(store, split)
@@ -90,16 +91,19 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
         raise DataError(
             f"the val split of '{store.card.name}' cannot be rebuilt: the dataset changed since the training",
             where=str(store.path),
-            hint="use the dataset that the weights were trained on, or --split test",
+            hint=["use the dataset that the weights were trained on", Setting("split", "test")],
         )
     return replace(train, index=rows, split="val")
 
 
 def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Rows:
-    """Ascending rows, `fraction` of each class: at least one and never all; a class with one image gives none.
+    """Choose `fraction` of each class, at least one image and never all; none of a class with one image.
 
-    A function of its arguments alone, and independent of the numpy version: raw PCG64 output is stable by policy
-    (NEP 19), `permutation` is not.
+    The rows depend on the arguments alone, not on the version of numpy: raw PCG64 output is stable by policy (NEP 19),
+    `permutation` is not.
+
+    Returns:
+        Ascending int64 rows.
     """
     if not 0 <= fraction < 1:
         raise DataError(f"a share of {fraction} of the images cannot be set aside: it must be from 0 up to below 1")
@@ -114,21 +118,21 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Row
 
 
 def share(count: int, fraction: float) -> int:
-    """How many of a class with `count` images are set aside: rounded half up, between 1 and count - 1."""
+    """Return how many images of a class with `count` to choose: rounded half up, between 1 and count - 1."""
     if count < 2 or fraction == 0:
         return 0
     return min(max(int(count * fraction + 0.5), 1), count - 1)
 
 
 def digest(rows: Rows) -> str:
-    """SHA-256 of ascending rows as little-endian int64: names the images of a split."""
+    """Return the SHA-256 of ascending rows as little-endian int64: it identifies the images of a split."""
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
 
 
 def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[tuple[Pixels, Rows]]:
-    """`(B, size, size, C)` uint8 and `(B,)` int64 in the set's order, prepared as `spec` says; the last is ragged.
+    """Yield prepared images `(B, S, S, C)` uint8, S = `spec.size`, and labels `(B,)` int64, in the set's order.
 
-    Raises `DataError` when the channels cannot be converted.
+    The last batch may be smaller. Raises `DataError` when the channels cannot be converted.
     """
     for start in range(0, len(images), batch_size):
         rows = images.index[start : start + batch_size]
@@ -160,7 +164,7 @@ def _whole(store: Store, split: Split) -> ImageSet:
 
 def _no_split(store: Store, split: Split) -> DataError:
     name, have = store.card.name, ", ".join(store.splits)
-    hint = [f"resnetctl data show {name}"]
+    hint: list[Hint] = [Call("data show", (name,))]
     if split == "val":
-        hint.insert(0, "resnetctl eval --split test (the weights were trained without a val split)")
+        hint.insert(0, Setting("split", "test", note="the weights were trained without a val split"))
     return DataError(f"dataset '{name}' has no {split} split, only {have}", where=str(store.path), hint=hint)

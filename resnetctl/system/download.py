@@ -1,7 +1,7 @@
 """Downloads that are verified, resumed and bounded in time. Standard library only.
 
-`urllib` follows redirects and the proxy settings of the machine; what it lacks is here: resuming, a digest, and a
-limit on how long the absence of a network can be felt. (pooch was the alternative: it cannot resume.)
+`urllib` follows redirects and the proxy settings of the machine. This module adds resuming, digests, and a limit on the
+time that a missing network costs. (pooch was the alternative: it cannot resume.)
 
 A digest is written `sha256:HEX` or `md5:HEX`. `HEX` may be the first eight digits or more, because some
 publishers give no others.
@@ -21,6 +21,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from resnetctl.errors import DataError
+from resnetctl.hints import Hint
 from resnetctl.system import storage
 
 Listener = Callable[[int, int | None], None]
@@ -35,10 +36,10 @@ class Remote:
     """A published file.
 
     Args:
-        name: what it is called in the cache.
+        name: its file name in the cache.
         urls: addresses of the same bytes, best first.
-        digest: as its publisher gives it.
-        limit: more bytes than these are refused.
+        digest: as published.
+        limit: the largest size to accept, in bytes.
     """
 
     name: str
@@ -53,13 +54,13 @@ class Remote:
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """Seconds. With the defaults a machine without a network learns it within 30.
+    """Time limits in seconds. With the defaults a machine without a network gets its error within 30.
 
     Args:
-        stall: to connect, and for the next bytes to come.
-        opening: for one request until its headers are there, name resolution and redirects included.
-        fruitless: after so long without a new byte no further request is made.
-        resumes: requests that may continue one file.
+        stall: to connect, and to wait for the next bytes.
+        opening: for the headers of one response, name resolution and redirects included.
+        fruitless: without a new byte; then no further request is sent.
+        resumes: the number of requests that may continue one file.
     """
 
     stall: float = 5.0
@@ -69,7 +70,7 @@ class Patience:
 
 
 class _Failed(Exception):
-    """One request did not deliver; `is_final` when the same address will not either. Not an `OSError`: see storage."""
+    """One request failed; `is_final`: another to the same address would fail too. Not an `OSError`: see storage."""
 
     def __init__(self, reason: object, *, is_final: bool = False) -> None:
         text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
@@ -79,9 +80,9 @@ class _Failed(Exception):
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call `listener(done, total)` in bytes, for each file that is downloaded in this `with` block and context.
+    """Call `listener(done, total)` in bytes for each download inside this `with`, in this context.
 
-    `total` is None when the server does not tell. A dataset's `fetch` need not know that anybody listens.
+    `total` is None when the server does not send it. The `fetch` of a dataset plugin needs no code for this.
     """
     token = _listener.set(listener)
     try:
@@ -90,13 +91,14 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def fetch(remote: Remote, folder: Path, *, hint: Sequence[str] = (), patience: Patience | None = None) -> Path:
-    """`folder/remote.name`, verified: from an earlier download, or now from the first address that delivers.
+def fetch(remote: Remote, folder: Path, *, hint: Sequence[Hint] = (), patience: Patience | None = None) -> Path:
+    """Return `folder/remote.name`, verified: from an earlier download, or from the first address that delivers.
 
-    A cut transfer leaves `NAME.part`, which the next call continues. Nothing is written before a server answers.
+    An interrupted transfer leaves `NAME.part`, which the next call continues. Nothing is written before a server
+    answers.
 
     Raises:
-        DataError: no address delivers the published bytes; `problems` says why for each.
+        DataError: no address delivers the published bytes; `problems` has the reason of each.
         UsageError: another process downloads the same file, or `folder` cannot be written.
         WorkFailed: the disk is full.
     """
@@ -118,14 +120,14 @@ def fetch(remote: Remote, folder: Path, *, hint: Sequence[str] = (), patience: P
 
 
 def digest_of(path: Path, like: str) -> str:
-    """The whole digest of a file, of the kind that `like` is: `sha256:...` or `md5:...`."""
+    """Return the full digest of a file, of the same kind as `like`: `sha256:...` or `md5:...`."""
     kind = _kind(like)
     with path.open("rb") as file:
         return f"{kind}:{hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()}"
 
 
 def matches(path: Path, digest: str) -> bool:
-    """Whether the file has the published digest."""
+    """Return whether the file has the published digest."""
     return digest_of(path, digest).startswith(digest)
 
 
@@ -134,9 +136,9 @@ def _kind(digest: str) -> str:
 
 
 def _delivering(remote: Remote, part: Path, *, patience: Patience, problems: list[str]) -> Iterator[str]:
-    """Yield each address after which `part` is complete; the caller verifies it and comes back if it is wrong.
+    """Yield each address after which `part` is complete; the caller verifies it and continues if it is wrong.
 
-    An address whose file turned out wrong is asked a second time when the wrong bytes began in an earlier call.
+    An address with a wrong file gets a second request when the first bytes of the file are from an earlier call.
     """
     last_byte = time.monotonic()
     for url in remote.urls:
@@ -159,7 +161,7 @@ def _delivering(remote: Remote, part: Path, *, patience: Patience, problems: lis
 
 
 def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> None:
-    """Bring `part` to its end with one request. Raises `_Failed`, with what came kept in `part`."""
+    """Complete `part` with one request. Raises `_Failed`; the bytes that came stay in `part`."""
     offset = _size(part)
     response = _open(url, offset, patience=patience)
     if response is None:
@@ -168,50 +170,50 @@ def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> No
         begin = offset if _continues(response, offset) else 0
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else None
-        with storage.growing_file(part, what=f"the download of '{remote.name}'") as file:
+        with storage.growing_file(part, owner=f"the download of '{remote.name}'") as file:
             if file.tell() != offset:
-                raise _Failed("another process wrote to it meanwhile", is_final=True)
+                raise _Failed("another process writes to the same file", is_final=True)
             file.truncate(begin)
             done = begin
-            for block in _blocks(response):
-                done += len(block)
+            for chunk in _chunks(response):
+                done += len(chunk)
                 if done > remote.limit:
                     file.truncate(0)
-                    raise _Failed(f"it sends more than {remote.limit:,} bytes", is_final=True)
-                file.write(block)
+                    raise _Failed(f"the server sends more than {remote.limit:,} bytes", is_final=True)
+                file.write(chunk)
                 _report(done, total)
     if total is not None and done < total:
         raise _Failed(f"the connection was cut at {done:,} of {total:,} bytes")
 
 
 def _continues(response: HTTPResponse, offset: int) -> bool:
-    """Whether the body begins at `offset`; a server without ranges answers 200 and begins at 0."""
+    """Return whether the body begins at `offset`; a server without ranges answers 200 and begins at 0."""
     if response.status != 206:
         return False
     if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise _Failed("it sends another range than asked for", is_final=True)
+        raise _Failed("the server sends another range than requested", is_final=True)
     return True
 
 
-def _blocks(response: HTTPResponse) -> Iterator[bytes]:
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
     try:
-        while block := response.read1(CHUNK):
-            yield block
+        while chunk := response.read1(CHUNK):
+            yield chunk
     except (OSError, HTTPException) as error:
         raise _Failed(error) from error
 
 
 def _open(url: str, offset: int, *, patience: Patience) -> HTTPResponse | None:
-    """The response to one request, None if nothing lies beyond `offset`; `_Failed` within `patience.opening` seconds.
+    """Send one request; return None if there is nothing after `offset`. Raises `_Failed` in `patience.opening` seconds.
 
-    It runs in a thread of its own, because neither name resolution nor a list of dead addresses heeds a timeout.
+    It runs in a thread, because no timeout covers name resolution or a list of dead addresses.
     """
     outcome: list[HTTPResponse | Exception | None] = []
 
     def ask() -> None:
         try:
             outcome.append(_request(url, offset, timeout=patience.stall))
-        except Exception as error:  # handed over to the thread that waits
+        except Exception as error:  # goes to the thread that waits
             outcome.append(error)
 
     thread = threading.Thread(target=ask, name="resnetctl-download", daemon=True)
@@ -231,7 +233,7 @@ def _request(url: str, offset: int, *, timeout: float) -> HTTPResponse | None:
     try:
         response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and offset:  # what we have is complete, or wrong: its digest will tell
+        if error.code == 416 and offset:  # the file is complete, or wrong: its digest will show
             error.close()
             return None
         raise

@@ -1,9 +1,9 @@
-"""Processes that compute for this one: started afresh, fed through pipes, gone when it is gone.
+"""Worker processes that compute for this one, fed through pipes.
 
-A worker imports what it serves and nothing else, so no torch. It is neither forked (threads of torch would be lost
-half-way) nor does it run the caller's script again, as `multiprocessing` would. It reads requests from its stdin and
-ends where that ends: also when this process is killed. Signals of the terminal do not reach it. One that dies over a
-request is replaced. What goes through the pipes is `marshal`: plain values, no code.
+A worker imports only the module it serves, so no torch. It is not forked, because a fork would lose torch's threads,
+and it does not run the caller's script again, as `multiprocessing` would. It reads requests from its stdin and ends
+when that closes, also when this process is killed. Signals of the terminal do not reach it. A worker that dies is
+replaced. The pipes carry `marshal`: plain values, no code.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from typing import IO, Any, Self, cast
 
 from resnetctl.errors import WorkFailed
 
-Frame = Any  # what marshal carries: None, numbers, text, bytes, and lists and tuples of them
+Frame = Any  # a value for marshal: None, numbers, text, bytes, and lists and tuples of them
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from resnetctl.system.processes import serve; serve(sys.argv[1])"
 _APART: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"process_group": 0}  # from Ctrl-C
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for numpy: there is a worker for each core
@@ -60,7 +60,7 @@ class _Worker:
             if limit is not None:
                 timer.start()
             _send(self.requests, request)
-            found, answer = _receive(self.answers)
+            is_answer, answer = _receive(self.answers)
         except (OSError, EOFError) as error:
             code = self.process.wait()
             if late.is_set():
@@ -68,21 +68,21 @@ class _Worker:
             raise _died(code, where) from error
         finally:
             timer.cancel()
-        if not found:
+        if not is_answer:
             raise WorkFailed(f"a worker process failed: {answer}", where=where, hint=_ALONE)
         return answer
 
     def end(self) -> None:
         self.process.wait()
         self.answers.close()
-        with contextlib.suppress(OSError):  # it holds what nobody will read
+        with contextlib.suppress(OSError):  # its buffer has requests that nobody will read
             self.requests.close()
 
 
 class Workers:
-    """`count` processes, from entering to leaving. `serve` is `module:function`, which answers a request.
+    """`count` worker processes, which live as long as the `with`. `serve` is `module:function`; it answers a request.
 
-    Each worker has a thread here that waits for it, so that neither side of a pipe ever waits for the other in a ring.
+    Each worker has a thread here that waits for it, so the two sides of a pipe cannot block each other.
     """
 
     def __init__(self, count: int, *, serve: str) -> None:
@@ -94,7 +94,7 @@ class Workers:
         self._lock, self._over = Lock(), False
 
     def __enter__(self) -> Self:
-        """Start the processes, which get ready while this one goes on. Raises `WorkFailed` when the system refuses."""
+        """Start the processes and return while they load. Raises `WorkFailed` when the system refuses."""
         try:
             while len(self._all) < self.count:
                 self._all.append(_Worker.start(self._serve))
@@ -110,9 +110,9 @@ class Workers:
         self._end()
 
     def ask(self, request: Frame, *, where: str, limit: float | None = None) -> "Future[Frame]":
-        """The answer to come. It raises `WorkFailed`, which names `where`, when the worker dies over it.
+        """Send a request; return the future answer, which raises `WorkFailed` at `where` when the worker dies.
 
-        One that needs more than `limit` seconds is killed.
+        A worker that needs more than `limit` seconds is killed.
         """
         return self._threads.submit(self._ask, request, where, limit)
 
@@ -124,8 +124,8 @@ class Workers:
             self._idle.put(self._living(worker))
 
     def _living(self, worker: _Worker) -> _Worker:
-        """The worker, or another in its place where it died."""
-        with self._lock, contextlib.suppress(OSError):  # without another, it is told again that this one is dead
+        """Return the worker, or a new one in its place if it died."""
+        with self._lock, contextlib.suppress(OSError):  # if none can be started, the next request fails
             if not self._over and worker.process.poll() is not None:
                 self._all.append(_Worker.start(self._serve))
                 self._all.remove(worker)
@@ -134,7 +134,7 @@ class Workers:
         return worker
 
     def _end(self) -> None:
-        """End the processes at once, whatever they are doing."""
+        """Kill the processes at once."""
         with self._lock:
             self._over = True
         for worker in self._all:
@@ -145,16 +145,16 @@ class Workers:
 
 
 def serve(target: str) -> None:
-    """The worker's side: answer requests from stdin on stdout until there are no more."""
+    """Run in the worker: answer requests from stdin on stdout until there are no more."""
     module, _, name = target.partition(":")
     answer: Callable[[Frame], Frame] = getattr(import_module(module), name)
     with open(0, "rb") as requests, open(os.dup(1), "wb") as answers, contextlib.suppress(EOFError, BrokenPipeError):
-        os.dup2(2, 1)  # what is printed on the way is no answer
+        os.dup2(2, 1)  # what the function prints goes to stderr, not between answers
         while True:
             request = _receive(requests)
             try:
                 frame = (True, answer(request))
-            except Exception as error:  # told by the process that asked, which goes on or not
+            except Exception as error:  # goes to the process that asked
                 frame = (False, f"{type(error).__name__}: {error}")
             _send(answers, frame)
 
@@ -167,15 +167,15 @@ def _send(pipe: IO[bytes], frame: Frame) -> None:
 
 
 def _receive(pipe: IO[bytes]) -> Frame:
-    """The next frame. Raises `EOFError` when the other side is gone."""
+    """Return the next frame. Raises `EOFError` when the other process has ended."""
     head = pipe.read(8)
     data = pipe.read(int.from_bytes(head, "little"))
     if len(head) < 8 or len(data) != int.from_bytes(head, "little"):
-        raise EOFError("the other side is gone")
+        raise EOFError("the other process has ended")
     return marshal.loads(data)
 
 
 def _died(code: int, where: str) -> WorkFailed:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    why = ", perhaps for want of memory" if how == "SIGKILL" else ""
+    why = ", perhaps because the memory ran out" if how == "SIGKILL" else ""
     return WorkFailed(f"a worker process ended with {how}{why}", where=where, hint=_ALONE)

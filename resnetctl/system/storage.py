@@ -1,6 +1,6 @@
 """Durable writes, locks, digests, and opening plain files. Only this module renames, fsyncs or locks.
 
-A write goes to a temporary name in the same folder, is fsynced, renamed, and the folder is fsynced: whoever looks
+A write goes to a temporary file in the same folder, which is fsynced and renamed; then the folder is fsynced. A reader
 sees the old content or the new, never half of it, also after a power cut.
 """
 
@@ -21,20 +21,20 @@ from filelock import FileLock, Timeout
 from resnetctl.errors import InputError, UsageError, WorkFailed
 from resnetctl.hints import Hint
 
-TEMPORARY = ".tmp-resnetctl-"  # what a killed process leaves behind starts with this
-TRANSIENT = (errno.EIO, errno.ESTALE)  # a network file system's hiccups, which may be over in a moment
+TEMPORARY = ".tmp-resnetctl-"  # names of drafts start with this, also those that a killed process leaves behind
+TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
 PLACE = (  # the place is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
-ABANDONED = 60.0  # seconds: younger drafts may belong to a process that is about to claim them
+ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
 
 def write(path: Path, data: bytes) -> None:
     """Replace `path` with `data`, durably. Raises `WorkFailed` when the system refuses.
 
-    A transient error is tried again, each time with a new file: after a failed fsync the old one proves nothing.
+    After a transient error it tries again, each time with a new file: after a failed fsync the old one is unreliable.
     """
     for pause in PAUSES:
         try:
@@ -53,7 +53,7 @@ def _write(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def staged_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write and seek in, which becomes `path` on success and vanishes on failure."""
+    """Yield a file to write and seek in; it becomes `path` on success and vanishes on failure."""
     with _reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
         try:
@@ -72,7 +72,7 @@ def staged_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` by one rename. With `replace` an old `path` goes away after."""
+    """Yield a folder to fill, which becomes `path` by one rename. With `replace`, an old `path` is then removed."""
     with _reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_abandoned(path.parent)
@@ -96,20 +96,20 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def growing_file(path: Path, *, what: str) -> Iterator[IO[bytes]]:
-    """`path` opened for appending by one process at a time, as a download does that a later call continues.
+def growing_file(path: Path, *, owner: str) -> Iterator[IO[bytes]]:
+    """Open `path` for appending, by one process at a time: for a download that a later call continues.
 
-    What was written stays, also on failure; `settle` makes it count. `what` names the work that is in use.
-    Errors of the writer that are no trouble with `path` must not be `OSError`: those are reported as its trouble.
+    Written bytes stay, also on failure; `settle` gives the file its final name. `owner` names the work in the error of
+    a second process. Errors of the caller that are not about `path` must not be `OSError`, which is reported as such.
     """
     with _reported(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with lock(path.with_name(f".{path.name}.lock"), what=what), _reported(path), path.open("ab") as file:
+    with lock(path.with_name(f".{path.name}.lock"), owner=owner), _reported(path), path.open("ab") as file:
         yield file
 
 
 def settle(temporary: Path, path: Path) -> None:
-    """Give a complete and checked file of the same folder its final name, durably."""
+    """Give a complete and verified file of the same folder its final name, durably."""
     with _reported(path):
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -118,7 +118,7 @@ def settle(temporary: Path, path: Path) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append `data` to `path`, durably. An error may leave a part of it there, which no newline ends."""
+    """Append `data` to `path`, durably. An error may leave a part of it, without a newline at the end."""
     with _reported(path):
         is_new = not path.exists()
         with path.open("ab") as file:
@@ -151,15 +151,15 @@ def remove(path: Path) -> None:
     """Remove a file or a folder: a folder first gets a temporary name, so that nobody reads half of it."""
     with _reported(path):
         if path.is_dir() and not path.is_symlink():
-            doomed = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-            os.replace(path, doomed)
-            shutil.rmtree(doomed)
+            temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+            os.replace(path, temporary)
+            shutil.rmtree(temporary)
         else:
             path.unlink()
 
 
 def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
-    """Raise `UsageError` unless `folder` is one to write to, or can be made. Makes nothing: for before the work."""
+    """Raise `UsageError` unless `folder` can be written to or created. For before long work: it creates nothing."""
     with _reported(folder):
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir():
@@ -181,7 +181,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in `folder`. Call it with the folder's lock held."""
+    """Remove drafts that killed processes left in `folder`. Hold the folder's lock when you call it."""
     for path in folder.glob(TEMPORARY + "*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -190,7 +190,7 @@ def sweep(folder: Path) -> None:
 
 
 def _sweep_abandoned(folder: Path) -> None:
-    """Remove drafts of folders whose makers died: they are old, and nobody holds a claim on them."""
+    """Remove drafts of folders whose process died: they are old, and nobody holds their lock."""
     for path in folder.glob(TEMPORARY + "*") if os.name != "nt" else ():
         with contextlib.suppress(OSError):
             if path.is_dir() and not path.name.endswith("-old") and time.time() - path.stat().st_mtime > ABANDONED:
@@ -200,8 +200,8 @@ def _sweep_abandoned(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Hold the kernel's lock on a folder, which dies with the process. Raises `OSError` when another one holds it."""
-    if os.name == "nt":  # folders cannot be locked there, and are not swept
+    """Hold the kernel's lock on a folder, which ends with the process. Raises `OSError` when another one holds it."""
+    if os.name == "nt":  # folders cannot be locked there, and are not removed
         yield
         return
     import fcntl
@@ -215,18 +215,18 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, what: str) -> Iterator[None]:
+def lock(path: Path, *, owner: str) -> Iterator[None]:
     """Hold the lock file `path`; the kernel frees it when the process dies.
 
     Raises:
-        UsageError: another process holds it. `what` names the thing that is in use.
+        UsageError: another process holds it. `owner` names what is in use.
     """
     with _reported(path):
         guard = FileLock(path, timeout=0)
         try:
             guard.acquire()
         except Timeout:
-            raise UsageError(f"{what} is in use by another process", where=str(path)) from None
+            raise UsageError(f"{owner} is in use by another process", where=str(path)) from None
     try:
         yield
     finally:
@@ -244,7 +244,7 @@ def open_regular(path: Path, *, error: type[InputError]) -> BinaryIO:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file, read in blocks of 1 MiB."""
+    """Return the SHA-256 of a file in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -266,7 +266,7 @@ def _fsync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def _reported(path: Path) -> Iterator[None]:
-    """Turn the system's refusal into one error that names the path: a wrong place is usage, the rest is work."""
+    """Turn an `OSError` into one error that names the path: `UsageError` for a wrong place, else `WorkFailed`."""
     try:
         yield
     except OSError as error:
@@ -277,6 +277,6 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 def _where(error: OSError, path: Path) -> str:
-    """The file that the system refused; `path` where that is a draft of it, whose name tells nobody anything."""
+    """Return the file that the system refused; `path` for a draft of it, whose name means nothing to users."""
     name = os.fsdecode(error.filename or path)
     return str(path) if TEMPORARY in name else name

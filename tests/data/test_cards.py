@@ -115,6 +115,6 @@ def test_a_derived_name_is_a_good_name(text: str) -> None:
     check_name(derive_name(Path("x") / text.replace("\0", "").replace("/", "")))
 
 
-def test_no_numpy() -> None:
+def test_cards_load_no_numpy() -> None:
     program = "import sys, resnetctl.data.cards; print({'numpy', 'PIL', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"

@@ -115,7 +115,7 @@ def test_names_are_cut_but_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "gone"])
-def test_a_damaged_store(tmp_path: Path, how: str) -> None:
+def test_check_reports_a_damaged_store(tmp_path: Path, how: str) -> None:
     store = stored(tmp_path, GOOD)
     path = store.file("test")
     data = bytearray(path.read_bytes())
@@ -129,7 +129,7 @@ def test_a_damaged_store(tmp_path: Path, how: str) -> None:
     assert found["damaged"].severity == "error"
 
 
-def test_counts(tmp_path: Path) -> None:
+def test_count_classes_counts_by_class_and_split(tmp_path: Path) -> None:
     files = {**tree(train=3, test=1), "train/bird/1.png": solid()}
     assert count_classes(stored(tmp_path, files)) == {
         "bird": {"train": 1, "test": 0},

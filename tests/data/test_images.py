@@ -129,7 +129,7 @@ def test_exif_rotation(orientation: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_an_animation_the_first_frame(kind: str) -> None:
+def test_an_animation_gives_its_first_frame(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -176,7 +176,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_image_is_one_error_with_its_name(name: str) -> None:
+def test_a_file_that_is_not_an_image_is_one_error_with_its_name(name: str) -> None:
     with pytest.raises(BadImage) as caught:
         read_image(BAD[name], 3, name="some/where.jpg")
     assert caught.value.where == "some/where.jpg"
@@ -294,7 +294,7 @@ def test_shrinking_is_antialiased() -> None:
     kind=st.sampled_from(["crop", "pad", "squash"]),
     interpolation=st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"]),
 )
-def test_fit_gives_the_shape_and_stays_in_range(
+def test_fit_returns_a_square_within_the_range_of_the_image(
     height: int, width: int, channels: int, kind: str, interpolation: str
 ) -> None:
     image = np.full((height, width, channels), 100, np.uint8)
@@ -341,3 +341,9 @@ def test_prepare_is_read_fit_crop(tmp_path: Path) -> None:
     one = ImageSpec(size=24, channels=1, mean=(0.5,), std=(0.5,))
     assert prepare(path, one).shape == (24, 24, 1)
     assert prepare_array(pixels[..., :1], spec).shape == (24, 24, 3)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadImage, match="not a plain file"):
+        prepare(tmp_path / "pipe.png", ImageSpec(size=8))

@@ -18,6 +18,7 @@ from resnetctl.data.reading import decode as decode_module
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Setting
 from resnetctl.spec import Fit
 
 
@@ -134,7 +135,7 @@ def test_one_coloured_training_image_makes_all_colour(tmp_path: Path, data_dir: 
     assert train[9 if late != 9 else 8, 0, 0].tolist() == [9 if late != 9 else 8] * 3
 
 
-def test_a_coloured_test_split_first_does_not_mislead(tmp_path: Path, data_dir: Path) -> None:
+def test_colour_in_the_test_split_does_not_make_the_store_colour(tmp_path: Path, data_dir: Path) -> None:
     files = {"test/a/1.png": solid((200, 100, 50)), "train/a/1.png": grey(7), "train/a/2.png": grey(7)}
     store = add(write_tar(tmp_path / "a.tar", files), data_dir)
     assert store.card.image.channels == 1
@@ -157,7 +158,7 @@ def test_two_sizes_become_photos(tmp_path: Path, data_dir: Path, odd: int) -> No
     assert store.split("train").images.shape == (3, 256, 256, 3)
 
 
-def test_size_and_colour_may_both_be_guessed_wrong(tmp_path: Path, data_dir: Path) -> None:
+def test_size_and_colour_may_both_contradict_the_first_plan(tmp_path: Path, data_dir: Path) -> None:
     files = {"a/1.png": grey(9), "a/2.png": grey(9), "a/3.png": solid((9, 9, 8), (20, 40)), "a/4.png": grey(9)}
     image = add(write_tree(tmp_path / "p", files), data_dir).card.image
     assert image.resize == 256
@@ -197,7 +198,7 @@ def test_all_bad_images_are_listed_in_order(tmp_path: Path, data_dir: Path, pack
         add(root, data_dir)
     order = ["test/a/0.png", "train/a/2.png", "train/b/0.png"]
     assert [name for problem, name in zip(caught.value.problems, order, strict=True) if f"({name})" in problem] == order
-    assert "--on-bad-image skip" in caught.value.hint[0]
+    assert caught.value.hint == (Setting("on_bad_image", "skip", note="leaves them out"),)
     assert not list(data_dir.glob("*"))
 
 
@@ -205,7 +206,7 @@ def test_bad_images_can_be_skipped(tmp_path: Path, data_dir: Path) -> None:
     root = write_tree(tmp_path / "p", spoiled())
     store = add(root, data_dir, Options(on_bad_image="skip"))
     assert dict(store.card.splits) == {"train": 6, "test": 7}
-    assert store.card.notes[0].startswith("skipped, since they cannot be read: 3: ")
+    assert store.card.notes[0].startswith("skipped, because they cannot be read: 3: ")
     assert "train/a/2.png" in store.card.notes[0]
     assert "F" not in (store.path / "manifest.jsonl").read_text()
 
@@ -263,7 +264,7 @@ def test_a_taken_name(tmp_path: Path, data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_progress_is_told(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+def test_ingest_yields_progress(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     monkeypatch.setattr(ingest_module, "REPORT_EVERY", 5)
     monkeypatch.setattr(decode_module, "SHARE", 1)
     source = open_source(write_tree(tmp_path / "p", tree()))
@@ -335,7 +336,7 @@ def test_two_processes_store_what_one_does(
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_a_zip_that_is_damaged_late(
+def test_a_zip_with_damage_near_its_end_is_an_error(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
     """It is told as damaged, whatever was found out before, and nothing is left."""

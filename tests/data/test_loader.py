@@ -73,7 +73,7 @@ def test_steps_per_epoch(count: int, batch_size: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_lone_image_cannot_be_trained_on(count: int) -> None:
+def test_one_image_cannot_be_trained_on(count: int) -> None:
     with pytest.raises(DataError, match="at least 2 images"):
         loader.steps_per_epoch(count, 4)
 
@@ -215,7 +215,7 @@ def test_training_and_evaluation_convert_alike(stored: int, wanted: int) -> None
 
 @pytest.mark.parametrize(("stored", "wanted"), [(3, 4), (2, 1), (2, 3), (4, 3)])
 def test_other_channel_counts_do_not_convert(stored: int, wanted: int) -> None:
-    with pytest.raises(DataError, match=f"{stored} channels do not fit a model for {wanted}"):
+    with pytest.raises(DataError, match=f"{stored} channels cannot be used by a model for {wanted}"):
         loader.Feed(make(channels=stored), spec(channels=wanted), CPU)
 
 

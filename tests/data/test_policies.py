@@ -54,7 +54,7 @@ def apply(policy: Policy, batch: Batch, image: ImageSpec, *, mirror: bool = True
 
 @pytest.mark.parametrize(("size", "channels", "resize"), SHAPES)
 @pytest.mark.parametrize("name", POLICIES)
-def test_every_policy_keeps_shapes_types_and_its_input(name: str, size: int, channels: int, resize: int) -> None:
+def test_policies_keep_the_contract(name: str, size: int, channels: int, resize: int) -> None:
     image = spec(size, channels, resize)
     batch = make(image)
     before = batch.images.clone()
@@ -86,7 +86,7 @@ def test_a_single_image_and_mixed_targets_pass(name: str) -> None:
     assert torch.equal(apply(POLICIES[name], soft, image).targets, soft.targets)
 
 
-def test_they_are_registered_under_their_names() -> None:
+def test_datasets_are_registered_under_their_names() -> None:
     for name, policy in POLICIES.items():
         assert registry.get("policy", name) is policy
         assert policy.summary
@@ -132,7 +132,7 @@ def test_an_image_is_seen_both_ways_in_two_epochs(policy: Policy) -> None:
     assert len(turned[0]) == len(turned[1]) == 3
 
 
-def test_a_mirroring_policy_without_another_form_is_refused_where_it_would_lie() -> None:
+def test_a_policy_that_must_mirror_is_refused_when_the_dataset_forbids_mirroring() -> None:
     plain = Policy(name="flippy", build=policies.standard.build, mirrors=True)
     policies.build(plain, spec(), num_classes=7, mirror=True)
     with pytest.raises(ConfigError, match="'flippy' mirrors images") as caught:
@@ -302,7 +302,7 @@ def kolmogorov_smirnov(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((shares[0] - shares[1]).abs().max())
 
 
-def test_where_no_box_fits_the_whole_image_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_image_is_used_when_no_box_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies, "BOX_RATIO", (50.0, 60.0))
     monkeypatch.setattr(policies, "BOX_SCALE", (0.9, 1.0))
     assert boxes(16, 3).tolist() == [[0] * 3, [0] * 3, [16] * 3, [16] * 3]

@@ -39,7 +39,7 @@ def test_rows_are_classes_and_pictures_are_spread_evenly(tmp_path: Path) -> None
         assert cells(sheet, 64, label) == [20 * row + label for row in rows]
 
 
-def test_it_is_the_same_every_time(tmp_path: Path) -> None:
+def test_the_sheet_is_the_same_every_time(tmp_path: Path) -> None:
     store = make(tmp_path)
     write_sheet(store, tmp_path / "1.png")
     write_sheet(store, tmp_path / "2.png")
@@ -98,7 +98,7 @@ def drawn_names(tmp_path: Path, *classes: str) -> bytes:
     return sheet.crop((0, 0, sheet.width - COLUMNS * 68, sheet.height)).tobytes()
 
 
-def test_letters_that_the_own_font_lacks_come_from_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_letters_that_pillow_lacks_come_from_system_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         ImageFont.truetype("DejaVuSans.ttf", 15)
     except OSError:
@@ -110,7 +110,7 @@ def test_letters_that_the_own_font_lacks_come_from_the_systems(tmp_path: Path, m
     ("name", "shown"),
     [("Käse", "Kase"), ("Ka\u0308se", "Kase"), ("Łódź", "?odz"), ("写真", "??"), ("naïve…", "naive…")],
 )
-def test_without_a_font_for_it_a_letter_is_bare_or_a_question_mark(
+def test_letters_without_a_font_lose_their_accent_or_become_a_question_mark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str
 ) -> None:
     monkeypatch.setattr(sheet_module, "_SYSTEM_FONTS", ())
@@ -123,12 +123,12 @@ def test_ascii_looks_the_same_on_every_machine(tmp_path: Path, monkeypatch: pyte
     assert drawn_names(tmp_path, "cat", "dog") == here
 
 
-def test_a_split_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_split_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no test split"):
         write_sheet(make(tmp_path), tmp_path / "x.png", split="test")
     assert not (tmp_path / "x.png").exists()
 
 
-def test_a_place_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write"):
         write_sheet(make(tmp_path), tmp_path / "nowhere" / "x.png")

@@ -13,6 +13,7 @@ from resnetctl.data.images import fit
 from resnetctl.data.splits import ImageSet, digest, eval_batches, open_eval_set, open_sets, share, stratified
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError
+from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, ImageSpec, Split, ValSplit
 
 CLASSES = ("a", "b", "c")
@@ -51,7 +52,7 @@ def test_val_follows_the_seed_alone(tmp_path: Path) -> None:
     assert found[0] != found[2]
 
 
-def test_the_split_of_today_is_the_split_of_tomorrow() -> None:
+def test_the_chosen_rows_never_change() -> None:
     """Golden rows: weights carry a digest of them, so they may never move, whatever numpy does."""
     labels = np.arange(20) % 2
     assert stratified(labels, 0.2, seed=0, purpose="val").tolist() == GOLDEN_VAL
@@ -83,7 +84,7 @@ def test_classes_of_one_image_stay_in_train(tmp_path: Path) -> None:
     fraction=st.floats(0, 0.99),
     seed=st.integers(0, 2**31),
 )
-def test_stratified_keeps_its_promises(labels: list[int], fraction: float, seed: int) -> None:
+def test_stratified_takes_at_least_one_and_never_all_of_a_class(labels: list[int], fraction: float, seed: int) -> None:
     given_labels = np.array(labels, np.int64)
     rows = stratified(given_labels, fraction, seed=seed, purpose="val")
     assert rows.dtype == np.int64
@@ -115,7 +116,7 @@ def test_share(count: int, fraction: float, expected: int) -> None:
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
-def test_a_share_that_is_none(fraction: float) -> None:
+def test_a_fraction_outside_0_to_1_is_refused(fraction: float) -> None:
     with pytest.raises(DataError, match="cannot be set aside"):
         stratified(np.zeros(4, np.int64), fraction, seed=0, purpose="val")
 
@@ -166,7 +167,7 @@ def test_training_asks_the_store_for_train_and_val_only(tmp_path: Path, monkeypa
     assert asked == ["train", "val"]
 
 
-def test_eval_takes_the_split_that_is_there(tmp_path: Path) -> None:
+def test_eval_uses_val_when_there_is_no_test(tmp_path: Path) -> None:
     store = make(tmp_path, train=6, val=4, test=5)
     sizes = {split: len(open_eval_set(store, split, val_split=None)) for split in ("train", "val", "test")}
     assert sizes == {"train": 6, "val": 4, "test": 5}
@@ -177,7 +178,7 @@ def test_without_test_eval_uses_val_and_says_so(tmp_path: Path) -> None:
     assert (images.split, len(images)) == ("val", 4)
 
 
-def test_without_test_and_val_the_vals_recipe_is_used(tmp_path: Path) -> None:
+def test_without_test_and_val_eval_rebuilds_val(tmp_path: Path) -> None:
     store = make(tmp_path, train=60)
     _, val, made = open_sets(store, val_fraction=0.1, seed=3)
     assert val is not None
@@ -187,7 +188,7 @@ def test_without_test_and_val_the_vals_recipe_is_used(tmp_path: Path) -> None:
         assert (images.index == val.index).all()
 
 
-def test_a_rebuilt_val_is_the_one_of_the_training_or_an_error(tmp_path: Path) -> None:
+def test_val_is_rebuilt_exactly_or_an_error(tmp_path: Path) -> None:
     store = make(tmp_path, train=60)
     _, _, made = open_sets(store, val_fraction=0.1, seed=3)
     assert made is not None
@@ -205,7 +206,7 @@ def test_a_rebuilt_val_is_the_one_of_the_training_or_an_error(tmp_path: Path) ->
 def test_no_split_and_no_recipe(tmp_path: Path, split: Split) -> None:
     with pytest.raises(DataError, match=f"no {split} split, only train") as caught:
         open_eval_set(make(tmp_path, train=6), split, val_split=None)
-    assert "resnetctl data show x" in caught.value.hint
+    assert Call("data show", ("x",)) in caught.value.hint
 
 
 def whole(store: Store) -> ImageSet:

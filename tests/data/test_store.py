@@ -38,7 +38,7 @@ def write(data_dir: Path, name: str = "x", **splits: np.ndarray) -> Store:
 
 
 @pytest.mark.parametrize(("size", "channels"), [(4, 3), (5, 1), (3, 3), (1, 1), (7, 5)])
-def test_what_goes_in_comes_out(tmp_path: Path, size: int, channels: int) -> None:
+def test_stored_images_and_labels_read_back_equal(tmp_path: Path, size: int, channels: int) -> None:
     train, test = noise(9, size=size, channels=channels), noise(5, size=size, channels=channels)
     store = write(tmp_path, train=train, test=test)
     assert store.splits == ("train", "test")
@@ -109,7 +109,7 @@ def test_splits_may_come_mixed(tmp_path: Path) -> None:
     assert line["sha256"] == hashlib.sha256(images[0].tobytes()).hexdigest()
 
 
-def test_writing_to_what_is_mapped_never_reaches_the_file(tmp_path: Path) -> None:
+def test_writing_to_mapped_images_never_reaches_the_file(tmp_path: Path) -> None:
     store = write(tmp_path, train=noise(3))
     before = store.file("train").read_bytes()
     images = store.split("train").images
@@ -187,7 +187,7 @@ def test_a_missing_split_is_named(tmp_path: Path) -> None:
     assert caught.value.hint == (Call("data show", ("x",)),)
 
 
-def test_a_missing_dataset(tmp_path: Path) -> None:
+def test_open_store_of_a_missing_dataset_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         open_store(tmp_path, "x")
     assert caught.value.exit_code == 3

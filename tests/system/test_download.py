@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.hints import Call
 from resnetctl.system import storage
 from resnetctl.system.download import Patience, Remote, digest_of, fetch, listening, matches
 
@@ -111,13 +112,13 @@ def test_downloads_and_leaves_only_the_file(site: Site, folder: Path) -> None:
     assert site.asked == [None]
 
 
-def test_second_call_asks_nobody(site: Site, folder: Path) -> None:
+def test_the_second_call_sends_no_request(site: Site, folder: Path) -> None:
     fetch(remote(site.url), folder, patience=QUICK)
     fetch(remote(site.url), folder, patience=QUICK)
     assert len(site.asked) == 1
 
 
-def test_a_file_that_rotted_in_the_cache_is_fetched_again(site: Site, folder: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_downloaded_again(site: Site, folder: Path) -> None:
     folder.mkdir()
     (folder / "file.bin").write_bytes(BODY[:-1] + b"?")
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
@@ -131,13 +132,13 @@ def test_md5_and_shortened_digests_count(site: Site, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "md5:1234567", "sha1:12345678", "sha256:" + "0" * 65, "md5:" + "G" * 32])
-def test_a_digest_that_no_publisher_can_have_given_is_refused(digest: str) -> None:
+def test_a_malformed_digest_is_refused(digest: str) -> None:
     with pytest.raises(ValueError, match="hex digits"):
         remote("http://x", digest=digest)
 
 
 @pytest.mark.parametrize("tells_length", [True, False])
-def test_listener_hears_every_block_up_to_the_total(site: Site, folder: Path, tells_length: bool) -> None:
+def test_listener_gets_progress_up_to_the_total(site: Site, folder: Path, tells_length: bool) -> None:
     site.tells_length = tells_length
     heard: list[tuple[int, int | None]] = []
     with listening(lambda done, total: heard.append((done, total))):
@@ -149,13 +150,13 @@ def test_listener_hears_every_block_up_to_the_total(site: Site, folder: Path, te
     assert heard == []
 
 
-def test_a_cut_connection_is_continued_within_one_call(site: Site, folder: Path) -> None:
+def test_a_lost_connection_is_resumed_in_the_same_call(site: Site, folder: Path) -> None:
     site.cuts = [1000, 2000]
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
     assert site.asked == [None, "bytes=1000-", "bytes=3000-"]
 
 
-def test_a_later_call_continues_what_an_earlier_one_left(site: Site, folder: Path) -> None:
+def test_a_later_call_resumes_an_interrupted_download(site: Site, folder: Path) -> None:
     folder.mkdir()
     (folder / "file.bin.part").write_bytes(BODY[:5000])
     heard: list[int] = []
@@ -174,7 +175,7 @@ def test_a_complete_part_is_only_verified(site: Site, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [b"not these bytes", BODY[:-1] + b"??"])
-def test_wrong_bytes_of_an_earlier_call_are_thrown_away(site: Site, folder: Path, left: bytes) -> None:
+def test_wrong_bytes_of_an_earlier_call_are_discarded(site: Site, folder: Path, left: bytes) -> None:
     folder.mkdir()
     (folder / "file.bin.part").write_bytes(left)
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
@@ -188,7 +189,7 @@ def test_a_server_without_ranges_starts_over(site: Site, folder: Path) -> None:
     assert site.asked == [None, "bytes=7000-"]
 
 
-def test_a_server_with_another_range_is_not_believed(site: Site, folder: Path) -> None:
+def test_a_server_that_sends_another_range_fails(site: Site, folder: Path) -> None:
     site.cuts = [7000]
     site.lies_about_range = True
     with pytest.raises(DataError) as raised:
@@ -196,7 +197,7 @@ def test_a_server_with_another_range_is_not_believed(site: Site, folder: Path) -
     assert any("another range" in problem for problem in raised.value.problems)
 
 
-def test_a_server_that_always_cuts_is_given_up(site: Site, folder: Path) -> None:
+def test_a_server_that_always_disconnects_fails(site: Site, folder: Path) -> None:
     site.cuts = [10] * 50
     with pytest.raises(DataError) as raised:
         fetch(remote(site.url), folder, patience=QUICK)
@@ -204,15 +205,15 @@ def test_a_server_that_always_cuts_is_given_up(site: Site, folder: Path) -> None
     assert "cut at 10 of 1,048,576 bytes" in raised.value.problems[0]
 
 
-def test_wrong_digest_says_both_and_leaves_nothing(site: Site, folder: Path) -> None:
+def test_a_wrong_digest_names_both_digests_and_leaves_nothing(site: Site, folder: Path) -> None:
     site.body = b"something else"
     with pytest.raises(DataError) as raised:
-        fetch(remote(site.url), folder, hint=["resnetctl data get x --from PATH"], patience=QUICK)
+        fetch(remote(site.url), folder, hint=[Call("data get", ("x",), {"from": "PATH"})], patience=QUICK)
     got = "sha256:" + hashlib.sha256(site.body).hexdigest()
     assert len(raised.value.problems) == 1
     assert got in raised.value.problems[0]
     assert SHA256 in raised.value.problems[0]
-    assert raised.value.hint == ("resnetctl data get x --from PATH",)
+    assert raised.value.hint == (Call("data get", ("x",), {"from": "PATH"}),)
     assert raised.value.exit_code == 3
     assert visible(folder) == []
     assert len(site.asked) == 1
@@ -244,7 +245,7 @@ def test_without_a_network_it_fails_at_once_and_writes_nothing(dead_url: str, fo
     assert not folder.exists()
 
 
-def test_a_network_that_swallows_everything_is_given_up_in_time(folder: Path) -> None:
+def test_a_network_without_answers_fails_in_time(folder: Path) -> None:
     patience = Patience(stall=0.2, opening=0.3, fruitless=0.7)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -255,7 +256,7 @@ def test_a_network_that_swallows_everything_is_given_up_in_time(folder: Path) ->
     assert len(raised.value.problems) < 10
 
 
-def test_name_resolution_that_hangs_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_hanging_name_resolution_fails_in_time(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     hang = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: hang.wait(20) and [])
     with pytest.raises(DataError) as raised:
@@ -277,13 +278,13 @@ def test_more_bytes_than_published_are_refused(site: Site, folder: Path) -> None
     assert sum(path.stat().st_size for path in folder.iterdir()) == 0
 
 
-def test_two_at_once_do_not_mix(site: Site, folder: Path) -> None:
-    with storage.growing_file(folder / "file.bin.part", what="x"), pytest.raises(UsageError, match="in use"):
+def test_two_builds_at_once_do_not_mix(site: Site, folder: Path) -> None:
+    with storage.growing_file(folder / "file.bin.part", owner="x"), pytest.raises(UsageError, match="in use"):
         fetch(remote(site.url), folder, patience=QUICK)
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
 
 
-def test_a_folder_that_cannot_be_written_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(site: Site, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(UsageError):
         fetch(remote(site.url), tmp_path / "cache" / "deep", patience=QUICK)

@@ -44,7 +44,7 @@ def test_plain_values_of_any_size_go_through() -> None:
         assert [workers.ask(frame, where="").result() for _ in range(3)] == [frame] * 3
 
 
-def test_there_are_as_many_as_asked_for_and_none_after() -> None:
+def test_workers_start_and_end_with_the_context() -> None:
     with Workers(3, serve=EVAL) as workers:
         answers = [workers.ask("__import__('time').sleep(0.2) or __import__('os').getpid()", where="") for _ in "123"]
         pids = {answer.result() for answer in answers}
@@ -64,7 +64,7 @@ def test_leaving_does_not_wait_for_the_work() -> None:
 @pytest.mark.parametrize(
     ("serve", "request_", "how"),
     [
-        ("signal:raise_signal", int(signal.SIGKILL), "ended with SIGKILL, perhaps for want of memory"),
+        ("signal:raise_signal", int(signal.SIGKILL), "ended with SIGKILL, perhaps because the memory ran out"),
         ("signal:raise_signal", int(signal.SIGSEGV), "ended with SIGSEGV"),
         ("os:_exit", 7, "ended with exit code 7"),
         ("no.such:thing", None, "ended with exit code 1"),
@@ -87,7 +87,7 @@ def test_a_dead_worker_is_replaced_and_only_its_request_is_lost() -> None:
         assert asked[2].result() == 4
 
 
-def test_what_is_printed_on_the_way_is_no_answer(capfd: object) -> None:
+def test_prints_of_a_worker_are_not_answers(capfd: object) -> None:
     with Workers(1, serve=EVAL) as workers:
         assert workers.ask("print('hello', flush=True) or __import__('os').write(1, b'x')", where="").result() == 1
         assert workers.ask("2 * 2", where="").result() == 4
@@ -102,14 +102,14 @@ def test_a_failed_answer_says_why_and_the_worker_goes_on() -> None:
         assert workers.ask("2 * 2", where="").result() == 4
 
 
-def test_a_system_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_starts_no_process_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(WorkFailed, match="cannot be started: No such file") as caught, Workers(2, serve=EVAL):
         pass
     assert "RESNETCTL_THREADS=1" in caught.value.hint[0]
 
 
-def test_workers_import_what_they_serve_and_no_torch() -> None:
+def test_workers_import_the_served_module_and_no_torch() -> None:
     question = "sorted({'torch', 'numpy', 'PIL', 'resnetctl.data.reading.decode'} & __import__('sys').modules.keys())"
     with Workers(1, serve=EVAL) as workers:
         assert workers.ask(question, where="").result() == []
@@ -161,12 +161,12 @@ def test_workers_end_when_their_parent_is_killed(busy: bool) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX process groups")
-def test_ctrl_c_in_a_terminal_does_not_reach_them() -> None:
+def test_ctrl_c_in_a_terminal_does_not_reach_workers() -> None:
     with Workers(1, serve=EVAL) as workers:
         assert workers.ask("__import__('os').getpgid(0)", where="").result() != os.getpgid(0)
 
 
-def test_one_that_takes_too_long_is_killed_and_the_next_goes_on() -> None:
+def test_a_worker_over_its_time_limit_is_killed_and_replaced() -> None:
     with Workers(1, serve=EVAL) as workers:
         late = workers.ask("[0 for _ in iter(int, 1)]", where="the loop", limit=0.5)
         after = workers.ask("1 + 1", where="the sum", limit=60)

@@ -107,7 +107,7 @@ def test_a_full_disk_is_failed_work(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert not list(folder.iterdir())
 
 
-def test_a_place_that_cannot_be_is_a_usage_error(folder: Path) -> None:
+def test_an_impossible_path_is_a_usage_error(folder: Path) -> None:
     with pytest.raises(UsageError, match="cannot write") as caught:
         storage.write(folder / "missing" / "a", b"x")
     assert caught.value.where == str(folder / "missing" / "a")  # and not the draft's name
@@ -121,9 +121,7 @@ def test_a_place_that_cannot_be_is_a_usage_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", storage.PLACE)
-def test_whatever_is_wrong_with_the_place_is_a_usage_error(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_every_wrong_path_is_a_usage_error(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -133,7 +131,7 @@ def test_whatever_is_wrong_with_the_place_is_a_usage_error(
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "link"])
-def test_a_place_that_cannot_become_a_folder_is_told_before_the_work(folder: Path, place: str) -> None:
+def test_a_path_that_cannot_become_a_folder_is_an_error_before_the_work(folder: Path, place: str) -> None:
     (folder / "file").write_bytes(b"")
     (folder / "link").symlink_to("nowhere")
     with pytest.raises(UsageError, match="cannot write: Not a directory") as caught:
@@ -142,7 +140,7 @@ def test_a_place_that_cannot_become_a_folder_is_told_before_the_work(folder: Pat
     assert caught.value.hint == ("OUT=FOLDER",)
 
 
-def test_a_forbidden_place_is_told_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_folder_is_an_error_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.require_writable(folder / "new" / "er", hint="")
     assert not (folder / "new").exists(), "it only asks"
     monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
@@ -154,24 +152,24 @@ def test_a_forbidden_place_is_told_before_the_work(folder: Path, monkeypatch: py
 # ---- growing files
 
 
-def test_a_growing_file_keeps_what_came_before_a_failure(folder: Path) -> None:
+def test_a_growing_file_keeps_its_bytes_after_a_failure(folder: Path) -> None:
     def cut() -> None:
-        with storage.growing_file(folder / "new" / "part", what="download") as file:
+        with storage.growing_file(folder / "new" / "part", owner="download") as file:
             file.write(b"one")
             raise ValueError("cut")
 
     with pytest.raises(ValueError, match="cut"):
         cut()
-    with storage.growing_file(folder / "new" / "part", what="download") as file:
+    with storage.growing_file(folder / "new" / "part", owner="download") as file:
         assert file.tell() == 3
         file.write(b"two")
     assert (folder / "new" / "part").read_bytes() == b"onetwo"
 
 
 def test_a_growing_file_has_one_writer(folder: Path) -> None:
-    with storage.growing_file(folder / "part", what="download of x"):
+    with storage.growing_file(folder / "part", owner="download of x"):
         held = pytest.raises(UsageError, match="download of x is in use")
-        with held, storage.growing_file(folder / "part", what="download of x"):
+        with held, storage.growing_file(folder / "part", owner="download of x"):
             pass
 
 
@@ -222,7 +220,7 @@ def test_replacing_a_folder_drops_the_old_one(folder: Path) -> None:
     assert not leftovers(folder)
 
 
-def test_without_replace_a_filled_folder_stays(folder: Path) -> None:
+def test_without_replace_an_existing_folder_stays(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / "run" / "old").write_bytes(b"")
     with pytest.raises((UsageError, WorkFailed)), storage.staged_folder(folder / "run"):
@@ -231,9 +229,7 @@ def test_without_replace_a_filled_folder_stays(folder: Path) -> None:
     assert not leftovers(folder)
 
 
-def test_when_the_new_folder_cannot_take_the_name_the_old_one_comes_back(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_rename_restores_the_old_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "run").mkdir()
     (folder / "run" / "old").write_bytes(b"")
 
@@ -278,7 +274,7 @@ def test_sweep_removes_leftovers_only(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["mine"]
 
 
-def test_what_a_killed_process_leaves_can_be_swept(folder: Path) -> None:
+def test_drafts_of_a_killed_process_are_removed(folder: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from resnetctl.system import storage\n"
         "with storage.staged_folder(Path(sys.argv[1]) / 'run') as temporary: os._exit(9)"
@@ -294,7 +290,7 @@ def test_what_a_killed_process_leaves_can_be_swept(folder: Path) -> None:
 
 HOLD = """
 import sys; from pathlib import Path; from resnetctl.system import storage
-with storage.lock(Path(sys.argv[1]), what="x"): print("held", flush=True); sys.stdin.readline()
+with storage.lock(Path(sys.argv[1]), owner="x"): print("held", flush=True); sys.stdin.readline()
 """
 
 
@@ -306,17 +302,17 @@ def test_a_lock_holds_across_processes_and_dies_with_its_process(folder: Path) -
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         held = pytest.raises(UsageError, match="run 'a' is in use by another process")
-        with held, storage.lock(folder / "lock", what="run 'a'"):
+        with held, storage.lock(folder / "lock", owner="run 'a'"):
             pass
         other.kill()
         other.wait()
-    with storage.lock(folder / "lock", what="run 'a'"):
+    with storage.lock(folder / "lock", owner="run 'a'"):
         pass
 
 
 def test_a_lock_is_freed_on_errors(folder: Path) -> None:
     for _ in range(2):
-        with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", what="x"):
+        with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", owner="x"):
             raise ValueError("no")
 
 
@@ -346,7 +342,7 @@ def test_a_transient_error_is_tried_again(folder: Path, monkeypatch: pytest.Monk
     assert [path.name for path in folder.iterdir()] == ["a"]
 
 
-def test_too_little_room_is_told_before_the_work(folder: Path) -> None:
+def test_a_full_disk_is_an_error_before_the_work(folder: Path) -> None:
     storage.require_space(folder, 1)
     with pytest.raises(WorkFailed, match="the disk is too full") as caught:
         storage.require_space(folder, 2**60)

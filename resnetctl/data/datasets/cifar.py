@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100: 60,000 colour photographs of 32x32 pixels.
 
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009,
-https://www.cs.toronto.edu/~kriz/cifar.html, which describes both forms. The binary form is preferred, because it is
-only bytes; the Python form, which most people have, is read by an unpickler that can make nothing but arrays.
+https://www.cs.toronto.edu/~kriz/cifar.html, which describes both forms. The binary form is preferred: it is only
+bytes. The Python form, which most people have, is read by an unpickler that can only make arrays.
 An archive must have a published digest. An unpacked folder is checked by its structure: sizes, counts, labels.
 """
 
@@ -42,11 +42,11 @@ class Form(ABC):
 
     @abstractmethod
     def limit(self, images: int) -> int:
-        """The most bytes that a member with so many images may have."""
+        """Return the largest number of bytes of a member with `images` images."""
 
     @abstractmethod
     def decode(self, data: bytes, where: str) -> tuple["np.ndarray[Any, Any]", Sequence[int]]:
-        """Pixels `(N, 3072)` uint8 and N labels. Raises `DataError` when `data` has another structure."""
+        """Return pixels `(N, 3072)` uint8 and N labels. Raises `DataError` when `data` has another structure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class BinaryForm(Form):
 
         record = self.label_bytes + PIXELS
         if len(data) % record:
-            raise DataError(f"{len(data):,} bytes are no whole number of records of {record:,}", where=where)
+            raise DataError(f"{len(data):,} bytes are not a multiple of {record:,}, the size of a record", where=where)
         rows = np.frombuffer(data, np.uint8).reshape(-1, record)
         return rows[:, self.label_bytes :], rows[:, self.label_bytes - 1].tolist()
 
@@ -91,16 +91,16 @@ class PythonForm(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar:
-    """The dataset plugin. `forms` are tried in order; the first is what is downloaded."""
+    """The dataset plugin. `forms` are tried in order; the first is downloaded."""
 
     card: DatasetCard
     forms: tuple[Form, ...]
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """The user's archive or folder if it can be used, else the archive of the preferred form in `cache`.
+        """Return the user's archive or folder, or else the downloaded archive of the first form in `cache`.
 
         Raises:
-            DataError: the archive is not a published one, the folder lacks files, or no address delivers.
+            DataError: the archive is not a published one, the folder lacks files, or the download fails.
         """
         if source is not None:
             files.must_exist(source, dataset=self.card.name)
@@ -137,10 +137,10 @@ class Cifar:
     def _content(self, form: Form, path: Path, *, name: str, limit: int) -> bytes:
         if path.is_dir():
             folder = self._folder_of(form, path)
-            assert folder is not None, "_form_of found it"
+            assert folder is not None, "_form_of has checked it"
             return files.read_file(folder / name, limit=limit)
-        everything = sum(self.card.splits.values())
-        unpacked = form.limit(everything) + (1 << 20)
+        total = sum(self.card.splits.values())
+        unpacked = form.limit(total) + (1 << 20)
         return files.read_tar_member(path, f"{form.folder}/{name}", limit=limit, unpacked=unpacked)
 
     def _form_of(self, path: Path) -> Form:
@@ -148,12 +148,12 @@ class Cifar:
             for form in self.forms:
                 if self._folder_of(form, path) is not None:
                     return form
-            wanted = [", ".join(_names(form)) for form in self.forms]
+            needed = [", ".join(_names(form)) for form in self.forms]
             raise DataError(
                 f"the folder lacks files of '{self.card.name}'",
                 where=str(path),
-                problems=[f"needed: {names}" for names in wanted],
-                hint=f"resnetctl data get {self.card.name} --from {self.forms[0].archive.name}",
+                problems=[f"needed: {names}" for names in needed],
+                hint=files.from_copy(self.card.name, self.forms[0].archive.name),
             )
         published = {form.archive.name: form.archive.digest for form in self.forms}
         name = files.identify(path, published, dataset=self.card.name)

@@ -4,7 +4,7 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 doi:10.24432/C50P49, CC BY 4.0; the copy of its test set that scikit-learn ships (see `digits.LICENSE.txt`).
 
 `digits.npz` holds `images` (N, 8, 8) uint8 in 0..16 as published, `labels` (N,) uint8, and `test` (N,) bool: the
-fixed test split. The split is stored, so nothing that changes in this package can move an image. It was made once:
+fixed test split. The split is stored, so no change of this package can move an image. It was made once:
 of each class, in the order of `rng.derive(0, "digits test", index)`, the first `round(0.2 * count)` images.
 """
 
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.errors import DataError
+from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, ImageSpec, Split
 
 if TYPE_CHECKING:
     import numpy as np
 
 FILE = "digits.npz"
-PUBLISHED_MAX = 16  # pixels are counts of set dots in a 4x4 block
+PUBLISHED_MAX = 16  # pixels count the set dots in a square of 4x4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +32,12 @@ class Digits:
     card: DatasetCard
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """The packaged file; `cache` is not used. Raises `DataError` for a `source`, since there is nothing to get."""
+        """Return the packaged file; `cache` is not used. Raises `DataError` for a `source`: the images are embedded."""
         if source is not None:
             raise DataError(
                 f"'{self.card.name}' is embedded in the package and cannot be read from a path",
                 where=str(source),
-                hint=f"resnetctl data get {self.card.name}",
+                hint=Call("data get", (self.card.name,)),
             )
         return Path(str(resources.files(__package__) / FILE))
 

@@ -1,6 +1,6 @@
-"""Bytes out of a source that the user or the network brought: every read is capped, nothing is extracted.
+"""Read files and archive members that come from the user or the network. Every read is capped, nothing is extracted.
 
-A member of an archive is read by its exact name; no other name is looked at, and no file is ever made from one.
+An archive member is read by its exact name. No name in an archive ever becomes the path of a file.
 """
 
 import gzip
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from resnetctl.errors import DataError
+from resnetctl.hints import Call
 from resnetctl.system import download
 
 MAX_MEMBERS = 64  # the published archives have under ten
@@ -18,7 +19,7 @@ UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, Re
 
 
 class _Capped:
-    """Reads at most `limit` bytes of `inner`, so that a small archive cannot unpack to an endless one."""
+    """Reads at most `limit` bytes of `inner`, so that a small archive cannot unpack to endless data."""
 
     def __init__(self, inner: gzip.GzipFile, limit: int) -> None:
         self._inner, self._left = inner, limit
@@ -32,9 +33,10 @@ class _Capped:
 
 
 def read_tar_member(archive: Path, name: str, *, limit: int, unpacked: int) -> bytes:
-    """The member `name` of a `.tar.gz`: a regular file of at most `limit` bytes. One pass, up to the member.
+    """Return the member `name` of a `.tar.gz`: a plain file of at most `limit` bytes. One pass, up to the member.
 
-    `unpacked` limits what is decompressed on the way. Raises `DataError` for anything else than those bytes.
+    `unpacked` limits the bytes that are decompressed on the way. Raises `DataError` for a damaged archive, a missing
+    member, or one that is not such a file.
     """
     where = f"{archive}: {name}"
     try:
@@ -60,12 +62,12 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, *, where: str, limit
     file = tar.extractfile(member)
     data = file.read() if file else b""
     if len(data) != member.size:
-        raise DataError(f"the member is cut: {len(data):,} of {member.size:,} bytes", where=where)
+        raise DataError(f"the member is truncated: {len(data):,} of {member.size:,} bytes", where=where)
     return data
 
 
 def read_file(path: Path, *, limit: int) -> bytes:
-    """The content of a file, unpacked if its name ends in `.gz`. Raises `DataError`, also beyond `limit` bytes."""
+    """Return the content of a file, unpacked if its name ends in `.gz`. Raises `DataError`, also above `limit`."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(limit + 1)
@@ -77,43 +79,48 @@ def read_file(path: Path, *, limit: int) -> bytes:
 
 
 def identify(path: Path, published: Mapping[str, str], *, dataset: str) -> str:
-    """Which of the `published` archives (name -> digest) the file is, whatever it is called.
+    """Return the name of the `published` archive (name -> digest) that the file is, whatever its own name.
 
     Raises:
-        DataError: none; `problems` has the file's digests and the published ones.
+        DataError: it is none of them; `problems` has its digests and the published ones.
     """
-    found = {digest.partition(":")[0]: "" for digest in published.values()}
+    digests = {digest.partition(":")[0]: "" for digest in published.values()}
     for name, digest in published.items():
         kind = digest.partition(":")[0]
-        found[kind] = found[kind] or download.digest_of(path, digest)
-        if found[kind] == digest:
+        digests[kind] = digests[kind] or download.digest_of(path, digest)
+        if digests[kind] == digest:
             return name
     raise DataError(
-        f"the file is no published archive of '{dataset}': it may be cut or packed again",
+        f"the file is not a published archive of '{dataset}': it may be cut, or packed again",
         where=str(path),
         problems=[
-            *(f"this file has  {digest}" for digest in found.values()),
+            *(f"this file has  {digest}" for digest in digests.values()),
             *(f"published is   {digest}  {name}" for name, digest in published.items()),
         ],
-        hint=f"unpack it and give the folder: resnetctl data get {dataset} --from FOLDER",
+        hint=from_copy(dataset, "FOLDER", note="reads the unpacked folder"),
     )
 
 
 def must_exist(source: Path, *, dataset: str) -> None:
-    """Raises `DataError` unless the user's `source` is a file or a folder."""
+    """Raise `DataError` unless the user's `source` is a file or a folder."""
     if not (source.is_file() or source.is_dir()):
-        raise DataError("no such file or folder", where=str(source), hint=f"resnetctl data get {dataset} --from PATH")
+        raise DataError("no such file or folder", where=str(source), hint=from_copy(dataset, "PATH"))
 
 
-def without_network(dataset: str, files: str) -> tuple[str, ...]:
-    """What a person can do whose download failed."""
+def from_copy(dataset: str, path: str, *, note: str = "") -> Call:
+    """Return the hint to read a dataset from the user's own copy."""
+    return Call("data get", (dataset,), {"from": path}, note=note)
+
+
+def without_network(dataset: str, path: str) -> tuple[Call, ...]:
+    """Return what to do when a download fails."""
     return (
-        f"resnetctl data get {dataset} --from {files}  (your own copy)",
-        "resnetctl train --data digits  (embedded, no network)",
+        from_copy(dataset, path, note="reads your own copy"),
+        Call("train", settings={"data": "digits"}, note="embedded, needs no network"),
     )
 
 
 def first_with_all(folders: Iterable[Path], names: Iterable[str]) -> Path | None:
-    """The first of `folders` that has every file of `names`."""
-    wanted = list(names)
-    return next((folder for folder in folders if all((folder / name).is_file() for name in wanted)), None)
+    """Return the first of `folders` that has all files `names`."""
+    files = list(names)
+    return next((folder for folder in folders if all((folder / name).is_file() for name in files)), None)

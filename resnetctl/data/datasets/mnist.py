@@ -2,8 +2,8 @@
 
 Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", 1998 (which describes the idx
 format); H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017, arXiv:1708.07747.
-Downloads must have the published digests. A folder of the user's is checked by its structure instead, because copies
-are often packed again or unpacked: magic numbers, shapes, sizes, labels.
+Downloads must have the published digests. A user's folder is checked by its structure instead (magic
+numbers, shapes, sizes, labels), because copies are often unpacked or packed again.
 """
 
 import math
@@ -39,7 +39,7 @@ class Mnist:
     remotes: tuple[download.Remote, ...]
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """The folder with the four files, each `.gz` or unpacked: the user's, or one in `cache`.
+        """Return the folder with the four files, each `.gz` or unpacked: the user's, or one in `cache`.
 
         Raises `DataError` when the user's folder lacks one, or no address delivers.
         """
@@ -81,12 +81,12 @@ class Mnist:
         raise DataError(
             f"'{stem}' is missing, also with .gz",
             where=str(source),
-            hint=f"resnetctl data get {self.card.name} --from FOLDER  (with the four files of '{self.card.name}')",
+            hint=files.from_copy(self.card.name, "FOLDER", note=f"with the four files of '{self.card.name}'"),
         )
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
-    """The content of an idx or idx.gz file of unsigned bytes, which must have exactly this shape. Read-only.
+    """Return the content of an idx or idx.gz file of unsigned bytes with exactly this shape, read-only.
 
     Raises `DataError` for anything else.
     """
@@ -94,10 +94,10 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
 
     header, size = 4 + 4 * len(shape), math.prod(shape)
     data = files.read_file(path, limit=header + size)
-    wanted = struct.pack(f">HBB{len(shape)}I", 0, UNSIGNED_BYTE, len(shape), *shape)
-    if data[:header] != wanted:
+    expected = struct.pack(f">HBB{len(shape)}I", 0, UNSIGNED_BYTE, len(shape), *shape)
+    if data[:header] != expected:
         raise DataError(
-            f"the idx header is {data[:header].hex(' ', 4)}, expected {wanted.hex(' ', 4)}: "
+            f"the idx header is {data[:header].hex(' ', 4)}, expected {expected.hex(' ', 4)}: "
             f"unsigned bytes of shape {shape}",
             where=str(path),
         )
@@ -112,7 +112,7 @@ def _remotes(bases: tuple[str, ...], digests: Mapping[str, str]) -> tuple[downlo
             name=f"{stem}.gz",
             urls=tuple(f"{base}/{stem}.gz" for base in bases),
             digest=digest,
-            limit=60_000 * SIZE * SIZE,  # packed they are smaller than that
+            limit=60_000 * SIZE * SIZE,  # more than the packed files have
         )
         for stem, digest in digests.items()
     )

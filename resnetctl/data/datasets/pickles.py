@@ -1,8 +1,7 @@
 """Read the pickled batches of CIFAR without giving a pickle any power.
 
-A pickle is a program: it names functions and calls them. Here the three names that a pickled array of bytes needs are
-answered with stand-ins of our own, which can make nothing but an array of uint8; every other name is refused, and
-nothing is ever imported for a pickle.
+A pickle is a program: it names functions and calls them. A pickled array of bytes needs three names. Here each gets a
+stand-in that can only make an array of uint8. Every other name is refused, and nothing is imported for a pickle.
 """
 
 import io
@@ -22,13 +21,13 @@ MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """A stand-in, new for each call: a pickle can set attributes on what it gets, and they must not stay."""
+        """Return a stand-in, new for each call: a pickle can set attributes on it, which must not stay."""
         if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
             return _empty_array()
         if (module, name) == ("numpy", "dtype"):
             return _uint8_only()
         if (module, name) == ("numpy", "ndarray"):
-            return "ndarray"  # only ever an argument of _reconstruct, which needs no telling
+            return "ndarray"  # an argument of _reconstruct, which ignores it
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
 
     def persistent_load(self, pid: Any) -> Any:
@@ -36,15 +35,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_table(data: bytes, *, where: str) -> dict[str, Any]:
-    """The dictionary that `data` pickles, with text keys. Values are arrays of uint8, lists, numbers, byte strings.
+    """Return the dictionary in the pickle `data`, with text keys. Values: arrays of uint8, lists, numbers, bytes.
 
     Raises:
-        DataError: it is no such dictionary, is damaged, or asks for anything but such an array.
+        DataError: it is not such a dictionary, is damaged, or asks for anything but such an array.
     """
     try:
         _check_memo(data)
         table = _Unpickler(io.BytesIO(data), encoding="bytes").load()
-    except Exception as error:  # a hostile pickle may raise anything; all of it is the data's fault
+    except Exception as error:  # a hostile pickle may raise anything
         raise DataError(f"the pickle was refused: {error}", where=where) from error
     if not isinstance(table, dict):
         raise DataError(f"the pickle holds a {type(table).__name__}, not a dictionary", where=where)
@@ -58,14 +57,14 @@ def _check_memo(data: bytes) -> None:
 
 
 def _empty_array() -> Callable[..., "np.ndarray[Any, Any]"]:
-    """`numpy.core.multiarray._reconstruct`: the array whose content the pickle's next instruction sets."""
+    """`numpy.core.multiarray._reconstruct`: an empty array; the next instruction of the pickle sets its content."""
     import numpy as np
 
     return lambda *_: np.empty(0, np.uint8)
 
 
 def _uint8_only() -> Callable[..., "np.dtype[Any]"]:
-    """`numpy.dtype`: always a copy, because the pickle sets its state, and numpy's own must stay as they are."""
+    """`numpy.dtype`: always a copy, because the pickle changes its state."""
     import numpy as np
 
     def make(kind: object, *_: object) -> "np.dtype[Any]":

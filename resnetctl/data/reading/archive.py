@@ -1,8 +1,8 @@
-"""Images inside `.tar .tar.gz .tar.xz .zip`, streamed: nothing is ever extracted, and no member's name is a path.
+"""Images inside `.tar .tar.gz .tar.xz .zip`, streamed: nothing is extracted, and no member's name becomes a path.
 
-Order: the archive's own, so one archive always gives one order. A compressed tar is read twice, first for the
-names; a member is read forward only, and what a header claims is believed only as far as bytes really come.
-Known attacks and the figures behind the limits: the CVE list of `docs/design/data.md`.
+Images come in the archive's order. A compressed tar is read twice, first for the names, and only forward. The sizes
+in headers are claims: memory grows with the bytes that really come. Known attacks and the figures behind the limits:
+the CVE list of `docs/design/data.md`.
 """
 
 import gzip
@@ -24,10 +24,10 @@ from resnetctl.data.images import MAX_BYTES, check_size
 from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
 from resnetctl.errors import DataError
 
-ALLOWANCE = 64 * 2**20  # an archive may unpack to this ...
-RATIO = 100  # ... plus so many times its own size: images hardly compress, bombs do 1,000 times
-MAX_OTHERS = 10_000  # members that are no images, beyond two for each image
-_BLOCK = 2**20
+ALLOWANCE = 64 * 2**20  # bytes: an archive may unpack to so many ...
+RATIO = 100  # ... plus so many times its own size. Images hardly compress, bombs 1,000 times
+MAX_OTHERS = 10_000  # members that are not images, beyond two for each image
+_CHUNK = 2**20  # bytes of a read
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -45,7 +45,7 @@ _DAMAGE = (
     IndexError,
     KeyError,
 )
-_PLAIN = re.compile(  # of a tar; what tarfile makes numbers of must be some
+_PLAIN = re.compile(  # the header of a plain file in a tar, with digits where tarfile reads numbers
     rb"""
     [^\0].{99}                      # name
     (?: [0-7]{7}[\0\ ] ){3}         # mode, owner, group
@@ -62,7 +62,7 @@ _MAGIC = {b"\x1f\x8b": "tar.gz", b"\xfd7zXZ\0": "tar.xz", b"PK\x03\x04": "zip", 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry of an archive; `refusal` says why it may not be read as an image."""
+    """One entry of an archive; `refusal` says why it must not be read as an image, "" if it may."""
 
     name: str
     size: int
@@ -72,7 +72,7 @@ class Member:
 
 
 def sniff(path: Path) -> str | None:
-    """`tar`, `tar.gz`, `tar.xz` or `zip`, by content; None for something else."""
+    """Return `tar`, `tar.gz`, `tar.xz` or `zip`, by content; None for something else."""
     with path.open("rb") as file:
         head = file.read(512)
     for magic, kind in _MAGIC.items():
@@ -82,7 +82,7 @@ def sniff(path: Path) -> str | None:
 
 
 def open_archive(path: Path, kind: str) -> Source:
-    """Read the names of an archive and count. Raises `DataError` for a damaged or hostile one, with all reasons."""
+    """Count the images of an archive. Raises `DataError` with all reasons when it is damaged or hostile."""
     seen = Seen()
     survey, problems = _surveyed(path, kind, seen)
     if suspects := seen.suspects():
@@ -102,7 +102,7 @@ def _surveyed(path: Path, kind: str, seen: Seen) -> tuple[Survey, list[str]]:
             except ValueError as error:
                 problems.append(f"{member.name[:200]!r}: {error}")
             if number - survey.images > MAX_OTHERS + 2 * survey.images or len(problems) > 100:
-                raise DataError("too many members that are no images", where=str(path), problems=problems)
+                raise DataError("too many members that are not images", where=str(path), problems=problems)
     return survey, problems
 
 
@@ -119,7 +119,7 @@ def _inspect(member: Member, survey: Survey, seen: Seen) -> None:
     if member.refusal:
         raise ValueError(member.refusal)
     if seen.before(parts):
-        raise ValueError("the name is there twice")
+        raise ValueError("the name occurs twice")
     survey.see_image(parts, member.size)
 
 
@@ -135,7 +135,7 @@ def _items(path: Path, kind: str, layout: Layout) -> Items:
 
 
 def _members(path: Path, kind: str) -> Generator[Member, None, None]:
-    """Members in archive order. Whatever is wrong with the archive becomes one `DataError`."""
+    """Yield the members in archive order. Any damage becomes one `DataError`."""
     try:
         yield from _zip_members(path) if kind == "zip" else _tar_members(path, kind)
     except DataError:
@@ -145,7 +145,9 @@ def _members(path: Path, kind: str) -> Generator[Member, None, None]:
 
 
 def _damaged(path: Path, error: BaseException | str) -> DataError:
-    return DataError(f"the archive is damaged: {error or type(error).__name__}", where=str(path), hint="fetch it again")
+    return DataError(
+        f"the archive is damaged: {error or type(error).__name__}", where=str(path), hint="download it again"
+    )
 
 
 def _tar_members(path: Path, kind: str) -> Iterator[Member]:
@@ -153,7 +155,7 @@ def _tar_members(path: Path, kind: str) -> Iterator[Member]:
         stream = Forward(raw, path, can_seek=kind == "tar")
         archive = tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_Header)  # type: ignore[arg-type]  # it is a file
         while (info := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
             yield Member(info.name, info.size, info.isdir(), _tar_refusal(info), partial(_tar_read, stream, info))
         stream.expect_end()
 
@@ -207,20 +209,19 @@ def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: "Budget")
 @contextmanager
 def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
     openers: dict[str, Any] = {"tar": Path.open, "tar.gz": gzip.open, "tar.xz": lzma.open}
-    with openers[kind](path, "rb") as raw, io.BufferedReader(raw, _BLOCK) as buffered:
+    with openers[kind](path, "rb") as raw, io.BufferedReader(raw, _CHUNK) as buffered:
         yield buffered
 
 
 class _Header(tarfile.TarInfo):
-    """A header, of which only what a `Member` needs is sure to be set.
+    """A header of a tar; only the fields that `Member` needs are sure to be set.
 
-    Those of plain files are the many, and are told by one look; everything else is left to `tarfile`, which looks
-    at every field.
+    Most headers are of plain files and match `_PLAIN`, which is fast; `tarfile` reads the others field by field.
     """
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:  # type: ignore[override]  # typeshed lacks bytes
-        """From 512 bytes. Raises `tarfile.HeaderError` for what is no header."""
+        """Read 512 bytes. Raises `tarfile.HeaderError` when they are not a header."""
         if not _PLAIN.fullmatch(buf) or int(buf[148:154], 8) != sum(buf) - sum(buf[148:156]) + 8 * 32:
             return super().frombuf(buf, encoding, errors)
         info = cls(buf[:100].partition(b"\0")[0].decode(encoding, errors))
@@ -229,13 +230,14 @@ class _Header(tarfile.TarInfo):
 
 
 class Budget:
-    """Counts unpacked bytes. `spend` raises `DataError` when they are more than images of this size can be."""
+    """Limits the unpacked bytes of an archive."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._left = ALLOWANCE + RATIO * path.stat().st_size
 
     def spend(self, count: int) -> None:
+        """Count unpacked bytes. Raises `DataError` when they are more than images in this archive can have."""
         self._left -= count
         if self._left < 0:
             raise DataError(
@@ -248,8 +250,8 @@ class Budget:
 class Forward:
     """A stream that `tarfile` reads as a file, forward only.
 
-    Every read is bounded before memory is asked for: a header may claim any size, also a negative one (which once
-    made tarfile loop, CVE-2025-8194). Unpacked bytes are counted against a `Budget`.
+    A read is checked before memory is allocated: a header may claim any size, also a negative one, which sent tarfile
+    into an endless loop (CVE-2025-8194). Unpacked bytes count against a `Budget`.
     """
 
     def __init__(self, raw: IO[bytes], path: Path, *, can_seek: bool) -> None:
@@ -264,7 +266,7 @@ class Forward:
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= max(MAX_BYTES, _BLOCK):
+        if not 0 <= size <= max(MAX_BYTES, _CHUNK):
             raise ValueError(f"a header claims {size:,} bytes")
         self._last = data = self._raw.read(size)
         self._position += len(data)
@@ -278,17 +280,17 @@ class Forward:
             raise ValueError("a header points backward")
         if self._can_seek:
             self._position = self._raw.seek(position)
-        while self._position < position and self.read(min(_BLOCK, position - self._position)):
+        while self._position < position and self.read(min(_CHUNK, position - self._position)):
             pass
         return self._position
 
     def expect_end(self) -> None:
-        """The archive must have ended with zeros, and have nothing but zeros behind; this also checks its checksum.
+        """Raise `ValueError` unless the archive ends with zeros. Reading to the end also verifies its checksum.
 
-        tarfile takes any broken header for the end: without this the rest of the images would silently be missing.
+        tarfile takes a broken header for the end; without this check the rest of the images would be missing silently.
         """
         if not self._last or self._last.strip(b"\0"):
             raise ValueError("it ends without an end mark, or a header is broken")
-        while block := self.read(_BLOCK):
-            if block.strip(b"\0"):
-                raise ValueError("there is something behind its end")
+        while chunk := self.read(_CHUNK):
+            if chunk.strip(b"\0"):
+                raise ValueError("there is data after its end")

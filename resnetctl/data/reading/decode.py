@@ -1,7 +1,7 @@
-"""Image files to what the store takes of them: in this process, or by workers when there is much to decode.
+"""Decode image files for the store: in this process, or in worker processes when there is much to decode.
 
-Both ways run the same `decode` and give the same outcomes in the same order; whoever consumes them cannot tell them
-apart. An archive is one stream, so its members are read here, also for workers; those open files of their own.
+Both ways call the same `decode` and give the same outcomes in the same order. Workers open image files themselves; the
+members of an archive, which is one stream, are read in this process.
 """
 
 from collections import deque
@@ -21,20 +21,20 @@ from resnetctl.data.reading.source import Item, Source, file_size, read_file
 from resnetctl.spec import Fit
 from resnetctl.system.processes import Frame, Workers
 
-SHARE = 16 * 2**20  # bytes of files that make up for starting a worker: 0.3 s
-PER_IMAGE = 2**13  # bytes that an image counts beside its own: opening the smallest file costs 0.1 ms
-MOST_WORKERS = 16  # one process reads and writes for all: more would wait for it
-AHEAD = 2  # chunks for each worker that are read before their outcomes are asked for ...
-AHEAD_FILES = 2**28  # ... unless the files in them are more bytes than this: then one after the other
-CHUNK_FILES = 2**20  # bytes of files in a chunk ...
-CHUNK_PIXELS = 2**22  # ... of pixels in its answer ...
-CHUNK_IMAGES = 256  # ... and images; a larger image is a chunk of its own
-OURS = ("/dev/fd/", "/proc/")  # names below these mean something else to a worker
+SHARE = 16 * 2**20  # bytes of files per worker: decoding them takes longer than its start, 0.3 s
+PER_IMAGE = 2**13  # bytes that each image counts extra: opening the smallest file takes 0.1 ms
+MOST_WORKERS = 16  # one process reads and writes for all of them; more would wait for it
+AHEAD = 2  # chunks per worker that are read ahead ...
+AHEAD_FILES = 2**28  # ... as long as their files have at most so many bytes
+CHUNK_FILES = 2**20  # bytes of files in a chunk; a larger image is a chunk of its own
+CHUNK_PIXELS = 2**22  # bytes of pixels in the answer to a chunk
+CHUNK_IMAGES = 256  # images in a chunk
+OURS = ("/dev/fd/", "/proc/")  # paths below these mean something else in a worker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Square:
-    """What every image becomes: `(resize, resize, channels)`."""
+    """The shape of every decoded image: `(resize, resize, channels)`, and how it is fitted."""
 
     channels: int
     resize: int
@@ -42,7 +42,7 @@ class Square:
 
 
 class Decoded(NamedTuple):
-    """One image: `pixels` `(R, R, C)`, and of the file its (width, height), colour, more frames than one, SHA-256."""
+    """One image: `pixels` `(R, R, C)`; (width, height), colour, animation and SHA-256 of its file."""
 
     pixels: Pixels
     size: tuple[int, int]
@@ -55,7 +55,7 @@ Outcome = Decoded | BadImage
 
 
 def decode(data: bytes, name: str, *, into: Square) -> Outcome:
-    """The image in a file of the bytes `data`, or why there is none; `name` is what the error calls it."""
+    """Return the image in the bytes of a file, or the error; `name` is its name in the error."""
     try:
         image, is_animated = open_image(data, name)
     except BadImage as error:
@@ -65,42 +65,42 @@ def decode(data: bytes, name: str, *, into: Square) -> Outcome:
 
 
 def worker_count(source: Source, granted: int) -> int:
-    """How many workers decode `source` on `granted` cores, by a fixed rule: 1 is this process alone."""
+    """Return how many workers decode `source` on `granted` cores, by a fixed rule; 1: this process alone."""
     work = source.size + PER_IMAGE * source.total
     return max(1, min(granted, MOST_WORKERS, work // SHARE))
 
 
 def workers(source: Source, granted: int) -> Workers | nullcontext[None]:
-    """The workers that `decoded` is to use for `source`, to be entered; None stands for this process alone."""
+    """Return the workers of `decoded` for `source`, as a context manager; None stands for this process alone."""
     count = worker_count(source, granted)
     return Workers(count, serve=f"{__name__}:{answer.__name__}") if count > 1 else nullcontext()
 
 
 def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Generator[tuple[Item, Outcome], None, None]:
-    """Each item with what became of it, in order. Memory stays flat: only some chunks are under way.
+    """Yield each item with its outcome, in order. Memory stays flat: only some chunks are in progress.
 
-    Raises `WorkFailed` when a worker dies, and what reading `items` raises.
+    Raises `WorkFailed` when a worker dies, and the errors of reading `items`.
     """
     if by is None:
         for item in items:
             data = _read(item.read)
             yield item, data if isinstance(data, BadImage) else decode(data, item.name, into=into)
         return
-    under_way: deque[tuple[_Chunk, Future[Frame]]] = deque()
+    in_progress: deque[tuple[_Chunk, Future[Frame]]] = deque()
     for chunk in _chunks(items, into):
         files = [data for _, data in chunk if not isinstance(data, BadImage)]
         where = f"{chunk[0][0].name} to {chunk[-1][0].name}"
-        under_way.append((chunk, by.ask([into.channels, into.resize, into.fit, files], where=where)))
-        while len(under_way) >= AHEAD * by.count or sum(_size(chunk) for chunk, _ in under_way) > AHEAD_FILES:
-            yield from _outcomes(*under_way.popleft(), into)
-    while under_way:
-        yield from _outcomes(*under_way.popleft(), into)
+        in_progress.append((chunk, by.ask([into.channels, into.resize, into.fit, files], where=where)))
+        while len(in_progress) >= AHEAD * by.count or sum(_size(chunk) for chunk, _ in in_progress) > AHEAD_FILES:
+            yield from _outcomes(*in_progress.popleft(), into)
+    while in_progress:
+        yield from _outcomes(*in_progress.popleft(), into)
 
 
 def answer(request: Frame) -> Frame:
-    """What a worker makes of a request of `decoded`: for each file, its bytes or its path, a `Decoded` in plain values.
+    """Answer a request of `decoded` in a worker: for each file (bytes or a path) a `Decoded` in plain values.
 
-    Where there is none it is why, and what the error names: "" stands for the item.
+    For a bad image it is the message and the place of the error; the place "" stands for the item.
     """
     channels, resize, fit, files = request
     into = Square(channels=channels, resize=resize, fit=fit)
@@ -111,8 +111,8 @@ _Chunk = list[tuple[Item, bytes | str | BadImage]]
 
 
 def _decode_either(data: bytes | str, into: Square) -> Outcome:
-    found = _read(partial(read_file, Path(data))) if isinstance(data, str) else data
-    return found if isinstance(found, BadImage) else decode(found, "", into=into)
+    content = _read(partial(read_file, Path(data))) if isinstance(data, str) else data
+    return content if isinstance(content, BadImage) else decode(content, "", into=into)
 
 
 def _read(read: Callable[[], bytes]) -> bytes | BadImage:

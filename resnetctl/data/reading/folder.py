@@ -1,4 +1,4 @@
-"""A folder of images on disk. Order: names by their bytes, depth first. Links are followed, but never in a circle."""
+"""A folder of images on disk. Order: names by their bytes, depth first. Links are followed, but no loop of links."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from resnetctl.errors import DataError
 
 
 def open_folder(path: Path) -> Source:
-    """Count the images of a folder. Raises `DataError` when it has no layout that is understood."""
+    """Count the images of a folder. Raises `DataError` when its layout is not supported."""
     survey = Survey(path, "folder")
     for parts, is_folder in _walk(path):
         if is_folder:
@@ -30,14 +30,14 @@ def _items(path: Path, layout: Layout) -> Items:
 
 
 def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
-    """Every file and folder below `root` as (parts, is it a folder); hidden folders are not entered."""
+    """Yield every file and folder below `root` as (parts, is it a folder); hidden folders are not entered."""
     pending: list[tuple[Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
     while pending:
         parts, above = pending.pop()
         folder = root.joinpath(*parts)
         identity = _identity(folder)
         if identity in above:
-            continue  # a link back to a folder that we are in
+            continue  # a link back to a folder on the way here
         inside = above | {identity}
         below: list[Parts] = []
         for name, is_folder in _listed(folder):
@@ -50,10 +50,10 @@ def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
 def _listed(folder: Path) -> list[tuple[str, bool]]:
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name, _is_folder(entry)) for entry in entries]
+            names = [(entry.name, _is_folder(entry)) for entry in entries]
     except OSError as error:
         raise DataError(f"the folder cannot be read: {error.strerror}", where=str(folder)) from error
-    return sorted(found, key=lambda pair: os.fsencode(pair[0]))
+    return sorted(names, key=lambda pair: os.fsencode(pair[0]))
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -65,7 +65,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 def _identity(folder: Path) -> tuple[int, int]:
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError as error:
         raise DataError(f"the folder cannot be read: {error.strerror}", where=str(folder)) from error
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

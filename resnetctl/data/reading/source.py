@@ -1,12 +1,11 @@
-"""What every reader makes of a path: a `Source`, counted in one pass and streamed in the next.
+"""A `Source` of images, which every reader gives: counted in one pass, streamed in the next.
 
-A folder or an archive holds `train/CLASS/...`, `val/...`, `test/...`, or `CLASS/...` alone, all of it inside one more
-folder or not. What lies deeper belongs to the class. Hidden files and what is no image are ignored and counted.
+A folder or an archive holds `train/CLASS/...`, `val/...`, `test/...`, or only `CLASS/...`; one more folder may be
+around all of it. Deeper files belong to the class. Hidden files and other files are ignored and counted.
 """
 
 import os
 import re
-import stat
 from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Mapping, Set
@@ -19,6 +18,7 @@ import numpy as np
 from resnetctl.data.images import BadImage, check_size
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
+from resnetctl.system.storage import open_regular
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SUFFIXES = frozenset(
@@ -42,8 +42,8 @@ Place = tuple[Split | None, str]
 class Item:
     """One image of a source.
 
-    `name` is relative to the source with `/`; `split` is None where the source has no splits. `content` is a file of
-    its own, or gives the bytes of an archive's member until the next item is asked for.
+    `name` is relative to the source, with `/`. `split` is None when the source has no splits. `content` is a file, or
+    reads an archive's member; that works until the next item is taken.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Item:
     content: Path | Callable[[], bytes]
 
     def read(self) -> bytes:
-        """The file's bytes. Raises `BadImage`."""
+        """Return the file's bytes. Raises `BadImage`."""
         return read_file(self.content) if isinstance(self.content, Path) else self.content()
 
 
@@ -65,11 +65,11 @@ class Source:
 
     Attributes:
         counts: images by (split, class), before any is decoded.
-        ignored: what was left out, by kind: a suffix, "hidden", "outside the class folders".
+        ignored: files that are left out, by reason: a suffix, "hidden", "outside the class folders".
         empty: class folders without an image.
-        size: bytes of all images, as the source claims them.
-        listing: SHA-256 over names, sizes and places, in order: tells whether the source changed.
-        items: opens the stream; each call gives the same items in the same order.
+        size: bytes of all images, as the source claims.
+        listing: SHA-256 over names, sizes and places, in order; it shows whether the source changed.
+        items: opens the stream; each call yields the same items in the same order.
     """
 
     path: Path
@@ -83,13 +83,13 @@ class Source:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names of all splits together, in the order of their bytes: the label order."""
+        """Class names of all splits, in the order of their bytes: the label order."""
         return tuple(sorted({label for _, label in self.counts}, key=os.fsencode))
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits that the source itself has; none for one folder."""
-        return tuple(split for split in SPLITS if any(split == found for found, _ in self.counts))
+        """The splits of the source itself; none for a source of class folders only."""
+        return tuple(split for split in SPLITS if any(split == other for other, _ in self.counts))
 
     @property
     def total(self) -> int:
@@ -98,13 +98,13 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How the folders are meant: `strip` leading ones do not count, and the next is a split where `has_splits`."""
+    """The meaning of folders: the first `strip` are ignored, the next is a split if `has_splits`, then the class."""
 
     strip: int
     has_splits: bool
 
     def place(self, folders: Parts) -> Place | None:
-        """(split, class) of a file in `folders`; None when it is in no class folder."""
+        """Return (split, class) of a file in `folders`; None when it is in no class folder."""
         rest = folders[self.strip :]
         if len(rest) < 1 + self.has_splits:
             return None
@@ -112,7 +112,7 @@ class Layout:
 
 
 class Survey:
-    """The first pass: sees every file and folder once, keeps a count for each folder, then knows the layout."""
+    """The first pass over a source: it counts images by folder, and then finds the layout."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path
@@ -124,11 +124,12 @@ class Survey:
         self._listing = sha256()
 
     def see_folder(self, folders: Parts) -> None:
+        """Record a folder, which may be empty."""
         if folders and not is_hidden(folders):
             self._folders.add(folders)
 
     def see_file(self, parts: Parts, size: int) -> bool:
-        """Count one file; returns whether it is an image."""
+        """Count one file; return whether it is an image."""
         reason = why_ignored(parts)
         if reason:
             self.see_other(reason)
@@ -137,11 +138,11 @@ class Survey:
         return not reason
 
     def see_other(self, reason: str) -> None:
-        """Count a file that is no image."""
+        """Count a file that is not an image."""
         self.ignored[reason] += 1
 
     def see_image(self, parts: Parts, size: int) -> None:
-        """Count one image of `size` bytes, as the source claims; below 0 is unknown."""
+        """Count one image of `size` bytes, as the source claims; below 0: unknown."""
         self._images[parts[:-1]] += 1
         self._size += max(0, size)
         self._listing.update(os.fsencode("/".join(parts)) + b"\0%d\n" % size)
@@ -151,7 +152,7 @@ class Survey:
         return self._images.total()
 
     def source(self, items: Callable[[Layout], Items]) -> Source:
-        """The source, with `items` bound to the layout found. Raises `DataError` when no layout fits."""
+        """Return the source, with `items` bound to its layout. Raises `DataError` when the layout is not supported."""
         layout = find_layout(self._images, self.path)
         counts: Counter[Place] = Counter()
         for folders, count in self._images.items():
@@ -184,9 +185,10 @@ class Survey:
 
 
 class Seen:
-    """Finds names that come twice, of millions: in 8 bytes a name, and a second pass where there may be some.
+    """Finds names that occur twice among millions, with 8 bytes per name.
 
-    The first pass only learns `suspects`; told of them, the second tells for each name whether it came before.
+    The first pass keeps hashes and returns `suspects`: hashes that occur twice. If there are any, a second pass with
+    them compares the names.
     """
 
     def __init__(self, suspects: Set[int] | None = None) -> None:
@@ -195,7 +197,7 @@ class Seen:
         self._names: set[Hashable] = set()
 
     def before(self, name: Hashable) -> bool:
-        """Whether `name` came before; in a first pass always False."""
+        """Return whether `name` came before; in a first pass always False."""
         if self._suspects is None:
             self._hashes.append(hash(name))
         elif hash(name) in self._suspects:
@@ -205,25 +207,23 @@ class Seen:
         return False
 
     def suspects(self) -> frozenset[int]:
-        """Hashes of the names that came twice, and by chance of others."""
+        """Return the hashes that occur twice: of the same name, or by chance of two."""
         hashes = np.sort(np.frombuffer(self._hashes, np.int64))
         return frozenset(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of one image file. Raises `BadImage` when it is too large, special, dangling or unreadable."""
+    """Return the bytes of an image file. Raises `BadImage`: too large, missing, unreadable, or not a plain file."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
-            raise BadImage("not a regular file", where=str(path))
-        check_size(found.st_size, str(path))
-        return path.read_bytes()
+        with open_regular(path, error=BadImage) as file:
+            check_size(os.fstat(file.fileno()).st_size, str(path))
+            return file.read()
     except OSError as error:
-        raise BadImage(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise BadImage(f"the file cannot be read: {error.strerror}", where=str(path)) from error
 
 
 def file_size(file: Path) -> int:
-    """Bytes of a file; -1 when it cannot be told."""
+    """Return the bytes of a file; -1 when they are unknown."""
     try:
         return file.stat().st_size
     except OSError:
@@ -231,7 +231,7 @@ def file_size(file: Path) -> int:
 
 
 def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
-    """The layout of folders with their image counts. Raises `DataError` that shows what was expected."""
+    """Return the layout of folders with these image counts. Raises `DataError` that shows the supported layouts."""
     if not images:
         raise DataError("no images here", where=str(path), hint=expected())
     strip = _wrapped(images)
@@ -242,10 +242,10 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
         raise DataError(f"{sum(images.values()):,} images, but no class folders", where=str(path), hint=expected())
     if not deep:
         return Layout(strip=strip, has_splits=False)
-    strangers = sorted(top for top in tops if top.lower() not in _ALIASES)
-    if strangers:
+    others = sorted(top for top in tops if top.lower() not in _ALIASES)
+    if others:
         raise DataError(
-            f"'{sorted(deep)[0]}' looks like a split, but beside it lies '{strangers[0]}'",
+            f"'{sorted(deep)[0]}' looks like a split, but beside it lies '{others[0]}'",
             where=str(path),
             hint=expected(),
         )
@@ -253,7 +253,7 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
 
 
 def _wrapped(images: Mapping[Parts, int]) -> int:
-    """In how many folders everything lies, one in the other, that are neither a split nor a class themselves."""
+    """Return how many folders, one inside the other, are around everything and are neither a split nor a class."""
     strip = 0
     while _is_wrapped(images, strip):
         strip += 1
@@ -270,7 +270,7 @@ def _is_wrapped(images: Mapping[Parts, int], depth: int) -> bool:
 
 
 def expected() -> list[str]:
-    """Lines that say which layouts are understood."""
+    """Return the hint that shows the supported layouts."""
     return [
         "expected: CLASS/image.jpg, or train/CLASS/image.jpg with val/ and test/ beside it",
         "or a CSV file with the columns path,label[,split]",
@@ -278,7 +278,7 @@ def expected() -> list[str]:
 
 
 def why_ignored(parts: Parts) -> str:
-    """Why a file is no image of the source; empty when it is one."""
+    """Return why a file is not an image of the source; empty when it is one."""
     if is_hidden(parts):
         return "hidden"
     suffix = os.path.splitext(parts[-1])[1].lower()
@@ -286,15 +286,15 @@ def why_ignored(parts: Parts) -> str:
 
 
 def is_hidden(parts: Parts) -> bool:
-    """Whether a file or folder is a dotfile, lies in one, or is what macOS adds to archives."""
-    for part in parts:  # noqa: SIM110  # asked for every file: `any` takes three times as long
+    """Return whether a file or folder is hidden, lies in a hidden one, or is what macOS adds to archives."""
+    for part in parts:  # noqa: SIM110  # runs for every file: `any` takes three times as long
         if part[:1] == "." or part == "__MACOSX":
             return True
     return False
 
 
 def clean(name: str) -> Parts:
-    """The parts of a member's name. Raises `ValueError` for a name that would leave the folder it is unpacked in."""
+    """Return the parts of a member's name. Raises `ValueError` for a name that leads out of the archive."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith(("/", "\\")) or _DRIVE.match(name) or "\0" in name:
         raise ValueError("its name is an absolute path")

@@ -17,7 +17,7 @@ Row = tuple[int, str, str, Split | None]  # line, path, label, split
 
 
 def open_table(path: Path) -> Source:
-    """Check every line and count. Raises `DataError` that lists all wrong lines."""
+    """Check all lines and count images. Raises `DataError` that lists every wrong line."""
     seen = Seen()
     source, problems = _surveyed(path, seen)
     if suspects := seen.suspects():
@@ -35,9 +35,9 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
     for line, name, label, split in _rows(path, problems):
         file = path.parent / name
         if seen.before(name):
-            problems.append(f"line {line}: '{name}' is there twice")
+            problems.append(f"line {line}: '{name}' occurs twice")
         elif not file.is_file():
-            problems.append(f"line {line}: no file '{name}'")
+            problems.append(f"line {line}: file '{name}' is missing")
         else:
             size = file.stat().st_size
             total += size
@@ -65,7 +65,7 @@ def _items(path: Path) -> Items:
 
 
 def _rows(path: Path, problems: list[str]) -> Iterator[Row]:
-    """The usable lines; what is wrong with the others goes to `problems`."""
+    """Yield the usable lines; a text for each of the others goes to `problems`."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -90,12 +90,12 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
 def _row(line: int, cells: list[str], columns: dict[str, int], problems: list[str]) -> Row | None:
     if not any(cells):
         return None
-    found = {name: cells[index].strip() if index < len(cells) else "" for name, index in columns.items()}
-    split: Split | None = next((name for name in SPLITS if name == found.get("split")), None)
-    if not found["path"] or not found["label"] or "\0" in found["path"]:
+    values = {name: cells[index].strip() if index < len(cells) else "" for name, index in columns.items()}
+    split: Split | None = next((name for name in SPLITS if name == values.get("split")), None)
+    if not values["path"] or not values["label"] or "\0" in values["path"]:
         problems.append(f"line {line}: path or label is empty")
-    elif found.get("split") and split is None:
-        problems.append(f"line {line}: split '{found['split']}' is not train, val or test")
+    elif values.get("split") and split is None:
+        problems.append(f"line {line}: split '{values['split']}' is not train, val or test")
     else:
-        return line, found["path"], found["label"], split
+        return line, values["path"], values["label"], split
     return None

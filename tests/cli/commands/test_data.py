@@ -185,7 +185,7 @@ def test_a_worker_that_is_killed_is_one_clear_error(machine: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     first, where, hint = told(said)
-    assert first == "error: a worker process ended with SIGKILL, perhaps for want of memory"
+    assert first == "error: a worker process ended with SIGKILL, perhaps because the memory ran out"
     assert where.startswith("  where  a/")
     assert hint == "  try    RESNETCTL_THREADS=1 does the same in one process, with less memory"
     assert not list((machine / "store").iterdir())

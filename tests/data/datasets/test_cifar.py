@@ -10,6 +10,7 @@ import pytest
 from resnetctl import registry
 from resnetctl.data.datasets.cifar import BinaryForm, Cifar, Form, PythonForm, cifar10, cifar100
 from resnetctl.errors import DataError
+from resnetctl.hints import in_shell
 from resnetctl.system import storage
 from resnetctl.system.download import Remote
 
@@ -115,7 +116,7 @@ def test_a_renamed_archive_is_known_by_its_digest(copy: Copy, tmp_path: Path) ->
 def test_an_archive_with_another_digest_is_refused(copy10: Copy, tmp_path: Path, source: str, damage: Any) -> None:
     archive = copy10.sources[source]
     archive.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(DataError, match="no published archive") as raised:
+    with pytest.raises(DataError, match="not a published archive") as raised:
         copy10.plugin.fetch(tmp_path, archive)
     text = " ".join(raised.value.problems)
     assert storage.sha256(archive) in text
@@ -125,11 +126,11 @@ def test_an_archive_with_another_digest_is_refused(copy10: Copy, tmp_path: Path,
 def test_reading_checks_the_archive_again(copy10: Copy, tmp_path: Path) -> None:
     path = copy10.plugin.fetch(tmp_path, copy10.sources["PythonForm archive"])
     path.write_bytes(path.read_bytes() + b"swapped")
-    with pytest.raises(DataError, match="no published archive"):
+    with pytest.raises(DataError, match="not a published archive"):
         next(copy10.plugin.read(path, "train"))
 
 
-def test_a_folder_that_lacks_a_file_says_what_is_needed(copy10: Copy, tmp_path: Path) -> None:
+def test_a_folder_without_a_file_lists_the_needed_files(copy10: Copy, tmp_path: Path) -> None:
     folder = copy10.sources["BinaryForm folder"]
     (folder / "data_batch_3.bin").unlink()
     with pytest.raises(DataError, match="lacks files") as raised:
@@ -138,7 +139,7 @@ def test_a_folder_that_lacks_a_file_says_what_is_needed(copy10: Copy, tmp_path: 
     assert raised.value.exit_code == 3
 
 
-def test_a_missing_source_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         cifar10.fetch(tmp_path, tmp_path / "gone.tar.gz")
 
@@ -146,7 +147,7 @@ def test_a_missing_source_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: data[:-1], "no whole number of records"),
+        (lambda data: data[:-1], "not a multiple of"),
         (lambda data: data[: 3 * 3073], "3 images and 3 labels, expected 4"),
         (lambda data: data + data[:3073], "more than 12,292 bytes"),
         (lambda data: b"\x0a" + data[1:], "label 10 is not below 10"),
@@ -213,10 +214,10 @@ def test_reading_is_lazy(copy10: Copy) -> None:
         next(images)
 
 
-def test_without_a_network_the_error_offers_two_ways_on(copy10: Copy, tmp_path: Path) -> None:
+def test_without_a_network_the_error_offers_two_alternatives(copy10: Copy, tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         copy10.plugin.fetch(tmp_path / "cache")  # the copy has no address
-    first, second = raised.value.hint
+    first, second = map(in_shell, raised.value.hint)
     assert first.startswith("resnetctl data get cifar10 --from cifar-10-binary.tar.gz")
     assert second.startswith("resnetctl train --data digits")
     assert raised.value.exit_code == 3

@@ -9,6 +9,7 @@ import pytest
 from resnetctl import registry, rng
 from resnetctl.data.datasets.digits import FILE, digits
 from resnetctl.errors import DataError
+from resnetctl.hints import Call
 from resnetctl.system import storage
 
 
@@ -48,7 +49,7 @@ def test_test_split_is_a_fifth_of_every_class_by_the_documented_rule(path: Path)
         assert np.flatnonzero(is_test & (labels == label)).tolist() == sorted(first)
 
 
-def test_card_tells_the_truth(path: Path) -> None:
+def test_the_card_matches_the_images(path: Path) -> None:
     card = digits.card
     counts = {split: Counter(name for _, name in digits.read(path, split)) for split in ("train", "test")}
     assert {split: count.total() for split, count in counts.items()} == dict(card.splits)
@@ -67,7 +68,7 @@ def test_there_is_no_val_split(path: Path) -> None:
 def test_a_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="embedded") as raised:
         digits.fetch(tmp_path, tmp_path / "digits.csv")
-    assert raised.value.hint == ("resnetctl data get digits",)
+    assert raised.value.hint == (Call("data get", ("digits",)),)
 
 
 def test_file_is_small_and_its_attribution_lies_beside_it(path: Path) -> None:

@@ -18,6 +18,7 @@ from resnetctl.data.datasets.files import (
     without_network,
 )
 from resnetctl.errors import DataError
+from resnetctl.hints import Call, in_shell
 
 Member = tuple[str, bytes] | tarfile.TarInfo
 
@@ -106,7 +107,7 @@ def test_a_truncated_archive_is_refused(archive: Path, share: float) -> None:
         read(archive)
 
 
-def test_no_archive_at_all(archive: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_an_error(archive: Path) -> None:
     archive.write_bytes(b"<html>404</html>")
     with pytest.raises(DataError, match="damaged"):
         read(archive)
@@ -167,15 +168,16 @@ def test_identify_says_both_digests_when_none_fits(tmp_path: Path) -> None:
     text = "\n".join(raised.value.problems)
     assert hashlib.sha256(b"conte").hexdigest() in text
     assert "0" * 64 in text
-    assert "resnetctl data get x --from FOLDER" in raised.value.hint[0]
+    assert raised.value.hint == (Call("data get", ("x",), {"from": "FOLDER"}, note="reads the unpacked folder"),)
 
 
 def test_must_exist_and_hints(tmp_path: Path) -> None:
     must_exist(tmp_path, dataset="x")
     with pytest.raises(DataError, match="no such file"):
         must_exist(tmp_path / "gone", dataset="x")
-    assert without_network("cifar10", "a.tar.gz")[0].startswith("resnetctl data get cifar10 --from a.tar.gz")
-    assert any("--data digits" in line for line in without_network("cifar10", "a.tar.gz"))
+    copy, embedded = map(in_shell, without_network("cifar10", "a.tar.gz"))
+    assert copy.startswith("resnetctl data get cifar10 --from a.tar.gz")
+    assert embedded.startswith("resnetctl train --data digits")
 
 
 def test_first_with_all(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from resnetctl import registry
 from resnetctl.data.datasets.mnist import STEMS, Mnist, fashion_mnist, mnist, read_idx
 from resnetctl.errors import DataError
+from resnetctl.hints import in_shell
 from resnetctl.system.download import Remote
 
 COUNTS = {"train": 12, "test": 5}
@@ -65,7 +66,7 @@ def as_torchvision(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dress", [lambda folder: None, pack, dot, as_torchvision])
-def test_reads_a_folder_in_every_dress(plugin: Mnist, folder: Path, dress: Any) -> None:
+def test_reads_a_folder_in_every_layout(plugin: Mnist, folder: Path, dress: Any) -> None:
     dress(folder)
     path = plugin.fetch(folder / "cache", folder)
     for split in ("train", "test"):
@@ -80,10 +81,10 @@ def test_a_missing_file_is_named(plugin: Mnist, folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match="'t10k-labels-idx1-ubyte' is missing") as raised:
         plugin.fetch(folder, folder)
-    assert raised.value.hint[0].startswith("resnetctl data get mnist --from FOLDER")
+    assert in_shell(raised.value.hint[0]).startswith("resnetctl data get mnist --from FOLDER")
 
 
-def test_a_missing_folder_is_told(plugin: Mnist, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(plugin: Mnist, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         plugin.fetch(tmp_path, tmp_path / "gone")
 
@@ -115,7 +116,7 @@ def test_labels_are_checked(plugin: Mnist, folder: Path) -> None:
         list(plugin.read(folder, "train"))
 
 
-def test_a_truncated_gz_is_told(plugin: Mnist, folder: Path) -> None:
+def test_a_truncated_gz_is_an_error(plugin: Mnist, folder: Path) -> None:
     pack(folder)
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
@@ -152,8 +153,8 @@ def test_downloads_lie_in_a_folder_of_their_own_and_are_verified(plugin: Mnist, 
     (cache / remotes[0].name).write_bytes(b"rotten")
     with pytest.raises(DataError, match="could not be downloaded") as raised:
         plugin.fetch(tmp_path / "cache")
-    assert raised.value.hint[0].startswith("resnetctl data get mnist --from FOLDER")
-    assert "--data digits" in raised.value.hint[1]
+    assert in_shell(raised.value.hint[0]).startswith("resnetctl data get mnist --from FOLDER")
+    assert "--data digits" in in_shell(raised.value.hint[1])
 
 
 @pytest.mark.parametrize("dataset", [mnist, fashion_mnist])

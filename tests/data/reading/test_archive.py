@@ -78,7 +78,7 @@ def test_nothing_is_written(place: Path) -> None:
     assert sorted(place.parent.rglob("*")) == before
 
 
-def test_others_are_ignored_and_counted(place: Path) -> None:
+def test_other_files_are_ignored_and_counted(place: Path) -> None:
     files = {**GOOD, "README.md": b"", "train/cat/._0.png": b"", ".git/config": b"", "train/cat/x.json": b"{}"}
     for path in (write_tar(place / "a.tar", files), write_zip(place / "a.zip", files)):
         kind = sniff(path)
@@ -137,7 +137,7 @@ def test_a_hostile_member_is_refused_by_name(place: Path, name: str) -> None:
     assert caught.value.exit_code == 3
     assert caught.value.where == str(path)
     assert len(caught.value.problems) <= 1
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.headline
     assert set(place.parent.parent.rglob("*")) - set(before) == {path}
 
 
@@ -163,7 +163,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_no_image_is_never_used(place: Path, name: str) -> None:
+def test_files_that_are_not_images_are_never_used(place: Path, name: str) -> None:
     assert read(write_tar(place / "a.tar", GOOD, extra=(HARMLESS[name],))) == GOOD
 
 
@@ -217,13 +217,13 @@ RAW = {
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("name", RAW)
-def test_a_lying_header_is_one_error_and_soon(place: Path, name: str, packed: bool) -> None:
+def test_a_header_with_false_sizes_is_refused_at_once(place: Path, name: str, packed: bool) -> None:
     path = place / "a.tar"
     path.write_bytes(gzip.compress(RAW[name]) if packed else RAW[name])
     started = time.monotonic()
     with pytest.raises(DataError) as caught:
         read(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.headline
     assert time.monotonic() - started < 2
 
 
@@ -318,7 +318,7 @@ def test_a_damaged_or_hostile_zip_is_one_error(place: Path, name: str) -> None:
     path.write_bytes(ZIPS[name](path.read_bytes()))
     with pytest.raises(DataError) as caught:
         read(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.headline
     assert caught.value.where == str(path)
 
 
@@ -331,7 +331,7 @@ def test_overlapping_members_count_each_time(place: Path, monkeypatch: pytest.Mo
         read(path)
 
 
-def test_a_large_member_is_a_bad_image_and_the_rest_comes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_member_is_a_bad_image_and_the_others_are_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"a/1.png": grey(1), "a/2.png": os.urandom(5000), "a/3.png": grey(3)}
     monkeypatch.setattr(images, "MAX_BYTES", 4096)
     for path in (write_tar(place / "a.tar", files), write_zip(place / "a.zip", files)):
@@ -415,7 +415,7 @@ def test_a_header_is_read_as_tarfile_reads_it(form: int) -> None:
             assert parsed(_Header, bytes(data)) == parsed(tarfile.TarInfo, bytes(data))
 
 
-def test_plain_headers_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_headers_are_not_read_by_tarfile(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = [header for header in headers(tarfile.GNU_FORMAT) if header[156:157] == b"0" and header[124] < 128]
     monkeypatch.setattr(tarfile, "nti", None)  # without which tarfile reads none
     for header in quick[:2]:

@@ -85,7 +85,7 @@ def test_pixels_are_those_of_fit(mode: str, channels: int, how: str, size: tuple
     assert (found.pixels.shape, found.has_colour) == ((8, 8, channels), mode == "RGB")
 
 
-def test_no_image() -> None:
+def test_a_file_that_is_not_an_image_is_an_error() -> None:
     found = decode(b"?", "a/x.png", into=SQUARE)
     assert isinstance(found, BadImage)
     assert str(found).endswith("(a/x.png)")
@@ -144,7 +144,7 @@ class Asked:
         return decode_module.answer(self.request)
 
 
-def test_only_some_chunks_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_some_chunks_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_module, "CHUNK_IMAGES", 2)
     read = 0
 
@@ -162,7 +162,7 @@ def test_only_some_chunks_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None
     assert max(ahead) <= 2 * asked.most
 
 
-def test_what_is_wrong_with_the_source_is_raised(tmp_path: Path) -> None:
+def test_errors_of_the_source_are_raised(tmp_path: Path) -> None:
     def items() -> object:
         yield Item("1.png", None, "a", solid)
         raise DataError("the archive is damaged")
@@ -191,7 +191,7 @@ def test_a_dead_worker_names_its_images() -> None:
         (5_000, 5, 64, 2),  # one for each 0.3 s of work
     ],
 )
-def test_the_rule(tmp_path: Path, images: int, megabytes: float, cores: int, count: int) -> None:
+def test_worker_count_follows_the_rule(tmp_path: Path, images: int, megabytes: float, cores: int, count: int) -> None:
     source = Source(
         path=tmp_path,
         kind="folder",

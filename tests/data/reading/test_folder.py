@@ -63,7 +63,7 @@ def test_splits_and_ignored(tmp_path: Path) -> None:
     assert source.ignored == {".txt": 1, "hidden": 1}  # hidden folders are not entered
 
 
-def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
+def test_links_are_followed_but_no_loops(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": grey(1), "b/1.png": grey(2)})
     elsewhere = write_tree(tmp_path / "elsewhere", {"9.png": grey(9)})
     (root / "a" / "2.png").symlink_to(elsewhere / "9.png")
@@ -75,7 +75,7 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
     assert found == {"a/1.png": grey(1), "a/2.png": grey(9), "b/1.png": grey(2), "c/9.png": grey(9)}
 
 
-def test_what_cannot_be_read_is_a_bad_image(tmp_path: Path) -> None:
+def test_unreadable_files_are_bad_images(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": solid()})
     (root / "a" / "dangling.png").symlink_to("nowhere")
     os.mkfifo(root / "a" / "pipe.png")
@@ -86,8 +86,8 @@ def test_what_cannot_be_read_is_a_bad_image(tmp_path: Path) -> None:
         except BadImage as error:
             reasons[item.name] = (error.message, error.where)
     assert reasons == {
-        "a/dangling.png": ("cannot be read: No such file or directory", str(root / "a/dangling.png")),
-        "a/pipe.png": ("not a regular file", str(root / "a/pipe.png")),
+        "a/dangling.png": ("the file cannot be read: No such file or directory", str(root / "a/dangling.png")),
+        "a/pipe.png": ("this is not a plain file", str(root / "a/pipe.png")),
     }
 
 
@@ -99,7 +99,7 @@ def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_file(path)
 
 
-def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_read_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": solid()})
 
     def refuse(path: object) -> None:

@@ -40,13 +40,13 @@ def test_anything_else_is_one_error(tmp_path: Path, name: str) -> None:
         open_source(path)
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_open_source_of_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file") as caught:
         open_source(tmp_path / "x")
     assert caught.value.where == str(tmp_path / "x")
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(b"")
 

@@ -34,11 +34,11 @@ def places(*names: str) -> dict[tuple[str | None, str], int]:
     return dict(survey(*names).counts)
 
 
-def test_class_folders() -> None:
+def test_class_folders_become_classes() -> None:
     assert places("cat/1.jpg", "dog/1.jpg", "dog/2.jpg") == {(None, "cat"): 1, (None, "dog"): 2}
 
 
-def test_splits() -> None:
+def test_split_folders_become_splits() -> None:
     source = survey("train/cat/1.jpg", "val/cat/1.jpg", "test/dog/1.jpg")
     assert dict(source.counts) == {("train", "cat"): 1, ("val", "cat"): 1, ("test", "dog"): 1}
     assert source.splits == ("train", "val", "test")
@@ -60,13 +60,13 @@ def test_one_wrapping_folder_is_stripped(wrapper: str) -> None:
     }
 
 
-def test_wrappings_in_each_other_are_stripped() -> None:
+def test_nested_wrapping_folders_are_stripped() -> None:
     assert places("home/me/cat/1.jpg", "home/me/dog/1.jpg") == {(None, "cat"): 1, (None, "dog"): 1}
     assert places("a/b/train/cat/1.jpg", "a/b/val/cat/1.jpg") == {("train", "cat"): 1, ("val", "cat"): 1}
     assert survey("a/b/cat/1.jpg", "a/b/dog/1.jpg", folders=("a/b/cow",)).empty == ("a/b/cow",)
 
 
-def test_a_single_class_is_no_wrapping() -> None:
+def test_a_single_class_folder_is_not_stripped() -> None:
     assert places("cat/1.jpg", "cat/2.jpg") == {(None, "cat"): 2}
     assert places("cat/1.jpg", "cat/2.jpg", "cat/more/3.jpg") == {(None, "cat"): 3}
 
@@ -75,15 +75,15 @@ def test_train_alone_is_a_split() -> None:
     assert survey("train/cat/1.jpg", "train/dog/1.jpg").splits == ("train",)
 
 
-def test_what_lies_deeper_belongs_to_the_class() -> None:
+def test_deeper_folders_belong_to_the_class() -> None:
     assert places("cat/a/b/1.jpg", "dog/1.jpg") == {(None, "cat"): 1, (None, "dog"): 1}
 
 
-def test_trains_may_be_a_class() -> None:
+def test_trains_may_be_the_name_of_a_class() -> None:
     assert places("bus/1.jpg", "train/1.jpg", "car/1.jpg") == {(None, name): 1 for name in ("bus", "car", "train")}
 
 
-def test_a_stranger_beside_a_split_is_an_error() -> None:
+def test_another_folder_beside_a_split_is_an_error() -> None:
     with pytest.raises(DataError, match="'test' looks like a split, but beside it lies 'extra'"):
         survey("train/cat/1.jpg", "test/cat/1.jpg", "extra/dog/1.jpg")
 
@@ -95,7 +95,7 @@ def test_no_classes_is_an_error_that_shows_the_layout(names: tuple[str, ...]) ->
     assert any("CLASS/image.jpg" in line for line in caught.value.hint)
 
 
-def test_what_is_ignored_is_counted() -> None:
+def test_ignored_files_are_counted() -> None:
     source = survey(
         "cat/1.jpg", "cat/._1.jpg", ".git/x.jpg", "__MACOSX/cat/2.jpg", "cat/Thumbs.db", "README", "a.HEIC", "logo.png"
     )
@@ -176,7 +176,7 @@ def test_no_clean_name_leads_anywhere(name: str) -> None:
     assert Path("/base", *parts).resolve().is_relative_to("/base")
 
 
-def test_names_that_come_twice_are_found_in_two_passes() -> None:
+def test_duplicate_names_are_found_in_two_passes() -> None:
     names = [("a", "1"), ("a", "2"), ("b", "1"), ("a", "1"), ("a", "1"), ("c", "1")]
     first = Seen()
     assert not any(first.before(name) for name in names)
@@ -186,7 +186,7 @@ def test_names_that_come_twice_are_found_in_two_passes() -> None:
     assert [second.before(name) for name in names] == [False, False, False, True, True, False]
 
 
-def test_a_name_is_not_taken_for_another_of_the_same_hash() -> None:
+def test_two_names_with_the_same_hash_are_told_apart() -> None:
     first, names = Seen(), (-1, -2)  # both have the hash -2
     assert not any(map(first.before, names))
     second = Seen(first.suspects())
@@ -194,7 +194,7 @@ def test_a_name_is_not_taken_for_another_of_the_same_hash() -> None:
     assert not any(map(second.before, names))
 
 
-def test_no_names() -> None:
+def test_no_names_give_no_suspects() -> None:
     assert Seen().suspects() == frozenset()
 
 

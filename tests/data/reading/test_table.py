@@ -40,7 +40,7 @@ def test_with_and_without_a_byte_order_mark(folder: Path, encoding: str) -> None
     assert open_table(table(folder, "path,label\na.png,é\n", encoding)).classes == ("é",)
 
 
-def test_a_name_with_commas_and_lines(folder: Path) -> None:
+def test_quoted_names_may_have_commas_and_newlines(folder: Path) -> None:
     write_tree(folder, {'we, "ird\n.png': grey(9)})
     source = open_table(table(folder, 'path,label\n"we, ""ird\n.png","a, b"\n'))
     (item,) = source.items()
@@ -63,11 +63,11 @@ def test_all_wrong_lines_at_once(folder: Path) -> None:
         open_table(path)
     assert caught.value.where == str(path)
     assert caught.value.problems == (
-        "line 3: no file 'none.png'",
+        "line 3: file 'none.png' is missing",
         "line 4: path or label is empty",
         "line 5: path or label is empty",
         "line 6: split 'tset' is not train, val or test",
-        "line 7: 'a.png' is there twice",
+        "line 7: 'a.png' occurs twice",
         "some lines have a split and some have none",
     )
 
@@ -81,7 +81,7 @@ def test_a_wrong_header(folder: Path, text: str) -> None:
     assert caught.value.hint == ("expected: path,label[,split]",)
 
 
-def test_no_lines(folder: Path) -> None:
+def test_a_table_without_lines_is_an_error(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         open_table(table(folder, "path,label\n"))
     assert caught.value.problems == ("it has a header but no lines",)
@@ -98,6 +98,6 @@ def test_relabelling_changes_the_listing(folder: Path) -> None:
     assert open_table(table(folder, "path,label\na.png,y\nb.png,x\n")).listing != first
 
 
-def test_bytes_that_are_no_text(folder: Path) -> None:
+def test_a_table_that_is_not_text_is_an_error(folder: Path) -> None:
     with pytest.raises(DataError, match="lines"):
         open_table(table(folder, "path,label\n\0\udcff.png,x\n".replace("\udcff", "ÿ"), "latin-1"))
