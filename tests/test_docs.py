@@ -23,12 +23,12 @@ from resnetctl.config.schema import FinetuneConfig
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+PAGES = [*ROOT_PAGES, *sorted(DOCS.rglob("*.md"))]
 WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page.name not in ("cli.md", "config.md")]
 SHELL = ("", "sh", "bash", "console")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(home|root|Users|work|opt|tmp|mnt)/")
-# files that a reader of the docs has and this repository does not
 KEYED_BY = {"model.arch": "arch", "model.block": "block", "augment": "policy"}
 
 
@@ -183,7 +183,9 @@ def test_python_examples_compile(block: Block) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    inline, by_name = re.findall(r"\]\(([^)\s]+)\)", text), dict(re.findall(r"^\[(.+)\]: (\S+)$", text, re.MULTILINE))
+    assert all(text.count(f"[{name}]") > 1 for name in by_name), "a link that is defined is used"
+    for target in [*inline, *by_name.values()]:
         if re.match(r"https?://", target):
             continue
         path, _, anchor = target.partition("#")
@@ -262,14 +264,20 @@ def test_the_command_check_would_find_a_lie() -> None:
 
 
 def test_the_readme_has_the_two_commands() -> None:
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     first = (
         "pip install . && resnetctl train --arch resnet20 --data digits && resnetctl eval && resnetctl export --onnx"
     )
-    assert first in lines
+    assert f"```sh\n{first}\n```" in text.replace("&&\n  ", "&& ")
+    lines = text.splitlines()
     developers = [line for line in lines if re.match(r"pip install .*&& pytest", line)]
     assert developers == ["pip install -e . -e '.[dev]' ./plugins/* && pytest"]
     assert developers[0] in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_lines_of_the_readme_have_at_most_100_columns() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 100] == []
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

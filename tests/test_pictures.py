@@ -1,0 +1,73 @@
+"""The pictures of the README: a script makes them from real runs, and they show what a run shows today."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of Unix")
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+# What another machine, day or load changes in a picture: these become "?".
+CHANGING = (
+    r"(?<=runs/)\d{8}-\d{6}",
+    r"(?<=Done in ).+?(?=   )",
+    r"(?<=epoch )\d+(?= of)",
+    r"(?<=val accuracy {4})[\d.]+ %|(?<=interval )[\d.-]+",
+)
+
+
+@pytest.fixture(scope="module")
+def terminal() -> Any:
+    """The script `docs/pictures/terminal.py` as a module."""
+    spec = importlib.util.spec_from_file_location("docs_terminal", PICTURES / "terminal.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def stable(lines: list[str]) -> list[str]:
+    """The lines without measured values: of an epoch, its number and its learning rate are left."""
+    kept = []
+    for line in lines:
+        epoch = re.match(r" +\d+ +[\d.e-]+(?= )", line)
+        text = epoch.group() if epoch else re.sub("|".join(CHANGING), "?", line)
+        if not text.startswith("about "):  # only slow machines announce how long a run will take
+            kept.append(text)
+    return kept
+
+
+@pytest.mark.timeout(600)
+def test_the_picture_shows_what_the_command_shows_today(terminal: Any, tmp_path: Path) -> None:
+    picture = terminal.read(terminal.PICTURE.read_text(encoding="utf-8"))
+    assert picture[0] == f"$ {terminal.COMMAND}"
+    lines = terminal.screen(terminal.record(tmp_path))
+    assert stable(picture[1:]) == stable(lines), "run docs/pictures/terminal.py to draw the picture again"
+    assert sum(line.endswith("*") for line in lines) >= 3, "the network learns"
+
+
+def test_a_picture_can_be_read_back(terminal: Any) -> None:
+    lines = ["$ resnetctl train", "", " epoch      lr", "   <1>  & 0.1 %", "  Next"]
+    assert terminal.read(terminal.draw(lines)) == lines
+    painted = ["\x1b[1;32m$\x1b[0m resnetctl train", *lines[1:]]
+    assert terminal.read(terminal.draw(painted)) == lines
+    assert terminal.draw(painted) != terminal.draw(lines)
+
+
+def test_the_screen_is_what_redrawing_leaves(terminal: Any) -> None:
+    first = "Loading...\r          \rheader\r\n\r\nepoch 1/2\r\nCtrl-C stops\r\n"
+    output = first + "\x1b[2F\x1b[J     1  0.1\r\nepoch 2/2\r\n\x1b[1F\x1b[JDone\r\n"
+    assert terminal.screen(output) == ["header", "", "     1  0.1", "Done"]
+
+
+def test_a_changed_column_is_noticed() -> None:
+    before = ["     1  0.0990       2.307     1.5 s  *", "Done in 24.0 s   best epoch 13 of 15"]
+    faster = ["     1  0.0990       2.309     0.5 s", "Done in 1 min 2 s   best epoch 9 of 15"]
+    assert stable(before) == stable(faster)
+    assert stable(before) != stable(["     1  0.1000       2.307     1.5 s  *", before[1]])
+    assert stable(before) != stable([before[0], "Done in 24.0 s   best epoch 13 of 16"])
