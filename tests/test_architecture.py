@@ -352,18 +352,20 @@ def test_only_the_command_line_speaks_of_flags_and_commands() -> None:
 
     def offence(node: ast.AST) -> str:
         text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-        if "\n" in text or id(node) in docstrings:
+        if "\n" in text or id(node) in spared or "pip install" in text:
             return ""
         found = re.search(rf"(?<![\w-])--[a-z][a-z-]+|\bresnetctl ({verbs})\b", text)
         return f"writes '{found.group()}'" if found else ""
 
-    docstrings = {
+    nodes = [node for module in MODULES.values() for node in ast.walk(module.tree)]
+    spared = {  # docstrings, and where an option declares its flag
         id(node.body[0].value)
-        for module in MODULES.values()
-        for node in ast.walk(module.tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | Function) and node.body and isinstance(node.body[0], ast.Expr)
-    }
-    none_of(offenders(("cli", "__main__", "hints", "testing"), offence))
+    } | {id(node.value) for node in nodes if isinstance(node, ast.keyword) and node.arg == "flag"}
+    # the last two write commands to run: a process that is timed, and what the metadata of a file tells its finder
+    allowed = ("cli", "__main__", "hints", "testing", "tasks.bench.baselines", "deploy.onnx_writer")
+    none_of(offenders(allowed, offence))
 
 
 def test_the_core_names_no_plugin_of_this_repository() -> None:
