@@ -27,7 +27,7 @@ def test_sound_archs_break_no_rule() -> None:
     ("thing", "rule", "seen"),
     [
         ("resnet20", "data", "it is a str"),
-        (arch(block_args={"widths": [1, 2]}), "data", "block_args widths is no bool"),
+        (arch(block_args={"widths": [1, 2]}), "data", "block_args widths is not a bool"),
         (arch(name="two words"), "names", "the name is 'two words'"),
         (arch(summary=" "), "names", "the summary is empty"),
         (arch(block="basik"), "block", "no block is called 'basik'"),
