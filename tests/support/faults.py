@@ -209,7 +209,7 @@ def serve() -> None:
     torch.set_num_threads(1)
     for name in ("torch._dynamo", "torch.optim.swa_utils", "pydantic_settings", "rich.console", "onnx", "onnxruntime"):
         import_module(name)  # what children would import one by one; torch's optimizers take three seconds alone
-    for name in ("train", "finetune", "evaluate", "export", "verify", "data"):
+    for name in ("train", "finetune", "evaluate", "export", "runs.verify", "datasets"):
         import_module(f"resnetctl.tasks.{name}")
     for name in ("_typer", "app", "train", "finetune", "evaluate", "export", "data", "runs", "live"):
         import_module(f"resnetctl.cli.{name}")
