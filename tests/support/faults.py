@@ -211,7 +211,8 @@ def serve() -> None:
         import_module(name)  # what children would import one by one; torch's optimizers take three seconds alone
     for name in ("train", "finetune", "evaluate", "export", "runs.verify", "datasets"):
         import_module(f"resnetctl.tasks.{name}")
-    for name in ("_typer", "app", "train", "finetune", "evaluate", "export", "data", "runs", "live"):
+    verbs = ("train", "finetune", "evaluate", "export", "data", "runs")
+    for name in ("app", "screen.live", *(f"commands.{verb}" for verb in verbs)):
         import_module(f"resnetctl.cli.{name}")
     for line in sys.stdin:
         print(json.dumps(attend(json.loads(line))), flush=True)
