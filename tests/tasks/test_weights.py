@@ -11,6 +11,7 @@ import torch
 from support.trained import card, make_run
 
 from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
+from resnetctl.hints import Call
 from resnetctl.models.archs import resnet18, resnet20
 from resnetctl.models.resnet import build, count_params
 from resnetctl.spec import Arch, DatasetCard, ImageSpec
@@ -104,7 +105,7 @@ def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
     file.write_bytes(b"\x08\x0a\x12\x09resnetctl")
     with pytest.raises(WeightsError, match="an ONNX file") as caught:
         show(file, settings.load())
-    assert caught.value.hint[0] == f"resnetctl eval '{file}'"
+    assert caught.value.hint[0] == Call("eval", (file,))
     report = import_file(request(machine, foreign(machine)), settings.load())
     assert show(report.path.rename(file), settings.load()).params == report.params, "the name decides nothing"
 
