@@ -2,19 +2,18 @@
 
     python make_photo_folder.py FOLDER [IMAGES_PER_CLASS]
 
-The motifs are real: handwritten digits that are embedded in resnetctl. The rest is what photos do to a reader: colour,
-JPEG, different sizes and aspect ratios, an EXIF rotation, a hidden file.
+The motifs are real: handwritten digits that are embedded in resnetctl. The rest is what makes photos hard to read:
+colour, JPEG, different sizes and aspect ratios, an EXIF rotation, a hidden file.
 """
 
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from resnetctl.data.datasets.digits import digits
 
 NAMES = ("zero", "one", "two", "three")
 SIDE = 96  # pixels of a motif
@@ -24,6 +23,8 @@ ROTATED = 6  # EXIF orientation: turn by 90 degrees clockwise to show it upright
 def main(argv: Sequence[str]) -> None:
     """Write the folder."""
     folder, wanted = Path(argv[0]), int(argv[1]) if len(argv) > 1 else 30
+    (entry,) = entry_points(group="resnetctl.datasets", name="digits")
+    digits = entry.load()
     generator = np.random.default_rng(0)
     written: Counter[str] = Counter()
     for pixels, label in digits.read(digits.fetch(folder), "train"):
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def photo(motif: np.ndarray, generator: np.random.Generator) -> Image.Image:
-    """Coloured chalk on a dark board, in the middle of a wider or taller picture."""
+    """Draw coloured chalk on a dark board, in the middle of a wider or taller picture."""
     width, height = (int(side) for side in generator.integers(SIDE, SIDE + SIDE // 2, 2))
     board, chalk = generator.integers(0, 70, 3), generator.integers(150, 256, 3)
     large = np.asarray(Image.fromarray(motif).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) / 255
@@ -50,7 +51,7 @@ def photo(motif: np.ndarray, generator: np.random.Generator) -> Image.Image:
 
 
 def save(image: Image.Image, path: Path, *, rotated: bool) -> None:
-    """As JPEG; some as a camera held sideways would: turned, with a note to turn it back."""
+    """Save as JPEG; if `rotated`, as a camera held sideways does: turned, with a note to turn it back."""
     if not rotated:
         image.save(path, quality=90)
         return

@@ -4,16 +4,17 @@ python one_digit.py [PLACE]
 """
 
 import sys
+from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
-from resnetctl.data.datasets.digits import digits
-
 
 def main(place: int) -> None:
-    """Write the picture; its name tells the class."""
+    """Write the picture; its name says the class."""
+    (entry,) = entry_points(group="resnetctl.datasets", name="digits")
+    digits = entry.load()
     pixels, label = next(islice(digits.read(digits.fetch(Path()), "test"), place, None))
     path = Path(f"digit-{label}.png")
     Image.fromarray(pixels[..., 0]).save(path)

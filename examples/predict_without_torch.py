@@ -2,8 +2,8 @@
 
     python predict_without_torch.py MODEL.onnx IMAGE...
 
-All it has to know is in the file's metadata. Mean and std are in the graph. With ORT_DISABLE_TELEMETRY=1 in the
-environment, onnxruntime tells nobody.
+The file's metadata say all that is needed. Mean and std are in the graph. ORT_DISABLE_TELEMETRY=1 in the environment
+switches off the telemetry of onnxruntime.
 """
 
 import json

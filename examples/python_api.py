@@ -9,7 +9,7 @@ import resnetctl as rc
 
 
 def main(epochs: int) -> None:
-    """Train on the embedded digits, then do with the run what one does with runs."""
+    """Train on the embedded digits, then measure, export and load the run."""
     run = rc.train(arch="resnet20", data="digits", epochs=epochs, set={"optim.nesterov": False})
     outcome = rc.evaluate(run)
     low, high = outcome.report.interval

@@ -1,4 +1,4 @@
-"""The documentation: what it names exists, what it shows parses, what is generated is fresh."""
+"""The documentation: every command, flag, link and key exists, and generated pages are fresh."""
 
 import contextlib
 import dataclasses
@@ -33,8 +33,8 @@ KEYED_BY = {"model.arch": "arch", "model.block": "block", "augment": "policy"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
-    """One fenced block of a page."""
+class Fence:
+    """One fenced piece of code in a page."""
 
     page: Path
     line: int
@@ -45,18 +45,18 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
-def blocks(*languages: str) -> list[Block]:
-    found = []
+def fences_in(*languages: str) -> list[Fence]:
+    fences = []
     for page in WRITTEN:
         text = page.read_text(encoding="utf-8")
         for match in FENCE.finditer(text):
             if match.group(1) in languages:
-                found.append(Block(page, text.count("\n", 0, match.start()) + 1, match.group(1), match.group(2)))
-    return found
+                fences.append(Fence(page, text.count("\n", 0, match.start()) + 1, match.group(1), match.group(2)))
+    return fences
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
-    """The words after `resnetctl` of every command in a piece of shell."""
+    """Yield the words after `resnetctl` for every command in a shell text."""
     for line in text.replace("\\\n", " ").splitlines():
         with contextlib.suppress(ValueError):  # prose and screens are not shell
             words = list(_shell_words(line.removeprefix("$ ")))
@@ -85,7 +85,7 @@ def _split(words: list[str]) -> Iterator[list[str]]:
 
 
 def recording(group: Group, seen: list[Given[Any]]) -> Group:
-    """The same commands, which write down what they were given instead of doing it."""
+    """Return the same commands; they append their arguments to `seen` and do nothing else."""
     members = {}
     for name in group.members:
         member = group.load(name)
@@ -97,7 +97,7 @@ def recording(group: Group, seen: list[Given[Any]]) -> Group:
 
 
 def check_command(words: list[str], recorder: Group, seen: list[Given[Any]]) -> None:
-    """Parse a command as the program would. Raises what the program would."""
+    """Parse a command as the program does. Raises what the program raises."""
     seen.clear()
     get_command(group_app(recorder)).main(words, "resnetctl", standalone_mode=False)
     for given in seen:
@@ -111,24 +111,24 @@ def check_command(words: list[str], recorder: Group, seen: list[Given[Any]]) -> 
 
 
 def plugin_names() -> set[str]:
-    """What the plugins of this repository add; they need not be installed."""
+    """Return the names that the plugins of this repository add, installed or not."""
     projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("*/*/pyproject.toml")]
     groups = [group for project in projects for group in project["project"].get("entry-points", {}).values()]
     return {name for group in groups for name in group}
 
 
-SHELL_BLOCKS = [block for block in blocks(*SHELL) if "resnetctl" in block.text]
+SHELL_FENCES = [fence for fence in fences_in(*SHELL) if "resnetctl" in fence.text]
 
 
-@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=str)
-def test_every_command_that_a_page_shows_is_one(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("fence", SHELL_FENCES, ids=str)
+def test_every_command_in_a_page_can_be_parsed(fence: Fence, capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[Given[Any]] = []
     recorder = recording(COMMANDS, seen)
-    for words in command_lines(block.text):
+    for words in command_lines(fence.text):
         try:
             check_command(words, recorder, seen)
         except errors.ResnetctlError as error:
-            pytest.fail(f"{block}: resnetctl {' '.join(words)}: {error.message}; {' '.join(error.hint)}")
+            pytest.fail(f"{fence}: resnetctl {' '.join(words)}: {error.message}; {' '.join(error.hint)}")
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -144,7 +144,7 @@ def test_commands_and_flags_in_the_prose_exist(page: Path) -> None:
 
 
 def named(words: list[str]) -> bool:
-    """Whether the leading words name a command or a group, and it has the flags that follow."""
+    """Whether the first words name a command or a group that has the flags among the other words."""
     member: Command | Group | None = COMMANDS
     while isinstance(member, Group) and words and not words[0].startswith("-") and words[0].isalpha():
         if words[0].isupper():  # resnetctl VERB
@@ -157,31 +157,31 @@ def named(words: list[str]) -> bool:
 
 
 def flags_of(command: Command) -> set[str]:
-    found = {word for flag in command.all_flags() for word in (flag.flag, flag.short) if word}
-    return found | {f"--no-{flag.flag.removeprefix('--')}" for flag in command.config_flags()}
+    own = {word for flag in command.all_flags() for word in (flag.flag, flag.short) if word}
+    return own | {f"--no-{flag.flag.removeprefix('--')}" for flag in command.config_flags()}
 
 
 def every_flag() -> set[str]:
-    found = {"--version", "-V", "--install-completion", "--show-completion", "--check"}
+    known = {"--version", "-V", "--install-completion", "--show-completion", "--check"}
     for _, command in generator().commands(COMMANDS, "resnetctl"):
-        found |= flags_of(command)
-    return found
+        known |= flags_of(command)
+    return known
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_toml_examples_are_configs(block: Block) -> None:
-    values = tomllib.loads(block.text)
+@pytest.mark.parametrize("fence", fences_in("toml"), ids=str)
+def test_toml_examples_are_configs(fence: Fence) -> None:
+    values = tomllib.loads(fence.text)
     if not {"project", "build-system", "tool"} & set(values):  # those are of pyproject.toml
-        resolve(FinetuneConfig, [layer(values, str(block))])
+        resolve(FinetuneConfig, [layer(values, str(fence))])
 
 
-@pytest.mark.parametrize("block", blocks("python", "py"), ids=str)
-def test_python_examples_compile(block: Block) -> None:
-    compile(block.text, str(block), "exec")
+@pytest.mark.parametrize("fence", fences_in("python", "py"), ids=str)
+def test_python_examples_compile(fence: Fence) -> None:
+    compile(fence.text, str(fence), "exec")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     inline, by_name = re.findall(r"\]\(([^)\s]+)\)", text), dict(re.findall(r"^\[(.+)\]: (\S+)$", text, re.MULTILINE))
     assert all(text.count(f"[{name}]") > 1 for name in by_name), "a link that is defined is used"
@@ -206,7 +206,7 @@ def test_the_index_has_every_page() -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").glob("*.*"))], ids=lambda page: page.name)
-def test_no_page_names_a_place_of_one_machine(page: Path) -> None:
+def test_no_page_names_a_path_of_one_machine(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not MACHINE_PATH.search(text)
     assert str(ROOT) not in text
@@ -241,7 +241,7 @@ def test_a_stale_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert module.main(["--check"]) == 1
 
 
-def test_the_command_check_would_find_a_lie() -> None:
+def test_the_command_check_finds_wrong_commands() -> None:
     seen: list[Given[Any]] = []
     recorder = recording(COMMANDS, seen)
     wrong = [
@@ -280,7 +280,7 @@ def test_the_lines_of_the_readme_have_at_most_100_columns() -> None:
     assert [line for line in lines if len(line) > 100] == []
 
 
-def test_exit_codes_are_those_of_the_errors() -> None:
+def test_the_page_lists_the_exit_codes_of_all_errors() -> None:
     text = (DOCS / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     documented = set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE)))
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]

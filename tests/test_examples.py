@@ -1,4 +1,4 @@
-"""The examples run, and what the reference says of files and documents is what a run leaves behind."""
+"""The examples run, and the reference lists the files and documents that a run writes."""
 
 import json
 import os
@@ -25,7 +25,7 @@ REFERENCE = ROOT / "docs" / "reference"
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the quick start has been run, for one epoch, and a photo folder lies."""
+    """A folder with a run of the quick start (one epoch) and a folder of photos."""
     folder = tmp_path_factory.mktemp("bench")
     run(folder, "sh", EXAMPLES / "digits_quickstart.sh", "--epochs", "1", "--name", "first")
     run(folder, sys.executable, EXAMPLES / "make_photo_folder.py", "photos", "8")
@@ -34,7 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(bench: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same, as the current folder of this process."""
+    """`bench` as the current folder of this process."""
     for key, value in environment(bench).items():
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(bench)
@@ -46,8 +46,8 @@ def document(here: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str], 
     def call(line: str) -> dict[str, Any]:
         capsys.readouterr()
         assert main([*line.split(), "--json"]) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
+        values: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return values
 
     return call
 
@@ -62,7 +62,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *command: object) -> str:
-    """What it printed; a failure shows what it complained about."""
+    """Run a command and return its stdout; a failure shows its stderr."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder, env=os.environ | environment(folder), capture_output=True, text=True, check=False,
@@ -80,7 +80,7 @@ def test_the_quick_start_leaves_a_checked_file(bench: Path) -> None:
     assert counts[0] == counts[1] > 359 / 5, "the weights and the ONNX file count the same, and better than chance"
 
 
-def test_photos_have_what_photos_have(bench: Path) -> None:
+def test_the_photo_folder_has_classes_sizes_and_colours(bench: Path) -> None:
     paths = sorted((bench / "photos").glob("*/*.jpg"))
     assert len(paths) == 32
     assert {path.parent.name for path in paths} == {"zero", "one", "two", "three"}
@@ -104,20 +104,26 @@ def test_predicting_without_torch_agrees_with_predict(here: Path, document: Call
     assert printed.splitlines() == expected
 
 
-def test_predicting_without_torch_imports_neither_torch_nor_us() -> None:
+def test_predicting_without_torch_imports_neither_torch_nor_resnetctl() -> None:
     lines = (EXAMPLES / "predict_without_torch.py").read_text().splitlines()
     imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
     assert imported == {"json", "sys", "collections", "numpy", "onnxruntime", "PIL"}
 
 
-def test_the_python_api(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: str(path.relative_to(EXAMPLES)))
+def test_an_example_imports_public_modules_only(path: Path) -> None:
+    imported = re.findall(r"^\s*(?:from|import) (resnetctl(?:\.\w+)*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(imported) <= {"resnetctl", "resnetctl.spec", "resnetctl.blocks", "resnetctl.testing"}
+
+
+def test_the_python_api_example_trains_measures_and_exports(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(EXAMPLES / "python_api.py"))["main"](1)
     printed = capsys.readouterr().out
     assert re.search(r"\d% on test \(95 % interval", printed)
     assert "resnet20: 269,434 parameters" in printed
 
 
-def test_finetuning_on_the_photos(here: Path, document: Callable[[str], dict[str, Any]]) -> None:
+def test_finetuning_on_the_photos_writes_a_summary(here: Path, document: Callable[[str], dict[str, Any]]) -> None:
     summary = document(
         f"finetune first --data ./photos --config {EXAMPLES / 'photos.toml'} --epochs 1 --early-stop 0 --name tuned"
     )
@@ -134,7 +140,7 @@ def test_the_recipes_are_configs() -> None:
 
 
 def keys(command: str) -> set[str]:
-    """What the reference says a command's document has."""
+    """Return the keys that the reference lists for a command's document."""
     page = (REFERENCE / "json.md").read_text(encoding="utf-8")
     row = re.search(rf"^\| [^|]*`{re.escape(command)}`[^|]*\|[^|]*\| `([^`]+)` \|", page, re.MULTILINE)
     assert row is not None, f"json.md has no row for {command}"
@@ -164,9 +170,9 @@ def keys(command: str) -> set[str]:
 def test_documents_have_the_keys_of_the_reference(
     document: Callable[[str], dict[str, Any]], command: str, line: str
 ) -> None:
-    found = document(line)
-    assert found.keys() == keys(command) | {"schema"}
-    assert found["schema"] in (REFERENCE / "json.md").read_text(encoding="utf-8")
+    values = document(line)
+    assert values.keys() == keys(command) | {"schema"}
+    assert values["schema"] in (REFERENCE / "json.md").read_text(encoding="utf-8")
 
 
 def test_every_file_of_a_run_is_in_the_reference(bench: Path) -> None:
