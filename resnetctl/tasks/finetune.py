@@ -4,7 +4,6 @@ import copy
 import dataclasses
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -68,7 +67,7 @@ def finetune(request: TrainRequest, settings: Settings) -> Facts:
         job = dataclasses.replace(job, config=config, weights_sha256=sha256)
         if "size" not in said:
             yield from _scaled(job)
-        model, notices = _adapted(job, loaded, path)
+        model, notices = _adapted(job, loaded)
         yield from notices
         job = yield from by_trial(job, partial(copy.deepcopy, model), budget=request.budget, tuned=request.tune)
         state = fresh_state(job, model)
@@ -96,9 +95,10 @@ def _load(text: str, settings: Settings) -> tuple[weights_file.LoadedWeights, st
         raise UsageError(
             "finetune starts from weights, not from an ONNX file", where=str(target.path), hint=f"--weights {weights}"
         )
-    weights_file.require_plugins(weights_file.read_card(target.path), target.path)
+    header = weights_file.read_header(target.path)
+    weights_file.require_plugins(header.card, target.path)
     notices = [Notice(text) for text in target.notices]
-    return weights_file.load(target.path), storage.sha256(target.path), str(target.path.resolve()), notices
+    return weights_file.load(header), storage.sha256(target.path), str(target.path.resolve()), notices
 
 
 def _settle(request: TrainRequest, store: Store, card: WeightsCard, settings: Settings) -> Job:
@@ -137,12 +137,10 @@ def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
     return dataclasses.replace(image, channels=channels, mean=mean, std=std)
 
 
-def _adapted(job: Job, loaded: weights_file.LoadedWeights, path: str) -> tuple[ResNet, list[Notice]]:
+def _adapted(job: Job, loaded: weights_file.LoadedWeights) -> tuple[ResNet, list[Notice]]:
     """The loaded net with the head for the new classes, rows kept by class name, and a first conv that fits."""
     old, config = loaded.card, job.config
-    model = weights_file.instantiate(
-        loaded, path=Path(path), dropout=config.model.dropout, drop_path=config.model.drop_path
-    )
+    model = weights_file.instantiate(loaded, dropout=config.model.dropout, drop_path=config.model.drop_path)
     torch.manual_seed(rng.derive(config.seed, "head"))
     notices = []
     if old.classes != job.classes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,6 +100,11 @@ class _Looks:
         self.settings = settings
         self.found: Newest = newest(run)
 
+    @cached_property
+    def header(self) -> weights_file.Header:
+        """The header of the run's weights. Raises `WeightsError`."""
+        return weights_file.read_header(self.run.weights)
+
     def all(self) -> dict[str, Callable[[], str]]:
         """Name to check, in the order of the report."""
         return {
@@ -168,7 +174,7 @@ class _Looks:
     def weights(self) -> str:
         if not self.run.weights.is_file():
             raise Nothing("there are none yet")
-        loaded = weights_file.load(self.run.weights)
+        loaded = weights_file.load(self.header)
         if self.run.summary() is None:
             return "whole and finite"
         snapshot = self.found.snapshot
@@ -191,8 +197,7 @@ class _Looks:
         from resnetctl.deploy.onnx_session import read_bytes
 
         card = check(read_bytes(self.run.onnx), str(self.run.onnx))
-        here = weights_file.read_header(self.run.weights).sha256
-        _require(card.weights_sha256 == here, "exported from other weights: run resnetctl export again")
+        _require(card.weights_sha256 == self.header.sha256, "exported from other weights: export again")
         return "whole, and made from these weights"
 
     def data(self) -> str:
