@@ -113,7 +113,7 @@ def test_bf16_is_tried_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(task, "_has_bf16", lambda device: True)
     bench = made()
     task._other_configs(bench, compiled=False)
-    assert bench.options["with bf16"] == "--precision bf16"
+    assert bench.options["with bf16"] == Setting("precision", "bf16")
 
 
 def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
