@@ -65,7 +65,10 @@ def in_python(hint: Hint) -> str:
         return _noted(f"rc.resume({os.fspath(str(settings['resume']))!r})", hint.note)
     if hint.verb not in PYTHON:
         return f"in a shell: {in_shell(hint)}"
-    arguments = [repr(os.fspath(target)) for target in hint.targets]
+    targets = [os.fspath(target) for target in hint.targets if target != "--"]
+    arguments = [repr(target) for target in targets]
+    if hint.verb == "predict":  # a target, then a list of images
+        arguments = [*arguments[:1], repr(targets[1:])]
     arguments += [_argument(name, value) for name, value in settings.items()]
     return _noted(f"rc.{PYTHON[hint.verb]}({', '.join(arguments)})", hint.note)
 

@@ -35,3 +35,9 @@ def test_a_hint_is_told_to_a_shell_and_to_python(hint: Hint, shell: str, python:
 
 def test_a_config_key_has_the_flag_that_the_command_line_gives_it() -> None:
     assert in_shell(Setting("model.arch", "resnet56"), {"model.arch": "--arch"}) == "--arch resnet56"
+
+
+def test_predict_takes_its_images_as_a_list() -> None:
+    hint = Call("predict", ("last", "--", "-a.png", "b.png"))
+    assert in_shell(hint) == "resnetctl predict last -- -a.png b.png"
+    assert in_python(hint) == "rc.predict('last', ['-a.png', 'b.png'])"

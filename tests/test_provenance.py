@@ -85,7 +85,7 @@ def test_a_net_trained_with_a_policy_of_a_plugin_loads_without_it(place: SimpleN
 def test_going_on_needs_the_policy_too(place: SimpleNamespace) -> None:
     refused = place.command("train", "--resume", "dimmed", "--epochs", "1")
     assert refused.returncode == 4
-    assert "going on with this run needs prov-policy==1.2" in refused.stderr
+    assert "resuming this run needs prov-policy==1.2" in refused.stderr
     assert "pip install prov-policy==1.2" in refused.stderr
     done = place.command("train", "--resume", "dimmed", "--epochs", "1", plugins=place.both)
     assert done.returncode == 0, done.stderr

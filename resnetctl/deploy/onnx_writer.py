@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from resnetctl import __version__
 from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard, to_properties
 from resnetctl.errors import WorkFailed
+from resnetctl.hints import Call, in_shell
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
 
@@ -175,7 +176,7 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
         "description": _description(card),
         "version": __version__,
         "license": "unspecified",
-        "docs": "resnetctl predict MODEL.onnx IMAGE",
+        "docs": in_shell(Call("predict", ("MODEL.onnx", "IMAGE"))),
         "mean": json.dumps(image.mean),
         "std": json.dumps(image.std),
         "interpolation": image.interpolation,

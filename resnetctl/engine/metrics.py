@@ -1,4 +1,4 @@
-"""How good a predictor is: one pass over batches, sums in float64, counts in integers. No torch.
+"""Metrics of a predictor in one pass over batches: sums in float64, counts in integers. No torch.
 
 Shapes: B images a batch, S pixels a side, C channels, K classes.
 """
@@ -22,12 +22,12 @@ Predictor = Callable[[Images], Logits]  # (B, S, S, C) uint8, not normalised, to
 Tag = TypeVar("Tag")
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 TOP = 5
-GROUP = 128  # images whose logits are looked at together: to look costs a tenth of what a small net does on one image
+GROUP = 128  # images whose logits are counted together: counting costs a tenth of a small net's pass on one image
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassReport(Card):
-    """One class: `accuracy` is its recall, None when there is no image of it."""
+    """One class. `accuracy` is its recall, `correct / count`; None when the class has no image."""
 
     name: str
     count: int
@@ -37,12 +37,12 @@ class ClassReport(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalReport(Card):
-    """What `measure` found. Fractions are 0..1.
+    """The metrics of a predictor on one split. Fractions are 0..1.
 
     Attributes:
-        top1, top5: share of images whose class is among the 1 or 5 largest logits; `top5` None under five classes.
+        top1, top5: share of images whose class is among the 1 or 5 largest logits; `top5` is None below five classes.
         loss: mean cross-entropy in nats.
-        confusion: rows are the true classes, columns the predicted ones.
+        confusion: (K, K) counts; row i, column j: images of class i that were predicted as class j.
         interval: 95 % Wilson interval of `top1`.
         seconds: wall time, reading and preprocessing included.
     """
@@ -60,12 +60,17 @@ class EvalReport(Card):
 
 
 def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, classes: Sequence[str]) -> EvalReport:
-    """Run `predict` over all batches and count.
+    """Run `predict` over all batches and return the metrics.
 
-    A tie goes to the class that comes first, so the counts do not depend on how the work was batched.
+    The first class wins a tie, so the counts do not depend on the batch size.
+
+    Args:
+        predict: images (B, S, S, C) uint8 to logits (B, K).
+        batches: images (B, S, S, C) uint8 with labels (B,) int64.
+        classes: the K class names in the order of the logits.
 
     Raises:
-        DataError: there is no image.
+        DataError: there are no images.
         WorkFailed: a logit is not a finite number.
     """
     started = time.perf_counter()
@@ -78,7 +83,7 @@ def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, cla
 
 
 def grouped(predict: Predictor, batches: Iterable[tuple[Images, Tag]]) -> Iterator[tuple[Logits, list[Tag]]]:
-    """Logits (B, K) of whole batches, `GROUP` or more images at a time, with the tags that came with the batches."""
+    """Yield logits (N, K) of whole batches, at least `GROUP` images at a time, with the tags of these batches."""
     logits: list[Logits] = []
     tags: list[Tag] = []
     count = 0
@@ -109,7 +114,7 @@ def probabilities(logits: Logits) -> NDArray[np.float64]:
 
 
 def wilson(correct: int, count: int) -> tuple[float, float]:
-    """95 % score interval of a share (Wilson 1927, JASA 22, p. 209); it stays inside 0..1 also at the ends."""
+    """Return the 95 % Wilson score interval of `correct / count` (Wilson 1927, JASA 22, p. 209); it stays in 0..1."""
     share, shrink = correct / count, Z95**2 / count
     centre = (share + shrink / 2) / (1 + shrink)
     half = Z95 * math.sqrt(share * (1 - share) / count + shrink / (4 * count)) / (1 + shrink)
@@ -129,10 +134,12 @@ class _Sums:
         if not np.isfinite(logits).all():
             raise WorkFailed("the model's output is not finite: its weights or its input are broken")
         wide = logits.astype(np.float64)
+        # cross-entropy of one image: log(sum(exp(logits))) - logit of the true class; subtracting the largest
+        # logit from both changes nothing and keeps exp from overflowing
         true = wide[np.arange(len(wide)), labels, None]
         top = wide.max(axis=1, keepdims=True)
         self.loss += float((np.log(np.exp(wide - top).sum(axis=1)) - (true - top)[:, 0]).sum())
-        # rank of the true class: classes with a larger logit, and equal ones that come first
+        # rank of the true class: how many classes have a larger logit, or an equal one and an earlier index
         earlier = np.arange(wide.shape[1]) < labels[:, None]
         rank = ((wide > true) | ((wide == true) & earlier)).sum(axis=1)
         self.in_top += int((rank < TOP).sum())
@@ -140,7 +147,7 @@ class _Sums:
         np.add.at(self.confusion, (labels, wide.argmax(axis=1)), 1)
 
     def report(self, classes: Sequence[str], seconds: float) -> EvalReport:
-        """The facts; there is at least one image."""
+        """Return the metrics of at least one image."""
         diagonal = self.confusion.diagonal()
         correct = int(diagonal.sum())
         counts = zip(classes, self.confusion.sum(axis=1).tolist(), diagonal.tolist(), strict=True)

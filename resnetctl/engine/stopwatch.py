@@ -1,6 +1,6 @@
 """Timing on a machine that does other things too: ways in turn, medians with quartiles.
 
-No torch: what is timed is a function that says how much it did.
+No torch. A timed function is called a way; it returns how much it did per second.
 """
 
 import statistics
@@ -17,7 +17,7 @@ Way = Callable[[], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Spread(Card):
-    """A median, the quartiles around it, and of how many samples."""
+    """The median and the quartiles (`low`, `high`) of `n` samples."""
 
     median: float
     low: float
@@ -26,24 +26,30 @@ class Spread(Card):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles of at least one value."""
+    """Return median and quartiles of at least one value."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
     return Spread(median=middle, low=low, high=high, n=len(values))
 
 
 def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:
-    """`values / base`, sample by sample: both are of the same rounds."""
+    """Return the spread of `values / base`, sample by sample. Both must come from the same rounds."""
     return spread([value / other for value, other in zip(values, base, strict=True)])
 
 
 def interleave(
     ways: Mapping[str, Way], *, seconds: float, rounds: int = ROUNDS, needed: int = 1
 ) -> dict[str, list[float]]:
-    """Call every way once a round, back and forth, so that a busy moment of the machine meets all alike.
+    """Call every way once a round, forth and back, so that a busy moment of the machine slows all of them.
 
-    A round before the first warms up and is not counted. There are `rounds`, fewer when `seconds` are over, but at
-    least three. Ways stand in order of importance: those that would make three rounds too long, beside the ones before
-    them, are left out of the result; the `needed` first ones never are.
+    Args:
+        ways: functions by name, the most important first. A way that would make three rounds longer than `seconds`
+            is left out of the result.
+        seconds: time for all rounds. Rounds stop when it is over, but not before the third.
+        rounds: the largest number of rounds, after an uncounted one that warms up.
+        needed: the number of first ways that are never left out.
+
+    Returns:
+        The value of each round by name.
     """
     began = time.monotonic()
     kept = _affordable(ways, seconds=seconds, needed=needed)
@@ -57,7 +63,7 @@ def interleave(
 
 
 def _affordable(ways: Mapping[str, Way], *, seconds: float, needed: int) -> dict[str, Way]:
-    """Call each way once and keep those that three rounds have time for."""
+    """Call each way once and return those that fit three rounds."""
     kept: dict[str, Way] = {}
     cost = 0.0
     for number, (name, way) in enumerate(ways.items()):

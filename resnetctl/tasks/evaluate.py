@@ -1,4 +1,4 @@
-"""`eval`: how good a run, a weights file or an ONNX file is on images that training did not see."""
+"""`eval`: measure the accuracy of a run, a weights file or an ONNX file on images that training did not see."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,24 +11,27 @@ from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
 from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import Split, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, open_target, resolve
 
-SHOWN = 10  # class names of a difference
+SHOWN = 10  # class names in an error
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOutcome(Report):
-    """The report, and what it is a report of.
+    """The accuracy of one file on one split.
 
     Attributes:
+        report: the numbers.
         target: the file that was measured.
-        split: what was measured, which is val where the dataset has no test.
-        notices: lines that a person should read.
-        written: the file in the run's folder, None for a target outside of a run.
-        min_accuracy: what `require` asks for, None for nothing.
+        data: the name of the dataset.
+        split: the split that was measured: val where the dataset has no test.
+        notices: sentences for the user.
+        written: the report's file in the run's folder, None for a target outside a run.
+        min_accuracy: the accuracy that `require` demands, None for none.
     """
 
     schema: ClassVar[str] = "resnetctl.eval/1"
@@ -44,8 +47,8 @@ class EvalOutcome(Report):
         """Raise `CheckFailed` when top-1 is below `min_accuracy`. Call it after the report was shown."""
         if self.min_accuracy is not None and self.report.top1 < self.min_accuracy:
             raise CheckFailed(
-                f"top-1 {self.report.top1:.4f} is below the {self.min_accuracy:g} that was asked for",
-                where="--min-accuracy",
+                f"top-1 {self.report.top1:.4f} is below the required {self.min_accuracy:g}",
+                where=Setting("min_accuracy"),
             )
 
     def body(self) -> dict[str, Any]:
@@ -72,19 +75,19 @@ def evaluate(
     """Measure `target` and write the report into its run.
 
     Args:
-        data: name of a dataset in the store; the one that the weights were trained on unless given.
-        split: a dataset without test is measured on val; a val that training cut out of train is cut out again.
+        data: name of a dataset in the store; by default the dataset that the weights were trained on.
+        split: val replaces a missing test; a val that training cut out of train is cut out again.
         min_accuracy: a fraction; the outcome's `require` raises when top-1 is below it.
 
     Raises:
-        UsageError: `min_accuracy` or `device` makes no sense here.
+        UsageError: `min_accuracy` is not a fraction, or this machine has no such `device`.
         InputError: target or data are missing, or their classes differ.
     """
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UsageError(
             f"an accuracy is a fraction between 0 and 1, not {min_accuracy:g}",
-            where="--min-accuracy",
-            hint=f"--min-accuracy {min_accuracy / 100:g}" if 1 < min_accuracy <= 100 else (),
+            where=Setting("min_accuracy"),
+            hint=Setting("min_accuracy", min_accuracy / 100) if 1 < min_accuracy <= 100 else (),
         )
     found = resolve(target, settings)
     opened = open_target(found, settings, device=device)
@@ -104,22 +107,22 @@ def evaluate(
 
 
 def trained_on(card: WeightsCard, path: Path) -> str:
-    """The dataset that the weights name. Raises `DataError` when they name none."""
+    """Return the dataset that the weights name. Raises `DataError` when they name none."""
     name = card.trained_on.get("name", "")
     if not name:
         raise DataError(
-            "the weights do not say what they were trained on",
+            "the weights do not name the dataset that they were trained on",
             where=str(path),
-            hint=f"resnetctl eval {path} --data NAME",
+            hint=Call("eval", (path,), {"data": "NAME"}),
         )
     return name
 
 
 def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labels:
-    """For each label of the data the model's output of the same name, int64 (K,).
+    """Return, for each label of the data, the index of the model's output with that name: int64 (K,).
 
     Raises:
-        DataError: the names are not the same set; the error lists the difference.
+        DataError: the sets of names differ; the error lists the difference.
     """
     missing = [item for item in model if item not in set(data)]
     extra = [item for item in data if item not in set(model)]
@@ -129,10 +132,10 @@ def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labe
         raise DataError(
             f"the classes of the model and of '{name}' differ",
             problems=problems,
-            hint=f"resnetctl finetune TARGET --data {name}",
+            hint=Call("finetune", ("TARGET",), {"data": name}),
         )
-    place = {item: number for number, item in enumerate(model)}
-    return np.array([place[item] for item in data], dtype=np.int64)
+    index = {item: number for number, item in enumerate(model)}
+    return np.array([index[item] for item in data], dtype=np.int64)
 
 
 def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[tuple[Images, Labels]]:
@@ -142,16 +145,16 @@ def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[
 
 def _notices(store: Store, card: WeightsCard, wanted: Split, used: Split) -> Iterator[str]:
     if wanted != used:
-        yield f"dataset '{store.card.name}' has no {wanted} split: {used} was measured"
+        yield f"dataset '{store.card.name}' has no {wanted} split: measured {used}"
     if used == "val" and card.metrics.get("val_top1") is not None:
-        yield "val chose these weights, so its accuracy flatters them"
+        yield "these weights were chosen on val, so their accuracy on val is optimistic"
     same_name = card.trained_on.get("name") == store.card.name
     if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
-        yield f"dataset '{store.card.name}' is not the one that the weights were trained on: it was made anew since"
+        yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
 
 
 def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
-    """Into the run's folder; somebody else's run may refuse that, which is no reason to lose the numbers."""
+    """Write the report into the run's folder. Where that fails, say so in a notice: the numbers matter more."""
     if target.run is None:
         return outcome
     name = f"{outcome.data}-{outcome.split}" + ("-onnx" if target.kind == "onnx" else "")

@@ -1,4 +1,4 @@
-"""`export`: an ONNX file that gets its name only after onnxruntime agreed with torch on the very bytes."""
+"""`export`: write an ONNX file after onnxruntime agreed with torch on its very bytes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from resnetctl.deploy.parity import BATCHES, Parity, compare
 from resnetctl.engine.metrics import Images
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
-from resnetctl.hints import Hint
+from resnetctl.hints import Hint, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import stop_later
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import load_model, read_card, read_header
+from resnetctl.weights.file import Header, load_network, read_header
 
 Gate = Literal["real", "synthetic"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport(Report):
-    """The file that was written, and what it was checked on."""
+    """The written file, and the images that it was checked on."""
 
     schema: ClassVar[str] = "resnetctl.export/1"
     path: Path
@@ -72,31 +72,32 @@ def export(
     """Write the ONNX file of a run or a weights file, checked on real images.
 
     Args:
-        out: the file to write, which must not exist; else `RUN/export/model.onnx`, or beside the weights.
-        images: a folder to check on; else val of the dataset that the weights name.
-        gate: `synthetic` checks on made-up images, and the file's metadata says so.
+        out: the file to write, which must not exist; by default `RUN/export/model.onnx`, or beside the weights.
+        images: a folder of images to check on; by default val of the dataset that the weights name.
+        gate: `synthetic` checks on noise, and the file's metadata says so.
 
     Raises:
         UsageError: `out` exists or cannot be written, or `target` is an ONNX file.
-        InputError: target missing, or there are no images to check on.
+        InputError: the target is missing, or there are no images to check on.
         CheckFailed: the two runtimes disagree; nothing is written.
         WorkFailed: torch cannot express the network in ONNX.
     """
-    found = resolve(target, settings)
-    if found.kind == "onnx":
-        raise UsageError("this is an ONNX file already", where=str(found.path), hint="name a run or a weights file")
-    destination = _destination(found, Path(out) if out is not None else None)
-    card = read_card(found.path)
+    resolved = resolve(target, settings)
+    if resolved.kind == "onnx":
+        raise UsageError("this is an ONNX file already", where=str(resolved.path), hint="name a run or a weights file")
+    destination = _destination(resolved, Path(out) if out is not None else None)
+    header = read_header(resolved.path)
+    card = header.card
     if gate == "synthetic":
-        pool, said = _synthetic(card.image), {"kind": "synthetic"}
+        pool, source = _synthetic(card.image), {"kind": "synthetic"}
     elif images is not None:
-        pool, said = _from_folder(Path(images), card), {"kind": "real", "source": "images"}
+        pool, source = _from_folder(Path(images), card), {"kind": "real", "source": "images"}
     else:
-        pool, source = _from_store(card, settings)
-        said = {"kind": "real", "source": source}
-    about = {**said, "images": len(pool)}
-    data, parity, opset = _checked(found.path, pool, about)
-    _write(found, destination, data, own_place=out is None)
+        pool, split = _from_store(card, settings)
+        source = {"kind": "real", "source": split}
+    about = {**source, "images": len(pool)}
+    data, parity, opset = _checked(header, pool, about)
+    _write(resolved, destination, data, own_place=out is None)
     return ExportReport(
         path=destination,
         opset=opset,
@@ -104,40 +105,42 @@ def export(
         sha256=hashlib.sha256(data).hexdigest(),
         parity=parity,
         gate=about,
-        notices=found.notices,
+        notices=resolved.notices,
     )
 
 
-def _checked(path: Path, pool: Images, about: Mapping[str, Any]) -> tuple[bytes, Parity, int]:
-    """The bytes that passed. torch comes in here, after everything that may be refused without it."""
+def _checked(header: Header, pool: Images, about: Mapping[str, Any]) -> tuple[bytes, Parity, int]:
+    """Return the bytes that passed the check. torch loads here, after everything that can fail without it."""
     import torch
 
     from resnetctl.deploy.onnx_writer import OPSET, to_bytes
 
-    model, card = load_model(path)
+    model, card = load_network(header), header.card
     with stop_later():
-        data = to_bytes(model, card, weights_sha256=read_header(path).sha256, gate=about)
+        data = to_bytes(model, card, weights_sha256=header.sha256, gate=about)
     reference = torch_predictor(model, card.image, device=torch.device("cpu"))
     parity = compare(reference, from_bytes(data, "the exported model"), pool=pool)
     if parity.problems:
         raise CheckFailed(
             "onnxruntime does not agree with torch; no file was written",
             problems=parity.problems,
-            where=str(path),
+            where=str(header.path),
             hint="report this with the versions that 'pip list' shows for torch, onnxscript and onnxruntime",
         )
     return data, parity, OPSET
 
 
 def _destination(target: Target, out: Path | None) -> Path:
-    """Where the file goes; checked before the work, so that nothing is computed in vain."""
+    """Return the output path, checked before the work."""
     if out is None and target.run is not None:
         return target.run.onnx
     path = out if out is not None else target.path.with_suffix(".onnx")
     if path.exists() or path.is_symlink():
-        raise UsageError("the output exists", where=str(path), hint="--out with another name, or remove it first")
+        raise UsageError(
+            "the output exists", where=str(path), hint=[Setting("out", note="another name"), "or remove the file"]
+        )
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError("the output's folder is missing or cannot be written", where=str(path.parent))
+        raise UsageError("the output's folder is missing or not writable", where=str(path.parent))
     return path
 
 
@@ -149,27 +152,27 @@ def _write(target: Target, path: Path, data: bytes, *, own_place: bool) -> None:
 
 
 def _synthetic(image: ImageSpec) -> Images:
-    """Noise, the same every time."""
+    """Return uint8 noise (74, S, S, C), the same every time."""
     generator = np.random.Generator(np.random.PCG64(rng.derive(0, "synthetic gate")))
     return generator.integers(0, 256, (sum(BATCHES), image.size, image.size, image.channels), dtype=np.uint8)
 
 
 def _from_folder(folder: Path, card: WeightsCard) -> Images:
     if not folder.exists():
-        raise DataError("there is no such folder", where=f"--images {folder}")
+        raise DataError("there is no such folder", where=Setting("images", str(folder)))
     problems: list[str] = []
-    found: list[Images] = []
+    batches: list[Images] = []
     for pixels, _ in prepared_batches([folder], card.image, problems=problems):
-        found.append(pixels)
-        if sum(map(len, found)) >= sum(BATCHES):
+        batches.append(pixels)
+        if sum(map(len, batches)) >= sum(BATCHES):
             break
-    if not found:
-        raise DataError("there is no image that can be read", where=f"--images {folder}", problems=problems)
-    return np.concatenate(found)[: sum(BATCHES)]
+    if not batches:
+        raise DataError("the folder has no readable image", where=Setting("images", str(folder)), problems=problems)
+    return np.concatenate(batches)[: sum(BATCHES)]
 
 
 def _from_store(card: WeightsCard, settings: Settings) -> tuple[Images, str]:
-    """Evenly spaced images of val, or of train where training set no val aside; and what they are called."""
+    """Return evenly spaced images of val, or of train where there is no val, and their dataset and split."""
     name = card.trained_on.get("name", "")
     if not name:
         raise _no_images("the weights name no dataset to check on")
@@ -187,10 +190,14 @@ def _from_store(card: WeightsCard, settings: Settings) -> tuple[Images, str]:
 def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
     try:
         return open_eval_set(store, "val", val_split=card.split)
-    except DataError:  # no val, or train is not what it was: any real image shows whether two runtimes agree
+    except DataError:  # no val, or train has changed: any real image can show a difference of two runtimes
         return open_eval_set(store, "train", val_split=None)
 
 
 def _no_images(message: str, *, first: Sequence[Hint] = ()) -> InputError:
-    hint = [*first, "--images DIR    checks on your own images", "--gate synthetic    on noise, and the file says so"]
+    hint = [
+        *first,
+        Setting("images", "DIR", "checks on your own images"),
+        Setting("gate", "synthetic", "checks on noise, and the file says so"),
+    ]
     return InputError(message, hint=hint)

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -98,9 +97,10 @@ def _start(text: str, settings: Settings) -> Start:
             where=str(target.path),
             hint=Setting("weights", weights),
         )
-    weights_file.require_plugins(weights_file.read_card(target.path), target.path)
+    header = weights_file.read_header(target.path)
+    weights_file.require_plugins(header.card, target.path)
     return Start(
-        weights=weights_file.load(target.path),
+        weights=weights_file.load(header),
         sha256=storage.sha256(target.path),
         name=str(target.path.resolve()),
         notices=tuple(map(Notice, target.notices)),
@@ -145,9 +145,7 @@ def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
 def _adapted(job: Job, start: Start) -> tuple[ResNet, list[Notice]]:
     """Return the network with a head for the new classes, keeping rows by class name, and a first conv that fits."""
     old, config = start.weights.card, job.config
-    model = weights_file.instantiate(
-        start.weights, path=Path(start.name), dropout=config.model.dropout, drop_path=config.model.drop_path
-    )
+    model = weights_file.instantiate(start.weights, dropout=config.model.dropout, drop_path=config.model.drop_path)
     torch.manual_seed(rng.derive(config.seed, "head"))
     notices = []
     if old.classes != job.classes:

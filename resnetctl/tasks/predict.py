@@ -1,6 +1,5 @@
 """`predict`: class names and probabilities for image files. With an ONNX file no torch is loaded."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +12,7 @@ from resnetctl.data.image_files import prepared_batches
 from resnetctl.data.reading.source import why_ignored
 from resnetctl.engine.metrics import Images, grouped, probabilities
 from resnetctl.errors import DataError, InputError, UsageError
+from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
@@ -33,7 +33,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOutcome(Report):
-    """Results of all files that could be read, in order, and one line for each that could not."""
+    """Predictions for all readable files, in order, and one line for each file that cannot be read."""
 
     schema: ClassVar[str] = "resnetctl.predict/1"
     results: tuple[Prediction, ...]
@@ -45,7 +45,7 @@ class PredictOutcome(Report):
         if self.problems:
             count = len(self.problems)
             raise DataError(
-                f"{count} image{'s' if count > 1 else ''} could not be read; the others are done",
+                f"{count} image{'s' if count > 1 else ''} cannot be read; the others are classified",
                 problems=self.problems,
             )
 
@@ -59,16 +59,16 @@ def predict(
 ) -> PredictOutcome:
     """Classify image files; a folder stands for all images in it and below, sorted.
 
-    A bad file does not stop the others: it is in the outcome's `problems`.
+    A file that cannot be read stops no other; it is listed in `problems`.
 
     Raises:
-        UsageError: no image was given, an image where the target belongs, or `top` is under 1.
-        InputError: the target is missing or cannot be used.
+        UsageError: there is no image, an image is in the target's place, or `top` is below 1.
+        InputError: the target is missing or unusable.
     """
     if not images:
-        raise UsageError("there is no image to classify", hint="resnetctl predict TARGET IMAGE...")
+        raise UsageError("there is no image to classify", hint=Call("predict", ("TARGET", "IMAGE...")))
     if top < 1:
-        raise UsageError(f"{top} classes cannot be listed", where="--top", hint="--top 1")
+        raise UsageError(f"{top} classes cannot be listed", where=Setting("top"), hint=Setting("top", 1))
     try:
         found = resolve(target, settings)
     except InputError:
@@ -82,14 +82,13 @@ def predict(
 
 
 def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
-    """The error for images without anything to classify them with."""
-    words = [str(word) for word in (target, *images)]
-    separator = ["--"] if any(word.startswith("-") for word in words) else []
-    shown = shlex.join([*separator, *words[:2]]) + " ..." * (len(words) > 2)
+    """Return the error for images without a target."""
+    words = tuple(str(word) for word in (target, *images))
+    dashes = ("--",) if any(word.startswith("-") for word in words) else ()
     return UsageError(
-        "what to classify with comes first: a run, a weights file or an ONNX file",
+        "the first argument must be a run, a weights file or an ONNX file",
         where=str(target),
-        hint=f"resnetctl predict last {shown}",
+        hint=Call("predict", ("last", *dashes, *words[:2], *(("...",) if len(words) > 2 else ()))),
     )
 
 
@@ -98,11 +97,11 @@ def _is_image(target: str | Path) -> bool:
 
 
 def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, top: int) -> Iterator[Prediction]:
-    """The `top` likeliest classes of each prepared image (B, S, S, C). Raises `WorkFailed` as `probabilities`."""
+    """Yield the `top` likeliest classes of each prepared image (B, S, S, C). Raises as `probabilities`."""
     names = opened.card.classes
     for logits, paths in grouped(opened.predict, batches):
         shares = probabilities(logits)
-        best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: a tie goes to the class that comes first
+        best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: the first class wins a tie
         rows = zip(chain(*paths), best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True)
         for path, order, row in rows:
             yield Prediction(file=path, guesses=tuple(zip((names[i] for i in order), row, strict=True)))

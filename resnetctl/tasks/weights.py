@@ -1,4 +1,4 @@
-"""`weights show` and `weights import`: look into a weights file, and make one from a foreign state dict."""
+"""`weights show` and `weights import`: describe a weights file, and make one from a foreign state dict."""
 
 import dataclasses
 import math
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from resnetctl import registry
 from resnetctl.data import cards
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
 from resnetctl.system import storage
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # in the file, but not trained by gradients
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # buffers in the file, not trained by gradients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class WeightsReport(Report):
     Attributes:
         params: numbers trained by gradients; `tensors` counts batch-norm statistics too.
         bytes, sha256: of the whole file; `state_sha256` is the digest of the tensors in the card.
-        notes: what a person should know, e.g. an assumption that was made.
+        notes: sentences for the user, e.g. an assumption.
     """
 
     path: Path
@@ -59,7 +60,7 @@ class ImportReport(WeightsReport):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """The command line of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None follows from the rest."""
+    """The arguments of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None: the usual one of the arch."""
 
     file: Path
     arch: str
@@ -72,10 +73,10 @@ class ImportRequest:
 
 
 def show(target: str | Path | None, settings: Settings) -> ShowReport:
-    """Describe a weights file, or that of a run (None: the newest); imports no torch.
+    """Describe a weights file, or the weights of a run (None: the newest). Imports no torch.
 
     Raises:
-        InputError: there is no such thing, or no run yet.
+        InputError: there is no such file or run.
         WeightsError: as `weights.file.read_header`.
     """
     if target is not None and Path(target).is_file():
@@ -90,14 +91,21 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
     """Read a foreign state dict, check it against an arch, and write it with a card to `request.out`.
 
     Raises:
-        UsageError: the output exists, not exactly one of data and classes, mean or std that do not fit.
-        DataError: a dataset that is not in the store, a class file that is no list of names.
-        WeightsError: the file is hostile or does not fit; every key that does not is listed.
+        UsageError: the output exists, data and classes are both or neither given, or mean or std do not fit.
+        DataError: the dataset is not in the store, or the class file is not a list of names.
+        WeightsError: the file is hostile or does not fit the arch; every wrong key is listed.
     """
     if request.out.exists():
-        raise UsageError("the output exists", where=str(request.out), hint="choose another --out, or remove it first")
+        raise UsageError(
+            "the output exists",
+            where=str(request.out),
+            hint=[Setting("out", note="another name"), "or remove the file"],
+        )
     if (request.data is None) == (request.classes is None):
-        raise UsageError("give --data or --classes, one of them", hint="--classes FILE: one class name a line")
+        raise UsageError(
+            "exactly one of a dataset and a list of classes must be given",
+            hint=[Setting("data", "NAME"), Setting("classes", "FILE", "one class name a line")],
+        )
     arch = registry.get("arch", request.arch)
     from resnetctl.weights import foreign
 
@@ -110,7 +118,7 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
 
 
 def read_classes(file: Path) -> tuple[str, ...]:
-    """Class names, one a line, in output order. Raises `DataError` for blank lines, repetitions or no text."""
+    """Return class names, one a line, in output order. Raises `DataError` for blank or repeated lines, or no text."""
     try:
         lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except OSError as error:
@@ -146,21 +154,21 @@ def _contents(path: Path) -> dict[str, Any]:
 def _described(
     request: ImportRequest, settings: Settings, arch: Arch, state: "dict[str, Tensor]"
 ) -> tuple[tuple[str, ...], ImageSpec, tuple[str, ...]]:
-    """Classes, preprocessing and notes, from the dataset's card or from the class file and the first convolution."""
+    """Return classes, preprocessing and notes, from the dataset's card or the class file and the first convolution."""
     from resnetctl.weights.foreign import input_channels
 
     if request.data is not None:
         card = cards.read_card(settings.data_dir, request.data)
         return card.classes, _overridden(card.image, request), ()
-    assert request.classes is not None, "import_file asks for one of them"
+    assert request.classes is not None, "import_file checked this"
     classes = read_classes(request.classes)
     image = _usual_image(arch, input_channels(state, request.file))
-    assumed = f"no --mean and --std: {_words(image.mean)} and {_words(image.std)} are assumed"
+    assumed = f"mean {_words(image.mean)} and std {_words(image.std)} are assumed: neither was given"
     return classes, _overridden(image, request), (assumed,) if request.mean is None else ()
 
 
 def _usual_image(arch: Arch, channels: int) -> ImageSpec:
-    """What weights of this kind are usually fed: ImageNet's mean and std in colour, 256 px cut to 224 for photos."""
+    """Return the usual preprocessing: ImageNet's mean and std for colour, 256 px cropped to 224 for large photos."""
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.25,) * channels)
     size, resize = (224, 256) if arch.stem == "imagenet" else (32, 32)
     return ImageSpec(size=size, resize=resize, channels=channels, mean=mean, std=std)
@@ -168,25 +176,30 @@ def _usual_image(arch: Arch, channels: int) -> ImageSpec:
 
 def _overridden(image: ImageSpec, request: ImportRequest) -> ImageSpec:
     if (request.mean is None) != (request.std is None):
-        raise UsageError("--mean and --std belong together", hint="--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225")
+        raise UsageError(
+            "mean and std must be given together",
+            hint=[Setting("mean", _words(IMAGENET_MEAN)), Setting("std", _words(IMAGENET_STD))],
+        )
     changes: dict[str, Any] = {}
     if request.mean is not None and request.std is not None:
-        changes |= {"mean": _numbers(request.mean, "--mean"), "std": _numbers(request.std, "--std")}
+        changes |= {"mean": _numbers(request.mean, "mean"), "std": _numbers(request.std, "std")}
     if request.size:
         changes |= {"size": request.size, "resize": request.size}
     try:
         return dataclasses.replace(image, **changes)
     except ValueError as error:
-        raise UsageError(str(error), where=", ".join(f"--{name}" for name in changes if name != "resize")) from None
+        raise UsageError(str(error), where=", ".join(name for name in changes if name != "resize")) from None
 
 
-def _numbers(text: str, flag: str) -> tuple[float, ...]:
+def _numbers(text: str, name: str) -> tuple[float, ...]:
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"'{text}' is not a list of numbers", where=flag, hint=f"{flag} 0.5,0.5,0.5") from None
+        raise UsageError(
+            f"'{text}' is not a list of numbers", where=Setting(name), hint=Setting(name, "0.5,0.5,0.5")
+        ) from None
     if not all(map(math.isfinite, values)):
-        raise UsageError(f"'{text}' must be finite", where=flag)
+        raise UsageError(f"'{text}' must be finite", where=Setting(name))
     return values
 
 

@@ -1,7 +1,9 @@
 """Self-describing weights: one safetensors file, parameters under torchvision's names, the card in its header.
 
-The card is JSON under ONE metadata key (the order of two would change from process to process), with a SHA-256 over
-the tensors and one over itself. The same state and card give the same bytes.
+The card is JSON under one metadata key, because the order of two would change from process to process. It holds a
+SHA-256 of the tensors and one of itself. The same state and card give the same bytes.
+
+`read_header` reads and checks the header, once. Every later step takes the `Header` and not the path again.
 """
 
 import contextlib
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, ResnetctlError, WeightsError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Hint
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, digest, read_layout
@@ -32,8 +34,9 @@ DIGESTS = ("sha256", "card_sha256")
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """All that is known of a weights file without reading a tensor. `sha256` is `digest` of its state."""
+    """The checked header of a weights file. `sha256` is the `digest` of the tensors, which are not read yet."""
 
+    path: Path
     card: WeightsCard
     sha256: str
     layout: Layout
@@ -41,14 +44,15 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWeights:
-    """A state dict on the CPU, verified and finite, with its card."""
+    """A state dict on the CPU, verified and finite, with its card. `path` is the file that it came from."""
 
+    path: Path
     state: Mapping[str, "Tensor"]
     card: WeightsCard
 
 
 def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
-    """The file's bytes, a function of `state` and `card` alone: device and strides do not matter."""
+    """Return the bytes of a weights file. They depend on `state` and `card` only, not on device or strides."""
     import safetensors.torch
     import torch
 
@@ -60,21 +64,21 @@ def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
 
 
 def save(path: Path, weights: LoadedWeights) -> None:
-    """Write the file durably. Raises `UsageError` or `WorkFailed` as `storage.write` does."""
+    """Write a weights file durably. Raises `UsageError` or `WorkFailed` as `storage.write` does."""
     storage.write(path, to_bytes(weights.state, weights.card))
 
 
 def read_header(path: Path) -> Header:
-    """The checked header; imports no torch.
+    """Read and check the header of a weights file. Imports no torch.
 
     Raises:
-        WeightsError: missing, not ours, truncated, hostile, or a card that this version cannot read.
+        WeightsError: missing, not a file of resnetctl, truncated, hostile, or a card that this version cannot read.
     """
     with storage.open_regular(path, error=WeightsError) as file:
         start = file.read(8)
         if is_pickle(start):
             raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
-        if start.startswith(b"\x08") and any(start[4:]):  # field 1, a number: so exporters begin an ONNX file
+        if start.startswith(b"\x08") and any(start[4:]):  # exporters write field 1 of ONNX first, a number
             raise WeightsError(
                 "this looks like an ONNX file, not like a weights file",
                 where=str(path),
@@ -95,29 +99,29 @@ def read_header(path: Path) -> Header:
         if card_sha256 != _card_digest(body):
             raise ValueError("its digest does not match")
         card = _card(body)
-        if sum(card.arch.depths) > len(layout.tensors):  # building what it claims could take for ever
+        if sum(card.arch.depths) > len(layout.tensors):  # a hostile arch could take for ever to build
             raise ValueError(f"{sum(card.arch.depths):,} blocks, but {len(layout.tensors):,} tensors")
         card = replace(card, arch=registry.owned(card.arch, card.plugins.required))
-        return Header(card=card, sha256=str(sha256), layout=layout)
+        return Header(path=path, card=card, sha256=str(sha256), layout=layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"the card of the weights is broken: {error}", where=str(path)) from None
 
 
 def read_card(path: Path) -> WeightsCard:
-    """The card alone; raises as `read_header` and imports no torch."""
+    """Return the card of a weights file. Raises as `read_header`, and imports no torch."""
     return read_header(path).card
 
 
-def load(path: Path) -> LoadedWeights:
-    """Read, verify and return the state dict.
+def load(header: Header) -> LoadedWeights:
+    """Read and verify the state dict of a file whose header was read.
 
     Raises:
-        WeightsError: as `read_header`, and for a digest that does not match or numbers that are not finite.
+        WeightsError: the file cannot be read, the digest does not match, or a number is not finite.
     """
     import safetensors.torch
     from safetensors import SafetensorError
 
-    header = read_header(path)
+    path = header.path
     try:
         # bytes, not a memory map: a file that shrinks under a map kills the process
         data = path.read_bytes()
@@ -133,43 +137,46 @@ def load(path: Path) -> LoadedWeights:
             hint="copy the file again from where it was made",
         )
     require_finite(state, path)
-    return LoadedWeights(state=state, card=header.card)
+    return LoadedWeights(path=path, state=state, card=header.card)
 
 
 def load_model(path: Path) -> tuple["ResNet", WeightsCard]:
-    """The network in evaluation mode, on the CPU, contiguous, with its card. Leaves torch's random state alone.
+    """Return the network of a weights file with its card. Raises as `read_header` and `load_network`."""
+    header = read_header(path)
+    return load_network(header), header.card
+
+
+def load_network(header: Header) -> "ResNet":
+    """Return the network in evaluation mode, on the CPU, contiguous. Leaves torch's random state alone.
 
     Raises:
         WeightsError: as `load`, and for tensors that do not fit the arch in the card.
         PluginError: a distribution that the block needs is not installed.
     """
-    require_plugins(read_card(path), path)
-    loaded = load(path)
-    return instantiate(loaded, path=path), loaded.card
+    require_plugins(header.card, header.path)
+    return instantiate(load(header))
 
 
-def instantiate(loaded: LoadedWeights, *, path: Path, dropout: float = 0.0, drop_path: float = 0.0) -> "ResNet":
-    """The network of `loaded`, in evaluation mode; raises as `load_model`, which reads it from `path`."""
+def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float = 0.0) -> "ResNet":
+    """Build the network of `loaded`, in evaluation mode, with other regularisation. Raises as `load_network`."""
     import torch
 
     from resnetctl.models.resnet import build
 
-    card = loaded.card
+    card, path = loaded.card, loaded.path
     try:
-        with torch.device("meta"):  # a hostile card costs no memory before its shapes were compared
-            made = build(card.arch, classes=len(card.classes), image=card.image)
-        check_fit(loaded.state, made.state_dict(), path=path)
+        with torch.device("meta"):  # no memory for a hostile card before its shapes are compared
+            expected = build(card.arch, classes=len(card.classes), image=card.image).state_dict()
+        check_fit(loaded.state, expected, path=path)
     except ResnetctlError as error:
-        raise _by_version(error, card, path) from error
+        raise _with_versions(error, card, path) from error
     with torch.random.fork_rng(devices=[]):
-        model = build(
-            card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path
-        )  # fmt: skip
+        model = build(card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path)
     model.load_state_dict(dict(loaded.state))
     return model.eval()
 
 
-def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: str = "") -> None:
+def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
     """Compare keys and shapes. Raises one `WeightsError` that lists every key that does not fit."""
     problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
     problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
@@ -185,7 +192,7 @@ def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *
 
 
 def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
-    """Raises `WeightsError` that lists the tensors with NaN or infinity."""
+    """Raise a `WeightsError` that lists every tensor with NaN or infinity."""
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
         raise WeightsError(
@@ -196,45 +203,45 @@ def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
 
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
-    """Raises `PluginError` with the install line when a required distribution is missing, or one used, to resume.
+    """Raise a `PluginError` with the install line when a distribution is missing; give a notice of another version.
 
-    Another version of one than the weights were made with is remarked on: its block may compute something else.
+    Args:
+        path: the weights file or the run, for the message.
+        resuming: require every distribution that training used, not only the block's.
     """
     needed = card.plugins.used if resuming else card.plugins.required
     there = installed(needed)
     missing = [f"{name}=={wanted}" for name, wanted in needed.items() if name not in there]
     if missing:
         raise PluginError(
-            f"{'going on with this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
+            f"{'resuming this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
             "which is not installed",
             where=str(path),
-            hint=[f"pip install {' '.join(missing)}", *(() if resuming else ["or as whoever made the weights says"])],
+            hint=[f"pip install {' '.join(missing)}", *(() if resuming else ["or follow the author of the weights"])],
         )
     others = _other_versions(card)
-    if others and not resuming:  # which tells all that differs
+    if others and not resuming:  # a resume lists all differences itself
         registry.notice(f"{path} was made with {others}")
 
 
 def installed(distributions: Iterable[str]) -> dict[str, str]:
-    """Versions of those that are installed."""
-    found = {}
+    """Return the versions of the distributions that are installed."""
+    versions = {}
     for name in distributions:
         with contextlib.suppress(PackageNotFoundError, ValueError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def _other_versions(card: WeightsCard) -> str:
-    """`mine 0.1.0, and 0.2.0 is installed` of each distribution that the block needs."""
+    """Return `mine 0.1.0, and 0.2.0 is installed` for each distribution that has another version here."""
     needed = card.plugins.required
-    there = installed(needed).items()
-    return "; ".join(
-        f"{name} {needed[name]}, and {found} is installed" for name, found in there if found != needed[name]
-    )
+    others = {name: here for name, here in installed(needed).items() if here != needed[name]}
+    return "; ".join(f"{name} {needed[name]}, and {here} is installed" for name, here in others.items())
 
 
-def _by_version(error: ResnetctlError, card: WeightsCard, path: Path) -> ResnetctlError:
-    """The error of a network that cannot be made, told as the plugin's where it is of another version."""
+def _with_versions(error: ResnetctlError, card: WeightsCard, path: Path) -> ResnetctlError:
+    """Return the error of a network that cannot be built, as the plugin's error where its version differs."""
     others = _other_versions(card)
     if not others:
         return error
@@ -244,7 +251,7 @@ def _by_version(error: ResnetctlError, card: WeightsCard, path: Path) -> Resnetc
 
 
 def _card(body: Mapping[str, Any]) -> WeightsCard:
-    """`from_json` leaves alone what is no mapping; here it must be what the card promises."""
+    """Return the card, checked: `from_json` accepts nested values of any type."""
     card = WeightsCard.from_json(body)
     expected = {"arch": Arch, "image": ImageSpec, "plugins": Plugins, "split": ValSplit | None}
     for name, kind in expected.items():
@@ -260,7 +267,7 @@ def _card_digest(described: Mapping[str, Any]) -> str:
 
 
 def is_pickle(start: bytes) -> bool:
-    """A zip or a pickle by its first bytes, which as a header's length would be a number beyond any limit."""
+    """Whether a file that begins with `start` is a zip or a pickle. Read as a header's length it would be huge."""
     return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and any(start[4:])
 
 
@@ -268,7 +275,7 @@ def _foreign(message: str, path: Path) -> WeightsError:
     return WeightsError(
         message,
         where=str(path),
-        hint=f"resnetctl weights import {path} --arch NAME --classes FILE --out model.safetensors",
+        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "model.safetensors"}),
     )
 
 

@@ -1,7 +1,7 @@
-"""Weights from elsewhere: a foreign state dict under our names, with a card.
+"""Import foreign weights: a state dict of another project under our names, with a card.
 
-Pickles are read with torch's `weights_only` unpickler alone, and never TorchScript or exported programs, which carry
-code: what a file is, its content decides, not its name.
+Pickles are read with torch's `weights_only` unpickler only. TorchScript and exported programs carry code and are
+refused. The content of a file decides what it is, not its name.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from resnetctl import __version__, registry
 from resnetctl.errors import WeightsError
+from resnetctl.hints import Call, Hint
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system.safetensors import read_layout
@@ -30,12 +31,12 @@ COUNTER = "num_batches_tracked"  # absent from files older than PyTorch 0.4.1, a
 
 
 def import_weights(file: Path, *, arch: Arch, classes: tuple[str, ...], image: ImageSpec) -> LoadedWeights:
-    """`read_state` and `adopt` in one."""
+    """Read a state dict and adopt it: `read_state`, then `adopt`."""
     return adopt(read_state(file), file, arch=arch, classes=classes, image=image)
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The state dict in `file`, on the CPU, without `module.` and `_orig_mod.`; its own names otherwise.
+    """Return the state dict in `file`, on the CPU, its names without `module.` and `_orig_mod.`.
 
     Raises:
         WeightsError: missing, hostile, TorchScript, an exported program, or no state dict inside.
@@ -44,29 +45,29 @@ def read_state(file: Path) -> dict[str, Tensor]:
         start = stream.read(9)
         stream.seek(0)
         if start[8:] == b"{":
-            found = _read_safetensors(stream, file)
+            content = _read_safetensors(stream, file)
         elif not is_pickle(start):
             raise WeightsError("this is neither a safetensors nor a PyTorch file", where=str(file))
         else:
             _refuse_programs(stream, file)
-            found = _unpickle(stream, file)
-    state = _flat(found, file)
+            content = _unpickle(stream, file)
+    state = _flat(content, file)
     stripped = {_strip(name): tensor for name, tensor in state.items()}
     if len(stripped) != len(state):
-        raise WeightsError("two keys have the same name once 'module.' is off", where=str(file))
+        raise WeightsError("two keys have the same name without 'module.'", where=str(file))
     return stripped
 
 
 def input_channels(state: Mapping[str, Tensor], file: Path) -> int:
-    """Channels that the first convolution reads. Raises `WeightsError` when there is no 4-d `conv1.weight`."""
+    """Return the input channels of the first convolution. Raises `WeightsError` when there is no 4-d `conv1.weight`."""
     return int(_first(state, file).shape[1])
 
 
 def resolve(arch: Arch, state: Mapping[str, Tensor], *, file: Path) -> Arch:
-    """The arch with what the tensors settle.
+    """Return the arch with its open choices settled by the tensors.
 
-    An `auto` stem follows the first kernel (larger than 3x3 is imagenet), and shortcut `A`, which has no parameters,
-    becomes `B` when the file has some.
+    An `auto` stem is imagenet when the first kernel is larger than 3x3. Shortcut `A`, which has no parameters, becomes
+    `B` when the file has parameters of shortcuts.
     """
     if arch.block_args.get("shortcut") == "A" and any(_is_shortcut(name) for name in state):
         arch = dataclasses.replace(arch, block_args={**arch.block_args, "shortcut": "B"}, params=None)
@@ -76,13 +77,13 @@ def resolve(arch: Arch, state: Mapping[str, Tensor], *, file: Path) -> Arch:
 def adopt(
     state: Mapping[str, Tensor], file: Path, *, arch: Arch, classes: tuple[str, ...], image: ImageSpec
 ) -> LoadedWeights:
-    """Rename the keys of `read_state` to ours, check that they fit and are finite, and describe them.
+    """Rename the keys of `read_state` to ours, check shapes and numbers, and add a card.
 
-    `linear` is `fc`, `shortcut` is `downsample`, a missing `num_batches_tracked` is 0. Types become the arch's
-    (half precision becomes float32).
+    `linear` becomes `fc`, `shortcut` becomes `downsample`, a missing `num_batches_tracked` becomes 0. Each tensor gets
+    the dtype of the arch, so half precision becomes float32.
 
     Raises:
-        WeightsError: one that lists every key that is missing, unexpected or of another shape.
+        WeightsError: lists every key that is missing, unexpected or of another shape.
         ConfigError, PluginError: the arch cannot be built, see `models.resnet.build`.
     """
     arch = resolve(arch, state, file=file)
@@ -104,7 +105,7 @@ def adopt(
         plugins=Plugins(required=registry.distribution_of("block", arch.block)),
         version=__version__,
     )
-    return LoadedWeights(state=ours, card=card)
+    return LoadedWeights(path=file, state=ours, card=card)
 
 
 def _read_safetensors(stream: BinaryIO, file: Path) -> Mapping[str, Any]:
@@ -120,7 +121,7 @@ def _read_safetensors(stream: BinaryIO, file: Path) -> Mapping[str, Any]:
 
 
 def _refuse_programs(stream: BinaryIO, file: Path) -> None:
-    """Zip archives that hold code, or unpack to more than they are."""
+    """Refuse zip archives that hold code or are compressed. Raises `WeightsError`."""
     if stream.read(2) != b"PK":
         stream.seek(0)
         return
@@ -149,9 +150,9 @@ def _holds_program(names: Iterable[str]) -> bool:
 
 
 def _unpickle(stream: BinaryIO, file: Path) -> Any:
-    """torch's restricted unpickler. Whatever it raises for a bad file is an input error."""
+    """Read with torch's restricted unpickler. Raises `WeightsError` for whatever the unpickler raises."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # about the file's history, which its user cannot change
+        with warnings.catch_warnings(action="ignore"):  # the user cannot change how the file was made
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
@@ -162,32 +163,32 @@ def _unpickle(stream: BinaryIO, file: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What the unpickler met, without torch's advice to switch its safety off."""
+    """Return the reason in torch's message, without its advice to switch the safety off."""
     text = str(error).strip()
-    met = re.search(r"WeightsUnpickler error: (.+?)(?: by default\b|\. |\n|$)", text)
-    if met:
-        return met[1]
+    reason = re.search(r"WeightsUnpickler error: (.+?)(?: by default\b|\. |\n|$)", text)
+    if reason:
+        return reason[1]
     _, _, after = text.partition("from a trusted source.")  # where the advice ends
     return (after or text).strip().partition("\n")[0] or "no reason given"
 
 
-def _flat(found: Any, file: Path) -> dict[str, Tensor]:
-    """Go down into `state_dict` or `model`, then insist on tensors by name."""
-    while isinstance(found, Mapping):
-        nest = next((name for name in NESTS if isinstance(found.get(name), Mapping)), None)
+def _flat(content: Any, file: Path) -> dict[str, Tensor]:
+    """Return the tensors by name, from inside `state_dict` or `model` where there is one. Raises `WeightsError`."""
+    while isinstance(content, Mapping):
+        nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
         if nest is None:
             break
-        found = found[nest]
-    if not isinstance(found, Mapping) or not found:
+        content = content[nest]
+    if not isinstance(content, Mapping) or not content:
         raise WeightsError("there is no state dict in this file", where=str(file))
-    problems = [f"not a plain tensor: {name}" for name, value in found.items() if not _is_plain(value)]
+    problems = [f"not a plain tensor: {name}" for name, value in content.items() if not _is_plain(value)]
     if problems:
-        raise WeightsError("the state dict holds other things than tensors", where=str(file), problems=problems)
-    return {str(name): tensor.detach() for name, tensor in found.items()}
+        raise WeightsError("the state dict holds values that are not tensors", where=str(file), problems=problems)
+    return {str(name): tensor.detach() for name, tensor in content.items()}
 
 
 def _is_plain(value: Any) -> bool:
-    """Dense real numbers in memory: a pickle may also hold sparse, quantised, complex and meta tensors."""
+    """Whether it is a dense, real tensor in memory: pickles may hold sparse, quantised, complex and meta tensors."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -197,7 +198,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _strip(name: str) -> str:
-    """Leading wrappers, in any order and number, and `_orig_mod` of compiled submodules anywhere."""
+    """Return the name without leading wrappers, and without the `_orig_mod` of compiled submodules anywhere."""
     parts = name.split(".")
     while len(parts) > 1 and parts[0] in WRAPPERS:
         del parts[0]
@@ -205,7 +206,7 @@ def _strip(name: str) -> str:
 
 
 def _known_as(name: str, expected: Mapping[str, Tensor]) -> str:
-    """Our name of a key: itself, or the first alias that the arch has; an unknown key stays as it is."""
+    """Return our name of a key: the key, or its first alias that the arch has. An unknown key stays as it is."""
     alias = name
     for theirs, ours in ALIASES:
         if alias in expected:
@@ -218,19 +219,19 @@ def _is_shortcut(name: str) -> bool:
     return ".downsample." in name or ".shortcut." in name
 
 
-def _advice(state: Mapping[str, Tensor], classes: int) -> str:
-    """What is wrong most often: the list of classes, or else the arch."""
+def _advice(state: Mapping[str, Tensor], classes: int) -> Hint:
+    """Return the likeliest mistake: the list of classes, otherwise the arch."""
     head = state.get("fc.weight")
     if head is not None and head.dim() and len(head) != classes:
-        return f"the file has {len(head)} outputs, {classes} class names were given"
-    return "is it another --arch? resnetctl plugins list --kind arch"
+        return f"the file has {len(head)} outputs: give {len(head)} class names, not {classes}"
+    return Call("plugins list", (), {"kind": "arch"}, note="lists other archs that may fit")
 
 
 def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:
     tensor = state.get("conv1.weight")
     if tensor is None or tensor.dim() != 4:
         raise WeightsError(
-            "the first convolution is not where a ResNet has it",
+            "the file has no first convolution as a ResNet has it",
             where=str(file),
             problems=["missing: conv1.weight with 4 dimensions", f"found: {', '.join(list(state)[:5])}"],
         )

@@ -1,7 +1,7 @@
 """torchvision's ImageNet weights for resnet18, 34, 50, 101 and 152, from their official address.
 
-Address, classes and preprocessing are read from the installed torchvision at run time, so they cannot go stale here.
-The file name ends in the first eight hex digits of the SHA-256: all that is published.
+Address, classes and preprocessing are read from the installed torchvision at run time, so they cannot go stale. The
+file name ends in the first eight hex digits of the SHA-256; torchvision publishes no more.
 """
 
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from resnetctl import registry
 from resnetctl.errors import UsageError, WeightsError, suggest
+from resnetctl.hints import Call
 from resnetctl.spec import Arch, ImageSpec, Interpolation
 from resnetctl.system import download
 from resnetctl.weights.file import LoadedWeights
@@ -23,7 +24,7 @@ INTERPOLATIONS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "b
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Published weights: where they are, how they are verified, what they expect. `sha256` may be a prefix."""
+    """Published weights: address, digest (`sha256` may be a prefix), arch, classes and preprocessing."""
 
     url: str
     sha256: str
@@ -33,14 +34,14 @@ class Source:
 
 
 def official(name: str) -> Source:
-    """What the installed torchvision says of its best weights for `name`, such as `resnet18`.
+    """Return the source of the installed torchvision's best weights for `name`, such as `resnet18`.
 
     Raises `UsageError` for a name that is not one of `NAMES`.
     """
     if name not in NAMES:
         raise UsageError(
             f"torchvision has no weights '{name}' that resnetctl reads",
-            hint=[suggest(name, NAMES), "resnetctl finetune --weights torchvision:resnet18 --data NAME"],
+            hint=[suggest(name, NAMES), Call("finetune", (), {"weights": "torchvision:resnet18", "data": "NAME"})],
         )
     from torchvision.models import get_model_weights
 
@@ -55,7 +56,7 @@ def official(name: str) -> Source:
 
 
 def fetch(name: str, data_dir: Path, *, source: Source | None = None) -> LoadedWeights:
-    """The weights of `name` with a card, from the cache in `data_dir` or the official address.
+    """Return the weights of `name` with a card, from the cache in `data_dir` or from the official address.
 
     `source` replaces the official one (a mirror, a test).
 
@@ -74,7 +75,7 @@ def fetch(name: str, data_dir: Path, *, source: Source | None = None) -> LoadedW
 
 
 def _published_digest(url: str) -> str:
-    """`.../resnet18-f37072fd.pth` says `f37072fd`."""
+    """Return the digest in an address: `f37072fd` of `.../resnet18-f37072fd.pth`."""
     match = re.search(r"-([0-9a-f]{8,64})\.pth$", url)
     if match is None:
         raise WeightsError("this torchvision publishes no digest for these weights", where=url)
@@ -82,7 +83,7 @@ def _published_digest(url: str) -> str:
 
 
 def _image(transforms: object) -> ImageSpec:
-    """From torchvision's `ImageClassification` preset; a crop larger than the resize (never published) is refused."""
+    """Return the preprocessing of an `ImageClassification` preset. Refuses a crop larger than the resize."""
     preset = vars(transforms)
     return ImageSpec(
         size=preset["crop_size"][0],

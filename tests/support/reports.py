@@ -3,8 +3,10 @@
 from typing import Any
 
 from resnetctl.engine.stopwatch import Spread
+from resnetctl.hints import Hint, Setting
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 
+THREADS = Setting("threads", 2)
 PARTS = {
     "gather": 0.01, "augment": 0.01, "normalise": 0.01, "forward": 0.3, "backward": 0.6, "optimizer": 0.05,
     "rest": 0.02,
@@ -16,7 +18,7 @@ def about(median: float, *, low: float | None = None, high: float | None = None,
     return Spread(median=median, low=low or 0.9 * median, high=high or 1.1 * median, n=n)
 
 
-def tried(ratio: Spread, *, what: str = "with 2 threads", option: str = "--threads 2") -> Tried:
+def tried(ratio: Spread, *, what: str = "with 2 threads", option: Hint = THREADS) -> Tried:
     return Tried(what=what, option=option, images_per_second=about(100 * ratio.median), ratio=ratio)
 
 

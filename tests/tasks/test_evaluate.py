@@ -12,6 +12,7 @@ from support.trained import CLASSES, card, make_run, make_store, network
 from resnetctl.data.splits import open_sets
 from resnetctl.data.store import Store
 from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.hints import Setting
 from resnetctl.spec import ValSplit
 from resnetctl.system import settings, storage
 from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
@@ -80,17 +81,17 @@ def test_no_val_at_all(store: Store) -> None:
         evaluate(None, settings=settings.load(), split="val")
 
 
-def test_without_test_val_is_used_and_said() -> None:
+def test_val_replaces_a_missing_test_with_a_notice() -> None:
     store = make_store(splits={"train": 9, "val": 4})
     make_run(card(store))
     outcome = evaluate(None, settings=settings.load())
     assert (outcome.split, outcome.report.count) == ("val", 12)
-    assert "has no test split: val was measured" in outcome.notices[0]
+    assert "has no test split: measured val" in outcome.notices[0]
 
 
-def test_data_that_was_made_anew_is_said(store: Store) -> None:
+def test_data_that_changed_since_training_gets_a_notice(store: Store) -> None:
     make_run(card(store, trained_on={"name": "zoo", "digest": "0" * 64}))
-    assert "made anew" in evaluate(None, settings=settings.load()).notices[0]
+    assert "has changed since" in evaluate(None, settings=settings.load()).notices[0]
 
 
 def test_classes_in_another_order_count_the_same(store: Store) -> None:
@@ -126,9 +127,9 @@ def test_class_order_maps_labels_to_outputs() -> None:
 def test_weights_that_name_no_data(machine: Path, store: Store) -> None:
     path = machine / "net.safetensors"
     path.write_bytes(to_bytes(network().state_dict(), card()))
-    with pytest.raises(DataError, match="do not say what") as caught:
+    with pytest.raises(DataError, match="do not name the dataset") as caught:
         evaluate(path, settings=settings.load())
-    assert "--data NAME" in caught.value.hint[0]
+    assert caught.value.hint[0].settings == {"data": "NAME"}
     outcome = evaluate(path, settings=settings.load(), data="zoo")
     assert outcome.written is None
     assert outcome.report.count == 36
@@ -150,15 +151,15 @@ def test_min_accuracy_is_checked_after_the_report(store: Store) -> None:
     outcome = evaluate(None, settings=settings.load(), min_accuracy=1.0)
     assert outcome.report.count == 36
     assert outcome.written is not None
-    with pytest.raises(CheckFailed, match="below the 1 that") as caught:
+    with pytest.raises(CheckFailed, match="below the required 1") as caught:
         outcome.require()
     assert caught.value.exit_code == 5
     dataclasses.replace(outcome, min_accuracy=outcome.report.top1).require()
     dataclasses.replace(outcome, min_accuracy=None).require()
 
 
-@pytest.mark.parametrize(("value", "hint"), [(97.0, ("--min-accuracy 0.97",)), (-1.0, ()), (float("nan"), ())])
-def test_a_percentage_is_no_fraction(value: float, hint: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("value", "hint"), [(97.0, (Setting("min_accuracy", 0.97),)), (-1.0, ()), (float("nan"), ())])
+def test_a_percentage_is_no_fraction(value: float, hint: tuple[Setting, ...]) -> None:
     with pytest.raises(UsageError, match="fraction") as caught:
         evaluate(None, settings=settings.load(), min_accuracy=value)
     assert caught.value.hint == hint

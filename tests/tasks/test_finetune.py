@@ -14,7 +14,7 @@ from resnetctl.system import settings
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.weights.file import load, read_card
+from resnetctl.weights.file import load, read_card, read_header
 
 OTHER = ("middle", "striped")
 
@@ -45,14 +45,14 @@ def test_the_newest_run_is_tuned_to_new_classes(base: runs.RunDir) -> None:
 
 def test_with_the_backbone_frozen_only_the_head_moves(base: runs.RunDir) -> None:
     run, _ = tuned("freeze=backbone")
-    before, after = load(base.weights).state, load(run.weights).state
+    before, after = load(read_header(base.weights)).state, load(read_header(run.weights)).state
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {"fc.weight", "fc.bias"}
 
 
 def test_frozen_stages_keep_weights_and_statistics(base: runs.RunDir) -> None:
     run, _ = tuned("freeze=stem,layer1")
-    before, after = load(base.weights).state, load(run.weights).state
+    before, after = load(read_header(base.weights)).state, load(read_header(run.weights)).state
     same = {name.split(".")[0] for name, value in after.items() if torch.equal(value, before[name])}
     moved = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
     assert same >= {"conv1", "bn1", "layer1"}

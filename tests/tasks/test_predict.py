@@ -16,6 +16,7 @@ from resnetctl.data.images import prepare
 from resnetctl.data.reading.source import SUFFIXES
 from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, UsageError, WeightsError
+from resnetctl.hints import in_shell
 from resnetctl.system import settings
 from resnetctl.tasks.export import export
 from resnetctl.tasks.predict import PredictOutcome, classified, predict
@@ -109,7 +110,7 @@ def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -
     outcome = ask(files)
     assert [item.file.name for item in outcome.results] == ["0.png", "1.png"]
     assert [line.partition(":")[0] for line in outcome.problems] == [str(path) for path in files[1:4]]
-    with pytest.raises(DataError, match="3 images could not be read") as caught:
+    with pytest.raises(DataError, match="3 images cannot be read") as caught:
         outcome.require()
     assert caught.value.problems == outcome.problems
     assert caught.value.exit_code == 3
@@ -124,12 +125,12 @@ def test_nothing_wrong_requires_nothing(run: runs.RunDir, pictures: Path) -> Non
 def test_usage(run: runs.RunDir, pictures: Path) -> None:
     with pytest.raises(UsageError, match="no image"):
         ask([])
-    with pytest.raises(UsageError, match="comes first") as caught:
+    with pytest.raises(UsageError, match="first argument must be") as caught:
         predict("a dog.JPG", ["b.png"], settings=settings.load())
-    assert caught.value.hint == ("resnetctl predict last 'a dog.JPG' b.png",)
-    with pytest.raises(UsageError, match="comes first") as caught:
+    assert in_shell(caught.value.hint[0]) == "resnetctl predict last 'a dog.JPG' b.png"
+    with pytest.raises(UsageError, match="first argument must be") as caught:
         predict("-a.png", ["b.png", "c.png"], settings=settings.load())
-    assert caught.value.hint == ("resnetctl predict last -- -a.png b.png ...",)
+    assert in_shell(caught.value.hint[0]) == "resnetctl predict last -- -a.png b.png ..."
     with pytest.raises(UsageError, match="cannot be listed"):
         ask([pictures], top=0)
 

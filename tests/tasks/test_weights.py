@@ -163,14 +163,14 @@ def test_an_existing_output_is_never_touched(machine: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"classes": None}, {"data": "pets"}])
 def test_classes_or_data_one_of_them(machine: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="--data or --classes"):
+    with pytest.raises(UsageError, match="exactly one of"):
         import_file(request(machine, foreign(machine), **changes), settings.load())
 
 
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"mean": "0.5,0.5,0.5"}, UsageError, "belong together"),
+        ({"mean": "0.5,0.5,0.5"}, UsageError, "given together"),
         ({"mean": "0.5", "std": "0.5"}, UsageError, "one value for each of 3 channels"),
         ({"mean": "a,b,c", "std": "1,1,1"}, UsageError, "not a list of numbers"),
         ({"mean": "nan,0,0", "std": "1,1,1"}, UsageError, "must be finite"),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from resnetctl.errors import PluginError, WeightsError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, in_shell
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system.safetensors import digest
@@ -46,7 +46,7 @@ def network(seed: int = 0) -> ResNet:
 
 
 def write(path: Path, state: dict[str, Tensor], card: WeightsCard) -> None:
-    save(path, LoadedWeights(state=state, card=card))
+    save(path, LoadedWeights(path=path, state=state, card=card))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_bytes_do_not_depend_on_the_process() -> None:
 def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
     one = torch.arange(4.0)
     write(tmp_path / "x", {"a": one, "b": one[:2]}, card())
-    assert load(tmp_path / "x").state["b"].tolist() == [0.0, 1.0]
+    assert load(read_header(tmp_path / "x")).state["b"].tolist() == [0.0, 1.0]
 
 
 def test_other_readers_can_read_it(saved: Path) -> None:
@@ -127,7 +127,7 @@ def test_loading_leaves_the_random_state_alone(saved: Path) -> None:
 def test_types_and_odd_shapes_survive(tmp_path: Path, dtype: torch.dtype) -> None:
     state = {"scalar": torch.ones((), dtype=dtype), "empty": torch.ones((0, 3), dtype=dtype)}
     write(tmp_path / "x", state, card())
-    found = load(tmp_path / "x").state
+    found = load(read_header(tmp_path / "x")).state
     assert {name: (tensor.dtype, tensor.shape) for name, tensor in found.items()} == {
         "scalar": (dtype, ()),
         "empty": (dtype, (0, 3)),
@@ -147,7 +147,7 @@ def test_a_flipped_bit_is_found(saved: Path) -> None:
     content[-5] ^= 1
     saved.write_bytes(content)
     with pytest.raises(WeightsError, match="do not match the digest") as caught:
-        load(saved)
+        load(read_header(saved))
     assert caught.value.hint
 
 
@@ -156,10 +156,10 @@ def test_every_truncation_is_found(saved: Path) -> None:
     for length in [*range(64), *range(64, len(content), 97), len(content) - 1]:
         saved.write_bytes(content[:length])
         with pytest.raises(WeightsError):
-            load(saved)
+            load(read_header(saved))
     saved.write_bytes(content + b"\0")
     with pytest.raises(WeightsError, match="longer than its header says"):
-        load(saved)
+        load(read_header(saved))
 
 
 def rewrite(path: Path, change: Any) -> None:
@@ -223,7 +223,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     state["layer1.0.bn1.running_mean"][2] = value
     write(tmp_path / "x", state, card())
     with pytest.raises(WeightsError, match="NaN or infinity") as caught:
-        load(tmp_path / "x")
+        load(read_header(tmp_path / "x"))
     assert caught.value.problems == ("not finite: layer1.0.bn1.running_mean",)
 
 
@@ -244,11 +244,11 @@ def test_tensors_that_do_not_fit_the_card_are_all_listed(tmp_path: Path) -> None
 def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) -> None:
     plugins = Plugins(required={"resnetctl-absent": "1.2", "torch": "0.1"}, used={"also-absent": "3"})
     write(tmp_path / "x", network().state_dict(), card(plugins=plugins))
-    assert load(tmp_path / "x").card.plugins == plugins
+    assert load(read_header(tmp_path / "x")).card.plugins == plugins
     with pytest.raises(PluginError, match=r"resnetctl-absent==1\.2") as caught:
         load_model(tmp_path / "x")
     assert caught.value.exit_code == 4
-    assert caught.value.hint == ("pip install resnetctl-absent==1.2", "or as whoever made the weights says")
+    assert caught.value.hint == ("pip install resnetctl-absent==1.2", "or follow the author of the weights")
 
 
 def test_another_version_of_a_plugin_is_remarked_and_explains_what_does_not_fit(
@@ -278,8 +278,8 @@ def test_a_file_without_a_card_offers_to_import_it(tmp_path: Path) -> None:
     torch.save(network().state_dict(), pickled)
     for path in (plain, pickled):
         with pytest.raises(WeightsError) as caught:
-            load(path)
-        assert f"resnetctl weights import {path}" in caught.value.hint[0]
+            load(read_header(path))
+        assert in_shell(caught.value.hint[0]).startswith(f"resnetctl weights import {path} --arch")
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
@@ -296,3 +296,16 @@ def test_the_deepest_arch_fits_the_header_limit(tmp_path: Path) -> None:
     state = {name: torch.zeros(()) for name in names}
     write(tmp_path / "x", state, card())
     assert len(read_header(tmp_path / "x").layout.tensors) == len(names)
+
+
+def test_loading_a_model_parses_the_header_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    read = weights_file.read_layout
+
+    def counted(*args: Any, **options: Any) -> Any:
+        parsed.append(1)
+        return read(*args, **options)
+
+    monkeypatch.setattr(weights_file, "read_layout", counted)
+    load_model(saved)
+    assert len(parsed) == 1

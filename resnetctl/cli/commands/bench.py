@@ -9,6 +9,7 @@ from resnetctl.cli.parser.options import BenchOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import BenchConfig
+from resnetctl.hints import in_shell
 
 if TYPE_CHECKING:
     from resnetctl.engine.stopwatch import Spread
@@ -44,7 +45,7 @@ def show(report: "BenchReport") -> None:
         streams.result("")
     for text in report.left_out:
         streams.say(streams.notice(f"left out: {text}"))
-    for text in report.advice():
+    for text in report.advice(in_shell):
         streams.result(streams.printable(text))
 
 

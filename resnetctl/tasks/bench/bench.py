@@ -1,6 +1,6 @@
-"""`bench`: how fast this machine trains and predicts, beside what it could do, and what would be faster.
+"""`bench`: time training and prediction beside the machine's limits, and find faster settings.
 
-Everything is timed in turns, in one process, on the real paths: `fit` trains, a predictor predicts.
+All ways are timed in turns, in one process, on the real code: `fit` trains, a predictor predicts.
 """
 
 import dataclasses
@@ -28,11 +28,12 @@ from resnetctl.engine.schedule import work
 from resnetctl.engine.stopwatch import FEWEST, Spread, Way, interleave, ratios, spread
 from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.facts import Notice, Progress
+from resnetctl.hints import Hint, Setting
 from resnetctl.models.resnet import count_params
 from resnetctl.system.machine import OtherLoad, PeakMemory, cores_granted, processor
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets
-from resnetctl.tasks.bench import baselines as yardstick
+from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
@@ -48,36 +49,36 @@ Facts = Generator[Notice | Progress, None, BenchReport]
 
 @dataclass(kw_only=True)
 class Bench:
-    """What is tried. `options` says for each other way to train what it is and how one asks for it."""
+    """The ways to time by name. `options` has how to choose each way to train that is not the run's own."""
 
     job: Job
     timer: TimedSteps
     state: TrainState
     ways: dict[str, Way] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Hint] = field(default_factory=dict)
     steps: list[TimedStep] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def add(self, name: str, way: Way, *, threads: int = 0) -> None:
-        """One more way, with so many threads; as many as the run has unless given."""
+        """Add a way, timed with `threads` threads, by default the run's."""
         self.ways[name] = at_threads(threads or self.job.config.threads, way)
 
     def train(self) -> float:
-        """Images a second of the run's own steps, which are kept."""
+        """Return images per second of the run's own steps, and keep the steps."""
         taken = self.timer.steps(SAMPLE)
         self.steps += taken
         return sum(step.images for step in taken) / sum(step.seconds for step in taken)
 
 
 def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = False) -> Facts:
-    """Time the run that `draft` describes, on the machine as it is; yields facts and returns the report.
+    """Time the training run that `draft` describes; yield facts and return the report.
 
     Args:
-        compiled: try torch.compile as well, which takes a minute or more to begin.
+        compiled: try torch.compile too, which takes a minute or more to compile.
 
     Raises:
-        UsageError: before anything is fetched, as this machine has no such device.
-        DataError: the data cannot be had.
+        UsageError: this machine has no such device; nothing is fetched then.
+        DataError: the data is not available.
     """
     pick_device(draft.config.device)
     name = yield from datasets.ensure(draft.config.data, settings)
@@ -85,68 +86,68 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     yield Notice(f"timing {job.arch.name} on {job.store.card.name}, in turns; a minute or so")
     state = fresh_state(job, fresh_model(job))
-    made = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)
-    made.timer.steps(SAMPLE)
+    timing = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)
+    timing.timer.steps(SAMPLE)
     memory = {"training": peak.grown(), "process": peak.highest()}
-    flops = _flops(made.timer)
-    _own_ways(made)
-    _other_threads(made)
-    _predictions(made)
-    _other_configs(made, compiled=compiled)
-    found = interleave(made.ways, seconds=SECONDS, needed=len(NEEDED))
+    flops = _flops(timing.timer)
+    _own_ways(timing)
+    _other_threads(timing)
+    _predictions(timing)
+    _other_configs(timing, compiled=compiled)
+    rates = interleave(timing.ways, seconds=SECONDS, needed=len(NEEDED))
     torch.set_num_threads(job.config.threads)
-    start_up = yardstick.start_up(seconds=START_UP_SECONDS, rounds=FEWEST)
-    missing = [name for name in (*made.ways, *yardstick.START_UP) if name not in (*found, *start_up)]
+    start_up = baselines.start_up(seconds=START_UP_SECONDS, rounds=FEWEST)
+    missing = [name for name in (*timing.ways, *baselines.START_UP) if name not in (*rates, *start_up)]
     return BenchReport(
         subject=_subject(job),
-        training=_training(made, found, flops),
-        prediction={name: spread(values) for name, values in found.items() if " batch " in name},
-        onnx_ratio=_onnx_ratios(found),
-        tried=tuple(_tried(made, found)),
+        training=_training(timing, rates, flops),
+        prediction={name: spread(values) for name, values in rates.items() if " batch " in name},
+        onnx_ratio=_onnx_ratios(rates),
+        tried=tuple(_tried(timing, rates)),
         start_up=start_up,
         memory={name: value for name, value in memory.items() if value is not None},
-        machine=_machine(found, busy),
-        left_out=(*made.left_out, *(f"{name}: no time" for name in missing)),
+        machine=_machine(rates, busy),
+        left_out=(*timing.left_out, *(f"{name}: no time" for name in missing)),
         seconds=time.monotonic() - began,
     )
 
 
-def _own_ways(made: Bench) -> None:
-    """The run's own training, and the yardsticks."""
-    device = made.job.device
-    made.add(TRAIN, made.train)
-    made.add(SGEMM, partial(yardstick.repeated, yardstick.sgemm(device), seconds=SAMPLE))
-    made.add(COPY, partial(yardstick.repeated, yardstick.copy(device), seconds=SAMPLE))
+def _own_ways(timing: Bench) -> None:
+    """Add the run's own training and the baselines."""
+    device = timing.job.device
+    timing.add(TRAIN, timing.train)
+    timing.add(SGEMM, partial(baselines.repeated, baselines.sgemm(device), seconds=SAMPLE))
+    timing.add(COPY, partial(baselines.repeated, baselines.copy(device), seconds=SAMPLE))
 
 
-def _other_threads(made: Bench) -> None:
-    """One thread, and all cores granted."""
-    if made.job.device.type == "cpu":
-        for threads in sorted({1, cores_granted()} - {made.job.config.threads}):
+def _other_threads(timing: Bench) -> None:
+    """Add training with one thread and with all granted cores."""
+    if timing.job.device.type == "cpu":
+        for threads in sorted({1, cores_granted()} - {timing.job.config.threads}):
             name = f"with {threads} thread{'s' * (threads != 1)}"
-            made.options[name] = f"--threads {threads}"
-            made.add(name, partial(made.timer.rate, SAMPLE), threads=threads)
+            timing.options[name] = Setting("threads", threads)
+            timing.add(name, partial(timing.timer.rate, SAMPLE), threads=threads)
 
 
-def _predictions(made: Bench) -> None:
-    """Prediction with both runtimes, many images and one."""
-    job = made.job
+def _predictions(timing: Bench) -> None:
+    """Add prediction with both runtimes, for a large batch and for one image."""
+    job = timing.job
     images = next(eval_batches(job.val or job.train, job.image, batch_size=EVAL_BATCH))[0]
-    for runtime, predict in _predictors(made, images):
+    for runtime, predict in _predictors(timing, images):
         for size in BATCHES:
             batch = images[:size]
             work = partial(_predicted, predict, batch)
-            made.add(f"{runtime} batch {len(batch)}", partial(yardstick.repeated, work, seconds=SAMPLE))
+            timing.add(f"{runtime} batch {len(batch)}", partial(baselines.repeated, work, seconds=SAMPLE))
 
 
-def _predictors(made: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
-    """torch, and onnxruntime where it agrees with it."""
+def _predictors(timing: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
+    """Yield torch's predictor, and onnxruntime's if the two agree."""
     from resnetctl.deploy.onnx_writer import to_bytes
 
-    job = made.job
+    job = timing.job
     model, shipped = (fresh_model(job) for _ in range(2))
     for net in (model, shipped):
-        net.load_state_dict(made.state.model.state_dict())
+        net.load_state_dict(timing.state.model.state_dict())
     reference = torch_predictor(model, job.image, device=torch.device("cpu"))
     yield "torch", shipped_predictor(shipped, job.image, device=job.device)
     try:
@@ -156,7 +157,7 @@ def _predictors(made: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
     except ResnetctlError as error:
         problems = (error.message,)
     if problems:
-        made.left_out.append(f"onnxruntime: {problems[0]}")
+        timing.left_out.append(f"onnxruntime: {problems[0]}")
     else:
         yield "onnxruntime", exported.logits
 
@@ -165,39 +166,39 @@ def _predicted(predict: Predictor, images: Any) -> float:
     return float(len(predict(images)))
 
 
-def _other_configs(made: Bench, *, compiled: bool) -> None:
-    """Other batches, precision and, when asked for, torch.compile."""
-    job, config = made.job, made.job.config
+def _other_configs(timing: Bench, *, compiled: bool) -> None:
+    """Add training with other batch sizes, bf16 and, with `compiled`, torch.compile."""
+    job, config = timing.job, timing.job.config
     for size in (config.batch_size // 2, config.batch_size * 2):
         if 2 <= size <= len(job.train):
             name = f"with batches of {size}"
-            made.options[name] = f"--batch-size {size} (it belongs to the experiment: lr may have to follow)"
-            made.add(name, _rate_of(job, batch_size=size))
+            timing.options[name] = Setting("batch_size", size, "part of the experiment: lr may have to follow")
+            timing.add(name, _rate_of(job, batch_size=size))
     if config.precision == "fp32" and _has_bf16(job.device):
-        made.options["with bf16"] = "--precision bf16"
-        made.add("with bf16", _rate_of(job, precision="bf16"))
+        timing.options["with bf16"] = Setting("precision", "bf16")
+        timing.add("with bf16", _rate_of(job, precision="bf16"))
     if compiled:
-        _compiled(made)
+        _compiled(timing)
 
 
 def _rate_of(job: Job, **changes: Any) -> Way:
-    """Training of the same job with another config."""
+    """Return a way that trains the same job with other config values."""
     other = dataclasses.replace(job, config=job.config.model_copy(update=changes))
     return partial(TimedSteps(other, fresh_state(other, fresh_model(other))).rate, SAMPLE)
 
 
-def _compiled(made: Bench) -> None:
-    job, began = made.job, time.monotonic()
+def _compiled(timing: Bench) -> None:
+    job, began = timing.job, time.monotonic()
     state = fresh_state(job, fresh_model(job))
     state.model = torch.compile(state.model)  # type: ignore[assignment]  # a module all the same
     timer = TimedSteps(job, state)
     try:
         timer.step()
-    except Exception as error:  # whatever a compiler on this machine may say
-        made.left_out.append(f"torch.compile: {str(error).strip().partition(chr(10))[0]}")
+    except Exception as error:  # compilers raise many kinds
+        timing.left_out.append(f"torch.compile: {str(error).strip().partition(chr(10))[0]}")
         return
-    made.options["with torch.compile"] = f"`train` has no option for it; the first step took {_since(began)}"
-    made.add("with torch.compile", partial(timer.rate, SAMPLE))
+    timing.options["with torch.compile"] = f"`train` has no option for it; the first step took {_since(began)}"
+    timing.add("with torch.compile", partial(timer.rate, SAMPLE))
 
 
 def _since(began: float) -> str:
@@ -212,7 +213,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def _flops(timer: TimedSteps) -> float:
-    """Of an image in a training step, counted while one runs: convolutions and products of matrices."""
+    """Return FLOP per image of a training step, counted in one step: convolutions and matrix multiplications."""
     with FlopCounterMode(display=False) as counter:
         images = timer.step().images
     return float(counter.get_total_flops() / images)
@@ -235,21 +236,21 @@ def _subject(job: Job) -> Subject:
     )
 
 
-def _training(made: Bench, found: dict[str, list[float]], flops: float) -> Training:
-    job, rates = made.job, spread(found[TRAIN])
+def _training(timing: Bench, rates: dict[str, list[float]], flops: float) -> Training:
+    job, speed = timing.job, spread(rates[TRAIN])
     images = min(job.config.batch_size, len(job.train))
     full = dataclasses.replace(job, config=job.config.model_copy(update={"progressive": ProgressiveConfig()}))
-    ends = pace(full, made.state, seconds=SAMPLE)
-    whole = dataclasses.replace(ends, step=images / rates.median)
+    ends = pace(full, timing.state, seconds=SAMPLE)
+    whole = dataclasses.replace(ends, step=images / speed.median)
     growing = work(job.sides, start=0, stop=job.steps) / (job.steps * job.image.size**2)
-    shares = [rate * flops / 1e9 for rate in found[TRAIN]]
+    shares = [rate * flops / 1e9 for rate in rates[TRAIN]]
     return Training(
-        images_per_second=rates,
+        images_per_second=speed,
         flops_per_image=flops,
-        share_of_sgemm=ratios(shares, found[SGEMM]),
+        share_of_sgemm=ratios(shares, rates[SGEMM]),
         epoch_seconds=whole.epoch(len(job.train) / images),
         run_seconds=seconds_of(job, dataclasses.replace(whole, step=whole.step * growing)),
-        parts=_parts(made.steps),
+        parts=_parts(timing.steps),
     )
 
 
@@ -262,25 +263,25 @@ def _parts(steps: Sequence[TimedStep]) -> dict[str, Part]:
     }
 
 
-def _onnx_ratios(found: dict[str, list[float]]) -> dict[str, Spread]:
-    """By batch, from the same rounds."""
-    pairs = {name: name.replace("onnxruntime", "torch") for name in found if name.startswith("onnxruntime")}
-    return {name.partition(" ")[2]: ratios(found[name], found[other]) for name, other in pairs.items()}
+def _onnx_ratios(rates: dict[str, list[float]]) -> dict[str, Spread]:
+    """Return the ratios of onnxruntime to torch by batch, round by round."""
+    pairs = {name: name.replace("onnxruntime", "torch") for name in rates if name.startswith("onnxruntime")}
+    return {name.partition(" ")[2]: ratios(rates[name], rates[other]) for name, other in pairs.items()}
 
 
-def _tried(made: Bench, found: dict[str, list[float]]) -> Iterator[Tried]:
-    for name, option in made.options.items():
-        if name in found:
-            ratio = ratios(found[name], found[TRAIN])
-            yield Tried(what=name, option=option, images_per_second=spread(found[name]), ratio=ratio)
+def _tried(timing: Bench, rates: dict[str, list[float]]) -> Iterator[Tried]:
+    for name, option in timing.options.items():
+        if name in rates:
+            ratio = ratios(rates[name], rates[TRAIN])
+            yield Tried(what=name, option=option, images_per_second=spread(rates[name]), ratio=ratio)
 
 
-def _machine(found: dict[str, list[float]], busy: OtherLoad) -> Machine:
+def _machine(rates: dict[str, list[float]], busy: OtherLoad) -> Machine:
     return Machine(
         processor=processor(),
         cores=cores_granted(),
         torch=torch.__version__,
-        sgemm_gflops=spread(found[SGEMM]),
-        copy_gb_per_second=spread(found[COPY]),
+        sgemm_gflops=spread(rates[SGEMM]),
+        copy_gb_per_second=spread(rates[COPY]),
         foreign_cores=busy.cores(),
     )

@@ -1,21 +1,23 @@
-"""What `bench` found, and what follows from it. Advice says only what was measured."""
+"""The report of `bench`, and its advice, which follows from measured figures only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from resnetctl.engine.stopwatch import Spread
+from resnetctl.hints import Call, Hint, in_python, in_shell
 from resnetctl.report.base import Report
 from resnetctl.spec import Card
 
-WORTH = 1.05  # a ratio below is not worth a sentence, nor is one whose lower quartile is below 1
+EXPORT = Call("export", (), {"onnx": True})
+WORTH = 1.05  # no advice for a lower ratio, or for one whose lower quartile is below 1
 MUCH_INPUT = 0.1  # share of a step
 BUSY_CORES = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject(Card):
-    """What was timed: a training run as `train` would settle it."""
+    """The training run that was timed, with the settings that `train` would use."""
 
     arch: str
     data: str
@@ -32,7 +34,7 @@ class Subject(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine(Card):
-    """The machine in the same minutes, with as many threads as the run; `foreign_cores` were busy with other things."""
+    """The machine in the same minutes, with the run's threads; other processes used `foreign_cores` cores."""
 
     processor: str
     cores: int
@@ -44,7 +46,7 @@ class Machine(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Part(Card):
-    """A part of a training step: median seconds, and share of the sum."""
+    """A part of a training step: median seconds, and its share of the step."""
 
     seconds: float
     share: float
@@ -55,11 +57,12 @@ class Training(Card):
     """Training steps.
 
     Attributes:
-        images_per_second: of the steps alone.
-        flops_per_image: of forward and backward as torch counts them, 2 for a multiplication with its addition.
-        share_of_sgemm: of the rate at which the same threads multiply matrices, round by round.
-        epoch_seconds: steps, a look at val and a checkpoint; `run_seconds` the whole run of the config.
-        parts: of a step, empty on accelerators, which do not take them one after the other.
+        images_per_second: speed of the steps alone.
+        flops_per_image: forward and backward as torch counts them; a multiplication with its addition counts 2.
+        share_of_sgemm: FLOP rate of training as a share of the same threads' matrix multiply rate, round by round.
+        epoch_seconds: time of the steps, the evaluation on val and the checkpoint of an epoch.
+        run_seconds: time of the whole run.
+        parts: the parts of a step; empty on accelerators, which overlap them.
     """
 
     images_per_second: Spread
@@ -72,23 +75,26 @@ class Training(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Tried(Card):
-    """Another way to train: how fast, against the run's own in the same rounds, and how one asks for it."""
+    """Another way to train: its speed, its ratio to the run's own speed in the same rounds, and how to choose it."""
 
     what: str
-    option: str
+    option: Hint
     images_per_second: Spread
     ratio: Spread
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchReport(Report):
-    """Everything, with `left_out` naming what there was no time for or what failed.
+    """All figures of `bench`.
 
     Attributes:
-        prediction: images a second of decoded images, by runtime and batch: `torch batch 128`.
-        onnx_ratio: onnxruntime against torch in the same rounds, by batch.
+        prediction: decoded images per second by runtime and batch, e.g. `torch batch 128`.
+        onnx_ratio: speed of onnxruntime over torch's in the same rounds, by batch.
+        tried: other ways to train.
         start_up: wall seconds of commands.
-        memory: bytes: `training` more than before the first step, `process` in all; mapped files not counted.
+        memory: bytes without mapped files: `training` grew after the first step, `process` is the whole.
+        left_out: measurements that failed or had no time.
+        seconds: wall time of the whole command.
     """
 
     schema: ClassVar[str] = "resnetctl.bench/1"
@@ -103,31 +109,34 @@ class BenchReport(Report):
     left_out: tuple[str, ...]
     seconds: float
 
-    def advice(self) -> list[str]:
-        """Sentences on what would be faster here, or that nothing would."""
-        found = [*self._faster(), *self._input(), *self._deployed()]
-        return [*(found or ["nothing that was tried is faster than this"]), *self._caution()]
+    def advice(self, write: Callable[[Hint], str] = in_python) -> list[str]:
+        """Return sentences on what would be faster here, or that nothing would; `write` puts hints into words."""
+        sentences = [*self._faster(write), *self._input(), *self._deployed(write)]
+        return [*(sentences or ["nothing that was tried is faster than this"]), *self._caution()]
 
     def body(self) -> dict[str, Any]:
         """Return every field, and the advice."""
-        return {**super().body(), "advice": self.advice()}
+        values = super().body()
+        for row, item in zip(values["tried"], self.tried, strict=True):
+            row["option"] = in_shell(item.option)
+        return {**values, "advice": self.advice(in_shell)}
 
-    def _faster(self) -> Iterator[str]:
+    def _faster(self, write: Callable[[Hint], str]) -> Iterator[str]:
         for item in sorted(self.tried, key=lambda item: -item.ratio.median):
             if worth(item.ratio):
-                yield f"{item.what} trains {times(item.ratio)} as fast: {item.option}"
+                yield f"{item.what} trains {times(item.ratio)} as fast: {write(item.option)}"
 
     def _input(self) -> Iterator[str]:
         parts = self.training.parts
         share = sum(parts[name].share for name in ("gather", "augment", "normalise")) if parts else 0.0
         if share > MUCH_INPUT:
             most = max(("gather", "augment", "normalise"), key=lambda name: parts[name].share)
-            yield f"the input takes {100 * share:.0f} % of a step, most of it {most}: a lighter --augment is faster"
+            yield f"the input takes {100 * share:.0f} % of a step, most of it {most}: a lighter augmentation is faster"
 
-    def _deployed(self) -> Iterator[str]:
+    def _deployed(self, write: Callable[[Hint], str]) -> Iterator[str]:
         for batch, ratio in self.onnx_ratio.items():
             if worth(ratio):
-                yield f"onnxruntime predicts {times(ratio)} as fast as torch, {batch}: resnetctl export --onnx"
+                yield f"onnxruntime predicts {times(ratio)} as fast as torch, {batch}: {write(EXPORT)}"
 
     def _caution(self) -> Iterator[str]:
         foreign = self.machine.foreign_cores
@@ -139,10 +148,10 @@ class BenchReport(Report):
 
 
 def worth(ratio: Spread) -> bool:
-    """Whether it is clearly more than 1."""
+    """Whether the ratio is clearly more than 1."""
     return ratio.median >= WORTH and ratio.low > 1
 
 
 def times(ratio: Spread) -> str:
-    """`1.23x (1.10-1.31, n=7)`"""
+    """Return the ratio as text: `1.23x (1.10-1.31, n=7)`."""
     return f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f}, n={ratio.n})"

@@ -1,10 +1,11 @@
-"""`runs verify`: is a run what it says? Digests, metrics against config, and how this machine differs."""
+"""`runs verify`: check a run's digests, its metrics against its config, and this machine against the run's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ Lines = list[dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at. `passed` is None where there was nothing to look at."""
+    """One check. `passed` is None where there was nothing to check."""
 
     name: str
     passed: bool | None
@@ -35,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyReport(Report):
-    """All checks of a run, and `differences`: what of this machine a bit-exact resume would find changed."""
+    """All checks of a run, and `differences`: changes of the machine that make a resume differ in its bits."""
 
     schema: ClassVar[str] = "resnetctl.runs.verify/1"
     run: Path
@@ -47,7 +48,7 @@ class VerifyReport(Report):
         return all(check.passed is not False for check in self.checks)
 
     def require(self) -> None:
-        """Raise `CheckFailed` when a check failed. Call it after the report was shown."""
+        """Raise `CheckFailed` when a check failed. Call it after showing the report."""
         failed = [f"{check.name}: {check.detail}" for check in self.checks if check.passed is False]
         if failed:
             raise CheckFailed("the run is not what it says", where=str(self.run), problems=failed)
@@ -62,27 +63,27 @@ class VerifyReport(Report):
         }
 
 
-class Wrong(Exception):
-    """What a check found."""
+class Failed(Exception):
+    """A check failed; the text says why."""
 
 
-class Nothing(Exception):
-    """Why a check had nothing to look at."""
+class Skipped(Exception):
+    """There is nothing to check; the text says why."""
 
 
 def verify(run: RunDir, settings: Settings) -> VerifyReport:
-    """Look at every file of a run. Findings are data; the report's `require` raises for them."""
-    looks = _Looks(run, settings)
-    checks = tuple(_carried_out(name, look) for name, look in looks.all().items())
-    return VerifyReport(run=run.path, checks=checks, differences=tuple(looks.differences()))
+    """Check every file of a run. The report holds the failures; its `require` raises for them."""
+    checker = _Checker(run, settings)
+    checks = tuple(_outcome(name, check) for name, check in checker.all().items())
+    return VerifyReport(run=run.path, checks=checks, differences=tuple(checker.differences()))
 
 
-def _carried_out(name: str, look: Callable[[], str]) -> Check:
+def _outcome(name: str, check: Callable[[], str]) -> Check:
     try:
-        return Check(name=name, passed=True, detail=look())
-    except Nothing as reason:
+        return Check(name=name, passed=True, detail=check())
+    except Skipped as reason:
         return Check(name=name, passed=None, detail=str(reason))
-    except Wrong as finding:
+    except Failed as finding:
         return Check(name=name, passed=False, detail=str(finding))
     except ResnetctlError as error:
         return Check(name=name, passed=False, detail=error.message)
@@ -90,16 +91,21 @@ def _carried_out(name: str, look: Callable[[], str]) -> Check:
         return Check(name=name, passed=False, detail=f"cannot be read: {type(error).__name__}: {error}")
 
 
-class _Looks:
-    """The checks of one run; each returns what it saw, or raises `Wrong` or `Nothing`."""
+class _Checker:
+    """The checks of one run. Each returns a detail for the report, or raises `Failed` or `Skipped`."""
 
     def __init__(self, run: RunDir, settings: Settings) -> None:
         self.run = run
         self.settings = settings
         self.found: Newest = newest(run)
 
+    @cached_property
+    def header(self) -> weights_file.Header:
+        """The header of the run's weights. Raises `WeightsError`."""
+        return weights_file.read_header(self.run.weights)
+
     def all(self) -> dict[str, Callable[[], str]]:
-        """Name to check, in the order of the report."""
+        """Return the checks by name, in the order of the report."""
         return {
             "config": self.config,
             "checkpoints": self.checkpoints,
@@ -111,7 +117,7 @@ class _Looks:
         }
 
     def differences(self) -> list[str]:
-        """What a bit-exact resume would find changed; a resume sets the run's own thread count itself."""
+        """Return what a bit-exact resume would find changed. A resume sets the run's thread count itself."""
         if self.found.snapshot is None:
             return []
         then = facts_then(self.found.snapshot)
@@ -125,9 +131,9 @@ class _Looks:
 
     def checkpoints(self) -> str:
         if self.found.corrupt:
-            raise Wrong("; ".join(f"{name}: {reason}" for name, reason in self.found.corrupt.items()))
+            raise Failed("; ".join(f"{name}: {reason}" for name, reason in self.found.corrupt.items()))
         if self.found.snapshot is None:
-            raise Nothing("there is none")
+            raise Skipped("there is none")
         for path in self.run.checkpoints()[1:]:
             checkpoint.from_bytes(path.read_bytes())
         return f"{len(self.run.checkpoints())} whole, the newest after step {self.found.snapshot.step}"
@@ -135,7 +141,7 @@ class _Looks:
     def metrics(self) -> str:
         lines = self.run.metrics()
         if not lines:
-            raise Nothing("no epoch is finished")
+            raise Skipped("no epoch is finished")
         counted = [line["epoch"] for line in lines]
         _require(counted == list(range(1, len(lines) + 1)), "epochs are missing or out of order")
         steps = [line["step"] for line in lines]
@@ -152,7 +158,7 @@ class _Looks:
     def summary(self) -> str:
         summary = self.run.summary()
         if summary is None:
-            raise Nothing("the run is not finished")
+            raise Skipped("the run is not finished")
         config, lines = self.run.read_config(), self.run.metrics()
         _require(summary["epochs"] == len(lines), f"it counts {summary['epochs']} epochs, the metrics {len(lines)}")
         _require(summary["last"] == lines[-1], "its last epoch is not that of the metrics")
@@ -166,8 +172,8 @@ class _Looks:
 
     def weights(self) -> str:
         if not self.run.weights.is_file():
-            raise Nothing("there are none yet")
-        loaded = weights_file.load(self.run.weights)
+            raise Skipped("there are none yet")
+        loaded = weights_file.load(self.header)
         if self.run.summary() is None:
             return "whole and finite"
         snapshot = self.found.snapshot
@@ -185,13 +191,12 @@ class _Looks:
 
     def onnx(self) -> str:
         if not self.run.onnx.is_file():
-            raise Nothing("nothing is exported")
+            raise Skipped("nothing is exported")
         from resnetctl.deploy.onnx_checks import check
         from resnetctl.deploy.onnx_session import read_bytes
 
         card = check(read_bytes(self.run.onnx), str(self.run.onnx))
-        here = weights_file.read_header(self.run.weights).sha256
-        _require(card.weights_sha256 == here, "exported from other weights: run resnetctl export again")
+        _require(card.weights_sha256 == self.header.sha256, "exported from other weights: export again")
         return "whole, and made from these weights"
 
     def data(self) -> str:
@@ -199,9 +204,9 @@ class _Looks:
         try:
             store = open_store(self.settings.data_dir, name)
         except DataError:
-            raise Nothing(f"'{name}' is not in the store here") from None
+            raise Skipped(f"'{name}' is not in the store here") from None
         if self.found.snapshot is None:
-            raise Nothing("no checkpoint says what the run was trained on")
+            raise Skipped("no checkpoint says what the run was trained on")
         wanted = self.found.snapshot.card["trained_on"].get("digest")
         _require(store.card.digests.get("train") == wanted, f"'{name}' is not the one that the run was trained on")
         return f"'{name}' is the one that the run was trained on"
@@ -209,11 +214,11 @@ class _Looks:
 
 def _require(holds: object, otherwise: str) -> None:
     if not holds:
-        raise Wrong(otherwise)
+        raise Failed(otherwise)
 
 
 def _improving(lines: Lines) -> Iterator[dict[str, Any]]:
-    """The epochs that were the best so far."""
+    """Yield the epochs that were the best so far."""
     best = (-1.0, -math.inf)
     for line in lines:
         if "val_top1" in line and (line["val_top1"], -line["val_loss"]) > best:

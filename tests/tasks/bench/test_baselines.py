@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resnetctl.tasks.bench import baselines as yardstick
+from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench.baselines import COPIED, SIDE, copy, repeated, sgemm, start_up
 
 CPU = torch.device("cpu")
@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 def test_work_a_second_is_work_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(yardstick.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(baselines.time, "perf_counter", lambda: now[0])
 
     def work() -> float:
         now[0] += 0.5
@@ -23,19 +23,19 @@ def test_work_a_second_is_work_over_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_product_and_a_copy_tell_how_much_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sgemm(CPU)() == 2 * SIDE**3 / 1e9
-    monkeypatch.setattr(yardstick, "COPIED", 1 << 20)
+    monkeypatch.setattr(baselines, "COPIED", 1 << 20)
     assert copy(CPU)() == pytest.approx(2 * (1 << 20) / 1e9)
     assert COPIED > 32 * 2**20, "a copy that fits a cache measures the cache"
 
 
 def test_start_up_runs_commands_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(yardstick, "_process", lambda arguments: float(ran.append(arguments) or len(ran)))
+    monkeypatch.setattr(baselines, "_process", lambda arguments: float(ran.append(arguments) or len(ran)))
     found = start_up(seconds=60, rounds=3)
-    assert list(found) == list(yardstick.START_UP)
+    assert list(found) == list(baselines.START_UP)
     assert {item.n for item in found.values()} == {3}
-    assert ran[:4] == list(yardstick.START_UP.values())
+    assert ran[:4] == list(baselines.START_UP.values())
 
 
 def test_a_process_is_timed_from_outside() -> None:
-    assert yardstick._process(("-c", "pass")) > 0
+    assert baselines._process(("-c", "pass")) > 0

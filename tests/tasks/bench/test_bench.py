@@ -11,9 +11,10 @@ from resnetctl.config.layers import from_flags, from_sets
 from resnetctl.deploy import onnx_writer
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.system.machine import OtherLoad
-from resnetctl.tasks.bench import baselines as yardstick
+from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench import bench as task
 from resnetctl.tasks.bench.bench import Bench, bench
 from resnetctl.tasks.bench.report import BenchReport
@@ -29,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny(settings.load().data_dir)
     monkeypatch.setattr(task, "cores_granted", lambda: 2)
     monkeypatch.setattr(task, "SAMPLE", 0.0)
-    monkeypatch.setattr(yardstick, "start_up", lambda **_: {"python": ONCE})
+    monkeypatch.setattr(baselines, "start_up", lambda **_: {"python": ONCE})
 
 
 def ended(*sets: str, **options: bool) -> tuple[BenchReport, str]:
@@ -57,9 +58,8 @@ def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) 
         "torch batch 6", "torch batch 1", "onnxruntime batch 6", "onnxruntime batch 1",
     ]  # fmt: skip
     assert list(report.onnx_ratio) == ["batch 6", "batch 1"]
-    assert [item.option.partition(" (")[0] for item in report.tried] == [
-        "--threads 2", "--batch-size 8", "--batch-size 32",
-    ]  # fmt: skip
+    options = [(item.option.name, item.option.value) for item in report.tried if isinstance(item.option, Setting)]
+    assert options == [("threads", 2), ("batch_size", 8), ("batch_size", 32)]
     assert set(report.training.parts) == set(PARTS)
     assert sum(part.share for part in report.training.parts.values()) == pytest.approx(1.0)
     assert report.training.run_seconds > report.training.epoch_seconds > 0
@@ -114,7 +114,7 @@ def test_bf16_is_tried_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(task, "_has_bf16", lambda device: True)
     bench = made()
     task._other_configs(bench, compiled=False)
-    assert bench.options["with bf16"] == "--precision bf16"
+    assert bench.options["with bf16"] == Setting("precision", "bf16")
 
 
 def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +146,6 @@ def test_onnxruntime_is_compared_with_torch_of_the_same_rounds() -> None:
     assert task._onnx_ratios(found) == {"batch 8": Spread(median=3.0, low=3.0, high=3.0, n=2)}
 
 
-def test_the_machine_is_described_with_its_yardsticks() -> None:
+def test_the_machine_is_described_with_its_baselines() -> None:
     machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, OtherLoad())
     assert (machine.cores, machine.sgemm_gflops.median, machine.copy_gb_per_second.n) == (2, 10.0, 3)

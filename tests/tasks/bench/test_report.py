@@ -17,7 +17,7 @@ def test_when_nothing_is_faster_that_is_said() -> None:
 
 def test_what_is_clearly_faster_is_named_with_its_spread_and_its_option() -> None:
     found = report(tried=(tried(about(1.2, low=1.1, high=1.3)),))
-    assert found.advice() == ["with 2 threads trains 1.20x (1.10-1.30, n=7) as fast: --threads 2"]
+    assert found.advice() == ["with 2 threads trains 1.20x (1.10-1.30, n=7) as fast: threads=2"]
 
 
 def test_the_fastest_comes_first() -> None:
@@ -41,14 +41,14 @@ def test_advice_needs_a_gain_that_is_large_and_sure(ratio: Spread, is_worth: boo
 
 def test_an_input_that_takes_much_is_told_with_its_largest_part() -> None:
     (text,) = report(parts=PARTS | {"augment": 0.2, "forward": 0.11}).advice()
-    assert text == "the input takes 22 % of a step, most of it augment: a lighter --augment is faster"
+    assert text == "the input takes 22 % of a step, most of it augment: a lighter augmentation is faster"
     assert report(parts={}).advice() == [NOTHING]
 
 
 def test_onnx_is_advised_where_it_was_faster() -> None:
     found = report(onnx_ratio={"batch 128": about(1.02), "batch 1": about(5.0, low=4.0, high=6.0)}).advice()
     assert found == [
-        "onnxruntime predicts 5.00x (4.00-6.00, n=7) as fast as torch, batch 1: resnetctl export --onnx"
+        "onnxruntime predicts 5.00x (4.00-6.00, n=7) as fast as torch, batch 1: rc.export()"
     ]  # fmt: skip
 
 
