@@ -156,7 +156,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
         split=split,
     )
     _require_size(job)
-    try_plugins(job)
+    try_plugins(arch, settled.augment, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
 
 

@@ -7,7 +7,10 @@ import torch
 from support.datasets import tiny
 from support.jobs import job, to_bench
 
+from resnetctl.config.draft import Draft
 from resnetctl.config.layers import from_flags, from_sets
+from resnetctl.config.schema import BenchConfig
+from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import DataError, UsageError, WorkFailed
@@ -18,7 +21,7 @@ from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench import bench as task
 from resnetctl.tasks.bench.bench import Bench, bench
 from resnetctl.tasks.bench.report import BenchReport
-from resnetctl.training.job import fresh_model, fresh_state
+from resnetctl.training.job import Job, fresh_model, fresh_state
 from resnetctl.training.pace import PARTS, TimedStep, TimedSteps
 
 ONCE = Spread(median=0.1, low=0.1, high=0.1, n=3)
@@ -84,11 +87,16 @@ def test_a_dataset_that_is_missing_is_told_as_in_train() -> None:
 
 
 def test_the_default_data_are_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(task, "prepare", lambda draft, layers, settings: iter(seen.append(draft) or ()))
-    with pytest.raises(AttributeError):  # there is no job
+    class Seen(Exception):
+        """Ends the task before it times anything."""
+
+    def prepare(draft: Draft[BenchConfig], store: Store) -> Job:
+        assert (store.card.name, draft.config.batch_size) == ("digits", 32)
+        raise Seen
+
+    monkeypatch.setattr(task, "prepare", prepare)
+    with pytest.raises(Seen):
         list(bench(to_bench(from_flags({"batch_size": 32}, {"batch_size": "--batch-size"})), settings.load()))
-    assert (seen[0].data, seen[0].batch_size) == ("digits", 32)
 
 
 def test_a_network_that_onnx_cannot_express_is_timed_without(monkeypatch: pytest.MonkeyPatch) -> None:
