@@ -16,7 +16,7 @@ from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks import datasets as data_task
 from resnetctl.tasks.train import train
-from resnetctl.training import remarks
+from resnetctl.training import notices
 from resnetctl.weights.file import read_card
 
 ARCH = ["model.arch=resnet20", "data=tiny"]
@@ -198,7 +198,7 @@ def test_a_dry_run_times_a_step_and_writes_nothing() -> None:
 
 
 def test_what_is_seldom_meant_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remarks, "cores_granted", lambda: 1)
+    monkeypatch.setattr(notices, "cores_granted", lambda: 1)
     said = notices(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
     assert "2 threads share 1 core, which is slower than one each" in said
     assert "a batch of 500 is more than the 54 training images, so an epoch is one step" in said

@@ -9,7 +9,7 @@ from resnetctl import registry
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
-from resnetctl.engine.replay import Origin, find_origin
+from resnetctl.engine.nonfinite import Origin, find_origin
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs import RunDir

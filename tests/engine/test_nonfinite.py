@@ -9,7 +9,7 @@ from support.nets import make, shake
 from torch import Tensor, nn
 
 from resnetctl.engine.loop import Plan, TrainState, fit
-from resnetctl.engine.replay import Origin, find_origin
+from resnetctl.engine.nonfinite import Origin, find_origin
 from resnetctl.errors import NonFinite
 from resnetctl.spec import Batch
 
