@@ -20,7 +20,7 @@ to do (`hint`). It is raised where the fact is known. `cli` shows it in the word
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from resnetctl.hints import Call, Hint, Setting, in_python
 
@@ -112,18 +112,6 @@ class Stopped(ResnetctlError):
         self.exit_code = 128 + signum
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return `"did you mean 'x'?"`, None when no name is close. Of equally close names the longest match wins."""
-    from difflib import SequenceMatcher, get_close_matches
-
-    def closeness(other: str) -> tuple[float, int]:
-        matcher = SequenceMatcher(None, other, name)
-        return matcher.ratio(), matcher.find_longest_match().size
-
-    close = get_close_matches(name, sorted(known), n=5)
-    return f"did you mean '{max(close, key=closeness)}'?" if close else None
-
-
 def own_line(error: BaseException) -> str:
     """Return `blocks.py:57`, the innermost line of the traceback that is in no library; "" where all lines are."""
     import traceback  # what is slow to load waits until something went wrong
@@ -132,11 +120,3 @@ def own_line(error: BaseException) -> str:
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
             return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
     return ""
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return `"did you mean 'x'?"`, or the known names when none is close."""
-    names = sorted(known)
-    if guess := closest(name, names):
-        return guess
-    return "known: " + ", ".join(names) if names else "none is known"

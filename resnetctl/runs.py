@@ -26,8 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.errors import ConfigError, InputError, UsageError, suggest
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system import storage
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from resnetctl import errors
-from resnetctl.errors import ResnetctlError, Stopped, suggest
+from resnetctl.errors import ResnetctlError, Stopped
 from resnetctl.hints import Call, Setting
 
 CODES = {
@@ -71,16 +71,3 @@ def test_str_tells_the_whole_story_in_the_words_of_python() -> None:
         "  try  lr=0.01",
         "       rc.evaluate('last')",
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "known", "said"),
-    [
-        ("resnet65", ["resnet56", "wrn16_4"], "did you mean 'resnet56'?"),
-        ("resnet21", ["resnet20", "resnet32"], "did you mean 'resnet20'?"),  # equally close: more in one piece
-        ("zebra", ["b", "a"], "known: a, b"),
-        ("zebra", [], "none is known"),
-    ],
-)
-def test_suggest(name: str, known: list[str], said: str) -> None:
-    assert suggest(name, known) == said

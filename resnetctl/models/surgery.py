@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from resnetctl.errors import UsageError, suggest
-from resnetctl.hints import Setting
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting, suggest
 from resnetctl.models.resnet import ResNet
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from resnetctl.errors import PluginError, UsageError, suggest
-from resnetctl.hints import Setting
+from resnetctl.errors import PluginError, UsageError
+from resnetctl.hints import Setting, suggest
 from resnetctl.registry.kinds import KINDS, Kind
 from resnetctl.registry.metadata import CORE, Entry, is_mentioned, normal_name, read_entry
 from resnetctl.spec import Arch

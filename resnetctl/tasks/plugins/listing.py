@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, suggest
-from resnetctl.hints import Call
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call, suggest
 from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.probe import probe
 
