@@ -12,7 +12,7 @@ from typing import Any
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.registry.kinds import KINDS, Kind
-from resnetctl.registry.metadata import CORE, Entry, is_mentioned, normal_name, read_entry
+from resnetctl.registry.metadata import CORE, Entry, normal_name, read_entry
 from resnetctl.spec import Arch
 from resnetctl.system.settings import chosen_plugins
 
@@ -63,11 +63,6 @@ def read_entries(kind: Kind, chosen: tuple[str, ...] | None) -> tuple[Entry, ...
         for entry in alone
     ]
     return tuple(sorted(marked, key=lambda entry: (_natural(entry.name), entry.distribution)))
-
-
-def may_have(kind: Kind) -> bool:
-    """Tell whether some distribution may have entries of a kind: a quick look, for screens that must not be late."""
-    return is_mentioned(KINDS[kind].group)
 
 
 def all_entries() -> list[Entry]:

@@ -1,9 +1,6 @@
 """One entry point as its distribution's metadata describes it, with what is wrong with it."""
 
-import contextlib
-import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -52,21 +49,6 @@ def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Ent
         return replace(entry, status="broken", reason="this is the name of a built-in")
     stale = _staleness(point.value, point.dist)
     return replace(entry, status="stale", reason=stale) if stale else entry
-
-
-def is_mentioned(group: str) -> bool:
-    """Tell whether the entry points of any distribution in a folder of `sys.path` mention `group`.
-
-    It does without importlib.metadata, which takes longer to import than this takes in all.
-    """
-    for folder in sys.path:
-        with contextlib.suppress(OSError), os.scandir(folder or ".") as items:
-            for item in items:
-                if item.name.endswith((".dist-info", ".egg-info")):
-                    with contextlib.suppress(OSError), open(os.path.join(item.path, "entry_points.txt"), "rb") as file:
-                        if group.encode() in file.read():
-                            return True
-    return False
 
 
 def normal_name(name: str) -> str:
