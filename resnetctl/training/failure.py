@@ -13,8 +13,8 @@ from resnetctl.engine.nonfinite import Origin, find_origin
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs import RunDir
-from resnetctl.training.checkpoints import newest
 from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.resume_point import newest
 from resnetctl.training.session import Session
 
 SHOWN = 5  # images that the error names

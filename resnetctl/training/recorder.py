@@ -61,7 +61,7 @@ class Recorder:
     def save(self, state: TrainState) -> None:
         """Write a checkpoint."""
         if self._run is not None:
-            self._run.save_checkpoint(state.step, checkpoint_bytes(self._job, state))
+            self._run.checkpoints.save(state.step, checkpoint_bytes(self._job, state))
             self._saved = time.monotonic()
 
     def save_if_due(self, state: TrainState) -> None:

@@ -53,7 +53,7 @@ def test_a_pixel_that_is_nan_names_step_policy_and_image() -> None:
 def test_the_last_finite_checkpoint_is_kept_and_nothing_else_is_saved() -> None:
     failing("augment=poison")
     run = runs.find("one", Path("runs"))
-    (path,) = run.checkpoints()
+    (path,) = run.checkpoints.paths()
     assert checkpoint.from_bytes(path.read_bytes()).step == 4
     assert run.summary() is None
 
