@@ -18,8 +18,8 @@ collect_ignore = [f"plugins/{name}" for name in MISSING]
 FAST = (
     "config", "cli/parser", "cli/screen", "system", "engine/test_loop.py",
     "engine/test_schedule.py", "engine/test_optim.py", "engine/test_metrics.py", "data/test_splits.py",
-    "data/test_cards.py", "registry/test_registry.py", "test_errors.py", "test_hints.py", "test_repository.py",
-    "test_rng.py", "test_runs.py", "test_spec.py",
+    "data/test_cards.py", "registry/test_index.py", "test_errors.py", "test_hints.py", "test_repository.py",
+    "test_rng.py", "runs", "test_spec.py",
 )  # fmt: skip
 
 
