@@ -1,4 +1,4 @@
-"""Every error that resnetctl raises on purpose, and its exit code.
+"""The errors that resnetctl raises on purpose, and their exit codes.
 
 ::
 
@@ -15,7 +15,7 @@
     └── Stopped         130, 143   SIGINT, SIGTERM; the work was saved and can be resumed
 
 An error says what happened (`message`), where (`where`: a file and line, a setting, a member of an archive) and what
-to do (`hint`). It is raised where the fact is known. `cli` shows it in the words of a shell, `str` in those of Python.
+to do (`hint`). Raise it where the cause is known. `cli` prints hints as shell commands, `str` as Python calls.
 """
 
 import os
@@ -28,7 +28,7 @@ LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime",
 
 
 class ResnetctlError(Exception):
-    """Base of all expected failures."""
+    """Base class of all expected failures."""
 
     exit_code: int = 1
 
@@ -40,7 +40,14 @@ class ResnetctlError(Exception):
         hint: Hint | Sequence[Hint] = (),
         problems: Sequence[str] = (),
     ) -> None:
-        """`problems` lists every finding of one file at once; `hint` is one suggestion or several."""
+        """Store the message and its details.
+
+        Args:
+            message: what happened.
+            where: the file and line, setting or archive member.
+            hint: one suggestion or several.
+            problems: all problems of one input, one line each.
+        """
         super().__init__(message)
         self.message = message
         self.where = where
@@ -49,11 +56,11 @@ class ResnetctlError(Exception):
 
     @property
     def headline(self) -> str:
-        """The message and where it happened, in one line."""
+        """Message and `where`, in one line."""
         return self.message if self.where is None else f"{self.message} ({in_python(self.where)})"
 
     def __str__(self) -> str:
-        """Return the whole story in the words of Python: headline, problems, hints."""
+        """Return headline, problems and hints, with hints as Python calls."""
         problems = [f"  - {problem}" for problem in self.problems]
         marks = ["  try  ", *["       "] * len(self.hint)]
         hints = [mark + in_python(hint) for mark, hint in zip(marks, self.hint, strict=False)]
@@ -65,11 +72,11 @@ class WorkFailed(ResnetctlError):
 
 
 class NonFinite(WorkFailed):
-    """A loss, a gradient, a pixel or a weight is NaN or infinite. What was saved before is kept."""
+    """A loss, a gradient, a pixel or a weight is NaN or infinite. Earlier checkpoints are kept."""
 
 
 class UsageError(ResnetctlError):
-    """The command, or the call, cannot be carried out as it is."""
+    """The command or the call has a wrong argument, or cannot run in this state."""
 
     exit_code = 2
 
@@ -105,7 +112,7 @@ class CheckFailed(ResnetctlError):
 
 
 class Stopped(ResnetctlError):
-    """A signal stopped the work after it was saved. `signum` 2 or 15 gives exit code 130 or 143."""
+    """A signal stopped the work; its state was saved first. `signum` 2 or 15 gives exit code 130 or 143."""
 
     def __init__(self, message: str, *, signum: int, hint: Hint | Sequence[Hint] = ()) -> None:
         super().__init__(message, hint=hint)
@@ -113,8 +120,8 @@ class Stopped(ResnetctlError):
 
 
 def own_line(error: BaseException) -> str:
-    """Return `blocks.py:57`, the innermost line of the traceback that is in no library; "" where all lines are."""
-    import traceback  # what is slow to load waits until something went wrong
+    """Return the innermost line of the traceback outside libraries, such as `blocks.py:57`; "" when there is none."""
+    import traceback  # slow to import, and needed only after a failure
 
     for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:

@@ -1,4 +1,4 @@
-"""What tasks tell while they work: frozen facts. Who consumes them saves, logs or draws."""
+"""Facts: frozen objects that tasks yield while they work. Their consumers save, log or draw them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Notice:
-    """One line that a person should read, and what to do about it."""
+    """One line for the user, and hints what to do about it."""
 
     text: str
     hint: tuple[Hint, ...] = ()
@@ -26,7 +26,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Countable work other than training: bytes of a download, images of an import. `total` None: unknown."""
+    """Progress of work other than training: bytes of a download, images of an import. `total` None: unknown."""
 
     what: str
     done: int
@@ -36,35 +36,35 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins or goes on. `run` is None in a dry run; `origins` tells where each config value came from."""
+    """A run starts or resumes. `run` is None in a dry run; `origins` has the origin of each config value."""
 
     run: Path | None
     config: TrainConfig
     origins: Mapping[str, str]
     arch: Arch
-    block: str  # empty where it is the arch's own
+    block: str  # empty: the block of the arch
     params: int
     image_size: int
     train_images: int
     val_images: int
-    start_step: int  # 0, or where a resume begins
-    best: float | None  # best val accuracy so far, for a resumed run
+    start_step: int  # 0, or the step of the checkpoint that a resume starts from
+    best: float | None  # best val accuracy so far, in a resumed run
     steps: int
     steps_per_epoch: int
-    sides: tuple[tuple[int, int], ...]  # (first step, pixels): where the size of the training images changes
+    sides: tuple[tuple[int, int], ...]  # (first step, pixels) for each size of the training images
 
     def side(self, step: int) -> int:
-        """Return the side of the training images in `step` (0-based), in pixels."""
+        """Return the side of the training images at `step` (from 0), in pixels."""
         return max((first, side) for first, side in self.sides if first <= step)[1]
 
     def left(self, step: int) -> float:
-        """Return the work left after `step` steps as a multiple of the work since `start_step`, counted in pixels."""
+        """Return the pixels still to train after `step` steps, divided by the pixels trained since `start_step`."""
         return work(self.sides, start=step, stop=self.steps) / work(self.sides, start=self.start_step, stop=step)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochTimed:
-    """An epoch's result with its clock. `images_per_second` counts training only."""
+    """The result of an epoch and its time. `images_per_second` counts training only."""
 
     result: EpochResult
     seconds: float
@@ -73,7 +73,7 @@ class EpochTimed:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The run is over. `summary` is what `summary.json` holds."""
+    """The run has finished. `summary` is the content of `summary.json`."""
 
     run: Path
     summary: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What to do about an error or a notice, as data. Whoever shows it says it in the words of its reader.
+"""Hints: suggestions of errors and notices, as data. Each front end writes them in its own form.
 
 The command line writes `--lr 0.01` and `resnetctl eval runs/last`, Python writes `lr=0.01` and
 `rc.evaluate("runs/last")`. So code below the command line names config keys, arguments and verbs, never flags.
@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-PYTHON = {  # functions of `import resnetctl as rc` by verb
+PYTHON = {  # verb -> function of `import resnetctl as rc`
     "train": "train",
     "finetune": "finetune",
     "eval": "evaluate",
@@ -17,12 +17,12 @@ PYTHON = {  # functions of `import resnetctl as rc` by verb
     "export": "export",
     "bench": "bench",
 }
-IMPLIED = ("onnx",)  # what a function does without being told
+IMPLIED = ("onnx",)  # settings that the Python functions always imply
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A config key or an argument of the verb, with a value where one helps. `a.b` is a nested config key."""
+    """A config key or an argument of the verb, with an optional value. `a.b` is a nested config key."""
 
     name: str
     value: object = None
@@ -31,7 +31,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Call:
-    """A verb to call: `Call("data add", ("./photos",), {"name": "pets"})`. `note` says what it does."""
+    """A verb to call: `Call("data add", ("./photos",), {"name": "pets"})`. `note` explains its effect."""
 
     verb: str
     targets: tuple[str | os.PathLike[str], ...] = ()
@@ -43,7 +43,7 @@ Hint = str | Setting | Call
 
 
 def in_shell(hint: Hint, flags: Mapping[str, str] | None = None) -> str:
-    """Return the hint as a line of a shell. `flags` maps the config keys that have a flag of another name to it."""
+    """Return the hint as a shell line. `flags` maps a config key to its flag where the names differ."""
     named = flags or {}
     if isinstance(hint, str):
         return hint
@@ -55,7 +55,7 @@ def in_shell(hint: Hint, flags: Mapping[str, str] | None = None) -> str:
 
 
 def in_python(hint: Hint) -> str:
-    """Return the hint as an argument or a call in Python; a verb without a function stays a line of a shell."""
+    """Return the hint as a Python argument or call. A verb without a Python function becomes a shell line."""
     if isinstance(hint, str):
         return hint
     if isinstance(hint, Setting):

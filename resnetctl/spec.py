@@ -1,6 +1,6 @@
-"""The core types: plain data and protocols, shared by every layer and by plugins. Torch-free.
+"""The core types: data classes and protocols that the package and its plugins share. Imports no torch.
 
-Everything here is frozen and keyword-only. Shapes: N images, C channels, H rows, W columns.
+All data classes are frozen and keyword-only. Shapes: N images, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -26,44 +26,45 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Card:
-    """What the frozen dataclasses here share: a JSON form that reads back equal."""
+    """Base class of the frozen data classes that have a JSON form, which reads back equal."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists and scalars."""
+        """Return the card as plain dicts, lists and scalars."""
         return cast("dict[str, Any]", plain(self))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`. Raises `TypeError` for unknown or missing keys, `ValueError` for bad values."""
+        """Return the card of a JSON form. Raises `TypeError` for wrong or missing keys, `ValueError` for bad values."""
         return cls(**{name: _frozen(value) for name, value in values.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by the JSON form: read-only mappings cannot be copied as they are."""
+        """Copy and pickle through the JSON form, because read-only mappings can be neither copied nor pickled."""
         return type(self).from_json, (self.to_json(),)
 
     def _put(self, **values: object) -> None:
-        """Settle fields while the object is made."""
+        """Set fields during construction: the class is frozen."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def _freeze(self, *, tuples: tuple[str, ...] = (), tables: tuple[str, ...] = ()) -> None:
-        """Make these fields tuples and read-only copies. Raises `TypeError` for what is no list and no table."""
+        """Make fields tuples, or read-only copies of mappings. Raises `TypeError` for values of other types."""
         self._put(**{name: tuple(getattr(self, name)) for name in tuples})
         self._put(**{name: MappingProxyType(dict(getattr(self, name))) for name in tables})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arch(Card):
-    """A named ResNet configuration: pure data, so it lists, hashes, diffs and travels inside the weights.
+    """A named ResNet configuration: plain data that can be listed, hashed, compared and stored with the weights.
 
     Args:
         block: name of the residual block in the registry.
         depths: blocks per stage, 1 to 4 stages.
         widths: base channels per stage (torchvision's `planes`).
-        stem: `cifar` is a 3x3 convolution, `imagenet` a 7x7 stride 2 with pooling, `auto` is cifar up to 64 px.
-        stem_width: output channels of the stem; `widths[0]` unless given.
+        stem: `cifar`: a 3x3 convolution; `imagenet`: a 7x7 convolution with stride 2, then pooling; `auto`: `cifar` up
+            to 64 pixels, else `imagenet`.
+        stem_width: output channels of the stem; None: `widths[0]`.
         block_args: keyword arguments of the block.
-        params: the published parameter count with 3 channels: below four stages at 10 classes, else at 1,000.
+        params: the published parameter count for 3 channels, with 1,000 classes at four stages, else 10 classes.
         summary, paper: one line and a reference.
     """
 
@@ -90,23 +91,23 @@ class Arch(Card):
             raise ValueError(f"arch '{self.name}': stem '{self.stem}' is not auto, cifar or imagenet")
 
     def resolve_stem(self, size: int) -> Arch:
-        """The same arch with `stem` settled for images of `size` pixels: `auto` is cifar up to 64 px."""
+        """Return the arch with a resolved `stem` for `size` pixels: `auto` is `cifar` up to 64, else `imagenet`."""
         if self.stem != "auto":
             return self
         return dataclasses.replace(self, stem="cifar" if size <= 64 else "imagenet")
 
     @property
     def reference(self) -> tuple[int, int]:
-        """(classes, size) at which `params` is counted: 10 and 32 px, or 1,000 and 224 px with four stages."""
+        """(classes, image size) for which `params` is counted: (1000, 224) with four stages, else (10, 32)."""
         return (1000, 224) if len(self.depths) == 4 else (10, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec(Card):
-    """All that evaluation preprocessing needs.
+    """The preprocessing of images for evaluation.
 
-    An image is fitted to `resize` x `resize` (see `data.images.fit`), the central `size` x `size` is cut out,
-    scaled to 0..1 and normalised with `mean` and `std` (one value a channel, in 0..1).
+    An image is fitted into a square of `resize` pixels (see `data.images.fit`), and the central `size` x `size` pixels
+    are cut out. They are scaled to 0..1 and normalised with `mean` and `std` (one value per channel, in 0..1).
     """
 
     size: int
@@ -129,15 +130,16 @@ class ImageSpec(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetCard(Card):
-    """What is known of a dataset.
+    """The description of a dataset.
 
     Args:
         classes: names in label order.
-        image: preprocessing that suits it; a store's card has the mean and std measured on its train split.
+        image: preprocessing for this dataset; in the store, with mean and std measured on the train split.
         splits: images per split.
-        digests: SHA-256 of what the splits hold, by split name; for a plugin, of its archives by file name.
-        defaults: config keys that suit it (`epochs`, `augment`, ...) and `mirror`: may images be mirrored.
-        notes: what a reader should know, e.g. how a test split was made.
+        digests: SHA-256 of the split files, by split; in a plugin, digests of the archives, by file name.
+        defaults: config values for this dataset (`epochs`, `augment`, ...), and `mirror`: whether mirroring keeps the
+            class of an image.
+        notes: remarks for the user, e.g. how the test split was made.
     """
 
     name: str
@@ -160,7 +162,7 @@ class DatasetCard(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Plugins(Card):
-    """Distributions behind a file, `name -> version`. Loading needs `required`; resuming needs `used` too."""
+    """Plugin distributions of a file, `name -> version`. Loading it needs `required`; resuming also needs `used`."""
 
     required: Mapping[str, str] = field(default_factory=dict)
     used: Mapping[str, str] = field(default_factory=dict)
@@ -171,7 +173,7 @@ class Plugins(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class ValSplit(Card):
-    """How the val split was made: `val_fraction` of train under `seed`; `digest` names the images that it has."""
+    """How the val split was drawn: `val_fraction` of train with `seed`. `digest` identifies its images."""
 
     val_fraction: float
     seed: int
@@ -180,15 +182,15 @@ class ValSplit(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsCard(Card):
-    """The self-description of a weights file. It holds no time, host, path or run name.
+    """The description inside a weights file. It has no time, host, path or run name.
 
     Args:
-        arch: embedded whole, `stem` resolved.
+        arch: the whole arch, with `stem` resolved.
         classes: names in output order.
         image: preprocessing that the weights expect.
-        trained_on: `{"name": dataset, "digest": of its train split}`, empty for imported weights.
-        split: how val was made, None where the source has its own or none.
-        metrics: what training measured, e.g. `{"epoch": 9, "val_top1": 0.91}`.
+        trained_on: `{"name": dataset, "digest": digest of its train split}`; empty for imported weights.
+        split: how val was drawn from train; None if the dataset has its own val split, or val is off.
+        metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
     """
 
     schema: int = 1
@@ -213,14 +215,14 @@ class WeightsCard(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What a policy gets and gives back.
+    """A batch of images: the input and the output of a policy.
 
     Attributes:
-        images: in: uint8 `(N, C, R, R)` at `image.resize`, channels-last strides, on the device;
-            out: uint8 or float32 in 0..255 at `image.size`.
+        images: input: uint8 `(N, C, R, R)` with R = `image.resize`, channels-last strides, on the device;
+            output: uint8 or float32 in 0..255, `(N, C, S, S)` with S = `image.size`.
         targets: `(N,)` int64, or `(N, num_classes)` float32 after mixing.
-        index: `(N,)` int64, the place of each image in the split.
-        epoch, step: counters of the run.
+        index: `(N,)` int64, the row of each image in the stored split.
+        epoch, step: counters of the run, from 0.
     """
 
     images: torch.Tensor
@@ -230,7 +232,7 @@ class Batch:
     step: int
 
 
-Transform = Callable[[Batch], Batch]  # what a policy does to every training batch
+Transform = Callable[[Batch], Batch]  # augments one training batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,8 +240,8 @@ class Policy:
     """A training-time augmentation policy.
 
     `build(image, num_classes)` returns a `Transform`. It draws from torch's global generators, which the engine seeds
-    before each step, and never mutates its input. A policy that `mirrors` can bring a second builder, `unmirrored`;
-    without one it is refused where the dataset says that mirroring changes the class.
+    before each step, and never mutates its input. A policy that `mirrors` can have a second builder, `unmirrored`,
+    which does not. Without it, the policy is refused on datasets whose images change their class when mirrored.
     """
 
     name: str
@@ -251,11 +253,11 @@ class Policy:
 
 
 class Block(Protocol):
-    """A residual block class, an `nn.Module` that owns its shortcut (named `downsample`).
+    """A residual block: an `nn.Module` class that owns its shortcut (named `downsample`).
 
-    Maps `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. With
-    `preactivation` the trunk leaves the stem bare (no norm, no ReLU) and ends with norm and ReLU. `dropout` and
-    `drop_path` reach blocks whose `__init__` names them. The trunk applies He initialisation unless the block
+    It maps `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. With
+    `preactivation` the trunk leaves the stem bare (no norm, no ReLU) and ends with norm and ReLU. The trunk passes
+    `dropout` and `drop_path` to blocks whose `__init__` names them. It applies He initialisation unless the block
     defines `reset_parameters`.
     """
 
@@ -270,14 +272,14 @@ class Dataset(Protocol):
 
     @property
     def card(self) -> DatasetCard:
-        """Known before anything is fetched: classes, image size and channels, licence, source, defaults."""
+        """Classes, image size and channels, licence, source and defaults, known before the data is fetched."""
         ...
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """Make the source available, verified, and return its path.
+        """Return the path of the verified data.
 
-        `source` is the user's own copy (archive or unpacked); otherwise it comes from the official address into
-        `cache`. Raises `DataError` when neither is possible.
+        `source` is the user's own copy (archive or unpacked). Without it, download the data from the official address
+        into `cache`. Raises `DataError` when neither is possible.
         """
         ...
 
@@ -287,7 +289,7 @@ class Dataset(Protocol):
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON has it: dataclasses become dicts, tuples lists, paths text; scalars stay."""
+    """Return the value in JSON types: dataclasses become dicts, tuples become lists, paths become text."""
     if dataclasses.is_dataclass(value):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Exit codes and what an error carries: scripts and the boundary rely on both."""
+"""Errors have exit codes, places and hints, which scripts and the command line use."""
 
 import inspect
 
@@ -23,12 +23,12 @@ CODES = {
 
 
 def test_every_error_has_its_exit_code() -> None:
-    found = {
+    kinds = {
         name: kind
         for name, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, ResnetctlError) and kind is not Stopped
     }
-    assert {name: kind("x").exit_code for name, kind in found.items()} == CODES
+    assert {name: kind("x").exit_code for name, kind in kinds.items()} == CODES
 
 
 def test_the_module_docstring_lists_every_error_with_its_code() -> None:
@@ -42,7 +42,7 @@ def test_stopped_takes_its_code_from_the_signal(signum: int, code: int) -> None:
     assert Stopped("stopped", signum=signum).exit_code == code
 
 
-def test_an_error_carries_message_place_hint_and_problems() -> None:
+def test_an_error_has_message_place_hint_and_problems() -> None:
     error = ResnetctlError("it broke", where="a.toml:3", hint="do this", problems=["one", "two"])
     assert (error.message, error.where, error.hint, error.problems) == (
         "it broke",
@@ -54,13 +54,13 @@ def test_an_error_carries_message_place_hint_and_problems() -> None:
     assert error.args == ("it broke",)
 
 
-def test_what_is_not_said_is_empty() -> None:
+def test_attributes_without_a_value_are_empty() -> None:
     error = ResnetctlError("it broke")
     assert (error.where, error.hint, error.problems, str(error)) == (None, (), (), "it broke")
     assert ResnetctlError("x", hint=["a", "b"]).hint == ("a", "b")
 
 
-def test_str_tells_the_whole_story_in_the_words_of_python() -> None:
+def test_str_lists_problems_and_hints_as_python_calls() -> None:
     error = ResnetctlError(
         "it broke", where=Setting("lr"), hint=[Setting("lr", 0.01), Call("eval", ("last",))], problems=["one", "two"]
     )

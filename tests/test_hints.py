@@ -1,4 +1,4 @@
-"""One hint, two readers: a shell and Python."""
+"""A hint can be written for a shell and for Python."""
 
 from pathlib import Path
 
@@ -28,16 +28,16 @@ CASES: list[tuple[Hint, str, str]] = [
 
 
 @pytest.mark.parametrize(("hint", "shell", "python"), CASES, ids=[shell for _, shell, _ in CASES])
-def test_a_hint_is_told_to_a_shell_and_to_python(hint: Hint, shell: str, python: str) -> None:
+def test_a_hint_has_a_shell_form_and_a_python_form(hint: Hint, shell: str, python: str) -> None:
     assert in_shell(hint) == shell
     assert in_python(hint) == python
 
 
-def test_a_config_key_has_the_flag_that_the_command_line_gives_it() -> None:
+def test_in_shell_uses_the_flag_names_of_the_command_line() -> None:
     assert in_shell(Setting("model.arch", "resnet56"), {"model.arch": "--arch"}) == "--arch resnet56"
 
 
-def test_predict_takes_its_images_as_a_list() -> None:
+def test_in_python_passes_the_images_of_predict_as_a_list() -> None:
     hint = Call("predict", ("last", "--", "-a.png", "b.png"))
     assert in_shell(hint) == "resnetctl predict last -- -a.png b.png"
     assert in_python(hint) == "rc.predict('last', ['-a.png', 'b.png'])"

@@ -1,4 +1,4 @@
-"""Seeds: pinned values (a change would break every resume), no collisions, no state."""
+"""Seeds have pinned values (a change would break every resume), do not collide, and have no state."""
 
 from itertools import product
 
@@ -20,7 +20,7 @@ def test_seeds_fit_every_generator_and_repeat(seed: int, purpose: str, counters:
     assert value == derive(seed, purpose, *counters)
 
 
-def test_neighbours_do_not_collide() -> None:
+def test_neighbouring_seeds_and_counters_do_not_collide() -> None:
     seeds = [
         derive(seed, purpose, *at)
         for seed, purpose, at in product(range(6), ("order", "step"), product(range(6), range(3)))
@@ -28,7 +28,7 @@ def test_neighbours_do_not_collide() -> None:
     assert len(set(seeds)) == len(seeds)
 
 
-def test_counters_are_kept_apart() -> None:
+def test_seed_and_counters_are_not_concatenated() -> None:
     assert derive(0, "order", 1, 11) != derive(0, "order", 11, 1) != derive(0, "order", 111)
     assert derive(1, "order", 0) != derive(0, "order", 1)
 

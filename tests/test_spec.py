@@ -1,4 +1,4 @@
-"""The core types: what they refuse, that they are frozen, and that their JSON reads back equal."""
+"""The core types refuse wrong values, are frozen, and read back equal from JSON."""
 
 import dataclasses
 import json
@@ -65,7 +65,7 @@ def test_cards_are_frozen_down_to_their_tables(card: Card) -> None:
         assert not isinstance(value, list | dict | set)
 
 
-def test_cards_do_not_share_what_they_were_made_from() -> None:
+def test_cards_copy_the_mappings_that_they_get() -> None:
     args: dict[str, Any] = {"shortcut": "A"}
     arch = dataclasses.replace(ARCH, block_args=args)
     args["shortcut"] = "B"
@@ -79,7 +79,7 @@ def test_equal_archs_have_equal_hashes() -> None:
 
 
 @pytest.mark.parametrize("name", ["trained_on", "metrics", "classes"])
-def test_what_is_no_table_or_list_is_refused(name: str) -> None:
+def test_fields_of_the_wrong_type_are_refused(name: str) -> None:
     with pytest.raises(TypeError):
         WeightsCard.from_json({**WEIGHTS.to_json(), name: 5})
 
@@ -100,7 +100,7 @@ def test_everything_is_keyword_only(kind: type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"depths": ()}, "1 to 4 entries"),
         ({"depths": (1,) * 5, "widths": (1,) * 5}, "1 to 4 entries"),
@@ -111,13 +111,13 @@ def test_everything_is_keyword_only(kind: type) -> None:
         ({"stem": "huge"}, "stem 'huge'"),
     ],
 )
-def test_arch_refuses(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_arch_refuses_wrong_values(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(ARCH, **wrong)
 
 
 @pytest.mark.parametrize("depths", [(3,), (1, 1, 1, 1)])
-def test_one_to_four_stages(depths: tuple[int, ...]) -> None:
+def test_arch_accepts_one_to_four_stages(depths: tuple[int, ...]) -> None:
     assert Arch(name="x", block="b", depths=depths, widths=depths).depths == depths
 
 
@@ -131,7 +131,7 @@ def test_the_stem_follows_the_image_size(stem: Any, size: int, resolved: str) ->
     assert dataclasses.replace(arch, stem=stem) == dataclasses.replace(ARCH, stem=stem)
 
 
-def test_the_published_count_is_for_cifar_below_four_stages() -> None:
+def test_below_four_stages_params_are_counted_for_cifar() -> None:
     assert ARCH.reference == (10, 32)
     assert dataclasses.replace(ARCH, depths=(1,) * 4, widths=(1,) * 4).reference == (1000, 224)
 
@@ -151,12 +151,12 @@ def test_the_published_count_is_for_cifar_below_four_stages() -> None:
         {"std": (0.1, 0.0, 0.1)},
     ],
 )
-def test_image_spec_refuses(wrong: dict[str, Any]) -> None:
+def test_image_spec_refuses_wrong_values(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"image size|mean and std|std"):
         dataclasses.replace(IMAGE, **wrong)
 
 
-def test_resize_is_size_unless_given() -> None:
+def test_resize_defaults_to_size() -> None:
     assert ImageSpec(size=32).resize == 32
     assert ImageSpec(size=224, resize=256).resize == 256
 
@@ -164,17 +164,17 @@ def test_resize_is_size_unless_given() -> None:
 # ---- DatasetCard, WeightsCard, Policy
 
 
-def test_class_names_are_unique() -> None:
+def test_repeated_class_names_are_refused() -> None:
     with pytest.raises(ValueError, match="not unique"):
         dataclasses.replace(DATASET, classes=("cat", "cat"))
 
 
-def test_a_weights_card_says_nothing_of_time_host_path_or_run() -> None:
+def test_a_weights_card_has_no_time_host_path_or_run() -> None:
     names = {item.name for item in dataclasses.fields(WeightsCard)}
     assert not {name for name in names if any(word in name for word in ("time", "date", "host", "path", "run"))}
 
 
-def test_a_policy_is_harmless_unless_it_says_otherwise() -> None:
+def test_a_policy_does_not_mirror_by_default() -> None:
     policy = Policy(name="p", build=lambda image, num_classes: lambda batch: batch)
     assert not policy.mirrors
     assert policy.unmirrored is None

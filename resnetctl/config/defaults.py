@@ -20,11 +20,11 @@ TRAIN_KEYS = (
 
 
 def suited(arch: Arch, card: DatasetCard) -> Layer:
-    """Return the config values that suit `arch` on `card`; the dataset's own defaults win over those by rule.
+    """Return the config values that suit `arch` on `card`; a default on the dataset's card wins over a rule.
 
-    Each value's origin names the dataset or the arch that it follows from.
+    The origin of each value names the dataset or the arch that it comes from.
     """
-    large = card.image.size > 64  # pixels: photos rather than icons
+    large = card.image.size > 64  # pixels: photos, not icons
     by_size = {
         "augment": "resized-crop" if large else "standard",
         "epochs": 90 if large else 200,
@@ -37,17 +37,19 @@ def suited(arch: Arch, card: DatasetCard) -> Layer:
 
 
 def suited_to_finetune(card: DatasetCard, size: int) -> Layer:
-    """Return what suits `card` for a trained net of `size` pixels; the rest is in the recipe `finetune`."""
+    """Return the config values that suit finetuning on `card` at `size` pixels; the others are in recipe `finetune`."""
     augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
     return layer({"augment": augment}, f"dataset {card.name}")
 
 
 def final_arch(model: ModelConfig) -> Arch:
-    """Return the arch that `model` describes, with the config's block arguments laid over the arch's.
+    """Return the arch that `model` describes. The config's block arguments override those of the arch.
 
-    Another block than the arch's own drops the arch's arguments.
+    If the config names a block, the block arguments of the arch are dropped.
 
-    Raises `UsageError` or `PluginError` when the arch is unknown or broken.
+    Raises:
+        UsageError: no arch has this name.
+        PluginError: the plugin of the arch is broken.
     """
     arch = registry.get("arch", model.arch)
     block = model.block or arch.block

@@ -1,7 +1,7 @@
-"""What a person asked for, read once: a valid config that the cards of data and weights then settle. No PyTorch.
+"""The draft of a config: the request of the user, validated before its defaults are known. Imports no PyTorch.
 
 parse -> layers -> `draft` -> (dataset card, weights card) -> `Draft.settled`. The command line and the API make the
-draft, so that a mistake is told before PyTorch is loaded or anything is fetched; the tasks get it.
+draft, so mistakes are reported before PyTorch is imported or data is fetched. The tasks receive the draft.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ FIXED_BY = ("flag ", "argument ")  # origins that `budget` and `tune` must not o
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What was asked of one run and does not belong to the experiment.
+    """The settings of one run that are not part of the experiment's config.
 
     Attributes:
-        name: the run folder's name, None for an automatic one.
-        out: the folder that run folders are made in, None for that of the settings.
+        name: name of the run folder; None: automatic.
+        out: the folder in which run folders are created; None: `runs_dir` of the settings.
         dry_run: check and time everything, write nothing.
-        budget: wall time in seconds that decides how long to train, 0 leaves it to the config.
+        budget: wall time in seconds that sets the length of the training; 0: the config sets it.
         tune: let timed steps choose the number of threads.
     """
 
@@ -43,13 +43,13 @@ class RunRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft(Generic[Config]):
-    """A config that is valid by itself and waits for the defaults that follow from the data and the weights.
+    """A config that is valid by itself, before the defaults of the data and the weights are added.
 
     Attributes:
-        kind: the model of the config, which is that of the verb.
-        asked: all layers laid over each other, so that a key is in it exactly when somebody set it.
-        config: what `asked` gives without the data's defaults.
-        request: what was asked of the run besides.
+        kind: the config class of the verb.
+        asked: all layers merged; it has exactly the keys that the user set.
+        config: the config that `asked` gives without the defaults of the data.
+        request: the settings of the run.
     """
 
     kind: type[Config]
@@ -58,14 +58,14 @@ class Draft(Generic[Config]):
     request: RunRequest = field(default_factory=RunRequest)
 
     def settled(self, data: DatasetCard | None, weights: WeightsCard | None = None) -> Resolved[Config]:
-        """Return the config with its defaults, each with its origin. A card is None while it is not known.
+        """Return the complete config and the origin of each value. A card is None while it is unknown.
 
         Args:
-            data: the card of the dataset that is trained on.
+            data: the card of the training dataset.
             weights: the card of the weights that `finetune` starts from; it decides the architecture.
 
         Raises:
-            ConfigError: a default of the dataset does not go with what was asked for.
+            ConfigError: a default of the dataset contradicts the request.
         """
         if not issubclass(self.kind, FinetuneConfig):
             defaults = suited(final_arch(self.config.model), data) if data is not None else Layer()
@@ -79,23 +79,24 @@ class Draft(Generic[Config]):
 def draft(
     kind: type[Config], layers: Sequence[Layer], *, settings: Settings, request: RunRequest | None = None
 ) -> Draft[Config]:
-    """Check what was asked for and return it as a draft.
+    """Validate the request of the user and return it as a draft.
 
     Args:
         kind: `TrainConfig`, `FinetuneConfig` or `BenchConfig`.
-        layers: from the weakest to the strongest. The environment goes below them, the recipe `finetune` below that.
+        layers: from the weakest to the strongest. The environment is weaker than all of them, and the recipe
+            `finetune` is weaker than the environment.
 
     Raises:
         ConfigError: a key or a value is wrong; all are listed.
-        UsageError: no arch, block or policy has this name, or `budget` or `tune` would choose what is fixed.
-        PluginError: the plugin behind one of these names is broken.
+        UsageError: an arch, block or policy is unknown, or the user fixed a value that `budget` or `tune` chooses.
+        PluginError: the plugin that provides an arch, block or policy is broken.
     """
     request = request or RunRequest()
     recipe = [from_recipe("finetune")] if issubclass(kind, FinetuneConfig) else []
     asked = merge([*recipe, from_environment(settings), *layers])
     config = resolve(kind, [asked]).config
     _require_free(asked, request)
-    if not isinstance(config, FinetuneConfig):  # there the weights decide the architecture
+    if not isinstance(config, FinetuneConfig):  # in finetune the weights decide the architecture
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
@@ -103,7 +104,7 @@ def draft(
 
 
 def _require_free(asked: Layer, request: RunRequest) -> None:
-    """Raise `UsageError` when a flag or an argument fixes what `budget` or `tune` chooses."""
+    """Raise `UsageError` when a flag or an argument fixes a value that `budget` or `tune` chooses."""
     choices = (
         (bool(request.budget), "budget", "the length of the run", ("epochs", "steps")),
         (request.tune, "tune", "the threads", ("threads",)),
@@ -111,7 +112,7 @@ def _require_free(asked: Layer, request: RunRequest) -> None:
     for wanted, name, choice, keys in choices:
         fixed = [key for key in keys if asked.origins.get(key, "").startswith(FIXED_BY)]
         if wanted and fixed:
-            origin = asked.origins[fixed[0]]  # `steps` is also fixed by the flag for epochs
+            origin = asked.origins[fixed[0]]  # the flag for epochs also fixes `steps`
             raise UsageError(f"{name} chooses {choice}, and {origin} fixes it: give one of them", where=Setting(name))
 
 

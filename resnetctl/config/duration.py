@@ -1,4 +1,4 @@
-"""Lengths of time: `10min` as people type them, `9 min 40 s` as they read them."""
+"""Lengths of time: read `10min` as people type it, write `9 min 40 s` as they read it."""
 
 import math
 import re
@@ -12,7 +12,7 @@ def seconds(text: str | float) -> float:
     """Return seconds from `90s`, `10min`, `2h`, `1h30min` or a number of seconds. Raises `ValueError`, also for 0."""
     length = _sum(text) if isinstance(text, str) else float(text)
     if not (math.isfinite(length) and 0 < length <= LONGEST):
-        raise ValueError("should be more than nothing and at most a year")
+        raise ValueError("should be more than 0 s and at most a year")
     return length
 
 

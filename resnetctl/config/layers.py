@@ -1,7 +1,7 @@
-"""From flags, `--set`, files and recipes to one frozen config in which every value knows where it came from.
+"""Layers of config values: merge flags, `--set`, files and recipes into one frozen config with an origin per value.
 
-Precedence: flag > `--set` > `--config FILE` > `./resnetctl.toml` > recipe > default. A layer is flat: dotted keys
-to values and origins. Layers are laid over each other from the weakest to the strongest, then validated once.
+Precedence: flag > `--set` > `--config FILE` > `./resnetctl.toml` > recipe > default. A layer is flat: it maps dotted
+keys to values and to origins. Layers are merged from the weakest to the strongest, then validated once.
 """
 
 import re
@@ -27,7 +27,7 @@ SUPERSEDES = {
     "model.arch": ("model.block", "model.block_args", "model.stem"),
     "model.block": ("model.block_args",),
 }
-RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that sets one of them switches the other off
+RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that sets one key switches the other off
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Resolved(Generic[Config]):
 
 
 def layer(values: Mapping[str, Any], origin: str) -> Layer:
-    """Return a layer in which all values have one origin."""
+    """Return a layer in which all values have the same origin."""
     flat = dict(flatten(values))
     return Layer(flat, dict.fromkeys(flat, origin))
 
 
 def from_flags(values: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
-    """Return the layer of flags: values such as `{"seed": 1}` with names such as `{"seed": "--seed"}`."""
+    """Return the layer of flags, from values such as `{"seed": 1}` and names such as `{"seed": "--seed"}`."""
     return Layer(dict(values), {key: f"flag {names[key]}" for key in values})
 
 
 def from_sets(pairs: Iterable[str]) -> Layer:
-    """Return the layer of `a.b=v` texts; v is a TOML value, else a string. Raises `UsageError` without a `=`."""
+    """Return the layer of `a.b=v` texts; v is a TOML value, else a string. Raises `UsageError` if `=` is missing."""
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -86,7 +86,7 @@ def from_file(path: Path) -> Layer:
 
 
 def from_recipe(name: str) -> Layer:
-    """Return the layer of a packaged recipe. Raises `UsageError` with the known names."""
+    """Return the layer of a packaged recipe. Raises `UsageError` when no recipe has this name."""
     known = recipes()
     if name not in known:
         raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, known))
@@ -96,7 +96,7 @@ def from_recipe(name: str) -> Layer:
 
 
 def from_environment(settings: Settings) -> Layer:
-    """Return the layer of device and threads from this machine's settings."""
+    """Return the layer of device and threads from the environment variables."""
     values = {"device": settings.device, "threads": settings.threads}
     fixed = {key: value for key, value in values.items() if value not in ("auto", 0)}
     return Layer(fixed, {key: f"env RESNETCTL_{key.upper()}" for key in fixed})
@@ -109,7 +109,7 @@ def recipes() -> list[str]:
 
 
 def together(*layers: Layer) -> Layer:
-    """Return one layer of several that have the same rank: the later wins, and none removes keys of another."""
+    """Return the union of layers of equal rank: a later value wins, and no layer removes keys of another."""
     return Layer(
         {key: value for part in layers for key, value in part.values.items()},
         {key: origin for part in layers for key, origin in part.origins.items()},
@@ -117,7 +117,7 @@ def together(*layers: Layer) -> Layer:
 
 
 def merge(layers: Sequence[Layer]) -> Layer:
-    """Return one layer: `layers` laid over each other, weakest first."""
+    """Return `layers`, weakest first, merged into one layer."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for top in layers:
@@ -133,10 +133,10 @@ def merge(layers: Sequence[Layer]) -> Layer:
 
 
 def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
-    """Validate the merged layers, weakest first. A key that no layer sets has the model's default.
+    """Merge `layers`, weakest first, and validate the result. A key that no layer sets gets the model's default.
 
     Raises:
-        ConfigError: with a line for each wrong key or value, and its origin.
+        ConfigError: keys or values are wrong; `problems` has a line for each, with its origin.
     """
     merged = merge(layers)
     known = [key for key, _ in fields(model)]
@@ -155,7 +155,7 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested tables as dotted keys. Empty tables vanish."""
+    """Return nested tables as dotted keys. Empty tables are dropped."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -182,7 +182,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_toml(config: BaseModel, header: str = "") -> str:
-    """Return the whole config as TOML text, with `header` as a comment."""
+    """Return the whole config as TOML text, with `header` as a comment on top."""
     import tomlkit
 
     document = tomlkit.document()
@@ -209,7 +209,7 @@ def _parse(text: str, name: str) -> Layer:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """Return the line numbers of dotted keys that stand as `key = value` on a line of their own."""
+    """Return the line number of each dotted key that has a line `key = value` of its own."""
     numbers: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -221,7 +221,7 @@ def _lines(text: str) -> dict[str, int]:
 
 
 def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
-    """Yield one line for each key; what the members of a union say about a value is joined by "or"."""
+    """Yield one line for each wrong key; the complaints of several union members are joined by "or"."""
     by_key: dict[str, list[ErrorDetails]] = {}
     for item in error.errors():
         by_key.setdefault(_key(item["loc"], origins), []).append(item)
@@ -235,7 +235,7 @@ def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[st
 
 
 def _key(loc: Sequence[int | str], origins: Mapping[str, str]) -> str:
-    """Return the config key in pydantic's `loc`, which goes on with places in a list and members of a union."""
+    """Return the config key in pydantic's `loc`, which may end in list indices or names of union members."""
     parts = [str(part) for part in loc]
     keys = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((key for key in keys if key in origins), ".".join(parts))

@@ -1,4 +1,4 @@
-"""An option is declared once, as a field of a pydantic model; flags, TOML keys, help and docs are made from it."""
+"""Options: each is declared once, as a field of a pydantic model. Flags, TOML keys, help and docs follow from it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ USED = "Most used"  # the panel of the first help screen
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """One command-line flag over one config key. `key` is dotted: `model.arch`."""
+    """One command-line flag, which sets one config key. `key` is dotted: `model.arch`."""
 
     key: str
     flag: str
@@ -29,17 +29,18 @@ class Flag:
 
 
 def complaint(item: ErrorDetails) -> str:
-    """Return pydantic's complaint about a value, to follow its name: `should be a valid integer`."""
+    """Return pydantic's complaint about a value, worded to follow the key: `should be a valid integer`."""
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message.partition(", unable to parse")[0]
 
 
 def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any:
-    """Return a pydantic field with what the command line needs.
+    """Return a pydantic field that also carries what the command line needs.
 
-    `panel` `USED` puts the flag on the first help screen; the others are under `--help-all`. `more` takes
-    `flag` (names nested keys; top-level ones name themselves), `short`, `metavar` and `complete` (the registry kind
-    whose names complete it); the rest are pydantic's constraints.
+    Args:
+        panel: the help panel. `USED` puts the flag on the first help screen, the others are under `--help-all`.
+        more: `flag` (the flag of a nested key; a top-level key names its own), `short`, `metavar`, `complete` (the
+            registry kind whose names complete the value), and pydantic's constraints.
     """
     extra = {"panel": panel} | {name: more.pop(name, None) for name in ("flag", "short", "metavar", "complete")}
     return Field(default, description=help, json_schema_extra=extra, **more)
@@ -55,7 +56,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def flags(model: type[BaseModel]) -> list[Flag]:
-    """Return the flags of a model: every top-level key, and the nested keys that name one."""
+    """Return the flags of a model: one for every top-level key, and one for every nested key that names its flag."""
     all_flags = []
     for key, field in fields(model):
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

@@ -1,7 +1,7 @@
-"""What an experiment is: the config of `train`, `finetune` and `bench`, with every key of TOML files and flags.
+"""The config of an experiment: every key of `train`, `finetune` and `bench`, for TOML files and flags.
 
-No value may be missing, so that a config in TOML is complete: 0 switches something off, "auto" leaves it to a fixed
-rule whose result is written into the run's own config.
+Every key always has a value, so a config in TOML is complete. 0 switches something off. "auto" leaves the choice to a
+fixed rule, whose result is written into the run's own config.
 """
 
 import math
@@ -14,7 +14,10 @@ from resnetctl.spec import Scalar, Stem
 
 
 class Frozen(BaseModel):
-    """Immutable; an unknown key is an error. Builds its validator on first use, as help screens need none."""
+    """An immutable model that refuses unknown keys.
+
+    It builds its validator on first use, because help screens do not need one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
@@ -27,44 +30,49 @@ class ModelConfig(Frozen):
     )
     block: str = option(
         "",
-        "Swap the residual block, drop its arguments",
+        "Use another block (resets block arguments)",
         flag="--block",
         metavar="NAME",
         panel="Model",
         complete="block",
     )
     block_args: dict[str, Scalar] = Field({}, description="Arguments of the block, e.g. model.block_args.shortcut=B")
-    stem: Stem | Literal[""] = option("", "auto, cifar or imagenet; empty: what the arch says")
-    dropout: float = option(0.0, "Dropout inside blocks that have it", ge=0, lt=1)
-    drop_path: float = option(0.0, "Stochastic depth: rate of the last block, linear from 0", ge=0, lt=1)
+    stem: Stem | Literal[""] = option("", "auto, cifar or imagenet (empty: the stem of the arch)")
+    dropout: float = option(0.0, "Dropout rate inside blocks that support it", ge=0, lt=1)
+    drop_path: float = option(
+        0.0, "Stochastic depth: drop rate of the last block; earlier blocks rise linearly from 0", ge=0, lt=1
+    )
 
 
 class OptimConfig(Frozen):
     """`[optim]`"""
 
     name: Literal["sgd", "adam", "adamw"] = option(
-        "sgd", "sgd, adam or adamw", flag="--optimizer", panel="Optimisation"
+        "sgd", "Optimizer: sgd, adam or adamw", flag="--optimizer", panel="Optimisation"
     )
     momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
-    nesterov: bool = option(True, "SGD with Nesterov momentum")
-    beta1: float = option(0.9, "Adam", ge=0, lt=1)
-    beta2: float = option(0.999, "Adam", ge=0, lt=1)
-    eps: float = option(1e-8, "Adam", gt=0)
-    decay_norm_and_bias: bool = option(False, "Weight decay on norms and biases too")
-    backbone_lr_scale: float = option(0.1, "finetune: learning rate of all but the head, relative to lr", ge=0)
+    nesterov: bool = option(True, "Use Nesterov momentum in SGD")
+    beta1: float = option(0.9, "Adam: decay rate of the gradient average", ge=0, lt=1)
+    beta2: float = option(0.999, "Adam: decay rate of the squared-gradient average", ge=0, lt=1)
+    eps: float = option(1e-8, "Adam: added to the denominator for numerical stability", gt=0)
+    decay_norm_and_bias: bool = option(False, "Apply weight decay to norms and biases too")
+    backbone_lr_scale: float = option(0.1, "finetune: learning rate of the backbone as a multiple of lr", ge=0)
 
 
 class ScheduleConfig(Frozen):
     """`[schedule]`"""
 
     name: Literal["cosine", "multistep", "linear", "constant"] = option(
-        "cosine", "cosine, multistep, linear or constant", flag="--schedule", panel="Optimisation"
+        "cosine",
+        "Learning-rate schedule: cosine, multistep, linear or constant",
+        flag="--schedule",
+        panel="Optimisation",
     )
-    final_lr: float = option(0.0, "Share of lr at the end of cosine and linear", ge=0, le=1)
+    final_lr: float = option(0.0, "cosine, linear: final learning rate as a share of lr", ge=0, le=1)
     milestones: tuple[float, ...] = option(
-        (0.5, 0.75), "multistep: shares of the run after which lr is multiplied by gamma"
+        (0.5, 0.75), "multistep: shares of the run after which the learning rate is multiplied by gamma"
     )
-    gamma: float = option(0.1, "multistep factor", gt=0, le=1)
+    gamma: float = option(0.1, "multistep: factor at each milestone", gt=0, le=1)
 
     @field_validator("milestones")
     @classmethod
@@ -75,19 +83,19 @@ class ScheduleConfig(Frozen):
 
 
 class ProgressiveConfig(Frozen):
-    """`[progressive]`: progressive resizing, the images of the first steps are smaller."""
+    """`[progressive]`: progressive resizing, which trains the first steps on smaller images."""
 
-    initial_scale: float = option(1.0, "Side of the first images as a share of size, 1 is off", gt=0, le=1)
-    delay_fraction: float = option(0.5, "Share of the run before the images begin to grow", ge=0, le=1)
-    finetune_fraction: float = option(0.2, "Share of the run, at its end, with images of full size", ge=0, le=1)
-    size_increment: int = option(4, "Sides are multiples of it, in pixels", ge=1)
+    initial_scale: float = option(1.0, "Side of the first images as a share of size (1: off)", gt=0, le=1)
+    delay_fraction: float = option(0.5, "Share of the run before images begin to grow", ge=0, le=1)
+    finetune_fraction: float = option(0.2, "Share of the run, at its end, on images of full size", ge=0, le=1)
+    size_increment: int = option(4, "Image sides are multiples of this number of pixels", ge=1)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.delay_fraction + self.finetune_fraction > 1:
             raise ValueError(
-                f"delay_fraction {self.delay_fraction:g} and finetune_fraction {self.finetune_fraction:g} are more "
-                "than the whole run; together they may be 1"
+                f"delay_fraction {self.delay_fraction:g} and finetune_fraction {self.finetune_fraction:g} "
+                "add up to more than 1, the whole run"
             )
         return self
 
@@ -106,22 +114,32 @@ class TrainConfig(Frozen):
     model: ModelConfig = Field(default_factory=ModelConfig)
     augment: str = option("standard", "Augmentation policy", metavar="NAME", panel=USED, complete="policy")
     epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
-    steps: int = option(0, "Optimizer updates, instead of epochs", panel="Optimisation", ge=0)
-    batch_size: int = option(128, "Images a step", short="-b", panel=USED, ge=1)
+    steps: int = option(0, "Optimizer steps, instead of epochs", panel="Optimisation", ge=0)
+    batch_size: int = option(128, "Images per step", short="-b", panel=USED, ge=1)
     lr: float = option(0.1, "Peak learning rate", panel=USED, gt=0)
-    weight_decay: float = option(5e-4, "L2 on weights, not on norms and biases", panel="Optimisation", ge=0)
-    label_smoothing: float = option(0.0, "Share given to all classes", panel="Optimisation", ge=0, lt=1)
-    grad_clip: float = option(0.0, "Largest gradient norm, 0 is off", panel="Optimisation", ge=0)
-    warmup: float | str = option(0.0, 'Linear warm-up: epochs, or a share such as "15%"', panel="Optimisation")
-    ema_decay: float = option(0.0, "Average the weights, e.g. 0.999; 0 is off", panel="Optimisation", ge=0, lt=1)
-    early_stop: int = option(0, "Stop after N epochs without a better val, 0 is off", panel="Optimisation", ge=0)
-    precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto, fp32 or bf16 (autocast)", panel="Machine")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", panel="Machine")
-    threads: int = option(0, "CPU threads, 0 by rule", panel="Machine", ge=0, le=256)
-    seed: int = option(0, "All randomness follows from it", panel=USED, ge=0)
-    val_fraction: float = option(0.1, "Share of train held out to choose by", panel="Data", ge=0, lt=1)
-    size: int = option(0, "Image size of the net, 0 as the dataset says", panel="Data", ge=0, le=4096)
-    keep: Literal["best", "last"] = option("best", "Ship the best epoch on val, or the last", panel="Data")
+    weight_decay: float = option(5e-4, "L2 penalty on weights, not on norms and biases", panel="Optimisation", ge=0)
+    label_smoothing: float = option(
+        0.0, "Label smoothing: share spread over all classes", panel="Optimisation", ge=0, lt=1
+    )
+    grad_clip: float = option(0.0, "Clip gradients to this norm (0: off)", panel="Optimisation", ge=0)
+    warmup: float | str = option(
+        0.0, 'Linear warm-up in epochs, or a share of the run, e.g. "15%"', panel="Optimisation"
+    )
+    ema_decay: float = option(
+        0.0, "Moving average of the weights: decay, e.g. 0.999 (0: off)", panel="Optimisation", ge=0, lt=1
+    )
+    early_stop: int = option(
+        0, "Stop after N epochs without a better val accuracy (0: never)", panel="Optimisation", ge=0
+    )
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "Precision: auto, fp32 or bf16 (autocast)", panel="Machine"
+    )
+    device: str = option("auto", "Device: auto, cpu, cuda, cuda:1 or mps", panel="Machine")
+    threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
+    seed: int = option(0, "Random seed", panel=USED, ge=0)
+    val_fraction: float = option(0.1, "Share of train held out as val", panel="Data", ge=0, lt=1)
+    size: int = option(0, "Image size in pixels (0: as the dataset says)", panel="Data", ge=0, le=4096)
+    keep: Literal["best", "last"] = option("best", "Keep weights of the best val epoch, or the last", panel="Data")
     optim: OptimConfig = Field(default_factory=OptimConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     progressive: ProgressiveConfig = Field(default_factory=ProgressiveConfig)
@@ -135,13 +153,13 @@ class TrainConfig(Frozen):
         except ValueError:
             raise ValueError('must be epochs such as 5, or a share of the run such as "15%"') from None
         if not 0 <= amount < math.inf or (isinstance(value, str) and value.endswith("%") and amount > 100):
-            raise ValueError("must be a number, not negative, nor more than 100%")
+            raise ValueError("must be 0 or more, and at most 100%")
         return value if isinstance(value, str) and value.endswith("%") else amount
 
     @model_validator(mode="after")
     def _length(self) -> Self:
         if not self.epochs and not self.steps:
-            raise ValueError("0 epochs train nothing: give epochs, or steps")
+            raise ValueError("0 epochs train nothing: give epochs or steps")
         if self.epochs and self.steps:
             raise ValueError(f"give epochs or steps, one of them (got epochs={self.epochs}, steps={self.steps})")
         return self
@@ -150,8 +168,10 @@ class TrainConfig(Frozen):
 class FinetuneConfig(TrainConfig):
     """A training run that starts from weights."""
 
-    weights: str = option("", "Run, file, or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel=USED)
-    freeze: str = option("none", "backbone, none, or stages: stem,layer1", metavar="PARTS", panel=USED)
+    weights: str = option(
+        "", "Start from these weights: run, file or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel=USED
+    )
+    freeze: str = option("none", "Freeze backbone, none, or stages such as stem,layer1", metavar="PARTS", panel=USED)
 
 
 class BenchConfig(TrainConfig):

@@ -1,17 +1,17 @@
-"""The run directory. Only this module writes its files.
+"""Run folders: their files, names and order. Only this module writes the files of a run.
 
 ::
 
-    RUN/  config.toml + config.sources.json   the config, and where each value came from
-          env.json                            when it began, versions and machine
-          metrics.jsonl                       one line an epoch, deterministic facts only
-          timings.jsonl                       one line an epoch, everything with a clock
+    RUN/  config.toml + config.sources.json   the config, and the origin of each value
+          env.json                            start time, versions and machine
+          metrics.jsonl                       one line per epoch, deterministic values only
+          timings.jsonl                       one line per epoch, all measured times
           checkpoints/step-000001234.safetensors   the newest two
-          model.safetensors                   the weights to ship
+          model.safetensors                   the final weights
           eval/DATA-SPLIT.json  export/model.onnx
-          summary.json                        last
-          failure.json                        why the run failed and would fail again
-    runs/last -> the newest started run
+          summary.json                        the results, written last
+          failure.json                        why the run failed, if it would fail again
+    runs/last -> the run that started last
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RunDir:
         return Checkpoints(self.path / "checkpoints")
 
     def read_config(self) -> TrainConfig:
-        """Return the run's own config, a `FinetuneConfig` where it starts from weights. Raises `ConfigError`."""
+        """Return the run's config: a `FinetuneConfig` if the run starts from weights. Raises `ConfigError`."""
         from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
         try:
@@ -71,23 +71,23 @@ class RunDir:
             raise ConfigError(f"the run's config cannot be read: {error}", where=str(self.config)) from None
 
     def sources(self) -> dict[str, str]:
-        """Return where each config value came from, by dotted key."""
+        """Return the origin of each config value, by dotted key."""
         return {str(key): str(value) for key, value in self._json("config.sources.json").items()}
 
     def summary(self) -> dict[str, Any] | None:
-        """Return what the finished run reported; None while it is unfinished."""
+        """Return the summary of a finished run; None while it is unfinished."""
         return self._json("summary.json") if (self.path / "summary.json").exists() else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl without a half-written last one, which a killed process leaves."""
+        """Return the lines of metrics.jsonl, without the half-written last line that a killed process leaves."""
         return _lines(self.path / "metrics.jsonl")
 
     def timings(self) -> list[dict[str, Any]]:
-        """Return the lines of timings.jsonl, without a half-written last one."""
+        """Return the lines of timings.jsonl, without a half-written last line."""
         return _lines(self.path / "timings.jsonl")
 
     def failure(self) -> str | None:
-        """Return why the run failed and would fail again; None if it did not, or has finished since."""
+        """Return why the run failed and would fail again; None if it did not fail or has finished since."""
         if not (self.path / "failure.json").exists() or (self.path / "summary.json").exists():
             return None
         with contextlib.suppress(InputError):
@@ -95,7 +95,7 @@ class RunDir:
         return ""
 
     def created(self) -> str:
-        """Return when the run began: `2026-11-25T23:08:38.042Z`, or "" where that was not written."""
+        """Return when the run started, such as `2026-11-25T23:08:38.042Z`; "" if the time is unknown."""
         with contextlib.suppress(InputError, TypeError, ValueError):
             written = self._json("env.json").get("created", "")
             datetime.fromisoformat(written)
@@ -104,24 +104,24 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the one writer. Raises `UsageError` at once when another process is."""
+        """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
         with storage.lock(self.path / ".lock", owner=f"the run {self.path.name}"):
             storage.sweep(self.path)
             storage.sweep(self.path / "checkpoints")
             yield
 
     def require_space(self, checkpoint: int) -> None:
-        """Raise `WorkFailed` unless there is room for the files of a run whose checkpoints have `checkpoint` bytes."""
+        """Raise `WorkFailed` unless the disk has room for the run's files, at `checkpoint` bytes per checkpoint."""
         # one more checkpoint while it is written, and the old and the new weights
         storage.require_space(self.path, (KEPT + 2) * checkpoint)
 
     def log(self, metrics: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
-        """Append one epoch's line to both logs."""
+        """Append the line of one epoch to both logs."""
         storage.append(self.path / "metrics.jsonl", _line(metrics))
         storage.append(self.path / "timings.jsonl", _line(timings))
 
     def truncate(self, epochs: int) -> None:
-        """Cut both logs to the first `epochs` lines, where a checkpoint ends."""
+        """Keep the first `epochs` lines of both logs, so that they match a checkpoint."""
         for name in ("metrics.jsonl", "timings.jsonl"):
             storage.truncate_lines(self.path / name, epochs)
 
@@ -141,7 +141,7 @@ class RunDir:
         storage.write(self.path / "failure.json", _document(failure))
 
     def reopen(self) -> None:
-        """Make the run unfinished again, as it goes on."""
+        """Delete the summary and the failure, because the run resumes."""
         for name in ("summary.json", "failure.json"):
             if (self.path / name).exists():
                 storage.remove(self.path / name)
@@ -169,12 +169,14 @@ class RunDir:
 def create(
     folder: Path, name: str, *, config: str, sources: Mapping[str, str], env: Mapping[str, Any], first: bytes = b""
 ) -> RunDir:
-    """Make `folder/name` by one rename, with its config inside, and point `folder/last` at it.
+    """Create `folder/name` by one rename, with its config inside, and point `folder/last` at it.
 
-    `first` is the checkpoint of step 0, for a run that its config alone cannot begin. It appears with the folder.
+    Args:
+        first: the checkpoint of step 0, for a run that cannot start from its config alone. It is written before the
+            rename.
 
     Raises:
-        UsageError: it exists, or the folder cannot be written.
+        UsageError: the run exists, or the folder cannot be written.
     """
     path = free_path(folder, name)
     try:
@@ -186,14 +188,14 @@ def create(
             if first:
                 RunDir(draft).checkpoints.save(0, first)
     except UsageError:
-        free_path(folder, name)  # raises the better error where another process was faster
+        free_path(folder, name)  # raises the clearer error if another process was faster
         raise
     storage.point(folder / LAST, name)
     return RunDir(path)
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """Return `folder/name`, which must not exist and must be one plain folder name. Raises `UsageError`."""
+    """Return `folder/name`. Raises `UsageError` when it exists or `name` is not a plain folder name."""
     if name in ("", LAST) or "/" in name or "\\" in name or name.startswith((".", "-")):
         hint = "a plain folder name other than 'last'"
         raise UsageError(f"'{name}' cannot name a run", where=Setting("name"), hint=hint)
@@ -202,33 +204,33 @@ def free_path(folder: Path, name: str) -> Path:
         raise UsageError(
             f"the run '{name}' exists",
             where=str(path),
-            hint=[Call("train", settings={"resume": path}), Setting("name", "OTHER", note="or another name")],
+            hint=[Call("train", settings={"resume": path}), Setting("name", "OTHER", note="uses another name")],
         )
     return path
 
 
 def automatic_name(folder: Path, *, arch: str, data: str) -> str:
-    """Return `<utc>-<arch>-<dataset>`, numbered when two runs start in one second."""
+    """Return `<utc>-<arch>-<dataset>`, with a number when two runs start in the same second."""
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
     names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
     return next(name for name in names if not (folder / name).exists())
 
 
 def find(text: str | Path, folder: Path) -> RunDir:
-    """Return the run at a path, or called `text` in `folder`. `last` is the newest run that exists.
+    """Return the run at path `text`, or the run named `text` in `folder`. `last` is the newest run that exists.
 
     Raises:
-        InputError: there is none; the error lists close names.
+        InputError: there is no such run; the hint has a close name.
     """
     for path in (Path(text), folder / text):
         if (path / "config.toml").is_file():
             return RunDir(path)
     existing = all_runs(folder)
     is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
-    if is_last and existing:  # the link's run was removed, or the folder moved without its links
+    if is_last and existing:  # the run behind the link was removed, or the folder was moved without its links
         return existing[-1]
     known = [run.path.name for run in existing]
-    first = Call("train", settings={"data": "digits"}, note="makes a first run")
+    first = Call("train", settings={"data": "digits"}, note="trains a first run")
     hint = suggest(str(text), known) if known else first
     if str(text) == LAST:
         raise InputError("there is no run yet", where=str(folder), hint=hint)
@@ -236,7 +238,7 @@ def find(text: str | Path, folder: Path) -> RunDir:
 
 
 def all_runs(folder: Path) -> list[RunDir]:
-    """Return every run in `folder`, oldest first; by name where a run does not tell its age."""
+    """Return every run in `folder`, oldest first. Runs without a start time come first, by name."""
     if not folder.is_dir():
         return []
     existing = [

@@ -1,10 +1,10 @@
-"""Downloads that are verified, resumed and bounded in time. Standard library only.
+"""Downloads with digests, resuming and time limits. Uses the standard library only.
 
 `urllib` follows redirects and the proxy settings of the machine. This module adds resuming, digests, and a limit on the
-time that a missing network costs. (pooch was the alternative: it cannot resume.)
+time lost without a network. (The alternative, pooch, cannot resume.)
 
-A digest is written `sha256:HEX` or `md5:HEX`. `HEX` may be the first eight digits or more, because some
-publishers give no others.
+A digest is written `sha256:HEX` or `md5:HEX`. `HEX` may be only the first eight or more digits, because some publishers
+give no more.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ class Remote:
 
     Args:
         name: its file name in the cache.
-        urls: addresses of the same bytes, best first.
-        digest: as published.
+        urls: addresses of the same bytes, preferred first.
+        digest: the published digest.
         limit: the largest size to accept, in bytes.
     """
 
@@ -49,18 +49,18 @@ class Remote:
 
     def __post_init__(self) -> None:
         if not DIGEST.fullmatch(self.digest):
-            raise ValueError(f"'{self.name}': '{self.digest}' is not sha256: or md5: and 8 to all of its hex digits")
+            raise ValueError(f"'{self.name}': '{self.digest}' is not sha256: or md5: and at least 8 of its hex digits")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """Time limits in seconds. With the defaults a machine without a network gets its error within 30.
+    """Time limits in seconds. With the defaults, a download without a network fails within 30 seconds.
 
     Args:
-        stall: to connect, and to wait for the next bytes.
-        opening: for the headers of one response, name resolution and redirects included.
-        fruitless: without a new byte; then no further request is sent.
-        resumes: the number of requests that may continue one file.
+        stall: longest time to connect, and longest wait for the next bytes.
+        opening: longest time until the headers of a response, with name resolution and redirects.
+        fruitless: longest time without a new byte; after it no further request is sent.
+        resumes: the number of requests that may resume one file.
     """
 
     stall: float = 5.0
@@ -70,7 +70,10 @@ class Patience:
 
 
 class _Failed(Exception):
-    """One request failed; `is_final`: another to the same address would fail too. Not an `OSError`: see storage."""
+    """One request failed. `is_final`: a second request to this address would fail too.
+
+    It is not an `OSError`, because `storage.growing_file` reports an `OSError` as a disk error.
+    """
 
     def __init__(self, reason: object, *, is_final: bool = False) -> None:
         text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
@@ -80,9 +83,9 @@ class _Failed(Exception):
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call `listener(done, total)` in bytes for each download inside this `with`, in this context.
+    """Call `listener(done, total)`, in bytes, during every download inside the `with` block and context.
 
-    `total` is None when the server does not send it. The `fetch` of a dataset plugin needs no code for this.
+    `total` is None when the server does not send it. The `fetch` of a dataset plugin needs no code for progress.
     """
     token = _listener.set(listener)
     try:
@@ -92,13 +95,12 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def fetch(remote: Remote, folder: Path, *, hint: Sequence[Hint] = (), patience: Patience | None = None) -> Path:
-    """Return `folder/remote.name`, verified: from an earlier download, or from the first address that delivers.
+    """Return the path of the verified file: from an earlier download, or from the first address that has it.
 
-    An interrupted transfer leaves `NAME.part`, which the next call continues. Nothing is written before a server
-    answers.
+    An interrupted download leaves `NAME.part`, which the next call resumes. Nothing is written before a server answers.
 
     Raises:
-        DataError: no address delivers the published bytes; `problems` has the reason of each.
+        DataError: no address has the published bytes; `problems` has a reason for each address.
         UsageError: another process downloads the same file, or `folder` cannot be written.
         WorkFailed: the disk is full.
     """
@@ -120,7 +122,7 @@ def fetch(remote: Remote, folder: Path, *, hint: Sequence[Hint] = (), patience: 
 
 
 def digest_of(path: Path, like: str) -> str:
-    """Return the full digest of a file, of the same kind as `like`: `sha256:...` or `md5:...`."""
+    """Return the full digest of a file, `sha256:...` or `md5:...`, of the same kind as the digest `like`."""
     kind = _kind(like)
     with path.open("rb") as file:
         return f"{kind}:{hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()}"
@@ -136,9 +138,9 @@ def _kind(digest: str) -> str:
 
 
 def _delivering(remote: Remote, part: Path, *, patience: Patience, problems: list[str]) -> Iterator[str]:
-    """Yield each address after which `part` is complete; the caller verifies it and continues if it is wrong.
+    """Yield an address whenever `part` is complete. The caller verifies `part` and asks for the next if it is wrong.
 
-    An address with a wrong file gets a second request when the first bytes of the file are from an earlier call.
+    If `part` is wrong and began in an earlier call, the same address gets a second request from byte 0.
     """
     last_byte = time.monotonic()
     for url in remote.urls:
@@ -161,7 +163,7 @@ def _delivering(remote: Remote, part: Path, *, patience: Patience, problems: lis
 
 
 def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> None:
-    """Complete `part` with one request. Raises `_Failed`; the bytes that came stay in `part`."""
+    """Complete `part` with one request. Raises `_Failed`; the received bytes stay in `part`."""
     offset = _size(part)
     response = _open(url, offset, patience=patience)
     if response is None:
@@ -204,16 +206,16 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _open(url: str, offset: int, *, patience: Patience) -> HTTPResponse | None:
-    """Send one request; return None if there is nothing after `offset`. Raises `_Failed` in `patience.opening` seconds.
+    """Send one request; return None if no bytes follow `offset`. Raises `_Failed` after `patience.opening` seconds.
 
-    It runs in a thread, because no timeout covers name resolution or a list of dead addresses.
+    The request runs in a thread, because no timeout covers name resolution or a list of dead addresses.
     """
     outcome: list[HTTPResponse | Exception | None] = []
 
     def ask() -> None:
         try:
             outcome.append(_request(url, offset, timeout=patience.stall))
-        except Exception as error:  # goes to the thread that waits
+        except Exception as error:  # re-raised by the waiting thread
             outcome.append(error)
 
     thread = threading.Thread(target=ask, name="resnetctl-download", daemon=True)
@@ -233,7 +235,7 @@ def _request(url: str, offset: int, *, timeout: float) -> HTTPResponse | None:
     try:
         response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and offset:  # the file is complete, or wrong: its digest will show
+        if error.code == 416 and offset:  # the file is complete or wrong; its digest decides
             error.close()
             return None
         raise

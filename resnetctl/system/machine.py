@@ -1,4 +1,4 @@
-"""What this machine offers a process: cores, processor, memory, and the load of others. No torch."""
+"""The resources of this machine: cores, processor, memory, and the load of other processes. Imports no torch."""
 
 import contextlib
 import ctypes
@@ -16,9 +16,9 @@ BUSY = (0, 1, 2, 5, 6, 7)  # columns of /proc/stat: user, nice, system, irq, sof
 
 
 def cores_granted() -> int:
-    """Return the cores that this process may use: its affinity and its cgroup quota, not what the machine has.
+    """Return the number of cores that this process may use, from its affinity and its cgroup quota.
 
-    A quota such as 1.5 is rounded half up, as a second thread on half a core brings more than it costs.
+    A quota such as 1.5 is rounded half up, because a second thread on half a core gains more than it costs.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
@@ -26,15 +26,15 @@ def cores_granted() -> int:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return the smallest quota, in cores, of this process's cgroup (v1 or v2) and its parents; None without a limit.
+    """Return the smallest quota, in cores, of this process's cgroup (v1 or v2) and its parents; None: no limit.
 
-    `root` is the folder that holds `proc` and the mounts of the controllers.
+    `root` is the folder with `proc` and the mounts of the controllers.
     """
     return min((quota for folder in _cgroups(root) if (quota := _quota(folder)) is not None), default=None)
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the name of the processor, or its architecture if the name is unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -43,17 +43,17 @@ def processor() -> str:
 
 
 def has_bf16() -> bool:
-    """Return whether the processor computes in bf16 by itself. False where the system does not tell."""
+    """Return whether the processor has bf16 instructions; False on systems without `/proc/cpuinfo`."""
     flags = Path("/proc/cpuinfo")
     return flags.exists() and any(flag in flags.read_text() for flag in BF16_FLAGS)
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep the memory that a training step frees for the next step. Returns whether it does.
+    """Make glibc keep the memory that a training step frees for the next step. Return whether it does.
 
-    By itself, glibc first returns every large allocation to the system; after it has freed one of 32 MB, it uses the
-    two limits that are set here. Below them it trims after each step, and the system zeroes the same pages again.
-    Limits that the user set stay, and another C library is left alone.
+    With its default limits, glibc returns freed memory to the system after each step, and the system zeroes the same
+    pages again for the next one. The two limits set here are those that glibc reaches by itself after it has freed an
+    allocation of 32 MB. Limits that the user set stay. Other C libraries stay unchanged.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return False
@@ -65,9 +65,9 @@ def keep_freed_memory() -> bool:
 
 
 class PeakMemory:
-    """The most memory that this process uses from now on. Mapped files, such as the store, do not count.
+    """Measures the peak memory of this process from now on, without mapped files such as the store.
 
-    Linux only: other systems do not tell mapped pages apart.
+    It works on Linux only: other systems do not report mapped pages separately.
     """
 
     def __init__(self, proc: Path = PROC) -> None:
@@ -77,14 +77,14 @@ class PeakMemory:
         self._then = self._status()
 
     def grown(self) -> int | None:
-        """Return how many bytes the peak is above the beginning; None where the system does not tell."""
+        """Return the peak minus the memory at the start, in bytes; None if the system does not report it."""
         then, now = self._then, self._status()
         if then is None or now is None:
             return None
         return max(0, now["VmHWM"] - then["VmRSS"] - max(0, now["RssFile"] - then["RssFile"]))
 
     def highest(self) -> int | None:
-        """Return the bytes of the whole process at the peak, without mapped files."""
+        """Return the peak of the process in bytes, without mapped files; None if the system does not report it."""
         now = self._status()
         return None if now is None else max(0, now["VmHWM"] - now["RssFile"])
 
@@ -98,14 +98,14 @@ class PeakMemory:
 
 
 class OtherLoad:
-    """How many cores other processes use from now on."""
+    """Measures how many cores other processes use from now on."""
 
     def __init__(self, stat: Path = STAT) -> None:
         self._stat = stat
         self._began = self._now()
 
     def cores(self) -> float | None:
-        """Return the mean number of cores since the beginning; None where the system does not tell."""
+        """Return the mean number of cores since the start; None if the system does not report it."""
         then, now = self._began, self._now()
         if then is None or now is None or now[0] <= then[0]:
             return None
@@ -113,7 +113,7 @@ class OtherLoad:
         return max(0.0, (machine - own) / wall)
 
     def _now(self) -> tuple[float, float, float] | None:
-        """Return wall seconds, CPU seconds of the machine, and those of this process with its finished children."""
+        """Return wall seconds, CPU seconds of the machine, and CPU seconds of this process and its ended children."""
         try:
             columns = self._stat.read_text().split("\n", 1)[0].split()[1:]
             machine = sum(int(columns[place]) for place in BUSY) / os.sysconf("SC_CLK_TCK")
@@ -144,12 +144,12 @@ def _cgroups(root: Path) -> Iterator[Path]:
 
 
 def _lines(file: Path) -> list[str]:
-    """Return the lines of a kernel file. Names of mounts in it may hold any bytes."""
+    """Return the lines of a kernel file. Its mount names may have any bytes."""
     return [line for line in file.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if line]
 
 
 def _quota(folder: Path) -> float | None:
-    """Return the cores that one cgroup allows by itself."""
+    """Return the quota of one cgroup, in cores; None: no limit."""
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text().split()

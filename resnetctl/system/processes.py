@@ -1,9 +1,9 @@
-"""Worker processes that compute for this one, fed through pipes.
+"""Worker processes, which answer requests through pipes.
 
-A worker imports only the module it serves, so no torch. It is not forked, because a fork would lose torch's threads,
-and it does not run the caller's script again, as `multiprocessing` would. It reads requests from its stdin and ends
-when that closes, also when this process is killed. Signals of the terminal do not reach it. A worker that dies is
-replaced. The pipes carry `marshal`: plain values, no code.
+A worker imports only the module that it serves, so no torch. It is not forked, because a fork loses torch's threads. It
+does not run the caller's script again, as `multiprocessing` would. It reads requests from stdin and ends when stdin
+closes, also when this process is killed. Signals from the terminal do not reach it. A worker that dies is replaced. The
+pipes carry `marshal` data: plain values, no code.
 """
 
 import contextlib
@@ -25,8 +25,10 @@ from resnetctl.errors import WorkFailed
 
 Frame = Any  # a value for marshal: None, numbers, text, bytes, and lists and tuples of them
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from resnetctl.system.processes import serve; serve(sys.argv[1])"
-_APART: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"process_group": 0}  # from Ctrl-C
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for numpy: there is a worker for each core
+_APART: dict[str, Any] = (
+    {"creationflags": 0x200} if os.name == "nt" else {"process_group": 0}
+)  # Ctrl-C does not reach it
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # for numpy: each core has its own worker
 _ALONE = "RESNETCTL_THREADS=1 does the same in one process, with less memory"
 
 
@@ -75,12 +77,12 @@ class _Worker:
     def end(self) -> None:
         self.process.wait()
         self.answers.close()
-        with contextlib.suppress(OSError):  # its buffer has requests that nobody will read
+        with contextlib.suppress(OSError):  # its buffer has requests that no worker will read
             self.requests.close()
 
 
 class Workers:
-    """`count` worker processes, which live as long as the `with`. `serve` is `module:function`; it answers a request.
+    """`count` worker processes, which run until the `with` block ends. `serve` is the `module:function` that answers.
 
     Each worker has a thread here that waits for it, so the two sides of a pipe cannot block each other.
     """
@@ -94,7 +96,7 @@ class Workers:
         self._lock, self._over = Lock(), False
 
     def __enter__(self) -> Self:
-        """Start the processes and return while they load. Raises `WorkFailed` when the system refuses."""
+        """Start the processes without waiting for them. Raises `WorkFailed` when the system refuses to start one."""
         try:
             while len(self._all) < self.count:
                 self._all.append(_Worker.start(self._serve))
@@ -110,7 +112,7 @@ class Workers:
         self._end()
 
     def ask(self, request: Frame, *, where: str, limit: float | None = None) -> "Future[Frame]":
-        """Send a request; return the future answer, which raises `WorkFailed` at `where` when the worker dies.
+        """Send a request; return the future answer. It raises `WorkFailed`, with `where`, when the worker dies.
 
         A worker that needs more than `limit` seconds is killed.
         """
@@ -124,8 +126,8 @@ class Workers:
             self._idle.put(self._living(worker))
 
     def _living(self, worker: _Worker) -> _Worker:
-        """Return the worker, or a new one in its place if it died."""
-        with self._lock, contextlib.suppress(OSError):  # if none can be started, the next request fails
+        """Return the worker, or its replacement if it died."""
+        with self._lock, contextlib.suppress(OSError):  # if no worker starts, the next request fails
             if not self._over and worker.process.poll() is not None:
                 self._all.append(_Worker.start(self._serve))
                 self._all.remove(worker)
@@ -145,16 +147,16 @@ class Workers:
 
 
 def serve(target: str) -> None:
-    """Run in the worker: answer requests from stdin on stdout until there are no more."""
+    """Answer requests from stdin on stdout until stdin closes. It runs in the worker."""
     module, _, name = target.partition(":")
     answer: Callable[[Frame], Frame] = getattr(import_module(module), name)
     with open(0, "rb") as requests, open(os.dup(1), "wb") as answers, contextlib.suppress(EOFError, BrokenPipeError):
-        os.dup2(2, 1)  # what the function prints goes to stderr, not between answers
+        os.dup2(2, 1)  # prints of the function go to stderr, not between answers
         while True:
             request = _receive(requests)
             try:
                 frame = (True, answer(request))
-            except Exception as error:  # goes to the process that asked
+            except Exception as error:  # reported to the process that asked
                 frame = (False, f"{type(error).__name__}: {error}")
             _send(answers, frame)
 

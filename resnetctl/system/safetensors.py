@@ -1,8 +1,8 @@
-"""Safetensors files: the strict reader and the writer of headers, and the digest of tensors. Loads no torch.
+"""Safetensors files: a strict reader and a writer of headers, and the digest of tensors. Imports torch on use only.
 
-The format (github.com/huggingface/safetensors): 8 bytes little-endian length, JSON of that length, then the bytes of
-the tensors. The library's reader accepts headers of 100 MB, duplicate keys and any number of tensors; this one
-refuses them.
+The format (github.com/huggingface/safetensors): the length of the header (8 bytes, little-endian), the header in JSON,
+then the bytes of the tensors. The library's reader accepts headers of 100 MB, duplicate keys and any number of tensors.
+This reader refuses them.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32":
 
 @dataclass(frozen=True, kw_only=True)
 class TensorInfo:
-    """One tensor of a header. `dtype` as safetensors names it; `start` and `end` in bytes from the first tensor."""
+    """One tensor in a header: `dtype` as safetensors names it, `start` and `end` in bytes after the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -42,7 +42,7 @@ class Layout:
 
     @classmethod
     def of(cls, tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> "Layout":
-        """Lay out tensors, given as (dtype, shape) by name, one after the other."""
+        """Return the layout of tensors, as (dtype, shape) by name, one after the other."""
         infos: dict[str, TensorInfo] = {}
         end = 0
         for name, (dtype, shape) in tensors.items():
@@ -57,7 +57,10 @@ class Layout:
 
 
 def header_bytes(layout: Layout, *, room: int | None = None) -> bytes:
-    """Return the header of a file: length, JSON, and spaces up to `room` bytes, so that it can be written last."""
+    """Return the header of a file: length, JSON, and spaces up to `room` bytes.
+
+    With a fixed `room`, the header can be written after the tensors.
+    """
     header: dict[str, Any] = {"__metadata__": dict(layout.metadata)} if layout.metadata else {}
     for name, info in layout.tensors.items():
         header[name] = {"dtype": info.dtype, "shape": list(info.shape), "data_offsets": [info.start, info.end]}
@@ -76,16 +79,16 @@ def read_layout(
     max_header: int = MAX_HEADER,
     max_tensors: int = MAX_TENSORS,
 ) -> Layout:
-    """Read and check the header at the start of `file`, and leave the file at the first tensor.
+    """Return the checked header at the start of `file`, and leave the file at the first tensor.
 
     Args:
-        where: the name of the file, for the error.
+        where: the name of the file in errors.
         error: the class of the error.
         max_header: the largest header to read, in bytes.
         max_tensors: the largest number of tensors to accept.
 
     Raises:
-        InputError: of class `error`: not safetensors, truncated, or a header that does not describe the file.
+        InputError: (as `error`) the file is not safetensors, is truncated, or does not match its header.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -106,9 +109,9 @@ def read_layout(
 
 
 def digest(tensors: Mapping[str, "Tensor"], *, text: str = "") -> str:
-    """Return the SHA-256 over `text`, then names, dtypes, shapes and bytes of the tensors in the order of their names.
+    """Return the SHA-256 of `text`, then of name, dtype, shape and bytes of each tensor, sorted by name.
 
-    The device and the strides of a tensor do not matter.
+    Device and strides of a tensor do not change it.
     """
     import torch
 

@@ -1,8 +1,8 @@
-"""What this machine is, from environment variables. Nothing here is about the experiment.
+"""Settings of this machine, from environment variables. Settings of the experiment are in `config`.
 
-`RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE`, `RESNETCTL_THREADS` are `Settings`; pydantic-settings is
-imported inside, as it costs more than the whole rest of a `--help`. `RESNETCTL_PLUGINS`, which every listing asks for,
-is read without it.
+`Settings` holds `RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE` and `RESNETCTL_THREADS`. `load` imports
+pydantic-settings inside, because the import takes longer than all the rest of `--help`. Every listing reads
+`RESNETCTL_PLUGINS`, so it is read without pydantic-settings.
 """
 
 import os
@@ -15,7 +15,7 @@ from resnetctl.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Resolved machine facts. `threads` 0 means by rule."""
+    """The settings of this machine. `threads` 0: automatic."""
 
     data_dir: Path
     runs_dir: Path
@@ -25,7 +25,7 @@ class Settings:
 
 @cache
 def load() -> Settings:
-    """Read the environment once. Raises `UsageError` that names every bad variable."""
+    """Return the settings from the environment, which is read once. Raises `UsageError` naming each wrong variable."""
     from platformdirs import user_data_path
     from pydantic import ValidationError
     from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,7 +45,7 @@ def load() -> Settings:
             problems=[f"RESNETCTL_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()],
         ) from None
     if values.threads < 0:
-        raise UsageError(f"RESNETCTL_THREADS={values.threads} must not be negative", hint="0 chooses by rule")
+        raise UsageError(f"RESNETCTL_THREADS={values.threads} must not be negative", hint="0: automatic")
     return Settings(
         data_dir=values.data_dir.expanduser(),
         runs_dir=values.runs_dir.expanduser(),
@@ -55,7 +55,7 @@ def load() -> Settings:
 
 
 def chosen_plugins() -> tuple[str, ...] | None:
-    """The distributions that `RESNETCTL_PLUGINS` names, comma-separated; `none` is the core alone, unset (None) all."""
+    """Return the distributions in `RESNETCTL_PLUGINS`, comma-separated: `none` means no plugin, None (unset) all."""
     text = os.environ.get("RESNETCTL_PLUGINS")
     if not text:
         return None

@@ -1,8 +1,7 @@
-"""Stopping on SIGINT and SIGTERM: finish the step, save, tell how to go on. A second signal ends the process at once.
+"""Stopping on SIGINT and SIGTERM: finish the step, save, and show how to resume. A second signal ends the process.
 
-`Stop` remembers the first signal, and the work looks at `stop.signum` after each step. Inside `stop.immediately()` the
-signal raises `StopNow` instead. `stop_later()` holds a signal back until a section is over, and `on_stop` is what all
-three are made of.
+`Stop` remembers the first signal; the work reads `stop.signum` after each step. Inside `stop.immediately()` a signal
+raises `StopNow` instead. `stop_later()` delays a signal until the end of its `with` block. All three use `on_stop`.
 """
 
 import contextlib
@@ -14,15 +13,15 @@ from typing import Self
 
 
 class StopNow(BaseException):
-    """A signal came inside `Stop.immediately`, where nothing is half-done."""
+    """A signal arrived inside `Stop.immediately`, where no work is half-finished."""
 
 
 @contextlib.contextmanager
 def on_stop(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Send SIGINT and SIGTERM to `handler` inside the `with` block; a second signal ends the process at once.
+    """Pass SIGINT and SIGTERM to `handler` inside the `with` block; a second signal ends the process at once.
 
     A signal that was ignored before (`nohup`, or `command &` in a script) stays ignored. Outside the main thread this
-    does nothing, as Python handles signals in the main thread only.
+    does nothing, because Python handles signals in the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,7 +43,7 @@ def on_stop(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_later() -> Iterator[None]:
-    """Hold a signal back until the `with` block is over: an exception must not cross the C++ code of a library."""
+    """Delay a signal until the `with` block ends, because an exception must not cross the C++ code of a library."""
     with Stop() as stop:
         yield
     if stop.signum:
@@ -52,7 +51,7 @@ def stop_later() -> Iterator[None]:
 
 
 class Stop:
-    """Remembers the first signal that comes while it is entered; `signum` is 0 until then."""
+    """Remembers the first signal inside its `with` block. `signum` is 0 until then."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -68,7 +67,7 @@ class Stop:
 
     @contextlib.contextmanager
     def immediately(self) -> Iterator[None]:
-        """Leave the `with` block by `StopNow` as soon as a signal comes, or at once if one came before."""
+        """Raise `StopNow` inside the `with` block as soon as a signal arrives, or at once if one arrived before."""
         if self.signum:
             raise StopNow
         self._immediate = True

@@ -1,7 +1,7 @@
 """Durable writes, locks, digests, and opening plain files. Only this module renames, fsyncs or locks.
 
-A write goes to a temporary file in the same folder, which is fsynced and renamed; then the folder is fsynced. A reader
-sees the old content or the new, never half of it, also after a power cut.
+A write goes to a temporary file in the same folder. The file is fsynced and renamed, then the folder is fsynced. So a
+reader sees the old content or the new, never a part of it, also after a power cut.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 from resnetctl.errors import InputError, UsageError, WorkFailed
 from resnetctl.hints import Hint
 
-TEMPORARY = ".tmp-resnetctl-"  # names of drafts start with this, also those that a killed process leaves behind
+TEMPORARY = ".tmp-resnetctl-"  # prefix of drafts: files and folders not yet renamed, or left by a killed process
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
-PLACE = (  # the place is wrong, not the disk: missing, taken or forbidden
+PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
@@ -32,9 +32,9 @@ PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace `path` with `data`, durably. Raises `WorkFailed` when the system refuses.
+    """Replace `path` with `data`, durably. Raises `UsageError` for a wrong path, `WorkFailed` when the disk fails.
 
-    After a transient error it tries again, each time with a new file: after a failed fsync the old one is unreliable.
+    After a transient error it tries again with a new file, because a file is unreliable after a failed fsync.
     """
     for pause in PAUSES:
         try:
@@ -53,7 +53,7 @@ def _write(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def staged_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file to write and seek in; it becomes `path` on success and vanishes on failure."""
+    """Yield a file to write and seek in. It is renamed to `path` on success and deleted on failure."""
     with _reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
         try:
@@ -72,7 +72,7 @@ def staged_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a folder to fill, which becomes `path` by one rename. With `replace`, an old `path` is then removed."""
+    """Yield a folder to fill. It is renamed to `path` on success. With `replace`, an old `path` is removed."""
     with _reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_abandoned(path.parent)
@@ -97,10 +97,10 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def growing_file(path: Path, *, owner: str) -> Iterator[IO[bytes]]:
-    """Open `path` for appending, by one process at a time: for a download that a later call continues.
+    """Yield `path` opened for appending by one process at a time, for a download that a later call resumes.
 
     Written bytes stay, also on failure; `settle` gives the file its final name. `owner` names the work in the error of
-    a second process. Errors of the caller that are not about `path` must not be `OSError`, which is reported as such.
+    a second process. In the `with` block, raise `OSError` only for errors of `path`: it is reported as a write error.
     """
     with _reported(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def growing_file(path: Path, *, owner: str) -> Iterator[IO[bytes]]:
 
 
 def settle(temporary: Path, path: Path) -> None:
-    """Give a complete and verified file of the same folder its final name, durably."""
+    """Rename the complete file `temporary` to `path`, in the same folder, durably."""
     with _reported(path):
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -118,7 +118,7 @@ def settle(temporary: Path, path: Path) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append `data` to `path`, durably. An error may leave a part of it, without a newline at the end."""
+    """Append `data` to `path`, durably. After an error, the file may end in a part of `data`."""
     with _reported(path):
         is_new = not path.exists()
         with path.open("ab") as file:
@@ -138,7 +138,7 @@ def truncate_lines(path: Path, keep: int) -> None:
 
 
 def point(link: Path, target: str) -> None:
-    """Make `link` a symbolic link to `target`, replacing an older one in one step."""
+    """Make `link` a symbolic link to `target`. An older link is replaced in one step."""
     with _reported(link):
         temporary = link.with_name(f"{TEMPORARY}{os.getpid()}-{link.name}")
         with contextlib.suppress(FileNotFoundError):
@@ -148,7 +148,7 @@ def point(link: Path, target: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder: a folder first gets a temporary name, so that nobody reads half of it."""
+    """Remove a file or a folder. A folder first gets a temporary name, so that no reader sees half of it."""
     with _reported(path):
         if path.is_dir() and not path.is_symlink():
             temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
@@ -159,7 +159,7 @@ def remove(path: Path) -> None:
 
 
 def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
-    """Raise `UsageError` unless `folder` can be written to or created. For before long work: it creates nothing."""
+    """Raise `UsageError` unless `folder` can be written or created. Call it before long work; it creates nothing."""
     with _reported(folder):
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir():
@@ -181,7 +181,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove drafts that killed processes left in `folder`. Hold the folder's lock when you call it."""
+    """Remove drafts that killed processes left in `folder`. The caller must hold the lock of the folder."""
     for path in folder.glob(TEMPORARY + "*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -190,7 +190,7 @@ def sweep(folder: Path) -> None:
 
 
 def _sweep_abandoned(folder: Path) -> None:
-    """Remove drafts of folders whose process died: they are old, and nobody holds their lock."""
+    """Remove draft folders of dead processes: old ones that no process has locked."""
     for path in folder.glob(TEMPORARY + "*") if os.name != "nt" else ():
         with contextlib.suppress(OSError):
             if path.is_dir() and not path.name.endswith("-old") and time.time() - path.stat().st_mtime > ABANDONED:
@@ -200,8 +200,8 @@ def _sweep_abandoned(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Hold the kernel's lock on a folder, which ends with the process. Raises `OSError` when another one holds it."""
-    if os.name == "nt":  # folders cannot be locked there, and are not removed
+    """Hold the kernel's lock on a folder; it ends with the process. Raises `OSError` when another process holds it."""
+    if os.name == "nt":  # Windows cannot lock folders, so abandoned ones stay there
         yield
         return
     import fcntl
@@ -219,7 +219,7 @@ def lock(path: Path, *, owner: str) -> Iterator[None]:
     """Hold the lock file `path`; the kernel frees it when the process dies.
 
     Raises:
-        UsageError: another process holds it. `owner` names what is in use.
+        UsageError: another process holds it. `owner` names the locked object in the message.
     """
     with _reported(path):
         guard = FileLock(path, timeout=0)
@@ -234,7 +234,7 @@ def lock(path: Path, *, owner: str) -> Iterator[None]:
 
 
 def open_regular(path: Path, *, error: type[InputError]) -> BinaryIO:
-    """Open a plain file for reading. Raises `error`: missing, unreadable, a folder, a pipe or a device."""
+    """Open a plain file for reading. Raises `error` if it is missing, unreadable, a folder, a pipe or a device."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would wait for a writer
             raise error("this is not a plain file", where=str(path))
@@ -266,7 +266,7 @@ def _fsync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def _reported(path: Path) -> Iterator[None]:
-    """Turn an `OSError` into one error that names the path: `UsageError` for a wrong place, else `WorkFailed`."""
+    """Re-raise `OSError` as an error that names the path: `UsageError` for a wrong path, else `WorkFailed`."""
     try:
         yield
     except OSError as error:
@@ -277,6 +277,6 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 def _where(error: OSError, path: Path) -> str:
-    """Return the file that the system refused; `path` for a draft of it, whose name means nothing to users."""
+    """Return the file that the system refused, or `path` if that file is a draft, whose name users do not know."""
     name = os.fsdecode(error.filename or path)
     return str(path) if TEMPORARY in name else name

@@ -1,4 +1,4 @@
-"""Defaults by family and card, and which arch a config means."""
+"""Defaults follow the arch and the dataset card; a config describes one arch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,10 +31,12 @@ def deep(*depths: int) -> Arch:
 @pytest.mark.parametrize(
     ("size", "augment", "epochs"), [(8, "standard", 200), (64, "standard", 200), (224, "resized-crop", 90)]
 )
-def test_small_pictures_and_photos_differ(size: int, augment: str, epochs: int) -> None:
+def test_small_pictures_and_photos_have_different_defaults(size: int, augment: str, epochs: int) -> None:
     values = suited(NET, card(size)).values
     assert (values["augment"], values["epochs"]) == (augment, epochs)
-    assert suited_to_finetune(card(32), size).values["augment"] == augment  # the size of the net, not of the pictures
+    assert (
+        suited_to_finetune(card(32), size).values["augment"] == augment
+    )  # the size that the net expects, not that of the dataset
 
 
 def test_very_deep_nets_warm_up() -> None:
@@ -42,14 +44,14 @@ def test_very_deep_nets_warm_up() -> None:
     assert suited(deep(18, 18, 18), card()).values["warmup"] == 1.0  # resnet110, He et al. 2015, 4.2
 
 
-def test_the_card_wins_and_tells_nothing_else() -> None:
+def test_the_card_wins_and_adds_only_config_keys() -> None:
     values = suited(deep(18, 18, 18), card(epochs=7, augment="shift", warmup=0.0, mirror=False)).values
     assert (values["epochs"], values["augment"], values["warmup"]) == (7, "shift", 0.0)
-    assert "mirror" not in values  # a fact for the policy, no config key
+    assert "mirror" not in values  # used by the augmentation policy, not a config key
     assert suited_to_finetune(card(augment="shift", epochs=7), 8).values == {"augment": "shift"}
 
 
-def test_a_default_names_the_dataset_or_the_arch_that_it_follows_from() -> None:
+def test_the_origin_of_a_default_names_the_dataset_or_the_arch() -> None:
     origins = suited(deep(18, 18, 18), card(lr=0.3)).origins
     assert (origins["warmup"], origins["epochs"], origins["lr"]) == ("arch deep", "dataset d", "dataset d")
     assert suited_to_finetune(card(), 8).origins == {"augment": "dataset d"}
@@ -68,14 +70,14 @@ def test_an_arch_by_name_is_that_arch() -> None:
     assert arch_of() == NET
 
 
-def test_block_arguments_are_laid_over_the_archs() -> None:
+def test_block_arguments_override_those_of_the_arch() -> None:
     arch = arch_of(block_args={"extra": 1})
     assert arch.block_args == {"shortcut": "A", "extra": 1}
     assert arch.params is None  # no longer what was published
     assert arch_of(block_args={"shortcut": "A"}).params == 7
 
 
-def test_another_block_drops_the_archs_arguments() -> None:
+def test_another_block_drops_the_arguments_of_the_arch() -> None:
     arch = arch_of(block="bottleneck", block_args={"width": 2})
     assert (arch.block, dict(arch.block_args), arch.params) == ("bottleneck", {"width": 2}, None)
     assert dict(arch_of(block="bottleneck").block_args) == {}
@@ -86,6 +88,6 @@ def test_the_stem_can_be_set() -> None:
     assert arch_of().stem == "auto"
 
 
-def test_an_unknown_arch_is_usage() -> None:
+def test_an_unknown_arch_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no arch is called 'nett'"):
         final_arch(ModelConfig(arch="nett"))

@@ -1,4 +1,4 @@
-"""A draft is checked once and settled once, for every verb in the same way."""
+"""A draft is validated once and settled once, in the same way for every verb."""
 
 from pathlib import Path
 
@@ -35,19 +35,19 @@ def weights(size: int = 224) -> WeightsCard:
     )
 
 
-def test_the_data_settle_what_nobody_set() -> None:
+def test_the_data_set_the_keys_that_the_user_left_open() -> None:
     resolved = to_train(from_sets(["lr=0.3"])).settled(data(augment="shift", lr=0.5))
     assert (resolved.config.augment, resolved.origins["augment"]) == ("shift", "dataset pets")
     assert (resolved.config.lr, resolved.origins["lr"]) == (0.3, "--set")
     assert resolved.origins["seed"] == "default"
 
 
-def test_unknown_data_leave_the_plain_defaults() -> None:
+def test_unknown_data_keep_the_plain_defaults() -> None:
     resolved = to_train(from_sets(["data=./photos"])).settled(None)
     assert (resolved.config.epochs, resolved.origins["epochs"]) == (200, "default")
 
 
-def test_steps_switch_the_epochs_of_the_data_off() -> None:
+def test_steps_switch_off_the_epochs_of_the_dataset() -> None:
     resolved = to_train(from_sets(["steps=7"])).settled(data(epochs=90))
     assert (resolved.config.steps, resolved.config.epochs) == (7, 0)
 
@@ -58,12 +58,12 @@ def test_bench_settles_as_train_does() -> None:
     assert to_bench().settled(card).config.batch_size == to_train().settled(card).config.batch_size == 16
 
 
-def test_the_weights_decide_architecture_and_size_of_finetune() -> None:
+def test_the_weights_set_the_architecture_and_the_size_of_finetune() -> None:
     resolved = to_finetune(from_sets(["data=pets"])).settled(data(size=32), weights(size=224))
     assert (resolved.config.model.arch, resolved.config.model.block) == ("mine", "bottleneck")
     assert resolved.origins["model.arch"] == "weights"
     assert (resolved.config.epochs, resolved.origins["epochs"]) == (20, "recipe finetune")
-    assert resolved.config.augment == "resized-crop"  # photos for the network, whatever the data are
+    assert resolved.config.augment == "resized-crop"  # 224 pixels of the network decide, not the 32 of the data
     assert to_finetune().settled(data(size=32)).config.augment == "standard"
 
 
@@ -75,7 +75,7 @@ def test_the_environment_is_weaker_than_every_layer(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("sets", [["model.arch=resnet21"], ["model.block=nonsense"], ["augment=nonsense"]])
-def test_an_unknown_name_is_told_before_data_and_weights_are_known(sets: list[str]) -> None:
+def test_an_unknown_name_is_an_error_before_data_and_weights_are_read(sets: list[str]) -> None:
     with pytest.raises(UsageError, match="is called"):
         to_train(from_sets(sets))
 
@@ -90,7 +90,7 @@ def test_all_wrong_values_are_listed() -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_a_value_that_was_set_by_hand_and_one_that_is_chosen_exclude_each_other() -> None:
+def test_budget_and_tune_refuse_values_that_a_flag_or_argument_fixes() -> None:
     with pytest.raises(UsageError, match="budget chooses the length of the run, and flag --epochs fixes it") as caught:
         to_train(FIXED, budget=60.0)
     assert caught.value.where == Setting("budget")
@@ -101,7 +101,7 @@ def test_a_value_that_was_set_by_hand_and_one_that_is_chosen_exclude_each_other(
     assert to_train(FIXED).config.epochs == 3
 
 
-def test_budget_and_tune_win_over_everything_weaker_than_a_flag() -> None:
+def test_budget_and_tune_override_origins_weaker_than_a_flag() -> None:
     assert to_train(from_sets(["epochs=3", "threads=1"]), budget=60.0, tune=True).request.tune
 
 

@@ -1,4 +1,4 @@
-"""Lengths of time, read and written."""
+"""Lengths of time are read and written."""
 
 import pytest
 
@@ -19,19 +19,19 @@ from resnetctl.config.duration import rough, seconds, spoken
         (2.5, 2.5),
     ],
 )
-def test_times_as_people_type_them(text: str | float, length: float) -> None:
+def test_seconds_reads_times_as_people_type_them(text: str | float, length: float) -> None:
     assert seconds(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "10", "10m", "min", "ten minutes", "5s1h", "1h1h", "-5s", "1e3s", "10min!"])
-def test_what_is_no_time_is_told_with_examples(text: str) -> None:
+def test_the_error_for_a_wrong_time_shows_examples(text: str) -> None:
     with pytest.raises(ValueError, match="such as 90s, 10min, 2h or 1h30min"):
         seconds(text)
 
 
 @pytest.mark.parametrize("length", ["0s", "0h0min", "999999h", 0, -3, float("nan"), float("inf")])
-def test_a_time_is_something_and_has_an_end(length: str | float) -> None:
-    with pytest.raises(ValueError, match="more than nothing and at most a year"):
+def test_a_time_is_above_zero_and_at_most_a_year(length: str | float) -> None:
+    with pytest.raises(ValueError, match="more than 0 s and at most a year"):
         seconds(length)
 
 
@@ -39,7 +39,7 @@ def test_a_time_is_something_and_has_an_end(length: str | float) -> None:
     ("length", "text"),
     [(3.14, "3.1 s"), (59.9, "59.9 s"), (98, "1 min 38 s"), (580, "9 min 40 s"), (7500, "2 h 05 min")],
 )
-def test_times_as_people_read_them(length: float, text: str) -> None:
+def test_spoken_writes_times_as_people_read_them(length: float, text: str) -> None:
     assert spoken(length) == text
 
 
@@ -55,5 +55,5 @@ def test_times_as_people_read_them(length: float, text: str) -> None:
         (86_400, "24 h 00 min"),
     ],
 )
-def test_estimates_are_rounded_to_what_they_can_mean(length: float, text: str) -> None:
+def test_rough_rounds_estimates(length: float, text: str) -> None:
     assert rough(length) == text

@@ -1,4 +1,4 @@
-"""Precedence, origins, and errors that name the place: what `config show` and every config error rest on."""
+"""Layers follow the documented precedence, keep the origin of each value, and name it in errors."""
 
 import tomllib
 from pathlib import Path
@@ -49,31 +49,31 @@ def problems(*layers: Layer) -> tuple[str, ...]:
 # ---- one layer
 
 
-def test_a_file_has_values_and_lines(toml: Any) -> None:
+def test_a_file_gives_values_and_line_numbers(toml: Any) -> None:
     path = toml(
         '# note\nlr = 0.2\n\n[optim]\n# more\nname = "adamw"\n\n[model.block_args]\nshortcut = "B"\nmodel.x = 1\n'
     )
-    found = from_file(path)
-    assert found.values["optim.name"] == "adamw"
-    assert found.origins["lr"] == f"{path}:2"
-    assert found.origins["optim.name"] == f"{path}:6"
-    assert found.origins["model.block_args.shortcut"] == f"{path}:9"
+    parsed = from_file(path)
+    assert parsed.values["optim.name"] == "adamw"
+    assert parsed.origins["lr"] == f"{path}:2"
+    assert parsed.origins["optim.name"] == f"{path}:6"
+    assert parsed.origins["model.block_args.shortcut"] == f"{path}:9"
 
 
-def test_a_value_without_a_line_of_its_own_has_its_file(toml: Any) -> None:
+def test_the_origin_of_a_value_without_its_own_line_is_the_file(toml: Any) -> None:
     path = toml('optim = { name = "adam" }\n')
     assert from_file(path).origins == {"optim.name": str(path)}
 
 
 @pytest.mark.parametrize("text", ["lr = ", "lr = 1\nlr = 2", "[optim\n"])
-def test_a_file_that_is_not_toml(toml: Any, text: str) -> None:
+def test_a_file_that_is_not_toml_is_refused(toml: Any, text: str) -> None:
     path = toml(text)
     with pytest.raises(ConfigError, match="not TOML") as caught:
         from_file(path)
     assert caught.value.where == str(path)
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         from_file(tmp_path / "missing.toml")
     with pytest.raises(ConfigError, match="cannot read"):
@@ -98,12 +98,12 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         (" lr = 0.5", "lr", 0.5),
     ],
 )
-def test_set(pair: str, key: str, value: Any) -> None:
+def test_set_reads_toml_values_else_strings(pair: str, key: str, value: Any) -> None:
     assert from_sets([pair]) == Layer({key: value}, {key: "--set"})
 
 
 @pytest.mark.parametrize("pair", ["lr", "=3", " =3", ""])
-def test_set_without_a_key_or_a_value(pair: str) -> None:
+def test_set_without_a_key_or_a_value_is_refused(pair: str) -> None:
     with pytest.raises(UsageError, match="KEY=VALUE"):
         from_sets([pair])
 
@@ -118,11 +118,11 @@ def test_the_later_set_wins() -> None:
 def test_recipes_are_packaged_and_valid() -> None:
     assert set(recipes()) >= {"strong", "paper", "fast", "sprint", "finetune"}
     for name in recipes():
-        found = resolve(FinetuneConfig, [from_recipe(name)])
-        assert set(found.origins.values()) == {f"recipe {name}", "default"}
+        resolved = resolve(FinetuneConfig, [from_recipe(name)])
+        assert set(resolved.origins.values()) == {f"recipe {name}", "default"}
 
 
-def test_recipes_hold_what_their_sources_say() -> None:
+def test_recipes_have_the_values_of_their_sources() -> None:
     paper = resolve(TrainConfig, [from_recipe("paper")]).config
     assert (paper.steps, paper.epochs, paper.lr, paper.weight_decay, paper.batch_size) == (64000, 0, 0.1, 1e-4, 128)
     assert [share * 64000 for share in paper.schedule.milestones] == [32000, 48000]
@@ -136,7 +136,7 @@ def test_recipes_hold_what_their_sources_say() -> None:
     assert (strong.epochs, strong.batch_size, strong.lr, strong.schedule.name) == (200, 128, 0.1, "cosine")
 
 
-def test_an_unknown_recipe() -> None:
+def test_an_unknown_recipe_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="no recipe is called 'fst'") as caught:
         from_recipe("fst")
     assert caught.value.hint == ("did you mean 'fast'?",)
@@ -145,11 +145,11 @@ def test_an_unknown_recipe() -> None:
 # ---- precedence
 
 
-def test_the_whole_precedence_and_its_origins(toml: Any) -> None:
+def test_each_layer_overrides_the_weaker_ones_and_sets_the_origin(toml: Any) -> None:
     keys = ["lr", "weight_decay", "label_smoothing", "grad_clip", "ema_decay", "val_fraction"]
     local = toml("".join(f"{key} = 0.3\n" for key in keys[:4]), "resnetctl.toml")
     file = toml("".join(f"{key} = 0.4\n" for key in keys[:3]), "mine.toml")
-    found = resolve(
+    resolved = resolve(
         TrainConfig,
         [
             layer(dict.fromkeys(keys[:6], 0.1), "default (dataset d)"),
@@ -160,26 +160,26 @@ def test_the_whole_precedence_and_its_origins(toml: Any) -> None:
             from_flags({"lr": 0.6}, {"lr": "--lr"}),
         ],
     )
-    assert [getattr(found.config, key) for key in keys] == [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
-    assert [found.origins[key] for key in keys] == [
+    assert [getattr(resolved.config, key) for key in keys] == [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+    assert [resolved.origins[key] for key in keys] == [
         "flag --lr", "--set", f"{file}:3", f"{local}:4", "recipe r", "default (dataset d)",
     ]  # fmt: skip
-    assert found.origins["seed"] == "default"
+    assert resolved.origins["seed"] == "default"
 
 
-def test_an_origin_for_every_leaf() -> None:
-    found = resolve(TrainConfig, [layer({"model": {"block_args": {"shortcut": "B"}}}, "x")])
-    assert found.origins.keys() == flatten(found.config.model_dump()).keys()
-    assert found.origins["model.block_args.shortcut"] == "x"
+def test_every_leaf_has_an_origin() -> None:
+    resolved = resolve(TrainConfig, [layer({"model": {"block_args": {"shortcut": "B"}}}, "x")])
+    assert resolved.origins.keys() == flatten(resolved.config.model_dump()).keys()
+    assert resolved.origins["model.block_args.shortcut"] == "x"
 
 
-def test_a_block_voids_weaker_block_arguments() -> None:
+def test_a_block_removes_weaker_block_arguments() -> None:
     weak = layer({"model.block_args.a": 1, "model.arch": "net"}, "weak")
     strong = layer({"model.block": "other", "model.block_args.b": 2}, "strong")
     assert merge([weak, strong]).values == {"model.arch": "net", "model.block": "other", "model.block_args.b": 2}
 
 
-def test_an_arch_voids_weaker_blocks_and_stems_but_nothing_else() -> None:
+def test_an_arch_removes_weaker_blocks_and_stems_only() -> None:
     weak = layer(
         {"model": {"arch": "a", "block": "b", "block_args": {"c": 1}, "stem": "cifar", "dropout": 0.3}}, "weak"
     )
@@ -188,38 +188,38 @@ def test_an_arch_voids_weaker_blocks_and_stems_but_nothing_else() -> None:
     assert merged.origins == {"model.arch": "strong", "model.dropout": "weak"}
 
 
-def test_an_empty_block_voids_nothing() -> None:
+def test_an_empty_block_removes_nothing() -> None:
     weak = layer({"model.block_args.a": 1}, "weak")
     assert "model.block_args.a" in merge([weak, layer({"model.block": ""}, "strong")]).values
 
 
 @pytest.mark.parametrize(("weak", "strong"), [("epochs", "steps"), ("steps", "epochs")])
-def test_the_stronger_length_switches_the_other_off(weak: str, strong: str) -> None:
-    found = resolve(TrainConfig, [layer({weak: 5}, "weak"), layer({strong: 9}, "strong")])
-    assert (getattr(found.config, weak), getattr(found.config, strong)) == (0, 9)
-    assert found.origins[weak] == found.origins[strong] == "strong"
+def test_the_stronger_of_epochs_and_steps_switches_the_other_off(weak: str, strong: str) -> None:
+    resolved = resolve(TrainConfig, [layer({weak: 5}, "weak"), layer({strong: 9}, "strong")])
+    assert (getattr(resolved.config, weak), getattr(resolved.config, strong)) == (0, 9)
+    assert resolved.origins[weak] == resolved.origins[strong] == "strong"
 
 
-def test_merging_does_not_touch_its_layers() -> None:
+def test_merge_does_not_change_its_layers() -> None:
     weak = layer({"epochs": 5, "model.block_args.a": 1}, "weak")
     merge([weak, layer({"steps": 2, "model.block": "b"}, "strong")])
     assert weak == layer({"epochs": 5, "model.block_args.a": 1}, "weak")
 
 
-# ---- errors: all at once, each with its place
+# ---- errors: all at once, each with its origin
 
 
 def test_unknown_keys_are_all_listed_with_origin_and_suggestion(toml: Any) -> None:
     path = toml("[optim]\nnestorov = true\n")
-    found = problems(from_file(path), from_sets(["lrr=1"]))
-    assert found[0] == f"optim.nestorov: unknown key ({path}:2); did you mean 'optim.nesterov'?"
-    assert found[1] == "lrr: unknown key (--set); did you mean 'lr'?"
+    lines = problems(from_file(path), from_sets(["lrr=1"]))
+    assert lines[0] == f"optim.nestorov: unknown key ({path}:2); did you mean 'optim.nesterov'?"
+    assert lines[1] == "lrr: unknown key (--set); did you mean 'lr'?"
 
 
 def test_wrong_values_are_all_listed_with_value_and_origin(toml: Any) -> None:
     path = toml('lr = -1\nwarmup = "soon"\n[schedule]\nmilestones = [2.0]\n[model]\nblock_args = { a = [1] }\n')
-    found = problems(from_file(path), from_flags({"epochs": "many"}, {"epochs": "--epochs"}))
-    by_key = {line.partition(":")[0]: line for line in found}
+    lines = problems(from_file(path), from_flags({"epochs": "many"}, {"epochs": "--epochs"}))
+    by_key = {line.partition(":")[0]: line for line in lines}
     assert "greater than 0, not -1" in by_key["lr"]
     assert by_key["lr"].endswith(f"({path}:1)")
     assert "epochs such as 5" in by_key["warmup"]
@@ -228,28 +228,28 @@ def test_wrong_values_are_all_listed_with_value_and_origin(toml: Any) -> None:
     assert by_key["epochs"].endswith("not 'many' (flag --epochs)")
     kinds = "a valid boolean or a valid integer or a valid number or a valid string"
     assert by_key["model.block_args.a"] == f"model.block_args.a: should be {kinds}, not [1] ({path})"
-    assert len(found) == len(by_key) == 5
+    assert len(lines) == len(by_key) == 5
 
 
-def test_a_problem_inside_a_value_is_told_of_the_key_that_was_said() -> None:
-    found = problems(from_sets(["model.block_args.stride=[1]", "schedule.milestones=[0.5, 'x']"]))
-    assert [line.partition(":")[0] for line in found] == ["model.block_args.stride", "schedule.milestones"]
-    assert found[1] == "schedule.milestones: should be a valid number, not 'x' (--set)"
+def test_a_problem_inside_a_value_names_the_key_that_the_user_set() -> None:
+    lines = problems(from_sets(["model.block_args.stride=[1]", "schedule.milestones=[0.5, 'x']"]))
+    assert [line.partition(":")[0] for line in lines] == ["model.block_args.stride", "schedule.milestones"]
+    assert lines[1] == "schedule.milestones: should be a valid number, not 'x' (--set)"
 
 
-def test_a_problem_of_the_whole_has_no_key() -> None:
+def test_a_problem_of_the_whole_config_has_no_key() -> None:
     (line,) = problems(layer({"epochs": 3, "steps": 4}, "x"))
     assert line == "give epochs or steps, one of them (got epochs=3, steps=4)"
 
 
-def test_a_problem_of_a_table_names_who_said_its_keys(toml: Any) -> None:
+def test_a_problem_of_a_table_names_the_origins_of_its_keys(toml: Any) -> None:
     path = toml("[progressive]\ndelay_fraction = 0.9\n")
     (line,) = problems(from_file(path), from_sets(["progressive.finetune_fraction=0.3", "lr=1"]))
-    assert line.startswith("progressive: delay_fraction 0.9 and finetune_fraction 0.3 are more than the whole run")
+    assert line.startswith("progressive: delay_fraction 0.9 and finetune_fraction 0.3 add up to more than 1")
     assert line.endswith(f"({path}:2, --set)")
 
 
-def test_a_table_where_a_value_belongs_and_the_other_way_round() -> None:
+def test_a_table_in_place_of_a_value_or_the_reverse_is_refused() -> None:
     assert "lr.a: unknown key (--set)" not in resolve(TrainConfig, []).origins
     with pytest.raises(ConfigError):
         resolve(TrainConfig, [from_sets(["lr.a=1"])])
@@ -259,7 +259,7 @@ def test_a_table_where_a_value_belongs_and_the_other_way_round() -> None:
         resolve(TrainConfig, [from_sets(["lr=1", "lr.a=1"])])
 
 
-# ---- there and back
+# ---- round trips
 
 KEYS = st.text("abc", min_size=1, max_size=3)
 TREES = st.recursive(
@@ -272,7 +272,7 @@ def test_nest_is_the_inverse_of_flatten(tree: Any) -> None:
     assert nest(flatten(tree)) == tree
 
 
-def test_nest_refuses_a_key_that_is_both() -> None:
+def test_nest_refuses_a_key_that_is_a_value_and_a_table() -> None:
     for flat in ({"a": 1, "a.b": 2}, {"a.b": 2, "a": 1}):
         with pytest.raises(ConfigError, match="'a' is a table"):
             nest(flat)
@@ -280,32 +280,32 @@ def test_nest_refuses_a_key_that_is_both() -> None:
 
 @pytest.mark.parametrize("name", ["strong", "paper", "fast", "finetune"])
 def test_a_config_written_as_toml_reads_back_equal(toml: Any, name: str) -> None:
-    given_values = from_sets(["model.block_args.shortcut=B", "model.block_args.n=2", 'data=./a "b"\\c', "lr=1e-7"])
-    config = resolve(FinetuneConfig, [from_recipe(name), given_values]).config
+    sets = from_sets(["model.block_args.shortcut=B", "model.block_args.n=2", 'data=./a "b"\\c', "lr=1e-7"])
+    config = resolve(FinetuneConfig, [from_recipe(name), sets]).config
     path = toml(to_toml(config, header="one\ntwo"))
     assert path.read_text().startswith("# one\n# two\n")
     assert resolve(FinetuneConfig, [from_file(path)]).config == config
     assert to_toml(resolve(FinetuneConfig, [from_file(path)]).config, header="one\ntwo") == path.read_text()
 
 
-def test_toml_says_everything() -> None:
+def test_toml_holds_every_key() -> None:
     text = to_toml(TrainConfig())
     assert flatten(tomllib.loads(text)).keys() == flatten(TrainConfig().model_dump()).keys()
 
 
-def test_a_flag_does_not_make_a_set_of_the_same_command_void() -> None:
+def test_an_arch_flag_keeps_block_arguments_set_in_the_same_command() -> None:
     file = layers.layer({"model": {"arch": "resnet20", "block_args": {"shortcut": "A", "old": 1}}}, "file:1")
     typed = layers.together(
         layers.from_sets(["model.block_args.shortcut=B", "lr=1"]),
         layers.from_flags({"model.arch": "resnet32", "lr": 2}, {"model.arch": "--arch", "lr": "--lr"}),
     )
-    found = layers.merge([file, typed])
-    assert found.values == {"model.arch": "resnet32", "model.block_args.shortcut": "B", "lr": 2}
-    assert found.origins["lr"] == "flag --lr"
-    assert found.origins["model.block_args.shortcut"] == "--set"
+    merged = layers.merge([file, typed])
+    assert merged.values == {"model.arch": "resnet32", "model.block_args.shortcut": "B", "lr": 2}
+    assert merged.origins["lr"] == "flag --lr"
+    assert merged.origins["model.block_args.shortcut"] == "--set"
 
 
-def test_the_environment_is_a_layer_only_where_it_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_layer_has_only_variables_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert from_environment(settings.load()) == Layer()
     monkeypatch.setenv("RESNETCTL_DEVICE", "cpu")
     settings.load.cache_clear()

@@ -1,4 +1,4 @@
-"""One declaration, many readers: flags are made from the fields of a model."""
+"""Flags follow from the fields of a config model."""
 
 from pydantic import BaseModel
 
@@ -23,13 +23,13 @@ def by_key(model: type[BaseModel]) -> dict[str, Flag]:
     return {flag.key: flag for flag in flags(model)}
 
 
-def test_fields_are_dotted_and_in_order() -> None:
+def test_fields_yields_dotted_keys_in_order() -> None:
     assert [key for key, _ in fields(Outer)] == ["first_one", "inner.shown", "inner.hidden", "inner.table", "last"]
 
 
-def test_top_level_keys_name_their_flags_and_nested_ones_must_say_so() -> None:
-    found = by_key(Outer)
-    assert {key: flag.flag for key, flag in found.items()} == {
+def test_only_top_level_keys_get_a_flag_by_themselves() -> None:
+    by_name = by_key(Outer)
+    assert {key: flag.flag for key, flag in by_name.items()} == {
         "first_one": "--first-one",
         "inner.shown": "--shown",
         "last": "--last",
@@ -44,9 +44,9 @@ def test_a_flag_has_what_the_command_line_needs() -> None:
     assert (by_key(Outer)["last"].help, by_key(Outer)["last"].panel) == ("", "Other")
 
 
-def test_the_flags_of_train_are_the_ones_that_scripts_rely_on() -> None:
-    found = {flag.flag for flag in flags(TrainConfig)}
-    assert found >= {
+def test_train_has_the_flags_that_scripts_use() -> None:
+    names = {flag.flag for flag in flags(TrainConfig)}
+    assert names >= {
         "--arch",
         "--block",
         "--data",
@@ -58,14 +58,14 @@ def test_the_flags_of_train_are_the_ones_that_scripts_rely_on() -> None:
         "--device",
         "--threads",
     }
-    assert {flag.flag for flag in flags(FinetuneConfig)} >= found | {"--weights", "--freeze"}
+    assert {flag.flag for flag in flags(FinetuneConfig)} >= names | {"--weights", "--freeze"}
 
 
-def test_no_flag_and_no_short_form_is_given_twice() -> None:
+def test_flags_and_short_forms_are_unique() -> None:
     for model in (TrainConfig, FinetuneConfig):
         for taken in ([flag.flag for flag in flags(model)], [flag.short for flag in flags(model) if flag.short]):
             assert len(taken) == len(set(taken))
 
 
-def test_every_flag_explains_itself() -> None:
+def test_every_flag_has_a_help_text() -> None:
     assert all(flag.help for flag in flags(FinetuneConfig))

@@ -1,4 +1,4 @@
-"""What a config admits: every default is valid, nothing is nullable, wrong values are refused in words."""
+"""Config models: every default is valid, no value may be None, wrong values are refused with a reason."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def problems(values: dict[str, Any], model: type[BaseModel] = TrainConfig) -> li
 
 
 @pytest.mark.parametrize("model", [TrainConfig, FinetuneConfig])
-def test_defaults_are_valid_and_say_everything(model: type[BaseModel]) -> None:
+def test_defaults_are_valid_and_complete(model: type[BaseModel]) -> None:
     config = model()
     assert model.model_validate(config.model_dump()) == config
     assert model.model_validate_json(config.model_dump_json()) == config
@@ -67,25 +67,25 @@ def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [(5, 5.0), (0, 0.0), ("5", 5.0), ("2.5", 2.5), ("15%", "15%"), ("0%", "0%"), ("100%", "100%")]
+    ("value", "kept"), [(5, 5.0), (0, 0.0), ("5", 5.0), ("2.5", 2.5), ("15%", "15%"), ("0%", "0%"), ("100%", "100%")]
 )
-def test_warmup_is_epochs_or_a_share(given: Any, kept: Any) -> None:
-    assert TrainConfig(warmup=given).warmup == kept
+def test_warmup_is_epochs_or_a_share(value: Any, kept: Any) -> None:
+    assert TrainConfig(warmup=value).warmup == kept
 
 
-@pytest.mark.parametrize("given", ["soon", "%", "-1", -1, "-5%", "101%", "nan", "inf", "nan%", "1 5%", ""])
-def test_a_wrong_warmup_is_refused(given: Any) -> None:
-    assert problems({"warmup": given})
+@pytest.mark.parametrize("value", ["soon", "%", "-1", -1, "-5%", "101%", "nan", "inf", "nan%", "1 5%", ""])
+def test_a_wrong_warmup_is_refused(value: Any) -> None:
+    assert problems({"warmup": value})
 
 
-@pytest.mark.parametrize("given", [[], [0.5], [0.25, 0.5, 0.75]])
-def test_milestones_rise(given: list[float]) -> None:
-    assert TrainConfig.model_validate({"schedule": {"milestones": given}}).schedule.milestones == tuple(given)
+@pytest.mark.parametrize("milestones", [[], [0.5], [0.25, 0.5, 0.75]])
+def test_rising_milestones_are_accepted(milestones: list[float]) -> None:
+    assert TrainConfig.model_validate({"schedule": {"milestones": milestones}}).schedule.milestones == tuple(milestones)
 
 
-@pytest.mark.parametrize("given", [[0.5, 0.5], [0.7, 0.5], [0.0], [1.0], [32000, 48000]])
-def test_milestones_that_do_not_are_refused(given: list[float]) -> None:
-    assert "rising shares of the run" in problems({"schedule": {"milestones": given}})[0]
+@pytest.mark.parametrize("milestones", [[0.5, 0.5], [0.7, 0.5], [0.0], [1.0], [32000, 48000]])
+def test_milestones_that_do_not_rise_are_refused(milestones: list[float]) -> None:
+    assert "rising shares of the run" in problems({"schedule": {"milestones": milestones}})[0]
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 0), (0, 1)])
@@ -94,10 +94,10 @@ def test_a_run_has_epochs_or_steps(epochs: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "steps", "told"), [(0, 0, "0 epochs train nothing"), (3, 7, "got epochs=3, steps=7")]
+    ("epochs", "steps", "message"), [(0, 0, "0 epochs train nothing"), (3, 7, "got epochs=3, steps=7")]
 )
-def test_but_not_both_and_not_neither(epochs: int, steps: int, told: str) -> None:
-    assert told in problems({"epochs": epochs, "steps": steps})[0]
+def test_both_or_neither_of_epochs_and_steps_is_refused(epochs: int, steps: int, message: str) -> None:
+    assert message in problems({"epochs": epochs, "steps": steps})[0]
 
 
 def test_block_arguments_keep_their_types() -> None:
@@ -107,13 +107,13 @@ def test_block_arguments_keep_their_types() -> None:
     assert [type(value) for value in config.model.block_args.values()] == [str, int, float, bool]
 
 
-def test_finetune_adds_weights_and_freeze_to_what_train_has() -> None:
+def test_finetune_adds_weights_and_freeze_to_the_keys_of_train() -> None:
     added = {key for key, _ in fields(FinetuneConfig)} - {key for key, _ in fields(TrainConfig)}
     assert added == {"weights", "freeze"}
 
 
-def test_what_is_timed_is_a_training_run_on_data_that_is_always_there() -> None:
+def test_bench_has_the_config_of_train_with_the_embedded_digits() -> None:
     bench, train = (flags(model) for model in (BenchConfig, TrainConfig))
     assert BenchConfig().model_dump() == TrainConfig().model_dump() | {"data": "digits"}
-    described = [[(flag.key, flag.flag, flag.short, flag.help) for flag in found] for found in (bench, train)]
+    described = [[(flag.key, flag.flag, flag.short, flag.help) for flag in options] for options in (bench, train)]
     assert described[0] == described[1]

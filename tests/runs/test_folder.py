@@ -1,3 +1,5 @@
+"""Run folders are written whole, by one process at a time, and are found by path and by name."""
+
 import json
 import multiprocessing
 import os
@@ -29,12 +31,12 @@ def test_a_run_appears_whole_and_last_points_at_it(tmp_path: Path) -> None:
     assert (tmp_path / "last").resolve().name == "two"
 
 
-def test_nothing_temporary_stays_behind(tmp_path: Path) -> None:
+def test_create_leaves_no_temporary_files(tmp_path: Path) -> None:
     make(tmp_path / "runs")
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["last", "one"]
 
 
-def test_an_existing_run_is_not_touched(tmp_path: Path) -> None:
+def test_create_refuses_the_name_of_an_existing_run(tmp_path: Path) -> None:
     make(tmp_path)
     with pytest.raises(UsageError, match="exists") as caught:
         make(tmp_path)
@@ -55,7 +57,7 @@ def test_automatic_names_do_not_collide(tmp_path: Path) -> None:
     assert first.endswith("-resnet20-digits")
 
 
-def test_logs_are_cut_to_what_a_checkpoint_knows(tmp_path: Path) -> None:
+def test_truncate_cuts_both_logs_and_half_written_lines(tmp_path: Path) -> None:
     run = make(tmp_path)
     for epoch in (1, 2, 3):
         run.log({"epoch": epoch}, {"epoch": epoch, "seconds": 0.1})
@@ -73,33 +75,33 @@ def test_a_run_is_found_by_path_by_name_and_as_last(tmp_path: Path) -> None:
         assert runs.find(text, tmp_path).path.resolve() == run.path.resolve()
 
 
-def test_a_missing_run_says_what_there_is(tmp_path: Path) -> None:
+def test_a_missing_run_suggests_a_close_name(tmp_path: Path) -> None:
     make(tmp_path, "resnet")
     with pytest.raises(InputError, match="no run 'resnte'") as caught:
         runs.find("resnte", tmp_path)
     assert caught.value.hint == ("did you mean 'resnet'?",)
 
 
-def test_no_run_at_all_says_how_to_make_one(tmp_path: Path) -> None:
+def test_without_any_run_the_hint_trains_a_first_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run yet") as caught:
         runs.find("last", tmp_path)
     assert in_shell(caught.value.hint[0]).startswith("resnetctl train --data digits")
 
 
-def begun(run: runs.RunDir, second: int) -> None:
+def set_start(run: runs.RunDir, second: int) -> None:
     (run.path / "env.json").write_text(json.dumps({"created": f"2026-11-25T00:00:{second:02d}Z"}))
 
 
-def test_all_runs_oldest_first_without_other_things(tmp_path: Path) -> None:
+def test_all_runs_are_listed_oldest_first_without_other_folders(tmp_path: Path) -> None:
     for second, name in enumerate(["b", "c", "a"]):
-        begun(make(tmp_path, name), second)
-    (make(tmp_path, "older").path / "env.json").unlink()  # by a version that did not say
+        set_start(make(tmp_path, name), second)
+    (make(tmp_path, "older").path / "env.json").unlink()  # its start time is unknown
     (tmp_path / "notes").mkdir()
     assert [run.path.name for run in runs.all_runs(tmp_path)] == ["older", "b", "c", "a"]
     assert runs.all_runs(tmp_path / "nowhere") == []
 
 
-def test_when_a_run_was_made_is_in_utc(tmp_path: Path) -> None:
+def test_the_start_time_of_a_run_is_in_utc(tmp_path: Path) -> None:
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     assert before <= datetime.fromisoformat(make(tmp_path).created()) <= datetime.now(UTC)
 
@@ -107,15 +109,15 @@ def test_when_a_run_was_made_is_in_utc(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", "3", '{"created": null}', '{"created": ["x"]}', '{"created": "soon"}']
 )
-def test_a_run_that_does_not_say_when_it_was_made(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_start_time_is_empty(tmp_path: Path, content: str) -> None:
     run = make(tmp_path)
     (run.path / "env.json").write_text(content)
     assert run.created() == ""
 
 
-def test_last_is_the_newest_that_is_left(tmp_path: Path) -> None:
+def test_last_is_the_newest_run_that_still_exists(tmp_path: Path) -> None:
     for second, name in enumerate(["b", "a", "c"]):
-        begun(make(tmp_path, name), second)
+        set_start(make(tmp_path, name), second)
     shutil.rmtree(tmp_path / "c")
     for text in ("last", tmp_path / "last", f"{tmp_path}/./last/"):
         assert runs.find(text, tmp_path).path.name == "a"
@@ -127,7 +129,7 @@ def _hold(path: Path, ready: "multiprocessing.synchronize.Event") -> None:
         time.sleep(60)
 
 
-def test_one_writer_and_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+def test_a_run_has_one_writer_and_its_lock_ends_with_the_process(tmp_path: Path) -> None:
     run = make(tmp_path)
     context = multiprocessing.get_context("fork")
     ready = context.Event()
@@ -144,7 +146,7 @@ def test_one_writer_and_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         pass
 
 
-def test_leftovers_of_a_killed_process_go_when_the_lock_is_held(tmp_path: Path) -> None:
+def test_locking_a_run_removes_leftovers_of_a_killed_process(tmp_path: Path) -> None:
     run = make(tmp_path)
     stale = run.path / "checkpoints" / (storage.TEMPORARY + "abc")
     stale.write_bytes(b"half")
@@ -166,7 +168,7 @@ def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> Non
         make(tmp_path)
 
 
-def test_evals_and_onnx_have_their_places(tmp_path: Path) -> None:
+def test_results_are_written_to_their_documented_files(tmp_path: Path) -> None:
     run = make(tmp_path)
     assert run.write_eval("digits-test", {"top1": 1.0}) == run.path / "eval" / "digits-test.json"
     assert run.write_onnx(b"onnx") == run.path / "export" / "model.onnx"
@@ -174,12 +176,12 @@ def test_evals_and_onnx_have_their_places(tmp_path: Path) -> None:
     run.save_summary({"status": "finished"})
     assert run.summary() == {"status": "finished"}
     run.save_failure("x", ["y"])
-    assert run.failure() is None  # it finished all the same
+    assert run.failure() is None  # it has finished since
     run.reopen()
     assert (run.summary(), run.failure()) == (None, None)
 
 
-def test_a_failure_that_cannot_be_read_is_one_all_the_same(tmp_path: Path) -> None:
+def test_an_unreadable_failure_is_an_empty_message(tmp_path: Path) -> None:
     run = make(tmp_path)
     run.save_failure("x", ["y"])
     assert run.failure() == "x"
@@ -187,7 +189,7 @@ def test_a_failure_that_cannot_be_read_is_one_all_the_same(tmp_path: Path) -> No
     assert run.failure() == ""
 
 
-def test_a_config_is_that_of_the_verb(tmp_path: Path) -> None:
+def test_a_config_with_weights_is_read_as_finetune(tmp_path: Path) -> None:
     run = make(tmp_path)
     run.config.write_text("lr = 0.2\n")
     assert (type(run.read_config()), run.read_config().lr) == (TrainConfig, 0.2)
@@ -196,7 +198,7 @@ def test_a_config_is_that_of_the_verb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["lr = \n", "lr = -1\n", None])
-def test_a_config_that_cannot_be_read_is_an_error_with_its_place(tmp_path: Path, text: str | None) -> None:
+def test_an_unreadable_config_is_an_error_that_names_the_file(tmp_path: Path, text: str | None) -> None:
     run = make(tmp_path)
     run.config.unlink() if text is None else run.config.write_text(text)
     with pytest.raises(ConfigError, match="config cannot be read") as caught:

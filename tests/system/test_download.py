@@ -1,3 +1,5 @@
+"""Downloads are verified, resume after a cut, try every address, and fail in time without a network."""
+
 import contextlib
 import hashlib
 import socket
@@ -22,13 +24,13 @@ QUICK = Patience(stall=0.5, opening=1.0, fruitless=3.0, resumes=5)
 
 @dataclass
 class Site:
-    """A server that answers every path with `body`, and whatever goes wrong on the way."""
+    """A server that answers every path with `body`, and can fail in several ways."""
 
     body: bytes = BODY
     ranges: bool = True
     lies_about_range: bool = False
     tells_length: bool = True
-    cuts: list[int] = field(default_factory=list)  # bytes after which the next answers break off
+    cuts: list[int] = field(default_factory=list)  # bytes after which the next answers are cut
     delay: float = 0.0
     status: int = 200
     asked: list[str | None] = field(default_factory=list)  # the Range header of every request
@@ -50,7 +52,7 @@ class Site:
         if self.tells_length:
             handler.send_header("Content-Length", str(len(payload)))
         handler.end_headers()
-        with contextlib.suppress(ConnectionError):  # a client may have heard enough
+        with contextlib.suppress(ConnectionError):  # the client may have closed the connection
             handler.wfile.write(payload[: self.cuts.pop(0)] if self.cuts and payload else payload)
         handler.close_connection = True
 
@@ -85,7 +87,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def dead_url() -> str:
-    """An address on which nobody listens."""
+    """An address without a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/file.bin"
@@ -104,7 +106,7 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
 
 
-def test_downloads_and_leaves_only_the_file(site: Site, folder: Path) -> None:
+def test_fetch_downloads_and_leaves_only_the_file(site: Site, folder: Path) -> None:
     path = fetch(remote(site.url), folder, patience=QUICK)
     assert path == folder / "file.bin"
     assert path.read_bytes() == BODY
@@ -124,7 +126,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(site: Site, folder: Pat
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
 
 
-def test_md5_and_shortened_digests_count(site: Site, folder: Path) -> None:
+def test_md5_and_shortened_digests_are_accepted(site: Site, folder: Path) -> None:
     path = fetch(remote(site.url, digest="md5:" + hashlib.md5(BODY).hexdigest()), folder, patience=QUICK)
     assert digest_of(path, SHA256) == SHA256
     assert matches(path, SHA256[:15])
@@ -220,14 +222,14 @@ def test_a_wrong_digest_names_both_digests_and_leaves_nothing(site: Site, folder
 
 
 @pytest.mark.parametrize("broken", [{"status": 404}, {"body": b"wrong"}, {"cuts": [0] * 9}, {"delay": 2.0}])
-def test_next_mirror_takes_over(site: Site, folder: Path, broken: dict[str, object]) -> None:
+def test_the_next_address_is_tried_after_a_failure(site: Site, folder: Path, broken: dict[str, object]) -> None:
     with serving(Site(**broken)) as first:  # type: ignore[arg-type]
         path = fetch(remote(first.url, site.url), folder, patience=QUICK)
     assert path.read_bytes() == BODY
     assert len(first.asked) == 1
 
 
-def test_every_address_is_listed_when_none_delivers(site: Site, dead_url: str, folder: Path) -> None:
+def test_every_address_is_listed_when_all_fail(site: Site, dead_url: str, folder: Path) -> None:
     site.status = 503
     with pytest.raises(DataError) as raised:
         fetch(remote(site.url, dead_url), folder, patience=QUICK)
@@ -247,7 +249,7 @@ def test_without_a_network_it_fails_at_once_and_writes_nothing(dead_url: str, fo
 
 def test_a_network_without_answers_fails_in_time(folder: Path) -> None:
     patience = Patience(stall=0.2, opening=0.3, fruitless=0.7)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         started = time.monotonic()
         with pytest.raises(DataError) as raised:
@@ -265,7 +267,7 @@ def test_hanging_name_resolution_fails_in_time(monkeypatch: pytest.MonkeyPatch, 
     assert raised.value.problems == ("http://nowhere.invalid/x: no answer within 0.3 s",)
 
 
-def test_default_patience_stays_below_thirty_seconds() -> None:
+def test_the_default_time_limits_stay_below_thirty_seconds() -> None:
     patience = Patience()
     assert patience.stall == 5
     assert patience.fruitless + patience.opening + patience.stall < 30
@@ -278,7 +280,7 @@ def test_more_bytes_than_published_are_refused(site: Site, folder: Path) -> None
     assert sum(path.stat().st_size for path in folder.iterdir()) == 0
 
 
-def test_two_builds_at_once_do_not_mix(site: Site, folder: Path) -> None:
+def test_a_second_process_cannot_download_the_same_file(site: Site, folder: Path) -> None:
     with storage.growing_file(folder / "file.bin.part", owner="x"), pytest.raises(UsageError, match="in use"):
         fetch(remote(site.url), folder, patience=QUICK)
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
@@ -290,7 +292,9 @@ def test_a_folder_that_cannot_be_written_is_an_error(site: Site, tmp_path: Path)
         fetch(remote(site.url), tmp_path / "cache" / "deep", patience=QUICK)
 
 
-def test_a_disk_error_is_not_taken_for_the_network(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_error_is_not_reported_as_a_network_error(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""The machine as a process sees it, with made-up files of a kernel."""
+"""Cores, memory and load are read from kernel files, here with invented content."""
 
 import ctypes
 import mmap
@@ -16,7 +16,7 @@ from resnetctl.system.machine import OtherLoad, PeakMemory, processor
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Time that passes when the test says so."""
+    """A clock that the test moves forward."""
     now = [0.0]
     monkeypatch.setattr(machine.time, "monotonic", lambda: now[0])
 
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return advance
 
 
-def test_bf16_is_read_off_the_processors_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_has_bf16_reads_the_flags_of_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     flags = tmp_path / "cpuinfo"
     monkeypatch.setattr(machine, "Path", lambda _: flags)
     assert not machine.has_bf16()
@@ -58,8 +58,8 @@ V1 = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"
 V1_SETS = "33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset"
 
 
-def made_up(root: Path, *, cgroup: str, mounts: tuple[str, ...], **quotas: str) -> Path:
-    """A made-up machine: a quota is `"QUOTA PERIOD"`, its name the folder with `__` for `/` and `_` for the root."""
+def write_machine(root: Path, *, cgroup: str, mounts: tuple[str, ...], **quotas: str) -> Path:
+    """Write the kernel files of a machine. `quotas`: folder (`__` for `/`, `_` for the root) -> `"QUOTA PERIOD"`."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(cgroup + "\n")
     (root / "proc/self/mountinfo").write_text("\n".join(("22 1 0:21 / /proc rw - proc proc rw", *mounts)) + "\n")
@@ -87,7 +87,7 @@ def made_up(root: Path, *, cgroup: str, mounts: tuple[str, ...], **quotas: str) 
         ("4:memory:/m\n1:cpu,cpuacct:/a", (V1,), {"a": "120000 100000"}, 1.2),
         ("1:cpu,cpuacct:/a/b", (V1, V1_SETS), {"a__b": "-1 100000", "a": "300000 100000"}, 3.0),
         ("1:cpu,cpuacct:/a", (V1,), {"a": "-1 100000"}, None),
-        # other people's mounts: without a source, and with any bytes in a name
+        # mounts of other programs: without a source, and with any bytes in a name
         (
             "0::/",
             (V2, "36 35 98:0 / /mnt rw - tmpfs  rw", "37 35 8:1 / /media/a\fb rw - vfat x rw"),
@@ -103,17 +103,17 @@ def made_up(root: Path, *, cgroup: str, mounts: tuple[str, ...], **quotas: str) 
         ("0::/", ("33 31 0:30 / /x rw - tmpfs tmpfs rw",), {}, None),
     ],
 )
-def test_the_quota_is_the_smallest_of_the_cgroups_around_the_process(
+def test_the_quota_is_the_smallest_of_the_cgroup_and_its_parents(
     cgroup: str, mounts: tuple[str, ...], quotas: dict[str, str], expected: float | None, tmp_path: Path
 ) -> None:
-    assert machine.cpu_quota(made_up(tmp_path, cgroup=cgroup, mounts=mounts, **quotas)) == expected
+    assert machine.cpu_quota(write_machine(tmp_path, cgroup=cgroup, mounts=mounts, **quotas)) == expected
 
 
-def test_there_is_no_quota_where_there_are_no_cgroups(tmp_path: Path) -> None:
+def test_a_machine_without_cgroups_has_no_quota(tmp_path: Path) -> None:
     assert machine.cpu_quota(tmp_path) is None
 
 
-def test_freed_memory_is_kept_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_kept_unless_the_user_set_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
         monkeypatch.delenv(name)
     assert machine.keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
@@ -129,14 +129,14 @@ def test_the_processor_has_a_name() -> None:
     assert processor().strip()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells mapped pages from others")
-def test_the_peak_counts_memory_that_was_freed_again() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports mapped pages separately")
+def test_the_peak_counts_memory_that_was_freed_since() -> None:
     peak = PeakMemory()
-    with mmap.mmap(-1, 64 << 20) as held:  # fresh pages, where torch may give out what it has already
+    with mmap.mmap(-1, 64 << 20) as held:  # fresh pages; torch might reuse memory that it has already
         held.write(bytes(64 << 20))
     grown = peak.grown()
     assert grown is not None
-    assert 60 << 20 < grown < 160 << 20  # the bytes that are written are held too
+    assert 60 << 20 < grown < 160 << 20  # `bytes(64 << 20)` needs memory too
     assert (peak.highest() or 0) > grown
 
 
@@ -144,7 +144,7 @@ def status(folder: Path, *, high: int, now: int, mapped: int) -> None:
     (folder / "status").write_text(f"Name:\tx\nVmHWM:\t{high} kB\nVmRSS:\t{now} kB\nRssFile:\t{mapped} kB\n")
 
 
-def test_mapped_files_do_not_count(tmp_path: Path) -> None:
+def test_the_peak_does_not_count_mapped_files(tmp_path: Path) -> None:
     status(tmp_path, high=100, now=100, mapped=10)
     peak = PeakMemory(tmp_path)
     assert (tmp_path / "clear_refs").read_text() == "5"
@@ -154,7 +154,7 @@ def test_mapped_files_do_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "VmHWM:\t1 kB\n", "VmHWM: many kB\n"])
-def test_a_system_that_does_not_tell_the_memory_gives_none(text: str | None, tmp_path: Path) -> None:
+def test_the_peak_is_none_if_the_system_does_not_report_memory(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "status").write_text(text)
     assert PeakMemory(tmp_path / "proc" if text is None else tmp_path).grown() is None
@@ -168,7 +168,7 @@ def stat(path: Path, *, user: float = 0, nice: float = 0, idle: float = 0, steal
     return path
 
 
-def test_the_load_of_others_is_that_of_the_machine_without_this_process(
+def test_other_load_is_that_of_the_machine_minus_this_process(
     clock: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [1.0]
@@ -180,7 +180,7 @@ def test_the_load_of_others_is_that_of_the_machine_without_this_process(
     assert others.cores() == pytest.approx((20 - 8) / 10)
 
 
-def test_a_process_alone_sees_no_other_load(
+def test_other_load_is_zero_for_a_process_alone(
     clock: Callable[[float], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = OtherLoad(stat(tmp_path / "stat", user=100))
@@ -189,7 +189,7 @@ def test_a_process_alone_sees_no_other_load(
     assert others.cores() == 0.0
 
 
-def test_a_system_that_does_not_tell_the_load_gives_none(tmp_path: Path) -> None:
+def test_other_load_is_none_if_the_system_does_not_report_it(tmp_path: Path) -> None:
     assert OtherLoad(tmp_path / "nothing").cores() is None
     (tmp_path / "stat").write_text("nonsense")
     assert OtherLoad(tmp_path / "stat").cores() is None

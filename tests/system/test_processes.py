@@ -1,4 +1,4 @@
-"""Worker processes: they answer, end with whoever started them, and are missed with one clear error."""
+"""Worker processes answer requests, end with their parent, and give one clear error when they die."""
 
 import os
 import signal
@@ -13,32 +13,32 @@ import pytest
 from resnetctl.errors import WorkFailed
 from resnetctl.system.processes import Workers
 
-EVAL = "builtins:eval"  # answers any question
+EVAL = "builtins:eval"  # evaluates any expression
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether `condition` comes true in time."""
+    """Return whether `condition` becomes true in time."""
     end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
+    while not (is_true := condition()) and time.monotonic() < end:
         time.sleep(0.02)
-    return found
+    return is_true
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody waited for is dead."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def test_answers_belong_to_their_questions() -> None:
+def test_each_answer_belongs_to_its_request() -> None:
     with Workers(2, serve=EVAL) as workers:
         answers = [workers.ask(f"{number} * 2", where="") for number in range(50)]
         assert [answer.result() for answer in answers] == [number * 2 for number in range(50)]
 
 
-def test_plain_values_of_any_size_go_through() -> None:
+def test_plain_values_of_any_size_are_passed_unchanged() -> None:
     frame = [None, True, -5, 2**80, 0.1, "é\udcff", b"\0" * 3_000_000, (1, [2, ("x",)])]
     with Workers(1, serve="copy:copy") as workers:
         assert [workers.ask(frame, where="").result() for _ in range(3)] == [frame] * 3
@@ -53,7 +53,7 @@ def test_workers_start_and_end_with_the_context() -> None:
     assert not any(map(is_alive, pids))
 
 
-def test_leaving_does_not_wait_for_the_work() -> None:
+def test_leaving_the_context_does_not_wait_for_requests() -> None:
     begun = time.monotonic()
     with Workers(2, serve=EVAL) as workers:
         waiting = [workers.ask("__import__('time').sleep(60)", where="") for _ in range(5)]
@@ -70,7 +70,7 @@ def test_leaving_does_not_wait_for_the_work() -> None:
         ("no.such:thing", None, "ended with exit code 1"),
     ],
 )
-def test_a_dead_worker_is_one_clear_error(serve: str, request_: object, how: str, capfd: object) -> None:
+def test_a_dead_worker_raises_one_clear_error(serve: str, request_: object, how: str, capfd: object) -> None:
     with Workers(2, serve=serve) as workers, pytest.raises(WorkFailed, match=how) as caught:
         workers.ask(request_, where="a.png to b.png").result()
     assert caught.value.where == "a.png to b.png"
@@ -87,14 +87,14 @@ def test_a_dead_worker_is_replaced_and_only_its_request_is_lost() -> None:
         assert asked[2].result() == 4
 
 
-def test_prints_of_a_worker_are_not_answers(capfd: object) -> None:
+def test_prints_in_a_worker_do_not_mix_with_answers(capfd: object) -> None:
     with Workers(1, serve=EVAL) as workers:
         assert workers.ask("print('hello', flush=True) or __import__('os').write(1, b'x')", where="").result() == 1
         assert workers.ask("2 * 2", where="").result() == 4
     assert capfd.readouterr() == ("", "")  # type: ignore[attr-defined]
 
 
-def test_a_failed_answer_says_why_and_the_worker_goes_on() -> None:
+def test_an_exception_in_a_worker_is_reported_and_the_worker_continues() -> None:
     with Workers(1, serve=EVAL) as workers:
         with pytest.raises(WorkFailed, match="a worker process failed: ZeroDivisionError: division by zero") as caught:
             workers.ask("1 / 0", where="a.png to b.png").result()
@@ -102,7 +102,7 @@ def test_a_failed_answer_says_why_and_the_worker_goes_on() -> None:
         assert workers.ask("2 * 2", where="").result() == 4
 
 
-def test_a_system_that_starts_no_process_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(WorkFailed, match="cannot be started: No such file") as caught, Workers(2, serve=EVAL):
         pass
@@ -125,7 +125,7 @@ def test_workers_see_the_same_modules(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_callers_script_does_not_run_again(tmp_path: Path) -> None:
-    """`multiprocessing` would run it, and fail where it has no `if __name__ == "__main__"`."""
+    """`multiprocessing` would run it, and fail without `if __name__ == "__main__"`."""
     script = tmp_path / "script.py"
     script.write_text(
         "from resnetctl.system.processes import Workers\n"

@@ -1,4 +1,4 @@
-"""Headers: what the library lets pass is refused, and what we write the library reads."""
+"""The reader refuses headers that the library accepts; the library reads the headers that we write."""
 
 import json
 import struct
@@ -32,15 +32,15 @@ def read(path: Path) -> Layout:
         return read_layout(file, path)
 
 
-def test_reads_what_the_library_writes(tmp_path: Path) -> None:
+def test_a_file_of_the_library_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     arrays = {"b": np.zeros((2, 3), "f4"), "a": np.zeros((), "i8"), "empty": np.zeros((0, 4), "f2")}
     safetensors.numpy.save_file(arrays, path, metadata={"k": "v"})
-    found = read(path)
-    assert found.metadata == {"k": "v"}
-    assert {name: info.shape for name, info in found.tensors.items()} == {"a": (), "b": (2, 3), "empty": (0, 4)}
-    assert found.tensors["b"].dtype == "F32"
-    assert found.bytes == 32
+    header = read(path)
+    assert header.metadata == {"k": "v"}
+    assert {name: info.shape for name, info in header.tensors.items()} == {"a": (), "b": (2, 3), "empty": (0, 4)}
+    assert header.tensors["b"].dtype == "F32"
+    assert header.bytes == 32
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_any_changed_byte_is_read_or_refused(
     path = tmp_path_factory.mktemp("fuzz") / "x.safetensors"
     path.write_bytes(content)
     try:
-        found = read(path)
+        header = read(path)
     except WeightsError:
         return
-    assert found.bytes <= len(content)
+    assert header.bytes <= len(content)
 
 
 @pytest.mark.parametrize("room", [None, 400])
@@ -109,11 +109,11 @@ def test_the_library_reads_a_header_that_we_write(room: int | None) -> None:
     assert {name: array.tolist() for name, array in arrays.items()} == {"b": [1, 2, 3], "a": [[4], [-5]], "empty": []}
 
 
-def test_a_header_without_metadata_has_no_key_for_it() -> None:
+def test_a_header_without_metadata_has_no_metadata_key() -> None:
     assert b"__metadata__" not in header_bytes(Layout.of({"a": ("U8", ())}, {}))
 
 
-def test_a_header_must_not_outgrow_its_room() -> None:
+def test_a_header_larger_than_its_room_is_refused() -> None:
     with pytest.raises(AssertionError, match="larger than its room"):
         header_bytes(Layout.of({"a": ("U8", (1,))}, {}), room=16)
 
@@ -127,7 +127,7 @@ def test_the_caller_chooses_the_error_and_the_limits() -> None:
         read_layout(BytesIO(content), "x", max_header=8)
 
 
-def test_the_file_is_left_at_the_first_tensor() -> None:
+def test_read_layout_leaves_the_file_at_the_first_tensor() -> None:
     file = BytesIO(blob({"a": item("U8", (2,), (0, 2))}, b"ab"))
     file.seek(5)
     read_layout(file, "x")
@@ -143,11 +143,11 @@ def test_the_file_is_left_at_the_first_tensor() -> None:
         {"a": torch.tensor([1.0, 2.0]).view(torch.int32)},
     ],
 )
-def test_the_digest_sees_values_names_shapes_and_types(other: dict[str, torch.Tensor]) -> None:
+def test_the_digest_depends_on_values_names_shapes_and_dtypes(other: dict[str, torch.Tensor]) -> None:
     assert digest(other) != digest({"a": torch.tensor([1.0, 2.0])})
 
 
-def test_the_digest_sees_the_text_but_neither_strides_nor_order() -> None:
+def test_the_digest_depends_on_the_text_but_not_on_strides_or_order() -> None:
     first, second = torch.arange(6.0).view(2, 3), torch.ones((), dtype=torch.bool)
     turned = first.t().contiguous().t()
     assert digest({"a": first, "b": second}) == digest({"b": second, "a": turned})

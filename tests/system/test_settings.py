@@ -1,4 +1,4 @@
-"""Environment variables become machine facts, once, or one error that names each bad one."""
+"""Environment variables are read once into settings, or give one error that names each wrong variable."""
 
 from pathlib import Path
 
@@ -15,29 +15,29 @@ def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> settings.Settings
     return settings.load()
 
 
-def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unset_variables_give_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATA_DIR", "RUNS_DIR"):
         monkeypatch.delenv(f"RESNETCTL_{name}")
-    found = load(monkeypatch)
-    assert found.data_dir.parts[-2:] == ("resnetctl", "data")
-    assert found.data_dir.is_absolute()
-    assert (found.runs_dir, found.device, found.threads) == (Path("runs"), "auto", 0)
+    loaded = load(monkeypatch)
+    assert loaded.data_dir.parts[-2:] == ("resnetctl", "data")
+    assert loaded.data_dir.is_absolute()
+    assert (loaded.runs_dir, loaded.device, loaded.threads) == (Path("runs"), "auto", 0)
 
 
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = load(monkeypatch, DATA_DIR=str(tmp_path), RUNS_DIR="elsewhere", DEVICE="cuda:1", THREADS="3")
-    assert found == settings.Settings(data_dir=tmp_path, runs_dir=Path("elsewhere"), device="cuda:1", threads=3)
+    loaded = load(monkeypatch, DATA_DIR=str(tmp_path), RUNS_DIR="elsewhere", DEVICE="cuda:1", THREADS="3")
+    assert loaded == settings.Settings(data_dir=tmp_path, runs_dir=Path("elsewhere"), device="cuda:1", threads=3)
 
 
-def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_tilde_is_expanded_to_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = load(monkeypatch, DATA_DIR="~/pictures", RUNS_DIR="~/runs")
-    assert (found.data_dir, found.runs_dir) == (tmp_path / "pictures", tmp_path / "runs")
+    loaded = load(monkeypatch, DATA_DIR="~/pictures", RUNS_DIR="~/runs")
+    assert (loaded.data_dir, loaded.runs_dir) == (tmp_path / "pictures", tmp_path / "runs")
 
 
-def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = load(monkeypatch, THREADS="", DEVICE="")
-    assert (found.threads, found.device) == (0, "auto")
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(monkeypatch, THREADS="", DEVICE="")
+    assert (loaded.threads, loaded.device) == (0, "auto")
 
 
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,9 @@ def test_negative_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "names"),
     [(None, None), ("", None), ("none", ()), ("a", ("a",)), (" a , b,", ("a", "b")), ("none,a", ("a",))],
 )
-def test_chosen_plugins(monkeypatch: pytest.MonkeyPatch, text: str | None, names: tuple[str, ...] | None) -> None:
+def test_chosen_plugins_splits_at_commas(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, names: tuple[str, ...] | None
+) -> None:
     monkeypatch.delenv("RESNETCTL_PLUGINS", raising=False)
     if text is not None:
         monkeypatch.setenv("RESNETCTL_PLUGINS", text)

@@ -1,3 +1,5 @@
+"""The first SIGINT or SIGTERM lets the work finish its step; a second one ends the process."""
+
 import os
 import signal
 import subprocess
@@ -19,14 +21,14 @@ def test_the_first_signal_is_remembered_and_the_work_goes_on(signum: signal.Sign
     assert signal.getsignal(signum) is before
 
 
-def test_a_signal_leaves_an_immediate_section_at_once() -> None:
+def test_a_signal_raises_stop_now_inside_immediately() -> None:
     with Stop() as stop:
         with pytest.raises(StopNow), stop.immediately():
             signal.raise_signal(signal.SIGTERM)
         assert stop.signum == signal.SIGTERM
 
 
-def test_an_immediate_section_does_not_begin_after_the_signal() -> None:
+def test_immediately_raises_stop_now_after_an_earlier_signal() -> None:
     with Stop() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(StopNow), stop.immediately():
@@ -44,34 +46,34 @@ def test_a_second_signal_stops_the_process() -> None:
     assert done.returncode == -signal.SIGTERM
 
 
-def test_outside_the_main_thread_it_does_nothing() -> None:
-    seen: list[int] = []
+def test_stop_does_nothing_outside_the_main_thread() -> None:
+    signums: list[int] = []
 
     def work() -> None:
         with Stop() as stop:
-            seen.append(stop.signum)
+            signums.append(stop.signum)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [0]
+    assert signums == [0]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_held_back_comes_when_the_section_is_over(signum: signal.Signals) -> None:
-    came, done = [], []
-    before = signal.signal(signum, lambda number, frame: came.append(number))
+def test_stop_later_delays_the_signal_until_the_block_ends(signum: signal.Signals) -> None:
+    received, done = [], []
+    before = signal.signal(signum, lambda number, frame: received.append(number))
     try:
         with stop_later():
             signal.raise_signal(signum)
-            done.append(list(came))
+            done.append(list(received))
     finally:
         signal.signal(signum, before)
-    assert (done, came) == ([[]], [signum])
+    assert (done, received) == ([[]], [signum])
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    """As under `nohup`, and for `command &` of a script."""
+    """`nohup` and `command &` in a script ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Stop() as stop:

@@ -1,4 +1,4 @@
-"""Durable writes: old content or new, never half; nothing left behind; refusals that name the path."""
+"""Writes are durable and whole, leave no temporary files, and name the path in errors."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def test_only_plain_files_are_opened(folder: Path) -> None:
         storage.open_regular(folder / "missing", error=WeightsError)
 
 
-def test_write_replaces_and_leaves_nothing(folder: Path) -> None:
+def test_write_replaces_the_file_and_leaves_no_draft(folder: Path) -> None:
     storage.write(folder / "a", b"one")
     storage.write(folder / "a", b"two")
     assert (folder / "a").read_bytes() == b"two"
@@ -71,7 +71,7 @@ def test_a_failed_write_keeps_the_old_file(folder: Path) -> None:
     assert not leftovers(folder)
 
 
-def test_the_data_is_synced_before_the_name_and_the_folder_after(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_syncs_the_file_then_renames_then_syncs_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     sync, replace = os.fsync, os.replace
 
@@ -95,7 +95,7 @@ def test_the_data_is_synced_before_the_name_and_the_folder_after(folder: Path, m
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_full_disk_is_failed_work(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_disk_error_raises_work_failed(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def full(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -107,10 +107,10 @@ def test_a_full_disk_is_failed_work(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert not list(folder.iterdir())
 
 
-def test_an_impossible_path_is_a_usage_error(folder: Path) -> None:
+def test_a_path_that_cannot_be_written_is_a_usage_error(folder: Path) -> None:
     with pytest.raises(UsageError, match="cannot write") as caught:
         storage.write(folder / "missing" / "a", b"x")
-    assert caught.value.where == str(folder / "missing" / "a")  # and not the draft's name
+    assert caught.value.where == str(folder / "missing" / "a")  # not the name of the draft
     (folder / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="cannot write"):
         storage.write(folder / "file" / "a", b"x")
@@ -121,7 +121,9 @@ def test_an_impossible_path_is_a_usage_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", storage.PLACE)
-def test_every_wrong_path_is_a_usage_error(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_every_errno_of_a_wrong_path_is_a_usage_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -131,7 +133,7 @@ def test_every_wrong_path_is_a_usage_error(folder: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "link"])
-def test_a_path_that_cannot_become_a_folder_is_an_error_before_the_work(folder: Path, place: str) -> None:
+def test_require_writable_refuses_a_path_that_cannot_become_a_folder(folder: Path, place: str) -> None:
     (folder / "file").write_bytes(b"")
     (folder / "link").symlink_to("nowhere")
     with pytest.raises(UsageError, match="cannot write: Not a directory") as caught:
@@ -140,9 +142,11 @@ def test_a_path_that_cannot_become_a_folder_is_an_error_before_the_work(folder: 
     assert caught.value.hint == ("OUT=FOLDER",)
 
 
-def test_a_forbidden_folder_is_an_error_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_writable_refuses_a_forbidden_folder_and_creates_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage.require_writable(folder / "new" / "er", hint="")
-    assert not (folder / "new").exists(), "it only asks"
+    assert not (folder / "new").exists(), "require_writable creates nothing"
     monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
     with pytest.raises(UsageError, match="cannot write: Permission denied") as caught:
         storage.require_writable(folder / "new" / "er", hint="")
@@ -173,7 +177,7 @@ def test_a_growing_file_has_one_writer(folder: Path) -> None:
             pass
 
 
-def test_lines_grow_and_are_cut(folder: Path) -> None:
+def test_append_adds_lines_and_truncate_lines_cuts_them(folder: Path) -> None:
     path = folder / "metrics.jsonl"
     for line in (b"1\n", b"2\n", b"3\n", b"half"):
         storage.append(path, line)
@@ -190,7 +194,7 @@ def test_lines_grow_and_are_cut(folder: Path) -> None:
 # ---- folders
 
 
-def test_a_folder_appears_whole(folder: Path) -> None:
+def test_a_staged_folder_appears_by_one_rename(folder: Path) -> None:
     with storage.staged_folder(folder / "deep" / "run") as temporary:
         (temporary / "a").write_bytes(b"x")
         assert not (folder / "deep" / "run").exists()
@@ -210,7 +214,7 @@ def test_a_failed_folder_never_appears(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_replacing_a_folder_drops_the_old_one(folder: Path) -> None:
+def test_replace_removes_the_old_folder(folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / "run" / "old").write_bytes(b"")
     with storage.staged_folder(folder / "run", replace=True) as temporary:
@@ -246,19 +250,19 @@ def test_a_failed_rename_restores_the_old_folder(folder: Path, monkeypatch: pyte
 # ---- links, removal, sweeping
 
 
-def test_point_moves_a_link(folder: Path) -> None:
+def test_point_replaces_a_link(folder: Path) -> None:
     storage.point(folder / "last", "one")
     storage.point(folder / "last", "two")
     assert os.readlink(folder / "last") == "two"
     assert not leftovers(folder)
 
 
-def test_remove(folder: Path) -> None:
+def test_remove_deletes_files_folders_and_links_but_no_targets(folder: Path) -> None:
     (folder / "dir" / "inner").mkdir(parents=True)
     (folder / "file").write_bytes(b"")
     storage.point(folder / "link", "dir")
     storage.remove(folder / "link")
-    assert (folder / "dir" / "inner").is_dir()  # the link went, not what it points to
+    assert (folder / "dir" / "inner").is_dir()  # the link was removed, not its target
     storage.remove(folder / "file")
     storage.remove(folder / "dir")
     assert not list(folder.iterdir())
@@ -266,7 +270,7 @@ def test_remove(folder: Path) -> None:
         storage.remove(folder / "file")
 
 
-def test_sweep_removes_leftovers_only(folder: Path) -> None:
+def test_sweep_removes_drafts_only(folder: Path) -> None:
     (folder / f"{storage.TEMPORARY}dir" / "x").mkdir(parents=True)
     (folder / f"{storage.TEMPORARY}file").write_bytes(b"")
     (folder / "mine").mkdir()
@@ -274,7 +278,7 @@ def test_sweep_removes_leftovers_only(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["mine"]
 
 
-def test_drafts_of_a_killed_process_are_removed(folder: Path) -> None:
+def test_sweep_removes_drafts_of_a_killed_process(folder: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from resnetctl.system import storage\n"
         "with storage.staged_folder(Path(sys.argv[1]) / 'run') as temporary: os._exit(9)"
@@ -294,7 +298,7 @@ with storage.lock(Path(sys.argv[1]), owner="x"): print("held", flush=True); sys.
 """
 
 
-def test_a_lock_holds_across_processes_and_dies_with_its_process(folder: Path) -> None:
+def test_a_lock_excludes_other_processes_and_ends_with_its_process(folder: Path) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -310,13 +314,13 @@ def test_a_lock_holds_across_processes_and_dies_with_its_process(folder: Path) -
         pass
 
 
-def test_a_lock_is_freed_on_errors(folder: Path) -> None:
+def test_a_lock_is_released_after_an_error(folder: Path) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", owner="x"):
             raise ValueError("no")
 
 
-def test_sha256(folder: Path) -> None:
+def test_sha256_is_that_of_the_file_content(folder: Path) -> None:
     (folder / "a").write_bytes(b"abc")
     assert storage.sha256(folder / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
@@ -342,7 +346,7 @@ def test_a_transient_error_is_tried_again(folder: Path, monkeypatch: pytest.Monk
     assert [path.name for path in folder.iterdir()] == ["a"]
 
 
-def test_a_full_disk_is_an_error_before_the_work(folder: Path) -> None:
+def test_require_space_refuses_a_full_disk(folder: Path) -> None:
     storage.require_space(folder, 1)
     with pytest.raises(WorkFailed, match="the disk is too full") as caught:
         storage.require_space(folder, 2**60)
