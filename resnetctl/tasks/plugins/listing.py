@@ -1,4 +1,4 @@
-"""What the registry holds, for `plugins list` and `plugins show`."""
+"""List and describe the entries of the registry, for `plugins list` and `plugins show`."""
 
 import dataclasses
 from typing import Any
@@ -22,7 +22,7 @@ def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
 
     Raises:
         UsageError: there is no such name, or several kinds have it.
-        PluginError: it cannot be used.
+        PluginError: the object cannot be used.
     """
     kind = kind or _only_kind(name)
     entry = registry.find(kind, name)
