@@ -7,8 +7,8 @@ import pytest
 from support.datasets import tiny
 from support.jobs import to_finetune, to_train
 
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_sets
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.system import settings

@@ -6,7 +6,7 @@ from support.datasets import tiny
 from support.jobs import to_finetune, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Setting

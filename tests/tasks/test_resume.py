@@ -8,8 +8,8 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_sets
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import Store
 from resnetctl.errors import Stopped, UsageError, WeightsError

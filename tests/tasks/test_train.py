@@ -6,8 +6,9 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import Layer, from_flags, from_sets
+from resnetctl.config.layers import Layer
 from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, UsageError

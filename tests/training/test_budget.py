@@ -9,8 +9,9 @@ from support.datasets import tiny
 from support.jobs import job, to_finetune, to_train
 
 from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_file, from_sets
+from resnetctl.config.layers import from_file
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.facts import Finished, Notice

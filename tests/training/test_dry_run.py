@@ -4,7 +4,7 @@ import pytest
 from support.datasets import tiny
 from support.jobs import to_train
 
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.facts import Notice, Started
 from resnetctl.system import settings
 from resnetctl.tasks.datasets import scratch

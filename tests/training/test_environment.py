@@ -6,7 +6,7 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import __version__, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
 

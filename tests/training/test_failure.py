@@ -11,7 +11,7 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import registry, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import NonFinite, UsageError, WorkFailed
 from resnetctl.facts import Notice

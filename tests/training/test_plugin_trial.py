@@ -12,7 +12,7 @@ from support.distributions import install
 from support.jobs import to_train
 
 from resnetctl import registry, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import PluginError
 from resnetctl.hints import Call
 from resnetctl.system import settings

@@ -6,7 +6,7 @@ from support.datasets import tiny
 from support.jobs import job, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import Finished, Notice
 from resnetctl.runs.checkpoints import Checkpoints

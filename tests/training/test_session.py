@@ -7,7 +7,7 @@ import pytest
 from support.datasets import tiny
 from support.jobs import job, to_train
 
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import loop
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop

@@ -9,7 +9,8 @@ from support.datasets import tiny
 from support.jobs import job, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_file, from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.layers import from_file
 from resnetctl.facts import Notice
 from resnetctl.system import settings
 from resnetctl.tasks.train import train

@@ -7,8 +7,8 @@ import torch
 from support.datasets import tiny
 from support.jobs import job, to_bench
 
+from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_flags, from_sets
 from resnetctl.config.schema import BenchConfig
 from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer

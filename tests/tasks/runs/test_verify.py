@@ -9,7 +9,7 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import registry, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import CheckFailed
 from resnetctl.spec import Arch
