@@ -1,15 +1,47 @@
-"""The tests of a plugin run where it is installed; where it is not, they are left out and the header says so."""
+"""Which tests run: those of installed plugins, and with `-m fast` the rooms that tell most per second.
+
+CONTRIBUTING.md says how long they take.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
 
-PLUGINS = Path(__file__).parent / "plugins"
+import pytest
+
+ROOT = Path(__file__).parent
+PLUGINS = ROOT / "plugins"
 MISSING = sorted(
     folder.name for folder in PLUGINS.glob("resnetctl-*") if find_spec(folder.name.replace("-", "_")) is None
 )  # fmt: skip
 collect_ignore = [f"plugins/{name}" for name in MISSING]
 
+FAST = (
+    "config", "cli/parser", "cli/screen", "system", "engine/test_loop.py",
+    "engine/test_schedule.py", "engine/test_optim.py", "engine/test_metrics.py", "data/test_splits.py",
+    "data/test_cards.py", "registry/test_index.py", "test_errors.py", "test_hints.py", "test_repository.py",
+    "test_rng.py", "runs", "test_spec.py",
+)  # fmt: skip
+
 
 def pytest_report_header() -> str | None:
-    """One line that names the plugins that are not installed."""
+    """Name the plugins that are not installed."""
     return f"not installed, so not tested: {', '.join(MISSING)}" if MISSING else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m fast`, do not import the test modules of other rooms: that takes longer than the tests."""
+    is_test = collection_path.name.startswith("test_")
+    return True if is_test and config.option.markexpr == "fast" and not is_fast(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast tests."""
+    for item in items:
+        if is_fast(item.path):
+            item.add_marker("fast")
+
+
+def is_fast(path: Path) -> bool:
+    """Whether a test module belongs to a fast room."""
+    place = path.relative_to(ROOT / "tests") if path.is_relative_to(ROOT / "tests") else Path()
+    return any(place.is_relative_to(room) for room in FAST)

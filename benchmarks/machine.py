@@ -1,4 +1,4 @@
-"""What the machine is, what it can do, and who else is busy on it. Linux: it reads /proc."""
+"""Name the machine, measure its peak rates, and measure the load of other programs. Linux only: it reads /proc."""
 
 import os
 import platform
@@ -82,7 +82,7 @@ def hardware() -> str:
 
 
 def versions(*distributions: str) -> str:
-    """`Python 3.11.7, torch 2.14.1, ...`; those that are not installed are left out."""
+    """Return `Python 3.11.7, torch 2.14.1, ...` without packages that are not installed."""
     found = [f"Python {platform.python_version()}"]
     for name in distributions:
         try:

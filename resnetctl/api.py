@@ -13,9 +13,9 @@ from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.options import flags
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
-from resnetctl.errors import UsageError, suggest
+from resnetctl.errors import UsageError
 from resnetctl.facts import Finished
-from resnetctl.hints import Setting
+from resnetctl.hints import Setting, suggest
 from resnetctl.spec import WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets

@@ -1,15 +1,15 @@
 """Building parts for the residual blocks of plugins.
 
-The four blocks of the core to subclass, and what they are made of. N images, C channels, H rows, W columns:
+The four blocks of the core, to subclass, and their parts. N images, C channels, H rows, W columns:
 
-- `make_shortcut(in, out, stride=, option=, norm=)`: identity, padding (A) or projection (B), as the shapes need.
+- `make_shortcut(in, out, stride=, option=, norm=)`: an identity; padding (A) or a projection (B) if shapes differ.
 - `PadShortcut(in, out, stride)`: option A, `(N, in, H, W)` to `(N, out, ceil(H / stride), ceil(W / stride))`.
-- `preact_sum(branch, images=, active=, downsample=)`: the sum of a pre-activation block.
-- `DropPath(rate)`: stochastic depth over whole images, `(N, C, H, W)` to the same shape.
+- `preact_sum(branch, images=, active=, downsample=)`: branch plus shortcut of a pre-activation block.
+- `DropPath(rate)`: stochastic depth over whole images; the shape `(N, C, H, W)` stays.
 - `conv3x3(in, out, stride=)`, `conv1x1(in, out, stride=)`: without bias, `H` to `ceil(H / stride)`.
 - `average_pool(stride)`: `H` to `ceil(H / stride)`; the identity at stride 1.
 
-`resnetctl.spec.Block` says what a block must keep.
+`resnetctl.spec.Block` lists the rules for a block.
 """
 
 from resnetctl.models.blocks import BasicBlock, BottleneckBlock, PreactBasicBlock, PreactBottleneckBlock

@@ -20,7 +20,7 @@ to do (`hint`). Raise it where the cause is known. `cli` prints hints as shell c
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from resnetctl.hints import Call, Hint, Setting, in_python
 
@@ -119,18 +119,6 @@ class Stopped(ResnetctlError):
         self.exit_code = 128 + signum
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return `"did you mean 'x'?"`, or None when no name is close. Among equally close names the longest match wins."""
-    from difflib import SequenceMatcher, get_close_matches
-
-    def closeness(other: str) -> tuple[float, int]:
-        matcher = SequenceMatcher(None, other, name)
-        return matcher.ratio(), matcher.find_longest_match().size
-
-    close = get_close_matches(name, sorted(known), n=5)
-    return f"did you mean '{max(close, key=closeness)}'?" if close else None
-
-
 def own_line(error: BaseException) -> str:
     """Return the innermost line of the traceback outside libraries, such as `blocks.py:57`; "" when there is none."""
     import traceback  # slow to import, and needed only after a failure
@@ -139,11 +127,3 @@ def own_line(error: BaseException) -> str:
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
             return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
     return ""
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return `"did you mean 'x'?"`, or the known names when none is close."""
-    names = sorted(known)
-    if guess := closest(name, names):
-        return guess
-    return "known: " + ", ".join(names) if names else "none is known"

@@ -6,7 +6,7 @@ The command line writes `--lr 0.01` and `resnetctl eval runs/last`, Python write
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 PYTHON = {  # verb -> function of `import resnetctl as rc`
@@ -71,6 +71,26 @@ def in_python(hint: Hint) -> str:
         arguments = [*arguments[:1], repr(targets[1:])]
     arguments += [_argument(name, value) for name, value in settings.items()]
     return _noted(f"rc.{PYTHON[hint.verb]}({', '.join(arguments)})", hint.note)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return `"did you mean 'x'?"`, or the known names when none is close."""
+    names = sorted(known)
+    if guess := closest(name, names):
+        return guess
+    return "known: " + ", ".join(names) if names else "none is known"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return `"did you mean 'x'?"`, None when no name is close. Of equally close names the longest match wins."""
+    from difflib import SequenceMatcher, get_close_matches
+
+    def closeness(other: str) -> tuple[float, int]:
+        matcher = SequenceMatcher(None, other, name)
+        return matcher.ratio(), matcher.find_longest_match().size
+
+    close = get_close_matches(name, sorted(known), n=5)
+    return f"did you mean '{max(close, key=closeness)}'?" if close else None
 
 
 def _flag(name: str, value: object, named: Mapping[str, str]) -> str:

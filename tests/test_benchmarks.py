@@ -25,7 +25,7 @@ NAMES = ("compare", "growth", "machine", "report", "worker", "programs", "augmen
 
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """The modules as the scripts see them; they are forgotten afterwards, for their names are plain words."""
+    """The modules as the scripts import them; removed from `sys.modules` afterwards, as their names are plain words."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import compare
     import growth
@@ -43,26 +43,26 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
 @pytest.fixture
 def task(scripts: SimpleNamespace, tmp_path: Path) -> Any:
-    """Work on 64 noisy pictures, and on 2,048 coded ones under `coded`."""
+    """A task on 64 noisy pictures; the dataset `coded` has 2,048 coded ones."""
     images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
     pairs = zip(images, np.arange(64) % 10, strict=True)
     scripts.compare.store_pictures(tmp_path, "noise", pairs, classes=10)
     coded = zip(scripts.parity.coded(2048), np.arange(2048) % 10, strict=True)
     scripts.compare.store_pictures(tmp_path, "coded", coded, classes=10)
-    made = scripts.task.Task(
+    task = scripts.task.Task(
         program="resnetctl", variant="", arch="resnet20", data_dir=str(tmp_path), data="noise",
         weights=str(tmp_path / "first.safetensors"), runs=str(tmp_path / "runs"), batch=32, threads=1,
     )  # fmt: skip
-    scripts.compare.first_weights(made)
-    return made
+    scripts.compare.first_weights(task)
+    return task
 
 
 def sample(images: int, seconds: float, *, foreign: float = 0.0) -> dict[str, float]:
     return {"images": images, "seconds": seconds, "cpu": 2 * seconds, "foreign": foreign}
 
 
-def found() -> dict[str, Any]:
-    """What a measurement would have found: resnetctl at 300 and 400 images/s, the reference at 200."""
+def measurement() -> dict[str, Any]:
+    """A measurement: resnetctl at 300 and 400 images/s, the reference at 200."""
     return {
         "about": {
             "command": "python benchmarks/compare.py", "date": "2026-01-01", "hardware": "a processor, 2 cores",
@@ -91,7 +91,7 @@ def found() -> dict[str, Any]:
 
 
 def test_a_ratio_is_taken_within_its_round(scripts: SimpleNamespace) -> None:
-    page = scripts.report.page(found())
+    page = scripts.report.page(measurement())
     assert "| **resnetctl** | 350 (325-375) |  | 175 (162-188) |  | 0.00 (0.00-0.00) |" in page
     line = "| torchvision's reference loop, 2 workers | 200 (200-200) | **1.75 (1.62-1.88)** | 100 (100-100) |"
     assert line in page
@@ -100,16 +100,16 @@ def test_a_ratio_is_taken_within_its_round(scripts: SimpleNamespace) -> None:
     assert "| standard | resnetctl, per batch | 50,000 (50,000-50,000) | 25.0 (25.0-25.0) |" in page
 
 
-def test_the_page_tells_the_share_of_the_peak_and_who_disturbed(scripts: SimpleNamespace) -> None:
-    facts = found()
+def test_the_page_gives_the_share_of_the_peak_and_the_disturbed_samples(scripts: SimpleNamespace) -> None:
+    facts = measurement()
     assert "resnetctl reaches 35% of the matrix product" in scripts.report.page(facts)
     assert "during 1 of 4 samples others used more than 0.15 cores" in scripts.report.page(facts)
     facts["steady"]["resnet20"]["samples"]["reference"][1]["foreign"] = 0.1
     assert "Not a quiet machine" not in scripts.report.page(facts)
 
 
-def test_the_lines_of_the_page_fit(scripts: SimpleNamespace) -> None:
-    assert all(" \n" not in line and "/tmp" not in line for line in scripts.report.page(found()).splitlines())
+def test_the_page_has_no_trailing_spaces_and_no_paths(scripts: SimpleNamespace) -> None:
+    assert all(" \n" not in line and "/tmp" not in line for line in scripts.report.page(measurement()).splitlines())
 
 
 def test_one_value_has_no_spread(scripts: SimpleNamespace) -> None:
@@ -121,14 +121,14 @@ def test_one_value_has_no_spread(scripts: SimpleNamespace) -> None:
 
 
 def moved(scripts: SimpleNamespace, down: Any, right: Any, mirrored: Any) -> Any:
-    """Coded pictures moved as said, as a network gets them without normalisation."""
+    """Return coded pictures, moved and mirrored, as a network gets them without normalisation."""
     return (scripts.parity._moved(mirrored, down, right) / 255).transpose(0, 3, 1, 2)
 
 
 PLAIN = (np.zeros(3), np.ones(3))
 
 
-def test_moves_are_counted(scripts: SimpleNamespace) -> None:
+def test_moves_are_counted_by_place_and_mirroring(scripts: SimpleNamespace) -> None:
     down, right, mirrored = np.array([0, 8, 4]), np.array([8, 1, 4]), np.array([False, True, False])
     counts = scripts.parity.moves(moved(scripts, down, right, mirrored), *PLAIN)
     assert counts.sum() == 3
@@ -156,7 +156,7 @@ def test_only_uniform_moves_pass(scripts: SimpleNamespace) -> None:
         (lambda images: np.where(np.arange(32) < 1, 1.0, images), "only moved"),
     ],
 )
-def test_pictures_that_are_not_what_they_should_be(
+def test_pictures_that_are_not_moved_copies_are_refused(
     scripts: SimpleNamespace, spoil: Callable[[Any], Any], words: str
 ) -> None:
     images = moved(scripts, np.array([4, 8]), np.array([8, 8]), np.array([False, False]))
@@ -189,7 +189,7 @@ def test_every_program_computes_the_same(
     assert scripts.parity.distance(counts) < scripts.parity.SIGMAS
 
 
-def test_a_difference_ends_the_run(scripts: SimpleNamespace, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_logits_end_the_run(scripts: SimpleNamespace, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [(np.ones((1, 2)), np.full((2, 9, 9), 50)), (np.full((1, 2), 1.1), np.full((2, 9, 9), 50))]
     monkeypatch.setattr(scripts.compare, "outputs", lambda task, pictures: answers.pop(0))
     with pytest.raises(SystemExit, match="reference does not compute the same"):

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from resnetctl import errors
-from resnetctl.errors import ResnetctlError, Stopped, suggest
+from resnetctl.errors import ResnetctlError, Stopped
 from resnetctl.hints import Call, Setting
 
 CODES = {
@@ -71,16 +71,3 @@ def test_str_lists_problems_and_hints_as_python_calls() -> None:
         "  try  lr=0.01",
         "       rc.evaluate('last')",
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "known", "message"),
-    [
-        ("resnet65", ["resnet56", "wrn16_4"], "did you mean 'resnet56'?"),
-        ("resnet21", ["resnet20", "resnet32"], "did you mean 'resnet20'?"),  # equally close: the longer match wins
-        ("zebra", ["b", "a"], "known: a, b"),
-        ("zebra", [], "none is known"),
-    ],
-)
-def test_suggest_names_the_closest_or_all_known_names(name: str, known: list[str], message: str) -> None:
-    assert suggest(name, known) == message

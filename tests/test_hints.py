@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl.hints import Call, Hint, Setting, in_python, in_shell
+from resnetctl.hints import Call, Hint, Setting, in_python, in_shell, suggest
 
 CASES: list[tuple[Hint, str, str]] = [
     ("free some space", "free some space", "free some space"),
@@ -41,3 +41,16 @@ def test_in_python_passes_the_images_of_predict_as_a_list() -> None:
     hint = Call("predict", ("last", "--", "-a.png", "b.png"))
     assert in_shell(hint) == "resnetctl predict last -- -a.png b.png"
     assert in_python(hint) == "rc.predict('last', ['-a.png', 'b.png'])"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("resnet65", ["resnet56", "wrn16_4"], "did you mean 'resnet56'?"),
+        ("resnet21", ["resnet20", "resnet32"], "did you mean 'resnet20'?"),  # equally close: more in one piece
+        ("zebra", ["b", "a"], "known: a, b"),
+        ("zebra", [], "none is known"),
+    ],
+)
+def test_a_close_name_is_suggested_else_all_are_listed(name: str, known: list[str], said: str) -> None:
+    assert suggest(name, known) == said

@@ -1,5 +1,6 @@
 """What a public project has beside its code: workflows, hooks, templates, citation, package metadata."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -122,3 +123,15 @@ def test_no_page_names_another_home() -> None:
     for path in [*pages, *GITHUB.rglob("*.yml"), *GITHUB.rglob("*.md")]:
         for owner in re.findall(r"https://github\.com/([\w-]+/resnetctl\b)", path.read_text(encoding="utf-8")):
             assert owner == "resnetctl/resnetctl", f"{path.name} names {owner}"
+
+
+def test_fast_tests_exist_and_are_named_by_room() -> None:
+    spec = importlib.util.spec_from_file_location("root_conftest", ROOT / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    conftest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    assert [room for room in conftest.FAST if not (ROOT / "tests" / room).exists()] == []
+    assert conftest.is_fast(ROOT / "tests" / "config" / "test_layers.py")
+    assert not conftest.is_fast(ROOT / "tests" / "certify" / "test_kills.py")
+    assert not conftest.is_fast(ROOT / "plugins" / "resnetctl-mix" / "tests" / "test_ops.py")

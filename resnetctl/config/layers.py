@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnetctl.config.options import complaint, fields
-from resnetctl.errors import ConfigError, UsageError, suggest
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import ConfigError, UsageError
+from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system.settings import Settings
 
 LOCAL_FILE = "resnetctl.toml"

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from resnetctl.errors import DataError, UsageError, suggest
-from resnetctl.hints import Call
+from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Call, suggest
 from resnetctl.registry import NAME
 from resnetctl.spec import DatasetCard
 

@@ -25,7 +25,7 @@ from resnetctl.system.safetensors import digest, read_layout
 
 KEY = "resnetctl.checkpoint"
 SCHEMA = 1
-MAX_HEADER = 1 << 24  # bytes: net, best net, EMA and moments of a ResNet-1202 need 4 MB
+MAX_HEADER = 1 << 24  # bytes; the tensors of a ResNet-1202 (net, best net, EMA, moments) need 4 MB
 MAX_TENSORS = 100_000
 
 
@@ -116,7 +116,7 @@ def expected_bytes(state: TrainState) -> int:
 
 
 def from_bytes(data: bytes) -> Snapshot:
-    """Read and verify. Raises `WeightsError` unless `to_bytes` wrote exactly these bytes."""
+    """Return the verified checkpoint in `data`. Raises `WeightsError` unless `to_bytes` wrote these values."""
     try:
         layout = read_layout(io.BytesIO(data), "checkpoint", max_header=MAX_HEADER, max_tensors=MAX_TENSORS)
         envelope = json.loads(layout.metadata[KEY])
@@ -134,7 +134,7 @@ def from_bytes(data: bytes) -> Snapshot:
 
 
 def restore(state: TrainState, snapshot: Snapshot) -> None:
-    """Put a checkpoint's values into `state`. Raises `WeightsError` for another model or optimizer."""
+    """Load a checkpoint into `state`. Raises `WeightsError` if it belongs to another model or optimizer."""
     body = snapshot.body
     try:
         state.model.load_state_dict(_part(snapshot, "model"))

@@ -1,4 +1,4 @@
-"""What to compute on: device, threads and precision, by fixed rules from the machine, the arch and the image size."""
+"""Device, threads and precision, chosen by fixed rules from the machine, the arch and the image size."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from resnetctl.hints import Setting
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted, has_bf16
 
-if TYPE_CHECKING:  # the thread rule serves ONNX files too, and those need no torch
+if TYPE_CHECKING:  # prediction with ONNX files also uses the thread rule, and must not import torch
     import torch
     from torch import nn
 
 Precision = Literal["fp32", "bf16"]
-TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more than it brings
+TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more time than it saves
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is cuda, else mps, else cpu. Raises `UsageError` when it is not here."""
+    """Return the device called `name`; `auto` is cuda, else mps, else cpu.
+
+    Raises:
+        UsageError: the name is unknown, or this machine has no such device.
+    """
     import torch
 
     if name == "auto":
@@ -29,17 +33,18 @@ def pick_device(name: str) -> torch.device:
         raise UsageError(
             f"'{name}' is not a device", where=Setting("device"), hint="auto, cpu, cuda, cuda:1 or mps"
         ) from None
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not here.get(device.type, False) or (device.index or 0) >= count:
+    if not available.get(device.type, False) or (device.index or 0) >= count:
         raise UsageError(f"this machine has no device '{name}'", where=Setting("device"), hint=Setting("device", "cpu"))
     return device
 
 
 def pick_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the precision; `auto` is bf16 on a CUDA device that has it, else fp32.
+    """Return the precision; `auto` is bf16 on a CUDA device that supports it, else fp32.
 
-    Raises `UsageError` for bf16 on a processor without it, where it was measured 12 times slower (AVX2).
+    Raises:
+        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2).
     """
     import torch
 
@@ -56,16 +61,16 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def pick_threads(wanted: int, *, arch: Arch, size: int) -> int:
-    """Return `wanted` threads, or, where it is 0, all cores granted; one for a network that is tiny at this size."""
+    """Return `wanted` threads; if 0, one for a network that is tiny at this size, else one for each granted core."""
     if wanted:
         return wanted
     return 1 if multiply_adds(arch, size) < TINY_MACS else cores_granted()
 
 
 def place(model: nn.Module, device: torch.device) -> None:
-    """Move `model` to `device` with its weights channels-last, as its images are.
+    """Move `model` to `device` and lay out its weights channels-last, like its images.
 
-    On a CPU, convolutions that make oneDNN crash in this layout keep torch's usual one.
+    On a CPU, convolutions that make oneDNN crash in this layout keep torch's default layout.
     """
     import torch
 
@@ -77,7 +82,7 @@ def place(model: nn.Module, device: torch.device) -> None:
 
 
 def multiply_adds(arch: Arch, size: int) -> int:
-    """Return the rough multiply-adds of one image, counting every block as two 3x3 convolutions. No torch."""
+    """Estimate the multiply-adds of one image, counting every block as two 3x3 convolutions. Imports no torch."""
     side = size if arch.resolve_stem(size).stem == "cifar" else size // 4
     total = 0
     for stage, (depth, width) in enumerate(zip(arch.depths, arch.widths, strict=True)):
@@ -87,10 +92,10 @@ def multiply_adds(arch: Arch, size: int) -> int:
 
 
 def _overruns(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Return whether its gradient may write past its memory: a strided 1x1 convolution with 2 to 7 input channels.
+    """Return whether the module is a strided 1x1 convolution with 2 to 7 input channels.
 
-    In channels-last, malloc's checks find it for 2 to 6 channels with torch 2.14.1 (oneDNN 3.12) on AVX2. The process
-    dies, or goes on with damaged memory.
+    In channels-last, the gradient of such a convolution may write past its memory: the process dies, or goes on with
+    damaged memory. malloc's checks report it for 2 to 6 channels with torch 2.14.1 (oneDNN 3.12) on AVX2.
     """
     from torch import nn
 

@@ -1,7 +1,8 @@
 """Fold batch norms into the convolutions before them, for prediction: the same function in a third fewer passes.
 
-A pair is folded if torch.fx shows that only this norm reads this convolution's output. A block that fx cannot trace
-stays as it is, and so does a pair with anything unusual: plugins bring blocks of any kind.
+In evaluation a norm scales and shifts each channel by constants, so the convolution's weights can contain them. A pair
+is folded if torch.fx shows that only this norm reads this convolution's output. A block that fx cannot trace is not
+changed, nor is a pair with anything unusual: plugins bring blocks of any kind.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from resnetctl.models.resnet import ResNet
 
 
 def folded(model: ResNet) -> nn.Module:
-    """Return a module that computes the same as `model` in evaluation, up to rounding. It shares tensors with it."""
+    """Return a module that computes the same as `model` in evaluation, up to rounding. Both share tensors."""
     model.eval()
     blocks = {f"{stage}.{name}": block for stage in model.stages for name, block in _children(model, stage)}
     trunk = _fold(model, set(blocks.values()))
@@ -42,19 +43,22 @@ class _Tracer(fx.Tracer):
 
 
 def _fold(module: nn.Module, leaves: set[nn.Module]) -> nn.Module:
-    """Return `module` with its pairs folded; the module itself if no pair is certain."""
+    """Return `module` with its pairs folded; the module itself if nothing can be folded safely."""
     kept = {part: dict(vars(part)) for part in module.modules()}
     try:
         graph = _Tracer(leaves).trace(module)
     except Exception:  # a plugin's forward may do anything with a proxy
         return module
-    finally:  # a forward that stores a tensor in its module has stored a proxy: undo it
+    finally:  # a forward that stores a tensor in its module stored a proxy during the trace: undo it
         for part, values in kept.items():
             vars(part).clear()
             vars(part).update(values)
-    read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
-    pairs = [(conv, norm) for conv, norm in _pairs(graph, dict(module.named_modules())) if not _any(read, conv, norm)]
-    if not (pairs or leaves) or any("_tensor_constant" in name for name in read):  # made while fx looked on
+    tensors = [str(node.target) for node in graph.nodes if node.op == "get_attr"]  # that the forward reads directly
+    pairs = [
+        (conv, norm) for conv, norm in _pairs(graph, dict(module.named_modules())) if not _has_any(tensors, conv, norm)
+    ]
+    # fx turns a tensor that the forward creates into a constant, but it may differ from call to call
+    if not (pairs or leaves) or any("_tensor_constant" in name for name in tensors):
         return module
     result = fx.GraphModule(module, graph)
     for conv, norm in pairs:
@@ -71,7 +75,7 @@ def _fold(module: nn.Module, leaves: set[nn.Module]) -> nn.Module:
 
 
 def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node, fx.Node]]:
-    """Pairs of a convolution and the norm that alone reads its output, each called once."""
+    """Return pairs of a convolution and the only norm that reads its output, each called once."""
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(modules[str(node.target)] for node in calls)
     pairs = []
@@ -80,17 +84,17 @@ def _pairs(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[tuple[fx.Node
         if conv not in calls or len(conv.users) != 1:
             continue
         first, second = modules[str(conv.target)], modules[str(norm.target)]
-        if _plain(first, nn.Conv2d) and _plain(second, nn.BatchNorm2d) and times[first] == times[second] == 1:
+        if _is_plain(first, nn.Conv2d) and _is_plain(second, nn.BatchNorm2d) and times[first] == times[second] == 1:
             pairs.append((conv, norm))
     return pairs
 
 
-def _plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether the module is exactly torch's class, in evaluation, without hooks; a norm must have statistics."""
-    usual = not (module.training or module._forward_hooks or module._forward_pre_hooks)
-    return type(module) is kind and usual and getattr(module, "running_mean", module) is not None
+def _is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Return whether the module is exactly torch's class, in evaluation, without hooks; a norm must have statistics."""
+    is_usual = not (module.training or module._forward_hooks or module._forward_pre_hooks)
+    return type(module) is kind and is_usual and getattr(module, "running_mean", module) is not None
 
 
-def _any(read: list[str], *nodes: fx.Node) -> bool:
-    """Whether the forward reads a tensor of one of the modules directly."""
-    return any(name.startswith(f"{node.target}.") for name in read for node in nodes)
+def _has_any(tensors: list[str], *nodes: fx.Node) -> bool:
+    """Return whether one of the nodes' modules has one of the named tensors."""
+    return any(name.startswith(f"{node.target}.") for name in tensors for node in nodes)

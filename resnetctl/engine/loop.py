@@ -1,4 +1,4 @@
-"""The training loop: a generator of facts. It computes and nothing else; its consumer saves, logs and shows.
+"""The training loop: a generator of facts. It only computes; its consumer saves, logs and shows.
 
 The random numbers of a step follow from (seed, step), its learning rate from the step, the order of the images from
 (seed, epoch). So the state of a run is its tensors and one counter, and `fit` continues from that counter.
@@ -58,8 +58,9 @@ class EpochSums:
 
     @classmethod
     def zero(cls, device: torch.device) -> "EpochSums":
-        wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
-        return cls(torch.zeros((), dtype=wide, device=device), torch.zeros((), dtype=torch.int64, device=device))
+        """Return the sums before the first image of an epoch."""
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
+        return cls(torch.zeros((), dtype=dtype, device=device), torch.zeros((), dtype=torch.int64, device=device))
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Best:
 
 @dataclass(kw_only=True)
 class TrainState:
-    """The state of a run: all that a checkpoint holds, and all that `fit` changes."""
+    """The state of a run: everything that a checkpoint holds and that `fit` changes."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -106,7 +107,7 @@ class TrainState:
 
     @property
     def shipped(self) -> nn.Module:
-        """The model that is evaluated and saved: the average (EMA) where it is on."""
+        """The model that is evaluated and saved: the average of the weights (EMA) if it is on, else the model."""
         return self.ema.module if self.ema is not None else self.model
 
     def weights(self) -> dict[str, Tensor]:
@@ -124,12 +125,12 @@ class TrainState:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What `fit` needs besides the state; all of it follows from the config."""
+    """The inputs of `fit` besides the state; all of them follow from the config."""
 
     feed: Feed
     augment: Callable[[Batch], Batch]
     image: ImageSpec
-    side: Callable[[int], int]  # pixels a side of the images that the model gets at a step
+    side: Callable[[int], int]  # side in pixels of the model's images at a step
     steps: int
     steps_per_epoch: int
     batch_size: int
@@ -137,18 +138,18 @@ class Plan:
     learning_rate: Callable[[int], float]
     objective: Objective = cross_entropy
     label_smoothing: float = 0.0
-    grad_clip: float = 0.0  # longest norm of all gradients together; 0: no limit
+    grad_clip: float = 0.0  # largest norm of all gradients together; 0: no limit
     bf16: bool = False
     early_stop: int = 0  # epochs without a better val accuracy; 0: never stop early
     evaluate: Callable[[nn.Module], EvalReport] | None = None
 
 
 def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
-    """Train from `state.step` to `plan.steps`. Whenever it yields, the state may be saved.
+    """Train from `state.step` to `plan.steps`, and yield each step and each epoch. At any yield the state may be saved.
 
     Raises:
         NonFinite: a loss or a weight is not finite. Raised after the step on a CPU, at the end of the epoch on other
-            devices, because reading a number waits for the device. The state is then unusable; saved ones are not.
+            devices, because reading a number waits for the device. The state is then unusable; saved states are fine.
     """
     order, order_epoch = torch.empty(0, dtype=torch.int64), -1
     while True:
@@ -157,7 +158,7 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
             yield _finish_epoch(state, plan)
         if state.step >= plan.steps or (plan.early_stop and state.patience >= plan.early_stop):
             return
-        # where in the data are we? the step alone says so, also after a resume
+        # the epoch and the position in it follow from the step alone, so a resume needs nothing else
         epoch, offset = divmod(state.step, plan.steps_per_epoch)
         if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
             order, order_epoch = epoch_order(len(plan.feed), plan.seed, epoch=epoch), epoch
@@ -170,25 +171,27 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     # every random number of this step (augmentation, dropout) follows from the seed and the step
     _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, 0))
     batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
-    # forward: with bf16, autocast runs convolutions and matrix products in bfloat16; weights stay float32
+    # forward: with bf16, autocast runs convolutions and matrix products in bfloat16, which is faster; the weights stay
+    # float32, because an update is often too small to change a bfloat16 number
     with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
         loss, logits = plan.objective(state.model, batch, plan=plan)
-    # backward: forget the gradients of the last step, then compute those of this loss
+    # backward: drop the gradients of the last step (torch would add to them), then compute those of this loss
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    # clip: if all gradients together are longer than grad_clip, scale them down to it
+    # clip: if the norm of all gradients together exceeds grad_clip, scale them down to it, so that one unusual batch
+    # cannot move the weights far
     if plan.grad_clip:
         nn.utils.clip_grad_norm_(state.model.parameters(), plan.grad_clip)
     # update the weights, at the learning rate of this step
     lr = plan.learning_rate(state.step)
     set_lr(state.optimizer, lr)
     state.optimizer.step()
-    # move the average of the weights (EMA) a little towards the new ones
+    # move the average of the weights (EMA) a little towards the new ones: it evens out the noise of single steps
     if state.ema is not None:
         state.ema.update_parameters(state.model)
     _add(state.sums, loss.detach(), logits.detach(), batch.targets)
     state.step += 1
-    # on a CPU the loss is there already, so look at it; elsewhere looking would wait for the device
+    # on a CPU the loss is already computed, so check it; on other devices the check would wait for the device
     if loss.device.type == "cpu" and not loss.isfinite():
         raise not_finite(state.step)
     return StepResult(
@@ -197,7 +200,7 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
 
 
 def _inputs(batch: Batch, plan: Plan) -> Batch:
-    """Turn stored uint8 images into what the model takes: normalised float32 `(N, C, S, S)`."""
+    """Augment, resize and normalise stored uint8 images: float32 `(N, C, S, S)` for the model."""
     augmented = plan.augment(batch)
     # early in progressive resizing the images are smaller than `plan.image.size`
     images = resize(augmented.images, plan.side(batch.step), interpolation=plan.image.interpolation)
@@ -221,7 +224,8 @@ def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
     # best: higher accuracy, then lower loss, then the earlier epoch
     is_best = report is None or (report.top1, -report.loss) > (state.best.top1, -state.best.loss)
     state.epochs += 1
-    is_small = plan.side(state.step - 1) < plan.image.size  # val images are full size: too early to judge
+    # the model trained on smaller images than those of val, so its val accuracy is no reason to stop yet
+    is_small = plan.side(state.step - 1) < plan.image.size
     state.patience = 0 if is_best or is_small else state.patience + 1
     if is_best:
         top1, loss = (report.top1, report.loss) if report is not None else (-1.0, float("inf"))
@@ -246,7 +250,8 @@ def _has_fractions(value: object) -> bool:
 def _seed(device: torch.device, seed: int) -> None:
     """Seed the generator of `device`; on an accelerator, all generators.
 
-    `torch.manual_seed` also prepares the generators of absent devices, with a stack trace for each: 1 ms a step.
+    On a CPU `torch.manual_seed` would cost 1 ms a step: it also prepares the generators of absent devices, with a stack
+    trace for each.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
@@ -255,7 +260,7 @@ def _seed(device: torch.device, seed: int) -> None:
 
 
 def _train_mode(state: TrainState) -> None:
-    """Put the model into training mode; frozen modules stay in eval, so their batch-norm statistics stay, too."""
+    """Put the model into training mode, but frozen modules into eval: their batch-norm statistics must not change."""
     if not state.model.training:
         state.model.train()
         for module in state.frozen:

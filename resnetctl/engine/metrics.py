@@ -1,4 +1,4 @@
-"""Metrics of a predictor in one pass over batches: sums in float64, counts in integers. No torch.
+"""Metrics of a predictor in one pass over batches: sums in float64, counts in integers. Imports no torch.
 
 Shapes: B images a batch, S pixels a side, C channels, K classes.
 """
@@ -22,7 +22,7 @@ Predictor = Callable[[Images], Logits]  # (B, S, S, C) uint8, not normalised, to
 Tag = TypeVar("Tag")
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 TOP = 5
-GROUP = 128  # images whose logits are counted together: counting costs a tenth of a small net's pass on one image
+GROUP = 128  # images counted at once: counting one image alone would cost a tenth of a small net's forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, cla
 
 
 def grouped(predict: Predictor, batches: Iterable[tuple[Images, Tag]]) -> Iterator[tuple[Logits, list[Tag]]]:
-    """Yield logits (N, K) of whole batches, at least `GROUP` images at a time, with the tags of these batches."""
+    """Yield the logits (N, K) of whole batches, with their tags, at least `GROUP` images at a time but the last."""
     logits: list[Logits] = []
     tags: list[Tag] = []
     count = 0

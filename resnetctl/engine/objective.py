@@ -1,6 +1,6 @@
-"""What a training step minimises: a function of the model, the batch and the plan.
+"""Objectives: the loss that a training step minimises, as a function of the model, the batch and the plan.
 
-`fit` calls it under autocast, so what it computes inside the model may be bfloat16; the loss itself is float32.
+`fit` calls them under autocast, so values inside the model may be bfloat16; the loss itself is float32.
 """
 
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from resnetctl.spec import Batch
 
 
 class ObjectivePlan(Protocol):
-    """What objectives read of `engine.loop.Plan`."""
+    """The part of `engine.loop.Plan` that objectives read."""
 
     @property
     def label_smoothing(self) -> float: ...
@@ -21,8 +21,8 @@ class ObjectivePlan(Protocol):
 class Objective(Protocol):
     """A function of the model, the batch and the plan.
 
-    It gets images as the model takes them, normalised float32 `(N, C, S, S)`. It returns the loss, a 0-d tensor to
-    call `backward` on, and the logits `(N, classes)`, which count the accuracy on train.
+    The images are normalised float32 `(N, C, S, S)`, ready for the model. The function returns the loss, a 0-d tensor
+    to call `backward` on, and the logits `(N, classes)`, from which the loop counts the train accuracy.
     """
 
     def __call__(self, model: nn.Module, batch: Batch, *, plan: Any) -> tuple[Tensor, Tensor]: ...
@@ -34,8 +34,9 @@ def cross_entropy(model: nn.Module, batch: Batch, *, plan: ObjectivePlan) -> tup
     Args:
         model: maps images `(N, C, S, S)` to logits `(N, classes)`.
         batch: targets are class numbers `(N,)` int64, or shares `(N, classes)` float32 after mixing.
-        plan: `label_smoothing` moves that share of each target evenly to all classes.
+        plan: `label_smoothing` is the share of each target that is spread evenly over all classes. It keeps the model
+            from being too sure: without it, the loss always falls if the true class's logit grows further.
     """
     logits = model(batch.images)
-    # logits in float32: the sum of exponentials in bfloat16 would keep two digits
+    # logits in float32: in bfloat16 the sum of exponentials would be right to two digits only
     return F.cross_entropy(logits.float(), batch.targets, label_smoothing=plan.label_smoothing), logits

@@ -1,7 +1,8 @@
-"""Optimizers of torch over parameter groups: weights decay, norms and biases do not; the head learns at full rate.
+"""Torch's optimizers over parameter groups: weights decay, norms and biases do not; the head learns at full rate.
 
-Weight decay pulls a parameter towards zero. The norm after a convolution cancels the scale of its weights: there decay
-only keeps them from growing, which would make steps less and less effective. The norm's own parameters are left free.
+Weight decay pulls a parameter towards zero. The norm after a convolution cancels the scale of its weights, so decay
+does not limit the convolution; it keeps the weights from growing, because the same step changes larger weights less.
+The norm's own parameters set the scale, and have no decay.
 """
 
 from collections.abc import Callable, Collection
@@ -58,13 +59,14 @@ def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> Any:
 def _eager(kind: type[torch.optim.Optimizer]) -> Any:
     """Return `kind` without the decorators for `torch.compile`, which the training loop does not use.
 
-    With the first optimizer they would load all of it, sympy included: 2.5 s of CPU and 83 MB (torch 2.14).
+    The decorators load `torch.compile` and sympy when the first optimizer is created: 2.5 s of CPU and 83 MB (torch
+    2.14).
     """
     methods = {name: _undecorated(getattr(kind, name)) for name in DECORATED}
     return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(_undecorated(kind.step))})
 
 
 def _undecorated(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function inside the outermost decorator; a function without one as it is."""
+    """Return the function inside the outermost decorator, or the function itself if it has none."""
     inner: Callable[..., Any] = getattr(method, "__wrapped__", method)
     return inner

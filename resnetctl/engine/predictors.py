@@ -1,6 +1,6 @@
-"""Predictors, as `metrics.measure` calls them: raw uint8 images in, float32 logits out.
+"""Predictors for `metrics.measure`: raw uint8 images in, float32 logits out.
 
-The functions import torch themselves: prediction with an ONNX file (`deploy.onnx_reader`) needs none.
+The functions import torch when they are called: prediction with an ONNX file (`deploy.onnx_reader`) needs no torch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
-    """Return `model` as a predictor, in eval mode, with the normalisation of training.
+    """Return `model` as a predictor: put it into eval mode, and normalise images as in training.
 
     Args:
         model: on `device`, maps normalised (B, C, S, S) to logits (B, K).

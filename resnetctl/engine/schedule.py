@@ -1,4 +1,4 @@
-"""Learning rate and image size as functions of the step: no state to save, none to get wrong after a resume."""
+"""Learning rate and image size as functions of the step: there is no state to save or to restore wrongly."""
 
 import math
 from bisect import bisect_left
@@ -9,7 +9,10 @@ from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
 
 
 def warmup_steps(warmup: float | str, *, steps: int, steps_per_epoch: int) -> int:
-    """Return the steps of warm-up, at most the whole run. `warmup` is in epochs, or a share of the run: `"15%"`."""
+    """Return the number of warm-up steps, at most the whole run.
+
+    `warmup` is a number of epochs, or a share of the run such as `"15%"`.
+    """
     if isinstance(warmup, str):
         return min(steps, round(steps * float(warmup.removesuffix("%")) / 100))
     return min(steps, round(warmup * steps_per_epoch))
@@ -22,16 +25,17 @@ def scale(step: int, *, steps: int, warmup: int, schedule: ScheduleConfig) -> fl
     and `linear` fall to `final_lr` over the remaining steps; `multistep` multiplies by `gamma` at each milestone, a
     share of the whole run, as in He et al. 2015; `constant` stays at 1.
     """
-    # warm-up: at first gradients are large and statistics unreliable, so begin with small steps
+    # warm-up: gradients of random weights are large and norm statistics unreliable, so begin with small updates
     if step < warmup:
         return (step + 1) / warmup
-    # share of the steps after warm-up that is done: 0 at its end, 1 at the end of the run
+    # after warm-up, a large rate makes progress and a small one at the end lets the weights settle
+    # `done` is 0 at the end of warm-up and 1 at the end of the run
     done = (step - warmup) / max(1, steps - warmup)
-    if schedule.name == "cosine":  # half a cosine wave, from 1 to final_lr: slow, fast, slow
+    if schedule.name == "cosine":  # half a cosine wave, from 1 to final_lr: falls slowly, fast, slowly
         return schedule.final_lr + (1 - schedule.final_lr) * (1 + math.cos(math.pi * min(1.0, done))) / 2
     if schedule.name == "linear":  # a straight line from 1 to final_lr
         return 1 - (1 - schedule.final_lr) * min(1.0, done)
-    if schedule.name == "multistep":  # stairs: gamma once for each milestone behind us
+    if schedule.name == "multistep":  # stairs: one factor gamma for each milestone passed
         return schedule.gamma ** sum(step >= share * steps for share in schedule.milestones)
     return 1.0
 
@@ -39,9 +43,9 @@ def scale(step: int, *, steps: int, warmup: int, schedule: ScheduleConfig) -> fl
 def side(step: int, *, steps: int, size: int, progressive: ProgressiveConfig) -> int:
     """Return the side of the images in pixels at `step` (0-based) of `steps`. The last step always has `size`.
 
-    Progressive resizing (fast.ai 2018; parameters as in MosaicML Composer): the first `delay_fraction` of the run has
-    images of `initial_scale`, the last `finetune_fraction` has full ones. In between the side grows linearly, rounded
-    to a multiple of `size_increment`.
+    Progressive resizing (fast.ai 2018; parameters as in MosaicML Composer) saves time, because small images are cheap.
+    The first `delay_fraction` of the run has images of `initial_scale`, the last `finetune_fraction` has full ones.
+    In between the side grows linearly, rounded to a multiple of `size_increment`.
     """
     first, last = progressive.delay_fraction, 1 - progressive.finetune_fraction
     done = step / steps
@@ -59,7 +63,7 @@ def smaller(scale: float, *, size: int, unit: int) -> int:
 
 
 def stretches(*, steps: int, size: int, progressive: ProgressiveConfig) -> tuple[tuple[int, int], ...]:
-    """Return the stretches of equal side, in order, as `(first step, side)`."""
+    """Return the stretches of steps with one side, in order, as `(first step, side)`."""
     at = partial(side, steps=steps, size=size, progressive=progressive)
     changes = [(0, at(0))]
     while (later := bisect_left(range(steps), changes[-1][1] + 1, key=at)) < steps:
@@ -68,7 +72,7 @@ def stretches(*, steps: int, size: int, progressive: ProgressiveConfig) -> tuple
 
 
 def lengths(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the stretches within the steps `start` to `stop` (exclusive), as `(steps, side)`."""
+    """Yield the stretches between the steps `start` and `stop` (exclusive), as `(number of steps, side)`."""
     ends = [*(first for first, _ in sides[1:]), stop]
     for (first, pixels), end in zip(sides, ends, strict=True):
         count = min(end, stop) - max(first, start)
@@ -77,5 +81,8 @@ def lengths(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> Itera
 
 
 def work(sides: Sequence[tuple[int, int]], *, start: int, stop: int) -> float:
-    """Return the cost of the steps `start` to `stop` (exclusive) in pixels: convolutions cost by the pixel."""
+    """Return the cost of the steps `start` to `stop` (exclusive): the sum of `side ** 2` over them.
+
+    The time of a convolution is proportional to the pixels.
+    """
     return sum(count * pixels * pixels for count, pixels in lengths(sides, start=start, stop=stop))

@@ -1,6 +1,7 @@
-"""Timing on a machine that does other things too: ways in turn, medians with quartiles.
+"""Timing on a busy machine: functions take turns, and results are medians with quartiles.
 
-No torch. A timed function is called a way; it returns how much it did per second.
+This module imports no torch. A timed function is called a way (of doing the same work); it returns its speed, in units
+of work per second.
 """
 
 import statistics
@@ -26,7 +27,7 @@ class Spread(Card):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return median and quartiles of at least one value."""
+    """Return the median and the quartiles of one or more values."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
     return Spread(median=middle, low=low, high=high, n=len(values))
 
@@ -39,31 +40,31 @@ def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:
 def interleave(
     ways: Mapping[str, Way], *, seconds: float, rounds: int = ROUNDS, needed: int = 1
 ) -> dict[str, list[float]]:
-    """Call every way once a round, forth and back, so that a busy moment of the machine slows all of them.
+    """Call every way once a round, in alternating order, so that a busy moment of the machine slows all of them.
 
     Args:
-        ways: functions by name, the most important first. A way that would make three rounds longer than `seconds`
-            is left out of the result.
-        seconds: time for all rounds. Rounds stop when it is over, but not before the third.
-        rounds: the largest number of rounds, after an uncounted one that warms up.
-        needed: the number of first ways that are never left out.
+        ways: functions by name, the most important first. A way is left out if three rounds with it would take longer
+            than `seconds`.
+        seconds: time for all rounds. No round starts after it, except the first three.
+        rounds: the largest number of rounds, after a warm-up round that does not count.
+        needed: this many of the first ways are never left out.
 
     Returns:
-        The value of each round by name.
+        The speeds of all rounds by name.
     """
     began = time.monotonic()
     kept = _affordable(ways, seconds=seconds, needed=needed)
-    found: dict[str, list[float]] = {name: [] for name in kept}
+    speeds: dict[str, list[float]] = {name: [] for name in kept}
     for number in range(rounds):
         if number >= FEWEST and time.monotonic() - began > seconds:
             break
         for name in list(kept)[:: -1 if number % 2 else 1]:
-            found[name].append(kept[name]())
-    return found
+            speeds[name].append(kept[name]())
+    return speeds
 
 
 def _affordable(ways: Mapping[str, Way], *, seconds: float, needed: int) -> dict[str, Way]:
-    """Call each way once and return those that fit three rounds."""
+    """Call each way once, and return the ways that can do three rounds in `seconds`."""
     kept: dict[str, Way] = {}
     cost = 0.0
     for number, (name, way) in enumerate(ways.items()):

@@ -1,7 +1,8 @@
-"""The archs that come with the package, as data. Torch-free.
+"""The archs that come with the package, as data. This module imports no torch.
 
-`params` is the exact count that torchvision or pytorchcv (imgclsmob) states for the same network, or that follows from
-the paper's definition (option A); None where only rounded counts are in print (WRN-16-4, WRN-40-4), or none.
+`params` is the exact count that torchvision or pytorchcv (imgclsmob) publishes for the same network, or the count that
+follows from the paper's definition (option A). It is None if only rounded counts are published (WRN-16-4, WRN-40-4),
+or none at all.
 """
 
 from resnetctl.spec import Arch
@@ -12,7 +13,7 @@ ZAGORUYKO_2016 = "Zagoruyko and Komodakis 2016, arXiv:1605.07146"
 
 
 def _cifar(depth: int, params: int) -> Arch:
-    """`depth` = 6n + 2: three stages of n basic blocks (He et al. 2015, 4.2)."""
+    """Return three stages of n basic blocks, `depth` = 6n + 2 (He et al. 2015, 4.2)."""
     return Arch(
         name=f"resnet{depth}",
         block="basic",
@@ -26,7 +27,10 @@ def _cifar(depth: int, params: int) -> Arch:
 
 
 def _preact(depth: int, block: str, params: int) -> Arch:
-    """Three stages with pre-activation: 6n + 2 layers of basic blocks, 9n + 2 of bottlenecks (He et al. 2016)."""
+    """Return three stages of n pre-activation blocks (He et al. 2016).
+
+    `depth` = 6n + 2 with basic blocks, 9n + 2 with bottlenecks.
+    """
     layers = 9 if block == "preact_bottleneck" else 6
     return Arch(
         name=f"preact_resnet{depth}",
@@ -41,7 +45,7 @@ def _preact(depth: int, block: str, params: int) -> Arch:
 
 
 def _wide(depth: int, factor: int, params: int | None) -> Arch:
-    """`depth` = 6n + 4, `factor` times as wide (Zagoruyko and Komodakis 2016, table 1)."""
+    """Return three stages of n blocks, `depth` = 6n + 4, `factor` times as wide (Zagoruyko et al. 2016, table 1)."""
     return Arch(
         name=f"wrn{depth}_{factor}",
         block="preact_basic",
@@ -55,7 +59,7 @@ def _wide(depth: int, factor: int, params: int | None) -> Arch:
 
 
 def _imagenet(depth: int, block: str, depths: tuple[int, int, int, int], params: int) -> Arch:
-    """Four stages (He et al. 2015, table 1), counted as torchvision's models state it."""
+    """Return four stages (He et al. 2015, table 1). `params` is torchvision's count."""
     return Arch(
         name=f"resnet{depth}",
         block=block,
@@ -68,7 +72,7 @@ def _imagenet(depth: int, block: str, depths: tuple[int, int, int, int], params:
 
 
 def _narrow(depth: int, blocks: int, divisor: int, params: int | None) -> Arch:
-    """Four stages of `blocks` basic blocks with a share of resnet18's channels: the short nets of pytorchcv."""
+    """Return four stages of `blocks` basic blocks, with 1/`divisor` of resnet18's channels, as pytorchcv has them."""
     return Arch(
         name=f"resnet{depth}_wd{divisor}" if divisor > 1 else f"resnet{depth}",
         block="basic",

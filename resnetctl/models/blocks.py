@@ -20,13 +20,14 @@ class BasicBlock(nn.Module):
     Args:
         in_channels: channels of the input.
         width: channels of both convolutions and of the output.
-        stride: of the first convolution and of the shortcut.
-        shortcut: where shapes differ, `A` pads with zeros, `B` projects by a 1x1 convolution with batch norm.
-        dropout: probability before the second convolution.
-        drop_path: probability of dropping the branch of an image.
+        stride: stride of the first convolution and of the shortcut.
+        shortcut: used if input and output shapes differ: `A` pads with zeros, `B` projects by a 1x1 convolution with
+            batch norm.
+        dropout: probability that dropout zeroes a value before the second convolution.
+        drop_path: probability that training drops the branch of an image.
 
     Raises:
-        ValueError: `shortcut` is neither, or a probability is outside [0, 1).
+        ValueError: `shortcut` is neither `A` nor `B`, `drop_path` is outside [0, 1), or `dropout` is outside [0, 1].
     """
 
     expansion: ClassVar[int] = 1
@@ -53,17 +54,19 @@ class BasicBlock(nn.Module):
         self.downsample = make_shortcut(in_channels, width, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         branch = self.dropout(self.relu(self.bn1(self.conv1(images))))
+        # no ReLU before the sum: the branch must be able to lower a value as well as raise it
         branch = self.drop_path(self.bn2(self.conv2(branch)))
+        # the branch learns only the change to its input, so a zero branch already passes the input on
         branch += self.downsample(images)  # in place, into the norm's output: saves a tensor
         return cast(Tensor, self.relu(branch))
 
 
 class BottleneckBlock(nn.Module):
-    """1x1, 3x3, 1x1 convolutions (He et al. 2015, fig. 5 right), the stride on the 3x3 as in torchvision.
+    """1x1, 3x3, 1x1 convolutions (He et al. 2015, fig. 5 right), with the stride on the 3x3 as in torchvision.
 
-    Arguments and errors as `BasicBlock`; the output has `4 * width` channels and dropout precedes the last
+    Arguments and errors as `BasicBlock`, but the output has `4 * width` channels, and dropout is before the last
     convolution.
     """
 
@@ -93,10 +96,10 @@ class BottleneckBlock(nn.Module):
         self.downsample = make_shortcut(in_channels, width * self.expansion, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
-        branch = self.relu(self.bn1(self.conv1(images)))
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
+        branch = self.relu(self.bn1(self.conv1(images)))  # 1x1: fewer channels, so the 3x3 is cheap
         branch = self.dropout(self.relu(self.bn2(self.conv2(branch))))
-        branch = self.drop_path(self.bn3(self.conv3(branch)))
+        branch = self.drop_path(self.bn3(self.conv3(branch)))  # 1x1: back to 4 * width channels
         branch += self.downsample(images)  # in place, into the norm's output: saves a tensor
         return cast(Tensor, self.relu(branch))
 
@@ -104,7 +107,7 @@ class BottleneckBlock(nn.Module):
 class PreactBasicBlock(nn.Module):
     """Norm and ReLU before each of two 3x3 convolutions (He et al. 2016, fig. 4e); also the wide ResNet's block.
 
-    Arguments and errors as `BasicBlock`. A projecting shortcut reads the activated input and has no norm.
+    Arguments and errors as `BasicBlock`. A projection shortcut reads the activated input and has no norm.
     """
 
     expansion: ClassVar[int] = 1
@@ -131,18 +134,19 @@ class PreactBasicBlock(nn.Module):
         self.downsample = make_shortcut(in_channels, width, stride=stride, option=shortcut, norm=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         active = self.relu(self.bn1(images))
         branch = self.dropout(self.relu(self.bn2(self.conv1(active))))
+        # no norm or ReLU after the sum: the identity shortcuts carry the raw input through all blocks of a stage
         branch = self.drop_path(self.conv2(branch))
         return preact_sum(branch, images=images, active=active, downsample=self.downsample)
 
 
 class PreactBottleneckBlock(nn.Module):
-    """Norm and ReLU before each of 1x1, 3x3, 1x1 convolutions (He et al. 2016), the stride on the 3x3.
+    """Norm and ReLU before each of 1x1, 3x3, 1x1 convolutions (He et al. 2016), with the stride on the 3x3.
 
-    Arguments and errors as `BasicBlock`; the output has `4 * width` channels and dropout precedes the last
-    convolution. A projecting shortcut reads the activated input and has no norm.
+    Arguments and errors as `BasicBlock`, but the output has `4 * width` channels, and dropout is before the last
+    convolution. A projection shortcut reads the activated input and has no norm.
     """
 
     expansion: ClassVar[int] = 4
@@ -171,7 +175,7 @@ class PreactBottleneckBlock(nn.Module):
         self.downsample = make_shortcut(in_channels, width * self.expansion, stride=stride, option=shortcut, norm=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         active = self.relu(self.bn1(images))
         branch = self.relu(self.bn2(self.conv1(active)))
         branch = self.dropout(self.relu(self.bn3(self.conv2(branch))))

@@ -1,4 +1,4 @@
-"""The shapes that `ResNet.features` gives, computed from an arch without building it."""
+"""The channels and sizes of `ResNet.features`, computed from the arch without building the network."""
 
 from resnetctl import registry
 from resnetctl.spec import Arch
@@ -7,17 +7,17 @@ from resnetctl.spec import Arch
 def channels(arch: Arch) -> dict[str, int]:
     """Return the channels of each stage's features: `{"layer1": 256, ...}` for resnet50.
 
-    The block class knows its `expansion`. Raises as `registry.get`.
+    Imports the block class for its `expansion`; raises what `registry.get` raises.
     """
     expansion: int = registry.get("block", arch.block).expansion
     return {f"layer{number}": width * expansion for number, width in enumerate(arch.widths, start=1)}
 
 
 def reductions(arch: Arch) -> dict[str, int]:
-    """Return the pixels of the image, per side, for each pixel of each stage: `{"layer1": 4, ...}` for photos.
+    """Return the factor by which each stage's features are smaller than the image: `{"layer1": 4, ...}` for photos.
 
-    Features of an image of `size` pixels have `ceil(size / reduction)`. The stem reduces by 4 (imagenet) or 1 (cifar),
-    the first stage keeps its input's size, each further stage halves it.
+    An image with a side of `size` pixels has features with a side of `ceil(size / reduction)`. The stem reduces by 4
+    (imagenet) or 1 (cifar), the first stage keeps its input's size, each further stage halves it.
 
     Raises:
         ValueError: the stem is `auto`, so it depends on the image (see `Arch.resolve_stem`).

@@ -1,4 +1,4 @@
-"""Small layers that blocks are made of."""
+"""Small layers for residual blocks."""
 
 from torch import Tensor, nn
 
@@ -20,16 +20,16 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
-        """`(N, C, H, W)` to the same shape."""
+        """Return the branch, `(N, C, H, W)`, with whole images zeroed in training."""
         if not self.training or self.rate == 0:
             return branch
         # one coin per image, shared by its channels and pixels: 1 keeps the branch, 0 drops it
         kept = branch.new_empty((branch.shape[0], 1, 1, 1)).bernoulli_(1 - self.rate)
-        # kept branches grow by 1 / (1 - rate), so the mean over images is that of evaluation
+        # scale kept branches by 1 / (1 - rate): their mean over the draws is then the branch used in evaluation
         return branch * kept.div_(1 - self.rate)
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows."""
+        """Return the text that `print(model)` shows in the brackets."""
         return f"rate={self.rate}"
 
 
@@ -46,6 +46,6 @@ def conv1x1(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2
 def average_pool(stride: int) -> nn.Module:
     """Return an average pool, `H` to `ceil(H / stride)`; the identity at stride 1.
 
-    Windows at the lower and right edge of an odd side average the pixels that exist.
+    A window that reaches over the lower or right edge averages only the pixels inside the image.
     """
     return nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()

@@ -1,4 +1,4 @@
-"""The one trunk, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
+"""The network that all archs share, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
 
 import inspect
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from resnetctl.hints import Call, Setting
 from resnetctl.models.layers import conv3x3
 from resnetctl.spec import Arch, ImageSpec
 
-RATES = ("dropout", "drop_path")  # they come from model.dropout and model.drop_path, never from block_args
+RATES = ("dropout", "drop_path")  # set by model.dropout and model.drop_path, never by block_args
 RESERVED = ("in_channels", "width", "stride", *RATES)
 
 
 class ResNet(nn.Module):
-    """A residual network as `arch` describes it; build it with `build`.
+    """A residual network as `arch` describes it; `build` creates it.
 
     Maps normalised float images `(N, C, H, W)` to logits `(N, classes)`: stem, stages, head. With pre-activation
     blocks the stem has no norm and no ReLU (`bn1` is an identity), and the last stage ends with `norm` and ReLU.
     With other blocks `norm` is an identity.
 
     Attributes:
-        arch: with the stem resolved.
+        arch: the arch, with its stem resolved.
         stages: names of the stages, `("layer1", ...)`.
     """
 
     def __init__(self, arch: Arch, block: Any, *, classes: int, channels: int, rates: dict[str, float]) -> None:
-        """`block` is the class behind `arch.block`; `rates` may hold its `dropout` and `drop_path`."""
+        """Build from `block`, the class of `arch.block`; `rates` may hold its `dropout` and `drop_path`."""
         super().__init__()
         self.arch = arch
         self.stages = tuple(f"layer{number}" for number in range(1, len(arch.depths) + 1))
@@ -59,10 +59,10 @@ class ResNet(nn.Module):
         return self._head(outputs)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
-        """Return what each stage gives, `{"layer1": (N, C1, H1, W1), ...}`; the head reads the last.
+        """Return the output of each stage, `{"layer1": (N, C1, H1, W1), ...}`; the head reads the last one.
 
-        `models.features` computes the channels and sizes from the arch. With pre-activation blocks the last stage's
-        features are normed and activated, the others are raw sums.
+        `models.features` computes the channels and sizes from the arch. With pre-activation blocks, norm and ReLU
+        follow the last stage's features only; the others are raw sums.
         """
         features = {}
         outputs = self._stem(images)
@@ -71,21 +71,22 @@ class ResNet(nn.Module):
         return features
 
     def _stem(self, images: Tensor) -> Tensor:
-        """First convolution; in imagenet stems it and the pool halve the image."""
+        """Apply the first convolution. In imagenet stems it halves the image, and so does the pool."""
         outputs = self.conv1(images)
         if not self.preactivation:
             outputs = self.relu(self.bn1(outputs))
         return cast(Tensor, self.maxpool(outputs))
 
     def _stage(self, name: str, inputs: Tensor) -> Tensor:
-        """Blocks at one resolution. Pre-activation blocks end with a bare sum, so the last one needs norm and ReLU."""
+        """Apply the blocks of one stage, which share one resolution and width."""
         outputs = self.get_submodule(name)(inputs)
+        # a pre-activation block ends with a bare sum, and after the last one no block follows to norm it
         if self.preactivation and name == self.stages[-1]:
             outputs = self.relu(self.norm(outputs))
         return cast(Tensor, outputs)
 
     def _head(self, features: Tensor) -> Tensor:
-        """Average over all pixels, then one linear layer: `(N, C, H, W)` to `(N, classes)`."""
+        """Average over all pixels and apply the linear layer: `(N, C, H, W)` to `(N, classes)`."""
         return cast(Tensor, self.fc(torch.flatten(self.avgpool(features), 1)))
 
     def parts(self) -> dict[str, list[nn.Module]]:
@@ -102,15 +103,17 @@ def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, d
     """Return a freshly initialised network on the current default device.
 
     Args:
-        arch: `image.size` resolves `stem="auto"`; the network's `arch` has the result.
-        classes: outputs, at least 1.
-        image: `size` and `channels` decide the shapes.
-        dropout: probability inside blocks.
-        drop_path: stochastic depth, rising linearly to this rate at the last block (Huang et al. 2016, eq. 4).
+        arch: `image.size` resolves `stem="auto"`; the network's `arch` has the resolved stem.
+        classes: number of outputs, at least 1.
+        image: its `size` and `channels` decide the shapes.
+        dropout: probability of dropout inside blocks.
+        drop_path: rate of stochastic depth at the last block; it rises linearly from block to block (Huang et al.
+            2016, eq. 4).
 
     Raises:
         ConfigError: the image is too small for the stages, or the block lacks or refuses an argument.
-        PluginError: the block is missing, or its own code fails.
+        UsageError: no block has the name `arch.block`.
+        PluginError: the block cannot be loaded, or its own code fails.
     """
     arch = arch.resolve_stem(image.size)
     _check_size(arch, image.size)
@@ -134,9 +137,9 @@ def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, d
 
 
 def count_params(arch: Arch, classes: int | None = None, *, channels: int = 3) -> int:
-    """Return the number of trainable parameters, counted on the meta device, which takes no memory.
+    """Return the number of parameters, counted on the meta device, which takes no memory.
 
-    `classes` None counts for the classes of `Arch.reference`, as published counts do.
+    `classes` None takes the classes of `Arch.reference`, as published counts do.
     """
     reference, size = arch.reference
     image = ImageSpec(size=size, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
@@ -146,23 +149,22 @@ def count_params(arch: Arch, classes: int | None = None, *, channels: int = 3) -
 
 
 def minimum_size(arch: Arch) -> int:
-    """Return the smallest side, in pixels, that every halving still halves: the last one reads at least 2 px.
+    """Return the smallest side in pixels at which every halving has an effect: the last one reads at least 2 px.
 
-    The stem of `arch` is resolved. The first stage does not halve, each further stage does once, an imagenet stem
-    twice.
+    `arch` must have a resolved stem. An imagenet stem halves twice, each stage after the first halves once.
     """
     halvings = len(arch.depths) - 1 + (2 if arch.stem == "imagenet" else 0)
     return 2 ** (halvings - 1) + 1 if halvings else 1
 
 
 def _check_size(arch: Arch, size: int) -> None:
-    least = minimum_size(arch)
-    if size < least:
-        hint = [Setting("size", least, note="or larger")]
+    minimum = minimum_size(arch)
+    if size < minimum:
+        hint = [Setting("size", minimum, note="or larger")]
         if arch.stem == "imagenet":
             hint.append(Setting("model.stem", "cifar", note="keeps the image's size before the first stage"))
         raise ConfigError(
-            f"arch '{arch.name}' needs images of at least {least} px ({len(arch.depths)} stages, {arch.stem} stem), "
+            f"arch '{arch.name}' needs images of at least {minimum} px ({len(arch.depths)} stages, {arch.stem} stem), "
             f"not {size} px",
             hint=hint,
         )
@@ -187,7 +189,7 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
 
 
 def _is_like(value: Any, default: Any) -> bool:
-    """Whether a value has the type of the default. A whole number is a number, too."""
+    """Return whether a value has the type of the default. An int is accepted for a float."""
     if isinstance(value, bool) or not isinstance(default, int | float | str):
         return isinstance(default, bool) or not isinstance(default, int | float | str)
     if isinstance(default, str):
@@ -196,7 +198,7 @@ def _is_like(value: Any, default: Any) -> bool:
 
 
 def _parameters(block: Any) -> tuple[list[str], bool]:
-    """Names that `block_args` may set, and whether the block takes any name (`**kwargs`)."""
+    """Return the names that `block_args` may set, and whether the block takes any name (`**kwargs`)."""
     parameters = inspect.signature(block).parameters.values()
     has_any = any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters)
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -209,24 +211,29 @@ def _accepts(arch: Arch, block: Any) -> str:
 
 
 def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -> Iterator[nn.Sequential]:
-    """Each stage but the first halves the image in its first block."""
-    deep = sum(arch.depths)
+    """Yield the stages, each a sequence of blocks."""
+    total = sum(arch.depths)
     index = 0
     for number, (depth, width) in enumerate(zip(arch.depths, arch.widths, strict=True)):
         blocks = []
-        for place in range(depth):
+        for position in range(depth):
             index += 1
             arguments: dict[str, Any] = {**arch.block_args, **rates}
+            # stochastic depth: later blocks are dropped more often, since all of them need the early features
             if "drop_path" in rates:
-                arguments["drop_path"] = rates["drop_path"] * index / deep
-            stride = 2 if number > 0 and place == 0 else 1
+                arguments["drop_path"] = rates["drop_path"] * index / total
+            # each stage but the first halves the image in its first block
+            stride = 2 if number > 0 and position == 0 else 1
             blocks.append(block(in_channels, width, stride=stride, **arguments))
             in_channels = width * block.expansion
         yield nn.Sequential(*blocks)
 
 
 def _initialise(model: ResNet) -> None:
-    """Initialise by He et al. 2015, arXiv:1502.01852, fan-out for ReLU, unless a block has `reset_parameters`."""
+    """Initialise convolutions as He et al. 2015 (arXiv:1502.01852), fan-out for ReLU.
+
+    A block with its own `reset_parameters` initialises itself.
+    """
     _he(model.conv1)
     for name in model.stages:
         for block in model.get_submodule(name).children():

@@ -1,4 +1,4 @@
-"""Shortcuts: what a block adds to its branch (He et al. 2015, arXiv:1512.03385, section 3.3)."""
+"""Shortcuts: a block adds its input, brought to the branch's shape (He et al. 2015, arXiv:1512.03385, section 3.3)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,10 +7,10 @@ from resnetctl.models.layers import conv1x1
 
 
 class PadShortcut(nn.Module):
-    """Option A: no parameters. Keeps every `stride`-th pixel and puts the new, zero channels half on each side.
+    """Option A, without parameters: keep every `stride`-th pixel, and put half of the new zero channels on each side.
 
-    Bit-equal to `x[:, :, ::stride, ::stride]` padded; pooling with a 1x1 window keeps channels-last strides and
-    exports to one ONNX node with a dynamic batch.
+    The result is bit-equal to padding `x[:, :, ::stride, ::stride]`. Pooling with a 1x1 window does the slicing: it
+    keeps channels-last strides and exports to one ONNX node with a dynamic batch.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -22,31 +22,32 @@ class PadShortcut(nn.Module):
         self.padding = (growth // 2, growth - growth // 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, in, H, W)` to `(N, out, ceil(H / stride), ceil(W / stride))`."""
+        """Map `(N, in, H, W)` to `(N, out, ceil(H / stride), ceil(W / stride))`."""
         if self.stride > 1:
             images = F.avg_pool2d(images, kernel_size=1, stride=self.stride)
         return F.pad(images, (0, 0, 0, 0, *self.padding))
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows."""
+        """Return the text that `print(model)` shows in the brackets."""
         return f"stride={self.stride}, padding={self.padding}"
 
 
 def make_shortcut(
     in_channels: int, out_channels: int, *, stride: int = 1, option: str = "B", norm: bool = True
 ) -> nn.Module:
-    """Return the shortcut that fits the input to the branch: `(N, in, H, W)` to `(N, out, ceil(H / stride), ..)`.
+    """Return the shortcut that maps `(N, in, H, W)` to the branch's shape, `(N, out, ceil(H / stride), ...)`.
 
     Args:
         in_channels: channels of the block's input.
-        out_channels: channels of its output.
-        stride: of the whole block.
-        option: where shapes differ, `A` pads with zero channels, `B` projects by a 1x1 convolution. Where they are
+        out_channels: channels of the block's output.
+        stride: stride of the whole block.
+        option: used if the shapes differ: `A` pads with zero channels, `B` projects by a 1x1 convolution. If they are
             equal, the shortcut is the identity.
-        norm: whether batch norm follows the projection; pre-activation blocks have none.
+        norm: whether batch norm follows the projection; pre-activation blocks have none there.
 
     Raises:
-        ValueError: an unknown option, needed or not; `A` where the channels would shrink.
+        ValueError: the option is unknown (checked even if the shortcut is the identity), or `A` would have to drop
+            channels.
     """
     if option not in ("A", "B"):
         raise ValueError(f"shortcut must be 'A' or 'B', not {option!r}")
@@ -61,7 +62,7 @@ def make_shortcut(
 def preact_sum(branch: Tensor, *, images: Tensor, active: Tensor, downsample: nn.Module) -> Tensor:
     """Return branch plus shortcut of a pre-activation block (He et al. 2016, arXiv:1603.05027).
 
-    The identity carries the raw input on; every other shortcut reads the input after norm and ReLU.
+    An identity shortcut passes the raw input on; every other shortcut reads the input after norm and ReLU.
 
     Args:
         branch: `(N, out, H', W')`.

@@ -1,4 +1,4 @@
-"""Changes to a trained network before it learns something else: a new head, other channels, frozen parts."""
+"""Changes to a trained network before fine-tuning: a new head, other input channels, frozen parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from resnetctl.errors import UsageError, suggest
-from resnetctl.hints import Setting
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting, suggest
 from resnetctl.models.resnet import ResNet
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSwap:
-    """What `swap_head` did: class names in the order of their outputs."""
+    """The result of `swap_head`: class names in the order of their outputs."""
 
     kept: tuple[str, ...]
     new: tuple[str, ...]
@@ -23,12 +23,15 @@ class HeadSwap:
 def swap_head(model: ResNet, *, old: Sequence[str], new: Sequence[str]) -> HeadSwap:
     """Replace `model.fc` by one for the classes `new`.
 
-    A class in both lists keeps its weights, whatever its place; the others start fresh (torch's default
+    A class in both lists keeps its weights, also at another position. The others start fresh (torch's default
     initialisation, from the global generator). Device, dtype and `requires_grad` stay.
+
+    Raises:
+        ValueError: the head has not as many outputs as `old` has names.
     """
     before = model.fc
     if before.out_features != len(old):
-        raise ValueError(f"the head has {before.out_features} outputs, but {len(old)} class names were given")
+        raise ValueError(f"the head has {before.out_features} outputs, but {len(old)} class names are in `old`")
     fc = nn.Linear(before.in_features, len(new), device=before.weight.device, dtype=before.weight.dtype)
     rows = {name: row for row, name in enumerate(old)}
     with torch.no_grad():
@@ -46,30 +49,30 @@ def swap_head(model: ResNet, *, old: Sequence[str], new: Sequence[str]) -> HeadS
 
 
 def adapt_input(model: ResNet, channels: int) -> None:
-    """Make the first convolution read `channels` channels, with the same output for images of equal channels.
+    """Make the first convolution read `channels` channels; an image with equal channels keeps its output.
 
-    The sum of the kernels over channels stays. Going to one channel, they are summed; going from one, each new channel
-    gets an equal share; otherwise the kernels repeat in turn, scaled.
+    The sum of the kernels over channels stays the same. To one channel, the kernels are summed; from one channel, each
+    new channel gets an equal share; otherwise the kernels repeat in turn, scaled.
     """
     conv = model.conv1
     if conv.in_channels == channels:
         return
     weight = conv.weight.detach()
-    turns = torch.arange(channels, device=weight.device) % conv.in_channels
-    times = torch.bincount(turns, minlength=conv.in_channels)[turns].view(1, -1, 1, 1)
-    left_out = weight[:, channels:].sum(dim=1, keepdim=True)  # fewer channels than before: spread the rest over all
-    adapted = weight[:, turns] / times + left_out / channels
+    sources = torch.arange(channels, device=weight.device) % conv.in_channels  # old channel of each new channel
+    repeats = torch.bincount(sources, minlength=conv.in_channels)[sources].view(1, -1, 1, 1)
+    left_out = weight[:, channels:].sum(dim=1, keepdim=True)  # if channels are dropped: spread their kernels over all
+    adapted = weight[:, sources] / repeats + left_out / channels
     conv.in_channels = channels
     conv.weight = nn.Parameter(adapted.contiguous(), requires_grad=conv.weight.requires_grad)
 
 
 def freeze(model: ResNet, names: str) -> tuple[nn.Module, ...]:
-    """Switch off the gradients of the parts that `names` lists, and return their modules.
+    """Switch off the gradients of the parts in `names`, and return their modules.
 
-    Keep the returned modules in `eval()`, so that their batch-norm statistics stay, too.
+    Keep the returned modules in `eval()`: in training mode their batch-norm statistics would still change.
 
     Args:
-        names: `none`, `backbone` (all but the head) or parts such as `stem,layer1`.
+        names: `none`, `backbone` (all but the head) or a list of parts such as `stem,layer1`.
 
     Raises:
         UsageError: the network has no such part; the error lists its parts.
@@ -83,13 +86,13 @@ def freeze(model: ResNet, names: str) -> tuple[nn.Module, ...]:
 
 
 def _parse(names: str, parts: Mapping[str, object]) -> list[str]:
-    """Part names without repetition, in the order of the network."""
-    asked = [name.strip() for name in names.split(",") if name.strip()]
-    if asked in ([], ["none"]):
+    """Return the part names without repetition, in the order of the network."""
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    if listed in ([], ["none"]):
         return []
     groups = {"backbone": [name for name in parts if name != "head"]}
     wanted: set[str] = set()
-    for name in asked:
+    for name in listed:
         if name not in parts and name not in groups:
             raise UsageError(
                 f"the network has no part '{name}'",

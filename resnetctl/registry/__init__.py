@@ -1,8 +1,8 @@
-"""Names to objects, over entry points. Nothing else in the package reads entry points.
+"""Find objects by name through entry points. Nothing else in the package reads entry points.
 
-Listing and validation read metadata only; `get` imports exactly one object, checks its shape, and turns any failure
-into one `PluginError` that names distribution and version. The core's own entries come through the same door. A
-name in two distributions is a clash that `dist:name` settles, except that a built-in is never shadowed.
+Listing and validation read metadata only. `get` imports exactly one object, checks its shape, and turns any failure
+into one `PluginError` that names distribution and version. The core's own objects are entries like those of plugins.
+If two distributions have one name, it is a clash, and `dist:name` chooses between them; a built-in always wins.
 """
 
 from resnetctl.registry.index import (
@@ -11,7 +11,6 @@ from resnetctl.registry.index import (
     distribution_of,
     entries,
     find,
-    may_have,
     names,
     notice,
     overlay,
@@ -37,7 +36,6 @@ __all__ = [
     "find",
     "get",
     "guarded",
-    "may_have",
     "names",
     "notice",
     "overlay",

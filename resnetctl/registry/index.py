@@ -1,4 +1,4 @@
-"""Names and what stands behind them, from metadata alone: nothing here imports a plugin."""
+"""The entries behind names, read from metadata alone: nothing here imports a plugin."""
 
 import contextlib
 import os
@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from resnetctl.errors import PluginError, UsageError, suggest
-from resnetctl.hints import Setting
+from resnetctl.errors import PluginError, UsageError
+from resnetctl.hints import Setting, suggest
 from resnetctl.registry.kinds import KINDS, Kind
-from resnetctl.registry.metadata import CORE, Entry, is_mentioned, normal_name, read_entry
+from resnetctl.registry.metadata import CORE, Entry, normal_name, read_entry
 from resnetctl.spec import Arch
 from resnetctl.system.settings import chosen_plugins
 
@@ -20,13 +20,13 @@ _overlays: dict[tuple[Kind, str], Any] = {}  # objects that tests put in front o
 
 
 def disable_plugins() -> None:
-    """Leave every plugin out, for this process and its children."""
+    """Disable every plugin, for this process and its children."""
     os.environ["RESNETCTL_PLUGINS"] = "none"
 
 
 @contextlib.contextmanager
 def overlay(kind: Kind, **objects: Any) -> Iterator[None]:
-    """Register objects for the length of a `with` block. For tests."""
+    """Register objects within a `with` statement. For tests."""
     before = dict(_overlays)
     _overlays.update({(kind, name): value for name, value in objects.items()})
     try:
@@ -48,26 +48,21 @@ def entries(kind: Kind) -> tuple[Entry, ...]:
 
 @cache
 def read_entries(kind: Kind, chosen: tuple[str, ...] | None) -> tuple[Entry, ...]:
-    """As `entries`, where `chosen` names the distributions that may be used (None: all)."""
+    """Return `entries` for a choice of plugins: `chosen` names the distributions that may be used (None: all)."""
     from importlib.metadata import entry_points
 
     points = entry_points(group=KINDS[kind].group)
-    alone = {read_entry(kind, point, chosen=chosen) for point in points if point.dist is not None}
-    # nobody can mean a stale or disabled entry, so it makes no clash
-    usable = {(entry.name, entry.distribution) for entry in alone if entry.status == "available"}
+    listed = {read_entry(kind, point, chosen=chosen) for point in points if point.dist is not None}
+    # a stale or disabled entry cannot be used, so its name clashes with none
+    usable = {(entry.name, entry.distribution) for entry in listed if entry.status == "available"}
     owners = Counter(name for name, _ in usable)
     marked = [
         replace(entry, status="clash")
         if entry.status == "available" and entry.distribution != CORE and owners[entry.name] > 1
         else entry
-        for entry in alone
+        for entry in listed
     ]
     return tuple(sorted(marked, key=lambda entry: (_natural(entry.name), entry.distribution)))
-
-
-def may_have(kind: Kind) -> bool:
-    """Tell whether some distribution may have entries of a kind: a quick look, for screens that must not be late."""
-    return is_mentioned(KINDS[kind].group)
 
 
 def all_entries() -> list[Entry]:
@@ -76,7 +71,7 @@ def all_entries() -> list[Entry]:
 
 
 def unknown_plugins() -> list[str]:
-    """Return the names in `RESNETCTL_PLUGINS` that no installed distribution with entries has."""
+    """Return the names in `RESNETCTL_PLUGINS` that are no installed distribution with entries."""
     known = {entry.distribution for entry in all_entries()}
     return [name for name in chosen_plugins() or () if normal_name(name) not in known]
 
@@ -96,7 +91,7 @@ def find(kind: Kind, name: str) -> Entry:
     """Return the entry behind `name` or `dist:name`.
 
     Raises:
-        UsageError: there is no such name; the error lists close ones.
+        UsageError: there is no such name; the error suggests a similar one.
         PluginError: the name is ambiguous, disabled or stale.
     """
     distribution, _, bare = name.rpartition(":")
@@ -120,16 +115,17 @@ def find(kind: Kind, name: str) -> Entry:
 
 
 def owned(arch: Arch, owners: Iterable[str]) -> Arch:
-    """Return the arch with its block named `dist:name` where that name clashes and one of `owners` has it."""
+    """Return the arch; if its block's name clashes, name it `dist:name` by the distribution in `owners` that has it."""
     namesakes = [entry for entry in entries("block") if entry.name == arch.block]
     if (("block", arch.block) in _overlays) or any(entry.status == "available" for entry in namesakes):
         return arch
-    meant = [entry for entry in namesakes if entry.status == "clash" and entry.distribution in map(normal_name, owners)]
-    return replace(arch, block=f"{meant[0].distribution}:{arch.block}") if len(meant) == 1 else arch
+    known = [*map(normal_name, owners)]
+    owned_ones = [entry for entry in namesakes if entry.status == "clash" and entry.distribution in known]
+    return replace(arch, block=f"{owned_ones[0].distribution}:{arch.block}") if len(owned_ones) == 1 else arch
 
 
 def distribution_of(kind: Kind, name: str) -> dict[str, str]:
-    """Return `{distribution: version}` behind a name; empty for the core's own, whose version the card has."""
+    """Return `{distribution: version}` of a name; empty for built-ins, because the card has the core's version."""
     if (kind, name) in _overlays:
         return {}
     entry = find(kind, name)
@@ -138,10 +134,13 @@ def distribution_of(kind: Kind, name: str) -> dict[str, str]:
 
 @cache
 def notice(text: str) -> None:
-    """Tell a person, once a process, on stderr unless the program logs elsewhere. It cannot steer a terminal."""
+    """Log a notice, once a process; it goes to stderr unless the program configures logging.
+
+    Characters that could control a terminal become `?`.
+    """
     import logging
 
-    logging.getLogger(CORE).warning("notice: " + "".join(one if one.isprintable() else "?" for one in text))
+    logging.getLogger(CORE).warning("notice: " + "".join(char if char.isprintable() else "?" for char in text))
 
 
 def _unusable(matches: list[Entry]) -> PluginError:

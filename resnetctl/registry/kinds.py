@@ -1,7 +1,7 @@
-"""The kinds of things that a plugin can bring: one row each. Whoever treats kinds differently reads this table.
+"""The kinds of entries that a plugin can register, one row each. Code that treats kinds differently reads this table.
 
-A row names functions of higher rooms as `module:object`, like an entry point: they are imported when they are used,
-so the table itself stays free of torch.
+A row names functions of higher rooms as `module:object`, like an entry point. They are imported when they are used, so
+the table itself imports no torch.
 """
 
 import importlib
@@ -20,10 +20,10 @@ class Scaffold:
     """How `plugins new` starts an entry of a kind.
 
     Attributes:
-        template: file of its module, in `resnetctl/templates` or anywhere.
-        summary: first line of the new package.
+        template: file of the entry's module, in `resnetctl/templates`, or an absolute path.
+        summary: docstring of the new package.
         use: a call that uses the entry; in its verb and its settings `NAME` stands for the entry's name.
-        suffix: the object is a class, and its name ends so; "" where the object has the entry's own name.
+        suffix: end of the object's name, if it is a class; "" if the object has the entry's name.
     """
 
     template: str
@@ -37,19 +37,19 @@ class Row:
     """One kind.
 
     Attributes:
-        name, plural: as users type and read it; `plural` also names the module of a scaffold.
-        group: of its entry points.
-        check: returns what is wrong with the shape of an imported object, "" when nothing is.
-        rules: conformance rules, `module:object` for each table of them; () where importing is all that is judged.
-        prepare: `module:object`, a context manager of the object (and `source`) that gives what the rules take; ""
-            where they take the object itself.
-        scaffold: None where `plugins new` has no template.
-        details: `module:object`, a function from the object to its facts for `plugins show`; "" where there are none.
-        has_name: its objects carry a `name` (or a card with one), which must be that of the entry.
-        torch_free: its modules must not import torch.
-        reserved: `module:object`, a function that returns names that no plugin may take; "" where there are none.
-        seconds: about what the rules take for one entry; the dearest are judged first.
-        listing: the verb that lists the names.
+        name, plural: the kind's name for users; `plural` also names the module of a scaffold.
+        group: group of its entry points.
+        check: returns the problem with the shape of an imported object, "" if there is none.
+        rules: tables of conformance rules, each as `module:object`; () if only the import is judged.
+        prepare: `module:object`, a context manager that turns the object (and `source`) into the argument of the rules;
+            "" if the rules take the object itself.
+        scaffold: None if `plugins new` has no template.
+        details: `module:object`, a function that returns the object's facts for `plugins show`; "" if there is none.
+        has_name: whether its objects have a `name` (or a card with one), which must equal the entry's name.
+        torch_free: whether its modules must not import torch.
+        reserved: `module:object`, a function that returns the names that no plugin may take; "" if all are free.
+        seconds: rough time of all rules for one entry; the slowest entries are judged first.
+        listing: the call that lists the names.
     """
 
     name: str
@@ -178,4 +178,4 @@ KINDS: dict[str, Row] = {
 if TYPE_CHECKING:
     Kind = str
 else:
-    Kind = Literal[tuple(KINDS)]  # what the command line and pydantic accept
+    Kind = Literal[tuple(KINDS)]  # the command line and pydantic accept only these

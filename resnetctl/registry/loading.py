@@ -1,4 +1,4 @@
-"""From a name to its object: import exactly one, check its shape, and name the plugin in whatever goes wrong."""
+"""Import the one object behind a name, check its shape, and name the plugin in every error."""
 
 import contextlib
 import sys
@@ -23,7 +23,12 @@ def get(kind: Literal["dataset"], name: str) -> Dataset: ...
 @overload
 def get(kind: Kind, name: str) -> Any: ...
 def get(kind: Kind, name: str) -> Any:
-    """Import and check the one object behind `name`. Raises as `find`, and `PluginError` when it is broken."""
+    """Return the object behind `name`, imported and checked.
+
+    Raises:
+        UsageError: there is no such name.
+        PluginError: the name is ambiguous, disabled or stale, or the object is broken.
+    """
     value = overlaid(kind, name)
     if value is not None:
         return value
@@ -33,16 +38,16 @@ def get(kind: Kind, name: str) -> Any:
 
 
 def refresh() -> None:
-    """Forget what was read and imported, e.g. after a plugin was installed into this process's environment."""
+    """Clear the caches of entries and objects, e.g. after a plugin was installed into this process's environment."""
     read_entries.cache_clear()
     _load.cache_clear()
 
 
 @contextlib.contextmanager
 def guarded(kind: Kind, name: str) -> Iterator[None]:
-    """Re-raise what a plugin raises as a `PluginError` that names the plugin and the line in its own code.
+    """Re-raise a plugin's exception as a `PluginError` that names the plugin and the line in its own code.
 
-    Errors of resnetctl and out-of-memory errors pass through, and so does everything from the core's own objects.
+    Errors of resnetctl, out-of-memory errors, and all exceptions of built-in objects pass through.
     """
     if not distribution_of(kind, name):
         yield
@@ -58,7 +63,7 @@ def guarded(kind: Kind, name: str) -> Iterator[None]:
 
 
 def fault(kind: Kind, name: str, *, problem: str, line: str = "") -> PluginError:
-    """Return the error that blames the plugin behind `name`; `line` is the place in its code, e.g. `blocks.py:57`."""
+    """Return an error that names the plugin behind `name`; `line` is the place in its code, e.g. `blocks.py:57`."""
     entry = find(kind, name)
     return PluginError(
         f"{kind} '{entry.name}' of {entry.distribution} {entry.version}: {problem}",
@@ -92,7 +97,7 @@ def _load(entry: Entry) -> Any:
 
 
 def _remedy(entry: Entry, error: BaseException) -> str:
-    """What to do about an error of importing."""
+    """Return advice for an import error."""
     own = entry.value.partition(":")[0]
     missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
     if missing and not f"{own}.".startswith(f"{missing}."):

@@ -1,9 +1,6 @@
-"""One entry point as its distribution's metadata describes it, with what is wrong with it."""
+"""One entry point, described by its distribution's metadata, with its status."""
 
-import contextlib
-import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +9,7 @@ from resnetctl.registry.kinds import KINDS, Kind, resolve
 
 Status = Literal["available", "clash", "disabled", "stale", "broken"]
 CORE = "resnetctl"
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.+-]{0,98}[A-Za-z0-9_+-])?")  # what can be typed, and name a folder anywhere
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.+-]{0,98}[A-Za-z0-9_+-])?")  # easy to type, a valid folder name everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +18,7 @@ class Entry:
 
     Attributes:
         value: `module:object`.
-        reason: why it is stale or broken.
+        reason: the cause of the status `stale` or `broken`, else "".
     """
 
     kind: Kind
@@ -34,10 +31,10 @@ class Entry:
 
 
 def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Entry:
-    """Return the entry of an entry point, judged alone: other distributions may have its name, too.
+    """Return the entry of one entry point, without a check for clashes with other distributions.
 
     Args:
-        chosen: distributions that may be used; None: all.
+        chosen: the distributions that may be used; None: all.
     """
     owner, version = _identity(point.dist)
     entry = Entry(kind=kind, name=point.name, value=point.value, distribution=owner, version=version)
@@ -54,28 +51,16 @@ def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Ent
     return replace(entry, status="stale", reason=stale) if stale else entry
 
 
-def is_mentioned(group: str) -> bool:
-    """Tell whether the entry points of any distribution in a folder of `sys.path` mention `group`.
-
-    It does without importlib.metadata, which takes longer to import than this takes in all.
-    """
-    for folder in sys.path:
-        with contextlib.suppress(OSError), os.scandir(folder or ".") as items:
-            for item in items:
-                if item.name.endswith((".dist-info", ".egg-info")):
-                    with contextlib.suppress(OSError), open(os.path.join(item.path, "entry_points.txt"), "rb") as file:
-                        if group.encode() in file.read():
-                            return True
-    return False
-
-
 def normal_name(name: str) -> str:
-    """Return the one spelling of a distribution's name: `My_Nets` is `my-nets`."""
+    """Return the normalised name of a distribution: `my-nets` for `My_Nets`."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _identity(dist: Any) -> tuple[str, str]:
-    """Name and version of a distribution; of its metadata folder where METADATA is missing, as after a bad removal."""
+    """Return name and version of a distribution.
+
+    If its METADATA is missing, as after a failed removal, they come from the name of its metadata folder.
+    """
     if _has_metadata(dist):
         return normal_name(dist.name), dist.version or "?"
     stem = Path(str(getattr(dist, "_path", "unknown"))).stem
@@ -90,7 +75,10 @@ def _has_metadata(dist: Any) -> bool:
 
 
 def _staleness(value: str, dist: Any) -> str:
-    """Why an entry cannot work: no metadata, no module, or a requirement that excludes this version of resnetctl."""
+    """Return why an entry cannot work, "" if it can.
+
+    Causes: no metadata, no module, or a requirement that excludes this version of resnetctl.
+    """
     from importlib.util import find_spec
 
     from resnetctl import __version__
@@ -110,7 +98,7 @@ def _staleness(value: str, dist: Any) -> str:
 
 
 def _admits(requirement: str, version: str) -> bool:
-    """Whether `resnetctl>=1,<2` (a `Requires-Dist` line) admits `version`."""
+    """Return whether a `Requires-Dist` line such as `resnetctl>=1,<2` admits `version`."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:

@@ -1,4 +1,4 @@
-"""Import plugins in another process and report the effects: errors, output, changes of torch, the process's end.
+"""Import plugins in another process and return the effects: errors, output, changes of torch, the process's end.
 
 The child takes the entries in order and writes one line of JSON for each. If it ends early, the first entry without a
 line ended it, and a new child takes the rest. A new child also starts after an entry that changed torch. Kinds whose
@@ -22,22 +22,22 @@ from resnetctl.registry.kinds import KINDS
 from resnetctl.registry.loading import get
 from resnetctl.registry.metadata import Entry
 
-SECONDS = 60  # for one import; torch alone takes a few
-LINES = 3  # of what was printed that are kept
+SECONDS = 60  # limit of one process, plus 2 s for each entry; importing torch alone takes a few seconds
+LINES = 3  # lines of printed output to keep
 COMMAND = "from resnetctl.registry.probe import child; child()"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What importing one entry did.
+    """The effects of importing one entry.
 
     Attributes:
-        error: why it cannot be used; empty when it can.
-        remedy: what to do about it, where that is known.
-        own_name: the object's name for itself; empty where it has none.
-        printed: the first lines that it wrote to stdout or stderr.
-        patched: what it replaced in torch, e.g. `torch.nn.Linear.forward`.
-        loads_torch: whether it loaded torch; known for kinds that must be torch-free.
+        error: why the entry cannot be used; empty if it can.
+        remedy: advice for the error, if there is any.
+        own_name: the object's `name`; empty if it has none.
+        printed: the first lines that the import wrote to stdout or stderr.
+        patched: names in torch that the import replaced, e.g. `torch.nn.Linear.forward`.
+        loads_torch: whether the import loaded torch; known only for kinds that must be torch-free.
     """
 
     entry: Entry
@@ -50,7 +50,7 @@ class Probe:
 
 
 def probe(entries: Sequence[Entry]) -> dict[Entry, Probe]:
-    """Import entries, each in another process. Raises nothing: the probes have the errors."""
+    """Import entries in other processes and return a probe for each. It has the entry's error: nothing is raised."""
     probes: dict[Entry, Probe] = {}
     waiting = sorted(entries, key=lambda entry: not KINDS[entry.kind].torch_free)
     while waiting:
@@ -61,7 +61,11 @@ def probe(entries: Sequence[Entry]) -> dict[Entry, Probe]:
 
 
 def child() -> None:
-    """Read the request, import, answer: the child process. It stops early when a later answer would be wrong."""
+    """Run the child process: read the request, import each entry, write an answer for each.
+
+    Stop early if an import changed torch, or loaded it before a kind that must be torch-free: the answers after that
+    would be wrong.
+    """
     request = json.load(sys.stdin)
     sys.path[:] = request["path"]
     with Path(request["answers"]).open("a", encoding="utf-8") as answers:
@@ -75,7 +79,7 @@ def child() -> None:
 
 
 def fingerprint() -> dict[str, Any]:
-    """Return all that a plugin must leave alone: functions, classes and methods of torch, and its settings."""
+    """Return everything that a plugin must not change: functions, classes and methods of torch, and its settings."""
     import torch
     import torchvision  # noqa: F401  it makes torch load, and wrap, parts of itself
 
@@ -106,7 +110,10 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, .
 
 
 def _round(entries: Sequence[Entry]) -> list[Probe]:
-    """Ask one process. It answers for one entry at least, with a line or by the way it ended."""
+    """Import entries in one process and return the probes of the first ones, at least of one.
+
+    If the process ends early, its end is the error of the first entry without an answer.
+    """
     with tempfile.TemporaryDirectory() as folder:
         answers, printed = Path(folder, "answers"), Path(folder, "printed")
         answers.touch()
@@ -128,7 +135,7 @@ def _round(entries: Sequence[Entry]) -> list[Probe]:
 
 
 def _run(request: str, output: Any, *, limit: float) -> str:
-    """Run the child. Return how it ended, "" when it ended well."""
+    """Run the child. Return how it failed, "" if it did not."""
     command = [sys.executable, "-c", COMMAND]
     try:
         code = subprocess.run(command, input=request, stdout=output, stderr=output, text=True, timeout=limit).returncode
@@ -140,7 +147,7 @@ def _run(request: str, output: Any, *, limit: float) -> str:
 
 
 def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
-    """Import one entry and compare before and after."""
+    """Import one entry and return the effects, from a comparison of before and after."""
     torch_free = KINDS[entry.kind].torch_free
     before = {} if torch_free else fingerprint()
     start, had_torch = printed.stat().st_size, "torch" in sys.modules
@@ -172,7 +179,7 @@ def _checked(line: str) -> dict[str, Any]:
 
 
 def _members(owner: Any) -> Iterator[tuple[str, Any]]:
-    """Public members and operators. Modules come and go by being imported; private names are torch's own caches."""
+    """Yield public members and operators. Imports add modules, and private names are torch's own caches."""
     for name, value in vars(owner).items():
         operator = isinstance(owner, type) and name.startswith("__") and callable(value)
         if (operator or not name.startswith("_")) and not isinstance(value, ModuleType):
@@ -184,11 +191,11 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _is_of_torch(value: Any) -> bool:
-    """Whether the code of a function is in torch's folder, whatever the function says of its module."""
+    """Return whether a function's code is in torch's folder; its `__module__` can be copied from another function."""
     import torch
 
-    written = getattr(getattr(value, "__code__", None), "co_filename", "")
-    return Path(str(torch.__file__)).parent in Path(written).parents
+    source = getattr(getattr(value, "__code__", None), "co_filename", "")
+    return Path(str(torch.__file__)).parent in Path(source).parents
 
 
 def _short(text: str) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from resnetctl import registry
 from resnetctl.data.cards import check_name, derive_name, read_card, store_names
-from resnetctl.errors import DataError, UsageError, suggest
+from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
-from resnetctl.hints import Call, Setting
+from resnetctl.hints import Call, Setting, suggest
 from resnetctl.spec import Dataset, DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings

@@ -19,10 +19,10 @@ from resnetctl.models.resnet import build
 from resnetctl.runs import RunDir
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.checkpoints import card_of, differences, facts_then, newest
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle
 from resnetctl.training.launch import Facts, config_text
 from resnetctl.training.recorder import consume
+from resnetctl.training.resume_point import card_of, differences, facts_then, newest
 from resnetctl.training.session import Session
 from resnetctl.weights.file import require_plugins
 
@@ -75,7 +75,7 @@ def resume(
             yield from _save_config(job, state, run)
         run.truncate(state.epochs)
         for name in points.corrupt:
-            run.drop_checkpoint(name)
+            run.checkpoints.drop(name)
         with Stop() as stop:
             yield from consume(Session.of(job, state, stop=stop, run=run))
 

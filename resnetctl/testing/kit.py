@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, WorkFailed, suggest
+from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.facts import Progress
-from resnetctl.hints import Call
+from resnetctl.hints import Call, suggest
 from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.system.machine import cores_granted

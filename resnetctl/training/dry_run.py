@@ -7,8 +7,8 @@ from resnetctl.engine.loop import TrainState
 from resnetctl.facts import Notice, TrainFact
 from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job
+from resnetctl.training.notices import estimate, remarks, started
 from resnetctl.training.pace import pace
-from resnetctl.training.remarks import estimate, remarks, started
 
 SECONDS = 2.0  # of steps
 

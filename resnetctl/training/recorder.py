@@ -17,9 +17,9 @@ from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.runs import RunDir
 from resnetctl.system.signals import StopNow
+from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
-from resnetctl.training.nonfinite import explain, mark
-from resnetctl.training.remarks import estimate, remarks, started
+from resnetctl.training.notices import estimate, remarks, started
 from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
 from resnetctl.weights.file import to_bytes
@@ -61,7 +61,7 @@ class Recorder:
     def save(self, state: TrainState) -> None:
         """Write a checkpoint."""
         if self._run is not None:
-            self._run.save_checkpoint(state.step, checkpoint_bytes(self._job, state))
+            self._run.checkpoints.save(state.step, checkpoint_bytes(self._job, state))
             self._saved = time.monotonic()
 
     def save_if_due(self, state: TrainState) -> None:

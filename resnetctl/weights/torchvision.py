@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, WeightsError, suggest
-from resnetctl.hints import Call
+from resnetctl.errors import UsageError, WeightsError
+from resnetctl.hints import Call, suggest
 from resnetctl.spec import Arch, ImageSpec, Interpolation
 from resnetctl.system import download
 from resnetctl.weights.file import LoadedWeights

@@ -16,7 +16,7 @@ from support.nets import make
 from resnetctl import runs
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, fit
-from resnetctl.training.checkpoints import newest
+from resnetctl.training.resume_point import newest
 
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 Event = tuple[str, str, object]
@@ -32,7 +32,7 @@ def recorded(folder: Path) -> list[Event]:
             if isinstance(fact, EpochResult):
                 run.log({"epoch": fact.epoch}, {"epoch": fact.epoch})
                 run.save_weights(b"weights %d" % fact.epoch)
-                run.save_checkpoint(state.step, checkpoint.to_bytes(state, {}))
+                run.checkpoints.save(state.step, checkpoint.to_bytes(state, {}))
                 hook.trace.append(("epoch", str(folder / "r" / "metrics.jsonl"), fact.epoch))
     return hook.trace
 

@@ -14,6 +14,7 @@ CARD = {"arch": {"name": "tiny"}, "weights_sha256": "ab"}
 
 
 def stopped(cut: int, **options: float):
+    """Return the state and the plan of a run that was stopped after `cut` facts."""
     state, plan = make(steps=9, **options)
     list(itertools.islice(fit(state, plan), cut))
     return state, plan
@@ -27,18 +28,18 @@ def test_a_restored_run_ends_like_the_uninterrupted_one(cut: int, options: dict[
     data = checkpoint.to_bytes(stopped(cut, **options)[0], CARD)
     state, plan = make(steps=9, **options)
     for parameter in state.model.parameters():
-        torch.nn.init.normal_(parameter)  # what was there before must not matter
+        torch.nn.init.normal_(parameter)  # restore must replace every value
     checkpoint.restore(state, checkpoint.from_bytes(data))
     assert list(fit(state, plan))[-1] == expected[-1]
     assert all(torch.equal(a, b) for a, b in zip(state.weights().values(), whole.weights().values(), strict=True))
     assert all(torch.equal(state.best.weights[name], value) for name, value in whole.best.weights.items())
 
 
-def test_the_bytes_are_a_function_of_the_state() -> None:
+def test_equal_states_give_equal_bytes() -> None:
     assert checkpoint.to_bytes(stopped(4)[0], CARD) == checkpoint.to_bytes(stopped(4)[0], CARD)
 
 
-def test_reading_and_writing_again_gives_the_same_bytes() -> None:
+def test_a_restored_state_gives_the_same_bytes() -> None:
     data = checkpoint.to_bytes(stopped(5)[0], CARD)
     state, _ = make(steps=9)
     checkpoint.restore(state, checkpoint.from_bytes(data))
@@ -51,7 +52,7 @@ def test_a_snapshot_has_step_card_and_machine() -> None:
     assert snapshot.machine["threads"] == torch.get_num_threads()
 
 
-def test_an_infinite_best_loss_survives() -> None:
+def test_an_infinite_best_loss_is_restored() -> None:
     state, _ = make(steps=9)
     restored, _ = make(steps=9)
     checkpoint.restore(restored, checkpoint.from_bytes(checkpoint.to_bytes(state, CARD)))
@@ -83,7 +84,7 @@ def test_no_damage_is_silent(kind: str) -> None:
             snapshot = checkpoint.from_bytes(damaged)
         except WeightsError:
             continue
-        # only bytes that carry nothing may differ: padding of the JSON header
+        # the damage hit padding of the JSON header, so all values must be the same
         original = checkpoint.from_bytes(data)
         assert snapshot.body == original.body
         assert all(torch.equal(snapshot.tensors[name], value) for name, value in original.tensors.items())
@@ -112,7 +113,7 @@ def test_a_state_that_is_not_finite_is_never_saved() -> None:
         checkpoint.to_bytes(state, CARD)
 
 
-def test_there_is_one_key_in_the_header() -> None:
+def test_the_header_has_one_key() -> None:
     data = checkpoint.to_bytes(stopped(4)[0], CARD)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert list(header["__metadata__"]) == [checkpoint.KEY]

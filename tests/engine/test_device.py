@@ -11,20 +11,20 @@ from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 
 
-def test_auto_is_the_best_device_here() -> None:
+def test_auto_picks_cuda_then_mps_then_cpu() -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert device.pick_device("auto").type == expected
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "nonsense", "xpu"])
-def test_a_device_that_is_not_here_is_a_usage_error(name: str) -> None:
+def test_an_unknown_or_absent_device_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         device.pick_device(name)
     assert caught.value.where == Setting("device")
     assert name in caught.value.message
 
 
-def test_a_placed_model_is_channels_last_and_the_same() -> None:
+def test_a_placed_model_is_channels_last_with_equal_weights() -> None:
     model = torch.nn.Conv2d(3, 4, 3)
     before = model.weight.detach().clone()
     device.place(model, torch.device("cpu"))
@@ -36,13 +36,13 @@ def test_auto_precision_on_a_cpu_is_fp32() -> None:
     assert device.pick_precision("auto", torch.device("cpu")) == "fp32"
 
 
-def test_bf16_is_refused_with_a_reason_where_the_processor_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_refused_on_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_bf16", lambda: False)
     with pytest.raises(UsageError, match="no bf16 arithmetic"):
         device.pick_precision("bf16", torch.device("cpu"))
 
 
-def test_bf16_is_taken_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_accepted_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_bf16", lambda: True)
     assert device.pick_precision("bf16", torch.device("cpu")) == "bf16"
 
@@ -56,11 +56,11 @@ def test_tiny_nets_get_one_thread_and_others_every_core_granted(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("name", "size", "published"), [("resnet20", 32, 40.8e6), ("resnet56", 32, 125e6)])
-def test_the_estimate_of_multiply_adds_is_near_the_published_count(name: str, size: int, published: float) -> None:
+def test_estimated_multiply_adds_are_near_the_published_count(name: str, size: int, published: float) -> None:
     assert device.multiply_adds(registry.get("arch", name), size) == pytest.approx(published, rel=0.05)
 
 
-SHRINKS = """
+STRIDED = """
 import torch
 from resnetctl.engine.device import place
 net = torch.nn.Conv2d({channels}, 8, 1, stride=2, bias=False)
@@ -72,20 +72,20 @@ for _ in range(20):
 
 
 @pytest.mark.parametrize("channels", [2, 4, 6, 7])
-def test_a_narrow_strided_convolution_keeps_its_gradient_in_its_memory(channels: int) -> None:
-    checked = os.environ | {"MALLOC_CHECK_": "3"}  # glibc's: the process ends where its memory is spoilt
-    done = subprocess.run([sys.executable, "-c", SHRINKS.format(channels=channels)], env=checked, capture_output=True)
+def test_the_gradient_of_a_narrow_strided_convolution_stays_in_its_memory(channels: int) -> None:
+    checked = os.environ | {"MALLOC_CHECK_": "3"}  # glibc aborts the process if it wrote past its memory
+    done = subprocess.run([sys.executable, "-c", STRIDED.format(channels=channels)], env=checked, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_a_narrow_strided_convolution_takes_its_image_by_name_too() -> None:
+def test_a_narrow_strided_convolution_takes_its_input_by_keyword() -> None:
     net = torch.nn.Conv2d(4, 8, 1, stride=2)
     device.place(net, torch.device("cpu"))
     images = torch.rand(3, 4, 8, 8)
     assert torch.equal(net(input=images), net(images))
 
 
-def test_a_narrow_strided_convolution_computes_the_same() -> None:
+def test_placing_a_narrow_strided_convolution_keeps_its_output() -> None:
     net = torch.nn.Conv2d(4, 8, 1, stride=2)
     images = torch.rand(3, 4, 8, 8).contiguous(memory_format=torch.channels_last)
     before = net(images)

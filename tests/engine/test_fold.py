@@ -1,4 +1,4 @@
-"""Folding: the same function for every block that is installed, and hands off whatever is not certain."""
+"""Folding keeps the function of every installed block, and does not change a block that it cannot fold safely."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ TOLERANCE = 1e-5  # of the largest logit
 
 
 def settled(block: Any, **arguments: Any) -> ResNet:
-    """A small net of the block, with statistics that a fold has to respect."""
+    """Return a small net of the block, in which every norm has statistics that change its input."""
     with registry.overlay("block", probe=block):
         arch = Arch(name="probe", block="probe", depths=(2, 2), widths=(16, 32), stem="cifar", block_args=arguments)
         torch.manual_seed(0)
@@ -49,7 +49,7 @@ def assert_same(model: nn.Module, fast: nn.Module) -> None:
 
 
 class KeepsAMask(BasicBlock):
-    """Makes something in its first forward and keeps it."""
+    """A block that creates a tensor in its first forward and keeps it."""
 
     def forward(self, images: Tensor) -> Tensor:
         if not hasattr(self, "mask"):
@@ -58,7 +58,7 @@ class KeepsAMask(BasicBlock):
 
 
 class StaysInTraining(BasicBlock):
-    """Its first norm keeps to the statistics of the batch."""
+    """A block whose first norm stays in training mode."""
 
     def train(self, mode: bool = True) -> "StaysInTraining":
         super().train(mode)
@@ -67,7 +67,7 @@ class StaysInTraining(BasicBlock):
 
 
 @pytest.mark.parametrize("block", [KeepsAMask, StaysInTraining])
-def test_a_block_with_unusual_code_is_not_changed(block: type[BasicBlock]) -> None:
+def test_folding_leaves_no_proxy_and_no_change_in_a_block_with_state(block: type[BasicBlock]) -> None:
     model = settled(block)
     fast = folded(model)
     assert_same(model, fast)
@@ -75,20 +75,20 @@ def test_a_block_with_unusual_code_is_not_changed(block: type[BasicBlock]) -> No
 
 
 @pytest.mark.parametrize("name", registry.names("block"))
-def test_every_installed_block(name: str) -> None:
+def test_folding_keeps_the_function_of_every_installed_block(name: str) -> None:
     model = settled(registry.get("block", name))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     fast = folded(model)
     assert_same(model, fast)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     if not model.preactivation:
-        assert norms(fast) < norms(model), "the stem at least"
+        assert norms(fast) < norms(model), "at least the stem is folded"
 
 
 @pytest.mark.parametrize(("name", "left"), [("basic", 0), ("bottleneck", 0), ("preact_basic", 5)])
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_norms_left_after_folding(name: str, left: int, shortcut: str) -> None:
-    """Pre-activation nets keep the norm before each block and the last one; those inside blocks are folded."""
+def test_folding_removes_every_norm_after_a_convolution(name: str, left: int, shortcut: str) -> None:
+    """Pre-activation nets keep the first norm of each block and the final norm; the others are folded."""
     assert norms(folded(settled(registry.get("block", name), shortcut=shortcut))) == left
 
 
@@ -98,7 +98,7 @@ def test_a_folded_net_has_fewer_parameters() -> None:
 
 
 class Twice(BasicBlock):
-    """One convolution for both places."""
+    """A block that calls one convolution twice."""
 
     def forward(self, images: Tensor) -> Tensor:
         branch = self.relu(self.bn1(self.conv1(images)))
@@ -106,16 +106,16 @@ class Twice(BasicBlock):
 
 
 class Peeking(BasicBlock):
-    """The convolution's output is used besides its norm."""
+    """A block that reads a convolution's output without its norm."""
 
     def forward(self, images: Tensor) -> Tensor:
-        first, second = self.conv1(images), None
+        first = self.conv1(images)
         second = self.conv2(self.relu(self.bn1(first) + first.mean()))
         return self.relu(self.bn2(second) + second + self.downsample(images))
 
 
 class Reading(BasicBlock):
-    """The forward reads what a fold would change."""
+    """A block whose forward reads the weights that a fold would change."""
 
     def forward(self, images: Tensor) -> Tensor:
         branch = self.relu(self.bn1(self.conv1(images)) * self.conv1.weight.abs().mean())
@@ -123,14 +123,14 @@ class Reading(BasicBlock):
 
 
 class Branching(BasicBlock):
-    """Decides by the values of its input: fx cannot follow."""
+    """A block that branches on the values of its input, which fx cannot trace."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images if images.sum() > 0 else -images)
 
 
 class Asking(BasicBlock):
-    """Decides by the class of a module that a fold takes away."""
+    """A block that branches on the class of a module that a fold removes."""
 
     def forward(self, images: Tensor) -> Tensor:
         branch = super().forward(images)
@@ -138,14 +138,14 @@ class Asking(BasicBlock):
 
 
 class Making(BasicBlock):
-    """Makes a tensor that fx takes for a constant."""
+    """A block that creates a tensor, which fx takes for a constant."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + torch.full((1,), float(np.pi))
 
 
 class Wrapped(BasicBlock):
-    """A convolution of a class of its own, and a hooked norm."""
+    """A block with its own class of convolution, and with a hook on a norm."""
 
     def __init__(self, *sizes: Any, **arguments: Any) -> None:
         super().__init__(*sizes, **arguments)
@@ -159,7 +159,7 @@ class Wrapped(BasicBlock):
 
 
 class Stateless(BasicBlock):
-    """Norms that measure the batch at hand, and a functional one."""
+    """A block with a norm without running statistics, and with a functional norm."""
 
     def __init__(self, in_channels: int, width: int, **arguments: Any) -> None:
         super().__init__(in_channels, width, **arguments)
@@ -176,22 +176,22 @@ UNUSUAL = (Twice, Peeking, Reading, Branching, Asking, Making, Wrapped, Stateles
 
 
 @pytest.mark.parametrize("block", UNUSUAL, ids=lambda block: block.__name__)
-def test_unusual_blocks_compute_the_same(block: Callable[..., nn.Module]) -> None:
+def test_folding_keeps_the_function_of_unusual_blocks(block: Callable[..., nn.Module]) -> None:
     model = settled(block)
     fast = folded(model)
     assert_same(model, fast)
-    assert not hasattr(fast, "bn1"), "the stem is folded all the same"
+    assert not hasattr(fast, "bn1"), "the stem is still folded"
 
 
 @pytest.mark.parametrize("block", [Branching, Making], ids=lambda block: block.__name__)
-def test_a_block_that_fx_cannot_trace_stays(block: Callable[..., nn.Module]) -> None:
+def test_a_block_that_fx_cannot_trace_is_not_replaced(block: Callable[..., nn.Module]) -> None:
     model = settled(block)
     fast = folded(model)
     assert norms(fast) == norms(model) - 1
     assert fast.get_submodule("layer1.0") is model.get_submodule("layer1.0")
 
 
-def test_a_net_that_fx_cannot_trace_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_net_that_fx_cannot_trace_is_returned_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     model = settled(BasicBlock)
     plain = ResNet.forward
     monkeypatch.setattr(ResNet, "forward", lambda self, images: plain(self, -images if images.sum() > 0 else images))
@@ -199,7 +199,7 @@ def test_a_net_that_fx_cannot_trace_stays(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("count", [1, 2, 16])
-def test_groups_bias_and_a_norm_without_scale(count: int) -> None:
+def test_convolutions_with_groups_and_bias_are_folded(count: int) -> None:
     class Grouped(BasicBlock):
         def __init__(self, in_channels: int, width: int, **arguments: Any) -> None:
             super().__init__(in_channels, width, **arguments)
@@ -209,7 +209,7 @@ def test_groups_bias_and_a_norm_without_scale(count: int) -> None:
     assert_same(settled(Grouped), folded(settled(Grouped)))
 
 
-def test_top_1_equals_that_of_the_unfolded_net() -> None:
+def test_the_folded_net_predicts_the_same_classes() -> None:
     model = network()
     images = torch.rand(256, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

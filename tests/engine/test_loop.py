@@ -13,7 +13,7 @@ from resnetctl.errors import WorkFailed
 
 
 def report(top1: float, loss: float = 1.0) -> EvalReport:
-    """A report with just the two numbers that decide which epoch is best."""
+    """Return a report with the two numbers that decide which epoch is best."""
     whole = measure(
         lambda images: np.zeros((len(images), 3), np.float32),
         [(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64))],
@@ -27,7 +27,7 @@ def epochs(facts: list[object]) -> list[EpochResult]:
     return [fact for fact in facts if isinstance(fact, EpochResult)]
 
 
-def test_it_yields_every_step_and_every_epoch_in_order() -> None:
+def test_fit_yields_every_step_and_every_epoch_in_order() -> None:
     state, plan = make(steps=6)
     kinds = ["epoch" if isinstance(fact, EpochResult) else fact.step for fact in fit(state, plan)]
     assert kinds == [1, 2, 3, "epoch", 4, 5, 6, "epoch"]
@@ -40,13 +40,13 @@ def test_a_run_counted_in_steps_ends_in_the_middle_of_an_epoch() -> None:
     assert [result.train_images for result in epochs(facts)] == [10, 8]
 
 
-def test_the_learning_rate_of_each_step_is_the_plans() -> None:
+def test_each_step_has_the_learning_rate_of_the_plan() -> None:
     state, plan = make(steps=6)
     steps = [fact for fact in fit(state, plan) if isinstance(fact, StepResult)]
     assert [fact.lr for fact in steps] == [plan.learning_rate(step) for step in range(6)]
 
 
-def test_every_image_is_seen_once_an_epoch_in_an_order_that_changes() -> None:
+def test_each_epoch_has_every_image_once_in_a_new_order() -> None:
     seen: list[list[int]] = []
     state, plan = make(steps=6)
     plan = type(plan)(**(vars(plan) | {"augment": lambda batch: (seen.append(batch.index.tolist()), batch)[1]}))
@@ -85,7 +85,7 @@ def test_the_seed_decides_everything() -> None:
     assert not torch.equal(trained(7), trained(8))
 
 
-def test_the_best_epoch_is_by_accuracy_then_by_loss_then_the_earlier() -> None:
+def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_is_the_earliest() -> None:
     reports = iter([report(0.5, 1.0), report(0.6, 1.0), report(0.6, 0.9), report(0.6, 0.9)])
     state, plan = make(steps=12, evaluate=lambda _: next(reports))
     results = epochs(list(fit(state, plan)))
@@ -102,14 +102,14 @@ def test_the_best_weights_are_those_of_the_best_epoch() -> None:
     assert not torch.equal(state.best.weights["0.weight"], state.weights()["0.weight"])
 
 
-def test_early_stopping_waits_for_early_stop_epochs() -> None:
+def test_training_stops_after_early_stop_epochs_without_a_better_one() -> None:
     reports = iter([report(0.9), report(0.8), report(0.8), report(0.8)])
     state, plan = make(steps=12, early_stop=2, evaluate=lambda _: next(reports))
     assert len(epochs(list(fit(state, plan)))) == 3
     assert list(fit(state, plan)) == []
 
 
-def test_evaluation_sees_the_average_where_it_is_on_and_in_eval_mode() -> None:
+def test_evaluation_gets_the_ema_in_eval_mode_if_it_is_on() -> None:
     seen: list[bool] = []
     state, plan = make(steps=3, ema=0.5, evaluate=lambda net: (seen.append(net.training), report(0.5))[1])
     list(fit(state, plan))
@@ -153,12 +153,12 @@ def test_numbers_that_are_not_finite_stop_the_run() -> None:
         list(fit(state, plan))
 
 
-def test_the_set_up_has_three_steps_an_epoch() -> None:
+def test_the_test_plan_has_three_steps_an_epoch() -> None:
     state, plan = make()
     assert (plan.image, plan.steps_per_epoch, state.sums.loss.device) == (IMAGE, 3, CPU)
 
 
-def test_patience_begins_with_full_images() -> None:
+def test_patience_is_counted_only_after_epochs_with_full_images() -> None:
     reports = iter([report(0.5), *(report(0.1) for _ in range(9))])
     state, plan = make(steps=24, evaluate=lambda _: next(reports), early_stop=2)
     growing = dataclasses.replace(plan, side=lambda step: 2 if step < 9 else IMAGE.size)
@@ -168,11 +168,11 @@ def test_patience_begins_with_full_images() -> None:
 def test_the_model_gets_images_of_the_plans_side() -> None:
     seen: list[int] = []
     state, plan = make(steps=9)
-    state.model.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-1]))
+    state.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
     growing = dataclasses.replace(plan, side=lambda step: 2 if step < 5 else IMAGE.size)
     list(fit(state, growing))
     assert seen == [2] * 5 + [IMAGE.size] * 4
     again, _ = make(steps=9)
-    list(itertools.islice(fit(again, growing), 6))  # stopped and gone on with, across the change
+    list(itertools.islice(fit(again, growing), 6))  # stop and continue across the change of side
     list(fit(again, growing))
     assert all(torch.equal(a, b) for a, b in zip(again.weights().values(), state.weights().values(), strict=True))

@@ -1,4 +1,4 @@
-"""The numbers against scikit-learn, and against arithmetic done by hand."""
+"""Metrics are compared with scikit-learn, and with results computed by hand."""
 
 import json
 import math
@@ -17,7 +17,7 @@ NAMES = tuple("abcdefg")
 
 
 def report_of(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], *, batch: int = 7) -> EvalReport:
-    """`measure` on given logits: the images carry the row's number."""
+    """Return the report of `measure` for fixed logits: each image holds the number of its row."""
     rows = np.arange(len(labels))
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -34,7 +34,7 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(200, 7)).astype(np.float32) * 3, generator.integers(0, 7, 200)
 
 
-def test_matches_scikit_learn(sample: tuple[np.ndarray, np.ndarray]) -> None:
+def test_metrics_match_scikit_learn(sample: tuple[np.ndarray, np.ndarray]) -> None:
     logits, labels = sample
     report = report_of(logits, labels, NAMES)
     wide = logits.astype(np.float64)
@@ -46,7 +46,7 @@ def test_matches_scikit_learn(sample: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 @given(batch=st.integers(1, 200))
-def test_does_not_depend_on_the_batch_size(batch: int) -> None:
+def test_metrics_do_not_depend_on_the_batch_size(batch: int) -> None:
     generator = np.random.default_rng(1)
     logits, labels = generator.normal(size=(200, 7)).astype(np.float32), generator.integers(0, 7, 200)
     one, other = report_of(logits, labels, NAMES), report_of(logits, labels, NAMES, batch=batch)
@@ -66,7 +66,7 @@ def test_counts_add_up(sample: tuple[np.ndarray, np.ndarray]) -> None:
         assert item.accuracy == item.correct / item.count
 
 
-def test_rows_are_true_and_columns_predicted() -> None:
+def test_confusion_has_true_classes_in_rows_and_predicted_ones_in_columns() -> None:
     report = report_of(np.array([[0.0, 5.0]], dtype=np.float32), np.array([0]), ("cat", "dog"))
     assert report.confusion == ((0, 1), (0, 0))
 
@@ -109,12 +109,12 @@ def test_non_finite_logits_fail(bad: float) -> None:
         report_of(logits, np.array([0, 1, 0]), ("a", "b"))
 
 
-def test_nothing_to_measure_is_an_error() -> None:
+def test_no_images_are_a_data_error() -> None:
     with pytest.raises(DataError, match="no images"):
         measure(lambda images: np.zeros((len(images), 2), dtype=np.float32), iter(()), classes=("a", "b"))
 
 
-def test_json_holds_plain_values(sample: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_report_is_json_with_plain_values(sample: tuple[np.ndarray, np.ndarray]) -> None:
     document = json.loads(json.dumps(report_of(*sample, NAMES).to_json()))
     assert list(document)[:5] == ["top1", "top5", "loss", "count", "correct"]
     assert document["per_class"][0].keys() == {"name", "count", "correct", "accuracy"}
@@ -122,22 +122,22 @@ def test_json_holds_plain_values(sample: tuple[np.ndarray, np.ndarray]) -> None:
     assert document["interval"][0] < document["top1"] < document["interval"][1]
 
 
-def test_wilson_known_values() -> None:
+def test_wilson_gives_published_intervals() -> None:
     low, high = wilson(8103, 10_000)  # Newcombe 1998, method 3
     assert (low, high) == (pytest.approx(0.80250, abs=1e-5), pytest.approx(0.81787, abs=1e-5))
     assert wilson(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))  # his table I
 
 
 @given(count=st.integers(1, 10**6), data=st.data())
-def test_wilson_holds_the_share_and_stays_in_range(count: int, data: st.DataObject) -> None:
+def test_the_wilson_interval_contains_the_share_and_stays_in_0_to_1(count: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, count))
     low, high = wilson(correct, count)
     assert 0.0 <= low <= correct / count + 1e-12
     assert correct / count - 1e-12 <= high <= 1.0
 
 
-def test_one_image_at_a_time_is_counted_in_groups() -> None:
-    """The sums are those of batches of `GROUP`, bit for bit."""
+def test_single_images_give_the_same_sums_as_groups() -> None:
+    """The sums equal those of batches of `GROUP` images bit for bit."""
     generator = np.random.default_rng(2)
     logits, labels = generator.normal(size=(300, 7)).astype(np.float32), generator.integers(0, 7, 300)
     one, other = report_of(logits, labels, NAMES, batch=1), report_of(logits, labels, NAMES, batch=GROUP)
@@ -148,14 +148,14 @@ def test_one_image_at_a_time_is_counted_in_groups() -> None:
 def test_groups_are_whole_batches_with_their_tags(batch: int) -> None:
     rows = np.arange(300, dtype=np.int64)
     batches = [(rows[start : start + batch], start) for start in range(0, 300, batch)]
-    found = list(grouped(lambda images: images[:, None].astype(np.float32), batches))
-    assert np.concatenate([logits for logits, _ in found])[:, 0].tolist() == rows.tolist()
-    assert [tag for _, tags in found for tag in tags] == [start for _, start in batches]
-    assert all(len(logits) >= GROUP for logits, _ in found[:-1])
+    groups = list(grouped(lambda images: images[:, None].astype(np.float32), batches))
+    assert np.concatenate([logits for logits, _ in groups])[:, 0].tolist() == rows.tolist()
+    assert [tag for _, tags in groups for tag in tags] == [start for _, start in batches]
+    assert all(len(logits) >= GROUP for logits, _ in groups[:-1])
     assert list(grouped(lambda images: images, [])) == []
 
 
-def test_probabilities_are_stable_and_finite() -> None:
+def test_probabilities_do_not_overflow_and_refuse_nan() -> None:
     shares = probabilities(np.array([[1e30, 0, -1e30], [2, 2, 2]], np.float32))
     assert shares[0].tolist() == [1, 0, 0]
     assert shares[1] == pytest.approx([1 / 3] * 3)

@@ -1,4 +1,4 @@
-"""The objective of a training step, against the formula, and as a seam of the loop."""
+"""Cross-entropy equals its formula, and the loop minimises any objective of the plan."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ def batch_of(images: torch.Tensor, targets: torch.Tensor) -> Batch:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_the_formula(smoothing: float) -> None:
+def test_cross_entropy_equals_its_formula(smoothing: float) -> None:
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
     loss, same = cross_entropy(
         nn.Identity(), batch_of(logits, torch.tensor([0, 1])), plan=SimpleNamespace(label_smoothing=smoothing)
@@ -43,7 +43,7 @@ def test_cross_entropy_takes_shares_and_computes_in_float32() -> None:
 
 
 def test_the_loop_minimises_the_objective_of_the_plan() -> None:
-    """Another objective replaces the first: this one pulls all logits to zero, and counts its calls."""
+    """This objective replaces cross-entropy: it pulls all logits to zero, and counts its calls."""
     seen: list[tuple[torch.Size, torch.dtype, bool]] = []
 
     def shrink(model: nn.Module, batch: Batch, *, plan: object) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,17 +17,17 @@ def groups(optimizer: torch.optim.Optimizer) -> dict[tuple[float, float], int]:
     return {(group["lr_scale"], group["weight_decay"]): len(group["params"]) for group in optimizer.param_groups}
 
 
-def test_norms_and_biases_are_free_of_weight_decay() -> None:
+def test_norms_and_biases_have_no_weight_decay() -> None:
     optimizer = build_optimizer(net(), TrainConfig(weight_decay=0.5), head=())
     assert groups(optimizer) == {(1.0, 0.5): 2, (1.0, 0.0): 4}
 
 
-def test_norms_and_biases_decay_when_the_config_says_so() -> None:
+def test_norms_and_biases_decay_with_decay_norm_and_bias() -> None:
     config = TrainConfig.model_validate({"weight_decay": 0.5, "optim": {"decay_norm_and_bias": True}})
     assert groups(build_optimizer(net(), config, head=())) == {(1.0, 0.5): 6}
 
 
-def test_the_head_learns_at_full_rate_and_the_backbone_at_its_share() -> None:
+def test_the_head_learns_at_full_rate_and_the_backbone_at_its_scale() -> None:
     model = net()
     optimizer = build_optimizer(model, TrainConfig(), head=list(model[3].parameters()), backbone_scale=0.1)
     set_lr(optimizer, 2.0)
@@ -56,7 +56,7 @@ def test_the_optimizers_are_torchs_own_and_take_a_step(name: str, kind: type) ->
     assert not torch.equal(before, model[0].weight)
 
 
-def test_momentum_zero_switches_nesterov_off_instead_of_failing() -> None:
+def test_momentum_zero_switches_nesterov_off() -> None:
     optimizer = build_optimizer(net(), TrainConfig.model_validate({"optim": {"momentum": 0.0}}), head=())
     assert not optimizer.param_groups[0]["nesterov"]
 
@@ -95,8 +95,8 @@ def test_the_optimizers_compute_the_same_bits_as_torchs(name: str) -> None:
     ours.load_state_dict(known)
 
 
-def test_training_loads_nothing_of_torch_compile() -> None:
-    """It takes seconds, and memory; nobody compiles here."""
+def test_training_does_not_load_torch_compile() -> None:
+    """Loading it takes seconds and memory, and training does not use it."""
     probe = (
         "import sys, resnetctl as rc\n"
         "rc.train(data='digits', steps=2, threads=1, set={'ema_decay': 0.9})\n"

@@ -1,4 +1,4 @@
-"""The torch predictor against plain torch."""
+"""The torch predictor gives the same logits as plain torch."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
 
 
-def test_logits_are_those_of_the_normalised_images() -> None:
+def test_the_predictor_normalises_images_and_returns_float32_logits() -> None:
     pixels = torch.from_numpy(IMAGES.astype(np.float32)).permute(0, 3, 1, 2)
     with torch.no_grad():
         wanted = network()((pixels / 255 - 0.4) / 0.3).numpy()
-    found = torch_predictor(network(), IMAGE, device=CPU)(IMAGES)
-    assert found.dtype == np.float32
-    assert found == pytest.approx(wanted, abs=1e-5)
+    logits = torch_predictor(network(), IMAGE, device=CPU)(IMAGES)
+    assert logits.dtype == np.float32
+    assert logits == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_model_is_in_eval_mode_and_keeps_its_statistics() -> None:
@@ -28,20 +28,20 @@ def test_the_model_is_in_eval_mode_and_keeps_its_statistics() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_one_image_does_not_depend_on_the_others() -> None:
+def test_the_logits_of_an_image_do_not_depend_on_its_batch() -> None:
     predict = torch_predictor(network(), IMAGE, device=CPU)
     assert predict(IMAGES[:1]) == pytest.approx(predict(IMAGES)[:1], abs=1e-5)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_input_is_left_alone_and_may_be_read_only(frozen: bool) -> None:
+def test_the_input_is_not_changed_and_may_be_read_only(frozen: bool) -> None:
     images = IMAGES.copy()
     images.flags.writeable = not frozen
     torch_predictor(network(), IMAGE, device=CPU)(images)
     assert np.array_equal(images, IMAGES)
 
 
-def test_bf16_gives_float32_near_the_truth() -> None:
+def test_bf16_gives_float32_logits_close_to_those_of_fp32() -> None:
     exact = torch_predictor(network(), IMAGE, device=CPU)(IMAGES)
     rough = torch_predictor(network(), IMAGE, device=CPU, precision="bf16")(IMAGES)
     assert rough.dtype == np.float32

@@ -10,7 +10,7 @@ from resnetctl.models.resnet import count_params
 from resnetctl.spec import Arch
 
 NAMES = registry.names("arch")
-# features.md 4.1: (A, 10 classes), (B, 10), (A, 100), (B, 100)
+# counts for (option A, 10 classes), (B, 10), (A, 100), (B, 100)
 GOLDEN = {
     "resnet20": (269_722, 272_474, 275_572, 278_324),
     "resnet32": (464_154, 466_906, 470_004, 472_756),
@@ -20,7 +20,7 @@ GOLDEN = {
     "resnet1202": (19_421_274, 19_424_026, 19_427_124, 19_429_876),
 }
 PREACT = {"preact_resnet20": 272_282, "preact_resnet56": 855_578, "preact_resnet110": 1_730_522}
-SHORT = {"resnet10": 5_418_792, "resnet18_wd2": 3_055_880}  # as pytorchcv states them
+SHORT = {"resnet10": 5_418_792, "resnet18_wd2": 3_055_880}  # published by pytorchcv
 TORCHVISION = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
@@ -30,13 +30,13 @@ TORCHVISION = {
 }
 
 
-def test_the_registry_has_them_all() -> None:
+def test_the_registry_has_every_arch() -> None:
     wide = {"wrn16_4", "wrn28_10", "wrn40_4"}
     assert {*GOLDEN, *PREACT, "preact_resnet164", *wide, *SHORT, "resnet10_wd2", *TORCHVISION} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_entry_is_the_arch_of_that_name(name: str) -> None:
+def test_every_arch_has_its_entrys_name_a_summary_and_a_paper(name: str) -> None:
     arch = registry.get("arch", name)
     assert arch.name == name
     assert arch.summary
@@ -45,13 +45,13 @@ def test_the_entry_is_the_arch_of_that_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if registry.get("arch", name).params is not None])
-def test_published_counts_are_met(name: str) -> None:
+def test_an_arch_has_as_many_parameters_as_it_declares(name: str) -> None:
     arch = registry.get("arch", name)
     assert count_params(arch) == arch.params
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_counts_of_both_shortcuts_and_class_counts(name: str) -> None:
+def test_counts_match_for_both_shortcuts_and_for_10_and_100_classes(name: str) -> None:
     arch = registry.get("arch", name)
     other = dataclasses.replace(arch, block_args={"shortcut": "B"})
     counted = tuple(count_params(variant, classes) for classes in (10, 100) for variant in (arch, other))
@@ -61,7 +61,7 @@ def test_counts_of_both_shortcuts_and_class_counts(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "params"), [*PREACT.items(), *SHORT.items(), *TORCHVISION.items(), ("wrn28_10", 36_479_194)]
 )
-def test_counts_are_the_published_ones(name: str, params: int) -> None:
+def test_declared_counts_are_the_published_ones(name: str, params: int) -> None:
     assert registry.get("arch", name).params == params
 
 
@@ -72,14 +72,14 @@ def test_other_wide_nets_need_no_code(depth: int, factor: int, params: int) -> N
     assert count_params(arch) == params
 
 
-def test_torchvision_states_the_same_counts() -> None:
+def test_torchvision_publishes_the_same_counts() -> None:
     from torchvision.models import get_model_weights
 
     for name, params in TORCHVISION.items():
         assert get_model_weights(name).DEFAULT.meta["num_params"] == params
 
 
-def test_depth_counts_convolutions_and_the_head() -> None:
+def test_the_depth_in_the_name_gives_the_blocks_of_each_stage() -> None:
     assert archs.resnet110.depths == (18, 18, 18)
     assert archs.preact_resnet164.depths == (18, 18, 18)
     assert archs.wrn28_10.depths == (4, 4, 4)

@@ -1,4 +1,4 @@
-"""Blocks: shapes, shortcuts, dropping, over every block in the registry."""
+"""Shapes of every registered block; shortcuts, dropout and stochastic depth of the four built-in ones."""
 
 import math
 
@@ -17,21 +17,21 @@ from resnetctl.models.blocks import (
 BLOCKS = [BasicBlock, BottleneckBlock, PreactBasicBlock, PreactBottleneckBlock]
 
 
-def test_registry_has_the_four() -> None:
+def test_the_registry_has_the_four_blocks() -> None:
     names = ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
     assert [registry.get("block", name) for name in names] == BLOCKS
 
 
 @pytest.mark.parametrize("name", registry.names("block"))
 @pytest.mark.parametrize(("stride", "side"), [(1, 8), (2, 8), (2, 7), (2, 2), (1, 1)])
-def test_shape_is_what_the_protocol_says(name: str, stride: int, side: int) -> None:
+def test_the_output_has_the_shape_of_the_block_protocol(name: str, stride: int, side: int) -> None:
     block = registry.get("block", name)(6, 8, stride=stride)
     out = block(torch.randn(3, 6, side, side + 2))
     assert out.shape == (3, 8 * block.expansion, math.ceil(side / stride), math.ceil((side + 2) / stride))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_both_shortcuts_fit_and_a_has_no_parameters(block: type[nn.Module]) -> None:
+def test_both_shortcuts_give_one_shape_and_option_a_has_no_parameters(block: type[nn.Module]) -> None:
     images = torch.randn(2, 8, 6, 6)
     a, b = block(8, 16, stride=2, shortcut="A"), block(8, 16, stride=2, shortcut="B")
     assert a(images).shape == b(images).shape
@@ -40,33 +40,33 @@ def test_both_shortcuts_fit_and_a_has_no_parameters(block: type[nn.Module]) -> N
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("needed", [True, False])
-def test_an_unknown_shortcut_is_refused_also_where_none_is_needed(block: type[nn.Module], needed: bool) -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_unknown_shortcut_is_refused_even_if_the_shapes_are_equal(block: type[nn.Module], stride: int) -> None:
     with pytest.raises(ValueError, match="'A' or 'B', not 'C'"):
-        block(8 * block.expansion, 8, stride=2 if needed else 1, shortcut="C")
+        block(8 * block.expansion, 8, stride=stride, shortcut="C")
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_rates_outside_the_interval_are_refused(block: type[nn.Module]) -> None:
+def test_rates_that_are_not_probabilities_are_refused(block: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match="drop_path"):
         block(8, 8, drop_path=1.0)
     with pytest.raises(ValueError, match="dropout"):
         block(8, 8, dropout=1.5)
 
 
-def test_same_shape_needs_no_projection() -> None:
+def test_only_a_change_of_shape_gets_a_projection() -> None:
     assert isinstance(BasicBlock(8, 8).downsample, nn.Identity)
     assert isinstance(BottleneckBlock(32, 8).downsample, nn.Identity)
     assert isinstance(BottleneckBlock(8, 8).downsample, nn.Sequential)
     assert isinstance(PreactBasicBlock(8, 16).downsample, nn.Conv2d)
 
 
-def test_option_a_cannot_shrink() -> None:
+def test_option_a_cannot_drop_channels() -> None:
     with pytest.raises(ValueError, match="from 8 to 4 channels, use 'B'"):
         BasicBlock(8, 4, shortcut="A")
 
 
-def test_stride_is_where_torchvision_has_it() -> None:
+def test_the_stride_is_on_the_same_convolution_as_in_torchvision() -> None:
     assert BasicBlock(4, 4, stride=2).conv1.stride == (2, 2)
     for block in (BottleneckBlock(4, 4, stride=2), PreactBottleneckBlock(4, 4, stride=2)):
         assert (block.conv1.stride, block.conv2.stride, block.conv3.stride) == ((1, 1), (2, 2), (1, 1))
@@ -82,8 +82,8 @@ def test_preactivation_adds_the_raw_input(block: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("block", [PreactBasicBlock, PreactBottleneckBlock])
-def test_a_preactivated_projection_reads_the_activated_input(block: type[nn.Module]) -> None:
-    images = -torch.rand(2, 8, 4, 4) - 0.1  # the ReLU stops all of it
+def test_the_projection_of_a_preactivation_block_reads_the_activated_input(block: type[nn.Module]) -> None:
+    images = -torch.rand(2, 8, 4, 4) - 0.1  # negative: the ReLU makes all of it zero
     unit = block(8, 8, stride=2).eval()
     assert torch.equal(unit(images), torch.zeros(2, 8 * block.expansion, 2, 2))
 
@@ -115,7 +115,7 @@ def test_drop_path_leaves_the_shortcut_of_dropped_images(block: type[nn.Module])
     assert 16 < sum(dropped) < 48
 
 
-def test_modules_say_what_they_are() -> None:
+def test_repr_shows_the_stride_and_the_rate() -> None:
     text = repr(BasicBlock(4, 8, stride=2, shortcut="A", drop_path=0.1))
     assert "PadShortcut(stride=2, padding=(2, 2))" in text
     assert "DropPath(rate=0.1)" in text

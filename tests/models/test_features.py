@@ -1,4 +1,4 @@
-"""Features by stage: the shapes that data promise are those that networks give."""
+"""The features of each stage have the shapes that are computed from the arch."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ SIDE = 33  # odd, so that every halving rounds up
 
 
 def small(name: str, stem: str = "auto") -> ResNet:
-    """The named arch with one block a stage."""
+    """Return the named arch with one block a stage."""
     arch = registry.get("arch", name)
     arch = dataclasses.replace(arch, depths=(1,) * len(arch.depths), stem=stem)
     return build(arch, classes=5, image=ImageSpec(size=SIDE)).eval()
@@ -24,14 +24,13 @@ def small(name: str, stem: str = "auto") -> ResNet:
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 @pytest.mark.parametrize("name", ["resnet20", "preact_resnet164", "resnet50", "resnet18_wd2", "wrn16_4"])
-def test_features_have_the_channels_and_reductions_that_the_arch_says(name: str, stem: str) -> None:
+def test_features_have_the_channels_and_reductions_computed_from_the_arch(name: str, stem: str) -> None:
     model = small(name, stem)
     features = model.features(torch.rand(2, 3, SIDE, SIDE))
     shapes = {stage: tuple(value.shape) for stage, value in features.items()}
-    by, wide = reductions(model.arch), channels(model.arch)
-    assert shapes == {
-        stage: (2, wide[stage], math.ceil(SIDE / by[stage]), math.ceil(SIDE / by[stage])) for stage in model.stages
-    }
+    widths = channels(model.arch)
+    sides = {stage: math.ceil(SIDE / reduction) for stage, reduction in reductions(model.arch).items()}
+    assert shapes == {stage: (2, widths[stage], sides[stage], sides[stage]) for stage in model.stages}
 
 
 @pytest.mark.parametrize("name", ["resnet20", "preact_resnet20", "resnet50"])
@@ -57,7 +56,7 @@ def test_no_later_stage_changes_earlier_features(name: str) -> None:
     kept: dict[str, torch.Tensor] = {}
     for stage in model.stages[:-1]:
         model.get_submodule(stage).register_forward_hook(
-            lambda module, given, output, stage=stage: kept.update({stage: output.clone()})
+            lambda module, inputs, output, stage=stage: kept.update({stage: output.clone()})
         )
     features = model.features(images)
     assert all(torch.equal(features[stage], value) for stage, value in kept.items())
@@ -68,7 +67,7 @@ def test_an_unresolved_stem_has_no_reductions() -> None:
         reductions(registry.get("arch", "resnet50"))
 
 
-def test_published_numbers_of_resnet50() -> None:
+def test_resnet50_has_the_published_channels_and_reductions() -> None:
     arch = registry.get("arch", "resnet50").resolve_stem(224)
     assert list(channels(arch).values()) == [256, 512, 1024, 2048]
     assert list(reductions(arch).values()) == [4, 8, 16, 32]

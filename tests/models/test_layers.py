@@ -1,4 +1,4 @@
-"""Small layers: what they compute, and when they do nothing."""
+"""The values that small layers compute, and when they change nothing."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def test_drop_path_keeps_the_mean_and_follows_the_seed() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_drop_path_is_free_in_evaluation_and_at_rate_zero(rate: float) -> None:
+def test_drop_path_draws_nothing_in_evaluation_and_at_rate_zero(rate: float) -> None:
     branch = torch.randn(2, 3, 1, 1)
     state = torch.get_rng_state()
     assert DropPath(rate).train(rate == 0)(branch) is branch
@@ -40,7 +40,7 @@ def test_convolutions_have_no_bias_and_round_up(layer: type[nn.Module], stride: 
     assert convolution(torch.zeros(2, 3, side, side)).shape == (2, 5, expected, expected)
 
 
-def test_average_pool_rounds_up_and_averages_the_pixels_that_exist() -> None:
+def test_average_pool_rounds_up_and_averages_only_pixels_inside_the_image() -> None:
     images = torch.arange(9.0).view(1, 1, 3, 3)
     assert average_pool(2)(images).flatten().tolist() == [2.0, 3.5, 6.5, 8.0]
     assert average_pool(1)(images) is images

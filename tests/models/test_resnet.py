@@ -1,4 +1,4 @@
-"""The trunk: parity with torchvision, shapes, errors, initialisation, stochastic depth."""
+"""The network: parity with torchvision, shapes, errors, initialisation, stochastic depth."""
 
 import dataclasses
 import inspect
@@ -27,7 +27,7 @@ def image(size: int, channels: int = 3) -> ImageSpec:
 
 
 @pytest.mark.parametrize(("arch", "name"), [(resnet18, "resnet18"), (resnet50, "resnet50")])
-def test_identical_to_torchvision(arch: Arch, name: str) -> None:
+def test_logits_are_identical_to_torchvisions(arch: Arch, name: str) -> None:
     theirs = torchvision.models.get_model(name).eval()
     ours = build(arch, classes=1000, image=image(224)).eval()
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -37,7 +37,7 @@ def test_identical_to_torchvision(arch: Arch, name: str) -> None:
         assert (ours(pictures) - theirs(pictures)).abs().max() == 0
 
 
-def test_training_mode_is_torchvisions_too() -> None:
+def test_gradients_and_statistics_are_identical_to_torchvisions() -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.resnet18(num_classes=5).train()
     ours = build(resnet18, classes=5, image=image(224)).train()
@@ -71,7 +71,7 @@ def test_every_parameter_is_in_exactly_one_part(name: str) -> None:
 
 @pytest.mark.parametrize("arch", [resnet20, preact_resnet20, wrn16_4, resnet18, TINY])
 @pytest.mark.parametrize(("size", "channels", "classes"), [(8, 1, 10), (8, 3, 1), (9, 5, 3), (32, 3, 100)])
-def test_any_size_channels_and_classes(arch: Arch, size: int, channels: int, classes: int) -> None:
+def test_a_network_takes_any_size_channels_and_classes(arch: Arch, size: int, channels: int, classes: int) -> None:
     model = build(arch, classes=classes, image=image(size, channels)).eval()
     with torch.inference_mode():
         out = model(torch.randn(2, channels, size, size))
@@ -79,7 +79,7 @@ def test_any_size_channels_and_classes(arch: Arch, size: int, channels: int, cla
     assert out.isfinite().all()
 
 
-def test_state_dict_round_trip_gives_the_same_answers() -> None:
+def test_a_loaded_state_dict_gives_the_same_logits() -> None:
     torch.manual_seed(0)
     first, second = (build(preact_resnet20, classes=4, image=image(8)).eval() for _ in range(2))
     pictures = torch.randn(2, 3, 8, 8)
@@ -88,7 +88,7 @@ def test_state_dict_round_trip_gives_the_same_answers() -> None:
     assert torch.equal(first(pictures), second(pictures))
 
 
-def test_the_stem_follows_the_size_and_is_written_down() -> None:
+def test_the_size_resolves_the_stem_unless_the_arch_names_one() -> None:
     small, large = build(resnet18, classes=2, image=image(64)), build(resnet18, classes=2, image=image(65))
     assert (small.arch.stem, small.conv1.kernel_size, small.conv1.stride) == ("cifar", (3, 3), (1, 1))
     assert (large.arch.stem, large.conv1.kernel_size, large.conv1.stride) == ("imagenet", (7, 7), (2, 2))
@@ -96,7 +96,7 @@ def test_the_stem_follows_the_size_and_is_written_down() -> None:
     assert build(forced, classes=2, image=image(32)).arch.stem == "imagenet"
 
 
-def test_preactivation_leaves_the_stem_bare_and_ends_with_a_norm() -> None:
+def test_a_preactivation_net_has_no_norm_in_the_stem_and_one_after_the_last_stage() -> None:
     model = build(preact_resnet20, classes=2, image=image(8))
     assert isinstance(model.bn1, nn.Identity)
     assert isinstance(model.norm, nn.BatchNorm2d)
@@ -104,7 +104,7 @@ def test_preactivation_leaves_the_stem_bare_and_ends_with_a_norm() -> None:
     assert isinstance(build(resnet20, classes=2, image=image(8)).norm, nn.Identity)
 
 
-def test_the_smallest_image_is_where_each_halving_still_halves() -> None:
+def test_the_minimum_size_is_the_smallest_that_every_halving_changes() -> None:
     for stages in (1, 2, 3, 4):
         for stem in ("cifar", "imagenet"):
             arch = Arch(name="x", block="basic", depths=(1,) * stages, widths=(4,) * stages, stem=stem)
@@ -120,7 +120,7 @@ def _halves(size: int, times: int) -> bool:
     return True
 
 
-def test_a_smaller_image_is_a_clear_error() -> None:
+def test_an_image_below_the_minimum_size_is_a_config_error() -> None:
     build(resnet20, classes=2, image=image(3))
     with pytest.raises(ConfigError, match=r"'resnet20' needs images of at least 3 px .* not 2 px") as caught:
         build(resnet20, classes=2, image=image(2))
@@ -138,7 +138,9 @@ def test_an_unknown_block_argument_lists_the_known_ones() -> None:
     assert caught.value.hint == ("arguments of block 'basic': shortcut",)
 
 
-class Chosen(BasicBlock):
+class Typed(BasicBlock):
+    """A basic block with an argument of each type."""
+
     def __init__(
         self, *args: Any, ratio: float = 0.5, groups: int = 1, mode: str = "a", on: bool = True, **more: Any
     ) -> None:
@@ -161,8 +163,8 @@ class Chosen(BasicBlock):
     ],
 )
 def test_arguments_must_have_the_type_of_their_defaults(values: dict[str, Any], problems: list[str]) -> None:
-    arch = dataclasses.replace(resnet20, block="chosen", block_args=values)
-    with registry.overlay("block", chosen=Chosen):
+    arch = dataclasses.replace(resnet20, block="typed", block_args=values)
+    with registry.overlay("block", typed=Typed):
         if not problems:
             build(arch, classes=3, image=ImageSpec(size=32))
             return
@@ -171,13 +173,13 @@ def test_arguments_must_have_the_type_of_their_defaults(values: dict[str, Any], 
     assert list(caught.value.problems) == problems
 
 
-def test_a_refused_value_is_a_config_error() -> None:
+def test_a_value_that_the_block_refuses_is_a_config_error() -> None:
     arch = dataclasses.replace(resnet20, block_args={"shortcut": "C"})
     with pytest.raises(ConfigError, match="must be 'A' or 'B', not 'C'"):
         build(arch, classes=2, image=image(8))
 
 
-def test_rates_have_their_own_keys() -> None:
+def test_block_args_can_set_neither_rates_nor_the_stride() -> None:
     arch = dataclasses.replace(resnet20, block_args={"dropout": 0.1})
     with pytest.raises(ConfigError) as caught:
         build(arch, classes=2, image=image(8))
@@ -187,7 +189,7 @@ def test_rates_have_their_own_keys() -> None:
     assert caught.value.problems == ("'stride' is not an argument",)
 
 
-def test_no_class_is_an_error_and_so_is_an_unknown_block() -> None:
+def test_zero_classes_and_an_unknown_block_are_errors() -> None:
     with pytest.raises(ConfigError, match="at least one class"):
         build(resnet20, classes=0, image=image(8))
     with pytest.raises(UsageError, match="no block is called 'basik'"):
@@ -195,7 +197,7 @@ def test_no_class_is_an_error_and_so_is_an_unknown_block() -> None:
 
 
 class Plain(nn.Module):
-    """A block of somebody else: no dropout, no drop_path, its own initialisation."""
+    """A plugin's block: no dropout, no drop_path, its own initialisation."""
 
     expansion = 1
 
@@ -214,14 +216,14 @@ class Plain(nn.Module):
 
 
 class Greedy(Plain):
-    """Takes any keyword."""
+    """A block that takes any keyword."""
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1, **rest: float) -> None:
         super().__init__(in_channels, width, stride=stride)
         self.rest = rest
 
 
-def test_a_foreign_block_gets_its_arguments_and_keeps_its_initialisation() -> None:
+def test_a_plugins_block_gets_its_arguments_and_keeps_its_initialisation() -> None:
     arch = dataclasses.replace(TINY, block="plain", block_args={"gain": 0.25})
     with registry.overlay("block", plain=Plain):
         model = build(arch, classes=2, image=image(8))
@@ -230,7 +232,7 @@ def test_a_foreign_block_gets_its_arguments_and_keeps_its_initialisation() -> No
 
 
 @pytest.mark.parametrize("rate", ["dropout", "drop_path"])
-def test_a_rate_without_an_argument_of_the_block_is_an_error(rate: str) -> None:
+def test_a_rate_that_the_block_does_not_have_is_an_error(rate: str) -> None:
     with registry.overlay("block", plain=Plain, greedy=Greedy):
         for block in ("plain", "greedy"):
             arch = dataclasses.replace(TINY, block=block)
@@ -263,7 +265,7 @@ def test_without_rates_the_blocks_keep_their_defaults() -> None:
     assert {module.rate for module in model.modules() if isinstance(module, DropPath)} == {0.0}
 
 
-def test_he_initialisation_of_convolutions() -> None:
+def test_convolutions_get_he_initialisation() -> None:
     torch.manual_seed(0)
     model = build(wrn16_4, classes=10, image=image(32))
     for module in model.modules():
@@ -274,7 +276,7 @@ def test_he_initialisation_of_convolutions() -> None:
     assert model.norm.weight.eq(1).all()
 
 
-def test_building_follows_the_seed() -> None:
+def test_the_seed_decides_the_initial_weights() -> None:
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -289,7 +291,7 @@ def test_counting_takes_classes_and_channels() -> None:
     assert count_params(resnet20, channels=1) == base - 2 * 16 * 9
 
 
-def test_he_shortcut_a_is_what_the_small_nets_use() -> None:
+def test_resnet20_has_two_shortcuts_of_option_a() -> None:
     model = build(resnet20, classes=10, image=image(32))
     assert sum(isinstance(module, PadShortcut) for module in model.modules()) == 2
     assert isinstance(model, ResNet)
@@ -297,7 +299,7 @@ def test_he_shortcut_a_is_what_the_small_nets_use() -> None:
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_exports_to_onnx_with_a_dynamic_batch(shortcut: str) -> None:
+def test_a_network_exports_to_onnx_with_a_dynamic_batch(shortcut: str) -> None:
     import onnxruntime
 
     arch = dataclasses.replace(TINY, block_args={"shortcut": shortcut})
@@ -312,6 +314,6 @@ def test_exports_to_onnx_with_a_dynamic_batch(shortcut: str) -> None:
         assert torch.allclose(torch.from_numpy(out), model(pictures), atol=1e-5)
 
 
-def test_the_table_of_archs_needs_no_torch() -> None:
+def test_the_table_of_archs_does_not_import_torch() -> None:
     code = "import sys, resnetctl.models.archs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Shortcuts: option A against slicing, and which of them is chosen."""
+"""Option A equals slicing and padding; the shapes decide which shortcut a block gets."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from resnetctl.models.shortcuts import PadShortcut, make_shortcut, preact_sum
     stride=st.sampled_from([1, 2, 3]),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
-def test_option_a_is_slicing_and_padding_bit_for_bit(
+def test_option_a_equals_slicing_and_padding_bit_for_bit(
     channels: int, growth: int, height: int, width: int, stride: int
 ) -> None:
     images = torch.randn(2, channels, height, width)
@@ -43,7 +43,7 @@ def test_option_a_keeps_channels_last_and_gradients() -> None:
         ((8, 16, 2), {"norm": False}, [nn.Conv2d]),
     ],
 )
-def test_the_shapes_choose_the_shortcut(
+def test_the_shapes_and_the_option_decide_the_shortcut(
     shape: tuple[int, int, int], arguments: dict[str, object], kinds: list[type]
 ) -> None:
     in_channels, out_channels, stride = shape
@@ -55,12 +55,12 @@ def test_the_shapes_choose_the_shortcut(
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 16)])
-def test_an_unknown_option_is_refused_needed_or_not(shape: tuple[int, int]) -> None:
+def test_an_unknown_option_is_refused_even_if_the_shapes_are_equal(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="'A' or 'B', not 'C'"):
         make_shortcut(*shape, option="C")
 
 
-def test_preact_sum_adds_the_raw_input_to_an_identity_and_the_active_one_elsewhere() -> None:
+def test_preact_sum_adds_the_raw_input_for_an_identity_and_the_activated_input_otherwise() -> None:
     raw, active, branch = torch.tensor(-1.0), torch.tensor(0.0), torch.tensor(5.0)
     assert preact_sum(branch, images=raw, active=active, downsample=nn.Identity()) == 4
     assert preact_sum(branch, images=raw, active=active, downsample=nn.Flatten(0)) == 5

@@ -1,4 +1,4 @@
-"""Surgery: heads by name, channels by mean, frozen parts."""
+"""Surgery: a new head keeps classes by name, other channels keep the output, parts are frozen by name."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def network(classes: int = 3, channels: int = 3) -> ResNet:
     return build(resnet20, classes=classes, image=spec).eval()
 
 
-def test_rows_follow_the_class_names() -> None:
+def test_a_class_in_both_heads_keeps_its_row() -> None:
     model = network()
     weight, bias = model.fc.weight.clone(), model.fc.bias.clone()
     report = swap_head(model, old=("cat", "dog", "bird"), new=("fish", "bird", "cat", "newt"))
@@ -28,7 +28,7 @@ def test_rows_follow_the_class_names() -> None:
     assert not any(torch.equal(model.fc.weight[row], old) for row in (0, 3) for old in weight)
 
 
-def test_a_permuted_head_permutes_the_answers() -> None:
+def test_a_permuted_head_permutes_the_logits() -> None:
     model = network()
     pictures = torch.randn(2, 3, 16, 16)
     before = model(pictures)
@@ -58,12 +58,12 @@ def test_the_new_head_keeps_type_mode_and_gradients() -> None:
     assert model.parts()["head"] == [model.fc]
 
 
-def test_a_wrong_number_of_old_names_is_our_own_bug() -> None:
+def test_a_wrong_number_of_old_names_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="3 outputs, but 2 class names"):
         swap_head(network(), old=("a", "b"), new=("a",))
 
 
-def test_from_colour_to_grey_and_back() -> None:
+def test_grey_sums_the_kernels_and_colour_shares_them_equally() -> None:
     model = network()
     weight = model.conv1.weight.detach().clone()
     adapt_input(model, 1)
@@ -76,7 +76,7 @@ def test_from_colour_to_grey_and_back() -> None:
 
 @pytest.mark.parametrize("before", [1, 2, 3, 4])
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 5, 7])
-def test_an_image_with_equal_channels_gets_the_same_answer(before: int, after: int) -> None:
+def test_an_image_with_equal_channels_keeps_its_logits(before: int, after: int) -> None:
     model = network(channels=before)
     plane = torch.randn(2, 1, 16, 16)
     expected = model(plane.expand(-1, before, -1, -1))
@@ -84,14 +84,14 @@ def test_an_image_with_equal_channels_gets_the_same_answer(before: int, after: i
     assert torch.allclose(model(plane.expand(-1, after, -1, -1)), expected, atol=1e-4)
 
 
-def test_the_same_channels_change_nothing() -> None:
+def test_an_equal_number_of_channels_changes_nothing() -> None:
     model = network()
     weight = model.conv1.weight
     adapt_input(model, 3)
     assert model.conv1.weight is weight
 
 
-def test_adapting_keeps_frozen_frozen() -> None:
+def test_adapting_the_input_keeps_a_frozen_convolution_frozen() -> None:
     model = network()
     freeze(model, "stem")
     adapt_input(model, 1)
@@ -121,7 +121,7 @@ def test_parts_are_frozen_by_name(names: str, frozen: set[str]) -> None:
 
 
 @pytest.mark.parametrize("arch", [resnet20, resnet18, preact_resnet20])
-def test_frozen_statistics_stay_when_the_caller_keeps_them_in_eval(arch: object) -> None:
+def test_frozen_parts_in_eval_mode_keep_weights_and_statistics(arch: object) -> None:
     model = build(arch, classes=3, image=ImageSpec(size=16)).train()  # type: ignore[arg-type]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for module in freeze(model, "backbone"):
@@ -133,7 +133,7 @@ def test_frozen_statistics_stay_when_the_caller_keeps_them_in_eval(arch: object)
     assert changed == {"fc.weight", "fc.bias"}
 
 
-def test_the_final_norm_is_part_of_the_backbone() -> None:
+def test_the_final_norm_is_frozen_with_the_last_stage() -> None:
     model = build(preact_resnet20, classes=3, image=ImageSpec(size=16))
     assert any(isinstance(module, nn.BatchNorm2d) and module is model.norm for module in freeze(model, "layer3"))
 

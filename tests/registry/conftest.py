@@ -1,4 +1,4 @@
-"""Distributions that are made here: metadata folders on the path, as pip leaves them."""
+"""Write test distributions: modules and metadata folders on the path, as pip installs them."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ GOOD = "from resnetctl.spec import Arch\nnet = Arch(name='net', block='basic', d
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """Neither the listing nor an imported object outlives a test."""
+    """Clear the registry's caches and the imported modules after each test."""
     before = set(sys.modules)
     yield
     registry.refresh()
@@ -26,7 +26,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """`install("dist", {"name": "plug_x:net"}, kind=..., code=..., requires=...)` makes an importable distribution."""
+    """Return `install("dist", {"name": "plug_x:net"}, kind=..., code=..., requires=...)`: it writes a distribution."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))

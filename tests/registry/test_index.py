@@ -51,7 +51,7 @@ def test_a_plugin_is_listed_without_importing_it(install: Install) -> None:
     assert "plug_a" not in sys.modules
 
 
-def test_two_distributions_with_one_name_clash_and_can_be_told_apart(install: Install) -> None:
+def test_one_name_in_two_distributions_clashes_and_dist_name_chooses(install: Install) -> None:
     install("nets-a", {"net": "plug_a:net"})
     install("nets-b", {"net": "plug_b:net"})
     assert status("net") == {"nets-a": "clash", "nets-b": "clash"}
@@ -75,7 +75,7 @@ def test_a_built_in_is_never_shadowed(install: Install) -> None:
 @pytest.mark.parametrize(
     ("chosen", "statuses"), [("none", ("disabled", "disabled")), ("nets_b", ("disabled", "available"))]
 )
-def test_plugins_can_be_left_out(
+def test_the_environment_variable_disables_plugins(
     install: Install, monkeypatch: pytest.MonkeyPatch, chosen: str, statuses: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("RESNETCTL_PLUGINS", chosen)
@@ -94,7 +94,7 @@ def test_unknown_names_in_the_choice_of_plugins_are_listed(install: Install, mon
     assert registry.unknown_plugins() == ["nest-b"]
 
 
-def test_disable_plugins_reaches_children(monkeypatch: pytest.MonkeyPatch, install: Install) -> None:
+def test_disable_plugins_also_reaches_child_processes(monkeypatch: pytest.MonkeyPatch, install: Install) -> None:
     monkeypatch.setenv("RESNETCTL_PLUGINS", "nets")
     install("nets", {"net": "plug_a:net"})
     assert status("net") == {"nets": "available"}
@@ -104,7 +104,7 @@ def test_disable_plugins_reaches_children(monkeypatch: pytest.MonkeyPatch, insta
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "none\n"
 
 
-def test_an_arch_means_the_block_of_its_own_distribution(install: Install) -> None:
+def test_an_arch_uses_the_block_of_its_own_distribution(install: Install) -> None:
     install("one", {"odd": "plug_odd:Odd"}, kind="block", code=None)
     both = "from resnetctl.blocks import BasicBlock\n\nclass Odd(BasicBlock):\n    pass\n"
     install("two", {"odd": "plug_two:Odd"}, kind="block", code=both)

@@ -1,4 +1,4 @@
-"""The table of kinds: whoever treats kinds differently reads it, so a new kind is one new row."""
+"""A new kind is one new row in the table of kinds."""
 
 import importlib
 import sys
@@ -57,7 +57,7 @@ KINDS["number"] = Row(
 
 @pytest.fixture
 def number_kind(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A kind that is added in one place. Children of this process add it when they start."""
+    """Add a kind by one row. Child processes add it when they start."""
     site = tmp_path / "site"
     (site / "made_up_kind.py").write_text(ROW)
     (site / "number.txt").write_text("$object = 8\n")
@@ -73,7 +73,7 @@ def number_kind(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("number_kind")
-def test_a_kind_added_in_one_place_is_listed_shown_scaffolded_and_checked(install: Install, tmp_path: Path) -> None:
+def test_a_kind_added_by_one_row_is_listed_shown_scaffolded_and_checked(install: Install, tmp_path: Path) -> None:
     install("my-numbers", {"four": "plug_four:value"}, kind="number", code="value = 4")
     install("odd-numbers", {"five": "plug_five:value"}, kind="number", code="import torch\nvalue = 5")
     assert [row["name"] for row in listing("number", check=True)] == ["five", "four"]
@@ -133,7 +133,7 @@ def test_the_shape_of_every_kind_is_checked(install: Install, kind: str, code: s
 
 
 def finish(work: Iterator[object]) -> list[kit.Finding]:
-    """Return what a generator returns."""
+    """Return the return value of a generator."""
     while True:
         try:
             next(work)

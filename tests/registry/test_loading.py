@@ -1,4 +1,4 @@
-"""Importing one object, and naming the plugin in what goes wrong."""
+"""`get` imports one object, and every error names the plugin."""
 
 import sys
 from collections.abc import Callable
@@ -17,18 +17,18 @@ Install = Callable[..., None]
 GOOD = "from resnetctl.spec import Arch\nnet = Arch(name='net', block='basic', depths=(1,), widths=(8,))\n"
 
 
-def test_the_core_comes_through_the_same_door() -> None:
+def test_built_ins_are_entries_of_the_registry() -> None:
     assert {entry.distribution for entry in entries("block")} >= {"resnetctl"}
     assert {"basic", "bottleneck"} <= set(names("block"))
     assert get("arch", "resnet20").name == "resnet20"
     assert find("arch", "resnetctl:resnet20").version == resnetctl.__version__
 
 
-def test_get_imports_exactly_one(install: Install) -> None:
+def test_get_imports_exactly_one_module(install: Install) -> None:
     install("my-nets", {"net": "plug_a:net", "other": "plug_b:net"})
-    found = get("arch", "net")
-    assert isinstance(found, Arch)
-    assert get("arch", "my_nets:net") is found
+    arch = get("arch", "net")
+    assert isinstance(arch, Arch)
+    assert get("arch", "my_nets:net") is arch
     assert "plug_a" in sys.modules
     assert "plug_b" not in sys.modules
     assert registry.distribution_of("arch", "net") == {"my-nets": "1.2"}
@@ -53,7 +53,7 @@ def test_output_of_a_plugin_does_not_reach_stdout(install: Install, capsys: pyte
         ("net = 7", "must be a resnetctl.spec.Arch, not int"),
     ],
 )
-def test_a_broken_plugin_is_one_error_with_its_owner(install: Install, code: str, text: str) -> None:
+def test_a_broken_plugin_is_one_error_that_names_its_distribution(install: Install, code: str, text: str) -> None:
     install("bad-nets", {"net": "plug_bad:net"}, code=code)
     with pytest.raises(PluginError) as caught:
         get("arch", "net")
@@ -99,11 +99,11 @@ def test_an_import_error_has_a_remedy(install: Install, value: str, code: str, h
 
 
 def fails(error: BaseException) -> None:
-    """Raise `error` from a frame whose module is this one, as a plugin's would be."""
+    """Raise `error` from a line of this module, as a plugin would from its own."""
     raise error
 
 
-def test_guarded_blames_the_plugin_and_its_own_line(install: Install) -> None:
+def test_guarded_names_the_plugin_and_the_line_in_its_code(install: Install) -> None:
     install("my-nets", {"net": "plug_a:net"})
     line = fails.__code__.co_firstlineno + 2
     with pytest.raises(PluginError) as caught, registry.guarded("arch", "net"):
@@ -114,20 +114,20 @@ def test_guarded_blames_the_plugin_and_its_own_line(install: Install) -> None:
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-def test_guarded_says_so_when_the_error_has_no_text(install: Install) -> None:
+def test_guarded_writes_no_message_for_an_error_without_text(install: Install) -> None:
     install("my-nets", {"net": "plug_a:net"})
     with pytest.raises(PluginError, match="KeyError: no message"), registry.guarded("arch", "net"):
         fails(KeyError())
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError(), DataError("ours"), KeyboardInterrupt()])
-def test_guarded_passes_on_what_is_not_the_plugins_fault(install: Install, error: BaseException) -> None:
+def test_guarded_passes_on_errors_that_are_not_the_plugins_fault(install: Install, error: BaseException) -> None:
     install("my-nets", {"net": "plug_a:net"})
     with pytest.raises(type(error)) as caught, registry.guarded("arch", "net"):
         fails(error)
     assert caught.value is error
 
 
-def test_guarded_leaves_errors_of_the_core_alone() -> None:
+def test_guarded_passes_on_errors_of_built_ins() -> None:
     with pytest.raises(ValueError, match="boom"), registry.guarded("arch", "resnet20"):
         fails(ValueError("boom"))

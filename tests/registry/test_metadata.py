@@ -1,4 +1,4 @@
-"""What one entry point is by itself: current, stale or broken."""
+"""The status of one entry point: available, stale or broken."""
 
 import sys
 from collections.abc import Callable
@@ -28,17 +28,17 @@ def test_a_plugin_for_another_version_is_stale(install: Install, requires: str) 
 
 
 @pytest.mark.parametrize("requires", ["resnetctl", "resnetctl>=0.0.1", "numpy<0.1", "resnetctl-extras>=99"])
-def test_a_plugin_for_this_version_is_not(install: Install, requires: str) -> None:
+def test_a_plugin_for_this_version_is_available(install: Install, requires: str) -> None:
     install("nets", {"net": "plug_a:net"}, requires=requires)
     assert status("net") == {"nets": "available"}
 
 
-def test_a_plugin_whose_module_is_gone_is_stale(install: Install) -> None:
+def test_a_plugin_without_its_module_is_stale(install: Install) -> None:
     install("gone-nets", {"net": "plug_gone:net"}, code=None)
     assert status("net") == {"gone-nets": "stale"}
 
 
-def test_a_stale_namesake_does_not_make_a_clash(install: Install) -> None:
+def test_a_stale_entry_of_the_same_name_is_no_clash(install: Install) -> None:
     install("nets-a", {"net": "plug_a:net"})
     install("nets-old", {"net": "plug_old:net"}, code=None)
     assert status("net") == {"nets-a": "available", "nets-old": "stale"}
@@ -46,7 +46,7 @@ def test_a_stale_namesake_does_not_make_a_clash(install: Install) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../evil", "a/b", "my data", "x:y", "-x", "\u00e9"])
-def test_a_name_that_cannot_be_typed_or_be_a_folder_is_broken(install: Install, name: str) -> None:
+def test_a_name_with_other_characters_is_broken(install: Install, name: str) -> None:
     install("bad", {name: "plug_a:net"}, kind="dataset")
     (entry,) = (entry for entry in entries("dataset") if entry.distribution == "bad")
     assert (entry.status, entry.reason) == ("broken", "a name has letters, digits, _ . + and - only")
@@ -65,7 +65,7 @@ def test_a_stale_plugin_has_a_reason(install: Install) -> None:
         find("arch", "old")
 
 
-def test_a_distribution_without_metadata_is_stale_and_breaks_nothing(install: Install) -> None:
+def test_a_distribution_without_metadata_is_stale_and_others_still_work(install: Install) -> None:
     install("half-gone", {"net": "plug_a:net"})
     site = Path(next(path for path in sys.path if path.endswith("site")))
     (site / "half_gone-1.2.dist-info" / "METADATA").unlink()

@@ -1,4 +1,4 @@
-"""Imports in another process."""
+"""Entries are imported in another process, and its end is one of the effects."""
 
 import importlib
 from collections.abc import Iterator
@@ -40,34 +40,37 @@ def entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
         install(site, f"pr-{name}", {"block": {name: f"pr_{name}:Net"}}, code=code)
     importlib.invalidate_caches()
     registry.refresh()
-    found = registry.all_entries()
-    yield {entry.name: entry for entry in found if entry.distribution.startswith("pr-")}
+    yield {entry.name: entry for entry in registry.all_entries() if entry.distribution.startswith("pr-")}
     registry.refresh()
 
 
 def ask(entries: dict[str, Entry], *names: str) -> dict[str, Probe]:
-    return {entry.name: found for entry, found in probe([entries[name] for name in names]).items()}
+    return {entry.name: effects for entry, effects in probe([entries[name] for name in names]).items()}
 
 
 def test_an_entry_that_ends_the_process_does_not_stop_the_others(entries: dict[str, Entry]) -> None:
-    found = ask(entries, "one", "dies", "late")
-    assert (found["one"].error, found["late"].error) == ("", "")
-    assert found["dies"].error == "importing it ended the process with exit code 7"
-    assert found["dies"].printed == "last words"
+    probes = ask(entries, "one", "dies", "late")
+    assert (probes["one"].error, probes["late"].error) == ("", "")
+    assert probes["dies"].error == "importing it ended the process with exit code 7"
+    assert probes["dies"].printed == "last words"
 
 
-def test_only_the_arch_that_loads_torch_is_blamed_for_it(entries: dict[str, Entry]) -> None:
-    found = ask(entries, "one", "heavy", "late")
-    assert {name: one.loads_torch for name, one in found.items()} == {"one": False, "heavy": True, "late": False}
+def test_only_the_arch_that_loads_torch_is_marked(entries: dict[str, Entry]) -> None:
+    probes = ask(entries, "one", "heavy", "late")
+    assert {name: one.loads_torch for name, one in probes.items()} == {
+        "one": False,
+        "heavy": True,
+        "late": False,
+    }
 
 
 def test_a_change_of_torch_is_named(entries: dict[str, Entry]) -> None:
-    found = ask(entries, *BLOCKS)
-    assert found["seeds"].patched == ("torch's random state",)
-    assert found["removes"].patched == ("torch.nn.functional.celu",)
-    assert found["wraps"].patched == ("torch.cat",)
-    assert found["sound"] == Probe(entry=entries["sound"]), "what torchvision makes torch do to itself is no fault"
-    assert "pr-raises 1.2 cannot be imported: ValueError: three" in found["raises"].error
+    probes = ask(entries, *BLOCKS)
+    assert probes["seeds"].patched == ("torch's random state",)
+    assert probes["removes"].patched == ("torch.nn.functional.celu",)
+    assert probes["wraps"].patched == ("torch.cat",)
+    assert probes["sound"] == Probe(entry=entries["sound"]), "torch may change itself when torchvision loads"
+    assert "pr-raises 1.2 cannot be imported: ValueError: three" in probes["raises"].error
 
 
 def test_an_import_that_takes_too_long_is_an_error(entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,12 +85,12 @@ def test_a_probe_changes_nothing_in_this_process(entries: dict[str, Entry], capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_fingerprint_sees_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_has_methods_and_settings_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint()
     monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, images: images)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", not torch.backends.cudnn.benchmark)
     assert set(changes(before, fingerprint())) == {"torch.nn.Linear.forward", "torch.backends.cudnn.benchmark"}
 
 
-def test_no_entries_need_no_process() -> None:
+def test_no_entries_have_no_probes() -> None:
     assert probe([]) == {}

@@ -118,7 +118,7 @@ def test_an_extended_run_says_what_becomes_of_growing_images() -> None:
 def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
     whole = run(name="whole")
     cut = killed(12)
-    newest = cut.checkpoints()[0]
+    newest = cut.checkpoints.paths()[0]
     newest.write_bytes(newest.read_bytes()[:-7])
     facts = list(resume("cut", settings=settings.load()))
     assert "an older one is used" in notices(facts)
@@ -128,7 +128,7 @@ def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
 def test_with_no_checkpoint_it_starts_again() -> None:
     whole = run(name="whole")
     cut = killed(12)
-    for path in cut.checkpoints():
+    for path in cut.checkpoints.paths():
         path.unlink()
     facts = list(resume("cut", settings=settings.load()))
     assert "starts at step 0" in notices(facts)
@@ -142,7 +142,7 @@ def test_other_data_under_the_same_name_is_refused() -> None:
     tiny(data_dir, train=90)
     with pytest.raises(WeightsError, match="is not the one that the run began with"):
         list(resume("cut", settings=settings.load()))
-    assert cut.checkpoints()
+    assert cut.checkpoints.paths()
 
 
 def test_exact_refuses_another_machine_and_names_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks import datasets as data_task
 from resnetctl.tasks.train import train
-from resnetctl.training import remarks
+from resnetctl.training import notices
 from resnetctl.weights.file import read_card
 
 ARCH = ["model.arch=resnet20", "data=tiny"]
@@ -40,7 +40,7 @@ def files(folder: runs.RunDir) -> tuple[bytes, bytes]:
     return folder.weights.read_bytes(), (folder.path / "metrics.jsonl").read_bytes()
 
 
-def notices(facts: list[object]) -> str:
+def notice_texts(facts: list[object]) -> str:
     return "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
 
@@ -192,21 +192,21 @@ def test_one_class_is_nothing_to_learn(tmp_path: Path, dry_run: bool) -> None:
 def test_a_dry_run_times_a_step_and_writes_nothing() -> None:
     facts = list(train(request(dry_run=True), settings.load()))
     assert isinstance(next(fact for fact in facts if isinstance(fact, Started)), Started)
-    assert "one step of 16 images takes" in notices(facts)
+    assert "one step of 16 images takes" in notice_texts(facts)
     assert not any(isinstance(fact, Finished) for fact in facts)
     assert not Path("runs").exists()
 
 
 def test_what_is_seldom_meant_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remarks, "cores_granted", lambda: 1)
-    said = notices(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
+    monkeypatch.setattr(notices, "cores_granted", lambda: 1)
+    said = notice_texts(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
     assert "2 threads share 1 core, which is slower than one each" in said
     assert "a batch of 500 is more than the 54 training images, so an epoch is one step" in said
-    assert notices(list(train(request("threads=1", "epochs=1", name="two"), settings.load()))) == ""
+    assert notice_texts(list(train(request("threads=1", "epochs=1", name="two"), settings.load()))) == ""
 
 
 def test_images_that_grow_are_announced() -> None:
-    said = notices(list(train(request("progressive.initial_scale=0.5", "epochs=10"), settings.load())))
+    said = notice_texts(list(train(request("progressive.initial_scale=0.5", "epochs=10"), settings.load())))
     assert "images grow from 4 px and reach 8 px in epoch " in said
     whole = int(said.partition("in epoch ")[2].split(";")[0])
     lines = runs.find("one", Path("runs")).metrics()
@@ -216,7 +216,7 @@ def test_images_that_grow_are_announced() -> None:
 
 def test_a_progressive_resizing_that_does_nothing_says_so() -> None:
     sets = ("progressive.initial_scale=0.9", "progressive.size_increment=100", "epochs=1")
-    assert "resizing does nothing here: 0.9 of 8 px, in multiples of 100 px, is 8 px" in notices(
+    assert "resizing does nothing here: 0.9 of 8 px, in multiples of 100 px, is 8 px" in notice_texts(
         list(train(request(*sets), settings.load()))
     )
 
@@ -225,7 +225,7 @@ def test_a_progressive_resizing_that_does_nothing_says_so() -> None:
     "sets", [("progressive.delay_fraction=0", "progressive.finetune_fraction=1", "epochs=1"), ("steps=1",)]
 )
 def test_a_progressive_resizing_without_a_step_to_do_it_in(sets: tuple[str, ...]) -> None:
-    said = notices(list(train(request("progressive.initial_scale=0.5", *sets), settings.load())))
+    said = notice_texts(list(train(request("progressive.initial_scale=0.5", *sets), settings.load())))
     assert "resizing does nothing here: no step is left for smaller images" in said
 
 

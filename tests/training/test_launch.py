@@ -56,7 +56,7 @@ def test_a_run_that_its_config_cannot_begin_has_a_checkpoint_first(save_first: b
         save_first=save_first,
     )
     next(facts)
-    assert len(runs.find("one", Path("runs")).checkpoints()) == save_first
+    assert len(runs.find("one", Path("runs")).checkpoints.paths()) == save_first
 
 
 def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from resnetctl import runs
 from resnetctl.config.layers import from_sets
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import Finished, Notice
+from resnetctl.runs.checkpoints import Checkpoints
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks.train import train
@@ -26,10 +27,10 @@ def facts(*sets: str) -> list[object]:
 
 def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    original = runs.RunDir.save_checkpoint
+    original = Checkpoints.save
     monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(
-        runs.RunDir, "save_checkpoint", lambda run, step, data: (saved.append(step), original(run, step, data))[1]
+        Checkpoints, "save", lambda files, step, data: (saved.append(step), original(files, step, data))[1]
     )
     facts("epochs=1")
     assert saved == [1, 2, 3, 4, 4]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layers import draft
+from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import BenchOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch

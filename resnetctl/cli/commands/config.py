@@ -1,7 +1,7 @@
 """`config show`."""
 
 from resnetctl.cli.parser.command import Command, Given, Group
-from resnetctl.cli.parser.layers import draft
+from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import ConfigShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.config.schema import FinetuneConfig, TrainConfig

@@ -3,7 +3,7 @@
 import dataclasses
 
 from resnetctl.cli.parser.command import Command, Given
-from resnetctl.cli.parser.layers import draft
+from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import FinetuneOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import FinetuneConfig

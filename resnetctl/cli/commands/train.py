@@ -2,7 +2,7 @@
 
 from resnetctl.cli.parser.command import Command, Given
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.layers import draft
+from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import RunOptions, TrainOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.options import flags

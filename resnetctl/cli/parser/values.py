@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from resnetctl.config.options import Flag, complaint
-from resnetctl.errors import UsageError, closest
+from resnetctl.errors import UsageError
+from resnetctl.hints import closest
 
 
 def coerce(flag: Flag, value: Any) -> Any:

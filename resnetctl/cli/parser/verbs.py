@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from resnetctl import errors
+from resnetctl import errors, hints
 from resnetctl.cli import boundary
 from resnetctl.cli.parser.command import Command, Group, is_argument
 from resnetctl.cli.parser.functions import path_of
@@ -77,7 +77,7 @@ class _Verb(_Base):
         """Return one of Typer's usage errors as one of ours."""
         hint = [f"{path} --help"]
         if hasattr(error, "possibilities"):  # an option that nobody declared
-            close = errors.closest(error.option_name, [word for param in self.params for word in param.opts])
+            close = hints.closest(error.option_name, [word for param in self.params for word in param.opts])
             return errors.UsageError(
                 f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint
             )
@@ -117,4 +117,4 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         if word.startswith("-"):
             raise errors.UsageError(f"{path} has no option {word}", hint=f"{path} --help")
         known = self.list_commands(ctx)
-        raise errors.UsageError(f"no command '{path} {word}'", hint=[errors.suggest(word, known), f"{path} --help"])
+        raise errors.UsageError(f"no command '{path} {word}'", hint=[hints.suggest(word, known), f"{path} --help"])

@@ -8,6 +8,7 @@ from resnetctl.cli.parser.command import Command, Group, is_argument, is_repeate
 from resnetctl.cli.parser.values import choices
 from resnetctl.cli.screen import streams
 from resnetctl.config.options import USED, Flag, flags
+from resnetctl.system.installed import some_mention
 
 Row = tuple[str, str]
 WIDEST = 100
@@ -48,13 +49,11 @@ def group_help(group: Group, path: str, *, full: bool = False) -> str:
 
 
 def _of_plugins(kind: str) -> list[Row]:
-    """Return the members that plugins add to a group. Reads metadata only, and little of it where there are none."""
-    if not kind:
+    """Return the members that plugins add to a group. Reads metadata only."""
+    if not kind or not some_mention(f"resnetctl.{kind}s"):
         return []
     from resnetctl import registry
 
-    if not registry.may_have(kind):
-        return []
     usable = [entry for entry in registry.entries(kind) if entry.status in ("available", "clash")]
     names = [f"{entry.distribution}:{entry.name}" if entry.status == "clash" else entry.name for entry in usable]
     return [(name, f"from {entry.distribution} {entry.version}") for name, entry in zip(names, usable, strict=True)]

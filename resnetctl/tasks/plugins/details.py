@@ -1,4 +1,4 @@
-"""The facts of one registered object, for `plugins show`: a function for each kind, named in the registry's table."""
+"""The facts of one registered object for `plugins show`; the registry's table names a function for each kind."""
 
 import inspect
 from typing import Any
@@ -7,7 +7,7 @@ from resnetctl.spec import Arch
 
 
 def arch_details(arch: Arch) -> dict[str, Any]:
-    """Return an arch's fields and its parameters, counted."""
+    """Return the fields of an arch and its counted parameters."""
     from resnetctl.models.resnet import count_params
 
     classes, size = arch.reference
@@ -17,7 +17,7 @@ def arch_details(arch: Arch) -> dict[str, Any]:
 
 def object_details(value: Any) -> dict[str, Any]:
     """Return signature, source file and first docstring line of a class or a function."""
-    value = getattr(value, "func", value)  # what a functools.partial wraps
+    value = getattr(value, "func", value)  # the function inside a functools.partial
     return {
         "signature": str(inspect.signature(value)),
         "parameters": {
@@ -35,7 +35,7 @@ def policy_details(policy: Any) -> dict[str, Any]:
 
 
 def dataset_details(dataset: Any) -> dict[str, Any]:
-    """Return what a dataset's card says, and where its code is."""
+    """Return the facts of a dataset's card, and its source file."""
     card = dataset.card
     return {
         "classes": list(card.classes),
@@ -51,4 +51,4 @@ def _file(value: Any) -> str | None:
     try:
         return inspect.getsourcefile(value)
     except (OSError, TypeError):
-        return None  # built-in or made at run time
+        return None  # a built-in function, or a class created at run time

@@ -1,11 +1,11 @@
-"""What the registry holds, for `plugins list` and `plugins show`."""
+"""List and describe the entries of the registry, for `plugins list` and `plugins show`."""
 
 import dataclasses
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, suggest
-from resnetctl.hints import Call
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call, suggest
 from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.probe import probe
 
@@ -22,7 +22,7 @@ def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
 
     Raises:
         UsageError: there is no such name, or several kinds have it.
-        PluginError: it cannot be used.
+        PluginError: the object cannot be used.
     """
     kind = kind or _only_kind(name)
     entry = registry.find(kind, name)

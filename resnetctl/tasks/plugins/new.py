@@ -1,4 +1,4 @@
-"""A new plugin: a distribution with one working entry and a test, to be changed."""
+"""Create a new plugin: a distribution with one working entry and a test, for its author to change."""
 
 import keyword
 import re
@@ -24,7 +24,7 @@ TEMPLATES = "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class NewPlugin(Report):
-    """A distribution that was written: its folder, its files, and the name of its entry."""
+    """A new distribution: its folder, its files, and the name of its entry."""
 
     schema: ClassVar[str] = "resnetctl.plugins.new/1"
     folder: Path
@@ -35,14 +35,16 @@ class NewPlugin(Report):
 
 
 def create(name: str, kind: Kind, *, parent: Path) -> NewPlugin:
-    """Write `parent/NAME/` with pyproject, package, test and README; it appears whole or not at all.
+    """Write `parent/NAME/` with pyproject, package, test and README. An error leaves no part of it.
 
     Args:
-        name: of the distribution; the entry has the same name, with `_` for `-` and without `resnetctl-`.
+        name: name of the distribution; the entry has the same name, with `_` for `-` and without `resnetctl-`.
+        kind: kind of the entry.
+        parent: folder of the new folder; created if missing.
 
     Raises:
-        UsageError: the name is not valid, or taken by a built-in or an importable package; the folder exists; the
-            kind has no template.
+        UsageError: the name is not valid, or a built-in or an importable package has it; the folder exists; the kind
+            has no template.
     """
     scaffold = KINDS[kind].scaffold
     if scaffold is None:
@@ -68,12 +70,12 @@ def _values(name: str, kind: Kind, scaffold: Scaffold) -> dict[str, str]:
     if not NAME.fullmatch(name) or taken or name == registry.CORE:
         raise UsageError(
             f"'{name}' cannot be the name of a distribution and of its package",
-            hint="small letters, then digits and single - or _ too, e.g. my-block",
+            hint="use small letters, digits and single - or _, with a letter first, e.g. my-block",
         )
     if any(other.name == entry and other.distribution == registry.CORE for other in registry.entries(kind)):
         raise UsageError(f"'{entry}' is a built-in {kind}, which no plugin can shadow", hint="choose another name")
-    if getattr(find_spec(package), "origin", None):  # a folder here that holds no module has none
-        raise UsageError(f"a package '{package}' can be imported here already", hint="choose another name")
+    if getattr(find_spec(package), "origin", None):  # a folder without a module has no origin
+        raise UsageError(f"a package '{package}' can already be imported", hint="choose another name")
     suffix = scaffold.suffix
     words = entry.removesuffix(f"_{suffix.lower()}").split("_")
     value = "".join(word.capitalize() for word in words) + suffix if suffix else entry
@@ -92,7 +94,7 @@ def _values(name: str, kind: Kind, scaffold: Scaffold) -> dict[str, str]:
 
 
 def _contents(module: str, template: str, values: dict[str, str]) -> dict[str, str]:
-    """Text by path. `template` is that of the entry's module."""
+    """Return the text of each file by path. `template` is the one for the entry's module."""
     package = values["package"]
     values = values | {"entries": f'{values["name"]} = "{package}.{module}:{values["object"]}"'}
     return {

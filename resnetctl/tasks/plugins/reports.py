@@ -1,4 +1,4 @@
-"""What the `plugins` commands report."""
+"""Reports of the `plugins` verbs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class ListReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowReport(Report):
-    """All that is known of one object; the keys depend on its kind."""
+    """The facts of one object; the keys depend on its kind."""
 
     schema: ClassVar[str] = "resnetctl.plugins.show/1"
     facts: Mapping[str, Any]

@@ -18,8 +18,8 @@ from resnetctl.runs import RunDir
 from resnetctl.spec import plain
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
-from resnetctl.training.checkpoints import Newest, differences, facts_then, newest
 from resnetctl.training.job import config_sha256
+from resnetctl.training.resume_point import Newest, differences, facts_then, newest
 from resnetctl.weights import file as weights_file
 
 Lines = list[dict[str, Any]]
@@ -134,9 +134,9 @@ class _Checker:
             raise Failed("; ".join(f"{name}: {reason}" for name, reason in self.found.corrupt.items()))
         if self.found.snapshot is None:
             raise Skipped("there is none")
-        for path in self.run.checkpoints()[1:]:
+        for path in self.run.checkpoints.paths()[1:]:
             checkpoint.from_bytes(path.read_bytes())
-        return f"{len(self.run.checkpoints())} whole, the newest after step {self.found.snapshot.step}"
+        return f"{len(self.run.checkpoints.paths())} whole, the newest after step {self.found.snapshot.step}"
 
     def metrics(self) -> str:
         lines = self.run.metrics()

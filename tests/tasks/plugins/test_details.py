@@ -1,4 +1,4 @@
-"""The facts of one object of each kind."""
+"""The facts of an object of each kind."""
 
 from resnetctl import registry
 from resnetctl.tasks.plugins.details import arch_details, dataset_details, object_details, policy_details
@@ -18,7 +18,7 @@ def test_block_details_have_signature_source_and_summary() -> None:
     assert details["summary"].startswith("Two 3x3 convolutions")
 
 
-def test_policy_details_look_through_partial() -> None:
+def test_policy_details_describe_the_function_inside_a_partial() -> None:
     details = policy_details(registry.get("policy", "standard"))
     assert details["mirrors"] is True
     assert details["source"].endswith("policies.py")
@@ -31,5 +31,5 @@ def test_dataset_details_come_from_the_card() -> None:
     assert details["source"].endswith("digits.py")
 
 
-def test_an_object_without_a_source_file_has_none() -> None:
+def test_a_built_in_function_has_no_source_file() -> None:
     assert object_details(len)["source"] is None

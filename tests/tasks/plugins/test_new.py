@@ -1,4 +1,4 @@
-"""New plugins: written whole, named well, and passing every rule at once."""
+"""A new plugin is complete, has valid names, and passes every rule."""
 
 import tomllib
 from pathlib import Path
@@ -12,22 +12,22 @@ from resnetctl.tasks.plugins.new import create
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_distribution_is_written_whole(kind: Kind, tmp_path: Path) -> None:
-    made = create("resnetctl-my-thing", kind, parent=tmp_path / "new")
-    assert made.folder == tmp_path / "new" / "resnetctl-my-thing"
-    assert made.name == "my_thing"
-    assert sorted(path for path in made.folder.rglob("*") if path.is_file()) == sorted(made.files)
-    project = tomllib.loads((made.folder / "pyproject.toml").read_text())
-    assert project["project"]["name"] == "resnetctl-my-thing"
-    module, _, thing = project["project"]["entry-points"][KINDS[kind].group]["my_thing"].partition(":")
-    text = (made.folder / (module.replace(".", "/") + ".py")).read_text()
-    assert f"class {thing}(" in text or f"\n{thing} = " in text
-    assert not any("$" in path.read_text() for path in made.files), "a template has a name that nobody filled"
+def test_a_new_distribution_has_all_its_files_and_its_entry(kind: Kind, tmp_path: Path) -> None:
+    plugin = create("resnetctl-my-own", kind, parent=tmp_path / "new")
+    assert plugin.folder == tmp_path / "new" / "resnetctl-my-own"
+    assert plugin.name == "my_own"
+    assert sorted(path for path in plugin.folder.rglob("*") if path.is_file()) == sorted(plugin.files)
+    project = tomllib.loads((plugin.folder / "pyproject.toml").read_text())
+    assert project["project"]["name"] == "resnetctl-my-own"
+    module, _, value = project["project"]["entry-points"][KINDS[kind].group]["my_own"].partition(":")
+    text = (plugin.folder / (module.replace(".", "/") + ".py")).read_text()
+    assert any(start in text for start in (f"class {value}(", f"def {value}(", f"\n{value} = "))
+    assert not any("$" in path.read_text() for path in plugin.files), "a placeholder of a template has no value"
 
 
-def test_a_block_is_not_called_block_block(tmp_path: Path) -> None:
-    made = create("my-block", "block", parent=tmp_path)
-    assert "class MyBlock(" in (made.folder / "my_block" / "blocks.py").read_text()
+def test_the_class_of_my_block_is_called_my_block(tmp_path: Path) -> None:
+    plugin = create("my-block", "block", parent=tmp_path)
+    assert "class MyBlock(" in (plugin.folder / "my_block" / "blocks.py").read_text()
 
 
 @pytest.mark.parametrize(
@@ -47,20 +47,20 @@ def test_a_built_in_cannot_be_shadowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["torch", "test", "numpy", "typing-extensions"])
 def test_an_existing_package_is_not_replaced(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="can be imported here already"):
+    with pytest.raises(UsageError, match="can already be imported"):
         create(name, "block", parent=tmp_path)
     create(f"{name}-block", "block", parent=tmp_path)
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
     create("mine", "policy", parent=tmp_path)
     with pytest.raises(UsageError, match="the folder exists"):
         create("mine", "policy", parent=tmp_path)
 
 
 @pytest.mark.timeout(600)
-def test_its_tests_pass_at_once(tmp_path: Path) -> None:
-    """All four kinds, installed by pip into one environment."""
+def test_the_tests_of_new_plugins_pass(tmp_path: Path) -> None:
+    """One plugin of each kind, installed by pip into one environment."""
     environment = environments.sharing(tmp_path / "environment")
     folders = [create(f"fresh-{kind}", kind, parent=tmp_path / "new").folder for kind in KINDS]
     words = " ".join(f"-e ./{folder.name}" for folder in folders)
@@ -68,4 +68,4 @@ def test_its_tests_pass_at_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = environments.run("python -m pytest -q --import-mode=importlib", environment, folder=tmp_path / "new")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "skipped" in done.stdout, "hard targets have no shares: the rest passed"
+    assert "skipped" in done.stdout, "the new policy has hard targets, so the rule of soft targets is skipped"

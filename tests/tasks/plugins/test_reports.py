@@ -1,4 +1,4 @@
-"""The documents of the `plugins` commands."""
+"""The JSON documents of the `plugins` verbs."""
 
 from resnetctl.tasks.plugins.reports import CheckReport, ListReport, ShowReport
 

@@ -97,8 +97,8 @@ CHANGES: dict[str, tuple[str, Callable[[runs.RunDir], None]]] = {
     "another accuracy": ("summary", edit("summary.json", lambda text: text.replace('"epochs": 3', '"epochs": 4'))),
     "a NaN": ("metrics", edit("metrics.jsonl", with_nan)),
     "weights": ("weights", lambda run: flip_last(run.weights)),
-    "checkpoint": ("checkpoints", lambda run: flip_last(run.checkpoints()[0])),
-    "an older checkpoint": ("checkpoints", lambda run: flip_last(run.checkpoints()[1])),
+    "checkpoint": ("checkpoints", lambda run: flip_last(run.checkpoints.paths()[0])),
+    "an older checkpoint": ("checkpoints", lambda run: flip_last(run.checkpoints.paths()[1])),
 }
 
 

@@ -10,7 +10,7 @@ from resnetctl.blocks import conv1x1, conv3x3
 
 
 class Blur(nn.Module):
-    """Keep every `stride`-th pixel of the image smoothed by [1, 2, 1] / 4 both ways (Zhang 2019, section 3.2)."""
+    """Smooth by [1, 2, 1] / 4 in both directions, then keep every `stride`-th pixel (Zhang 2019, section 3.2)."""
 
     kernel: Tensor
 
@@ -21,12 +21,12 @@ class Blur(nn.Module):
         self.stride = stride
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`."""
+        """Map `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`."""
         return F.conv2d(images, self.kernel, stride=self.stride, padding=1, groups=len(self.kernel))
 
 
 class BlurpoolBlock(nn.Module):
-    """A basic block (He et al. 2015) that blurs where it halves (Zhang 2019, arXiv:1904.11486).
+    """A basic block (He et al. 2015) that blurs before it drops pixels (Zhang 2019, arXiv:1904.11486).
 
     Args:
         in_channels: channels of the input.
@@ -54,7 +54,7 @@ class BlurpoolBlock(nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`."""
+        """Map `(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`."""
         branch = self.blur(self.relu(self.bn1(self.conv1(images))))
         branch = self.bn2(self.conv2(branch))
         return self.relu(branch + self.downsample(images))

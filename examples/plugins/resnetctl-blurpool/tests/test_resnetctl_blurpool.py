@@ -1,4 +1,4 @@
-"""Every rule of resnetctl on everything that this distribution registers."""
+"""Check every rule of resnetctl for each entry of this distribution."""
 
 from resnetctl.testing import conformance
 

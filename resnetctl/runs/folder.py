@@ -26,15 +26,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.errors import ConfigError, InputError, UsageError, suggest
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.hints import Call, Setting, suggest
+from resnetctl.runs.checkpoints import KEPT, Checkpoints
 from resnetctl.system import storage
 
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
 
 LAST = "last"
-KEPT_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ class RunDir:
     @property
     def onnx(self) -> Path:
         return self.path / "export" / "model.onnx"
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.path / "checkpoints")
 
     def read_config(self) -> TrainConfig:
         """Return the run's config: a `FinetuneConfig` if the run starts from weights. Raises `ConfigError`."""
@@ -106,26 +110,10 @@ class RunDir:
             storage.sweep(self.path / "checkpoints")
             yield
 
-    def checkpoints(self) -> list[Path]:
-        """Return the checkpoints, newest first."""
-        return sorted((self.path / "checkpoints").glob("step-*.safetensors"), reverse=True)
-
     def require_space(self, checkpoint: int) -> None:
         """Raise `WorkFailed` unless the disk has room for the run's files, at `checkpoint` bytes per checkpoint."""
         # one more checkpoint while it is written, and the old and the new weights
-        storage.require_space(self.path, (KEPT_CHECKPOINTS + 2) * checkpoint)
-
-    def save_checkpoint(self, step: int, data: bytes) -> None:
-        """Write a checkpoint, then delete all but the newest two."""
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        storage.write(folder / f"step-{step:09d}.safetensors", data)
-        for old in self.checkpoints()[KEPT_CHECKPOINTS:]:
-            storage.remove(old)
-
-    def drop_checkpoint(self, name: str) -> None:
-        """Delete a corrupt checkpoint."""
-        storage.remove(self.path / "checkpoints" / name)
+        storage.require_space(self.path, (KEPT + 2) * checkpoint)
 
     def log(self, metrics: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
         """Append the line of one epoch to both logs."""
@@ -198,7 +186,7 @@ def create(
             storage.write(draft / "env.json", _document({"created": _now(), **env}))
             (draft / "checkpoints").mkdir()
             if first:
-                RunDir(draft).save_checkpoint(0, first)
+                RunDir(draft).checkpoints.save(0, first)
     except UsageError:
         free_path(folder, name)  # raises the clearer error if another process was faster
         raise

@@ -57,13 +57,6 @@ def test_automatic_names_do_not_collide(tmp_path: Path) -> None:
     assert first.endswith("-resnet20-digits")
 
 
-def test_only_the_newest_two_checkpoints_stay(tmp_path: Path) -> None:
-    run = make(tmp_path)
-    for step in (5, 40, 300):
-        run.save_checkpoint(step, b"x")
-    assert [path.name for path in run.checkpoints()] == ["step-000000300.safetensors", "step-000000040.safetensors"]
-
-
 def test_truncate_cuts_both_logs_and_half_written_lines(tmp_path: Path) -> None:
     run = make(tmp_path)
     for epoch in (1, 2, 3):

@@ -53,7 +53,7 @@ def test_a_pixel_that_is_nan_names_step_policy_and_image() -> None:
 def test_the_last_finite_checkpoint_is_kept_and_nothing_else_is_saved() -> None:
     failing("augment=poison")
     run = runs.find("one", Path("runs"))
-    (path,) = run.checkpoints()
+    (path,) = run.checkpoints.paths()
     assert checkpoint.from_bytes(path.read_bytes()).step == 4
     assert run.summary() is None
 
@@ -106,7 +106,7 @@ def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", killed)
+    monkeypatch.setattr("resnetctl.training.failure.find_origin", killed)
     request = to_train(from_sets(["model.arch=nano", "data=tiny", "augment=poison"]), name="one")
     with pytest.raises(KeyboardInterrupt):
         list(train(request, settings.load()))
@@ -114,7 +114,7 @@ def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("resnetctl.training.failure.find_origin", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     error, _ = failing("lr=1e30", "epochs=4")
     assert error.message.endswith("the search for its beginning was stopped")
     assert in_shell(error.hint[0]).startswith("resnetctl train --config runs/one/config.toml --lr")
@@ -122,7 +122,7 @@ def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest
 
 
 def test_what_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetctl.training.nonfinite.find_origin", lambda *_, **__: None)
+    monkeypatch.setattr("resnetctl.training.failure.find_origin", lambda *_, **__: None)
     error, _ = failing("augment=poison")
     assert "finite when repeated" in error.message
     assert tuple(map(in_shell, error.hint)) == ("resnetctl train --resume runs/one",)

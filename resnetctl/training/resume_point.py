@@ -31,7 +31,7 @@ class Newest:
 def newest(run: RunDir) -> Newest:
     """Read checkpoints, the newest first, until one is whole. Removes none."""
     corrupt: dict[str, str] = {}
-    for path in run.checkpoints():
+    for path in run.checkpoints.paths():
         try:
             return Newest(snapshot=checkpoint.from_bytes(path.read_bytes()), corrupt=corrupt)
         except WeightsError as error:

@@ -1,7 +1,7 @@
 """Find the first number that is not finite: repeat the steps and watch every layer.
 
-Steps follow from (seed, step), so repeating them from a checkpoint gives the same numbers. Watching waits for the
-device at every layer; training itself does not.
+All random numbers follow from (seed, step), so the steps after a checkpoint can be repeated exactly. Watching is slow,
+because it waits for the device at every layer; training itself does not watch.
 """
 
 import contextlib
@@ -25,47 +25,51 @@ class Origin:
 
     Attributes:
         step: counted from 1.
-        what: `pixels`, `targets`, `activation`, `gradient` or `weight`.
+        kind: `pixels`, `targets`, `activation`, `gradient` or `weight`.
         layer: name of the module or parameter; empty for pixels and targets, which come from the policy.
-        rows: rows of the affected images in the stored train split; all of the batch where no image can be singled out.
+        rows: rows of the affected images in the stored train split; the whole batch if no image can be singled out.
     """
 
     step: int
-    what: str
+    kind: str
     layer: str
     rows: tuple[int, ...]
 
 
 def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = lambda: False) -> Origin | None:
-    """Train on from `state` until a number is not finite. None if all stay finite, or if `give_up` returns True."""
+    """Train on from `state` and return where the first number that is not finite appears.
+
+    Returns:
+        None if all numbers stay finite to the end of the run, or if `give_up` returns True after a step.
+    """
     watch = _Watch()
     watched = dataclasses.replace(plan, augment=watch.over(plan.augment), evaluate=None, early_stop=0)
     with watch.on(state.model), contextlib.suppress(NonFinite):
         for fact in fit(state, watched):
             if isinstance(fact, StepResult):
                 watch.check_weights(state.model)
-            if watch.found or give_up():
+            if watch.origin or give_up():
                 break
-    return watch.found
+    return watch.origin
 
 
 class _Watch:
-    """Keep the first finding and its batch."""
+    """Look at the tensors of each step, and keep the origin of the first number that is not finite."""
 
     def __init__(self) -> None:
-        self.found: Origin | None = None
+        self.origin: Origin | None = None
         self._step = 0
         self._index = torch.empty(0, dtype=torch.int64)
 
     def over(self, augment: Transform) -> Transform:
-        """Return the policy with a look at its output."""
+        """Return the policy `augment`, with a check of its output."""
 
         def watched(batch: Batch) -> Batch:
             self._step, self._index = batch.step, batch.index
             augmented = augment(batch)
             self._index = augmented.index
-            self.look(augmented.images, what="pixels", layer="")
-            self.look(augmented.targets, what="targets", layer="")
+            self.check(augmented.images, kind="pixels", layer="")
+            self.check(augmented.targets, kind="targets", layer="")
             return augmented
 
         return watched
@@ -90,22 +94,26 @@ class _Watch:
                 hook.remove()
 
     def check_weights(self, model: nn.Module) -> None:
-        """Look at parameters and buffers after a step."""
+        """Check the parameters and buffers after a step."""
         for name, value in model.state_dict().items():
-            self.look(value, what="weight", layer=name, by_image=False)
+            self.check(value, kind="weight", layer=name, by_image=False)
 
-    def look(self, value: Any, *, what: str, layer: str, by_image: bool = True) -> None:
-        """Remember the first value that is not finite. `by_image`: its first dimension may be that of the batch."""
-        if self.found or not isinstance(value, Tensor) or not value.is_floating_point() or value.isfinite().all():
+    def check(self, value: Any, *, kind: str, layer: str, by_image: bool = True) -> None:
+        """Keep the origin if `value` is the first that is not finite.
+
+        `by_image` allows that its first dimension is the batch, and then only the affected images are kept.
+        """
+        if self.origin or not isinstance(value, Tensor) or not value.is_floating_point() or value.isfinite().all():
             return
         index = self._index
         if by_image and value.ndim and len(value) == len(index):
             index = index[~value.detach().flatten(1 if value.ndim > 1 else 0).isfinite().reshape(len(index), -1).all(1)]
-        self.found = Origin(step=self._step + 1, what=what, layer=layer, rows=tuple(index.tolist()))
+        self.origin = Origin(step=self._step + 1, kind=kind, layer=layer, rows=tuple(index.tolist()))
 
     def _after(self, module: nn.Module, arguments: Any, output: Any, *, name: str) -> None:
-        self.look(output, what="activation", layer=name)
+        self.check(output, kind="activation", layer=name)
 
     def _gradient(self, gradient: Tensor, *, name: str) -> None:
-        # with finite layers before it, the first gradient that is not finite comes from the loss or from this layer
-        self.look(gradient, what="gradient", layer=name, by_image=False)
+        # the backward pass goes from the loss to the input: all gradients before this one were finite, so the bad one
+        # comes from the loss or from this layer
+        self.check(gradient, kind="gradient", layer=name, by_image=False)

@@ -5,9 +5,9 @@ from support.jobs import job
 
 from resnetctl.facts import Notice
 from resnetctl.hints import Setting
-from resnetctl.training import remarks as remarking
+from resnetctl.training import notices as remarking
 from resnetctl.training.job import fresh_model, fresh_state
-from resnetctl.training.remarks import estimate, remarks, started
+from resnetctl.training.notices import estimate, remarks, started
 
 
 def told(*sets: str) -> list[str]:

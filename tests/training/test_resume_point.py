@@ -5,7 +5,7 @@ from support.nets import make
 
 from resnetctl import runs
 from resnetctl.engine import checkpoint
-from resnetctl.training.checkpoints import differences, newest
+from resnetctl.training.resume_point import differences, newest
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run(machine: Path) -> runs.RunDir:
 def save(run: runs.RunDir, step: int) -> None:
     state, _ = make()
     state.step = step
-    run.save_checkpoint(step, checkpoint.to_bytes(state, {}))
+    run.checkpoints.save(step, checkpoint.to_bytes(state, {}))
 
 
 def test_the_newest_whole_one_is_taken(run: runs.RunDir) -> None:
@@ -30,7 +30,7 @@ def test_the_newest_whole_one_is_taken(run: runs.RunDir) -> None:
 def test_a_corrupt_one_is_named_and_left_where_it_is(run: runs.RunDir) -> None:
     save(run, 4)
     save(run, 8)
-    path = run.checkpoints()[0]
+    path = run.checkpoints.paths()[0]
     path.write_bytes(path.read_bytes()[:-1])
     found = newest(run)
     assert found.snapshot is not None

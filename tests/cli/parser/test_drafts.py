@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resnetctl.cli.parser.command import Given
-from resnetctl.cli.parser.layers import layers
+from resnetctl.cli.parser.drafts import layers
 from resnetctl.cli.parser.options import LayerOptions
 from resnetctl.config.layers import merge
 from resnetctl.errors import ConfigError, UsageError

@@ -9,12 +9,12 @@ from resnetctl import registry
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
-from resnetctl.engine.replay import Origin, find_origin
+from resnetctl.engine.nonfinite import Origin, find_origin
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs import RunDir
-from resnetctl.training.checkpoints import newest
 from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.resume_point import newest
 from resnetctl.training.session import Session
 
 SHOWN = 5  # images that the error names
@@ -61,7 +61,7 @@ def explain(error: NonFinite, session: Session) -> NonFinite:
 
 
 def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
-    meaning = MEANING[origin.what].format(augment=job.config.augment, layer=origin.layer)
+    meaning = MEANING[origin.kind].format(augment=job.config.augment, layer=origin.layer)
     return NonFinite(
         f"step {origin.step}: {meaning}",
         where=str(run.path),
@@ -73,7 +73,7 @@ def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
 def _advice(origin: Origin | None, job: Job, run: RunDir) -> list[Hint]:
     """A resume would take the same steps, so only a new run helps."""
     good = [Call("eval", (run.path,), note="measures the last good weights")] if run.weights.is_file() else []
-    if origin is not None and origin.what in ("pixels", "targets"):
+    if origin is not None and origin.kind in ("pixels", "targets"):
         return [Call("plugins check", (job.config.augment,)), *good]
     verb = "finetune" if isinstance(job.config, FinetuneConfig) else "train"
     lr = min(job.config.lr / 10, USUAL_LR)

@@ -1,4 +1,4 @@
-"""The replay names the first thing that is not finite, whatever it is."""
+"""The replay returns where the first number that is not finite appears."""
 
 import dataclasses
 import math
@@ -9,13 +9,13 @@ from support.nets import make, shake
 from torch import Tensor, nn
 
 from resnetctl.engine.loop import Plan, TrainState, fit
-from resnetctl.engine.replay import Origin, find_origin
+from resnetctl.engine.nonfinite import Origin, find_origin
 from resnetctl.errors import NonFinite
 from resnetctl.spec import Batch
 
 
 def poisoned(at: int, row: int) -> object:
-    """A policy that makes one pixel NaN in one step, in the second image of the batch."""
+    """Return a policy that makes one pixel NaN in the step `at`, in the image at `row` of the batch."""
 
     def augment(batch: Batch) -> Batch:
         images = shake(batch).images.float()
@@ -27,7 +27,7 @@ def poisoned(at: int, row: int) -> object:
 
 
 def index_of(plan: Plan, step: int) -> list[int]:
-    """The rows that a step trains on."""
+    """Return the rows that a step trains on."""
     seen: list[list[int]] = []
     state, _ = make()
     spy = dataclasses.replace(plan, augment=lambda batch: (seen.append(batch.index.tolist()), shake(batch))[1])
@@ -36,29 +36,29 @@ def index_of(plan: Plan, step: int) -> list[int]:
     return seen[step]
 
 
-def test_nothing_is_found_in_a_healthy_run() -> None:
+def test_a_run_with_finite_numbers_has_no_origin() -> None:
     state, plan = make()
     assert find_origin(state, plan) is None
     assert state.step == 12
 
 
-def test_a_pixel_names_the_image() -> None:
+def test_a_nan_pixel_names_the_image() -> None:
     state, plan = make()
     plan = dataclasses.replace(plan, augment=poisoned(4, 1))
     expected = index_of(plan, 4)[1]
-    assert find_origin(state, plan) == Origin(step=5, what="pixels", layer="", rows=(expected,))
+    assert find_origin(state, plan) == Origin(step=5, kind="pixels", layer="", rows=(expected,))
 
 
-def test_an_activation_names_the_layer_and_the_images() -> None:
+def test_an_infinite_activation_names_the_layer_and_the_images() -> None:
     state, plan = make()
     with torch.no_grad():
         state.model[3].bias[0] = math.inf
     origin = find_origin(state, plan)
-    assert origin == Origin(step=1, what="activation", layer="3", rows=tuple(index_of(plan, 0)))
+    assert origin == Origin(step=1, kind="activation", layer="3", rows=tuple(index_of(plan, 0)))
 
 
 class Spike(torch.autograd.Function):
-    """The identity, with a gradient that is infinite."""
+    """The identity with an infinite gradient."""
 
     @staticmethod
     def forward(context: object, value: Tensor) -> Tensor:
@@ -75,26 +75,26 @@ class Spiky(nn.Module):
 
 
 @pytest.mark.parametrize("grad_clip", [0.0, 1.0])
-def test_a_gradient_names_the_layer_that_met_it_first(grad_clip: float) -> None:
-    """Clipping spreads a NaN over every gradient, so the order of the backward pass has to tell."""
+def test_an_infinite_gradient_names_the_first_layer_that_it_reaches(grad_clip: float) -> None:
+    """Clipping spreads a NaN over every gradient, so only the order of the backward pass shows the layer."""
     state, plan = make(grad_clip=grad_clip)
     state.model[4] = Spiky()  # between convolution 3 and the linear layer 6
     origin = find_origin(state, plan)
     assert origin is not None
-    assert (origin.step, origin.what) == (1, "gradient")
+    assert (origin.step, origin.kind) == (1, "gradient")
     assert origin.layer.startswith("3.")
     assert origin.rows == tuple(index_of(plan, 0))
 
 
-def test_an_update_names_the_weight() -> None:
+def test_an_update_that_overflows_names_the_weight_or_the_activation() -> None:
     state, plan = make(learning_rate=lambda step: 1e38 if step == 2 else 0.01)
     origin = find_origin(state, plan)
     assert origin is not None
-    assert origin.what in ("weight", "activation")
+    assert origin.kind in ("weight", "activation")
     assert origin.step in (3, 4)
 
 
-def test_it_finds_the_step_where_training_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_origin_has_the_step_at_which_training_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     def start() -> tuple[TrainState, Plan]:
         state, plan = make()
         return state, dataclasses.replace(plan, augment=poisoned(7, 0))
@@ -114,7 +114,7 @@ def test_the_search_removes_its_hooks() -> None:
     assert not any(parameter._backward_hooks for parameter in state.model.parameters())
 
 
-def test_the_search_stops_when_give_up_says_so() -> None:
+def test_the_search_stops_when_give_up_returns_true() -> None:
     state, plan = make()
     with torch.no_grad():
         state.model[6].bias.fill_(0)

@@ -1,0 +1,27 @@
+"""A quick look at entry points, which must see what the registry would."""
+
+from pathlib import Path
+
+import pytest
+from support.distributions import install
+
+from resnetctl.registry import KINDS
+from resnetctl.system.installed import some_mention
+
+
+def test_a_group_is_seen_where_a_distribution_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [str(tmp_path / "missing"), str(tmp_path / "site")])
+    install(tmp_path / "site", "mine", {"arch": {"net": "mine_net:net"}}, code="")
+    assert some_mention(KINDS["arch"].group)
+    assert not some_mention(KINDS["command"].group)
+
+
+def test_the_core_is_seen_where_it_is_installed() -> None:
+    assert some_mention("resnetctl.archs")
+
+
+def test_a_file_that_is_no_text_does_not_end_the_help_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    (tmp_path / "odd-1.dist-info").mkdir()
+    (tmp_path / "odd-1.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe[resnetctl.commands]")
+    assert not some_mention("resnetctl.archs")
