@@ -1,4 +1,4 @@
-"""The cards of the store: the names of its datasets and what describes each. Loads no numpy."""
+"""Dataset cards in the store, and the names of datasets. Imports no numpy."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ def read_card(data_dir: Path, name: str) -> DatasetCard:
 
 
 def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[int, str]:
-    """Return the names in the source of the images in `rows` of a split; rows that the manifest lacks are left out."""
+    """Return the source names of `rows` of a split. Rows that the manifest lacks are left out."""
     wanted, names = set(rows), {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError), (folder / MANIFEST).open("rb") as lines:
         for line in lines:
@@ -50,12 +50,12 @@ def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[i
 
 
 def card_bytes(card: DatasetCard) -> bytes:
-    """Return the content of `card.json`. Names that are not valid Unicode survive as escapes."""
+    """Return the content of `card.json`. Names that are not valid Unicode are written as escapes."""
     return json_line(card.to_json(), indent=1)
 
 
 def json_line(values: dict[str, Any], indent: int | None = None) -> bytes:
-    """Return a line of JSON in ASCII: file names that are not Unicode have surrogates, which need escapes."""
+    """Return a line of JSON in ASCII, because file names that are not Unicode have surrogates, which need escapes."""
     return (json.dumps(values, ensure_ascii=True, indent=indent) + "\n").encode("ascii")
 
 
@@ -80,7 +80,7 @@ def missing(data_dir: Path, name: str) -> DataError:
 
 
 def check_name(name: str) -> None:
-    """Raise `UsageError` unless `name` can name a dataset: it must be a folder's name on every system."""
+    """Raise `UsageError` unless `name` can name a dataset: it must be a valid folder name on every system."""
     if not NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' cannot name a dataset: use letters, digits, '.', '_', '+' and '-', at most 100",
@@ -89,7 +89,7 @@ def check_name(name: str) -> None:
 
 
 def derive_name(path: Path) -> str:
-    """Return the name that a path gets in the store: its last part without archive suffixes, safe as a folder."""
+    """Return the store's name for a path: its last part without archive suffixes, as a valid folder name."""
     last = path.name if path.name not in ("", "..") else path.resolve().name
     bare = re.sub(r"(\.tar)?\.(tar|gz|tgz|xz|txz|zip|csv)$", "", last.lower())
     return re.sub(r"[^a-z0-9._]+", "-", bare).strip("-._")[:100] or "images"

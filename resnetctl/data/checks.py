@@ -1,4 +1,4 @@
-"""The checks of `data check`: of a source before it is added, and of a stored dataset."""
+"""The checks of `data check`, for a source before it is added and for a stored dataset."""
 
 from collections import Counter
 from collections.abc import Generator, Mapping
@@ -18,7 +18,7 @@ from resnetctl.spec import SPLITS
 from resnetctl.system import storage
 
 FEW = 10  # images; a class with fewer is a warning
-SHOWN = 20  # names a finding lists
+SHOWN = 20  # names that a finding lists
 _REPORT_EVERY = 200  # images
 Severity = Literal["error", "warning"]
 _Place = tuple[str, str, str]  # split, class, name
@@ -27,7 +27,7 @@ _Twins = tuple[str, str]  # names
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One problem. `code` is stable, for scripts; `count` images or classes have it, `names` lists the first."""
+    """One problem of `count` images or classes; `names` lists the first. Scripts can rely on `code`."""
 
     severity: Severity
     code: str
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass
 class Auditor:
-    """Collects findings. It keeps 16 bytes of each image to find its twin."""
+    """Collects findings. It keeps a digest of 16 bytes per image to find duplicates."""
 
     findings: list[Finding] = field(default_factory=list)
     _seen: dict[bytes, _Place] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Auditor:
     _unreadable: list[str] = field(default_factory=list)
 
     def add(self, severity: Severity, code: str, *, message: str, names: list[str]) -> None:
-        """Record a finding about `names`: the message counts them and lists three. No names, no finding."""
+        """Record a finding about `names`, unless there are none. The message counts them and lists three."""
         if names:
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
             text = f"{message}: {len(names):,} ({', '.join(names[:3])}{more})"
@@ -56,7 +56,7 @@ class Auditor:
             self.findings.append(finding)
 
     def see(self, content: bytes, *, split: str, label: str, name: str) -> None:
-        """Compare one image's bytes with those of all earlier images."""
+        """Compare the bytes of one image with those of all earlier images."""
         first = self._seen.setdefault(blake2b(content, digest_size=16).digest(), (split, label, name))
         if first == (split, label, name):
             return
@@ -73,17 +73,17 @@ class Auditor:
         self._unreadable.append(reason)
 
     def twins(self) -> list[str]:
-        """Return the names of images with a twin, as many as findings list."""
+        """Return the names of duplicate images, as many as the findings list."""
         return [
             name for pairs in (self._across, self._relabelled, self._within) for pair in pairs[:SHOWN] for name in pair
         ]
 
     def conclude(self, counts: Mapping[str, Mapping[str, int]], names: Mapping[str, str] | None = None) -> None:
-        """Turn the records into findings.
+        """Turn the recorded problems into findings.
 
         Args:
             counts: images by class and split.
-            names: better names for some images.
+            names: names to show instead of the recorded ones.
         """
         better = names or {}
 
@@ -102,14 +102,14 @@ class Auditor:
         self.add("error", "one-class", message="there is only one class", names=classes if len(classes) == 1 else [])
         has_splits = any("train" in by_split for by_split in counts.values())
         untrained = [label for label, by_split in counts.items() if has_splits and not by_split.get("train")]
-        self.add("error", "empty-class", message="classes without a training image", names=untrained)
+        self.add("error", "empty-class", message="classes without training images", names=untrained)
         totals = {label: sum(by_split.values()) for label, by_split in counts.items()}
         few = [f"{label}: {total}" for label, total in totals.items() if 0 < total < FEW]
         self.add("warning", "few-images", message=f"classes with fewer than {FEW} images", names=few)
 
 
 def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]:
-    """Decode every image of a source; yield the number of images done."""
+    """Decode every image of a source and record problems; yield the number of images done."""
     with closing(source.items()) as items:
         for done, item in enumerate(items, start=1):
             try:
@@ -123,13 +123,13 @@ def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]
     counts: dict[str, Counter[str]] = {label: Counter() for label in source.classes}
     for (split, label), count in source.counts.items():
         counts[label][split or "images"] = count
-    auditor.add("warning", "empty-folder", message="class folders without an image", names=list(source.empty))
+    auditor.add("warning", "empty-folder", message="class folders without images", names=list(source.empty))
     auditor.conclude(counts)
     yield source.total
 
 
 def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
-    """Compare the digests and all images of a stored dataset; yield the number of images done."""
+    """Verify the digests of a stored dataset and compare all its images; yield the number of images done."""
     done = 0
     damaged = []
     for split in store.splits:
@@ -151,7 +151,7 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
 
 
 def _source_names(store: Store, places: list[str]) -> dict[str, str]:
-    """Return the names in the source of the images at `SPLIT/ROW`."""
+    """Return the source names of the images at the places `SPLIT/ROW`."""
     sources: dict[str, str] = {}
     for split in store.splits:
         rows = [int(place.rpartition("/")[2]) for place in places if place.startswith(f"{split}/")]
@@ -162,7 +162,7 @@ def _source_names(store: Store, places: list[str]) -> dict[str, str]:
 
 
 def count_classes(store: Store) -> dict[str, dict[str, int]]:
-    """Count images by class and split: `counts[class][split]`, splits in the order train, val, test."""
+    """Return the images by class and split, `counts[class][split]`, with splits in the order train, val, test."""
     by_split = {
         split: np.bincount(store.split(split).labels, minlength=len(store.card.classes))
         for split in SPLITS

@@ -1,7 +1,7 @@
-"""Digests of stored images by segment, so that damage is found when a segment is first read.
+"""Digests of stored images by segment. A segment is verified when it is first read.
 
-A segment is as many whole images as fit into 64 KiB, at least one: large pictures are verified one by one, and a random
-batch reads nothing twice. A split of 200 GB takes 32 MB of digests.
+A segment has as many whole images as fit into 64 KiB, at least one. So large images are verified one by one, and a
+random batch reads nothing twice. A split of 200 GB takes 32 MB of digests.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ Bytes = NDArray[np.uint8]
 
 
 def rows_per_digest(shape: tuple[int, ...]) -> int:
-    """Return how many images of `shape` make a segment, which has one digest."""
+    """Return the number of images of `shape` in a segment. Each segment has one digest."""
     return max(1, SEGMENT_BYTES // prod(shape))
 
 
 def segment_digests(images: Bytes, rows: int) -> list[bytes]:
-    """Return the SHA-256 of each `rows` images of `(N, ...)` uint8; the last segment may be shorter."""
+    """Return the SHA-256 of each segment of `rows` images of `(N, ...)` uint8; the last one may be shorter."""
     return [hashlib.sha256(images[start : start + rows].data).digest() for start in range(0, len(images), rows)]
 
 
@@ -37,7 +37,7 @@ class Guard:
         images: `(N, R, R, C)` uint8.
         digests: `(segments, 32)` uint8.
         rows: images per segment.
-        path: the file, for the error.
+        path: the file of the split, for the error.
     """
 
     def __init__(self, images: Bytes, digests: Bytes, *, rows: int, path: Path) -> None:
@@ -46,7 +46,7 @@ class Guard:
         self._pending_count = len(digests)
 
     def check(self, rows: NDArray[np.int64]) -> None:
-        """Verify the segments of `rows` that are still unverified. Raises `DataError` with the first damaged rows."""
+        """Verify the unverified segments of `rows`. Raises `DataError` that names the first damaged rows."""
         if not self._pending_count:
             return
         segments = rows // self._rows

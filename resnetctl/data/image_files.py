@@ -1,4 +1,4 @@
-"""Image files and folders that a user names, as prepared batches: for `predict` and the parity check of `export`."""
+"""Prepared batches from image files and folders, for `predict` and the parity check of `export`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ BATCH = 64  # images
 def prepared_batches(
     names: Sequence[str | Path], spec: ImageSpec, *, problems: list[str]
 ) -> Iterator[tuple[Pixels, list[Path]]]:
-    """Yield prepared images `(B, S, S, C)` uint8 with their files, in order.
+    """Yield prepared images `(B, S, S, C)` uint8 with their paths, in order.
 
     Args:
-        names: files, and folders, which stand for all images in them.
+        names: files and folders; a folder means all images in it.
         spec: size, channels and fit of the images.
-        problems: gets a line for each file that cannot be read, and for each folder without an image.
+        problems: receives a line for each unreadable file and each folder without images.
     """
     paths: list[Path] = []
     pixels: list[Pixels] = []
@@ -39,7 +39,7 @@ def prepared_batches(
 
 
 def image_paths(names: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
-    """Yield the files; of a folder every image in it and below, sorted, chosen as `data add` chooses."""
+    """Yield the files, and all images in and below the folders, sorted, by the rules of `data add`."""
     for path in map(Path, names):
         if not path.is_dir():
             yield path

@@ -1,4 +1,4 @@
-"""Image files to uint8 arrays, and how they become squares: for the store, evaluation and `predict`.
+"""Images: read files into uint8 arrays and fit them into squares, for the store, evaluation and `predict`.
 
 Shapes: H rows, W columns, C channels (1 or 3 for files), uint8 0..255.
 """
@@ -21,10 +21,10 @@ from resnetctl.spec import Fit, ImageSpec, Interpolation
 from resnetctl.system.storage import open_regular
 
 Pixels = NDArray[np.uint8]
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: parsers with a bad record
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: their parsers had security bugs
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 128 * 2**20  # of one image file
-LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in 1/65536, the integers that Pillow's convert("L") uses
+LUMA = (19595, 38470, 7471)  # ITU-R 601-2 weights in 1/65536, the integers of Pillow's convert("L")
 _GREY = frozenset({"1", "L", "LA", "La"})
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -32,7 +32,7 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_REFUSALS = (  # every error that Pillow was seen to raise for damaged files; OSError covers UnidentifiedImageError
+_REFUSALS = (  # the errors that Pillow raises for damaged files; OSError covers UnidentifiedImageError
     OSError,
     ValueError,
     SyntaxError,
@@ -51,19 +51,20 @@ _REFUSALS = (  # every error that Pillow was seen to raise for damaged files; OS
 
 
 class BadImage(DataError):
-    """An image file that cannot be used; `where` is its path."""
+    """An image file that cannot be used. `where` is its path."""
 
 
 def check_size(count: int, name: str) -> None:
-    """Raise `BadImage` for a file of more than `MAX_BYTES` bytes; `name` is its name in the error."""
+    """Raise `BadImage` for a file of more than `MAX_BYTES` bytes. `name` is its name in the error."""
     if count > MAX_BYTES:
         raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=name)
 
 
 def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None = None) -> Pixels:
-    """Return one image as `(H, W, channels)`: rotated by its EXIF data, alpha over white, 16 bits cut to 8.
+    """Return one image as `(H, W, channels)` uint8. Raises `BadImage`.
 
-    An animation gives its first frame. `name` is its name in errors. Raises `BadImage`.
+    The image is rotated by its EXIF data, drawn over white where transparent, and cut from 16 to 8 bits. An animation
+    gives its first frame. `name` is its name in errors.
     """
     name = name or (str(file) if isinstance(file, Path) else "image")
     return to_array(open_image(file, name)[0], channels)
@@ -72,10 +73,10 @@ def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None
 def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, bool]:
     """Return a decoded image of mode "L" (the file has no colour) or "RGB", and whether the file has more frames.
 
-    Raises `BadImage`, also for over 50 million pixels, and for 32 bits, whose value range is unknown.
+    Raises `BadImage` if the file cannot be read, has over 50 million pixels, or 32 bits (of unknown value range).
     """
     try:
-        with warnings.catch_warnings():  # Pillow warns of oddities that are handled or refused here
+        with warnings.catch_warnings():  # its warnings are about problems that are handled or refused here
             warnings.simplefilter("ignore")
             data = file if isinstance(file, bytes) else _contents(file, name)
             return _decoded(data, name)
@@ -86,17 +87,17 @@ def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, b
 
 
 def to_array(image: Image.Image, channels: int) -> Pixels:
-    """Return `(H, W, channels)` of an image of mode "L" or "RGB". Raises `BadImage` unless channels is 1 or 3."""
+    """Return an image of mode "L" or "RGB" as `(H, W, channels)`. Raises `BadImage` unless channels is 1 or 3."""
     pixels = np.asarray(_with_mode(image, channels))
     return pixels if channels == 3 else pixels[..., None]
 
 
 def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpolation = "bilinear") -> Pixels:
-    """Make `(H, W, C)` square: `(resize, resize, C)`. An image of that size comes back unchanged.
+    """Return `(H, W, C)` fitted into a square `(resize, resize, C)`. An image of that size is returned unchanged.
 
     `crop` takes the central square, `pad` adds black borders, `squash` changes the aspect ratio. Shrinking is
-    antialiased (Pillow's filters). The store, evaluation and `predict` all use this, so they see the same pixels.
-    Training resizes batches with `data.loader.resize`, which says how far it differs.
+    antialiased (Pillow's filters). The store, evaluation and `predict` all use this, so they get the same pixels.
+    Training resizes batches with `data.loader.resize`, which documents the small differences.
     """
     height, width, channels = image.shape
     if height == width == resize:
@@ -108,7 +109,7 @@ def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpo
 
 
 def square(image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop") -> Pixels:
-    """Return `(resize, resize, channels)` of an image of mode "L" or "RGB": `fit(to_array(image))` in one step.
+    """Return an image of mode "L" or "RGB" as `(resize, resize, channels)`: `fit(to_array(image))` in one step.
 
     Raises `BadImage` unless channels is 1 or 3.
     """
@@ -118,7 +119,10 @@ def square(image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop")
 
 
 def nearest_places(source: int, side: int) -> list[int]:
-    """Return the pixels of a line of `source` pixels that Pillow picks for `side` pixels: its rounding decides ties."""
+    """Return the indices that Pillow picks when it resizes a line of `source` pixels to `side` with "nearest".
+
+    Pillow is asked, because its rounding decides ties.
+    """
     line = Image.fromarray(np.arange(source, dtype=np.int32)[None])
     return [int(place) for place in np.asarray(line.resize((side, 1), Image.Resampling.NEAREST))[0]]
 
@@ -132,9 +136,9 @@ def centre_crop(images: Pixels, size: int) -> Pixels:
 
 
 def with_channels(images: Pixels, channels: int) -> Pixels:
-    """Convert `(..., C)` to `(..., channels)`: grey to RGB by repeating, RGB to grey as Pillow (ITU-R 601 luma).
+    """Convert `(..., C)` to `(..., channels)`: grey by repeating, RGB to grey by luma, as Pillow (ITU-R 601).
 
-    Raises `DataError` for other pairs.
+    Raises `DataError` for other conversions.
     """
     count = images.shape[-1]
     if count == channels:
@@ -148,12 +152,12 @@ def with_channels(images: Pixels, channels: int) -> Pixels:
 
 
 def prepare(path: Path, spec: ImageSpec) -> Pixels:
-    """Return a file as the model sees it: `(spec.size, spec.size, spec.channels)`. Raises `BadImage`."""
+    """Return an image file as model input, `(spec.size, spec.size, spec.channels)` uint8. Raises `BadImage`."""
     return prepare_array(read_image(path, spec.channels), spec)
 
 
 def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
-    """Prepare `(H, W, C)` as `(spec.size, spec.size, spec.channels)`: channels, fit, central crop."""
+    """Return `(H, W, C)` as `(spec.size, spec.size, spec.channels)`: convert channels, fit, crop the centre."""
     image = with_channels(image, spec.channels)
     fitted = fit(image, resize=spec.resize, fit=spec.fit, interpolation=spec.interpolation)
     return centre_crop(fitted, spec.size)
@@ -182,13 +186,13 @@ def _decoded(data: bytes, name: str) -> tuple[Image.Image, bool]:
 
 def _upright(image: Image.Image) -> Image.Image:
     if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
-        return image  # the common case, without the copy
+        return image  # the common case: no copy needed
     turned = ImageOps.exif_transpose(image)
     return image if turned is None else turned
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Mode "L" or "RGB" from any mode: 16 bits cut to 8, transparency over white."""
+    """Return the image in mode "L" or "RGB": 16 bits are cut to 8, transparency is drawn over white."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
@@ -208,7 +212,7 @@ def _with_mode(image: Image.Image, channels: int) -> Image.Image:
 
 
 def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolation) -> Pixels:
-    """`(resize, resize)` or `(resize, resize, 3)` of an image of mode "L" or "RGB"."""
+    """Return an image of mode "L" or "RGB" fitted into a square, `(resize, resize)` or `(resize, resize, 3)`."""
     resample = _FILTERS[interpolation]
     width, height = image.size
     if fit == "squash":
@@ -226,9 +230,9 @@ def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolat
 
 @contextlib.contextmanager
 def _muted_libtiff() -> Iterator[None]:
-    """Discard file descriptor 2: libtiff prints its warnings there, past Python's own stderr.
+    """Discard output to file descriptor 2, because libtiff prints warnings there, not to Python's stderr.
 
-    The descriptor belongs to the whole process, so what other threads write to stderr meanwhile is lost too.
+    The descriptor belongs to the whole process, so output of other threads to stderr is lost meanwhile too.
     """
     try:
         saved = os.dup(2)

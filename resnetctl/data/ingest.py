@@ -1,7 +1,7 @@
-"""Store a source of image files, in one pass if the first guess holds.
+"""Store a source of image files as a dataset, usually in one pass.
 
-Whether the store is grey or colour, and of which size, depends on images that are not read yet. So the first image
-decides, and the pass starts again when a later image contradicts it: at most three passes, and flat memory.
+Colour and size of the stored images depend on all images. So the first image decides, and the pass starts again when a
+later image contradicts it. There are at most three passes, and memory stays flat.
 """
 
 import dataclasses
@@ -26,16 +26,16 @@ from resnetctl.hints import Setting
 from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
 from resnetctl.system.processes import Workers
 
-KEPT_SIDE = 64  # images of one size up to this stay as they are
+KEPT_SIDE = 64  # pixels: up to this side, images of one size keep their size
 PHOTO_STORED, PHOTO_SIZE = 256, 224
 TEST_FRACTION = 0.2
 REPORT_EVERY = 200  # images
-LISTING = "listing"  # key in the card's digests: the digest of the source, which shows whether it changed
+LISTING = "listing"  # key in the digests of the card: the digest of the source, to detect changes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How images become squares: `size` is the stored side, None chooses one; bad images are errors or left out."""
+    """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped."""
 
     size: int | None = None
     fit: Fit = "crop"
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """The guess. `native` is the (width, height) that every image must have; None: images are resized anyway."""
+    """The assumed shape of the images. `native`: the (width, height) of all images; None: images are resized."""
 
     channels: int
     native: tuple[int, int] | None
@@ -69,7 +69,7 @@ class _Plan:
 
 
 class _Replan(Exception):
-    """An image contradicts the plan; `plan` is the next one."""
+    """An image contradicts the plan. `plan` is the new plan."""
 
     def __init__(self, plan: _Plan) -> None:
         super().__init__()
@@ -89,12 +89,12 @@ class _Tally:
 def ingest(
     data_dir: Path, name: str, *, source: Source, options: Options, cores: int = 1
 ) -> Generator[int, None, None]:
-    """Store `source` as dataset `name`; yield the number of images done, every 200.
+    """Store `source` as dataset `name`; yield the number of images done after every 200.
 
     With several `cores`, worker processes decode large sources; the stored bytes are the same.
 
     Raises:
-        DataError: an image is bad (all are listed, in order), or there is no train split.
+        DataError: images are bad (all are listed, in order), or there is no train split.
         UsageError: the name is taken.
         WorkFailed: a worker died.
     """
@@ -111,7 +111,7 @@ def ingest(
 
 
 def _first_plan(source: Source, options: Options) -> _Plan:
-    """Return the plan for the first readable image. Raises `DataError` with all reasons when there is none."""
+    """Return the plan that suits the first readable image. Raises `DataError` when no image is readable."""
     bad: list[str] = []
     with closing(source.items()) as items:
         for item in items:
@@ -160,7 +160,9 @@ class _Pass:
             image=self.plan.image,
             splits={},
             source=str(self.source.path.resolve()),
-            defaults={"mirror": self.plan.channels == 3},  # grey is often writing or a scan, which mirroring changes
+            defaults={
+                "mirror": self.plan.channels == 3
+            },  # grey images are often writing or scans, which mirroring changes
         )
 
     def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
@@ -171,7 +173,7 @@ class _Pass:
         self.tally.stored += 1
 
     def _require_plan(self, outcome: Decoded, split: Split) -> None:
-        """Raise `_Replan` when an image contradicts the plan: colour in a grey train split, or another size."""
+        """Raise `_Replan` when an image contradicts the plan: colour in a grey train split, or a different size."""
         better = self.plan
         if better.channels == 1 and outcome.has_colour and split == "train":
             better = dataclasses.replace(better, channels=3)
@@ -192,14 +194,14 @@ class _Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class _Chooser:
-    """Chooses the split of each item: the source's own, or a fixed test split for a source without splits."""
+    """Chooses the split of each item: that of the source, or train and a fixed test split if it has none."""
 
     test: Mapping[str, NDArray[np.bool_]] | None
     seen: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, source: Source) -> "_Chooser":
-        """Choose for `source`. Raises `DataError` when it has splits but no train."""
+        """Return the chooser for `source`. Raises `DataError` when it has splits but no train."""
         if source.splits and "train" not in source.splits:
             raise DataError(
                 f"there is {' and '.join(source.splits)}, but no train split",
@@ -234,7 +236,7 @@ class _Chooser:
 def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[str, int]) -> list[str]:
     notes = []
     if has_fixed_test and "test" not in counts:
-        notes.append("no test split: no class has a second image that could be set aside")
+        notes.append("no test split: no class has a second image to set aside")
     elif has_fixed_test:
         notes.append("test: a fixed, stratified 20 % of the images, set aside when they were added")
     elif "test" not in source.splits:
@@ -242,7 +244,7 @@ def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[
     if source.ignored:
         notes.append("ignored: " + ", ".join(f"{count:,} {kind}" for kind, count in source.ignored.items()))
     if tally.animated:
-        notes.append(f"first frame taken of animated images: {tally.animated:,}")
+        notes.append(f"animated images, of which the first frame is used: {tally.animated:,}")
     if tally.bad:
         more = "" if len(tally.bad) <= 20 else f" and {len(tally.bad) - 20:,} more"
         notes.append(f"skipped, because they cannot be read: {len(tally.bad):,}: {'; '.join(tally.bad[:20])}{more}")

@@ -1,6 +1,6 @@
-"""The images of a dataset plugin into the store: fetch, read, and compare their counts with the plugin's card.
+"""Store the images of a dataset plugin: fetch and read them, and compare their counts with the plugin's card.
 
-What a plugin raises becomes one `PluginError` with its name and version.
+An unexpected exception in the plugin becomes a `PluginError` with its name and version.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ REPORT_EVERY = 1000  # images
 
 
 def fetch(plugin: Dataset, cache: Path, *, source: Path | None) -> Generator[tuple[int, int | None], None, Path]:
-    """Run the plugin's `fetch`; yield (bytes done, bytes in total) of its downloads, and return the path to read.
+    """Run the plugin's `fetch`; yield (bytes done, total bytes) of its downloads, and return the path to read.
 
-    It runs in a thread, so that progress arrives while it works.
+    `fetch` runs in a thread, so that progress can be reported while it works.
 
     Raises:
         DataError: the data cannot be fetched.
@@ -36,7 +36,7 @@ def fetch(plugin: Dataset, cache: Path, *, source: Path | None) -> Generator[tup
         try:
             with listening(lambda done, total: facts.put((done, total))):
                 facts.put(plugin.fetch(cache, source))
-        except BaseException as error:  # goes to the thread that waits
+        except BaseException as error:  # re-raised by the waiting thread
             facts.put(error)
 
     threading.Thread(target=work, name=f"fetch {name}", daemon=True).start()
@@ -52,10 +52,10 @@ def fetch(plugin: Dataset, cache: Path, *, source: Path | None) -> Generator[tup
 def ingest_plugin(
     data_dir: Path, name: str, *, plugin: Dataset, path: Path, replace: bool
 ) -> Generator[int, None, None]:
-    """Store the plugin's splits, read from `path`, as dataset `name`; yield the number of images stored so far.
+    """Read the plugin's splits from `path` and store them as dataset `name`; yield the number of images stored so far.
 
     Raises:
-        DataError: the images are not as the plugin's card says; nothing is stored.
+        DataError: the images do not match the plugin's card; nothing is stored.
         PluginError: the plugin fails.
         UsageError: the name is taken and `replace` is off.
     """

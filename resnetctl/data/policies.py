@@ -1,8 +1,8 @@
-"""The core's augmentation policies: whole batches at once, on the device, in uint8.
+"""The augmentation policies of the core. They work on whole batches at once, on the device, in uint8.
 
-A policy gets images `(N, C, R, R)` with R = `image.resize` and returns them with S = `image.size`. Random numbers come
-from torch's global generator of the batch's device. No policy changes its input. Padding is black; hidden squares get
-the mean.
+A policy gets images `(N, C, R, R)` with R = `image.resize` and returns `(N, C, S, S)` with S = `image.size`. Random
+numbers come from torch's global generator of the batch's device. No policy changes its input. Padding is black; hidden
+squares get the mean colour.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 
-BOX_SCALE = (0.08, 1.0)  # share of the image that a box covers, Szegedy et al. 2015, section 6
+BOX_SCALE = (0.08, 1.0)  # share of the image area in a box, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
-BOX_TRIES = 10  # torchvision tries as many boxes; if none fits into the image, it takes the whole image
+BOX_TRIES = 10  # as many as in torchvision; if no box fits into the image, the whole image is used
 
 
 def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
-    """Return the function that the policy called `name` applies to every training batch. Arguments as `build`.
+    """Return the function that the policy `name` applies to every training batch. Arguments as in `build`.
 
     Raises:
-        ConfigError: as `build`.
-        PluginError: there is no usable policy of that name; or, from a call of the function, the policy of a plugin
-            failed: the error names its distribution.
+        ConfigError: as in `build`.
+        PluginError: no usable policy has this name. A call of the returned function raises it too, when the policy of a
+            plugin fails; the error names the distribution.
     """
     policy = registry.get("policy", name)
     with registry.guarded("policy", name):
@@ -52,7 +52,7 @@ def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -
         mirror: whether a mirrored image of this dataset keeps its class (`defaults["mirror"]` of its card).
 
     Raises:
-        ConfigError: the policy mirrors, has no form that does not, and the dataset forbids mirroring.
+        ConfigError: the policy mirrors, has no unmirrored form, and the dataset forbids mirroring.
     """
     if mirror or not policy.mirrors:
         return policy.build(image, num_classes)
@@ -66,10 +66,10 @@ def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -
 
 
 def complaints(batch: Batch, answer: Any, *, image: ImageSpec, classes: int) -> dict[str, str]:
-    """Return what is wrong with the answer of a policy to `batch`, by "shapes", "dtype" and "targets"; empty: nothing.
+    """Return the faults of the batch that a policy returned for `batch`, by "shapes", "dtype" and "targets".
 
-    A policy returns as many images as it gets, `(N, C, S, S)` in uint8 or float32 and in 0..255, and class numbers
-    `(N,)` in int64 or shares `(N, classes)` in float32 that sum to one.
+    A policy returns as many images as it gets, `(N, C, S, S)` uint8 or float32 in 0..255. Its targets are classes
+    `(N,)` int64, or shares `(N, classes)` float32 that sum to 1.
     """
     if not isinstance(answer, Batch):
         return {"shapes": f"it gives a {type(answer).__name__}"}
@@ -102,11 +102,11 @@ def _wrong_targets(targets: Tensor, count: int, classes: int) -> str:
 
 
 def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
-    """Cut `size` x `size` out of every image at its own corner.
+    """Cut a square of `size` pixels out of every image, each at its own corner.
 
     Args:
         images: uint8 `(N, C, H, W)`, fastest in channels-last strides.
-        corners: int64 `(2, N)`, top and left within the image padded with `pad` black pixels on all sides.
+        corners: int64 `(2, N)`, top and left in the image after padding with `pad` black pixels on all sides.
 
     Returns:
         A new tensor `(N, C, size, size)`, channels-last.
@@ -115,8 +115,8 @@ def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
     tall, wide = height + 2 * pad, width + 2 * pad
     canvas = images.new_zeros(count, tall, wide, channels)
     canvas[:, pad : pad + height, pad : pad + width] = images.permute(0, 2, 3, 1)
-    # Every run of `size` pixels in a line of the canvas, as rows of one overlapping view: picking size * N of these
-    # rows is one gather of long rows, three times as fast as picking N windows by three indices.
+    # View every run of `size` pixels in a line of the canvas as one row; the rows overlap. Then size * N of these rows
+    # are picked in one gather, which is three times as fast as picking N windows by three indices.
     runs = canvas.as_strided((count * tall * wide - size + 1, size * channels), (channels, 1))
     top, left = corners
     first = (torch.arange(count, device=images.device) * tall + top) * wide + left
@@ -125,21 +125,26 @@ def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
 
 
 def flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the `chosen` images, bool `(N,)`, left to right. Returns a new tensor `(N, C, H, W)`, channels-last."""
+    """Return the images with the `chosen` ones, bool `(N,)`, mirrored left to right: a new tensor, channels-last."""
     pixels, count = images.permute(0, 2, 3, 1), len(images)
-    if images.device.type != "cpu":  # an accelerator would have to wait for the number of chosen ones
+    if images.device.type != "cpu":  # `nonzero` would make an accelerator wait for the number of chosen images
         return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
     some = chosen.nonzero().squeeze(1)
     mirrored = pixels.index_select(0, some).flip(2)
-    # Copying into place goes byte by byte; picking whole images from both is four times as fast.
+    # Copying mirrored images into place copies single bytes; picking whole images from both is four times as fast.
     places = torch.arange(count).index_copy_(0, some, torch.arange(count, count + len(some)))
     return torch.cat([pixels, mirrored]).index_select(0, places).permute(0, 3, 1, 2)
 
 
 def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
-    """Paint a square of `side` pixels with its top and left at `corners` into each image, clipped at the borders.
+    """Return the images with a square of `side` pixels painted over each, clipped at the borders.
 
-    `corners` is int64 `(2, N)`, `fill` uint8 `(C,)`. Returns a new tensor `(N, C, H, W)`.
+    Args:
+        corners: int64 `(2, N)`, top and left of each square.
+        fill: uint8 `(C,)`, its colour.
+
+    Returns:
+        A new tensor `(N, C, H, W)`.
     """
     line = torch.arange(images.shape[2], device=images.device)
     rows, columns = ((line >= first[:, None]) & (line < first[:, None] + side) for first in corners)
@@ -148,7 +153,7 @@ def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
 
 
 def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
-    """Boxes as torchvision's `RandomResizedCrop` draws them from a square image of `side` pixels.
+    """Draw boxes like torchvision's `RandomResizedCrop`, from square images of `side` pixels.
 
     Ten candidates per image are drawn at once, with uniform area and log-uniform ratio. The first that fits is used, or
     the whole image if none fits. Its place is uniform.
@@ -168,10 +173,10 @@ def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
 
 
 def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
-    """Scale each image's own box to `size` x `size`, bilinear and antialiased, as torchvision resizes a crop.
+    """Scale a box of each image to `size` x `size`, bilinear and antialiased, as torchvision resizes a crop.
 
-    Each image has its own interpolation, so it is a product with its own matrix, once for the rows and once for the
-    columns. Unlike sampling on a grid, this filters an image that shrinks.
+    Each box needs its own interpolation weights. So each image is multiplied by two matrices of its own, one for the
+    rows and one for the columns. Unlike `grid_sample`, this is antialiased when a box shrinks.
 
     Args:
         images: uint8 `(N, C, R, R)`.
@@ -186,12 +191,12 @@ def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
     rows = torch.bmm(_weights(top, height, side=side, size=size), pixels).view(count, size, side, channels)
     turned = rows.transpose(1, 2).reshape(count, side, size * channels)
     columns = torch.bmm(_weights(left, width, side=side, size=size), turned).view(count, size, size, channels)
-    levels = columns.round_().clamp_(0, 255).int().to(torch.uint8)  # by way of int32, which takes a CPU half the time
+    levels = columns.round_().clamp_(0, 255).int().to(torch.uint8)  # through int32, which halves the time on a CPU
     return levels.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
 
 
 def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
-    """`(N, size, side)` float32: the share of each source pixel of `[start, start + length)` in each new pixel."""
+    """Return float32 `(N, size, side)`: the share of each source pixel of `[start, start + length)` in a new pixel."""
     line = torch.arange(side, device=start.device)
     scale = (length.float() / size)[:, None, None]
     centre = (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale + start[:, None, None]
@@ -202,22 +207,22 @@ def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
 
 
 def _corners(batch: Batch, spare: int) -> Tensor:
-    """Uniform tops and lefts in 0..spare, `(2, N)`."""
+    """Return uniform tops and lefts in 0..spare, `(2, N)`."""
     return torch.randint(spare + 1, (2, len(batch.images)), device=batch.images.device)
 
 
 def _alternate(batch: Batch) -> Tensor:
-    """Choose every other image in one epoch, the others in the next: bool `(N,)`.
+    """Choose half of the images in one epoch and the other half in the next, bool `(N,)`.
 
-    Independent coin flips would show a quarter of the images the same way three epochs in a row. Alternating shows both
-    ways equally often, and networks need fewer epochs: Jordan 2024, arXiv:2404.00498.
+    With independent coin flips, a quarter of the images look the same three epochs in a row. Alternating shows both
+    forms equally often, and networks need fewer epochs: Jordan 2024, arXiv:2404.00498.
     """
     return (batch.index + batch.epoch) % 2 == 0
 
 
 @cache
 def _levels(mean: tuple[float, ...], device: torch.device) -> Tensor:
-    """The uint8 levels that normalisation turns into (nearly) zero, `(C,)`; made once, as a copy stalls the device."""
+    """Return the uint8 colour that normalisation maps to (nearly) zero, `(C,)`. Cached: a copy stalls the device."""
     with torch.inference_mode(False):
         return torch.tensor([round(255 * value) for value in mean], dtype=torch.uint8, device=device)
 
@@ -248,7 +253,9 @@ def _standard_cutout(image: ImageSpec, num_classes: int, *, mirror: bool) -> Tra
 
     def crop_and_hide(batch: Batch) -> Batch:
         batch = crop_first(batch)
-        corners = _corners(batch, image.size - 1) - side // 2  # the centre is uniform, so borders clip many squares
+        corners = (
+            _corners(batch, image.size - 1) - side // 2
+        )  # the centre is uniform over the image, so borders clip many squares
         fill = _levels(image.mean, batch.images.device)
         return replace(batch, images=hide(batch.images, corners, side=side, fill=fill))
 
@@ -276,7 +283,7 @@ def _resized_crop(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transf
 
 
 def _mirroring(name: str, build: Callable[..., Transform], *, summary: str, paper: str) -> Policy:
-    """The policy of a `build` that mirrors where `mirror` says so."""
+    """Return the policy of a `build` function that has a `mirror` argument."""
     return Policy(
         name=name,
         build=partial(build, mirror=True),

@@ -1,4 +1,4 @@
-"""A contact sheet: a row per class with its name and some of its images, always the same ones."""
+"""Draw a contact sheet: one row per class, with its name and a fixed choice of its images."""
 
 import contextlib
 import unicodedata
@@ -14,26 +14,26 @@ from resnetctl.spec import Split
 from resnetctl.system import storage
 
 COLUMNS = 10
-MAX_CLASSES = 100  # rows; the picture says how many more there are
-_CELL = 64  # pixels at least: small images are enlarged by whole factors
+MAX_CLASSES = 100  # rows; a last line counts the other classes
+_CELL = 64  # smallest side in pixels: small images are enlarged by whole factors
 _GAP = 4
 _FONT = 15  # pixels
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "arial.ttf", "Arial Unicode.ttf")
-_NO_LETTER = "\uffff"  # no font has it, so it looks like every letter that a font lacks
+_NO_LETTER = "\uffff"  # no font has it, so it is drawn like every missing letter
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def write_sheet(store: Store, path: Path, *, split: Split = "train") -> None:
-    """Write the sheet of a split as PNG, whatever the suffix.
+    """Write the sheet of a split as PNG, whatever the suffix of `path`.
 
-    Raises `DataError` when there is no such split, `UsageError` when `path` cannot be written.
+    Raises `DataError` when the dataset has no such split, `UsageError` when `path` cannot be written.
     """
     with storage.staged_file(path) as file:
         draw_sheet(store, split).save(file, "PNG")
 
 
 def draw_sheet(store: Store, split: Split) -> Image.Image:
-    """Draw up to ten images of each class of a split, evenly spaced over its rows."""
+    """Return a picture with up to ten images of each class of a split, evenly spaced over its rows."""
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
     side = _side(store.card.image.resize)
@@ -55,7 +55,7 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
 
 
 def _side(stored: int) -> int:
-    """Return the side of a cell: the smallest multiple of the stored side from 64 up; photos shrink to 128."""
+    """Return the side of a cell: the smallest multiple of the stored side that is at least 64; at most 128."""
     return stored * -(-_CELL // stored) if stored <= 2 * _CELL else 2 * _CELL
 
 
@@ -79,7 +79,7 @@ def _label(name: str) -> str:
 
 
 def _fonts() -> list[ImageFont.FreeTypeFont]:
-    """Return Pillow's font, which is the same everywhere and has little beyond ASCII, then fonts of the system."""
+    """Return Pillow's font, which is the same on all machines but has little beyond ASCII, then system fonts."""
     own = ImageFont.load_default(_FONT)
     assert isinstance(own, ImageFont.FreeTypeFont), "Pillow's wheels have FreeType"
     fonts = [own]
@@ -90,7 +90,7 @@ def _fonts() -> list[ImageFont.FreeTypeFont]:
 
 
 def _drawable(text: str, fonts: Sequence[ImageFont.FreeTypeFont]) -> tuple[str, ImageFont.FreeTypeFont]:
-    """Return the text and the font with most of its letters; missing letters lose their accent or become '?'."""
+    """Return the text and the font that has most of its letters. Missing letters lose their accent or become '?'."""
     font = min(fonts, key=lambda font: len(_missing(text, font)))
     missing = _missing(text, font)
     bare = {letter: unicodedata.normalize("NFKD", letter)[0] for letter in missing}

@@ -1,6 +1,6 @@
-"""The images of train, val and test. Every split is a function of labels, fraction and seed.
+"""The images of train, val and test. A split that is not stored depends only on labels, fraction and seed.
 
-Training calls `open_sets`, which never opens the test split; evaluation calls `open_eval_set`.
+Training calls `open_sets`, which never opens the test split. Evaluation calls `open_eval_set`.
 """
 
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ from resnetctl.rng import derive
 from resnetctl.spec import ImageSpec, Split, ValSplit
 
 Rows = NDArray[np.int64]
-EVAL_BATCH = 128  # images; larger batches fall out of the cache of a CPU
+EVAL_BATCH = 128  # images; larger batches do not fit into the cache of a CPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Images to train on or to measure with.
+    """The images of one split, for training or evaluation.
 
     Attributes:
         images: `(N, R, R, C)` uint8, a whole stored split, mapped.
         labels: `(N,)` int64, of the stored split.
         index: `(M,)` int64, the rows of `images` that belong to this set, ascending.
         classes: names in label order.
-        split: its role. It is "val" where test was asked for and the dataset has none.
+        split: the split that is used: "val" if test was requested and the dataset has no test split.
         store_digest: SHA-256 of the stored split's file.
-        guard: verifies stored images; None for images that are not from a store.
+        guard: verifies stored images; None: the images are not from the store.
     """
 
     images: NDArray[np.uint8]
@@ -48,16 +48,16 @@ class ImageSet:
         return len(self.index)
 
     def check(self, rows: Rows) -> None:
-        """Verify `images[rows]`; call it before they are used. Raises `DataError` when they changed since stored."""
+        """Verify `images[rows]`; call it before you use them. Raises `DataError` when they changed since stored."""
         if self.guard is not None:
             self.guard.check(rows)
 
 
 def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
-    """Return train, val, and the `ValSplit` that chose val, without opening the test split.
+    """Return train, val, and the `ValSplit` that chose val. The test split is not opened.
 
-    A dataset's own val split is used as it is, and the third value is None. Otherwise val is `val_fraction` of train,
-    stratified, a function of `seed`; 0 means no val. Raises `DataError` when train is missing.
+    If the dataset has a val split, it is used, and the third value is None. Otherwise val is a stratified share
+    `val_fraction` of train, drawn with `seed`; 0: no val. Raises `DataError` when train is missing.
     """
     train = _whole(store, "train")
     if "val" in store.card.splits:
@@ -71,13 +71,13 @@ def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet
 
 
 def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> ImageSet:
-    """Return the images of `split` to measure with.
+    """Return the images of `split` for evaluation.
 
-    A dataset without test is measured on val; the set's `.split` is then "val". A val split that is not stored is
-    chosen from train again, by `val_split`, and its digest is compared.
+    A dataset without a test split is evaluated on val; `.split` of the set is then "val". A val split that is not
+    stored is drawn from train again, as `val_split` describes, and its digest is compared.
 
     Raises:
-        DataError: there is no such split, or the dataset changed since `val_split` was chosen.
+        DataError: the dataset has no such split, or changed since `val_split` was drawn.
     """
     if split in store.card.splits:
         return _whole(store, split)
@@ -97,16 +97,16 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
 
 
 def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Rows:
-    """Choose `fraction` of each class, at least one image and never all; none of a class with one image.
+    """Choose `fraction` of each class: at least one image and never all; none if the class has one image.
 
-    The rows depend on the arguments alone, not on the version of numpy: raw PCG64 output is stable by policy (NEP 19),
+    The rows depend only on the arguments, not on the version of numpy: raw PCG64 output is stable by policy (NEP 19),
     `permutation` is not.
 
     Returns:
         Ascending int64 rows.
     """
     if not 0 <= fraction < 1:
-        raise DataError(f"a share of {fraction} of the images cannot be set aside: it must be from 0 up to below 1")
+        raise DataError(f"a share of {fraction} of the images cannot be set aside: it must be at least 0 and below 1")
     if fraction == 0 or not len(labels):
         return np.empty(0, np.int64)
     keys = np.random.PCG64(derive(seed, purpose)).random_raw(len(labels))
@@ -118,19 +118,19 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Row
 
 
 def share(count: int, fraction: float) -> int:
-    """Return how many images of a class with `count` to choose: rounded half up, between 1 and count - 1."""
+    """Return the number of images to choose from a class of `count`: rounded half up, in 1..count - 1."""
     if count < 2 or fraction == 0:
         return 0
     return min(max(int(count * fraction + 0.5), 1), count - 1)
 
 
 def digest(rows: Rows) -> str:
-    """Return the SHA-256 of ascending rows as little-endian int64: it identifies the images of a split."""
+    """Return the SHA-256 of the sorted rows as little-endian int64. It identifies the images of a split."""
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
 
 
 def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[tuple[Pixels, Rows]]:
-    """Yield prepared images `(B, S, S, C)` uint8, S = `spec.size`, and labels `(B,)` int64, in the set's order.
+    """Yield prepared images `(B, S, S, C)` uint8, S = `spec.size`, and labels `(B,)` int64, in the order of the set.
 
     The last batch may be smaller. Raises `DataError` when the channels cannot be converted.
     """

@@ -1,13 +1,13 @@
-"""The store: a dataset as decoded uint8 images, one memory-mapped safetensors file per split.
+"""The store: datasets as decoded uint8 images, with one memory-mapped safetensors file per split.
 
 ::
 
     DATA/<name>/card.json                     the `DatasetCard`
                 train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32)
-                manifest.jsonl                per image: split, row, name in the source, SHA-256 of its file
+                manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
-`digests` holds the SHA-256 of each segment of images (`data.digests`) and, last, of the labels. The folder appears by
-one rename after everything is written.
+`digests` has the SHA-256 of each segment of images (`data.digests`) and, last, that of the labels. The folder is
+written under a temporary name and then renamed.
 """
 
 import contextlib
@@ -32,16 +32,19 @@ from resnetctl.spec import SPLITS, DatasetCard, Split
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 
-_HEADER_ROOM = 512  # bytes: the header is written last, when the number of images is known
-ROWS_PER_DIGEST = "rows_per_digest"  # metadata of a split: images per digest
-_BUFFER = 2**20  # bytes of pixels to collect before they are counted and written
+_HEADER_ROOM = 512  # bytes: the header is written last, after the images are counted
+ROWS_PER_DIGEST = "rows_per_digest"  # metadata key of a split file: images per digest
+_BUFFER = 2**20  # bytes of pixels to collect before they are written
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSplit:
-    """One split. `images` `(N, R, R, C)` uint8 is mapped copy-on-write: writing to it never reaches the file.
+    """One split of a stored dataset.
 
-    `labels` is `(N,)`. `guard` verifies images before they are used.
+    Attributes:
+        images: `(N, R, R, C)` uint8, mapped copy-on-write: writes to it never reach the file.
+        labels: `(N,)` int64.
+        guard: verifies images before use.
     """
 
     images: NDArray[np.uint8]
@@ -66,7 +69,7 @@ class Store:
         return self.path / f"{name}.safetensors"
 
     def split(self, name: Split) -> StoredSplit:
-        """Map one split. Raises `DataError` when the dataset has no such split or its file is damaged."""
+        """Map a split into memory. Raises `DataError` when the dataset has no such split or its file is damaged."""
         if name not in self.card.splits:
             raise DataError(
                 f"dataset '{self.card.name}' has no {name} split",
@@ -85,24 +88,24 @@ class Store:
 
 
 def open_store(data_dir: Path, name: str) -> Store:
-    """Open the dataset `name`. Raises `DataError` with similar names and commands when it is missing."""
+    """Return the dataset `name`. Raises `DataError` with similar names and hints when it is missing."""
     return Store(data_dir / name, read_card(data_dir, name))
 
 
 @contextlib.contextmanager
 def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = False) -> Iterator["Builder"]:
-    """Write a dataset: add images to the `Builder` in any order; leaving the `with` without an error finishes it.
+    """Yield a `Builder` for a new dataset. Add images in any order; the dataset appears when the `with` block ends.
 
-    Memory stays flat: some images, 8 bytes per label, 32 per segment.
+    Memory stays flat: a few images, 8 bytes per label, 32 bytes per segment. After an error nothing is stored.
 
     Args:
         draft: classes, licence, source, defaults, notes, and `image`, whose `resize` and `channels` are the shape of
             the stored images. Mean and std are measured.
-        replace: replace a dataset of this name.
+        replace: replace a dataset with this name.
 
     Raises:
-        UsageError: the dataset exists and `replace` is off.
-        DataError: train has no image, or an image does not match the draft.
+        UsageError: the dataset exists and `replace` is False.
+        DataError: train has no images, or an image does not match the draft.
     """
     target = data_dir / name
     if target.exists() and not replace:
@@ -119,14 +122,14 @@ def exists(name: str) -> UsageError:
         f"dataset '{name}' is already in the store",
         hint=[
             Call("data show", (name,)),
-            Setting("replace", note="writes it anew"),
+            Setting("replace", note="replaces it"),
             Setting("name", "OTHER", note="stores it under another name"),
         ],
     )
 
 
 class Builder:
-    """Writes the images of a new dataset; `build` makes it. `notes` and `digests` go into the card."""
+    """Writes the images of a new dataset; created by `build`. `notes` and `digests` are written to the card."""
 
     def __init__(self, folder: Path, draft: DatasetCard, files: contextlib.ExitStack) -> None:
         self.notes: list[str] = list(draft.notes)
@@ -140,7 +143,7 @@ class Builder:
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
 
     def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str) -> None:
-        """Append one `(R, R, C)` image of class `label`; `name` is its name in the source."""
+        """Append one `(R, R, C)` uint8 image of class `label`. `name` is its name in the source."""
         if image.shape != self._shape or image.dtype != np.uint8:
             raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
         if label not in self._labels:
@@ -150,7 +153,7 @@ class Builder:
         self._manifest.write(json_line({"split": split, "row": row, "name": name, "sha256": sha256}))
 
     def add_array(self, split: Split, image: Pixels, *, label: str, name: str) -> None:
-        """Append an image without a file: its SHA-256 is over its pixels."""
+        """Append an image that has no file; its SHA-256 is that of its pixels."""
         self.add(split, image, label=label, name=name, sha256=hashlib.sha256(image.tobytes()).hexdigest())
 
     @property
@@ -159,9 +162,9 @@ class Builder:
         return {name: self._writers[name].count for name in SPLITS if name in self._writers}
 
     def finish(self) -> None:
-        """Write what is in the buffers, and the card last."""
+        """Write the buffered images and, last, the card."""
         if "train" not in self._writers:
-            raise DataError(f"dataset '{self._draft.name}' would have no training image")
+            raise DataError(f"dataset '{self._draft.name}' would have no training images")
         for writer in self._writers.values():
             writer.finish()
         mean, std = self._writers["train"].mean_std()
@@ -185,7 +188,7 @@ class Builder:
 
 @dataclass
 class _SplitWriter:
-    """Streams one safetensors file: room for the header, images as they come, labels, digests, then the header."""
+    """Streams one safetensors file: room for the header, images, labels, digests, and last the header."""
 
     file: IO[bytes]
     shape: tuple[int, int, int]
@@ -204,7 +207,7 @@ class _SplitWriter:
         return len(self.labels)
 
     def append(self, image: Pixels, label: int) -> int:
-        """Take one image; return its row."""
+        """Buffer one image; return its row."""
         self.buffer.append(image)
         self.labels.append(label)
         if len(self.buffer) >= self.capacity:
@@ -240,12 +243,12 @@ def _mean_std(histogram: list[int]) -> tuple[float, float]:
     total = sum(value * times for value, times in enumerate(histogram))
     squares = sum(value * value * times for value, times in enumerate(histogram))
     variance = (count * squares - total * total) / (count * count)
-    std = max(sqrt(variance), 1.0)  # a constant channel: one grey level, so that no division by 0 follows
+    std = max(sqrt(variance), 1.0)  # at least one grey level, so that a constant channel causes no division by 0
     return round(total / count / 255, 6), round(std / 255, 6)
 
 
 def _tensors(count: int, shape: tuple[int, ...], rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return dtype and shape of the tensors in a split of `count` images: the file has exactly these, in this order."""
+    """Return dtype and shape of the tensors in a split file of `count` images, in the order of the file."""
     segments = -(-count // rows)
     return {
         "images": ("U8", (count, *shape)),
@@ -255,7 +258,7 @@ def _tensors(count: int, shape: tuple[int, ...], rows: int) -> dict[str, tuple[s
 
 
 def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
-    """Map a split's file after checking that it is whole: a mapping past the end of a file would kill the process."""
+    """Return a mapped split file, which is checked first: reading a mapping past the file's end kills the process."""
     with storage.open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
         start = file.tell()
@@ -266,7 +269,7 @@ def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
         shapes = {name: list(info.shape) for name, info in layout.tensors.items()}
         raise ValueError(f"its tensors are {shapes}, not images of {list(shape)} with labels and digests")
     mapped = np.memmap(path, np.uint8, "c", start, layout.tensors["images"].shape)
-    images = mapped.view(np.ndarray)  # a memmap runs Python code whenever it is indexed
+    images = mapped.view(np.ndarray)  # a memmap runs Python code on every indexing, an array does not
     offset = start + layout.tensors["labels"].start
     labels = np.fromfile(path, "<i8", count, offset=offset).astype(np.int64, copy=False)
     if labels.min() < 0 or labels.max() >= len(card.classes):

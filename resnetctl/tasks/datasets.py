@@ -1,6 +1,6 @@
-"""What `data=` means: a dataset in the store, one that a plugin offers, or a path; and how each gets into the store.
+"""Resolve `data=`: a dataset in the store, a dataset of a plugin, or a path. Datasets are stored on first use.
 
-`train`, `finetune`, `bench` and the `data` verbs share this. Loading it loads no numpy.
+`train`, `finetune`, `bench` and the `data` verbs share this module. Its import loads no numpy.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from resnetctl.system.settings import Settings
 if TYPE_CHECKING:
     from resnetctl.data.ingest import Options
 
-ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another place for data"
-DOWNLOADS = ".downloads"  # below the data folder; no dataset can have this name
+ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
+DOWNLOADS = ".downloads"  # in the data folder; no dataset can have this name
 LIST = Call("data list")
 
 
 def identify(data: str, settings: Settings) -> Literal["stored", "offered", "path"]:
-    """Return what `data` is: in the store, offered by a plugin, or a path. Raises `DataError` when it is none."""
+    """Return whether `data` is in the store, offered by a plugin, or a path. Raises `DataError` if it is unknown."""
     if not _is_path(data):
         if data in store_names(settings.data_dir):
             return "stored"
@@ -42,11 +42,11 @@ def identify(data: str, settings: Settings) -> Literal["stored", "offered", "pat
 
 
 def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, str]:
-    """Return the store's name of `data`; fetch a plugin's dataset, or add a path, that is not in the store yet.
+    """Return the store's name for `data`. First fetch a plugin's dataset, or add a path, if it is not in the store.
 
     Raises:
         DataError: `data` is unknown, or cannot be fetched or read.
-        UsageError: the name of a path is taken by something else, or the path changed since it was added.
+        UsageError: another dataset has the name of the path, or the path changed since it was added.
         PluginError: the plugin fails.
     """
     kind = identify(data, settings)
@@ -62,7 +62,7 @@ def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, 
 
 
 def is_stored(data: str, settings: Settings) -> bool:
-    """Return whether `ensure` finds `data`, a name or a path, in the store, and neither fetches nor adds anything."""
+    """Return whether `data`, a name or a path, is in the store, so that `ensure` has nothing to fetch or add."""
     path = Path(data).expanduser()
     name = path_name(path) if _is_path(data) or path.exists() else data
     return {data, name}.intersection(store_names(settings.data_dir)) != set()
@@ -70,7 +70,7 @@ def is_stored(data: str, settings: Settings) -> bool:
 
 @contextlib.contextmanager
 def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Settings]:
-    """Yield the settings; in a dry run on data that is not in the store, with a temporary data folder."""
+    """Yield the settings. In a dry run on data that is not in the store, they have a temporary data folder."""
     if not dry_run or is_stored(data, settings):
         yield settings
         return
@@ -79,14 +79,14 @@ def scratch(settings: Settings, data: str, *, dry_run: bool) -> Iterator[Setting
 
 
 def offered_name(data: str) -> str:
-    """Return the store's name of an offered dataset: `dist:name`, which chooses one of two, becomes `dist-name`."""
+    """Return the store's name for a plugin's dataset: `dist:name`, with the distribution, becomes `dist-name`."""
     name = data.replace(":", "-")
     check_name(name)
     return name
 
 
 def path_name(path: Path) -> str:
-    """Return the name that a path gets in the store. The name of a dataset plugin stays the plugin's."""
+    """Return the store's name for a path. A name that a dataset plugin has gets the suffix `-local`."""
     name = derive_name(path)
     return f"{name}-local" if name in registry.names("dataset") else name
 
@@ -98,7 +98,7 @@ def fetch_and_store(
 
     Raises:
         UsageError: the data folder cannot be written.
-        DataError: the data cannot be fetched, or is not what the plugin's card promises.
+        DataError: the data cannot be fetched, or does not match the plugin's card.
         PluginError: the plugin fails.
     """
     from resnetctl.data.plugin_ingest import fetch, ingest_plugin
@@ -111,7 +111,7 @@ def fetch_and_store(
         for done in ingest_plugin(settings.data_dir, name, plugin=plugin, path=path, replace=replace):
             yield Progress(what=f"storing {name}", done=done, total=total, unit="images")
     except UsageError:
-        if replace or name not in store_names(settings.data_dir):  # else another process was faster: same images
+        if replace or name not in store_names(settings.data_dir):  # else another process stored the same images first
             raise
 
 
@@ -122,7 +122,7 @@ def read_and_store(
 
     Raises:
         UsageError: the name is taken, or the data folder cannot be written.
-        DataError: the source has no usable layout, or images are bad; all are listed.
+        DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
     from resnetctl.data.ingest import ingest
     from resnetctl.data.reading.sniff import open_source
@@ -148,11 +148,11 @@ def read_and_store(
 
 
 def require_source(card: DatasetCard, path: Path, *, where: str | Setting) -> None:
-    """Raise `UsageError` when the dataset with the name of `path` came from another source."""
+    """Raise `UsageError` when the dataset of `card` was not made from `path`."""
     if card.source != str(path.resolve()):
         hint = [Call("data add", (path,), {"name": "OTHER"})]
         raise UsageError(
-            f"the name '{card.name}' is taken in the store: it came from {card.source or 'elsewhere'}",
+            f"the name '{card.name}' is taken in the store, by a dataset from {card.source or 'an unknown source'}",
             where=where,
             hint=[*hint, Setting("data", "OTHER", note="then uses it")] if isinstance(where, Setting) else hint,
         )
@@ -161,7 +161,7 @@ def require_source(card: DatasetCard, path: Path, *, where: str | Setting) -> No
 def _progress(
     work: Generator[tuple[int, int | None], None, Path], what: str, unit: str
 ) -> Generator[Progress, None, Path]:
-    """Turn pairs (done, total) into facts."""
+    """Yield pairs (done, total) as facts; return the path."""
     while True:
         try:
             done, total = next(work)
@@ -192,7 +192,7 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
             where=Setting("data"),
             hint=[
                 Call("data add", (path,), {"name": name, "replace": True}),
-                Setting("data", name, note="uses what is stored"),
+                Setting("data", name, note="uses the stored images"),
             ],
         )
     yield Notice(text=f"{path} is in the store as '{name}'")

@@ -1,4 +1,4 @@
-"""Names and cards of the store."""
+"""Cards are read and written, and names of datasets are checked and derived."""
 
 import json
 import subprocess
@@ -38,11 +38,11 @@ def test_a_card_reads_back_equal(tmp_path: Path) -> None:
     assert read_card(tmp_path, "pets") == CARD
 
 
-def test_any_class_name_fits_into_ascii() -> None:
+def test_any_class_name_is_written_in_ascii() -> None:
     assert json.loads(card_bytes(CARD).decode("ascii"))["classes"] == list(CARD.classes)
 
 
-def test_names_are_sorted_and_leave_out_what_is_no_dataset(tmp_path: Path) -> None:
+def test_store_names_are_sorted_and_have_only_datasets(tmp_path: Path) -> None:
     assert store_names(tmp_path / "nowhere") == []
     for name in ("b", "a", ".hidden", ".tmp-resnetctl-x"):
         put(tmp_path, name, card_bytes(CARD))
@@ -60,7 +60,7 @@ def test_a_damaged_card_is_one_error(tmp_path: Path, content: bytes) -> None:
     assert Call("data remove", ("pets",)) in caught.value.hint
 
 
-def test_missing_tells_how_to_get_it(tmp_path: Path) -> None:
+def test_missing_hints_how_to_get_the_dataset(tmp_path: Path) -> None:
     put(tmp_path, "pets", card_bytes(CARD))
     assert missing(tmp_path, "digits").hint == (Call("data get", ("digits",)),)
     assert "did you mean 'pets'?" in missing(tmp_path, "pest").hint
@@ -80,7 +80,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pets", "cifar10-jpeg", "a.b_c-1", "X" * 100])
-def test_good_names(name: str) -> None:
+def test_check_name_accepts_valid_names(name: str) -> None:
     check_name(name)
 
 
@@ -101,20 +101,20 @@ def test_good_names(name: str) -> None:
         ("-x-", "x"),
     ],
 )
-def test_derived_names(path: str, name: str) -> None:
+def test_derive_name_makes_a_valid_name_from_a_path(path: str, name: str) -> None:
     assert derive_name(Path(path)) == name
 
 
-def test_the_current_folder_has_a_name(machine: Path) -> None:
+def test_the_current_folder_gets_its_own_name(machine: Path) -> None:
     assert derive_name(Path(".")) == "here"
     assert derive_name(Path("..")) == cards.derive_name(machine.parent)
 
 
 @given(st.text(max_size=300))
-def test_a_derived_name_is_a_good_name(text: str) -> None:
+def test_every_derived_name_is_valid(text: str) -> None:
     check_name(derive_name(Path("x") / text.replace("\0", "").replace("/", "")))
 
 
-def test_cards_load_no_numpy() -> None:
+def test_cards_import_no_numpy() -> None:
     program = "import sys, resnetctl.data.cards; print({'numpy', 'PIL', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"

@@ -1,4 +1,4 @@
-"""What `data check` finds, in sources and in stores."""
+"""`data check` reports problems of sources and of stored datasets."""
 
 from pathlib import Path
 
@@ -44,8 +44,8 @@ def test_a_good_store_has_no_findings(tmp_path: Path) -> None:
 
 def test_duplicates_across_splits_are_errors(tmp_path: Path) -> None:
     files = {**GOOD, "test/cat/twin.png": GOOD["train/cat/3.png"]}
-    found = of_source(write_tree(tmp_path / "p", files))
-    assert found["duplicates-across-splits"] == Finding(
+    findings = of_source(write_tree(tmp_path / "p", files))
+    assert findings["duplicates-across-splits"] == Finding(
         severity="error",
         code="duplicates-across-splits",
         message="the same image in two splits: 1 (test/cat/twin.png = train/cat/3.png)",
@@ -55,8 +55,8 @@ def test_duplicates_across_splits_are_errors(tmp_path: Path) -> None:
     assert of_store(stored(tmp_path / "again", files))["duplicates-across-splits"].count == 1
 
 
-def test_twins_by_pixels_are_found_in_the_store(tmp_path: Path) -> None:
-    """Another file, the same pixels: only after decoding they are equal."""
+def test_equal_pixels_in_different_files_are_duplicates_in_the_store(tmp_path: Path) -> None:
+    """Two different files with the same pixels are equal only after decoding."""
     files = {**GOOD, "test/cat/twin.bmp": encode(Image.new("RGB", (12, 12), (4, 0, 0)), "BMP")}
     assert "duplicates-across-splits" not in of_source(write_tree(tmp_path / "q", files))
     store = stored(tmp_path, files)
@@ -67,25 +67,25 @@ def test_twins_by_pixels_are_found_in_the_store(tmp_path: Path) -> None:
 
 def test_other_duplicates_are_warnings(tmp_path: Path) -> None:
     files = {**GOOD, "train/cat/twin.png": GOOD["train/cat/3.png"], "train/dog/twin.png": GOOD["train/cat/4.png"]}
-    found = of_source(write_tree(tmp_path / "p", files))
-    assert {code: finding.severity for code, finding in found.items()} == {
+    findings = of_source(write_tree(tmp_path / "p", files))
+    assert {code: finding.severity for code, finding in findings.items()} == {
         "duplicates": "warning",
         "two-classes": "warning",
     }
 
 
-def test_one_class(tmp_path: Path) -> None:
+def test_a_single_class_is_an_error(tmp_path: Path) -> None:
     files = {f"cat/{number}.png": grey(number) for number in range(12)}
     finding = of_source(write_tree(tmp_path / "p", files))["one-class"]
     assert (finding.severity, finding.names) == ("error", ("cat",))
 
 
-def test_empty_classes(tmp_path: Path) -> None:
+def test_classes_without_training_images_are_errors(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {**GOOD, **{f"test/bird/{number}.png": grey(number) for number in range(10)}})
     (root / "train" / "fish").mkdir()
-    found = of_source(root)
-    assert (found["empty-class"].severity, found["empty-class"].names) == ("error", ("bird",))
-    assert (found["empty-folder"].severity, found["empty-folder"].names) == ("warning", ("train/fish",))
+    findings = of_source(root)
+    assert (findings["empty-class"].severity, findings["empty-class"].names) == ("error", ("bird",))
+    assert (findings["empty-folder"].severity, findings["empty-folder"].names) == ("warning", ("train/fish",))
 
 
 def test_unreadable_files_are_all_listed(tmp_path: Path) -> None:
@@ -99,14 +99,14 @@ def test_unreadable_files_are_all_listed(tmp_path: Path) -> None:
     ]
 
 
-def test_classes_under_ten_images(tmp_path: Path) -> None:
+def test_a_class_with_few_images_is_a_warning(tmp_path: Path) -> None:
     files = {**GOOD, "train/bird/1.png": grey(1), "train/bird/2.png": grey(2)}
-    found = of_source(write_tree(tmp_path / "p", files))
-    assert (found["few-images"].severity, found["few-images"].names) == ("warning", ("bird: 2",))
+    findings = of_source(write_tree(tmp_path / "p", files))
+    assert (findings["few-images"].severity, findings["few-images"].names) == ("warning", ("bird: 2",))
     assert of_store(stored(tmp_path / "s", files))["few-images"].names == ("bird: 2",)
 
 
-def test_names_are_cut_but_counted(tmp_path: Path) -> None:
+def test_a_finding_counts_all_names_and_lists_some(tmp_path: Path) -> None:
     files = {f"{name}/{number}.png": b"" for name in "ab" for number in range(20)}
     finding = of_source(write_tree(tmp_path / "p", files))["unreadable"]
     assert (finding.count, len(finding.names)) == (40, 20)
@@ -115,7 +115,7 @@ def test_names_are_cut_but_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "gone"])
-def test_check_reports_a_damaged_store(tmp_path: Path, how: str) -> None:
+def test_a_damaged_store_is_an_error(tmp_path: Path, how: str) -> None:
     store = stored(tmp_path, GOOD)
     path = store.file("test")
     data = bytearray(path.read_bytes())
@@ -124,9 +124,9 @@ def test_check_reports_a_damaged_store(tmp_path: Path, how: str) -> None:
         path.unlink()
     else:
         path.write_bytes(data if how == "flip" else data[:-3])
-    found = of_store(store)
-    assert list(found) == ["damaged"]
-    assert found["damaged"].severity == "error"
+    findings = of_store(store)
+    assert list(findings) == ["damaged"]
+    assert findings["damaged"].severity == "error"
 
 
 def test_count_classes_counts_by_class_and_split(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Damage in a store is found when it is first read, and the error names the rows."""
+"""Damage in a store is detected when an image is first read, and the error names the rows."""
 
 import json
 import struct
@@ -31,7 +31,7 @@ def store_of(folder: Path, count: int = 60) -> Store:
 
 
 def flip(store: Store, row: int) -> None:
-    """One bit of one pixel of an image."""
+    """Flip one bit of one pixel of an image."""
     data = bytearray(store.file("train").read_bytes())
     (length,) = struct.unpack("<Q", data[:8])
     data[8 + length + row * 32 * 32 * 3 + 100] ^= 1
@@ -50,7 +50,7 @@ def test_a_segment_is_whole_images_of_64_kib(shape: tuple[int, ...], rows: int) 
     assert rows_per_digest(shape) == rows
 
 
-def test_the_file_has_a_digest_per_segment_and_one_of_the_labels(tmp_path: Path) -> None:
+def test_a_split_file_has_a_digest_per_segment_and_one_for_the_labels(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     tensors = safetensors.numpy.load_file(store.file("train"))
     assert tensors["digests"].shape == (3 + 1, 32)
@@ -99,12 +99,12 @@ def test_evaluation_finds_damage_too(tmp_path: Path) -> None:
         list(eval_batches(train, IMAGE, batch_size=16))
 
 
-@pytest.mark.parametrize("what", ["labels", "digests"])
-def test_changed_labels_and_digests_are_found_on_load(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("tensor", ["labels", "digests"])
+def test_changed_labels_and_digests_are_found_on_load(tmp_path: Path, tensor: str) -> None:
     store = store_of(tmp_path)
     data = bytearray(store.file("train").read_bytes())
     (length,) = struct.unpack("<Q", data[:8])
-    start, _ = json.loads(data[8 : 8 + length])[what]["data_offsets"]
+    start, _ = json.loads(data[8 : 8 + length])[tensor]["data_offsets"]
     data[8 + length + start] ^= 1  # turns label 0 into label 1, which is valid too
     store.file("train").write_bytes(data)
     with pytest.raises(DataError, match="damaged"):

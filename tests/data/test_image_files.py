@@ -18,7 +18,7 @@ def colours(count: int) -> dict[str, bytes]:
     return {f"{number}.png": solid((number, 0, 0), (12, 8)) for number in range(count)}
 
 
-def test_batches_are_full_but_the_last_and_keep_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_keep_the_order_and_only_the_last_is_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_files, "BATCH", 2)
     root = write_tree(tmp_path / "p", colours(5))
     names = [root / f"{number}.png" for number in (4, 0, 3, 1, 2)]
@@ -38,7 +38,7 @@ def test_a_bad_file_is_a_problem_and_the_others_are_read(tmp_path: Path) -> None
     assert [problem.partition(": ")[0] for problem in problems] == [str(root / "bad.png"), str(root / "gone.png")]
 
 
-def test_a_folder_gives_its_images_sorted_and_without_hidden_files(tmp_path: Path) -> None:
+def test_a_folder_yields_its_images_sorted_without_hidden_files(tmp_path: Path) -> None:
     files = {"b/2.png": b"", "a.jpg": b"", "b/.hidden.png": b"", "notes.txt": b"", "b/1.png": b""}
     root = write_tree(tmp_path / "p", files)
     names = [str(path.relative_to(root)) for path in image_paths([root], [])]

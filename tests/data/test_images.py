@@ -1,4 +1,4 @@
-"""Odd images with asserted pixel values, damaged ones, and the one resize function."""
+"""Odd images give exact pixels, damaged ones give errors, and one function fits all images into squares."""
 
 import io
 import os
@@ -34,16 +34,16 @@ LOSSLESS = ("PNG", "BMP", "TIFF", "PPM")
 
 
 def pixel(data: bytes, channels: int = 3) -> list[int]:
-    """The top left pixel."""
+    """Return the top left pixel."""
     return [int(value) for value in read_image(data, channels)[0, 0]]
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_plain_colours_are_exact(kind: str) -> None:
-    found = read_image(encode(Image.new("RGB", (3, 2), (200, 100, 50)), kind), 3)
-    assert found.shape == (2, 3, 3)
-    assert found.dtype == np.uint8
-    assert (found == (200, 100, 50)).all()
+    pixels = read_image(encode(Image.new("RGB", (3, 2), (200, 100, 50)), kind), 3)
+    assert pixels.shape == (2, 3, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == (200, 100, 50)).all()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
@@ -59,14 +59,14 @@ def test_grey_and_bilevel_have_no_colour() -> None:
     assert pixel(solid(1, mode="1"), 1) == [255]
     for data in (grey(5), solid(1, mode="1"), solid((9, 128), mode="LA"), encode(Image.new("I;16", (2, 2), 512))):
         assert open_image(data, "a")[0].mode == "L"
-    assert open_image(solid((5, 5, 5)), "a")[0].mode == "RGB"  # colour is what the file says, not what it shows
+    assert open_image(solid((5, 5, 5)), "a")[0].mode == "RGB"  # the mode of the file decides, not its pixels
 
 
 def test_colour_to_grey_is_the_luma() -> None:
     assert pixel(solid((200, 100, 50)), 1) == [(200 * 19595 + 100 * 38470 + 50 * 7471 + 0x8000) >> 16]
 
 
-def test_alpha_lies_over_white() -> None:
+def test_transparency_is_drawn_over_white() -> None:
     assert pixel(solid((255, 0, 0, 0), mode="RGBA")) == [255, 255, 255]
     assert pixel(solid((255, 0, 0, 255), mode="RGBA")) == [255, 0, 0]
     red, green, blue = pixel(solid((255, 0, 0, 128), mode="RGBA"))
@@ -75,7 +75,7 @@ def test_alpha_lies_over_white() -> None:
     assert pixel(solid((0, 255), mode="LA"), 1) == [0]
 
 
-def test_a_palette_gives_its_colours_and_its_transparency_white() -> None:
+def test_a_palette_is_read_with_its_transparency_as_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
@@ -91,19 +91,19 @@ def test_a_transparent_colour_of_an_rgb_png_is_white() -> None:
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
 def test_cmyk_becomes_rgb(kind: str) -> None:
     options = {"quality": 100} if kind == "JPEG" else {}
-    found = pixel(encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), kind, **options))
-    assert np.abs(np.subtract(found, (0, 255, 255))).max() <= 2
+    colour = pixel(encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), kind, **options))
+    assert np.abs(np.subtract(colour, (0, 255, 255))).max() <= 2
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_cut_not_clipped(kind: str) -> None:
     levels = (np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8)
-    found = read_image(encode(Image.fromarray(levels), kind), 1)[..., 0]
-    assert (found == levels >> 8).all()
-    assert len(np.unique(found)) == 64
+    pixels = read_image(encode(Image.fromarray(levels), kind), 1)[..., 0]
+    assert (pixels == levels >> 8).all()
+    assert len(np.unique(pixels)) == 64
 
 
-def test_big_endian_sixteen_bits() -> None:
+def test_big_endian_sixteen_bits_are_cut_too() -> None:
     image = Image.frombytes("I;16B", (2, 1), np.array([0x1234, 0xFEDC], ">u2").tobytes())
     assert read_image(encode(image, "TIFF"), 1).ravel().tolist() == [0x12, 0xFE]
 
@@ -116,16 +116,16 @@ def test_thirty_two_bits_are_refused(mode: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_exif_rotation(orientation: int, kind: str) -> None:
+def test_exif_rotation_is_applied(orientation: int, kind: str) -> None:
     pixels = np.zeros((16, 32, 3), np.uint8)
-    pixels[:8, :16] = 255  # the top left quarter of a lying picture
+    pixels[:8, :16] = 255  # the top left quarter of a landscape image
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = read_image(encode(Image.fromarray(pixels), kind, exif=exif), 3)
-    assert found.shape == ((16, 32, 3) if orientation < 5 else (32, 16, 3))
+    turned = read_image(encode(Image.fromarray(pixels), kind, exif=exif), 3)
+    assert turned.shape == ((16, 32, 3) if orientation < 5 else (32, 16, 3))
     corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
     for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-        assert (found[row, column].mean() > 200) == ((row, column) == corner[orientation])
+        assert (turned[row, column].mean() > 200) == ((row, column) == corner[orientation])
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -140,14 +140,14 @@ def test_an_animation_gives_its_first_frame(kind: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
-def test_extreme_shapes(size: tuple[int, int]) -> None:
-    found = read_image(solid((1, 2, 3), size), 3)
-    assert found.shape == (size[1], size[0], 3)
-    assert fit(found, resize=8).tolist() == np.full((8, 8, 3), (1, 2, 3)).tolist()
+def test_extreme_shapes_are_read_and_fitted(size: tuple[int, int]) -> None:
+    pixels = read_image(solid((1, 2, 3), size), 3)
+    assert pixels.shape == (size[1], size[0], 3)
+    assert fit(pixels, resize=8).tolist() == np.full((8, 8, 3), (1, 2, 3)).tolist()
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has next to nothing in it."""
+    """Return a PNG that claims a size and has almost no data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -186,7 +186,7 @@ def test_a_file_that_is_not_an_image_is_one_error_with_its_name(name: str) -> No
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM"])
 def test_damaged_files_load_or_are_bad_images(kind: str) -> None:
-    """What a flipped byte does to pixels nobody can see; but nothing other than BadImage ever comes out."""
+    """A changed byte may change pixels, which no test can see, but the only exception is BadImage."""
     chance = random.Random(kind)
     whole = encode(Image.effect_noise((24, 24), 80).convert("RGB"), kind)
     outcomes = set()
@@ -197,16 +197,16 @@ def test_damaged_files_load_or_are_bad_images(kind: str) -> None:
         if chance.random() < 0.3:
             del data[chance.randrange(len(data)) :]
         try:
-            found = read_image(bytes(data), 3)
+            pixels = read_image(bytes(data), 3)
         except BadImage:
             outcomes.add("bad")
         else:
             outcomes.add("read")
-            assert found.shape[2] == 3
+            assert pixels.shape[2] == 3
     assert "bad" in outcomes
 
 
-def test_from_a_path_a_file_and_bytes(tmp_path: Path) -> None:
+def test_read_image_takes_a_path_a_file_and_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(solid())
     expected = read_image(solid(), 3)
@@ -225,14 +225,14 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.M
         read_image(path, 3)
 
 
-def test_only_one_or_three_channels() -> None:
+def test_other_channel_counts_than_one_and_three_are_refused() -> None:
     with pytest.raises(BadImage, match="1 or 3"):
         read_image(solid(), 4)
 
 
 @pytest.mark.parametrize("muted", [True, False])
-def test_libtiff_does_not_write_to_the_screen(tmp_path: Path, muted: bool) -> None:
-    """Its warnings go to file descriptor 2, past Python: shown by what happens without the muting."""
+def test_warnings_of_libtiff_are_discarded(tmp_path: Path, muted: bool) -> None:
+    """Its warnings go to file descriptor 2, not to Python's stderr; without the muting they appear."""
     data = bytearray(encode(Image.effect_noise((64, 64), 60), "TIFF", compression="tiff_lzw"))
     data[len(data) // 2 - 100 : len(data) // 2] = bytes(100)
     (tmp_path / "a.tif").write_bytes(data)
@@ -283,8 +283,8 @@ def test_a_thin_image_is_padded_to_at_least_a_line() -> None:
 
 def test_shrinking_is_antialiased() -> None:
     board = np.indices((64, 64)).sum(0) % 2 * 255
-    found = fit(board.astype(np.uint8)[..., None], resize=8)
-    assert np.abs(found.astype(int) - 127).max() <= 3
+    small = fit(board.astype(np.uint8)[..., None], resize=8)
+    assert np.abs(small.astype(int) - 127).max() <= 3
 
 
 @given(
@@ -298,25 +298,25 @@ def test_fit_returns_a_square_within_the_range_of_the_image(
     height: int, width: int, channels: int, kind: str, interpolation: str
 ) -> None:
     image = np.full((height, width, channels), 100, np.uint8)
-    found = fit(image, resize=12, fit=kind, interpolation=interpolation)
-    assert found.shape == (12, 12, channels)
-    assert found.dtype == np.uint8
-    assert set(np.unique(found)) <= {0, 99, 100, 101}
-    assert 100 in found
+    square = fit(image, resize=12, fit=kind, interpolation=interpolation)
+    assert square.shape == (12, 12, channels)
+    assert square.dtype == np.uint8
+    assert set(np.unique(square)) <= {0, 99, 100, 101}
+    assert 100 in square
 
 
 def test_channels_are_resized_alike() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 14, 5), dtype=np.uint8)
-    found = fit(image, resize=6)
-    assert (found[..., :3] == fit(np.ascontiguousarray(image[..., :3]), resize=6)).all()
-    assert (found[..., 4:] == fit(np.ascontiguousarray(image[..., 4:]), resize=6)).all()
+    resized = fit(image, resize=6)
+    assert (resized[..., :3] == fit(np.ascontiguousarray(image[..., :3]), resize=6)).all()
+    assert (resized[..., 4:] == fit(np.ascontiguousarray(image[..., 4:]), resize=6)).all()
 
 
 def test_centre_crop_is_a_view_of_the_middle() -> None:
     batch = np.arange(2 * 5 * 5).reshape(2, 5, 5, 1).astype(np.uint8)
-    found = centre_crop(batch, 3)
-    assert (found == batch[:, 1:4, 1:4]).all()
-    assert np.shares_memory(found, batch)
+    cropped = centre_crop(batch, 3)
+    assert (cropped == batch[:, 1:4, 1:4]).all()
+    assert np.shares_memory(cropped, batch)
     assert centre_crop(batch[0], 5).shape == (5, 5, 1)
 
 
@@ -331,7 +331,7 @@ def test_grey_repeats_and_colour_becomes_pillows_grey() -> None:
         with_channels(image, 2)
 
 
-def test_prepare_is_read_fit_crop(tmp_path: Path) -> None:
+def test_prepare_reads_fits_and_crops(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     path = tmp_path / "a.png"
     path.write_bytes(encode(Image.fromarray(pixels)))

@@ -1,4 +1,4 @@
-"""Sources into the store: what it becomes, which images are bad, and what is written down about it."""
+"""Sources are stored with the right shape, splits and notes, and bad images are listed."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_splits_classes_and_pixels(tmp_path: Path, data_dir: Path) -> None:
+def test_ingest_stores_splits_classes_and_pixels(tmp_path: Path, data_dir: Path) -> None:
     store = add(write_tree(tmp_path / "p", tree()), data_dir)
     assert store.card.classes == ("cat", "dog")
     assert dict(store.card.splits) == {"train": 8, "test": 4}
@@ -52,7 +52,7 @@ def test_splits_classes_and_pixels(tmp_path: Path, data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [write_tar, write_zip])
-def test_an_archive_gives_what_its_folder_gives(tmp_path: Path, data_dir: Path, make: object) -> None:
+def test_an_archive_and_its_folder_give_the_same_store(tmp_path: Path, data_dir: Path, make: object) -> None:
     files = tree()
     stored = [
         add(write_tree(tmp_path / "p", files), data_dir, name="folder"),
@@ -65,7 +65,7 @@ def test_an_archive_gives_what_its_folder_gives(tmp_path: Path, data_dir: Path, 
         assert stored[0].card.digests[split] == stored[1].card.digests[split]
 
 
-def test_the_card(tmp_path: Path, data_dir: Path) -> None:
+def test_the_card_has_source_classes_and_measured_values(tmp_path: Path, data_dir: Path) -> None:
     root = write_tree(tmp_path / "p", {**tree(), "train/cat/x.txt": b"", ".DS_Store": b""})
     card = add(root, data_dir).card
     assert card.source == str(root.resolve())
@@ -92,7 +92,7 @@ def test_one_folder_gets_a_fixed_stratified_test_split(tmp_path: Path, data_dir:
     root = write_tree(tmp_path / "p", files)
     store, again = add(root, data_dir), add(root, data_dir, name="again")
     assert dict(store.card.splits) == {"train": 33, "test": 8}
-    assert np.bincount(store.split("test").labels, minlength=3).tolist() == [4, 4, 0]  # c has one image: in train
+    assert np.bincount(store.split("test").labels, minlength=3).tolist() == [4, 4, 0]  # the only image of c is in train
     assert "stratified 20 %" in store.card.notes[0]
     assert (store.path / "manifest.jsonl").read_bytes() == (again.path / "manifest.jsonl").read_bytes()
 
@@ -115,7 +115,7 @@ def test_splits_without_train_are_an_error(tmp_path: Path, data_dir: Path) -> No
         add(root, data_dir)
 
 
-def test_grey_stays_grey(tmp_path: Path, data_dir: Path) -> None:
+def test_grey_images_are_stored_grey(tmp_path: Path, data_dir: Path) -> None:
     files = {"train/a/1.png": grey(1), "train/b/1.png": grey(3), "test/a/1.png": solid((200, 100, 50))}
     card = add(write_tree(tmp_path / "p", files), data_dir).card
     assert card.image.channels == 1
@@ -125,7 +125,7 @@ def test_grey_stays_grey(tmp_path: Path, data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("late", [0, 1, 5, 9])
-def test_one_coloured_training_image_makes_all_colour(tmp_path: Path, data_dir: Path, late: int) -> None:
+def test_one_coloured_training_image_makes_the_store_colour(tmp_path: Path, data_dir: Path, late: int) -> None:
     files = {f"train/a/{number}.png": grey(number) for number in range(10)} | {"test/a/1.png": grey(1)}
     files[f"train/a/{late}.png"] = solid((200, 100, 50))
     store = add(write_tree(tmp_path / "p", files), data_dir)
@@ -150,7 +150,7 @@ def test_one_small_size_is_kept(tmp_path: Path, data_dir: Path, size: tuple[int,
 
 
 @pytest.mark.parametrize("odd", [0, 2, 3])
-def test_two_sizes_become_photos(tmp_path: Path, data_dir: Path, odd: int) -> None:
+def test_images_of_two_sizes_are_stored_as_photos(tmp_path: Path, data_dir: Path, odd: int) -> None:
     files = {f"a/{number}.png": solid((number + 1, 1, 1), (30, 30)) for number in range(4)}
     files[f"a/{odd}.png"] = solid((odd + 1, 1, 1), (30, 31))
     store = add(write_tree(tmp_path / "p", files), data_dir)
@@ -166,7 +166,7 @@ def test_size_and_colour_may_both_contradict_the_first_plan(tmp_path: Path, data
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
 def test_the_store_holds_what_predict_sees(tmp_path: Path, data_dir: Path, fit: Fit) -> None:
-    """One resize function: the pixels of the store and of `prepare` are equal, bit for bit."""
+    """One function resizes both, so the pixels of the store and of `prepare` are bit-identical."""
     files = {f"train/a/{seed}.png": encode(photo(seed, (90 + seed, 70))) for seed in range(3)}
     files["train/a/9.jpg"] = encode(photo(9, (50, 120)), "JPEG")
     root = write_tree(tmp_path / "p", {**files, "test/a/1.png": solid()})
@@ -220,16 +220,14 @@ def test_a_file_that_vanishes_is_a_bad_image(tmp_path: Path, data_dir: Path) -> 
 
 
 @pytest.mark.parametrize("how", ["error", "skip"])
-def test_only_bad_images(tmp_path: Path, data_dir: Path, how: str) -> None:
+def test_a_source_of_only_bad_images_is_an_error(tmp_path: Path, data_dir: Path, how: str) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": b"", "b/1.png": b"?"})
     with pytest.raises(DataError, match="2 of 2 images"):
         add(root, data_dir, Options(on_bad_image=how))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("each", "note"), [(1, "no test split: no class has a second image"), (2, "test: a fixed")])
-def test_the_note_speaks_of_a_test_split_only_where_there_is_one(
-    tmp_path: Path, data_dir: Path, each: int, note: str
-) -> None:
+def test_the_note_mentions_a_test_split_only_if_it_exists(tmp_path: Path, data_dir: Path, each: int, note: str) -> None:
     files = {f"{label}/{number}.png": grey(number) for label in "ab" for number in range(each)}
     card = add(write_tree(tmp_path / "p", files), data_dir).card
     assert ("test" in card.splits) == (each > 1)
@@ -251,11 +249,11 @@ def test_animations_are_noted(tmp_path: Path, data_dir: Path) -> None:
     frames = [Image.new("RGB", (12, 12), colour) for colour in ((255, 0, 0), (0, 0, 255))]
     moving = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     store = add(write_tree(tmp_path / "p", {**tree(), "train/cat/z.gif": moving}), data_dir)
-    assert store.card.notes == ("first frame taken of animated images: 1",)
+    assert store.card.notes == ("animated images, of which the first frame is used: 1",)
     assert store.split("train").images[4, 0, 0].tolist() == [255, 0, 0]
 
 
-def test_a_taken_name(tmp_path: Path, data_dir: Path) -> None:
+def test_a_taken_name_is_refused(tmp_path: Path, data_dir: Path) -> None:
     root = write_tree(tmp_path / "p", tree())
     add(root, data_dir)
     with pytest.raises(UsageError):
@@ -272,7 +270,7 @@ def test_ingest_yields_progress(tmp_path: Path, data_dir: Path, monkeypatch: pyt
 
 
 def many(**changes: bytes) -> dict[str, bytes]:
-    """Enough files for some chunks, one of which `changes`: its number, and its content."""
+    """Return files for several chunks; `changes` replaces the content of some, by number."""
     files = {f"{name}/{number:02}.png": grey(number + 1) for number in range(20) for name in "ab"}
     return files | {f"a/{number.strip('_')}.png": data for number, data in changes.items()}
 
@@ -295,14 +293,14 @@ SAME = {
 
 
 def result(root: Path, data_dir: Path, options: Options, cores: int) -> object:
-    """All bytes of the store, or the error in full; and what lies beside the store."""
+    """Return all bytes of the store, or the whole error; nothing else may be in its folder."""
     try:
         list(ingest(data_dir, "x", source=open_source(root), options=options, cores=cores))
     except DataError as error:
         return str(error), error.problems, error.hint, error.exit_code, list(data_dir.glob("*"))
-    found = {path.name: path.read_bytes() for path in (data_dir / "x").iterdir()}
+    contents = {path.name: path.read_bytes() for path in (data_dir / "x").iterdir()}
     shutil.rmtree(data_dir)
-    return found
+    return contents
 
 
 @pytest.mark.parametrize(
@@ -310,7 +308,7 @@ def result(root: Path, data_dir: Path, options: Options, cores: int) -> object:
     [("folder", case) for case in SAME]
     + [(kind, case) for kind in ("tar.xz", "zip", "csv") for case in ("guessed wrong twice", "bad ones left out")],
 )
-def test_two_processes_store_what_one_does(
+def test_two_processes_store_the_same_bytes_as_one(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str, case: str
 ) -> None:
     files, options = SAME[case]
@@ -339,7 +337,7 @@ def test_two_processes_store_what_one_does(
 def test_a_zip_with_damage_near_its_end_is_an_error(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
-    """It is told as damaged, whatever was found out before, and nothing is left."""
+    """The error says that the archive is damaged, also after other problems, and nothing is left."""
     files = many(_05=b"?", _07=COLOUR)
     path = write_zip(tmp_path / "a.zip", files, compression=zipfile.ZIP_STORED)
     data = path.read_bytes()
@@ -351,8 +349,8 @@ def test_a_zip_with_damage_near_its_end_is_an_error(
     assert not list(data_dir.glob("*"))
 
 
-def test_the_real_pictures(shared_data: Path, data_dir: Path) -> None:
-    """CIFAR-10 as 60,000 JPEG files: one archive, streamed, decoded by two workers."""
+def test_real_pictures_are_stored_from_one_archive(shared_data: Path, data_dir: Path) -> None:
+    """CIFAR-10 as 60,000 JPEG files in one archive, decoded by two workers."""
     archive = shared_data / "cifar10-jpeg.tar.xz"
     list(ingest(data_dir, "x", source=open_source(archive), options=Options(), cores=2))
     store = open_store(data_dir, "x")
@@ -360,6 +358,6 @@ def test_the_real_pictures(shared_data: Path, data_dir: Path) -> None:
     assert dict(card.splits) == {"train": 50_000, "test": 10_000}
     assert card.classes == CIFAR10
     assert (card.image.size, card.image.resize, card.image.channels) == (32, 32, 3)
-    assert card.image.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=1e-3)  # of the original files
+    assert card.image.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=1e-3)  # mean of the original files
     assert np.bincount(store.split("train").labels).tolist() == [5000] * 10
     assert np.bincount(store.split("test").labels).tolist() == [1000] * 10

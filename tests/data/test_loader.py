@@ -1,4 +1,4 @@
-"""The loader against slow references: which images a step gets, what they look like, and what is left untouched."""
+"""The loader equals slow references: images per step, their pixels, and inputs that stay unchanged."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Images:
-    """What the loader needs of an `ImageSet`."""
+    """The parts of an `ImageSet` that the loader uses."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -32,7 +32,7 @@ class Images:
         return len(self.index)
 
     def check(self, rows: np.ndarray) -> None:
-        """Nothing was stored, so nothing can be damaged."""
+        """Do nothing: these images are not from a store."""
 
 
 def make(count: int = 10, side: int = 8, channels: int = 3, *, index: list[int] | None = None) -> Images:
@@ -48,7 +48,7 @@ def spec(size: int = 8, channels: int = 3, **more: object) -> ImageSpec:
     return ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels, **more)
 
 
-# ---- which images a step gets
+# ---- the images of a step
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
@@ -57,9 +57,9 @@ def test_an_epoch_trains_on_every_image_but_a_lone_last_one(batch_size: int) -> 
         order = loader.epoch_order(count, 0, epoch=0)
         steps = loader.steps_per_epoch(count, batch_size)
         batches = [loader.batch_rows(order, step, batch_size=batch_size).tolist() for step in range(steps)]
-        seen = [row for rows in batches for row in rows]
+        trained_rows = [row for rows in batches for row in rows]
         lone = batch_size > 1 and count % batch_size == 1
-        assert seen == order.tolist()[: count - lone]
+        assert trained_rows == order.tolist()[: count - lone]
         assert all(len(rows) == batch_size for rows in batches[:-1])
         assert 1 <= len(batches[-1]) <= batch_size
         assert batch_size == 1 or len(batches[-1]) > 1
@@ -68,7 +68,7 @@ def test_an_epoch_trains_on_every_image_but_a_lone_last_one(batch_size: int) -> 
 @pytest.mark.parametrize(
     ("count", "batch_size", "steps"), [(2, 8, 1), (8, 8, 1), (9, 8, 1), (10, 8, 2), (16, 8, 2), (17, 8, 2), (18, 8, 3)]
 )
-def test_steps_per_epoch(count: int, batch_size: int, steps: int) -> None:
+def test_steps_per_epoch_follows_the_tail_rule(count: int, batch_size: int, steps: int) -> None:
     assert loader.steps_per_epoch(count, batch_size) == steps
 
 
@@ -79,20 +79,20 @@ def test_one_image_cannot_be_trained_on(count: int) -> None:
 
 
 @pytest.mark.parametrize("step", [-1, 2])
-def test_a_step_outside_the_epoch_is_a_bug(step: int) -> None:
+def test_a_step_outside_the_epoch_fails_an_assertion(step: int) -> None:
     with pytest.raises(AssertionError):
         loader.batch_rows(torch.arange(9), step, batch_size=4)
 
 
 @given(st.integers(2, 300), st.integers(0, 2**63 - 1), st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
-def test_the_order_is_a_permutation_and_a_function_of_seed_and_epoch(count: int, seed: int, epoch: int) -> None:
+def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch(count: int, seed: int, epoch: int) -> None:
     before = torch.random.get_rng_state()
     order = loader.epoch_order(count, seed, epoch=epoch)
     assert order.dtype == torch.int64
     assert sorted(order.tolist()) == list(range(count))
     assert torch.equal(order, loader.epoch_order(count, seed, epoch=epoch))
-    assert torch.equal(before, torch.random.get_rng_state())  # it draws from nothing shared
+    assert torch.equal(before, torch.random.get_rng_state())  # it does not use the global generator
 
 
 def test_orders_differ_between_epochs_and_seeds() -> None:
@@ -100,7 +100,7 @@ def test_orders_differ_between_epochs_and_seeds() -> None:
     assert len({tuple(order) for order in orders}) == 16
 
 
-# ---- what a batch holds
+# ---- the content of a batch
 
 
 def test_a_batch_holds_the_rows_of_the_set_in_order() -> None:
@@ -136,12 +136,12 @@ def test_a_batch_is_a_copy(tmp_path: Path) -> None:
     assert len(feed) == 6
 
 
-def test_the_policy_sees_the_resize_side_not_the_size() -> None:
+def test_batches_for_policies_have_the_resize_side() -> None:
     feed = loader.Feed(make(side=20), spec(size=8, resize=12), CPU)
     assert feed.batch(torch.arange(2), epoch=0, step=0).images.shape == (2, 3, 12, 12)
 
 
-def test_a_store_of_the_right_side_is_not_resampled() -> None:
+def test_images_of_the_right_side_are_not_resized() -> None:
     images = make(side=12)
     batch = loader.Feed(images, spec(size=8, resize=12), CPU).batch(torch.arange(10), epoch=0, step=0)
     assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), images.images)
@@ -198,7 +198,7 @@ def test_colour_becomes_grey_as_in_pillow() -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 3, 5])
-def test_grey_becomes_anything_by_repeating(channels: int) -> None:
+def test_grey_becomes_any_number_of_channels_by_repeating(channels: int) -> None:
     images = make(channels=1)
     out = loader.Feed(images, spec(channels=channels), CPU).batch(torch.arange(10), epoch=0, step=0).images
     assert out.shape == (10, channels, 8, 8)
@@ -207,14 +207,14 @@ def test_grey_becomes_anything_by_repeating(channels: int) -> None:
 
 
 @pytest.mark.parametrize(("stored", "wanted"), [(3, 1), (1, 3), (1, 4)])
-def test_training_and_evaluation_convert_alike(stored: int, wanted: int) -> None:
+def test_training_and_evaluation_convert_channels_alike(stored: int, wanted: int) -> None:
     images = make(channels=stored)
     ours = loader.Feed(images, spec(channels=wanted), CPU).batch(torch.arange(10), epoch=0, step=0).images
     assert np.array_equal(ours.permute(0, 2, 3, 1).numpy(), with_channels(images.images, wanted))
 
 
 @pytest.mark.parametrize(("stored", "wanted"), [(3, 4), (2, 1), (2, 3), (4, 3)])
-def test_other_channel_counts_do_not_convert(stored: int, wanted: int) -> None:
+def test_other_channel_counts_are_refused(stored: int, wanted: int) -> None:
     with pytest.raises(DataError, match=f"{stored} channels cannot be used by a model for {wanted}"):
         loader.Feed(make(channels=stored), spec(channels=wanted), CPU)
 
@@ -222,7 +222,7 @@ def test_other_channel_counts_do_not_convert(stored: int, wanted: int) -> None:
 # ---- on a real store
 
 
-def test_an_epoch_over_a_store_meets_every_train_image_once(tmp_path: Path) -> None:
+def test_an_epoch_trains_on_every_train_image_once(tmp_path: Path) -> None:
     stored = make(50, 8)
     draft = DatasetCard(name="d", classes=tuple("abcde"), image=ImageSpec(size=8), splits={})
     with build(tmp_path, "d", draft=draft) as builder:
@@ -231,35 +231,35 @@ def test_an_epoch_over_a_store_meets_every_train_image_once(tmp_path: Path) -> N
     train, val, _ = open_sets(open_store(tmp_path, "d"), val_fraction=0.2, seed=0)
     feed = loader.Feed(train, spec(), CPU)
     order = loader.epoch_order(len(feed), 3, epoch=1)
-    seen: list[int] = []
+    trained_rows: list[int] = []
     for step in range(loader.steps_per_epoch(len(feed), 8)):
         batch = feed.batch(loader.batch_rows(order, step, batch_size=8), epoch=1, step=step)
         assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), stored.images[batch.index])
         assert batch.targets.tolist() == stored.labels[batch.index].tolist()
-        seen += batch.index.tolist()
+        trained_rows += batch.index.tolist()
     assert val is not None
-    assert sorted([*seen, *val.index.tolist()]) == list(range(50))
+    assert sorted([*trained_rows, *val.index.tolist()]) == list(range(50))
 
 
 # ---- normalisation
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_normalise_is_exact_and_leaves_its_input(channels: int) -> None:
+def test_normalise_is_exact_and_does_not_change_its_input(channels: int) -> None:
     image = ImageSpec(size=16, channels=channels, mean=(0.49, 0.48, 0.45)[:channels], std=(0.2, 0.3, 0.26)[:channels])
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(2, channels, 1, 1)
     before = levels.clone()
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (image.mean, image.std))
     expected = (levels.float() / 255 - mean) / std
-    for given_images in (levels, levels.float()):
-        out = loader.normalise(given_images, image)
+    for inputs in (levels, levels.float()):
+        out = loader.normalise(inputs, image)
         assert out.dtype == torch.float32
         assert torch.equal(out, expected)
         assert out.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(given_images.to(torch.uint8), before)
+        assert torch.equal(inputs.to(torch.uint8), before)
 
 
-def test_normalise_takes_cut_out_views() -> None:
+def test_normalise_accepts_views() -> None:
     wide = torch.randint(0, 256, (2, 12, 12, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     view = wide[:, :, 2:10, 2:10]
     out = loader.normalise(view, spec())
@@ -267,7 +267,7 @@ def test_normalise_takes_cut_out_views() -> None:
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_normalise_made_in_inference_mode_can_be_trained_through() -> None:
+def test_normalise_after_inference_mode_can_be_trained_through() -> None:
     image = ImageSpec(size=4, mean=(0.11, 0.12, 0.13))  # not in the cache yet
     pixels = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     with torch.inference_mode():

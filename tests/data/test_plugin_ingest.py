@@ -23,7 +23,7 @@ def test_fetch_yields_the_progress_of_downloads_and_returns_the_path(tmp_path: P
     assert paths == [tmp_path / "toy.bin"]
 
 
-def test_an_error_of_fetch_arrives_in_the_thread_that_asked(tmp_path: Path) -> None:
+def test_an_error_in_fetch_is_raised_in_the_calling_thread(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="could not be downloaded"):
         list(fetch(Toy(spoil="no network"), tmp_path, source=None))
     with pytest.raises(PluginError, match="ZeroDivisionError: oops") as caught:

@@ -1,4 +1,4 @@
-"""Policies against slow references for the same draws, and their draws against what the papers say."""
+"""Policies equal slow references for the same random numbers, which are distributed as in the papers."""
 
 import math
 from collections.abc import Iterator
@@ -49,12 +49,12 @@ def apply(policy: Policy, batch: Batch, image: ImageSpec, *, mirror: bool = True
     return policies.build(policy, image, num_classes=7, mirror=mirror)(batch)
 
 
-# ---- what every policy keeps
+# ---- the contract of every policy
 
 
 @pytest.mark.parametrize(("size", "channels", "resize"), SHAPES)
 @pytest.mark.parametrize("name", POLICIES)
-def test_policies_keep_the_contract(name: str, size: int, channels: int, resize: int) -> None:
+def test_every_policy_keeps_the_contract(name: str, size: int, channels: int, resize: int) -> None:
     image = spec(size, channels, resize)
     batch = make(image)
     before = batch.images.clone()
@@ -69,7 +69,7 @@ def test_policies_keep_the_contract(name: str, size: int, channels: int, resize:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_one_seed_one_result(name: str) -> None:
+def test_a_seed_gives_one_result(name: str) -> None:
     image = spec()
     batch = make(image)
     first = apply(POLICIES[name], batch, image, seed=5).images
@@ -79,7 +79,7 @@ def test_one_seed_one_result(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "none"])
-def test_a_single_image_and_mixed_targets_pass(name: str) -> None:
+def test_a_single_image_and_mixed_targets_are_accepted(name: str) -> None:
     image = spec(8)
     batch = make(image, 1)
     soft = Batch(images=batch.images, targets=torch.full((1, 7), 1 / 7), index=batch.index, epoch=0, step=0)
@@ -93,7 +93,7 @@ def test_datasets_are_registered_under_their_names() -> None:
         assert policy.name == name
 
 
-def test_augmentation_makes_the_registered_policy() -> None:
+def test_augmentation_builds_the_registered_policy() -> None:
     image = spec(8)
     batch = make(image)
     augment = policies.augmentation("standard", image, num_classes=7, mirror=False)
@@ -111,22 +111,22 @@ def test_build_picks_the_form_without_mirroring() -> None:
         assert policy.mirrors == (policy.unmirrored is not None)
     with_mirror = apply(policies.standard, batch, image, mirror=True).images
     without = apply(policies.standard, batch, image, mirror=False).images
-    # the corners are drawn first, so that both forms cut the same windows
+    # the corners are drawn first, so both forms cut the same windows
     turned = (with_mirror != without).flatten(1).any(dim=1)
     assert torch.equal(with_mirror[turned], without[turned].flip(3))
     assert 70 < int(turned.sum()) < 130
 
 
 @pytest.mark.parametrize("policy", [policies.standard, policies.resized_crop])
-def test_an_image_is_seen_both_ways_in_two_epochs(policy: Policy) -> None:
-    """Whatever its place in the batch; half of the images begin with the one, half with the other."""
+def test_an_image_is_mirrored_in_one_of_two_epochs(policy: Policy) -> None:
+    """This holds at every place in the batch; half of the images are mirrored first, half second."""
     image = spec(size=8)
     ramp = torch.linspace(40, 215, 8).to(torch.uint8).expand(6, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     turned = []
     for epoch, order in ((4, [0, 1, 2, 3, 4, 5]), (5, [5, 0, 4, 1, 3, 2])):
         batch = Batch(images=ramp, targets=torch.zeros(6), index=torch.tensor(order), epoch=epoch, step=9)
-        found = apply(policy, batch, image).images.float()
-        facing = found[..., 3:5].mean(2).mean(1).diff(dim=1).squeeze(1) < 0
+        pixels = apply(policy, batch, image).images.float()
+        facing = pixels[..., 3:5].mean(2).mean(1).diff(dim=1).squeeze(1) < 0
         turned.append({row for row, mirrored in zip(order, facing.tolist(), strict=True) if mirrored})
     assert turned[0] | turned[1] == set(range(6))
     assert len(turned[0]) == len(turned[1]) == 3
@@ -140,7 +140,7 @@ def test_a_policy_that_must_mirror_is_refused_when_the_dataset_forbids_mirroring
     assert caught.value.hint
 
 
-def test_flip_turns_the_chosen_ones_only() -> None:
+def test_flip_mirrors_only_the_chosen_images() -> None:
     images = make(spec(6), 8).images
     chosen = torch.tensor([True, False] * 4)
     expected = torch.stack(
@@ -156,19 +156,19 @@ def test_flip_turns_the_chosen_ones_only() -> None:
 
 @pytest.mark.parametrize("pad", [0, 1, 4])
 @pytest.mark.parametrize(("side", "size", "channels"), [(32, 32, 3), (8, 8, 1), (11, 9, 2), (32, 24, 3)])
-def test_every_crop_equals_a_slow_one(side: int, size: int, channels: int, pad: int) -> None:
+def test_crop_equals_a_slow_reference(side: int, size: int, channels: int, pad: int) -> None:
     images = make(spec(side, channels), 60).images
     spare = side + 2 * pad - size
     corners = torch.randint(0, spare + 1, (2, 60))
     corners[:, :3] = torch.tensor([[0, spare, spare], [spare, 0, spare]])  # the outermost windows too
-    corners[:, -1] = spare  # and the last one in memory
+    corners[:, -1] = spare  # and the last window in memory
     out = policies.crop(images, corners, size=size, pad=pad)
     padded = torch.nn.functional.pad(images, (pad,) * 4)
     for number, (row, column) in enumerate(corners.T.tolist()):
         assert torch.equal(out[number], padded[number, :, row : row + size, column : column + size])
 
 
-def test_crop_takes_any_strides() -> None:
+def test_crop_accepts_any_strides() -> None:
     images = make(spec(16), 5).images
     corners = torch.randint(0, 5, (2, 5))
     expected = policies.crop(images, corners, size=16, pad=2)
@@ -176,7 +176,7 @@ def test_crop_takes_any_strides() -> None:
 
 
 def places(policy: Policy, image: ImageSpec, *, count: int = 4000) -> torch.Tensor:
-    """Where the policy moved the image's content: `(count, 2)`, 0 where it stayed. A lone bright pixel tells."""
+    """Return how far the policy moved each image, `(count, 2)`, measured with a single bright pixel."""
     middle = image.resize // 2
     pixels = torch.zeros(count, image.resize, image.resize, 1, dtype=torch.uint8)
     pixels[:, middle, middle] = 255
@@ -184,9 +184,9 @@ def places(policy: Policy, image: ImageSpec, *, count: int = 4000) -> torch.Tens
         images=pixels.permute(0, 3, 1, 2), targets=torch.zeros(count), index=torch.arange(count), epoch=0, step=0
     )
     moved = policies.build(policy, image, num_classes=2, mirror=False)(batch).images
-    found = moved[:, 0].nonzero()
-    assert len(found) == count
-    return found[:, 1:] - (middle - (image.resize - image.size) // 2)
+    positions = moved[:, 0].nonzero()
+    assert len(positions) == count
+    return positions[:, 1:] - (middle - (image.resize - image.size) // 2)
 
 
 @pytest.mark.parametrize("policy", [policies.standard, policies.shift], ids=lambda policy: policy.name)
@@ -207,12 +207,12 @@ def test_shift_moves_at_least_one_pixel_and_around_the_centre() -> None:
     assert places(policies.shift, spec(16, 1, resize=24)).unique().tolist() == [-2, -1, 0, 1, 2]
 
 
-def test_standard_roams_over_the_whole_resized_image() -> None:
+def test_standard_crops_from_the_whole_resized_image() -> None:
     moves = places(policies.standard, spec(16, 1, resize=20))
-    assert moves.unique().tolist() == [-4, -3, -2, -1, 0, 1, 2, 3, 4]  # two of padding, two of spare picture
+    assert moves.unique().tolist() == [-4, -3, -2, -1, 0, 1, 2, 3, 4]  # two pixels of padding, two of the larger image
 
 
-def test_none_is_the_centre_that_evaluation_sees() -> None:
+def test_none_crops_the_centre_as_evaluation_does() -> None:
     image = spec(8, resize=12)
     batch = make(image)
     assert torch.equal(apply(policies.none, batch, image).images, batch.images[:, :, 2:10, 2:10])
@@ -222,7 +222,7 @@ def test_none_is_the_centre_that_evaluation_sees() -> None:
 
 
 @pytest.mark.parametrize(("size", "side"), [(32, 16), (8, 4), (28, 14), (9, 4), (3, 1)])
-def test_hide_equals_a_slow_one(size: int, side: int) -> None:
+def test_hide_equals_a_slow_reference(size: int, side: int) -> None:
     images = make(spec(size), 50).images
     corners = torch.randint(0, size, (2, 50)) - side // 2
     out = policies.hide(images, corners, side=side, fill=torch.tensor([1, 2, 3], dtype=torch.uint8))
@@ -237,7 +237,7 @@ def test_cutout_hides_half_the_side_with_the_mean() -> None:
     image = spec()
     white = make(image, 3000)
     white.images.fill_(255)
-    # without the black padding of the crop, what is not white is hidden
+    # without the black padding of the crop, only hidden pixels are not white
     out = apply(policies.standard_cutout, white, image).images
     hidden = (out == 102).all(dim=1)
     assert set(out.unique().tolist()) == {0, 102, 255}
@@ -257,7 +257,7 @@ def boxes(side: int, count: int = 4000) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("side", [8, 32, 256])
-def test_boxes_lie_inside(side: int) -> None:
+def test_boxes_lie_inside_the_image(side: int) -> None:
     top, left, height, width = boxes(side)
     assert height.min() >= 1
     assert width.min() >= 1
@@ -273,7 +273,7 @@ def test_boxes_lie_inside(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", [32, 224])
-def test_boxes_are_distributed_as_torchvisions(side: int) -> None:
+def test_boxes_are_distributed_as_in_torchvision(side: int) -> None:
     canvas = torch.empty(1, side, side)
     theirs = torch.tensor(
         [RandomResizedCrop.get_params(canvas, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(1000)]
@@ -309,17 +309,17 @@ def test_the_whole_image_is_used_when_no_box_fits(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("size", [5, 24, 64])
-def test_resample_is_torchvisions_resized_crop(size: int) -> None:
+def test_resample_equals_the_resized_crop_of_torchvision(size: int) -> None:
     images = make(spec(32), 30).images
     drawn = boxes(32, 30)
     ours = policies.resample(images, drawn, size=size).float()
     for number in range(30):
         place = drawn[:, number].tolist()
         theirs = reference.resized_crop(images[number].float(), *place, [size, size], antialias=True)
-        assert (theirs - ours[number]).abs().max() <= 0.51  # ours is rounded to a level
+        assert (theirs - ours[number]).abs().max() <= 0.51  # ours is rounded to integers
 
 
-def test_resample_of_the_whole_image_is_the_image() -> None:
+def test_resample_of_the_whole_image_returns_it() -> None:
     images = make(spec(16), 4).images
     whole = torch.tensor([[0] * 4, [0] * 4, [16] * 4, [16] * 4])
     assert torch.equal(policies.resample(images, whole, size=16), images)

@@ -1,4 +1,4 @@
-"""The contact sheet: the same pictures every time, sharp when they are small."""
+"""The contact sheet is the same every time and keeps small images sharp."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def make(data_dir: Path, *, size: int = 8, channels: int = 3, classes: int = 3, 
 
 
 def cells(sheet: Image.Image, side: int, row: int) -> list[int]:
-    """The value in the middle of each picture of a row."""
+    """Return the value in the middle of each image of a row."""
     left = sheet.width - COLUMNS * (side + 4)
     top = 4 + row * (side + 4) + side // 2
     return [sheet.getpixel((left + column * (side + 4) + side // 2, top))[0] for column in range(COLUMNS)]
 
 
-def test_rows_are_classes_and_pictures_are_spread_evenly(tmp_path: Path) -> None:
+def test_each_class_is_a_row_of_evenly_spread_images(tmp_path: Path) -> None:
     sheet = draw_sheet(make(tmp_path), "train")
     rows = [number * 12 // COLUMNS for number in range(COLUMNS)]
     for label in range(3):
@@ -47,12 +47,12 @@ def test_the_sheet_is_the_same_every_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "side"), [(8, 64), (28, 84), (32, 64), (64, 64), (96, 96), (256, 128)])
-def test_small_pictures_grow_by_whole_factors(tmp_path: Path, size: int, side: int) -> None:
+def test_small_images_are_enlarged_by_whole_factors(tmp_path: Path, size: int, side: int) -> None:
     sheet = draw_sheet(make(tmp_path, size=size, each=2), "train")
     assert sheet.height == 3 * (side + 4) + 4
 
 
-def test_pixels_stay_sharp(tmp_path: Path) -> None:
+def test_enlarged_pixels_stay_sharp(tmp_path: Path) -> None:
     card = DatasetCard(
         name="x", classes=("a",), image=ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.5,)), splits={}
     )
@@ -65,19 +65,19 @@ def test_pixels_stay_sharp(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+def test_images_with_any_number_of_channels_are_drawn(tmp_path: Path, channels: int) -> None:
     assert cells(draw_sheet(make(tmp_path, channels=channels), "train"), 64, 0)[1] == 20
 
 
-def test_few_images_leave_the_rest_white(tmp_path: Path) -> None:
+def test_missing_images_leave_white_cells(tmp_path: Path) -> None:
     assert cells(draw_sheet(make(tmp_path, each=2), "train"), 64, 0) == [0, 20] + [255] * 8
 
 
-def test_many_classes_end_with_a_line(tmp_path: Path) -> None:
+def test_too_many_classes_are_counted_in_a_last_line(tmp_path: Path) -> None:
     store = make(tmp_path, classes=MAX_CLASSES + 5, each=1)
     sheet = draw_sheet(store, "train")
     assert sheet.height == MAX_CLASSES * 68 + 4 + 30
-    assert np.asarray(sheet)[-25:, :100].min() < 100  # there is writing
+    assert np.asarray(sheet)[-25:, :100].min() < 100  # there is text
 
 
 def test_odd_class_names_are_drawn(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_odd_class_names_are_drawn(tmp_path: Path) -> None:
 
 
 def drawn_names(tmp_path: Path, *classes: str) -> bytes:
-    """The part of a sheet that has the names."""
+    """Return the part of a sheet with the class names."""
     card = DatasetCard(name="x", classes=classes, image=ImageSpec(size=8), splits={})
     with build(tmp_path, "x", draft=card, replace=True) as builder:
         for name in card.classes:
@@ -117,7 +117,7 @@ def test_letters_without_a_font_lose_their_accent_or_become_a_question_mark(
     assert drawn_names(tmp_path, name) == drawn_names(tmp_path, shown)
 
 
-def test_ascii_looks_the_same_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ascii_names_do_not_use_system_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = drawn_names(tmp_path, "cat", "dog")
     monkeypatch.setattr(sheet_module, "_SYSTEM_FONTS", ())
     assert drawn_names(tmp_path, "cat", "dog") == here

@@ -1,4 +1,4 @@
-"""Splits: functions of labels, fraction and seed; training never opens test; what eval measures is said."""
+"""Splits depend on labels, fraction and seed only, and training never opens the test split."""
 
 import dataclasses
 import sys
@@ -20,7 +20,7 @@ CLASSES = ("a", "b", "c")
 
 
 def make(data_dir: Path, *, name: str = "x", size: int = 4, **counts: int) -> Store:
-    """A dataset with `counts` images a split, classes in turn."""
+    """Store a dataset with `counts` images per split, with alternating classes."""
     card = DatasetCard(name=name, classes=CLASSES, image=ImageSpec(size=size), splits={})
     generator = np.random.default_rng(1)
     with build(data_dir, name, draft=card) as builder:
@@ -31,29 +31,29 @@ def make(data_dir: Path, *, name: str = "x", size: int = 4, **counts: int) -> St
     return open_store(data_dir, name)
 
 
-def test_val_is_cut_out_of_train(tmp_path: Path) -> None:
+def test_val_images_are_taken_out_of_train(tmp_path: Path) -> None:
     store = make(tmp_path, train=60, test=9)
-    train, val, made = open_sets(store, val_fraction=0.1, seed=0)
+    train, val, val_split = open_sets(store, val_fraction=0.1, seed=0)
     assert val is not None
-    assert made is not None
+    assert val_split is not None
     assert (len(train), len(val)) == (54, 6)
     assert np.bincount(val.labels[val.index]).tolist() == [2, 2, 2]
     assert sorted([*train.index, *val.index]) == list(range(60))
-    assert (made.val_fraction, made.seed, made.digest) == (0.1, 0, digest(val.index))
+    assert (val_split.val_fraction, val_split.seed, val_split.digest) == (0.1, 0, digest(val.index))
     assert (train.split, val.split) == ("train", "val")
     assert train.store_digest == store.card.digests["train"]
     assert train.classes == CLASSES
 
 
-def test_val_follows_the_seed_alone(tmp_path: Path) -> None:
+def test_val_depends_on_the_seed_only(tmp_path: Path) -> None:
     store = make(tmp_path, train=90)
-    found = [open_sets(store, val_fraction=0.2, seed=seed)[1].index.tolist() for seed in (0, 0, 1)]
-    assert found[0] == found[1]
-    assert found[0] != found[2]
+    rows = [open_sets(store, val_fraction=0.2, seed=seed)[1].index.tolist() for seed in (0, 0, 1)]
+    assert rows[0] == rows[1]
+    assert rows[0] != rows[2]
 
 
 def test_the_chosen_rows_never_change() -> None:
-    """Golden rows: weights carry a digest of them, so they may never move, whatever numpy does."""
+    """The rows are pinned: weights have a digest of them, so they must not change with the version of numpy."""
     labels = np.arange(20) % 2
     assert stratified(labels, 0.2, seed=0, purpose="val").tolist() == GOLDEN_VAL
     assert stratified(labels, 0.2, seed=0, purpose="test").tolist() == GOLDEN_TEST
@@ -63,20 +63,20 @@ GOLDEN_VAL = [10, 11, 15, 16]
 GOLDEN_TEST = [3, 9, 14, 16]
 
 
-def test_no_fraction_no_val(tmp_path: Path) -> None:
-    train, val, made = open_sets(make(tmp_path, train=6), val_fraction=0, seed=0)
-    assert (len(train), val, made) == (6, None, None)
+def test_a_fraction_of_zero_gives_no_val(tmp_path: Path) -> None:
+    train, val, val_split = open_sets(make(tmp_path, train=6), val_fraction=0, seed=0)
+    assert (len(train), val, val_split) == (6, None, None)
 
 
-def test_its_own_val_is_used_whole(tmp_path: Path) -> None:
-    train, val, made = open_sets(make(tmp_path, train=6, val=3), val_fraction=0.5, seed=0)
+def test_a_stored_val_split_is_used_whole(tmp_path: Path) -> None:
+    train, val, val_split = open_sets(make(tmp_path, train=6, val=3), val_fraction=0.5, seed=0)
     assert val is not None
-    assert (len(train), len(val), made) == (6, 3, None)
+    assert (len(train), len(val), val_split) == (6, 3, None)
 
 
 def test_classes_of_one_image_stay_in_train(tmp_path: Path) -> None:
-    train, val, made = open_sets(make(tmp_path, train=3), val_fraction=0.5, seed=0)
-    assert (len(train), val, made) == (3, None, None)
+    train, val, val_split = open_sets(make(tmp_path, train=3), val_fraction=0.5, seed=0)
+    assert (len(train), val, val_split) == (3, None, None)
 
 
 @given(
@@ -85,13 +85,13 @@ def test_classes_of_one_image_stay_in_train(tmp_path: Path) -> None:
     seed=st.integers(0, 2**31),
 )
 def test_stratified_takes_at_least_one_and_never_all_of_a_class(labels: list[int], fraction: float, seed: int) -> None:
-    given_labels = np.array(labels, np.int64)
-    rows = stratified(given_labels, fraction, seed=seed, purpose="val")
+    label_array = np.array(labels, np.int64)
+    rows = stratified(label_array, fraction, seed=seed, purpose="val")
     assert rows.dtype == np.int64
     assert (np.diff(rows) > 0).all()
-    assert (rows == stratified(given_labels, fraction, seed=seed, purpose="val")).all()
+    assert (rows == stratified(label_array, fraction, seed=seed, purpose="val")).all()
     for label in set(labels):
-        total, chosen = labels.count(label), int((given_labels[rows] == label).sum())
+        total, chosen = labels.count(label), int((label_array[rows] == label).sum())
         assert chosen == share(total, fraction)
         assert chosen < total
         assert abs(chosen - total * fraction) <= 1 or total < 2
@@ -111,7 +111,7 @@ def test_stratified_takes_at_least_one_and_never_all_of_a_class(labels: list[int
         (9, 0, 0),
     ],
 )
-def test_share(count: int, fraction: float, expected: int) -> None:
+def test_share_is_rounded_and_leaves_at_least_one_image(count: int, fraction: float, expected: int) -> None:
     assert share(count, fraction) == expected
 
 
@@ -122,7 +122,7 @@ def test_a_fraction_outside_0_to_1_is_refused(fraction: float) -> None:
 
 
 def test_no_code_path_of_training_opens_test(tmp_path: Path) -> None:
-    """Every file that the interpreter opens is watched while the training sets are made and read."""
+    """An audit hook records every file that is opened while the training sets are built and read."""
     store = make(tmp_path, train=60, test=9)
     opened: list[str] = []
     watching = [True]
@@ -131,7 +131,7 @@ def test_no_code_path_of_training_opens_test(tmp_path: Path) -> None:
         if watching[0] and event == "open":
             opened.append(str(arguments[0]))
 
-    sys.addaudithook(watch)  # cannot be taken away again, only silenced
+    sys.addaudithook(watch)  # an audit hook cannot be removed, only silenced
     try:
         train, val, _ = open_sets(open_store(tmp_path, "x"), val_fraction=0.1, seed=0)
         assert val is not None
@@ -141,7 +141,7 @@ def test_no_code_path_of_training_opens_test(tmp_path: Path) -> None:
         assert any(path.endswith("train.safetensors") for path in opened)
         assert not any("test.safetensors" in path for path in opened)
         open_eval_set(store, "test", val_split=None)
-        assert any(path.endswith("test.safetensors") for path in opened)  # the watch does see it
+        assert any(path.endswith("test.safetensors") for path in opened)  # the hook does record it
     finally:
         watching[0] = False
 
@@ -154,7 +154,7 @@ def test_training_works_without_the_test_file(tmp_path: Path) -> None:
     assert len(train) + len(val) == 60
 
 
-def test_training_asks_the_store_for_train_and_val_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_opens_only_train_and_val_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     original = Store.split
 
@@ -167,7 +167,7 @@ def test_training_asks_the_store_for_train_and_val_only(tmp_path: Path, monkeypa
     assert asked == ["train", "val"]
 
 
-def test_eval_uses_val_when_there_is_no_test(tmp_path: Path) -> None:
+def test_eval_opens_the_stored_split(tmp_path: Path) -> None:
     store = make(tmp_path, train=6, val=4, test=5)
     sizes = {split: len(open_eval_set(store, split, val_split=None)) for split in ("train", "val", "test")}
     assert sizes == {"train": 6, "val": 4, "test": 5}
@@ -180,30 +180,30 @@ def test_without_test_eval_uses_val_and_says_so(tmp_path: Path) -> None:
 
 def test_without_test_and_val_eval_rebuilds_val(tmp_path: Path) -> None:
     store = make(tmp_path, train=60)
-    _, val, made = open_sets(store, val_fraction=0.1, seed=3)
+    _, val, val_split = open_sets(store, val_fraction=0.1, seed=3)
     assert val is not None
     for asked in ("val", "test"):
-        images = open_eval_set(store, asked, val_split=made)
+        images = open_eval_set(store, asked, val_split=val_split)
         assert images.split == "val"
         assert (images.index == val.index).all()
 
 
-def test_val_is_rebuilt_exactly_or_an_error(tmp_path: Path) -> None:
+def test_val_is_rebuilt_exactly_or_refused(tmp_path: Path) -> None:
     store = make(tmp_path, train=60)
-    _, _, made = open_sets(store, val_fraction=0.1, seed=3)
-    assert made is not None
-    other = dataclasses.replace(made, digest="00" * 32)
+    _, _, val_split = open_sets(store, val_fraction=0.1, seed=3)
+    assert val_split is not None
+    other = dataclasses.replace(val_split, digest="00" * 32)
     with pytest.raises(DataError, match="changed since"):
         open_eval_set(store, "val", val_split=other)
     larger = make(tmp_path, name="larger", train=90)
     with pytest.raises(DataError, match="changed since"):
-        open_eval_set(larger, "val", val_split=made)
+        open_eval_set(larger, "val", val_split=val_split)
     unknown = ValSplit(val_fraction=0.1, seed=3)
     assert len(open_eval_set(store, "val", val_split=unknown)) == 6
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_no_split_and_no_recipe(tmp_path: Path, split: Split) -> None:
+def test_a_split_that_is_neither_stored_nor_drawn_is_an_error(tmp_path: Path, split: Split) -> None:
     with pytest.raises(DataError, match=f"no {split} split, only train") as caught:
         open_eval_set(make(tmp_path, train=6), split, val_split=None)
     assert Call("data show", ("x",)) in caught.value.hint
@@ -213,7 +213,7 @@ def whole(store: Store) -> ImageSet:
     return open_sets(store, val_fraction=0, seed=0)[0]
 
 
-def test_batches_are_in_order_and_ragged(tmp_path: Path) -> None:
+def test_batches_keep_the_order_and_the_last_may_be_smaller(tmp_path: Path) -> None:
     images = whole(make(tmp_path, train=10))
     batches = list(eval_batches(images, ImageSpec(size=4), batch_size=4))
     assert [len(labels) for _, labels in batches] == [4, 4, 2]
@@ -221,7 +221,7 @@ def test_batches_are_in_order_and_ragged(tmp_path: Path) -> None:
     assert np.concatenate([labels for _, labels in batches]).tolist() == images.labels.tolist()
 
 
-def test_batches_of_a_part(tmp_path: Path) -> None:
+def test_batches_of_a_part_have_only_its_rows(tmp_path: Path) -> None:
     images = dataclasses.replace(whole(make(tmp_path, train=10)), index=np.array([1, 8]))
     (pixels, labels), *rest = eval_batches(images, ImageSpec(size=4), batch_size=64)
     assert rest == []

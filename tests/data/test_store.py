@@ -1,4 +1,4 @@
-"""The store: streamed in, mapped out, measured exactly, and not trusted when it is read."""
+"""The store is written as a stream, mapped for reading, measured exactly, and verified on load."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def test_stored_images_and_labels_read_back_equal(tmp_path: Path, size: int, cha
     assert (store.split("test").images == test).all()
 
 
-def test_any_safetensors_reader_can_read_it(tmp_path: Path) -> None:
+def test_the_safetensors_library_can_read_a_split(tmp_path: Path) -> None:
     images = noise(7, size=5)
     store = write(tmp_path, train=images)  # 5 * 5 * 3 * 7 is odd: the labels are not aligned
     tensors = safetensors.numpy.load_file(store.file("train"))
@@ -96,7 +96,7 @@ def test_the_manifest_names_every_image(tmp_path: Path) -> None:
     assert [(line["split"], line["row"]) for line in lines] == [("train", 0), ("train", 1), ("test", 0)]
 
 
-def test_splits_may_come_mixed(tmp_path: Path) -> None:
+def test_splits_may_be_added_in_any_order(tmp_path: Path) -> None:
     images = noise(6)
     with build(tmp_path, "x", draft=draft()) as builder:
         for row, image in enumerate(images):
@@ -121,7 +121,7 @@ def test_writing_to_mapped_images_never_reaches_the_file(tmp_path: Path) -> None
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    """Seven times the images must not need more memory: 33 MiB pass through, far less is held."""
+    """Seven times as many images need no more memory: 33 MiB are written with far less in memory."""
     image = np.zeros((64, 64, 3), np.uint8)
     peaks = []
     for count in (400, 2800):
@@ -135,7 +135,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     assert peaks[1] < 8 * 2**20
 
 
-def test_nothing_appears_when_the_work_fails(tmp_path: Path) -> None:
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     store = tmp_path / "store"
     with pytest.raises(KeyError), build(store, "x", draft=draft()) as builder:
         builder.add("train", noise(1)[0], label={}["a"], name="1", sha256="")
@@ -162,7 +162,7 @@ def test_a_class_must_be_known(tmp_path: Path) -> None:
         builder.add("train", noise(1)[0], label="c", name="1", sha256="")
 
 
-def test_a_taken_name_is_usage_and_replace_replaces(tmp_path: Path) -> None:
+def test_a_taken_name_is_refused_unless_replaced(tmp_path: Path) -> None:
     data_dir = tmp_path / "store"
     write(data_dir, train=noise(2))
     with pytest.raises(UsageError, match="already in the store"), build(data_dir, "x", draft=draft()):
@@ -173,14 +173,14 @@ def test_a_taken_name_is_usage_and_replace_replaces(tmp_path: Path) -> None:
     assert os.listdir(data_dir) == ["x"]
 
 
-def test_a_failed_replace_keeps_the_old(tmp_path: Path) -> None:
+def test_a_failed_replace_keeps_the_old_dataset(tmp_path: Path) -> None:
     write(tmp_path, train=noise(2))
     with pytest.raises(DataError), build(tmp_path, "x", draft=draft(), replace=True):
         pass
     assert open_store(tmp_path, "x").card.splits["train"] == 2
 
 
-def test_a_missing_split_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_split_names_it(tmp_path: Path) -> None:
     store = write(tmp_path, train=noise(2))
     with pytest.raises(DataError, match="has no test split") as caught:
         store.split("test")
@@ -224,7 +224,7 @@ def test_a_damaged_file_is_one_error(tmp_path: Path, how: str) -> None:
     assert caught.value.where == str(path)
 
 
-def test_a_file_that_is_gone_is_one_error(tmp_path: Path) -> None:
+def test_a_missing_split_file_is_one_error(tmp_path: Path) -> None:
     store = write(tmp_path, train=noise(2))
     store.file("train").unlink()
     with pytest.raises(DataError, match="damaged"):

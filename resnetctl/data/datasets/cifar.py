@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100: 60,000 colour photographs of 32x32 pixels.
 
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009,
-https://www.cs.toronto.edu/~kriz/cifar.html, which describes both forms. The binary form is preferred: it is only
-bytes. The Python form, which most people have, is read by an unpickler that can only make arrays.
+https://www.cs.toronto.edu/~kriz/cifar.html, which describes both forms. The binary form is preferred, because it is
+plain bytes. The Python form, which most people have, is read by an unpickler that can only create arrays.
 An archive must have a published digest. An unpacked folder is checked by its structure: sizes, counts, labels.
 """
 
@@ -31,9 +31,9 @@ class Form(ABC):
     """One of the two published forms of a dataset.
 
     Args:
-        archive: where it is published.
-        folder: the one folder inside the archive.
-        members: files per split, in reading order; all files of a split have the same number of images.
+        archive: the published archive.
+        folder: the only folder inside the archive.
+        members: files of each split, in reading order; all files of a split have the same number of images.
     """
 
     archive: download.Remote
@@ -42,16 +42,16 @@ class Form(ABC):
 
     @abstractmethod
     def limit(self, images: int) -> int:
-        """Return the largest number of bytes of a member with `images` images."""
+        """Return the largest allowed size, in bytes, of a member with `images` images."""
 
     @abstractmethod
     def decode(self, data: bytes, where: str) -> tuple["np.ndarray[Any, Any]", Sequence[int]]:
-        """Return pixels `(N, 3072)` uint8 and N labels. Raises `DataError` when `data` has another structure."""
+        """Return pixels `(N, 3072)` uint8 and N labels. Raises `DataError` when `data` has a different structure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryForm(Form):
-    """Records of `label_bytes` bytes, of which the last is the label, and 3,072 pixels."""
+    """Records of `label_bytes` bytes and 3,072 pixels. The last of the label bytes is the label."""
 
     label_bytes: int
 
@@ -75,7 +75,7 @@ class PythonForm(Form):
     label_key: str
 
     def limit(self, images: int) -> int:
-        return images * (PIXELS + 128) + (1 << 20)  # the published files have 33 bytes an image besides the pixels
+        return images * (PIXELS + 128) + (1 << 20)  # the published files have 33 bytes per image besides the pixels
 
     def decode(self, data: bytes, where: str) -> tuple["np.ndarray[Any, Any]", Sequence[int]]:
         import numpy as np
@@ -91,13 +91,13 @@ class PythonForm(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar:
-    """The dataset plugin. `forms` are tried in order; the first is downloaded."""
+    """The dataset plugin. `forms` are tried in order; a download gets the first."""
 
     card: DatasetCard
     forms: tuple[Form, ...]
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """Return the user's archive or folder, or else the downloaded archive of the first form in `cache`.
+        """Return the path of `source`, or of the archive of the first form, downloaded into `cache`.
 
         Raises:
             DataError: the archive is not a published one, the folder lacks files, or the download fails.
@@ -111,9 +111,10 @@ class Cifar:
         return download.fetch(archive, cache / self.card.name, hint=hint)
 
     def read(self, path: Path, split: Split) -> Iterator[tuple["np.ndarray[Any, Any]", str]]:
-        """Yield `(32, 32, 3)` uint8 images in the published order, the same from every form; one file in memory.
+        """Yield `(32, 32, 3)` uint8 images and class names in the published order, which is the same in every form.
 
-        Raises `DataError` for a damaged file, another number of images than published, or an unknown label.
+        Only one file is in memory at a time. Raises `DataError` for a damaged file, a number of images other than
+        published, or an unknown label.
         """
         form = self._form_of(path)
         members = form.members.get(split, ())

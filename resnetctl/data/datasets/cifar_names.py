@@ -1,4 +1,4 @@
-"""Class names of CIFAR-10 and CIFAR-100 (fine labels), in label order, as in the archives' own lists of names."""
+"""Class names of CIFAR-10 and CIFAR-100 (fine labels), in label order, from the lists in the archives."""
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

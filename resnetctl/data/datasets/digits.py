@@ -4,8 +4,8 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 doi:10.24432/C50P49, CC BY 4.0; the copy of its test set that scikit-learn ships (see `digits.LICENSE.txt`).
 
 `digits.npz` holds `images` (N, 8, 8) uint8 in 0..16 as published, `labels` (N,) uint8, and `test` (N,) bool: the
-fixed test split. The split is stored, so no change of this package can move an image. It was made once:
-of each class, in the order of `rng.derive(0, "digits test", index)`, the first `round(0.2 * count)` images.
+fixed test split. The split is stored, so no change of this package can change it. It was drawn once: each
+class was sorted by `rng.derive(0, "digits test", index)`, and its first `round(0.2 * count)` images became test.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FILE = "digits.npz"
-PUBLISHED_MAX = 16  # pixels count the set dots in a square of 4x4
+PUBLISHED_MAX = 16  # a pixel counts the black dots in a square of 4x4 dots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Digits:
     card: DatasetCard
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """Return the packaged file; `cache` is not used. Raises `DataError` for a `source`: the images are embedded."""
+        """Return the packaged file; `cache` is unused. Raises `DataError` for a `source`: the images are embedded."""
         if source is not None:
             raise DataError(
                 f"'{self.card.name}' is embedded in the package and cannot be read from a path",
@@ -42,7 +42,7 @@ class Digits:
         return Path(str(resources.files(__package__) / FILE))
 
     def read(self, path: Path, split: Split) -> Iterator[tuple["np.ndarray[Any, Any]", str]]:
-        """Yield `(8, 8, 1)` uint8 images in 0..255, `round(v * 255 / 16)`, in the published order."""
+        """Yield `(8, 8, 1)` uint8 images in 0..255, `round(v * 255 / 16)`, and class names in the published order."""
         import numpy as np
 
         with np.load(path, allow_pickle=False) as file:
@@ -65,7 +65,7 @@ digits = Digits(
         defaults={"augment": "shift", "epochs": 15, "batch_size": 64, "lr": 0.1, "mirror": False},
         notes=(
             "test: a fixed, stratified 20 % of the images; the same writers are in train and test",
-            "the 1,797 images are the test part of the UCI set: do not compare with results on the whole of it",
+            "the 1,797 images are the test part of the UCI set: do not compare with results on the whole set",
         ),
     )
 )

@@ -1,4 +1,4 @@
-"""Read files and archive members that come from the user or the network. Every read is capped, nothing is extracted.
+"""Read untrusted files and archive members. Every read has a size limit, and nothing is extracted to disk.
 
 An archive member is read by its exact name. No name in an archive ever becomes the path of a file.
 """
@@ -14,12 +14,12 @@ from resnetctl.errors import DataError
 from resnetctl.hints import Call
 from resnetctl.system import download
 
-MAX_MEMBERS = 64  # the published archives have under ten
+MAX_MEMBERS = 64  # the published archives have fewer than ten
 UNREADABLE = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError, zlib.error)
 
 
 class _Capped:
-    """Reads at most `limit` bytes of `inner`, so that a small archive cannot unpack to endless data."""
+    """Reads at most `limit` bytes of `inner`, so that a small archive cannot unpack without end."""
 
     def __init__(self, inner: gzip.GzipFile, limit: int) -> None:
         self._inner, self._left = inner, limit
@@ -33,10 +33,14 @@ class _Capped:
 
 
 def read_tar_member(archive: Path, name: str, *, limit: int, unpacked: int) -> bytes:
-    """Return the member `name` of a `.tar.gz`: a plain file of at most `limit` bytes. One pass, up to the member.
+    """Return the content of the member `name` of a `.tar.gz`, which is read once, up to this member.
 
-    `unpacked` limits the bytes that are decompressed on the way. Raises `DataError` for a damaged archive, a missing
-    member, or one that is not such a file.
+    Args:
+        limit: the largest size of the member, in bytes.
+        unpacked: the largest number of bytes to decompress before and in the member.
+
+    Raises:
+        DataError: the archive is damaged, or the member is missing, too large or not a plain file.
     """
     where = f"{archive}: {name}"
     try:
@@ -50,7 +54,7 @@ def read_tar_member(archive: Path, name: str, *, limit: int, unpacked: int) -> b
                 if member.name == name:
                     return _content(tar, member, where=where, limit=limit)
     except UNREADABLE as error:
-        raise DataError(f"the archive is damaged or cut: {error}", where=where) from error
+        raise DataError(f"the archive is damaged or truncated: {error}", where=where) from error
     raise DataError("the archive lacks a member", where=where)
 
 
@@ -67,7 +71,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, *, where: str, limit
 
 
 def read_file(path: Path, *, limit: int) -> bytes:
-    """Return the content of a file, unpacked if its name ends in `.gz`. Raises `DataError`, also above `limit`."""
+    """Return the content of a file, unpacked if its name ends in `.gz`. Raises `DataError` above `limit` bytes too."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(limit + 1)
@@ -79,10 +83,10 @@ def read_file(path: Path, *, limit: int) -> bytes:
 
 
 def identify(path: Path, published: Mapping[str, str], *, dataset: str) -> str:
-    """Return the name of the `published` archive (name -> digest) that the file is, whatever its own name.
+    """Return the name of the `published` archive (name -> digest) with the digest of the file at `path`.
 
     Raises:
-        DataError: it is none of them; `problems` has its digests and the published ones.
+        DataError: no published archive has this digest; `problems` lists all digests.
     """
     digests = {digest.partition(":")[0]: "" for digest in published.values()}
     for name, digest in published.items():
@@ -91,7 +95,7 @@ def identify(path: Path, published: Mapping[str, str], *, dataset: str) -> str:
         if digests[kind] == digest:
             return name
     raise DataError(
-        f"the file is not a published archive of '{dataset}': it may be cut, or packed again",
+        f"the file is not a published archive of '{dataset}': it may be truncated or packed again",
         where=str(path),
         problems=[
             *(f"this file has  {digest}" for digest in digests.values()),
@@ -108,12 +112,12 @@ def must_exist(source: Path, *, dataset: str) -> None:
 
 
 def from_copy(dataset: str, path: str, *, note: str = "") -> Call:
-    """Return the hint to read a dataset from the user's own copy."""
+    """Return the hint to read a dataset from a copy that the user has."""
     return Call("data get", (dataset,), {"from": path}, note=note)
 
 
 def without_network(dataset: str, path: str) -> tuple[Call, ...]:
-    """Return what to do when a download fails."""
+    """Return the hints for a failed download."""
     return (
         from_copy(dataset, path, note="reads your own copy"),
         Call("train", settings={"data": "digits"}, note="embedded, needs no network"),
@@ -121,6 +125,6 @@ def without_network(dataset: str, path: str) -> tuple[Call, ...]:
 
 
 def first_with_all(folders: Iterable[Path], names: Iterable[str]) -> Path | None:
-    """Return the first of `folders` that has all files `names`."""
+    """Return the first of `folders` that has all files `names`, or None."""
     files = list(names)
     return next((folder for folder in folders if all((folder / name).is_file() for name in files)), None)

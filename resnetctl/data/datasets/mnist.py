@@ -2,7 +2,7 @@
 
 Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", 1998 (which describes the idx
 format); H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017, arXiv:1708.07747.
-Downloads must have the published digests. A user's folder is checked by its structure instead (magic
+Downloads must have the published digests. A folder of the user is checked by its structure instead (magic
 numbers, shapes, sizes, labels), because copies are often unpacked or packed again.
 """
 
@@ -28,20 +28,20 @@ STEMS: Mapping[Split, tuple[str, str]] = {  # split: images, labels
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-FOLDERS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")  # the last three are where torchvision keeps them
+FOLDERS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")  # torchvision uses the last three
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mnist:
-    """The dataset plugin. `remotes` are the four files at their official addresses."""
+    """The dataset plugin. `remotes` are the four published files."""
 
     card: DatasetCard
     remotes: tuple[download.Remote, ...]
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """Return the folder with the four files, each `.gz` or unpacked: the user's, or one in `cache`.
+        """Return the folder with the four files, each `.gz` or unpacked: `source`, or a folder in `cache`.
 
-        Raises `DataError` when the user's folder lacks one, or no address delivers.
+        Raises `DataError` when `source` lacks a file, or a download fails.
         """
         if source is not None:
             files.must_exist(source, dataset=self.card.name)
@@ -56,9 +56,9 @@ class Mnist:
         return folder
 
     def read(self, path: Path, split: Split) -> Iterator[tuple["np.ndarray[Any, Any]", str]]:
-        """Yield `(28, 28, 1)` uint8 images in the published order; one file in memory.
+        """Yield `(28, 28, 1)` uint8 images and class names in the published order.
 
-        Raises `DataError` for a damaged file, another shape or number of images than published, an unknown label.
+        Raises `DataError` for a damaged file, a shape or number of images other than published, or an unknown label.
         """
         if split not in STEMS:
             return
@@ -71,7 +71,7 @@ class Mnist:
             yield image[..., None], self.card.classes[label]
 
     def _find(self, source: Path, stem: str) -> Path:
-        names = (stem, stem.replace("-idx", ".idx"))  # the dot is how the original page's tools wrote it
+        names = (stem, stem.replace("-idx", ".idx"))  # the tools of the original site wrote a dot
         candidates = [
             source / folder / f"{name}{suffix}" for folder, name, suffix in product(FOLDERS, names, ("", ".gz"))
         ]
@@ -79,16 +79,16 @@ class Mnist:
             if candidate.is_file():
                 return candidate
         raise DataError(
-            f"'{stem}' is missing, also with .gz",
+            f"'{stem}' and '{stem}.gz' are missing",
             where=str(source),
             hint=files.from_copy(self.card.name, "FOLDER", note=f"with the four files of '{self.card.name}'"),
         )
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
-    """Return the content of an idx or idx.gz file of unsigned bytes with exactly this shape, read-only.
+    """Return the read-only array in an idx or idx.gz file of unsigned bytes with exactly this shape.
 
-    Raises `DataError` for anything else.
+    Raises `DataError` for any other content.
     """
     import numpy as np
 
@@ -102,7 +102,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
             where=str(path),
         )
     if len(data) != header + size:
-        raise DataError(f"the file is cut: {len(data) - header:,} of {size:,} bytes", where=str(path))
+        raise DataError(f"the file is truncated: {len(data) - header:,} of {size:,} bytes", where=str(path))
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
@@ -112,7 +112,7 @@ def _remotes(bases: tuple[str, ...], digests: Mapping[str, str]) -> tuple[downlo
             name=f"{stem}.gz",
             urls=tuple(f"{base}/{stem}.gz" for base in bases),
             digest=digest,
-            limit=60_000 * SIZE * SIZE,  # more than the packed files have
+            limit=60_000 * SIZE * SIZE,  # the packed files are smaller
         )
         for stem, digest in digests.items()
     )

@@ -1,7 +1,7 @@
-"""Read the pickled batches of CIFAR without giving a pickle any power.
+"""Read the pickled batches of CIFAR without running code from the pickle.
 
-A pickle is a program: it names functions and calls them. A pickled array of bytes needs three names. Here each gets a
-stand-in that can only make an array of uint8. Every other name is refused, and nothing is imported for a pickle.
+A pickle is a program: it names functions and calls them. A pickled array of bytes needs three names. Each of them gets
+a stand-in that can only create arrays of uint8. Every other name is refused, and nothing is imported for a pickle.
 """
 
 import io
@@ -15,13 +15,13 @@ from resnetctl.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_MEMO = 1_000_000  # an index in the memo makes the C unpickler allocate and touch that many slots
+MAX_MEMO = 1_000_000  # the C unpickler allocates as many slots as the largest memo index
 MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Return a stand-in, new for each call: a pickle can set attributes on it, which must not stay."""
+        """Return a new stand-in for each call, because a pickle can set attributes on it."""
         if (module, name) in (("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")):
             return _empty_array()
         if (module, name) == ("numpy", "dtype"):
@@ -35,10 +35,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_table(data: bytes, *, where: str) -> dict[str, Any]:
-    """Return the dictionary in the pickle `data`, with text keys. Values: arrays of uint8, lists, numbers, bytes.
+    """Return the dictionary in the pickle `data`, with text keys. Values are arrays of uint8, lists, numbers or bytes.
 
     Raises:
-        DataError: it is not such a dictionary, is damaged, or asks for anything but such an array.
+        DataError: the pickle is damaged, has no dictionary, or asks for a forbidden name.
     """
     try:
         _check_memo(data)
@@ -57,14 +57,17 @@ def _check_memo(data: bytes) -> None:
 
 
 def _empty_array() -> Callable[..., "np.ndarray[Any, Any]"]:
-    """`numpy.core.multiarray._reconstruct`: an empty array; the next instruction of the pickle sets its content."""
+    """Return a stand-in for `numpy.core.multiarray._reconstruct`, which creates an empty array.
+
+    The next instruction of the pickle sets its content.
+    """
     import numpy as np
 
     return lambda *_: np.empty(0, np.uint8)
 
 
 def _uint8_only() -> Callable[..., "np.dtype[Any]"]:
-    """`numpy.dtype`: always a copy, because the pickle changes its state."""
+    """Return a stand-in for `numpy.dtype`. It returns a copy, because the pickle changes the state of the dtype."""
     import numpy as np
 
     def make(kind: object, *_: object) -> "np.dtype[Any]":

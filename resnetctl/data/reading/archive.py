@@ -1,8 +1,8 @@
-"""Images inside `.tar .tar.gz .tar.xz .zip`, streamed: nothing is extracted, and no member's name becomes a path.
+"""Stream images from `.tar`, `.tar.gz`, `.tar.xz` and `.zip`. Nothing is extracted; no member name becomes a path.
 
-Images come in the archive's order. A compressed tar is read twice, first for the names, and only forward. The sizes
-in headers are claims: memory grows with the bytes that really come. Known attacks and the figures behind the limits:
-the CVE list of `docs/design/data.md`.
+Images keep the order of the archive. A compressed tar is read forward only, and twice: first for the names. The sizes
+in headers are not trusted: memory grows with the bytes that are really read. The CVE list in `docs/design/data.md`
+has the known attacks and the reasons for the limits.
 """
 
 import gzip
@@ -24,9 +24,9 @@ from resnetctl.data.images import MAX_BYTES, check_size
 from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
 from resnetctl.errors import DataError
 
-ALLOWANCE = 64 * 2**20  # bytes: an archive may unpack to so many ...
-RATIO = 100  # ... plus so many times its own size. Images hardly compress, bombs 1,000 times
-MAX_OTHERS = 10_000  # members that are not images, beyond two for each image
+ALLOWANCE = 64 * 2**20  # bytes: an archive may unpack to ALLOWANCE + RATIO times its size
+RATIO = 100  # images hardly compress, bombs compress 1,000 times
+MAX_OTHERS = 10_000  # largest number of members that are not images, besides two per image
 _CHUNK = 2**20  # bytes of a read
 _DAMAGE = (
     tarfile.TarError,
@@ -45,12 +45,12 @@ _DAMAGE = (
     IndexError,
     KeyError,
 )
-_PLAIN = re.compile(  # the header of a plain file in a tar, with digits where tarfile reads numbers
+_PLAIN = re.compile(  # the tar header of a plain file, with octal digits in every number field
     rb"""
     [^\0].{99}                      # name
     (?: [0-7]{7}[\0\ ] ){3}         # mode, owner, group
     (?: [0-7]{11}[\0\ ] ){2}        # size, time
-    [0-7]{6}\0\ 0\0{100}            # checksum, a regular file, which is no link
+    [0-7]{6}\0\ 0\0{100}            # checksum, type "regular file", no link name
     .{72}                          # magic, owner's and group's names
     (?: [0-7]{7}[\0\ ] | \0{8} ){2} # device
     \0{155}.{12}                   # no prefix
@@ -62,7 +62,7 @@ _MAGIC = {b"\x1f\x8b": "tar.gz", b"\xfd7zXZ\0": "tar.xz", b"PK\x03\x04": "zip", 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry of an archive; `refusal` says why it must not be read as an image, "" if it may."""
+    """One entry of an archive. `refusal` says why it must not be read as an image; "": it may."""
 
     name: str
     size: int
@@ -72,7 +72,7 @@ class Member:
 
 
 def sniff(path: Path) -> str | None:
-    """Return `tar`, `tar.gz`, `tar.xz` or `zip`, by content; None for something else."""
+    """Return `tar`, `tar.gz`, `tar.xz` or `zip`, by content; None for other files."""
     with path.open("rb") as file:
         head = file.read(512)
     for magic, kind in _MAGIC.items():
@@ -82,7 +82,7 @@ def sniff(path: Path) -> str | None:
 
 
 def open_archive(path: Path, kind: str) -> Source:
-    """Count the images of an archive. Raises `DataError` with all reasons when it is damaged or hostile."""
+    """Return the counted source of an archive. Raises `DataError` with all reasons when it is damaged or hostile."""
     seen = Seen()
     survey, problems = _surveyed(path, kind, seen)
     if suspects := seen.suspects():
@@ -135,7 +135,7 @@ def _items(path: Path, kind: str, layout: Layout) -> Items:
 
 
 def _members(path: Path, kind: str) -> Generator[Member, None, None]:
-    """Yield the members in archive order. Any damage becomes one `DataError`."""
+    """Yield the members in the order of the archive. Re-raises errors of damaged archives as `DataError`."""
     try:
         yield from _zip_members(path) if kind == "zip" else _tar_members(path, kind)
     except DataError:
@@ -155,7 +155,7 @@ def _tar_members(path: Path, kind: str) -> Iterator[Member]:
         stream = Forward(raw, path, can_seek=kind == "tar")
         archive = tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_Header)  # type: ignore[arg-type]  # it is a file
         while (info := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
+            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps every member in memory
             yield Member(info.name, info.size, info.isdir(), _tar_refusal(info), partial(_tar_read, stream, info))
         stream.expect_end()
 
@@ -198,7 +198,7 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str:
 def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: "Budget") -> bytes:
     try:
         with archive.open(info) as file:
-            data = file.read(MAX_BYTES + 1)  # the size in the directory is only a claim
+            data = file.read(MAX_BYTES + 1)  # the size in the directory is not trusted
     except _DAMAGE as error:
         raise _damaged(budget.path, f"{info.filename!r}: {error}") from error
     budget.spend(len(data))
@@ -214,14 +214,14 @@ def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of a tar; only the fields that `Member` needs are sure to be set.
+    """A tar header in which only the fields for `Member` are certain to be set.
 
-    Most headers are of plain files and match `_PLAIN`, which is fast; `tarfile` reads the others field by field.
+    Most headers are of plain files and match `_PLAIN`, which is fast. `tarfile` reads the others field by field.
     """
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:  # type: ignore[override]  # typeshed lacks bytes
-        """Read 512 bytes. Raises `tarfile.HeaderError` when they are not a header."""
+        """Return the header in 512 bytes. Raises `tarfile.HeaderError` when they are not a header."""
         if not _PLAIN.fullmatch(buf) or int(buf[148:154], 8) != sum(buf) - sum(buf[148:156]) + 8 * 32:
             return super().frombuf(buf, encoding, errors)
         info = cls(buf[:100].partition(b"\0")[0].decode(encoding, errors))
@@ -237,7 +237,7 @@ class Budget:
         self._left = ALLOWANCE + RATIO * path.stat().st_size
 
     def spend(self, count: int) -> None:
-        """Count unpacked bytes. Raises `DataError` when they are more than images in this archive can have."""
+        """Count unpacked bytes. Raises `DataError` when they exceed the budget of the archive."""
         self._left -= count
         if self._left < 0:
             raise DataError(
@@ -248,10 +248,10 @@ class Budget:
 
 
 class Forward:
-    """A stream that `tarfile` reads as a file, forward only.
+    """A forward-only stream that `tarfile` reads as a file.
 
-    A read is checked before memory is allocated: a header may claim any size, also a negative one, which sent tarfile
-    into an endless loop (CVE-2025-8194). Unpacked bytes count against a `Budget`.
+    The size of a read is checked before memory is allocated, because a header may claim any size. A negative size sent
+    tarfile into an endless loop (CVE-2025-8194). Unpacked bytes count against a `Budget`.
     """
 
     def __init__(self, raw: IO[bytes], path: Path, *, can_seek: bool) -> None:
@@ -287,7 +287,7 @@ class Forward:
     def expect_end(self) -> None:
         """Raise `ValueError` unless the archive ends with zeros. Reading to the end also verifies its checksum.
 
-        tarfile takes a broken header for the end; without this check the rest of the images would be missing silently.
+        tarfile treats a broken header as the end. Without this check, later images would be missing silently.
         """
         if not self._last or self._last.strip(b"\0"):
             raise ValueError("it ends without an end mark, or a header is broken")

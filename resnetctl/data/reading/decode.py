@@ -1,7 +1,7 @@
-"""Decode image files for the store: in this process, or in worker processes when there is much to decode.
+"""Decode image files for the store, in this process or, for large sources, in worker processes.
 
-Both ways call the same `decode` and give the same outcomes in the same order. Workers open image files themselves; the
-members of an archive, which is one stream, are read in this process.
+Both ways call the same `decode` and give the same outcomes in the same order. Workers open image files themselves. An
+archive is one stream, so this process reads its members.
 """
 
 from collections import deque
@@ -21,20 +21,20 @@ from resnetctl.data.reading.source import Item, Source, file_size, read_file
 from resnetctl.spec import Fit
 from resnetctl.system.processes import Frame, Workers
 
-SHARE = 16 * 2**20  # bytes of files per worker: decoding them takes longer than its start, 0.3 s
-PER_IMAGE = 2**13  # bytes that each image counts extra: opening the smallest file takes 0.1 ms
-MOST_WORKERS = 16  # one process reads and writes for all of them; more would wait for it
-AHEAD = 2  # chunks per worker that are read ahead ...
-AHEAD_FILES = 2**28  # ... as long as their files have at most so many bytes
+SHARE = 16 * 2**20  # bytes of files per worker: decoding them takes longer than starting a worker, 0.3 s
+PER_IMAGE = 2**13  # bytes added for each image: opening even the smallest file takes 0.1 ms
+MOST_WORKERS = 16  # one process reads and writes for all workers; more would wait for it
+AHEAD = 2  # chunks per worker to read ahead ...
+AHEAD_FILES = 2**28  # ... while their files have at most this number of bytes
 CHUNK_FILES = 2**20  # bytes of files in a chunk; a larger image is a chunk of its own
 CHUNK_PIXELS = 2**22  # bytes of pixels in the answer to a chunk
 CHUNK_IMAGES = 256  # images in a chunk
-OURS = ("/dev/fd/", "/proc/")  # paths below these mean something else in a worker
+OURS = ("/dev/fd/", "/proc/")  # paths below these folders mean other files in a worker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Square:
-    """The shape of every decoded image: `(resize, resize, channels)`, and how it is fitted."""
+    """The shape of every decoded image, `(resize, resize, channels)`, and how it is fitted."""
 
     channels: int
     resize: int
@@ -42,7 +42,7 @@ class Square:
 
 
 class Decoded(NamedTuple):
-    """One image: `pixels` `(R, R, C)`; (width, height), colour, animation and SHA-256 of its file."""
+    """One image: `pixels` `(R, R, C)` uint8, and (width, height), colour, animation and SHA-256 of its file."""
 
     pixels: Pixels
     size: tuple[int, int]
@@ -55,7 +55,7 @@ Outcome = Decoded | BadImage
 
 
 def decode(data: bytes, name: str, *, into: Square) -> Outcome:
-    """Return the image in the bytes of a file, or the error; `name` is its name in the error."""
+    """Return the decoded image of a file's bytes, or the error. `name` is its name in the error."""
     try:
         image, is_animated = open_image(data, name)
     except BadImage as error:
@@ -65,21 +65,21 @@ def decode(data: bytes, name: str, *, into: Square) -> Outcome:
 
 
 def worker_count(source: Source, granted: int) -> int:
-    """Return how many workers decode `source` on `granted` cores, by a fixed rule; 1: this process alone."""
+    """Return the number of workers for `source` on `granted` cores, by a fixed rule. 1: no extra process."""
     work = source.size + PER_IMAGE * source.total
     return max(1, min(granted, MOST_WORKERS, work // SHARE))
 
 
 def workers(source: Source, granted: int) -> Workers | nullcontext[None]:
-    """Return the workers of `decoded` for `source`, as a context manager; None stands for this process alone."""
+    """Return a context manager that yields the workers for `source`, or None to decode in this process."""
     count = worker_count(source, granted)
     return Workers(count, serve=f"{__name__}:{answer.__name__}") if count > 1 else nullcontext()
 
 
 def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Generator[tuple[Item, Outcome], None, None]:
-    """Yield each item with its outcome, in order. Memory stays flat: only some chunks are in progress.
+    """Yield each item with its outcome, in order. Memory stays flat, because only a few chunks are in progress.
 
-    Raises `WorkFailed` when a worker dies, and the errors of reading `items`.
+    Raises `WorkFailed` when a worker dies. Errors of reading `items` pass through.
     """
     if by is None:
         for item in items:
@@ -98,9 +98,9 @@ def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Gener
 
 
 def answer(request: Frame) -> Frame:
-    """Answer a request of `decoded` in a worker: for each file (bytes or a path) a `Decoded` in plain values.
+    """Answer a request of `decoded` in a worker: return a `Decoded` in plain values for each file (bytes or path).
 
-    For a bad image it is the message and the place of the error; the place "" stands for the item.
+    For a bad image, return the message and `where` of its error; `where` "" means the name of the item.
     """
     channels, resize, fit, files = request
     into = Square(channels=channels, resize=resize, fit=fit)

@@ -1,4 +1,4 @@
-"""A folder of images on disk. Order: names by their bytes, depth first. Links are followed, but no loop of links."""
+"""Read a folder of images. Order: depth first, names by their bytes. Links are followed, loops of links are not."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from resnetctl.errors import DataError
 
 
 def open_folder(path: Path) -> Source:
-    """Count the images of a folder. Raises `DataError` when its layout is not supported."""
+    """Return the counted source of a folder. Raises `DataError` when its layout is not supported."""
     survey = Survey(path, "folder")
     for parts, is_folder in _walk(path):
         if is_folder:
@@ -30,14 +30,14 @@ def _items(path: Path, layout: Layout) -> Items:
 
 
 def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
-    """Yield every file and folder below `root` as (parts, is it a folder); hidden folders are not entered."""
+    """Yield every file and folder below `root` as (parts, is_folder). Hidden folders are not entered."""
     pending: list[tuple[Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
     while pending:
         parts, above = pending.pop()
         folder = root.joinpath(*parts)
         identity = _identity(folder)
         if identity in above:
-            continue  # a link back to a folder on the way here
+            continue  # a link back to a parent folder
         inside = above | {identity}
         below: list[Parts] = []
         for name, is_folder in _listed(folder):

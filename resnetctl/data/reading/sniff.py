@@ -1,4 +1,4 @@
-"""Choose the reader of a path: folder, archive or table."""
+"""Choose the reader for a path: folder, archive or table."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from resnetctl.errors import DataError
 
 
 def open_source(path: Path) -> Source:
-    """Open the counted source at `path`: a folder, an archive or a CSV file. Raises `DataError` for anything else."""
+    """Return the counted source at `path`: a folder, an archive or a CSV file. Raises `DataError` for other files."""
     path = path.expanduser()
     if path.is_dir():
         return open_folder(path)

@@ -1,7 +1,7 @@
-"""A `Source` of images, which every reader gives: counted in one pass, streamed in the next.
+"""The `Source` of images that every reader returns. One pass counts the images, the next pass streams them.
 
-A folder or an archive holds `train/CLASS/...`, `val/...`, `test/...`, or only `CLASS/...`; one more folder may be
-around all of it. Deeper files belong to the class. Hidden files and other files are ignored and counted.
+A folder or an archive has `train/CLASS/...`, `val/...`, `test/...`, or only `CLASS/...`. All of it may lie in one or
+more outer folders. Files in deeper folders belong to the class. Hidden files and other files are ignored and counted.
 """
 
 import os
@@ -42,8 +42,8 @@ Place = tuple[Split | None, str]
 class Item:
     """One image of a source.
 
-    `name` is relative to the source, with `/`. `split` is None when the source has no splits. `content` is a file, or
-    reads an archive's member; that works until the next item is taken.
+    `name` is relative to the source, with `/`. `split` is None when the source has no splits. `content` is a path, or a
+    function that reads a member of an archive and works until the next item is taken.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Item:
     content: Path | Callable[[], bytes]
 
     def read(self) -> bytes:
-        """Return the file's bytes. Raises `BadImage`."""
+        """Return the bytes of the image file. Raises `BadImage`."""
         return read_file(self.content) if isinstance(self.content, Path) else self.content()
 
 
@@ -65,11 +65,11 @@ class Source:
 
     Attributes:
         counts: images by (split, class), before any is decoded.
-        ignored: files that are left out, by reason: a suffix, "hidden", "outside the class folders".
-        empty: class folders without an image.
+        ignored: number of ignored files by reason: a suffix, "hidden", "outside the class folders".
+        empty: class folders without images.
         size: bytes of all images, as the source claims.
-        listing: SHA-256 over names, sizes and places, in order; it shows whether the source changed.
-        items: opens the stream; each call yields the same items in the same order.
+        listing: SHA-256 of names and sizes (in a table also labels and splits) in order, to detect changes.
+        items: starts a pass; each call yields the same items in the same order.
     """
 
     path: Path
@@ -83,12 +83,12 @@ class Source:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names of all splits, in the order of their bytes: the label order."""
+        """Class names of all splits in label order: sorted by their bytes."""
         return tuple(sorted({label for _, label in self.counts}, key=os.fsencode))
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits of the source itself; none for a source of class folders only."""
+        """The splits that the source has; none for class folders only."""
         return tuple(split for split in SPLITS if any(split == other for other, _ in self.counts))
 
     @property
@@ -98,13 +98,13 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The meaning of folders: the first `strip` are ignored, the next is a split if `has_splits`, then the class."""
+    """The meaning of folders: `strip` outer folders, then the split if `has_splits`, then the class."""
 
     strip: int
     has_splits: bool
 
     def place(self, folders: Parts) -> Place | None:
-        """Return (split, class) of a file in `folders`; None when it is in no class folder."""
+        """Return (split, class) of a file in `folders`; None outside the class folders."""
         rest = folders[self.strip :]
         if len(rest) < 1 + self.has_splits:
             return None
@@ -112,7 +112,7 @@ class Layout:
 
 
 class Survey:
-    """The first pass over a source: it counts images by folder, and then finds the layout."""
+    """The first pass over a source. It counts images by folder and then determines the layout."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path
@@ -129,7 +129,7 @@ class Survey:
             self._folders.add(folders)
 
     def see_file(self, parts: Parts, size: int) -> bool:
-        """Count one file; return whether it is an image."""
+        """Count a file; return whether it is an image."""
         reason = why_ignored(parts)
         if reason:
             self.see_other(reason)
@@ -142,7 +142,7 @@ class Survey:
         self.ignored[reason] += 1
 
     def see_image(self, parts: Parts, size: int) -> None:
-        """Count one image of `size` bytes, as the source claims; below 0: unknown."""
+        """Count an image of `size` bytes, as the source claims; below 0: unknown."""
         self._images[parts[:-1]] += 1
         self._size += max(0, size)
         self._listing.update(os.fsencode("/".join(parts)) + b"\0%d\n" % size)
@@ -152,7 +152,7 @@ class Survey:
         return self._images.total()
 
     def source(self, items: Callable[[Layout], Items]) -> Source:
-        """Return the source, with `items` bound to its layout. Raises `DataError` when the layout is not supported."""
+        """Return the source, whose `items` use its layout. Raises `DataError` when the layout is not supported."""
         layout = find_layout(self._images, self.path)
         counts: Counter[Place] = Counter()
         for folders, count in self._images.items():
@@ -185,10 +185,10 @@ class Survey:
 
 
 class Seen:
-    """Finds names that occur twice among millions, with 8 bytes per name.
+    """Detects names that occur twice among millions, with 8 bytes per name.
 
-    The first pass keeps hashes and returns `suspects`: hashes that occur twice. If there are any, a second pass with
-    them compares the names.
+    The first pass keeps the hashes, and `suspects` returns those that occur twice. If there are any, a second pass
+    compares the names with these hashes.
     """
 
     def __init__(self, suspects: Set[int] | None = None) -> None:
@@ -197,7 +197,7 @@ class Seen:
         self._names: set[Hashable] = set()
 
     def before(self, name: Hashable) -> bool:
-        """Return whether `name` came before; in a first pass always False."""
+        """Return whether `name` occurred before; always False in the first pass."""
         if self._suspects is None:
             self._hashes.append(hash(name))
         elif hash(name) in self._suspects:
@@ -207,13 +207,13 @@ class Seen:
         return False
 
     def suspects(self) -> frozenset[int]:
-        """Return the hashes that occur twice: of the same name, or by chance of two."""
+        """Return the hashes that occur twice: of one name, or by chance of two names."""
         hashes = np.sort(np.frombuffer(self._hashes, np.int64))
         return frozenset(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of an image file. Raises `BadImage`: too large, missing, unreadable, or not a plain file."""
+    """Return the bytes of an image file. Raises `BadImage` if it is too large, missing, unreadable or not plain."""
     try:
         with open_regular(path, error=BadImage) as file:
             check_size(os.fstat(file.fileno()).st_size, str(path))
@@ -223,7 +223,7 @@ def read_file(path: Path) -> bytes:
 
 
 def file_size(file: Path) -> int:
-    """Return the bytes of a file; -1 when they are unknown."""
+    """Return the size of a file in bytes; -1 if it is unknown."""
     try:
         return file.stat().st_size
     except OSError:
@@ -231,7 +231,7 @@ def file_size(file: Path) -> int:
 
 
 def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
-    """Return the layout of folders with these image counts. Raises `DataError` that shows the supported layouts."""
+    """Return the layout of folders, from image counts by folder. Raises `DataError` for an unsupported layout."""
     if not images:
         raise DataError("no images here", where=str(path), hint=expected())
     strip = _wrapped(images)
@@ -245,7 +245,7 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
     others = sorted(top for top in tops if top.lower() not in _ALIASES)
     if others:
         raise DataError(
-            f"'{sorted(deep)[0]}' looks like a split, but beside it lies '{others[0]}'",
+            f"'{sorted(deep)[0]}' looks like a split, but '{others[0]}' beside it does not",
             where=str(path),
             hint=expected(),
         )
@@ -253,7 +253,7 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
 
 
 def _wrapped(images: Mapping[Parts, int]) -> int:
-    """Return how many folders, one inside the other, are around everything and are neither a split nor a class."""
+    """Return the number of nested outer folders, which are neither splits nor classes."""
     strip = 0
     while _is_wrapped(images, strip):
         strip += 1
@@ -270,7 +270,7 @@ def _is_wrapped(images: Mapping[Parts, int], depth: int) -> bool:
 
 
 def expected() -> list[str]:
-    """Return the hint that shows the supported layouts."""
+    """Return the hints that show the supported layouts."""
     return [
         "expected: CLASS/image.jpg, or train/CLASS/image.jpg with val/ and test/ beside it",
         "or a CSV file with the columns path,label[,split]",
@@ -278,7 +278,7 @@ def expected() -> list[str]:
 
 
 def why_ignored(parts: Parts) -> str:
-    """Return why a file is not an image of the source; empty when it is one."""
+    """Return why a file is ignored; "" if it is an image of the source."""
     if is_hidden(parts):
         return "hidden"
     suffix = os.path.splitext(parts[-1])[1].lower()
@@ -286,15 +286,15 @@ def why_ignored(parts: Parts) -> str:
 
 
 def is_hidden(parts: Parts) -> bool:
-    """Return whether a file or folder is hidden, lies in a hidden one, or is what macOS adds to archives."""
-    for part in parts:  # noqa: SIM110  # runs for every file: `any` takes three times as long
+    """Return whether a file or folder is hidden, is in a hidden folder, or was added to an archive by macOS."""
+    for part in parts:  # noqa: SIM110  # called for every file; `any` takes three times as long
         if part[:1] == "." or part == "__MACOSX":
             return True
     return False
 
 
 def clean(name: str) -> Parts:
-    """Return the parts of a member's name. Raises `ValueError` for a name that leads out of the archive."""
+    """Return the parts of a member's name. Raises `ValueError` if the name leads out of the archive."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith(("/", "\\")) or _DRIVE.match(name) or "\0" in name:
         raise ValueError("its name is an absolute path")

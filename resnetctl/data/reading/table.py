@@ -1,4 +1,4 @@
-"""A CSV file `path,label[,split]` with a header line. Paths are relative to the CSV file. Order: its lines."""
+"""Read a CSV file `path,label[,split]` with a header line. Paths are relative to the CSV file, lines keep order."""
 
 import csv
 import os
@@ -17,13 +17,13 @@ Row = tuple[int, str, str, Split | None]  # line, path, label, split
 
 
 def open_table(path: Path) -> Source:
-    """Check all lines and count images. Raises `DataError` that lists every wrong line."""
+    """Return the counted source of a CSV file. Raises `DataError` that lists every wrong line."""
     seen = Seen()
     source, problems = _surveyed(path, seen)
     if suspects := seen.suspects():
         source, problems = _surveyed(path, Seen(suspects))
     if problems:
-        raise DataError("some of its lines cannot be used", where=str(path), problems=problems)
+        raise DataError("some lines cannot be used", where=str(path), problems=problems)
     return source
 
 
@@ -46,7 +46,7 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
     if len({split is None for split, _ in counts}) > 1:
         problems.append("some lines have a split and some have none")
     if not counts and not problems:
-        problems.append("it has a header but no lines")
+        problems.append("the file has a header but no lines")
     source = Source(
         path=path,
         kind="table",
@@ -65,7 +65,7 @@ def _items(path: Path) -> Items:
 
 
 def _rows(path: Path, problems: list[str]) -> Iterator[Row]:
-    """Yield the usable lines; a text for each of the others goes to `problems`."""
+    """Yield the valid lines; add a message to `problems` for each of the others."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -82,7 +82,7 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
     columns = {name.strip().lower(): index for index, name in enumerate(header)}
     if not {"path", "label"} <= columns.keys():
         raise DataError(
-            f"its first line is '{','.join(header)[:80]}'", where=f"{path}:1", hint="expected: path,label[,split]"
+            f"the header line is '{','.join(header)[:80]}'", where=f"{path}:1", hint="expected: path,label[,split]"
         )
     return {name: columns[name] for name in COLUMNS if name in columns}
 

@@ -1,4 +1,4 @@
-"""`data add`: store a user's own images under a name."""
+"""`data add`: store images of the user as a dataset."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class AddRequest:
 
     Attributes:
         path: a folder, an archive or a CSV file.
-        name: of the dataset; None: that of the path.
-        size: side of the stored images in pixels; None: images of one size up to 64 keep it, others get 256.
+        name: name of the dataset; None: derived from the path.
+        size: side of the stored images in pixels; None: images of one size up to 64 keep it, others become 256.
         fit: how an image becomes a square.
-        on_bad_image: stop at bad images, or leave them out.
-        replace: replace a dataset of this name.
+        on_bad_image: fail on bad images, or skip them.
+        replace: replace a dataset with this name.
     """
 
     path: Path
@@ -38,11 +38,11 @@ class AddRequest:
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
-    """Store a folder, an archive or a CSV file of images under a name.
+    """Store a folder, an archive or a CSV file of images as a dataset.
 
     Raises:
-        UsageError: the name is taken, or no dataset can have it.
-        DataError: the source has no usable layout, or images are bad; all are listed.
+        UsageError: the name is taken or not a valid name.
+        DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
     from resnetctl.data.ingest import Options
 

@@ -1,4 +1,4 @@
-"""`data check`: look for what spoils a training run, in a stored dataset or in a source."""
+"""`data check`: look for problems that spoil a training run, in a stored dataset or in a source."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -10,10 +10,10 @@ from resnetctl.tasks.data.reports import CheckReport
 
 
 def check(target: str, settings: Settings) -> Generator[Progress, None, CheckReport]:
-    """Check a dataset in the store by its name, or a source by its path before it is added.
+    """Check a dataset in the store, by name, or a source before it is added, by path.
 
-    Problems in the images are findings; the report's `failed` tells whether one is an error. Raises `DataError` when
-    there is no such dataset or path, or the source cannot be read at all.
+    Problems of images become findings; `failed` of the report is True if one of them is an error. Raises `DataError`
+    when there is no such dataset or path, or the source cannot be read at all.
     """
     from resnetctl.data.checks import Auditor, check_source, check_store
     from resnetctl.data.reading.sniff import open_source

@@ -16,14 +16,14 @@ from resnetctl.tasks.datasets import fetch_and_store, offered_name
 def get(
     data: str, settings: Settings, *, source: Path | None = None, replace: bool = False
 ) -> Generator[Progress, None, GetReport]:
-    """Fetch the images of a dataset plugin and store them. A dataset in the store stays, unless `replace`.
+    """Fetch the images of a dataset plugin and store them. A stored dataset is kept unless `replace` is True.
 
     Args:
-        source: the user's own copy, instead of a download.
+        source: a copy that the user has, used instead of a download.
 
     Raises:
-        UsageError: no plugin has this name, or there is a `source` for a dataset that is in the store.
-        DataError: the data cannot be fetched, or is not what the plugin's card promises.
+        UsageError: no plugin has this name, or `source` is given for a dataset in the store without `replace`.
+        DataError: the data cannot be fetched, or does not match the plugin's card.
         PluginError: the plugin fails.
     """
     plugin, name = registry.get("dataset", data), offered_name(data)
@@ -31,7 +31,7 @@ def get(
     is_stored = name in store_names(settings.data_dir)
     if is_stored and source is not None and not replace:
         raise UsageError(
-            f"dataset '{name}' is already in the store", hint=Setting("replace", True, note="reads it anew")
+            f"dataset '{name}' is already in the store", hint=Setting("replace", True, note="reads it again")
         )
     is_work = replace or not is_stored
     if is_work:

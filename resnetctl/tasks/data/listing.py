@@ -1,4 +1,4 @@
-"""`data list`: every dataset in the store, and every one that a plugin offers."""
+"""`data list`: the datasets in the store and the datasets of plugins."""
 
 from resnetctl import registry
 from resnetctl.data.cards import read_card, store_names
@@ -8,7 +8,7 @@ from resnetctl.tasks.data.reports import Listed, ListReport
 
 
 def listing(settings: Settings) -> ListReport:
-    """List the datasets in the store and those of plugins, by name. Imports no plugin and no numpy."""
+    """Return the datasets in the store and those of plugins, by name. Imports no plugin and no numpy."""
     offered = {entry.name: entry for entry in registry.entries("dataset") if entry.status == "available"}
     names = sorted({*offered, *store_names(settings.data_dir)})
     rows = [_listed(name, offered[name].distribution if name in offered else None, settings) for name in names]

@@ -7,7 +7,7 @@ from resnetctl.tasks.data.reports import RemoveReport
 
 
 def remove(name: str, settings: Settings) -> RemoveReport:
-    """Delete a dataset from the store, also one with a damaged card. Raises `DataError` when it is missing."""
+    """Delete a dataset from the store, even if its card is damaged. Raises `DataError` when it is missing."""
     if name not in store_names(settings.data_dir):
         raise missing(settings.data_dir, name)
     path = settings.data_dir / name

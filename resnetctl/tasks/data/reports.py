@@ -1,4 +1,4 @@
-"""What the `data` commands report."""
+"""The reports of the `data` verbs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """One line of `data list`. `card` is None for what is not in the store; `problem` says why a card is unreadable."""
+    """One line of `data list`. `card` is None outside the store; `problem` says why a card cannot be read."""
 
     name: str
-    distribution: str | None  # of the plugin that offers it; None for what was added
+    distribution: str | None  # of the plugin that offers it; None: the user added it
     card: DatasetCard | None
     problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListReport(Report):
-    """Every dataset in the store, and every dataset that can be fetched."""
+    """All datasets in the store, and all datasets that can be fetched."""
 
     schema: ClassVar[str] = "resnetctl.data.list/1"
     data_dir: Path
     datasets: tuple[Listed, ...]
 
     def body(self) -> dict[str, Any]:
-        """Return the folder and one row a dataset."""
+        """Return the data folder and one row per dataset."""
         rows = [
             {
                 "name": row.name,
@@ -49,7 +49,7 @@ class ListReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport(Report):
-    """A dataset after `get`, `add` or `remove`. `done` is False where there was nothing to do."""
+    """A dataset after `get`, `add` or `remove`. `done` is False if there was nothing to do."""
 
     name: str
     path: Path
@@ -66,7 +66,7 @@ class GetReport(DataReport):
 
 @dataclass(frozen=True, kw_only=True)
 class AddReport(DataReport):
-    """A dataset that was made from the user's images."""
+    """A dataset that was added from images of the user."""
 
     schema: ClassVar[str] = "resnetctl.data.add/1"
 
@@ -80,7 +80,7 @@ class RemoveReport(DataReport):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowReport(Report):
-    """A dataset's card, and images by class and split: `counts[class][split]`."""
+    """The card of a dataset, and its images by class and split: `counts[class][split]`."""
 
     schema: ClassVar[str] = "resnetctl.data.show/1"
     name: str
@@ -92,7 +92,7 @@ class ShowReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport(Report):
-    """The findings of `data check` in `images` images. `failed`: at least one finding is an error."""
+    """The findings of `data check` in `images` images. `failed` is True if a finding is an error."""
 
     schema: ClassVar[str] = "resnetctl.data.check/1"
     target: str

@@ -8,7 +8,7 @@ from resnetctl.tasks.data.reports import ShowReport
 
 
 def show(name: str, settings: Settings, *, sheet: Path | None = None, split: Split = "train") -> ShowReport:
-    """Count the images of a dataset by class and split, and write a contact sheet of `split` to `sheet`, if any.
+    """Return the card and the image counts of a dataset; write a contact sheet of `split` to `sheet`, if given.
 
     Raises `DataError` when the dataset is missing or damaged, `UsageError` when the sheet cannot be written.
     """

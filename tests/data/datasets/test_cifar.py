@@ -14,7 +14,7 @@ from resnetctl.hints import in_shell
 from resnetctl.system import storage
 from resnetctl.system.download import Remote
 
-TRAIN, TEST = 20, 4  # images in the copies made here: 4 a batch, as the archives have 10,000
+TRAIN, TEST = 20, 4  # images in these small copies: 4 per batch; the archives have 10,000
 
 
 def pickled(pixels: np.ndarray[Any, Any], labels: list[int], key: str) -> bytes:
@@ -47,7 +47,7 @@ class Copy:
 
 def pack(folder: Path, archive: Path) -> None:
     with tarfile.open(archive, "w:gz") as tar:
-        for path in sorted(folder.iterdir(), reverse=True):  # the published order is not the reading order either
+        for path in sorted(folder.iterdir(), reverse=True):  # the archives have another order than the readers
             tar.add(path, f"{folder.name}/{path.name}")
 
 
@@ -100,11 +100,11 @@ def test_every_form_gives_the_same_images_in_the_same_order(copy: Copy, source: 
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_folder_around_the_folder_is_found(copy: Copy, tmp_path: Path) -> None:
+def test_the_data_folder_may_lie_in_another_folder(copy: Copy, tmp_path: Path) -> None:
     assert len(list(copy.plugin.read(copy.plugin.fetch(tmp_path, tmp_path), "train"))) == TRAIN
 
 
-def test_a_renamed_archive_is_known_by_its_digest(copy: Copy, tmp_path: Path) -> None:
+def test_a_renamed_archive_is_identified_by_its_digest(copy: Copy, tmp_path: Path) -> None:
     renamed = copy.sources["PythonForm archive"].rename(tmp_path / "mine.bin")
     assert len(list(copy.plugin.read(copy.plugin.fetch(tmp_path, renamed), "test"))) == TEST
 
@@ -123,14 +123,14 @@ def test_an_archive_with_another_digest_is_refused(copy10: Copy, tmp_path: Path,
     assert all(form.archive.digest in text for form in copy10.plugin.forms)
 
 
-def test_reading_checks_the_archive_again(copy10: Copy, tmp_path: Path) -> None:
+def test_read_verifies_the_archive_again(copy10: Copy, tmp_path: Path) -> None:
     path = copy10.plugin.fetch(tmp_path, copy10.sources["PythonForm archive"])
     path.write_bytes(path.read_bytes() + b"swapped")
     with pytest.raises(DataError, match="not a published archive"):
         next(copy10.plugin.read(path, "train"))
 
 
-def test_a_folder_without_a_file_lists_the_needed_files(copy10: Copy, tmp_path: Path) -> None:
+def test_the_error_for_an_incomplete_folder_lists_the_needed_files(copy10: Copy, tmp_path: Path) -> None:
     folder = copy10.sources["BinaryForm folder"]
     (folder / "data_batch_3.bin").unlink()
     with pytest.raises(DataError, match="lacks files") as raised:
@@ -192,7 +192,7 @@ def test_a_hostile_pickle_in_a_folder_runs_nothing(copy10: Copy, tmp_path: Path)
     assert not canary.exists()
 
 
-def test_an_archive_that_unpacks_to_too_much_is_stopped(copy10: Copy, tmp_path: Path) -> None:
+def test_an_archive_that_unpacks_to_too_many_bytes_is_refused(copy10: Copy, tmp_path: Path) -> None:
     form, archive = copy10.plugin.forms[0], tmp_path / "bomb.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         info = tarfile.TarInfo("filler")
@@ -204,7 +204,7 @@ def test_an_archive_that_unpacks_to_too_much_is_stopped(copy10: Copy, tmp_path: 
         list(plugin.read(plugin.fetch(tmp_path, archive), "train"))
 
 
-def test_reading_is_lazy(copy10: Copy) -> None:
+def test_read_opens_one_file_at_a_time(copy10: Copy) -> None:
     folder = copy10.sources["BinaryForm folder"]
     (folder / "data_batch_2.bin").write_bytes(b"broken")
     images = copy10.plugin.read(folder, "train")
@@ -216,7 +216,7 @@ def test_reading_is_lazy(copy10: Copy) -> None:
 
 def test_without_a_network_the_error_offers_two_alternatives(copy10: Copy, tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
-        copy10.plugin.fetch(tmp_path / "cache")  # the copy has no address
+        copy10.plugin.fetch(tmp_path / "cache")  # no address of the copy is reachable
     first, second = map(in_shell, raised.value.hint)
     assert first.startswith("resnetctl data get cifar10 --from cifar-10-binary.tar.gz")
     assert second.startswith("resnetctl train --data digits")
@@ -232,7 +232,7 @@ def test_a_downloaded_archive_in_the_cache_is_used(copy10: Copy, tmp_path: Path)
 
 
 @pytest.mark.parametrize("plugin", [cifar10, cifar100])
-def test_published_facts(plugin: Cifar) -> None:
+def test_cards_have_the_published_counts_and_digests(plugin: Cifar) -> None:
     card = plugin.card
     assert registry.get("dataset", card.name) is plugin
     assert card.splits == {"train": 50_000, "test": 10_000}

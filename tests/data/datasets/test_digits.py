@@ -32,7 +32,7 @@ def test_images_and_labels_are_those_of_scikit_learn(path: Path) -> None:
         assert list(names) == [str(label) for label in published.target[chosen]]
 
 
-def test_images_are_grey_bytes_over_the_whole_range(path: Path) -> None:
+def test_images_are_grey_and_use_the_whole_range(path: Path) -> None:
     images = np.stack([image for image, _ in digits.read(path, "train")])
     assert images.dtype == np.uint8
     assert images.shape == (1438, 8, 8, 1)
@@ -40,7 +40,7 @@ def test_images_are_grey_bytes_over_the_whole_range(path: Path) -> None:
     assert len(np.unique(images)) == 17
 
 
-def test_test_split_is_a_fifth_of_every_class_by_the_documented_rule(path: Path) -> None:
+def test_the_test_split_follows_the_documented_rule(path: Path) -> None:
     with np.load(path, allow_pickle=False) as file:
         labels, is_test = file["labels"], file["test"]
     for label in range(10):
@@ -71,14 +71,14 @@ def test_a_source_is_refused(tmp_path: Path) -> None:
     assert raised.value.hint == (Call("data get", ("digits",)),)
 
 
-def test_file_is_small_and_its_attribution_lies_beside_it(path: Path) -> None:
+def test_the_file_is_small_and_has_its_licence_beside_it(path: Path) -> None:
     assert path.stat().st_size < 60_000
     attribution = path.with_name("digits.LICENSE.txt").read_text()
     assert "CC BY 4.0" in attribution
     assert "Alpaydin" in attribution
 
 
-def test_registered_and_known_without_numpy_or_torch() -> None:
+def test_the_dataset_is_registered_without_importing_numpy_or_torch() -> None:
     assert registry.get("dataset", "digits") is digits
     code = (
         "import sys; from resnetctl.data.datasets import cifar, digits, mnist;"

@@ -51,7 +51,7 @@ def read(archive: Path, name: str = "d/a.bin", limit: int = 100, unpacked: int =
     return read_tar_member(archive, name, limit=limit, unpacked=unpacked)
 
 
-def test_reads_one_member_by_its_exact_name(archive: Path) -> None:
+def test_read_tar_member_matches_the_exact_name(archive: Path) -> None:
     archive.write_bytes(packed(("d/other", b"1"), ("d/a.bin", b"wanted"), ("d/a.bin", b"second")))
     assert read(archive) == b"wanted"
 
@@ -66,7 +66,7 @@ def test_other_names_are_ignored_and_nothing_is_written(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_a_member_that_is_no_plain_file_is_refused(archive: Path, kind: bytes) -> None:
+def test_a_member_that_is_not_a_plain_file_is_refused(archive: Path, kind: bytes) -> None:
     archive.write_bytes(packed(("d/secret", b"x"), linked("d/a.bin", "/etc/hostname", kind)))
     with pytest.raises(DataError, match="not a plain file"):
         read(archive)
@@ -78,7 +78,7 @@ def test_a_member_over_its_limit_is_refused(archive: Path) -> None:
         read(archive)
 
 
-def test_a_bomb_stops_at_the_limit(archive: Path) -> None:
+def test_a_bomb_is_refused_at_the_limit(archive: Path) -> None:
     archive.write_bytes(packed(("d/filler", bytes(30_000_000)), ("d/a.bin", b"x")))
     assert archive.stat().st_size < 100_000
     with pytest.raises(DataError, match="more bytes than the published"):
@@ -122,10 +122,10 @@ def test_a_mutated_archive_gives_the_bytes_or_a_data_error(archive: Path, data: 
         raw[data.draw(st.integers(0, 2047))] = data.draw(st.integers(0, 255))
     archive.write_bytes(gzip.compress(bytes(raw), 1))
     try:
-        found = read(archive)
+        member = read(archive)
     except DataError:
         return
-    assert len(found) <= 100
+    assert len(member) <= 100
 
 
 def test_read_file_unpacks_gz_and_keeps_the_limit(tmp_path: Path) -> None:
@@ -142,14 +142,14 @@ def test_read_file_unpacks_gz_and_keeps_the_limit(tmp_path: Path) -> None:
 def test_read_file_reports_a_damaged_gz(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(content)
-    if not content:  # an empty file unpacks to nothing; whoever asked checks the size
+    if not content:  # an empty file unpacks to nothing; the caller checks the size
         assert read_file(path, limit=2000) == b""
         return
     with pytest.raises(DataError, match="damaged"):
         read_file(path, limit=2000)
 
 
-def test_identify_knows_a_renamed_archive(tmp_path: Path) -> None:
+def test_identify_finds_a_renamed_archive(tmp_path: Path) -> None:
     path = tmp_path / "renamed"
     path.write_bytes(b"content")
     published = {
@@ -159,7 +159,7 @@ def test_identify_knows_a_renamed_archive(tmp_path: Path) -> None:
     assert identify(path, published, dataset="x") == "b.tar.gz"
 
 
-def test_identify_says_both_digests_when_none_fits(tmp_path: Path) -> None:
+def test_identify_lists_all_digests_when_none_matches(tmp_path: Path) -> None:
     path = tmp_path / "cut"
     path.write_bytes(b"conte")
     published = {"a.tar.gz": "sha256:" + "0" * 64}
@@ -171,7 +171,7 @@ def test_identify_says_both_digests_when_none_fits(tmp_path: Path) -> None:
     assert raised.value.hint == (Call("data get", ("x",), {"from": "FOLDER"}, note="reads the unpacked folder"),)
 
 
-def test_must_exist_and_hints(tmp_path: Path) -> None:
+def test_must_exist_hints_at_a_copy(tmp_path: Path) -> None:
     must_exist(tmp_path, dataset="x")
     with pytest.raises(DataError, match="no such file"):
         must_exist(tmp_path / "gone", dataset="x")
@@ -180,7 +180,7 @@ def test_must_exist_and_hints(tmp_path: Path) -> None:
     assert embedded.startswith("resnetctl train --data digits")
 
 
-def test_first_with_all(tmp_path: Path) -> None:
+def test_first_with_all_returns_the_first_complete_folder(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
     (tmp_path / "a").touch()

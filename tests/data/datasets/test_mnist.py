@@ -66,20 +66,22 @@ def as_torchvision(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dress", [lambda folder: None, pack, dot, as_torchvision])
-def test_reads_a_folder_in_every_layout(plugin: Mnist, folder: Path, dress: Any) -> None:
+def test_read_accepts_every_layout_of_the_folder(plugin: Mnist, folder: Path, dress: Any) -> None:
     dress(folder)
     path = plugin.fetch(folder / "cache", folder)
     for split in ("train", "test"):
-        found, names = zip(*plugin.read(path, split), strict=True)
-        np.testing.assert_array_equal(np.stack(found)[..., 0], images(split))
-        assert found[0].shape == (28, 28, 1)
+        arrays, names = zip(*plugin.read(path, split), strict=True)
+        np.testing.assert_array_equal(np.stack(arrays)[..., 0], images(split))
+        assert arrays[0].shape == (28, 28, 1)
         assert list(names) == [str(label) for label in labels(split)]
     assert list(plugin.read(path, "val")) == []
 
 
 def test_a_missing_file_is_named(plugin: Mnist, folder: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="'t10k-labels-idx1-ubyte' is missing") as raised:
+    with pytest.raises(
+        DataError, match=r"'t10k-labels-idx1-ubyte' and 't10k-labels-idx1-ubyte\.gz' are missing"
+    ) as raised:
         plugin.fetch(folder, folder)
     assert in_shell(raised.value.hint[0]).startswith("resnetctl data get mnist --from FOLDER")
 
@@ -95,10 +97,10 @@ def test_a_missing_folder_is_an_error(plugin: Mnist, tmp_path: Path) -> None:
         (idx(images("train")[:-1]), "idx header is"),
         (idx(images("train"), kind=13), "idx header is"),
         (idx(images("train").reshape(12, 784)), "idx header is"),
-        (idx(images("train"))[:-1], "cut: 9,407 of 9,408 bytes"),
+        (idx(images("train"))[:-1], "truncated: 9,407 of 9,408 bytes"),
         (idx(images("train")) + b"x", "more than 9,424 bytes"),
         (b"", "idx header is"),
-        (b"<html>not found</html>", "idx header is"),
+        (b"<html>not arrays</html>", "idx header is"),
     ],
 )
 def test_the_structure_of_images_is_checked(plugin: Mnist, folder: Path, data: bytes, message: str) -> None:
@@ -133,13 +135,13 @@ def test_a_bomb_is_not_unpacked(plugin: Mnist, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0,), (3,), (2, 3), (2, 3, 4)])
-def test_read_idx_of_any_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_read_idx_reads_any_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
     array = np.arange(math.prod(shape), dtype=np.uint8).reshape(shape)
     (tmp_path / "x").write_bytes(idx(array))
     np.testing.assert_array_equal(read_idx(tmp_path / "x", shape), array)
 
 
-def test_downloads_lie_in_a_folder_of_their_own_and_are_verified(plugin: Mnist, folder: Path, tmp_path: Path) -> None:
+def test_downloads_are_verified_and_have_their_own_folder(plugin: Mnist, folder: Path, tmp_path: Path) -> None:
     pack(folder)
     cache = tmp_path / "cache" / "mnist"
     folder_bytes = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -158,7 +160,7 @@ def test_downloads_lie_in_a_folder_of_their_own_and_are_verified(plugin: Mnist, 
 
 
 @pytest.mark.parametrize("dataset", [mnist, fashion_mnist])
-def test_published_facts(dataset: Mnist) -> None:
+def test_cards_have_the_published_counts_and_digests(dataset: Mnist) -> None:
     card = dataset.card
     assert registry.get("dataset", card.name) is dataset
     assert card.splits == {"train": 60_000, "test": 10_000}
@@ -169,7 +171,7 @@ def test_published_facts(dataset: Mnist) -> None:
     assert card.digests == {remote.name: remote.digest for remote in dataset.remotes}
 
 
-def test_defaults_follow_what_the_pictures_are() -> None:
+def test_digits_are_shifted_and_clothes_are_mirrored() -> None:
     assert mnist.card.defaults == {"augment": "shift", "epochs": 10, "mirror": False}
     assert fashion_mnist.card.defaults == {"augment": "standard", "epochs": 30, "mirror": True}
     assert fashion_mnist.card.classes[9] == "Ankle boot"

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from resnetctl.data.datasets.pickles import load_table
 from resnetctl.errors import DataError
 
-# A pickled array as Python 2 wrote it, which is how the published archives are: 8-bit strings, `align` as a number.
+# A pickled array as Python 2 wrote it, like the published archives: 8-bit strings, `align` as a number.
 ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
 DTYPE = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 
 
 def python2(pixels: np.ndarray[Any, Any], labels: list[int], key: bytes = b"labels") -> bytes:
-    """A batch in the dress of the published ones."""
+    """Return a batch in the format of the published ones."""
     shape = struct.pack("<BiBi", ord("J"), pixels.shape[0], ord("J"), pixels.shape[1])
     raw = pixels.tobytes()
     content = b"(K\x01(" + shape + b"t" + DTYPE + b"\x89T" + struct.pack("<i", len(raw)) + raw + b"tb"
@@ -27,7 +27,7 @@ def python2(pixels: np.ndarray[Any, Any], labels: list[int], key: bytes = b"labe
     return b"\x80\x02}(U\x0bbatch_labelU\x0ftraining batch U\x04data" + ARRAY + content + name + listed + b"u."
 
 
-def test_reads_a_batch_from_python_2() -> None:
+def test_a_batch_pickled_by_python_2_is_read() -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 12)
     table = load_table(python2(pixels, [3, 7]), where="x")
     np.testing.assert_array_equal(table["data"], pixels)
@@ -37,14 +37,14 @@ def test_reads_a_batch_from_python_2() -> None:
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
-def test_reads_a_batch_pickled_by_python_3(protocol: int) -> None:
+def test_a_batch_pickled_by_python_3_is_read(protocol: int) -> None:
     pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
     table = load_table(pickle.dumps({"data": pixels, "labels": [1, 2]}, protocol), where="x")
     np.testing.assert_array_equal(table["data"], pixels)
 
 
 class Call:
-    """Pickles as a call of `function(*arguments)`."""
+    """An object that is pickled as a call of `function(*arguments)`."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = (function, arguments)
@@ -54,7 +54,7 @@ class Call:
 
 
 def hostile(canary: str) -> dict[str, bytes]:
-    """Pickles that create the file `canary` when they are trusted, each in its own way."""
+    """Return pickles that create the file `canary` if their code runs, each in another way."""
     touch = f"open({canary!r}, 'w').close()"
     argument = touch.encode()
     return {
@@ -90,7 +90,7 @@ def test_hostile_pickles_run_nothing(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["reduce os.system", "inst", "obj", "stack global", "nested loads"])
-def test_the_canary_works(name: str, tmp_path: Path) -> None:
+def test_hostile_pickles_create_the_canary_in_a_plain_unpickler(name: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     pickle.loads(hostile(str(canary))[name])
     assert canary.exists()
@@ -105,12 +105,12 @@ def test_the_canary_works(name: str, tmp_path: Path) -> None:
         pickle.dumps([1, 2]),
         pickle.dumps({"data": np.arange(3.0)}),  # not bytes
         pickle.dumps({"data": np.array([{}], dtype=object)}),
-        b"cnumpy\nndarray\n(J\xff\xff\xff\x7ftR.",  # an array of 2 GiB out of nothing
+        b"cnumpy\nndarray\n(J\xff\xff\xff\x7ftR.",  # an array of 2 GiB from a few bytes
         b"\x80\x02}r\xff\xff\xff\xff.",  # a memo of 2^32 slots
         b"(" * 100_000 + b"l" * 100_000 + b".",
     ],
 )
-def test_everything_else_is_a_data_error(data: bytes) -> None:
+def test_other_bytes_are_a_data_error(data: bytes) -> None:
     with pytest.raises(DataError):
         load_table(data, where="x")
 
@@ -126,7 +126,7 @@ def test_a_pickle_cannot_change_numpy_or_the_stand_ins() -> None:
 
 
 @given(data=st.data())
-def test_a_damaged_batch_is_refused_or_still_plain(data: st.DataObject) -> None:
+def test_a_damaged_batch_is_refused_or_plain_data(data: st.DataObject) -> None:
     good = bytearray(python2(np.arange(6, dtype=np.uint8).reshape(2, 3), [1, 2]))
     for _ in range(data.draw(st.integers(1, 3))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""Archives: read without extracting, and never believed. Nothing may appear outside, whatever a member is called."""
+"""Archives are read without extracting and never trusted: no member name may create a file."""
 
 import gzip
 import io
@@ -36,7 +36,7 @@ def read(path: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder for the archive, two levels down, so that what escapes is seen."""
+    """Return a folder two levels down, so that files outside it are detected."""
     path = tmp_path / "outer" / "inner"
     path.mkdir(parents=True)
     return path
@@ -44,34 +44,36 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", MODES)
 @pytest.mark.parametrize("prefix", ["", "./", "photos/", "./photos/"])
-def test_a_tar_is_read_in_its_own_order(place: Path, kind: str, prefix: str) -> None:
+def test_a_tar_is_read_in_the_order_of_its_members(place: Path, kind: str, prefix: str) -> None:
     files = dict(random.Random(1).sample(sorted(GOOD.items()), len(GOOD)))
     path = write_tar(place / "a", {prefix + name: data for name, data in files.items()}, mode=MODES[kind])
-    found = read(path)
-    assert list(found.values()) == list(files.values())
-    assert [name.removeprefix("photos/") for name in found] == list(files)
+    contents = read(path)
+    assert list(contents.values()) == list(files.values())
+    assert [name.removeprefix("photos/") for name in contents] == list(files)
 
 
-def test_a_zip_is_read(place: Path) -> None:
+def test_a_zip_is_read_in_the_order_of_its_members(place: Path) -> None:
     assert read(write_zip(place / "a.zip", GOOD)) == GOOD
     assert read(write_zip(place / "b.zip", GOOD, compression=zipfile.ZIP_STORED)) == GOOD
 
 
-def test_a_zip_with_backslashes(place: Path) -> None:
+def test_backslashes_in_a_zip_are_folder_separators(place: Path) -> None:
     assert set(read(write_zip(place / "a.zip", {"train\\a\\1.png": solid(), "test\\a\\1.png": solid()}))) == {
         "train/a/1.png", "test/a/1.png"
     }  # fmt: skip
 
 
-def test_images_need_not_be_read(place: Path) -> None:
-    """A consumer may skip: of a stream, the rest still comes right."""
+def test_skipped_images_do_not_change_the_others(place: Path) -> None:
+    """A consumer may skip images of a stream; the others are still read correctly."""
     for kind, mode in MODES.items():
         path = write_tar(place / kind, GOOD, mode=mode)
-        found = {item.name: item.read() for number, item in enumerate(open_archive(path, kind).items()) if number % 2}
-        assert found == {name: data for number, (name, data) in enumerate(GOOD.items()) if number % 2}
+        contents = {
+            item.name: item.read() for number, item in enumerate(open_archive(path, kind).items()) if number % 2
+        }
+        assert contents == {name: data for number, (name, data) in enumerate(GOOD.items()) if number % 2}
 
 
-def test_nothing_is_written(place: Path) -> None:
+def test_reading_an_archive_writes_nothing(place: Path) -> None:
     path = write_tar(place / "a.tar.gz", GOOD, mode="w:gz")
     before = sorted(place.parent.rglob("*"))
     read(path)
@@ -88,7 +90,7 @@ def test_other_files_are_ignored_and_counted(place: Path) -> None:
         assert source.total == len(GOOD)
 
 
-def test_folders_of_an_archive_may_be_empty(place: Path) -> None:
+def test_an_empty_class_folder_is_listed(place: Path) -> None:
     empty = tarfile.TarInfo("train/bird")
     empty.type = tarfile.DIRTYPE
     assert open_archive(write_tar(place / "a.tar", GOOD, extra=(empty,)), "tar").empty == ("train/bird",)
@@ -163,17 +165,17 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_files_that_are_not_images_are_never_used(place: Path, name: str) -> None:
+def test_hostile_members_that_are_not_images_are_ignored(place: Path, name: str) -> None:
     assert read(write_tar(place / "a.tar", GOOD, extra=(HARMLESS[name],))) == GOOD
 
 
-def test_names_that_clash_on_some_systems_are_images_like_others(place: Path) -> None:
+def test_names_that_clash_on_some_systems_are_kept(place: Path) -> None:
     files = {"a/x.png": grey(1), "a/X.png": grey(2), "a/CON.png": grey(3), "a/x.png.png": grey(4), "A/x.png": grey(5)}
     assert read(write_tar(place / "a.tar", files)) == files
 
 
 def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
-    """A raw tar header with a right checksum."""
+    """Return a raw tar header with a valid checksum."""
     block = bytearray(512)
     block[: len(name)] = name
     block[100:107], block[124 : 124 + len(size)], block[156:157], block[257:263] = b"0000644", size, kind, b"ustar\0"
@@ -183,7 +185,7 @@ def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
 
 
 def huge(value: int) -> bytes:
-    """A size in base 256, as GNU tar writes it: any number, also a negative one."""
+    """Return a size in base 256, as GNU tar writes it: any number, also a negative one."""
     return (0xFF if value < 0 else 0x80).to_bytes() + value.to_bytes(11, "big", signed=True)
 
 
@@ -228,7 +230,7 @@ def test_a_header_with_false_sizes_is_refused_at_once(place: Path, name: str, pa
 
 
 def bomb(path: Path, kind: str) -> Path:
-    """180 MB of zeros in a few hundred kilobytes or less, called an image."""
+    """Write 180 MB of zeros, named like an image, in at most a few hundred kilobytes."""
     zeros = bytes(2**20)
     size = 180 * 2**20
     if kind == "zip":
@@ -257,7 +259,7 @@ def test_a_bomb_is_refused_in_little_memory(place: Path, kind: str) -> None:
     assert peak < 140 * 2**20
 
 
-def test_many_members_that_are_no_images(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_members_that_are_not_images_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_OTHERS", 50)
     infos = tuple(member(f"x{number}") for number in range(80))
     with pytest.raises(DataError, match="too many members"):
@@ -288,7 +290,7 @@ def test_a_link_in_a_zip_is_refused(place: Path) -> None:
 
 
 def patched(data: bytes, mark: bytes, offset: int, value: bytes) -> bytes:
-    """Overwrite bytes at `offset` behind the last `mark`."""
+    """Return `data` with the bytes at `offset` after the last `mark` overwritten."""
     start = data.rindex(mark) + offset
     return data[:start] + value + data[start + len(value) :]
 
@@ -323,7 +325,7 @@ def test_a_damaged_or_hostile_zip_is_one_error(place: Path, name: str) -> None:
 
 
 def test_overlapping_members_count_each_time(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quoted-overlap bomb reads the same bytes again and again; the budget counts what comes out."""
+    """A quoted-overlap bomb reads the same bytes many times; the budget counts the unpacked bytes."""
     path = write_zip(place / "a.zip", {f"a/{number}.png": bytes(5000) for number in range(40)})
     monkeypatch.setattr(archive, "ALLOWANCE", 0)
     monkeypatch.setattr(archive, "RATIO", 1)
@@ -331,25 +333,25 @@ def test_overlapping_members_count_each_time(place: Path, monkeypatch: pytest.Mo
         read(path)
 
 
-def test_a_large_member_is_a_bad_image_and_the_others_are_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_member_is_a_bad_image_and_others_are_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"a/1.png": grey(1), "a/2.png": os.urandom(5000), "a/3.png": grey(3)}
     monkeypatch.setattr(images, "MAX_BYTES", 4096)
     for path in (write_tar(place / "a.tar", files), write_zip(place / "a.zip", files)):
         kind = sniff(path)
         assert kind is not None
-        found: list[bytes] = []
+        contents: list[bytes] = []
         for item in open_archive(path, kind).items():
             if item.name == "a/2.png":
                 with pytest.raises(BadImage, match="over"):
                     item.read()
             else:
-                found.append(item.read())
-        assert found == [grey(1), grey(3)]
+                contents.append(item.read())
+        assert contents == [grey(1), grey(3)]
 
 
 @pytest.mark.parametrize("kind", [*MODES, "zip"])
-def test_a_mutated_archive_is_an_error_or_right(place: Path, kind: str) -> None:
-    """Compressed archives carry checksums: what loads is what was packed. A plain tar has them for its headers only."""
+def test_a_mutated_archive_is_an_error_or_read_correctly(place: Path, kind: str) -> None:
+    """Compressed archives have checksums, so images that load are unchanged. A plain tar has them in headers only."""
     path = place / "a"
     _ = write_zip(path, GOOD) if kind == "zip" else write_tar(path, GOOD, mode=MODES[kind])
     whole = path.read_bytes()
@@ -363,19 +365,19 @@ def test_a_mutated_archive_is_an_error_or_right(place: Path, kind: str) -> None:
             del data[chance.randrange(1, len(data)) :]
         path.write_bytes(data)
         try:
-            found = {item.name: item.read() for item in open_archive(path, kind).items()}
+            contents = {item.name: item.read() for item in open_archive(path, kind).items()}
         except (DataError, BadImage):
             refused += 1
             continue
         if kind.startswith("tar."):
-            assert found == GOOD
+            assert contents == GOOD
         elif kind == "tar":
-            assert len(found) <= len(GOOD)
+            assert len(contents) <= len(GOOD)
     assert refused > 20
 
 
 def parsed(kind: type[tarfile.TarInfo], data: bytes) -> object:
-    """All that a member needs of a header, or the error's type."""
+    """Return the fields of a header that a member needs, or the type of the error."""
     try:
         info = kind.frombuf(data, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
@@ -400,8 +402,8 @@ def headers(form: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_a_header_is_read_as_tarfile_reads_it(form: int) -> None:
-    """Also a damaged one, and one whose checksum was mended after: the quick look takes none that tarfile would not."""
+def test_the_fast_header_reader_agrees_with_tarfile(form: int) -> None:
+    """Some headers are damaged, and some of these have a repaired checksum. tarfile must accept all fast headers."""
     chance = random.Random(form)
     for header in headers(form):
         assert parsed(_Header, header) == parsed(tarfile.TarInfo, header)
@@ -415,14 +417,14 @@ def test_a_header_is_read_as_tarfile_reads_it(form: int) -> None:
             assert parsed(_Header, bytes(data)) == parsed(tarfile.TarInfo, bytes(data))
 
 
-def test_plain_headers_are_not_read_by_tarfile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_headers_take_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = [header for header in headers(tarfile.GNU_FORMAT) if header[156:157] == b"0" and header[124] < 128]
-    monkeypatch.setattr(tarfile, "nti", None)  # without which tarfile reads none
+    monkeypatch.setattr(tarfile, "nti", None)  # tarfile needs it to read a header
     for header in quick[:2]:
         assert _Header.frombuf(header, "utf-8", "surrogateescape").isreg()
 
 
-def test_sniff_goes_by_content(place: Path) -> None:
+def test_sniff_looks_at_the_content(place: Path) -> None:
     path = place / "x"
     for data, kind in ((b"\x1f\x8b", "tar.gz"), (b"\xfd7zXZ\0", "tar.xz"), (b"PK\5\6", "zip"), (b"text", None)):
         path.write_bytes(data)

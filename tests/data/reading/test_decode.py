@@ -1,4 +1,4 @@
-"""Decoding here and in workers: the same outcomes in the same order, and workers only where they pay."""
+"""Decoding gives the same outcomes with and without workers, and only large sources get workers."""
 
 import struct
 import zlib
@@ -28,7 +28,7 @@ def wide(mode: str, size: tuple[int, int] = (20, 12)) -> Image.Image:
 
 
 def bomb() -> bytes:
-    """A PNG that claims 65,000 x 65,000 pixels."""
+    """Return a PNG that claims 65,000 x 65,000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -40,7 +40,7 @@ def bomb() -> bytes:
 
 
 def odd() -> dict[str, bytes]:
-    """Every kind of image that is treated differently, and some that are none."""
+    """Return images of every kind that is decoded differently, and some files that are not images."""
     frames = [Image.new("RGB", (12, 12), colour) for colour in ((255, 0, 0), (0, 0, 255))]
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -64,35 +64,35 @@ def odd() -> dict[str, bytes]:
     }
 
 
-def test_one_image() -> None:
+def test_decode_returns_pixels_size_colour_and_digest() -> None:
     data = encode(wide("RGB"))
-    found = decode(data, "x.png", into=SQUARE)
-    assert isinstance(found, Decoded)
-    assert (found.pixels == fit(read_image(data, 3), resize=8)).all()
-    assert found[1:] == ((20, 12), True, False, sha256(data).hexdigest())
+    outcome = decode(data, "x.png", into=SQUARE)
+    assert isinstance(outcome, Decoded)
+    assert (outcome.pixels == fit(read_image(data, 3), resize=8)).all()
+    assert outcome[1:] == ((20, 12), True, False, sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("how", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("size", [(20, 12), (12, 20), (8, 8), (3, 5)])
-def test_pixels_are_those_of_fit(mode: str, channels: int, how: str, size: tuple[int, int]) -> None:
+def test_decoded_pixels_equal_those_of_fit(mode: str, channels: int, how: str, size: tuple[int, int]) -> None:
     data = encode(wide(mode, size))
     into = Square(channels=channels, resize=8, fit=how)  # type: ignore[arg-type]
-    found = decode(data, "x", into=into)
-    assert isinstance(found, Decoded)
-    assert (found.pixels == fit(read_image(data, channels), resize=8, fit=into.fit)).all()
-    assert (found.pixels.shape, found.has_colour) == ((8, 8, channels), mode == "RGB")
+    outcome = decode(data, "x", into=into)
+    assert isinstance(outcome, Decoded)
+    assert (outcome.pixels == fit(read_image(data, channels), resize=8, fit=into.fit)).all()
+    assert (outcome.pixels.shape, outcome.has_colour) == ((8, 8, channels), mode == "RGB")
 
 
-def test_a_file_that_is_not_an_image_is_an_error() -> None:
-    found = decode(b"?", "a/x.png", into=SQUARE)
-    assert isinstance(found, BadImage)
-    assert str(found).endswith("(a/x.png)")
+def test_decode_returns_the_error_of_a_file_that_is_not_an_image() -> None:
+    outcome = decode(b"?", "a/x.png", into=SQUARE)
+    assert isinstance(outcome, BadImage)
+    assert str(outcome).endswith("(a/x.png)")
 
 
-def plain(found: Decoded | BadImage) -> object:
-    return str(found) if isinstance(found, BadImage) else (found.pixels.tolist(), *found[1:])
+def plain(outcome: Decoded | BadImage) -> object:
+    return str(outcome) if isinstance(outcome, BadImage) else (outcome.pixels.tolist(), *outcome[1:])
 
 
 def outcomes(source: Source, by: Workers | None, into: Square = SQUARE) -> list[object]:
@@ -102,20 +102,22 @@ def outcomes(source: Source, by: Workers | None, into: Square = SQUARE) -> list[
 
 @pytest.mark.parametrize("images", [1, 3, 256])
 @pytest.mark.parametrize("packed", [False, True])
-def test_workers_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, images: int) -> None:
+def test_workers_give_the_same_outcomes_as_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, images: int
+) -> None:
     files = odd()
     source = open_source(write_tar(tmp_path / "a.tar", files) if packed else write_tree(tmp_path / "p", files))
     if not packed:
-        (tmp_path / "p/a/rgb.png").unlink()  # a file that cannot be read is told by whoever reads
+        (tmp_path / "p/a/rgb.png").unlink()  # the error of an unreadable file differs between readers
     monkeypatch.setattr(decode_module, "CHUNK_IMAGES", images)
     with Workers(2, serve="resnetctl.data.reading.decode:answer") as by:
         for into in (SQUARE, Square(channels=1, resize=30, fit="pad")):
-            found = outcomes(source, by, into)
-            assert found == outcomes(source, None, into)
-            assert len(found) == len(files) - (not packed)
+            by_workers = outcomes(source, by, into)
+            assert by_workers == outcomes(source, None, into)
+            assert len(by_workers) == len(files) - (not packed)
 
 
-def test_a_large_image_is_a_chunk_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_the_only_one_in_its_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source(write_tree(tmp_path / "p", tree()))
     for limit, value in (("CHUNK_FILES", 1), ("CHUNK_PIXELS", 8 * 8 * 3)):
         with monkeypatch.context() as patch, closing(source.items()) as items:
@@ -126,7 +128,7 @@ def test_a_large_image_is_a_chunk_of_its_own(tmp_path: Path, monkeypatch: pytest
 
 
 class Asked:
-    """Stands for a pool: counts what is under way."""
+    """A fake pool that counts the requests in progress."""
 
     count = 2
 
@@ -144,7 +146,7 @@ class Asked:
         return decode_module.answer(self.request)
 
 
-def test_only_some_chunks_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_few_chunks_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_module, "CHUNK_IMAGES", 2)
     read = 0
 
@@ -183,7 +185,7 @@ def test_a_dead_worker_names_its_images() -> None:
     [
         (1797, 0.5, 8, 1),  # digits
         (100, 10, 2, 1),  # a handful of photos
-        (100, 300, 2, 2),  # as they come from a camera
+        (100, 300, 2, 2),  # photos of a camera
         (400, 150, 2, 2),
         (60_000, 53, 1, 1),
         (60_000, 53, 2, 2),

@@ -1,4 +1,4 @@
-"""Folders on disk, with the names and links that people have."""
+"""Folders on disk are read in a fixed order, with odd names and links."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def names(source: Source) -> list[str]:
     return [item.name for item in source.items()]
 
 
-def test_a_folder_streams_in_the_order_of_bytes(tmp_path: Path) -> None:
+def test_images_are_sorted_by_the_bytes_of_their_names(tmp_path: Path) -> None:
     root = write_tree(
         tmp_path / "p", {name: solid() for name in ("b/2.png", "b/10.png", "a/x.png", "B/1.png", "b/A.png")}
     )
@@ -34,23 +34,23 @@ def test_a_folder_streams_in_the_order_of_bytes(tmp_path: Path) -> None:
     assert (item.split, item.label, item.read()) == (None, "B", solid())
 
 
-def test_odd_names(tmp_path: Path) -> None:
+def test_odd_names_are_read_and_sorted(tmp_path: Path) -> None:
     root = tmp_path / "p"
     (root / "写真").mkdir(parents=True)
-    made = []
+    written = []
     for name in ODD:
         try:
             (root / "写真" / name).write_bytes(solid())
-        except OSError:  # a file system without such names
+        except OSError:  # the file system refuses this name
             continue
-        made.append(name)
-    found = names(open_folder(root))
-    assert sorted(found, key=os.fsencode) == sorted((f"写真/{name}" for name in set(made)), key=os.fsencode)
-    assert found == sorted(found, key=os.fsencode)
-    assert len(found) >= 11
+        written.append(name)
+    listed = names(open_folder(root))
+    assert sorted(listed, key=os.fsencode) == sorted((f"写真/{name}" for name in set(written)), key=os.fsencode)
+    assert listed == sorted(listed, key=os.fsencode)
+    assert len(listed) >= 11
 
 
-def test_splits_and_ignored(tmp_path: Path) -> None:
+def test_splits_are_recognised_and_other_files_counted(tmp_path: Path) -> None:
     files = {
         "train/a/1.png": solid(),
         "test/a/1.png": solid(),
@@ -63,7 +63,7 @@ def test_splits_and_ignored(tmp_path: Path) -> None:
     assert source.ignored == {".txt": 1, "hidden": 1}  # hidden folders are not entered
 
 
-def test_links_are_followed_but_no_loops(tmp_path: Path) -> None:
+def test_links_are_followed_and_loops_of_links_are_not(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": grey(1), "b/1.png": grey(2)})
     elsewhere = write_tree(tmp_path / "elsewhere", {"9.png": grey(9)})
     (root / "a" / "2.png").symlink_to(elsewhere / "9.png")
@@ -71,8 +71,8 @@ def test_links_are_followed_but_no_loops(tmp_path: Path) -> None:
     (root / "a" / "loop").symlink_to(root)
     (root / "self").symlink_to("self")
     source = open_folder(root)
-    found = {item.name: item.read() for item in source.items()}
-    assert found == {"a/1.png": grey(1), "a/2.png": grey(9), "b/1.png": grey(2), "c/9.png": grey(9)}
+    contents = {item.name: item.read() for item in source.items()}
+    assert contents == {"a/1.png": grey(1), "a/2.png": grey(9), "b/1.png": grey(2), "c/9.png": grey(9)}
 
 
 def test_unreadable_files_are_bad_images(tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_a_folder_without_read_permission_is_an_error(tmp_path: Path, monkeypatc
         open_folder(root)
 
 
-def test_empty_folders(tmp_path: Path) -> None:
+def test_empty_class_folders_are_listed(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": solid(), "b/1.png": solid()})
     (root / "c").mkdir()
     assert open_folder(root).empty == ("c",)
 
 
-def test_the_listing_follows_names_and_sizes(tmp_path: Path) -> None:
+def test_the_listing_changes_with_names_and_sizes(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a/1.png": b"12", "b/1.png": b"34"})
     first = open_folder(root).listing
     (root / "a/1.png").write_bytes(b"99")

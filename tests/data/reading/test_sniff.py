@@ -1,4 +1,4 @@
-"""From a path to its reader."""
+"""open_source chooses the reader for a path."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from resnetctl.data.reading.sniff import open_source
 from resnetctl.errors import DataError
 
 
-def test_each_kind_is_known_by_its_content(tmp_path: Path) -> None:
+def test_each_kind_of_source_is_recognised_by_its_content(tmp_path: Path) -> None:
     files = tree()
-    made = {
+    sources = {
         "folder": write_tree(tmp_path / "folder", files),
         "tar": write_tar(tmp_path / "no suffix", files),
         "tar.gz": write_tar(tmp_path / "wrong.zip", files, mode="w:gz"),
         "tar.xz": write_tar(tmp_path / "a.tar.xz", files, mode="w:xz"),
         "zip": write_zip(tmp_path / "a.bin", files),
     }
-    for kind, path in made.items():
+    for kind, path in sources.items():
         source = open_source(path)
         assert source.kind == kind
         assert {item.name: item.read() for item in source.items()} == files
@@ -26,14 +26,14 @@ def test_each_kind_is_known_by_its_content(tmp_path: Path) -> None:
     assert open_source(tmp_path / "folder" / "t.csv").kind == "table"
 
 
-def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_expanded_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_tree(tmp_path / "photos", tree())
     assert open_source(Path("~/photos")).total == 12
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "image.png", "a.tar.bz2", "a.7z", "empty"])
-def test_anything_else_is_one_error(tmp_path: Path, name: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"BZh91AY&SY or something" if name != "empty" else b"")
     with pytest.raises(DataError, match="neither a folder"):

@@ -1,4 +1,4 @@
-"""Which folder is a split, which a class, which only a wrapping."""
+"""The layout tells splits, classes and outer folders apart."""
 
 import tracemalloc
 from pathlib import Path
@@ -22,12 +22,12 @@ from resnetctl.errors import DataError
 
 
 def survey(*names: str, folders: tuple[str, ...] = ()) -> Source:
-    found = Survey(Path("src"), "folder")
+    first_pass = Survey(Path("src"), "folder")
     for folder in folders:
-        found.see_folder(tuple(folder.split("/")))
+        first_pass.see_folder(tuple(folder.split("/")))
     for name in names:
-        found.see_file(tuple(name.split("/")), len(name))
-    return found.source(lambda layout: (item for item in ()))
+        first_pass.see_file(tuple(name.split("/")), len(name))
+    return first_pass.source(lambda layout: (item for item in ()))
 
 
 def places(*names: str) -> dict[tuple[str | None, str], int]:
@@ -46,9 +46,9 @@ def test_split_folders_become_splits() -> None:
     assert source.total == 3
 
 
-def test_the_usual_other_names_of_splits() -> None:
-    found = places("Training/a/1.png", "validation/a/1.png", "valid/b/1.png", "testing/a/1.png")
-    assert found == {("train", "a"): 1, ("val", "a"): 1, ("val", "b"): 1, ("test", "a"): 1}
+def test_common_other_names_of_splits_are_recognised() -> None:
+    counts = places("Training/a/1.png", "validation/a/1.png", "valid/b/1.png", "testing/a/1.png")
+    assert counts == {("train", "a"): 1, ("val", "a"): 1, ("val", "b"): 1, ("test", "a"): 1}
 
 
 @pytest.mark.parametrize("wrapper", ["photos", "my.data", "写真"])
@@ -84,7 +84,7 @@ def test_trains_may_be_the_name_of_a_class() -> None:
 
 
 def test_another_folder_beside_a_split_is_an_error() -> None:
-    with pytest.raises(DataError, match="'test' looks like a split, but beside it lies 'extra'"):
+    with pytest.raises(DataError, match="'test' looks like a split, but 'extra' beside it does not"):
         survey("train/cat/1.jpg", "test/cat/1.jpg", "extra/dog/1.jpg")
 
 
@@ -103,7 +103,7 @@ def test_ignored_files_are_counted() -> None:
     assert source.ignored == {".db": 1, ".heic": 1, "hidden": 3, "no suffix": 1, "outside the class folders": 1}
 
 
-def test_empty_class_folders_are_known() -> None:
+def test_empty_class_folders_are_listed() -> None:
     source = survey(
         "p/train/cat/1.jpg", "p/test/cat/1.jpg",
         folders=("p", "p/train", "p/train/cat", "p/train/dog", "p/test/cat", "p/train/cat/deep", ".git", "p/.x"),
@@ -111,29 +111,29 @@ def test_empty_class_folders_are_known() -> None:
     assert source.empty == ("p/train/dog",)
 
 
-def test_class_order_is_that_of_the_bytes() -> None:
+def test_classes_are_sorted_by_their_bytes() -> None:
     assert survey("b/1.jpg", "B/1.jpg", "é/1.jpg", "10/1.jpg", "9/1.jpg").classes == ("10", "9", "B", "b", "é")
 
 
-def test_the_listing_tells_names_and_sizes_apart() -> None:
-    found = {survey(*names).listing for names in (("a/1.jpg",), ("a/2.jpg",), ("a/1.jpg", "a/2.jpg"))}
-    assert len(found) == 3
+def test_the_listing_changes_with_names_and_sizes() -> None:
+    listings = {survey(*names).listing for names in (("a/1.jpg",), ("a/2.jpg",), ("a/1.jpg", "a/2.jpg"))}
+    assert len(listings) == 3
     assert survey("a/1.jpg").listing == survey("a/1.jpg", "a/ignored.txt").listing
 
 
-def test_layout_of_a_file_in_no_class_folder() -> None:
+def test_a_file_outside_the_class_folders_has_no_place() -> None:
     assert Layout(strip=1, has_splits=True).place(("p", "train")) is None
     assert Layout(strip=0, has_splits=False).place(()) is None
     assert find_layout({("a",): 1}, Path("x")) == Layout(strip=0, has_splits=False)
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
-def test_suffixes_in_any_case(suffix: str) -> None:
+def test_suffixes_of_images_may_have_any_case(suffix: str) -> None:
     assert why_ignored(("a", "x" + suffix)) == ""
     assert why_ignored(("a", "x" + suffix.upper())) == ""
 
 
-def test_hidden() -> None:
+def test_is_hidden_checks_every_part() -> None:
     assert is_hidden((".ipynb_checkpoints", "1.jpg"))
     assert not is_hidden(("a.b", "1.jpg"))
 
@@ -153,7 +153,7 @@ def test_hidden() -> None:
         "a\0b",
     ],
 )
-def test_hostile_names(name: str) -> None:
+def test_hostile_names_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"absolute|leads out"):
         clean(name)
 
@@ -162,12 +162,12 @@ def test_hostile_names(name: str) -> None:
     ("name", "parts"),
     [("./a//b.png", ("a", "b.png")), ("a/./b", ("a", "b")), ("", ()), ("a..b/..c", ("a..b", "..c")), ("CON", ("CON",))],
 )
-def test_clean_names(name: str, parts: tuple[str, ...]) -> None:
+def test_clean_splits_a_name_into_parts(name: str, parts: tuple[str, ...]) -> None:
     assert clean(name) == parts
 
 
 @given(st.text(alphabet="./\\aC:\0", max_size=12))
-def test_no_clean_name_leads_anywhere(name: str) -> None:
+def test_no_clean_name_leads_out_of_the_archive(name: str) -> None:
     try:
         parts = clean(name)
     except ValueError:
@@ -186,7 +186,7 @@ def test_duplicate_names_are_found_in_two_passes() -> None:
     assert [second.before(name) for name in names] == [False, False, False, True, True, False]
 
 
-def test_two_names_with_the_same_hash_are_told_apart() -> None:
+def test_two_names_with_the_same_hash_are_not_duplicates() -> None:
     first, names = Seen(), (-1, -2)  # both have the hash -2
     assert not any(map(first.before, names))
     second = Seen(first.suspects())
@@ -198,7 +198,7 @@ def test_no_names_give_no_suspects() -> None:
     assert Seen().suspects() == frozenset()
 
 
-def test_a_name_costs_a_few_bytes() -> None:
+def test_seen_needs_a_few_bytes_per_name() -> None:
     seen = Seen()
     tracemalloc.start()
     for number in range(20_000):

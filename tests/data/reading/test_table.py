@@ -1,4 +1,4 @@
-"""CSV files: all wrong lines at once."""
+"""CSV files are read in order, and all wrong lines are listed."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_lines_in_their_order(folder: Path) -> None:
+def test_lines_keep_their_order(folder: Path) -> None:
     source = open_table(table(folder, "path,label\nc.png,x\na.png,y\n\nb.png,x\n"))
     items = list(source.items())
     assert [(item.name, item.split, item.label) for item in items] == [
@@ -30,13 +30,13 @@ def test_lines_in_their_order(folder: Path) -> None:
     assert (source.kind, source.total, source.classes) == ("table", 3, ("x", "y"))
 
 
-def test_columns_in_any_order_and_case(folder: Path) -> None:
+def test_columns_may_have_any_order_and_case(folder: Path) -> None:
     source = open_table(table(folder, "Split, LABEL ,extra,Path\r\ntrain,x,1,a.png\r\ntest,x,,b.png\r\n"))
     assert dict(source.counts) == {("train", "x"): 1, ("test", "x"): 1}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_with_and_without_a_byte_order_mark(folder: Path, encoding: str) -> None:
+def test_a_byte_order_mark_is_ignored(folder: Path, encoding: str) -> None:
     assert open_table(table(folder, "path,label\na.png,é\n", encoding)).classes == ("é",)
 
 
@@ -47,14 +47,14 @@ def test_quoted_names_may_have_commas_and_newlines(folder: Path) -> None:
     assert (item.label, item.read()) == ("a, b", grey(9))
 
 
-def test_paths_in_folders_beside_and_above(folder: Path) -> None:
+def test_paths_may_lead_beside_and_above_the_file(folder: Path) -> None:
     write_tree(folder.parent, {"other/z.png": grey(7)})
     absolute = folder / "a.png"
     source = open_table(table(folder, f"path,label\n../other/z.png,x\n{absolute},x\n"))
     assert [item.read() for item in source.items()] == [grey(7), grey(0)]
 
 
-def test_all_wrong_lines_at_once(folder: Path) -> None:
+def test_all_wrong_lines_are_listed(folder: Path) -> None:
     path = table(
         folder,
         "path,label,split\na.png,x,train\nnone.png,x,train\n,x,train\nb.png,,train\nc.png,x,tset\na.png,y,train\nd.png,x,\n",
@@ -73,9 +73,9 @@ def test_all_wrong_lines_at_once(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a.png,x\n", "path\na.png\n", "file,class\n"])
-def test_a_wrong_header(folder: Path, text: str) -> None:
+def test_a_wrong_header_is_refused(folder: Path, text: str) -> None:
     path = table(folder, text)
-    with pytest.raises(DataError, match="first line") as caught:
+    with pytest.raises(DataError, match="the header line is") as caught:
         open_table(path)
     assert caught.value.where == f"{path}:1"
     assert caught.value.hint == ("expected: path,label[,split]",)
@@ -84,11 +84,11 @@ def test_a_wrong_header(folder: Path, text: str) -> None:
 def test_a_table_without_lines_is_an_error(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         open_table(table(folder, "path,label\n"))
-    assert caught.value.problems == ("it has a header but no lines",)
+    assert caught.value.problems == ("the file has a header but no lines",)
 
 
 @pytest.mark.parametrize("text", ['path,label\n"a.png,x\n', 'path,label\n"a"b,x\n'])
-def test_broken_quotes(folder: Path, text: str) -> None:
+def test_broken_quotes_are_refused(folder: Path, text: str) -> None:
     with pytest.raises(DataError, match="as CSV"):
         open_table(table(folder, text))
 

@@ -1,4 +1,4 @@
-"""`data add`: names, options, and two processes at once."""
+"""`data add` chooses names, passes options on, and works with two processes at once."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
 def test_add_yields_its_progress(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", tree())
     report, facts = run(add(request(root), settings))
-    assert (report.verb, report.name, report.done) == ("add", "pets", True)
+    assert (report.schema, report.name, report.done) == ("resnetctl.data.add/1", "pets", True)
     assert report.card == open_store(settings.data_dir, "pets").card
     assert facts == [Notice(text=f"reading {root}"), Progress(what="adding pets", done=12, total=12, unit="images")]
 
 
-def test_add_passes_its_options_on(tmp_path: Path, settings: Settings) -> None:
+def test_add_passes_its_options_to_ingest(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", {**tree(), "train/cat/bad.png": b""})
     report = done(add(request(root, size=6, fit="pad", on_bad_image="skip"), settings))
     assert report.card is not None
@@ -48,20 +48,20 @@ def test_add_derives_the_same_name_from_a_path_as_train(tmp_path: Path, settings
 
 def test_add_of_another_folder_with_the_same_name_suggests_another_name(tmp_path: Path, settings: Settings) -> None:
     done(add(AddRequest(path=write_tree(tmp_path / "a" / "pets", tree())), settings))
-    with pytest.raises(UsageError, match="it came from") as caught:
+    with pytest.raises(UsageError, match="by a dataset from") as caught:
         done(add(AddRequest(path=write_tree(tmp_path / "b" / "pets", tree())), settings))
     assert caught.value.hint == (Call("data add", (tmp_path / "b/pets",), {"name": "OTHER"}),)
     with pytest.raises(DataError, match="no such file"):
         done(add(AddRequest(path=tmp_path / "typo" / "pets"), settings))
 
 
-def test_add_knows_the_home_folder(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_add_expands_the_home_folder(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path / "pets", tree())
     monkeypatch.setenv("HOME", str(tmp_path))
     assert done(add(AddRequest(path=Path("~/pets")), settings)).name == "pets"
 
 
-def test_add_notices_that_one_class_cannot_be_trained_on(tmp_path: Path, settings: Settings) -> None:
+def test_add_warns_about_a_single_class(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", {name: image for name, image in tree().items() if "/cat/" in name})
     report, facts = run(add(request(root), settings))
     assert report.card is not None
@@ -69,17 +69,17 @@ def test_add_notices_that_one_class_cannot_be_trained_on(tmp_path: Path, setting
     assert any(isinstance(fact, Notice) and fact.text.startswith("there is one class, 'cat'") for fact in facts)
 
 
-def test_add_refuses_a_taken_name_unless_it_replaces(tmp_path: Path, settings: Settings) -> None:
+def test_add_refuses_a_taken_name_without_replace(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", tree())
     done(add(request(root), settings))
     with pytest.raises(UsageError) as caught:
         done(add(request(root), settings))
     assert caught.value.exit_code == 2
-    assert Setting("replace", note="writes it anew") in caught.value.hint
+    assert Setting("replace", note="replaces it") in caught.value.hint
     assert done(add(request(root, replace=True), settings)).done
 
 
-def test_the_slower_of_two_that_add_at_once_finds_the_name_taken(tmp_path: Path, settings: Settings) -> None:
+def test_the_slower_of_two_processes_gets_an_error(tmp_path: Path, settings: Settings) -> None:
     work = add(request(write_tree(tmp_path / "p", tree())), settings)
     next(work)
     done(add(request(tmp_path / "p"), settings))
@@ -89,14 +89,14 @@ def test_the_slower_of_two_that_add_at_once_finds_the_name_taken(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "../x", "a b", ""])
-def test_add_refuses_the_names_of_plugins_and_bad_names(tmp_path: Path, settings: Settings, name: str) -> None:
+def test_add_refuses_names_of_plugins_and_invalid_names(tmp_path: Path, settings: Settings, name: str) -> None:
     with pytest.raises(UsageError):
         done(add(request(write_tree(tmp_path / "p", tree()), name), settings))
     assert store_names(settings.data_dir) == []
 
 
 @pytest.mark.parametrize(("threads", "cores"), [(0, 5), (3, 3)])
-def test_add_uses_the_cores_granted_or_asked_for(
+def test_add_uses_the_granted_cores_or_the_set_threads(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, threads: int, cores: int
 ) -> None:
     asked = []
@@ -107,14 +107,14 @@ def test_add_uses_the_cores_granted_or_asked_for(
         yield 0
 
     monkeypatch.setattr("resnetctl.data.ingest.ingest", ingest)
-    monkeypatch.setattr("resnetctl.engine.device.cores_granted", lambda: 5)
+    monkeypatch.setattr("resnetctl.system.machine.cores_granted", lambda: 5)
     with pytest.raises(DataError, match="enough"):
         done(add(request(write_tree(tmp_path / "p", tree())), dataclasses.replace(settings, threads=threads)))
     assert asked == [cores]
 
 
 @pytest.mark.parametrize("place", ["file", "file/data"])
-def test_a_data_folder_that_cannot_be_written_is_an_error_before_anything_is_read(
+def test_an_unwritable_data_folder_is_an_error_before_reading(
     toy: Toy, settings: Settings, tmp_path: Path, place: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""`data check`, of a stored dataset and of a folder."""
+"""`data check` checks a stored dataset or a folder."""
 
 from pathlib import Path
 from typing import Any

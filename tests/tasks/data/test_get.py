@@ -1,4 +1,4 @@
-"""`data get`, with a plugin that works and one that fails."""
+"""`data get` stores the images of a plugin, and nothing if the plugin fails."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,15 +20,16 @@ from resnetctl.tasks.data.get import get
 from resnetctl.tasks.datasets import DOWNLOADS
 
 
-def test_get_stores_what_the_plugin_reads(toy: Toy, settings: Settings) -> None:
+def test_get_stores_the_images_of_the_plugin(toy: Toy, settings: Settings) -> None:
     report, facts = run(get("toy", settings))
-    assert (report.verb, report.name, report.path, report.done) == ("get", "toy", settings.data_dir / "toy", True)
+    assert report.schema == "resnetctl.data.get/1"
+    assert (report.name, report.path, report.done) == ("toy", settings.data_dir / "toy", True)
     card = open_store(settings.data_dir, "toy").card
     assert report.card == card
     assert (card.licence, card.source, card.notes) == ("CC0", "https://example.org", ("a toy",))
     assert dict(card.defaults) == {"mirror": False, "epochs": 3}
     assert dict(card.splits) == {"train": 4, "test": 2}
-    assert card.image.mean == (round(1.5 / 255, 6),)  # measured, not the plugin's
+    assert card.image.mean == (round(1.5 / 255, 6),)  # measured, not from the plugin's card
     assert set(card.digests) == {"toy.bin", "train", "test"}
     assert facts == [
         Progress(what="downloading toy", done=CHUNK, total=2 * CHUNK, unit="B"),
@@ -69,7 +70,9 @@ def test_a_plugin_that_fails_leaves_nothing(
     assert not settings.data_dir.exists() or list(settings.data_dir.iterdir()) == []
 
 
-def test_two_may_get_the_same_dataset_at_once(toy: Toy, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_may_get_the_same_dataset_at_once(
+    toy: Toy, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = Toy.read
     inside = []
 

@@ -1,4 +1,4 @@
-"""`data list`, also with a damaged card."""
+"""`data list` works without numpy and with a damaged card."""
 
 import json
 import subprocess

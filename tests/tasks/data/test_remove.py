@@ -1,4 +1,4 @@
-"""`data remove`, also of a damaged dataset."""
+"""`data remove` deletes a dataset, even a damaged one."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def test_remove_works_on_a_damaged_dataset(tmp_path: Path, settings: Settings) -
 
 
 @pytest.mark.parametrize("act", [show, remove])
-def test_a_missing_dataset_is_an_error_with_the_command_that_gets_it(settings: Settings, act: Any) -> None:
+def test_the_error_for_a_missing_dataset_hints_at_get(settings: Settings, act: Any) -> None:
     with pytest.raises(DataError) as caught:
         act("digits", settings)
     assert caught.value.exit_code == 3

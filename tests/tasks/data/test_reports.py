@@ -1,4 +1,4 @@
-"""The documents that `--json` prints: schema first, plain JSON all through."""
+"""The reports are plain JSON that begins with the schema."""
 
 import json
 from pathlib import Path
@@ -32,17 +32,17 @@ REPORTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("verb", REPORTS)
-def test_every_document_is_plain_and_begins_with_its_schema(verb: str) -> None:
+def test_every_report_is_plain_json_and_begins_with_its_schema(verb: str) -> None:
     document = REPORTS[verb].to_json()
     assert next(iter(document.items())) == ("schema", f"resnetctl.data.{verb}/1")
     assert json.loads(json.dumps(document)) is not None
 
 
-def test_a_card_comes_back_from_a_document() -> None:
+def test_a_card_reads_back_equal_from_a_report() -> None:
     assert DatasetCard.from_json(json.loads(json.dumps(REPORTS["show"].to_json()))["card"]) == CARD
 
 
-def test_list_says_what_is_in_the_store() -> None:
+def test_the_list_report_shows_which_datasets_are_stored() -> None:
     absent = Listed(name="y", distribution="resnetctl", card=None, problem="")
     rows = ListReport(data_dir=Path("d"), datasets=(*REPORTS["list"].datasets, absent)).to_json()["datasets"]
     assert [(row["name"], row["in_store"], row["distribution"]) for row in rows] == [
