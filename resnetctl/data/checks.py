@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from resnetctl.data.cards import manifest_names
-from resnetctl.data.images import BadImage, open_image
+from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.source import Source
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError

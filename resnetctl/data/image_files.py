@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetctl.data.images import BadImage, Pixels, prepare
+from resnetctl.data.images import prepare
+from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.source import why_ignored
 from resnetctl.spec import ImageSpec
 

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data.images import BadImage, open_image
-from resnetctl.data.reading.decode import Decoded, Square, decoded, workers
+from resnetctl.data.reading.decode import BadImage, open_image
+from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Source
 from resnetctl.data.splits import stratified
 from resnetctl.data.store import Builder, build

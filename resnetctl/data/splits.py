@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.digests import Guard
-from resnetctl.data.images import Pixels, centre_crop, fit, with_channels
+from resnetctl.data.images import centre_crop, fit, with_channels
+from resnetctl.data.reading.decode import Pixels
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.hints import Call, Hint, Setting

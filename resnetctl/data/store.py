@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
 from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
-from resnetctl.data.images import Pixels
+from resnetctl.data.reading.decode import Pixels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import SPLITS, DatasetCard, Split

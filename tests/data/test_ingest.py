@@ -14,7 +14,7 @@ from support.pictures import encode, grey, solid, tree, write_tar, write_tree, w
 from resnetctl.data import ingest as ingest_module
 from resnetctl.data.images import prepare, prepare_array
 from resnetctl.data.ingest import LISTING, Options, ingest
-from resnetctl.data.reading import decode as decode_module
+from resnetctl.data.reading import parallel
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError, UsageError
@@ -264,7 +264,7 @@ def test_a_taken_name_is_refused(tmp_path: Path, data_dir: Path) -> None:
 @pytest.mark.parametrize("cores", [1, 2])
 def test_ingest_yields_progress(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     monkeypatch.setattr(ingest_module, "REPORT_EVERY", 5)
-    monkeypatch.setattr(decode_module, "SHARE", 1)
+    monkeypatch.setattr(parallel, "SHARE", 1)
     source = open_source(write_tree(tmp_path / "p", tree()))
     assert list(ingest(data_dir, "x", source=source, options=Options(), cores=cores)) == [5, 10, 12]
 
@@ -312,8 +312,8 @@ def test_two_processes_store_the_same_bytes_as_one(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str, case: str
 ) -> None:
     files, options = SAME[case]
-    monkeypatch.setattr(decode_module, "SHARE", 1)
-    monkeypatch.setattr(decode_module, "CHUNK_IMAGES", 3)
+    monkeypatch.setattr(parallel, "SHARE", 1)
+    monkeypatch.setattr(parallel, "CHUNK_IMAGES", 3)
     if kind == "tar.xz":
         root = write_tar(tmp_path / "a", files, mode="w:xz")
     elif kind == "zip":
@@ -343,7 +343,7 @@ def test_a_zip_with_damage_near_its_end_is_an_error(
     data = path.read_bytes()
     place = data.rindex(grey(20))  # the pixels of the last image
     path.write_bytes(data[: place + 60] + b"\xff\xff" + data[place + 62 :])
-    monkeypatch.setattr(decode_module, "SHARE", 1)
+    monkeypatch.setattr(parallel, "SHARE", 1)
     with pytest.raises(DataError, match=r"archive is damaged: '[ab]/19.png': Bad CRC-32"):
         list(ingest(data_dir, "x", source=open_source(path), options=Options(), cores=cores))
     assert not list(data_dir.glob("*"))

@@ -110,11 +110,11 @@ def test_a_process_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch
 
 
 def test_workers_import_the_served_module_and_no_torch() -> None:
-    question = "sorted({'torch', 'numpy', 'PIL', 'resnetctl.data.reading.decode'} & __import__('sys').modules.keys())"
+    question = "sorted({'torch', 'numpy', 'PIL', 'resnetctl.data.reading.parallel'} & __import__('sys').modules.keys())"
     with Workers(1, serve=EVAL) as workers:
         assert workers.ask(question, where="").result() == []
-        workers.ask("__import__('resnetctl.data.reading.decode')and None", where="").result()
-        assert workers.ask(question, where="").result() == ["PIL", "numpy", "resnetctl.data.reading.decode"]
+        workers.ask("__import__('resnetctl.data.reading.parallel')and None", where="").result()
+        assert workers.ask(question, where="").result() == ["PIL", "numpy", "resnetctl.data.reading.parallel"]
 
 
 def test_workers_see_the_same_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

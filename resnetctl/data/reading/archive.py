@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
-from resnetctl.data.images import MAX_BYTES, check_size
+from resnetctl.data.reading.decode import MAX_BYTES, check_size
 from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
 from resnetctl.errors import DataError
 

@@ -1,164 +1,159 @@
-"""Decode image files for the store, in this process or, for large sources, in worker processes.
+"""Decode image files to uint8 pixels, whatever their mode, rotation, transparency or depth. Refuse hostile files.
 
-Both ways call the same `decode` and give the same outcomes in the same order. Workers open image files themselves. An
-archive is one stream, so this process reads its members.
+Shapes: H rows, W columns, C channels (1 or 3), uint8 0..255.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
+import contextlib
+import io
+import os
+import struct
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from resnetctl.data.images import BadImage, Pixels, open_image, square
-from resnetctl.data.reading.source import Item, Source, file_size, read_file
-from resnetctl.spec import Fit
-from resnetctl.system.processes import Frame, Workers
+from resnetctl.errors import DataError
+from resnetctl.system.storage import open_regular
 
-SHARE = 16 * 2**20  # bytes of files per worker: decoding them takes longer than starting a worker, 0.3 s
-PER_IMAGE = 2**13  # bytes added for each image: opening even the smallest file takes 0.1 ms
-MOST_WORKERS = 16  # one process reads and writes for all workers; more would wait for it
-AHEAD = 2  # chunks per worker to read ahead ...
-AHEAD_FILES = 2**28  # ... while their files have at most this number of bytes
-CHUNK_FILES = 2**20  # bytes of files in a chunk; a larger image is a chunk of its own
-CHUNK_PIXELS = 2**22  # bytes of pixels in the answer to a chunk
-CHUNK_IMAGES = 256  # images in a chunk
-OURS = ("/dev/fd/", "/proc/")  # paths below these folders mean other files in a worker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Square:
-    """The shape of every decoded image, `(resize, resize, channels)`, and how it is fitted."""
-
-    channels: int
-    resize: int
-    fit: Fit
-
-
-class Decoded(NamedTuple):
-    """One image: `pixels` `(R, R, C)` uint8, and (width, height), colour, animation and SHA-256 of its file."""
-
-    pixels: Pixels
-    size: tuple[int, int]
-    has_colour: bool
-    is_animated: bool
-    sha256: str
+Pixels = NDArray[np.uint8]
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: their parsers had security bugs
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 128 * 2**20  # of one image file
+_GREY = frozenset({"1", "L", "LA", "La"})
+_REFUSALS = (  # the errors that Pillow raises for damaged files; OSError covers UnidentifiedImageError
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    MemoryError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+    AttributeError,
+    ZeroDivisionError,
+    Image.DecompressionBombError,
+)
 
 
-Outcome = Decoded | BadImage
+class BadImage(DataError):
+    """An image file that cannot be used. `where` is its path."""
 
 
-def decode(data: bytes, name: str, *, into: Square) -> Outcome:
-    """Return the decoded image of a file's bytes, or the error. `name` is its name in the error."""
-    try:
-        image, is_animated = open_image(data, name)
-    except BadImage as error:
-        return error
-    pixels = square(image, into.channels, resize=into.resize, fit=into.fit)
-    return Decoded(pixels, image.size, image.mode != "L", is_animated, sha256(data).hexdigest())
+def check_size(count: int, name: str) -> None:
+    """Raise `BadImage` for a file of more than `MAX_BYTES` bytes. `name` is its name in the error."""
+    if count > MAX_BYTES:
+        raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=name)
 
 
-def worker_count(source: Source, granted: int) -> int:
-    """Return the number of workers for `source` on `granted` cores, by a fixed rule. 1: no extra process."""
-    work = source.size + PER_IMAGE * source.total
-    return max(1, min(granted, MOST_WORKERS, work // SHARE))
+def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None = None) -> Pixels:
+    """Return one image as `(H, W, channels)` uint8. Raises `BadImage`.
 
-
-def workers(source: Source, granted: int) -> Workers | nullcontext[None]:
-    """Return a context manager that yields the workers for `source`, or None to decode in this process."""
-    count = worker_count(source, granted)
-    return Workers(count, serve=f"{__name__}:{answer.__name__}") if count > 1 else nullcontext()
-
-
-def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Generator[tuple[Item, Outcome], None, None]:
-    """Yield each item with its outcome, in order. Memory stays flat, because only a few chunks are in progress.
-
-    Raises `WorkFailed` when a worker dies. Errors of reading `items` pass through.
+    The image is rotated by its EXIF data, drawn over white where transparent, and cut from 16 to 8 bits. An animation
+    gives its first frame. `name` is its name in errors.
     """
-    if by is None:
-        for item in items:
-            data = _read(item.read)
-            yield item, data if isinstance(data, BadImage) else decode(data, item.name, into=into)
+    name = name or (str(file) if isinstance(file, Path) else "image")
+    return to_array(open_image(file, name)[0], channels)
+
+
+def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, bool]:
+    """Return a decoded image of mode "L" (the file has no colour) or "RGB", and whether the file has more frames.
+
+    Raises `BadImage` if the file cannot be read, has over 50 million pixels, or 32 bits (of unknown value range).
+    """
+    try:
+        with warnings.catch_warnings():  # its warnings are about problems that are handled or refused here
+            warnings.simplefilter("ignore")
+            data = file if isinstance(file, bytes) else _contents(file, name)
+            return _decoded(data, name)
+    except BadImage:
+        raise
+    except _REFUSALS as error:
+        raise BadImage(f"cannot be read as an image: {_reason(error)}", where=name) from error
+
+
+def to_array(image: Image.Image, channels: int) -> Pixels:
+    """Return an image of mode "L" or "RGB" as `(H, W, channels)`. Raises `BadImage` unless channels is 1 or 3."""
+    pixels = np.asarray(with_mode(image, channels))
+    return pixels if channels == 3 else pixels[..., None]
+
+
+def _contents(file: BinaryIO | Path, name: str) -> bytes:
+    if isinstance(file, Path):
+        with open_regular(file, error=BadImage) as opened:
+            return _contents(opened, name)
+    data = file.read(MAX_BYTES + 1)
+    check_size(len(data), name)
+    return data
+
+
+def _decoded(data: bytes, name: str) -> tuple[Image.Image, bool]:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS or min(image.size) < 1:
+        raise BadImage(f"{image.width}x{image.height} pixels are over the limit of {MAX_PIXELS:,}", where=name)
+    if image.mode in ("I", "F"):
+        raise BadImage("32-bit image: its value range is unknown, convert it to 8 or 16 bits", where=name)
+    animated = image.format in ("GIF", "WEBP", "PNG", "TIFF") and bool(getattr(image, "is_animated", False))
+    with _muted_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
+    return _flat(_upright(image)), animated
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return image  # the common case: no copy needed
+    turned = ImageOps.exif_transpose(image)
+    return image if turned is None else turned
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Return the image in mode "L" or "RGB": 16 bits are cut to 8, transparency is drawn over white."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    final = "L" if image.mode in _GREY else "RGB"
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(final)
+
+
+def with_mode(image: Image.Image, channels: int) -> Image.Image:
+    if channels not in (1, 3):
+        raise BadImage(f"image files have 1 or 3 channels, not {channels}")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+@contextlib.contextmanager
+def _muted_libtiff() -> Iterator[None]:
+    """Discard output to file descriptor 2, because libtiff prints warnings there, not to Python's stderr.
+
+    The descriptor belongs to the whole process, so output of other threads to stderr is lost meanwhile too.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # the process has no stderr
+        yield
         return
-    in_progress: deque[tuple[_Chunk, Future[Frame]]] = deque()
-    for chunk in _chunks(items, into):
-        files = [data for _, data in chunk if not isinstance(data, BadImage)]
-        where = f"{chunk[0][0].name} to {chunk[-1][0].name}"
-        in_progress.append((chunk, by.ask([into.channels, into.resize, into.fit, files], where=where)))
-        while len(in_progress) >= AHEAD * by.count or sum(_size(chunk) for chunk, _ in in_progress) > AHEAD_FILES:
-            yield from _outcomes(*in_progress.popleft(), into)
-    while in_progress:
-        yield from _outcomes(*in_progress.popleft(), into)
-
-
-def answer(request: Frame) -> Frame:
-    """Answer a request of `decoded` in a worker: return a `Decoded` in plain values for each file (bytes or path).
-
-    For a bad image, return the message and `where` of its error; `where` "" means the name of the item.
-    """
-    channels, resize, fit, files = request
-    into = Square(channels=channels, resize=resize, fit=fit)
-    return [_plain(_decode_either(data, into)) for data in files]
-
-
-_Chunk = list[tuple[Item, bytes | str | BadImage]]
-
-
-def _decode_either(data: bytes | str, into: Square) -> Outcome:
-    content = _read(partial(read_file, Path(data))) if isinstance(data, str) else data
-    return content if isinstance(content, BadImage) else decode(content, "", into=into)
-
-
-def _read(read: Callable[[], bytes]) -> bytes | BadImage:
     try:
-        return read()
-    except BadImage as error:
-        return error
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
-def _size(chunk: _Chunk) -> int:
-    return sum(len(data) for _, data in chunk if isinstance(data, bytes))
-
-
-def _chunks(items: Iterable[Item], into: Square) -> Iterator[_Chunk]:
-    most = max(1, min(CHUNK_IMAGES, CHUNK_PIXELS // (into.resize**2 * into.channels)))
-    chunk: _Chunk = []
-    size = 0
-    for item in items:
-        if isinstance(item.content, Path) and not str(item.content).startswith(OURS):
-            chunk.append((item, str(item.content)))
-            size += max(0, file_size(item.content))
-        else:
-            data = _read(item.read)
-            chunk.append((item, data))
-            size += len(data) if isinstance(data, bytes) else 0
-        if len(chunk) >= most or size >= CHUNK_FILES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _outcomes(chunk: _Chunk, pending: Future[Frame], into: Square) -> Iterator[tuple[Item, Outcome]]:
-    answers = iter(pending.result())
-    for item, data in chunk:
-        yield item, data if isinstance(data, BadImage) else _from_plain(next(answers), item.name, into)
-
-
-def _plain(outcome: Outcome) -> Frame:
-    if isinstance(outcome, BadImage):
-        return [outcome.message, outcome.where]
-    return (outcome.pixels.tobytes(), *outcome[1:])
-
-
-def _from_plain(values: Frame, name: str, into: Square) -> Outcome:
-    if isinstance(values, list):
-        return BadImage(values[0], where=values[1] or name)
-    pixels = np.frombuffer(values[0], np.uint8).reshape(into.resize, into.resize, into.channels)
-    return Decoded(pixels, *values[1:])
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+    text: Any = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return str(text) or type(error).__name__

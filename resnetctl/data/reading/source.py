@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetctl.data.images import BadImage, check_size
+from resnetctl.data.reading.decode import BadImage, check_size
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 from resnetctl.system.storage import open_regular

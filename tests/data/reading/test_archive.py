@@ -18,10 +18,9 @@ from pathlib import Path
 import pytest
 from support.pictures import grey, solid, tree, write_tar, write_zip
 
-from resnetctl.data import images
-from resnetctl.data.images import BadImage
-from resnetctl.data.reading import archive
+from resnetctl.data.reading import archive, decode
 from resnetctl.data.reading.archive import Forward, _Header, open_archive, sniff
+from resnetctl.data.reading.decode import BadImage
 from resnetctl.errors import DataError
 
 GOOD = tree(train=3, test=1)
@@ -335,7 +334,7 @@ def test_overlapping_members_count_each_time(place: Path, monkeypatch: pytest.Mo
 
 def test_a_large_member_is_a_bad_image_and_others_are_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"a/1.png": grey(1), "a/2.png": os.urandom(5000), "a/3.png": grey(3)}
-    monkeypatch.setattr(images, "MAX_BYTES", 4096)
+    monkeypatch.setattr(decode, "MAX_BYTES", 4096)
     for path in (write_tar(place / "a.tar", files), write_zip(place / "a.zip", files)):
         kind = sniff(path)
         assert kind is not None

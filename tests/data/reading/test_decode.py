@@ -1,217 +1,251 @@
-"""Decoding gives the same outcomes with and without workers, and only large sources get workers."""
+"""Image files of all kinds to pixels, and what is refused."""
 
+import io
+import os
+import random
 import struct
+import subprocess
+import sys
 import zlib
-from contextlib import closing, nullcontext
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import encode, grey, solid, tree, write_tar, write_tree
+from support.pictures import encode, grey, solid
 
-from resnetctl.data.images import BadImage, fit, read_image
-from resnetctl.data.reading import decode as decode_module
-from resnetctl.data.reading.decode import Decoded, Square, decode, decoded, worker_count, workers
-from resnetctl.data.reading.sniff import open_source
-from resnetctl.data.reading.source import Item, Source
-from resnetctl.errors import DataError, WorkFailed
-from resnetctl.system.processes import Workers
+from resnetctl.data.images import fit, prepare
+from resnetctl.data.reading import decode
+from resnetctl.data.reading.decode import BadImage, open_image, read_image
+from resnetctl.spec import ImageSpec
 
-SQUARE = Square(channels=3, resize=8, fit="crop")
+LOSSLESS = ("PNG", "BMP", "TIFF", "PPM")
 
 
-def wide(mode: str, size: tuple[int, int] = (20, 12)) -> Image.Image:
-    pixels = np.random.default_rng(len(mode)).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(pixels).convert(mode)
+def pixel(data: bytes, channels: int = 3) -> list[int]:
+    """Return the top left pixel."""
+    return [int(value) for value in read_image(data, channels)[0, 0]]
 
 
-def bomb() -> bytes:
-    """Return a PNG that claims 65,000 x 65,000 pixels."""
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_plain_colours_are_exact(kind: str) -> None:
+    pixels = read_image(encode(Image.new("RGB", (3, 2), (200, 100, 50)), kind), 3)
+    assert pixels.shape == (2, 3, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == (200, 100, 50)).all()
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = struct.pack(">IIBBBBB", 65_000, 65_000, 1, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_colours_are_close(kind: str) -> None:
+    assert (
+        np.abs(np.subtract(pixel(encode(Image.new("RGB", (16, 16), (200, 100, 50)), kind)), (200, 100, 50))).max() <= 3
     )
 
 
-def odd() -> dict[str, bytes]:
-    """Return images of every kind that is decoded differently, and some files that are not images."""
-    frames = [Image.new("RGB", (12, 12), colour) for colour in ((255, 0, 0), (0, 0, 255))]
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    return {
-        "a/rgb.png": encode(wide("RGB")),
-        "a/grey.png": encode(wide("L")),
-        "a/bits.png": encode(wide("1")),
-        "a/palette.png": encode(wide("P")),
-        "a/alpha.png": encode(wide("RGBA")),
-        "a/deep.png": encode(Image.fromarray(np.arange(240, dtype=np.uint16).reshape(12, 20) * 256)),
-        "a/cmyk.jpg": encode(wide("CMYK"), "JPEG"),
-        "a/turned.jpg": encode(wide("RGB"), "JPEG", exif=turned),
-        "a/moving.gif": encode(frames[0], "GIF", save_all=True, append_images=frames[1:]),
-        "a/scan.tif": encode(wide("RGB"), "TIFF"),
-        "a/small.bmp": encode(wide("RGB", (8, 8)), "BMP"),
-        "b/bomb.png": bomb(),
-        "b/cut.jpg": encode(wide("RGB", (64, 64)), "JPEG")[:200],
-        "b/empty.png": b"",
-        "b/float.tif": encode(Image.new("F", (2, 2)), "TIFF"),
-        "b/text.jpg": b"no image",
-    }
+def test_grey_and_bilevel_have_no_colour() -> None:
+    assert pixel(grey(77), 1) == [77]
+    assert pixel(grey(77), 3) == [77] * 3
+    assert pixel(solid(1, mode="1"), 1) == [255]
+    for data in (grey(5), solid(1, mode="1"), solid((9, 128), mode="LA"), encode(Image.new("I;16", (2, 2), 512))):
+        assert open_image(data, "a")[0].mode == "L"
+    assert open_image(solid((5, 5, 5)), "a")[0].mode == "RGB"  # the mode of the file decides, not its pixels
 
 
-def test_decode_returns_pixels_size_colour_and_digest() -> None:
-    data = encode(wide("RGB"))
-    outcome = decode(data, "x.png", into=SQUARE)
-    assert isinstance(outcome, Decoded)
-    assert (outcome.pixels == fit(read_image(data, 3), resize=8)).all()
-    assert outcome[1:] == ((20, 12), True, False, sha256(data).hexdigest())
+def test_colour_to_grey_is_the_luma() -> None:
+    assert pixel(solid((200, 100, 50)), 1) == [(200 * 19595 + 100 * 38470 + 50 * 7471 + 0x8000) >> 16]
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("how", ["crop", "pad", "squash"])
-@pytest.mark.parametrize("size", [(20, 12), (12, 20), (8, 8), (3, 5)])
-def test_decoded_pixels_equal_those_of_fit(mode: str, channels: int, how: str, size: tuple[int, int]) -> None:
-    data = encode(wide(mode, size))
-    into = Square(channels=channels, resize=8, fit=how)  # type: ignore[arg-type]
-    outcome = decode(data, "x", into=into)
-    assert isinstance(outcome, Decoded)
-    assert (outcome.pixels == fit(read_image(data, channels), resize=8, fit=into.fit)).all()
-    assert (outcome.pixels.shape, outcome.has_colour) == ((8, 8, channels), mode == "RGB")
+def test_transparency_is_drawn_over_white() -> None:
+    assert pixel(solid((255, 0, 0, 0), mode="RGBA")) == [255, 255, 255]
+    assert pixel(solid((255, 0, 0, 255), mode="RGBA")) == [255, 0, 0]
+    red, green, blue = pixel(solid((255, 0, 0, 128), mode="RGBA"))
+    assert (red, green, blue) == (255, 127, 127)
+    assert pixel(solid((0, 0), mode="LA"), 1) == [255]
+    assert pixel(solid((0, 255), mode="LA"), 1) == [0]
 
 
-def test_decode_returns_the_error_of_a_file_that_is_not_an_image() -> None:
-    outcome = decode(b"?", "a/x.png", into=SQUARE)
-    assert isinstance(outcome, BadImage)
-    assert str(outcome).endswith("(a/x.png)")
+def test_a_palette_is_read_with_its_transparency_as_white() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    assert read_image(encode(image), 3).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert read_image(encode(image, transparency=1), 3).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    assert read_image(encode(image, "GIF", transparency=1), 3).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
-def plain(outcome: Decoded | BadImage) -> object:
-    return str(outcome) if isinstance(outcome, BadImage) else (outcome.pixels.tolist(), *outcome[1:])
+def test_a_transparent_colour_of_an_rgb_png_is_white() -> None:
+    assert pixel(encode(Image.new("RGB", (2, 2), (1, 2, 3)), transparency=(1, 2, 3))) == [255] * 3
 
 
-def outcomes(source: Source, by: Workers | None, into: Square = SQUARE) -> list[object]:
-    with closing(source.items()) as items:
-        return [(item.name, plain(outcome)) for item, outcome in decoded(items, into, by=by)]
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_cmyk_becomes_rgb(kind: str) -> None:
+    options = {"quality": 100} if kind == "JPEG" else {}
+    colour = pixel(encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), kind, **options))
+    assert np.abs(np.subtract(colour, (0, 255, 255))).max() <= 2
 
 
-@pytest.mark.parametrize("images", [1, 3, 256])
-@pytest.mark.parametrize("packed", [False, True])
-def test_workers_give_the_same_outcomes_as_one_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, images: int
-) -> None:
-    files = odd()
-    source = open_source(write_tar(tmp_path / "a.tar", files) if packed else write_tree(tmp_path / "p", files))
-    if not packed:
-        (tmp_path / "p/a/rgb.png").unlink()  # the error of an unreadable file differs between readers
-    monkeypatch.setattr(decode_module, "CHUNK_IMAGES", images)
-    with Workers(2, serve="resnetctl.data.reading.decode:answer") as by:
-        for into in (SQUARE, Square(channels=1, resize=30, fit="pad")):
-            by_workers = outcomes(source, by, into)
-            assert by_workers == outcomes(source, None, into)
-            assert len(by_workers) == len(files) - (not packed)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_cut_not_clipped(kind: str) -> None:
+    levels = (np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8)
+    pixels = read_image(encode(Image.fromarray(levels), kind), 1)[..., 0]
+    assert (pixels == levels >> 8).all()
+    assert len(np.unique(pixels)) == 64
 
 
-def test_a_large_image_is_the_only_one_in_its_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = open_source(write_tree(tmp_path / "p", tree()))
-    for limit, value in (("CHUNK_FILES", 1), ("CHUNK_PIXELS", 8 * 8 * 3)):
-        with monkeypatch.context() as patch, closing(source.items()) as items:
-            patch.setattr(decode_module, limit, value)
-            assert [len(chunk) for chunk in decode_module._chunks(items, SQUARE)] == [1] * 12
-    with closing(source.items()) as items:
-        assert [len(chunk) for chunk in decode_module._chunks(items, SQUARE)] == [12]
+def test_big_endian_sixteen_bits_are_cut_too() -> None:
+    image = Image.frombytes("I;16B", (2, 1), np.array([0x1234, 0xFEDC], ">u2").tobytes())
+    assert read_image(encode(image, "TIFF"), 1).ravel().tolist() == [0x12, 0xFE]
 
 
-class Asked:
-    """A fake pool that counts the requests in progress."""
-
-    count = 2
-
-    def __init__(self) -> None:
-        self.open = self.most = 0
-
-    def ask(self, request: object, *, where: str) -> "Asked":
-        self.open += 1
-        self.most = max(self.most, self.open)
-        self.request = request
-        return self
-
-    def result(self) -> object:
-        self.open -= 1
-        return decode_module.answer(self.request)
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_thirty_two_bits_are_refused(mode: str) -> None:
+    with pytest.raises(BadImage, match="32-bit"):
+        read_image(encode(Image.new(mode, (2, 2)), "TIFF"), 1)
 
 
-def test_only_a_few_chunks_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_module, "CHUNK_IMAGES", 2)
-    read = 0
-
-    def items() -> object:
-        nonlocal read
-        for number in range(100):
-            read += 1
-            yield Item(f"{number}.png", None, "a", solid)
-
-    asked = Asked()
-    ahead = []
-    for done, _ in enumerate(decoded(items(), SQUARE, by=asked)):  # type: ignore[arg-type]
-        ahead.append(read - done)
-    assert asked.most == decode_module.AHEAD * asked.count
-    assert max(ahead) <= 2 * asked.most
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_rotation_is_applied(orientation: int, kind: str) -> None:
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:8, :16] = 255  # the top left quarter of a landscape image
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = read_image(encode(Image.fromarray(pixels), kind, exif=exif), 3)
+    assert turned.shape == ((16, 32, 3) if orientation < 5 else (32, 16, 3))
+    corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        assert (turned[row, column].mean() > 200) == ((row, column) == corner[orientation])
 
 
-def test_errors_of_the_source_are_raised(tmp_path: Path) -> None:
-    def items() -> object:
-        yield Item("1.png", None, "a", solid)
-        raise DataError("the archive is damaged")
-
-    with Workers(2, serve="resnetctl.data.reading.decode:answer") as by, pytest.raises(DataError, match="damaged"):
-        list(decoded(items(), SQUARE, by=by))  # type: ignore[arg-type]
-
-
-def test_a_dead_worker_names_its_images() -> None:
-    items = [Item(f"{number}.png", None, "a", solid) for number in range(5)]
-    with Workers(2, serve="os:_exit") as by, pytest.raises(WorkFailed) as caught:
-        list(decoded(items, SQUARE, by=by))
-    assert caught.value.where == "0.png to 4.png"
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_animation_gives_its_first_frame(kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    image, has_more = open_image(data, "a")
+    assert has_more
+    assert image.getpixel((0, 0)) == (255, 0, 0)
+    assert not open_image(encode(frames[0], kind), "a")[1]
 
 
-@pytest.mark.parametrize(
-    ("images", "megabytes", "cores", "count"),
-    [
-        (1797, 0.5, 8, 1),  # digits
-        (100, 10, 2, 1),  # a handful of photos
-        (100, 300, 2, 2),  # photos of a camera
-        (400, 150, 2, 2),
-        (60_000, 53, 1, 1),
-        (60_000, 53, 2, 2),
-        (60_000, 53, 64, 16),
-        (5_000, 5, 64, 2),  # one for each 0.3 s of work
-    ],
-)
-def test_worker_count_follows_the_rule(tmp_path: Path, images: int, megabytes: float, cores: int, count: int) -> None:
-    source = Source(
-        path=tmp_path,
-        kind="folder",
-        counts={(None, "a"): images},
-        ignored={},
-        size=int(megabytes * 2**20),
-        listing="",
-        items=lambda: (item for item in ()),
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
+def test_extreme_shapes_are_read_and_fitted(size: tuple[int, int]) -> None:
+    pixels = read_image(solid((1, 2, 3), size), 3)
+    assert pixels.shape == (size[1], size[0], 3)
+    assert fit(pixels, resize=8).tolist() == np.full((8, 8, 3), (1, 2, 3)).tolist()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG that claims a size and has almost no data."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(10_000, 5_001), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises(BadImage):
+        read_image(png_header(*size), 3, name="bomb.png")
+
+
+BAD = {
+    "empty": b"",
+    "text": b"hello, I am no image",
+    "html": b"<html><body>404</body></html>",
+    "a header alone": png_header(8, 8),
+    "half a jpeg": encode(Image.effect_noise((64, 64), 60).convert("RGB"), "JPEG")[:700],
+    "half a png": encode(Image.effect_noise((64, 64), 60))[:900],
+    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
+    "fits": b"SIMPLE  =                    T".ljust(2880),
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_is_not_an_image_is_one_error_with_its_name(name: str) -> None:
+    with pytest.raises(BadImage) as caught:
+        read_image(BAD[name], 3, name="some/where.jpg")
+    assert caught.value.where == "some/where.jpg"
+    assert caught.value.exit_code == 3
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM"])
+def test_damaged_files_load_or_are_bad_images(kind: str) -> None:
+    """A changed byte may change pixels, which no test can see, but the only exception is BadImage."""
+    chance = random.Random(kind)
+    whole = encode(Image.effect_noise((24, 24), 80).convert("RGB"), kind)
+    outcomes = set()
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.choice((1, 2, 8))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        if chance.random() < 0.3:
+            del data[chance.randrange(len(data)) :]
+        try:
+            pixels = read_image(bytes(data), 3)
+        except BadImage:
+            outcomes.add("bad")
+        else:
+            outcomes.add("read")
+            assert pixels.shape[2] == 3
+    assert "bad" in outcomes
+
+
+def test_read_image_takes_a_path_a_file_and_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(solid())
+    expected = read_image(solid(), 3)
+    assert (read_image(path, 3) == expected).all()
+    assert (read_image(io.BytesIO(solid()), 3) == expected).all()
+    with pytest.raises(BadImage, match="No such file") as caught:
+        read_image(tmp_path / "b.png", 3)
+    assert caught.value.where == str(tmp_path / "b.png")
+
+
+def test_a_file_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(solid())
+    monkeypatch.setattr(decode, "MAX_BYTES", 10)
+    with pytest.raises(BadImage, match="over"):
+        read_image(path, 3)
+
+
+def test_other_channel_counts_than_one_and_three_are_refused() -> None:
+    with pytest.raises(BadImage, match="1 or 3"):
+        read_image(solid(), 4)
+
+
+@pytest.mark.parametrize("muted", [True, False])
+def test_warnings_of_libtiff_are_discarded(tmp_path: Path, muted: bool) -> None:
+    """Its warnings go to file descriptor 2, not to Python's stderr; without the muting they appear."""
+    data = bytearray(encode(Image.effect_noise((64, 64), 60), "TIFF", compression="tiff_lzw"))
+    data[len(data) // 2 - 100 : len(data) // 2] = bytes(100)
+    (tmp_path / "a.tif").write_bytes(data)
+    program = (
+        "import contextlib, sys, pathlib\n"
+        "from resnetctl.data.reading import decode\n"
+        f"if not {muted}: decode._muted_libtiff = contextlib.nullcontext\n"
+        "try: decode.read_image(pathlib.Path(sys.argv[1]), 1)\n"
+        "except decode.BadImage: sys.stderr.write('bad')"
     )
-    assert worker_count(source, cores) == count
-    chosen = workers(source, cores)
-    assert isinstance(chosen, nullcontext) if count == 1 else chosen.count == count  # type: ignore[union-attr]
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.tif")], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == "bad" if muted else "LZW" in done.stderr
 
 
-def test_a_source_knows_its_size(tmp_path: Path) -> None:
-    files = {"a/1.png": grey(1), "a/2.png": grey(2), "a/notes.txt": b"12345"}
-    size = len(grey(1)) + len(grey(2))
-    root = write_tree(tmp_path / "p", files)
-    (root / "list.csv").write_text("path,label\na/1.png,x\na/2.png,x\n")
-    for path in (root, write_tar(tmp_path / "a.tar", files), root / "list.csv"):
-        assert open_source(path).size == size
+def test_a_process_without_stderr_can_read_a_tiff(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(_: int) -> int:
+        raise OSError("Bad file descriptor")
+
+    monkeypatch.setattr(os, "dup", closed)
+    assert pixel(encode(Image.new("RGB", (2, 2), (1, 2, 3)), "TIFF")) == [1, 2, 3]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadImage, match="not a plain file"):
+        prepare(tmp_path / "pipe.png", ImageSpec(size=8))

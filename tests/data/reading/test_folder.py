@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.pictures import grey, solid, write_tree
 
-from resnetctl.data import images
-from resnetctl.data.images import BadImage
+from resnetctl.data.reading import decode
+from resnetctl.data.reading.decode import BadImage
 from resnetctl.data.reading.folder import open_folder
 from resnetctl.data.reading.source import Source, read_file
 from resnetctl.errors import DataError
@@ -94,7 +94,7 @@ def test_unreadable_files_are_bad_images(tmp_path: Path) -> None:
 def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"")
-    os.truncate(path, images.MAX_BYTES + 1)
+    os.truncate(path, decode.MAX_BYTES + 1)
     with pytest.raises(BadImage, match="over 128 MiB"):
         read_file(path)
 
