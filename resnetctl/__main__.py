@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. `--version` answers before anything else is imported."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["--version"], ["-V"]) and sys.stdout is not None:
-        with contextlib.suppress(OSError):  # a full disk is told below
+        with contextlib.suppress(OSError):  # the code below reports e.g. a full disk
             print(f"resnetctl {__version__}", flush=True)
             return 0
     rest_threads()
@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def carry_out(arguments: Sequence[str]) -> object:
-    """Print the help screen that is asked for, or run the Typer app. Returns an exit code; raises what a verb raises.
+    """Print the requested help screen, or run the Typer app. Returns an exit code; raises what a verb raises.
 
-    A help screen comes from the table of verbs: building a parser, only to be told so by it, would take longer.
+    Help screens come from the table of verbs, because building Typer's parser first would take longer.
     """
     from resnetctl.cli.screen import help, streams
     from resnetctl.cli.verbs import ROOT
@@ -43,10 +43,10 @@ def carry_out(arguments: Sequence[str]) -> object:
 
 
 def rest_threads() -> None:
-    """Tell OpenMP how idle threads wait, unless the user does; it is read when torch is loaded.
+    """Tell OpenMP how idle threads wait, unless the user has chosen. OpenMP reads it when torch is loaded.
 
-    Threads that spin steal the cores of whoever works, those that sleep at once wake up late. With torch's own OpenMP
-    (GNU's) they spin for some 20 us, from one operator to the next, and with others they sleep: benchmarks/threads.md.
+    Spinning threads take cores from working ones; threads that sleep at once wake up late. With torch's own OpenMP
+    (GNU's) they then spin for about 20 us, from one operator to the next; others let them sleep: benchmarks/threads.md.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         for name, value in OPENMP.items():

@@ -1,6 +1,6 @@
 """The verbs as functions, for notebooks and scripts: `import resnetctl as rc; rc.train(data="digits")`.
 
-They take the flags of the command line as keyword arguments, show nothing, and return reports.
+Keyword arguments have the names of the command line's flags. The functions print nothing and return reports.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,14 +54,14 @@ def train(
         recipe: a packaged recipe, such as `"fast"`.
         config: a TOML file with config keys; it is stronger than the recipe.
         name: the run folder's name.
-        out: the folder that the run folder is made in.
+        out: the folder that will hold the run folder.
         set: config keys that have no argument of their own: `{"optim.nesterov": False}`.
-        flags: config values by the name of their flag. Besides these, `budget="10min"` chooses the epochs by a wall
-            time, and `tune=True` chooses the threads by timing.
+        flags: config values, named like their flags. In addition, `budget="10min"` trains as many epochs as this wall
+            time allows, and `tune=True` chooses the threads by timing.
 
     Raises:
         UsageError, ConfigError: an argument is wrong; nothing was fetched or written.
-        DataError, PluginError, WorkFailed: as the command.
+        DataError, PluginError, WorkFailed: as the command `train`.
     """
     from resnetctl.tasks.train import train as task
 
@@ -79,12 +79,12 @@ def finetune(
     set: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Run:
-    """Train on from weights: `finetune("torchvision:resnet18", data="./photos", epochs=5)`.
+    """Train on from trained weights: `finetune("torchvision:resnet18", data="./photos", epochs=5)`.
 
     Args:
-        weights: a run, a weights file or `"torchvision:resnet18"`; the newest run unless given.
+        weights: a run, a weights file or `"torchvision:resnet18"`. None: the newest run.
         data: dataset name, folder, archive or CSV.
-        out, set, flags: as `train`, which also tells of `recipe`, `config` and `name`.
+        out, set, flags: as in `train`; `recipe`, `config` and `name` work as there, too.
 
     Raises as `train`, and `WeightsError` for weights that cannot be used.
     """
@@ -105,9 +105,9 @@ def resume(
 
     Args:
         run: a run, its folder or its name.
-        epochs: a new length; a finished run goes on only with more epochs than it has.
-        exact: refuse when the result could differ from that of the uninterrupted run.
-        device: compute on another device.
+        epochs: a new length. A finished run goes on only with more epochs than it has.
+        exact: refuse if the result could differ from that of an uninterrupted run.
+        device: a device other than the run's own.
 
     Raises:
         UsageError: the run is in use, or an exact resume is not possible here.
@@ -134,7 +134,7 @@ def export(target: "str | Path | Run | None" = None, **options: Any) -> ExportRe
 
 
 def predict(target: "str | Path | Run | None", images: Sequence[str | Path], *, top: int = 1) -> list[dict[str, Any]]:
-    """Classify image files: a list of `{"file", "predictions": [{"class", "probability"}]}`."""
+    """Classify image files; return a list of `{"file", "predictions": [{"class", "probability"}]}`."""
     from resnetctl.tasks.predict import predict as task
 
     outcome = task(_text(target), [Path(image) for image in images], top=top, settings=machine.load())
@@ -149,7 +149,7 @@ def bench(
     compiled: bool = False,
     **flags: Any,
 ) -> BenchReport:
-    """Time this machine on what `train` with these arguments would do; on the digits unless `data` is given.
+    """Time this machine on the run that `train` with these arguments would start. `data` defaults to the digits.
 
     `compiled` also times torch.compile, which takes a minute or more. Other arguments and errors as `train`.
     """
@@ -166,12 +166,12 @@ def bench(
 
 
 def load(target: "str | Path | Run | None" = None) -> "tuple[ResNet, WeightsCard]":
-    """The trained `torch.nn.Module` in eval mode with its card: `model, card = rc.load("runs/last")`."""
+    """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     return load_model(targets.resolve(_text(target), machine.load()).path)
 
 
 def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:
-    """Take the arguments that no config has out of `flags`. Raises `UsageError` when the budget is not a time."""
+    """Remove the arguments that are no config keys from `flags`. Raises `UsageError` when the budget is not a time."""
     budget, tune = flags.pop("budget", None), bool(flags.pop("tune", False))
     try:
         length = 0.0 if budget is None else seconds(budget)
@@ -183,13 +183,13 @@ def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None)
 def _layers(
     recipe: str | None, config: str | Path | None, set: Mapping[str, Any] | None, keywords: Layer
 ) -> list[Layer]:
-    """Return the layers, weakest first. Keyword arguments win over `set`, which they stand beside."""
+    """Return the layers, weakest first. `set` and keyword arguments are one layer; a keyword argument wins."""
     files = ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
     return [*files, together(layer(dict(set or {}), "set"), keywords)]
 
 
 def _keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
-    """Return the layer of keyword arguments, which are called as the flags are. Origins are `argument lr`."""
+    """Return the layer of keyword arguments, named like the flags. Their origins read `argument lr`."""
     keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(model)}
     unknown = [name for name in arguments if name not in keys]
     if unknown:

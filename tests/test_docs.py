@@ -16,9 +16,10 @@ from typer.main import get_command
 from resnetctl import errors, registry
 from resnetctl.cli.app import group_app
 from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.screen import help
 from resnetctl.cli.verbs import ROOT as COMMANDS
-from resnetctl.config.layers import from_recipe, from_sets, layer, recipes, resolve
+from resnetctl.config.layers import from_recipe, layer, recipes, resolve
 from resnetctl.config.schema import FinetuneConfig
 
 ROOT = Path(__file__).parents[1]

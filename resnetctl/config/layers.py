@@ -6,7 +6,7 @@ keys to values and to origins. Layers are merged from the weakest to the stronge
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -50,26 +50,6 @@ def layer(values: Mapping[str, Any], origin: str) -> Layer:
     """Return a layer in which all values have the same origin."""
     flat = dict(flatten(values))
     return Layer(flat, dict.fromkeys(flat, origin))
-
-
-def from_flags(values: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
-    """Return the layer of flags, from values such as `{"seed": 1}` and names such as `{"seed": "--seed"}`."""
-    return Layer(dict(values), {key: f"flag {names[key]}" for key in values})
-
-
-def from_sets(pairs: Iterable[str]) -> Layer:
-    """Return the layer of `a.b=v` texts; v is a TOML value, else a string. Raises `UsageError` if `=` is missing."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"'{pair}' is not KEY=VALUE", where=Setting("set"), hint=Setting("optim.nesterov", False))
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        values.update(flatten({key.strip(): value}))
-    return Layer(values, dict.fromkeys(values, "--set"))
 
 
 def from_file(path: Path) -> Layer:

@@ -1,4 +1,4 @@
-"""The metadata of an exported ONNX file: what it is, what it was made from, and how it was checked."""
+"""The metadata of an exported ONNX file: its network, the weights that it comes from, and how it was checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate"
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxCard(Card):
-    """The self-description of an exported file.
+    """The description that an exported file holds of itself.
 
     Args:
         weights: the card of the weights that were exported: arch, classes, preprocessing, provenance.

@@ -1,4 +1,4 @@
-"""Everything that refuses an ONNX file before it may run. Imports no torch and no onnx.
+"""Check an ONNX file before it may run. Imports no torch and no onnx.
 
 A file is accepted only when it is one plain graph: no external data, no control flow, no operator of a foreign domain,
 finite weights of the right size, the interface that its card states, and a digest that matches.
@@ -23,7 +23,7 @@ from resnetctl.errors import WeightsError
 from resnetctl.hints import Call
 from resnetctl.spec import ImageSpec
 
-DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # operators that onnxruntime itself has
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of the operators that onnxruntime itself has
 MAX_RANK = 8  # dimensions of a tensor
 FLOAT, BFLOAT16 = 1, 16  # numbers of TensorProto.DataType
 # The types of weights by number of TensorProto.DataType: numpy's dtype, and the field that holds the numbers when
@@ -51,10 +51,10 @@ def check(data: bytes, where: str) -> OnnxCard:
 
     Args:
         data: the file's bytes.
-        where: the name of the file in errors.
+        where: the file's name in errors.
 
     Raises:
-        WeightsError: the first check that fails; dangerous content is listed whole.
+        WeightsError: a check fails. The error lists all dangerous content at once.
     """
     try:
         model = onnx_proto.parse(data)
@@ -83,7 +83,7 @@ def check(data: bytes, where: str) -> OnnxCard:
         check_numbers(model)
         card = onnx_card.from_properties(properties)
         check_interface(model, card.weights.image, classes=len(card.weights.classes))
-    except Exception as error:  # numpy and the card fail in many ways on damaged content
+    except Exception as error:  # numpy and the card raise many kinds of errors on damaged content
         raise WeightsError(f"the ONNX file is damaged: {str(error) or type(error).__name__}", where=where) from None
     return card
 
@@ -154,7 +154,7 @@ def _numbers(tensor: Message) -> NDArray[Any]:
 
 
 def _of_field(tensor: Message, field: str, dtype: str) -> NDArray[Any]:
-    """Return the numbers in one field of a TensorProto; the field is present."""
+    """Return the numbers in a field that the TensorProto has."""
     if field in ("raw_data", "float_data", "double_data"):
         chunks = tensor.all(field)
         return np.frombuffer(b"".join(chunks) if len(chunks) > 1 else chunks[0], dtype)

@@ -1,7 +1,7 @@
-"""The messages of an ONNX file as a table, and their parsing without the onnx package. Imports no torch.
+"""The messages of an ONNX file as a table, and a parser that needs neither the onnx package nor torch.
 
-`MESSAGES` is onnx.proto (github.com/onnx/onnx) without devices and sharding, which our files never use. A field that is
-not in the table is refused, so nothing can hide in one.
+`MESSAGES` is onnx.proto (github.com/onnx/onnx) without devices and sharding, which our files never use. The parser
+refuses a field that is not in the table, so nothing can hide in one.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def properties(model: Message) -> dict[str, str]:
     """Return the metadata of a ModelProto.
 
     Raises:
-        protobuf.Malformed: a key occurs twice, and readers differ in which one counts.
+        protobuf.Malformed: a key occurs twice; readers differ in which one they use.
     """
     pairs = [(item.one("key", ""), item.one("value", "")) for item in model.all("metadata_props")]
     table = dict(pairs)

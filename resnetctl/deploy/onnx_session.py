@@ -1,7 +1,7 @@
 """Run an exported ONNX file with onnxruntime. Imports no torch and no onnx.
 
-onnxruntime gets the very bytes that `onnx_checks` accepted and never a path. External data could not resolve even if
-the check missed it.
+onnxruntime gets the bytes that `onnx_checks` accepted, never a path. So external data could not be found even if the
+check missed it.
 
 Shapes: B images a batch, S pixels a side, C channels, K classes.
 """
@@ -35,7 +35,7 @@ class OnnxModel:
         self._session = session
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return logits (B, K) for images (B, S, S, C) uint8: a predictor for `engine.metrics.measure`."""
+        """Return logits (B, K) for images (B, S, S, C) uint8. The method is a `Predictor`."""
         return self._run([LOGITS], images)[0]
 
     def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -65,7 +65,7 @@ def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only, and those are raised as well
+    options.log_severity_level = 3  # errors only: onnxruntime raises them too
     # By default bytes 4 to 8 choose the format, so bytes that were checked as ONNX could run as something else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
@@ -76,7 +76,7 @@ def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the file's bytes. Raises `WeightsError`: missing, not a plain file, or over 1 GiB."""
+    """Return the file's bytes. Raises `WeightsError` when it is missing, not a plain file, or over 1 GiB."""
     with open_regular(path, error=WeightsError) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:

@@ -25,7 +25,7 @@ from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
 
 OPSET = 20
-IR_VERSION = 10  # onnxruntime 1.18 reads it
+IR_VERSION = 10  # the newest that onnxruntime 1.18 reads
 PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
 CHATTER = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
@@ -48,14 +48,14 @@ class Deployed(nn.Module):
 
 
 def to_bytes(model: ResNet, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
-    """Return the ONNX file of `model`, which is in eval mode on the CPU.
+    """Return the ONNX file of `model`, which must be in eval mode on the CPU.
 
     Args:
         weights_sha256: digest of the tensors in the weights file of `model`.
-        gate: the images of the coming parity check, see `OnnxCard`.
+        gate: the images of the parity check that follows, see `OnnxCard`.
 
     Raises:
-        WorkFailed: torch cannot express the network in ONNX; blocks of plugins may use other operations.
+        WorkFailed: torch cannot express the network in ONNX. The block of a plugin may use other operations.
     """
     proto = _export(Deployed(model, card.image).eval(), card.image)
     _strip(proto)
@@ -72,7 +72,7 @@ def seal(proto: onnx.ModelProto) -> bytes:
     properties = {item.key: item.value for item in proto.metadata_props if item.key != DIGEST_KEY}
     onnx.helper.set_model_props(proto, dict(sorted(properties.items())))
     digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-    proto.metadata_props.add(key=DIGEST_KEY, value=digest)  # last: the bytes before it are the hashed ones
+    proto.metadata_props.add(key=DIGEST_KEY, value=digest)  # last, so the digest covers all bytes before it
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
@@ -164,7 +164,7 @@ def _rename(graph: onnx.GraphProto) -> None:
 
 
 def _properties(onnx_card: OnnxCard) -> dict[str, str]:
-    """Return the metadata as text. The first group has the names that common readers of ONNX classifiers know."""
+    """Return the metadata as text. The first keys have the names that common readers of ONNX classifiers expect."""
     card, image = onnx_card.weights, onnx_card.weights.image
     properties = {
         "task": "classify",

@@ -1,4 +1,4 @@
-"""Parity: whether onnxruntime and torch agree on the same images. No torch.
+"""Parity: compare onnxruntime with torch on the same images. Imports no torch.
 
 Shapes: N images in a pool, B in a batch, S pixels a side, C channels, K classes.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from resnetctl.deploy.onnx_session import OnnxModel
 from resnetctl.engine.metrics import Images, Logits, Predictor, probabilities
 
-BATCHES = (1, 2, 7, 64)  # one, even, odd, large: shows a batch size that is frozen into the graph
-TOLERANCE = 1e-4  # relative to the largest logit, which counts as 1 at least
+BATCHES = (1, 2, 7, 64)  # one, even, odd, large: they reveal a batch size that is frozen into the graph
+TOLERANCE = 1e-4  # times the largest absolute logit, or times 1 if that is larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Parity:
 
     Attributes:
         max_abs_diff: largest difference of a logit or a probability.
-        tolerance: largest difference that is allowed, from the logits of the batch that came closest to it.
+        tolerance: largest allowed difference, in the batch that came closest to it.
         agreement: share of images with the same top-1, among those whose margin exceeds the tolerance.
         problems: one line for each batch that differs; empty when the check holds.
     """
@@ -91,7 +91,7 @@ def _compare_batch(reference: Logits, outputs: Sequence[Logits]) -> _Part:
 
 
 def _batches(pool: Images) -> Iterator[Images]:
-    """Yield batches of `BATCHES` images, in the pool's order, from the beginning again when it ends."""
+    """Yield batches of the sizes in `BATCHES`, in the pool's order. Starts again when the pool ends."""
     start = 0
     for size in BATCHES:
         yield pool[np.arange(start, start + size) % len(pool)]

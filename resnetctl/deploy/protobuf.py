@@ -1,4 +1,4 @@
-"""The wire format of Protocol Buffers, read strictly by a table of messages, without the library.
+"""Read the wire format of Protocol Buffers strictly, by a table of messages, without the library.
 
 The protobuf library skips unknown fields, merges repeated messages and truncates long numbers. Two readers that differ
 in these see two different files. This reader refuses all three, so any later reader sees the message that was checked.
@@ -63,7 +63,7 @@ class Message:
         return self.values.get(name, [])
 
     def one(self, name: str, default: Any) -> Any:
-        """Return the value of a field that occurs at most once."""
+        """Return the value of a field that occurs at most once, or the default."""
         return self.values.get(name, [default])[0]
 
     def walk(self) -> Iterator[Message]:
@@ -81,7 +81,7 @@ def read(data: bytes, kind: str, *, messages: Messages) -> Message:
 
 
 class _Reader:
-    """Reads one file. Positions are byte offsets into the file; `end` is exclusive."""
+    """A reader of one file. Positions are byte offsets into the file; `end` is exclusive."""
 
     def __init__(self, data: bytes, messages: Messages) -> None:
         self.view = memoryview(data)

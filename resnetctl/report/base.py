@@ -1,4 +1,4 @@
-"""The base of all reports: what a verb found, as data that prints as JSON and shows itself in a notebook.
+"""The base of all reports: the result of a verb as data, printed as JSON and shown as a table in a notebook.
 
 A verb returns a report and does not print. The command line draws it as a table, or as one JSON document.
 """
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from resnetctl.report import html
 from resnetctl.spec import plain
 
-MAX_ITEMS = 10  # of a list, in a notebook's table
+MAX_ITEMS = 10  # items of a list shown in a notebook's table
 
 
 class Report:
@@ -31,7 +31,7 @@ class Report:
         return values
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield name and text of every entry of the body that fits one line: no tables, no lists of tables."""
+        """Yield name and text of every entry of the body that is one line: no tables, no lists of tables."""
         for name, value in self.body().items():
             text = _line(value)
             if text:
@@ -43,7 +43,7 @@ class Report:
 
 
 def _line(value: Any) -> str:
-    """Return the value in one line, `""` for None and for what is nested."""
+    """Return the value as one line, `""` for None and for nested values."""
     if isinstance(value, list):
         items = [_line(item) for item in value[:MAX_ITEMS]]
         rest = [f"and {len(value) - MAX_ITEMS} more"] if len(value) > MAX_ITEMS else []

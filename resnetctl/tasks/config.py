@@ -20,7 +20,7 @@ from resnetctl.weights.file import read_card as read_weights_card
 def show(draft: Draft[Config], settings: Settings) -> Resolved[Config]:
     """Return the config that the verb of `draft` would use, before the choices that need the machine.
 
-    Defaults follow from the data and the weights as far as these are here. Raises `ConfigError`.
+    Defaults that depend on the data or the weights are shown only if these are on this machine. Raises `ConfigError`.
     """
     config = draft.config
     weights = _weights_card(config.weights, settings) if isinstance(config, FinetuneConfig) else None
@@ -29,7 +29,7 @@ def show(draft: Draft[Config], settings: Settings) -> Resolved[Config]:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigValue:
-    """One key of a config, its value as JSON has it, and where the value was said."""
+    """One config key, its value as JSON, and where the value came from."""
 
     key: str
     value: Any
@@ -61,7 +61,7 @@ def _weights_card(text: str, settings: Settings) -> WeightsCard | None:
 
 
 def _dataset_card(data: str, settings: Settings) -> DatasetCard | None:
-    """Return what is known of a dataset without reading it: None for a path that is not in the store yet."""
+    """Return the card of a dataset without reading its images; None for a path that is not in the store yet."""
     name = derive_name(Path(data)) if Path(data).exists() else data
     if name in store_names(settings.data_dir):
         return read_card(settings.data_dir, name)

@@ -30,7 +30,7 @@ class EvalOutcome(Report):
         data: the name of the dataset.
         split: the split that was measured: val where the dataset has no test.
         notices: sentences for the user.
-        written: the report's file in the run's folder, None for a target outside a run.
+        written: the file of the report in the run's folder, None for a target outside a run.
         min_accuracy: the accuracy that `require` demands, None for none.
     """
 
@@ -44,7 +44,7 @@ class EvalOutcome(Report):
     min_accuracy: float | None = None
 
     def require(self) -> None:
-        """Raise `CheckFailed` when top-1 is below `min_accuracy`. Call it after the report was shown."""
+        """Raise `CheckFailed` when top-1 is below `min_accuracy`. Call it after showing the report."""
         if self.min_accuracy is not None and self.report.top1 < self.min_accuracy:
             raise CheckFailed(
                 f"top-1 {self.report.top1:.4f} is below the required {self.min_accuracy:g}",
@@ -76,7 +76,7 @@ def evaluate(
 
     Args:
         data: name of a dataset in the store; by default the dataset that the weights were trained on.
-        split: val replaces a missing test; a val that training cut out of train is cut out again.
+        split: val replaces a missing test. If training cut val out of train, the same val is cut out again.
         min_accuracy: a fraction; the outcome's `require` raises when top-1 is below it.
 
     Raises:
@@ -89,21 +89,21 @@ def evaluate(
             where=Setting("min_accuracy"),
             hint=Setting("min_accuracy", min_accuracy / 100) if 1 < min_accuracy <= 100 else (),
         )
-    found = resolve(target, settings)
-    opened = open_target(found, settings, device=device)
-    store = open_store(settings.data_dir, data or trained_on(opened.card, found.path))
+    resolved = resolve(target, settings)
+    opened = open_target(resolved, settings, device=device)
+    store = open_store(settings.data_dir, data or trained_on(opened.card, resolved.path))
     images = open_eval_set(store, split, val_split=opened.card.split)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
     batches = _relabelled(images, opened.card, order)
     outcome = EvalOutcome(
         report=measure(opened.predict, batches, classes=opened.card.classes),
-        target=found.path,
+        target=resolved.path,
         data=store.card.name,
         split=images.split,
-        notices=(*found.notices, *_notices(store, opened.card, split, images.split)),
+        notices=(*resolved.notices, *_notices(store, opened.card, split, images.split)),
         min_accuracy=min_accuracy,
     )
-    return _write(outcome, found)
+    return _write(outcome, resolved)
 
 
 def trained_on(card: WeightsCard, path: Path) -> str:
@@ -154,7 +154,7 @@ def _notices(store: Store, card: WeightsCard, wanted: Split, used: Split) -> Ite
 
 
 def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
-    """Write the report into the run's folder. Where that fails, say so in a notice: the numbers matter more."""
+    """Write the report into the run's folder. A failure becomes a notice: the numbers matter more."""
     if target.run is None:
         return outcome
     name = f"{outcome.data}-{outcome.split}" + ("-onnx" if target.kind == "onnx" else "")

@@ -1,4 +1,4 @@
-"""`export`: write an ONNX file after onnxruntime agreed with torch on its very bytes."""
+"""`export`: write an ONNX file if onnxruntime, running these bytes, agrees with torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ExportReport(Report):
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
-        """Return the file's facts, then those of the check."""
+        """Return the facts of the file, then the facts of the check."""
         return {
             "path": str(self.path),
             "opset": self.opset,
@@ -110,7 +110,7 @@ def export(
 
 
 def _checked(header: Header, pool: Images, about: Mapping[str, Any]) -> tuple[bytes, Parity, int]:
-    """Return the bytes that passed the check. torch loads here, after everything that can fail without it."""
+    """Return the bytes that passed the check. Torch loads here, after all that can fail without it."""
     import torch
 
     from resnetctl.deploy.onnx_writer import OPSET, to_bytes
@@ -131,7 +131,7 @@ def _checked(header: Header, pool: Images, about: Mapping[str, Any]) -> tuple[by
 
 
 def _destination(target: Target, out: Path | None) -> Path:
-    """Return the output path, checked before the work."""
+    """Return the output path. Raises `UsageError` before the work if it cannot be written."""
     if out is None and target.run is not None:
         return target.run.onnx
     path = out if out is not None else target.path.with_suffix(".onnx")
@@ -190,7 +190,7 @@ def _from_store(card: WeightsCard, settings: Settings) -> tuple[Images, str]:
 def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
     try:
         return open_eval_set(store, "val", val_split=card.split)
-    except DataError:  # no val, or train has changed: any real image can show a difference of two runtimes
+    except DataError:  # no val, or train has changed: any real image can show a difference between two runtimes
         return open_eval_set(store, "train", val_split=None)
 
 

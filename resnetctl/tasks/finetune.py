@@ -1,4 +1,4 @@
-"""`finetune`: a trained network with a new head, through the same `fit` as `train`."""
+"""`finetune`: train a network with a new head from given weights, with the same `fit` as `train`."""
 
 import copy
 import dataclasses
@@ -33,10 +33,10 @@ TORCHVISION = "torchvision:"
 
 
 def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
-    """Train on from weights; yields facts as `train` does.
+    """Train on from weights: yield facts as `train` does.
 
     Raises:
-        UsageError, ConfigError, DataError, WeightsError: before the run folder is made.
+        UsageError, ConfigError, DataError, WeightsError: before the run folder is created.
         Stopped, WorkFailed: as `consume`.
     """
     config, request, asked = draft.config, draft.request, draft.asked.values
@@ -45,7 +45,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
         hint = Call("finetune", settings={"data": "./photos"})
         raise UsageError("finetune needs to know which data to train on", where=Setting("data"), hint=hint)
     pick_device(config.device)
-    datasets.identify(config.data, settings)  # a mistake is told before weights are fetched
+    datasets.identify(config.data, settings)  # report a wrong name before weights are fetched
     start = _start(config.weights, settings)
     yield from start.notices
     _require_same_arch(asked.get("model.arch"), start.weights.card.arch.name)
@@ -56,7 +56,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
             yield from _scaled(job)
         model, notices = _adapted(job, start)
         yield from notices
-        # a copy for each call: steps that are only timed must not train the weights that the run starts from
+        # a copy for each call: timed steps must not train the weights that the run starts from
         copy_of_model = partial(copy.deepcopy, model)
         yield from launch(job, copy_of_model, request=request, folder=folder, save_first=True)
 
@@ -67,9 +67,9 @@ class Start:
 
     Attributes:
         weights: state dict and card.
-        sha256: digest of the file, or of the tensors where torchvision gave them.
-        name: what the run's config calls them, so that it can be repeated from anywhere.
-        notices: what a person should know of them.
+        sha256: digest of the file, or of the tensors if they come from torchvision.
+        name: their name in the run's config. A path is absolute, so the run can be repeated from any folder.
+        notices: what the user should know about them.
     """
 
     weights: LoadedWeights
@@ -125,7 +125,7 @@ def _prepare(draft: Draft[FinetuneConfig], store: Store, start: Start) -> Job:
 
 
 def _scaled(job: Job) -> Iterator[Notice]:
-    """Tell when the data's images are resized by a factor of two or more to the size of the weights."""
+    """Yield a notice if the images are resized by a factor of two or more to the size of the weights."""
     stored, size = job.store.card.image.size, job.image.size
     if max(stored, size) >= 2 * min(stored, size):
         verb = "reduced" if size < stored else "enlarged"
@@ -143,7 +143,7 @@ def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
 
 
 def _adapted(job: Job, start: Start) -> tuple[ResNet, list[Notice]]:
-    """Return the network with a head for the new classes, keeping rows by class name, and a first conv that fits."""
+    """Return the network with a head and a first convolution for the new data. Known classes keep their rows."""
     old, config = start.weights.card, job.config
     model = weights_file.instantiate(start.weights, dropout=config.model.dropout, drop_path=config.model.drop_path)
     torch.manual_seed(rng.derive(config.seed, "head"))

@@ -26,7 +26,7 @@ class Prediction:
     guesses: tuple[tuple[str, float], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """`{"file": ..., "predictions": [{"class": ..., "probability": ...}]}`"""
+        """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}]}`."""
         guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
         return {"file": str(self.file), "predictions": guesses}
 
@@ -41,7 +41,7 @@ class PredictOutcome(Report):
     notices: tuple[str, ...] = ()
 
     def require(self) -> None:
-        """Raise `DataError` that lists the bad files. Call it after the results were shown."""
+        """Raise `DataError` that lists the bad files. Call it after showing the results."""
         if self.problems:
             count = len(self.problems)
             raise DataError(
@@ -59,10 +59,10 @@ def predict(
 ) -> PredictOutcome:
     """Classify image files; a folder stands for all images in it and below, sorted.
 
-    A file that cannot be read stops no other; it is listed in `problems`.
+    A file that cannot be read does not stop the others; `problems` lists it.
 
     Raises:
-        UsageError: there is no image, an image is in the target's place, or `top` is below 1.
+        UsageError: there is no image, the target is an image, or `top` is below 1.
         InputError: the target is missing or unusable.
     """
     if not images:
@@ -70,15 +70,15 @@ def predict(
     if top < 1:
         raise UsageError(f"{top} classes cannot be listed", where=Setting("top"), hint=Setting("top", 1))
     try:
-        found = resolve(target, settings)
+        resolved = resolve(target, settings)
     except InputError:
         if target is None or not _is_image(target):
             raise
         raise _no_target(target, images) from None
-    opened = open_target(found, settings)
+    opened = open_target(resolved, settings)
     problems: list[str] = []
     results = tuple(classified(opened, prepared_batches(images, opened.card.image, problems=problems), top=top))
-    return PredictOutcome(results=results, problems=tuple(problems), notices=found.notices)
+    return PredictOutcome(results=results, problems=tuple(problems), notices=resolved.notices)
 
 
 def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:

@@ -1,4 +1,4 @@
-"""`resume` of any run: from its newest whole checkpoint to the bytes that it would have had without the break."""
+"""`resume`: go on with a run from its newest whole checkpoint. The result has the bytes of an uninterrupted run."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from resnetctl.training.resume_point import card_of, differences, facts_then, ne
 from resnetctl.training.session import Session
 from resnetctl.weights.file import require_plugins
 
-ORIGIN = "resume"  # of config values that the resume changes
+ORIGIN = "resume"  # the origin of config values that a resume changes
 
 
 def resume(
@@ -40,9 +40,9 @@ def resume(
     """Go on with a run from its newest whole checkpoint, reading only the run's own config.
 
     Args:
-        epochs: a new length; a finished run goes on only with more epochs than it has.
-        exact: refuse when the result could differ from that of the uninterrupted run.
-        device: compute on another device than the run's own.
+        epochs: a new length. A finished run goes on only with more epochs than it has.
+        exact: refuse if the result could differ from that of an uninterrupted run.
+        device: a device other than the run's own.
 
     Raises:
         UsageError: the run is in use, or an exact resume is not possible here.
@@ -57,24 +57,24 @@ def resume(
             yield Notice(f"{run.path} is finished after {summary['epochs']} epochs", hint=(longer,))
             yield Finished(run=run.path, summary=summary)
             return
-        points = newest(run)
-        if points.snapshot is not None:
-            require_plugins(card_of(points.snapshot), run.path, resuming=True)
-        yield from points.notices
+        checkpoints = newest(run)
+        if checkpoints.snapshot is not None:
+            require_plugins(card_of(checkpoints.snapshot), run.path, resuming=True)
+        yield from checkpoints.notices
         yield from _failure(run)
         resolved = _changed(config, run.sources(), epochs=epochs, device=device)
         store = open_store(settings.data_dir, config.data)
-        if points.snapshot is None:
+        if checkpoints.snapshot is None:
             job, state = _from_start(resolved, store)
         else:
-            job, state = _with_shape_of(points.snapshot, resolved, store)
-            yield from _differences(points.snapshot, job, exact=exact)
-            checkpoint.restore(state, points.snapshot)
-        run.reopen()  # before the config gets more epochs: a kill in between must not leave the run "finished"
+            job, state = _with_shape_of(checkpoints.snapshot, resolved, store)
+            yield from _differences(checkpoints.snapshot, job, exact=exact)
+            checkpoint.restore(state, checkpoints.snapshot)
+        run.reopen()  # before the config gets more epochs: after a kill in between, the run must not be "finished"
         if epochs is not None or device is not None:
             yield from _save_config(job, state, run)
         run.truncate(state.epochs)
-        for name in points.corrupt:
+        for name in checkpoints.corrupt:
             run.checkpoints.drop(name)
         with Stop() as stop:
             yield from consume(Session.of(job, state, stop=stop, run=run))
@@ -113,11 +113,11 @@ def _from_start(resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, Tra
 
 
 def _with_shape_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, TrainState]:
-    """Return the job of a checkpoint and a state of its shape, which the checkpoint can then overwrite."""
+    """Return the job of a checkpoint and a new state of its shape, ready for `checkpoint.restore`."""
     card, model = card_of(snapshot), resolved.config.model
     if card.trained_on.get("digest") != store.card.digests.get("train"):
         raise WeightsError(
-            f"the dataset '{store.card.name}' is not the one that the run began with",
+            f"the dataset '{store.card.name}' has changed since the run began",
             where=str(store.path),
             hint="restore the old dataset, or start a new run",
         )
@@ -134,7 +134,7 @@ def _with_shape_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: S
 
 
 def _differences(snapshot: Snapshot, job: Job, *, exact: bool) -> Iterator[Notice]:
-    """Tell what changed on this machine since the checkpoint; an exact resume is refused then."""
+    """Yield what changed on this machine since the checkpoint. Raises `UsageError` then if the resume must be exact."""
     now = {**checkpoint.machine_facts(), **dict(job.card({}).plugins.used)}
     changed = differences(facts_then(snapshot), now)
     if changed and exact:
@@ -149,7 +149,7 @@ def _differences(snapshot: Snapshot, job: Job, *, exact: bool) -> Iterator[Notic
 
 
 def _save_config(job: Job, state: TrainState, run: RunDir) -> Iterator[Notice]:
-    """Write the changed config into the run folder, and tell what it does to the schedule."""
+    """Write the changed config into the run folder, and yield what it does to the schedule."""
     run.save_config(config_text(job.config), job.origins)
     plan = make_plan(job, Stop())
     images = f" and images of {plan.side(state.step)} px" if len(job.sides) > 1 else ""

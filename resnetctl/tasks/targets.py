@@ -1,4 +1,4 @@
-"""What `[TARGET]` means: a run, a weights file or an ONNX file, and the predictor behind it. Torch-free for ONNX."""
+"""Resolve `[TARGET]` to a run, a weights file or an ONNX file, and load its predictor. ONNX needs no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A file that can predict. `run` is the run that it belongs to; `notices` are what a person should know."""
+    """A file that can predict. `run` is the run that it belongs to; `notices` are sentences for the user."""
 
     kind: Literal["weights", "onnx"]
     path: Path
@@ -64,7 +64,7 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
 
     Raises:
         WeightsError: the file is missing, damaged or hostile.
-        PluginError: the weights need a plugin that is not here.
+        PluginError: the weights need a plugin that is not installed.
         UsageError: this machine has no such device.
     """
     if target.kind == "weights":
@@ -98,7 +98,7 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
 
 
 def _unfinished(run: RunDir) -> Iterator[str]:
-    """Tell when the weights of a run are not its last ones."""
+    """Yield a notice when the weights of a run are not its final ones."""
     if run.failure() is not None:
         yield f"{run.path} failed after epoch {len(run.metrics())}: using the last good weights"
     elif run.summary() is None:

@@ -13,12 +13,12 @@ from resnetctl.training.launch import Facts, launch, require_place
 
 
 def train(draft: Draft[TrainConfig], settings: Settings) -> Facts:
-    """Train from scratch; yields facts and ends with `Finished`. A dry run ends with its estimate.
+    """Train from scratch: yield facts, `Finished` last. A dry run ends with its estimate.
 
     Raises:
-        UsageError: before anything is fetched: no such device, or no place for the run folder.
-        DataError: the data cannot be had.
-        ConfigError: the config does not go with the data.
+        UsageError: there is no such device, or the run folder cannot be created; nothing is fetched then.
+        DataError: the data is not available.
+        ConfigError: the config contradicts the data.
         Stopped, WorkFailed: as `consume`.
     """
     config, request = draft.config, draft.request

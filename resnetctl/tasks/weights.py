@@ -1,4 +1,4 @@
-"""`weights show` and `weights import`: describe a weights file, and make one from a foreign state dict."""
+"""`weights show` and `weights import`: describe a weights file, and write one from a foreign state dict."""
 
 import dataclasses
 import math
@@ -46,21 +46,21 @@ class WeightsReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowReport(WeightsReport):
-    """What `weights show` found."""
+    """The report of `weights show`."""
 
     schema: ClassVar[str] = "resnetctl.weights.show/1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportReport(WeightsReport):
-    """What `weights import` wrote."""
+    """The report of `weights import`."""
 
     schema: ClassVar[str] = "resnetctl.weights.import/1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """The arguments of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None: the usual one of the arch."""
+    """The arguments of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None: the arch's usual size."""
 
     file: Path
     arch: str
@@ -83,17 +83,17 @@ def show(target: str | Path | None, settings: Settings) -> ShowReport:
         return ShowReport(**_contents(Path(target)))
     from resnetctl.tasks.targets import resolve
 
-    found = resolve(target, settings)
-    return ShowReport(**_contents(found.path), notes=found.notices)
+    resolved = resolve(target, settings)
+    return ShowReport(**_contents(resolved.path), notes=resolved.notices)
 
 
 def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
     """Read a foreign state dict, check it against an arch, and write it with a card to `request.out`.
 
     Raises:
-        UsageError: the output exists, data and classes are both or neither given, or mean or std do not fit.
+        UsageError: the output exists, there is not exactly one of data and classes, or mean or std are wrong.
         DataError: the dataset is not in the store, or the class file is not a list of names.
-        WeightsError: the file is hostile or does not fit the arch; every wrong key is listed.
+        WeightsError: the file is hostile or does not match the arch; the error lists every wrong key.
     """
     if request.out.exists():
         raise UsageError(
@@ -103,7 +103,7 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
         )
     if (request.data is None) == (request.classes is None):
         raise UsageError(
-            "exactly one of a dataset and a list of classes must be given",
+            "give either a dataset or a list of class names",
             hint=[Setting("data", "NAME"), Setting("classes", "FILE", "one class name a line")],
         )
     arch = registry.get("arch", request.arch)
@@ -137,7 +137,7 @@ def read_classes(file: Path) -> tuple[str, ...]:
 
 
 def _contents(path: Path) -> dict[str, Any]:
-    """Return the fields of a `WeightsReport` but the notes."""
+    """Return the fields of a `WeightsReport` except the notes."""
     header = read_header(path)
     trained = (info.shape for name, info in header.layout.tensors.items() if not name.endswith(STATISTICS))
     return {
@@ -163,7 +163,7 @@ def _described(
     assert request.classes is not None, "import_file checked this"
     classes = read_classes(request.classes)
     image = _usual_image(arch, input_channels(state, request.file))
-    assumed = f"mean {_words(image.mean)} and std {_words(image.std)} are assumed: neither was given"
+    assumed = f"mean {_joined(image.mean)} and std {_joined(image.std)} are assumed"
     return classes, _overridden(image, request), (assumed,) if request.mean is None else ()
 
 
@@ -178,7 +178,7 @@ def _overridden(image: ImageSpec, request: ImportRequest) -> ImageSpec:
     if (request.mean is None) != (request.std is None):
         raise UsageError(
             "mean and std must be given together",
-            hint=[Setting("mean", _words(IMAGENET_MEAN)), Setting("std", _words(IMAGENET_STD))],
+            hint=[Setting("mean", _joined(IMAGENET_MEAN)), Setting("std", _joined(IMAGENET_STD))],
         )
     changes: dict[str, Any] = {}
     if request.mean is not None and request.std is not None:
@@ -203,5 +203,5 @@ def _numbers(text: str, name: str) -> tuple[float, ...]:
     return values
 
 
-def _words(values: tuple[float, ...]) -> str:
+def _joined(values: tuple[float, ...]) -> str:
     return ",".join(f"{value:g}" for value in values)

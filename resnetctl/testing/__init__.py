@@ -1,6 +1,6 @@
-"""The conformance kit for plugins, for their tests and for the verb `plugins check`.
+"""The conformance kit: rules for plugins, for their own tests and for the verb `plugins check`.
 
-The whole test of a plugin::
+This is the whole test of a plugin::
 
     from resnetctl.testing import conformance
 
@@ -22,9 +22,14 @@ __all__ = ["Finding", "check_arch", "check_block", "check_dataset", "check_polic
 
 
 def check_block(block: type, **block_args: Any) -> list[Finding]:
-    """Apply every rule to a block class: one finding a rule, in a fixed order. Takes five seconds, mostly for ONNX.
+    """Apply every rule to a block class. Takes about five seconds, mostly for ONNX.
 
-    `block_args` replace the block's defaults.
+    Args:
+        block: the class, not an instance.
+        block_args: arguments that replace the block's defaults.
+
+    Returns:
+        One finding for each rule, in a fixed order.
     """
     from resnetctl.testing.blocks import bound
     from resnetctl.testing.kit import check_object
@@ -47,7 +52,10 @@ def check_policy(policy: "Policy") -> list[Finding]:
 
 
 def check_dataset(dataset: Any, source: Path | None = None) -> list[Finding]:
-    """Apply every rule to a dataset. Without `source`, rules that would need a network are skipped."""
+    """Apply every rule to a dataset. Without `source`, rules that need a download are skipped.
+
+    `source` is your own copy of its files; `dataset.fetch` gets it.
+    """
     from resnetctl.testing.kit import check_object
 
     return check_object("dataset", dataset, source=source)
@@ -57,7 +65,7 @@ def conformance(distribution: str) -> Callable[..., None]:
     """Return a pytest function with one case for each rule and each entry of an installed distribution.
 
     Raises:
-        UsageError: it is not installed, or has no entry point for resnetctl.
+        UsageError: the distribution is not installed, or has no entry point for resnetctl.
     """
     import pytest
 

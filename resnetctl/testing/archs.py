@@ -1,4 +1,4 @@
-"""The rules of an arch. Nets are built on the meta device: ResNet-1202 costs no memory."""
+"""The rules of an arch. Nets are built on the meta device, where even a ResNet-1202 takes no memory."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from resnetctl.models.resnet import build, count_params, minimum_size
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.testing.findings import Rule, expect
 
-DEEP = 3  # blocks per stage in the forward pass: from the second on all are alike
+DEEP = 3  # blocks a stage at most in the forward pass: from the second on, all are alike
 
 
 def data(arch: Arch) -> str:
@@ -49,9 +49,9 @@ def builds(arch: Arch) -> str:
 def params(arch: Arch) -> str:
     """The net has as many parameters as the arch declares."""
     counted = count_params(arch)
-    wanted = arch.params
-    expect(wanted in (None, counted), f"{counted:,} counted, {wanted or 0:,} declared")
-    return f"{counted:,}" + ("" if wanted else " (none declared)")
+    declared = arch.params
+    expect(declared in (None, counted), f"{counted:,} counted, {declared or 0:,} declared")
+    return f"{counted:,}" + ("" if declared else " (none declared)")
 
 
 RULES = {
@@ -61,24 +61,25 @@ RULES = {
         fix="name = Arch(name=..., block=..., depths=(...), widths=(...)), block_args of bool, int, float or str",
     ),
     "names": Rule(
-        wants="a name to type and a summary to list",
+        wants="a name that can be typed, and a summary for lists",
         judge=names,
-        fix="letters, digits, _ . + - in the name; one line in summary",
+        fix="use letters, digits, _ . + - in the name; write one line in summary",
     ),
     "block": Rule(
-        wants="a block that is registered",
+        wants="a registered block",
         judge=block,
         fix='register the block in [project.entry-points."resnetctl.blocks"] of the same distribution, then '
-        "pip install it again; a name that clashes is written dist:name",
+        "pip install it again; write dist:name if the name clashes",
     ),
     "builds": Rule(
         wants="a net that maps images to logits",
         judge=builds,
-        fix="use arguments of the block (`plugins show` lists them); depths and widths have one entry a stage",
+        fix="use arguments of the block (`plugins show` lists them); give depths and widths one number a stage",
     ),
     "params": Rule(
         wants="the declared number of parameters",
         judge=params,
-        fix="correct the net, or `params`: 3 channels, 10 classes at 32 px below four stages, else 1,000 at 224 px",
+        fix="correct the net or `params`, counted with 3 channels, and 10 classes at 32 px below four stages, else "
+        "1,000 classes at 224 px",
     ),
 }

@@ -1,4 +1,4 @@
-"""The rules of a residual block alone; `networks` has the rules that need a whole net.
+"""The rules of a residual block by itself; `networks` has the rules that need a whole net.
 
 A block is judged with its default arguments (`bound` sets others), at the widths of a ResNet-20.
 """
@@ -16,36 +16,36 @@ from resnetctl.models.resnet import RATES
 from resnetctl.testing.findings import Broken, Rule, expect
 
 WIDTHS = (16, 32, 64)  # the stages of a ResNet-20
-SIZES = ((8, 8), (7, 7), (9, 6), (2, 5), (3, 1), (1, 1))  # height, width: as later stages see odd images
-JITTERS = 8  # a ReLU can be dead under one draw of parameters, but not under eight
+SIZES = ((8, 8), (7, 7), (9, 6), (2, 5), (3, 1), (1, 1))  # height, width; late stages of odd images get such sizes
+JITTERS = 8  # draws of the parameters: a ReLU can be dead in one draw, but hardly in all eight
 BATCH = 4
 
 
 def bound(block: Any, block_args: Mapping[str, Any]) -> Any:
-    """Return the class with these defaults; the class itself if there are none."""
+    """Return the class with `block_args` as defaults; the class itself if there are none."""
     if not block_args:
         return block
     return type(block.__name__, (block,), {"__init__": partialmethod(block.__init__, **block_args)})
 
 
 def jitter(module: nn.Module, scale: float = 0.1) -> None:
-    """Move every parameter and running statistic a little, so that zero-initialised ones have an effect."""
+    """Change every parameter and running statistic a little, so that zero-initialised ones have an effect."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=scale)
-        kept = module.state_dict().keys()  # other buffers are constants
+        saved = module.state_dict().keys()  # other buffers are constants
         for name, buffer in module.named_buffers():
-            if name in kept and buffer.is_floating_point():
+            if name in saved and buffer.is_floating_point():
                 buffer.mul_(1 + scale * torch.rand_like(buffer))
 
 
 def differ(one: Tensor, two: Tensor) -> float:
-    """Return the largest difference, as a share of the largest value."""
+    """Return the largest difference, relative to the largest value of `one`."""
     return ((one - two).abs().max() / one.abs().max().clamp(min=1e-6)).item()
 
 
 def cases(block: Any) -> Iterator[tuple[int, int, int]]:
-    """Yield (in_channels, width, stride): equal shapes, a new width, a halving; after the stem and after a block."""
+    """Yield (in_channels, width, stride) with equal shapes, a new width, and a halving, after a stem and a block."""
     for width in WIDTHS:
         for stride in (1, 2):
             yield width * block.expansion, width, stride
@@ -65,7 +65,7 @@ def images(in_channels: int, *, height: int = 8, width: int = 8) -> Tensor:
 
 
 def signature(block: Any) -> str:
-    """The trunk can call the class."""
+    """The network can create the block from its arch."""
     expect(isinstance(block, type) and issubclass(block, nn.Module), f"{block!r} is not an nn.Module class")
     expect(type(block.__dict__.get("expansion", getattr(block, "expansion", None))) is int, "expansion is not an int")
     expect(block.expansion >= 1, f"expansion is {block.expansion}")
@@ -85,7 +85,7 @@ def signature(block: Any) -> str:
 
 
 def shapes(block: Any) -> str:
-    """`(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
+    """The block maps `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
     count = 0
     for in_channels, width, stride in cases(block):
         unit = make(block, in_channels, width=width, stride=stride)
@@ -102,11 +102,11 @@ def shapes(block: Any) -> str:
 
 
 def downsample(block: Any) -> str:
-    """The block owns its shortcut, under the name that surgery, export and readers look for."""
+    """The block has its shortcut in `downsample`, as in torchvision."""
     unit = block(16, 32, stride=2)
     expect(hasattr(unit, "downsample"), f"its children are {', '.join(dict(unit.named_children())) or 'none'}")
-    idle = unit.downsample is None or isinstance(unit.downsample, nn.Identity)
-    expect(not idle, "it does nothing at stride 2, where the shape changes")
+    is_idle = unit.downsample is None or isinstance(unit.downsample, nn.Identity)
+    expect(not is_idle, "it does nothing at stride 2, where the shape changes")
     return type(unit.downsample).__name__
 
 
@@ -141,7 +141,7 @@ def input_gradient(block: Any) -> str:
 
 
 def determinism(block: Any) -> str:
-    """In evaluation the output follows from the input alone: no draws, no learning, nothing kept between calls."""
+    """In evaluation the output depends on the input alone: no draws, no learning, no state between calls."""
     for in_channels, stride in ((32 * block.expansion, 1), (16, 2)):
         unit, features = make(block, in_channels, stride=stride), images(in_channels)
         before, unused = {name: value.clone() for name, value in unit.state_dict().items()}, copy.deepcopy(unit)
@@ -167,7 +167,7 @@ def independence(block: Any) -> str:
 
 
 def channels_last(block: Any) -> str:
-    """Channels-last input gives the same numbers, channels-last: a copy in each block costs a third of a run."""
+    """Channels-last input gives the same numbers in channels-last: a copy in each block costs a third of a run."""
     for in_channels, stride in ((32 * block.expansion, 1), (16, 2)):
         unit, features = make(block, in_channels, stride=stride), images(in_channels)
         with torch.no_grad():
@@ -202,7 +202,7 @@ def bf16(block: Any) -> str:
 
 
 def state_dict(block: Any) -> str:
-    """Names and shapes follow from the arguments, running does not change them, and they restore the whole block."""
+    """Keys and shapes depend on the arguments alone, and the state dict restores the whole block."""
     unit, twin, features = make(block, 16).train(), block(16, 32, stride=2), images(16)
     before = _layout(unit)
     expect(before == _layout(twin), "two instances have different keys or shapes")
@@ -265,7 +265,7 @@ def rates(block: Any) -> str:
 
 
 def _step(module: nn.Module, features: Tensor, *, seed: int) -> Tensor:
-    """The output in training mode, seeded as the engine seeds a step."""
+    """Return the output in training mode, seeded as the engine seeds a step."""
     torch.manual_seed(seed)
     with torch.no_grad():
         output: Tensor = module.train()(features)
@@ -278,7 +278,7 @@ def _layout(module: nn.Module) -> dict[str, str]:
 
 RULES = {
     "signature": Rule(
-        wants="a class that the trunk can call",
+        wants="a class that the network can create from an arch",
         judge=signature,
         fix="class B(nn.Module) with `expansion: int` and __init__(self, in_channels, width, *, stride=1, ...), "
         "every further argument with a bool, int, float or str default",
@@ -286,13 +286,13 @@ RULES = {
     "shapes": Rule(
         wants="finite numbers in the documented shape, for every width, stride and size",
         judge=shapes,
-        fix="give (N, width * expansion, ceil(H / stride), ceil(W / stride)): pad 3x3 convolutions by 1, and let the "
-        "shortcut follow stride and channels whenever either changes; do not divide by numbers that can be 0",
+        fix="return (N, width * expansion, ceil(H / stride), ceil(W / stride)): pad 3x3 convolutions by 1, and use a "
+        "shortcut that changes the shape if stride or channels change; do not divide by numbers that can be 0",
     ),
     "downsample": Rule(
         wants="a shortcut in the block, named `downsample`",
         judge=downsample,
-        fix="call the shortcut self.downsample (nn.Identity() or None where the shape stays)",
+        fix="name the shortcut self.downsample (nn.Identity() or None if the shape stays)",
     ),
     "gradients": Rule(
         wants="a gradient for every parameter",
@@ -307,7 +307,7 @@ RULES = {
     "determinism": Rule(
         wants="evaluation draws and learns nothing",
         judge=determinism,
-        fix="put random draws and updates of buffers under `if self.training`; keep nothing between calls",
+        fix="put random draws and updates of buffers under `if self.training`; keep no state between calls",
     ),
     "independence": Rule(
         wants="evaluation treats each image alone",

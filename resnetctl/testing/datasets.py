@@ -1,6 +1,6 @@
-"""The rules of a dataset plugin. Rules that read images are skipped where those would need a network.
+"""The rules of a dataset plugin. Rules that read images are skipped if the images must be downloaded.
 
-`check_dataset(dataset, source=PATH)` reads the images from a tester's own copy.
+`check_dataset(dataset, source=PATH)` reads the images from the tester's own copy.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from resnetctl.errors import ResnetctlError
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.testing.findings import Rule, Skipped, expect
 
-FIRST = 64  # images per split to compare
-MOST = 200_000  # images per split to read, at most
+FIRST = 64  # images to compare in each split
+MOST = 200_000  # images to read in each split, at most
 
 
 class _Offline(ConnectionRefusedError):
-    """A connection was tried although there is no network."""
+    """A dataset tried to connect to a network during a check."""
 
     def __str__(self) -> str:
         return "no network during a check"
@@ -33,7 +33,7 @@ class _Offline(ConnectionRefusedError):
 
 @dataclass(kw_only=True)
 class Subject:
-    """A dataset, an empty cache folder, and a tester's copy of the images. One fetch serves all rules."""
+    """A dataset, an empty cache folder, and the tester's copy of the images. All rules share one fetch."""
 
     dataset: Any
     cache: Path
@@ -47,7 +47,7 @@ class Subject:
         return card  # type: ignore[no-any-return]
 
     def path(self) -> Path:
-        """Return the path from `fetch`. Raises `Skipped` when that needs a network or a source that is not here."""
+        """Return the path from `fetch`. Raises `Skipped` if it needs a network or a source that is not there."""
         if not self._path:
             try:
                 self._path.append(_fetch(self))
@@ -64,7 +64,7 @@ class Subject:
 
 @contextlib.contextmanager
 def prepared(dataset: Any, source: Path | None = None) -> Iterator[Subject]:
-    """Give the rules a dataset with an empty cache folder of its own."""
+    """Yield the dataset as the argument of the rules, with an empty cache folder."""
     with tempfile.TemporaryDirectory() as folder:
         yield Subject(dataset=dataset, cache=Path(folder), source=source)
 
@@ -80,7 +80,7 @@ def signature(subject: Subject) -> str:
 
 
 def card(subject: Subject) -> str:
-    """The card describes the dataset before a fetch."""
+    """The card describes the dataset without a fetch."""
     own = subject.card
     expect(DatasetCard.from_json(own.to_json()) == own, "its JSON form reads back as another card")
     expect(bool(own.name), "the name is empty")
@@ -113,14 +113,14 @@ def splits(subject: Subject) -> str:
     for split in SPLITS:
         wanted = subject.card.splits.get(split, 0)
         if wanted > MOST:
-            raise Skipped(f"{wanted:,} images are too many to count here")
+            raise Skipped(f"{wanted:,} images are too many to count")
         count = sum(1 for _ in subject.images(split)) if wanted else _absent(subject, split)
         expect(count == wanted, f"{split} has {count:,} images, the card says {wanted:,}")
     return ", ".join(f"{split} {number:,}" for split, number in subject.card.splits.items())
 
 
 def types(subject: Subject) -> str:
-    """Images are uint8 (H, W, C) arrays, classes names of the card."""
+    """Images are uint8 (H, W, C) arrays, and each class is a name of the card."""
     shapes = set()
     for split in subject.card.splits:
         for image, name in itertools.islice(subject.images(split), MOST):
@@ -140,65 +140,66 @@ def types(subject: Subject) -> str:
 
 def order(subject: Subject) -> str:
     """Two readings return the same images in the same order, splits differ, and returned images do not change."""
-    seen: dict[str, set[bytes]] = {}
+    contents: dict[str, set[bytes]] = {}
     for split in subject.card.splits:
         first, second = _first(subject, split), _first(subject, split)
         for place, (one, two) in enumerate(zip(first, second, strict=True)):
             expect(one[1:] == two[1:], f"{split}: image {place} differs in the second reading")
             expect(one[0].tobytes() == one[1], f"{split}: image {place} changed when the next one was read")
-        for alike, others in seen.items():
-            shared = sum(one[1] in others for one in first)
-            expect(2 * shared <= len(first), f"{shared} of the first {len(first)} images of {split} are in {alike} too")
-        seen[split] = {one[1] for one in first}
+        for other, images in contents.items():
+            shared = sum(one[1] in images for one in first)
+            expect(2 * shared <= len(first), f"{shared} of the first {len(first)} images of {split} are in {other} too")
+        contents[split] = {one[1] for one in first}
     return "the same twice"
 
 
 def every_class(subject: Subject) -> str:
     """The train split has images of every class."""
     if subject.card.splits["train"] > MOST:
-        raise Skipped("too many images to look at here")
-    seen = {name for _, name in subject.images("train")}
-    missing = [name for name in subject.card.classes if name not in seen]
+        raise Skipped("train has too many images to read")
+    names = {name for _, name in subject.images("train")}
+    missing = [name for name in subject.card.classes if name not in names]
     expect(not missing, f"train has no image of {', '.join(missing[:5])}")
-    return f"{len(seen)} classes"
+    return f"{len(names)} classes"
 
 
 @contextlib.contextmanager
 def offline() -> Iterator[list[str]]:
-    """Refuse every connection; the list names those that were tried."""
-    tried: list[str] = []
+    """Refuse every connection, and yield the list of attempts."""
+    attempts: list[str] = []
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        tried.append(str(args))
+        attempts.append(str(args))
         raise _Offline
 
-    kept = socket.socket.connect, socket.getaddrinfo
+    original = socket.socket.connect, socket.getaddrinfo
     socket.socket.connect = socket.getaddrinfo = refuse  # type: ignore[method-assign]
     try:
-        yield tried
+        yield attempts
     finally:
-        socket.socket.connect, socket.getaddrinfo = kept  # type: ignore[method-assign]
+        socket.socket.connect, socket.getaddrinfo = original  # type: ignore[method-assign]
 
 
 def _fetch(subject: Subject) -> Path:
-    with offline() as tried:
+    with offline() as attempts:
         try:
             path = subject.dataset.fetch(subject.cache, subject.source)
         except Exception as error:
-            if subject.source is None and (tried or isinstance(error, ResnetctlError)):
-                raise Skipped("its images are not here: check_dataset(dataset, source=PATH) reads yours") from None
+            if subject.source is None and (attempts or isinstance(error, ResnetctlError)):
+                text = "its images are not on this machine: pass your copy to check_dataset(dataset, source=PATH)"
+                raise Skipped(text) from None
             raise
     expect(isinstance(path, Path) and path.exists(), f"fetch returned {path!r}")
     return path  # type: ignore[no-any-return]
 
 
 def _first(subject: Subject, split: str) -> list[tuple[Any, bytes, str]]:
-    """The first images of a split: each with its bytes at that time, and its class."""
+    """Return the first images of a split: each with its bytes when it was read, and its class."""
     return [(image, image.tobytes(), name) for image, name in itertools.islice(subject.images(split), FIRST)]
 
 
 def _absent(subject: Subject, split: str) -> int:
-    """Count the images of a split that the card lacks; a reader may also refuse it."""
+    """Return 0 if a split that the card lacks is empty or refused by the reader, else 1."""
     try:
         return sum(1 for _ in itertools.islice(subject.images(split), 1))
     except ResnetctlError:
@@ -209,12 +210,12 @@ RULES = {
     "signature": Rule(
         wants="fetch(cache, source=None) and read(path, split)",
         judge=signature,
-        fix="the entry is an instance with `card`, fetch(self, cache, source=None) and read(self, path, split)",
+        fix="register an instance with `card`, fetch(self, cache, source=None) and read(self, path, split)",
     ),
     "card": Rule(
         wants="a card that describes the dataset",
         judge=card,
-        fix="DatasetCard(name, classes, image, splits with train, licence, source): complete it",
+        fix="complete the card: DatasetCard(name, classes, image, splits with train, licence, source)",
     ),
     "defaults": Rule(
         wants="defaults that a training run accepts",
@@ -224,7 +225,7 @@ RULES = {
     "splits": Rule(
         wants="as many images as the card says",
         judge=splits,
-        fix="yield each image of the requested split once; nothing for a split that the card lacks",
+        fix="yield each image of the requested split once, and none for a split that the card lacks",
     ),
     "types": Rule(
         wants="uint8 (H, W, C) arrays with class names of the card",
@@ -240,6 +241,6 @@ RULES = {
     "classes": Rule(
         wants="images of every class in train",
         judge=every_class,
-        fix="list in card.classes only what train has",
+        fix="list in card.classes only classes that train has",
     ),
 }

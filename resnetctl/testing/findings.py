@@ -1,7 +1,8 @@
-"""Rules, their findings, and how a table of rules is applied to one object.
+"""Rules, findings, and functions that apply a table of rules to one object.
 
-A rule is a function of the object. It returns what it saw, e.g. `"12 shapes"`, or raises: `Broken` when the object
-breaks the rule, `Skipped` when this machine cannot judge it. Any other exception comes from the object: broken, too.
+A rule is a function of the object; its docstring states the rule. It returns the observed value, e.g. `"12 shapes"`. It
+raises `Broken` if the object breaks the rule, and `Skipped` if this machine cannot judge it. Any other exception comes
+from the object, and also means that the rule is broken.
 """
 
 import contextlib
@@ -14,11 +15,11 @@ from typing import Any, Literal
 
 from resnetctl.errors import own_line
 
-SEED = 0  # the kit is deterministic: a rule that fails once fails always
+SEED = 0  # the kit is deterministic: a rule that fails once always fails
 
 
 class Broken(Exception):
-    """The rule does not hold; the text is the value seen."""
+    """The rule does not hold; the text is the observed value."""
 
 
 class Skipped(Exception):
@@ -27,7 +28,13 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule: what it wants, in a few words, how to judge it, and what an author does when it fails."""
+    """One rule.
+
+    Attributes:
+        wants: the required behaviour, in a few words.
+        judge: the function that checks it.
+        fix: advice for the plugin's author if it fails.
+    """
 
     wants: str
     judge: Callable[[Any], str]
@@ -41,9 +48,9 @@ class Finding:
     Attributes:
         subject: e.g. `block se_basic`.
         rule: name of the rule.
-        seen: the value seen.
-        fix: what to do; empty unless the rule failed.
-        place: the object's own line that raised, e.g. `blocks.py:57`; empty unless one did.
+        seen: the observed value.
+        fix: advice for the author; empty unless the rule failed.
+        place: the line of the object's code that raised, e.g. `blocks.py:57`; empty if none did.
     """
 
     subject: str
@@ -55,7 +62,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether the rule did not fail. A skipped rule did not."""
+        """Whether the rule holds or was skipped."""
         return self.status != "failed"
 
     def __str__(self) -> str:
@@ -64,14 +71,14 @@ class Finding:
         return f"{self.subject}: {self.rule}: {self.seen}{place}" + (f". Fix: {self.fix}" if self.fix else "")
 
 
-ESSENTIAL = ("signature", "shapes")  # an object that breaks one of these breaks others, which tells nothing new
+ESSENTIAL = ("signature", "shapes")  # if one of these fails, later rules fail for the same reason
 
 
-def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
-    """Apply one rule. Whatever the object raises, the result is a finding."""
+def judge(subject: str, name: str, *, rule: Rule, target: Any) -> Finding:
+    """Apply one rule to `target`. Any exception of the object becomes a finding."""
     try:
         with _calm():
-            seen = rule.judge(thing)
+            seen = rule.judge(target)
     except Skipped as reason:
         return Finding(subject=subject, rule=name, status="skipped", seen=str(reason))
     except Broken as broken:
@@ -82,38 +89,44 @@ def judge(subject: str, name: str, *, rule: Rule, thing: Any) -> Finding:
     return Finding(subject=subject, rule=name, status="ok", seen=seen)
 
 
-def judge_all(subject: str, rules: Mapping[str, Rule], *, thing: Any) -> list[Finding]:
+def judge_all(subject: str, rules: Mapping[str, Rule], *, target: Any) -> list[Finding]:
     """Apply every rule of a table, in its order.
 
-    After a broken essential rule the rest is skipped, and so is a rule that fails at a line that failed before.
+    After an essential rule fails, the later ones are skipped. A rule is also skipped if it fails at the line of the
+    object's code where an earlier one failed.
     """
     findings: list[Finding] = []
     raised: dict[str, str] = {}
-    spoilt = ""
+    failed = ""  # the essential rule that failed
     for name, rule in rules.items():
-        if spoilt:
-            findings.append(Finding(subject=subject, rule=name, status="skipped", seen=f"judged once {spoilt} holds"))
+        if failed:
+            findings.append(Finding(subject=subject, rule=name, status="skipped", seen=not_judged(failed)))
             continue
-        finding = judge(subject, name, rule=rule, thing=thing)
+        finding = judge(subject, name, rule=rule, target=target)
         first = raised.setdefault(finding.place, name) if finding.place else name
         if first != name:
-            finding = replace(finding, status="skipped", seen=f"it raises, as under {first}", fix="")
-        spoilt = name if name in ESSENTIAL and not finding.ok else ""
+            finding = replace(finding, status="skipped", seen=f"it raises the same error as in rule {first}", fix="")
+        failed = name if name in ESSENTIAL and not finding.ok else ""
         findings.append(finding)
     return findings
 
 
+def not_judged(failed: str) -> str:
+    """Return the reason to skip a rule after the rule `failed`."""
+    return f"not judged, because {failed} fails"
+
+
 def expect(holds: bool, seen: str) -> None:
-    """Raise `Broken` with the value seen unless `holds`."""
+    """Raise `Broken` with the observed value unless `holds`."""
     if not holds:
         raise Broken(seen)
 
 
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
-    """Fix seeds and silence warnings; afterwards, restore torch's random state, dtype and threads."""
+    """Set seeds and silence warnings; afterwards, restore random states, torch's default dtype and threads."""
     torch = sys.modules.get("torch")
-    if torch is None:  # rules of importing judge facts only
+    if torch is None:  # import rules only compare facts, and must not load torch
         yield
         return
     dtype, threads, state = torch.get_default_dtype(), torch.get_num_threads(), random.getstate()

@@ -1,8 +1,8 @@
 """Judge entries of the registry by the rules of their kind.
 
-Another process imports an entry first. An entry that fails there, or changes torch, is not judged further, so it
-cannot spoil the check of the others. Worker processes, one for each core, judge the rest: a rule that ends its process
-is one more finding.
+Another process imports an entry first. An entry that fails there, or changes torch, is not judged further, so it cannot
+disturb the checks of others. Worker processes, one for each core, judge the rest. If a rule ends its process, that is
+one more finding.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.processes import Frame, Workers
-from resnetctl.testing.findings import Finding, Rule, expect, judge_all
+from resnetctl.testing.findings import Finding, Rule, expect, judge_all, not_judged
 from resnetctl.testing.findings import judge as judge_one
 
-WORKERS = 4  # a process each, of half a gigabyte
-ENTRY_SECONDS, RULE_SECONDS = 180.0, 90.0  # limits: after them an entry or a rule counts as hanging
+WORKERS = 4  # processes at most; each takes half a gigabyte of memory
+ENTRY_SECONDS, RULE_SECONDS = 180.0, 90.0  # an entry or a rule that takes longer counts as hanging
 
 
 def rules(kind: Kind) -> Mapping[str, Rule]:
-    """Return the conformance rules of a kind by name, without the rules of importing."""
+    """Return the conformance rules of a kind by name, without the import rules."""
     return {name: rule for table in KINDS[kind].rules for name, rule in registry.resolve(table).items()}
 
 
@@ -36,7 +36,7 @@ def check_object(kind: Kind, value: Any, *, subject: str = "", source: Path | No
     """Apply every rule of a kind to one object. `source` is a tester's own copy of a dataset's images."""
     title = subject or f"{kind} {getattr(value, 'name', None) or getattr(value, '__name__', type(value).__name__)}"
     with _prepared(kind, value, source=source) as ready:
-        return judge_all(title, rules(kind), thing=ready)
+        return judge_all(title, rules(kind), target=ready)
 
 
 def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Finding]]:
@@ -46,8 +46,8 @@ def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Fi
     findings = {entry: import_findings(entry, probes.get(entry)) for entry in entries}
     sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
     done = len(entries) - len(sound)
-    dearest_first = sorted(sound, key=lambda entry: -KINDS[entry.kind].seconds)  # so that the cores end together
-    for entry, judged in _spread(dearest_first):
+    slowest_first = sorted(sound, key=lambda entry: -KINDS[entry.kind].seconds)  # so that all cores finish together
+    for entry, judged in _spread(slowest_first):
         findings[entry] += judged
         done += 1
         yield _progress(done, entries)
@@ -55,12 +55,19 @@ def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Fi
 
 
 def answer(frame: Frame) -> Frame:
-    """Judge one entry by the named rules, or by all: a worker's part. JSON to JSON."""
+    """Judge one entry by the named rules, or by all, in a worker process.
+
+    Args:
+        frame: JSON `[entry, names]`.
+
+    Returns:
+        The findings as JSON.
+    """
     values, names = json.loads(frame)
     entry = Entry(**values)
     table = rules(entry.kind)
     with _prepared(entry.kind, _object(entry)) as ready:
-        findings = judge_all(title(entry), {name: table[name] for name in names or table}, thing=ready)
+        findings = judge_all(title(entry), {name: table[name] for name in names or table}, target=ready)
     return json.dumps([vars(finding) for finding in findings])
 
 
@@ -70,13 +77,13 @@ def select(target: str | None) -> list[Entry]:
     Raises:
         UsageError: there is neither such a distribution nor such a name.
     """
-    everything = registry.all_entries()
+    entries = registry.all_entries()
     if target is None:
-        return [entry for entry in everything if entry.status != "disabled"]
-    wanted = {target, target.lower().replace("_", "-")}  # a distribution's name has many spellings
-    chosen = [entry for entry in everything if wanted & {*_handles(entry)}]
+        return [entry for entry in entries if entry.status != "disabled"]
+    spellings = {target, target.lower().replace("_", "-")}  # a distribution's name has several spellings
+    chosen = [entry for entry in entries if spellings & {*_handles(entry)}]
     if not chosen:
-        known = {handle for entry in everything for handle in _handles(entry)}
+        known = {handle for entry in entries for handle in _handles(entry)}
         raise UsageError(
             f"no plugin and no distribution with plugins is called '{target}'",
             hint=[suggest(target, known), Call("plugins list")],
@@ -85,7 +92,7 @@ def select(target: str | None) -> list[Entry]:
 
 
 def title(entry: Entry) -> str:
-    """Return `block se_basic`, with the distribution where the name clashes."""
+    """Return e.g. `block se_basic`; if the name clashes, with its distribution."""
     owner = f"{entry.distribution}:" if entry.status == "clash" else ""
     return f"{entry.kind} {owner}{entry.name}"
 
@@ -102,17 +109,17 @@ def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
 
 
 def import_findings(entry: Entry, probed: Probe | None) -> list[Finding]:
-    """Judge importing by the probe of another process; None where there is nothing to import."""
+    """Return the findings of the import rules. `probed` is None if the entry cannot be imported at all."""
     table = {name: IMPORT_RULES[name] for name in _about_import(entry.kind)}
     if probed is None or probed.error:
         table = {"import": table["import"]} | ({"silent": table["silent"]} if probed and probed.printed else {})
     return judge_all(
-        title(entry), table, thing=probed or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
+        title(entry), table, target=probed or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
     )
 
 
 def judge_entry(entry: Entry, name: str) -> Finding:
-    """Apply one rule to one entry, for tests of one rule each. The imports of a distribution are probed once."""
+    """Apply one rule to one entry, for `conformance`. The entries of a distribution are probed once."""
     probed = _probes(entry.distribution).get(entry)
     about_import = {one.rule: one for one in import_findings(entry, probed)}
     if name in about_import:
@@ -120,19 +127,19 @@ def judge_entry(entry: Entry, name: str) -> Finding:
     if not all(one.ok for rule, one in about_import.items() if rule in ESSENTIAL):
         return Finding(subject=title(entry), rule=name, status="skipped", seen="it cannot be imported")
     with _prepared(entry.kind, _object(entry)) as ready:
-        return judge_one(title(entry), name, rule=rules(entry.kind)[name], thing=ready)
+        return judge_one(title(entry), name, rule=rules(entry.kind)[name], target=ready)
 
 
 def rule_names(kind: Kind) -> list[str]:
-    """Return the names of all rules of a kind, importing first."""
+    """Return the names of all rules of a kind, the import rules first."""
     return _about_import(kind) + list(rules(kind))
 
 
 def _about_import(kind: Kind) -> list[str]:
-    """The rules of importing that concern a kind."""
+    """Return the names of the import rules that apply to a kind."""
     row = KINDS[kind]
-    concerns = {"torch_free": row.torch_free, "called": row.has_name}
-    return [name for name in IMPORT_RULES if concerns.get(name, True)]
+    applies = {"torch_free": row.torch_free, "called": row.has_name}
+    return [name for name in IMPORT_RULES if applies.get(name, True)]
 
 
 @cache
@@ -141,7 +148,7 @@ def _probes(distribution: str) -> dict[Entry, Probe]:
 
 
 def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
-    """Judge entries in worker processes. If an entry ends its worker, its rules are judged one by one."""
+    """Judge entries in worker processes. If an entry ends its worker, judge its rules one by one."""
     from concurrent.futures import as_completed
 
     with Workers(min(cores_granted(), WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
@@ -155,11 +162,11 @@ def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
 
 
 def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
-    """Judge each rule in a process that it may end. After the first rule that ends it, the others are skipped."""
+    """Judge each rule in a process of its own. After the first rule that ends its process, skip the others."""
     culprit = ""
     for name in rules(entry.kind):
         if culprit:
-            yield Finding(subject=title(entry), rule=name, status="skipped", seen=f"judged once {culprit} holds")
+            yield Finding(subject=title(entry), rule=name, status="skipped", seen=not_judged(culprit))
             continue
         try:
             future = workers.ask(_request(entry, name), where=title(entry), limit=RULE_SECONDS)
@@ -167,7 +174,7 @@ def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
         except WorkFailed as error:
             culprit, fix = name, "find the call with `python -X faulthandler`: code may raise, but not end the process"
             if "takes more than" in error.message:
-                fix = "every call of forward, build or read has to return: look for a loop that does not end"
+                fix = "every call of forward, build or read must return: look for a loop that does not end"
             yield Finding(subject=title(entry), rule=name, status="failed", seen=error.message, fix=fix)
 
 
@@ -185,7 +192,7 @@ def _progress(done: int, entries: Sequence[Entry]) -> Progress:
 
 @contextlib.contextmanager
 def _prepared(kind: Kind, value: Any, *, source: Path | None = None) -> Iterator[Any]:
-    """Turn an object into what the rules of its kind take."""
+    """Yield the argument of the rules of a kind for an object."""
     if not KINDS[kind].prepare:
         yield value
         return
@@ -219,7 +226,7 @@ def _has_its_name(probed: Probe) -> str:
 
 def _leaves_torch(probed: Probe) -> str:
     expect(not probed.patched, f"it changed {', '.join(probed.patched[:5])}")
-    return "torch as it was"
+    return "torch unchanged"
 
 
 def _torch_free(probed: Probe) -> str:
@@ -230,14 +237,14 @@ def _torch_free(probed: Probe) -> str:
 ESSENTIAL = ("import", "torch")
 IMPORT_RULES = {
     "import": Rule(
-        wants="an object that can be imported in a process of its own",
+        wants="an object that can be imported in a new process",
         judge=_imports,
-        fix="let the entry point name an existing MODULE:OBJECT, and let the module do no work while it loads",
+        fix="name an existing MODULE:OBJECT in the entry point, and do no work while the module loads",
     ),
     "called": Rule(
         wants="an object with the name of its entry",
         judge=_has_its_name,
-        fix="set name= to the left side of the entry in pyproject.toml: runs, weights and stores show it",
+        fix="set name= to the entry's name in pyproject.toml: runs, weights and stores show it",
     ),
     "silent": Rule(
         wants="nothing printed while the module loads",
@@ -245,13 +252,13 @@ IMPORT_RULES = {
         fix="remove the print; use logging inside functions",
     ),
     "torch": Rule(
-        wants="torch as it was",
+        wants="an import that does not change torch",
         judge=_leaves_torch,
         fix="assign to nothing in torch and call no setter or seed while the module loads; wrap or subclass instead",
     ),
     "torch_free": Rule(
-        wants="arch modules without torch: tables list at once",
+        wants="arch modules that do not import torch, so that lists are fast",
         judge=_torch_free,
-        fix="keep archs in a module that imports resnetctl.spec only, and the package's __init__.py empty",
+        fix="put archs into a module that imports only resnetctl.spec, and keep the package's __init__.py empty",
     ),
 }

@@ -1,4 +1,4 @@
-"""The rules of a block inside a net of one block a stage: building, torch.compile, ONNX."""
+"""The rules of a block inside a net of one block a stage: training, torch.compile, ONNX."""
 
 from typing import Any
 
@@ -20,7 +20,8 @@ TOLERANCE = 1e-4  # of the largest logit, as in the gate of an export
 def network(block: Any) -> ResNet:
     """Return a jittered net in evaluation mode: two stages of one block, at 13 pixels and then 7.
 
-    Odd sides are the hard ones to halve. Tracing each further stage costs every check most of a second.
+    Odd sides are hard to halve. There are only two stages, because each further one makes every check almost a second
+    slower.
     """
     arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=(16, 32))
     with registry.overlay("block", **{NAME: block}):
@@ -47,7 +48,7 @@ def trains(block: Any) -> str:
 
 
 def compiles(block: Any) -> str:
-    """`torch.compile` with the backend aot_eager gives eager's output and gradients, in one graph."""
+    """`torch.compile` with the backend aot_eager makes one graph with the outputs and gradients of eager mode."""
     net, images = network(block), torch.randn(2, 3, IMAGE.size, IMAGE.size)
     torch._dynamo.reset()
     try:

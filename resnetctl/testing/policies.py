@@ -21,11 +21,11 @@ SPECS = (
 )
 COUNTS = (1, 2, 7, 32)
 DRAWS = 1_000
-SEEDS = 5  # to see changes of few batches
-OTHER = 17  # places away: an image with no part in a mixture
+SEEDS = 5  # several, because some policies change few batches
+OTHER = 17  # positions away in the batch: an image that takes no part in a mixture
 SIGMAS = 5.0  # chance alone exceeds it once in two million
-FOLLOWS = 0.75  # correlation of shares and pixels: 1 for a mixture, about 0.5 for one of a wrong partner's class
-BLANK = 1.0  # levels: an image with a smaller deviation shows nothing
+FOLLOWS = 0.75  # correlation of shares and pixels: 1 if correct, about 0.5 with the class of a wrong partner
+BLANK = 1.0  # levels; an image with a smaller standard deviation is blank
 
 Transform = Callable[[Batch], Batch]
 
@@ -59,7 +59,7 @@ def runs(policy: Policy) -> Iterator[tuple[ImageSpec, Batch, Batch]]:
 
 
 def sound(policy: Policy, aspect: str) -> Iterator[tuple[Batch, Batch]]:
-    """Yield (input, output) while `complaints` has none about this aspect."""
+    """Yield (input, output), and raise `Broken` if `complaints` has one about this aspect."""
     for image, source, output in runs(policy):
         wrong = complaints(source, output, image=image, classes=CLASSES).get(aspect, "")
         expect(not wrong, wrong)
@@ -128,7 +128,7 @@ def untouched(policy: Policy) -> str:
 
 
 def determinism(policy: Policy) -> str:
-    """A draw follows from torch's seed: not from other generators, earlier batches or the clock."""
+    """The output depends on torch's seed, not on other generators, earlier batches or the clock."""
     others = random.getstate(), _numpy_state()
     for build in builders(policy):
         for image in SPECS:
@@ -146,7 +146,7 @@ def determinism(policy: Policy) -> str:
 
 
 def distribution(policy: Policy) -> str:
-    """Over 1,000 draws: few blank images, no swapped images, equal chances at every place and for every class."""
+    """In 1,000 draws few images are blank, none are swapped, and all positions and classes are treated alike."""
     image = SPECS[0]
     changes, shares, likeness, blank = [], [], [], 0
     source = batch(image, 50)
@@ -154,7 +154,7 @@ def distribution(policy: Policy) -> str:
     centre = source.images[:, :, start : start + image.size, start : start + image.size].float()
     transform = policy.build(image, CLASSES)
     for seed in range(DRAWS // 50):
-        # rotate pictures through the places, so that a place has no picture of its own
+        # rotate the pictures through the batch, so that no position always has the same picture
         order = torch.arange(50).roll(seed * 7)
         output = draw(transform, _ordered(source, order), seed=seed)
         pixels = output.images.float()
@@ -173,7 +173,7 @@ def distribution(policy: Policy) -> str:
 
 
 def mirrors(policy: Policy) -> str:
-    """The policy mirrors pictures if it says so, and only then."""
+    """The policy mirrors pictures if it declares it, and only then."""
     image = SPECS[0]
     share = _mirrored(policy.build(image, CLASSES), image)
     if policy.mirrors:
@@ -187,10 +187,10 @@ def mirrors(policy: Policy) -> str:
 
 
 def soft_targets(policy: Policy) -> str:
-    """Shares follow the pixels: with black and white pictures, the whiter a mixture, the larger its share of white."""
+    """Soft targets follow the pixels: of black and white pictures, a whiter mixture has a larger share of white."""
     image = SPECS[0]
     source = batch(image, 50)
-    white = torch.randperm(50) % 2  # random: with a pattern, a wrong partner could look right
+    white = torch.randperm(50) % 2  # random, because with a pattern a wrong partner could have the right class
     pixels = (white * 255).to(torch.uint8)[:, None, None, None].expand_as(source.images)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     source = Batch(images=pixels, targets=white, index=source.index, epoch=0, step=0)
@@ -217,7 +217,7 @@ def _shares(output: Tensor) -> Tensor:
 
 
 def _alike(images: Tensor, others: Tensor) -> Tensor:
-    """Absolute correlation of each image with its counterpart, `(N,)`; a negative counts as alike."""
+    """Return the absolute correlation of each image with its counterpart, `(N,)`: an inverted image is alike, too."""
     one, two = (item.flatten(1) - item.flatten(1).mean(1, keepdim=True) for item in (images, others))
     return torch.nn.functional.cosine_similarity(one, two, dim=1).abs()
 
@@ -227,7 +227,7 @@ def _numpy_state() -> str:
 
 
 def _places_apart(changes: Tensor) -> float:
-    """Difference between the means of the two halves of a batch, in standard errors; `changes` is `(batches, N)`."""
+    """Return the difference between the means of a batch's halves, in standard errors; `changes` is `(batches, N)`."""
     half = changes.shape[1] // 2
     first, second = changes[:, :half].flatten(), changes[:, half:].flatten()
     error = (first.var() / len(first) + second.var() / len(second)).sqrt().clamp(min=1e-6)
@@ -235,7 +235,7 @@ def _places_apart(changes: Tensor) -> float:
 
 
 def _mirrored(transform: Transform, image: ImageSpec) -> float:
-    """Share of mirrored pictures: dark left and bright right before, the other way round after."""
+    """Return the share of mirrored pictures: they are dark on the left before, and bright on the left after."""
     ramp = torch.linspace(40, 215, image.resize).expand(50, image.channels, image.resize, image.resize)
     pixels = ramp.to(torch.uint8).contiguous(memory_format=torch.channels_last)
     source = Batch(images=pixels, targets=torch.zeros(50, dtype=torch.int64), index=torch.arange(50), epoch=0, step=0)
@@ -256,17 +256,17 @@ RULES = {
     "shapes": Rule(
         wants="as many images as in the input, at image.size",
         judge=shapes,
-        fix="the input is at image.resize, the output at image.size: crop or resize; keep every image of odd batches",
+        fix="crop or resize from image.resize to image.size, and keep every image of batches of any length",
     ),
     "dtype": Rule(
         wants="uint8, or float32 in 0..255",
         judge=dtype,
-        fix="do not scale to 0..1 or normalise, the core does it once; clamp to 0..255",
+        fix="do not scale to 0..1 or normalise, because the core does it; clamp to 0..255",
     ),
     "targets": Rule(
         wants="(N,) int64, or (N, num_classes) float32 that sums to one",
         judge=targets,
-        fix="pass targets on, each with its image, or mix one_hot(targets, num_classes).float()",
+        fix="return each image's target unchanged, or mix one_hot(targets, num_classes).float()",
     ),
     "counters": Rule(
         wants="index, epoch and step unchanged",
@@ -279,13 +279,13 @@ RULES = {
         fix="clone before any in-place operation: the images may be a view of the store",
     ),
     "determinism": Rule(
-        wants="draws that follow from torch's seed",
+        wants="output that depends on torch's seed alone",
         judge=determinism,
         fix="draw with torch's global generator (torch.rand(..., device=batch.images.device)), not with random or "
         "numpy, and keep no state between batches: a resumed run must draw the same",
     ),
     "distribution": Rule(
-        wants="1,000 draws that keep each picture at its place, treat all places alike and favour no class",
+        wants="1,000 draws that keep each picture at its position, treat all positions alike and favour no class",
         judge=distribution,
         fix="draw for every image of the batch; keep their order; lower the strength; mix targets as the images are "
         "mixed",
@@ -293,7 +293,7 @@ RULES = {
     "mirrors": Rule(
         wants="mirroring as the policy declares it",
         judge=mirrors,
-        fix="set mirrors=True, and give `unmirrored`, the same policy without mirroring",
+        fix="set mirrors=True, and set `unmirrored` to the builder of the same policy without mirroring",
     ),
     "soft_targets": Rule(
         wants="shares that follow the pixels",

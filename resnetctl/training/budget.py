@@ -1,6 +1,6 @@
-"""`budget`: train as many epochs as a wall time allows, with the whole schedule over them.
+"""`budget`: choose as many epochs as a wall time allows. The schedule then covers exactly these epochs.
 
-Only the length of the run changes. It goes into the run's config, so that resuming or repeating the run times nothing.
+Only the length of the run changes. It is written into the run's config, so a resume or a repeat times nothing again.
 """
 
 import dataclasses
@@ -18,20 +18,22 @@ from resnetctl.training.job import Job
 from resnetctl.training.pace import Pace, pace
 
 ORIGIN = "budget"
-SHARE = 0.95  # of the time is planned for: a machine is not always as fast as while the steps were timed
-TIMING_SHARE, TIMING_SECONDS = 0.05, 8.0  # how long steps are timed: a share of the budget, at most so many seconds
-FEWEST_STEPS = 100  # batch norm has forgotten its first averages by then: 0.9 ** 100 is 3e-5
+SHARE = 0.95  # plan for 95 % of the time: the machine may be slower later than while the steps were timed
+TIMING_SHARE, TIMING_SECONDS = 0.05, 8.0  # time steps for 5 % of the budget, at most 8 s
+FEWEST_STEPS = 100  # the running averages of batch norm have forgotten their start by then: 0.9 ** 100 is 3e-5
 
 
 def choose_length(job: Job, state: TrainState, *, budget: float, began: float) -> Generator[Notice, None, Job]:
-    """Time a few steps and the end of an epoch, and return the job with its length. Trains `state`: throw it away.
+    """Time a few steps, an evaluation and a checkpoint; return the job with the chosen length.
+
+    The steps train `state`: discard it afterwards.
 
     Args:
-        budget: seconds of wall time, which include the timing.
-        began: the reading of `time.monotonic` at which the budget began.
+        budget: seconds of wall time, including the timing.
+        began: `time.monotonic()` when the budget began.
 
     Raises:
-        UsageError: there is no time for one epoch, nor for `FEWEST_STEPS`.
+        UsageError: the budget allows neither an epoch nor `FEWEST_STEPS` steps.
     """
     timing = pace(job, state, seconds=min(TIMING_SECONDS, TIMING_SHARE * budget))
     spent = time.monotonic() - began
@@ -44,9 +46,10 @@ def choose_length(job: Job, state: TrainState, *, budget: float, began: float) -
 
 
 def with_length(job: Job, timing: Pace, *, seconds: float) -> Job | None:
-    """Return the job with as many epochs as `seconds` allow at this pace; None for less than `FEWEST_STEPS`.
+    """Return the job with as many epochs as `seconds` allow at this pace.
 
-    The length is in steps where the config counts steps, or where there is no time for a whole epoch.
+    The length is counted in steps if the config counts steps, or if there is no time for a whole epoch. Return None if
+    there is time for neither an epoch nor `FEWEST_STEPS` steps.
     """
     epoch = timing.epoch(job.steps_per_epoch)
     epochs = max(0, int(seconds / epoch))
@@ -77,7 +80,7 @@ def _choice(job: Job, chosen: Job, timing: Pace) -> str:
 
 
 def _long_warmup(job: Job) -> Iterator[Notice]:
-    """Remark on a warm-up in epochs, as it does not shrink with the run."""
+    """Yield a notice when warm-up takes over half of the run: a warm-up in epochs does not shrink with the run."""
     warmup = warmup_steps(job.config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     if 2 * warmup > job.steps:
         hint = Setting("warmup", "15%", note="is a share of the run")

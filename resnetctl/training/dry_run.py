@@ -10,11 +10,11 @@ from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started
 from resnetctl.training.pace import pace
 
-SECONDS = 2.0  # of steps
+SECONDS = 2.0  # how long to take steps
 
 
 def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact]:
-    """Take a few steps and tell how long the run would take. The steps train `state`, so throw it away."""
+    """Take a few steps and yield how long the run would take. The steps train `state`: discard it afterwards."""
     yield started(job, state, run=None)
     yield from remarks(job, state)
     timing = pace(job, state, seconds=SECONDS)

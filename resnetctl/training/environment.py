@@ -1,4 +1,4 @@
-"""`env.json`: the versions, the machine and the data that a run was made with."""
+"""`env.json`: the versions, the machine and the data of a run, so that others can repeat it."""
 
 import platform
 import sys

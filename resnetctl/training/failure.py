@@ -1,4 +1,4 @@
-"""Explaining numbers that are not finite: replay the steps since the last checkpoint, then name step, layer, images."""
+"""Explain a NaN or an infinity: replay the steps since the last checkpoint, then name step, layer and images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from resnetctl.training.job import Job, fresh_model, fresh_state
 from resnetctl.training.resume_point import newest
 from resnetctl.training.session import Session
 
-SHOWN = 5  # images that the error names
-USUAL_LR = 0.1  # the next try should not be above it
+SHOWN = 5  # images named in the error
+USUAL_LR = 0.1  # suggest no learning rate above this
 MEANING = {
     "pixels": "the policy '{augment}' made pixels that are not finite",
     "targets": "the policy '{augment}' made targets that are not finite",
@@ -29,15 +29,16 @@ MEANING = {
 
 
 def mark(run: RunDir, failure: NonFinite) -> None:
-    """Write down that the run failed, so that no hint tells to resume it."""
-    with contextlib.suppress(ResnetctlError):  # a full disk, say: the error that came first is the one to tell
+    """Record in the run folder that the run failed, so that no hint suggests to resume it."""
+    with contextlib.suppress(ResnetctlError):  # e.g. a full disk: report the first error, not this one
         run.save_failure(failure.message, failure.problems)
 
 
 def explain(error: NonFinite, session: Session) -> NonFinite:
-    """Return `error` with the place where it began, and mark the run with it. A signal cuts the search short.
+    """Return an error that names the first number that was not finite, and mark the run with it.
 
-    When the same steps are finite this time, the mark is removed, as a resume may succeed. Overwrites the state.
+    If the replayed steps are finite this time, remove the mark: a resume may succeed. A signal stops the search.
+    Overwrites the state of `session`.
     """
     job, state, run = session.job, session.state, session.run
     assert run is not None
@@ -71,7 +72,7 @@ def _error(origin: Origin, job: Job, run: RunDir) -> NonFinite:
 
 
 def _advice(origin: Origin | None, job: Job, run: RunDir) -> list[Hint]:
-    """A resume would take the same steps, so only a new run helps."""
+    """Return what to try. Only a new run helps: a resume would repeat the same steps."""
     good = [Call("eval", (run.path,), note="measures the last good weights")] if run.weights.is_file() else []
     if origin is not None and origin.kind in ("pixels", "targets"):
         return [Call("plugins check", (job.config.augment,)), *good]
@@ -80,7 +81,7 @@ def _advice(origin: Origin | None, job: Job, run: RunDir) -> list[Hint]:
     again = Call(verb, settings={"config": str(run.config), "lr": lr}, note="a new run")
     clip = Setting("grad_clip", 1, note="or a longer warm-up may help as well")
     is_foreign = registry.distribution_of("block", job.arch.block)
-    check = [Call("plugins check", (job.arch.block,), note="as the block is a plugin's")] if is_foreign else []
+    check = [Call("plugins check", (job.arch.block,), note="the block comes from a plugin")] if is_foreign else []
     return [again, clip, *check, *good]
 
 

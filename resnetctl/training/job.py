@@ -1,6 +1,6 @@
-"""From a config to everything that a training run needs: a settled job, then its model, state and plan.
+"""Turn a config into everything that a training run needs: a settled job, then its model, state and plan.
 
-`train`, `finetune`, `resume` and `bench` differ only in how they come to a `Job` and to the first weights.
+`train`, `finetune`, `resume` and `bench` differ only in how they build the `Job` and in the first weights.
 """
 
 import dataclasses
@@ -40,15 +40,16 @@ from resnetctl.training.plugin_trial import try_plugins
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The settled description of a run: nothing in it is automatic any more.
+    """The settled description of a run: every automatic choice is made.
 
     Attributes:
         config: what the run computes.
         origins: where each config value came from, by dotted key.
         arch: the architecture, with the block and the stem that the config chose.
         image: the preprocessing of the network's input.
-        store: the dataset. `train`, `val` and `split` are its train split, divided by the config.
-        weights_sha256: digest of the weights that it starts from; empty from scratch.
+        store: the dataset.
+        train, val: the dataset's train split, divided as the config says; `split` records how.
+        weights_sha256: digest of the weights that the run starts from; empty when it starts from scratch.
     """
 
     config: TrainConfig
@@ -84,11 +85,11 @@ class Job:
 
     @property
     def sides(self) -> tuple[tuple[int, int], ...]:
-        """Where the side of the training images changes, as `(first step, pixels)` of each stretch."""
+        """The side of the training images over the run: `(first step, pixels)` of each stretch."""
         return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
 
     def card(self, metrics: Mapping[str, float]) -> WeightsCard:
-        """Return the card of weights that this run makes."""
+        """Return the card for the weights of this run."""
         return WeightsCard(
             arch=self.arch,
             classes=self.classes,
@@ -103,19 +104,19 @@ class Job:
 
 
 def prepare(draft: Draft[TrainConfig], store: Store) -> Job:
-    """Return the job that `draft` describes on the data of `store`, from scratch. Raises what `settle` does."""
+    """Return the job of a run from scratch that `draft` describes, on the data in `store`. Raises as `settle`."""
     resolved = draft.settled(store.card)
     image = resized(store.card.image, resolved.config.size)
     return settle(resolved, store, arch=final_arch(resolved.config.model), image=image)
 
 
 def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: ImageSpec) -> Job:
-    """Make every automatic choice, once, and write it into the config. Sets torch's threads and malloc's limits.
+    """Make every automatic choice once, and write it into the config. Sets torch's threads and malloc's limits.
 
     Raises:
-        ConfigError: choices that do not go together.
+        ConfigError: values of the config contradict each other.
         DataError: the data has one class, so there is nothing to learn.
-        PluginError: a plugin's block or policy fails a trial.
+        PluginError: a plugin's block or policy fails its trial.
     """
     config = resolved.config
     if len(store.card.classes) < 2:
@@ -161,7 +162,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
 
 
 def fresh_model(job: Job) -> ResNet:
-    """Return a model with the initial weights that the seed gives."""
+    """Return a model with initial weights drawn from the seed."""
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     model = job.config.model
     return build(
@@ -189,7 +190,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
     """Return what `fit` needs besides the state; all of it follows from the job.
 
     Args:
-        stop: a signal leaves an evaluation at once, as nothing is half-done there.
+        stop: a signal stops an evaluation at once, because an evaluation has nothing to save.
     """
     config = job.config
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
@@ -233,7 +234,7 @@ def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
 
 
 def resized(image: ImageSpec, size: int) -> ImageSpec:
-    """Return the same preprocessing for networks of `size` pixels; 0 keeps it. The margin of the crop scales, too."""
+    """Return the preprocessing for images of `size` pixels (0: unchanged). The margin around the crop scales too."""
     if size in (0, image.size):
         return image
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))

@@ -1,4 +1,4 @@
-"""From a job to a run that trains: what is chosen by timing, the run folder, and the consumer that does the rest."""
+"""Start a run: choose threads and length by timing, create the run folder, and train."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -27,9 +27,9 @@ Facts = Iterator[TrainFact | StepResult]
 
 
 def require_place(request: RunRequest, settings: Settings) -> Path:
-    """Return the folder that the run folder will be made in.
+    """Return the folder that will hold the run folder.
 
-    Raises `UsageError` when nothing can be written there, or when a run has the name already.
+    Raises `UsageError` when it cannot be written, or when it already has a run of the requested name.
     """
     folder = request.out or settings.runs_dir
     hints: list[Hint] = [Setting("out", "FOLDER"), "RESNETCTL_RUNS_DIR=FOLDER chooses another place for all runs"]
@@ -42,14 +42,16 @@ def require_place(request: RunRequest, settings: Settings) -> Path:
 def launch(
     job: Job, model: Callable[[], ResNet], *, request: RunRequest, folder: Path, save_first: bool = False
 ) -> Facts:
-    """Choose by timing what `request` leaves open, make the run folder in `folder`, and train. A dry run makes none.
+    """Choose threads and length by timing if `request` asks for it, create the run folder in `folder`, and train.
+
+    A dry run creates no folder.
 
     Args:
         model: returns the model before the first step, a new one at each call.
-        save_first: write a checkpoint before the first step, for a run that its config alone cannot begin.
+        save_first: write a checkpoint before the first step. Needed when the config alone cannot recreate the model.
 
     Raises:
-        UsageError: the budget is too short, or the run folder cannot be made.
+        UsageError: the budget is too short, or the run folder cannot be created.
         Stopped, WorkFailed: as `consume`.
     """
     job = yield from _choose_by_timing(job, model, request)
@@ -71,15 +73,15 @@ def launch(
 
 def config_text(config: TrainConfig) -> str:
     """Return the text of the run's own config.toml."""
-    return to_toml(config, "the whole config of this run: a new run with it as its config repeats this one")
+    return to_toml(config, "the whole config of this run: a new run with this file as its config repeats it")
 
 
 def _choose_by_timing(job: Job, model: Callable[[], ResNet], request: RunRequest) -> Generator[Notice, None, Job]:
-    """Return the job with the threads and the length that timed steps choose. The steps are not kept."""
+    """Time steps on a state of their own; return the job with the chosen threads and length."""
     began = time.monotonic()
     if not (request.budget or request.tune):
         return job
-    yield Notice("timing steps of this run that are not kept")
+    yield Notice("timing a few steps first; the run does not keep them")
     state = fresh_state(job, model())
     if request.tune:
         job = yield from tune(job, state)

@@ -1,4 +1,4 @@
-"""What a run tells before its first step: the opening fact, remarks on settings that are seldom meant, an estimate."""
+"""Facts before the first step: `Started`, notices on settings that are rarely intended, and an estimate of the time."""
 
 import contextlib
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
 
 
 def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
-    """Yield remarks on what is allowed and seldom meant, and on what growing images do to the numbers on the screen."""
+    """Yield notices on settings that are allowed but rarely intended, and on what growing images do to val accuracy."""
     cores, images, batch = cores_granted(), len(job.train), job.config.batch_size
     if job.config.device == "cpu" and job.config.threads > cores:
         yield Notice(
@@ -55,7 +55,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
 
 
 def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
-    """Tell how long a run of `seconds` takes at `rate` images a second, with advice when it is hours."""
+    """Yield a notice on a run of `seconds` at `rate` images a second, and advice when it takes over an hour."""
     if seconds < SHORT_SECONDS:
         return
     yield Notice(f"about {rough(seconds)} for the whole run at {rate:,.0f} images/s")
@@ -65,7 +65,7 @@ def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
 
 
 def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:
-    """What progressive resizing does from `step` on; nothing where it is off."""
+    """Yield what progressive resizing does from `step` on; nothing when it is off."""
     progressive, size = job.config.progressive, job.image.size
     full = job.sides[-1][0]  # the first step with images of full size
     if step < full:
@@ -82,7 +82,7 @@ def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:
 
 
 def _swapped(arch: Arch) -> str:
-    """The block's name where it is not the block of the registered arch of this name."""
-    with contextlib.suppress(ResnetctlError):  # weights may name an arch that nobody registers
+    """Return the block's name if the config replaced the block of the registered arch, else an empty string."""
+    with contextlib.suppress(ResnetctlError):  # weights may name an arch that is not registered here
         return "" if registry.get("arch", arch.name).block == arch.block else arch.block
     return ""

@@ -1,4 +1,4 @@
-"""How fast the steps of a job are: real steps through `fit`, on a state that is thrown away."""
+"""Measure how fast a job trains: time real steps of `fit` on a state that is discarded."""
 
 import dataclasses
 import itertools
@@ -23,12 +23,12 @@ from resnetctl.training.job import Job, make_plan
 from resnetctl.training.recorder import checkpoint_bytes
 
 PARTS = ("gather", "augment", "normalise", "forward", "backward", "optimizer", "rest")
-MOST_STEPS = 50
+MOST_STEPS = 50  # of one measurement
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimedStep:
-    """One step: wall seconds, images, and the seconds of each of `PARTS` where they were watched."""
+    """One step: wall seconds, images, and the seconds of each of `PARTS` (empty unless parts are watched)."""
 
     seconds: float
     images: int
@@ -36,14 +36,14 @@ class TimedStep:
 
 
 class TimedSteps:
-    """Takes steps of a job and times them. They train `state`, which is of no use afterwards."""
+    """Take steps of a job and time them. They train `state`: discard it afterwards."""
 
     def __init__(self, job: Job, state: TrainState, *, watch: bool = False, side: int = 0) -> None:
         """Begin at the state's step.
 
         Args:
-            watch: time the parts of each step as well. On a CPU only, as other devices work on several at once.
-            side: pixels of the training images, 0 for full size.
+            watch: also time the parts of each step. On a CPU only, because accelerators overlap the parts.
+            side: pixels of the training images (0: full size).
         """
         pixels = self.side = side or job.image.size
         plan = dataclasses.replace(
@@ -54,20 +54,19 @@ class TimedSteps:
             early_stop=0,
         )
         self._marks: list[float] = []
-        self._watched = watch and job.device.type == "cpu"
-        if self._watched:
+        if watch and job.device.type == "cpu":
             plan = dataclasses.replace(plan, augment=self._around(plan.augment))
             self._hook(state)
         self._facts = fit(state, plan)
 
     def step(self) -> TimedStep:
-        """Take one step and wait for it."""
+        """Take one step and wait until the device has finished it."""
         fact: object = None
-        while not isinstance(fact, StepResult):  # skip the end of an epoch
+        while not isinstance(fact, StepResult):  # skip the result of an epoch
             self._marks.clear()
             began = time.perf_counter()
             fact = next(self._facts)
-        fact.loss.item()  # waits for the device
+        fact.loss.item()  # wait for the device
         ended = time.perf_counter()
         marks = [began, *self._marks, ended]
         parts = tuple(after - before for before, after in itertools.pairwise(marks)) if self._marks else ()
@@ -99,7 +98,7 @@ class TimedSteps:
         return marked
 
     def _hook(self, state: TrainState) -> None:
-        """Mark the ends of `normalise`, `forward`, `backward` (with the loss in it) and `optimizer`."""
+        """Mark the ends of `normalise`, `forward`, `backward` (which includes the loss) and `optimizer`."""
         state.model.register_forward_pre_hook(self._mark)
         state.model.register_forward_hook(self._mark)
         state.optimizer.register_step_pre_hook(self._mark)
@@ -108,12 +107,12 @@ class TimedSteps:
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What the parts of a run take, in seconds.
+    """Seconds that the parts of a run take.
 
     Attributes:
-        step: one step of `images`; the mean over the run where its images grow.
+        step: one step of `images` images; the mean over the run if its images grow.
         check: one evaluation on val, 0 without val.
-        save: making one checkpoint, without writing it.
+        save: building the bytes of one checkpoint, without writing them.
         timed: number of steps that were timed.
     """
 
@@ -133,12 +132,13 @@ class Pace:
 
 
 def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
-    """Time steps for about `seconds`, then an evaluation and a checkpoint. They train `state`, so throw it away."""
+    """Time steps for about `seconds`, then an evaluation and a checkpoint. Trains `state`: discard it afterwards."""
     sides = _few([side for _, side in job.sides])
     steps = {side: _warm_steps(TimedSteps(job, state, side=side), seconds / len(sides)) for side in sides}
     medians = [statistics.median(step.seconds / step.images for step in steps[side]) for side in sides]
+    # seconds per image, summed over all steps; the cost of a side that was not timed is interpolated by its pixels
     image = sum(
-        count * float(np.interp(side**2, [known**2 for known in sides], medians))
+        count * float(np.interp(side**2, [timed**2 for timed in sides], medians))
         for count, side in lengths(job.sides, start=0, stop=job.steps)
     )
     began = time.perf_counter()
@@ -154,26 +154,26 @@ def pace(job: Job, state: TrainState, *, seconds: float) -> Pace:
 
 
 def _few(sides: Sequence[int]) -> list[int]:
-    """Return the first side, the last and at most two between; the cost of the others is interpolated by pixels."""
+    """Return at most four of the sides: the first, the last and two between."""
     last = len(sides) - 1
     return [sides[place] for place in sorted({0, last // 3, 2 * last // 3, last})]
 
 
 def _warm_steps(timer: TimedSteps, seconds: float) -> list[TimedStep]:
-    """Take steps for `seconds`, after one that pays for start-up and is not counted."""
+    """Return timed steps of `seconds`, after one warm-up step that does not count."""
     timer.step()
     return timer.steps(seconds)
 
 
 def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:
-    """Return images per second of an evaluation on `images`, cut short after `seconds`. Ends in eval mode."""
+    """Return images per second of an evaluation on `images`, stopped after `seconds`. Leaves the model in eval mode."""
     predict = torch_predictor(state.shipped, job.image, device=job.device, precision=job.config.precision)
     batches = _until(seconds, eval_batches(images, job.image))
     return measure(predict, batches, classes=job.classes).images_per_second
 
 
 def _until(seconds: float, batches: Iterator[Any]) -> Iterator[Any]:
-    """Yield the first batch, and more until the time is over."""
+    """Yield batches until `seconds` are over, at least one."""
     began = time.monotonic()
     for batch in batches:
         yield batch

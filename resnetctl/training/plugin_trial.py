@@ -1,4 +1,4 @@
-"""The trial of a plugin before a run begins: its mistake would otherwise train to the end, or look like ours."""
+"""Try a plugin's block and policy before a run. Otherwise a mistake would show after hours, or look like ours."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from resnetctl.data import policies
 from resnetctl.models.resnet import build, minimum_size
 from resnetctl.spec import Arch, Batch, ImageSpec
 
-DEEP = 2  # blocks of a stage: the first may halve, the others are alike
-SIDE = 64  # pixels at most: a block that computes at all does so at any size
-COUNT = 4  # images
+DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
+SIDE = 64  # pixels, at most: a block that works on small images works on large ones
+COUNT = 4  # images a batch
 
 
 def try_plugins(arch: Arch, policy: str, *, image: ImageSpec, classes: int, mirror: bool) -> None:
-    """Use a plugin's block and policy once, on made-up images. The core's own are not tried.
+    """Use a plugin's block and policy once, on random images. Does not try those of the core.
 
-    A plugin module may draw or seed random numbers while it is imported: torch's random state is put back afterwards.
+    Restores torch's random state, because a plugin's module may draw or seed random numbers on import.
 
     Raises:
-        PluginError: it fails, returns what it must not, or keeps weights that its state dict lacks.
+        PluginError: the plugin raises, returns wrong values, or keeps weights outside its state dict.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         if registry.distribution_of("block", arch.block):
@@ -34,12 +34,13 @@ def try_plugins(arch: Arch, policy: str, *, image: ImageSpec, classes: int, mirr
 
 def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
     name = arch.block
-    arch = dataclasses.replace(arch, depths=tuple(min(depth, DEEP) for depth in arch.depths))
+    arch = dataclasses.replace(arch, depths=tuple(min(depth, DEPTH) for depth in arch.depths))
     size = max(minimum_size(arch), min(SIDE, image.size))
     image = dataclasses.replace(image, size=size, resize=size)
     images = torch.rand(COUNT, image.channels, size, size)
 
-    def answer(seed: int, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    # Two networks with different first weights and one state dict: they differ if the state dict lacks a weight.
+    def logits(seed: int, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)
         model = build(arch, classes=classes, image=image)
         model.train()(images)
@@ -48,12 +49,12 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
         return model.eval()(images), model.state_dict()
 
     with registry.guarded("block", name):
-        first, state = answer(1)
-        second, _ = answer(2, state)
+        first, state = logits(1)
+        second, _ = logits(2, state)
     if not first.isfinite().all():
         raise registry.fault("block", name, problem="its output is not finite on ordinary images")
     if (first - second).abs().max() > 1e-4 * first.abs().max():
-        differ = "two networks with the same weights differ: it keeps some that its state dict lacks"
+        differ = "two networks with the same weights differ: its state dict lacks some weights"
         raise registry.fault("block", name, problem=differ)
 
 
@@ -66,4 +67,4 @@ def _try_policy(name: str, *, image: ImageSpec, classes: int, mirror: bool) -> N
     for problem in policies.complaints(batch, augment(batch), image=image, classes=classes).values():
         raise registry.fault("policy", name, problem=problem)
     if not torch.equal(batch.images, kept):
-        raise registry.fault("policy", name, problem="it changed the images that it was given")
+        raise registry.fault("policy", name, problem="it changed its input images")

@@ -1,7 +1,7 @@
-"""The one consumer of `fit`: saves, logs, estimates, and passes every fact on to whoever shows it.
+"""Consume the facts of `fit`: save, log, estimate the time, and pass every fact on to the screen.
 
-`Recorder` is the only part that writes. One process of a run has a folder to write to; any other process of the same
-run goes through the same facts with a recorder that writes nothing.
+Only `Recorder` writes. One process of a run has a folder to write to; every other process of the same run handles the
+same facts with a recorder that writes nothing.
 """
 
 import time
@@ -32,10 +32,9 @@ ESTIMATE_AFTER = 20  # steps
 class Clock:
     """Wall time of this process. No result depends on it."""
 
-    started: float = field(default_factory=time.monotonic)
-    epoch: float = field(default_factory=time.monotonic)
+    epoch: float = field(default_factory=time.monotonic)  # when this epoch began
     training: float = 0.0  # seconds inside steps, this epoch
-    images: int = 0
+    images: int = 0  # trained on, this epoch
 
     def next_epoch(self) -> tuple[float, float]:
         """Return the seconds of the epoch and the images per second of its training part, and start the next one."""
@@ -46,7 +45,7 @@ class Clock:
 
 
 class Recorder:
-    """Writes what a run keeps. Without a run folder every method does nothing."""
+    """Write the files of a run. Without a run folder every method does nothing."""
 
     def __init__(self, run: RunDir | None, job: Job) -> None:
         self._run = run
@@ -70,7 +69,7 @@ class Recorder:
             self.save(state)
 
     def save_epoch(self, state: TrainState, fact: EpochTimed) -> None:
-        """Log an epoch, write its weights where they are the ones to ship, and a checkpoint."""
+        """Log an epoch, write its weights if they are the ones to keep, and write a checkpoint."""
         if self._run is None:
             return
         result = fact.result
@@ -81,7 +80,7 @@ class Recorder:
         self.save(state)
 
     def finish(self, state: TrainState) -> Iterator[Finished]:
-        """Write the weights and the summary, and tell that the run is over."""
+        """Write the final weights and the summary; yield `Finished`."""
         if self._run is None:
             return
         self._run.save_weights(shipped(self._job, state))
@@ -91,11 +90,11 @@ class Recorder:
 
 
 def consume(session: Session) -> Iterator[TrainFact | StepResult]:
-    """Train to the end; yields every fact of `fit`, and `Finished` where there is a run folder.
+    """Train to the end: yield every fact of `fit`, then `Finished` if there is a run folder.
 
     Raises:
         Stopped: a signal came; everything is saved.
-        NonFinite: a number is not finite. The error names step, layer and images where a replay finds them; the last
+        NonFinite: a number is not finite. The error names step, layer and images if a replay finds them; the last
             checkpoint is kept.
         WorkFailed: the disk is full or a write failed; the last checkpoint is kept.
     """
@@ -107,7 +106,7 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
     try:
         facts = fit(state, session.plan)
         while True:
-            before = time.monotonic()
+            before = time.monotonic()  # only the time inside `next` is training time
             fact = next(facts, None)
             if fact is None:
                 break
@@ -130,20 +129,20 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
     except NonFinite as error:
         if run is None:
             raise
-        mark(run, error)  # first of all: the search may take long, and may be killed
+        mark(run, error)  # before the replay, which may take long and may be killed
         yield Notice(f"{error.message}: repeating the steps since the last checkpoint to find where it began")
         raise explain(error, session) from None
     yield from recorder.finish(state)
 
 
 def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
-    """Return a checkpoint: everything that a resume needs, with the card of the model."""
+    """Return the bytes of a checkpoint: everything that a resume needs, with the card of the model."""
     card = job.card({}).to_json() | {"weights_sha256": job.weights_sha256}
     return checkpoint.to_bytes(state, card)
 
 
 def shipped(job: Job, state: TrainState) -> bytes:
-    """Return the bytes of model.safetensors, from the epoch that was best on val or from the last one."""
+    """Return the bytes of model.safetensors: the weights of the best epoch on val, or of the last epoch."""
     last = job.config.keep == "last" or job.val is None
     metrics: dict[str, float] = {"epoch": state.epochs if last else state.best.epoch}
     if not last:
@@ -152,8 +151,8 @@ def shipped(job: Job, state: TrainState) -> bytes:
 
 
 def _first_estimate(job: Job, clock: Clock, *, start: int, step: int) -> Iterator[Notice]:
-    """Tell how long the rest takes at the speed of the first steps."""
-    if clock.images:  # they count from the beginning of the epoch that `step` is in
+    """Yield how long the rest of the run takes at the speed of the first steps."""
+    if clock.images:  # counted since this epoch began, or since `start` in the first epoch
         start = max(start, (step - 1) // job.steps_per_epoch * job.steps_per_epoch)
         val = len(job.val) / 3 if job.val is not None else 0  # a forward pass costs a third of a step
         checks = (job.steps - step) / job.steps_per_epoch * val / min(job.config.batch_size, len(job.train))

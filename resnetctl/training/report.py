@@ -1,4 +1,4 @@
-"""What `train` and `finetune` report."""
+"""The report of `train` and `finetune`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,5 +22,5 @@ class TrainReport(Report):
     summary: Mapping[str, Any]
 
     def body(self) -> dict[str, Any]:
-        """Return the summary, and the run's folder where there is one."""
+        """Return the summary, and the run's folder if there is one."""
         return {**self.summary, **({"run": str(self.path)} if self.path is not None else {})}

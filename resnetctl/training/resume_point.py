@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the newest that is whole, what it describes, and how this machine differs from it."""
+"""Read the checkpoints of a run: the newest whole one, its card, and how this machine differs from the one it names."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from resnetctl.spec import WeightsCard
 
 @dataclass(frozen=True, kw_only=True)
 class Newest:
-    """The newest whole checkpoint, None where none is whole. `corrupt` names those that are not."""
+    """The newest whole checkpoint of a run.
+
+    Attributes:
+        snapshot: its content, None when no checkpoint is whole.
+        corrupt: the checkpoints that are newer but corrupt: file name to reason.
+    """
 
     snapshot: checkpoint.Snapshot | None
-    corrupt: Mapping[str, str]  # file name to reason
+    corrupt: Mapping[str, str]
 
     @property
     def notices(self) -> list[Notice]:
-        """What a person should know before the run goes on."""
+        """What the user should know before the run goes on."""
         corrupt = [Notice(f"{name}: {reason}; an older one is used") for name, reason in self.corrupt.items()]
         return corrupt if self.snapshot else [*corrupt, Notice("there is no checkpoint yet: the run starts at step 0")]
 
 
 def newest(run: RunDir) -> Newest:
-    """Read checkpoints, the newest first, until one is whole. Removes none."""
+    """Read the checkpoints, newest first, until one is whole. Removes none."""
     corrupt: dict[str, str] = {}
     for path in run.checkpoints.paths():
         try:
@@ -48,10 +53,10 @@ def card_of(snapshot: checkpoint.Snapshot) -> WeightsCard:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what changed, one line a fact: `torch 2.11 -> 2.12`. Facts that were not recorded are not compared."""
+    """Return one line for each fact that changed: `torch 2.11 -> 2.12`. Compares only the facts in `then`."""
     return [f"{key} {old} -> {now.get(key)}" for key, old in then.items() if now.get(key) != old]
 
 
 def facts_then(snapshot: checkpoint.Snapshot) -> dict[str, Any]:
-    """Return the machine and the plugins that the checkpoint was written with."""
+    """Return the facts that the checkpoint recorded: its machine, and its plugins with their versions."""
     return {**snapshot.machine, **dict(card_of(snapshot).plugins.used)}

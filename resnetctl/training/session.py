@@ -1,4 +1,4 @@
-"""What travels together while a run trains: its description, its state, what a step needs, and where it writes."""
+"""The job, state, plan and run folder of a run that trains, passed as one value."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from resnetctl.training.job import Job, make_plan
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One process of a run that trains.
+    """One training process of a run.
 
     Attributes:
         job: the settled description; it does not change.
         state: the model, the optimizer and the position in the run; every step changes it.
         plan: what `fit` needs besides the state.
-        stop: knows whether a signal came.
-        run: the run folder, whose lock the caller holds. None in a process that trains along and writes nothing.
+        stop: tells whether a signal asked the run to stop.
+        run: the run folder, whose lock the caller holds. None in a process that writes nothing.
     """
 
     job: Job

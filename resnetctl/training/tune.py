@@ -1,7 +1,7 @@
 """`tune`: choose the number of threads by timing real steps.
 
-Batch size, precision and image size belong to the experiment and stay as they are. The choice goes into the run's
-config, so that resuming or repeating the run times nothing.
+Batch size, precision and image size belong to the experiment and stay as they are. The choice is written into
+the run's config, so a resume or a repeat times nothing again.
 """
 
 import dataclasses
@@ -17,18 +17,18 @@ from resnetctl.training.job import Job
 from resnetctl.training.pace import TimedSteps, at_threads
 
 ORIGIN = "tune"
-SECONDS = 20.0  # for all numbers of threads together; slow steps take longer
-SAMPLE = 0.2  # seconds of steps at a time
-WORTH = 1.03  # how much faster more threads must be: less is noise, and they take cores from others
+SECONDS = 20.0  # in total, for all numbers of threads; more when steps are slow
+SAMPLE = 0.2  # seconds of steps a sample
+WORTH = 1.03  # more threads must be 3 % faster: less is noise, and they take cores from other processes
 
 
 def tune(job: Job, state: TrainState) -> Generator[Notice, None, Job]:
     """Time real steps with several numbers of threads, in turns, and return the job with the best.
 
-    The steps train `state`, so throw it away.
+    The steps train `state`: discard it afterwards.
     """
     if job.device.type != "cpu":
-        yield Notice(f"tune: there is nothing to choose, as the CPU threads hardly matter on {job.device.type}")
+        yield Notice(f"tune: there is nothing to choose: the number of CPU threads hardly matters on {job.device.type}")
         return job
     timer = TimedSteps(job, state)
     counts = candidates(cores_granted())
@@ -49,7 +49,7 @@ def candidates(cores: int) -> list[int]:
 
 
 def choose(rates: dict[int, list[float]]) -> int:
-    """Return the number of threads: from few to many, a larger number must be `WORTH` more than the best so far."""
+    """Return the best number of threads. From few to many, each must be `WORTH` times as fast as the best so far."""
     best, *more = sorted(rates)
     for count in more:
         if ratios(rates[count], rates[best]).median > WORTH:

@@ -1,6 +1,6 @@
-"""Self-describing weights: one safetensors file, parameters under torchvision's names, the card in its header.
+"""Weights files: one safetensors file, parameters under torchvision's names, the card in its header.
 
-The card is JSON under one metadata key, because the order of two would change from process to process. It holds a
+The card is JSON under one metadata key, because the order of several keys would change between processes. It holds a
 SHA-256 of the tensors and one of itself. The same state and card give the same bytes.
 
 `read_header` reads and checks the header, once. Every later step takes the `Header` and not the path again.
@@ -34,7 +34,7 @@ DIGESTS = ("sha256", "card_sha256")
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The checked header of a weights file. `sha256` is the `digest` of the tensors, which are not read yet."""
+    """The checked header of a weights file. `sha256` is the recorded digest of the tensors, which are not read yet."""
 
     path: Path
     card: WeightsCard
@@ -72,13 +72,13 @@ def read_header(path: Path) -> Header:
     """Read and check the header of a weights file. Imports no torch.
 
     Raises:
-        WeightsError: missing, not a file of resnetctl, truncated, hostile, or a card that this version cannot read.
+        WeightsError: the file is missing, foreign, truncated or hostile, or this version cannot read its card.
     """
     with storage.open_regular(path, error=WeightsError) as file:
         start = file.read(8)
         if is_pickle(start):
             raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
-        if start.startswith(b"\x08") and any(start[4:]):  # exporters write field 1 of ONNX first, a number
+        if start.startswith(b"\x08") and any(start[4:]):  # ONNX files begin with field 1, a number (tag 8)
             raise WeightsError(
                 "this looks like an ONNX file, not like a weights file",
                 where=str(path),
@@ -99,7 +99,7 @@ def read_header(path: Path) -> Header:
         if card_sha256 != _card_digest(body):
             raise ValueError("its digest does not match")
         card = _card(body)
-        if sum(card.arch.depths) > len(layout.tensors):  # a hostile arch could take for ever to build
+        if sum(card.arch.depths) > len(layout.tensors):  # building a hostile arch could take forever
             raise ValueError(f"{sum(card.arch.depths):,} blocks, but {len(layout.tensors):,} tensors")
         card = replace(card, arch=registry.owned(card.arch, card.plugins.required))
         return Header(path=path, card=card, sha256=str(sha256), layout=layout)
@@ -113,7 +113,7 @@ def read_card(path: Path) -> WeightsCard:
 
 
 def load(header: Header) -> LoadedWeights:
-    """Read and verify the state dict of a file whose header was read.
+    """Read and verify the state dict of the file behind a header.
 
     Raises:
         WeightsError: the file cannot be read, the digest does not match, or a number is not finite.
@@ -150,7 +150,7 @@ def load_network(header: Header) -> "ResNet":
     """Return the network in evaluation mode, on the CPU, contiguous. Leaves torch's random state alone.
 
     Raises:
-        WeightsError: as `load`, and for tensors that do not fit the arch in the card.
+        WeightsError: as `load`, and for tensors that do not match the arch in the card.
         PluginError: a distribution that the block needs is not installed.
     """
     require_plugins(header.card, header.path)
@@ -158,16 +158,16 @@ def load_network(header: Header) -> "ResNet":
 
 
 def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float = 0.0) -> "ResNet":
-    """Build the network of `loaded`, in evaluation mode, with other regularisation. Raises as `load_network`."""
+    """Return the network of `loaded`, in evaluation mode, with this regularisation. Raises as `load_network`."""
     import torch
 
     from resnetctl.models.resnet import build
 
     card, path = loaded.card, loaded.path
     try:
-        with torch.device("meta"):  # no memory for a hostile card before its shapes are compared
+        with torch.device("meta"):  # take no memory for a hostile card before its shapes are compared
             expected = build(card.arch, classes=len(card.classes), image=card.image).state_dict()
-        check_fit(loaded.state, expected, path=path)
+        check_keys(loaded.state, expected, path=path)
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
     with torch.random.fork_rng(devices=[]):
@@ -176,8 +176,8 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     return model.eval()
 
 
-def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
-    """Compare keys and shapes. Raises one `WeightsError` that lists every key that does not fit."""
+def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
+    """Compare keys and shapes. Raises one `WeightsError` that lists every mismatch."""
     problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
     problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
     problems += [
@@ -187,7 +187,7 @@ def check_fit(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *
     ]
     if problems:
         raise WeightsError(
-            f"{len(problems)} keys do not fit the arch", where=str(path), problems=problems, hint=hint or ()
+            f"{len(problems)} keys do not match the arch", where=str(path), problems=problems, hint=hint or ()
         )
 
 
@@ -210,8 +210,8 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
         resuming: require every distribution that training used, not only the block's.
     """
     needed = card.plugins.used if resuming else card.plugins.required
-    there = installed(needed)
-    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if name not in there]
+    present = installed(needed)
+    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if name not in present]
     if missing:
         raise PluginError(
             f"{'resuming this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
@@ -221,7 +221,7 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
         )
     others = _other_versions(card)
     if others and not resuming:  # a resume lists all differences itself
-        registry.notice(f"{path} was made with {others}")
+        registry.notice(f"{path} was written with {others}")
 
 
 def installed(distributions: Iterable[str]) -> dict[str, str]:
@@ -241,17 +241,17 @@ def _other_versions(card: WeightsCard) -> str:
 
 
 def _with_versions(error: ResnetctlError, card: WeightsCard, path: Path) -> ResnetctlError:
-    """Return the error of a network that cannot be built, as the plugin's error where its version differs."""
+    """Return `error`, or a `PluginError` if an installed plugin has another version than the weights name."""
     others = _other_versions(card)
     if not others:
         return error
     pins = " ".join(f"{name}=={wanted}" for name, wanted in card.plugins.required.items())
-    message = f"{error.message}; the weights were made with {others}"
+    message = f"{error.message}; the weights were written with {others}"
     return PluginError(message, where=str(path), problems=error.problems, hint=f"pip install {pins}")
 
 
 def _card(body: Mapping[str, Any]) -> WeightsCard:
-    """Return the card, checked: `from_json` accepts nested values of any type."""
+    """Return the card with checked types: `from_json` accepts nested values of any type."""
     card = WeightsCard.from_json(body)
     expected = {"arch": Arch, "image": ImageSpec, "plugins": Plugins, "split": ValSplit | None}
     for name, kind in expected.items():
@@ -267,7 +267,7 @@ def _card_digest(described: Mapping[str, Any]) -> str:
 
 
 def is_pickle(start: bytes) -> bool:
-    """Whether a file that begins with `start` is a zip or a pickle. Read as a header's length it would be huge."""
+    """Return whether a file that begins with `start` is a zip or a pickle, not a short safetensors header."""
     return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and any(start[4:])
 
 

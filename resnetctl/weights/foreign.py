@@ -1,7 +1,7 @@
-"""Import foreign weights: a state dict of another project under our names, with a card.
+"""Import the state dict of another project under our names, with a card.
 
 Pickles are read with torch's `weights_only` unpickler only. TorchScript and exported programs carry code and are
-refused. The content of a file decides what it is, not its name.
+refused. The content of a file decides its format, not its name.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system.safetensors import read_layout
 from resnetctl.system.storage import open_regular
-from resnetctl.weights.file import LoadedWeights, check_fit, is_pickle, require_finite
+from resnetctl.weights.file import LoadedWeights, check_keys, is_pickle, require_finite
 
 NESTS = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
@@ -39,7 +39,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """Return the state dict in `file`, on the CPU, its names without `module.` and `_orig_mod.`.
 
     Raises:
-        WeightsError: missing, hostile, TorchScript, an exported program, or no state dict inside.
+        WeightsError: the file is missing, hostile or a program, or holds no state dict.
     """
     with open_regular(file, error=WeightsError) as stream:
         start = stream.read(9)
@@ -64,7 +64,7 @@ def input_channels(state: Mapping[str, Tensor], file: Path) -> int:
 
 
 def resolve(arch: Arch, state: Mapping[str, Tensor], *, file: Path) -> Arch:
-    """Return the arch with its open choices settled by the tensors.
+    """Return the arch with every open choice made from the tensors.
 
     An `auto` stem is imagenet when the first kernel is larger than 3x3. Shortcut `A`, which has no parameters, becomes
     `B` when the file has parameters of shortcuts.
@@ -95,7 +95,7 @@ def adopt(
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    check_fit(renamed, expected, path=file, hint=_advice(renamed, len(classes)))
+    check_keys(renamed, expected, path=file, hint=_advice(renamed, len(classes)))
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(
@@ -188,7 +188,7 @@ def _flat(content: Any, file: Path) -> dict[str, Tensor]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a dense, real tensor in memory: pickles may hold sparse, quantised, complex and meta tensors."""
+    """Return whether it is a dense, real tensor in memory: pickles may hold sparse, complex or meta tensors."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -206,7 +206,7 @@ def _strip(name: str) -> str:
 
 
 def _known_as(name: str, expected: Mapping[str, Tensor]) -> str:
-    """Return our name of a key: the key, or its first alias that the arch has. An unknown key stays as it is."""
+    """Return our name for a key: the key itself, or its first alias that the arch has. Keeps an unknown key."""
     alias = name
     for theirs, ours in ALIASES:
         if alias in expected:
@@ -220,19 +220,19 @@ def _is_shortcut(name: str) -> bool:
 
 
 def _advice(state: Mapping[str, Tensor], classes: int) -> Hint:
-    """Return the likeliest mistake: the list of classes, otherwise the arch."""
+    """Return a hint on the likeliest mistake: the list of classes, otherwise the arch."""
     head = state.get("fc.weight")
     if head is not None and head.dim() and len(head) != classes:
         return f"the file has {len(head)} outputs: give {len(head)} class names, not {classes}"
-    return Call("plugins list", (), {"kind": "arch"}, note="lists other archs that may fit")
+    return Call("plugins list", (), {"kind": "arch"}, note="lists other archs")
 
 
 def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:
     tensor = state.get("conv1.weight")
     if tensor is None or tensor.dim() != 4:
         raise WeightsError(
-            "the file has no first convolution as a ResNet has it",
+            "the file has no first convolution of a ResNet",
             where=str(file),
-            problems=["missing: conv1.weight with 4 dimensions", f"found: {', '.join(list(state)[:5])}"],
+            problems=["missing: conv1.weight with 4 dimensions", f"the file has: {', '.join(list(state)[:5])}"],
         )
     return tensor

@@ -58,12 +58,12 @@ def official(name: str) -> Source:
 def fetch(name: str, data_dir: Path, *, source: Source | None = None) -> LoadedWeights:
     """Return the weights of `name` with a card, from the cache in `data_dir` or from the official address.
 
-    `source` replaces the official one (a mirror, a test).
+    `source` replaces the official source, e.g. by a mirror.
 
     Raises:
         UsageError: an unknown name.
         DataError: the file cannot be downloaded or has another digest.
-        WeightsError: the file does not fit the arch.
+        WeightsError: the file does not match the arch.
     """
     source = source or official(name)
     file = source.url.rpartition("/")[2]

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from support.jobs import to_bench, to_finetune, to_train
 
+from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config import layers as layering
 from resnetctl.config.draft import draft
-from resnetctl.config.layers import Layer, from_file, from_flags, from_sets
+from resnetctl.config.layers import Layer, from_file
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config import layers
 from resnetctl.config.layers import (
     Layer,
     flatten,
     from_environment,
     from_file,
-    from_flags,
     from_recipe,
-    from_sets,
     layer,
     merge,
     nest,
@@ -81,35 +80,6 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"data = '\xe9'")
     with pytest.raises(ConfigError, match="not UTF-8"):
         from_file(tmp_path / "latin")
-
-
-@pytest.mark.parametrize(
-    ("pair", "key", "value"),
-    [
-        ("seed=3", "seed", 3),
-        ("optim.nesterov=false", "optim.nesterov", False),
-        ("schedule.milestones=[0.3, 0.6]", "schedule.milestones", [0.3, 0.6]),
-        ("data=./a=b", "data", "./a=b"),
-        ('data="3"', "data", "3"),
-        ("model.block_args.shortcut=B", "model.block_args.shortcut", "B"),
-        ("optim={name='adam'}", "optim.name", "adam"),
-        ("warmup=15%", "warmup", "15%"),
-        ("data=", "data", ""),
-        (" lr = 0.5", "lr", 0.5),
-    ],
-)
-def test_set_reads_toml_values_else_strings(pair: str, key: str, value: Any) -> None:
-    assert from_sets([pair]) == Layer({key: value}, {key: "--set"})
-
-
-@pytest.mark.parametrize("pair", ["lr", "=3", " =3", ""])
-def test_set_without_a_key_or_a_value_is_refused(pair: str) -> None:
-    with pytest.raises(UsageError, match="KEY=VALUE"):
-        from_sets([pair])
-
-
-def test_the_later_set_wins() -> None:
-    assert from_sets(["lr=1", "lr=2"]).values == {"lr": 2}
 
 
 # ---- recipes
@@ -296,8 +266,8 @@ def test_toml_holds_every_key() -> None:
 def test_an_arch_flag_keeps_block_arguments_set_in_the_same_command() -> None:
     file = layers.layer({"model": {"arch": "resnet20", "block_args": {"shortcut": "A", "old": 1}}}, "file:1")
     typed = layers.together(
-        layers.from_sets(["model.block_args.shortcut=B", "lr=1"]),
-        layers.from_flags({"model.arch": "resnet32", "lr": 2}, {"model.arch": "--arch", "lr": "--lr"}),
+        from_sets(["model.block_args.shortcut=B", "lr=1"]),
+        from_flags({"model.arch": "resnet32", "lr": 2}, {"model.arch": "--arch", "lr": "--lr"}),
     )
     merged = layers.merge([file, typed])
     assert merged.values == {"model.arch": "resnet32", "model.block_args.shortcut": "B", "lr": 2}

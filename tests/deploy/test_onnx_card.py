@@ -13,12 +13,12 @@ def test_a_card_survives_the_metadata_and_json() -> None:
     assert OnnxCard.from_json(CARD.to_json()) == CARD
 
 
-def test_without_gate_and_digest_the_rest_is_read() -> None:
+def test_a_card_without_gate_and_digest_is_read() -> None:
     bare = from_properties({CARD_KEY: to_properties(CARD)[CARD_KEY]})
     assert (bare.weights, bare.weights_sha256, bare.gate) == (CARD.weights, "", {})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"unknown": 1}'])
-def test_a_broken_card_raises(text: str) -> None:
+def test_a_broken_card_is_an_error(text: str) -> None:
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
         from_properties({CARD_KEY: text})

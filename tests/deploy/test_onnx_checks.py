@@ -1,4 +1,4 @@
-"""Hostile, damaged and foreign ONNX files: each is refused with its reason, before onnxruntime sees a byte."""
+"""Hostile, damaged and foreign ONNX files are refused with a reason, before onnxruntime reads a byte."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -36,8 +36,8 @@ from resnetctl.hints import in_shell
 Change = Callable[[onnx.ModelProto], None]
 
 
-def seen_by_onnx(model: onnx.ModelProto) -> bool:
-    """Whether onnx itself finds external data or an operator that is not onnxruntime's own, anywhere."""
+def has_danger_for_onnx(model: onnx.ModelProto) -> bool:
+    """Return whether the onnx package finds external data or a foreign operator anywhere."""
 
     def inside(message: Any) -> Iterator[Any]:
         yield message
@@ -54,17 +54,17 @@ def seen_by_onnx(model: onnx.ModelProto) -> bool:
 
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
-def test_every_harm_is_refused(harm: Any) -> None:
+def test_every_harmful_change_is_refused(harm: Any) -> None:
     model = small_model()
     assert not is_refused(model.SerializeToString())
     harm(model)
     assert is_refused(model.SerializeToString())
 
 
-def test_dangers_that_onnx_sees_in_mutated_files_are_refused() -> None:
-    """Mutations of files with and without harm: flips, cuts, doubled and moved parts."""
-    chance = random.Random(3)
-    looked = agreed = 0
+def test_dangers_that_onnx_finds_in_mutated_files_are_refused() -> None:
+    """Mutate harmless and harmful files: flip bits, cut, double and move parts."""
+    random_source = random.Random(3)
+    parsed_files = dangerous_files = 0
     for harm in (None, *HARMS):
         model = small_model()
         if harm is not None:
@@ -72,12 +72,12 @@ def test_dangers_that_onnx_sees_in_mutated_files_are_refused() -> None:
         data = model.SerializeToString()
         for _ in range(150):
             changed = bytearray(data)
-            place, other = sorted(chance.sample(range(len(data)), 2))
-            match chance.randrange(4):
+            place, other = sorted(random_source.sample(range(len(data)), 2))
+            match random_source.randrange(4):
                 case 0:
-                    changed[place] ^= 1 << chance.randrange(8)
+                    changed[place] ^= 1 << random_source.randrange(8)
                 case 1:
-                    del changed[place : place + chance.randrange(1, 40)]
+                    del changed[place : place + random_source.randrange(1, 40)]
                 case 2:
                     changed[place:place] = data[place : min(other, place + 60)]
                 case 3:
@@ -87,16 +87,16 @@ def test_dangers_that_onnx_sees_in_mutated_files_are_refused() -> None:
             except Exception:
                 assert is_refused(bytes(changed)), "onnx cannot even read it"
                 continue
-            looked += 1
-            if seen_by_onnx(parsed):
-                agreed += 1
+            parsed_files += 1
+            if has_danger_for_onnx(parsed):
+                dangerous_files += 1
                 assert is_refused(bytes(changed))
-    assert looked > 500
-    assert agreed > 200
+    assert parsed_files > 500
+    assert dangerous_files > 200
 
 
 @given(st.lists(st.integers(0, len(HARMS) - 1), min_size=1, max_size=3), st.integers(0, 9))
-def test_harms_do_not_hide_each_other(which: list[int], extra: int) -> None:
+def test_harmful_changes_do_not_hide_each_other(which: list[int], extra: int) -> None:
     model = small_model()
     model.graph.node.extend(helper.make_node("Relu", ["flat"], [f"r{number}"]) for number in range(extra))
     for number in which:
@@ -186,7 +186,7 @@ def is_refused(data: bytes) -> bool:
 
 
 def refused(change: Change, match: str) -> WeightsError:
-    """The error for an unsealed model after `change`."""
+    """Return the error for an unsealed model after `change`."""
     model = small_model(sealed=False)
     change(model)
     with pytest.raises(WeightsError, match=match) as caught:

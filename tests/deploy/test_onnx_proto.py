@@ -1,4 +1,4 @@
-"""Our table of ONNX messages against the onnx package."""
+"""Our table of ONNX messages equals that of the onnx package."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ ABSENT = {"configuration", "device_configurations"}  # devices and sharding
 
 
 def described(descriptor: Any) -> dict[str, Any]:
-    """Name to descriptor, of a message and all that its fields lead to."""
-    found = {descriptor.name: descriptor}
+    """Return name to descriptor of a message and of every message inside it."""
+    parsed = {descriptor.name: descriptor}
     todo = [descriptor]
     while todo:
         for field in todo.pop().fields:
             inner = field.message_type
-            if inner is not None and inner.name not in found and field.name not in ABSENT:
-                found[inner.name] = inner
+            if inner is not None and inner.name not in parsed and field.name not in ABSENT:
+                parsed[inner.name] = inner
                 todo.append(inner)
-    return found
+    return parsed
 
 
 def test_the_table_equals_onnx_proto() -> None:
@@ -48,14 +48,14 @@ def test_every_kind_has_a_wire_type() -> None:
     assert wire.WIRE_TYPES.keys() == set(KIND_NAMES.values()) == KINDS
 
 
-def test_a_plain_model_reads_the_same() -> None:
+def test_a_plain_model_is_parsed_as_onnx_parses_it() -> None:
     model = small_model()
-    found = onnx_proto.parse(model.SerializeToString())
-    graph = found.one("graph", None)
+    parsed = onnx_proto.parse(model.SerializeToString())
+    graph = parsed.one("graph", None)
     assert [node.one("op_type", "") for node in graph.all("node")] == [node.op_type for node in model.graph.node]
-    assert onnx_proto.properties(found) == {item.key: item.value for item in model.metadata_props}
-    onnx_checks.check_numbers(found)
-    onnx_checks.check_interface(found, IMAGE, classes=3)
+    assert onnx_proto.properties(parsed) == {item.key: item.value for item in model.metadata_props}
+    onnx_checks.check_numbers(parsed)
+    onnx_checks.check_interface(parsed, IMAGE, classes=3)
 
 
 def test_a_metadata_key_that_occurs_twice_is_refused() -> None:

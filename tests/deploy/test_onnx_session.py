@@ -1,4 +1,4 @@
-"""Accepted ONNX files run on onnxruntime; damaged ones do not."""
+"""Accepted ONNX files run on onnxruntime; damaged files are refused."""
 
 import os
 import random
@@ -32,22 +32,22 @@ def test_a_file_on_disk_is_read_and_checked(tmp_path: Path) -> None:
 
 
 def test_flipped_bits_are_refused_or_change_nothing() -> None:
-    """Only the digest's own name may be hit without a refusal; then there is none to compare."""
+    """A flip inside the digest's own key may pass: then there is no digest to compare."""
     data = small_model().SerializeToString()
     images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
     whole = onnx_session.from_bytes(data, "")
-    chance = random.Random(0)
+    random_source = random.Random(0)
     survived = 0
     for _ in range(300):
         broken = bytearray(data)
-        broken[chance.randrange(len(broken))] ^= 1 << chance.randrange(8)
+        broken[random_source.randrange(len(broken))] ^= 1 << random_source.randrange(8)
         try:
-            found = onnx_session.from_bytes(bytes(broken), "")
+            model = onnx_session.from_bytes(bytes(broken), "")
         except WeightsError:
             continue
         survived += 1
-        assert found.card == whole.card
-        assert np.array_equal(found.logits(images), whole.logits(images))
+        assert model.card == whole.card
+        assert np.array_equal(model.logits(images), whole.logits(images))
     assert survived < 15
 
 
@@ -73,7 +73,7 @@ def test_a_failure_inside_onnxruntime_is_work_failed() -> None:
 
 
 def test_bytes_that_look_like_onnxruntimes_own_format_run_as_onnx() -> None:
-    """It looks at bytes 4 to 8 for `ORTM`; what was checked as ONNX has to be run as ONNX."""
+    """onnxruntime looks for `ORTM` in bytes 4 to 8. Bytes that were checked as ONNX must run as ONNX."""
     model = small_model(sealed=False)
     model.producer_name = "ORTM"
     data = model.SerializeToString()
@@ -94,7 +94,7 @@ def test_reading_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
 
 
 def test_onnxruntime_reports_nothing_and_leaves_no_file(tmp_path: Path) -> None:
-    """In a process of its own: it decides when it is imported."""
+    """Run in a new process, because onnxruntime decides on import."""
     path, home = tmp_path / "m.onnx", tmp_path / "home"
     path.write_bytes(small_model().SerializeToString())
     home.mkdir()
@@ -103,7 +103,7 @@ def test_onnxruntime_reports_nothing_and_leaves_no_file(tmp_path: Path) -> None:
         "onnx.from_bytes(Path(sys.argv[1]).read_bytes(), 'm')\n"
         "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     )
-    silent = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each would hide what we forgot
+    silent = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each would hide a missing setting of ours
     environment = {name: value for name, value in os.environ.items() if name not in silent} | {"HOME": str(home)}
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, env=environment)
     assert list(home.rglob("*")) == []

@@ -1,4 +1,4 @@
-"""The exported bytes: what they hold, what they must not hold, and that they are always the same."""
+"""The exported bytes hold the network and its card, no trace of this machine, and are always the same."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def properties(proto: onnx.ModelProto) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 64])
-def test_it_computes_what_torch_does(data: bytes, batch: int) -> None:
+def test_the_exported_file_computes_the_same_as_torch(data: bytes, batch: int) -> None:
     images = np.random.default_rng(batch).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
     wanted = torch_predictor(network(), IMAGE, device=torch.device("cpu"))(images)
     logits, shares = onnx_session.from_bytes(data, "").outputs(images)
@@ -54,7 +54,7 @@ def test_it_computes_what_torch_does(data: bytes, batch: int) -> None:
     assert shares == pytest.approx(torch.from_numpy(wanted).softmax(1).numpy(), abs=1e-6)
 
 
-def test_interface(proto: onnx.ModelProto) -> None:
+def test_the_interface_has_one_image_input_and_two_outputs(proto: onnx.ModelProto) -> None:
     onnx.checker.check_model(proto, full_check=True)
     assert [item.name for item in proto.graph.input] == ["pixel_values"]
     assert [item.name for item in proto.graph.output] == ["logits", "probabilities"]
@@ -70,26 +70,26 @@ def test_batch_norm_after_a_convolution_is_folded(proto: onnx.ModelProto) -> Non
     assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
 
 
-def test_metadata(proto: onnx.ModelProto) -> None:
-    found = properties(proto)
-    assert json.loads(found["names"]) == dict(zip("012", CLASSES, strict=True))
-    assert json.loads(found["imgsz"]) == [8, 8]
-    assert json.loads(found["mean"]) == [0.4]
-    assert (found["task"], found["channels"], found["input_range"]) == ("classify", "1", "[0, 1]")
-    assert (found["interpolation"], found["resize"], found["fit"]) == ("bilinear", "8", "crop")
-    assert found["Image.BitmapPixelFormat"] == "Gray8"
-    assert found["sha256.weights"] == "ab"
-    assert {"description", "version", "license", "docs", "stride", "batch", "std"} <= found.keys()
-    assert "date" not in found
-    assert list(found) == [*sorted(found.keys() - {"sha256.model"}), "sha256.model"]
+def test_the_metadata_has_the_names_that_other_readers_expect(proto: onnx.ModelProto) -> None:
+    written = properties(proto)
+    assert json.loads(written["names"]) == dict(zip("012", CLASSES, strict=True))
+    assert json.loads(written["imgsz"]) == [8, 8]
+    assert json.loads(written["mean"]) == [0.4]
+    assert (written["task"], written["channels"], written["input_range"]) == ("classify", "1", "[0, 1]")
+    assert (written["interpolation"], written["resize"], written["fit"]) == ("bilinear", "8", "crop")
+    assert written["Image.BitmapPixelFormat"] == "Gray8"
+    assert written["sha256.weights"] == "ab"
+    assert {"description", "version", "license", "docs", "stride", "batch", "std"} <= written.keys()
+    assert "date" not in written
+    assert list(written) == [*sorted(written.keys() - {"sha256.model"}), "sha256.model"]
 
 
-def test_the_card_comes_back_whole(data: bytes) -> None:
-    found = check(data, "")
-    assert (found.weights, found.weights_sha256, found.gate) == (card(), "ab", GATE)
+def test_the_card_survives_the_export(data: bytes) -> None:
+    written = check(data, "")
+    assert (written.weights, written.weights_sha256, written.gate) == (card(), "ab", GATE)
 
 
-def test_no_remarks_and_no_paths(proto: onnx.ModelProto, data: bytes) -> None:
+def test_the_file_holds_no_comments_and_no_paths(proto: onnx.ModelProto, data: bytes) -> None:
     del proto.metadata_props[:]
     for message in messages(proto):
         assert not getattr(message, "doc_string", "")
@@ -98,7 +98,7 @@ def test_no_remarks_and_no_paths(proto: onnx.ModelProto, data: bytes) -> None:
         assert word not in data
 
 
-def test_names_are_plain(proto: onnx.ModelProto) -> None:
+def test_nodes_and_values_are_named_by_operator_and_position(proto: onnx.ModelProto) -> None:
     for place, node in enumerate(proto.graph.node):
         assert node.name == f"{node.op_type}_{place}"
     names = {name for node in proto.graph.node for name in node.output}
@@ -110,7 +110,7 @@ def test_names_are_plain(proto: onnx.ModelProto) -> None:
     assert {item.name for item in proto.graph.initializer} >= {"mean", "std"}
 
 
-def test_same_bytes_from_another_process_and_folder(data: bytes, tmp_path: Path) -> None:
+def test_another_process_and_folder_give_the_same_bytes(data: bytes, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,
@@ -123,7 +123,7 @@ def test_same_bytes_from_another_process_and_folder(data: bytes, tmp_path: Path)
     assert done.stdout.strip() == hashlib.sha256(data).hexdigest()
 
 
-def test_nothing_is_printed_and_levels_are_restored(capfd: pytest.CaptureFixture[str]) -> None:
+def test_export_prints_nothing_and_restores_log_levels(capfd: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("torch.onnx")
     logger.setLevel(logging.INFO)
     to_bytes(network(), card(), weights_sha256="", gate=GATE)
@@ -139,7 +139,7 @@ def test_seal_is_idempotent_and_follows_the_graph(proto: onnx.ModelProto, data: 
     assert check(seal(proto), "").weights == card()
 
 
-def test_normalisation_is_inside() -> None:
+def test_normalisation_is_part_of_the_graph() -> None:
     images = torch.rand(2, 1, 8, 8)
     model = network()
     with torch.no_grad():
@@ -148,7 +148,7 @@ def test_normalisation_is_inside() -> None:
         assert torch.equal(shares, logits.softmax(1))
 
 
-def test_a_network_that_onnx_cannot_express() -> None:
+def test_a_network_that_onnx_cannot_express_is_an_error() -> None:
     class Stubborn(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images.flatten(1)[:, :3] * float(np.random.default_rng(int(images.sum().item())).random())
@@ -158,7 +158,7 @@ def test_a_network_that_onnx_cannot_express() -> None:
     assert "plugin" in caught.value.hint[0]
 
 
-def test_what_onnx_lacks_is_named_and_not_the_step_of_the_export() -> None:
+def test_the_error_names_the_operation_that_onnx_lacks() -> None:
     class Bessel(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.special.bessel_j0(images).flatten(1)[:, :3]

@@ -1,4 +1,4 @@
-"""Agreement of two runtimes on the same images."""
+"""`compare` finds any difference between two runtimes on the same images."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)
 
 
 class Fake:
-    """Stands for a model on onnxruntime: torch's outputs, changed."""
+    """A stand-in for a model on onnxruntime: returns torch's outputs, changed."""
 
     def __init__(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
         self.change = change
@@ -55,7 +55,7 @@ def test_the_tolerance_is_relative_to_the_largest_logit(shift: float, holds: boo
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_not_finite_fails(bad: float) -> None:
+def test_a_logit_that_is_not_finite_fails_the_check(bad: float) -> None:
     def spoiled(logits: np.ndarray) -> np.ndarray:
         logits = logits.copy()
         logits[-1, 0] = bad
@@ -66,7 +66,7 @@ def test_not_finite_fails(bad: float) -> None:
     assert len(both.problems) == len(BATCHES)
 
 
-def test_another_top_1_fails_whatever_the_difference() -> None:
+def test_another_top_1_fails_the_check_at_any_difference() -> None:
     part = parity._Part(diff=0.0, tolerance=1.0, decided=5, same=4)
     assert not part.holds
     assert "4 of 5" in part.problem(7)

@@ -1,4 +1,4 @@
-"""The strict reader: against protobuf's own writer, and against bytes that protobuf would let pass."""
+"""The strict reader reads what protobuf writes, and refuses bytes that protobuf would accept."""
 
 from typing import Any
 
@@ -48,39 +48,39 @@ def top(data: bytes) -> Message:
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_int64(value: int) -> None:
+def test_every_int64_is_read_back(value: int) -> None:
     assert top(field(1, wire.VARINT, varint(value % 2**64))).one("number", None) == value
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
-def test_numbers_come_packed_or_one_by_one(values: list[int]) -> None:
+def test_numbers_are_read_packed_or_one_by_one(values: list[int]) -> None:
     packed = sized(3, b"".join(varint(value % 2**64) for value in values))
     single = b"".join(field(3, wire.VARINT, varint(value % 2**64)) for value in values)
     assert top(packed).all("numbers") == top(single).all("numbers") == values
     assert top(packed + single).all("numbers") == values * 2
 
 
-def test_every_kind() -> None:
+def test_every_kind_of_field_is_read() -> None:
     data = sized(2, "é".encode()) + field(5, wire.VARINT, varint(2**64 - 1)) + field(6, wire.VARINT, varint(2**64 - 1))
     data += sized(7, np.array([1, 2], "<f4").tobytes()) + field(7, wire.FIXED32, np.array([3], "<f4").tobytes())
     data += sized(8, b"\xff") + field(9, wire.FIXED64, np.array([0.1], "<f8").tobytes()) + field(10, 0, b"\x02")
-    found = top(data)
-    assert (found.one("text", ""), found.one("small", 0), found.one("unsigned", 0)) == ("é", -1, 2**64 - 1)
-    assert np.frombuffer(b"".join(found.all("floats")), "<f4").tolist() == [1, 2, 3]
-    assert (bytes(found.one("raw", b"")), found.one("choice", 0)) == (b"\xff", 2)
-    assert np.frombuffer(found.one("double", b""), "<f8").tolist() == [0.1]
+    message = top(data)
+    assert (message.one("text", ""), message.one("small", 0), message.one("unsigned", 0)) == ("é", -1, 2**64 - 1)
+    assert np.frombuffer(b"".join(message.all("floats")), "<f4").tolist() == [1, 2, 3]
+    assert (bytes(message.one("raw", b"")), message.one("choice", 0)) == (b"\xff", 2)
+    assert np.frombuffer(message.one("double", b""), "<f8").tolist() == [0.1]
 
 
-def test_what_is_not_there_has_a_default() -> None:
+def test_an_absent_field_has_a_default() -> None:
     assert top(b"").one("number", 7) == 7
     assert top(b"").all("numbers") == []
 
 
-def test_messages_know_their_place_and_are_walked() -> None:
+def test_messages_know_their_position_and_are_walked() -> None:
     data = field(1, 0, b"\x05") + sized(4, sized(4, sized(2, b"deep"))) + sized(4, b"")
-    found = top(data)
-    assert [item.one("text", "") for item in found.walk()] == ["", "", "deep", ""]
-    assert [(item.start, item.end) for item in found.all("inner")] == [(2, 12), (12, 14)]
+    message = top(data)
+    assert [item.one("text", "") for item in message.walk()] == ["", "", "deep", ""]
+    assert [(item.start, item.end) for item in message.all("inner")] == [(2, 12), (12, 14)]
     assert data[12:14] == sized(4, b"")
 
 
@@ -114,7 +114,7 @@ def test_messages_know_their_place_and_are_walked() -> None:
         (sized(3, b"\x80"), "ends within a number"),
     ],
 )
-def test_what_no_careful_writer_writes(data: bytes, match: str) -> None:
+def test_bytes_that_no_careful_writer_writes_are_malformed(data: bytes, match: str) -> None:
     with pytest.raises(Malformed, match=match):
         top(data)
 
@@ -159,13 +159,13 @@ TENSORS = st.builds(
 
 
 @given(TENSORS)
-def test_what_protobuf_writes_is_read_the_same(tensor: onnx.TensorProto) -> None:
+def test_tensors_that_protobuf_writes_are_read_back(tensor: onnx.TensorProto) -> None:
     from resnetctl.deploy.onnx_proto import MESSAGES as ONNX
 
-    found = read(tensor.SerializeToString(), "TensorProto", messages=ONNX)
+    message = read(tensor.SerializeToString(), "TensorProto", messages=ONNX)
     for descriptor in tensor.DESCRIPTOR.fields:
         wanted: Any = getattr(tensor, descriptor.name)
-        values = found.all(descriptor.name)
+        values = message.all(descriptor.name)
         if descriptor.name == "float_data":
             assert b"".join(values) == np.array(wanted, "<f4").tobytes()
         elif descriptor.is_repeated:

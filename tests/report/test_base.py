@@ -1,4 +1,4 @@
-"""The base of all reports, and every report there is."""
+"""The base of all reports, and rules for every report class of the package."""
 
 import importlib
 import json
@@ -26,7 +26,7 @@ SMALL = Small(path=Path("a/b"), share=1 / 3, classes=("cat", "<dog>"), table=({"
 
 
 def reports() -> list[type[Report]]:
-    """Every report class of the package that names a schema."""
+    """Return every report class of the package that names a schema."""
     for module in pkgutil.walk_packages(resnetctl.__path__, "resnetctl."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -51,13 +51,13 @@ def test_a_document_begins_with_its_schema_and_is_plain_json() -> None:
     }
 
 
-def test_a_notebook_shows_what_fits_one_line_and_escapes_it() -> None:
+def test_a_notebook_shows_one_line_values_and_escapes_them() -> None:
     assert dict(SMALL.rows()) == {"path": "a/b", "share": "0.333333", "classes": "cat, <dog>"}
     assert "<td>cat, &lt;dog&gt;</td>" in SMALL._repr_html_()
     assert "<caption>resnetctl.small/1</caption>" in SMALL._repr_html_()
 
 
-def test_long_lists_are_cut() -> None:
+def test_a_long_list_is_shortened() -> None:
     many = Small(path=Path(), share=1.0, classes=tuple(map(str, range(MAX_ITEMS + 2))))
     assert dict(many.rows())["classes"].endswith("9, and 2 more")
 

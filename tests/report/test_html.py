@@ -1,4 +1,4 @@
-"""Markup of reports."""
+"""HTML tables of reports escape all text."""
 
 from resnetctl.report.html import table
 
@@ -9,7 +9,7 @@ def test_a_table_has_a_row_for_each_pair() -> None:
     )
 
 
-def test_foreign_text_cannot_become_markup() -> None:
+def test_text_of_others_cannot_become_markup() -> None:
     text = table([("<script>", 'x" onload="y')], caption="a&b")
     assert "<script>" not in text
     assert 'x" onload' not in text

@@ -4,8 +4,9 @@ from typing import Any
 
 from support.datasets import tiny
 
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft, RunRequest, draft
-from resnetctl.config.layers import Layer, from_sets
+from resnetctl.config.layers import Layer
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.system import settings

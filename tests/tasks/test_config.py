@@ -7,8 +7,8 @@ import pytest
 from support.datasets import tiny
 from support.jobs import to_finetune, to_train
 
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_sets
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.system import settings
@@ -16,7 +16,7 @@ from resnetctl.tasks.config import show
 from resnetctl.tasks.train import train
 
 
-def test_defaults_follow_the_card_of_a_built_in_that_was_never_fetched() -> None:
+def test_defaults_follow_the_card_of_a_built_in_dataset_that_is_not_fetched_yet() -> None:
     resolved = show(to_train(from_sets(["data=digits"])), settings.load())
     assert resolved.config.augment == "shift"
     assert resolved.origins["augment"] == "dataset digits"
@@ -34,7 +34,7 @@ def test_a_deep_arch_gets_its_warm_up() -> None:
     assert show(to_train(from_sets(["model.arch=resnet20"])), settings.load()).config.warmup == 0.0
 
 
-def test_a_path_that_is_not_in_the_store_shows_what_is_known() -> None:
+def test_a_path_that_is_not_in_the_store_is_shown_as_it_is() -> None:
     assert show(to_train(from_sets(["data=./photos"])), settings.load()).config.data == "./photos"
 
 
@@ -46,15 +46,15 @@ def test_finetune_starts_from_its_recipe() -> None:
     assert "freeze" in resolved.origins
 
 
-@pytest.mark.parametrize("asked", [to_train, to_finetune])
+@pytest.mark.parametrize("to_draft", [to_train, to_finetune])
 def test_values_from_the_environment_are_shown(
-    asked: Callable[..., Draft[TrainConfig]], monkeypatch: pytest.MonkeyPatch
+    to_draft: Callable[..., Draft[TrainConfig]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESNETCTL_THREADS", "3")
     settings.load.cache_clear()
-    resolved = show(asked(from_sets(["data=digits"])), settings.load())
+    resolved = show(to_draft(from_sets(["data=digits"])), settings.load())
     assert (resolved.config.threads, resolved.origins["threads"]) == (3, "env RESNETCTL_THREADS")
-    assert show(asked(from_sets(["data=digits", "threads=1"])), settings.load()).config.threads == 1
+    assert show(to_draft(from_sets(["data=digits", "threads=1"])), settings.load()).config.threads == 1
 
 
 def test_mistakes_are_listed() -> None:
@@ -63,7 +63,7 @@ def test_mistakes_are_listed() -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_it_needs_no_torch() -> None:
+def test_config_show_needs_no_torch() -> None:
     code = (
         "import sys; from resnetctl.system import settings; from resnetctl.config.layers import from_sets\n"
         "from resnetctl.config.draft import draft; from resnetctl.config.schema import TrainConfig\n"
@@ -75,14 +75,14 @@ def test_it_needs_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_finetune_says_what_comes_from_the_weights(tmp_path: Path) -> None:
+def test_the_arch_of_finetune_comes_from_the_weights(tmp_path: Path) -> None:
     tiny(settings.load().data_dir)
     list(train(to_train(from_sets(["data=tiny", "epochs=1", "model.arch=resnet32"])), settings.load()))
     resolved = show(to_finetune(from_sets(["data=tiny"])), settings.load())
     assert (resolved.config.model.arch, resolved.origins["model.arch"]) == ("resnet32", "weights")
 
 
-def test_a_path_that_is_in_the_store_is_known_by_its_card() -> None:
+def test_defaults_follow_the_card_of_a_path_that_is_in_the_store() -> None:
     Path("tiny").mkdir()
     tiny(settings.load().data_dir)
     assert show(to_train(from_sets(["data=./tiny"])), settings.load()).config.batch_size == 16

@@ -1,4 +1,4 @@
-"""Which images are measured, against which classes, and what is written."""
+"""`eval` measures the right images against the right classes, and writes a report."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def by_hand(store: Store, rows: np.ndarray, split: str) -> list[int]:
         return network()((images / 255 - 0.4) / 0.3).argmax(1).tolist()
 
 
-def test_the_newest_run_on_test(store: Store) -> None:
+def test_the_newest_run_is_measured_on_test(store: Store) -> None:
     run = make_run(card(store))
     outcome = evaluate(None, settings=settings.load())
     labels = store.split("test").labels
@@ -49,7 +49,7 @@ def test_the_report_is_written_into_the_run(store: Store) -> None:
     assert json.loads(outcome.written.read_text()) == json.loads(json.dumps(outcome.to_json()))
 
 
-def test_the_document_has_what_scripts_rely_on(store: Store) -> None:
+def test_the_json_document_has_the_documented_keys(store: Store) -> None:
     make_run(card(store))
     document = evaluate(None, settings=settings.load()).to_json()
     assert next(iter(document)) == "schema"
@@ -75,7 +75,7 @@ def test_val_of_changed_data_is_refused(store: Store) -> None:
         evaluate(None, settings=settings.load(), split="val")
 
 
-def test_no_val_at_all(store: Store) -> None:
+def test_val_without_a_val_split_is_refused(store: Store) -> None:
     make_run(card(store, val_fraction=0.0))
     with pytest.raises(DataError, match="no val split"):
         evaluate(None, settings=settings.load(), split="val")
@@ -105,7 +105,7 @@ def test_classes_in_another_order_count_the_same(store: Store) -> None:
     assert [item.name for item in other.report.per_class] == list(CLASSES)
 
 
-def test_other_classes_are_refused_with_the_difference(store: Store) -> None:
+def test_data_with_other_classes_is_refused_with_the_difference(store: Store) -> None:
     make_run(card(store))
     make_store(name="farm", classes=("ape", "cow", "dog", "emu"))
     with pytest.raises(DataError, match="differ") as caught:
@@ -114,7 +114,7 @@ def test_other_classes_are_refused_with_the_difference(store: Store) -> None:
     assert caught.value.exit_code == 3
 
 
-def test_a_long_difference_is_cut() -> None:
+def test_a_long_difference_of_classes_is_shortened() -> None:
     with pytest.raises(DataError) as caught:
         class_order([f"c{i}" for i in range(30)], ["c0"], name="many")
     assert caught.value.problems[0].endswith("c10 and 19 more")
@@ -124,7 +124,7 @@ def test_class_order_maps_labels_to_outputs() -> None:
     assert class_order(("b", "c", "a"), ("a", "b", "c"), name="x").tolist() == [1, 2, 0]
 
 
-def test_weights_that_name_no_data(machine: Path, store: Store) -> None:
+def test_weights_that_name_no_dataset_need_the_data_setting(machine: Path, store: Store) -> None:
     path = machine / "net.safetensors"
     path.write_bytes(to_bytes(network().state_dict(), card()))
     with pytest.raises(DataError, match="do not name the dataset") as caught:
@@ -135,11 +135,11 @@ def test_weights_that_name_no_data(machine: Path, store: Store) -> None:
     assert outcome.report.count == 36
 
 
-def test_trained_on(store: Store) -> None:
+def test_trained_on_names_the_dataset_of_the_weights(store: Store) -> None:
     assert trained_on(card(store), Path("x")) == "zoo"
 
 
-def test_missing_data_names_the_commands(store: Store) -> None:
+def test_an_unknown_dataset_gets_a_suggestion(store: Store) -> None:
     make_run(card(store))
     with pytest.raises(DataError) as caught:
         evaluate(None, settings=settings.load(), data="zooo")
@@ -159,7 +159,7 @@ def test_min_accuracy_is_checked_after_the_report(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("value", "hint"), [(97.0, (Setting("min_accuracy", 0.97),)), (-1.0, ()), (float("nan"), ())])
-def test_a_percentage_is_no_fraction(value: float, hint: tuple[Setting, ...]) -> None:
+def test_a_min_accuracy_that_is_not_a_fraction_is_refused(value: float, hint: tuple[Setting, ...]) -> None:
     with pytest.raises(UsageError, match="fraction") as caught:
         evaluate(None, settings=settings.load(), min_accuracy=value)
     assert caught.value.hint == hint
@@ -177,7 +177,7 @@ def test_a_run_that_cannot_be_written_still_reports(store: Store, monkeypatch: p
     assert "was not written" in outcome.notices[-1]
 
 
-def test_the_onnx_file_counts_as_the_weights_do(store: Store) -> None:
+def test_the_onnx_file_gives_the_same_numbers_as_the_weights(store: Store) -> None:
     run = make_run(card(store))
     weights = evaluate(None, settings=settings.load())
     export(None, settings=settings.load())

@@ -1,4 +1,4 @@
-"""The gate: what it is run on, what it lets through, and that a file exists only behind it."""
+"""`export` checks onnxruntime against torch on real images, and writes a file only if they agree."""
 
 import hashlib
 import json
@@ -27,15 +27,15 @@ Mutation = Callable[[onnx.ModelProto], None]
 
 @pytest.fixture(scope="module")
 def model_bytes() -> bytes:
-    """A real export, made once."""
+    """A real export, done once for this module."""
     return onnx_writer.to_bytes(network(), card(), weights_sha256="", gate={"kind": "synthetic", "images": 74})
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, model_bytes: bytes) -> None:
-    """Skip torch's exporter: the bytes are those of `network()` with the metadata that was asked for."""
+    """Skip torch's exporter: return the bytes of `network()` with the requested gate in the metadata."""
 
-    def write(model: object, described: object, *, weights_sha256: str, gate: dict[str, object]) -> bytes:
+    def write(model: object, card: object, *, weights_sha256: str, gate: dict[str, object]) -> bytes:
         proto = onnx.load_model_from_string(model_bytes)
         properties = {item.key: item.value for item in proto.metadata_props}
         onnx.helper.set_model_props(proto, properties | {GATE_KEY: json.dumps(gate)})
@@ -58,19 +58,19 @@ def go(target: str | Path | None = None, **options: object) -> ExportReport:
     return export(target, settings=settings.load(), **options)
 
 
-def test_a_run_gets_a_checked_file(run: runs.RunDir) -> None:
+def test_export_writes_a_checked_file_into_the_run(run: runs.RunDir) -> None:
     report = go()
     data = run.onnx.read_bytes()
     assert (report.path, report.bytes, report.sha256) == (run.onnx, len(data), hashlib.sha256(data).hexdigest())
     assert report.parity.max_abs_diff <= report.parity.tolerance
     assert report.parity.agreement == 1.0
-    found = check(data, "")
-    assert found.weights.classes == ("ape", "bee", "cow")
-    assert found.weights_sha256 == read_header(run.weights).sha256
-    assert found.gate == {"kind": "real", "source": "zoo/val", "images": 18}
+    onnx_card = check(data, "")
+    assert onnx_card.weights.classes == ("ape", "bee", "cow")
+    assert onnx_card.weights_sha256 == read_header(run.weights).sha256
+    assert onnx_card.gate == {"kind": "real", "source": "zoo/val", "images": 18}
 
 
-def test_the_document(run: runs.RunDir, quick: None) -> None:
+def test_the_json_document_describes_the_file_and_the_check(run: runs.RunDir, quick: None) -> None:
     document = json.loads(json.dumps(go().to_json()))
     assert document["schema"] == "resnetctl.export/1"
     assert document["batches"] == [1, 2, 7, 64]
@@ -88,14 +88,14 @@ def test_without_val_the_check_runs_on_train(store: Store, quick: None) -> None:
     assert go().gate == {"kind": "real", "source": "zoo/train", "images": 74}
 
 
-def test_a_folder_of_images(run: runs.RunDir, tmp_path: Path, quick: None) -> None:
+def test_the_check_can_run_on_a_folder_of_images(run: runs.RunDir, tmp_path: Path, quick: None) -> None:
     pictures = make_pictures(tmp_path / "secret-place")
     report = go(images=pictures)
     assert report.gate == {"kind": "real", "source": "images", "images": 5}
     assert b"secret-place" not in run.onnx.read_bytes()
 
 
-def test_a_folder_without_images(run: runs.RunDir, tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(run: runs.RunDir, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no readable image"):
         go(images=tmp_path / "none")
@@ -104,7 +104,7 @@ def test_a_folder_without_images(run: runs.RunDir, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trained_on", [{}, {"name": "lost", "digest": ""}])
-def test_without_images_the_ways_out_are_offered(trained_on: dict[str, str]) -> None:
+def test_without_images_the_error_offers_a_folder_or_noise(trained_on: dict[str, str]) -> None:
     run = make_run(card(trained_on=trained_on))
     with pytest.raises(InputError) as caught:
         go()
@@ -136,13 +136,13 @@ def test_the_output_is_checked_before_the_work(run: runs.RunDir, machine: Path) 
     assert (machine / "there.onnx").read_bytes() == b"mine"
 
 
-def test_an_explicit_output(run: runs.RunDir, machine: Path, quick: None) -> None:
+def test_out_chooses_the_file(run: runs.RunDir, machine: Path, quick: None) -> None:
     assert go(out="here.onnx").path == Path("here.onnx")
     assert (machine / "here.onnx").is_file()
     assert not run.onnx.exists()
 
 
-def test_an_onnx_file_is_no_source(run: runs.RunDir) -> None:
+def test_an_onnx_file_cannot_be_exported(run: runs.RunDir) -> None:
     run.write_onnx(b"")
     with pytest.raises(UsageError, match="already"):
         go(run.onnx)
@@ -165,12 +165,12 @@ def no_relu(proto: onnx.ModelProto) -> None:
 
 
 def square_root(proto: onnx.ModelProto) -> None:
-    """Negative numbers become NaN."""
+    """Replace a ReLU by a square root: negative numbers become NaN."""
     next(node for node in proto.graph.node if node.op_type == "Relu").op_type = "Sqrt"
 
 
 @pytest.mark.parametrize("mutate", [scaled_weight, swapped_mean, no_relu, square_root])
-def test_a_wrong_graph_leaves_no_file(
+def test_a_graph_that_disagrees_with_torch_is_not_written(
     run: runs.RunDir, model_bytes: bytes, mutate: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(*_: object, **__: object) -> bytes:
@@ -187,7 +187,7 @@ def test_a_wrong_graph_leaves_no_file(
     assert not list(run.path.rglob("*.onnx"))
 
 
-def test_a_wrong_graph_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+def test_a_failed_check_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     run.write_onnx(b"older")
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(CheckFailed):

@@ -6,7 +6,7 @@ from support.datasets import tiny
 from support.jobs import to_finetune, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Setting
@@ -36,14 +36,14 @@ def tuned(*sets: str, name: str = "tuned") -> tuple[runs.RunDir, str]:
     return runs.RunDir(finished.run), "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
 
-def test_the_newest_run_is_tuned_to_new_classes(base: runs.RunDir) -> None:
-    run, said = tuned()
+def test_finetune_adapts_the_newest_run_to_new_classes(base: runs.RunDir) -> None:
+    run, texts = tuned()
     assert read_card(run.weights).classes == OTHER
-    assert "2 classes, 1 of them known to the weights by name" in said
+    assert "2 classes, 1 of them known to the weights by name" in texts
     assert run.read_config().weights == str(base.weights.resolve())  # type: ignore[attr-defined]
 
 
-def test_with_the_backbone_frozen_only_the_head_moves(base: runs.RunDir) -> None:
+def test_a_frozen_backbone_trains_the_head_only(base: runs.RunDir) -> None:
     run, _ = tuned("freeze=backbone")
     before, after = load(read_header(base.weights)).state, load(read_header(run.weights)).state
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
@@ -71,26 +71,26 @@ def test_preprocessing_comes_from_the_weights(base: runs.RunDir) -> None:
     assert read_card(run.weights).image == read_card(base.weights).image
 
 
-def test_another_size_is_taken_when_it_is_asked_for(base: runs.RunDir) -> None:
+def test_the_size_setting_replaces_the_size_of_the_weights(base: runs.RunDir) -> None:
     run, _ = tuned("size=12")
     assert read_card(run.weights).image.size == 12
 
 
-def test_images_of_another_size_are_mentioned_unless_it_was_asked_for(base: runs.RunDir) -> None:
+def test_images_of_another_size_get_a_notice_unless_the_size_is_set(base: runs.RunDir) -> None:
     tiny(settings.load().data_dir, "large", size=32)
     tiny(settings.load().data_dir, "little", size=4)
-    told = "images of {} px are {} to 8 px, the size of the weights"
-    assert told.format(32, "reduced") in tuned("data=large", name="a")[1]
-    assert told.format(4, "enlarged") in tuned("data=little", name="b")[1]
+    notice = "images of {} px are {} to 8 px, the size of the weights"
+    assert notice.format(32, "reduced") in tuned("data=large", name="a")[1]
+    assert notice.format(4, "enlarged") in tuned("data=little", name="b")[1]
     assert "size of the weights" not in tuned(name="c")[1] + tuned("data=large", "size=8", name="d")[1]
 
 
-def test_weights_of_a_run_that_is_not_finished_are_remarked(base: runs.RunDir) -> None:
+def test_weights_of_an_unfinished_run_get_a_notice(base: runs.RunDir) -> None:
     base.reopen()
     assert "runs/base is not finished" in tuned()[1]
 
 
-def test_without_a_run_it_says_what_else_there_is_to_start_from() -> None:
+def test_without_a_run_the_error_offers_other_weights() -> None:
     tiny(settings.load().data_dir, "other", classes=OTHER)
     with pytest.raises(InputError, match="there is no run yet") as caught:
         tuned()
@@ -100,7 +100,7 @@ def test_without_a_run_it_says_what_else_there_is_to_start_from() -> None:
     assert not any("torchvision" in str(hint) for hint in caught.value.hint)
 
 
-def test_the_same_request_gives_the_same_bytes_wherever_the_weights_lie(base: runs.RunDir) -> None:
+def test_the_folder_of_the_weights_does_not_change_the_bytes(base: runs.RunDir) -> None:
     first, _ = tuned(name="a")
     copy = Path("elsewhere.safetensors")
     copy.write_bytes(base.weights.read_bytes())
@@ -108,7 +108,7 @@ def test_the_same_request_gives_the_same_bytes_wherever_the_weights_lie(base: ru
     assert first.weights.read_bytes() == second.weights.read_bytes()
 
 
-def test_a_tuning_run_resumes_without_the_weights_that_it_began_from(base: runs.RunDir) -> None:
+def test_a_finetune_run_resumes_without_the_weights_that_it_started_from(base: runs.RunDir) -> None:
     whole, _ = tuned("freeze=stem", f"weights={base.weights}", name="whole")
     layers = [from_sets(["data=other", "epochs=2", "batch_size=8", "freeze=stem", f"weights={base.weights}"])]
     facts = finetune(to_finetune(*layers, name="cut"), settings.load())
@@ -131,7 +131,7 @@ def test_a_tuning_run_resumes_without_the_weights_that_it_began_from(base: runs.
         (["data=nowhere", "weights=torchvision:resnet18"], DataError),  # before anything is downloaded
     ],
 )
-def test_what_is_wrong_is_said_before_the_run_exists(
+def test_mistakes_are_reported_before_the_run_folder_is_created(
     base: runs.RunDir, sets: list[str], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -139,12 +139,12 @@ def test_what_is_wrong_is_said_before_the_run_exists(
     assert not Path("runs/tuned").exists()
 
 
-def test_it_needs_to_know_on_what(base: runs.RunDir) -> None:
+def test_finetune_needs_data(base: runs.RunDir) -> None:
     with pytest.raises(UsageError, match="which data to train on"):
         list(finetune(to_finetune(), settings.load()))
 
 
-def test_an_onnx_file_is_not_a_start(base: runs.RunDir) -> None:
+def test_finetune_cannot_start_from_an_onnx_file(base: runs.RunDir) -> None:
     Path("model.onnx").write_bytes(b"x")
     with pytest.raises((UsageError, WeightsError)):
         tuned("weights=model.onnx")

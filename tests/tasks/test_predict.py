@@ -1,4 +1,4 @@
-"""Files to class names, good ones and bad ones, with and without torch."""
+"""`predict` classifies image files, lists the unreadable ones, and needs no torch for ONNX."""
 
 import json
 import shutil
@@ -33,12 +33,12 @@ def pictures(tmp_path: Path) -> Path:
     return make_pictures(tmp_path / "pictures")
 
 
-def ask(images: list[Path], **options: int) -> PredictOutcome:
+def predicted(images: list[Path], **options: int) -> PredictOutcome:
     return predict(None, images, settings=settings.load(), **options)
 
 
-def test_every_class_with_its_probability(run: runs.RunDir, pictures: Path) -> None:
-    (result,) = ask([pictures / "0.png"], top=3).results
+def test_every_class_gets_the_probability_of_the_network(run: runs.RunDir, pictures: Path) -> None:
+    (result,) = predicted([pictures / "0.png"], top=3).results
     pixels = torch.from_numpy(prepare(pictures / "0.png", IMAGE).astype(np.float32)).permute(2, 0, 1)[None]
     with torch.no_grad():
         wanted = network()((pixels / 255 - 0.4) / 0.3).softmax(1)[0]
@@ -49,23 +49,23 @@ def test_every_class_with_its_probability(run: runs.RunDir, pictures: Path) -> N
 
 
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (9, 3)])
-def test_top_is_at_most_all_classes(run: runs.RunDir, pictures: Path, top: int, count: int) -> None:
-    assert len(ask([pictures / "0.png"], top=top).results[0].guesses) == count
+def test_top_lists_at_most_all_classes(run: runs.RunDir, pictures: Path, top: int, count: int) -> None:
+    assert len(predicted([pictures / "0.png"], top=top).results[0].guesses) == count
 
 
-def test_the_document(run: runs.RunDir, pictures: Path) -> None:
-    document = json.loads(json.dumps(ask([pictures / "0.png"], top=2).to_json()))
+def test_the_json_document_lists_files_and_classes(run: runs.RunDir, pictures: Path) -> None:
+    document = json.loads(json.dumps(predicted([pictures / "0.png"], top=2).to_json()))
     assert document["schema"] == "resnetctl.predict/1"
     (result,) = document["results"]
     assert result["file"] == str(pictures / "0.png")
     assert [sorted(guess) for guess in result["predictions"]] == [["class", "probability"]] * 2
 
 
-def test_order_is_kept_across_batches(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_keep_the_order_of_the_files(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [pictures / f"{number}.png" for number in (4, 0, 3, 1, 2, 0, 4)]
-    whole = ask(files)
+    whole = predicted(files)
     monkeypatch.setattr("resnetctl.data.image_files.BATCH", 2)
-    pieces = ask(files)
+    pieces = predicted(files)
     assert [item.file for item in pieces.results] == files == [item.file for item in whole.results]
     for one, other in zip(whole.results, pieces.results, strict=True):
         assert one.guesses[0][0] == other.guesses[0][0]
@@ -73,41 +73,41 @@ def test_order_is_kept_across_batches(run: runs.RunDir, pictures: Path, monkeypa
 
 
 @pytest.mark.parametrize("batch", [1, 3, 200])
-def test_batches_do_not_change_what_is_found(batch: int) -> None:
-    """What is looked at in groups is what each image gives by itself: best first, of equal ones the first class."""
+def test_the_batch_size_does_not_change_the_predictions(batch: int) -> None:
+    """Each image gets the same guesses as alone: best first, and the first class wins a tie."""
     logits = np.random.default_rng(0).integers(-3, 4, (200, 3)).astype(np.float32)
     opened = Opened(card=card(), predict=lambda images: logits[images[:, 0, 0, 0]])
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 8, 8, 1))
     files = [Path(f"{number}.png") for number in range(200)]
     batches = ((pixels[start : start + batch], files[start : start + batch]) for start in range(0, 200, batch))
-    found = list(classified(opened, batches, top=2))
-    assert [item.file for item in found] == files
-    for row, item in zip(logits, found, strict=True):
+    predictions = list(classified(opened, batches, top=2))
+    assert [item.file for item in predictions] == files
+    for row, item in zip(logits, predictions, strict=True):
         (shares,) = probabilities(row[None])
         order = sorted(range(3), key=lambda place: (-shares[place], place))[:2]
         assert item.guesses == tuple((CLASSES[place], shares[place]) for place in order)
 
 
-def test_a_folder_is_all_its_images_sorted(run: runs.RunDir, pictures: Path) -> None:
+def test_a_folder_stands_for_all_its_images_sorted(run: runs.RunDir, pictures: Path) -> None:
     make_pictures(pictures / "deep", 1)
     make_pictures(pictures / ".hidden", 1)
     (pictures / "notes.txt").write_text("no image")
-    names = [str(item.file.relative_to(pictures)) for item in ask([pictures]).results]
+    names = [str(item.file.relative_to(pictures)) for item in predicted([pictures]).results]
     assert names == ["0.png", "1.png", "2.png", "3.png", "4.png", "deep/0.png"]
 
 
-def test_a_folder_holds_the_same_images_for_predict_as_for_data_add(run: runs.RunDir, pictures: Path) -> None:
+def test_predict_and_data_add_read_the_same_files_of_a_folder(run: runs.RunDir, pictures: Path) -> None:
     assert {".jfif", ".png"} <= SUFFIXES
     for suffix in SUFFIXES:
         shutil.copy(pictures / "0.png", pictures / f"all{suffix}")
-    assert {item.file.suffix for item in ask([pictures]).results} == SUFFIXES
+    assert {item.file.suffix for item in predicted([pictures]).results} == SUFFIXES
 
 
 def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no image")
     (pictures / "empty").mkdir()
     files = [pictures / name for name in ("0.png", "bad.png", "gone.png", "empty", "1.png")]
-    outcome = ask(files)
+    outcome = predicted(files)
     assert [item.file.name for item in outcome.results] == ["0.png", "1.png"]
     assert [line.partition(":")[0] for line in outcome.problems] == [str(path) for path in files[1:4]]
     with pytest.raises(DataError, match="3 images cannot be read") as caught:
@@ -116,15 +116,15 @@ def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -
     assert caught.value.exit_code == 3
 
 
-def test_nothing_wrong_requires_nothing(run: runs.RunDir, pictures: Path) -> None:
-    outcome = ask([pictures])
+def test_require_passes_when_every_file_is_readable(run: runs.RunDir, pictures: Path) -> None:
+    outcome = predicted([pictures])
     outcome.require()
     assert outcome.problems == ()
 
 
-def test_usage(run: runs.RunDir, pictures: Path) -> None:
+def test_a_missing_target_or_image_is_a_usage_error(run: runs.RunDir, pictures: Path) -> None:
     with pytest.raises(UsageError, match="no image"):
-        ask([])
+        predicted([])
     with pytest.raises(UsageError, match="first argument must be") as caught:
         predict("a dog.JPG", ["b.png"], settings=settings.load())
     assert in_shell(caught.value.hint[0]) == "resnetctl predict last 'a dog.JPG' b.png"
@@ -132,11 +132,11 @@ def test_usage(run: runs.RunDir, pictures: Path) -> None:
         predict("-a.png", ["b.png", "c.png"], settings=settings.load())
     assert in_shell(caught.value.hint[0]) == "resnetctl predict last -- -a.png b.png ..."
     with pytest.raises(UsageError, match="cannot be listed"):
-        ask([pictures], top=0)
+        predicted([pictures], top=0)
 
 
 def test_an_onnx_file_needs_neither_torch_nor_onnx(pictures: Path) -> None:
-    """In a process that has no such packages, through the command line."""
+    """Run the command line in a process that cannot import these packages."""
     run = make_run(card(make_store()))
     export(None, settings=settings.load())
     program = """
@@ -152,12 +152,12 @@ assert not any(sys.modules.get(name) for name in absent)
     done = subprocess.run(argv, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     document, _ = json.JSONDecoder().raw_decode(done.stdout)
-    for mine, theirs in zip(ask([pictures], top=3).results, document["results"], strict=True):
+    for mine, theirs in zip(predicted([pictures], top=3).results, document["results"], strict=True):
         guesses = {guess["class"]: guess["probability"] for guess in theirs["predictions"]}
         assert dict(mine.guesses) == pytest.approx(guesses, abs=1e-6)
 
 
-def test_a_damaged_onnx_file(machine: Path, pictures: Path) -> None:
+def test_a_damaged_onnx_file_is_refused(machine: Path, pictures: Path) -> None:
     (machine / "m.onnx").write_bytes(b"\x08\x0anonsense")
     with pytest.raises(WeightsError):
         predict("m.onnx", [pictures], settings=settings.load())

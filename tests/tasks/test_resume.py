@@ -8,8 +8,8 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_sets
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import Store
 from resnetctl.errors import Stopped, UsageError, WeightsError
@@ -45,14 +45,14 @@ def notices(facts: list[object]) -> str:
 
 
 def killed(after: int, *sets: str) -> runs.RunDir:
-    """A run whose process went away after so many facts: the generator is dropped, nothing is cleaned up by us."""
+    """Return a run whose process ended after `after` facts: closes the generator and cleans up nothing."""
     facts = train(request(*sets, name="cut"), settings.load())
     list(itertools.islice(facts, after))
     facts.close()  # type: ignore[attr-defined]
     return runs.find("cut", Path("runs"))
 
 
-def test_training_never_opens_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_never_opens_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     original = Store.split
     monkeypatch.setattr(Store, "split", lambda self, name: (opened.append(name), original(self, name))[1])
@@ -77,7 +77,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(after: int, sets: tuple[str, ...
     assert files(cut) == files(whole)
 
 
-def test_a_finished_run_says_so_and_does_nothing() -> None:
+def test_a_resume_of_a_finished_run_changes_nothing() -> None:
     folder = run()
     before = files(folder)
     facts = list(resume("one", settings=settings.load()))
@@ -86,7 +86,7 @@ def test_a_finished_run_says_so_and_does_nothing() -> None:
     assert files(folder) == before
 
 
-def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> None:
+def test_a_finished_run_can_be_extended_with_a_notice_on_the_schedule() -> None:
     run()
     facts = list(resume("one", settings=settings.load(), epochs=5))
     folder = runs.find("one", Path("runs"))
@@ -96,26 +96,26 @@ def test_a_finished_run_can_be_extended_and_says_what_the_schedule_does() -> Non
     assert folder.sources()["epochs"] == "resume"
 
 
-def test_a_resume_where_images_are_whole_says_nothing_of_growing() -> None:
+def test_a_resume_after_images_reached_full_size_gets_no_notice_on_growing() -> None:
     run("progressive.initial_scale=0.5", "epochs=10")
     assert "images grow" not in notices(list(resume("one", settings=settings.load(), epochs=11)))
 
 
-def test_a_resumed_run_knows_its_best() -> None:
+def test_a_resumed_run_knows_its_best_val_accuracy() -> None:
     run("epochs=2")
     facts = list(resume("one", settings=settings.load(), epochs=3))
     (started,) = (fact for fact in facts if isinstance(fact, Started))
     assert started.best == max(line["val_top1"] for line in runs.find("one", Path("runs")).metrics()[:2])
 
 
-def test_an_extended_run_says_what_becomes_of_growing_images() -> None:
+def test_a_notice_gives_lr_and_image_size_of_an_extended_run() -> None:
     run("progressive.initial_scale=0.5")
-    said = notices(list(resume("one", settings=settings.load(), epochs=9)))
-    assert "the run goes on at step 12 with lr" in said
-    assert "and images of 4 px" in said
+    texts = notices(list(resume("one", settings=settings.load(), epochs=9)))
+    assert "the run goes on at step 12 with lr" in texts
+    assert "and images of 4 px" in texts
 
 
-def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
+def test_a_corrupt_checkpoint_is_skipped_for_an_older_one() -> None:
     whole = run(name="whole")
     cut = killed(12)
     newest = cut.checkpoints.paths()[0]
@@ -125,7 +125,7 @@ def test_a_corrupt_checkpoint_is_passed_over_for_an_older_one() -> None:
     assert files(cut) == files(whole)
 
 
-def test_with_no_checkpoint_it_starts_again() -> None:
+def test_without_a_checkpoint_the_run_starts_again() -> None:
     whole = run(name="whole")
     cut = killed(12)
     for path in cut.checkpoints.paths():
@@ -135,17 +135,17 @@ def test_with_no_checkpoint_it_starts_again() -> None:
     assert files(cut) == files(whole)
 
 
-def test_other_data_under_the_same_name_is_refused() -> None:
+def test_data_that_changed_under_the_same_name_is_refused() -> None:
     cut = killed(12)
     data_dir = settings.load().data_dir
     (data_dir / "tiny").rename(data_dir / "old")
     tiny(data_dir, train=90)
-    with pytest.raises(WeightsError, match="is not the one that the run began with"):
+    with pytest.raises(WeightsError, match="has changed since the run began"):
         list(resume("cut", settings=settings.load()))
     assert cut.checkpoints.paths()
 
 
-def test_exact_refuses_another_machine_and_names_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: pytest.MonkeyPatch) -> None:
     from resnetctl.engine import checkpoint
 
     killed(12)
@@ -158,7 +158,7 @@ def test_exact_refuses_another_machine_and_names_what_differs(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_bytes(signum: signal.Signals) -> None:
+def test_a_resume_after_a_signal_gives_the_same_bytes(signum: signal.Signals) -> None:
     whole = run(name="whole")
 
     def interrupted() -> Iterator[object]:

@@ -1,4 +1,4 @@
-"""What a target may be, and what is said when it is not."""
+"""A target is a run, a weights file or an ONNX file; anything else is an error that helps."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def run() -> runs.RunDir:
     return make_run(card())
 
 
-def test_nothing_means_the_newest_run_by_its_real_name(run: runs.RunDir) -> None:
+def test_no_target_means_the_newest_run_by_its_real_name(run: runs.RunDir) -> None:
     target = resolve(None, settings.load())
     assert (target.kind, target.path, target.run) == ("weights", run.weights, run)
     assert target.notices == ()
@@ -33,7 +33,7 @@ def test_a_later_run_does_not_move_a_resolved_target(run: runs.RunDir) -> None:
 
 
 @pytest.mark.parametrize("text", ["first", "runs/first", "last", "runs/last", "runs/first/model.safetensors"])
-def test_all_names_of_a_run(run: runs.RunDir, text: str) -> None:
+def test_a_run_is_found_by_every_name(run: runs.RunDir, text: str) -> None:
     target = resolve(text, settings.load())
     assert target.path.samefile(run.weights)
     assert target.run is not None
@@ -60,7 +60,7 @@ def test_the_onnx_file_of_a_run_belongs_to_it(run: runs.RunDir) -> None:
     assert resolve(loose, settings.load()).run is None
 
 
-def test_no_run_yet_names_the_command_that_makes_one() -> None:
+def test_without_a_run_the_error_names_a_command_that_trains_one() -> None:
     with pytest.raises(InputError, match="no run yet") as caught:
         resolve(None, settings.load())
     assert in_shell(caught.value.hint[0]).startswith("resnetctl train --data digits")
@@ -74,42 +74,42 @@ def test_an_unknown_run_gets_a_suggestion(run: runs.RunDir) -> None:
 
 
 @pytest.mark.parametrize("name", ["gone.onnx", "gone.safetensors", "gone.pth"])
-def test_a_missing_file(name: str) -> None:
+def test_a_missing_file_is_an_error(name: str) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         resolve(name, settings.load())
 
 
-def test_a_pickle_has_to_be_imported(machine: Path) -> None:
+def test_a_pickle_must_be_imported_first(machine: Path) -> None:
     (machine / "old.pth").write_bytes(b"")
     with pytest.raises(WeightsError, match="imported first") as caught:
         resolve("old.pth", settings.load())
     assert in_shell(caught.value.hint[0]).startswith("resnetctl weights import old.pth")
 
 
-def test_a_file_of_another_kind(machine: Path) -> None:
+def test_a_file_of_another_kind_is_refused(machine: Path) -> None:
     (machine / "notes.txt").write_text("")
     with pytest.raises(WeightsError, match="neither"):
         resolve("notes.txt", settings.load())
 
 
-def test_an_unfinished_run_is_used_and_said() -> None:
+def test_an_unfinished_run_is_used_with_a_notice() -> None:
     make_run(card(), finished=False)
     (notice,) = resolve("first", settings.load()).notices
     assert "not finished" in notice
     assert "resume the run to finish it" in notice
 
 
-def test_a_run_without_weights_names_resume() -> None:
-    make_run(card(), finished=False)
+def test_the_error_for_a_run_without_weights_offers_a_resume() -> None:
+    run = make_run(card(), finished=False)
     storage.remove(run.weights)
     with pytest.raises(WeightsError, match="did not finish its first epoch") as caught:
         resolve("first", settings.load())
     assert caught.value.hint == (Call("train", settings={"resume": run.path}),)
 
 
-def test_a_run_that_failed_before_it_had_weights_names_the_newest_that_has_some() -> None:
+def test_the_error_for_a_run_that_failed_early_names_the_newest_run_with_weights() -> None:
     make_run(card(), name="good")
-    make_run(card(), finished=False)
+    run = make_run(card(), finished=False)
     storage.remove(run.weights)
     run.save_failure("step 3: x")
     with pytest.raises(WeightsError, match="it failed in its first epoch") as caught:
@@ -120,7 +120,7 @@ def test_a_run_that_failed_before_it_had_weights_names_the_newest_that_has_some(
     )
 
 
-def test_an_opened_target_predicts_as_the_network_does(machine: Path) -> None:
+def test_an_opened_target_predicts_with_the_network(machine: Path) -> None:
     path = machine / "net.safetensors"
     path.write_bytes(to_bytes(network().state_dict(), card()))
     opened = open_target(resolve(path, settings.load()), settings.load(), device="cpu")
@@ -130,7 +130,7 @@ def test_an_opened_target_predicts_as_the_network_does(machine: Path) -> None:
     assert np.array_equal(logits[0], logits[1])
 
 
-def test_a_device_that_is_not_here(machine: Path) -> None:
+def test_a_missing_device_is_an_error(machine: Path) -> None:
     run = make_run(card())
     with pytest.raises(UsageError, match="no device"):
         open_target(resolve(run.path, settings.load()), settings.load(), device="cuda:99")

@@ -6,8 +6,9 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import Layer, from_flags, from_sets
+from resnetctl.config.layers import Layer
 from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, UsageError
@@ -44,7 +45,7 @@ def notice_texts(facts: list[object]) -> str:
     return "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
 
-def test_a_run_has_every_file_that_the_design_names() -> None:
+def test_a_run_has_every_documented_file() -> None:
     folder = run().path
     assert {path.name for path in folder.iterdir() if path.name != ".lock"} == {
         "config.toml", "config.sources.json", "env.json", "metrics.jsonl", "timings.jsonl", "checkpoints",
@@ -56,14 +57,14 @@ def test_a_run_has_every_file_that_the_design_names() -> None:
     assert (folder.parent / "last").resolve() == folder.resolve()
 
 
-def test_the_facts_come_in_order() -> None:
+def test_train_yields_facts_in_order() -> None:
     facts = list(train(request(), settings.load()))
     kinds = [type(fact) for fact in facts if not isinstance(fact, StepResult | Notice)]
     assert kinds == [Started, EpochTimed, EpochTimed, EpochTimed, Finished]
     assert sum(isinstance(fact, StepResult) for fact in facts) == 12
 
 
-def test_metrics_hold_no_clock_and_timings_do() -> None:
+def test_metrics_hold_no_times_and_timings_do() -> None:
     folder = run()
     assert set(folder.metrics()[0]) == {
         "epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "best",
@@ -71,7 +72,7 @@ def test_metrics_hold_no_clock_and_timings_do() -> None:
     assert set(folder.timings()[0]) == {"epoch", "seconds", "images_per_second"}
 
 
-def test_the_card_says_where_the_weights_come_from() -> None:
+def test_the_card_names_arch_data_and_split() -> None:
     folder = run("seed=4")
     card = read_card(folder.weights)
     assert card.classes == ("dark", "middle", "bright")
@@ -81,7 +82,7 @@ def test_the_card_says_where_the_weights_come_from() -> None:
     assert str(folder.path) not in json.dumps(card.to_json())
 
 
-def test_the_same_config_gives_the_same_bytes_whatever_the_run_is_called() -> None:
+def test_the_name_of_a_run_does_not_change_its_bytes() -> None:
     first, second = run(name="a"), run(name="b")
     assert files(first) == files(second)
 
@@ -95,7 +96,7 @@ def test_a_runs_own_config_repeats_it() -> None:
     assert files(first) == files(runs.RunDir(finished[0].run))
 
 
-def test_sources_say_who_said_what() -> None:
+def test_sources_name_the_origin_of_every_value() -> None:
     layers = [from_sets(ARCH), from_flags({"seed": 3}, {"seed": "--seed"})]
     list(train(to_train(*layers, name="one"), settings.load()))
     sources = runs.find("one", Path("runs")).sources()
@@ -106,7 +107,7 @@ def test_sources_say_who_said_what() -> None:
     assert sources["threads"] == "rule"
 
 
-def test_the_environment_is_below_everything_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_is_weaker_than_a_config_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNETCTL_THREADS", "2")
     settings.load.cache_clear()
     assert run(name="a").read_config().threads == 2
@@ -151,14 +152,14 @@ def test_steps_end_a_run_mid_epoch() -> None:
         (["size=2"], ConfigError),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_written(sets: list[str], error: type[Exception]) -> None:
+def test_mistakes_are_reported_before_anything_is_written(sets: list[str], error: type[Exception]) -> None:
     with pytest.raises(error):
         list(train(request(*sets), settings.load()))
     assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize("wrong", ["model.block=basc", "augment=shft", "device=cuda:99"])
-def test_what_is_wrong_whatever_the_data_is_said_before_data_are_fetched(
+def test_mistakes_that_need_no_data_are_reported_before_data_are_fetched(
     wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_task, "ensure", None)
@@ -172,7 +173,7 @@ def test_a_taken_name_is_refused_first() -> None:
         next(train(request("data=nonsense"), settings.load()))
 
 
-def test_a_place_for_runs_that_cannot_be_is_told_before_data_are_fetched() -> None:
+def test_a_folder_that_cannot_hold_runs_is_reported_before_data_are_fetched() -> None:
     Path("file").write_bytes(b"")
     asked = to_train(from_sets(["data=digits"]), out=Path("file"))
     with pytest.raises(UsageError, match="cannot write") as caught:
@@ -181,7 +182,7 @@ def test_a_place_for_runs_that_cannot_be_is_told_before_data_are_fetched() -> No
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_one_class_is_nothing_to_learn(tmp_path: Path, dry_run: bool) -> None:
+def test_data_with_one_class_is_refused(tmp_path: Path, dry_run: bool) -> None:
     tiny(settings.load().data_dir, "cats", classes=("cat",))
     with pytest.raises(DataError, match="one class, 'cat'") as caught:
         list(train(request("data=cats", dry_run=dry_run), settings.load()))
@@ -197,24 +198,24 @@ def test_a_dry_run_times_a_step_and_writes_nothing() -> None:
     assert not Path("runs").exists()
 
 
-def test_what_is_seldom_meant_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_settings_get_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "cores_granted", lambda: 1)
-    said = notice_texts(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
-    assert "2 threads share 1 core, which is slower than one each" in said
-    assert "a batch of 500 is more than the 54 training images, so an epoch is one step" in said
+    texts = notice_texts(list(train(request("threads=2", "batch_size=500", "epochs=1"), settings.load())))
+    assert "2 threads share 1 core, which is slower than one each" in texts
+    assert "a batch of 500 is more than the 54 training images, so an epoch is one step" in texts
     assert notice_texts(list(train(request("threads=1", "epochs=1", name="two"), settings.load()))) == ""
 
 
-def test_images_that_grow_are_announced() -> None:
-    said = notice_texts(list(train(request("progressive.initial_scale=0.5", "epochs=10"), settings.load())))
-    assert "images grow from 4 px and reach 8 px in epoch " in said
-    whole = int(said.partition("in epoch ")[2].split(";")[0])
+def test_growing_images_get_a_notice() -> None:
+    texts = notice_texts(list(train(request("progressive.initial_scale=0.5", "epochs=10"), settings.load())))
+    assert "images grow from 4 px and reach 8 px in epoch " in texts
+    full_size_epoch = int(texts.partition("in epoch ")[2].split(";")[0])
     lines = runs.find("one", Path("runs")).metrics()
     assert len(lines) == 10
-    assert 5 < whole < 10
+    assert 5 < full_size_epoch < 10
 
 
-def test_a_progressive_resizing_that_does_nothing_says_so() -> None:
+def test_progressive_resizing_without_an_effect_gets_a_notice() -> None:
     sets = ("progressive.initial_scale=0.9", "progressive.size_increment=100", "epochs=1")
     assert "resizing does nothing here: 0.9 of 8 px, in multiples of 100 px, is 8 px" in notice_texts(
         list(train(request(*sets), settings.load()))
@@ -224,12 +225,12 @@ def test_a_progressive_resizing_that_does_nothing_says_so() -> None:
 @pytest.mark.parametrize(
     "sets", [("progressive.delay_fraction=0", "progressive.finetune_fraction=1", "epochs=1"), ("steps=1",)]
 )
-def test_a_progressive_resizing_without_a_step_to_do_it_in(sets: tuple[str, ...]) -> None:
-    said = notice_texts(list(train(request("progressive.initial_scale=0.5", *sets), settings.load())))
-    assert "resizing does nothing here: no step is left for smaller images" in said
+def test_progressive_resizing_without_a_step_for_small_images_gets_a_notice(sets: tuple[str, ...]) -> None:
+    texts = notice_texts(list(train(request("progressive.initial_scale=0.5", *sets), settings.load())))
+    assert "resizing does nothing here: no step is left for smaller images" in texts
 
 
-def test_numbers_that_blow_up_end_the_run_and_keep_the_last_checkpoint() -> None:
+def test_a_number_that_is_not_finite_ends_the_run_without_a_summary() -> None:
     from resnetctl.errors import NonFinite
 
     with pytest.raises(NonFinite, match=r"step 2: the output of layer 'layer1\.0\.conv1' is not finite") as caught:

@@ -23,7 +23,7 @@ CLASSES = ("cat", "dog", "bird")
 
 
 def foreign(folder: Path, arch: Arch = resnet20, *, size: int = 32, channels: int = 3) -> Path:
-    """A file as others write them."""
+    """Write a state dict as other projects do."""
     image = ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels)
     torch.manual_seed(0)
     state = build(arch, classes=3, image=image).state_dict()
@@ -38,7 +38,7 @@ def request(here: Path, file: Path, **changes: Any) -> ImportRequest:
 
 
 def store_card(data_dir: Path, **changes: Any) -> DatasetCard:
-    """A dataset as far as its card goes."""
+    """Write the card of a dataset without images."""
     image = ImageSpec(size=28, channels=3, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), resize=32)
     card = DatasetCard(name="pets", classes=CLASSES, image=image, splits={"train": 3}, **changes)
     (data_dir / "pets").mkdir(parents=True)
@@ -46,7 +46,7 @@ def store_card(data_dir: Path, **changes: Any) -> DatasetCard:
     return card
 
 
-def test_import_then_show_and_load(machine: Path) -> None:
+def test_imported_weights_can_be_shown_and_loaded(machine: Path) -> None:
     file = foreign(machine)
     report = import_file(request(machine, file, mean="0.1,0.2,0.3", std="0.4,0.5,0.6"), settings.load())
     out = machine / "out.safetensors"
@@ -64,7 +64,7 @@ def test_import_then_show_and_load(machine: Path) -> None:
     assert shown.bytes == out.stat().st_size
 
 
-def test_the_json_documents(machine: Path) -> None:
+def test_the_json_documents_have_the_documented_keys(machine: Path) -> None:
     report = import_file(request(machine, foreign(machine)), settings.load())
     document = report.to_json()
     assert json.loads(json.dumps(document)) == document
@@ -84,7 +84,7 @@ def test_a_run_shows_its_weights(text: str | None) -> None:
     assert (text == "runs/first/model.safetensors") == (report.notes == ())  # a file is just a file
 
 
-def test_show_without_a_run_or_with_a_name_that_nothing_has() -> None:
+def test_show_without_such_a_run_is_an_error() -> None:
     with pytest.raises(InputError, match="there is no run yet"):
         show(None, settings.load())
     with pytest.raises(InputError, match="no run 'gone'"):
@@ -100,7 +100,7 @@ def test_show_needs_no_torch(machine: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=machine).returncode == 0
 
 
-def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
+def test_an_onnx_file_is_recognised_by_its_content(machine: Path) -> None:
     file = machine / "my model.ONNX"
     file.write_bytes(b"\x08\x0a\x12\x09resnetctl")
     with pytest.raises(WeightsError, match="an ONNX file") as caught:
@@ -110,7 +110,7 @@ def test_an_onnx_file_is_said_to_be_one(machine: Path) -> None:
     assert show(report.path.rename(file), settings.load()).params == report.params, "the name decides nothing"
 
 
-def test_without_mean_and_std_the_assumption_is_said(machine: Path) -> None:
+def test_without_mean_and_std_a_note_states_the_assumption(machine: Path) -> None:
     report = import_file(request(machine, foreign(machine)), settings.load())
     assert (report.card.image.mean, report.card.image.std) == (IMAGENET_MEAN, IMAGENET_STD)
     assert "0.485,0.456,0.406" in report.notes[0]
@@ -122,7 +122,7 @@ def test_channels_come_from_the_first_convolution(machine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_at", "given", "stem", "size", "resize"),
+    ("trained_at", "requested", "stem", "size", "resize"),
     [
         (32, 0, "cifar", 32, 32),
         (32, 96, "cifar", 96, 96),
@@ -130,11 +130,11 @@ def test_channels_come_from_the_first_convolution(machine: Path) -> None:
         (224, 160, "imagenet", 160, 160),
     ],
 )
-def test_the_size_follows_the_stem_unless_given(
-    machine: Path, made_at: int, given: int, stem: str, size: int, resize: int
+def test_the_size_follows_the_stem_unless_it_is_set(
+    machine: Path, trained_at: int, requested: int, stem: str, size: int, resize: int
 ) -> None:
-    file = foreign(machine, resnet18, size=made_at)
-    card = import_file(request(machine, file, arch="resnet18", size=given), settings.load()).card
+    file = foreign(machine, resnet18, size=trained_at)
+    card = import_file(request(machine, file, arch="resnet18", size=requested), settings.load()).card
     assert (card.arch.stem, card.image.size, card.image.resize) == (stem, size, resize)
 
 
@@ -162,8 +162,8 @@ def test_an_existing_output_is_never_touched(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"classes": None}, {"data": "pets"}])
-def test_classes_or_data_one_of_them(machine: Path, changes: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="exactly one of"):
+def test_exactly_one_of_classes_and_data_is_needed(machine: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="give either"):
         import_file(request(machine, foreign(machine), **changes), settings.load())
 
 
@@ -178,11 +178,11 @@ def test_classes_or_data_one_of_them(machine: Path, changes: dict[str, Any]) -> 
         ({"size": -4}, UsageError, "must be positive"),
         ({"size": 2}, ConfigError, "at least 3 px"),
         ({"arch": "resnet21"}, UsageError, "no arch is called 'resnet21'"),
-        ({"arch": "resnet32"}, WeightsError, "keys do not fit"),
+        ({"arch": "resnet32"}, WeightsError, "keys do not match"),
         ({"out": Path("nowhere/out.safetensors")}, UsageError, "cannot write"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_written(
+def test_a_wrong_request_is_refused_and_nothing_is_written(
     machine: Path, changes: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     assert not (machine / "out.safetensors").exists()
 
 
-def test_another_number_of_classes_is_listed(machine: Path) -> None:
+def test_another_number_of_classes_is_refused_with_the_shapes(machine: Path) -> None:
     (machine / "two.txt").write_text("cat\ndog\n")
     with pytest.raises(WeightsError) as caught:
         import_file(request(machine, foreign(machine), classes=machine / "two.txt"), settings.load())
@@ -204,7 +204,7 @@ def test_another_number_of_classes_is_listed(machine: Path) -> None:
     ("text", "names"),
     [("a\nb\n", ("a", "b")), ("\ufeffa\r\nb c \n\n", ("a", "b c")), ("été\n犬", ("été", "犬"))],
 )
-def test_class_names_one_a_line(machine: Path, text: str, names: tuple[str, ...]) -> None:
+def test_class_names_are_read_one_a_line(machine: Path, text: str, names: tuple[str, ...]) -> None:
     (machine / "c.txt").write_bytes(text.encode())
     assert read_classes(machine / "c.txt") == names
 

@@ -1,4 +1,4 @@
-"""Broken archs, each caught by the rule that is named for it."""
+"""Sound archs break no rule; each broken arch breaks the rule of its case."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ def arch(**changes: Any) -> Arch:
 
 
 def test_sound_archs_break_no_rule() -> None:
-    for thing in (arch(), registry.get("arch", "resnet20"), registry.get("arch", "resnet50")):
-        assert [str(found) for found in judge_all("a", archs.RULES, thing=thing) if not found.ok] == []
+    for value in (arch(), registry.get("arch", "resnet20"), registry.get("arch", "resnet50")):
+        assert [str(finding) for finding in judge_all("a", archs.RULES, target=value) if not finding.ok] == []
 
 
 @pytest.mark.parametrize(
-    ("thing", "rule", "seen"),
+    ("value", "rule", "seen"),
     [
         ("resnet20", "data", "it is a str"),
         (arch(block_args={"widths": [1, 2]}), "data", "block_args widths is not a bool"),
@@ -35,21 +35,21 @@ def test_sound_archs_break_no_rule() -> None:
         (arch(params=9_999), "params", "9,999 declared"),
     ],
 )
-def test_a_broken_arch_is_caught_by_the_named_rule(thing: Any, rule: str, seen: str) -> None:
-    found = judge("a", rule, rule=archs.RULES[rule], thing=thing)
-    assert not found.ok
-    assert seen in found.seen
+def test_a_broken_arch_breaks_its_rule(value: Any, rule: str, seen: str) -> None:
+    finding = judge("a", rule, rule=archs.RULES[rule], target=value)
+    assert not finding.ok
+    assert seen in finding.seen
 
 
-def test_a_net_that_gives_no_logits_is_caught() -> None:
+def test_a_net_without_logits_for_every_image_is_caught() -> None:
     class Halves(BasicBlock):
         def forward(self, images: Any) -> Any:
             return super().forward(images)[:1]
 
     with registry.overlay("block", halves=Halves):
-        found = judge("a", "builds", rule=archs.RULES["builds"], thing=arch(block="halves"))
-    assert found.seen == "2 images of 32 px give (1, 10), not (2, 10)"
+        finding = judge("a", "builds", rule=archs.RULES["builds"], target=arch(block="halves"))
+    assert finding.seen == "2 images of 32 px give (1, 10), not (2, 10)"
 
 
-def test_params_are_counted_even_where_none_are_declared() -> None:
-    assert judge("a", "params", rule=archs.RULES["params"], thing=arch()).seen.endswith("(none declared)")
+def test_params_are_counted_even_if_none_are_declared() -> None:
+    assert judge("a", "params", rule=archs.RULES["params"], target=arch()).seen.endswith("(none declared)")

@@ -1,4 +1,4 @@
-"""Each deliberately broken block is caught by the rule that is named for it, and a sound one by none."""
+"""A sound block breaks no rule; each broken block breaks the rule of its case."""
 
 import random
 from typing import Any
@@ -14,7 +14,7 @@ from resnetctl.testing.findings import judge, judge_all
 
 def failing(block: Any, *, rules: tuple[str, ...] | None = None) -> set[str]:
     table = {name: rule for name, rule in blocks.RULES.items() if rules is None or name in rules}
-    return {found.rule for found in judge_all("b", table, thing=block) if not found.ok}
+    return {finding.rule for finding in judge_all("b", table, target=block) if not finding.ok}
 
 
 class NoDefault(BasicBlock):
@@ -23,7 +23,7 @@ class NoDefault(BasicBlock):
 
 
 class Floors(BasicBlock):
-    """Halves by cutting: wrong for odd sizes."""
+    """A block that halves odd sizes with floor instead of ceil."""
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__(in_channels, width)
@@ -45,7 +45,7 @@ class Renamed(nn.Module):
 
 
 class NoShortcut(BasicBlock):
-    """Its shortcut is called something else, and the name is filled with nothing."""
+    """A block whose shortcut has another name, while `downsample` is an identity."""
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__(in_channels, width, stride=stride)
@@ -94,16 +94,16 @@ class Copies(BasicBlock):
 
 
 class Overflows(BasicBlock):
-    """1e-30 is lost beside a bfloat16 one: 0 / 0."""
+    """A block that loses its small values in bfloat16, so the result differs."""
 
     def forward(self, images: Tensor) -> Tensor:
-        found = super().forward(images)
-        rounded = (found + 256).to(self.conv1(images).dtype).float() - 256
+        output = super().forward(images)
+        rounded = (output + 256).to(self.conv1(images).dtype).float() - 256
         return rounded / (rounded + 1e-3)
 
 
 class Widens(BasicBlock):
-    """A float32 tensor makes all that it meets float32."""
+    """A block whose float32 tensor makes a bfloat16 result float32."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) * torch.ones(1)
@@ -117,7 +117,7 @@ class Grows(BasicBlock):
 
 
 class Hidden(BasicBlock):
-    """A tensor that matters and is not registered."""
+    """A block with a tensor that is not in its state dict."""
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__(in_channels, width, stride=stride)
@@ -128,19 +128,19 @@ class Hidden(BasicBlock):
 
 
 class FirstScale(BasicBlock):
-    """The first batch that it meets sets its scale for good, outside the state dict."""
+    """A block whose first batch sets a scale outside the state dict."""
 
     scale: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        found = super().forward(images)
+        output = super().forward(images)
         if self.scale is None:
-            self.scale = found.detach().mean()
-        return found * self.scale
+            self.scale = output.detach().mean()
+        return output * self.scale
 
 
 class CallCounter(BasicBlock):
-    """In training each call counts, and a resumed run starts from nought."""
+    """A block whose output depends on the number of training calls, which a resumed run forgets."""
 
     calls = 0
 
@@ -150,11 +150,11 @@ class CallCounter(BasicBlock):
 
 
 class PythonDice(BasicBlock):
-    """Drops its branch by a generator that the engine does not seed."""
+    """A block that draws from a generator that the engine does not seed."""
 
     def forward(self, images: Tensor) -> Tensor:
-        found = super().forward(images)
-        return found * 0.5 if self.training and random.random() < 0.5 else found
+        output = super().forward(images)
+        return output * 0.5 if self.training and random.random() < 0.5 else output
 
 
 class Uncopied(BasicBlock):
@@ -214,16 +214,16 @@ def test_a_sound_block_breaks_no_rule() -> None:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_a_broken_block_is_caught_by_the_named_rule(block: Any, rule: str, seen: str) -> None:
-    found = judge("b", rule, rule=blocks.RULES[rule], thing=block)
-    assert not found.ok
-    assert seen in found.seen
-    assert found.fix
+def test_a_broken_block_breaks_its_rule(block: Any, rule: str, seen: str) -> None:
+    finding = judge("b", rule, rule=blocks.RULES[rule], target=block)
+    assert not finding.ok
+    assert seen in finding.seen
+    assert finding.fix
 
 
 def test_an_object_that_is_not_a_class_breaks_only_one_rule() -> None:
     assert failing(7) == {"signature"}
-    assert all(judge("b", name, rule=rule, thing=7).status == "failed" for name, rule in blocks.RULES.items())
+    assert all(judge("b", name, rule=rule, target=7).status == "failed" for name, rule in blocks.RULES.items())
 
 
 class Infinite(BasicBlock):
@@ -232,17 +232,17 @@ class Infinite(BasicBlock):
 
 
 def test_output_that_is_not_finite_breaks_only_one_rule() -> None:
-    (found,) = (one for one in judge_all("b", blocks.RULES, thing=Infinite) if not one.ok)
-    assert (found.rule, found.seen) == ("shapes", "block(16, 16, stride=1) on 8x8 gives NaN or infinity")
+    (finding,) = (one for one in judge_all("b", blocks.RULES, target=Infinite) if not one.ok)
+    assert (finding.rule, finding.seen) == ("shapes", "block(16, 16, stride=1) on 8x8 gives NaN or infinity")
 
 
 @pytest.mark.parametrize(("value", "seen"), [("4", "not an int"), (0, "expansion is 0")])
 def test_expansion_is_a_positive_int(value: Any, seen: str) -> None:
     block = type("Odd", (BasicBlock,), {"expansion": value})
-    assert seen in judge("b", "signature", rule=blocks.RULES["signature"], thing=block).seen
+    assert seen in judge("b", "signature", rule=blocks.RULES["signature"], target=block).seen
 
 
-def test_other_defaults_are_bound() -> None:
+def test_bound_sets_other_defaults() -> None:
     quiet = blocks.bound(DropsAlways, {"dropout": 0.25})
     assert issubclass(quiet, DropsAlways)
     assert (quiet(8, 8).rate, quiet(8, 8, dropout=0.5).rate) == (0.25, 0.5)
@@ -250,16 +250,16 @@ def test_other_defaults_are_bound() -> None:
     assert blocks.bound(BasicBlock, {}) is BasicBlock
 
 
-def test_cases_have_the_same_shape_a_new_width_and_a_halving() -> None:
-    found = set(blocks.cases(BasicBlock))
-    assert {(16, 16, 1), (32, 32, 1), (16, 32, 2), (64, 64, 2)} <= found
+def test_cases_have_equal_shapes_a_new_width_and_a_halving() -> None:
+    cases = set(blocks.cases(BasicBlock))
+    assert {(16, 16, 1), (32, 32, 1), (16, 32, 2), (64, 64, 2)} <= cases
 
 
-def test_jitter_moves_all_that_is_trained() -> None:
-    made = BasicBlock(8, 8)
-    nn.init.zeros_(made.bn2.weight)
-    made.register_buffer("constant", torch.ones(1), persistent=False)
-    blocks.jitter(made)
-    assert made.constant == 1, "what is not kept cannot be restored, so it is no state"
-    assert made.bn2.weight.abs().min() > 0
-    assert (made.bn2.running_var > 0).all()
+def test_jitter_changes_parameters_and_statistics_but_no_constants() -> None:
+    block = BasicBlock(8, 8)
+    nn.init.zeros_(block.bn2.weight)
+    block.register_buffer("constant", torch.ones(1), persistent=False)
+    blocks.jitter(block)
+    assert block.constant == 1, "a buffer outside the state dict is a constant"
+    assert block.bn2.weight.abs().min() > 0
+    assert (block.bn2.running_var > 0).all()

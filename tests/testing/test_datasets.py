@@ -1,4 +1,4 @@
-"""Broken datasets, each caught by the rule that is named for it."""
+"""Sound datasets break no rule; each broken dataset breaks the rule of its case."""
 
 import urllib.request
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ CARD = DatasetCard(
 
 
 class Dots:
-    """A sound dataset, and what the broken ones change."""
+    """A sound dataset; the broken ones override one method."""
 
     def __init__(self, card: Any = CARD) -> None:
         self.card = card
 
     def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        path = cache / "made"
+        path = cache / "dots"
         path.mkdir(exist_ok=True)
         return source or path
 
@@ -74,7 +74,7 @@ class Numbers(Dots):
 
 
 class LateLabel(Dots):
-    """The class of one image, far from the first, is not on the card."""
+    """A dataset with one late image of a class that is not on the card."""
 
     def __init__(self) -> None:
         super().__init__(replace(CARD, splits={"train": 200}))
@@ -85,7 +85,7 @@ class LateLabel(Dots):
 
 
 class OneBuffer(Dots):
-    """Every image is the same array, written anew."""
+    """A dataset that yields one array again and again, with new values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class OneBuffer(Dots):
 
 
 class OneSplit(Dots):
-    """Test is train under another name."""
+    """A dataset whose test split has the images of train."""
 
     def __init__(self) -> None:
         super().__init__(replace(CARD, splits={"train": 6, "test": 6}))
@@ -128,15 +128,16 @@ class NoSource(Dots):
         return cache
 
 
-def found(dataset: Any, rule: str, tmp_path: Path, source: Path | None = None) -> Finding:
+def finding_of(dataset: Any, rule: str, tmp_path: Path, source: Path | None = None) -> Finding:
+    """Return the finding of one rule."""
     subject = datasets.Subject(dataset=dataset, cache=tmp_path, source=source)
-    return judge("d", rule, rule=datasets.RULES[rule], thing=subject)
+    return judge("d", rule, rule=datasets.RULES[rule], target=subject)
 
 
 @pytest.mark.parametrize("dataset", [Dots(), registry.get("dataset", "digits")])
 def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
     subject = datasets.Subject(dataset=dataset, cache=tmp_path)
-    assert [str(one) for one in judge_all("d", datasets.RULES, thing=subject) if one.status != "ok"] == []
+    assert [str(one) for one in judge_all("d", datasets.RULES, target=subject) if one.status != "ok"] == []
 
 
 @pytest.mark.parametrize(
@@ -162,33 +163,33 @@ def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
         (OneClass(), "classes", "train has no image of b"),
     ],
 )
-def test_a_broken_dataset_is_caught_by_the_named_rule(dataset: Any, rule: str, seen: str, tmp_path: Path) -> None:
-    outcome = found(dataset, rule, tmp_path)
-    assert not outcome.ok, str(outcome)
-    assert seen in outcome.seen
-    assert outcome.fix
+def test_a_broken_dataset_breaks_its_rule(dataset: Any, rule: str, seen: str, tmp_path: Path) -> None:
+    finding = finding_of(dataset, rule, tmp_path)
+    assert not finding.ok, str(finding)
+    assert seen in finding.seen
+    assert finding.fix
 
 
 @pytest.mark.parametrize("dataset", [Downloads(), Refuses()])
 def test_rules_that_need_a_download_are_skipped(dataset: Any, tmp_path: Path) -> None:
     for rule in ("splits", "types", "order", "classes"):
-        assert found(dataset, rule, tmp_path).status == "skipped"
-    assert found(dataset, "card", tmp_path).status == "ok"
+        assert finding_of(dataset, rule, tmp_path).status == "skipped"
+    assert finding_of(dataset, "card", tmp_path).status == "ok"
 
 
 def test_a_testers_own_source_is_read(tmp_path: Path) -> None:
-    assert found(Downloads(), "types", tmp_path, source=tmp_path).status == "ok"
-    refused = found(Refuses(), "types", tmp_path, source=tmp_path)
+    assert finding_of(Downloads(), "types", tmp_path, source=tmp_path).status == "ok"
+    refused = finding_of(Refuses(), "types", tmp_path, source=tmp_path)
     assert (refused.status, refused.seen) == ("failed", "DataError: no such archive")
 
 
 def test_a_large_split_is_not_counted(tmp_path: Path) -> None:
     large = Dots(replace(CARD, splits={"train": datasets.MOST + 1}))
-    assert found(large, "splits", tmp_path).status == "skipped"
-    assert found(large, "classes", tmp_path).status == "skipped"
+    assert finding_of(large, "splits", tmp_path).status == "skipped"
+    assert finding_of(large, "classes", tmp_path).status == "skipped"
 
 
-def test_connections_work_again_afterwards() -> None:
+def test_connections_work_again_after_a_check() -> None:
     import socket
 
     before = socket.getaddrinfo

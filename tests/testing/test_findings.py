@@ -1,4 +1,4 @@
-"""A rule's outcome is a finding, whatever happens."""
+"""Applying a rule always returns a finding."""
 
 import random
 import warnings
@@ -13,51 +13,51 @@ def rule(function: object) -> Rule:
 
 
 def outcome(function: object) -> Finding:
-    return judge("block b", "r", rule=rule(function), thing=3)
+    return judge("block b", "r", rule=rule(function), target=3)
 
 
-def test_a_rule_that_holds_reports_the_value() -> None:
-    found = outcome(lambda thing: f"{thing} shapes")
-    assert found == Finding(subject="block b", rule="r", status="ok", seen="3 shapes")
-    assert (found.ok, str(found)) == (True, "block b: r: 3 shapes")
+def test_the_finding_of_a_rule_that_holds_has_the_value() -> None:
+    finding = outcome(lambda value: f"{value} shapes")
+    assert finding == Finding(subject="block b", rule="r", status="ok", seen="3 shapes")
+    assert (finding.ok, str(finding)) == (True, "block b: r: 3 shapes")
 
 
-def test_a_failed_rule_reports_the_value_and_the_fix() -> None:
-    def fails(thing: int) -> str:
-        expect(thing == 4, f"it is {thing}")
+def test_the_finding_of_a_failed_rule_has_the_value_and_the_fix() -> None:
+    def fails(value: int) -> str:
+        expect(value == 4, f"it is {value}")
         return ""
 
-    found = outcome(fails)
-    assert (found.status, found.seen, found.fix, found.ok) == ("failed", "it is 3", "do this", False)
-    assert str(found) == "block b: r: it is 3. Fix: do this"
+    finding = outcome(fails)
+    assert (finding.status, finding.seen, finding.fix, finding.ok) == ("failed", "it is 3", "do this", False)
+    assert str(finding) == "block b: r: it is 3. Fix: do this"
 
 
-def test_errors_of_the_object_are_findings() -> None:
-    def crash(thing: int) -> str:
+def test_exceptions_of_the_object_become_findings() -> None:
+    def crash(value: int) -> str:
         raise SystemExit("gone\nand more")
 
-    assert outcome(lambda thing: thing.missing).seen.startswith("AttributeError: ")
+    assert outcome(lambda value: value.missing).seen.startswith("AttributeError: ")
     assert outcome(crash).seen == "SystemExit: gone"
 
 
 def test_a_rule_that_cannot_be_judged_is_skipped_not_failed() -> None:
-    def skip(thing: int) -> str:
+    def skip(value: int) -> str:
         raise Skipped("no data here")
 
-    found = outcome(skip)
-    assert (found.status, found.ok, found.fix) == ("skipped", True, "")
+    finding = outcome(skip)
+    assert (finding.status, finding.ok, finding.fix) == ("skipped", True, "")
 
 
-def test_a_table_is_applied_whole_and_in_order() -> None:
-    def broken(thing: int) -> str:
+def test_all_rules_of_a_table_are_applied_in_order() -> None:
+    def broken(value: int) -> str:
         raise Broken("x")
 
-    found = judge_all("s", {"b": rule(broken), "a": rule(str)}, thing=3)
-    assert [(one.rule, one.ok) for one in found] == [("b", False), ("a", True)]
+    findings = judge_all("s", {"b": rule(broken), "a": rule(str)}, target=3)
+    assert [(one.rule, one.ok) for one in findings] == [("b", False), ("a", True)]
 
 
 def test_rules_are_deterministic_and_restore_all_random_state() -> None:
-    def meddle(thing: int) -> str:
+    def change_state(value: int) -> str:
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(1)
         warnings.warn("noise", stacklevel=1)
@@ -66,41 +66,41 @@ def test_rules_are_deterministic_and_restore_all_random_state() -> None:
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     random.seed(5)
     before = random.getstate()
-    assert outcome(meddle).seen == outcome(meddle).seen
+    assert outcome(change_state).seen == outcome(change_state).seen
     assert torch.equal(state, torch.get_rng_state())
     assert (random.getstate(), torch.get_num_threads(), torch.get_default_dtype()) == (before, threads, torch.float32)
 
 
-def test_a_line_that_raises_is_reported_once_and_the_rules_that_meet_it_again_are_skipped() -> None:
-    def forward(thing: int) -> str:
+def test_a_rule_that_raises_at_the_line_of_an_earlier_one_is_skipped() -> None:
+    def forward(value: int) -> str:
         raise ValueError("sizes differ")
 
-    table = {"gradients": rule(forward), "input": rule(lambda thing: forward(thing)), "other": rule(str)}
-    shapes, spoilt, other = judge_all("block b", table, thing=3)
+    table = {"gradients": rule(forward), "input": rule(lambda value: forward(value)), "other": rule(str)}
+    first, again, other = judge_all("block b", table, target=3)
     line = forward.__code__.co_firstlineno + 1
-    assert str(shapes) == f"block b: gradients: ValueError: sizes differ (at test_findings.py:{line}). Fix: do this"
-    assert (spoilt.status, spoilt.seen, spoilt.fix) == ("skipped", "it raises, as under gradients", "")
+    assert str(first) == f"block b: gradients: ValueError: sizes differ (at test_findings.py:{line}). Fix: do this"
+    assert (again.status, again.seen, again.fix) == ("skipped", "it raises the same error as in rule gradients", "")
     assert (other.status, other.place) == ("ok", "")
 
 
-def test_after_a_failed_essential_rule_the_rest_is_skipped() -> None:
-    def broken(thing: int) -> str:
+def test_after_a_failed_essential_rule_later_rules_are_skipped() -> None:
+    def broken(value: int) -> str:
         raise Broken("x")
 
     table = {"first": rule(broken), "signature": rule(broken), "a": rule(broken), "b": rule(str)}
-    found = judge_all("s", table, thing=3)
-    assert [one.status for one in found] == ["failed", "failed", "skipped", "skipped"]
-    assert {one.seen for one in found[2:]} == {"judged once signature holds"}
+    findings = judge_all("s", table, target=3)
+    assert [one.status for one in findings] == ["failed", "failed", "skipped", "skipped"]
+    assert {one.seen for one in findings[2:]} == {"not judged, because signature fails"}
 
 
-def test_the_place_of_an_error_is_never_in_a_library() -> None:
-    found = outcome(lambda thing: torch.empty(2).view(thing))
-    assert found.place.startswith("test_findings.py:")
+def test_the_place_of_an_error_is_in_the_objects_code_not_in_a_library() -> None:
+    finding = outcome(lambda value: torch.empty(2).view(value))
+    assert finding.place.startswith("test_findings.py:")
     assert outcome(random.choice).place == ""
 
 
 def test_a_failed_rule_does_not_change_the_others() -> None:
-    def broken(thing: int) -> str:
+    def broken(value: int) -> str:
         raise Broken("x")
 
-    assert [one.status for one in judge_all("s", {"a": rule(broken), "b": rule(broken)}, thing=3)] == ["failed"] * 2
+    assert [one.status for one in judge_all("s", {"a": rule(broken), "b": rule(broken)}, target=3)] == ["failed"] * 2

@@ -1,4 +1,4 @@
-"""Entries against their rules, in this process and in others."""
+"""Entries are judged by the rules of their kind, in this process and in others."""
 
 import json
 import subprocess
@@ -22,21 +22,21 @@ from resnetctl.testing.findings import Finding, Rule
 
 
 def finished(work: Generator[Progress, None, list[Finding]]) -> tuple[list[Progress], list[Finding]]:
-    """What it told, and what it gives."""
-    told = []
+    """Return the yielded progress and the returned findings."""
+    progress = []
     while True:
         try:
-            told.append(next(work))
+            progress.append(next(work))
         except StopIteration as end:
-            return told, end.value
+            return progress, end.value
 
 
 def entry(kind: Kind = "arch", name: str = "resnet20", distribution: str = "resnetctl") -> Entry:
-    return Entry(kind=kind, name=name, value="some.module:thing", distribution=distribution, version="1.2")
+    return Entry(kind=kind, name=name, value="some.module:net", distribution=distribution, version="1.2")
 
 
 @pytest.mark.parametrize(("kind", "least"), [("arch", 5), ("block", 14), ("policy", 9), ("dataset", 7)])
-def test_every_rule_says_what_it_wants_and_how_to_fix_it(kind: Kind, least: int) -> None:
+def test_every_rule_has_a_requirement_and_a_fix(kind: Kind, least: int) -> None:
     rules = kit.rules(kind)
     assert len(rules) >= least
     assert all(rule.wants and rule.fix for rule in rules.values())
@@ -45,26 +45,26 @@ def test_every_rule_says_what_it_wants_and_how_to_fix_it(kind: Kind, least: int)
     assert ("called" in kit.rule_names(kind)) == (kind != "block")
 
 
-def test_objects_are_checked_without_a_distribution() -> None:
-    for check, thing in (
+def test_objects_without_a_distribution_can_be_checked() -> None:
+    for check, value in (
         (check_arch, registry.get("arch", "resnet20")),
         (check_policy, registry.get("policy", "shift")),
         (check_dataset, registry.get("dataset", "digits")),
     ):
-        found = check(thing)  # type: ignore[operator]
-        assert found
-        assert all(one.ok for one in found)
+        findings = check(value)  # type: ignore[operator]
+        assert findings
+        assert all(one.ok for one in findings)
     assert next(one.rule for one in check_block(type("Empty", (), {})) if not one.ok) == "signature"
 
 
 @pytest.mark.parametrize("target", ["resnetctl", "RESNETCTL", "digits", "resnetctl:digits"])
 def test_a_target_is_a_distribution_or_a_name(target: str) -> None:
-    found = kit.select(target)
-    assert {one.distribution for one in found} == {"resnetctl"}
-    assert "digits" in {one.name for one in found}
+    entries = kit.select(target)
+    assert {one.distribution for one in entries} == {"resnetctl"}
+    assert "digits" in {one.name for one in entries}
 
 
-def test_an_unknown_target_suggests() -> None:
+def test_an_unknown_target_suggests_a_similar_one() -> None:
     with pytest.raises(UsageError, match="no distribution with plugins") as caught:
         kit.select("resnet12002")
     assert caught.value.hint[0] == "did you mean 'resnet1202'?"
@@ -99,20 +99,20 @@ def test_an_entry_that_changes_torch_is_not_imported_in_this_process(monkeypatch
     judged = []
     monkeypatch.setattr(kit, "probe", lambda entries: probes)
     monkeypatch.setattr(kit, "_spread", lambda entries: [(one, judged.append(one.name) or []) for one in entries])
-    told, found = finished(kit.check_entries(list(probes)))
-    assert judged == ["c"], "a print is a fault, but nothing to be afraid of"
-    assert [(one.done, one.total) for one in told] == [(0, 3), (3, 3)]
-    assert {(one.subject, one.rule) for one in found if not one.ok} == {
+    progress, findings = finished(kit.check_entries(list(probes)))
+    assert judged == ["c"], "an entry that only prints is judged further"
+    assert [(one.done, one.total) for one in progress] == [(0, 3), (3, 3)]
+    assert {(one.subject, one.rule) for one in findings if not one.ok} == {
         ("arch a", "import"), ("arch b", "torch"), ("arch c", "silent"),
     }  # fmt: skip
 
 
 def test_a_summary_counts_by_subject() -> None:
-    def made(subject: str, status: Any) -> Finding:
+    def finding(subject: str, status: Any) -> Finding:
         return Finding(subject=subject, rule="r", status=status, seen="")
 
-    found = [made("a", "ok"), made("b", "failed"), made("a", "skipped")]
-    assert kit.summary(found) == [("a", 2, 1, 0), ("b", 1, 0, 1)]
+    findings = [finding("a", "ok"), finding("b", "failed"), finding("a", "skipped")]
+    assert kit.summary(findings) == [("a", 2, 1, 0), ("b", 1, 0, 1)]
 
 
 def test_the_slowest_kinds_start_first_and_findings_keep_their_order(
@@ -120,28 +120,28 @@ def test_the_slowest_kinds_start_first_and_findings_keep_their_order(
 ) -> None:
     kinds: list[Kind] = ["arch", "policy", "block", "dataset", "block"]
     entries = [entry(kind, f"{kind}{place}") for place, kind in enumerate(kinds)]
-    begun: list[str] = []
+    started: list[str] = []
 
     def spread(sorted_: list[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
-        begun.extend(one.name for one in sorted_)
+        started.extend(one.name for one in sorted_)
         yield from ((one, [Finding(subject=one.name, rule="r", status="ok", seen="")]) for one in reversed(sorted_))
 
-    monkeypatch.setattr(kit, "probe", lambda asked: {one: Probe(entry=one) for one in asked})
+    monkeypatch.setattr(kit, "probe", lambda entries: {one: Probe(entry=one) for one in entries})
     monkeypatch.setattr(kit, "_spread", spread)
-    found = finished(kit.check_entries(entries))[1]
-    assert begun == ["block2", "block4", "arch0", "policy1", "dataset3"]
-    assert [one.subject for one in found if one.rule == "r"] == [one.name for one in entries]
+    findings = finished(kit.check_entries(entries))[1]
+    assert started == ["block2", "block4", "arch0", "policy1", "dataset3"]
+    assert [one.subject for one in findings if one.rule == "r"] == [one.name for one in entries]
 
 
-def test_entries_are_judged_by_other_processes_one_for_each_core() -> None:
+def test_entries_are_judged_in_worker_processes() -> None:
     entries = [*kit.select("resnetctl:shift"), *kit.select("resnetctl:none")]
-    found = dict(kit._spread(entries))
-    assert found.keys() == set(entries)
-    assert {one.rule for one in found[entries[0]]} == set(kit.rules("policy"))
+    findings = dict(kit._spread(entries))
+    assert findings.keys() == set(entries)
+    assert {one.rule for one in findings[entries[0]]} == set(kit.rules("policy"))
     assert list(kit._spread([])) == []
 
 
-def test_a_rule_that_ends_its_process_is_named_and_the_others_are_judged(
+def test_a_rule_that_ends_its_process_is_named_and_other_rules_are_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aborts = "\n    def forward(self, images):\n        import os\n        os.abort()\n"
@@ -149,15 +149,15 @@ def test_a_rule_that_ends_its_process_is_named_and_the_others_are_judged(
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     registry.refresh()
     try:
-        found = dict(kit._spread(kit.select("ends") + kit.select("resnetctl:none")))
+        findings = dict(kit._spread(kit.select("ends") + kit.select("resnetctl:none")))
     finally:
         registry.refresh()
-    ends, none = sorted(found.values(), key=lambda findings: findings[0].subject)
+    ends, none = sorted(findings.values(), key=lambda one: one[0].subject)
     status = {one.rule: one for one in ends}
     assert status.keys() == set(kit.rules("block"))
     assert (status["signature"].status, status["shapes"].status) == ("ok", "failed")
     assert str(status["shapes"]).startswith("block ends: shapes: a worker process ended with SIGABRT. Fix: find the")
-    assert all(one.ok for one in none), "what is beside it is not concerned"
+    assert all(one.ok for one in none), "other entries are judged as usual"
 
 
 def test_conformance_is_a_whole_test_module(tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ def test_conformance_is_a_whole_test_module(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout
     assert "30 passed, 5 skipped" in done.stdout
-    assert "its images are not here" in done.stdout
+    assert "its images are not on this machine" in done.stdout
 
 
-def test_conformance_fails_with_rule_value_and_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(thing: object) -> str:
+def test_a_failed_conformance_test_shows_rule_value_and_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(value: object) -> str:
         raise ValueError("seven")
 
     monkeypatch.setattr(kit, "_probes", lambda distribution: {one: Probe(entry=one) for one in kit.select("shift")})
@@ -192,7 +192,7 @@ def test_conformance_of_a_distribution_that_is_not_installed_is_an_error() -> No
         conformance("no-such-dist")
 
 
-def test_a_rule_that_hangs_is_named_and_the_rest_is_skipped() -> None:
+def test_a_rule_that_hangs_is_named_and_later_rules_are_skipped() -> None:
     asked: list[str] = []
 
     class Hanging:
@@ -206,9 +206,9 @@ def test_a_rule_that_hangs_is_named_and_the_rest_is_skipped() -> None:
                 future.set_result(json.dumps([vars(Finding(subject="b", rule=name, status="ok", seen="x"))]))
             return future
 
-    found = list(kit._one_by_one(cast(Workers, Hanging()), entry(kind="block")))
+    findings = list(kit._one_by_one(cast(Workers, Hanging()), entry(kind="block")))
     assert asked == ["signature", "shapes"]
-    assert [one.rule for one in found] == list(kit.rules("block"))
-    assert found[1].seen == "it takes more than 90 s"
-    assert "a loop that does not end" in found[1].fix
-    assert {one.status for one in found[2:]} == {"skipped"}
+    assert [one.rule for one in findings] == list(kit.rules("block"))
+    assert findings[1].seen == "it takes more than 90 s"
+    assert "a loop that does not end" in findings[1].fix
+    assert {one.status for one in findings[2:]} == {"skipped"}

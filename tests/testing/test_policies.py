@@ -1,4 +1,4 @@
-"""Broken policies, each caught by the rule that is named for it."""
+"""Sound policies break no rule; each broken policy breaks the rule of its case."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from resnetctl.testing.findings import judge, judge_all
 
 
 def policy(change: Callable[[Batch, int], Batch], **facts: Any) -> Policy:
-    """A policy that crops to the centre, then changes the batch."""
+    """Return a policy that crops the centre, then applies `change` to the batch."""
 
     def build(image: ImageSpec, num_classes: int) -> Callable[[Batch], Batch]:
         start = (image.resize - image.size) // 2
@@ -32,7 +32,7 @@ def images(change: Callable[[torch.Tensor], torch.Tensor], **facts: Any) -> Poli
 
 
 def mixed(batch: Batch, classes: int, *, own: float) -> Batch:
-    """0.8 of each picture and 0.2 of its neighbour; `own` is the share that its class is given."""
+    """Mix 0.8 of each picture with 0.2 of its neighbour; `own` is the share of its class in the target."""
     targets = one_hot(batch.targets, classes).float()
     pixels = 0.8 * batch.images.float() + 0.2 * batch.images.roll(1, 0).float()
     return replace(batch, images=pixels, targets=own * targets + (1 - own) * targets.roll(1, 0))
@@ -53,7 +53,7 @@ def mirror_half(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def rarely_by(chance: Callable[[], float]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """One batch in a hundred gets darker."""
+    """Return a function that darkens one batch in a hundred."""
     return lambda pixels: pixels // 2 if chance() < 0.01 else pixels
 
 
@@ -63,7 +63,7 @@ def seed_first(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def wrong_partner(batch: Batch, classes: int) -> Batch:
-    """Each picture is blended with the one before it, its class with that of the last."""
+    """Blend each picture with the one before it, but its class with that of another."""
     kept = torch.rand(len(batch.images), 1)
     targets, pixels = one_hot(batch.targets, classes).float(), batch.images.float()
     share = kept[:, :, None, None]
@@ -79,7 +79,7 @@ def edit(pixels: torch.Tensor) -> torch.Tensor:
 
 
 class Remembers:
-    """Every batch is a little darker than the one before."""
+    """A function that darkens each batch by the number of its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -90,7 +90,7 @@ class Remembers:
 
 
 class Generator:
-    """A generator of its own, which nobody seeds again."""
+    """A function with its own generator, which torch's seed does not reset."""
 
     def __init__(self) -> None:
         self.generator = torch.Generator().manual_seed(0)
@@ -101,17 +101,17 @@ class Generator:
 
 @pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
 def test_sound_policies_break_no_rule(name: str) -> None:
-    found = judge_all(name, policies.RULES, thing=registry.get("policy", name))
-    assert [str(one) for one in found if not one.ok] == []
+    findings = judge_all(name, policies.RULES, target=registry.get("policy", name))
+    assert [str(one) for one in findings if not one.ok] == []
 
 
 def test_a_sound_mixture_breaks_no_rule() -> None:
-    found = judge_all("p", policies.RULES, thing=policy(lambda batch, classes: mixed(batch, classes, own=0.8)))
-    assert [(one.rule, one.status) for one in found if one.status != "ok"] == []
+    findings = judge_all("p", policies.RULES, target=policy(lambda batch, classes: mixed(batch, classes, own=0.8)))
+    assert [(one.rule, one.status) for one in findings if one.status != "ok"] == []
 
 
 @pytest.mark.parametrize(
-    ("thing", "rule", "seen"),
+    ("value", "rule", "seen"),
     [
         ("standard", "signature", "it is a str"),
         (Policy(name="p", build=lambda image: image, summary="s"), "signature", "TypeError"),
@@ -148,19 +148,19 @@ def test_a_sound_mixture_breaks_no_rule() -> None:
         (policy(lambda batch, classes: mixed(batch, classes, own=0.1)), "soft_targets", "correlate by 0."),
     ],
 )  # fmt: skip
-def test_a_broken_policy_is_caught_by_the_named_rule(thing: Any, rule: str, seen: str) -> None:
-    found = judge("p", rule, rule=policies.RULES[rule], thing=thing)
-    assert not found.ok, str(found)
-    assert seen in found.seen
-    assert found.fix
+def test_a_broken_policy_breaks_its_rule(value: Any, rule: str, seen: str) -> None:
+    finding = judge("p", rule, rule=policies.RULES[rule], target=value)
+    assert not finding.ok, str(finding)
+    assert seen in finding.seen
+    assert finding.fix
 
 
-def test_the_builder_without_mirroring_is_judged_too() -> None:
+def test_the_builder_without_mirroring_is_also_judged() -> None:
     whole = images(mirror_half, mirrors=True)
-    thing = replace(whole, unmirrored=whole.build)
-    assert "unmirrored, and" in judge("p", "mirrors", rule=policies.RULES["mirrors"], thing=thing).seen
+    value = replace(whole, unmirrored=whole.build)
+    assert "unmirrored, and" in judge("p", "mirrors", rule=policies.RULES["mirrors"], target=value).seen
 
 
-def test_hard_targets_have_no_shares_to_judge() -> None:
-    found = judge("p", "soft_targets", rule=policies.RULES["soft_targets"], thing=registry.get("policy", "none"))
-    assert found.status == "skipped"
+def test_the_rule_of_soft_targets_is_skipped_for_hard_targets() -> None:
+    finding = judge("p", "soft_targets", rule=policies.RULES["soft_targets"], target=registry.get("policy", "none"))
+    assert finding.status == "skipped"

@@ -1,4 +1,4 @@
-"""Broken plugins, in processes of their own: nothing they do reaches who does not use them."""
+"""A broken plugin does not disturb commands that do not use it."""
 
 import json
 import os
@@ -33,15 +33,15 @@ def command(site: Path) -> Run:
 
 
 @pytest.mark.parametrize("line", ["--help", "--version", "plugins list", "plugins show resnet32", "data list"])
-def test_help_built_ins_and_listing_always_work(command: Run, line: str) -> None:
+def test_help_built_ins_and_lists_work_beside_broken_plugins(command: Run, line: str) -> None:
     done = command(*line.split())
-    said = [text for text in done.stderr.splitlines() if " is stale: " not in text]
-    assert (done.returncode, said) == (0, [])
+    messages = [text for text in done.stderr.splitlines() if " is stale: " not in text]
+    assert (done.returncode, messages) == (0, [])
     assert ("t17-gone 1.2 is stale: there is no module" in done.stderr) == (line == "plugins list")
     assert "HELLO" not in done.stdout
 
 
-def test_the_listing_marks_clashes_and_stale_plugins(command: Run) -> None:
+def test_the_list_marks_clashes_and_stale_plugins(command: Run) -> None:
     rows = json.loads(command("plugins", "list", "--json").stdout)["plugins"]
     status = {(row["name"], row["distribution"]): row["status"] for row in rows if "t17" in row["distribution"]}
     assert status["old", "t17-old"] == status["gone", "t17-gone"] == "stale"
@@ -58,7 +58,7 @@ def test_using_a_broken_plugin_names_distribution_and_version(command: Run, name
     assert "Traceback" not in done.stderr
 
 
-def test_a_clash_is_settled_by_dist_name(command: Run) -> None:
+def test_dist_name_chooses_between_clashing_plugins(command: Run) -> None:
     done = command("plugins", "show", "twin")
     assert done.returncode == 4
     assert "t17-one:twin" in done.stderr
@@ -70,7 +70,7 @@ def test_a_clash_is_settled_by_dist_name(command: Run) -> None:
 def test_slow_and_printing_plugins_work(command: Run, name: str) -> None:
     done = command("plugins", "show", name, "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout)["name"] == name, "stdout is one document whatever the plugin prints"
+    assert json.loads(done.stdout)["name"] == name, "stdout is one JSON document even if the plugin prints"
     assert ("HELLO" in done.stderr) == (name == "prints")
 
 
@@ -81,7 +81,7 @@ def test_a_built_in_is_not_shadowed(command: Run) -> None:
     assert json.loads(command("plugins", "show", "t17-shadows:resnet20", "--json").stdout)["widths"] == [8]
 
 
-def test_plugins_can_be_left_out_or_chosen(command: Run) -> None:
+def test_plugins_can_be_disabled_or_chosen(command: Run) -> None:
     def status(*words: str, **environment: str) -> dict[str, str]:
         rows = json.loads(command(*words, "plugins", "list", "--json", **environment).stdout)["plugins"]
         return {row["distribution"]: row["status"] for row in rows if row["distribution"].startswith("t17")}
@@ -89,7 +89,7 @@ def test_plugins_can_be_left_out_or_chosen(command: Run) -> None:
     assert set(status("--no-plugins").values()) == {"disabled"}
     assert set(status(RESNETCTL_PLUGINS="none").values()) == {"disabled"}
     chosen = status(RESNETCTL_PLUGINS="t17-slow,t17_one")
-    assert {name for name, found in chosen.items() if found != "disabled"} == {"t17-slow", "t17-one"}
+    assert {name for name, state in chosen.items() if state != "disabled"} == {"t17-slow", "t17-one"}
     refused = command("plugins", "show", "slow", "--no-plugins")
     assert refused.returncode == 4
     assert "t17-slow 1.2" in refused.stderr
@@ -100,7 +100,7 @@ def test_plugins_can_be_left_out_or_chosen(command: Run) -> None:
     assert "'t17-slow'" not in misspelt.stderr
 
 
-def test_list_check_marks_the_broken_from_another_process(command: Run) -> None:
+def test_list_check_imports_in_another_process_and_marks_broken_plugins(command: Run) -> None:
     done = command("plugins", "list", "--check", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)["plugins"] if row["distribution"].startswith("t17")}
     broken = {name for name, row in rows.items() if row["status"] == "broken"}
@@ -108,7 +108,7 @@ def test_list_check_marks_the_broken_from_another_process(command: Run) -> None:
     assert "SIGABRT" in rows["aborts"]["reason"]
 
 
-def test_check_names_rule_value_and_fix(command: Run) -> None:
+def test_check_shows_rule_value_and_fix(command: Run) -> None:
     wanted = {
         "aborts": ("import", "SIGABRT"),
         "patches": ("torch", "torch.nn.Conv2d.forward"),

@@ -1,4 +1,4 @@
-"""`--budget`: the length that fits, where it is written down, and that nothing is timed again."""
+"""`budget` chooses the length, writes it into the run's config, and a resume times nothing again."""
 
 import itertools
 from pathlib import Path
@@ -9,8 +9,9 @@ from support.datasets import tiny
 from support.jobs import job, to_finetune, to_train
 
 from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_file, from_sets
+from resnetctl.config.layers import from_file
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.facts import Finished, Notice
@@ -35,106 +36,106 @@ def data() -> None:
 
 @pytest.fixture
 def at_this_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every trial finds `PACE` and takes no time."""
+    """Every measurement returns `PACE` and takes no time."""
     monkeypatch.setattr(budget, "pace", lambda *_, **__: PACE)
     for module in (budget, launch):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(9.0, 1), (17.9, 1), (18.0, 2), (91.0, 10)])
-def test_as_many_whole_epochs_as_fit(seconds: float, epochs: int) -> None:
-    fitted = with_length(job(), PACE, seconds=seconds)
-    assert fitted is not None
-    assert (fitted.config.epochs, fitted.config.steps) == (epochs, 0)
-    assert seconds_of(fitted, PACE) <= seconds
+def test_the_length_is_as_many_whole_epochs_as_the_time_allows(seconds: float, epochs: int) -> None:
+    chosen = with_length(job(), PACE, seconds=seconds)
+    assert chosen is not None
+    assert (chosen.config.epochs, chosen.config.steps) == (epochs, 0)
+    assert seconds_of(chosen, PACE) <= seconds
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(9.0, 4), (12.9, 4), (15.0, 5), (17.0, 7), (18.0, 8)])
 def test_a_config_that_counts_steps_gets_steps(seconds: float, steps: int) -> None:
-    fitted = with_length(job("steps=64000", "epochs=0"), PACE, seconds=seconds)
-    assert fitted is not None
-    assert (fitted.config.epochs, fitted.config.steps) == (0, steps)
-    assert seconds_of(fitted, PACE) <= seconds
+    chosen = with_length(job("steps=64000", "epochs=0"), PACE, seconds=seconds)
+    assert chosen is not None
+    assert (chosen.config.epochs, chosen.config.steps) == (0, steps)
+    assert seconds_of(chosen, PACE) <= seconds
 
 
-def test_less_than_an_epoch_is_counted_in_steps_as_long_as_it_is_a_hundred() -> None:
+def test_a_short_epoch_must_be_whole() -> None:
     long = job("batch_size=2", "val_fraction=0.02")  # 57 images: 28 steps an epoch
     assert with_length(long, PACE, seconds=20.0) is None
     assert with_length(long, PACE, seconds=32.9) is None  # 27 steps and the end of the epoch
-    fitted = with_length(long, PACE, seconds=33.0)
-    assert fitted is not None
-    assert fitted.config.epochs == 1
+    chosen = with_length(long, PACE, seconds=33.0)
+    assert chosen is not None
+    assert chosen.config.epochs == 1
 
 
-def test_a_hundred_steps_of_a_long_epoch_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_epoch_is_cut_when_there_is_time_for_the_fewest_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "FEWEST_STEPS", 3)
-    fitted = with_length(job(), PACE, seconds=8.5)
-    assert fitted is not None
-    assert (fitted.config.epochs, fitted.config.steps) == (0, 3)
+    chosen = with_length(job(), PACE, seconds=8.5)
+    assert chosen is not None
+    assert (chosen.config.epochs, chosen.config.steps) == (0, 3)
     assert with_length(job(), PACE, seconds=7.5) is None
 
 
-def test_where_the_length_came_from_is_written_down() -> None:
-    fitted = with_length(job(), PACE, seconds=50.0)
-    assert fitted is not None
-    assert fitted.origins["epochs"] == fitted.origins["steps"] == "budget"
-    assert fitted.origins["lr"] == job().origins["lr"]
+def test_the_origin_of_the_length_is_budget() -> None:
+    chosen = with_length(job(), PACE, seconds=50.0)
+    assert chosen is not None
+    assert chosen.origins["epochs"] == chosen.origins["steps"] == "budget"
+    assert chosen.origins["lr"] == job().origins["lr"]
 
 
-def test_the_schedule_is_whole_over_the_fitted_length() -> None:
+def test_the_schedule_covers_the_chosen_length() -> None:
     settled = job("epochs=200", "warmup=25%", "schedule.name=linear")
-    fitted = with_length(settled, PACE, seconds=20.0)
-    assert fitted is not None
-    rate = make_plan(fitted, Stop()).learning_rate
-    assert fitted.steps == 8
-    assert rate(1) == pytest.approx(fitted.config.lr)
-    assert rate(fitted.steps) == pytest.approx(0.0)
+    chosen = with_length(settled, PACE, seconds=20.0)
+    assert chosen is not None
+    rate = make_plan(chosen, Stop()).learning_rate
+    assert chosen.steps == 8
+    assert rate(1) == pytest.approx(chosen.config.lr)
+    assert rate(chosen.steps) == pytest.approx(0.0)
 
 
-def ended(settled: Job, **options: float) -> tuple[Job, str]:
-    """Drain `choose_length`: the job and the notices."""
-    work, said = choose_length(settled, fresh_state(settled, fresh_model(settled)), **options), []
+def length_chosen(settled: Job, **options: float) -> tuple[Job, str]:
+    """Return the job that `choose_length` returns, and its notices as text."""
+    work, texts = choose_length(settled, fresh_state(settled, fresh_model(settled)), **options), []
     while True:
         try:
-            said.append(next(work).text)
+            texts.append(next(work).text)
         except StopIteration as end:
-            return end.value, "\n".join(said)
+            return end.value, "\n".join(texts)
 
 
-def test_it_says_what_it_chose_and_from_what(at_this_pace: None) -> None:
-    fitted, said = ended(job(), budget=100.0, began=0.0)
-    assert fitted.config.epochs == 10
-    assert said == (
+def test_a_notice_gives_the_chosen_length_and_the_times_behind_it(at_this_pace: None) -> None:
+    chosen, texts = length_chosen(job(), budget=100.0, began=0.0)
+    assert chosen.config.epochs == 10
+    assert texts == (
         "10 epochs in about 1 min 30 s: a step takes 1000 ms (9 timed), an epoch 9.0 s, val 4 s; "
         "without a budget it would be 3 epochs"
     )
 
 
-def test_the_trials_are_part_of_the_budget(at_this_pace: None) -> None:
-    fitted, _ = ended(job(), budget=100.0, began=-60.0)
-    assert fitted.config.epochs == 4
+def test_the_timing_counts_as_part_of_the_budget(at_this_pace: None) -> None:
+    chosen, _ = length_chosen(job(), budget=100.0, began=-60.0)
+    assert chosen.config.epochs == 4
 
 
-def test_too_short_a_time_is_a_usage_error_with_what_would_do(at_this_pace: None) -> None:
+def test_a_budget_that_is_too_short_is_a_usage_error_with_the_shortest_one(at_this_pace: None) -> None:
     with pytest.raises(UsageError) as caught:
-        ended(job(), budget=5.0, began=0.0)
+        length_chosen(job(), budget=5.0, began=0.0)
     assert (caught.value.exit_code, caught.value.where) == (2, Setting("budget"))
     assert "4 steps of 16 images take about 9.0 s here" in caught.value.message
     assert caught.value.hint[0].startswith("at least 9.5 s")
 
 
-def test_a_warm_up_in_epochs_that_takes_over_is_told(at_this_pace: None) -> None:
-    _, said = ended(job("warmup=5"), budget=60.0, began=0.0)
-    assert "20 of the 24 steps are warm-up" in said
-    _, said = ended(job("warmup=15%"), budget=60.0, began=0.0)
-    assert "warm-up" not in said
+def test_a_warm_up_of_most_of_the_run_gets_a_notice(at_this_pace: None) -> None:
+    _, texts = length_chosen(job("warmup=5"), budget=60.0, began=0.0)
+    assert "20 of the 24 steps are warm-up" in texts
+    _, texts = length_chosen(job("warmup=15%"), budget=60.0, began=0.0)
+    assert "warm-up" not in texts
 
 
 def request(name: str, *sets: str, budget: float = 20.0, dry_run: bool = False) -> Draft[TrainConfig]:
     return to_train(from_sets(["data=tiny", *sets]), name=name, budget=budget, dry_run=dry_run)
 
 
-def test_a_real_run_and_its_own_config_are_the_same_run(at_this_pace: None) -> None:
+def test_the_own_config_of_a_run_repeats_it(at_this_pace: None) -> None:
     list(train(request("a"), settings.load()))
     first = runs.find("a", Path("runs"))
     assert (first.read_config().epochs, first.sources()["epochs"]) == (2, "budget")
@@ -160,15 +161,15 @@ def test_a_resume_times_nothing_and_ends_with_the_same_bytes(
     assert cut.config.read_bytes() == whole.config.read_bytes()
 
 
-def test_a_dry_run_says_it_and_writes_nothing(at_this_pace: None) -> None:
+def test_a_dry_run_shows_the_chosen_length_and_writes_nothing(at_this_pace: None) -> None:
     facts = list(train(request("dry", dry_run=True), settings.load()))
-    said = [fact.text for fact in facts if isinstance(fact, Notice)]
-    assert any(text.startswith("2 epochs in about 18.0 s") for text in said)
-    assert said[-1] == "dry run: nothing was written"
+    texts = [fact.text for fact in facts if isinstance(fact, Notice)]
+    assert any(text.startswith("2 epochs in about 18.0 s") for text in texts)
+    assert texts[-1] == "dry run: nothing was written"
     assert not Path("runs").exists()
 
 
-def test_finetune_has_a_budget_too(at_this_pace: None) -> None:
+def test_finetune_takes_a_budget_too(at_this_pace: None) -> None:
     list(train(request("base", "epochs=1", budget=0.0), settings.load()))
     asked = to_finetune(from_sets(["data=tiny", "batch_size=16"]), name="tuned", budget=20.0)
     facts = list(finetune(asked, settings.load()))

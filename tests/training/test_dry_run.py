@@ -4,7 +4,7 @@ import pytest
 from support.datasets import tiny
 from support.jobs import to_train
 
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.facts import Notice, Started
 from resnetctl.system import settings
 from resnetctl.tasks.datasets import scratch
@@ -13,71 +13,71 @@ from resnetctl.training import dry_run as rehearse
 from resnetctl.training.pace import Pace
 
 
-def test_known_data_is_read_where_it_is() -> None:
+def test_stored_data_is_read_from_the_store() -> None:
     tiny(settings.load().data_dir)
-    with scratch(settings.load(), "tiny", dry_run=True) as where:
-        assert where.data_dir == settings.load().data_dir
+    with scratch(settings.load(), "tiny", dry_run=True) as place:
+        assert place.data_dir == settings.load().data_dir
 
 
-def test_a_path_that_was_added_is_not_added_again() -> None:
+def test_a_path_that_is_in_the_store_is_not_added_again() -> None:
     tiny(settings.load().data_dir)
     Path("tiny").mkdir()
-    with scratch(settings.load(), "./tiny", dry_run=True) as where:
-        assert where.data_dir == settings.load().data_dir
+    with scratch(settings.load(), "./tiny", dry_run=True) as place:
+        assert place.data_dir == settings.load().data_dir
 
 
-def test_new_data_goes_to_a_folder_that_goes_away() -> None:
-    with scratch(settings.load(), "digits", dry_run=True) as where:
-        assert where.data_dir != settings.load().data_dir
-        assert where.data_dir.is_dir()
-    assert not where.data_dir.exists()
+def test_new_data_goes_to_a_temporary_folder() -> None:
+    with scratch(settings.load(), "digits", dry_run=True) as place:
+        assert place.data_dir != settings.load().data_dir
+        assert place.data_dir.is_dir()
+    assert not place.data_dir.exists()
 
 
-def test_a_real_run_uses_the_real_folder() -> None:
-    with scratch(settings.load(), "digits", dry_run=False) as where:
-        assert where == settings.load()
+def test_a_real_run_uses_the_data_folder() -> None:
+    with scratch(settings.load(), "digits", dry_run=False) as place:
+        assert place == settings.load()
 
 
 @pytest.mark.parametrize("data", ["tiny", "digits"])
-def test_it_times_steps_and_leaves_nothing(data: str, tmp_path: Path) -> None:
+def test_a_dry_run_times_steps_and_leaves_no_file(data: str, tmp_path: Path) -> None:
     if data == "tiny":
         tiny(settings.load().data_dir)
     before = sorted(path.name for path in tmp_path.rglob("*"))
     facts = list(train(to_train(from_sets([f"data={data}"]), dry_run=True), settings.load()))
     started = next(fact for fact in facts if isinstance(fact, Started))
     assert started.run is None
-    said = [fact.text for fact in facts if isinstance(fact, Notice)]
-    assert any("one step of" in text for text in said)
-    assert said[-1] == "dry run: nothing was written"
+    texts = [fact.text for fact in facts if isinstance(fact, Notice)]
+    assert any("one step of" in text for text in texts)
+    assert texts[-1] == "dry run: nothing was written"
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-def test_a_dry_run_of_one_step_times_others_than_that() -> None:
+def test_a_dry_run_of_a_one_step_run_still_times_a_step() -> None:
     tiny(settings.load().data_dir)
     request = to_train(from_sets(["data=tiny", "steps=1"]), dry_run=True)
-    said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
-    assert said[-1] == "dry run: nothing was written"
-    assert any("one step of" in text for text in said)
+    texts = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    assert texts[-1] == "dry run: nothing was written"
+    assert any("one step of" in text for text in texts)
 
 
 @pytest.mark.parametrize(
     ("batch", "text"),
     [(8, "one step of 8 images takes "), (4096, "one step of 54 images (all there are for a batch of 4,096) takes ")],
 )
-def test_a_step_has_the_images_that_are_there(batch: int, text: str) -> None:
+def test_a_step_has_at_most_all_training_images(batch: int, text: str) -> None:
     tiny(settings.load().data_dir)
     request = to_train(from_sets(["data=tiny", f"batch_size={batch}"]), dry_run=True)
-    said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
-    assert [line for line in said if line.startswith(text)]
+    texts = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    assert [line for line in texts if line.startswith(text)]
 
 
-def test_a_long_run_is_told_with_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_of_a_long_run_includes_its_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny(settings.load().data_dir)
-    found = Pace(step=1.0, images=16, check=4.0, save=1.0, timed=9)
-    monkeypatch.setattr(rehearse, "pace", lambda *_, **__: found)
+    paced = Pace(step=1.0, images=16, check=4.0, save=1.0, timed=9)
+    monkeypatch.setattr(rehearse, "pace", lambda *_, **__: paced)
     request = to_train(from_sets(["data=tiny", "epochs=100"]), dry_run=True)
-    said = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
-    assert said == [
+    texts = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    assert texts == [
         "one step of 16 images takes 1,000 ms",
         "one epoch of 54 images takes about 9 s",
         "about 15 min for the whole run at 16 images/s",

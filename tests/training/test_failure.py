@@ -1,4 +1,4 @@
-"""A run whose numbers blow up says where that began."""
+"""A run that meets a NaN or an infinity says where it began."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import registry, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import NonFinite, UsageError, WorkFailed
 from resnetctl.facts import Notice
@@ -35,13 +35,13 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def failing(*sets: str) -> tuple[NonFinite, str]:
     request = to_train(from_sets(["model.arch=nano", "data=tiny", *sets]), name="one")
-    told: list[object] = []
+    facts: list[object] = []
     with pytest.raises(NonFinite) as caught:
-        told.extend(train(request, settings.load()))
-    return caught.value, "\n".join(fact.text for fact in told if isinstance(fact, Notice))
+        facts.extend(train(request, settings.load()))
+    return caught.value, "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
 
-def test_a_pixel_that_is_nan_names_step_policy_and_image() -> None:
+def test_an_error_for_a_nan_pixel_names_step_policy_and_image() -> None:
     error, _ = failing("augment=poison")
     assert error.message == "step 7: the policy 'poison' made pixels that are not finite"
     assert len(error.problems) == 1
@@ -59,7 +59,7 @@ def test_the_last_finite_checkpoint_is_kept_and_nothing_else_is_saved() -> None:
 
 
 @pytest.mark.parametrize("optim", ["sgd", "adamw"])
-def test_an_exploding_rate_names_the_layer(optim: str) -> None:
+def test_an_error_for_an_exploding_learning_rate_names_the_layer(optim: str) -> None:
     error, _ = failing("lr=1e30", f"optim.name={optim}", "epochs=4")
     assert error.message.startswith("step ")
     assert "'" in error.message
@@ -67,7 +67,7 @@ def test_an_exploding_rate_names_the_layer(optim: str) -> None:
     assert not any("--resume" in in_shell(hint) for hint in error.hint)  # it would take the same steps
 
 
-def test_the_run_is_marked_until_it_goes_on() -> None:
+def test_a_failed_run_is_marked_and_a_resume_that_fails_marks_it_again() -> None:
     error, _ = failing("augment=poison")
     run = runs.find("one", Path("runs"))
     assert listing.facts(run)["status"] == "failed"
@@ -76,9 +76,9 @@ def test_the_run_is_marked_until_it_goes_on() -> None:
         "message": error.message,
         "problems": list(error.problems),
     }
-    told: list[object] = []
+    facts: list[object] = []
     with pytest.raises(NonFinite):
-        told.extend(resume("one", settings=settings.load()))
+        facts.extend(resume("one", settings=settings.load()))
     assert listing.facts(run)["status"] == "failed"
 
 
@@ -92,17 +92,16 @@ def test_the_last_good_weights_are_offered() -> None:
     assert notice == "runs/one failed after epoch 1: using the last good weights"
 
 
-def test_a_resume_says_that_it_failed_before() -> None:
+def test_a_resume_says_that_the_run_failed_before() -> None:
     error, _ = failing("augment=poison")
-    said: list[str] = []
+    texts: list[str] = []
     with pytest.raises(NonFinite):
-        said.extend(getattr(fact, "text", "") for fact in resume("one", settings=settings.load()))
-    assert f"the run failed before ({error.message}): the same steps end in the same way" in said
+        texts.extend(getattr(fact, "text", "") for fact in resume("one", settings=settings.load()))
+    assert f"the run failed before ({error.message}): the same steps end in the same way" in texts
 
 
-def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which may take long, and be killed."""
-
+def test_the_run_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the replay may take long and may be killed
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -113,7 +112,7 @@ def test_it_is_marked_before_the_replay_begins(monkeypatch: pytest.MonkeyPatch) 
     assert "no longer finite" in (runs.find("one", Path("runs")).failure() or "")
 
 
-def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_during_the_replay_keeps_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnetctl.training.failure.find_origin", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     error, _ = failing("lr=1e30", "epochs=4")
     assert error.message.endswith("the search for its beginning was stopped")
@@ -121,7 +120,7 @@ def test_a_replay_that_a_signal_cuts_short_leaves_the_advice(monkeypatch: pytest
     assert runs.find("one", Path("runs")).failure()
 
 
-def test_what_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnetctl.training.failure.find_origin", lambda *_, **__: None)
     error, _ = failing("augment=poison")
     assert "finite when repeated" in error.message
@@ -130,7 +129,7 @@ def test_what_does_not_repeat_is_not_marked_and_may_be_resumed(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("refusal", [WorkFailed, UsageError])
-def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(
+def test_a_mark_that_cannot_be_written_does_not_hide_the_error(
     monkeypatch: pytest.MonkeyPatch, refusal: type[Exception]
 ) -> None:
     def full(*_: object) -> None:
@@ -140,7 +139,7 @@ def test_that_the_mark_cannot_be_written_does_not_hide_what_failed(
     assert failing("augment=poison")[0].message.startswith("step 7")
 
 
-def test_it_is_said_before_the_replay_begins() -> None:
+def test_a_notice_announces_the_replay_before_it_begins() -> None:
     request = to_train(from_sets(["model.arch=nano", "data=tiny", "augment=poison"]), name="one")
     texts: list[str] = []
     with pytest.raises(NonFinite):

@@ -14,7 +14,7 @@ from resnetctl.system.signals import Stop
 from resnetctl.training.job import config_sha256, fresh_model, fresh_state, make_plan, resized, settle, validate
 
 
-def test_nothing_is_automatic_once_it_is_settled() -> None:
+def test_a_settled_config_has_no_automatic_value() -> None:
     config = job().config
     assert (config.device, config.precision, config.threads, config.size) == ("cpu", "fp32", 1, 8)
     assert config.model.block == "basic"
@@ -22,7 +22,7 @@ def test_nothing_is_automatic_once_it_is_settled() -> None:
     assert config.model.stem == "cifar"
 
 
-def test_what_a_rule_chose_is_said_to_be_by_rule() -> None:
+def test_the_origin_of_an_automatic_choice_is_rule() -> None:
     origins = job("precision=fp32").origins
     assert origins["threads"] == origins["device"] == "rule"
     assert origins["precision"] == "--set"
@@ -36,7 +36,7 @@ def test_a_settled_config_settles_to_itself() -> None:
     assert again.arch == first.arch
 
 
-def test_threads_are_set_for_torch() -> None:
+def test_settling_sets_the_threads_of_torch() -> None:
     before = torch.get_num_threads()
     try:
         job("threads=2")
@@ -51,7 +51,7 @@ def test_the_seed_gives_the_initial_weights() -> None:
     assert not torch.equal(first, other)
 
 
-def test_the_state_is_channels_last_and_has_an_average_where_asked() -> None:
+def test_the_state_is_channels_last_and_has_an_ema_if_the_config_wants_one() -> None:
     settled = job("ema_decay=0.9")
     state = fresh_state(settled, fresh_model(settled))
     weight = state.model.get_parameter("layer1.0.conv1.weight")
@@ -59,7 +59,7 @@ def test_the_state_is_channels_last_and_has_an_average_where_asked() -> None:
     assert state.ema is not None
 
 
-def test_the_plan_is_the_configs() -> None:
+def test_the_plan_follows_the_config() -> None:
     settled = job("warmup=1", "lr=0.2", "schedule.name=linear")
     plan = make_plan(settled, Stop())
     assert (plan.steps, plan.steps_per_epoch, plan.batch_size) == (12, 4, 16)
@@ -73,7 +73,7 @@ def test_validation_counts_every_image_of_val_once() -> None:
     assert validate(settled, fresh_model(settled).eval()).count == len(settled.val) == 6
 
 
-def test_a_policy_that_mirrors_is_built_without_where_the_data_forbids_it() -> None:
+def test_the_standard_policy_does_not_mirror_if_the_dataset_forbids_it() -> None:
     settled = job("augment=standard")
     batch = make_plan(settled, Stop()).feed.batch(torch.arange(16), epoch=0, step=0)
     images = batch.images.clone()
@@ -86,7 +86,7 @@ def test_a_policy_that_mirrors_is_built_without_where_the_data_forbids_it() -> N
         assert (steps == -30).sum() == 0
 
 
-def test_early_stopping_needs_val() -> None:
+def test_early_stop_needs_a_val_split() -> None:
     with pytest.raises(ConfigError, match="needs a val split"):
         job("early_stop=2", "val_fraction=0")
 
@@ -106,7 +106,7 @@ def test_the_config_digest_counts_weights_by_content() -> None:
     assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
 
 
-def test_every_value_counts_in_the_digest_and_a_weights_file_by_its_content() -> None:
+def test_the_config_digest_counts_every_value_and_weights_by_content() -> None:
     plain = job().config
     growing = plain.model_copy(update={"progressive": ProgressiveConfig(initial_scale=0.5)})
     assert (
@@ -116,7 +116,7 @@ def test_every_value_counts_in_the_digest_and_a_weights_file_by_its_content() ->
     assert config_sha256(started[0], "a") == config_sha256(started[1], "a")
 
 
-def test_the_card_names_no_place_and_no_plugin_for_the_core() -> None:
+def test_the_card_of_a_run_without_plugins_names_none() -> None:
     card = job().card({"epoch": 1})
     assert dict(card.plugins.required) == {}
     assert card.metrics["epoch"] == 1
@@ -131,7 +131,7 @@ def test_the_first_images_of_progressive_resizing_reach_the_plan() -> None:
     assert [plan.side(step) for step in (0, 31, 32, 39)] == [size // 2, size // 2, size, size]
 
 
-def test_first_images_that_are_too_small_for_the_arch_are_refused() -> None:
+def test_progressive_resizing_that_begins_too_small_for_the_arch_is_refused() -> None:
     for size, unit in ((8, 1), (8, 2), (32, 4), (28, 4), (30, 3)):
         sets = ("model.arch=resnet10_wd2", f"size={size}", f"progressive.size_increment={unit}")
         with pytest.raises(ConfigError, match="begins with images of") as caught:

@@ -1,4 +1,4 @@
-"""From a job to a run folder: the place, the name, what is timed first, and the config that repeats the run."""
+"""Launching a run chooses the folder, the name, the threads and the length, and writes a config that repeats it."""
 
 import tomllib
 from functools import partial
@@ -19,26 +19,26 @@ from resnetctl.training.job import Job, fresh_model
 from resnetctl.training.launch import config_text, launch, require_place
 
 
-def test_runs_lie_where_the_request_or_the_settings_say() -> None:
+def test_the_request_or_else_the_settings_choose_the_folder_of_runs() -> None:
     assert require_place(RunRequest(out=Path("elsewhere")), settings.load()) == Path("elsewhere")
     assert require_place(RunRequest(), settings.load()) == settings.load().runs_dir
     assert not Path("elsewhere").exists()
 
 
-def test_a_place_that_cannot_be_written_names_the_setting() -> None:
+def test_the_error_for_a_folder_that_cannot_be_written_names_the_setting() -> None:
     Path("file").write_bytes(b"")
     with pytest.raises(UsageError, match="cannot write") as caught:
         require_place(RunRequest(out=Path("file")), settings.load())
     assert caught.value.hint[0] == Setting("out", "FOLDER")
 
 
-def test_a_name_that_is_taken_is_told_first() -> None:
+def test_a_name_that_is_taken_is_refused_first() -> None:
     runs.create(Path("runs"), "one", config="", sources={}, env={})
     with pytest.raises(UsageError, match="the run 'one' exists"):
         require_place(RunRequest(name="one"), settings.load())
 
 
-def test_a_run_without_a_name_gets_one() -> None:
+def test_a_run_without_a_name_gets_an_automatic_one() -> None:
     settled = job("epochs=1")
     facts = launch(settled, partial(fresh_model, settled), request=RunRequest(), folder=Path("runs"))
     (finished,) = (fact for fact in facts if isinstance(fact, Finished))
@@ -46,7 +46,7 @@ def test_a_run_without_a_name_gets_one() -> None:
 
 
 @pytest.mark.parametrize("save_first", [False, True])
-def test_a_run_that_its_config_cannot_begin_has_a_checkpoint_first(save_first: bool) -> None:
+def test_save_first_writes_a_checkpoint_before_the_first_step(save_first: bool) -> None:
     settled = job("epochs=1")
     facts = launch(
         settled,
@@ -76,10 +76,10 @@ def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -
     request = RunRequest(dry_run=True, budget=60.0, tune=True)
     facts = list(launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs")))
     assert calls == ["threads", "length"]
-    assert facts[0] == Notice("timing steps of this run that are not kept")
+    assert facts[0] == Notice("timing a few steps first; the run does not keep them")
     assert not Path("runs").exists()
 
 
-def test_the_text_of_a_config_is_the_config() -> None:
+def test_the_text_of_a_config_parses_to_the_config() -> None:
     settled = job("lr=0.3", "schedule.name=linear")
     assert TrainConfig.model_validate(tomllib.loads(config_text(settled.config))) == settled.config

@@ -1,4 +1,4 @@
-"""What is told before the first step."""
+"""Facts before the first step: `Started`, notices on unusual settings, the estimate."""
 
 import pytest
 from support.jobs import job
@@ -10,26 +10,26 @@ from resnetctl.training.job import fresh_model, fresh_state
 from resnetctl.training.notices import estimate, remarks, started
 
 
-def told(*sets: str) -> list[str]:
+def remarked(*sets: str) -> list[str]:
     settled = job(*sets)
     return [notice.text for notice in remarks(settled, fresh_state(settled, fresh_model(settled)))]
 
 
-def test_ordinary_settings_are_not_remarked_on() -> None:
-    assert told("threads=1") == []
+def test_ordinary_settings_get_no_notice() -> None:
+    assert remarked("threads=1") == []
 
 
-def test_more_threads_than_cores_and_a_batch_of_all_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_threads_than_cores_and_a_batch_of_all_images_get_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remarking, "cores_granted", lambda: 1)
-    assert told("threads=2", "batch_size=500") == [
+    assert remarked("threads=2", "batch_size=500") == [
         "2 threads share 1 core, which is slower than one each",
         "a batch of 500 is more than the 54 training images, so an epoch is one step; "
         "a smaller batch learns more from it",
     ]
 
 
-def test_growing_images_name_the_epoch_in_which_they_are_full() -> None:
-    (text,) = told("threads=1", "epochs=10", "progressive.initial_scale=0.5")
+def test_a_notice_names_the_epoch_in_which_growing_images_reach_full_size() -> None:
+    (text,) = remarked("threads=1", "epochs=10", "progressive.initial_scale=0.5")
     assert text.startswith("images grow from 4 px and reach 8 px in epoch 7; ")
 
 
@@ -39,7 +39,7 @@ def test_the_opening_fact_of_a_dry_run_has_no_folder() -> None:
     assert (fact.run, fact.steps, fact.start_step, fact.best, fact.block) == (None, 12, 0, None, "")
 
 
-def test_another_block_than_the_archs_is_named() -> None:
+def test_started_names_a_block_that_replaces_the_archs_own() -> None:
     settled = job("model.block=bottleneck")
     assert started(settled, fresh_state(settled, fresh_model(settled)), run=None).block == "bottleneck"
 

@@ -1,4 +1,4 @@
-"""What is wrong with a plugin is told before a run begins, with its owner and its line."""
+"""A broken plugin is refused before a run begins; the error names its distribution and the line."""
 
 import importlib
 import sys
@@ -12,7 +12,7 @@ from support.distributions import install
 from support.jobs import to_train
 
 from resnetctl import registry, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import PluginError
 from resnetctl.hints import Call
 from resnetctl.system import settings
@@ -46,7 +46,7 @@ Failing = Callable[[str], PluginError]
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
+def data_and_registry() -> Iterator[None]:
     tiny(settings.load().data_dir)
     yield
     registry.refresh()
@@ -65,7 +65,7 @@ def trained(*sets: str) -> list[object]:
     return list(train(to_train(*layers, name="one"), settings.load()))
 
 
-def ready(site: Path, kind: str, code: str) -> None:
+def add_plugin(site: Path, kind: str, code: str) -> None:
     install(site, "odd", {kind: {"odd": f"odd_plugin:{'Odd' if kind == 'block' else 'odd'}"}}, code=code)  # type: ignore[dict-item]
     importlib.invalidate_caches()
     registry.refresh()
@@ -80,7 +80,7 @@ def refused(*sets: str) -> PluginError:
 
 
 @pytest.mark.parametrize(
-    ("body", "seen"),
+    ("body", "problem"),
     [
         (
             "    def forward(self, x):\n        return super().forward(x).nope",
@@ -97,16 +97,16 @@ def refused(*sets: str) -> PluginError:
     ],
     ids=["raises", "shape", "infinite", "unregistered"],
 )
-def test_a_block_that_would_train_to_a_bad_end(site: Path, body: str, seen: str) -> None:
-    ready(site, "block", BLOCK + body + "\n")
+def test_a_broken_block_is_refused_before_the_run(site: Path, body: str, problem: str) -> None:
+    add_plugin(site, "block", BLOCK + body + "\n")
     error = refused("model.block=odd")
-    assert error.message.startswith(f"block 'odd' of odd 1.2: {seen}")
+    assert error.message.startswith(f"block 'odd' of odd 1.2: {problem}")
     assert error.hint == (Call("plugins check", ("odd:odd",)),)
-    assert error.where == ("odd_plugin.py:9" if ": '" in seen else error.where)
+    assert error.where == ("odd_plugin.py:9" if ": '" in problem else error.where)
 
 
 @pytest.mark.parametrize(
-    ("body", "seen"),
+    ("body", "problem"),
     [
         ("raise ValueError('boom')", "ValueError: boom"),
         ("return None", "it gives a NoneType"),
@@ -116,7 +116,7 @@ def test_a_block_that_would_train_to_a_bad_end(site: Path, body: str, seen: str)
         ("return replace(batch, images=images[:2])", "(2, 1, 8, 8) images, not"),
         (
             "batch.images.zero_()\n        return replace(batch, images=images + 20)",
-            "it changed the images that it was given",
+            "it changed its input images",
         ),
         (
             "return replace(batch, images=images, targets=batch.targets + num_classes)",
@@ -132,36 +132,38 @@ def test_a_block_that_would_train_to_a_bad_end(site: Path, body: str, seen: str)
         ),
     ],
 )
-def test_a_policy_that_would_train_to_a_bad_end(site: Path, body: str, seen: str) -> None:
-    ready(site, "policy", POLICY.replace("{body}", body))
+def test_a_broken_policy_is_refused_before_the_run(site: Path, body: str, problem: str) -> None:
+    add_plugin(site, "policy", POLICY.replace("{body}", body))
     error = refused("augment=odd")
-    assert error.message.startswith(f"policy 'odd' of odd 1.2: {seen}")
+    assert error.message.startswith(f"policy 'odd' of odd 1.2: {problem}")
     assert error.hint == (Call("plugins check", ("odd:odd",)),)
 
 
-def test_a_policy_that_cannot_be_built(site: Path) -> None:
-    ready(site, "policy", POLICY.replace("{body}", "return batch").replace("num_classes)", "num_classes, strength)"))
+def test_a_policy_that_cannot_be_built_is_refused(site: Path) -> None:
+    add_plugin(
+        site, "policy", POLICY.replace("{body}", "return batch").replace("num_classes)", "num_classes, strength)")
+    )
     assert "build() missing 1 required positional argument: 'strength'" in refused("augment=odd").message
 
 
-def test_a_policy_that_fails_later_is_named_too(site: Path) -> None:
+def test_an_error_of_a_policy_during_the_run_names_the_policy(site: Path) -> None:
     late = "if len(images) > 4:\n            raise KeyError('late')"
     body = f"{late}\n        return replace(batch, images=images)"
-    ready(site, "policy", POLICY.replace("{body}", body))
+    add_plugin(site, "policy", POLICY.replace("{body}", body))
     with pytest.raises(PluginError, match=r"policy 'odd' of odd 1.2: KeyError: 'late'") as caught:
         trained("augment=odd")
     assert caught.value.where == "odd_plugin.py:11"
 
 
-def test_neither_the_trial_nor_a_module_that_seeds_decides_the_first_weights(site: Path) -> None:
-    ready(site, "block", "import torch\ntorch.manual_seed(7)\n" + BLOCK + "    pass\n")
-    found = []
+def test_the_seed_alone_decides_the_first_weights_despite_a_module_that_seeds(site: Path) -> None:
+    add_plugin(site, "block", "import torch\ntorch.manual_seed(7)\n" + BLOCK + "    pass\n")
+    first_weights = []
     for name, seed in (("one", 3), ("two", 4), ("three", 3)):
         registry.refresh()  # each as in a process of its own
         sys.modules.pop("odd_plugin", None)
         layers = [from_sets(["data=tiny", "model.block=odd", "steps=1", "lr=1e-30", f"seed={seed}"])]
         list(train(to_train(*layers, name=name), settings.load()))
         weights = runs.find(name, settings.load().runs_dir).weights
-        found.append(load(read_header(weights)).state["layer1.0.conv1.weight"])
-    assert torch.equal(found[0], found[2])
-    assert not torch.allclose(found[0], found[1])
+        first_weights.append(load(read_header(weights)).state["layer1.0.conv1.weight"])
+    assert torch.equal(first_weights[0], first_weights[2])
+    assert not torch.allclose(first_weights[0], first_weights[1])

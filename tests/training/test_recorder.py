@@ -6,7 +6,7 @@ from support.datasets import tiny
 from support.jobs import job, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import Finished, Notice
 from resnetctl.runs.checkpoints import Checkpoints
@@ -25,7 +25,7 @@ def facts(*sets: str) -> list[object]:
     return list(train(to_train(from_sets(["data=tiny", *sets]), name="one"), settings.load()))
 
 
-def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_is_written_when_the_last_one_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     original = Checkpoints.save
     monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", -1.0)
@@ -36,25 +36,25 @@ def test_a_checkpoint_is_never_far_away(monkeypatch: pytest.MonkeyPatch) -> None
     assert saved == [1, 2, 3, 4, 4]
 
 
-def test_after_some_steps_a_long_run_says_how_long_and_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_some_steps_a_long_run_gets_an_estimate_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "ESTIMATE_AFTER", 2)
-    said = [fact.text for fact in facts("epochs=400000", "early_stop=1") if isinstance(fact, Notice)]
-    assert any(text.startswith("about ") and "images/s" in text for text in said)
-    assert any("a GPU makes it shorter" in text for text in said)
+    texts = [fact.text for fact in facts("epochs=400000", "early_stop=1") if isinstance(fact, Notice)]
+    assert any(text.startswith("about ") and "images/s" in text for text in texts)
+    assert any("a GPU makes it shorter" in text for text in texts)
 
 
-def test_a_short_run_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_run_gets_no_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "ESTIMATE_AFTER", 2)
     assert not [fact for fact in facts("epochs=1") if isinstance(fact, Notice)]
 
 
-def test_the_estimate_counts_what_this_epoch_took() -> None:
+def test_the_estimate_counts_the_steps_of_this_epoch_only() -> None:
     settled = job("epochs=300", "val_fraction=0")  # 4 steps an epoch
     assert settled.steps_per_epoch == 4
     clock = Clock()
     clock.training, clock.images = 3.0, 48  # three steps of this epoch, a second each
-    (said, *_) = recorder._first_estimate(settled, clock, start=0, step=19)
-    assert said.text.startswith("about 20 min")
+    (notice, *_) = recorder._first_estimate(settled, clock, start=0, step=19)
+    assert notice.text.startswith("about 20 min")
 
 
 def test_the_clock_counts_training_apart_from_the_rest() -> None:
@@ -75,7 +75,7 @@ def test_the_summary_reports_best_and_last() -> None:
     assert summary["stopped_early"] is False
 
 
-def test_a_run_that_stopped_early_says_so() -> None:
+def test_the_summary_says_that_a_run_stopped_early() -> None:
     summary = next(
         fact for fact in facts("epochs=50", "early_stop=2", "lr=0.001") if isinstance(fact, Finished)
     ).summary
@@ -83,7 +83,7 @@ def test_a_run_that_stopped_early_says_so() -> None:
     assert summary["epochs"] < 50
 
 
-def test_a_process_that_does_not_write_goes_through_the_same_facts(tmp_path: Path) -> None:
+def test_a_process_that_does_not_write_yields_the_same_facts(tmp_path: Path) -> None:
     folder = runs.create(tmp_path, "writer", config="", sources={}, env={})
     kinds, weights = [], []
     for run in (folder, None):
@@ -101,7 +101,7 @@ def test_a_process_that_does_not_write_goes_through_the_same_facts(tmp_path: Pat
     assert len(folder.metrics()) == 2
 
 
-def test_a_process_that_does_not_write_stops_and_fails_as_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_write_stops_and_fails_like_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
     settled = job("epochs=2")
     stop = Stop()
     session = Session.of(settled, fresh_state(settled, fresh_model(settled)), stop=stop, run=None)

@@ -1,4 +1,4 @@
-"""The document of `train` and `finetune`."""
+"""The JSON document of `train` and `finetune`."""
 
 from pathlib import Path
 

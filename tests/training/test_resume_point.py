@@ -19,39 +19,39 @@ def save(run: runs.RunDir, step: int) -> None:
     run.checkpoints.save(step, checkpoint.to_bytes(state, {}))
 
 
-def test_the_newest_whole_one_is_taken(run: runs.RunDir) -> None:
+def test_the_newest_whole_checkpoint_is_read(run: runs.RunDir) -> None:
     save(run, 4)
     save(run, 8)
-    found = newest(run)
-    assert found.snapshot is not None
-    assert (found.snapshot.step, found.corrupt, found.notices) == (8, {}, [])
+    newest_whole = newest(run)
+    assert newest_whole.snapshot is not None
+    assert (newest_whole.snapshot.step, newest_whole.corrupt, newest_whole.notices) == (8, {}, [])
 
 
-def test_a_corrupt_one_is_named_and_left_where_it_is(run: runs.RunDir) -> None:
+def test_a_corrupt_checkpoint_is_named_and_not_removed(run: runs.RunDir) -> None:
     save(run, 4)
     save(run, 8)
     path = run.checkpoints.paths()[0]
     path.write_bytes(path.read_bytes()[:-1])
-    found = newest(run)
-    assert found.snapshot is not None
-    assert found.snapshot.step == 4
-    assert list(found.corrupt) == ["step-000000008.safetensors"]
-    assert "an older one is used" in found.notices[0].text
+    newest_whole = newest(run)
+    assert newest_whole.snapshot is not None
+    assert newest_whole.snapshot.step == 4
+    assert list(newest_whole.corrupt) == ["step-000000008.safetensors"]
+    assert "an older one is used" in newest_whole.notices[0].text
     assert path.exists()
 
 
-def test_an_unreadable_one_is_passed_over(run: runs.RunDir) -> None:
+def test_an_unreadable_checkpoint_is_skipped(run: runs.RunDir) -> None:
     save(run, 4)
     (run.path / "checkpoints" / "step-000000009.safetensors").mkdir()
-    found = newest(run)
-    assert found.snapshot is not None
-    assert found.snapshot.step == 4
+    newest_whole = newest(run)
+    assert newest_whole.snapshot is not None
+    assert newest_whole.snapshot.step == 4
 
 
-def test_without_any_it_says_that_the_run_starts_again(run: runs.RunDir) -> None:
-    found = newest(run)
-    assert found.snapshot is None
-    assert found.notices[0].text == "there is no checkpoint yet: the run starts at step 0"
+def test_without_a_checkpoint_a_notice_says_that_the_run_starts_at_step_0(run: runs.RunDir) -> None:
+    newest_whole = newest(run)
+    assert newest_whole.snapshot is None
+    assert newest_whole.notices[0].text == "there is no checkpoint yet: the run starts at step 0"
 
 
 def test_differences_are_named() -> None:

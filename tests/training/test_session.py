@@ -1,4 +1,4 @@
-"""What a session brings together, and how long the way from a verb to the optimizer is."""
+"""A session holds the plan of its job, and few calls lie between a verb and the optimizer."""
 
 import traceback
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from support.datasets import tiny
 from support.jobs import job, to_train
 
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import loop
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
@@ -25,8 +25,8 @@ def test_a_session_plans_what_its_job_describes() -> None:
     assert (session.plan.steps, session.plan.learning_rate(0), session.run) == (12, 0.2, None)
 
 
-def test_from_train_to_the_optimizer_are_few_hops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The frames of the package between the task and `set_lr`, both counted, while a real run takes its first step."""
+def test_few_calls_lie_between_train_and_the_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the frames of the package from the task to `set_lr`, inclusive, in the first step of a real run."""
     tiny(settings.load().data_dir)
     stacks: list[list[str]] = []
     original = loop.set_lr

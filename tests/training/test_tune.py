@@ -1,4 +1,4 @@
-"""`--tune`: which numbers of threads are tried, which is chosen, and where it goes."""
+"""`tune` tries powers of two, chooses the fastest number of threads, and writes it into the run's config."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,8 @@ from support.datasets import tiny
 from support.jobs import job, to_train
 
 from resnetctl import runs
-from resnetctl.config.layers import from_file, from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.layers import from_file
 from resnetctl.facts import Notice
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
@@ -20,7 +21,7 @@ from resnetctl.training.tune import candidates, choose, tune
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two cores whatever the machine is, and samples of one step."""
+    """Pretend to have two cores, and take samples of one step."""
     before = torch.get_num_threads()
     tiny(settings.load().data_dir)
     monkeypatch.setattr(task, "cores_granted", lambda: 2)
@@ -48,35 +49,35 @@ def test_powers_of_two_and_all_cores_are_tried(cores: int, tried: list[int]) -> 
         ({1: [100.0]}, 1),
     ],
 )
-def test_more_threads_have_to_be_worth_it(rates: dict[int, list[float]], best: int) -> None:
+def test_more_threads_must_be_clearly_faster(rates: dict[int, list[float]], best: int) -> None:
     assert choose(rates) == best
 
 
-def ended(settled: Job) -> tuple[Job, str]:
-    work, said = tune(settled, fresh_state(settled, fresh_model(settled))), []
+def tuned_job(settled: Job) -> tuple[Job, str]:
+    work, texts = tune(settled, fresh_state(settled, fresh_model(settled))), []
     while True:
         try:
-            said.append(next(work).text)
+            texts.append(next(work).text)
         except StopIteration as end:
-            return end.value, "\n".join(said)
+            return end.value, "\n".join(texts)
 
 
-def test_only_the_threads_change_and_a_notice_tells_why() -> None:
+def test_only_the_threads_change_and_a_notice_shows_the_rates() -> None:
     settled = job("threads=1")
-    tuned, said = ended(settled)
+    tuned, texts = tuned_job(settled)
     assert tuned.config.model_copy(update={"threads": 1}) == settled.config
     assert tuned.origins == {**settled.origins, "threads": "tune"}
     assert tuned.config.threads in (1, 2)
     assert torch.get_num_threads() == tuned.config.threads
-    assert said.startswith("tune: ")
-    assert "images/s in 7 rounds by threads: 1: " in said
+    assert texts.startswith("tune: ")
+    assert "images/s in 7 rounds by threads: 1: " in texts
 
 
-def test_the_choice_is_what_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_number_of_threads_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "interleave", lambda ways, **_: {"1": [10.0, 11.0], "2": [20.0, 22.0]})
-    assert ended(job())[0].config.threads == 2
+    assert tuned_job(job())[0].config.threads == 2
     monkeypatch.setattr(task, "interleave", lambda ways, **_: {"1": [10.0, 11.0], "2": [9.0, 8.0]})
-    assert ended(job())[0].config.threads == 1
+    assert tuned_job(job())[0].config.threads == 1
 
 
 def test_an_accelerator_has_nothing_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_an_accelerator_has_nothing_to_choose(monkeypatch: pytest.MonkeyPatch) -
     assert end.value.value is settled
 
 
-def test_a_tuned_run_says_so_and_its_config_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tuned_run_records_its_threads_and_its_config_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "choose", lambda rates: 2)
     list(train(to_train(from_sets(["data=tiny", "epochs=1"]), name="a", tune=True), settings.load()))
     first = runs.find("a", Path("runs"))
@@ -103,6 +104,6 @@ def test_tune_comes_before_the_budget() -> None:
     request = to_train(from_sets(["data=tiny"]), budget=3600.0, tune=True, dry_run=True)
     texts = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
     (tuned,) = (place for place, text in enumerate(texts) if text.startswith("tune: "))
-    (fitted,) = (place for place, text in enumerate(texts) if "without a budget" in text)
-    assert tuned < fitted
+    (budgeted,) = (place for place, text in enumerate(texts) if "without a budget" in text)
+    assert tuned < budgeted
     assert not Path("runs").exists()

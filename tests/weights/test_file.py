@@ -1,4 +1,4 @@
-"""The weights file: the same bytes, the whole card, and every kind of damage found."""
+"""A weights file has the same bytes each time, keeps its card, and every kind of damage is detected."""
 
 import dataclasses
 import json
@@ -58,8 +58,8 @@ def saved(tmp_path: Path) -> Path:
 
 def test_the_round_trip_is_exact(saved: Path) -> None:
     model = network().eval()
-    loaded, found = load_model(saved)
-    assert found == card()
+    loaded, read = load_model(saved)
+    assert read == card()
     assert not loaded.training
     assert list(loaded.state_dict()) == list(model.state_dict())
     pictures = torch.randn(3, 1, 8, 8)
@@ -83,13 +83,13 @@ def test_bytes_do_not_depend_on_the_process() -> None:
         "image=ImageSpec(size=8), metrics={'b': 1, 'a': 2}); "
         "print(hashlib.sha256(to_bytes({'w': torch.ones(3), 'v': torch.zeros(2)}, card)).hexdigest())"
     )
-    seen = {
+    digests = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(seen) == 1
+    assert len(digests) == 1
 
 
 def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
@@ -98,14 +98,14 @@ def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
     assert load(read_header(tmp_path / "x")).state["b"].tolist() == [0.0, 1.0]
 
 
-def test_other_readers_can_read_it(saved: Path) -> None:
+def test_other_safetensors_readers_can_read_the_file(saved: Path) -> None:
     state = safetensors.torch.load_file(saved)
     assert set(state) == set(network().state_dict())
     with safetensors.safe_open(saved, "pt") as file:
         assert set(file.metadata()) == {"resnetctl"}
 
 
-def test_the_header_says_all_without_torch(saved: Path) -> None:
+def test_the_header_is_read_without_torch(saved: Path) -> None:
     header = read_header(saved)
     assert header.card == card()
     assert header.sha256 == digest(network().state_dict())
@@ -124,17 +124,17 @@ def test_loading_leaves_the_random_state_alone(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool])
-def test_types_and_odd_shapes_survive(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_dtypes_and_odd_shapes_survive(tmp_path: Path, dtype: torch.dtype) -> None:
     state = {"scalar": torch.ones((), dtype=dtype), "empty": torch.ones((0, 3), dtype=dtype)}
     write(tmp_path / "x", state, card())
-    found = load(read_header(tmp_path / "x")).state
-    assert {name: (tensor.dtype, tensor.shape) for name, tensor in found.items()} == {
+    state = load(read_header(tmp_path / "x")).state
+    assert {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()} == {
         "scalar": (dtype, ()),
         "empty": (dtype, (0, 3)),
     }
 
 
-def test_an_onnx_file_gets_a_hint(tmp_path: Path) -> None:
+def test_an_onnx_file_is_recognised_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(b"\x08\x08\x12\x07pytorch" + bytes(20))
     with pytest.raises(WeightsError, match="looks like an ONNX file") as caught:
@@ -142,7 +142,7 @@ def test_an_onnx_file_gets_a_hint(tmp_path: Path) -> None:
     assert caught.value.hint[0] == Call("eval", (path,))
 
 
-def test_a_flipped_bit_is_found(saved: Path) -> None:
+def test_a_flipped_bit_is_detected(saved: Path) -> None:
     content = bytearray(saved.read_bytes())
     content[-5] ^= 1
     saved.write_bytes(content)
@@ -151,7 +151,7 @@ def test_a_flipped_bit_is_found(saved: Path) -> None:
     assert caught.value.hint
 
 
-def test_every_truncation_is_found(saved: Path) -> None:
+def test_every_truncation_is_detected(saved: Path) -> None:
     content = saved.read_bytes()
     for length in [*range(64), *range(64, len(content), 97), len(content) - 1]:
         saved.write_bytes(content[:length])
@@ -174,7 +174,7 @@ def rewrite(path: Path, change: Any) -> None:
 
 
 def sealed(body: dict[str, Any]) -> dict[str, Any]:
-    """A card whose own digest is right, as an attacker would write it."""
+    """Return a card with a correct digest of its own, as an attacker would write it."""
     described = {name: value for name, value in body.items() if name not in weights_file.DIGESTS}
     return body | {"card_sha256": weights_file._card_digest(described)}
 
@@ -202,17 +202,17 @@ def test_a_broken_card_is_one_error(saved: Path, change: Any) -> None:
         read_card(saved)
 
 
-def test_a_card_of_the_future_says_so(saved: Path) -> None:
+def test_a_card_of_a_newer_schema_is_refused_with_the_upgrade(saved: Path) -> None:
     rewrite(saved, lambda body: sealed(body | {"schema": 2}))
     with pytest.raises(WeightsError, match="schema 2, this version reads 1") as caught:
         read_card(saved)
     assert caught.value.hint == ("pip install --upgrade resnetctl",)
 
 
-def test_a_card_that_claims_a_huge_net_costs_nothing(saved: Path) -> None:
+def test_a_card_that_claims_a_huge_net_takes_no_memory(saved: Path) -> None:
     arch = {"widths": [10**6, 10**6]}
     rewrite(saved, lambda body: sealed(body | {"arch": body["arch"] | arch}))
-    with pytest.raises(WeightsError, match="do not fit the arch") as caught:
+    with pytest.raises(WeightsError, match="do not match the arch") as caught:
         load_model(saved)
     assert any("conv1.weight is 4x1x3x3, the arch needs 1000000x1x3x3" in line for line in caught.value.problems)
 
@@ -227,12 +227,12 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     assert caught.value.problems == ("not finite: layer1.0.bn1.running_mean",)
 
 
-def test_tensors_that_do_not_fit_the_card_are_all_listed(tmp_path: Path) -> None:
+def test_every_tensor_that_does_not_match_the_card_is_listed(tmp_path: Path) -> None:
     state = network().state_dict()
     state["extra"] = state.pop("conv1.weight")
     state["fc.bias"] = torch.zeros(4)
     write(tmp_path / "x", state, card())
-    with pytest.raises(WeightsError, match="3 keys do not fit") as caught:
+    with pytest.raises(WeightsError, match="3 keys do not match") as caught:
         load_model(tmp_path / "x")
     assert caught.value.problems == (
         "missing: conv1.weight 4x1x3x3",
@@ -251,22 +251,22 @@ def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) 
     assert caught.value.hint == ("pip install resnetctl-absent==1.2", "or follow the author of the weights")
 
 
-def test_another_version_of_a_plugin_is_remarked_and_explains_what_does_not_fit(
+def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`torch` stands for the plugin's distribution: it is installed, and not as 0.1."""
+    """`torch` stands for the plugin's distribution: it is installed, but not as 0.1."""
     described = card(plugins=Plugins(required={"torch": "0.1"}))
     write(tmp_path / "x", network().state_dict(), described)
     load_model(tmp_path / "x")
-    said = f"was made with torch 0.1, and {version('torch')} is installed"
-    assert [said in text for text in caplog.messages] == [True]
+    notice = f"was written with torch 0.1, and {version('torch')} is installed"
+    assert [notice in text for text in caplog.messages] == [True]
     write(tmp_path / "z", network().state_dict(), card(plugins=Plugins(required={"torch": "\x1b[2J"})))
     load_model(tmp_path / "z")
-    assert "was made with torch ?[2J, and" in caplog.messages[-1]
+    assert "was written with torch ?[2J, and" in caplog.messages[-1]
     state = network().state_dict()
     del state["conv1.weight"]
     write(tmp_path / "y", state, described)
-    with pytest.raises(PluginError, match="1 keys do not fit the arch; the weights were made") as caught:
+    with pytest.raises(PluginError, match="1 keys do not match the arch; the weights were written") as caught:
         load_model(tmp_path / "y")
     assert caught.value.hint == ("pip install torch==0.1",)
     assert caught.value.problems == ("missing: conv1.weight 4x1x3x3",)
@@ -288,7 +288,7 @@ def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     assert caught.value.exit_code == 3
 
 
-def test_the_deepest_arch_fits_the_header_limit(tmp_path: Path) -> None:
+def test_the_header_of_the_deepest_arch_is_within_the_limit(tmp_path: Path) -> None:
     from resnetctl.models.archs import resnet1202
 
     with torch.device("meta"):

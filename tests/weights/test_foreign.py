@@ -1,4 +1,4 @@
-"""Foreign state dicts: what is understood, what is refused, and the proof on somebody else's weights."""
+"""Foreign state dicts are imported or refused; real weights of another project keep their accuracy."""
 
 import io
 import os
@@ -65,19 +65,19 @@ def test_every_container_gives_the_same_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.module."])
-def test_wrappers_come_off(tmp_path: Path, prefix: str) -> None:
+def test_wrapper_prefixes_are_removed(tmp_path: Path, prefix: str) -> None:
     state = state_of()
     path = saved({prefix + name: value for name, value in state.items()}, tmp_path / "x.pth")
     assert same(adopted(path).state, state)
 
 
-def test_compiled_submodules_are_understood(tmp_path: Path) -> None:
+def test_names_of_compiled_submodules_are_understood(tmp_path: Path) -> None:
     state = state_of()
     path = saved({name.replace("layer1.", "layer1._orig_mod."): value for name, value in state.items()}, tmp_path / "x")
     assert same(adopted(path).state, state)
 
 
-def test_names_that_become_one_are_refused(tmp_path: Path) -> None:
+def test_two_keys_for_one_parameter_are_refused(tmp_path: Path) -> None:
     state = state_of()
     path = saved(state | {"module.fc.bias": state["fc.bias"]}, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="same name"):
@@ -98,19 +98,19 @@ def test_head_and_shortcut_are_renamed_and_counters_filled(tmp_path: Path) -> No
     assert same(adopted(saved(theirs, tmp_path / "x.pth")).state, state)
 
 
-def test_a_projection_in_a_list_fits_preactivation(tmp_path: Path) -> None:
+def test_a_projection_in_a_sequential_matches_a_preactivation_net(tmp_path: Path) -> None:
     state = state_of(preact_resnet20)
     theirs = {name.replace("downsample.weight", "shortcut.0.weight"): value for name, value in state.items()}
     assert theirs.keys() != state.keys()
     assert same(adopted(saved(theirs, tmp_path / "x.pth"), preact_resnet20).state, state)
 
 
-def test_shortcuts_with_parameters_make_it_option_b(tmp_path: Path) -> None:
+def test_shortcuts_with_parameters_choose_option_b(tmp_path: Path) -> None:
     arch = Arch(**{**resnet20.to_json(), "block_args": {"shortcut": "B"}})
-    found = adopted(saved(state_of(arch), tmp_path / "b.pth"), resnet20).card.arch
-    assert (dict(found.block_args), found.params) == ({"shortcut": "B"}, None)
-    found = adopted(saved(state_of(resnet20), tmp_path / "a.pth"), resnet20).card.arch
-    assert (dict(found.block_args), found.params) == ({"shortcut": "A"}, resnet20.params)
+    imported = adopted(saved(state_of(arch), tmp_path / "b.pth"), resnet20).card.arch
+    assert (dict(imported.block_args), imported.params) == ({"shortcut": "B"}, None)
+    imported = adopted(saved(state_of(resnet20), tmp_path / "a.pth"), resnet20).card.arch
+    assert (dict(imported.block_args), imported.params) == ({"shortcut": "A"}, resnet20.params)
 
 
 @pytest.mark.parametrize(("size", "stem"), [(32, "cifar"), (224, "imagenet")])
@@ -120,12 +120,12 @@ def test_the_stem_follows_the_kernel_not_the_size(tmp_path: Path, size: int, ste
         assert adopted(path, resnet18, ImageSpec(size=wanted)).card.arch.stem == stem
 
 
-def test_types_become_the_archs(tmp_path: Path) -> None:
+def test_tensors_get_the_dtype_of_the_arch(tmp_path: Path) -> None:
     state = state_of()
     half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    found = adopted(saved(half, tmp_path / "x.pth")).state
-    assert found["conv1.weight"].dtype == torch.float32
-    assert torch.equal(found["conv1.weight"], half["conv1.weight"].float())
+    imported = adopted(saved(half, tmp_path / "x.pth")).state
+    assert imported["conv1.weight"].dtype == torch.float32
+    assert torch.equal(imported["conv1.weight"], half["conv1.weight"].float())
 
 
 def test_the_card_describes_the_import(tmp_path: Path) -> None:
@@ -141,17 +141,17 @@ def test_every_arch_can_be_imported(name: str) -> None:
     with torch.device("meta"):
         shapes = build(arch, classes=3, image=IMAGE).state_dict()
     state = {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in shapes.items()}
-    found = adopt(state, Path("x"), arch=arch, classes=CLASSES, image=IMAGE)
-    assert list(found.state) == list(shapes)
+    imported = adopt(state, Path("x"), arch=arch, classes=CLASSES, image=IMAGE)
+    assert list(imported.state) == list(shapes)
 
 
-def test_every_key_that_does_not_fit_is_listed(tmp_path: Path) -> None:
+def test_every_key_that_does_not_match_is_listed(tmp_path: Path) -> None:
     state = state_of()
     del state["bn1.weight"]
     state["extra.weight"] = torch.zeros(2, 2)
     state["linear.weight"] = torch.zeros(5, 8)
     del state["fc.weight"]
-    with pytest.raises(WeightsError, match="3 keys do not fit") as caught:
+    with pytest.raises(WeightsError, match="3 keys do not match") as caught:
         adopted(saved({"module." + name: value for name, value in state.items()}, tmp_path / "x.pth"))
     assert caught.value.exit_code == 3
     assert caught.value.problems == (
@@ -162,13 +162,13 @@ def test_every_key_that_does_not_fit_is_listed(tmp_path: Path) -> None:
     assert caught.value.hint == ("the file has 5 outputs: give 5 class names, not 3",)
 
 
-def test_the_wrong_arch_is_guessed_at(tmp_path: Path) -> None:
+def test_the_wrong_arch_gets_a_hint_to_other_archs(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         adopted(saved(state_of(), tmp_path / "x.pth"), resnet20)
     assert caught.value.hint[0].verb == "plugins list"
 
 
-def test_the_first_convolution_tells_the_channels(tmp_path: Path) -> None:
+def test_the_first_convolution_gives_the_channels(tmp_path: Path) -> None:
     grey = ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.5,))
     path = saved({"module." + name: value for name, value in state_of(TINY, grey).items()}, tmp_path / "x.pth")
     assert input_channels(read_state(path), path) == 1
@@ -185,7 +185,7 @@ def test_numbers_must_be_finite(tmp_path: Path) -> None:
 
 
 class Trap:
-    """Runs code when unpickled, were it allowed to."""
+    """A pickle that would run code, if torch allowed it."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -220,7 +220,7 @@ def test_a_blocked_module_is_named_without_torchs_advice(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("member", ["m/constants.pkl", "m/code/__torch__.py", "archive_format", "m/archive_format"])
-def test_programs_are_known_by_their_members(tmp_path: Path, member: str) -> None:
+def test_programs_are_recognised_by_their_members(tmp_path: Path, member: str) -> None:
     path = saved(state_of(), tmp_path / "weights.pth")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(member, "pt2")
@@ -236,7 +236,7 @@ def test_real_programs_are_refused_whatever_their_name(tmp_path: Path) -> None:
         read_state(tmp_path / "exported.pth")
 
 
-def test_a_compressed_archive_is_no_pytorch_file(tmp_path: Path) -> None:
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(10_000_000))
     with pytest.raises(WeightsError, match="compressed"):
@@ -247,20 +247,20 @@ def test_a_compressed_archive_is_no_pytorch_file(tmp_path: Path) -> None:
     "content",
     [b"", b"PK\x03\x04", b"PK", b"\x80\x02", b"hello world, not weights", pickle.dumps({"a": 1}), bytes(64)],
 )
-def test_other_files_are_one_error(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_kind_is_one_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(WeightsError) as caught:
         read_state(tmp_path / "x.pth")
     assert caught.value.where == str(tmp_path / "x.pth")
 
 
-def test_text_is_named_as_what_it_is_not(tmp_path: Path) -> None:
+def test_a_text_file_is_refused_as_neither_kind(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     with pytest.raises(WeightsError, match="neither a safetensors nor a PyTorch file"):
         read_state(tmp_path / "classes.txt")
 
 
-def test_truncated_files_are_one_error(tmp_path: Path) -> None:
+def test_a_truncated_file_is_one_error(tmp_path: Path) -> None:
     for zipped in (True, False):
         content = saved(state_of(), tmp_path / "whole", _use_new_zipfile_serialization=zipped).read_bytes()
         for length in range(1, len(content), len(content) // 23):
@@ -270,12 +270,12 @@ def test_truncated_files_are_one_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), [torch.zeros(3)], {}, {"state_dict": {}}, 3])
-def test_no_state_dict_is_an_error(tmp_path: Path, content: Any) -> None:
+def test_a_file_without_a_state_dict_is_an_error(tmp_path: Path, content: Any) -> None:
     with pytest.raises(WeightsError, match="no state dict"):
         read_state(saved(content, tmp_path / "x.pth"))
 
 
-def test_things_that_are_no_plain_tensors_are_listed(tmp_path: Path) -> None:
+def test_values_that_are_no_plain_tensors_are_listed(tmp_path: Path) -> None:
     content = {
         "fine": torch.zeros(2),
         "count": 3,
@@ -292,7 +292,7 @@ def test_things_that_are_no_plain_tensors_are_listed(tmp_path: Path) -> None:
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def test_real_third_party_weights_count_as_their_author_would(shared_data: Path) -> None:
+def test_real_third_party_weights_keep_their_accuracy(shared_data: Path) -> None:
     image = ImageSpec(size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     weights = import_weights(shared_data / "resnet20-12fca82f.th", arch=resnet20, classes=CIFAR10, image=image)
     model = build(weights.card.arch, classes=10, image=image)
@@ -311,7 +311,7 @@ def test_real_third_party_weights_count_as_their_author_would(shared_data: Path)
 
 
 def read_test_split(archive: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """`(N, 32, 32, 3)` uint8 and `(N,)` labels of `test/CLASS/*.jpg`, classes in alphabetical order."""
+    """Return uint8 images (N, 32, 32, 3) and labels (N,) of `test/CLASS/*.jpg`, classes in alphabetical order."""
     pictures, labels = [], []
     with tarfile.open(archive) as tar:
         for member in tar:

@@ -1,4 +1,4 @@
-"""torchvision's weights: what it publishes, and the way through a local server."""
+"""torchvision's weights have a complete source, and are fetched once, from a local server here."""
 
 import hashlib
 import http.server
@@ -19,7 +19,7 @@ from resnetctl.weights.torchvision import FOLDER, NAMES, Source, fetch, official
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one folder on this machine and counts the requests."""
+    """Serve one folder on this machine and count the requests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.requests = folder, 0
@@ -38,23 +38,23 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return str(self.server.folder / path.lstrip("/"))
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     folder = tmp_path / "served"
     folder.mkdir()
-    with Server(folder) as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+    with Server(folder) as local:
+        thread = threading.Thread(target=local.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield found
-        found.shutdown()
+        yield local
+        local.shutdown()
         thread.join()
 
 
 def published(server: Server, *, classes: int = 3, digest: str | None = None) -> tuple[Source, dict[str, torch.Tensor]]:
-    """A small fake of what torchvision publishes: its own network, few classes."""
+    """Publish weights as torchvision does: its own network, with few classes."""
     torch.manual_seed(0)
     state = torchvision.models.resnet18(num_classes=classes).state_dict()
     torch.save(state, server.folder / "fake.pth")
@@ -98,7 +98,7 @@ def test_an_address_without_a_digest_is_refused() -> None:
         torchvision_weights._published_digest("https://x/resnet18.pth")
 
 
-def test_downloads_verifies_converts_and_caches(server: Server, tmp_path: Path) -> None:
+def test_fetch_downloads_verifies_converts_and_caches(server: Server, tmp_path: Path) -> None:
     source, state = published(server)
     data_dir = tmp_path / "data"
     loaded = fetch("resnet18", data_dir, source=source)
@@ -107,12 +107,12 @@ def test_downloads_verifies_converts_and_caches(server: Server, tmp_path: Path) 
     assert all(torch.equal(loaded.state[name], tensor) for name, tensor in state.items())
     assert (loaded.card.classes, loaded.card.image, loaded.card.arch.stem) == (source.classes, source.image, "imagenet")
 
-    asked = server.requests
+    requests = server.requests
     assert fetch("resnet18", data_dir, source=source).card == loaded.card
-    assert server.requests == asked
+    assert server.requests == requests
 
 
-def test_what_comes_out_runs_as_torchvision_does(server: Server, tmp_path: Path) -> None:
+def test_fetched_weights_compute_the_same_as_torchvision(server: Server, tmp_path: Path) -> None:
     source, state = published(server)
     loaded = fetch("resnet18", tmp_path / "data", source=source)
     ours = build(loaded.card.arch, classes=3, image=loaded.card.image).eval()
@@ -123,7 +123,7 @@ def test_what_comes_out_runs_as_torchvision_does(server: Server, tmp_path: Path)
     assert torch.equal(ours(pictures), theirs(pictures))
 
 
-def test_another_digest_is_an_input_error_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_another_digest_is_an_input_error_and_leaves_no_file(server: Server, tmp_path: Path) -> None:
     source, _ = published(server, digest="00000000")
     with pytest.raises(DataError, match="could not be downloaded") as caught:
         fetch("resnet18", tmp_path / "data", source=source)
@@ -141,7 +141,7 @@ def test_without_a_network_the_hint_says_where_to_put_the_file(tmp_path: Path) -
     assert str(tmp_path / "data" / FOLDER) in caught.value.hint[0]
 
 
-def test_weights_for_other_classes_do_not_fit(server: Server, tmp_path: Path) -> None:
+def test_weights_for_other_classes_are_refused(server: Server, tmp_path: Path) -> None:
     source, _ = published(server, classes=4)
-    with pytest.raises(WeightsError, match="2 keys do not fit"):
+    with pytest.raises(WeightsError, match="2 keys do not match"):
         fetch("resnet18", tmp_path / "data", source=source)

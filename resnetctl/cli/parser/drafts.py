@@ -16,7 +16,8 @@ def layers(given: Given[LayerOptions]) -> "list[Layer]":
 
     Raises `UsageError` and `ConfigError`.
     """
-    from resnetctl.config.layers import LOCAL_FILE, from_file, from_flags, from_recipe, from_sets, together
+    from resnetctl.cli.parser.flag_layers import from_flags, from_sets
+    from resnetctl.config.layers import LOCAL_FILE, from_file, from_recipe, together
 
     options = given.options
     found = []

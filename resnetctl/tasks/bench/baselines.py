@@ -1,4 +1,4 @@
-"""What a machine can do at best, and what a process costs: the measures that speeds are read beside."""
+"""Baselines for `bench`: matrix multiply, memory copy, start-up of a process."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ import torch
 
 from resnetctl.engine.stopwatch import Spread, Way, interleave, spread
 
-SIDE = 1024  # of the matrices: 2.1 GFLOP a product, three of 4 MB
-COPIED = 64 * 2**20  # bytes: more than a cache holds
+SIDE = 1024  # rows and columns of a matrix: 2.1 GFLOP a product, three matrices of 4 MB
+COPIED = 64 * 2**20  # bytes: more than the caches hold
 START_UP: Mapping[str, tuple[str, ...]] = {
     "python": ("-c", "pass"),
     "resnetctl --version": ("-m", "resnetctl", "--version"),
@@ -21,7 +21,7 @@ START_UP: Mapping[str, tuple[str, ...]] = {
 
 
 def repeated(work: Callable[[], float], *, seconds: float) -> float:
-    """Work a second over about `seconds`: `work` returns how much one call does."""
+    """Call `work` for about `seconds`; return its total per second. `work` returns the amount of one call."""
     began, done = time.perf_counter(), 0.0
     while time.perf_counter() - began < seconds or not done:
         done += work()
@@ -29,18 +29,18 @@ def repeated(work: Callable[[], float], *, seconds: float) -> float:
 
 
 def sgemm(device: torch.device) -> Callable[[], float]:
-    """A product of float32 matrices that returns its GFLOP: what the peak is measured with."""
+    """Return a function that multiplies two float32 matrices and returns the GFLOP of the product."""
     left, right = (torch.rand(SIDE, SIDE, device=device) for _ in range(2))
 
     def work() -> float:
-        (left @ right)[0, 0].item()  # waits for the device
+        (left @ right)[0, 0].item()  # wait for the device
         return 2 * SIDE**3 / 1e9
 
     return work
 
 
 def copy(device: torch.device) -> Callable[[], float]:
-    """A copy in memory that returns the GB it read and wrote."""
+    """Return a function that copies memory and returns the GB that it read and wrote."""
     source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)
 
@@ -52,7 +52,7 @@ def copy(device: torch.device) -> Callable[[], float]:
 
 
 def start_up(*, seconds: float, rounds: int) -> dict[str, Spread]:
-    """Wall seconds of commands in processes of their own, in turns; the slowest are left out when time is short."""
+    """Return wall seconds of commands, each in its own process, in turns. Leaves out the slowest if time is short."""
     ways: dict[str, Way] = {name: partial(_process, arguments) for name, arguments in START_UP.items()}
     return {name: spread(values) for name, values in interleave(ways, seconds=seconds, rounds=rounds).items()}
 

@@ -1,6 +1,6 @@
-"""`bench`: time training and prediction beside the machine's limits, and find faster settings.
+"""`bench`: time training and prediction next to baselines of the machine, and find faster settings.
 
-All ways are timed in turns, in one process, on the real code: `fit` trains, a predictor predicts.
+All measurements run in turns, in one process, on the real code: `fit` trains, a predictor predicts.
 """
 
 import dataclasses
@@ -39,17 +39,24 @@ from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
 from resnetctl.training.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
 
-SAMPLE = 0.2  # seconds
-SECONDS, START_UP_SECONDS = 30.0, 12.0
-BATCHES = (EVAL_BATCH, 1)
-NEEDED = TRAIN, SGEMM, COPY = "train", "sgemm", "copy"
+SAMPLE = 0.2  # seconds a sample
+SECONDS, START_UP_SECONDS = 30.0, 12.0  # in total
+BATCHES = (EVAL_BATCH, 1)  # images a prediction
+NEEDED = TRAIN, SGEMM, COPY = "train", "sgemm", "copy"  # timed in every round, even if time is short
 
 Facts = Generator[Notice | Progress, None, BenchReport]
 
 
 @dataclass(kw_only=True)
 class Bench:
-    """The ways to time by name. `options` has how to choose each way to train that is not the run's own."""
+    """What to time, and what was timed.
+
+    Attributes:
+        ways: the functions to time, by name.
+        options: for each alternative to the run's own settings, how to choose it.
+        steps: the timed steps of the run's own settings.
+        left_out: measurements that failed, with the reason.
+    """
 
     job: Job
     timer: TimedSteps
@@ -60,7 +67,7 @@ class Bench:
     left_out: list[str] = field(default_factory=list)
 
     def add(self, name: str, way: Way, *, threads: int = 0) -> None:
-        """Add a way, timed with `threads` threads, by default the run's."""
+        """Add a function to time, with `threads` threads (0: the run's number)."""
         self.ways[name] = at_threads(threads or self.job.config.threads, way)
 
     def train(self) -> float:
@@ -74,7 +81,7 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     """Time the training run that `draft` describes; yield facts and return the report.
 
     Args:
-        compiled: try torch.compile too, which takes a minute or more to compile.
+        compiled: time torch.compile too, which takes a minute or more to compile.
 
     Raises:
         UsageError: this machine has no such device; nothing is fetched then.
@@ -172,7 +179,7 @@ def _other_configs(timing: Bench, *, compiled: bool) -> None:
     for size in (config.batch_size // 2, config.batch_size * 2):
         if 2 <= size <= len(job.train):
             name = f"with batches of {size}"
-            timing.options[name] = Setting("batch_size", size, "part of the experiment: lr may have to follow")
+            timing.options[name] = Setting("batch_size", size, "changes the experiment: lr may have to change too")
             timing.add(name, _rate_of(job, batch_size=size))
     if config.precision == "fp32" and _has_bf16(job.device):
         timing.options["with bf16"] = Setting("precision", "bf16")
@@ -182,7 +189,7 @@ def _other_configs(timing: Bench, *, compiled: bool) -> None:
 
 
 def _rate_of(job: Job, **changes: Any) -> Way:
-    """Return a way that trains the same job with other config values."""
+    """Return a function that times the same job with other config values."""
     other = dataclasses.replace(job, config=job.config.model_copy(update=changes))
     return partial(TimedSteps(other, fresh_state(other, fresh_model(other))).rate, SAMPLE)
 
@@ -194,7 +201,7 @@ def _compiled(timing: Bench) -> None:
     timer = TimedSteps(job, state)
     try:
         timer.step()
-    except Exception as error:  # compilers raise many kinds
+    except Exception as error:  # compilers raise many kinds of errors
         timing.left_out.append(f"torch.compile: {str(error).strip().partition(chr(10))[0]}")
         return
     timing.options["with torch.compile"] = f"`train` has no option for it; the first step took {_since(began)}"

@@ -1,4 +1,4 @@
-"""The report of `bench`, and its advice, which follows from measured figures only."""
+"""The report of `bench`, and its advice, which follows from the measured figures only."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from resnetctl.spec import Card
 
 EXPORT = Call("export", (), {"onnx": True})
 WORTH = 1.05  # no advice for a lower ratio, or for one whose lower quartile is below 1
-MUCH_INPUT = 0.1  # share of a step
-BUSY_CORES = 0.15
+MUCH_INPUT = 0.1  # share of a step, above which the input gets advice
+BUSY_CORES = 0.15  # cores used by other processes, above which the report warns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Subject(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine(Card):
-    """The machine in the same minutes, with the run's threads; other processes used `foreign_cores` cores."""
+    """The machine, measured at the same time with the run's threads. Other processes used `foreign_cores` cores."""
 
     processor: str
     cores: int
@@ -75,7 +75,7 @@ class Training(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class Tried(Card):
-    """Another way to train: its speed, its ratio to the run's own speed in the same rounds, and how to choose it."""
+    """Other settings for training: their speed, the ratio to the run's own in the same rounds, how to choose them."""
 
     what: str
     option: Hint
@@ -89,10 +89,10 @@ class BenchReport(Report):
 
     Attributes:
         prediction: decoded images per second by runtime and batch, e.g. `torch batch 128`.
-        onnx_ratio: speed of onnxruntime over torch's in the same rounds, by batch.
-        tried: other ways to train.
+        onnx_ratio: speed of onnxruntime divided by that of torch in the same rounds, by batch.
+        tried: other settings for training.
         start_up: wall seconds of commands.
-        memory: bytes without mapped files: `training` grew after the first step, `process` is the whole.
+        memory: bytes without mapped files: `training` is the growth by the first steps, `process` the maximum.
         left_out: measurements that failed or had no time.
         seconds: wall time of the whole command.
     """
@@ -110,7 +110,7 @@ class BenchReport(Report):
     seconds: float
 
     def advice(self, write: Callable[[Hint], str] = in_python) -> list[str]:
-        """Return sentences on what would be faster here, or that nothing would; `write` puts hints into words."""
+        """Return sentences on what would be faster on this machine, or that nothing would. `write` formats a hint."""
         sentences = [*self._faster(write), *self._input(), *self._deployed(write)]
         return [*(sentences or ["nothing that was tried is faster than this"]), *self._caution()]
 
@@ -123,7 +123,7 @@ class BenchReport(Report):
 
     def _faster(self, write: Callable[[Hint], str]) -> Iterator[str]:
         for item in sorted(self.tried, key=lambda item: -item.ratio.median):
-            if worth(item.ratio):
+            if is_faster(item.ratio):
                 yield f"{item.what} trains {times(item.ratio)} as fast: {write(item.option)}"
 
     def _input(self) -> Iterator[str]:
@@ -135,7 +135,7 @@ class BenchReport(Report):
 
     def _deployed(self, write: Callable[[Hint], str]) -> Iterator[str]:
         for batch, ratio in self.onnx_ratio.items():
-            if worth(ratio):
+            if is_faster(ratio):
                 yield f"onnxruntime predicts {times(ratio)} as fast as torch, {batch}: {write(EXPORT)}"
 
     def _caution(self) -> Iterator[str]:
@@ -147,8 +147,8 @@ class BenchReport(Report):
             )
 
 
-def worth(ratio: Spread) -> bool:
-    """Whether the ratio is clearly more than 1."""
+def is_faster(ratio: Spread) -> bool:
+    """Return whether the ratio is clearly more than 1."""
     return ratio.median >= WORTH and ratio.low > 1
 
 

@@ -11,7 +11,7 @@ from resnetctl.errors import ResnetctlError
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
 
-CHOSEN_BY_ARCH = ("default", "rule", "weights")  # sources of a block that nobody chose
+CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +67,9 @@ def show(run: RunDir) -> ShowReport:
 def facts(run: RunDir) -> dict[str, Any]:
     """Return name, status (finished, unfinished, failed, unreadable), arch, data, epochs, best val accuracy, start.
 
-    `block` is None where it is the arch's own.
+    `block` is None if it is the arch's own.
     """
-    name = run.path.resolve().name  # what `last` points to
+    name = run.path.resolve().name  # of the run that `last` points to
     try:
         summary, failure = run.summary(), run.failure()
         config = tomllib.loads(run.config.read_text(encoding="utf-8"))

@@ -36,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyReport(Report):
-    """All checks of a run, and `differences`: changes of the machine that make a resume differ in its bits."""
+    """All checks of a run. `differences`: changes of the machine that prevent a bit-identical resume."""
 
     schema: ClassVar[str] = "resnetctl.runs.verify/1"
     run: Path
@@ -51,7 +51,7 @@ class VerifyReport(Report):
         """Raise `CheckFailed` when a check failed. Call it after showing the report."""
         failed = [f"{check.name}: {check.detail}" for check in self.checks if check.passed is False]
         if failed:
-            raise CheckFailed("the run is not what it says", where=str(self.run), problems=failed)
+            raise CheckFailed("the files of the run contradict each other", where=str(self.run), problems=failed)
 
     def body(self) -> dict[str, Any]:
         """Return the verdict, every check, and the differences."""
@@ -97,7 +97,7 @@ class _Checker:
     def __init__(self, run: RunDir, settings: Settings) -> None:
         self.run = run
         self.settings = settings
-        self.found: Newest = newest(run)
+        self.newest: Newest = newest(run)
 
     @cached_property
     def header(self) -> weights_file.Header:
@@ -117,10 +117,10 @@ class _Checker:
         }
 
     def differences(self) -> list[str]:
-        """Return what a bit-exact resume would find changed. A resume sets the run's thread count itself."""
-        if self.found.snapshot is None:
+        """Return what changed on this machine since the checkpoint. A resume sets the number of threads itself."""
+        if self.newest.snapshot is None:
             return []
-        then = facts_then(self.found.snapshot)
+        then = facts_then(self.newest.snapshot)
         return differences(
             then, {**weights_file.installed(then), **checkpoint.machine_facts(), "threads": then.get("threads")}
         )
@@ -130,13 +130,13 @@ class _Checker:
         return f"{config.model.arch} on {config.data}"
 
     def checkpoints(self) -> str:
-        if self.found.corrupt:
-            raise Failed("; ".join(f"{name}: {reason}" for name, reason in self.found.corrupt.items()))
-        if self.found.snapshot is None:
+        if self.newest.corrupt:
+            raise Failed("; ".join(f"{name}: {reason}" for name, reason in self.newest.corrupt.items()))
+        if self.newest.snapshot is None:
             raise Skipped("there is none")
         for path in self.run.checkpoints.paths()[1:]:
             checkpoint.from_bytes(path.read_bytes())
-        return f"{len(self.run.checkpoints.paths())} whole, the newest after step {self.found.snapshot.step}"
+        return f"{len(self.run.checkpoints.paths())} whole, the newest after step {self.newest.snapshot.step}"
 
     def metrics(self) -> str:
         lines = self.run.metrics()
@@ -151,8 +151,8 @@ class _Checker:
         best = [line["epoch"] for line in _improving(lines)]
         flagged = [line["epoch"] for line in lines if line.get("best")]
         _require(flagged in (best, []), f"best epochs are {best}, not {flagged}")
-        if self.found.snapshot is not None:
-            _require(len(lines) >= self.found.snapshot.epochs, "epochs of the checkpoint are missing")
+        if self.newest.snapshot is not None:
+            _require(len(lines) >= self.newest.snapshot.epochs, "epochs of the checkpoint are missing")
         return f"{len(lines)} epochs, {steps[-1]} steps"
 
     def summary(self) -> str:
@@ -161,14 +161,17 @@ class _Checker:
             raise Skipped("the run is not finished")
         config, lines = self.run.read_config(), self.run.metrics()
         _require(summary["epochs"] == len(lines), f"it counts {summary['epochs']} epochs, the metrics {len(lines)}")
-        _require(summary["last"] == lines[-1], "its last epoch is not that of the metrics")
+        _require(summary["last"] == lines[-1], "its last epoch differs from that of the metrics")
         if not summary["stopped_early"]:
             done, wanted = (summary["steps"], config.steps) if config.steps else (summary["epochs"], config.epochs)
             _require(done == wanted, f"the config wants {wanted} {'steps' if config.steps else 'epochs'}, not {done}")
-            _require(summary["steps"] == lines[-1]["step"], "its steps are not those of the metrics")
+            _require(summary["steps"] == lines[-1]["step"], "its steps differ from those of the metrics")
             if len(lines) > 1 or not config.steps:  # else there is no whole epoch to count steps by
-                _require(_last_lr(config, lines) == lines[-1]["lr"], "the last learning rate is not the schedule's")
-        return "finished, as the config and the metrics say"
+                _require(
+                    _last_lr(config, lines) == lines[-1]["lr"],
+                    "the last learning rate differs from that of the schedule",
+                )
+        return "finished, and agrees with the config and the metrics"
 
     def weights(self) -> str:
         if not self.run.weights.is_file():
@@ -176,17 +179,17 @@ class _Checker:
         loaded = weights_file.load(self.header)
         if self.run.summary() is None:
             return "whole and finite"
-        snapshot = self.found.snapshot
+        snapshot = self.newest.snapshot
         config, card = self.run.read_config(), loaded.card
         start = str(snapshot.card.get("weights_sha256", "")) if snapshot is not None else ""
-        _require(snapshot is None or card.config_sha256 == config_sha256(config, start), "made with another config")
+        _require(snapshot is None or card.config_sha256 == config_sha256(config, start), "trained with another config")
         line = self.run.metrics()[int(card.metrics["epoch"]) - 1]
         same = all(line[name] == value for name, value in card.metrics.items())
-        _require(same, "the card's accuracy is not that of the metrics")
+        _require(same, "the accuracy in the card differs from that of the metrics")
         if snapshot is not None:
             kept = snapshot.shipped(last=config.keep == "last" or "val_top1" not in line)
             same = digest(kept) == digest(loaded.state)
-            _require(same, "the tensors are not those of the checkpoint")
+            _require(same, "the tensors differ from those of the checkpoint")
         return f"whole, finite, of epoch {int(card.metrics['epoch'])}"
 
     def onnx(self) -> str:
@@ -197,7 +200,7 @@ class _Checker:
 
         card = check(read_bytes(self.run.onnx), str(self.run.onnx))
         _require(card.weights_sha256 == self.header.sha256, "exported from other weights: export again")
-        return "whole, and made from these weights"
+        return "whole, and exported from these weights"
 
     def data(self) -> str:
         name = self.run.read_config().data
@@ -205,11 +208,11 @@ class _Checker:
             store = open_store(self.settings.data_dir, name)
         except DataError:
             raise Skipped(f"'{name}' is not in the store here") from None
-        if self.found.snapshot is None:
-            raise Skipped("no checkpoint says what the run was trained on")
-        wanted = self.found.snapshot.card["trained_on"].get("digest")
-        _require(store.card.digests.get("train") == wanted, f"'{name}' is not the one that the run was trained on")
-        return f"'{name}' is the one that the run was trained on"
+        if self.newest.snapshot is None:
+            raise Skipped("no checkpoint names the data of the run")
+        wanted = self.newest.snapshot.card["trained_on"].get("digest")
+        _require(store.card.digests.get("train") == wanted, f"'{name}' has changed since the run was trained on it")
+        return f"'{name}' has not changed since the run was trained on it"
 
 
 def _require(holds: object, otherwise: str) -> None:
@@ -218,7 +221,7 @@ def _require(holds: object, otherwise: str) -> None:
 
 
 def _improving(lines: Lines) -> Iterator[dict[str, Any]]:
-    """Yield the epochs that were the best so far."""
+    """Yield each epoch that was the best so far."""
     best = (-1.0, -math.inf)
     for line in lines:
         if "val_top1" in line and (line["val_top1"], -line["val_loss"]) > best:

@@ -1,4 +1,4 @@
-"""What a machine can do: numbers that are there and have their units; none is asserted."""
+"""The baselines have the right units. No speed is asserted."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from resnetctl.tasks.bench.baselines import COPIED, SIDE, copy, repeated, sgemm,
 CPU = torch.device("cpu")
 
 
-def test_work_a_second_is_work_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_returns_work_divided_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(baselines.time, "perf_counter", lambda: now[0])
 
@@ -21,19 +21,19 @@ def test_work_a_second_is_work_over_time(monkeypatch: pytest.MonkeyPatch) -> Non
     assert repeated(work, seconds=0.0) == 6.0  # at least once
 
 
-def test_a_product_and_a_copy_tell_how_much_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_and_a_copy_return_their_amount_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sgemm(CPU)() == 2 * SIDE**3 / 1e9
     monkeypatch.setattr(baselines, "COPIED", 1 << 20)
     assert copy(CPU)() == pytest.approx(2 * (1 << 20) / 1e9)
     assert COPIED > 32 * 2**20, "a copy that fits a cache measures the cache"
 
 
-def test_start_up_runs_commands_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_up_runs_the_commands_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(baselines, "_process", lambda arguments: float(ran.append(arguments) or len(ran)))
-    found = start_up(seconds=60, rounds=3)
-    assert list(found) == list(baselines.START_UP)
-    assert {item.n for item in found.values()} == {3}
+    spreads = start_up(seconds=60, rounds=3)
+    assert list(spreads) == list(baselines.START_UP)
+    assert {item.n for item in spreads.values()} == {3}
     assert ran[:4] == list(baselines.START_UP.values())
 
 

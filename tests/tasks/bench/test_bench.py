@@ -1,4 +1,4 @@
-"""`bench`, once in full on tiny data, and its parts."""
+"""`bench` runs once in full on tiny data; its parts are tested alone."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import torch
 from support.datasets import tiny
 from support.jobs import job, to_bench
 
+from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import from_flags, from_sets
 from resnetctl.config.schema import BenchConfig
 from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer
@@ -29,33 +29,33 @@ ONCE = Spread(median=0.1, low=0.1, high=0.1, n=3)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cores whatever the machine is, samples of one step, no processes."""
+    """Pretend to have two cores, take samples of one step, start no processes."""
     tiny(settings.load().data_dir)
     monkeypatch.setattr(task, "cores_granted", lambda: 2)
     monkeypatch.setattr(task, "SAMPLE", 0.0)
     monkeypatch.setattr(baselines, "start_up", lambda **_: {"python": ONCE})
 
 
-def ended(*sets: str, **options: bool) -> tuple[BenchReport, str]:
-    work, said = bench(to_bench(from_sets(["data=tiny", *sets])), settings.load(), **options), []
+def benched(*sets: str, **options: bool) -> tuple[BenchReport, str]:
+    work, texts = bench(to_bench(from_sets(["data=tiny", *sets])), settings.load(), **options), []
     while True:
         try:
-            said.append(next(work).text)  # type: ignore[union-attr]
+            texts.append(next(work).text)  # type: ignore[union-attr]
         except StopIteration as end:
-            return end.value, "\n".join(said)
+            return end.value, "\n".join(texts)
 
 
-def made(*sets: str) -> Bench:
+def new_bench(*sets: str) -> Bench:
     settled = job(*sets)
     state = fresh_state(settled, fresh_model(settled))
     return Bench(job=settled, timer=TimedSteps(settled, state, watch=True), state=state)
 
 
-def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_reports_every_figure_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: False)
     before, threads = sorted(Path().rglob("*")), torch.get_num_threads()
-    report, said = ended()
-    assert said.startswith("timing resnet20 on tiny")
+    report, texts = benched()
+    assert texts.startswith("timing resnet20 on tiny")
     assert (report.subject.data, report.subject.threads, report.subject.batch_size) == ("tiny", 1, 16)
     assert list(report.prediction) == [
         "torch batch 6", "torch batch 1", "onnxruntime batch 6", "onnxruntime batch 1",
@@ -74,65 +74,65 @@ def test_a_report_is_whole_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) 
     assert torch.get_num_threads() == threads
 
 
-def test_flops_are_those_of_forward_and_backward() -> None:
+def test_flops_count_forward_and_backward() -> None:
     # 8x8 digits: 40.6 M multiply-adds at 32 px are 2.5 M at 8 px; three times for training, two FLOP each
-    assert task._flops(made().timer) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
+    assert task._flops(new_bench().timer) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
 
 
-def test_a_dataset_that_is_missing_is_told_as_in_train() -> None:
+def test_an_unknown_dataset_or_arch_is_an_error() -> None:
     with pytest.raises(DataError):
         list(bench(to_bench(from_sets(["data=nowhere"])), settings.load()))
     with pytest.raises(UsageError):
         list(bench(to_bench(from_sets(["model.arch=resnet21"])), settings.load()))
 
 
-def test_the_default_data_are_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Seen(Exception):
+def test_the_default_dataset_is_the_embedded_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reached(Exception):
         """Ends the task before it times anything."""
 
     def prepare(draft: Draft[BenchConfig], store: Store) -> Job:
         assert (store.card.name, draft.config.batch_size) == ("digits", 32)
-        raise Seen
+        raise Reached
 
     monkeypatch.setattr(task, "prepare", prepare)
-    with pytest.raises(Seen):
+    with pytest.raises(Reached):
         list(bench(to_bench(from_flags({"batch_size": 32}, {"batch_size": "--batch-size"})), settings.load()))
 
 
-def test_a_network_that_onnx_cannot_express_is_timed_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_onnx_cannot_express_is_timed_on_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> bytes:
         raise WorkFailed("torch cannot export this network: too odd")
 
     monkeypatch.setattr(onnx_writer, "to_bytes", refuse)
-    bench = made()
+    bench = new_bench()
     task._predictions(bench)
     assert [name for name in bench.ways if "batch" in name] == ["torch batch 6", "torch batch 1"]
     assert bench.left_out == ["onnxruntime: torch cannot export this network: too odd"]
 
 
-def test_what_is_tried_is_what_differs_from_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alternatives_differ_from_the_run_and_suit_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: False)
-    bench = made("threads=2", "batch_size=40")
+    bench = new_bench("threads=2", "batch_size=40")
     task._other_threads(bench)
     task._other_configs(bench, compiled=False)
     assert list(bench.options) == ["with 1 thread", "with batches of 20"]  # 80 images are not there
 
 
-def test_bf16_is_tried_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_timed_if_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: True)
-    bench = made()
+    bench = new_bench()
     task._other_configs(bench, compiled=False)
     assert bench.options["with bf16"] == Setting("precision", "bf16")
 
 
-def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_fails_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def compiled(model: torch.nn.Module) -> torch.nn.Module:
         raise_in_forward = torch.nn.Sequential(model)
         raise_in_forward.forward = None  # type: ignore[assignment]
         return raise_in_forward
 
     monkeypatch.setattr(torch, "compile", compiled)
-    bench = made()
+    bench = new_bench()
     task._other_configs(bench, compiled=True)
     assert bench.left_out[0].startswith("torch.compile: ")
     monkeypatch.setattr(torch, "compile", lambda model: model)
@@ -140,7 +140,7 @@ def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the first step took" in bench.options["with torch.compile"]
 
 
-def test_parts_are_medians_and_their_shares() -> None:
+def test_parts_have_median_seconds_and_shares() -> None:
     steps = [TimedStep(seconds=1, images=1, parts=tuple([value] * len(PARTS))) for value in (0.1, 0.2, 0.9)]
     parts = task._parts(steps)
     assert list(parts) == list(PARTS)
@@ -149,11 +149,11 @@ def test_parts_are_medians_and_their_shares() -> None:
     assert task._parts([TimedStep(seconds=1, images=1)]) == {}
 
 
-def test_onnxruntime_is_compared_with_torch_of_the_same_rounds() -> None:
-    found = {"torch batch 8": [1.0, 2.0], "onnxruntime batch 8": [3.0, 6.0], "train": [1.0, 1.0]}
-    assert task._onnx_ratios(found) == {"batch 8": Spread(median=3.0, low=3.0, high=3.0, n=2)}
+def test_onnxruntime_is_compared_with_torch_in_the_same_rounds() -> None:
+    rates = {"torch batch 8": [1.0, 2.0], "onnxruntime batch 8": [3.0, 6.0], "train": [1.0, 1.0]}
+    assert task._onnx_ratios(rates) == {"batch 8": Spread(median=3.0, low=3.0, high=3.0, n=2)}
 
 
-def test_the_machine_is_described_with_its_baselines() -> None:
+def test_the_machine_is_reported_with_its_baselines() -> None:
     machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, OtherLoad())
     assert (machine.cores, machine.sgemm_gflops.median, machine.copy_gb_per_second.n) == (2, 10.0, 3)

@@ -1,4 +1,4 @@
-"""What follows from the figures of `bench`, and its document."""
+"""The advice of `bench` follows from its figures; the document has every figure."""
 
 import json
 
@@ -6,18 +6,18 @@ import pytest
 from support.reports import PARTS, about, report, tried
 
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.tasks.bench.report import times, worth
+from resnetctl.tasks.bench.report import is_faster, times
 
 NOTHING = "nothing that was tried is faster than this"
 
 
-def test_when_nothing_is_faster_that_is_said() -> None:
+def test_the_advice_says_that_nothing_is_faster() -> None:
     assert report().advice() == [NOTHING]
 
 
-def test_what_is_clearly_faster_is_named_with_its_spread_and_its_option() -> None:
-    found = report(tried=(tried(about(1.2, low=1.1, high=1.3)),))
-    assert found.advice() == ["with 2 threads trains 1.20x (1.10-1.30, n=7) as fast: threads=2"]
+def test_a_clearly_faster_setting_is_advised_with_its_spread() -> None:
+    bench = report(tried=(tried(about(1.2, low=1.1, high=1.3)),))
+    assert bench.advice() == ["with 2 threads trains 1.20x (1.10-1.30, n=7) as fast: threads=2"]
 
 
 def test_the_fastest_comes_first() -> None:
@@ -26,7 +26,7 @@ def test_the_fastest_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "is_worth"),
+    ("ratio", "is_advised"),
     [
         (Spread(median=1.2, low=1.1, high=1.3, n=7), True),
         (Spread(median=1.2, low=0.99, high=1.5, n=7), False),  # could be noise
@@ -34,28 +34,28 @@ def test_the_fastest_comes_first() -> None:
         (Spread(median=0.5, low=0.4, high=0.6, n=7), False),
     ],
 )
-def test_advice_needs_a_gain_that_is_large_and_sure(ratio: Spread, is_worth: bool) -> None:
-    assert worth(ratio) is is_worth
-    assert (report(tried=(tried(ratio),)).advice() != [NOTHING]) is is_worth
+def test_advice_needs_a_gain_that_is_large_and_sure(ratio: Spread, is_advised: bool) -> None:
+    assert is_faster(ratio) is is_advised
+    assert (report(tried=(tried(ratio),)).advice() != [NOTHING]) is is_advised
 
 
-def test_an_input_that_takes_much_is_told_with_its_largest_part() -> None:
+def test_a_slow_input_gets_advice_that_names_its_largest_part() -> None:
     (text,) = report(parts=PARTS | {"augment": 0.2, "forward": 0.11}).advice()
     assert text == "the input takes 22 % of a step, most of it augment: a lighter augmentation is faster"
     assert report(parts={}).advice() == [NOTHING]
 
 
-def test_onnx_is_advised_where_it_was_faster() -> None:
-    found = report(onnx_ratio={"batch 128": about(1.02), "batch 1": about(5.0, low=4.0, high=6.0)}).advice()
-    assert found == [
+def test_onnx_is_advised_for_the_batch_where_it_was_faster() -> None:
+    advice = report(onnx_ratio={"batch 128": about(1.02), "batch 1": about(5.0, low=4.0, high=6.0)}).advice()
+    assert advice == [
         "onnxruntime predicts 5.00x (4.00-6.00, n=7) as fast as torch, batch 1: rc.export()"
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("foreign", "said"), [(None, False), (0.0, False), (0.1, False), (1.3, True)])
-def test_a_busy_machine_is_told(foreign: float | None, said: bool) -> None:
+@pytest.mark.parametrize(("foreign", "warns"), [(None, False), (0.0, False), (0.1, False), (1.3, True)])
+def test_a_busy_machine_gets_a_warning(foreign: float | None, warns: bool) -> None:
     text = "\n".join(report(foreign=foreign).advice())
-    assert ("other processes used 1.3 of 2 cores meanwhile" in text) is said
+    assert ("other processes used 1.3 of 2 cores meanwhile" in text) is warns
 
 
 def test_the_document_has_every_figure() -> None:
@@ -70,5 +70,5 @@ def test_the_document_has_every_figure() -> None:
     assert document["advice"] == [NOTHING]
 
 
-def test_a_ratio_as_text() -> None:
+def test_a_ratio_prints_with_its_quartiles_and_n() -> None:
     assert times(about(2.0, low=1.5, high=2.25, n=3)) == "2.00x (1.50-2.25, n=3)"

@@ -1,4 +1,4 @@
-"""Runs on disk, as they tell about themselves."""
+"""The facts of a run come from its files, whatever state it is in."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def run(folder: Path, *, metrics: str = "", summary: str | None = None, config: 
     return RunDir(folder)
 
 
-def test_an_unfinished_run(tmp_path: Path) -> None:
+def test_the_facts_of_an_unfinished_run(tmp_path: Path) -> None:
     lines = '{"epoch": 1, "val_top1": 0.5}\n{"epoch": 2, "val_top1": 0.75}\n{"epo'
     assert listing.facts(run(tmp_path / "a", metrics=lines)) == {
         "name": "a",
@@ -33,42 +33,42 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
     }
 
 
-def test_a_block_that_somebody_chose_is_told(tmp_path: Path) -> None:
+def test_the_facts_name_a_block_that_the_user_chose(tmp_path: Path) -> None:
     config = CONFIG + 'block = "se_basic"\n'
     for number, (origin, block) in enumerate([("default", None), ("weights", None), ("flag --block", "se_basic")]):
-        made = run(tmp_path / str(number), config=config)
-        (made.path / "config.sources.json").write_text(f'{{"model.block": "{origin}"}}')
-        assert listing.facts(made)["block"] == block
+        run_dir = run(tmp_path / str(number), config=config)
+        (run_dir.path / "config.sources.json").write_text(f'{{"model.block": "{origin}"}}')
+        assert listing.facts(run_dir)["block"] == block
 
 
-def test_a_run_that_failed_says_why_and_when_it_began(tmp_path: Path) -> None:
-    made = run(tmp_path / "a", config=CONFIG.replace("epochs = 3", "epochs = 3\nsteps = 7"))
-    (made.path / "env.json").write_text('{"created": "2026-11-25T23:08:38.042Z"}')
-    made.save_failure("step 7: x")
-    facts = listing.facts(made)
+def test_the_facts_of_a_failed_run_give_the_reason_and_the_start(tmp_path: Path) -> None:
+    run_dir = run(tmp_path / "a", config=CONFIG.replace("epochs = 3", "epochs = 3\nsteps = 7"))
+    (run_dir.path / "env.json").write_text('{"created": "2026-11-25T23:08:38.042Z"}')
+    run_dir.save_failure("step 7: x")
+    facts = listing.facts(run_dir)
     assert (facts["status"], facts["failure"], facts["created"]) == ("failed", "step 7: x", "2026-11-25T23:08:38.042Z")
     assert facts["epochs_planned"] is None  # its steps decide
 
 
-def test_a_finished_run_without_val(tmp_path: Path) -> None:
+def test_a_finished_run_without_val_has_no_val_accuracy(tmp_path: Path) -> None:
     facts = listing.facts(run(tmp_path / "a", metrics='{"epoch": 1}\n', summary='{"arch": "wrn16_4"}'))
     assert (facts["status"], facts["arch"], facts["val_top1"]) == ("finished", "wrn16_4", None)
 
 
-def test_a_broken_run_hides_no_other(tmp_path: Path) -> None:
+def test_a_broken_run_is_listed_as_unreadable(tmp_path: Path) -> None:
     assert listing.facts(run(tmp_path / "a", config="= =")) == {"name": "a", "status": "unreadable"}
     assert listing.facts(run(tmp_path / "b", summary="{")) == {"name": "b", "status": "unreadable"}
 
 
-def test_last_has_the_name_of_its_run(tmp_path: Path) -> None:
-    made = run(tmp_path / "a")
+def test_last_is_listed_by_the_name_of_its_run(tmp_path: Path) -> None:
+    run_dir = run(tmp_path / "a")
     (tmp_path / "last").symlink_to("a", target_is_directory=True)
-    assert listing.facts(RunDir(tmp_path / "last")) == listing.facts(made)
+    assert listing.facts(RunDir(tmp_path / "last")) == listing.facts(run_dir)
 
 
-def test_files_with_sizes(tmp_path: Path) -> None:
-    made = run(tmp_path / "a")
-    (made.path / ".lock").touch()
-    (made.path / "eval").mkdir()
-    (made.path / "eval" / "digits-test.json").write_text("{}")
-    assert listing.files(made) == {"config.toml": len(CONFIG), "eval/digits-test.json": 2, "metrics.jsonl": 0}
+def test_files_are_listed_with_their_sizes(tmp_path: Path) -> None:
+    run_dir = run(tmp_path / "a")
+    (run_dir.path / ".lock").touch()
+    (run_dir.path / "eval").mkdir()
+    (run_dir.path / "eval" / "digits-test.json").write_text("{}")
+    assert listing.files(run_dir) == {"config.toml": len(CONFIG), "eval/digits-test.json": 2, "metrics.jsonl": 0}

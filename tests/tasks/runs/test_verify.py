@@ -1,4 +1,4 @@
-"""A run that is what it says passes; whatever is changed in it fails by name."""
+"""A sound run passes; a change to any of its files fails the check of that file."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from support.datasets import tiny
 from support.jobs import to_train
 
 from resnetctl import registry, runs
-from resnetctl.config.layers import from_sets
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import CheckFailed
 from resnetctl.spec import Arch
@@ -33,11 +33,11 @@ def trained(*sets: str) -> runs.RunDir:
     return runs.find("one", Path("runs"))
 
 
-def failed(run: runs.RunDir) -> dict[str, str]:
-    return {check.name: check.detail for check in looked(run).checks if check.passed is False}
+def failed_checks(run: runs.RunDir) -> dict[str, str]:
+    return {check.name: check.detail for check in verified(run).checks if check.passed is False}
 
 
-def looked(run: runs.RunDir) -> VerifyReport:
+def verified(run: runs.RunDir) -> VerifyReport:
     return verify(run, settings.load())
 
 
@@ -46,7 +46,7 @@ SOUND = [(), ("ema_decay=0.9", "keep=last"), ("val_fraction=0",), ("epochs=0", "
 
 @pytest.mark.parametrize("sets", SOUND)
 def test_a_sound_run_passes(sets: tuple[str, ...]) -> None:
-    report = looked(trained(*sets))
+    report = verified(trained(*sets))
     assert [check for check in report.checks if check.passed is False] == []
     assert report.passed
     assert report.differences == ()
@@ -56,13 +56,13 @@ def test_a_sound_run_passes(sets: tuple[str, ...]) -> None:
 def test_an_extended_run_passes() -> None:
     trained("epochs=1")
     list(resume("one", settings=settings.load(), epochs=2))
-    assert looked(runs.find("one", Path("runs"))).passed
+    assert verified(runs.find("one", Path("runs"))).passed
 
 
-def test_an_unfinished_run_passes_for_what_it_has() -> None:
+def test_an_unfinished_run_passes_the_checks_of_the_files_that_it_has() -> None:
     run = trained("epochs=2")
     (run.path / "summary.json").unlink()
-    report = looked(run)
+    report = verified(run)
     assert report.passed
     assert {check.name for check in report.checks if check.passed is None} == {"summary", "onnx"}
 
@@ -103,38 +103,38 @@ CHANGES: dict[str, tuple[str, Callable[[runs.RunDir], None]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_was_changed_is_found(name: str) -> None:
+def test_a_changed_file_fails_its_check(name: str) -> None:
     check, change = CHANGES[name]
     run = trained()
     change(run)
-    found = failed(run)
-    assert check in found, found
-    with pytest.raises(CheckFailed, match="is not what it says") as caught:
-        looked(run).require()
+    failures = failed_checks(run)
+    assert check in failures, failures
+    with pytest.raises(CheckFailed, match="contradict each other") as caught:
+        verified(run).require()
     assert caught.value.exit_code == 5
     assert any(problem.startswith(check) for problem in caught.value.problems)
 
 
-def test_a_store_made_anew_is_found() -> None:
+def test_data_that_changed_since_training_fail_the_check() -> None:
     run = trained("epochs=1")
     data_dir = settings.load().data_dir
     (data_dir / "tiny").rename(data_dir / "old")
-    assert not failed(run)
+    assert not failed_checks(run)
     tiny(data_dir, train=90)
-    assert "not the one that the run was trained on" in failed(run)["data"]
+    assert "has changed since the run was trained on it" in failed_checks(run)["data"]
 
 
-def test_machine_facts_that_differ_are_named_and_fail_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_machine_is_named_but_fails_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained("epochs=1")
     facts = checkpoint.machine_facts() | {"cpu": "ABACUS", "threads": 77}
     monkeypatch.setattr(checkpoint, "machine_facts", lambda: facts)
-    report = looked(run)
+    report = verified(run)
     assert report.passed
     assert [line.split(" -> ")[1] for line in report.differences] == ["ABACUS"]
 
 
-def test_the_document() -> None:
-    document = looked(trained("epochs=1")).to_json()
+def test_the_json_document_lists_every_check() -> None:
+    document = verified(trained("epochs=1")).to_json()
     assert json.loads(json.dumps(document))["passed"] is True
     assert [check["name"] for check in document["checks"]] == [
         "config", "checkpoints", "metrics", "summary", "weights", "onnx", "data",
