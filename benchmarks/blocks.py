@@ -136,9 +136,9 @@ def measured(accuracy: dict[str, str]) -> list[Row]:
 
 def job(block: str) -> Any:
     """What `train` settles before it begins to train resnet20 with `block`."""
+    from resnetctl.cli.parser.flag_layers import from_sets
     from resnetctl.config.draft import draft
     from resnetctl.config.layers import from_recipe
-from resnetctl.cli.parser.flag_layers import from_sets
     from resnetctl.config.schema import TrainConfig
     from resnetctl.data.store import open_store
     from resnetctl.system import settings

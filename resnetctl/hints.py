@@ -82,7 +82,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return `"did you mean 'x'?"`, None when no name is close. Of equally close names the longest match wins."""
+    """Return `"did you mean 'x'?"`, or None when no name is close. Among equally close names the longest match wins."""
     from difflib import SequenceMatcher, get_close_matches
 
     def closeness(other: str) -> tuple[float, int]:

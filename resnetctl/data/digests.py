@@ -1,6 +1,6 @@
 """Digests of stored images by segment. A segment is verified when it is first read.
 
-A segment has as many whole images as fit into 64 KiB, at least one. So large images are verified one by one, and a
+A segment has as many whole images as 64 KiB can hold, at least one. So large images are verified one by one, and a
 random batch reads nothing twice. A split of 200 GB takes 32 MB of digests.
 """
 

@@ -23,7 +23,7 @@ from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 
 BOX_SCALE = (0.08, 1.0)  # share of the image area in a box, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
-BOX_TRIES = 10  # as many as in torchvision; if no box fits into the image, the whole image is used
+BOX_TRIES = 10  # as many as in torchvision; if no box lies inside the image, the whole image is used
 
 
 def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
@@ -155,8 +155,8 @@ def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
 def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
     """Draw boxes like torchvision's `RandomResizedCrop`, from square images of `side` pixels.
 
-    Ten candidates per image are drawn at once, with uniform area and log-uniform ratio. The first that fits is used, or
-    the whole image if none fits. Its place is uniform.
+    Ten candidates per image are drawn at once, with uniform area and log-uniform ratio. The first inside the image is
+    used, or the whole image if there is none. Its place is uniform.
 
     Returns:
         int64 `(4, count)`: top, left, height, width.
@@ -164,9 +164,9 @@ def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
     area = side * side * torch.empty(count, BOX_TRIES, device=device).uniform_(*BOX_SCALE)
     ratio = torch.empty(count, BOX_TRIES, device=device).uniform_(*map(math.log, BOX_RATIO)).exp()
     height, width = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
-    fits = (height > 0) & (height <= side) & (width > 0) & (width <= side)
-    first = fits.int().argmax(dim=1, keepdim=True)
-    whole = ~fits.any(dim=1)
+    is_inside = (height > 0) & (height <= side) & (width > 0) & (width <= side)
+    first = is_inside.int().argmax(dim=1, keepdim=True)
+    whole = ~is_inside.any(dim=1)
     sides = torch.stack([kind.gather(1, first).squeeze(1).masked_fill(whole, side) for kind in (height, width)])
     corners = (torch.rand(2, count, device=device) * (side - sides + 1)).long().minimum(side - sides)
     return torch.cat([corners, sides])

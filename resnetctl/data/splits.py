@@ -20,7 +20,7 @@ from resnetctl.rng import derive
 from resnetctl.spec import ImageSpec, Split, ValSplit
 
 Rows = NDArray[np.int64]
-EVAL_BATCH = 128  # images; larger batches do not fit into the cache of a CPU
+EVAL_BATCH = 128  # images; larger batches exceed the cache of a CPU
 
 
 @dataclass(frozen=True, kw_only=True)

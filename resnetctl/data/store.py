@@ -94,7 +94,7 @@ def open_store(data_dir: Path, name: str) -> Store:
 
 @contextlib.contextmanager
 def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = False) -> Iterator["Builder"]:
-    """Yield a `Builder` for a new dataset. Add images in any order; the dataset appears when the `with` block ends.
+    """Yield a `Builder` for a new dataset. Add images in any order; the dataset appears when `with` ends.
 
     Memory stays flat: a few images, 8 bytes per label, 32 bytes per segment. After an error nothing is stored.
 

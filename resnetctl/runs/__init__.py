@@ -1,4 +1,4 @@
-"""Run folders on disk. Nothing else in the package writes there."""
+"""Run folders on disk. Only this package writes their files."""
 
 from resnetctl.runs.folder import LAST, RunDir, all_runs, automatic_name, create, find, free_path
 

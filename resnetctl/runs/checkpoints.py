@@ -1,4 +1,4 @@
-"""The checkpoint files of a run: written one by one, the newest two are kept."""
+"""The checkpoint files of a run. The newest two are kept."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
 
     def save(self, step: int, data: bytes) -> None:
-        """Write the checkpoint of a step, then remove all but the newest two."""
+        """Write the checkpoint of `step`, then delete all but the newest two."""
         self.folder.mkdir(exist_ok=True)
         storage.write(self.folder / f"step-{step:09d}.safetensors", data)
         for old in self.paths()[KEPT:]:
             storage.remove(old)
 
     def drop(self, name: str) -> None:
-        """Remove a checkpoint that turned out to be corrupt."""
+        """Delete a corrupt checkpoint."""
         storage.remove(self.folder / name)

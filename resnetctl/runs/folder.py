@@ -39,7 +39,7 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class RunDir:
-    """One run on disk."""
+    """One run on disk: `path` is its folder."""
 
     path: Path
 

@@ -83,7 +83,7 @@ class _Failed(Exception):
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call `listener(done, total)`, in bytes, during every download inside the `with` block and context.
+    """Call `listener(done, total)`, in bytes, during every download inside `with`, in this context.
 
     `total` is None when the server does not send it. The `fetch` of a dataset plugin needs no code for progress.
     """

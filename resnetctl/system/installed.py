@@ -1,6 +1,6 @@
-"""A quick look at the installed distributions, for the first help screen: importlib.metadata would double its time.
+"""A fast check of the installed distributions, for the first help screen: importlib.metadata would double its time.
 
-It only tells whether it is worth asking the registry, which alone decides what a plugin offers.
+It only decides whether to ask the registry, which alone knows what a plugin offers.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import sys
 
 
 def some_mention(group: str) -> bool:
-    """Tell whether the entry points of any distribution in a folder of `sys.path` mention `group`."""
+    """Return whether the entry points of a distribution in a folder of `sys.path` mention `group`."""
     for folder in sys.path:
         with contextlib.suppress(OSError), os.scandir(folder or ".") as items:
             for item in items:

@@ -82,7 +82,7 @@ class _Worker:
 
 
 class Workers:
-    """`count` worker processes, which run until the `with` block ends. `serve` is the `module:function` that answers.
+    """`count` worker processes, which run until `with` ends. `serve` is the `module:function` that answers a request.
 
     Each worker has a thread here that waits for it, so the two sides of a pipe cannot block each other.
     """

@@ -1,7 +1,7 @@
 """Stopping on SIGINT and SIGTERM: finish the step, save, and show how to resume. A second signal ends the process.
 
 `Stop` remembers the first signal; the work reads `stop.signum` after each step. Inside `stop.immediately()` a signal
-raises `StopNow` instead. `stop_later()` delays a signal until the end of its `with` block. All three use `on_stop`.
+raises `StopNow` instead. `stop_later()` delays a signal until its `with` ends. All three use `on_stop`.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ class StopNow(BaseException):
 
 @contextlib.contextmanager
 def on_stop(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Pass SIGINT and SIGTERM to `handler` inside the `with` block; a second signal ends the process at once.
+    """Pass SIGINT and SIGTERM to `handler` inside `with`; a second signal ends the process at once.
 
     A signal that was ignored before (`nohup`, or `command &` in a script) stays ignored. Outside the main thread this
     does nothing, because Python handles signals in the main thread only.
@@ -43,7 +43,7 @@ def on_stop(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_later() -> Iterator[None]:
-    """Delay a signal until the `with` block ends, because an exception must not cross the C++ code of a library."""
+    """Delay a signal until `with` ends, because an exception must not cross the C++ code of a library."""
     with Stop() as stop:
         yield
     if stop.signum:
@@ -51,7 +51,7 @@ def stop_later() -> Iterator[None]:
 
 
 class Stop:
-    """Remembers the first signal inside its `with` block. `signum` is 0 until then."""
+    """Remembers the first signal inside `with`. `signum` is 0 until then."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -67,7 +67,7 @@ class Stop:
 
     @contextlib.contextmanager
     def immediately(self) -> Iterator[None]:
-        """Raise `StopNow` inside the `with` block as soon as a signal arrives, or at once if one arrived before."""
+        """Raise `StopNow` inside `with` as soon as a signal arrives, or at once if one arrived before."""
         if self.signum:
             raise StopNow
         self._immediate = True

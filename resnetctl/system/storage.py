@@ -100,7 +100,7 @@ def growing_file(path: Path, *, owner: str) -> Iterator[IO[bytes]]:
     """Yield `path` opened for appending by one process at a time, for a download that a later call resumes.
 
     Written bytes stay, also on failure; `settle` gives the file its final name. `owner` names the work in the error of
-    a second process. In the `with` block, raise `OSError` only for errors of `path`: it is reported as a write error.
+    a second process. Inside `with`, raise `OSError` only for errors of `path`: it is reported as a write error.
     """
     with _reported(path):
         path.parent.mkdir(parents=True, exist_ok=True)

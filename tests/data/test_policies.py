@@ -302,7 +302,7 @@ def kolmogorov_smirnov(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((shares[0] - shares[1]).abs().max())
 
 
-def test_the_whole_image_is_used_when_no_box_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_image_is_used_when_no_box_lies_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies, "BOX_RATIO", (50.0, 60.0))
     monkeypatch.setattr(policies, "BOX_SCALE", (0.9, 1.0))
     assert boxes(16, 3).tolist() == [[0] * 3, [0] * 3, [16] * 3, [16] * 3]

@@ -1,4 +1,4 @@
-"""Checkpoint files: the newest two stay."""
+"""The newest two checkpoint files are kept."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def test_the_newest_two_are_kept_newest_first(tmp_path: Path) -> None:
     assert [path.name for path in files.paths()] == ["step-000000300.safetensors", "step-000000040.safetensors"]
 
 
-def test_a_corrupt_one_is_dropped_by_name(tmp_path: Path) -> None:
+def test_drop_deletes_a_checkpoint_by_name(tmp_path: Path) -> None:
     files = Checkpoints(tmp_path / "checkpoints")
     files.save(1, b"x")
     files.drop("step-000000001.safetensors")

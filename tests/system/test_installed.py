@@ -1,4 +1,4 @@
-"""A quick look at entry points, which must see what the registry would."""
+"""The fast check finds the entry points that the registry finds."""
 
 from pathlib import Path
 
@@ -9,18 +9,18 @@ from resnetctl.registry import KINDS
 from resnetctl.system.installed import some_mention
 
 
-def test_a_group_is_seen_where_a_distribution_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_is_found_if_a_distribution_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.path", [str(tmp_path / "missing"), str(tmp_path / "site")])
     install(tmp_path / "site", "mine", {"arch": {"net": "mine_net:net"}}, code="")
     assert some_mention(KINDS["arch"].group)
     assert not some_mention(KINDS["command"].group)
 
 
-def test_the_core_is_seen_where_it_is_installed() -> None:
+def test_the_core_is_found_if_it_is_installed() -> None:
     assert some_mention("resnetctl.archs")
 
 
-def test_a_file_that_is_no_text_does_not_end_the_help_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_points_file_that_is_not_text_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     (tmp_path / "odd-1.dist-info").mkdir()
     (tmp_path / "odd-1.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe[resnetctl.commands]")

@@ -1,4 +1,4 @@
-"""What `data=` means, and what is fetched or added for it."""
+"""`data=` is a stored name, a dataset of a plugin or a path; the last two are stored once."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def test_an_unknown_name_or_path_is_an_error(settings: Settings, name: str) -> N
         identify(name, settings)
 
 
-def test_identify_tells_stored_offered_and_path_apart(tmp_path: Path, settings: Settings) -> None:
+def test_identify_distinguishes_stored_offered_and_path(tmp_path: Path, settings: Settings) -> None:
     done(add(request(write_tree(tmp_path / "p", tree())), settings))
     means = {"digits": "offered", "one:digits": "offered", "pets": "stored", str(tmp_path / "p"): "path"}
     assert {name: identify(name, settings) for name in means} == means
@@ -44,7 +44,7 @@ def test_ensure_gets_a_plugins_dataset_once(toy: Toy, settings: Settings) -> Non
     assert run(ensure("toy", settings)) == ("toy", [])
 
 
-def test_ensure_a_path_adds_it_once_and_says_so(machine: Path, settings: Settings) -> None:
+def test_ensure_adds_a_path_once_with_a_notice(machine: Path, settings: Settings) -> None:
     write_tree(machine / "My Photos", tree())
     for spelling in ("./My Photos", "My Photos", str(machine / "My Photos"), "../here/My Photos"):
         name, facts = run(ensure(spelling, settings))
@@ -69,7 +69,7 @@ def test_ensure_adds_an_archive(machine: Path, settings: Settings) -> None:
     assert done(ensure("pets.tar.gz", settings)) == "pets"
 
 
-def test_a_name_in_the_store_wins_over_a_folder(machine: Path, settings: Settings) -> None:
+def test_a_name_in_the_store_is_preferred_to_a_folder(machine: Path, settings: Settings) -> None:
     write_tree(machine / "pets", {"a/1.png": grey(1), "b/1.png": grey(2)})
     done(add(request(write_tree(machine / "other", tree())), settings))
     assert run(ensure("pets", settings)) == ("pets", [])
@@ -105,14 +105,14 @@ def test_an_unknown_name_suggests_a_similar_one(settings: Settings, name: str, h
     assert caught.value.hint[0] == hint
 
 
-def test_one_of_two_datasets_with_the_same_name_is_stored_under_its_distribution(settings: Settings) -> None:
+def test_a_dataset_chosen_by_distribution_is_stored_under_both_names(settings: Settings) -> None:
     assert offered_name("one:digits") == "one-digits"
     with pytest.raises(UsageError, match="cannot name a dataset"):
         offered_name("one:a/b")
 
 
 @pytest.mark.parametrize(("data", "is_elsewhere"), [("digits", True), ("toy", False)])
-def test_a_dry_run_on_new_data_leaves_the_store_alone(
+def test_a_dry_run_on_new_data_does_not_change_the_store(
     toy: Toy, settings: Settings, data: str, *, is_elsewhere: bool
 ) -> None:
     done(ensure("toy", settings))

@@ -1,7 +1,6 @@
 """`data check` checks a stored dataset or a folder."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.pictures import tree, write_tree
@@ -14,17 +13,13 @@ from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.data.check import check
 
 
-def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
-    return AddRequest(path=path, name=name, **options)
-
-
 def test_check_reads_a_path_or_a_stored_dataset(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", {**tree(train=12, test=10), "train/cat/bad.png": b""})
     report, facts = run(check(str(root), settings))
     assert (report.failed, report.images) == (True, 45)
     assert [finding.code for finding in report.findings] == ["unreadable"]
     assert facts[-1] == Progress(what=f"checking {root}", done=45, total=45, unit="images")
-    done(add(request(root, on_bad_image="skip"), settings))
+    done(add(AddRequest(path=root, name="pets", on_bad_image="skip"), settings))
     assert not done(check("pets", settings)).failed
     with pytest.raises(DataError, match="no dataset is called 'pest'"):
         done(check("pest", settings))

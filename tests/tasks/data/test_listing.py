@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from support.pictures import tree, write_tree
 from support.toy_dataset import done
@@ -14,12 +13,8 @@ from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.data.listing import listing
 
 
-def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
-    return AddRequest(path=path, name=name, **options)
-
-
 def test_list_loads_no_numpy_pillow_or_torch(tmp_path: Path, settings: Settings) -> None:
-    done(add(request(write_tree(tmp_path / "p", tree())), settings))
+    done(add(AddRequest(path=write_tree(tmp_path / "p", tree()), name="pets"), settings))
     program = (
         "import sys, json\n"
         "from resnetctl.system import settings\n"
@@ -35,7 +30,7 @@ def test_list_loads_no_numpy_pillow_or_torch(tmp_path: Path, settings: Settings)
 
 
 def test_list_survives_a_damaged_card(tmp_path: Path, settings: Settings) -> None:
-    done(add(request(write_tree(tmp_path / "p", tree())), settings))
+    done(add(AddRequest(path=write_tree(tmp_path / "p", tree()), name="pets"), settings))
     (settings.data_dir / "pets" / "card.json").write_text("{")
     (row,) = [row for row in listing(settings).datasets if row.name == "pets"]
     assert row.card is None

@@ -15,12 +15,8 @@ from resnetctl.tasks.data.remove import remove
 from resnetctl.tasks.data.show import show
 
 
-def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
-    return AddRequest(path=path, name=name, **options)
-
-
 def test_remove_works_on_a_damaged_dataset(tmp_path: Path, settings: Settings) -> None:
-    done(add(request(write_tree(tmp_path / "p", tree())), settings))
+    done(add(AddRequest(path=write_tree(tmp_path / "p", tree()), name="pets"), settings))
     (settings.data_dir / "pets" / "card.json").write_text("{")
     assert remove("pets", settings).to_json()["name"] == "pets"
     assert list(settings.data_dir.iterdir()) == []

@@ -1,7 +1,6 @@
 """`data show` counts images and writes a contact sheet."""
 
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from support.pictures import tree, write_tree
@@ -12,12 +11,8 @@ from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.data.show import show
 
 
-def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
-    return AddRequest(path=path, name=name, **options)
-
-
 def test_show_counts_by_class_and_split_and_writes_a_sheet(tmp_path: Path, settings: Settings) -> None:
-    done(add(request(write_tree(tmp_path / "p", tree())), settings))
+    done(add(AddRequest(path=write_tree(tmp_path / "p", tree()), name="pets"), settings))
     report = show("pets", settings, sheet=tmp_path / "sheet.png")
     assert report.counts == {"cat": {"train": 4, "test": 2}, "dog": {"train": 4, "test": 2}}
     assert Image.open(tmp_path / "sheet.png").format == "PNG"
