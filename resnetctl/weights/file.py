@@ -77,7 +77,7 @@ def read_header(path: Path) -> Header:
     with storage.open_regular(path, error=WeightsError) as file:
         start = file.read(8)
         if is_pickle(start):
-            raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
+            raise _foreign("this is a PyTorch pickle, not a weights file of resnetctl", path)
         if start.startswith(b"\x08") and any(start[4:]):  # ONNX files begin with field 1, a number (tag 8)
             raise WeightsError(
                 "this looks like an ONNX file, not like a weights file",
@@ -275,7 +275,7 @@ def _foreign(message: str, path: Path) -> WeightsError:
     return WeightsError(
         message,
         where=str(path),
-        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "model.safetensors"}),
+        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "net.safetensors"}),
     )
 
 

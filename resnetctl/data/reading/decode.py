@@ -126,6 +126,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def with_mode(image: Image.Image, channels: int) -> Image.Image:
+    """Return the image in mode "L" for 1 channel or "RGB" for 3. Raises `BadImage` for other counts."""
     if channels not in (1, 3):
         raise BadImage(f"image files have 1 or 3 channels, not {channels}")
     mode = "L" if channels == 1 else "RGB"
