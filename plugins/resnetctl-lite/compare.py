@@ -20,7 +20,7 @@ from typing import Any
 
 ARCHS = ("resnet20", "separable_resnet20", "separable_resnet44", "inverted_resnet20", "inverted_resnet29")
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
-ROUNDS, WARM_UP, TIMED = 15, 10, 100  # times that the networks take turns; onnxruntime calls in each turn
+ROUNDS, WARM_UP, TIMED = 15, 10, 100  # rounds of turns; onnxruntime calls in each turn, uncounted and counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure(archs: Sequence[str], options: argparse.Namespace) -> list[Row]:
-    """Train each arch under each seed, export the first run of each, and read all that the table says."""
+    """Train each arch with each seed, export the first run of each, and return the rows of the table."""
     runs = {arch: [train(arch, seed, options=options) for seed in range(options.seeds)] for arch in archs}
     times = latencies([exported(of_arch[0]) for of_arch in runs.values()])
     rows = []
@@ -60,7 +60,7 @@ def measure(archs: Sequence[str], options: argparse.Namespace) -> list[Row]:
 
 
 def exported(run: Path) -> Path:
-    """The ONNX file of a run, written unless it is there."""
+    """Return the ONNX file of a run; export it if it does not exist."""
     onnx = run / "export" / "model.onnx"
     if not onnx.exists():
         resnetctl("export", str(run), "--onnx")
@@ -68,18 +68,18 @@ def exported(run: Path) -> Path:
 
 
 def train(arch: str, seed: int, *, options: argparse.Namespace) -> Path:
-    """The folder of the run of `arch` under `seed`, trained unless it is finished already."""
+    """Return the folder of the run of `arch` with `seed`; train it if it is not finished."""
     name = f"{options.data}-{options.epochs}-{arch}-{seed}"
     run = Path(options.out) / name
     if not (run / "summary.json").exists():
         print(f"training {name}", file=sys.stderr)
-        given = ["--arch", arch, "--data", options.data, "--epochs", str(options.epochs), "--seed", str(seed)]
-        resnetctl("train", *given, "--name", name, "--out", options.out)
+        arguments = ["--arch", arch, "--data", options.data, "--epochs", str(options.epochs), "--seed", str(seed)]
+        resnetctl("train", *arguments, "--name", name, "--out", options.out)
     return run
 
 
 def resnetctl(*arguments: str) -> dict[str, Any]:
-    """The JSON document of a command. Raises `CalledProcessError` when it fails; its errors pass to our stderr."""
+    """Return the JSON document of a command. Raises `CalledProcessError` if it fails; its stderr is shown."""
     command = [sys.executable, "-m", "resnetctl", *arguments, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     document: dict[str, Any] = json.loads(done.stdout)
@@ -87,7 +87,7 @@ def resnetctl(*arguments: str) -> dict[str, Any]:
 
 
 def cost(run: Path) -> tuple[int, int]:
-    """Parameters, and FLOPs for one image: two for each multiply-add of convolutions and linear layers."""
+    """Return parameters, and FLOPs for one image: two for each multiply-add of convolutions and linear layers."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,9 +101,9 @@ def cost(run: Path) -> tuple[int, int]:
 
 
 def latencies(files: Sequence[Path]) -> list[tuple[float, ...]]:
-    """Seconds of onnxruntime for one image on one thread: of each file the median of each round.
+    """Return the seconds of onnxruntime for one image on one thread: for each file, the median of each round.
 
-    The files take turns in every round, so that a busy moment of the machine hits all of them.
+    The files take turns in every round, so that a busy moment of the machine slows all of them.
     """
     calls = [_call(onnx) for onnx in files]
     rounds = [[_seconds(call) for call in calls] for _ in range(ROUNDS)]
@@ -111,16 +111,16 @@ def latencies(files: Sequence[Path]) -> list[tuple[float, ...]]:
 
 
 def _call(onnx: Path) -> Callable[[], object]:
-    """One image through a session of the file."""
+    """Return a function that predicts one image with a session of the file."""
     import numpy as np
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(onnx), settings, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    image = np.full((1, *given.shape[1:]), 0.5, dtype=np.float32)
-    return lambda: session.run(None, {given.name: image})
+    (inputs,) = session.get_inputs()
+    image = np.full((1, *inputs.shape[1:]), 0.5, dtype=np.float32)
+    return lambda: session.run(None, {inputs.name: image})
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -133,13 +133,13 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def table(rows: list[Row], note: str) -> str:
-    """Markdown: one line a network, the first being what the others are compared with, and how it was measured."""
+    """Return Markdown: one line for each network, compared with the first one, and a note on the measurement."""
     head = ["| arch | parameters | MFLOPs | latency, ms | of the first | accuracy, % |", "|---|---|---|---|---|---|"]
     return "\n".join([*head, *(_line(row, rows[0]) for row in rows), "", note])
 
 
 def replaced(readme: str, text: str) -> str:
-    """`readme` with `text` between the marks. Raises `ValueError` when they are not there."""
+    """Return `readme` with `text` between the marks. Raises `ValueError` if a mark is missing."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -148,13 +148,13 @@ def replaced(readme: str, text: str) -> str:
 
 
 def _line(row: Row, first: Row) -> str:
-    """A row; its latency's share of the first one's is the median of the shares within the rounds."""
+    """Return the line of a row. Its relative latency is the median of the ratios within the rounds."""
     percents = [100 * accuracy for accuracy in row.accuracies]
     spread = f" ± {statistics.stdev(percents):.2f}" if len(percents) > 1 else ""
     accuracy = f"{statistics.mean(percents):.2f}{spread}"
     share = statistics.median(own / other for own, other in zip(row.latencies, first.latencies, strict=True))
     latency = f"{statistics.median(row.latencies) * 1e3:.3f} | {share:.2f}"
-    # no backquotes: rows with them are the counts at 10 classes, which a test checks
+    # no backquotes: a test takes rows with them for the counts at 10 classes
     return f"| {row.arch} | {row.params:,} | {row.flops / 1e6:.2f} | {latency} | {accuracy} |"
 
 

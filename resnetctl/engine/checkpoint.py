@@ -49,7 +49,7 @@ class Snapshot:
         return dict(self.body["card"])
 
     def shipped(self, *, last: bool) -> dict[str, Tensor]:
-        """Return the weights of the last step (the EMA where it is on) or of the best epoch."""
+        """Return the weights of the last step (the EMA if it is on) or of the best epoch."""
         if not last:
             return _part(self, "best")
         start = "ema/module."

@@ -40,7 +40,7 @@ def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = 
     """Train on from `state` and return where the first number that is not finite appears.
 
     Returns:
-        None if all numbers stay finite to the end of the run, or if `give_up` returns True after a step.
+        None if all numbers stay finite to the end of the run, or if `give_up` returns True.
     """
     watch = _Watch()
     watched = dataclasses.replace(plan, augment=watch.over(plan.augment), evaluate=None, early_stop=0)

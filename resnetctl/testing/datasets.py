@@ -109,7 +109,7 @@ def defaults(subject: Subject) -> str:
 
 
 def splits(subject: Subject) -> str:
-    """Each split has as many images as the card says, and a split that the card lacks has none."""
+    """Each split has as many images as the card declares, and a split that the card lacks has none."""
     for split in SPLITS:
         wanted = subject.card.splits.get(split, 0)
         if wanted > MOST:

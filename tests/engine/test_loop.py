@@ -47,11 +47,11 @@ def test_each_step_has_the_learning_rate_of_the_plan() -> None:
 
 
 def test_each_epoch_has_every_image_once_in_a_new_order() -> None:
-    seen: list[list[int]] = []
+    rows: list[list[int]] = []
     state, plan = make(steps=6)
-    plan = type(plan)(**(vars(plan) | {"augment": lambda batch: (seen.append(batch.index.tolist()), batch)[1]}))
+    plan = type(plan)(**(vars(plan) | {"augment": lambda batch: (rows.append(batch.index.tolist()), batch)[1]}))
     list(fit(state, plan))
-    first, second = (list(itertools.chain(*seen[:3])), list(itertools.chain(*seen[3:])))
+    first, second = (list(itertools.chain(*rows[:3])), list(itertools.chain(*rows[3:])))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
 
@@ -110,10 +110,10 @@ def test_training_stops_after_early_stop_epochs_without_a_better_one() -> None:
 
 
 def test_evaluation_gets_the_ema_in_eval_mode_if_it_is_on() -> None:
-    seen: list[bool] = []
-    state, plan = make(steps=3, ema=0.5, evaluate=lambda net: (seen.append(net.training), report(0.5))[1])
+    modes: list[bool] = []
+    state, plan = make(steps=3, ema=0.5, evaluate=lambda net: (modes.append(net.training), report(0.5))[1])
     list(fit(state, plan))
-    assert seen == [False]
+    assert modes == [False]
     assert state.shipped is not state.model
     assert not torch.equal(state.weights()["0.weight"], state.model[0].weight)
 
@@ -166,12 +166,12 @@ def test_patience_is_counted_only_after_epochs_with_full_images() -> None:
 
 
 def test_the_model_gets_images_of_the_plans_side() -> None:
-    seen: list[int] = []
+    sides: list[int] = []
     state, plan = make(steps=9)
-    state.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
+    state.model.register_forward_pre_hook(lambda module, inputs: sides.append(inputs[0].shape[-1]))
     growing = dataclasses.replace(plan, side=lambda step: 2 if step < 5 else IMAGE.size)
     list(fit(state, growing))
-    assert seen == [2] * 5 + [IMAGE.size] * 4
+    assert sides == [2] * 5 + [IMAGE.size] * 4
     again, _ = make(steps=9)
     list(itertools.islice(fit(again, growing), 6))  # stop and continue across the change of side
     list(fit(again, growing))

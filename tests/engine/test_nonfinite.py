@@ -28,12 +28,12 @@ def poisoned(at: int, row: int) -> object:
 
 def index_of(plan: Plan, step: int) -> list[int]:
     """Return the rows that a step trains on."""
-    seen: list[list[int]] = []
+    rows: list[list[int]] = []
     state, _ = make()
-    spy = dataclasses.replace(plan, augment=lambda batch: (seen.append(batch.index.tolist()), shake(batch))[1])
+    spy = dataclasses.replace(plan, augment=lambda batch: (rows.append(batch.index.tolist()), shake(batch))[1])
     for _ in zip(fit(state, spy), range(step + 1), strict=False):
         pass
-    return seen[step]
+    return rows[step]
 
 
 def test_a_run_with_finite_numbers_has_no_origin() -> None:

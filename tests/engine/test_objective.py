@@ -44,16 +44,16 @@ def test_cross_entropy_takes_shares_and_computes_in_float32() -> None:
 
 def test_the_loop_minimises_the_objective_of_the_plan() -> None:
     """This objective replaces cross-entropy: it pulls all logits to zero, and counts its calls."""
-    seen: list[tuple[torch.Size, torch.dtype, bool]] = []
+    calls: list[tuple[torch.Size, torch.dtype, bool]] = []
 
     def shrink(model: nn.Module, batch: Batch, *, plan: object) -> tuple[torch.Tensor, torch.Tensor]:
         logits = model(batch.images)
-        seen.append((batch.images.shape, batch.images.dtype, model.training))
+        calls.append((batch.images.shape, batch.images.dtype, model.training))
         return logits.square().mean(), logits
 
     state, plan = make(count=8, steps=60)
     assert plan.objective is cross_entropy
     facts = fit(state, dataclasses.replace(plan, objective=shrink))
     losses = [fact.loss.item() for fact in facts if isinstance(fact, StepResult)]
-    assert seen == [(torch.Size([4, 1, 4, 4]), torch.float32, True)] * 60
+    assert calls == [(torch.Size([4, 1, 4, 4]), torch.float32, True)] * 60
     assert losses[-1] < losses[0] / 10

@@ -1,4 +1,4 @@
-"""What the certified runs train: a net of 2,000 parameters on 60 images, as a plugin that real processes know too."""
+"""The set-up of certified runs: a net of 2,000 parameters on 60 images, in a plugin that real processes can import."""
 
 import json
 import os
@@ -48,13 +48,13 @@ ALWAYS = {"resnetctl.training.recorder:CHECKPOINT_SECONDS": 0.0}  # a checkpoint
 
 
 def site(folder: Path) -> Path:
-    """A folder for PYTHONPATH with the plugin in it."""
+    """Install the plugin into `folder` and return it, for PYTHONPATH."""
     install(folder, "nano-plugin", POINTS, code=PLUGIN)
     return folder
 
 
 def open_shop(folder: Path) -> Workshop:
-    """A workshop with the plugin and the dataset `tiny`."""
+    """Return a workshop with the plugin and the dataset `tiny`."""
     tiny(folder / "data")
     tests = Path(__file__).parents[1]
     path = os.pathsep.join(map(str, (site(folder / "site"), tests, tests.parent)))
@@ -63,34 +63,34 @@ def open_shop(folder: Path) -> Workshop:
 
 @dataclass
 class Bench:
-    """Trains, breaks and resumes in one folder, and compares with runs that nothing broke."""
+    """Train, break and resume runs in one folder, and compare them with uninterrupted runs."""
 
     shop: Workshop
     folder: Path
     references: dict[tuple[str, ...], tuple[bytes, bytes]] = field(default_factory=dict)
-    made: int = 0
+    count: int = 0
 
     def room(self) -> Path:
-        """An empty folder to work in."""
-        self.made += 1
-        path = self.folder / f"{self.made:05d}"
+        """Create and return an empty folder."""
+        self.count += 1
+        path = self.folder / f"{self.count:05d}"
         path.mkdir(parents=True)
         return path
 
-    def train(self, cwd: Path, sets: Sequence[str], **trial: object) -> Outcome:
-        """Start the run, or go on with it where it exists: what a user would type."""
+    def train(self, cwd: Path, sets: Sequence[str], **options: object) -> Outcome:
+        """Start the run, or resume it if it exists, with the command that a user would type."""
         if (cwd / "runs" / "r" / "config.toml").exists():
-            return self.shop.run("train", "--resume", "r", cwd=cwd, **trial)  # type: ignore[arg-type]
-        return self.shop.run(*self.start(sets), cwd=cwd, **trial)  # type: ignore[arg-type]
+            return self.shop.run("train", "--resume", "r", cwd=cwd, **options)  # type: ignore[arg-type]
+        return self.shop.run(*self.start(sets), cwd=cwd, **options)  # type: ignore[arg-type]
 
     def start(self, sets: Sequence[str]) -> list[str]:
-        """The command line of a new run."""
+        """Return the command line of a new run."""
         verb = "finetune" if any(item.startswith("weights=") for item in sets) else "train"
-        given = [item for item in (*SETS, *sets) if not (verb == "finetune" and item == SETS[0])]
-        return [verb, "--name", "r", *(word for item in given for word in ("--set", item))]
+        items = [item for item in (*SETS, *sets) if not (verb == "finetune" and item == SETS[0])]
+        return [verb, "--name", "r", *(word for item in items for word in ("--set", item))]
 
     def reference(self, sets: Sequence[str] = ()) -> tuple[bytes, bytes]:
-        """Weights and metrics of the uninterrupted run."""
+        """Return weights and metrics of the uninterrupted run."""
         key = tuple(sets)
         if key not in self.references:
             cwd = self.room()
@@ -100,7 +100,7 @@ class Bench:
         return self.references[key]
 
     def finish(self, cwd: Path, sets: Sequence[str] = ()) -> None:
-        """Go on without faults to the end, and compare byte for byte."""
+        """Train to the end without faults, and compare the result byte for byte."""
         done = self.train(cwd, sets)
         assert done.code == 0, done.output
         assert files(cwd) == self.reference(sets), f"another result in {cwd}"
@@ -109,13 +109,13 @@ class Bench:
 
 
 def files(cwd: Path) -> tuple[bytes, bytes]:
-    """What the promise is about: `model.safetensors` and `metrics.jsonl`."""
+    """Return the bytes that must be equal: `model.safetensors` and `metrics.jsonl`."""
     run = cwd / "runs" / "r"
     return (run / "model.safetensors").read_bytes(), (run / "metrics.jsonl").read_bytes()
 
 
 def report(test: str, **counts: object) -> None:
-    """Add a line to the record of a certification, where one is kept (`RESNETCTL_CERTIFY_LOG`)."""
+    """Add a line to the certification's log, if `RESNETCTL_CERTIFY_LOG` names one."""
     log = os.environ.get("RESNETCTL_CERTIFY_LOG")
     if log:
         with open(log, "a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A tiny dataset in the store, for tests that train: three classes of small grey images, easy but not trivial."""
+"""A tiny stored dataset for tests that train: three classes of small grey images, easy but not trivial."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Distributions as pip leaves them, without pip: a metadata folder and modules in one directory."""
+"""Write distributions as pip installs them, without pip: a metadata folder and modules in one directory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ BLOCK = "from resnetctl.blocks import BasicBlock\n\n\nclass Net(BasicBlock):\n  
 def install(
     site: Path, name: str, points: Mapping[Kind, Mapping[str, str]], *, code: str | None, requires: str = ""
 ) -> None:
-    """Put distribution `name` 1.2 into `site`. `code` is what every module of `points` holds; None: they are gone."""
+    """Write distribution `name` 1.2 into `site`. `code` is the text of every module of `points`; None: no modules."""
     site.mkdir(exist_ok=True)
     info = site / f"{name.replace('-', '_')}-1.2.dist-info"
     info.mkdir()
@@ -29,7 +29,7 @@ def install(
 
 
 def install_broken(site: Path) -> None:
-    """The broken plugins of the test plan, all at once: `t17-NAME`, module `t17_NAME`."""
+    """Write all broken plugins of the test plan: distributions `t17-NAME` with modules `t17_NAME`."""
     arch = {
         "raises": "import no_such_module_at_all\n",
         "exits": "raise SystemExit(3)\n",

@@ -1,4 +1,4 @@
-"""A virtual environment that sees everything of this one, for commands that install something."""
+"""A virtual environment that also has the packages of this one, for commands that install something."""
 
 import os
 import subprocess
@@ -12,10 +12,10 @@ SHIMS = {"resnetctl": "resnetctl", "pip": "pip"}
 
 
 def sharing(folder: Path) -> Path:
-    """A new environment in `folder` on top of the running one: what is installed into it stays in it.
+    """Create an environment in `folder` on top of the running one; installing into it does not change the running one.
 
-    `--system-site-packages` would lead to the base Python's packages; a `.pth` file leads to those of this environment,
-    editable installs included. It has no pip of its own: `pip` is this environment's, told to work there.
+    `--system-site-packages` would add the base Python's packages. A `.pth` file adds those of this environment,
+    editable installs included. `pip` is the pip of this environment, run with the new environment's Python.
     """
     venv.create(folder, with_pip=False)
     site = next(folder.glob("lib/python*/site-packages"))
@@ -31,9 +31,9 @@ def sharing(folder: Path) -> Path:
 
 
 def run(command: str, environment: Path, *, folder: Path, timeout: int = 280) -> subprocess.CompletedProcess[str]:
-    """One shell command line with the environment's programs first.
+    """Run a shell command line with the environment's programs first in PATH.
 
-    What a build needs is taken from the running environment where it has it: that saves a download for each build.
+    Builds use the running environment's build tools if it has them, which saves a download for each build.
     """
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     variables |= {
@@ -43,7 +43,7 @@ def run(command: str, environment: Path, *, folder: Path, timeout: int = 280) ->
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     if (environment / MARK).exists() and all(map(find_spec, ("hatchling", "editables"))):
-        variables["PIP_NO_BUILD_ISOLATION"] = "0"  # pip reads it the other way round: 0 switches isolation off
+        variables["PIP_NO_BUILD_ISOLATION"] = "0"  # for pip, 0 in this variable switches isolation off
     return subprocess.run(
         command, shell=True, cwd=folder, env=variables, capture_output=True, text=True, timeout=timeout
     )  # fmt: skip

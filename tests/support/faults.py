@@ -1,8 +1,8 @@
-"""The one fault-injection module: kill or fail a command at its nth durable call, or at any instant.
+"""Inject faults: kill a command, or make it fail, at its nth durable call or after a number of seconds.
 
-A `Workshop` is a process that has torch loaded (one thread, no autograd run in it) and forks a child for every
-trial, which is twenty times as fast as starting Python; `fresh=True` starts Python all the same. The child runs the
-command line's own `main`. Durable calls are counted by replacing the functions that `storage` stands on.
+A `Workshop` is a process that has loaded torch (one thread, no autograd run in it) and forks a child for every command,
+which is twenty times as fast as starting Python; `fresh=True` starts Python instead. The child runs the command line's
+own `main`. Durable calls are counted by replacing the functions that `storage` calls.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `code` is negative for a signal; `calls` is what was counted, unless it was killed."""
+    """How a command ended. `code` is negative for a signal; `calls` is the count, or None if it was killed."""
 
     code: int
     seconds: float
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class Hook:
-    """Counts calls below `root` and carries out a fault. `trace` has (call, path, more) of each."""
+    """Count calls on paths below `root` and inject a fault. `trace` has (call, path, details) of each call."""
 
     def __init__(self, root: Path, fault: Fault | None = None) -> None:
         self.root = os.path.realpath(root)
@@ -58,7 +58,7 @@ class Hook:
         self.trace: list[tuple[str, str, Any]] = []
 
     def hit(self, call: str, path: object, more: Any = None, *, torn: Callable[[], None] | None = None) -> None:
-        """Count one call on `path`. `torn` does half of it before the fault."""
+        """Count one call on `path`. `torn` does half of the call before the fault."""
         where = os.path.abspath(os.fspath(path))  # type: ignore[call-overload]
         if not where.startswith(self.root + os.sep):
             return
@@ -68,7 +68,7 @@ class Hook:
         self.strike(torn, where)
 
     def strike(self, torn: Callable[[], None] | None = None, where: str = "") -> None:
-        """Count, and fail if it is time."""
+        """Count a call, and inject the fault at the nth one."""
         assert self.fault is not None
         self.count += 1
         if self.count != self.fault.nth and not (self.fault.lasting and self.count > self.fault.nth):
@@ -83,7 +83,7 @@ class Hook:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[Self]:
-        """Put the hook under `storage` for the length of the block."""
+        """Replace the functions that `storage` calls, within a `with` statement."""
         before = [(owner, name, getattr(owner, name)) for owner, name in self._places()]
         for owner, name, original in before:
             setattr(owner, name, self._wrapped(name, original))
@@ -108,9 +108,9 @@ class Hook:
                 self.strike()
             elif name in ("mkstemp", "mkdtemp"):
                 self.hit(name, Path(kwargs["dir"]) / "new") if kwargs.get("dir") else None
-                made = original(*args, **kwargs)
-                self.trace.append(("made", os.path.abspath(made[1] if name == "mkstemp" else made), name))
-                return made
+                result = original(*args, **kwargs)
+                self.trace.append(("made", os.path.abspath(result[1] if name == "mkstemp" else result), name))
+                return result
             elif name == "fsync":
                 self.hit(name, os.readlink(f"/proc/self/fd/{args[0]}"))
             elif name == "open" and set(args[1] if len(args) > 1 else kwargs.get("mode", "r")) & set("wa+"):
@@ -126,7 +126,7 @@ class Hook:
 
 
 class _File:
-    """A file whose writes are counted; a fault in one leaves half of the data behind."""
+    """A file whose writes are counted; a fault in a write leaves half of its data in the file."""
 
     def __init__(self, file: Any, path: object, hook: Hook) -> None:
         self._file, self._path, self._hook = file, path, hook
@@ -154,7 +154,7 @@ class _File:
 
 
 class Workshop:
-    """Runs trials. `environment` is added to that of every one."""
+    """Run commands in forked children. `environment` is added to this process's environment."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "200", **environment}
@@ -177,7 +177,10 @@ class Workshop:
         fresh: bool = False,
         patch: Mapping[str, float] | None = None,
     ) -> Outcome:
-        """`resnetctl ARGV` in `cwd`. `send` are (seconds after the last, signal); `patch` sets `module:name`."""
+        """Run `resnetctl ARGV` in `cwd`.
+
+        `send` has pairs of seconds after the last signal and a signal's name; `patch` sets values of `module:name`.
+        """
         order = {"argv": argv, "cwd": str(cwd), "send": send, "patch": patch or {}}
         order["fault"] = asdict(fault) if fault is not None else None
         line = json.dumps(order) + "\n"
@@ -211,7 +214,7 @@ def serve() -> None:
 
     torch.set_num_threads(1)
     for name in ("torch._dynamo", "torch.optim.swa_utils", "pydantic_settings", "rich.console", "onnx", "onnxruntime"):
-        import_module(name)  # what children would import one by one; torch's optimizers take three seconds alone
+        import_module(name)  # else each child would import them; torch's optimizers alone take three seconds
     for name in LOADED:
         import_module(f"resnetctl.{name}")
     for line in sys.stdin:
@@ -219,9 +222,9 @@ def serve() -> None:
 
 
 def attend(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Fork, send the signals that were ordered, and tell how it ended."""
+    """Fork a child for the order, send its signals, and return the fields of its `Outcome`."""
     reading, writing = os.pipe()
-    began = time.monotonic()
+    start = time.monotonic()
     child = os.fork()
     if child == 0:
         os.close(reading)
@@ -238,9 +241,9 @@ def attend(order: Mapping[str, Any]) -> dict[str, Any]:
     if status is None:
         status = os.waitpid(child, 0)[1]
     with os.fdopen(reading) as pipe:
-        told = pipe.read()
+        count = pipe.read()
     code = os.waitstatus_to_exitcode(status)
-    return {"code": code, "seconds": time.monotonic() - began, "calls": int(told) if told else None}
+    return {"code": code, "seconds": time.monotonic() - start, "calls": int(count) if count else None}
 
 
 def _ended(child: int) -> int | None:
@@ -249,7 +252,7 @@ def _ended(child: int) -> int | None:
 
 
 def obey(order: Mapping[str, Any], writing: int) -> None:
-    """The child: run one command line with its fault, tell the count, and go."""
+    """Run one command line with its fault in the child, write the count of calls, and exit."""
     os.chdir(order["cwd"])
     handle = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)

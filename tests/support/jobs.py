@@ -14,24 +14,24 @@ from resnetctl.training.job import Job, prepare
 
 
 def to_train(*layers: Layer, **request: Any) -> Draft[TrainConfig]:
-    """What `train` gets for these layers; `request` has the fields of a `RunRequest`."""
+    """Return the draft of `train` for these layers; `request` has the fields of a `RunRequest`."""
     return draft(TrainConfig, layers, settings=settings.load(), request=RunRequest(**request))
 
 
 def to_finetune(*layers: Layer, **request: Any) -> Draft[FinetuneConfig]:
-    """What `finetune` gets, likewise."""
+    """Return the draft of `finetune`, as `to_train`."""
     return draft(FinetuneConfig, layers, settings=settings.load(), request=RunRequest(**request))
 
 
 def to_bench(*layers: Layer) -> Draft[BenchConfig]:
-    """What `bench` gets."""
+    """Return the draft of `bench`."""
     return draft(BenchConfig, layers, settings=settings.load())
 
 
 def job(*sets: str) -> Job:
-    """resnet20 on `tiny`, three epochs of batches of 16, changed by `sets`."""
+    """Return a job: resnet20 on `tiny`, three epochs, batches of 16, changed by `sets`."""
     data_dir = settings.load().data_dir
     if not (data_dir / "tiny").exists():
         tiny(data_dir)
-    asked = to_train(from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets]))
-    return prepare(asked, open_store(data_dir, "tiny"))
+    request = to_train(from_sets(["data=tiny", "epochs=3", "batch_size=16", "augment=shift", *sets]))
+    return prepare(request, open_store(data_dir, "tiny"))

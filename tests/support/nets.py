@@ -29,7 +29,7 @@ class ImageList(SimpleNamespace):
         return len(self.index)
 
     def check(self, rows: np.ndarray) -> None:
-        """Nothing was stored, so nothing can be damaged."""
+        """Do nothing: these images are not stored, so they cannot be damaged."""
 
 
 def model(dropout: float = 0.0) -> nn.Sequential:
@@ -40,13 +40,13 @@ def model(dropout: float = 0.0) -> nn.Sequential:
         nn.ReLU(),
         nn.Conv2d(4, 4, 3, padding=1),
         nn.Dropout(dropout),
-        nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten()),  # 4x4 stays as it is
+        nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten()),  # 4x4 images keep their size
         nn.Linear(64, 3),
     )
 
 
 def shake(batch: Batch) -> Batch:
-    """A policy that draws: noise from the global generator."""
+    """Augment a batch with noise from the global generator."""
     noise = torch.randint(0, 9, batch.images.shape)
     return Batch(
         images=(batch.images.long() + noise).clamp(0, 255).to(torch.uint8),
@@ -58,7 +58,7 @@ def shake(batch: Batch) -> Batch:
 
 
 def make(count: int = 10, *, steps: int = 12, dropout: float = 0.0, ema: float = 0.0, **plan: object):
-    """A fresh state and a plan over `count` images in batches of 4."""
+    """Return a fresh state and a plan over `count` images in batches of 4."""
     data = ImageList(**vars(image_set(count)))
     net = model(dropout).to(memory_format=torch.channels_last)
     config = TrainConfig(epochs=0, steps=steps, lr=0.05)

@@ -1,4 +1,4 @@
-"""A small exported file, and every way to make it harmful that we know."""
+"""A small ONNX file, and functions that make it harmful in every known way."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from resnetctl.spec import WeightsCard
 
 
 def small_model(described: WeightsCard | None = None, *, sealed: bool = True) -> onnx.ModelProto:
-    """A linear classifier with the interface of an export; no torch needed."""
+    """Return a linear classifier with the interface of an export, built without torch."""
     weight = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
     nodes = [
         helper.make_node("Flatten", ["pixel_values"], ["flat"]),
@@ -55,7 +55,7 @@ def external_location_only(model: onnx.ModelProto) -> None:
 
 
 def external_memory(model: onnx.ModelProto) -> None:
-    """onnxruntime's own mark for weights that lie at an address of its process."""
+    """Mark weights as lying at an address of onnxruntime's process."""
     for key, value in (("location", "*/_ORT_MEM_ADDR_/*"), ("offset", "4096"), ("length", "768")):
         model.graph.initializer[0].external_data.add(key=key, value=value)
     model.graph.initializer[0].data_location = TensorProto.EXTERNAL

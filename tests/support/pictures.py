@@ -11,24 +11,24 @@ from PIL import Image
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The bytes of an image file."""
+    """Return the bytes of an image file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def solid(colour: Any = (200, 100, 50), size: tuple[int, int] = (12, 12), mode: str = "RGB") -> bytes:
-    """A PNG of one colour."""
+    """Return a PNG of one colour."""
     return encode(Image.new(mode, size, colour))
 
 
 def grey(value: int, size: tuple[int, int] = (12, 12)) -> bytes:
-    """A grey PNG of one value."""
+    """Return a grey PNG of one value."""
     return solid(value, size, "L")
 
 
 def tree(*, train: int = 4, test: int = 2, classes: tuple[str, ...] = ("cat", "dog")) -> dict[str, bytes]:
-    """Files of a source with train and test: every picture has a colour of its own."""
+    """Return the files of a source with train and test, by path; each picture has a different colour."""
     files = {}
     for place, (split, count) in enumerate((("train", train), ("test", test))):
         for label, name in enumerate(classes):
@@ -38,7 +38,7 @@ def tree(*, train: int = 4, test: int = 2, classes: tuple[str, ...] = ("cat", "d
 
 
 def write_tree(root: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files below `root`, which is returned."""
+    """Write files below `root` and return it."""
     for name, data in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A made-up report of `bench`."""
+"""Invented reports of `bench`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PARTS = {
 
 
 def about(median: float, *, low: float | None = None, high: float | None = None, n: int = 7) -> Spread:
-    """A spread of 10 % around a median."""
+    """Return a spread of 10 % around a median."""
     return Spread(median=median, low=low or 0.9 * median, high=high or 1.1 * median, n=n)
 
 
@@ -23,7 +23,7 @@ def tried(ratio: Spread, *, what: str = "with 2 threads", option: Hint = THREADS
 
 
 def report(*, foreign: float | None = 0.0, parts: dict[str, float] | None = None, **changes: Any) -> BenchReport:
-    """Nothing in it is worth advice unless a test says so."""
+    """Return a report without a reason for advice; `changes` add one."""
     shares = PARTS if parts is None else parts
     values: dict[str, Any] = {
         "subject": Subject(

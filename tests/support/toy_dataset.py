@@ -1,4 +1,4 @@
-"""A tiny dataset plugin that fails on demand, and what runs a task that yields facts."""
+"""A tiny dataset plugin that fails on demand, and functions that run a task to its end."""
 
 import dataclasses
 from collections.abc import Generator, Iterator

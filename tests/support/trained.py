@@ -1,4 +1,4 @@
-"""A small dataset, small weights and a run that holds them, for the tests of what comes after training."""
+"""A small dataset, small weights and a run with them, for the tests of everything after training."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ PER_CLASS = {"train": 30, "test": 12}
 
 
 def make_store(*, name: str = "zoo", classes: tuple[str, ...] = CLASSES, splits: dict[str, int] | None = None) -> Store:
-    """`PER_CLASS` grey 8x8 images a class and split: noise whose brightness depends on the class's name."""
+    """Store `PER_CLASS` grey 8x8 images for each class and split: noise whose brightness depends on the class."""
     generator = np.random.default_rng(0)
     folder = settings.load().data_dir
     draft = DatasetCard(name=name, classes=classes, image=IMAGE, splits={})
@@ -38,7 +38,7 @@ def make_store(*, name: str = "zoo", classes: tuple[str, ...] = CLASSES, splits:
 
 
 def network(seed: int = 0, *, classes: int = 3) -> ResNet:
-    """Untrained, but with batch-norm statistics and biases that do not vanish when they are folded."""
+    """Return an untrained network whose batch-norm statistics, weights and biases all change the output."""
     torch.manual_seed(seed)
     model = build_net(ARCH, classes=classes, image=IMAGE).eval()
     for module in model.modules():
@@ -54,7 +54,7 @@ def network(seed: int = 0, *, classes: int = 3) -> ResNet:
 
 
 def card(store: Store | None = None, *, val_fraction: float = 0.2, **changes: Any) -> WeightsCard:
-    """A card as training on `store` would write it."""
+    """Return the card that training on `store` would write."""
     whole = WeightsCard(arch=ARCH, classes=CLASSES, image=IMAGE, version="0.1.0")
     if store is not None:
         _, _, split = open_sets(store, val_fraction=val_fraction, seed=3)
@@ -64,7 +64,7 @@ def card(store: Store | None = None, *, val_fraction: float = 0.2, **changes: An
 
 
 def make_run(described: WeightsCard, *, name: str = "first", finished: bool = True) -> runs.RunDir:
-    """A run that holds `network()`."""
+    """Create a run with the weights of `network()`."""
     run = runs.create(settings.load().runs_dir, name, config="", sources={}, env={})
     run.save_weights(to_bytes(network(classes=len(described.classes)).state_dict(), described))
     if finished:
@@ -73,7 +73,7 @@ def make_run(described: WeightsCard, *, name: str = "first", finished: bool = Tr
 
 
 def make_pictures(folder: Path, count: int = 5) -> Path:
-    """PNG files `0.png` .. of odd shapes."""
+    """Write PNG files `0.png`, ... of different shapes, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(1)
     for number in range(count):

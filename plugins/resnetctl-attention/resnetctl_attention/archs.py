@@ -1,7 +1,7 @@
-"""The CIFAR networks of He et al. 2015 with attention in every block, as data. Torch-free.
+"""The CIFAR networks of He et al. 2015 with attention in every block, as data. This module imports no torch.
 
-`params` is what pytorchcv (imgclsmob) states; None where no exact count is in print. All shortcuts that change the
-shape project (option B), as in the networks that were counted.
+`params` is the count of pytorchcv (imgclsmob); None if no exact count is published. All shortcuts that change the shape
+project (option B), as in pytorchcv.
 """
 
 from resnetctl.spec import Arch
@@ -12,7 +12,7 @@ WOO_2018 = "Woo et al. 2018, arXiv:1807.06521"
 
 
 def _cifar(family: str, depth: int, paper: str, params: int | None = None) -> Arch:
-    """`depth` = 6n + 2: three stages of n basic blocks (He et al. 2015, 4.2)."""
+    """Return three stages of n basic blocks, `depth` = 6n + 2 (He et al. 2015, 4.2)."""
     return Arch(
         name=f"{family}_resnet{depth}",
         block=f"{family}_basic",

@@ -1,7 +1,7 @@
 """Basic and bottleneck blocks with attention on the residual branch, after its last norm.
 
-All map `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. Parameters other than
-those of `attention` have torchvision's names, so a plain network's weights fit.
+All map `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. All parameters but
+those of `attention` have torchvision's names, so they can be loaded from a plain network.
 """
 
 from typing import ClassVar, cast
@@ -29,7 +29,7 @@ class _Basic(nn.Module):
         self.downsample = make_shortcut(in_channels, width, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.attention(self.bn2(self.conv2(branch)))
         return cast(Tensor, self.relu(branch + self.downsample(images)))
@@ -54,7 +54,7 @@ class _Bottleneck(nn.Module):
         self.downsample = make_shortcut(in_channels, width * 4, stride=stride, option=shortcut)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.attention(self.bn3(self.conv3(branch)))
@@ -67,12 +67,12 @@ class SEBasicBlock(_Basic):
     Args:
         in_channels: channels of the input.
         width: channels of both convolutions and of the output.
-        stride: of the first convolution and of the shortcut.
+        stride: stride of the first convolution and of the shortcut.
         reduction: channels for each hidden unit of the attention.
-        shortcut: where shapes differ, `A` pads with zeros, `B` projects by a 1x1 convolution with batch norm.
+        shortcut: used if the shapes differ: `A` pads with zeros, `B` projects by a 1x1 convolution with batch norm.
 
     Raises:
-        ValueError: `reduction` is below 1, or `shortcut` is neither.
+        ValueError: `reduction` is below 1, or `shortcut` is neither `A` nor `B`.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class SEBottleneckBlock(_Bottleneck):
 class ECABasicBlock(_Basic):
     """A basic block with efficient channel attention (Wang et al. 2019, arXiv:1910.03151).
 
-    Arguments as `SEBasicBlock`; `kernel` is the odd number of channels that each gate sees, 0 derives it from the
-    width. An even or negative one is a `ValueError`.
+    Arguments as `SEBasicBlock`, but `kernel` replaces `reduction`: the odd number of channels that each gate reads, or
+    0 to compute it from the width. An even or negative number is a `ValueError`.
     """
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1, kernel: int = 0, shortcut: str = "B") -> None:
@@ -115,7 +115,7 @@ class ECABottleneckBlock(_Bottleneck):
 class CBAMBasicBlock(_Basic):
     """A basic block with channel and spatial attention (Woo et al. 2018, arXiv:1807.06521).
 
-    Arguments as `SEBasicBlock`; `kernel` is the odd side of the spatial convolution. An even one is a `ValueError`.
+    Arguments as `SEBasicBlock`, and `kernel`, the odd side of the spatial convolution; an even one is a `ValueError`.
     """
 
     def __init__(

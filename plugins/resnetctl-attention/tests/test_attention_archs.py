@@ -1,4 +1,4 @@
-"""The archs as data: counts, torch-free import, entry points, and the table of the README."""
+"""The archs have the counts of the README, are registered, and import no torch."""
 
 import re
 import subprocess
@@ -36,13 +36,13 @@ def test_every_arch_is_named_as_it_is_registered() -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_parameters(name: str) -> None:
+def test_every_arch_has_its_number_of_parameters(name: str) -> None:
     arch = ARCHS[name]
     assert count_params(arch) == COUNTS[name]
     assert arch.params in (None, COUNTS[name])
 
 
-def test_the_readme_tells_these_counts() -> None:
+def test_the_readme_has_the_same_counts() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {name: int(count.replace(",", "")) for name, count in rows} == COUNTS
 
@@ -55,8 +55,8 @@ def test_importing_the_archs_loads_no_torch() -> None:
 
 
 @pytest.mark.parametrize(("name", "plain"), [("resnet20", 272_474), ("resnet56", 855_770), ("resnet110", 1_730_714)])
-def test_se_adds_what_the_paper_says(name: str, plain: int) -> None:
-    """2 C^2 / r weights and two biases for each block (Hu et al. 2017, eq. 5); `plain` has projecting shortcuts."""
+def test_se_adds_the_parameters_of_the_papers_formula(name: str, plain: int) -> None:
+    """Each block adds 2 C^2 / r weights and two biases (Hu et al. 2017, eq. 5); `plain` has projection shortcuts."""
     blocks = ARCHS[f"se_{name}"].depths[0]
     added = sum(2 * width * width // 16 + width // 16 + width for width in (16, 32, 64))
     assert count_params(ARCHS[f"se_{name}"]) == plain + blocks * added

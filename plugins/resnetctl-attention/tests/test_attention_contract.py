@@ -1,4 +1,4 @@
-"""Every rule of the kit on every entry of this package, and on blocks with other options."""
+"""Check every rule of resnetctl for each entry of this package, and for blocks with other options."""
 
 import pytest
 import torch
@@ -25,8 +25,8 @@ test_conformance = conformance("resnetctl-attention")
         (SEBasicBlock, {"shortcut": "A", "reduction": 4}),
     ],
 )
-def test_conformance_with_options(block: type[nn.Module], options: dict[str, int | str]) -> None:
-    assert [str(found) for found in check_block(block, **options) if not found.ok] == []
+def test_blocks_with_other_options_break_no_rule(block: type[nn.Module], options: dict[str, int | str]) -> None:
+    assert [str(finding) for finding in check_block(block, **options) if not finding.ok] == []
 
 
 @pytest.mark.parametrize(

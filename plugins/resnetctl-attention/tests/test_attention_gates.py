@@ -1,4 +1,4 @@
-"""The gates against slow references written from the papers' equations."""
+"""The gates equal slow references, written from the papers' equations."""
 
 import math
 
@@ -13,7 +13,7 @@ def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
 
-def test_squeeze_excite_is_equations_2_to_4() -> None:
+def test_squeeze_excite_equals_equations_2_to_4() -> None:
     gate = SqueezeExcite(8, 4)
     images = torch.randn(2, 8, 3, 5)
     squeezed = images.flatten(2).sum(2) / 15
@@ -31,7 +31,7 @@ def test_efficient_attention_reads_the_neighbouring_channels() -> None:
     torch.testing.assert_close(gate(images)[0], images[0] * torch.tensor(expected).view(6, 1, 1))
 
 
-def test_cbam_is_equations_2_and_3() -> None:
+def test_cbam_equals_equations_2_and_3() -> None:
     gate = ConvBlockAttention(8, reduction=4, kernel=3)
     images = torch.randn(2, 8, 5, 4)
     average, largest = F.adaptive_avg_pool2d(images, 1), F.adaptive_max_pool2d(images, 1)
@@ -60,14 +60,14 @@ def test_the_kernel_grows_with_the_logarithm_of_the_width(channels: int, kernel:
     assert adaptive_kernel(channels) == kernel
 
 
-def test_the_hidden_layer_follows_the_output_of_the_block() -> None:
+def test_the_hidden_layer_has_one_unit_for_reduction_output_channels() -> None:
     assert SEBasicBlock(16, 64).attention.squeeze.out_features == 4
     assert SEBottleneckBlock(16, 64).attention.squeeze.out_features == 16
     assert SEBasicBlock(4, 8).attention.squeeze.out_features == 1
 
 
-def test_the_single_hidden_unit_is_alive_behind_a_norm() -> None:
-    """Zero bias: the batch's channel means sum to 0, so the ReLU passes some image whatever the weights."""
+def test_the_single_hidden_unit_learns_after_a_norm() -> None:
+    """Its bias is zero and the batch's channel means sum to 0, so some image passes the ReLU with any weights."""
     for seed in range(20):
         torch.manual_seed(seed)
         gate = SqueezeExcite(16, 16)
@@ -92,7 +92,7 @@ def test_wrong_options_are_refused(build, message: str) -> None:
         build()
 
 
-def test_the_padding_shortcut_is_slicing_and_padding_bit_for_bit() -> None:
+def test_the_padding_shortcut_equals_slicing_and_padding_bit_for_bit() -> None:
     images = torch.randn(2, 4, 7, 5)
     shortcut = SEBasicBlock(4, 9, stride=2, shortcut="A").downsample
     assert torch.equal(shortcut(images), F.pad(images[:, :, ::2, ::2], (0, 0, 0, 0, 2, 3)))

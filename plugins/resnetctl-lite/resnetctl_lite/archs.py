@@ -1,7 +1,7 @@
-"""Networks for small images with under 0.1 M parameters, as data. Torch-free.
+"""Networks for small images with under 0.1 M parameters, as data. This module imports no torch.
 
-They are this package's own, so no count is in print and `params` is None. Shortcuts that change the shape have no
-parameters (option A), as in He et al. 2015: here a projection would be a tenth of the network.
+They are new in this package, so no count is published and `params` is None. Shortcuts that change the shape have no
+parameters (option A), as in He et al. 2015: here projections would be a tenth of the network.
 """
 
 from resnetctl.spec import Arch
@@ -11,7 +11,7 @@ SANDLER_2018 = "Sandler et al. 2018, arXiv:1801.04381"
 
 
 def _separable(depth: int) -> Arch:
-    """`depth` = 6n + 2, a separable convolution counted as one layer, at the widths of resnet20."""
+    """Return three stages of n blocks, `depth` = 6n + 2, with resnet20's widths. A separable convolution is a layer."""
     return Arch(
         name=f"separable_resnet{depth}",
         block="separable_basic",
@@ -24,7 +24,7 @@ def _separable(depth: int) -> Arch:
 
 
 def _inverted(depth: int, *, widths: tuple[int, int, int], expand: int) -> Arch:
-    """`depth` = 9n + 2: three stages of n blocks of three layers."""
+    """Return three stages of n blocks of three layers, `depth` = 9n + 2."""
     return Arch(
         name=f"inverted_resnet{depth}",
         block="inverted_bottleneck",

@@ -14,18 +14,18 @@ from resnetctl.blocks import DropPath, PadShortcut, average_pool, conv1x1
 class SeparableBlock(nn.Module):
     """The basic block (He et al. 2015) with depthwise-separable convolutions (Chollet 2016, arXiv:1610.02357).
 
-    It begins as the identity, the last norm's scale at zero (Goyal et al. 2017, section 5.1, arXiv:1706.02677):
-    otherwise a deep net of it hardly starts to learn at the usual learning rates.
+    A new block computes the identity, because its last norm has scale zero (Goyal et al. 2017, section 5.1,
+    arXiv:1706.02677): otherwise a deep net hardly starts to learn at the usual learning rates.
 
     Args:
         in_channels: channels of the input.
         width: channels of the output.
-        stride: of the first depthwise convolution and of the shortcut.
-        shortcut: where shapes differ, `A` averages and pads with zeros, `B` averages and projects with batch norm.
-        drop_path: probability of dropping the branch of an image in training.
+        stride: stride of the first depthwise convolution and of the shortcut.
+        shortcut: used if the shapes differ, after averaging: `A` pads with zeros, `B` projects with batch norm.
+        drop_path: probability that training drops the branch of an image.
 
     Raises:
-        ValueError: `shortcut` is neither, or `drop_path` is out of range.
+        ValueError: `shortcut` is neither `A` nor `B`, or `drop_path` is outside [0, 1).
     """
 
     expansion: ClassVar[int] = 1
@@ -45,27 +45,28 @@ class SeparableBlock(nn.Module):
         self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.drop_path(self.bn2(self.conv2(branch)))
         return cast(Tensor, self.relu(branch + self.downsample(images)))
 
 
 class InvertedBottleneckBlock(nn.Module):
-    """1x1 up, depthwise 3x3, 1x1 down, and nothing after the sum (Sandler et al. 2018, arXiv:1801.04381, fig. 3b).
+    """1x1 to more channels, depthwise 3x3, 1x1 to `width` (Sandler et al. 2018, arXiv:1801.04381, fig. 3b).
 
-    Unlike the paper's, blocks that change the shape keep a shortcut.
+    No ReLU follows the sum: with few channels it would lose information (section 3.2). Unlike in the paper, blocks that
+    change the shape have a shortcut, too.
 
     Args:
         in_channels: channels of the input.
         width: channels of the output.
-        stride: of the depthwise convolution and of the shortcut.
-        expand: the depthwise convolution has `expand * in_channels` channels, at least 1 times.
+        stride: stride of the depthwise convolution and of the shortcut.
+        expand: the depthwise convolution has `expand * in_channels` channels; at least 1.
         shortcut: as in `SeparableBlock`.
-        drop_path: probability of dropping the branch of an image in training.
+        drop_path: probability that training drops the branch of an image.
 
     Raises:
-        ValueError: `expand` is below 1, `shortcut` is neither, or `drop_path` is out of range.
+        ValueError: `expand` is below 1, `shortcut` is neither `A` nor `B`, or `drop_path` is outside [0, 1).
     """
 
     expansion: ClassVar[int] = 1
@@ -96,7 +97,7 @@ class InvertedBottleneckBlock(nn.Module):
         self.downsample = _shortcut(shortcut, in_channels, out_channels=width, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the module says."""
+        """Map `(N, in_channels, H, W)` to `(N, width, ceil(H / stride), ceil(W / stride))`."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
@@ -114,7 +115,10 @@ def _shortcut(option: str, in_channels: int, *, out_channels: int, stride: int) 
 
 
 def _separable(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
-    """Depthwise, norm, pointwise; without a ReLU between the two, which Chollet found better (2016, section 4.7)."""
+    """Return depthwise convolution, norm, pointwise convolution.
+
+    There is no ReLU between the convolutions: Chollet measured better results without (2016, section 4.7).
+    """
     return nn.Sequential(
         _depthwise(in_channels, stride), nn.BatchNorm2d(in_channels), conv1x1(in_channels, out_channels)
     )

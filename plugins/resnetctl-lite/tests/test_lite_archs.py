@@ -1,4 +1,4 @@
-"""The archs as data: counts, torch-free import, entry points, and the table of the README."""
+"""The archs have the counts of the README, are registered, and import no torch."""
 
 import re
 import subprocess
@@ -31,13 +31,13 @@ def test_every_arch_is_named_as_it_is_registered() -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_parameters(name: str) -> None:
+def test_every_arch_has_its_number_of_parameters(name: str) -> None:
     arch = ARCHS[name]
     assert count_params(arch) == COUNTS[name]
     assert arch.params in (None, COUNTS[name])
 
 
-def test_the_readme_tells_these_counts() -> None:
+def test_the_readme_has_the_same_counts() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {name: int(count.replace(",", "")) for name, count in rows} == COUNTS
 
@@ -50,5 +50,5 @@ def test_importing_the_archs_loads_no_torch() -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_under_a_tenth_of_a_million(name: str) -> None:
+def test_every_arch_has_under_100_000_parameters(name: str) -> None:
     assert count_params(ARCHS[name]) < 100_000

@@ -1,4 +1,4 @@
-"""What makes the blocks light, and their shortcuts."""
+"""The blocks have few weights, average in their shortcuts, and refuse wrong options."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_a_depthwise_convolution_keeps_channels_apart() -> None:
     torch.testing.assert_close(depthwise(images), torch.cat(apart, 1))
 
 
-def test_the_inverted_bottleneck_ends_linear() -> None:
+def test_the_inverted_bottleneck_has_no_relu_after_the_sum() -> None:
     block = InvertedBottleneckBlock(8, 8).eval()
     nn.init.zeros_(block.conv3.weight)
     images = torch.randn(2, 8, 4, 4)
@@ -92,6 +92,6 @@ def test_drop_path_leaves_the_shortcut_of_dropped_images(block: type[nn.Module])
     assert 16 < sum(dropped) < 48
 
 
-def test_a_separable_block_begins_as_the_identity() -> None:
+def test_a_new_separable_block_computes_the_identity() -> None:
     images = torch.rand(4, 8, 3, 3)
     assert torch.equal(SeparableBlock(8, 8)(images), images)

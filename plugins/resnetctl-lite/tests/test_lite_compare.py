@@ -1,4 +1,4 @@
-"""The script behind the README's table: its arithmetic, and one real run of it on the smallest scale."""
+"""The script that writes the README's table: its arithmetic, and one small real run."""
 
 import argparse
 import importlib.util
@@ -40,7 +40,7 @@ def test_one_seed_has_no_spread(compare: ModuleType) -> None:
     assert compare.table([row], "").splitlines()[2].endswith("| 50.00 |")
 
 
-def test_only_what_is_between_the_marks_changes(compare: ModuleType) -> None:
+def test_only_the_text_between_the_marks_changes(compare: ModuleType) -> None:
     readme = f"above\n{compare.BEGIN}\nold\n{compare.END}\nbelow\n"
     once = compare.replaced(readme, "new")
     assert once == f"above\n{compare.BEGIN}\nnew\n{compare.END}\nbelow\n"
@@ -81,10 +81,10 @@ def test_latency_is_measured_on_the_file(compare: ModuleType, tmp_path: Path, mo
     assert all(0 < one < 60 for one in seconds)
 
 
-def test_a_network_goes_through_the_command_line(
+def test_a_network_is_trained_exported_and_evaluated(
     compare: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Train, export, eval in real processes; a second call trains nothing."""
+    """Each verb runs in a real process; a second call trains nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESNETCTL_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("RESNETCTL_RUNS_DIR", str(tmp_path / "runs"))

@@ -1,12 +1,12 @@
-"""How fast the policies are on one core, beside torchvision v2 in the same run.
+"""Measure the speed of the policies on one core, and of torchvision v2 in the same run.
 
     python plugins/resnetctl-mix/benchmarks/speed.py [--size 32] [--batch 128] [--rounds 9]
 
 Automatic augmentation: pad, crop, mirror and augment one batch, against the same v2 transforms called per image on the
-same uint8 images. Mixing: images and targets of one batch, against `v2.MixUp` on a batch that is float already (it
-takes no uint8) and `v2.CutMix` on either; ours always starts from uint8. The two ways take turns within each round, so
-that a busy moment of the machine hits both; printed are medians, the quartiles, and the median of the ratios within
-the rounds. Seconds are those that the thread has spent on a core, so that waiting for one does not count.
+same uint8 images. Mixing: images and targets of one batch, against `v2.MixUp` on a float batch (it takes no uint8) and
+`v2.CutMix` on both; ours always starts from uint8. Both take turns within each round, so that a busy moment of the
+machine slows both. The table has medians, quartiles, and the median of the ratios within the rounds. The time is CPU
+time of the thread, so that waiting for a core does not count.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def ways(pixels: Tensor, labels: Tensor) -> dict[str, tuple[Run, Run]]:
-    """For each policy one pass over the batch: torchvision's and ours."""
+    """Return for each policy two functions that augment the batch once: torchvision's and ours."""
     size = pixels.shape[2]
     standard = [v2.RandomCrop(size, padding=size // 8), v2.RandomHorizontalFlip()]
     pairs: dict[str, tuple[Run, Run]] = {}
@@ -78,19 +78,19 @@ def ways(pixels: Tensor, labels: Tensor) -> dict[str, tuple[Run, Run]]:
 
 
 def each(transform: Callable[[Tensor], Tensor], pixels: Tensor) -> Run:
-    """Call `transform` on image after image."""
+    """Return a function that calls `transform` on image after image."""
     return lambda: torch.stack([transform(image) for image in pixels])
 
 
 def whole(policy: Policy, pixels: Tensor, labels: Tensor) -> Run:
-    """Call the policy on the batch."""
+    """Return a function that calls the policy on the batch."""
     apply = policy.build(ImageSpec(size=pixels.shape[2]), CLASSES)
     batch = Batch(images=pixels, targets=labels, index=labels, epoch=0, step=0)
     return lambda: apply(batch)
 
 
 def row(name: str, theirs: Run, ours: Run, *, count: int, rounds: int) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     speeds = [(speed(theirs, count), speed(ours, count)) for _ in range(rounds + 1)][1:]  # the first warms up
     ratio = statistics.median(second / first for first, second in speeds)
     columns = []
@@ -101,16 +101,16 @@ def row(name: str, theirs: Run, ours: Run, *, count: int, rounds: int) -> str:
 
 
 def speed(run: Run, count: int, *, seconds: float = 0.1) -> float:
-    """Images per core-second over at least `seconds`."""
-    begun, passes = time.thread_time(), 0
-    while (spent := time.thread_time() - begun) < seconds:
+    """Return the images per core-second, measured over at least `seconds`."""
+    start, passes = time.thread_time(), 0
+    while (spent := time.thread_time() - start) < seconds:
         run()
         passes += 1
     return passes * count / spent
 
 
 def hardware() -> str:
-    """The processor's name and the cores granted."""
+    """Return the processor's name and its number of cores."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

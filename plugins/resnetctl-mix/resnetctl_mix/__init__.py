@@ -1,5 +1,5 @@
-"""Augmentation policies that draw per image and compute on the batch.
+"""Augmentation policies that draw for each image and compute on the batch.
 
-`ops` are the kernels, `spaces` what the papers draw from, `mixing` pairs images, `policies` are the six that are
-registered, and `adapter.per_image` makes a policy of any torchvision v2 transform.
+`ops` has the kernels, `spaces` the operations and magnitudes of the papers, `mixing` MixUp and CutMix, `policies` the
+six registered policies. `adapter.per_image` makes a policy of any torchvision v2 transform.
 """

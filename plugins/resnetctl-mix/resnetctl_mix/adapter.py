@@ -1,4 +1,4 @@
-"""Make a policy of any torchvision v2 transform, applied image by image: slow, for transforms without a fast form."""
+"""Make a policy of any torchvision v2 transform. It runs image by image, which is slow."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ def per_image(name: str, transform: Transform, *, mirrors: bool = False, summary
     """Return a policy that calls `transform` on every image of a batch. Its summary says that this is slow.
 
     Args:
-        transform: maps uint8 `(C, R, R)` at `image.resize` to uint8, or float in 0..255, `(C, S, S)` at `image.size`;
-            `v2.Compose([v2.RandomCrop(32, padding=4), v2.AugMix()])` does. It gets a copy and may overwrite it.
-        mirrors: say so if it does; the policy is then refused where mirroring changes the class.
+        name: name of the policy, equal to its entry point's.
+        transform: maps uint8 `(C, R, R)` at `image.resize` to uint8, or float in 0..255, `(C, S, S)` at `image.size`,
+            e.g. `v2.Compose([v2.RandomCrop(32, padding=4), v2.AugMix()])`. It gets a copy and may overwrite it.
+        mirrors: whether the transform mirrors images; the policy is then refused if mirroring changes the class.
+        summary: text for lists; "" takes the transform's class name.
+        paper: source of the policy.
 
-    The policy raises `ValueError` when a result has the wrong shape or type.
+    The policy raises `ValueError` if a result has the wrong shape or type.
     """
 
     def build(image: ImageSpec, num_classes: int) -> Callable[[Batch], Batch]:
         shape = (image.channels, image.size, image.size)
 
         def one_by_one(batch: Batch) -> Batch:
-            done = [transform(each) for each in batch.images.clone()]
-            wrong = [each for each in done if each.shape != shape or not _has_levels(each)]
+            results = [transform(each) for each in batch.images.clone()]
+            wrong = [each for each in results if each.shape != shape or not _has_levels(each)]
             if wrong:
                 raise ValueError(
                     f"policy '{name}': the transform gave {wrong[0].dtype} {tuple(wrong[0].shape)}, not uint8 or float "
                     f"{shape}; end it with a crop or a resize to {image.size} pixels, and leave out normalisation"
                 )
-            images = torch.stack(done).contiguous(memory_format=torch.channels_last)
+            images = torch.stack(results).contiguous(memory_format=torch.channels_last)
             return replace(batch, images=images if images.dtype == torch.uint8 else images.float())
 
         return one_by_one

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnetctl_mix import ops
 
-PARAMETERS: Final = 6  # numbers per setting, enough for an affine matrix; other kernels read only the first
+PARAMETERS: Final = 6  # numbers of each operation, enough for an affine matrix; other kernels read only the first
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -19,7 +19,7 @@ def _same(images: Tensor, _: Tensor) -> Tensor:
 
 
 KERNELS: Final[dict[str, Kernel]] = {
-    "identity": _same,  # must be first: 0 leaves an image as it is
+    "identity": _same,  # must be first: operation 0 does not change an image
     "affine": ops.affine,
     "brightness": ops.brightness,
     "saturation": ops.saturation,
@@ -34,11 +34,11 @@ KERNELS: Final[dict[str, Kernel]] = {
 
 
 def apply(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
-    """Give each image its own operation.
+    """Apply to each image its own operation.
 
     Args:
-        images: uint8 `(N, C, H, W)`, fastest in channels-last strides; left as they are.
-        kinds: int64 `(N,)`, places in `KERNELS`.
+        images: uint8 `(N, C, H, W)`, fastest in channels-last strides; not changed.
+        kinds: int64 `(N,)`, positions in `KERNELS`.
         values: float32 `(N, PARAMETERS)`.
 
     Returns:
@@ -49,7 +49,10 @@ def apply(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
 
 
 def by_groups(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
-    """Sort the batch by operation, run each on its part, and sort back: no wasted work, but the host reads counts."""
+    """Sort the batch by operation, run each on its part, and sort back.
+
+    No work is wasted, but the CPU must read the counts, so an accelerator would wait.
+    """
     order = kinds.argsort()
     counts = kinds.bincount(minlength=len(KERNELS)).tolist()
     pixels = images.permute(0, 2, 3, 1).index_select(0, order).permute(0, 3, 1, 2)
@@ -60,7 +63,7 @@ def by_groups(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
 
 
 def by_masks(images: Tensor, kinds: Tensor, values: Tensor) -> Tensor:
-    """Run every operation on the whole batch and select: wasted work, but an accelerator never waits for the host."""
+    """Run every operation on the whole batch and select: it wastes work, but an accelerator never waits for the CPU."""
     for place, (name, kernel) in enumerate(KERNELS.items()):
         if place:
             done = _run(name, kernel, images, values).permute(0, 3, 1, 2)

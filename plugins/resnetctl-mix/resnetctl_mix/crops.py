@@ -1,4 +1,4 @@
-"""Pad, crop at random and mirror, as the papers do before their own augmentation; the same as the core's `standard`."""
+"""Pad, crop at random and mirror, as the papers do before their own augmentation, and as the core's `standard`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from resnetctl.spec import Batch
 
 
 def crop_and_mirror(batch: Batch, *, size: int, mirror: bool) -> Tensor:
-    """Pad with `size // 8` black pixels, cut `size` x `size` at random, and turn every image in every other epoch.
+    """Pad with `size // 8` black pixels, crop `size` x `size` at random, and mirror every image in every other epoch.
 
     Args:
         batch: images uint8 `(N, C, R, R)`, fastest in channels-last strides.
-        mirror: off where a mirrored image is of another class.
+        size: side of the crops in pixels.
+        mirror: False if mirroring changes the class.
 
     Returns:
         A new uint8 tensor `(N, C, size, size)`, channels-last.
@@ -27,12 +28,12 @@ def crop_and_mirror(batch: Batch, *, size: int, mirror: bool) -> Tensor:
 
 
 def cut(pixels: Tensor, corners: Tensor, *, size: int, pad: int) -> Tensor:
-    """Windows of `(N, R, R, C)` pixels: `(N, size, size, C)`. `corners` `(2, N)` count from the padded top left."""
+    """Return windows `(N, size, size, C)` of `(N, R, R, C)` pixels, from `corners` `(2, N)` of the padded images."""
     count, side, _, channels = pixels.shape
     wide = side + 2 * pad
     canvas = pixels.new_zeros(count, wide, wide, channels)
     canvas[:, pad : pad + side, pad : pad + side] = pixels
-    # Rows of this view are all runs of `size` pixels, overlapping: a window is `size` of them, copied whole.
+    # the rows of this view are all (overlapping) runs of `size` pixels; a window consists of `size` whole runs
     runs = canvas.as_strided((count * wide * wide - size + 1, size * channels), (channels, 1))
     image, line = (torch.arange(number, device=pixels.device) for number in (count, size))
     starts = ((image * wide + corners[0]) * wide + corners[1])[:, None] + line * wide
@@ -40,7 +41,7 @@ def cut(pixels: Tensor, corners: Tensor, *, size: int, pad: int) -> Tensor:
 
 
 def turn(pixels: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the `chosen` images, bool `(N,)`, of `(N, H, W, C)` pixels."""
+    """Return `(N, H, W, C)` pixels with the `chosen` images, bool `(N,)`, mirrored."""
     if pixels.device.type != "cpu":  # counting the chosen images would stall an accelerator
         return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels)
     count = len(pixels)

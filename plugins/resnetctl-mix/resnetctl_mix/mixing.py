@@ -1,4 +1,7 @@
-"""Mix each image with the previous image of the batch, by its own share. The order of a batch is already random."""
+"""Mix each image with the previous image of the batch, by its own share.
+
+Any partner is a random partner, because the order of a batch is random.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,32 @@ from torch import Tensor
 
 
 def mixup(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Zhang et al. 2017 (arXiv:1710.09412) with alpha 1: uint8 `(N, C, S, S)` to float32, targets to soft ones."""
+    """Blend images and targets by one share each (Zhang et al. 2017, arXiv:1710.09412, alpha 1).
+
+    Maps images uint8 `(N, C, S, S)` to float32, and targets `(N,)` to soft targets `(N, num_classes)`.
+    """
     share = draw_shares(images)
     return blend(images, before(images), share), mix_targets(targets, share, num_classes=num_classes)
 
 
 def cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Yun et al. 2019 (arXiv:1905.04899) with alpha 1: uint8 `(N, C, S, S)` to uint8, targets by the area pasted."""
+    """Paste a box of the partner into each image (Yun et al. 2019, arXiv:1905.04899, alpha 1).
+
+    Maps images uint8 `(N, C, S, S)` to uint8, and targets `(N,)` to soft targets `(N, num_classes)` by the pasted area.
+    """
     box = draw_boxes(draw_shares(images), size=images.shape[2])
     share = kept(box, size=images.shape[2])
     return paste(images, box), mix_targets(targets, share, num_classes=num_classes)
 
 
 def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Half of the images by `mixup`, the others by `cutmix`: uint8 `(N, C, S, S)` to float32, targets to soft ones."""
+    """Mix half of the images by `mixup`, the others by `cutmix`.
+
+    Maps images uint8 `(N, C, S, S)` to float32, and targets `(N,)` to soft targets `(N, num_classes)`.
+    """
     size, partners, share = images.shape[2], before(images), draw_shares(images)
     blended = torch.rand_like(share) < 0.5
-    # blended images get an empty box, the others a share of one: each image is mixed once
+    # blended images get an empty box, and the others the share 1, so each image is mixed only once
     box = draw_boxes(share.masked_fill(blended, 1), size=size)
     mixed = blend(paste(images, box), partners, share.masked_fill(~blended, 1))
     share = torch.where(blended, share, kept(box, size=size))
@@ -33,24 +45,24 @@ def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Ten
 
 
 def draw_shares(images: Tensor) -> Tensor:
-    """Uniform in 0..1, which is Beta(1, 1), one for each image: float32 `(N,)`."""
+    """Draw one share for each image, float32 `(N,)`, uniform in 0..1, which is Beta(1, 1)."""
     return torch.rand(len(images), device=images.device)
 
 
 def blend(images: Tensor, partners: Tensor, share: Tensor) -> Tensor:
-    """`share * images + (1 - share) * partners`: uint8 `(N, C, H, W)` twice, `(N,)` in 0..1, to float32 in 0..255."""
+    """Return `share * images + (1 - share) * partners`: uint8 `(N, C, H, W)` and shares `(N,)` to float32 in 0..255."""
     return torch.lerp(partners.float(), images.float(), share[:, None, None, None])
 
 
 def paste(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
-    """Copy a box of the previous image into each image, at the same place.
+    """Copy a box of the previous image into each image, at the same position.
 
-    Bits instead of `torch.where`, in words of eight bytes where rows have whole ones: what a CPU has wide
-    instructions for.
+    Works with bit operations instead of `torch.where`, on words of eight bytes if rows are a multiple of them, because
+    CPUs do these many bytes at once.
 
     Args:
         images: uint8 `(N, C, S, S)`, fastest in channels-last strides.
-        box: int64 `(2, N)` twice: first row and column, and the ones after the last.
+        box: two int64 `(2, N)`: first row and column, and the row and column after the last.
 
     Returns:
         A new uint8 tensor `(N, C, S, S)`, channels-last.
@@ -69,12 +81,12 @@ def paste(images: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def draw_boxes(share: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
-    """Boxes that cover `1 - share` of a square image unless a border clips them; their centres are uniform.
+    """Draw boxes that cover `1 - share` of a square image unless a border clips them; their centres are uniform.
 
     Yun et al. 2019, section 3.1 (arXiv:1905.04899), with torchvision's rounding of half a side to whole pixels.
 
     Returns:
-        int64 `(2, N)` twice: first row and column, and the ones after the last.
+        Two int64 `(2, N)`: first row and column, and the row and column after the last.
     """
     half = (0.5 * (1 - share).sqrt() * size).long()
     centre = torch.randint(size, (2, len(share)), device=share.device)
@@ -102,14 +114,17 @@ def before(images: Tensor) -> Tensor:
 
 
 def _between(first: Tensor, after: Tensor, *, size: int, repeat: int) -> Tensor:
-    """Masks uint8 `(N, size * repeat)`: 255 from `first` to before `after`, each of them `repeat` times."""
+    """Return masks uint8 `(N, size * repeat)`: 255 from `first` up to before `after`, each value `repeat` times."""
     masks = _masks(size, repeat, first.device)
     return masks.index_select(0, after).bitwise_xor_(masks.index_select(0, first))
 
 
 @cache
 def _masks(size: int, repeat: int, device: torch.device) -> Tensor:
-    """Line k of `size + 1` has 255 before k, 0 from there on, each `repeat` times. Looking up beats comparing."""
+    """Return `size + 1` lines: line k is 255 before k and 0 from k on, each value `repeat` times.
+
+    Looking up a line is faster than comparing positions.
+    """
     with torch.inference_mode(False):
-        place = torch.arange(size, device=device).repeat_interleave(repeat)
-        return (place < torch.arange(size + 1, device=device)[:, None]).to(torch.uint8).neg_()
+        position = torch.arange(size, device=device).repeat_interleave(repeat)
+        return (position < torch.arange(size + 1, device=device)[:, None]).to(torch.uint8).neg_()

@@ -1,9 +1,10 @@
 """The image operations: one call for a batch, one parameter for each image.
 
 Every function takes uint8 images `(N, C, H, W)` with 1 or 3 channels, fastest in channels-last strides, and float32
-parameters `(N,)`, and returns new uint8 images of the same shape. On the CPU each equals the function of
-`torchvision.transforms.v2.functional` that it names, called for each image with its parameter, in every pixel: the
-arithmetic is done in the same order and precision. On other devices a level may differ where a product is rounded.
+parameters `(N,)`. It returns new uint8 images of the same shape. Its docstring names a function of
+`torchvision.transforms.v2.functional`. On the CPU all pixels equal those of that function, called for each image with
+its parameter, because the arithmetic has the same order and precision. On other devices a rounded product may differ by
+one level.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """`adjust_sharpness`: 0 is smoothed, 1 the image, more sharpens. Outermost pixels keep their values."""
+    """`adjust_sharpness`: 0 smooths, 1 is the image, more sharpens. Outermost pixels keep their values."""
     if min(images.shape[2:]) <= 2:
         return images.clone()
     pixels = images.permute(0, 2, 3, 1).float()
@@ -52,7 +53,7 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
-    """`solarize`: invert the levels from `threshold` (in 0..255) on."""
+    """`solarize`: invert the levels at and above `threshold` (in 0..255)."""
     return images ^ (images >= _each(threshold)).to(torch.uint8).mul_(255)
 
 
@@ -65,7 +66,7 @@ def autocontrast(images: Tensor, _: Tensor) -> Tensor:
     """`autocontrast`: stretch each channel to 0..255; a channel of one level stays."""
     count, channels, height, width = images.shape
     lines = _lines(images).float()
-    # whole rows first, in float: a CPU has no wide instructions to reduce bytes
+    # reduce whole rows first, in float: CPUs have no fast instructions for the minimum of bytes
     low, high = lines.amin(1).view(count, width, channels), lines.amax(1).view(count, width, channels)
     low, high = low.amin(1, keepdim=True), high.amax(1, keepdim=True)
     flat = low == high
@@ -90,15 +91,15 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
 def affine(images: Tensor, matrix: Tensor) -> Tensor:
     """`affine` and `rotate` with nearest neighbours and black outside.
 
-    `matrix` is float32 `(N, 6)`: two rows that map a place in the output to its source, in pixels from the centre.
+    `matrix` is float32 `(N, 6)`: two rows that map an output position to its source, in pixels from the centre.
     """
     count, channels, height, width = images.shape
     line, column, half, places = _base_grid(height, width, images.device)
-    # grid_sample's units; and torchvision's bmm sums in this order, with no fused product, but takes five times as long
+    # units of grid_sample; torchvision's bmm sums in the same order, also without fused products, but five times slower
     rows = matrix.view(count, 2, 3) / half
     across, down, shift = rows.unsqueeze(3).unbind(2)
     grid = (across * column).add_(down * line).add_(shift)
-    # Sampled are places, of which 0 is the black pixel put before each image; then whole pixels move, not channels.
+    # sample the pixels' numbers, where 0 is a black pixel put before each image; then move pixels with all channels
     source = functional.grid_sample(
         places.expand(count, 1, height, width),
         grid.view(count, 2, height, width).permute(0, 2, 3, 1),
@@ -114,9 +115,9 @@ def affine(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _equal_levels(histogram: Tensor) -> Tensor:
-    """Tables, uint8 `(P, 256)`, for histograms `(P, 256)`.
+    """Return tables of new levels, uint8 `(P, 256)`, for histograms `(P, 256)`.
 
-    float32 counts whole numbers and floors quotients exactly up to 2^24, and divides four times as fast as int32.
+    float32 is exact for whole numbers and floors of quotients up to 2^24, and divides four times as fast as int32.
     """
     below = histogram.cumsum(1).sub_(histogram)  # pixels darker than each level
     darker = (below * (histogram > 0)).amax(1, keepdim=True)  # than the brightest level that occurs
@@ -126,12 +127,12 @@ def _equal_levels(histogram: Tensor) -> Tensor:
 
 
 def _lines(images: Tensor) -> Tensor:
-    """All values of each row, `(N, H, W * C)`; broadcasting over channels, an axis of 3, is four times as slow."""
+    """Return all values of each row, `(N, H, W * C)`: broadcasting over an axis of 3 channels is four times slower."""
     return images.permute(0, 2, 3, 1).flatten(2)
 
 
 def _grey(images: Tensor) -> Tensor:
-    """Luma `(N, 1, H, W)`, float32 whole numbers, with torchvision's weights."""
+    """Return the grey levels `(N, 1, H, W)`, float32 whole numbers, with torchvision's weights."""
     if images.shape[1] == 1:
         return images.float()
     red, green, blue = images.unbind(1)
@@ -139,12 +140,12 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    """`factor * images + (1 - factor) * other`; the second product is fused with the sum, as in `Tensor.add`."""
+    """Return `factor * images + (1 - factor) * other`; the second product is fused with the sum, as in `Tensor.add`."""
     return _levels(torch.addcmul(images * _each(factor), other, _each(1 - factor)))
 
 
 def _levels(values: Tensor) -> Tensor:
-    """Float32 to uint8, clipped and cut off. By way of int32, which takes a CPU half the time."""
+    """Return float32 values as uint8, clipped and truncated. Through int32 it takes a CPU half the time."""
     return values.clamp_(0, 255).int().to(torch.uint8)
 
 
@@ -154,7 +155,7 @@ def _each(values: Tensor) -> Tensor:
 
 @cache
 def _base_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of all pixels lines and columns from the centre, `(H * W,)`; half of the sides; places from 1. Made once."""
+    """Return the pixels' rows and columns from the centre, each `(H * W,)`; half of the sides; numbers from 1."""
     with torch.inference_mode(False):
         y, x = (torch.linspace((1 - side) / 2, (side - 1) / 2, side, device=device) for side in (height, width))
         line, column = torch.meshgrid(y, x, indexing="ij")

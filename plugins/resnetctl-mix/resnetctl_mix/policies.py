@@ -22,7 +22,7 @@ Mixing = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 def _augment(image: ImageSpec, num_classes: int, *, plans: Plans, mirror: bool) -> Transform:
     if image.channels not in (1, 3):
         raise ValueError(f"colour operations are for 1 or 3 channels, not {image.channels}")
-    table = cache(partial(_table, plans, image.size))  # one for each device, made in the first step
+    table = cache(partial(_table, plans, image.size))  # one for each device, created in the first step
 
     def augment(batch: Batch) -> Batch:
         images = crop_and_mirror(batch, size=image.size, mirror=mirror)

@@ -1,8 +1,8 @@
-"""What RandAugment, TrivialAugment and AutoAugment draw from, as tables on the device.
+"""The search spaces of RandAugment, TrivialAugment and AutoAugment, as tables on the device.
 
-A plan is what one image goes through: one or two steps, each an operation, a magnitude, and how likely it is done.
-All plans of a space are equally likely, and each step has its sign by a fair coin, so that one draw of three small
-tensors settles a batch. Ranges and bins are those of torchvision.
+A plan is the augmentation of one image: one or two steps, each with an operation, a magnitude and a probability. All
+plans of a space are equally likely, and a fair coin chooses the sign of each step, so a whole batch needs one draw of
+three small tensors. Ranges and bins are torchvision's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 from resnetctl_mix.apply import KERNELS, PARAMETERS
 
 BINS = 31  # magnitudes of RandAugment and TrivialAugment
-CIFAR_BINS = 10  # and of AutoAugment
+CIFAR_BINS = 10  # magnitudes of AutoAugment
 RAND_OPS, RAND_BIN = 2, 9  # Cubuk et al. 2019 (arXiv:1909.13719) for ImageNet, and torchvision's defaults
 WIDE_SHIFT = 32  # pixels, Mueller and Hutter 2021, table 1
-SHIFT_SHARE = 150 / 331  # of the side: AutoAugment's 150 pixels were for images of 331
-# Top of each operation's range: AutoAugment's and RandAugment's, and TrivialAugment's wide one.
+SHIFT_SHARE = 150 / 331  # share of the side: AutoAugment shifted images of 331 pixels by up to 150
+# largest magnitude of each operation: in AutoAugment and RandAugment, and in TrivialAugment (wide)
 TOPS = {
     "shear_x": (0.3, 0.99),
     "shear_y": (0.3, 0.99),
@@ -35,7 +35,7 @@ TOPS = {
     "sharpness": (0.9, 0.99),
 }
 OPERATIONS = ("identity", *TOPS, "posterize", "solarize", "autocontrast", "equalize")
-# Cubuk et al. 2018 (arXiv:1805.09501), table 7: operation, chance, bin of the magnitude.
+# Cubuk et al. 2018 (arXiv:1805.09501), table 7: operation, probability, bin of the magnitude
 CIFAR_PLANS = (
     (("invert", 0.1, 0), ("contrast", 0.2, 6)),
     (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
@@ -67,7 +67,7 @@ CIFAR_PLANS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """An operation, how strongly (before the sign), and how likely."""
+    """An operation, its magnitude (without sign), and the chance that it is applied."""
 
     operation: str
     magnitude: float = 0.0
@@ -86,7 +86,7 @@ class Space:
     values: Tensor
 
     def draw(self, count: int) -> list[tuple[Tensor, Tensor]]:
-        """For each step kinds `(count,)` and values `(count, PARAMETERS)`, as `apply` takes them."""
+        """Draw plans for `count` images. Return for each step the `kinds` and `values` for `apply`."""
         plans, steps = self.kinds.shape
         device = self.kinds.device
         plan = torch.randint(plans, (count,), device=device)
@@ -97,13 +97,13 @@ class Space:
 
 
 def randaugment_plans(size: int) -> tuple[Plan, ...]:
-    """Every pair of the 14 operations, at one magnitude."""
+    """Return every pair of the 14 operations, at one magnitude."""
     steps = [Step(operation=name, magnitude=magnitude(name, RAND_BIN, size=size)) for name in OPERATIONS]
     return tuple(product(steps, repeat=RAND_OPS))
 
 
 def trivialaugment_plans(size: int) -> tuple[Plan, ...]:
-    """One of the 14 operations, at any of 31 magnitudes."""
+    """Return each of the 14 operations at each of 31 magnitudes."""
     pairs = product(OPERATIONS, range(BINS))
     return tuple(
         (Step(operation=name, magnitude=magnitude(name, place, size=size, wide=True)),) for name, place in pairs
@@ -111,7 +111,7 @@ def trivialaugment_plans(size: int) -> tuple[Plan, ...]:
 
 
 def autoaugment_cifar_plans(size: int) -> tuple[Plan, ...]:
-    """The 25 sub-policies that were searched for on CIFAR-10."""
+    """Return the 25 sub-policies that AutoAugment found on CIFAR-10."""
     return tuple(
         tuple(
             Step(operation=name, chance=chance, magnitude=magnitude(name, place, size=size, bins=CIFAR_BINS))
@@ -122,9 +122,10 @@ def autoaugment_cifar_plans(size: int) -> tuple[Plan, ...]:
 
 
 def magnitude(operation: str, place: int, *, size: int, bins: int = BINS, wide: bool = False) -> float:
-    """The magnitude in bin `place` of `bins`: a slope, pixels, degrees, a change of factor, bits, or a share of 255.
+    """Return the magnitude in bin `place` of `bins`.
 
-    TrivialAugment shifts by up to 32 pixels; here never by more than the side, so that 8 pixels are left with content.
+    It is a slope, pixels, degrees, a change of factor, bits, or a share of 255, as the operation needs. TrivialAugment
+    shifts by up to 32 pixels; here by at most the side, because images may be smaller.
     """
     if operation == "posterize":
         return float(round(8 - place / ((bins - 1) / (6 if wide else 4))))
@@ -144,7 +145,7 @@ def _ticks(first: float, last: float, bins: int) -> tuple[float, ...]:
 
 
 def tabulate(plans: tuple[Plan, ...], size: int, *, device: torch.device) -> Space:
-    """The plans' tables for images of `size` pixels."""
+    """Return the tables of plans for images of `size` pixels."""
     names = list(KERNELS)
     settings = [[[setting(step, sign, size=size) for sign in (1, -1)] for step in plan] for plan in plans]
     with torch.inference_mode(False):
@@ -156,7 +157,7 @@ def tabulate(plans: tuple[Plan, ...], size: int, *, device: torch.device) -> Spa
 
 
 def setting(step: Step, sign: int, *, size: int) -> tuple[str, tuple[float, ...]]:
-    """The kernel of a step and its parameters, with the magnitude's sign where the operation has one."""
+    """Return the kernel of a step and its parameters; `sign` counts only if the operation has two directions."""
     signed = sign * step.magnitude
     match step.operation:
         case "shear_x" | "shear_y" | "translate_x" | "translate_y" | "rotate":
@@ -171,7 +172,10 @@ def setting(step: Step, sign: int, *, size: int) -> tuple[str, tuple[float, ...]
 
 
 def matrix(operation: str, amount: float, *, size: int) -> tuple[float, ...]:
-    """Source of an output pixel, from the centre. Shears hold the top left corner, shifts are whole pixels."""
+    """Return the affine matrix from output to source, in pixels from the centre.
+
+    Shears keep the top left corner, shifts are whole pixels.
+    """
     corner = amount * size / 2
     match operation:
         case "shear_x":

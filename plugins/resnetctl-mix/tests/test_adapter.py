@@ -1,4 +1,4 @@
-"""Any torchvision transform as a policy."""
+"""`per_image` makes a policy of any torchvision transform."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def make() -> Batch:
     return Batch(images=images, targets=torch.arange(6), index=torch.arange(6), epoch=0, step=0)
 
 
-def test_it_calls_the_transform_on_every_image() -> None:
+def test_the_policy_calls_the_transform_on_every_image() -> None:
     transform = v2.Compose([v2.RandomCrop(8), v2.AugMix()])
     batch = make()
     torch.manual_seed(4)
@@ -36,7 +36,7 @@ def test_the_summary_says_that_it_is_slow() -> None:
     assert per_image("erase", v2.RandomErasing(), summary="hide").summary == "hide (slow: image by image)"
 
 
-def test_a_transform_that_overwrites_its_image_leaves_the_batch_alone() -> None:
+def test_a_transform_that_overwrites_its_image_does_not_change_the_batch() -> None:
     def blacken(image: Tensor) -> Tensor:
         return image.zero_()[:, :8, :8]
 
@@ -46,12 +46,12 @@ def test_a_transform_that_overwrites_its_image_leaves_the_batch_alone() -> None:
     assert torch.equal(batch.images, before)
 
 
-def test_float_levels_pass_as_float32() -> None:
+def test_float_results_become_float32() -> None:
     out = per_image("half", lambda image: image[:, :8, :8].double() / 2).build(IMAGE, 10)(make())
     assert out.images.dtype == torch.float32
 
 
 @pytest.mark.parametrize("transform", [v2.Identity(), lambda image: image[:, :8, :8].int()])
-def test_a_wrong_shape_or_type_is_named(transform: object) -> None:
+def test_a_result_of_wrong_shape_or_type_is_a_value_error(transform: object) -> None:
     with pytest.raises(ValueError, match=r"policy 'bad': the transform gave torch\..* \(3, .*end it with a crop"):
         per_image("bad", transform).build(IMAGE, 10)(make())  # type: ignore[arg-type]

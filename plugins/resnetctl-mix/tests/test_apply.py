@@ -1,4 +1,4 @@
-"""Batches of mixed operations: both ways of running them, and each image's own operation."""
+"""Each image of a batch gets its own operation, on the CPU and on accelerators."""
 
 import pytest
 import torch
@@ -13,13 +13,13 @@ def drawn(count: int, size: int, channels: int) -> tuple[Tensor, Tensor, Tensor]
     torch.manual_seed(3)
     images = torch.randint(0, 256, (count, size, size, channels), dtype=torch.uint8).permute(0, 3, 1, 2)
     kinds, values = spaces.tabulate(spaces.trivialaugment_plans(size), size, device=CPU).draw(count)[0]
-    kinds[0] = list(KERNELS).index("invert")  # the one that TrivialAugment has not
+    kinds[0] = list(KERNELS).index("invert")  # TrivialAugment has all operations but this one
     return images, kinds, values
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 32, 33])
-def test_a_batch_is_its_images_one_by_one(size: int, channels: int) -> None:
+def test_a_batch_equals_its_images_augmented_one_by_one(size: int, channels: int) -> None:
     images, kinds, values = drawn(120, size, channels)
     before = images.clone()
     result = apply(images, kinds, values)
@@ -35,7 +35,7 @@ def test_a_batch_is_its_images_one_by_one(size: int, channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_accelerator_path_gives_the_same_result(channels: int) -> None:
+def test_both_implementations_give_the_same_result(channels: int) -> None:
     images, kinds, values = drawn(90, 16, channels)
     before = images.clone()
     assert torch.equal(by_masks(images, kinds, values), by_groups(images, kinds, values))

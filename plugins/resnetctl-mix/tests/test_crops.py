@@ -1,4 +1,4 @@
-"""Padding, cropping and mirroring against a slow reference, and their draws."""
+"""Padding, cropping and mirroring equal a slow reference, and draws have the right frequencies."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def seeded() -> None:
 
 
 @pytest.mark.parametrize(("side", "size", "pad"), [(32, 32, 4), (8, 8, 1), (33, 33, 4), (12, 8, 1), (5, 5, 0)])
-def test_cut_equals_a_slow_one(side: int, size: int, pad: int) -> None:
+def test_cut_equals_slicing_of_padded_images(side: int, size: int, pad: int) -> None:
     pixels = torch.randint(1, 256, (50, side, side, 3), dtype=torch.uint8)
     spare = side + 2 * pad - size
     corners = torch.randint(0, spare + 1, (2, 50))
@@ -26,7 +26,7 @@ def test_cut_equals_a_slow_one(side: int, size: int, pad: int) -> None:
 
 
 @pytest.mark.parametrize("chosen", [[True, False, True], [False] * 3, [True] * 3])
-def test_turn_mirrors_the_chosen(chosen: list[bool]) -> None:
+def test_turn_mirrors_only_the_chosen_images(chosen: list[bool]) -> None:
     pixels = torch.randint(0, 256, (3, 5, 5, 3), dtype=torch.uint8)
     turned = crops.turn(pixels, torch.tensor(chosen))
     for place, mirrored in enumerate(chosen):
@@ -38,7 +38,7 @@ def batch(images: torch.Tensor, epoch: int = 0) -> Batch:
     return Batch(images=images, targets=torch.zeros(count), index=torch.arange(count), epoch=epoch, step=0)
 
 
-def test_draws_are_those_of_standard() -> None:
+def test_crops_are_drawn_uniformly_over_all_shifts() -> None:
     pixels = torch.zeros(4000, 16, 16, 1, dtype=torch.uint8)
     pixels[:, 8, 8] = 255
     moved = crops.crop_and_mirror(batch(pixels.permute(0, 3, 1, 2)), size=16, mirror=False)[:, 0].nonzero()[:, 1:] - 8
@@ -47,7 +47,7 @@ def test_draws_are_those_of_standard() -> None:
     assert 100 < int(counts.min()) <= int(counts.max()) < 225  # 160 each, five standard deviations
 
 
-def test_an_image_is_turned_in_every_other_epoch() -> None:
+def test_an_image_is_mirrored_in_every_other_epoch() -> None:
     ramp = torch.arange(1, 17, dtype=torch.uint8).expand(10, 1, 16, 16)
     for epoch in (0, 1):
         mirrored = crops.crop_and_mirror(batch(ramp, epoch), size=16, mirror=True)[:, 0, 8]

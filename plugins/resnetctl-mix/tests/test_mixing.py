@@ -1,4 +1,4 @@
-"""Mixing against slow references, and its targets against what was mixed."""
+"""Mixing equals slow references, and targets agree with the mixed pixels."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_mixup_mixes_pixels_and_targets_by_one_share_an_image() -> None:
     torch.manual_seed(0)
     batch()
     share = torch.rand(60)
-    assert share.std() > 0.2  # not one for all
+    assert share.std() > 0.2  # each image has its own share
     for place in range(60):
         own = float(share[place])
         expected = own * images[place].double() + (1 - own) * images[place - 1].double()
@@ -61,7 +61,7 @@ def test_mixup_stays_within_the_levels_of_both() -> None:
     assert mixed.max() <= 255
 
 
-def test_cutmix_targets_are_the_true_area() -> None:
+def test_cutmix_targets_equal_the_pasted_area() -> None:
     count = 200
     images = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 32, 32)
     targets = torch.arange(count)
@@ -75,7 +75,7 @@ def test_cutmix_targets_are_the_true_area() -> None:
 
 
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (32, 3), (33, 3), (9, 2)])
-def test_paste_equals_a_slow_one(size: int, channels: int) -> None:
+def test_paste_equals_slicing(size: int, channels: int) -> None:
     images, _ = batch(80, size, channels)
     box = mixing.draw_boxes(torch.rand(80), size=size)
     mixed = mixing.paste(images, box)
@@ -85,7 +85,7 @@ def test_paste_equals_a_slow_one(size: int, channels: int) -> None:
         assert torch.equal(mixed[place], expected)
 
 
-def test_boxes_have_the_paper_s_distribution() -> None:
+def test_boxes_have_the_distribution_of_the_paper() -> None:
     share = torch.rand(4000)
     low, high = mixing.draw_boxes(share, size=32)
     assert low.min() == 0
@@ -93,12 +93,12 @@ def test_boxes_have_the_paper_s_distribution() -> None:
     assert (high >= low).all()
     sides = (high - low).double()
     unclipped = (low > 0).all(0) & (high < 32).all(0)
-    asked = (0.5 * (1 - share[unclipped]).sqrt() * 32).long() * 2
-    assert torch.equal(sides[0, unclipped].long(), asked)
-    assert torch.equal(sides[1, unclipped].long(), asked)
+    expected = (0.5 * (1 - share[unclipped]).sqrt() * 32).long() * 2
+    assert torch.equal(sides[0, unclipped].long(), expected)
+    assert torch.equal(sides[1, unclipped].long(), expected)
     kept = mixing.kept((low, high), size=32)
-    assert 0.6 < float(kept.mean()) < 0.75  # a half would be cut, did borders not clip
-    assert torch.equal(kept[unclipped], 1 - asked.float() ** 2 / 32**2)
+    assert 0.6 < float(kept.mean()) < 0.75  # would be 0.5 if borders clipped no box
+    assert torch.equal(kept[unclipped], 1 - expected.float() ** 2 / 32**2)
 
 
 def test_mixup_cutmix_mixes_each_image_once() -> None:
@@ -122,7 +122,7 @@ def test_soft_targets_are_mixed_too() -> None:
     assert torch.equal(soft, before)
 
 
-def test_a_lone_image_is_mixed_with_itself() -> None:
+def test_a_batch_of_one_image_is_mixed_with_itself() -> None:
     images, targets = batch(1)
     mixed, soft = mixing.mixup(images, targets, CLASSES)
     torch.testing.assert_close(mixed, images.float())

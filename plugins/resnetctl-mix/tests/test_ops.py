@@ -1,4 +1,4 @@
-"""Every kernel against torchvision's function, called for each image with its parameter: equal in every pixel."""
+"""Every kernel equals torchvision's function, called for each image with its parameter, in every pixel."""
 
 import math
 from collections.abc import Callable
@@ -31,21 +31,21 @@ PAIRS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Reference, Tensor]] =
 
 
 def pictures(size: int, channels: int, seed: int = 0) -> Tensor:
-    """Noise, dark, low contrast, flat, two-level and black images, channels-last."""
-    made = torch.randint(0, 256, (COUNT, size, size, channels), generator=torch.Generator().manual_seed(seed))
-    made[0::6] //= 5
-    made[1::6] = made[1::6] // 16 + 100
-    made[2] = 77
-    made[3] = made[3] // 128 * 200
-    made[4] = 0
-    made[5, ..., 0] = 9  # one flat channel
-    return made.to(torch.uint8).permute(0, 3, 1, 2)
+    """Return noisy, dark, low-contrast, flat, two-level and black images, channels-last."""
+    pixels = torch.randint(0, 256, (COUNT, size, size, channels), generator=torch.Generator().manual_seed(seed))
+    pixels[0::6] //= 5
+    pixels[1::6] = pixels[1::6] // 16 + 100
+    pixels[2] = 77
+    pixels[3] = pixels[3] // 128 * 200
+    pixels[4] = 0
+    pixels[5, ..., 0] = 9  # one flat channel
+    return pixels.to(torch.uint8).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", PAIRS)
-def test_colour_is_torchvisions(name: str, size: int, channels: int) -> None:
+def test_colour_operations_equal_torchvisions(name: str, size: int, channels: int) -> None:
     ours, theirs, parameters = PAIRS[name]
     for seed in range(2):
         images = pictures(size, channels, seed)
@@ -65,7 +65,7 @@ def test_kernels_take_any_strides(name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 2), (3, 4), (7, 5)])
-def test_images_that_are_small_or_not_square(shape: tuple[int, int]) -> None:
+def test_small_and_rectangular_images_equal_torchvisions(shape: tuple[int, int]) -> None:
     images = torch.randint(0, 256, (COUNT, *shape, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     for ours, theirs, parameters in PAIRS.values():
         expected = [theirs(image, value) for image, value in zip(images, parameters.tolist(), strict=True)]
@@ -80,7 +80,7 @@ def moved(images: Tensor, operation: str, amounts: list[float]) -> tuple[Tensor,
 
 
 def by_torchvision(image: Tensor, operation: str, amount: float) -> Tensor:
-    """As `v2.RandAugment` calls it."""
+    """Return the image transformed as in `v2.RandAugment`."""
     if operation == "rotate":
         return reference.rotate(image, amount)
     shift = int(amount) if operation.startswith("translate") else 0
@@ -98,7 +98,7 @@ def by_torchvision(image: Tensor, operation: str, amount: float) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("operation", ["shear_x", "shear_y", "translate_x", "translate_y", "rotate"])
-def test_geometry_is_torchvisions(operation: str, size: int, channels: int) -> None:
+def test_geometric_operations_equal_torchvisions(operation: str, size: int, channels: int) -> None:
     top = 135.0 if operation == "rotate" else size if operation.startswith("translate") else 0.99
     amounts = [0.0, top, -top, *torch.linspace(-top, top, COUNT - 3).tolist()]
     images = pictures(size, channels).clamp(min=1)
@@ -109,7 +109,10 @@ def test_geometry_is_torchvisions(operation: str, size: int, channels: int) -> N
 
 
 def ties(operation: str, size: int, amounts: list[float]) -> Tensor:
-    """Pixels `(N, 1, size, size)` whose source is within 1e-4 of halfway between two: float32 decides which."""
+    """Return the pixels, bool `(N, 1, size, size)`, whose source is within 1e-4 of halfway between two pixels.
+
+    There, float32 rounding decides which one is taken.
+    """
     matrices = torch.tensor([spaces.matrix(operation, amount, size=size) for amount in amounts]).double().view(-1, 2, 3)
     line = torch.arange(size).double() - (size - 1) / 2
     x, y = torch.meshgrid(line, line, indexing="xy")
@@ -120,7 +123,7 @@ def ties(operation: str, size: int, amounts: list[float]) -> Tensor:
 
 @pytest.mark.parametrize("operation", ["shear_x", "shear_y", "translate_x", "translate_y", "rotate"])
 @pytest.mark.parametrize("size", [32, 33])
-def test_geometry_on_the_papers_magnitudes(size: int, operation: str) -> None:
+def test_geometric_operations_equal_torchvisions_at_the_papers_magnitudes(size: int, operation: str) -> None:
     amounts = [
         sign * spaces.magnitude(operation, place, size=size, wide=wide)
         for place in range(spaces.BINS)
@@ -130,11 +133,11 @@ def test_geometry_on_the_papers_magnitudes(size: int, operation: str) -> None:
     result, expected = moved(pictures(size, 3).repeat(3, 1, 1, 1)[: len(amounts)].clamp(min=1), operation, amounts)
     halfway = ties(operation, size, amounts)
     assert torch.equal(result.masked_fill(halfway, 0), expected.masked_fill(halfway, 0))
-    # and nearly all ties go torchvision's way, so that a shift by half a pixel would not pass for one
+    # nearly all ties are rounded as in torchvision, so a shift by half a pixel would fail here
     assert float((result != expected).double().mean()) < 1e-3
 
 
-def test_rotation_turns_against_the_clock_and_quarter_turns_are_exact() -> None:
+def test_rotation_is_counter_clockwise_and_exact_for_quarter_turns() -> None:
     images = pictures(32, 3)[:2]
     result, _ = moved(images, "rotate", [90.0, 0.0])
     assert torch.equal(result[0], images[0].rot90(1, (1, 2)))

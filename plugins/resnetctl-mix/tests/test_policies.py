@@ -1,4 +1,4 @@
-"""The contract of a policy, for all of the distribution's, and end to end parity with torchvision."""
+"""Each policy keeps the rules for policies, and its images are on average like torchvision's."""
 
 from importlib.metadata import entry_points
 
@@ -70,7 +70,7 @@ def test_the_seed_decides_the_result(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_it_is_registered_with_summary_and_paper(name: str) -> None:
+def test_every_policy_is_registered_with_summary_and_paper(name: str) -> None:
     (entry,) = (point for point in entry_points(group="resnetctl.policies") if point.name == name)
     assert entry.dist is not None
     assert entry.dist.name == "resnetctl-mix"
@@ -81,7 +81,7 @@ def test_it_is_registered_with_summary_and_paper(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_form_without_mirroring_never_mirrors(name: str) -> None:
+def test_the_unmirrored_builder_never_mirrors(name: str) -> None:
     policy = ALL[name]
     assert policy.mirrors
     assert policy.unmirrored is not None
@@ -91,11 +91,11 @@ def test_the_form_without_mirroring_never_mirrors(name: str) -> None:
         torch.manual_seed(0)
         row = build(spec(32, 3), CLASSES)(batch).images[:, 0, 16].float()
         falling = int((row[:, 10:16].mean(1) > row[:, 16:22].mean(1)).sum())
-        assert (falling < 60) == (few == 20), (falling, few)  # a few are inverted or turned, half are mirrored
+        assert (falling < 60) == (few == 20), (falling, few)  # some are inverted or rotated; if mirrored, it is half
 
 
 @pytest.mark.parametrize("name", ["randaugment", "trivialaugment", "autoaugment-cifar"])
-def test_other_channels_are_refused(name: str) -> None:
+def test_images_with_two_channels_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
         ALL[name].build(spec(8, 2), CLASSES)
 
@@ -104,8 +104,8 @@ def test_other_channels_are_refused(name: str) -> None:
     ("plans", "transform"),
     [(spaces.randaugment_plans, v2.RandAugment), (spaces.trivialaugment_plans, v2.TrivialAugmentWide)],
 )
-def test_on_average_images_come_out_as_torchvisions_do(plans: policies.Plans, transform: type) -> None:
-    """Brightness, contrast and blackness of 1,000 images; single operations are compared by pixel in test_ops."""
+def test_images_are_on_average_like_torchvisions(plans: policies.Plans, transform: type) -> None:
+    """Compare brightness, contrast and blackness of 1,000 images; test_ops compares operations pixel by pixel."""
     torch.manual_seed(2)
     grain = torch.randint(0, 256, (1000, 3, 4, 4), dtype=torch.uint8)
     ours = images = v2.functional.resize(grain, [32, 32]).contiguous(memory_format=torch.channels_last)

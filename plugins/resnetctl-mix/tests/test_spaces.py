@@ -1,4 +1,4 @@
-"""The spaces against torchvision's, and 1,000 draws against what the papers say."""
+"""The spaces equal torchvision's, and 1,000 draws have the frequencies of the papers."""
 
 import math
 from collections import Counter
@@ -29,7 +29,7 @@ def seeded() -> None:
     ("transform", "bins", "wide"),
     [(v2.RandAugment, 31, False), (v2.TrivialAugmentWide, 31, True), (v2.AutoAugment, 10, False)],
 )
-def test_magnitudes_are_torchvisions(transform: type, bins: int, wide: bool, size: int) -> None:
+def test_magnitudes_equal_torchvisions(transform: type, bins: int, wide: bool, size: int) -> None:
     space = transform._AUGMENTATION_SPACE
     for name, (of, _) in space.items():
         expected = of(bins, size, size)
@@ -37,13 +37,13 @@ def test_magnitudes_are_torchvisions(transform: type, bins: int, wide: bool, siz
         assert ours == ([0.0] * bins if expected is None else [float(value) for value in expected]), name
 
 
-def test_operations_are_torchvisions() -> None:
+def test_operations_equal_torchvisions() -> None:
     for transform in (v2.RandAugment, v2.TrivialAugmentWide):
         assert {THEIRS[name] for name in transform._AUGMENTATION_SPACE} == set(spaces.OPERATIONS)
     assert len(spaces.OPERATIONS) == 14
 
 
-def test_cifar_plans_are_torchvisions() -> None:
+def test_cifar_plans_equal_torchvisions() -> None:
     theirs = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)._policies
     ours = spaces.CIFAR_PLANS
     assert ours == tuple(tuple((THEIRS[name], chance, place or 0) for name, chance, place in plan) for plan in theirs)
@@ -68,11 +68,11 @@ def counted(kinds: Tensor) -> Counter[str]:
 
 
 def near(count: int, share: float, of: int) -> bool:
-    """Within four standard deviations of a binomial."""
+    """Return whether a count is within four standard deviations of a binomial distribution."""
     return abs(count - of * share) <= 4 * math.sqrt(of * share * (1 - share)) + 1e-9
 
 
-def test_draws_of_randaugment() -> None:
+def test_randaugment_draws_two_independent_operations_equally_often() -> None:
     space = spaces.tabulate(spaces.randaugment_plans(32), 32, device=CPU)
     steps = space.draw(1000)
     assert len(steps) == 2
@@ -89,7 +89,7 @@ def test_draws_of_randaugment() -> None:
     assert near(pairs[1, 1], (5 / 14) ** 2, 1000)  # the two steps are independent
 
 
-def test_draws_of_trivialaugment() -> None:
+def test_trivialaugment_draws_all_magnitudes_equally_often() -> None:
     space = spaces.tabulate(spaces.trivialaugment_plans(32), 32, device=CPU)
     ((kinds, values),) = space.draw(1000)
     assert near(counted(kinds)["equalize"], 1 / 14, 1000)
@@ -104,14 +104,14 @@ def test_draws_of_trivialaugment() -> None:
     assert (float(thresholds.min()), float(thresholds.max())) == (0, 255)
 
 
-def test_draws_of_autoaugment() -> None:
+def test_autoaugment_draws_operations_by_the_chances_of_its_plans() -> None:
     space = spaces.tabulate(spaces.autoaugment_cifar_plans(32), 32, device=CPU)
     steps = [counted(kinds) for kinds, _ in space.draw(1000)]
     for step, counts in enumerate(steps):
         for name in ("equalize", "autocontrast", "solarize", "saturation", "sharpness", "posterize", "invert"):
             share = sum(plan[step][1] for plan in spaces.CIFAR_PLANS if plan[step][0] == name) / 25
             assert near(counts[name], share, 1000), (step, name)
-    # both steps of an image are of one plan: 'contrast' second comes after 'invert' or nothing
+    # both steps of an image belong to one plan: 'contrast' as second step follows 'invert' or a skipped step
     first, second = (kinds for kinds, _ in space.draw(5000))
     names = list(KERNELS)
     before = {names[kind] for kind in first[second == names.index("contrast")].tolist()}
@@ -126,7 +126,7 @@ def test_signs_of_the_two_steps_are_independent() -> None:
     assert near(same, 0.5, 1000)
 
 
-def test_settings_follow_the_magnitude() -> None:
+def test_settings_and_matrices_contain_the_magnitude() -> None:
     assert spaces.setting(spaces.Step(operation="solarize", magnitude=0.5), -1, size=8)[1][0] == 127.5
     assert spaces.setting(spaces.Step(operation="posterize", magnitude=4.0), -1, size=8)[1][0] == 4
     assert spaces.setting(spaces.Step(operation="saturation", magnitude=0.25), -1, size=8) == (

@@ -1,7 +1,7 @@
-"""Two networks for small images with the block of ResNet-D, as data. Torch-free.
+"""Two networks for small images with the block of ResNet-D, as data. This module imports no torch.
 
-Any other arch takes the block by name: `--arch resnet50 --block resnetd_bottleneck`. No exact count is in print for
-any of them, so `params` is None.
+Any other arch can use the blocks: `--arch resnet50 --block resnetd_bottleneck`. No exact counts are published, so
+`params` is None.
 """
 
 from resnetctl.spec import Arch
@@ -10,7 +10,7 @@ HE_2018 = "He et al. 2018, arXiv:1812.01187"
 
 
 def _cifar(depth: int) -> Arch:
-    """`depth` = 6n + 2: three stages of n basic blocks (He et al. 2015, 4.2)."""
+    """Return three stages of n basic blocks, `depth` = 6n + 2 (He et al. 2015, 4.2)."""
     return Arch(
         name=f"resnetd{depth}",
         block="resnetd_basic",

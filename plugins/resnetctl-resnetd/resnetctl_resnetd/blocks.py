@@ -1,8 +1,8 @@
 """Residual blocks whose shortcut averages before it projects: ResNet-D of He et al. 2018, arXiv:1812.01187, fig. 2c.
 
-A projection with stride 2 reads one pixel in four; averaging first lets it read all four. The paper's other changes are
-not here: resnetctl's own blocks have the stride on the 3x3 convolution already (ResNet-B), and the stem of three 3x3
-convolutions (ResNet-C) belongs to the trunk. Module names are timm's.
+A projection with stride 2 reads one pixel in four; after averaging it reads all four. The paper's other changes are not
+in this package: resnetctl's own blocks already have the stride on the 3x3 convolution (ResNet-B), and the stem of three
+3x3 convolutions (ResNet-C) would be part of the network, not of a block. Module names are timm's.
 """
 
 from typing import ClassVar, cast
@@ -20,12 +20,12 @@ class ResNetDBasicBlock(nn.Module):
     Args:
         in_channels: channels of the input.
         width: channels of both convolutions and of the output.
-        stride: of the first convolution and of the shortcut's pool.
-        dropout: probability before the last convolution.
-        drop_path: probability of dropping the branch of an image in training.
+        stride: stride of the first convolution and of the shortcut's pool.
+        dropout: probability that dropout zeroes a value before the last convolution.
+        drop_path: probability that training drops the branch of an image.
 
     Raises:
-        ValueError: a probability is out of range.
+        ValueError: `drop_path` is outside [0, 1), or `dropout` is outside [0, 1].
     """
 
     expansion: ClassVar[int] = 1
@@ -45,7 +45,7 @@ class ResNetDBasicBlock(nn.Module):
         self.downsample = average_shortcut(in_channels, width, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the class says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         branch = self.dropout(self.relu(self.bn1(self.conv1(images))))
         branch = self.drop_path(self.bn2(self.conv2(branch)))
         return cast(Tensor, self.relu(branch + self.downsample(images)))
@@ -77,7 +77,7 @@ class ResNetDBottleneckBlock(nn.Module):
         self.downsample = average_shortcut(in_channels, outer, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the class says."""
+        """Map `(N, in, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.dropout(self.relu(self.bn2(self.conv2(branch))))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
@@ -85,9 +85,9 @@ class ResNetDBottleneckBlock(nn.Module):
 
 
 def average_shortcut(in_channels: int, out_channels: int, *, stride: int) -> nn.Module:
-    """Average pool, 1x1 convolution, batch norm; the identity where the input can be added as it is.
+    """Return average pool, 1x1 convolution and batch norm; an identity if the shape does not change.
 
-    Windows at the lower and right edge of an odd side have only the pixels that exist, and average those.
+    A window that reaches over the lower or right edge averages only the pixels inside the image.
     """
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()

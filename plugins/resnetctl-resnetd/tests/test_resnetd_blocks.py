@@ -1,4 +1,4 @@
-"""The average-pool shortcut against a slow reference, and the blocks in other networks."""
+"""The average-pool shortcut equals a slow reference, and the blocks work in other networks."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ BLOCKS = [ResNetDBasicBlock, ResNetDBottleneckBlock]
 
 @given(height=st.integers(1, 9), width=st.integers(1, 9), stride=st.sampled_from([2, 3]))
 @settings(max_examples=40, deadline=None)
-def test_windows_average_the_pixels_that_exist(height: int, width: int, stride: int) -> None:
+def test_windows_average_only_pixels_inside_the_image(height: int, width: int, stride: int) -> None:
     images = torch.randn(2, 3, height, width)
     pooled = average_shortcut(3, 4, stride=stride)[0](images)
     assert pooled.shape == (2, 3, math.ceil(height / stride), math.ceil(width / stride))
@@ -30,7 +30,7 @@ def test_windows_average_the_pixels_that_exist(height: int, width: int, stride: 
 
 
 def test_every_pixel_reaches_the_shortcut() -> None:
-    """A projection with stride 2 reads one in four: that is the paper's point."""
+    """The paper's reason: a projection with stride 2 would read only one pixel in four."""
     shortcut = average_shortcut(4, 8, stride=2).eval()
     images = torch.randn(1, 4, 7, 7, requires_grad=True)
     shortcut(images).square().sum().backward()
@@ -53,7 +53,7 @@ def test_the_shortcut_pools_projects_and_norms(arguments: tuple[int, int, int], 
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_branch_is_the_plain_blocks(block: type[nn.Module]) -> None:
+def test_the_branch_equals_that_of_the_plain_block(block: type[nn.Module]) -> None:
     name = {"ResNetDBasicBlock": "basic", "ResNetDBottleneckBlock": "bottleneck"}[block.__name__]
     width = 16 // block.expansion
     plain, ours = registry.get("block", name)(16, width).eval(), block(16, width).eval()
@@ -63,7 +63,7 @@ def test_the_branch_is_the_plain_blocks(block: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize(("arch", "block"), [("resnet20", "resnetd_basic"), ("resnet50", "resnetd_bottleneck")])
-def test_it_fits_any_arch_and_adds_no_parameter(arch: str, block: str) -> None:
+def test_the_blocks_work_in_other_archs_and_add_no_parameters(arch: str, block: str) -> None:
     plain = dataclasses.replace(registry.get("arch", arch), block_args={})
     ours = dataclasses.replace(plain, block=block)
     assert count_params(ours) == count_params(plain)

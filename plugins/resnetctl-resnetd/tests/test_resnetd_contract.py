@@ -1,4 +1,4 @@
-"""Every rule of the kit on every entry of this package."""
+"""Check every rule of resnetctl for each entry of this package."""
 
 import pytest
 import torch

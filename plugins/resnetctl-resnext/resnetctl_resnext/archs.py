@@ -1,6 +1,6 @@
-"""The networks of Xie et al. 2016, as data. Torch-free.
+"""The networks of Xie et al. 2016, as data. This module imports no torch.
 
-`params` is what pytorchcv (imgclsmob) or torchvision states; None where only a rounded count is in print.
+`params` is the count of pytorchcv (imgclsmob) or torchvision; None if only a rounded count is published.
 """
 
 from resnetctl.spec import Arch
@@ -9,7 +9,7 @@ XIE_2016 = "Xie et al. 2016, arXiv:1611.05431"
 
 
 def _cifar(groups: int, base_width: int, params: int | None = None) -> Arch:
-    """29 layers: three stages of three blocks, 3 * 9 + 2 (Xie et al. 2016, section 5.3)."""
+    """Return three stages of three blocks: 3 * 9 + 2 = 29 layers (Xie et al. 2016, section 5.3)."""
     return Arch(
         name=f"resnext29_{groups}x{base_width}d",
         block="resnext_bottleneck",

@@ -11,18 +11,18 @@ from resnetctl.blocks import DropPath, conv1x1, make_shortcut
 
 
 class ResNeXtBlock(nn.Module):
-    """1x1, grouped 3x3, 1x1 convolutions; the stride is on the 3x3, the shortcut projects where shapes differ.
+    """1x1, grouped 3x3, 1x1 convolutions; the stride is on the 3x3, and the shortcut projects if the shapes differ.
 
     Maps `(N, in_channels, H, W)` to `(N, 4 * width, ceil(H / stride), ceil(W / stride))`. The 3x3 has
-    `groups * (width * base_width // 64)` channels: `base_width` in each group where `width` is 64, more later on.
+    `groups * (width * base_width // 64)` channels: each group has `base_width` at `width` 64, and more in later stages.
 
     Args:
         in_channels: channels of the input.
         width: a quarter of the output's channels.
-        stride: of the 3x3 convolution and of the shortcut.
+        stride: stride of the 3x3 convolution and of the shortcut.
         groups: the paper's cardinality, at least 1.
-        base_width: channels of a group at `width` 64, at least 1. Narrower blocks have at least one channel a group.
-        drop_path: probability of dropping the branch of an image in training.
+        base_width: channels of a group at `width` 64, at least 1. Each group has at least one channel.
+        drop_path: probability that training drops the branch of an image.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -54,7 +54,7 @@ class ResNeXtBlock(nn.Module):
         self.downsample = make_shortcut(in_channels, outer, stride=stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map `(N, in_channels, H, W)` as the class says."""
+        """Map `(N, in_channels, H, W)` to `(N, 4 * width, ceil(H / stride), ceil(W / stride))`."""
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.drop_path(self.bn3(self.conv3(branch)))
@@ -62,7 +62,7 @@ class ResNeXtBlock(nn.Module):
 
 
 def inner_channels(width: int, *, groups: int, base_width: int) -> int:
-    """Channels of the grouped convolution, a multiple of `groups`. Raises `ValueError` for a number below 1."""
+    """Return the channels of the grouped convolution, a multiple of `groups`. Raises `ValueError` if one is below 1."""
     for name, value in (("groups", groups), ("base_width", base_width)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")

@@ -1,4 +1,4 @@
-"""The archs as data: counts, torch-free import, entry points, and the table of the README."""
+"""The archs have the counts of the README, are registered, and import no torch."""
 
 import re
 import subprocess
@@ -31,13 +31,13 @@ def test_every_arch_is_named_as_it_is_registered() -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_parameters(name: str) -> None:
+def test_every_arch_has_its_number_of_parameters(name: str) -> None:
     arch = ARCHS[name]
     assert count_params(arch) == COUNTS[name]
     assert arch.params in (None, COUNTS[name])
 
 
-def test_the_readme_tells_these_counts() -> None:
+def test_the_readme_has_the_same_counts() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {name: int(count.replace(",", "")) for name, count in rows} == COUNTS
 
@@ -50,5 +50,5 @@ def test_importing_the_archs_loads_no_torch() -> None:
 
 
 @pytest.mark.parametrize(("name", "millions"), [("resnext29_8x64d", 34.4), ("resnext29_16x64d", 68.1)])
-def test_the_rounded_counts_of_the_paper(name: str, millions: float) -> None:
+def test_counts_agree_with_the_rounded_counts_of_the_paper(name: str, millions: float) -> None:
     assert abs(count_params(ARCHS[name]) / 1e6 - millions) < 0.1

@@ -1,4 +1,4 @@
-"""The grouped bottleneck: equal to torchvision's, grouped as the paper draws it."""
+"""The grouped bottleneck equals torchvision's, and its groups are separate as in the paper."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from resnetctl.models.resnet import build
 from resnetctl.spec import ImageSpec
 
 
-def test_keys_and_outputs_are_torchvisions() -> None:
+def test_keys_and_outputs_equal_torchvisions() -> None:
     torch.manual_seed(0)
     theirs = models.resnext50_32x4d().eval()
     ours = build(resnext50_32x4d, classes=1000, image=ImageSpec(size=224)).eval()
@@ -22,8 +22,8 @@ def test_keys_and_outputs_are_torchvisions() -> None:
         assert torch.equal(ours(images), theirs(images))
 
 
-def test_the_groups_do_not_see_each_other() -> None:
-    """Fig. 3: the grouped 3x3 is as many small convolutions side by side."""
+def test_each_group_is_a_separate_convolution() -> None:
+    """The grouped 3x3 equals one small convolution for each group (fig. 3)."""
     block = ResNeXtBlock(8, 64, groups=4, base_width=6)
     images = torch.randn(1, 24, 5, 5)
     assert block.conv2.weight.shape == (24, 6, 3, 3)
