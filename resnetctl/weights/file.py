@@ -57,10 +57,12 @@ def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
     import torch
 
     # clone: the library refuses tensors that share memory
-    whole = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }
     described = card.to_json()
-    body = {**described, "sha256": digest(whole), "card_sha256": _card_digest(described)}
-    return safetensors.torch.save(whole, metadata={KEY: json.dumps(body, sort_keys=True)})
+    body = {**described, "sha256": digest(tensors), "card_sha256": _card_digest(described)}
+    return safetensors.torch.save(tensors, metadata={KEY: json.dumps(body, sort_keys=True)})
 
 
 def save(path: Path, weights: LoadedWeights) -> None:
@@ -77,7 +79,7 @@ def read_header(path: Path) -> Header:
     with storage.open_regular(path, error=WeightsError) as file:
         start = file.read(8)
         if is_pickle(start):
-            raise _foreign("this is a PyTorch pickle, not a resnetctl weights file", path)
+            raise _foreign("this is a PyTorch pickle, not a weights file of resnetctl", path)
         if start.startswith(b"\x08") and any(start[4:]):  # ONNX files begin with field 1, a number (tag 8)
             raise WeightsError(
                 "this looks like an ONNX file, not like a weights file",
@@ -134,7 +136,7 @@ def load(header: Header) -> LoadedWeights:
         raise WeightsError(
             "the tensors do not match the digest in the card: the file was damaged or changed",
             where=str(path),
-            hint="copy the file again from where it was made",
+            hint="copy the file again from its source",
         )
     require_finite(state, path)
     return LoadedWeights(path=path, state=state, card=header.card)
@@ -275,7 +277,7 @@ def _foreign(message: str, path: Path) -> WeightsError:
     return WeightsError(
         message,
         where=str(path),
-        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "model.safetensors"}),
+        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "weights.safetensors"}),
     )
 
 

@@ -49,7 +49,7 @@ Facts = Generator[Notice | Progress, None, BenchReport]
 
 @dataclass(kw_only=True)
 class Bench:
-    """What to time, and what was timed.
+    """The measurements of one `bench`.
 
     Attributes:
         ways: the functions to time, by name.
