@@ -52,7 +52,7 @@ def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """Inside this context, commands raise their errors, and the caller that entered it reports them."""
+    """Make commands raise their errors, so that the caller that entered this context reports them."""
     token = _is_inside.set(True)
     try:
         yield
