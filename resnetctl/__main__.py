@@ -31,7 +31,7 @@ def carry_out(arguments: Sequence[str]) -> object:
     from resnetctl.cli.screen import help, streams
     from resnetctl.cli.verbs import ROOT
 
-    screen = help.asked(ROOT, arguments)
+    screen = help.requested(ROOT, arguments)
     if screen is not None:
         streams.result(screen)
         return 0

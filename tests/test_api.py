@@ -18,7 +18,7 @@ def run():
     return rc.train(data="tiny", arch="resnet20", epochs=2, set={"model.block_args": {"shortcut": "B"}}, name="one")
 
 
-def test_the_verbs_go_from_data_to_onnx(run, tmp_path: Path) -> None:
+def test_the_functions_lead_from_data_to_an_onnx_file(run, tmp_path: Path) -> None:
     assert run.path == Path("runs/one")
     assert run.summary["epochs"] == 2
     outcome = rc.evaluate(run)
@@ -31,17 +31,17 @@ def test_the_verbs_go_from_data_to_onnx(run, tmp_path: Path) -> None:
     assert card.arch.block_args["shortcut"] == "B"
 
 
-def test_finetune_takes_a_run(run) -> None:
+def test_finetune_starts_from_a_run_object(run) -> None:
     tiny(settings.load().data_dir, "other", classes=("a", "b"), train=20, test=4)
     assert rc.finetune(run, data="other", epochs=1, name="two").summary["data"] == "other"
 
 
-def test_finetune_makes_its_run_folder_where_it_is_told(run) -> None:
+def test_out_chooses_the_folder_of_a_finetune_run(run) -> None:
     tiny(settings.load().data_dir, "other", classes=("a", "b"), train=20, test=4)
     assert rc.finetune(run, data="other", epochs=1, name="two", out="elsewhere").path == Path("elsewhere/two")
 
 
-def test_arguments_are_the_origins_of_their_values(run) -> None:
+def test_the_origin_of_a_value_names_its_argument(run) -> None:
     sources = json.loads((run.path / "config.sources.json").read_text())
     assert sources["epochs"] == "argument epochs"
 
@@ -53,7 +53,7 @@ def test_resume_goes_on_with_a_run(run) -> None:
         rc.resume("two")
 
 
-def test_predict_takes_files(run) -> None:
+def test_predict_returns_guesses_for_files(run) -> None:
     from PIL import Image
 
     Image.new("L", (8, 8), 230).save("bright.png")
@@ -62,7 +62,7 @@ def test_predict_takes_files(run) -> None:
     assert {"class", "probability"} <= set(result["predictions"][0])
 
 
-def test_an_unknown_argument_is_named_with_a_guess() -> None:
+def test_an_unknown_argument_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="unknown argument 'epoch'") as caught:
         rc.train(data="tiny", epoch=1)
     assert "epochs" in caught.value.hint[0]
@@ -73,7 +73,7 @@ def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
         _ = rc.nonsense
 
 
-def test_importing_the_package_costs_nothing() -> None:
+def test_importing_the_package_loads_no_other_module() -> None:
     code = "import sys; before = set(sys.modules); import resnetctl; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("['__future__', 'resnetctl']", "['resnetctl']")
@@ -82,13 +82,13 @@ def test_importing_the_package_costs_nothing() -> None:
 def test_a_budget_is_a_time_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     from resnetctl.tasks import train
 
-    seen = []
+    requests = []
     monkeypatch.setattr(
-        train, "train", lambda draft, machine: (seen.append(draft.request), [Finished(run=Path(), summary={})])[1]
+        train, "train", lambda draft, machine: (requests.append(draft.request), [Finished(run=Path(), summary={})])[1]
     )
     rc.train(data="tiny", budget="1h30min", tune=True)
     rc.train(data="tiny", budget=90)
-    assert [(item.budget, item.tune) for item in seen] == [(5400.0, True), (90.0, False)]
+    assert [(item.budget, item.tune) for item in requests] == [(5400.0, True), (90.0, False)]
     with pytest.raises(UsageError, match="budget should be a time such as"):
         rc.train(data="tiny", budget="soon")
 

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from resnetctl import errors, registry
 from resnetctl.cli.app import group_app
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.screen import help
 from resnetctl.cli.verbs import ROOT as COMMANDS
@@ -85,7 +85,7 @@ def _split(words: list[str]) -> Iterator[list[str]]:
     yield command
 
 
-def recording(group: Group, seen: list[Given[Any]]) -> Group:
+def recording(group: Group, seen: list[Parsed[Any]]) -> Group:
     """Return the same commands; they append their arguments to `seen` and do nothing else."""
     members = {}
     for name in group.members:
@@ -97,18 +97,18 @@ def recording(group: Group, seen: list[Given[Any]]) -> Group:
     return dataclasses.replace(group, members=members)
 
 
-def check_command(words: list[str], recorder: Group, seen: list[Given[Any]]) -> None:
+def check_command(words: list[str], recorder: Group, seen: list[Parsed[Any]]) -> None:
     """Parse a command as the program does. Raises what the program raises."""
     seen.clear()
     get_command(group_app(recorder)).main(words, "resnetctl", standalone_mode=False)
-    for given in seen:
-        options = given.options.model_dump()
+    for parsed in seen:
+        options = parsed.options.model_dump()
         if options.get("recipe"):
             from_recipe(options["recipe"])
         resolve(FinetuneConfig, [from_sets(options.get("sets", ()))])
         for key, kind in KEYED_BY.items():
-            if key in given.values and given.values[key] not in plugin_names():
-                registry.find(kind, given.values[key])  # type: ignore[arg-type]
+            if key in parsed.values and parsed.values[key] not in plugin_names():
+                registry.find(kind, parsed.values[key])  # type: ignore[arg-type]
 
 
 def plugin_names() -> set[str]:
@@ -123,7 +123,7 @@ SHELL_FENCES = [fence for fence in fences_in(*SHELL) if "resnetctl" in fence.tex
 
 @pytest.mark.parametrize("fence", SHELL_FENCES, ids=str)
 def test_every_command_in_a_page_can_be_parsed(fence: Fence, capsys: pytest.CaptureFixture[str]) -> None:
-    seen: list[Given[Any]] = []
+    seen: list[Parsed[Any]] = []
     recorder = recording(COMMANDS, seen)
     for words in command_lines(fence.text):
         try:
@@ -243,7 +243,7 @@ def test_a_stale_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_command_check_finds_wrong_commands() -> None:
-    seen: list[Given[Any]] = []
+    seen: list[Parsed[Any]] = []
     recorder = recording(COMMANDS, seen)
     wrong = [
         "resnetctl trian",

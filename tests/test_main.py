@@ -1,4 +1,4 @@
-"""The entry point, in processes of its own."""
+"""The entry point, run in new processes."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
-def test_version_imports_nothing(flag: str) -> None:
+def test_version_loads_no_heavy_module(flag: str) -> None:
     done = python("-X", "importtime", "-m", "resnetctl", flag)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
     assert done.stdout == f"resnetctl {__version__}\n"
@@ -27,7 +27,7 @@ def test_the_console_script_is_the_same_command() -> None:
     assert point.value == "resnetctl.__main__:main"
 
 
-def test_idle_threads_are_told_to_sleep_before_torch_is_there() -> None:
+def test_openmp_is_configured_before_torch_is_loaded() -> None:
     probe = (
         "import os, sys; [os.environ.pop(name, None) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')]\n"
         "from resnetctl.__main__ import main\n"
@@ -47,7 +47,7 @@ HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "numpy", "PIL", "rich.ma
     "line",
     ["--help", "--help-all", "train --help", "train --help-all", "plugins list", "data --help", "--version --json"],
 )
-def test_what_help_and_lists_do_not_load(line: str) -> None:
+def test_help_and_lists_load_no_heavy_module(line: str) -> None:
     probe = (
         "import sys; from resnetctl.__main__ import main; code = main(sys.argv[1:])\n"
         f"print('LOADED', *({HEAVY!r} & set(sys.modules)), file=sys.stderr); sys.exit(code)"

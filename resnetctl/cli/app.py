@@ -1,6 +1,6 @@
 """The Typer app: `resnetctl.cli.app:app`.
 
-`other.add_typer(app, name="resnet")` mounts it in an app of your own; `typer.testing.CliRunner().invoke(app, ["runs"])`
+`other.add_typer(app, name="resnet")` mounts it in another app; `typer.testing.CliRunner().invoke(app, ["runs"])`
 runs it in a test.
 """
 

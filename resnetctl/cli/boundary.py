@@ -1,4 +1,4 @@
-"""The one place where an error becomes lines on stderr and an exit code."""
+"""Turn an error into lines on stderr and an exit code. No other module does."""
 
 import contextlib
 import os
@@ -17,27 +17,27 @@ _is_inside: ContextVar[bool] = ContextVar("inside the boundary", default=False)
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt, it undoes half-done work on its way up."""
+    """SIGTERM was received. Like KeyboardInterrupt, it undoes half-done work on its way up."""
 
 
 class Signals:
-    """SIGINT and SIGTERM end the command by an exception; `came` is the first that arrived.
+    """SIGINT and SIGTERM end the command by an exception; `received` is that signal.
 
     Libraries turn this exception into one of their own (pydantic while it builds a schema, a guarded import). So any
     exception that leaves the command after a signal counts as that signal.
     """
 
     def __init__(self) -> None:
-        self.came: signal.Signals | None = None
+        self.received: signal.Signals | None = None
 
     def unwind(self, signum: signal.Signals) -> None:
         """Handle a signal: raise the exception that unwinds the command."""
-        self.came = signum
+        self.received = signum
         raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
 
 def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
-    """Do the work of a command line; an error becomes lines on stderr. Returns the exit code."""
+    """Run the work of a command line and return its exit code. An error becomes lines on stderr."""
     words = argv[: argv.index("--")] if "--" in argv else argv
     from resnetctl.system.signals import on_stop
 
@@ -46,13 +46,13 @@ def exit_code(work: Callable[[], object], argv: Sequence[str]) -> int:
         with on_stop(signals.unwind), raising():
             return _guarded(work)
     except (KeyboardInterrupt, Terminated, Exception) as error:
-        came = signals.came or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
-        return _told(error, came=came, argv=argv, debug="--debug" in words)
+        received = signals.received or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+        return _report(error, received=received, argv=argv, debug="--debug" in words)
 
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """Within this, commands raise their errors: whoever entered it tells them."""
+    """Make commands raise their errors, so that the caller that entered this context reports them."""
     token = _is_inside.set(True)
     try:
         yield
@@ -63,7 +63,7 @@ def raising() -> Iterator[None]:
 def within(work: Callable[[], Result]) -> Result:
     """Return the result of `work`, a part of a command that Typer runs.
 
-    Where the command line is somebody else's, an error is told here, and ends in Typer's `Exit` with our exit code.
+    Inside another Typer app, report an error here and raise Typer's `Exit` with our exit code.
     """
     if _is_inside.get():
         return work()
@@ -76,15 +76,15 @@ def within(work: Callable[[], Result]) -> Result:
     return results[0]
 
 
-def _told(error: BaseException, *, came: signal.Signals | None, argv: Sequence[str], debug: bool) -> int:
-    """Say what went wrong and return the exit code; `came` is the signal that stopped the command."""
-    if isinstance(error, BrokenPipeError) and came is None:
+def _report(error: BaseException, *, received: signal.Signals | None, argv: Sequence[str], debug: bool) -> int:
+    """Write an error to stderr and return the exit code; `received` is the signal that stopped the command."""
+    if isinstance(error, BrokenPipeError) and received is None:
         _discard_stdout()
         return BROKEN_PIPE
     _trace(debug)
-    if came is not None and not isinstance(error, Stopped):
-        streams.say(f"stopped: {came.name} came; nothing is left half-written")
-        return 128 + came
+    if received is not None and not isinstance(error, Stopped):
+        streams.say(f"stopped: {received.name} received; nothing is left half-written")
+        return 128 + received
     if isinstance(error, ResnetctlError):
         streams.say(render(error))
         return error.exit_code
@@ -111,7 +111,7 @@ def render(error: ResnetctlError) -> str:
 
 
 def _guarded(work: Callable[[], object]) -> int:
-    """Do the work, flush stdout, and turn errors of the system into ours."""
+    """Run the work and flush stdout; turn errors of the system into ours."""
     with _system_errors():
         code = _code_of(work)
         if sys.stdout is not None:
@@ -120,7 +120,7 @@ def _guarded(work: Callable[[], object]) -> int:
 
 
 def _code_of(work: Callable[[], object]) -> int:
-    """Work and return its exit code: what it returns, or that of Typer's `Exit` or of `SystemExit`."""
+    """Run the work and return its exit code: its result, or the code of Typer's `Exit` or of `SystemExit`."""
     try:
         code = work()
     except SystemExit as stop:
@@ -147,7 +147,7 @@ def _system_errors() -> Iterator[None]:
         where = str(error.filename) if error.filename else None
         raise WorkFailed(f"the system refused: {error.strerror or error}", where=where, hint=hint) from error
     except MemoryError as error:
-        raise WorkFailed("there is not enough memory", hint="--batch-size with a smaller value") from error
+        raise WorkFailed("there is not enough memory", hint="a smaller --batch-size") from error
 
 
 def _discard_stdout() -> None:

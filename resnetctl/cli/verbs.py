@@ -1,4 +1,4 @@
-"""The table of verbs. The first help screen needs no more than this; each module is imported when its verb is used."""
+"""The table of verbs. The first help screen needs no more; the module of a verb is imported on its first use."""
 
 from resnetctl.cli.parser.command import Group, Lazy
 from resnetctl.cli.parser.common import RootOptions
@@ -7,7 +7,7 @@ WORK, TOOLS = "Work", "Tools"
 
 
 def names() -> list[str]:
-    """Return the names of the verbs, which no plugin may take."""
+    """Return the names of the verbs. No plugin may use one of them."""
     return list(ROOT.members)
 
 

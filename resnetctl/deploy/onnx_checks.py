@@ -118,14 +118,14 @@ def check_interface(model: Message, image: ImageSpec, *, classes: int) -> None:
     constants = {item.one("name", "") for item in graph.all("initializer")}
     inputs = [item for item in graph.all("input") if item.one("name", "") not in constants]
     outputs = graph.all("output")
-    wanted: Mapping[str, list[int]] = {
+    expected: Mapping[str, list[int]] = {
         INPUT: [image.channels, image.size, image.size],
         LOGITS: [classes],
         PROBABILITIES: [classes],
     }
-    if [item.one("name", "") for item in (*inputs, *outputs)] != list(wanted) or len(inputs) != 1:
+    if [item.one("name", "") for item in (*inputs, *outputs)] != list(expected) or len(inputs) != 1:
         raise ValueError(f"its input must be '{INPUT}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
-    for item, sides in zip((*inputs, *outputs), wanted.values(), strict=True):
+    for item, sides in zip((*inputs, *outputs), expected.values(), strict=True):
         if _tensor_type(item) != (FLOAT, sides):
             raise ValueError(f"'{item.one('name', '')}' is not float32 of (batch, {', '.join(map(str, sides))})")
 

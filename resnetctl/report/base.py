@@ -15,7 +15,7 @@ MAX_ITEMS = 10  # items of a list shown in a notebook's table
 class Report:
     """Base of the frozen dataclasses that verbs return.
 
-    A subclass names its `schema`, e.g. `"resnetctl.eval/1"`, and overrides `body` where the JSON document differs
+    A subclass names its `schema`, e.g. `"resnetctl.eval/1"`, and overrides `body` if the JSON document differs
     from its fields.
     """
 

@@ -26,9 +26,9 @@ class EvalOutcome(Report):
 
     Attributes:
         report: the numbers.
-        target: the file that was measured.
+        target: the measured file.
         data: the name of the dataset.
-        split: the split that was measured: val where the dataset has no test.
+        split: the measured split: val if the dataset has no test.
         notices: sentences for the user.
         written: the file of the report in the run's folder, None for a target outside a run.
         min_accuracy: the accuracy that `require` demands, None for none.
@@ -52,7 +52,7 @@ class EvalOutcome(Report):
             )
 
     def body(self) -> dict[str, Any]:
-        """Return the numbers, then what was measured."""
+        """Return the numbers, then data, split and target."""
         return {
             **self.report.to_json(),
             "data": self.data,
@@ -143,9 +143,9 @@ def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[
         yield pixels, order[labels]
 
 
-def _notices(store: Store, card: WeightsCard, wanted: Split, used: Split) -> Iterator[str]:
-    if wanted != used:
-        yield f"dataset '{store.card.name}' has no {wanted} split: measured {used}"
+def _notices(store: Store, card: WeightsCard, requested: Split, used: Split) -> Iterator[str]:
+    if requested != used:
+        yield f"dataset '{store.card.name}' has no {requested} split: measured {used}"
     if used == "val" and card.metrics.get("val_top1") is not None:
         yield "these weights were chosen on val, so their accuracy on val is optimistic"
     same_name = card.trained_on.get("name") == store.card.name

@@ -72,7 +72,7 @@ def export(
     """Write the ONNX file of a run or a weights file, checked on real images.
 
     Args:
-        out: the file to write, which must not exist; by default `RUN/export/model.onnx`, or beside the weights.
+        out: the file to write, which must not exist; by default `RUN/export/model.onnx`, or next to the weights.
         images: a folder of images to check on; by default val of the dataset that the weights name.
         gate: `synthetic` checks on noise, and the file's metadata says so.
 
@@ -172,7 +172,7 @@ def _from_folder(folder: Path, card: WeightsCard) -> Images:
 
 
 def _from_store(card: WeightsCard, settings: Settings) -> tuple[Images, str]:
-    """Return evenly spaced images of val, or of train where there is no val, and their dataset and split."""
+    """Return evenly spaced images of val (of train if there is no val), and their dataset and split."""
     name = card.trained_on.get("name", "")
     if not name:
         raise _no_images("the weights name no dataset to check on")

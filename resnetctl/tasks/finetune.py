@@ -1,4 +1,4 @@
-"""`finetune`: train a network with a new head from given weights, with the same `fit` as `train`."""
+"""`finetune`: train on from weights with a new head, with the same `fit` as `train`."""
 
 import copy
 import dataclasses
@@ -39,20 +39,20 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
         UsageError, ConfigError, DataError, WeightsError: before the run folder is created.
         Stopped, WorkFailed: as `consume`.
     """
-    config, request, asked = draft.config, draft.request, draft.asked.values
+    config, request, chosen = draft.config, draft.request, draft.asked.values
     folder = require_place(request, settings)
-    if "data" not in asked:
+    if "data" not in chosen:
         hint = Call("finetune", settings={"data": "./photos"})
         raise UsageError("finetune needs to know which data to train on", where=Setting("data"), hint=hint)
     pick_device(config.device)
     datasets.identify(config.data, settings)  # report a wrong name before weights are fetched
     start = _start(config.weights, settings)
     yield from start.notices
-    _require_same_arch(asked.get("model.arch"), start.weights.card.arch.name)
+    _require_same_arch(chosen.get("model.arch"), start.weights.card.arch.name)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure(config.data, place)
         job = _prepare(draft, open_store(place.data_dir, name), start)
-        if "size" not in asked:
+        if "size" not in chosen:
             yield from _scaled(job)
         model, notices = _adapted(job, start)
         yield from notices
@@ -107,10 +107,10 @@ def _start(text: str, settings: Settings) -> Start:
     )
 
 
-def _require_same_arch(asked: str | None, arch: str) -> None:
-    if asked not in (None, arch):
+def _require_same_arch(requested: str | None, arch: str) -> None:
+    if requested not in (None, arch):
         raise UsageError(
-            f"the architecture comes from the weights: it is {arch}, not {asked}", where=Setting("model.arch")
+            f"the architecture comes from the weights: it is {arch}, not {requested}", where=Setting("model.arch")
         )
 
 

@@ -60,7 +60,7 @@ def resolve(text: str | Path | None, settings: Settings) -> Target:
 
 
 def open_target(target: Target, settings: Settings, *, device: str | None = None) -> Opened:
-    """Load the network. `device` is for weights only, as ONNX files run on the CPU.
+    """Load the network. `device` is for weights only: ONNX files run on the CPU.
 
     Raises:
         WeightsError: the file is missing, damaged or hostile.
@@ -109,7 +109,7 @@ def _no_weights(run: RunDir, settings: Settings) -> WeightsError:
     failed = run.failure() is not None
     reason = "failed in" if failed else "did not finish"
     others = [other.path for other in runs.all_runs(settings.runs_dir) if other.weights.is_file()]
-    show = Call("runs show", (run.path,), note="tells why")
+    show = Call("runs show", (run.path,), note="shows the reason")
     return WeightsError(
         f"the run {run.path.name} has no weights" + (f": it {reason} its first epoch" if run.summary() is None else ""),
         where=str(run.path),

@@ -127,10 +127,10 @@ def read_classes(file: Path) -> tuple[str, ...]:
         raise DataError("the class names are not UTF-8 text", where=str(file)) from None
     names = tuple(line.strip() for line in lines)
     problems = [f"line {number}: empty" for number, name in enumerate(names, 1) if not name]
-    seen: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     for number, name in enumerate(names, 1):
-        if name and seen.setdefault(name, number) != number:
-            problems.append(f"line {number}: '{name}' is on line {seen[name]} too")
+        if name and first_lines.setdefault(name, number) != number:
+            problems.append(f"line {number}: '{name}' is on line {first_lines[name]} too")
     if problems or not names:
         raise DataError("the file must have one class name a line", where=str(file), problems=problems or ["no names"])
     return names

@@ -57,10 +57,12 @@ def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
     import torch
 
     # clone: the library refuses tensors that share memory
-    whole = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }
     described = card.to_json()
-    body = {**described, "sha256": digest(whole), "card_sha256": _card_digest(described)}
-    return safetensors.torch.save(whole, metadata={KEY: json.dumps(body, sort_keys=True)})
+    body = {**described, "sha256": digest(tensors), "card_sha256": _card_digest(described)}
+    return safetensors.torch.save(tensors, metadata={KEY: json.dumps(body, sort_keys=True)})
 
 
 def save(path: Path, weights: LoadedWeights) -> None:
@@ -134,7 +136,7 @@ def load(header: Header) -> LoadedWeights:
         raise WeightsError(
             "the tensors do not match the digest in the card: the file was damaged or changed",
             where=str(path),
-            hint="copy the file again from where it was made",
+            hint="copy the file again from its source",
         )
     require_finite(state, path)
     return LoadedWeights(path=path, state=state, card=header.card)
@@ -275,7 +277,7 @@ def _foreign(message: str, path: Path) -> WeightsError:
     return WeightsError(
         message,
         where=str(path),
-        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "net.safetensors"}),
+        hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "weights.safetensors"}),
     )
 
 

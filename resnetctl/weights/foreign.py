@@ -64,7 +64,7 @@ def input_channels(state: Mapping[str, Tensor], file: Path) -> int:
 
 
 def resolve(arch: Arch, state: Mapping[str, Tensor], *, file: Path) -> Arch:
-    """Return the arch with every open choice made from the tensors.
+    """Return the arch with every open choice settled from the tensors.
 
     An `auto` stem is imagenet when the first kernel is larger than 3x3. Shortcut `A`, which has no parameters, becomes
     `B` when the file has parameters of shortcuts.
@@ -136,7 +136,7 @@ def _refuse_programs(stream: BinaryIO, file: Path) -> None:
         raise WeightsError(
             "this file holds a program (TorchScript or torch.export), not a state dict, and is not run",
             where=str(file),
-            hint="where it was made: torch.save(model.state_dict(), 'weights.pth')",
+            hint="in the program that has the model: torch.save(model.state_dict(), 'weights.pth')",
         )
     stream.seek(0)
 
@@ -152,13 +152,13 @@ def _holds_program(names: Iterable[str]) -> bool:
 def _unpickle(stream: BinaryIO, file: Path) -> Any:
     """Read with torch's restricted unpickler. Raises `WeightsError` for whatever the unpickler raises."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # the user cannot change how the file was made
+        with warnings.catch_warnings(action="ignore"):  # the user cannot change how the file was written
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"this is not a state dict of tensors alone: {type(error).__name__}: {_reason(error)}",
             where=str(file),
-            hint="where it was made: torch.save(model.state_dict(), 'weights.pth')",
+            hint="in the program that has the model: torch.save(model.state_dict(), 'weights.pth')",
         ) from error
 
 
@@ -173,7 +173,7 @@ def _reason(error: Exception) -> str:
 
 
 def _flat(content: Any, file: Path) -> dict[str, Tensor]:
-    """Return the tensors by name, from inside `state_dict` or `model` where there is one. Raises `WeightsError`."""
+    """Return the tensors by name, from inside `state_dict` or `model` if there is one. Raises `WeightsError`."""
     while isinstance(content, Mapping):
         nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
         if nest is None:

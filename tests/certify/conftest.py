@@ -1,4 +1,4 @@
-"""One workshop for all certified runs: a plain pytest takes a sample of each proof, `pytest -m certify` all of it."""
+"""One workshop for all certified runs. Plain pytest runs a sample of each proof, `pytest -m certify` all of it."""
 
 import signal
 from collections.abc import Iterator

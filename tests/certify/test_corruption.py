@@ -73,7 +73,7 @@ def test_t5_a_damaged_checkpoint_is_a_typed_error(good: bytes, kind: str, count:
         except WeightsError:
             refused += 1
             continue
-        # a changed byte that changes nothing: white space, or a zero that was one
+        # the change has no effect: white space, or zeros over zeros
         assert snapshot.body == whole.body
         assert all(same(snapshot.tensors[name], value) for name, value in whole.tensors.items())
         harmless += 1
@@ -90,7 +90,7 @@ def same(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["truncated", "payload", "zeroed"])
-def test_t5_a_run_falls_back_to_the_newest_valid_one(bench: Bench, kind: str) -> None:
+def test_t5_a_run_falls_back_to_the_newest_whole_checkpoint(bench: Bench, kind: str) -> None:
     sets = ("epochs=4",)
     cwd = bench.room()
     done = bench.train(cwd, sets)
@@ -132,9 +132,11 @@ def round_trip(best: dict[str, torch.Tensor], numbers: tuple[int, float], moment
     data = checkpoint.to_bytes(state, {"é": "x"})
     assert checkpoint.to_bytes(state, {"é": "x"}) == data
     snapshot = checkpoint.from_bytes(data)
-    found = {name.removeprefix("best/"): value for name, value in snapshot.tensors.items() if name.startswith("best/")}
-    assert found.keys() == best.keys()
-    assert all(same(found[name], value) for name, value in best.items())
+    restored_best = {
+        name.removeprefix("best/"): value for name, value in snapshot.tensors.items() if name.startswith("best/")
+    }
+    assert restored_best.keys() == best.keys()
+    assert all(same(restored_best[name], value) for name, value in best.items())
     again, _ = make()
     checkpoint.restore(again, snapshot)
     assert (again.step, again.best.loss) == (state.step, state.best.loss)
@@ -156,25 +158,27 @@ def seeded(seed: int) -> torch.Generator:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(*ROUND_TRIP)
-def test_t6_round_trips(best: dict[str, torch.Tensor], numbers: tuple[int, float], moment: torch.Tensor | None) -> None:
+def test_t6_a_checkpoint_survives_a_round_trip(
+    best: dict[str, torch.Tensor], numbers: tuple[int, float], moment: torch.Tensor | None
+) -> None:
     round_trip(best, numbers, moment)
 
 
 @pytest.mark.certify
 @pytest.mark.timeout(3600)
-def test_t6_all_round_trips() -> None:
-    seen = []
+def test_t6_many_checkpoints_survive_a_round_trip() -> None:
+    examples = []
 
     @settings(max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(*ROUND_TRIP)
-    def trial(best: dict[str, torch.Tensor], numbers: tuple[int, float], moment: torch.Tensor | None) -> None:
-        seen.append(1)
+    def example(best: dict[str, torch.Tensor], numbers: tuple[int, float], moment: torch.Tensor | None) -> None:
+        examples.append(1)
         round_trip(best, numbers, moment)
 
-    trial()
-    report("T6", examples=len(seen))
+    example()
+    report("T6", examples=len(examples))
 
 
-def test_t6_a_library_file_is_no_checkpoint(tmp_path: Path) -> None:
+def test_t6_another_safetensors_file_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="the checkpoint is corrupt: KeyError"):
         checkpoint.from_bytes(safetensors.torch.save({"a": torch.zeros(2)}))

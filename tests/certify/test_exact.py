@@ -1,4 +1,4 @@
-"""Exact resume with everything that training has, T7: in any order of events, T19: one writer, T20: odd batches."""
+"""Exact resume with every feature of training; T7: any order of events, T19: one writer, T20: odd batches."""
 
 import itertools
 import subprocess
@@ -39,8 +39,8 @@ PARTS = {
 }
 
 
-def broken(bench: Bench, sets: tuple[str, ...], dice: int) -> None:
-    """Killed in a step, in a write and in a step again, with a checkpoint each step, then finished and compared."""
+def check_exact_resume(bench: Bench, sets: tuple[str, ...], dice: int) -> None:
+    """Kill a run in a step and in a write, with a checkpoint each step; then finish it and compare the bytes."""
     cwd = bench.room()
     always = {"resnetctl.training.recorder:CHECKPOINT_SECONDS": 0.0}
     for fault in (Fault(2 + dice % 4, "SIGKILL", call=STEP), Fault(2 + dice % 3, "SIGKILL", call="write")):
@@ -50,25 +50,25 @@ def broken(bench: Bench, sets: tuple[str, ...], dice: int) -> None:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_exact_with(bench: Bench, name: str) -> None:
-    broken(bench, PARTS[name], len(name))
+def test_resume_is_exact_with_every_feature(bench: Bench, name: str) -> None:
+    check_exact_resume(bench, PARTS[name], len(name))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_exact_with_every_installed_policy(bench: Bench, policy: str) -> None:
-    broken(bench, (f"augment={policy}", "epochs=2"), len(policy))
+def test_resume_is_exact_with_every_installed_policy(bench: Bench, policy: str) -> None:
+    check_exact_resume(bench, (f"augment={policy}", "epochs=2"), len(policy))
 
 
 @pytest.mark.parametrize("freeze", ["none", "backbone", "stem,layer1"])
-def test_exact_when_finetuning_with_frozen_layers(bench: Bench, freeze: str) -> None:
+def test_resume_is_exact_for_finetune_with_frozen_layers(bench: Bench, freeze: str) -> None:
     first = bench.room()
     assert bench.train(first, ("epochs=1",)).code == 0
     weights = first / "runs" / "r" / "model.safetensors"
-    broken(bench, (f"weights={weights}", f"freeze={freeze}", "epochs=2", "ema_decay=0.5"), len(freeze))
+    check_exact_resume(bench, (f"weights={weights}", f"freeze={freeze}", "epochs=2", "ema_decay=0.5"), len(freeze))
 
 
-def test_finetune_killed_at_its_first_breath(bench: Bench) -> None:
-    """There is no moment in which the run exists without the checkpoint that it cannot begin without."""
+def test_finetune_killed_before_its_first_step_can_be_resumed(bench: Bench) -> None:
+    """The run folder never exists without the checkpoint of step 0, which a finetune run needs to begin."""
     first = bench.room()
     assert bench.train(first, ("epochs=1",)).code == 0
     sets = (f"weights={first / 'runs' / 'r' / 'model.safetensors'}", "epochs=1")
@@ -78,7 +78,7 @@ def test_finetune_killed_at_its_first_breath(bench: Bench) -> None:
         bench.finish(cwd, sets)
 
 
-def test_an_extension_killed_in_between_can_be_asked_for_again(bench: Bench) -> None:
+def test_an_extension_that_was_killed_can_be_repeated(bench: Bench) -> None:
     def extended(fault: Fault | None) -> tuple[bytes, bytes]:
         cwd = bench.room()
         assert bench.train(cwd, ("epochs=1",)).code == 0
@@ -97,7 +97,7 @@ def test_an_extension_killed_in_between_can_be_asked_for_again(bench: Bench) -> 
 
 
 class Trainer(RuleBasedStateMachine):
-    """Steps, saves, kills, resumes and evaluations in any order: the trajectory is always that of one whole run."""
+    """Steps, saves, kills, resumes and evaluations in any order always give the states of one uninterrupted run."""
 
     steps = 14
     whole: list[tuple[int, bytes]]
@@ -150,22 +150,22 @@ class Trainer(RuleBasedStateMachine):
 
 
 def bytes_of(state: TrainState) -> bytes:
-    """Net and optimizer: what one step leaves to the next."""
-    found = checkpoint.from_bytes(checkpoint.to_bytes(state, {})).tensors
-    kept = sorted(name for name in found if name.startswith(("model/", "ema/", "optimizer/")))
-    return b"".join(found[name].contiguous().numpy().tobytes() for name in kept)
+    """Return network, EMA and optimizer as bytes: the state between two steps."""
+    tensors = checkpoint.from_bytes(checkpoint.to_bytes(state, {})).tensors
+    kept = sorted(name for name in tensors if name.startswith(("model/", "ema/", "optimizer/")))
+    return b"".join(tensors[name].contiguous().numpy().tobytes() for name in kept)
 
 
 @pytest.mark.parametrize("runs", [20, pytest.param(300, marks=FULL)])
-def test_t7_any_order_of_events(runs: int) -> None:
+def test_t7_any_order_of_events_gives_the_same_states(runs: int) -> None:
     kind = settings(max_examples=runs, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Trainer, settings=kind)  # type: ignore[no-untyped-call]
     report("T7", runs=runs)
 
 
 @pytest.mark.parametrize("starts", [5, pytest.param(30, marks=FULL)])
-def test_t19_one_writer(bench: Bench, starts: int) -> None:
-    """One process holds the run; each of the others exits 2 at once; killed, it leaves no lock behind."""
+def test_t19_a_run_has_one_writer(bench: Bench, starts: int) -> None:
+    """One process holds the run; every other exits 2 at once. A killed holder leaves no lock."""
     cwd = bench.room()
     sets = ("epochs=3",)
     bench.reference(sets)
@@ -185,8 +185,8 @@ def test_t19_one_writer(bench: Bench, starts: int) -> None:
     report("T19", starts=starts, refused=starts)
 
 
-def test_t19_two_starts_under_one_name(bench: Bench) -> None:
-    """Both may pass the first look; the rename lets one through, and the other is told that the run exists."""
+def test_t19_one_of_several_starts_under_one_name_wins(bench: Bench) -> None:
+    """Several may pass the first check; the rename lets one through, and the others report that the run exists."""
     cwd = bench.room()
     with ThreadPoolExecutor(3) as pool:
         words = bench.start(("epochs=1",))
@@ -200,18 +200,18 @@ def tree(cwd: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("policy", ["poison", "endless"])
-def test_t20_a_spoilt_pixel(bench: Bench, policy: str) -> None:
+def test_t20_a_pixel_that_is_not_finite_never_reaches_a_checkpoint(bench: Bench, policy: str) -> None:
     done = bench.train(cwd := bench.room(), (f"augment={policy}", "epochs=3"))
     assert done.code == 1
     assert f"step 7: the policy '{policy}' made pixels" in done.output
     assert "image train row" in done.output
     for path in (cwd / "runs" / "r" / "checkpoints").iterdir():
-        found = checkpoint.from_bytes(path.read_bytes())
-        assert all(bool(value.isfinite().all()) for value in found.tensors.values() if value.is_floating_point())
-        assert found.step <= 6
+        snapshot = checkpoint.from_bytes(path.read_bytes())
+        assert all(bool(value.isfinite().all()) for value in snapshot.tensors.values() if value.is_floating_point())
+        assert snapshot.step <= 6
 
 
 @pytest.mark.parametrize("sets", [("batch_size=53",), ("batch_size=100",), ("batch_size=2",), ("batch_size=18",)])
-def test_t20_ragged_tails(bench: Bench, sets: tuple[str, ...]) -> None:
-    """54 images: a last batch of one sits out, a batch larger than the data is the data, and resume is exact."""
-    broken(bench, (*sets, "epochs=2"), 1)
+def test_t20_resume_is_exact_with_an_odd_last_batch(bench: Bench, sets: tuple[str, ...]) -> None:
+    """54 images: a last batch of one image is left out, and a batch larger than the data is the data."""
+    check_exact_resume(bench, (*sets, "epochs=2"), 1)

@@ -1,4 +1,4 @@
-"""T1, T2, T3: killed at any instant and failed at every durable call, a run ends with the same bytes."""
+"""T1, T2, T3: a run that is killed at any instant, or fails at any durable call, ends with the same bytes."""
 
 import random
 import shutil
@@ -15,8 +15,8 @@ FULL = (pytest.mark.certify, pytest.mark.timeout(7200))
 
 
 @pytest.mark.parametrize("runs", [20, pytest.param(200, marks=FULL)])
-def test_t1_killed_at_any_instant(bench: Bench, runs: int) -> None:
-    """Three kills a run at random instants, one run in ten in real processes, half with a checkpoint every step."""
+def test_t1_a_run_killed_at_any_instant_ends_with_the_same_bytes(bench: Bench, runs: int) -> None:
+    """Kill each run three times at random. One run in ten is a new process; half write a checkpoint every step."""
     dice, kills, began = random.Random(runs), 0, time.monotonic()
     bench.reference(SETS)
     whole = bench.train(cwd := bench.room(), SETS)
@@ -25,8 +25,8 @@ def test_t1_killed_at_any_instant(bench: Bench, runs: int) -> None:
         cwd, fresh, patch = bench.room(), number % 10 == 9, ALWAYS if number % 2 else {}
         # a real process loads torch first, which takes seconds: a third of the kills come before any step
         span = 4.0 if fresh else whole.seconds
-        wanted = dice.choice((3, 4)) if runs > 20 else 3
-        for _ in range(wanted):
+        kills_wanted = dice.choice((3, 4)) if runs > 20 else 3
+        for _ in range(kills_wanted):
             pause = dice.uniform(0.02, 0.5) * span
             done = bench.train(cwd, SETS, send=((pause, "SIGKILL"),), fresh=fresh, patch=patch)
             assert done.code in (-9, 0), done.output
@@ -38,14 +38,14 @@ def test_t1_killed_at_any_instant(bench: Bench, runs: int) -> None:
 
 
 def every_call(bench: Bench, action: str, step: int, lasting: bool) -> tuple[int, int]:
-    """Break the 1st, then the (1 + step)th durable call .. until no fault fires. Returns trials and the last count."""
-    trials, nth = 0, 1
+    """Break the 1st, then the (1 + step)th durable call, until no fault fires. Return the runs and the last count."""
+    runs, nth = 0, 1
     while True:
         cwd = bench.room()
         done = bench.train(cwd, SHORT, fault=Fault(nth, action, lasting=lasting))
         if done.code == 0 and done.calls is not None and done.calls < nth:
-            return trials, done.calls
-        trials += 1
+            return runs, done.calls
+        runs += 1
         if action == "SIGKILL":
             assert done.code == -9
         else:
@@ -59,25 +59,25 @@ def every_call(bench: Bench, action: str, step: int, lasting: bool) -> tuple[int
 
 @pytest.mark.parametrize("action", ["SIGKILL", *ERRORS])
 @pytest.mark.parametrize("step", [9, pytest.param(1, marks=FULL)])
-def test_t2_t3_every_durable_call(bench: Bench, action: str, step: int) -> None:
+def test_t2_t3_a_fault_at_any_durable_call_changes_no_byte(bench: Bench, action: str, step: int) -> None:
     began = time.monotonic()
-    trials, calls = every_call(bench, action, step if action == "SIGKILL" else step * (3 if step > 1 else 1), False)
-    report("T2" if action == "SIGKILL" else "T3", action=action, trials=trials, calls=calls, step=step,
+    runs, calls = every_call(bench, action, step if action == "SIGKILL" else step * (3 if step > 1 else 1), False)
+    report("T2" if action == "SIGKILL" else "T3", action=action, runs=runs, calls=calls, step=step,
            seconds=round(time.monotonic() - began))  # fmt: skip
-    assert trials >= calls // (step * 3)
+    assert runs >= calls // (step * 3)
     assert calls > 50
 
 
 @pytest.mark.parametrize("action", ["ENOSPC", pytest.param("EIO", marks=FULL), pytest.param("EROFS", marks=FULL)])
 @pytest.mark.parametrize("step", [31, pytest.param(4, marks=FULL)])
-def test_t3_a_disk_that_stays_broken(bench: Bench, action: str, step: int) -> None:
-    trials, _ = every_call(bench, action, step, True)
-    report("T3 lasting", action=action, trials=trials)
-    assert trials >= 2
+def test_t3_a_disk_that_stays_broken_changes_no_byte(bench: Bench, action: str, step: int) -> None:
+    runs, _ = every_call(bench, action, step, True)
+    report("T3 lasting", action=action, runs=runs)
+    assert runs >= 2
 
 
-def test_t3_a_transient_error_is_outlived(bench: Bench) -> None:
-    """EIO once, while a checkpoint is fsynced: the run goes on as if nothing had been."""
+def test_t3_a_transient_error_does_not_stop_the_run(bench: Bench) -> None:
+    """EIO once while a checkpoint is fsynced: the run goes on and ends with the same bytes."""
     for nth in (13, 15):  # of the first epoch: the files of the weights and of the checkpoint
         done = bench.train(cwd := bench.room(), SHORT, fault=Fault(nth, "EIO", call="fsync"))
         assert (done.code, files(cwd) == bench.reference(SHORT)) == (0, True), done.output

@@ -1,4 +1,4 @@
-"""T21: after a power cut only what was fsynced is certain. In every state that may be left, the loader finds its way.
+"""T21: after a power cut only fsynced data is certain. In every state of the disk the newest checkpoint can be loaded.
 
 The model is that of ALICE (Pillai et al., OSDI 2014): file data counts from its fsync, names from the fsync of their
 folder; each later operation may have reached the disk or not, in any order, and unsynced data may be cut in half.
@@ -22,8 +22,8 @@ FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 Event = tuple[str, str, object]
 
 
-def recorded(folder: Path) -> list[Event]:
-    """The durable calls of a run of four epochs."""
+def durable_calls(folder: Path) -> list[Event]:
+    """Return the durable calls of a run of four epochs."""
     folder.mkdir()
     run = runs.create(folder, "r", config="epochs = 4\n", sources={}, env={})
     state, plan = make(steps=12)
@@ -37,8 +37,8 @@ def recorded(folder: Path) -> list[Event]:
     return hook.trace
 
 
-def left(trace: list[Event], dice: random.Random) -> dict[str, bytes]:
-    """One state of the disk that a power cut after `trace` may leave."""
+def disk_after(trace: list[Event], dice: random.Random) -> dict[str, bytes]:
+    """Return one state of the disk that a power cut after `trace` may leave."""
     disk: dict[str, bytes] = {}
     synced: dict[str, int] = {}  # bytes of a file that are certain
     waiting: list[tuple[str, str, str]] = []  # renames and removals whose folder was not fsynced since
@@ -71,8 +71,8 @@ def carry_out(kind: str, source: str, target: str, *, disk: dict[str, bytes], sy
 
 
 @pytest.mark.parametrize("states", [60, pytest.param(500, marks=FULL)])
-def test_t21_a_valid_checkpoint_after_a_power_cut(tmp_path: Path, states: int) -> None:
-    trace = recorded(tmp_path / "live")
+def test_t21_a_power_cut_loses_no_finished_epoch(tmp_path: Path, states: int) -> None:
+    trace = durable_calls(tmp_path / "live")
     assert sum(call == "fsync" for call, _, _ in trace) > 20
     dice, worst = random.Random(21), 0
     cuts = [round(place * len(trace) / states) for place in range(states)]
@@ -81,27 +81,27 @@ def test_t21_a_valid_checkpoint_after_a_power_cut(tmp_path: Path, states: int) -
         epochs = max((int(str(more)) for call, _, more in before if call == "epoch"), default=0)
         run = runs.RunDir(tmp_path / "cut" / str(number))
         (run.path / "checkpoints").mkdir(parents=True)
-        for path, data in left(before, dice).items():
+        for path, data in disk_after(before, dice).items():
             place = run.path / Path(path).relative_to(tmp_path / "live" / "r")
             place.write_bytes(data)
-        found = newest(run).snapshot
-        assert (found.epochs if found else 0) >= epochs, f"state {number}: an epoch that was done is lost"
+        snapshot = newest(run).snapshot
+        assert (snapshot.epochs if snapshot else 0) >= epochs, f"state {number}: a finished epoch is lost"
         lines = run.metrics()
-        assert [line["epoch"] for line in lines[: found.epochs if found else 0]] == list(
-            range(1, (found.epochs if found else 0) + 1)
+        assert [line["epoch"] for line in lines[: snapshot.epochs if snapshot else 0]] == list(
+            range(1, (snapshot.epochs if snapshot else 0) + 1)
         )
-        worst = max(worst, len(lines) - (found.epochs if found else 0))
+        worst = max(worst, len(lines) - (snapshot.epochs if snapshot else 0))
     assert worst <= 1
     report("T21", states=states, calls=len(trace))
 
 
-def test_the_model_sees_a_missing_fsync(tmp_path: Path) -> None:
-    """Without its fsyncs the same trace does lose checkpoints: the model can fail."""
-    trace = [event for event in recorded(tmp_path / "live") if event[0] != "fsync"]
+def test_the_model_detects_a_missing_fsync(tmp_path: Path) -> None:
+    """Without its fsyncs the same trace loses checkpoints, so the test above can fail."""
+    trace = [event for event in durable_calls(tmp_path / "live") if event[0] != "fsync"]
     dice = random.Random(0)
     lost = 0
     for _ in itertools.repeat(None, 30):
-        kept = {path: data for path, data in left(trace, dice).items() if "checkpoints" in path}
+        kept = {path: data for path, data in disk_after(trace, dice).items() if "checkpoints" in path}
         whole = 0
         for data in kept.values():
             try:

@@ -1,4 +1,4 @@
-"""T4: a signal is honoured wherever it comes, the exit code tells which, and nothing is lost or half-written."""
+"""T4: a signal stops the work at any point, the exit code names it, and nothing is lost or half-written."""
 
 import random
 
@@ -27,8 +27,8 @@ def test_a_signal_in_training_saves_and_resumes(bench: Bench, name: str, place: 
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(50, marks=FULL)])
-def test_a_signal_at_any_instant(bench: Bench, count: int) -> None:
-    """Before the run exists nothing is there; after it, `--resume` ends with the same bytes."""
+def test_a_signal_at_any_instant_loses_nothing(bench: Bench, count: int) -> None:
+    """A signal leaves either no run, or a run that a resume finishes with the same bytes."""
     dice = random.Random(count)
     whole = bench.train(bench.room(), SETS).seconds
     codes: dict[int, int] = {}
@@ -55,13 +55,13 @@ def test_a_second_signal_stops_at_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", CODES)
 @pytest.mark.parametrize("nth", [2, 9, 17])
-def test_a_signal_while_data_is_prepared(bench: Bench, name: str, nth: int) -> None:
+def test_a_signal_while_data_is_prepared_leaves_no_dataset(bench: Bench, name: str, nth: int) -> None:
     cwd = bench.room()
     bench.shop.environment["RESNETCTL_DATA_DIR"], before = "data", bench.shop.environment["RESNETCTL_DATA_DIR"]
     try:
         with type(bench.shop)(bench.shop.environment) as here:
             done = here.run("data", "get", "digits", cwd=cwd, fault=Fault(nth, name))
-            assert (done.code, f"{name} came" in done.output) == (CODES[name], True), done.output
+            assert (done.code, f"{name} received" in done.output) == (CODES[name], True), done.output
             assert [path.name for path in (cwd / "data").iterdir()] == []
             assert here.run("data", "get", "digits", cwd=cwd).code == 0
     finally:
@@ -78,12 +78,14 @@ def test_a_signal_while_data_is_prepared(bench: Bench, name: str, nth: int) -> N
         (("export", "r", "--onnx"), "fsync"),
     ],
 )
-def test_a_signal_during_evaluation_and_export(bench: Bench, name: str, argv: tuple[str, ...], place: str) -> None:
+def test_a_signal_during_eval_and_export_leaves_no_file(
+    bench: Bench, name: str, argv: tuple[str, ...], place: str
+) -> None:
     cwd = bench.room()
     assert bench.train(cwd, ("epochs=1",)).code == 0
     done = bench.shop.run(*argv, cwd=cwd, fault=Fault(1, name, call=place))
     assert done.code == CODES[name], done.output
-    assert f"stopped: {name} came; nothing is left half-written" in done.output
+    assert f"stopped: {name} received; nothing is left half-written" in done.output
     run = cwd / "runs" / "r"
     assert not list(run.glob("eval/*")) + list(run.glob("export/*"))
     assert not list(run.rglob(TEMPORARY + "*"))

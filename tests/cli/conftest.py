@@ -1,4 +1,4 @@
-"""Running the command line inside the test process."""
+"""Fixtures that run the command line inside the test process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Result:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """`cli("train", "--help")` at 80 columns, without a terminal."""
+    """Return a function that runs a command line, `cli("train", "--help")`, at 80 columns without a terminal."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -53,7 +53,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Callable[..., Started]:
-    """A made-up `Started`, with what a test wants to be different."""
+    """Return a function that builds a `Started` with some fields changed."""
 
     def make(**changes: Any) -> Started:
         values: dict[str, Any] = {
@@ -79,7 +79,7 @@ def started(tmp_path: Path) -> Callable[..., Started]:
 
 @pytest.fixture
 def epoch_done() -> Callable[..., EpochTimed]:
-    """A made-up epoch."""
+    """Return a function that builds an `EpochTimed`."""
 
     def make(number: int, top1: float | None, *, is_best: bool = False, seconds: float = 3.14) -> EpochTimed:
         val = None if top1 is None else SimpleNamespace(loss=0.5, top1=top1)

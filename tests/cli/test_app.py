@@ -1,4 +1,4 @@
-"""The app as Typer people use one: a runner, a mount, the docs tool."""
+"""The Typer app works with Typer's runner, mounted in another app, and with Typer's docs tool."""
 
 import ast
 import subprocess
@@ -37,7 +37,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_is_a_typer_app_with_every_verb() -> None:
+def test_the_app_is_a_typer_app_with_every_verb() -> None:
     assert isinstance(app, typer.Typer)
     command = get_command(app)
     assert isinstance(command, TyperGroup)
@@ -61,7 +61,7 @@ def test_the_runner_shows_our_help_screens(words: list[str]) -> None:
     assert result.stdout.startswith(f" Usage: {' '.join(['resnetctl', *(w for w in words if w[0] != '-')])} ")
 
 
-def stranger() -> typer.Typer:
+def other_app() -> typer.Typer:
     other = typer.Typer()
     other.add_typer(app, name="resnet")
 
@@ -72,8 +72,8 @@ def stranger() -> typer.Typer:
     return other
 
 
-def test_a_stranger_mounts_it() -> None:
-    runner, other = CliRunner(), stranger()
+def test_another_app_can_mount_it() -> None:
+    runner, other = CliRunner(), other_app()
     assert runner.invoke(other, ["hello"]).stdout == "hello\n"
     assert runner.invoke(other, ["resnet", "--version"]).stdout == f"resnetctl {__version__}\n"
     listed = runner.invoke(other, ["resnet", "plugins", "list", "--kind", "arch"])
@@ -90,13 +90,13 @@ def test_a_stranger_mounts_it() -> None:
         (["resnet", "weights", "show", "no.safetensors"], 3, "error: there is no such file"),
     ],
 )
-def test_mounted_it_tells_its_own_errors_with_its_own_exit_codes(words: list[str], code: int, message: str) -> None:
-    result = CliRunner().invoke(stranger(), words)
+def test_the_mounted_app_reports_its_errors_with_its_exit_codes(words: list[str], code: int, message: str) -> None:
+    result = CliRunner().invoke(other_app(), words)
     assert (result.exit_code, result.stderr.splitlines()[0]) == (code, message)
     assert "Traceback" not in result.output
 
 
-def test_typer_writes_a_document_of_it(tmp_path: Path) -> None:
+def test_typers_docs_tool_documents_every_verb(tmp_path: Path) -> None:
     run = [sys.executable, "-m", "typer", "resnetctl.cli.app", "utils", "docs", "--output", str(tmp_path / "cli.md")]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -106,7 +106,7 @@ def test_typer_writes_a_document_of_it(tmp_path: Path) -> None:
     assert "--label-smoothing" in text
 
 
-def test_typer_is_imported_by_its_public_names() -> None:
+def test_only_public_names_of_typer_are_imported() -> None:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []

@@ -43,7 +43,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     ],
     ids=lambda value: value if isinstance(value, int) else type(value).__name__,
 )
-def test_exit_codes(monkeypatch: pytest.MonkeyPatch, cli: Cli, error: BaseException, code: int) -> None:
+def test_every_error_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli, error: BaseException, code: int
+) -> None:
     monkeypatch.setattr(boundary, "_discard_stdout", lambda: None)
     failing(monkeypatch, error)
     result = cli("train")
@@ -52,7 +54,7 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, cli: Cli, error: BaseExcept
     assert result.out == ""
 
 
-def test_an_error_in_three_parts_at_80_columns(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_an_error_shows_problems_where_and_hints_at_80_columns(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     failing(
         monkeypatch,
         errors.ConfigError(
@@ -72,7 +74,7 @@ def test_an_error_in_three_parts_at_80_columns(monkeypatch: pytest.MonkeyPatch, 
     ]
 
 
-def test_known_names_are_folded_and_commands_are_not(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_a_list_of_names_is_wrapped_and_a_command_is_not(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     command = "resnetctl train " + "--set optim.name=sgd " * 4 + "--dry-run"
     failing(monkeypatch, errors.UsageError("no arch", hint=["known: " + ", ".join(["resnet20"] * 12), command]))
     assert cli("train").err.splitlines() == [
@@ -83,7 +85,7 @@ def test_known_names_are_folded_and_commands_are_not(monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_stopped_is_no_error(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_a_stopped_run_is_not_shown_as_an_error(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     failing(monkeypatch, errors.Stopped("stopped after step 9", signum=2, hint="resnetctl train --resume runs/a"))
     assert cli("train").err.splitlines() == [
         "stopped: stopped after step 9",
@@ -91,7 +93,7 @@ def test_stopped_is_no_error(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     ]
 
 
-def test_an_internal_error_says_how_to_see_more(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_an_internal_error_says_how_to_get_the_traceback(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     failing(monkeypatch, ValueError("boom"))
     assert cli("train", "--name", "a b").err.splitlines() == [
         "error: internal error: ValueError: boom",
@@ -108,12 +110,12 @@ def test_debug_after_two_dashes_is_an_argument(monkeypatch: pytest.MonkeyPatch, 
     assert "Traceback" not in cli("predict", "--", "--debug").err
 
 
-def test_hostile_text_reaches_no_terminal(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_control_characters_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     failing(monkeypatch, errors.DataError("bad \x1b[2J name", where="\x1b]0;x", hint="\x07"))
     assert not set(cli("train").err) & {"\x1b", "\x07"}
 
 
-def test_colours_only_where_they_show(terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_used_only_if_the_stream_shows_them(terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from resnetctl.cli.screen import streams
 
     error = errors.UsageError("x", where="y", hint="z")
@@ -159,11 +161,11 @@ def test_a_broken_pipe_is_quiet() -> None:
 def test_a_signal_unwinds_the_command(
     monkeypatch: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
-    """What is half-done is undone on the way up, as for any exception."""
+    """Half-done work is undone on the way up, as for any exception."""
     from resnetctl.system import storage
 
     def work(*_: object) -> int:
-        with storage.staged_folder(tmp_path / "made") as folder:
+        with storage.staged_folder(tmp_path / "folder") as folder:
             (folder / "half").write_text("x")
             signal.raise_signal(signum)
         return 0
@@ -172,8 +174,8 @@ def test_a_signal_unwinds_the_command(
     monkeypatch.setattr("resnetctl.__main__.carry_out", work)
     result = cli("eval")
     assert result.code == code
-    assert result.err == f"stopped: {signum.name} came; nothing is left half-written\n"
-    assert list(tmp_path.glob("made")) + list(tmp_path.glob(".tmp-*")) == []
+    assert result.err == f"stopped: {signum.name} received; nothing is left half-written\n"
+    assert list(tmp_path.glob("folder")) + list(tmp_path.glob(".tmp-*")) == []
     assert signal.getsignal(signum) is before
 
 
@@ -181,10 +183,10 @@ def test_a_signal_unwinds_the_command(
     "disguise", [ValueError, errors.PluginError, OSError, BrokenPipeError], ids=lambda kind: kind.__name__
 )
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_that_a_library_turns_into_its_own_error(
+def test_a_signal_counts_even_if_a_library_turns_it_into_its_own_error(
     monkeypatch: pytest.MonkeyPatch, cli: Cli, signum: signal.Signals, code: int, disguise: type[Exception]
 ) -> None:
-    """As pydantic does, which makes a SchemaError of whatever is raised while it builds a schema."""
+    """pydantic, for example, turns any exception into a SchemaError while it builds a schema."""
 
     def work(*_: object) -> int:
         try:
@@ -195,4 +197,4 @@ def test_a_signal_that_a_library_turns_into_its_own_error(
 
     monkeypatch.setattr("resnetctl.__main__.carry_out", work)
     result = cli("eval")
-    assert (result.code, result.err) == (code, f"stopped: {signum.name} came; nothing is left half-written\n")
+    assert (result.code, result.err) == (code, f"stopped: {signum.name} received; nothing is left half-written\n")

@@ -1,10 +1,10 @@
-"""The table of verbs."""
+"""The table of verbs is complete, and loads a verb on first use."""
 
 from resnetctl.cli.parser.command import Command, Group, Lazy
 from resnetctl.cli.verbs import ROOT
 
 
-def test_every_verb_is_loaded_when_it_is_used() -> None:
+def test_every_verb_is_loaded_on_first_use() -> None:
     for name, member in ROOT.members.items():
         assert isinstance(member, Lazy), name
         loaded = ROOT.load(name)
@@ -12,7 +12,7 @@ def test_every_verb_is_loaded_when_it_is_used() -> None:
         assert loaded.name == name
 
 
-def test_the_verbs_are_those_of_the_design() -> None:
+def test_the_table_has_every_verb_in_order() -> None:
     assert list(ROOT.members) == [
         "data", "train", "finetune", "eval", "predict", "export", "bench", "weights", "runs", "plugins", "config",
     ]  # fmt: skip

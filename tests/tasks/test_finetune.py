@@ -21,7 +21,7 @@ OTHER = ("middle", "striped")
 
 @pytest.fixture
 def base() -> runs.RunDir:
-    """A trained run on three classes."""
+    """Train a run on three classes."""
     tiny(settings.load().data_dir)
     tiny(settings.load().data_dir, "other", classes=OTHER, train=40, test=10)
     request = to_train(from_sets(["data=tiny", "epochs=2"]), name="base")

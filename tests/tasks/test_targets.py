@@ -115,7 +115,7 @@ def test_the_error_for_a_run_that_failed_early_names_the_newest_run_with_weights
     with pytest.raises(WeightsError, match="it failed in its first epoch") as caught:
         resolve(None, settings.load())
     assert tuple(map(in_shell, caught.value.hint)) == (
-        "resnetctl runs show runs/first    tells why",
+        "resnetctl runs show runs/first    shows the reason",
         "runs/good is the newest run with weights",
     )
 

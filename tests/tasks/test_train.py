@@ -175,9 +175,9 @@ def test_a_taken_name_is_refused_first() -> None:
 
 def test_a_folder_that_cannot_hold_runs_is_reported_before_data_are_fetched() -> None:
     Path("file").write_bytes(b"")
-    asked = to_train(from_sets(["data=digits"]), out=Path("file"))
+    draft = to_train(from_sets(["data=digits"]), out=Path("file"))
     with pytest.raises(UsageError, match="cannot write") as caught:
-        next(train(asked, settings.load()))
+        next(train(draft, settings.load()))
     assert caught.value.hint[0] == Setting("out", "FOLDER")
 
 

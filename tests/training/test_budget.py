@@ -171,8 +171,8 @@ def test_a_dry_run_shows_the_chosen_length_and_writes_nothing(at_this_pace: None
 
 def test_finetune_takes_a_budget_too(at_this_pace: None) -> None:
     list(train(request("base", "epochs=1", budget=0.0), settings.load()))
-    asked = to_finetune(from_sets(["data=tiny", "batch_size=16"]), name="tuned", budget=20.0)
-    facts = list(finetune(asked, settings.load()))
+    draft = to_finetune(from_sets(["data=tiny", "batch_size=16"]), name="tuned", budget=20.0)
+    facts = list(finetune(draft, settings.load()))
     finished = next(fact for fact in facts if isinstance(fact, Finished))
     assert finished.summary["epochs"] == 2
     assert runs.RunDir(finished.run).sources()["epochs"] == "budget"

@@ -31,11 +31,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("cores", "tried"),
+    ("cores", "counts"),
     [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 4]), (6, [1, 2, 4, 6]), (16, [1, 2, 4, 8, 16])],
 )
-def test_powers_of_two_and_all_cores_are_tried(cores: int, tried: list[int]) -> None:
-    assert candidates(cores) == tried
+def test_powers_of_two_and_all_cores_are_tried(cores: int, counts: list[int]) -> None:
+    assert candidates(cores) == counts
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import BenchOptions
 from resnetctl.cli.screen import streams, tables
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 KEYS = ("data", "model.arch", "model.block", "augment", "batch_size", "size", "precision", "device", "threads")
 
 
-def run(given: Given[BenchOptions]) -> None:
-    """`bench`"""
+def run(parsed: Parsed[BenchOptions]) -> None:
+    """Run `bench`."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
 
-    asked = draft(given, BenchConfig)  # mistakes are told before PyTorch is loaded
+    run_draft = draft(parsed, BenchConfig)  # report mistakes before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.bench.bench import bench
 
-    report = watch(bench(asked, settings.load(), compiled=given.options.compiled))
-    if given.options.as_json:
+    report = watch(bench(run_draft, settings.load(), compiled=parsed.options.compiled))
+    if parsed.options.as_json:
         streams.report(report)
     else:
         show(report)
 
 
 def show(report: "BenchReport") -> None:
-    """Print the figures, each with its spread, and what follows from them."""
+    """Print the figures, each with its spread, and the advice."""
     tables.table(("what", "median", "quartiles", "n", "note"), [*_training(report), *_rest(report)])
     streams.result("")
     parts = report.training.parts.items()
@@ -66,37 +66,37 @@ def _training(report: "BenchReport") -> Iterator[tuple[object, ...]]:
 
 
 def _rest(report: "BenchReport") -> Iterator[tuple[object, ...]]:
-    for name, found in report.prediction.items():
+    for name, speed in report.prediction.items():
         runtime, _, batch = name.partition(" ")
         ratio = report.onnx_ratio.get(batch) if runtime == "onnxruntime" else None
-        yield _row(f"prediction, {batch}", found, " images/s", runtime + (f", {ratio.median:.2f}x" if ratio else ""))
-    for name, found in report.start_up.items():
-        yield _row("start-up", found, " s", name, digits=2)
+        yield _row(f"prediction, {batch}", speed, " images/s", runtime + (f", {ratio.median:.2f}x" if ratio else ""))
+    for name, seconds in report.start_up.items():
+        yield _row("start-up", seconds, " s", name, digits=2)
     for name, size in report.memory.items():
         note = "more while training" if name == "training" else "of the process, at the highest"
         yield ("memory", tables.size(size), "", "", note)
 
 
-def _row(what: str, found: "Spread", unit: str, note: str, *, digits: int = 0) -> tuple[object, ...]:
-    return (what, *_cells(found, 1, unit, digits=digits), note)
+def _row(name: str, value: "Spread", unit: str, note: str, *, digits: int = 0) -> tuple[object, ...]:
+    return (name, *_cells(value, 1, unit, digits=digits), note)
 
 
-def _cells(found: "Spread", scale: float, unit: str, *, digits: int = 0) -> tuple[object, ...]:
-    median, low, high = (f"{scale * value:,.{digits}f}" for value in (found.median, found.low, found.high))
-    return median + unit, f"{low}-{high}", found.n
+def _cells(spread: "Spread", scale: float, unit: str, *, digits: int = 0) -> tuple[object, ...]:
+    median, low, high = (f"{scale * value:,.{digits}f}" for value in (spread.median, spread.low, spread.high))
+    return median + unit, f"{low}-{high}", spread.n
 
 
 COMMAND = Command(
     name="bench",
-    summary="Time training and prediction on this machine, beside what it could do at best, and say what would be "
-    "faster. It takes about a minute and keeps nothing.",
+    summary="Time training and prediction on this machine next to its limits, and suggest what is faster. "
+    "Takes about a minute and keeps nothing.",
     run=run,
     options=BenchOptions,
     config=BenchConfig,
     keys=KEYS,
     examples=(
         ("resnetctl bench", "resnet20 on the digits"),
-        ("resnetctl bench --arch resnet56 --data cifar10", "what a real run would be like"),
+        ("resnetctl bench --arch resnet56 --data cifar10", "how fast a real run would be"),
         ("resnetctl bench --config runs/last/config.toml", "a run of train"),
         ("resnetctl bench --json", "for a program"),
     ),

@@ -1,20 +1,20 @@
 """`config show`."""
 
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import ConfigShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
 
-def show(given: Given[ConfigShowOptions]) -> None:
-    """`config show`"""
+def show(parsed: Parsed[ConfigShowOptions]) -> None:
+    """Run `config show`."""
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
-    kind = FinetuneConfig if given.options.verb == "finetune" else TrainConfig
-    report = configs.report(configs.show(draft(given, kind), settings.load()))
-    if given.options.as_json:
+    kind = FinetuneConfig if parsed.options.verb == "finetune" else TrainConfig
+    report = configs.report(configs.show(draft(parsed, kind), settings.load()))
+    if parsed.options.as_json:
         streams.report(report)
     else:
         rows = [(item.key, _toml(item.value), item.origin) for item in report.config]

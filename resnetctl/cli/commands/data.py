@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.options import (
     DataAddOptions,
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 SHOWN = 20  # classes in the table
 
 
-def list_data(given: Given[Common]) -> None:
-    """`data list`"""
+def list_data(parsed: Parsed[Common]) -> None:
+    """Run `data list`."""
     from resnetctl.system import settings
     from resnetctl.tasks.data import listing as task
 
     report = task.listing(settings.load())
-    if given.options.as_json:
+    if parsed.options.as_json:
         streams.report(report)
     else:
         header = ("name", "status", "images", "classes", "size", "licence")
         tables.table(header, [_listed(row) for row in report.datasets], drop=("licence", "size", "classes"))
 
 
-def get(given: Given[DataGetOptions]) -> None:
-    """`data get`"""
+def get(parsed: Parsed[DataGetOptions]) -> None:
+    """Run `data get`."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
     from resnetctl.tasks.data import get as task
 
-    options = given.options
+    options = parsed.options
     work = task.get(options.name, settings.load(), source=options.source, replace=options.replace)
     _done(watch(work), as_json=options.as_json)
 
 
-def add(given: Given[DataAddOptions]) -> None:
-    """`data add`"""
+def add(parsed: Parsed[DataAddOptions]) -> None:
+    """Run `data add`."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
     from resnetctl.tasks.data import add as task
 
-    options = given.options
+    options = parsed.options
     request = task.AddRequest(
         path=options.path,
         name=options.name,
@@ -63,26 +63,26 @@ def add(given: Given[DataAddOptions]) -> None:
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
 
-def show(given: Given[DataShowOptions]) -> None:
-    """`data show`"""
+def show(parsed: Parsed[DataShowOptions]) -> None:
+    """Run `data show`."""
     from resnetctl.system import settings
     from resnetctl.tasks.data import show as task
 
-    report = task.show(given.options.name, settings.load(), sheet=given.options.sheet)
-    if given.options.as_json:
+    report = task.show(parsed.options.name, settings.load(), sheet=parsed.options.sheet)
+    if parsed.options.as_json:
         streams.report(report)
     else:
         _shown(report)
 
 
-def check(given: Given[DataCheckOptions]) -> None:
-    """`data check`: exit 5 when there is an error among the findings."""
+def check(parsed: Parsed[DataCheckOptions]) -> None:
+    """Run `data check`. Raises `CheckFailed`, exit 5, when a finding is an error."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
     from resnetctl.tasks.data import check as task
 
-    report = watch(task.check(given.options.target, settings.load()))
-    if given.options.as_json:
+    report = watch(task.check(parsed.options.target, settings.load()))
+    if parsed.options.as_json:
         streams.report(report)
     else:
         _checked(report)
@@ -90,13 +90,13 @@ def check(given: Given[DataCheckOptions]) -> None:
         raise CheckFailed(f"'{report.target}' has errors")
 
 
-def remove(given: Given[DataNameOptions]) -> None:
-    """`data remove`"""
+def remove(parsed: Parsed[DataNameOptions]) -> None:
+    """Run `data remove`."""
     from resnetctl.system import settings
     from resnetctl.tasks.data import remove as task
 
-    report = task.remove(given.options.name, settings.load())
-    if given.options.as_json:
+    report = task.remove(parsed.options.name, settings.load())
+    if parsed.options.as_json:
         streams.report(report)
     else:
         streams.result(streams.printable(f"removed {report.name}: {report.path}"))
@@ -164,7 +164,7 @@ def _checked(report: "CheckReport") -> None:
 
 COMMAND = Group(
     name="data",
-    summary="Image data: read once into the store, then used by its name.",
+    summary="Image data: read once into the store, then used by name.",
     members={
         "list": Command(name="list", summary="List datasets, stored or available.", run=list_data),
         "get": Command(

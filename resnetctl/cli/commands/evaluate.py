@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.options import EvalOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 SHOWN = 10  # classes in the table
 
 
-def run(given: Given[EvalOptions]) -> None:
-    """`eval`"""
+def run(parsed: Parsed[EvalOptions]) -> None:
+    """Run `eval`."""
     from resnetctl.system import settings
     from resnetctl.tasks.evaluate import evaluate
 
-    options = given.options
+    options = parsed.options
     with torch_note():
         outcome = evaluate(
             options.target,

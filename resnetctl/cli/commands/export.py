@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.options import ExportOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from resnetctl.tasks.export import ExportReport
 
 
-def run(given: Given[ExportOptions]) -> None:
-    """`export`"""
-    options = given.options
+def run(parsed: Parsed[ExportOptions]) -> None:
+    """Run `export`."""
+    options = parsed.options
     if not options.onnx:
         target = f"{options.target} " if options.target else ""
         raise UsageError("choose a format", where="--onnx", hint=f"resnetctl export {target}--onnx")
@@ -28,7 +28,7 @@ def run(given: Given[ExportOptions]) -> None:
 
 
 def show(report: "ExportReport", *, as_json: bool) -> None:
-    """Print the file that was written, and the check that it passed."""
+    """Print the written file and the result of its check."""
     for notice in report.notices:
         streams.say(streams.notice(notice))
     if as_json:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import FinetuneOptions
 from resnetctl.cli.screen.loading import load_torch
@@ -10,28 +10,28 @@ from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import UsageError
 
 
-def run(given: Given[FinetuneOptions]) -> None:
-    """`finetune`"""
-    given = _with_target(given)
+def run(parsed: Parsed[FinetuneOptions]) -> None:
+    """Run `finetune`."""
+    parsed = _with_target(parsed)
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
 
-    asked = draft(given, FinetuneConfig)  # mistakes are told before PyTorch is loaded
+    run_draft = draft(parsed, FinetuneConfig)  # report mistakes before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.finetune import finetune
 
-    follow(finetune(asked, settings.load()), verb="finetune", as_json=given.options.as_json)
+    follow(finetune(run_draft, settings.load()), verb="finetune", as_json=parsed.options.as_json)
 
 
-def _with_target(given: Given[FinetuneOptions]) -> Given[FinetuneOptions]:
-    """Return what was given with the positional target as the config key `weights`."""
-    target = given.options.target
+def _with_target(parsed: Parsed[FinetuneOptions]) -> Parsed[FinetuneOptions]:
+    """Return the command line with the positional target as the config key `weights`."""
+    target = parsed.options.target
     if target is None:
-        return given
-    if "weights" in given.values:
+        return parsed
+    if "weights" in parsed.values:
         raise UsageError(f"give either {target} or --weights, not both", where="--weights")
-    values = {**given.values, "weights": target}
-    return dataclasses.replace(given, values=values, names={**given.names, "weights": "RUN|FILE"})
+    values = {**parsed.values, "weights": target}
+    return dataclasses.replace(parsed, values=values, names={**parsed.names, "weights": "RUN|FILE"})
 
 
 COMMAND = Command(

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.options import PluginsCheckOptions, PluginsListOptions, PluginsNewOptions, PluginsShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.errors import CheckFailed
 
 
-def list_plugins(given: Given[PluginsListOptions]) -> None:
-    """`plugins list`"""
+def list_plugins(parsed: Parsed[PluginsListOptions]) -> None:
+    """Run `plugins list`."""
     from resnetctl import registry
     from resnetctl.tasks.plugins import listing as plugins
     from resnetctl.tasks.plugins.reports import ListReport
 
     for name in registry.unknown_plugins():
         streams.say(streams.notice(f"RESNETCTL_PLUGINS names '{name}', which is not an installed plugin distribution"))
-    rows = plugins.listing(given.options.kind, check=given.options.check)
-    if given.options.as_json:
+    rows = plugins.listing(parsed.options.kind, check=parsed.options.check)
+    if parsed.options.as_json:
         streams.report(ListReport(plugins=tuple(rows)))
         return
     columns = ["kind", "name", "distribution", "version", "status"]
@@ -28,32 +28,32 @@ def list_plugins(given: Given[PluginsListOptions]) -> None:
             streams.say(streams.printable(f"{name} is {row['status']}: {row['reason']}"))
 
 
-def show(given: Given[PluginsShowOptions]) -> None:
-    """`plugins show`"""
+def show(parsed: Parsed[PluginsShowOptions]) -> None:
+    """Run `plugins show`."""
     from resnetctl.cli.screen.loading import torch_note
     from resnetctl.tasks.plugins import listing as plugins
     from resnetctl.tasks.plugins.reports import ShowReport
 
     with torch_note():
-        facts = plugins.describe(given.options.name, given.options.kind)
-    if given.options.as_json:
+        facts = plugins.describe(parsed.options.name, parsed.options.kind)
+    if parsed.options.as_json:
         streams.report(ShowReport(facts=facts))
     else:
         tables.pairs((key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "parameters")
 
 
-def check(given: Given[PluginsCheckOptions]) -> None:
-    """`plugins check`"""
+def check(parsed: Parsed[PluginsCheckOptions]) -> None:
+    """Run `plugins check`."""
     from resnetctl.cli.screen.loading import check_folder
     from resnetctl.cli.screen.progress import watch
     from resnetctl.tasks.plugins.reports import CheckReport
     from resnetctl.testing import kit
 
-    entries = kit.select(given.options.target)
+    entries = kit.select(parsed.options.target)
     check_folder()
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]
-    if given.options.as_json:
+    if parsed.options.as_json:
         rows = tuple({**vars(finding), "ok": finding.ok} for finding in findings)
         streams.report(CheckReport(entries=len(entries), failed=len(failed), findings=rows))
     else:
@@ -65,12 +65,12 @@ def check(given: Given[PluginsCheckOptions]) -> None:
         )
 
 
-def new(given: Given[PluginsNewOptions]) -> None:
-    """`plugins new`"""
+def new(parsed: Parsed[PluginsNewOptions]) -> None:
+    """Run `plugins new`."""
     from resnetctl.tasks.plugins import new as scaffold
 
-    plugin = scaffold.create(given.options.name, given.options.kind, parent=given.options.out)
-    if given.options.as_json:
+    plugin = scaffold.create(parsed.options.name, parsed.options.kind, parent=parsed.options.out)
+    if parsed.options.as_json:
         streams.report(plugin)
         return
     streams.result(str(plugin.folder))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.options import PredictOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from resnetctl.tasks.predict import PredictOutcome
 
 
-def run(given: Given[PredictOptions]) -> None:
-    """`predict`"""
+def run(parsed: Parsed[PredictOptions]) -> None:
+    """Run `predict`."""
     from resnetctl.system import settings
     from resnetctl.tasks.predict import predict
 
-    options = given.options
+    options = parsed.options
     with torch_note():
         outcome = predict(options.target, options.images, settings=settings.load(), top=options.top)
     show(outcome, as_json=options.as_json)

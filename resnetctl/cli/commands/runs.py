@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.options import RunsShowOptions
 from resnetctl.cli.screen import streams, tables
@@ -17,19 +17,19 @@ COLUMNS = {
     "val_top1": "val acc",
     "created": "started",
 }
-# In this order, until the table fits. Automatic names hold data and arch, but no swapped block.
+# Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
 DROPPED = ("data", "arch", "started", "epochs")
 DROPPED_WITH_BLOCKS = ("data", "started", "arch", "epochs")
 
 
-def list_runs(given: Given[Common]) -> None:
-    """`runs list`"""
+def list_runs(parsed: Parsed[Common]) -> None:
+    """Run `runs list`."""
     from resnetctl.system import settings
     from resnetctl.tasks.runs import listing
 
     folder = settings.load().runs_dir
     report = listing.list_runs(folder)
-    if given.options.as_json:
+    if parsed.options.as_json:
         streams.report(report)
         return
     rows = report.runs
@@ -39,14 +39,14 @@ def list_runs(given: Given[Common]) -> None:
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
 
 
-def show(given: Given[RunsShowOptions]) -> None:
-    """`runs show`"""
+def show(parsed: Parsed[RunsShowOptions]) -> None:
+    """Run `runs show`."""
     from resnetctl import runs
     from resnetctl.system import settings
     from resnetctl.tasks.runs import listing
 
-    run = runs.find(given.options.run, settings.load().runs_dir)
-    if given.options.as_json:
+    run = runs.find(parsed.options.run, settings.load().runs_dir)
+    if parsed.options.as_json:
         streams.report(listing.show(run))
         return
     facts, files = listing.facts(run), listing.files(run)
@@ -56,24 +56,24 @@ def show(given: Given[RunsShowOptions]) -> None:
     tables.pairs((name, tables.size(size)) for name, size in files.items())
 
 
-def verify(given: Given[RunsShowOptions]) -> None:
-    """`runs verify`"""
+def verify(parsed: Parsed[RunsShowOptions]) -> None:
+    """Run `runs verify`."""
     from resnetctl import runs
     from resnetctl.cli.screen.loading import load_torch
     from resnetctl.system import settings
 
     machine = settings.load()
-    run = runs.find(given.options.run, machine.runs_dir)
+    run = runs.find(parsed.options.run, machine.runs_dir)
     load_torch()
     from resnetctl.tasks.runs import verify as task
 
     report = task.verify(run, machine)
-    if given.options.as_json:
+    if parsed.options.as_json:
         streams.report(report)
     else:
         words = {True: "ok", False: "FAILED", None: "-"}
         rows = [[check.name, words[check.passed], check.detail] for check in report.checks]
-        tables.table(["check", "result", "found"], rows)
+        tables.table(["check", "result", "detail"], rows)
     for line in report.differences:
         streams.say(streams.printable(f"on this machine a resume would not be bit-identical: {line}"))
     report.require()

@@ -1,6 +1,6 @@
 """`train`, and `train --resume`."""
 
-from resnetctl.cli.parser.command import Command, Given
+from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.options import RunOptions, TrainOptions
@@ -12,26 +12,26 @@ from resnetctl.errors import UsageError
 RESUMABLE = {"epochs", "device"}
 
 
-def run(given: Given[TrainOptions]) -> None:
-    """`train`"""
-    if given.options.resume is not None:
-        go_on(given, given.options.resume)
+def run(parsed: Parsed[TrainOptions]) -> None:
+    """Run `train`."""
+    if parsed.options.resume is not None:
+        go_on(parsed, parsed.options.resume)
         return
-    if given.options.exact:
+    if parsed.options.exact:
         raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
 
-    asked = draft(given, TrainConfig)  # mistakes are told before PyTorch is loaded
+    run_draft = draft(parsed, TrainConfig)  # report mistakes before PyTorch is loaded
     load_torch()
     from resnetctl.tasks.train import train
 
-    follow(train(asked, settings.load()), verb="train", as_json=given.options.as_json)
+    follow(train(run_draft, settings.load()), verb="train", as_json=parsed.options.as_json)
 
 
-def go_on(given: Given[TrainOptions], target: str) -> None:
-    """Resume a run. Raises `UsageError` for any option but --epochs, --exact and --device."""
-    _only_resumable(given)
+def go_on(parsed: Parsed[TrainOptions], target: str) -> None:
+    """Run `train --resume`. Raises `UsageError` for any option except --epochs, --exact and --device."""
+    _only_resumable(parsed)
     from resnetctl.cli.screen.live import follow
     from resnetctl.system import settings
 
@@ -40,17 +40,17 @@ def go_on(given: Given[TrainOptions], target: str) -> None:
 
     facts = resume(
         target,
-        epochs=given.values.get("epochs"),
-        exact=given.options.exact,
-        device=given.values.get("device"),
+        epochs=parsed.values.get("epochs"),
+        exact=parsed.options.exact,
+        device=parsed.values.get("device"),
         settings=settings.load(),
     )
-    follow(facts, verb="train --resume", as_json=given.options.as_json)
+    follow(facts, verb="train --resume", as_json=parsed.options.as_json)
 
 
-def _only_resumable(given: Given[TrainOptions]) -> None:
-    options = given.options
-    extra = [given.names[key] for key in given.values if key not in RESUMABLE]
+def _only_resumable(parsed: Parsed[TrainOptions]) -> None:
+    options = parsed.options
+    extra = [parsed.names[key] for key in parsed.values if key not in RESUMABLE]
     of_new_runs = (flag for flag in flags(RunOptions) if flag.key not in Common.model_fields)
     extra += [flag.flag for flag in of_new_runs if getattr(options, flag.key)]
     if extra:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.options import WeightsImportOptions, WeightsShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from resnetctl.tasks.weights import WeightsReport
 
 
-def show(given: Given[WeightsShowOptions]) -> None:
-    """`weights show`"""
+def show(parsed: Parsed[WeightsShowOptions]) -> None:
+    """Run `weights show`."""
     from resnetctl.system import settings
     from resnetctl.tasks import weights
 
-    _print(weights.show(given.options.target, settings.load()), as_json=given.options.as_json)
+    _print(weights.show(parsed.options.target, settings.load()), as_json=parsed.options.as_json)
 
 
-def import_(given: Given[WeightsImportOptions]) -> None:
-    """`weights import`"""
+def import_(parsed: Parsed[WeightsImportOptions]) -> None:
+    """Run `weights import`."""
     from resnetctl.system import settings
     from resnetctl.tasks import weights
 
-    options = given.options
+    options = parsed.options
     request = weights.ImportRequest(
         file=options.file,
         arch=options.arch,

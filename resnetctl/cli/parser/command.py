@@ -1,4 +1,4 @@
-"""Declarations of commands: plain data, from which the Typer app, the help screens and the docs are made."""
+"""Declarations of commands: plain data. The Typer app, the help screens and the docs are built from it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ Options = TypeVar("Options", bound=BaseModel, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Generic[Options]):
-    """What a command got: its own options, and the config keys that were given with their values.
+class Parsed(Generic[Options]):
+    """A parsed command line.
 
-    `names` maps every config key to its flag.
+    Attributes:
+        options: the command's own options.
+        values: the config keys on the command line, with their values.
+        names: the flag of every config key.
     """
 
     options: Options
@@ -32,7 +35,7 @@ class Command:
 
     name: str
     summary: str
-    run: Callable[[Given[Any]], None]
+    run: Callable[[Parsed[Any]], None]
     options: type[BaseModel] = Common
     config: type[BaseModel] | None = None
     keys: tuple[str, ...] = ()
@@ -41,8 +44,8 @@ class Command:
 
     def config_flags(self) -> list[Flag]:
         """Return the flags of config keys."""
-        found = flags(self.config) if self.config is not None else []
-        return [flag for flag in found if not self.keys or flag.key in self.keys]
+        all_keys = flags(self.config) if self.config is not None else []
+        return [flag for flag in all_keys if not self.keys or flag.key in self.keys]
 
     def all_flags(self) -> list[Flag]:
         """Return arguments and flags, in the order of the help screens."""
@@ -55,7 +58,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Lazy:
-    """A member whose module, which defines `COMMAND`, is imported when it is used."""
+    """A member of a group. Its module, which defines `COMMAND`, is imported on first use."""
 
     module: str
     summary: str
@@ -64,7 +67,7 @@ class Lazy:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Commands under one name. `kind` is the kind of plugins that add members."""
+    """Commands under one name. `kind` is the kind of plugin that adds members."""
 
     name: str
     summary: str
@@ -86,16 +89,16 @@ class Group:
 
 
 def is_argument(flag: Flag) -> bool:
-    """Tell whether the flag is a positional argument."""
+    """Return whether the flag is a positional argument."""
     extra = flag.field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("argument"))
 
 
 def is_switch(flag: Flag) -> bool:
-    """Tell whether the flag takes no value."""
+    """Return whether the flag takes no value."""
     return flag.field.annotation is bool
 
 
 def is_repeated(flag: Flag) -> bool:
-    """Tell whether the flag can be given several times."""
+    """Return whether the flag can be given several times."""
     return str(flag.field.annotation).startswith(("list", "tuple"))

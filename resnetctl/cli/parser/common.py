@@ -1,4 +1,4 @@
-"""Options that every command has. They stand apart because the first help screen needs no others."""
+"""Options that every command has. They have their own module because the first help screen needs no others."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,7 +6,7 @@ from resnetctl.config.options import USED, option
 
 
 class Options(BaseModel):
-    """Base of option models. A validator is built when a command needs it, not at import."""
+    """Base of option models. Pydantic builds a validator on first use, not at import."""
 
     model_config = ConfigDict(defer_build=True)
 

@@ -1,4 +1,4 @@
-"""Names for shell completion, from metadata, packaged files and folder listings. Imports nothing heavy."""
+"""Names for shell completion, from metadata, packaged files and folders. Imports no torch."""
 
 import contextlib
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.cli.parser.command import Given
+from resnetctl.cli.parser.command import Parsed
 from resnetctl.cli.parser.options import LayerOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from resnetctl.config.layers import Layer
 
 
-def layers(given: Given[LayerOptions]) -> "list[Layer]":
+def layers(parsed: Parsed[LayerOptions]) -> "list[Layer]":
     """Return the layers, weakest first: recipe, `./resnetctl.toml`, `--config`, `--set` and flags.
 
     Raises `UsageError` and `ConfigError`.
@@ -19,26 +19,26 @@ def layers(given: Given[LayerOptions]) -> "list[Layer]":
     from resnetctl.cli.parser.flag_layers import from_flags, from_sets
     from resnetctl.config.layers import LOCAL_FILE, from_file, from_recipe, together
 
-    options = given.options
-    found = []
+    options = parsed.options
+    sources = []
     if options.recipe:
-        found.append(from_recipe(options.recipe))
+        sources.append(from_recipe(options.recipe))
     if Path(LOCAL_FILE).is_file():
-        found.append(from_file(Path(LOCAL_FILE)))
+        sources.append(from_file(Path(LOCAL_FILE)))
     if options.config_file is not None:
-        found.append(from_file(options.config_file))
-    return [*found, together(from_sets(options.sets), from_flags(given.values, given.names))]
+        sources.append(from_file(options.config_file))
+    return [*sources, together(from_sets(options.sets), from_flags(parsed.values, parsed.names))]
 
 
-def draft(given: "Given[Any]", kind: "type[Config]") -> "Draft[Config]":
-    """Return the draft of a config of this kind: recipe and files are read here, and nowhere again.
+def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
+    """Return the draft of a config of this kind. Only this function reads the recipe and the config files.
 
-    Raises `UsageError`, `ConfigError` for every mistake that needs neither data nor PyTorch.
+    Raises `UsageError` or `ConfigError` for every mistake that can be detected without data and without PyTorch.
     """
     from resnetctl.config import draft as drafts
     from resnetctl.system import settings
 
-    options = given.options
+    options = parsed.options
     request = drafts.RunRequest()
     if isinstance(options, RunOptions):
         request = drafts.RunRequest(
@@ -48,4 +48,4 @@ def draft(given: "Given[Any]", kind: "type[Config]") -> "Draft[Config]":
             budget=options.budget,
             tune=options.tune,
         )
-    return drafts.draft(kind, layers(given), settings=settings.load(), request=request)
+    return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request)

@@ -1,11 +1,11 @@
-"""From a declaration to the function that Typer calls: its signature has the options, its body calls the verb."""
+"""Turn a declaration into the function that Typer calls: its signature has the options, its body calls the verb."""
 
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.parameters import Action, name_of, signature
 from resnetctl.cli.screen import streams
 from resnetctl.config.options import flags
@@ -14,22 +14,23 @@ PROGRAM = "resnetctl"
 
 
 def command_function(command: Command) -> Callable[..., None]:
-    """Return the function of a command. It sorts what was given into options and config values."""
+    """Return the function of a command. It divides the values of a command line into options and config values."""
     names = {flag.key: flag.flag for flag in command.config_flags()}
     declared = command.all_flags()
 
     def function(ctx: typer.Context, **values: Any) -> None:
-        given = {flag.key: values[name_of(flag)] for flag in declared if values.get(name_of(flag)) is not None}
-        options = command.options.model_validate({key: given[key] for key in given if key not in names})
+        present = {flag.key: values[name_of(flag)] for flag in declared if values.get(name_of(flag)) is not None}
+        options = command.options.model_validate({key: present[key] for key in present if key not in names})
+        config_values = {key: present[key] for key in present if key in names}
         with streams.reserved():
-            command.run(Given(options=options, values={key: given[key] for key in given if key in names}, names=names))
+            command.run(Parsed(options=options, values=config_values, names=names))
 
     function.__signature__ = signature(declared, two_sided=names, eager=EAGER)  # type: ignore[attr-defined]
     return _named(function, command)
 
 
 def group_function(group: Group) -> Callable[..., None]:
-    """Return the function of a group, which is called before that of a command: alone, it shows the help screen."""
+    """Return the function of a group. Typer calls it before that of a command; without one it shows the help screen."""
 
     def function(ctx: typer.Context, **values: Any) -> None:
         if values.get("version"):
@@ -42,7 +43,7 @@ def group_function(group: Group) -> Callable[..., None]:
 
 
 def path_of(ctx: Any, *names: str | None) -> str:
-    """Return `resnetctl data add`, the words up to `ctx` and `names`: Typer's own path would include arguments."""
+    """Return `resnetctl data add`, the words up to `ctx`, then `names`. Typer's own path would include arguments."""
     words = [str(name) for name in names]
     while ctx is not None:
         words.insert(0, str(ctx.info_name))
@@ -51,7 +52,7 @@ def path_of(ctx: Any, *names: str | None) -> str:
 
 
 def show_help(ctx: typer.Context, *, full: bool = False) -> None:
-    """Print the help screen of the command and end it."""
+    """Print the help screen of the command, then end the command."""
     from resnetctl.cli.screen.help import screen
 
     streams.result(screen(ctx.command.declared, path_of(ctx), full=full))  # type: ignore[attr-defined]

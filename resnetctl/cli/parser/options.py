@@ -1,4 +1,4 @@
-"""The options of each command that are not config keys. Declared once, like config keys."""
+"""The options of each command that are not config keys, as pydantic models."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,7 +60,7 @@ class ConfigShowOptions(LayerOptions):
 
 
 class BenchOptions(LayerOptions):
-    """`bench` times a training run, which the flags of `train` describe."""
+    """Options of `bench`, besides the flags of `train` that describe the run."""
 
     compiled: bool = option(False, "Time torch.compile too (takes a minute more)", flag="--compile", panel=USED)
 

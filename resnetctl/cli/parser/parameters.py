@@ -1,7 +1,7 @@
-"""Declared options as the parameters of a Typer function: `Annotated[..., typer.Option(...)]`, by public means.
+"""Turn declared options into the parameters of a Typer function: `Annotated[..., typer.Option(...)]`.
 
-Every option is a field of a pydantic model. Typer reads the words of a command line; what a word means is the field's
-to say, so that a wrong value gets the same error from a flag, from `--set` and from a file.
+Every option is a field of a pydantic model. Typer splits the command line into words; the field validates each value,
+so a wrong value gets the same error from a flag, from `--set` and from a file. Only Typer's public names are used.
 """
 
 import inspect
@@ -26,7 +26,7 @@ def signature(
 
     Args:
         two_sided: keys of switches that have a `--no-` side.
-        eager: what a switch does at once, by key, before the other options are looked at.
+        eager: the actions of switches, by key. An action runs before the other options are parsed.
     """
     sides = frozenset(two_sided)
     actions = eager or {}
@@ -35,7 +35,7 @@ def signature(
 
 
 def name_of(flag: Flag) -> str:
-    """Return the name of the flag's parameter: the key, where a dot is two underscores."""
+    """Return the name of the flag's parameter: the key, with two underscores for each dot."""
     return flag.key.replace(".", "__")
 
 
@@ -44,7 +44,7 @@ def _parameter(flag: Flag, *, two_sided: bool, action: Action | None) -> inspect
     kind: Any = list[str] if is_repeated(flag) else bool if is_switch(flag) else str
     required = flag.field.is_required()
     default = inspect.Parameter.empty if required else None
-    annotated: Any = Annotated  # what follows is a value, not a type that is written down
+    annotated: Any = Annotated  # keeps mypy from reading the values below as types
     annotation = annotated[kind if required else kind | None, info]
     return inspect.Parameter(name_of(flag), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
@@ -95,7 +95,7 @@ def _validated(flag: Flag, action: Action | None = None) -> Callable[..., Any]:
 
 
 def _completer(flag: Flag) -> Callable[..., list[str]] | None:
-    """Return Typer's callback for the shell, which knows the names of a registry kind or a fixed set."""
+    """Return Typer's callback for shell completion: the names of a registry kind, or a fixed set."""
     known, kind = choices(flag), flag.complete
     if not known and not kind:
         return None

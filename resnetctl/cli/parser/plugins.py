@@ -1,6 +1,6 @@
 """Verbs that plugins bring: entry points of the group `resnetctl.commands`, each a `typer.Typer` or a function.
 
-Listing them reads metadata only. A plugin is imported when its verb is used; what it raises is a `PluginError`.
+Listing the verbs reads metadata only. Using a verb imports its plugin; an exception in it becomes a `PluginError`.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from resnetctl.cli.parser.functions import path_of
 from resnetctl.cli.parser.verbs import UsageError, VerbGroup
 from resnetctl.cli.screen import streams
 
-# What a command may raise to end itself, as in an app of its own.
+# Exceptions by which a command may end itself, as in a Typer app of its own.
 ENDINGS = (typer.Exit, typer.Abort, SystemExit, BrokenPipeError, UsageError)
 
 
@@ -35,7 +35,7 @@ class PluginGroup(VerbGroup):
 
 
 class PluginCommand(TyperCommand):
-    """The verb of a plugin: the words behind it are for the plugin's own command to parse."""
+    """The verb of a plugin. The plugin's own command parses the words behind it."""
 
     def __init__(self, name: str) -> None:
         settings = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -43,7 +43,7 @@ class PluginCommand(TyperCommand):
         super().__init__(name, context_settings=settings, help=f"A command of {owner}", add_help_option=False)
 
     def invoke(self, ctx: Any) -> Any:
-        """Import the plugin and run its command. Raises `PluginError` for whatever goes wrong in it."""
+        """Import the plugin and run its command. Raises `PluginError` for any exception in it."""
         return boundary.within(lambda: self._run(path_of(ctx), list(ctx.args)))
 
     def _run(self, path: str, words: list[str]) -> None:
@@ -59,11 +59,11 @@ class PluginCommand(TyperCommand):
 
 
 def _ending(name: str, path: str, words: list[str]) -> BaseException | None:
-    """Run the command; return the exception by which it ended itself, None when it came to its end."""
-    thing: Any = registry.get("command", name)
-    app = thing if isinstance(thing, typer.Typer) else typer.Typer(add_completion=False)
-    if app is not thing:
-        app.command(name)(thing)
+    """Run the command; return the exception by which it ended itself, None when it returned."""
+    target: Any = registry.get("command", name)
+    app = target if isinstance(target, typer.Typer) else typer.Typer(add_completion=False)
+    if app is not target:
+        app.command(name)(target)
     try:
         command: Any = get_command(app)
         with command.make_context(path, words) as context:

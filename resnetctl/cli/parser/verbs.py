@@ -1,6 +1,6 @@
-"""Typer's classes for our verbs: our help screens, our wording of mistakes, and one boundary for errors.
+"""Typer's classes for our verbs: our help screens, our error messages, and one boundary for errors.
 
-The functions that Typer calls come from `functions`; each carries the declaration that it was made from.
+The functions that Typer calls come from `functions`; each carries the declaration that it was built from.
 """
 
 import os
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-UsageError: Any = typer.BadParameter.__bases__[0]  # what Typer raises for a line that it cannot parse
+UsageError: Any = typer.BadParameter.__bases__[0]  # Typer raises it for a command line that it cannot parse
 
 
 class _Verb(_Base):
-    """What commands and groups share. An error is told once: by the outermost of our commands that runs."""
+    """The common part of commands and groups. Only the outermost of our commands reports an error."""
 
     @property
     def declared(self) -> Command | Group:
-        """The declaration that the command was made from."""
+        """The declaration that the command was built from."""
         return cast("Command | Group", self.callback.declared)  # type: ignore[union-attr]
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> Any:
-        """Run a command line. As Typer's, but in standalone mode errors become lines and exit codes in the boundary."""
+        """Run a command line as Typer does. In standalone mode the boundary turns errors into lines and exit codes."""
         words = list(sys.argv[1:] if args is None else args)
         name = prog_name or self.declared.name
         if os.environ.get(f"_{name}_COMPLETE".replace("-", "_").upper()):
@@ -49,7 +49,7 @@ class _Verb(_Base):
         sys.exit(boundary.exit_code(lambda: self._run(words, name), words))
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse `args`; what cannot be parsed is told in our words."""
+        """Parse `args`. Raises our `UsageError` instead of Typer's."""
 
         def parse() -> Any:
             try:
@@ -64,7 +64,7 @@ class _Verb(_Base):
         return boundary.within(lambda: super(_Verb, self).invoke(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write our help screen."""
+        """Write our help screen instead of Typer's."""
         from resnetctl.cli.screen.help import screen
 
         formatter.write(screen(self.declared, path_of(ctx)) + "\n")
@@ -76,12 +76,12 @@ class _Verb(_Base):
     def _translated(self, error: Any, path: str) -> errors.UsageError:
         """Return one of Typer's usage errors as one of ours."""
         hint = [f"{path} --help"]
-        if hasattr(error, "possibilities"):  # an option that nobody declared
+        if hasattr(error, "possibilities"):  # an unknown option
             close = hints.closest(error.option_name, [word for param in self.params for word in param.opts])
             return errors.UsageError(
                 f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint
             )
-        if isinstance(error, typer.BadParameter) and error.param is not None:  # our own validation raises its own
+        if isinstance(error, typer.BadParameter) and error.param is not None:  # a value is missing
             return errors.UsageError(f"{path} needs {self._label(error.param.name)}", hint=[*self._example(), *hint])
         message = error.format_message()
         if message.startswith("Got unexpected extra argument"):
@@ -95,7 +95,7 @@ class _Verb(_Base):
         return next(str(flag.metavar) if is_argument(flag) else flag.flag for flag in flags if name_of(flag) == name)
 
     def _example(self) -> list[str]:
-        """Return the first example, where it is one line."""
+        """Return a list of the first example, empty if the example is longer than a line."""
         return [line for line, _ in self.declared.examples[:1] if not line.endswith("\\")]
 
 

@@ -1,4 +1,4 @@
-"""A training run as text: header, table of epochs, live lines and summary."""
+"""Format a training run as text: header, table of epochs, live lines and summary."""
 
 import os
 import shlex
@@ -21,7 +21,7 @@ WITH_VAL: Columns = (("lr", 8), ("train loss", 12), ("val loss", 10), ("val acc"
 WITHOUT_VAL: Columns = (("lr", 8), ("train loss", 12), ("train acc", 11))
 CLOCK: Columns = (("img/s", 9), ("time", 9))
 STAR = "  *"
-# Dropped in this order until the table fits; the rest fits into 40 columns.
+# Left out in this order until the table is narrow enough; the rest needs 40 characters.
 DROPPED = ("img/s", "best", "px", "val loss", "lr")
 HINT = " Ctrl-C saves and stops (again: stops at once)"
 
@@ -36,7 +36,7 @@ class History:
 
     @property
     def best(self) -> float | None:
-        """The best val accuracy, also from before a resume."""
+        """The best val accuracy, including epochs before a resume."""
         before = [] if self.started.best is None else [self.started.best]
         return max([*before, *self.val_top1], default=None)
 
@@ -64,16 +64,17 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     weights = getattr(config, "weights", "")
     fetched = weights.startswith("torchvision:")
     begun = [f"from {weights if fetched else tables.short(Path(weights))}"] if weights else []
-    return [*_flowed(parts, width), *_flowed([place, *begun, images, f"config: {said(started.origins)}"], width)]
+    more = [place, *begun, images, f"config: {config_sources(started.origins)}"]
+    return [*_flowed(parts, width), *_flowed(more, width)]
 
 
-def said(origins: Mapping[str, str]) -> str:
+def config_sources(origins: Mapping[str, str]) -> str:
     """Return the sources of the config in short: `recipe fast + resnetctl.toml + 2 flags`."""
-    found = set(origins.values())
-    recipes = sorted(origin for origin in found if origin.startswith("recipe "))
-    files = sorted({origin.rpartition(":")[0] for origin in found if origin.rpartition(":")[2].isdigit()})
-    by_flag = [origin for origin in found if origin.startswith("flag ") or origin in ("budget", "resume")]
-    flags = len(by_flag)  # origins, as one flag may settle two keys
+    sources = set(origins.values())
+    recipes = sorted(origin for origin in sources if origin.startswith("recipe "))
+    files = sorted({origin.rpartition(":")[0] for origin in sources if origin.rpartition(":")[2].isdigit()})
+    by_flag = [origin for origin in sources if origin.startswith("flag ") or origin in ("budget", "resume")]
+    flags = len(by_flag)  # count origins, because one flag may set two keys
     sets = sum(origin == "--set" for origin in origins.values())
     parts = [*recipes, *map(os.path.basename, files)]
     parts += [f"{sets} --set"] if sets else []
@@ -82,13 +83,13 @@ def said(origins: Mapping[str, str]) -> str:
 
 
 def columns(started: "Started", width: int) -> Columns:
-    """Return the columns that fit into `width`: an epoch is one line."""
+    """Return the columns that need at most `width` characters: an epoch is one line."""
     growing = PIXELS if len(started.sides) > 1 else ()
-    found = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
+    shown = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
     for name in DROPPED:
-        if sum(size for _, size in found) + len(STAR) > width:
-            found = tuple(column for column in found if column[0] != name)
-    return found
+        if sum(size for _, size in shown) + len(STAR) > width:
+            shown = tuple(column for column in shown if column[0] != name)
+    return shown
 
 
 def table_head(columns: Columns) -> list[str]:
@@ -120,7 +121,7 @@ def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str
 
 
 def live_lines(history: History, step: int, *, loss: float, eta: float | None, width: int) -> list[str]:
-    """Return the lines under the table: progress, trends, how to stop. `step` counts finished updates."""
+    """Return the lines under the table: progress, trends, how to stop. `step` is the number of finished steps."""
     started = history.started
     per_epoch = started.steps_per_epoch
     epochs = -(-started.steps // per_epoch)
@@ -129,7 +130,7 @@ def live_lines(history: History, step: int, *, loss: float, eta: float | None, w
     left, right = f"epoch {epoch + 1}/{epochs} ", f" {within}/{length} loss {loss:.3f}"
     ending = f" ETA {tables.clock(eta)}" if eta is not None else ""
     room = min(width, 80) - len(left) - len(right) - len(ending) - 1
-    if room < 0:  # leave the loss out, keep the time left
+    if room < 0:  # leave out the loss, keep the remaining time
         right, room = f" {within}/{length}", room + len(f" loss {loss:.3f}")
     return [left + bar(within / length, room) + right + ending, *_trends(history, width), HINT]
 
@@ -156,7 +157,7 @@ def summary_lines(run: Path, summary: Mapping[str, Any], *, width: int) -> list[
 
 
 def _flowed(parts: Sequence[str], width: int) -> list[str]:
-    """Return the parts side by side, on as many lines as they need."""
+    """Return the parts next to each other, on as many lines as they need."""
     lines = [parts[0]]
     for part in parts[1:]:
         if len(lines[-1]) + 3 + len(part) <= width:

@@ -1,4 +1,4 @@
-"""The help screens. Written by hand: rich takes longer than the rest of the program, and it wraps examples."""
+"""The help screens. They do without rich, which loads longer than the rest of the program and wraps examples."""
 
 import sys
 import textwrap
@@ -16,8 +16,8 @@ HELP = ("--help", "-h", "--help-all")
 PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", "Global", "Help")
 
 
-def asked(root: Group, argv: Sequence[str]) -> str | None:
-    """Return the screen when `argv` is the words of a command and a help flag, else None. Needs no parser."""
+def requested(root: Group, argv: Sequence[str]) -> str | None:
+    """Return the screen if `argv` is the words of a command and a help flag, else None. Needs no parser."""
     *words, last = argv or ("",)
     if last not in HELP:
         return None

@@ -1,4 +1,4 @@
-"""Hints in the words of the command line: config keys under the names of their flags."""
+"""Write hints as the command line does: config keys by the names of their flags."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ def in_shell(hint: Hint) -> str:
 
 
 def notice_lines(notice: "Notice") -> str:
-    """Return a notice as it is shown: its text, then a line for each hint."""
+    """Return the text of a notice, then a line for each hint."""
     marks = ["  try    ", *["         "] * len(notice.hint)]
     hints = [mark + streams.printable(in_shell(hint)) for mark, hint in zip(marks, notice.hint, strict=False)]
     return "\n".join([streams.notice(notice.text), *hints])
@@ -25,7 +25,7 @@ def notice_lines(notice: "Notice") -> str:
 
 @cache
 def _flags() -> dict[str, str]:
-    """Flags by config key."""
+    """Return the flag of each config key."""
     from resnetctl.config.options import flags
     from resnetctl.config.schema import FinetuneConfig
 

@@ -1,4 +1,4 @@
-"""Show a training run: each fact on the screen as it comes, the result on stdout at the end."""
+"""Show a training run: each fact on the screen when it arrives, the result on stdout at the end."""
 
 import sys
 import time
@@ -70,7 +70,7 @@ class Follower(Screen):
         if self.history is None:
             return
         if not self._columns:
-            width = streams.width() if self.live else sys.maxsize  # nothing is left out of a log
+            width = streams.width() if self.live else sys.maxsize  # a log gets every column
             self._columns = epochs.columns(self.history.started, width)
             for text in epochs.table_head(self._columns):
                 self.line(text)
@@ -78,7 +78,7 @@ class Follower(Screen):
         self.line(epochs.epoch_line(fact, self.history, columns=self._columns))
 
     def _step(self, fact: "StepResult") -> None:
-        """Redraw the footer. The loss is read only then, because reading it waits for the device."""
+        """Redraw the footer. Reads the loss only then, because reading it waits for the device."""
         history = self.history
         if history is not None and history.started.run is not None:
             done = fact.step - history.started.start_step

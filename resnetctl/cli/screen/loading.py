@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from resnetctl.cli.screen import streams
 from resnetctl.errors import UsageError
 
-PATIENCE = 0.3  # seconds
+PATIENCE = 0.3  # seconds before the note is shown
 NOTE = "Loading PyTorch…"
 
 
 @contextlib.contextmanager
 def torch_note() -> Iterator[None]:
-    """Show the note on a terminal when an import of torch inside this `with` block takes long."""
+    """Show the note on a terminal when an import of torch inside this `with` statement takes long."""
     if "torch" in sys.modules or not streams.is_terminal(sys.stderr):
         yield
         return
@@ -49,7 +49,7 @@ def load_torch() -> None:
 
 
 class _Note:
-    """One line on stderr, erased by `clear`. The lock keeps a late timer from writing after that."""
+    """One line on stderr, erased by `clear`. The lock keeps a late timer from writing after `clear`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Lines that scroll, and a footer that is redrawn below them, on stderr."""
+"""Show lines and a footer below them on stderr; the footer is redrawn."""
 
 import sys
 import time
@@ -41,7 +41,7 @@ class Screen:
         streams.say(text)
 
     def footer(self, lines: Callable[[], Sequence[str]], *, now: bool = False) -> None:
-        """Redraw the footer, at most four times a second unless `now`; `lines` is called for a redraw only."""
+        """Redraw the footer, at most four times a second unless `now`. Calls `lines` only to redraw."""
         if not self.live or (not now and time.monotonic() - self._drawn < REDRAW_SECONDS):
             return
         texts = [text[: streams.width() - 1] for text in lines()]

@@ -21,7 +21,7 @@ PLAIN = str.maketrans("╭╮╰╯─│━▁▂▃▄▅▆▇█·–×", "+
 
 
 class _Aside:
-    """stdout while a command works: only results go there, all other prints go to stderr."""
+    """A replacement for stdout while a command runs: results go to stdout, all other prints to stderr."""
 
     def __init__(self, results: TextIO) -> None:
         self.results = results
@@ -59,13 +59,13 @@ def document(values: Mapping[str, Any]) -> None:
     result(json.dumps(values, indent=2, default=str))
 
 
-def report(found: "Report") -> None:
+def report(result: "Report") -> None:
     """Write a report to stdout as the command's JSON document, which begins with the report's schema."""
-    document(found.to_json())
+    document(result.to_json())
 
 
 def say(text: str) -> None:
-    """Write a line for people to stderr. A closed stderr does not stop the work."""
+    """Write a line for the user to stderr. A closed stderr does not stop the work."""
     if sys.stderr is not None:
         try:
             sys.stderr.write(_encodable(text, sys.stderr) + "\n")
@@ -87,17 +87,17 @@ def folded(text: str, indent: str = "") -> list[str]:
 
 
 def notice(text: str) -> str:
-    """Return a sentence for people: folded on a terminal, one line in a log."""
+    """Return a sentence for the user: folded on a terminal, one line in a log."""
     return "\n".join(folded(text)) if is_terminal(sys.stderr) else printable(text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether lines can be redrawn: the stream is a TTY that understands escapes."""
+    """Return whether lines can be redrawn: the stream is a TTY that understands escapes."""
     return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def has_color(stream: TextIO | None) -> bool:
-    """Tell whether the stream shows colours."""
+    """Return whether the stream shows colours."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -112,7 +112,7 @@ def width() -> int:
 
 
 def _encodable(text: str, stream: TextIO) -> str:
-    """Return the text in characters that the stream can write: an ASCII locale must not end a long run."""
+    """Return the text in characters that the stream can encode: an ASCII locale must not end a long run."""
     encoding = stream.encoding or "utf-8"
     try:
         text.encode(encoding)

@@ -1,4 +1,4 @@
-"""Tables and numbers as text: aligned on a terminal, tab-separated and complete in a pipe."""
+"""Print tables and numbers: aligned on a terminal, tab-separated and complete in a pipe."""
 
 import sys
 import textwrap
@@ -15,7 +15,8 @@ GAP = "  "
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequence[str] = ()) -> None:
     """Print rows under a header; a pipe gets all columns, tab-separated.
 
-    On a terminal, columns in `drop` are left out, in this order, until the table fits; the last column is wrapped.
+    On a terminal, the columns in `drop` are left out in this order until the table is narrow enough. The last column
+    is wrapped.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     if not (sys.stdout is not None and sys.stdout.isatty()):
@@ -32,7 +33,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequ
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[str]:
-    """Return the lines of a table that is `width` characters wide if all columns but the last allow it."""
+    """Return the lines of a table of `width` characters. Only the last column is wrapped."""
     columns = [max(_width(row[place]) for row in [header, *rows]) for place in range(len(header))]
     left = sum(columns[:-1]) + len(GAP) * (len(columns) - 1)
     room = max(20, width - left)
@@ -109,12 +110,12 @@ def moment(utc: str) -> str:
     """Return `2026-11-25 23:08`, in local time."""
     try:
         return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError, OSError):  # the edges of the calendar too
+    except (ValueError, OverflowError, OSError):  # also for years outside of the calendar
         return utc
 
 
 def short(path: Path) -> str:
-    """Return the path relative to the current folder when it is inside."""
+    """Return the path relative to the current folder if it is inside."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -52,7 +52,10 @@ def copy(device: torch.device) -> Callable[[], float]:
 
 
 def start_up(*, seconds: float, rounds: int) -> dict[str, Spread]:
-    """Return wall seconds of commands, each in its own process, in turns. Leaves out the slowest if time is short."""
+    """Return wall seconds of commands, each in its own process, in turns.
+
+    Leaves out a command that has no time for three rounds, see `interleave`.
+    """
     ways: dict[str, Way] = {name: partial(_process, arguments) for name, arguments in START_UP.items()}
     return {name: spread(values) for name, values in interleave(ways, seconds=seconds, rounds=rounds).items()}
 

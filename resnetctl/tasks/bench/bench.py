@@ -42,14 +42,14 @@ from resnetctl.training.pace import PARTS, TimedStep, TimedSteps, at_threads, pa
 SAMPLE = 0.2  # seconds a sample
 SECONDS, START_UP_SECONDS = 30.0, 12.0  # in total
 BATCHES = (EVAL_BATCH, 1)  # images a prediction
-NEEDED = TRAIN, SGEMM, COPY = "train", "sgemm", "copy"  # timed in every round, even if time is short
+NEEDED = TRAIN, SGEMM, COPY = "train", "sgemm", "copy"  # never left out, even if time is short
 
 Facts = Generator[Notice | Progress, None, BenchReport]
 
 
 @dataclass(kw_only=True)
 class Bench:
-    """What to time, and what was timed.
+    """The measurements of one `bench`.
 
     Attributes:
         ways: the functions to time, by name.
@@ -97,10 +97,10 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     timing.timer.steps(SAMPLE)
     memory = {"training": peak.grown(), "process": peak.highest()}
     flops = _flops(timing.timer)
-    _own_ways(timing)
-    _other_threads(timing)
-    _predictions(timing)
-    _other_configs(timing, compiled=compiled)
+    _add_own_training(timing)
+    _add_other_threads(timing)
+    _add_predictions(timing)
+    _add_other_configs(timing, compiled=compiled)
     rates = interleave(timing.ways, seconds=SECONDS, needed=len(NEEDED))
     torch.set_num_threads(job.config.threads)
     start_up = baselines.start_up(seconds=START_UP_SECONDS, rounds=FEWEST)
@@ -119,7 +119,7 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     )
 
 
-def _own_ways(timing: Bench) -> None:
+def _add_own_training(timing: Bench) -> None:
     """Add the run's own training and the baselines."""
     device = timing.job.device
     timing.add(TRAIN, timing.train)
@@ -127,7 +127,7 @@ def _own_ways(timing: Bench) -> None:
     timing.add(COPY, partial(baselines.repeated, baselines.copy(device), seconds=SAMPLE))
 
 
-def _other_threads(timing: Bench) -> None:
+def _add_other_threads(timing: Bench) -> None:
     """Add training with one thread and with all granted cores."""
     if timing.job.device.type == "cpu":
         for threads in sorted({1, cores_granted()} - {timing.job.config.threads}):
@@ -136,7 +136,7 @@ def _other_threads(timing: Bench) -> None:
             timing.add(name, partial(timing.timer.rate, SAMPLE), threads=threads)
 
 
-def _predictions(timing: Bench) -> None:
+def _add_predictions(timing: Bench) -> None:
     """Add prediction with both runtimes, for a large batch and for one image."""
     job = timing.job
     images = next(eval_batches(job.val or job.train, job.image, batch_size=EVAL_BATCH))[0]
@@ -173,7 +173,7 @@ def _predicted(predict: Predictor, images: Any) -> float:
     return float(len(predict(images)))
 
 
-def _other_configs(timing: Bench, *, compiled: bool) -> None:
+def _add_other_configs(timing: Bench, *, compiled: bool) -> None:
     """Add training with other batch sizes, bf16 and, with `compiled`, torch.compile."""
     job, config = timing.job, timing.job.config
     for size in (config.batch_size // 2, config.batch_size * 2):
@@ -185,7 +185,7 @@ def _other_configs(timing: Bench, *, compiled: bool) -> None:
         timing.options["with bf16"] = Setting("precision", "bf16")
         timing.add("with bf16", _rate_of(job, precision="bf16"))
     if compiled:
-        _compiled(timing)
+        _add_compiled(timing)
 
 
 def _rate_of(job: Job, **changes: Any) -> Way:
@@ -194,7 +194,7 @@ def _rate_of(job: Job, **changes: Any) -> Way:
     return partial(TimedSteps(other, fresh_state(other, fresh_model(other))).rate, SAMPLE)
 
 
-def _compiled(timing: Bench) -> None:
+def _add_compiled(timing: Bench) -> None:
     job, began = timing.job, time.monotonic()
     state = fresh_state(job, fresh_model(job))
     state.model = torch.compile(state.model)  # type: ignore[assignment]  # a module all the same

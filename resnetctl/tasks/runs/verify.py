@@ -27,7 +27,7 @@ Lines = list[dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check. `passed` is None where there was nothing to check."""
+    """One check. `passed` is None if there was nothing to check."""
 
     name: str
     passed: bool | None
@@ -163,8 +163,10 @@ class _Checker:
         _require(summary["epochs"] == len(lines), f"it counts {summary['epochs']} epochs, the metrics {len(lines)}")
         _require(summary["last"] == lines[-1], "its last epoch differs from that of the metrics")
         if not summary["stopped_early"]:
-            done, wanted = (summary["steps"], config.steps) if config.steps else (summary["epochs"], config.epochs)
-            _require(done == wanted, f"the config wants {wanted} {'steps' if config.steps else 'epochs'}, not {done}")
+            done, expected = (summary["steps"], config.steps) if config.steps else (summary["epochs"], config.epochs)
+            _require(
+                done == expected, f"the config wants {expected} {'steps' if config.steps else 'epochs'}, not {done}"
+            )
             _require(summary["steps"] == lines[-1]["step"], "its steps differ from those of the metrics")
             if len(lines) > 1 or not config.steps:  # else there is no whole epoch to count steps by
                 _require(
@@ -210,8 +212,8 @@ class _Checker:
             raise Skipped(f"'{name}' is not in the store here") from None
         if self.newest.snapshot is None:
             raise Skipped("no checkpoint names the data of the run")
-        wanted = self.newest.snapshot.card["trained_on"].get("digest")
-        _require(store.card.digests.get("train") == wanted, f"'{name}' has changed since the run was trained on it")
+        expected = self.newest.snapshot.card["trained_on"].get("digest")
+        _require(store.card.digests.get("train") == expected, f"'{name}' has changed since the run was trained on it")
         return f"'{name}' has not changed since the run was trained on it"
 
 

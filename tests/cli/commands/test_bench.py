@@ -1,4 +1,4 @@
-"""`bench`: what it is asked, and what it shows."""
+"""`bench` passes its options to a replaced task and prints its report."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,34 +15,34 @@ Cli = Callable[..., Any]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the task was asked for; it answers with a report in which one thing is worth advice."""
-    seen: dict[str, Any] = {}
+def received(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the replaced task received. Its report has one piece of advice."""
+    received: dict[str, Any] = {}
 
     def bench(draft: Draft[BenchConfig], settings: object, *, compiled: bool) -> Any:
-        seen.update(values=draft.asked.values, compiled=compiled)
+        received.update(values=draft.asked.values, compiled=compiled)
         yield Notice("timing")
         return report(onnx_ratio={"batch 128": about(2.0)}, left_out=("torch.compile: no compiler",))
 
     monkeypatch.setattr(task, "bench", bench)
-    return seen
+    return received
 
 
-def test_it_takes_the_flags_of_train_that_matter(cli: Cli, asked: dict[str, Any]) -> None:
+def test_bench_takes_the_flags_of_train_that_affect_speed(cli: Cli, received: dict[str, Any]) -> None:
     assert cli("bench", "--arch", "resnet56", "--data", "digits", "--set", "ema_decay=0.9", "--compile").code == 0
-    assert asked == {
+    assert received == {
         "values": {"model.arch": "resnet56", "data": "digits", "ema_decay": 0.9},
         "compiled": True,
     }
     assert cli("bench", "--epochs", "3").code == 2
 
 
-def test_mistakes_are_told_first(cli: Cli, asked: dict[str, Any]) -> None:
+def test_mistakes_are_reported_first(cli: Cli, received: dict[str, Any]) -> None:
     assert cli("bench", "--set", "no.such.key=1").code == 2
-    assert asked == {}
+    assert received == {}
 
 
-def test_figures_come_with_spread_and_count(cli: Cli, asked: dict[str, Any]) -> None:
+def test_figures_come_with_spread_and_count(cli: Cli, received: dict[str, Any]) -> None:
     result = cli("bench")
     assert result.code == 0
     lines = result.out.splitlines()
@@ -60,13 +60,13 @@ def test_figures_come_with_spread_and_count(cli: Cli, asked: dict[str, Any]) -> 
     assert result.err == "timing\nleft out: torch.compile: no compiler\n"
 
 
-def test_a_document_has_the_advice(cli: Cli, asked: dict[str, Any]) -> None:
+def test_the_json_document_has_the_advice(cli: Cli, received: dict[str, Any]) -> None:
     document = cli("bench", "--json").json()
     assert document["schema"] == "resnetctl.bench/1"
     assert document["advice"][0].startswith("onnxruntime predicts 2.00x")
 
 
-def test_without_parts_there_is_no_table_of_them(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_parts_there_is_no_table_of_parts(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def bench(draft: Draft[BenchConfig], settings: object, *, compiled: bool) -> Any:
         yield Notice("timing")
         return report(parts={})

@@ -1,4 +1,4 @@
-"""`config show`."""
+"""`config show` prints every key with its value and origin."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 Cli = Callable[..., Any]
 
 
-def test_a_table_of_key_value_origin(cli: Cli) -> None:
+def test_the_table_has_key_value_and_origin(cli: Cli) -> None:
     result = cli("config", "show", "--data", "digits", "--seed", "3")
     rows = [line.split("\t") for line in result.out.splitlines()]
     assert (result.code, result.err) == (0, "")
@@ -36,12 +36,12 @@ def test_finetune_has_keys_of_its_own(cli: Cli) -> None:
     assert origins["optim.backbone_lr_scale"] in ("default", "recipe finetune")
 
 
-def test_a_key_of_finetune_is_none_of_train(cli: Cli) -> None:
+def test_a_key_of_finetune_is_unknown_to_train(cli: Cli) -> None:
     result = cli("config", "show", "--data", "digits", "--freeze", "backbone")
     assert result.code == 2
     assert "freeze: unknown key (flag --freeze)" in result.err
 
 
-def test_an_unknown_verb(cli: Cli) -> None:
+def test_an_unknown_verb_gets_a_suggestion(cli: Cli) -> None:
     result = cli("config", "show", "fintune")
     assert (result.code, result.err.splitlines()[1]) == (2, "  try    did you mean 'finetune'?")

@@ -1,4 +1,4 @@
-"""`data` on the embedded digits and on folders made here."""
+"""`data` on the embedded digits and on temporary folders."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def photos(machine: Path) -> Path:
     return machine / "photos"
 
 
-def test_list_before_and_after(cli: Cli) -> None:
+def test_list_shows_a_dataset_before_and_after_get(cli: Cli) -> None:
     rows = [line.split("\t") for line in cli("data", "list").out.splitlines()]
     assert rows[0] == ["name", "status", "images", "classes", "size", "licence"]
     assert ["digits", "available", "", "", "", ""] in rows
@@ -39,7 +39,7 @@ def test_list_before_and_after(cli: Cli) -> None:
     assert {row["name"]: row["in_store"] for row in document["datasets"]}["digits"] is True
 
 
-def test_get_says_what_it_did_and_what_is_next(cli: Cli) -> None:
+def test_get_prints_the_card_and_the_next_commands(cli: Cli) -> None:
     result = cli("data", "get", "digits")
     lines = result.out.splitlines()
     assert lines[0] == "name     digits"
@@ -49,12 +49,12 @@ def test_get_says_what_it_did_and_what_is_next(cli: Cli) -> None:
     assert (again.code, again.err) == (0, "digits is already in the store; --replace builds it again\n")
 
 
-def test_get_what_nobody_offers(cli: Cli) -> None:
+def test_get_of_an_unknown_dataset_gets_a_suggestion(cli: Cli) -> None:
     result = cli("data", "get", "digit")
     assert (result.code, result.err.splitlines()[1]) == (2, "  try    did you mean 'digits'?")
 
 
-def test_add_show_check_remove(cli: Cli, photos: Path, machine: Path) -> None:
+def test_a_dataset_can_be_added_shown_and_removed(cli: Cli, photos: Path, machine: Path) -> None:
     added = cli("data", "add", "photos", "--name", "pets", "--json").json()
     assert (added["schema"], added["card"]["classes"]) == ("resnetctl.data.add/1", ["cat", "dog"])
     shown = cli("data", "show", "pets", "--sheet", "sheet.png")
@@ -81,7 +81,7 @@ def test_a_bad_image_is_exit_3_or_skipped(cli: Cli, photos: Path) -> None:
     assert cli("data", "add", "photos", "--name", "pets", "--on-bad-image", "skip").code == 0
 
 
-def test_check_of_a_good_dataset(cli: Cli) -> None:
+def test_check_of_a_good_dataset_finds_no_problem(cli: Cli) -> None:
     cli("data", "get", "digits")
     result = cli("data", "check", "digits")
     assert (result.code, result.out) == (0, "digits: 1,797 images, no problems found\n")
@@ -117,7 +117,7 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         ]
 
 
-def test_missing_things_are_exit_3(cli: Cli) -> None:
+def test_a_missing_dataset_or_path_is_exit_3(cli: Cli) -> None:
     assert cli("data", "show", "nothing").code == 3
     assert cli("data", "remove", "nothing").code == 3
     assert cli("data", "check", "nothing").code == 3
@@ -125,7 +125,7 @@ def test_missing_things_are_exit_3(cli: Cli) -> None:
 
 
 def adding(folder: Path, machine: Path) -> "subprocess.Popen[str]":
-    """`data add` of 20,001 images by two workers, in a process group of its own, as a shell starts it."""
+    """Start `data add` of 20,001 images with two workers, in a new process group, as a shell does."""
     import numpy as np
     from PIL import Image
 
@@ -141,34 +141,34 @@ def adding(folder: Path, machine: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def told(said: str) -> list[str]:
-    """What came after the lines that tell how far the work is: how many of those there are is a matter of speed."""
-    return [line for line in said.splitlines() if not line.startswith(("reading ", "adding many"))]
+def messages(err: str) -> list[str]:
+    """Return the lines that are not progress: the number of progress lines depends on the speed."""
+    return [line for line in err.splitlines() if not line.startswith(("reading ", "adding many"))]
 
 
 def workers_of(pid: int) -> list[int]:
-    """The processes that `pid` started, once there are two and something is written."""
+    """Return the two worker processes of `pid`. Waits until both have started."""
     for _ in range(3000):
-        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        if len(found) == 2:
-            return found
+        workers = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        if len(workers) == 2:
+            return workers
         time.sleep(0.02)
     raise AssertionError("no workers came up")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_while_workers_decode(machine: Path, signum: signal.Signals) -> None:
-    """Ctrl-C reaches the whole group. No worker stays, no half of a dataset, and no more than one line is said."""
+def test_a_signal_while_workers_decode_leaves_no_worker_and_no_half(machine: Path, signum: signal.Signals) -> None:
+    """Ctrl-C reaches the whole process group: no worker stays, no half dataset, and one message is printed."""
     with adding(machine / "photos", machine) as process:
         workers = workers_of(process.pid)
         time.sleep(0.5)
         os.killpg(process.pid, signum)
-        _, said = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     killed = signum == signal.SIGKILL
     assert process.returncode == (-signum if killed else 128 + signum)
-    stopped = [] if killed else [f"stopped: {signum.name} came; nothing is left half-written"]
-    assert told(said) == stopped
+    stopped = [] if killed else [f"stopped: {signum.name} received; nothing is left half-written"]
+    assert messages(err) == stopped
     kept = [path.name for path in (machine / "store").iterdir() if not path.name.startswith(".tmp-resnetctl-")]
     assert (kept, len(list((machine / "store").iterdir()))) == ([], killed)
     for _ in range(1000):
@@ -179,12 +179,12 @@ def test_a_signal_while_workers_decode(machine: Path, signum: signal.Signals) ->
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_a_worker_that_is_killed_is_one_clear_error(machine: Path) -> None:
+def test_a_killed_worker_is_one_clear_error(machine: Path) -> None:
     with adding(machine / "photos", machine) as process:
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-        _, said = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    first, where, hint = told(said)
+    first, where, hint = messages(err)
     assert first == "error: a worker process ended with SIGKILL, perhaps because the memory ran out"
     assert where.startswith("  where  a/")
     assert hint == "  try    RESNETCTL_THREADS=1 does the same in one process, with less memory"

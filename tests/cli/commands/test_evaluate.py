@@ -1,4 +1,4 @@
-"""`eval`, with a made-up outcome."""
+"""`eval` prints the outcome of a replaced task."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,22 +27,22 @@ def outcome(**changes: Any) -> task.EvalOutcome:
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+def replaced_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     def prepare(**changes: Any) -> list[Any]:
-        seen: list[Any] = []
+        calls: list[Any] = []
 
         def evaluate(target: str | None, **options: Any) -> task.EvalOutcome:
-            seen.append((target, {key: value for key, value in options.items() if key != "settings"}))
+            calls.append((target, {key: value for key, value in options.items() if key != "settings"}))
             return outcome(**changes)
 
         monkeypatch.setattr(task, "evaluate", evaluate)
-        return seen
+        return calls
 
     return prepare
 
 
-def test_the_report_as_text(cli: Cli, answer: Callable[..., Any]) -> None:
-    answer(written=Path("runs/a/eval/pets-test.json"), notices=("val was measured",))
+def test_eval_prints_the_report_as_text(cli: Cli, replaced_task: Callable[..., Any]) -> None:
+    replaced_task(written=Path("runs/a/eval/pets-test.json"), notices=("val was measured",))
     result = cli("eval")
     assert (result.code, result.err) == (0, "val was measured\n")
     assert result.out.splitlines() == [
@@ -59,8 +59,8 @@ def test_the_report_as_text(cli: Cli, answer: Callable[..., Any]) -> None:
     ]
 
 
-def test_json_has_what_scripts_rely_on(cli: Cli, answer: Callable[..., Any]) -> None:
-    answer()
+def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any]) -> None:
+    replaced_task()
     document = cli("eval", "--json").json()
     assert document["schema"] == "resnetctl.eval/1"
     keys = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds"}
@@ -68,32 +68,32 @@ def test_json_has_what_scripts_rely_on(cli: Cli, answer: Callable[..., Any]) -> 
     assert document["top5"] is None
 
 
-def test_flags_reach_the_task(cli: Cli, answer: Callable[..., Any]) -> None:
-    seen = answer()
+def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:
+    calls = replaced_task()
     cli("eval")
     cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--min-accuracy", "0.5", "--device", "cpu")
     defaults = {"data": None, "split": "test", "min_accuracy": None, "device": None}
-    given = {"data": "pets", "split": "val", "min_accuracy": 0.5, "device": "cpu"}
-    assert seen == [(None, defaults), ("m.onnx", given)]
+    options_given = {"data": "pets", "split": "val", "min_accuracy": 0.5, "device": "cpu"}
+    assert calls == [(None, defaults), ("m.onnx", options_given)]
 
 
 @pytest.mark.parametrize(("least", "code"), [(0.8, 0), (0.81, 5)])
 def test_a_failed_check_is_exit_5_after_the_report(
-    cli: Cli, answer: Callable[..., Any], least: float, code: int
+    cli: Cli, replaced_task: Callable[..., Any], least: float, code: int
 ) -> None:
-    answer(min_accuracy=least)
+    replaced_task(min_accuracy=least)
     result = cli("eval", "--json", "--min-accuracy", str(least))
     assert result.code == code
     assert result.json()["top1"] == 0.8
     assert bool(result.err) is (code == 5)
 
 
-def test_many_classes_are_cut_and_that_is_said(cli: Cli, answer: Callable[..., Any]) -> None:
+def test_a_message_says_that_only_the_worst_classes_are_shown(cli: Cli, replaced_task: Callable[..., Any]) -> None:
     many = tuple(ClassReport(name=f"c{n}", count=1, correct=1, accuracy=1.0) for n in range(30))
     report = outcome().report
     values = {name: getattr(report, name) for name in report.__dataclass_fields__}
     confusion = tuple(tuple(int(a == b) for a in range(30)) for b in range(30))
-    answer(report=EvalReport(**(values | {"per_class": many, "confusion": confusion, "top5": 1.0})))
+    replaced_task(report=EvalReport(**(values | {"per_class": many, "confusion": confusion, "top5": 1.0})))
     result = cli("eval")
     assert "top-5     100.00 %" in result.out.splitlines()
     assert result.out.splitlines()[-1].startswith("c9\t")

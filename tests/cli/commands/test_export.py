@@ -1,4 +1,4 @@
-"""`export`, with a made-up report."""
+"""`export` prints the report of a replaced task."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,18 +21,18 @@ REPORT = task.ExportReport(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    seen: list[Any] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    received: list[Any] = []
 
     def export(target: str | None, **options: Any) -> task.ExportReport:
-        seen.append((target, {key: value for key, value in options.items() if key != "settings"}))
+        received.append((target, {key: value for key, value in options.items() if key != "settings"}))
         return REPORT
 
     monkeypatch.setattr(task, "export", export)
-    return seen
+    return received
 
 
-def test_the_report_as_text(cli: Cli, asked: list[Any]) -> None:
+def test_export_prints_the_report_as_text(cli: Cli, calls: list[Any]) -> None:
     result = cli("export", "--onnx")
     assert (result.code, result.err) == (0, "the run is unfinished\n")
     assert result.out.splitlines() == [
@@ -46,24 +46,24 @@ def test_the_report_as_text(cli: Cli, asked: list[Any]) -> None:
         "  resnetctl eval runs/a/export/model.onnx",
         "  resnetctl predict runs/a/export/model.onnx IMAGE...",
     ]
-    assert asked == [(None, {"out": None, "images": None, "gate": "real"})]
+    assert calls == [(None, {"out": None, "images": None, "gate": "real"})]
 
 
-def test_flags_reach_the_task(cli: Cli, asked: list[Any]) -> None:
+def test_flags_reach_the_task(cli: Cli, calls: list[Any]) -> None:
     cli("export", "m.safetensors", "--onnx", "-o", "m.onnx", "--images", "photos", "--gate", "synthetic")
     options = {"out": Path("m.onnx"), "images": Path("photos"), "gate": "synthetic"}
-    assert asked == [("m.safetensors", options)]
+    assert calls == [("m.safetensors", options)]
 
 
-def test_json(cli: Cli, asked: list[Any]) -> None:
+def test_export_prints_json(cli: Cli, calls: list[Any]) -> None:
     assert cli("export", "--onnx", "--json").json() == REPORT.to_json()
 
 
 @pytest.mark.parametrize(
     ("line", "hint"), [([], "resnetctl export --onnx"), (["runs/a"], "resnetctl export runs/a --onnx")]
 )
-def test_a_format_must_be_named(cli: Cli, asked: list[Any], line: list[str], hint: str) -> None:
+def test_export_without_a_format_is_a_usage_error(cli: Cli, calls: list[Any], line: list[str], hint: str) -> None:
     result = cli("export", *line)
     assert result.code == 2
     assert result.err.splitlines() == ["error: choose a format", "  where  --onnx", f"  try    {hint}"]
-    assert asked == []
+    assert calls == []

@@ -1,4 +1,4 @@
-"""`plugins list` and `plugins show`."""
+"""`plugins list` and `plugins show` print the plugins."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def test_list_is_grouped_by_kind(cli: Cli) -> None:
     assert core == ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
 
 
-def test_list_says_why_one_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_gives_the_reason_for_an_unusable_plugin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {
         "kind": "arch",
         "name": "net",
@@ -35,7 +35,7 @@ def test_list_says_why_one_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPa
     assert result.err == "arch net of mine 1.2 is stale: it is\\x1b old\n"
 
 
-def test_list_one_kind_as_json(cli: Cli) -> None:
+def test_list_prints_one_kind_as_json(cli: Cli) -> None:
     document = cli("plugins", "list", "--kind", "policy", "--json").json()
     assert document["schema"] == "resnetctl.plugins.list/1"
     core = {row["name"]: row["status"] for row in document["plugins"] if row["distribution"] == "resnetctl"}
@@ -50,13 +50,13 @@ def test_show_an_arch_counts_its_parameters(cli: Cli) -> None:
     assert document["depths"] == [3, 3, 3]
 
 
-def test_show_as_text(cli: Cli) -> None:
+def test_show_prints_text(cli: Cli) -> None:
     lines = cli("plugins", "show", "resnet20").out.splitlines()
     assert "params          269,722" in lines
     assert "block args      shortcut=A" in lines
 
 
-def test_show_a_block(cli: Cli) -> None:
+def test_show_describes_a_block(cli: Cli) -> None:
     document = cli("plugins", "show", "basic", "--json").json()
     assert document["parameters"]["shortcut"] == "str = 'B'"
     assert document["source"].endswith("blocks.py")
@@ -65,7 +65,7 @@ def test_show_a_block(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("name", ["standard", "digits"])
-def test_show_a_policy_and_a_dataset(cli: Cli, name: str) -> None:
+def test_show_describes_a_policy_and_a_dataset(cli: Cli, name: str) -> None:
     result = cli("plugins", "show", name)
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines()[1].split() == ["name", name]
@@ -79,6 +79,6 @@ def test_show_a_policy_and_a_dataset(cli: Cli, name: str) -> None:
         (["resnet20", "--kind", "blok"], "error: --kind cannot be 'blok'"),
     ],
 )
-def test_show_mistakes(cli: Cli, line: list[str], message: str) -> None:
+def test_an_unknown_name_or_kind_is_a_usage_error(cli: Cli, line: list[str], message: str) -> None:
     result = cli("plugins", "show", *line)
     assert (result.code, result.err.splitlines()[0]) == (2, message)

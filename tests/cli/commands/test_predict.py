@@ -1,4 +1,4 @@
-"""`predict`, with a made-up outcome."""
+"""`predict` prints the outcome of a replaced task."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,18 +19,18 @@ OUTCOME = task.PredictOutcome(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    seen: list[Any] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    received: list[Any] = []
 
     def predict(target: str, images: list[Path], *, settings: object, top: int) -> task.PredictOutcome:
-        seen.append((target, images, top))
+        received.append((target, images, top))
         return OUTCOME
 
     monkeypatch.setattr(task, "predict", predict)
-    return seen
+    return received
 
 
-def test_one_line_for_each_file_and_class(cli: Cli, asked: list[Any]) -> None:
+def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[Any]) -> None:
     result = cli("predict", "last", "a.png", "b.png", "--top", "2")
     assert (result.code, result.err) == (0, "the run is unfinished\n")
     assert result.out.splitlines() == [
@@ -39,10 +39,10 @@ def test_one_line_for_each_file_and_class(cli: Cli, asked: list[Any]) -> None:
         "a.png\tdog\t0.0500",
         "b\\x1b.png\tdog\t1.0000",
     ]
-    assert asked == [("last", [Path("a.png"), Path("b.png")], 2)]
+    assert calls == [("last", [Path("a.png"), Path("b.png")], 2)]
 
 
-def test_json(cli: Cli, asked: list[Any]) -> None:
+def test_predict_prints_json(cli: Cli, calls: list[Any]) -> None:
     document = cli("predict", "last", "a.png", "--json").json()
     assert document["schema"] == "resnetctl.predict/1"
     assert document["results"][0]["predictions"][0] == {"class": "cat", "probability": 0.91239}
@@ -65,7 +65,7 @@ def test_bad_files_are_exit_3_after_the_results(cli: Cli, monkeypatch: pytest.Mo
         (["last", "a.png", "--top", "0"], "error: --top should be greater than or equal to 1, not '0'"),
     ],
 )
-def test_usage(cli: Cli, line: list[str], message: str) -> None:
+def test_missing_arguments_are_usage_errors(cli: Cli, line: list[str], message: str) -> None:
     result = cli("predict", *line)
     assert (result.code, result.err.splitlines()[0]) == (2, message)
 
@@ -74,7 +74,7 @@ def test_a_line_without_target_gets_an_example(cli: Cli) -> None:
     assert "try    resnetctl predict last cat.jpg dog.png" in cli("predict", "cat.jpg").err
 
 
-def test_no_header_over_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_results_no_header_is_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = task.PredictOutcome(results=(), problems=("x.png: no such file",))
     monkeypatch.setattr(task, "predict", lambda *args, **more: nothing)
     result = cli("predict", "last", "x.png")

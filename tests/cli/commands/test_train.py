@@ -1,4 +1,4 @@
-"""`train` and `train --resume`, with the tasks replaced."""
+"""`train` and `train --resume` pass their options to replaced tasks."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,41 +17,41 @@ Cli = Callable[..., Any]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the tasks were asked for."""
-    seen: dict[str, Any] = {}
+def received(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the replaced tasks received."""
+    received: dict[str, Any] = {}
 
     def train(draft: Draft[TrainConfig], settings: object) -> Iterator[Any]:
-        seen["draft"] = draft
+        received["draft"] = draft
         yield Notice(text="trained")
         yield Finished(run=Path("runs/a"), summary={"kept": "best", "best": None, "epochs": 0, "seconds": 1.0})
 
     def resume(target: str, **options: Any) -> Iterator[Any]:
-        seen.update(options, target=target)
+        received.update(options, target=target)
         yield Notice(text="resumed")
 
     monkeypatch.setattr(task, "train", train)
     monkeypatch.setattr(resuming, "resume", resume)
-    return seen
+    return received
 
 
-def test_flags_reach_the_task_as_layers(cli: Cli, asked: dict[str, Any]) -> None:
+def test_flags_reach_the_task_as_layers(cli: Cli, received: dict[str, Any]) -> None:
     line = "train --data digits --recipe fast --set seed=4 -e 3 --name n --out elsewhere --dry-run"
     result = cli(*line.split())
     assert result.code == 0
-    request, layer = asked["draft"].request, asked["draft"].asked
+    request, layer = received["draft"].request, received["draft"].asked
     assert (request.name, request.out, request.dry_run) == ("n", Path("elsewhere"), True)
     assert (layer.values["data"], layer.values["seed"], layer.values["epochs"]) == ("digits", 4, 3)
     assert layer.origins["epochs"] == "flag --epochs"
 
 
-def test_trials_reach_the_task(cli: Cli, asked: dict[str, Any]) -> None:
+def test_budget_and_tune_reach_the_task(cli: Cli, received: dict[str, Any]) -> None:
     assert cli("train", "--data", "digits", "--budget", "1h30min", "--tune").code == 0
-    assert (asked["draft"].request.budget, asked["draft"].request.tune) == (5400.0, True)
+    assert (received["draft"].request.budget, received["draft"].request.tune) == (5400.0, True)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("--budget soon", "--budget should be a time such as 90s, 10min, 2h or 1h30min, not 'soon'"),
         ("--budget 10min -e 3", "budget chooses the length of the run, and flag --epochs fixes it"),
@@ -62,22 +62,22 @@ def test_trials_reach_the_task(cli: Cli, asked: dict[str, Any]) -> None:
         ("--tune --threads 2", "tune chooses the threads, and flag --threads fixes it: give one of them"),
     ],
 )
-def test_trials_that_make_no_sense(cli: Cli, asked: dict[str, Any], line: str, said: str) -> None:
+def test_a_wrong_budget_or_tune_is_a_usage_error(cli: Cli, received: dict[str, Any], line: str, message: str) -> None:
     result = cli("train", "--data", "digits", *line.split())
     assert result.code == 2
-    assert said in " ".join(result.err.split())
-    assert asked == {}
+    assert message in " ".join(result.err.split())
+    assert received == {}
 
 
-def test_the_summary_is_the_result_and_the_rest_is_talk(cli: Cli, asked: dict[str, Any]) -> None:
+def test_only_the_summary_goes_to_stdout(cli: Cli, received: dict[str, Any]) -> None:
     result = cli("train", "--data", "digits")
     assert result.err == "trained\n"
     assert result.out.startswith("\nDone in 1.0 s\n")
 
 
-def test_resume_takes_three_flags(cli: Cli, asked: dict[str, Any]) -> None:
+def test_resume_takes_three_flags(cli: Cli, received: dict[str, Any]) -> None:
     assert cli("train", "--resume", "last", "--epochs", "9", "--exact", "--device", "cpu").code == 0
-    assert {key: asked[key] for key in ("target", "epochs", "exact", "device")} == {
+    assert {key: received[key] for key in ("target", "epochs", "exact", "device")} == {
         "target": "last",
         "epochs": 9,
         "exact": True,
@@ -99,20 +99,20 @@ def test_resume_takes_three_flags(cli: Cli, asked: dict[str, Any]) -> None:
         ("--arch resnet20 --out x", "--arch, --out"),
     ],
 )
-def test_resume_refuses_all_others(cli: Cli, asked: dict[str, Any], line: str, named: str) -> None:
+def test_resume_refuses_all_other_flags(cli: Cli, received: dict[str, Any], line: str, named: str) -> None:
     result = cli("train", "--resume", "last", *line.split())
     assert result.code == 2
     assert " ".join(result.err.split()).startswith(f"error: a resumed run keeps its own config: remove {named}")
-    assert asked == {}
+    assert received == {}
 
 
-def test_exact_without_resume(cli: Cli, asked: dict[str, Any]) -> None:
+def test_exact_needs_resume(cli: Cli, received: dict[str, Any]) -> None:
     result = cli("train", "--exact")
     assert (result.code, result.err.splitlines()[0]) == (2, "error: --exact needs --resume")
 
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
-def test_a_stopped_run_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, signum: int, code: int) -> None:
+def test_a_stopped_run_offers_a_resume(cli: Cli, monkeypatch: pytest.MonkeyPatch, signum: int, code: int) -> None:
     def train(request: object, settings: object) -> Iterator[Any]:
         yield Notice(text="begun")
         raise Stopped("stopped after step 3 of 9", signum=signum, hint="resnetctl train --resume runs/a")

@@ -1,4 +1,4 @@
-"""`weights show` and `weights import`, with the task's report made up."""
+"""`weights show` and `weights import` print the report of a replaced task."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def report() -> task.ShowReport:
     )  # fmt: skip
 
 
-def test_show(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_the_card(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "show", lambda target, settings: report)
     result = cli("weights", "show", "m.safetensors")
     assert result.err == "mean and std are assumed\n"
@@ -45,33 +45,35 @@ def test_show(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_plugins_that_are_needed_and_that_were_used(
+def test_show_lists_plugins_that_are_needed_and_that_were_used(
     cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugins = Plugins(required={"nets": "1.0"}, used={"nets": "1.0", "mix": "2.0"})
-    made = dataclasses.replace(report, card=dataclasses.replace(report.card, plugins=plugins))
-    monkeypatch.setattr(task, "show", lambda target, settings: made)
+    with_plugins = dataclasses.replace(report, card=dataclasses.replace(report.card, plugins=plugins))
+    monkeypatch.setattr(task, "show", lambda target, settings: with_plugins)
     lines = cli("weights", "show", "m.safetensors").out.splitlines()
     assert {"needs    nets 1.0", "used     mix 2.0"} <= set(lines)
 
 
-def test_show_as_json(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_json(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "show", lambda target, settings: report)
     document = cli("weights", "show", "m.safetensors", "--json").json()
     assert document == {"schema": "resnetctl.weights.show/1", **report.to_json()}
 
 
-def test_import_passes_everything_on(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_import_passes_every_option_to_the_task(
+    cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = []
 
     def import_file(request: task.ImportRequest, settings: object) -> task.ShowReport:
-        asked.append(request)
+        requests.append(request)
         return report
 
     monkeypatch.setattr(task, "import_file", import_file)
     line = "weights import a.th --arch resnet20 --classes c.txt --size 32 --mean 1,2,3 --std 4,5,6 --out o.st"
     assert cli(*line.split()).code == 0
-    assert asked == [
+    assert requests == [
         task.ImportRequest(
             file=Path("a.th"), arch="resnet20", out=Path("o.st"), classes=Path("c.txt"), size=32, mean="1,2,3",
             std="4,5,6",

@@ -1,10 +1,10 @@
-"""Commands as data."""
+"""Commands are plain data."""
 
 from resnetctl.cli.parser.command import Command, Group, is_argument, is_repeated, is_switch
 from resnetctl.cli.parser.options import EvalOptions, PredictOptions
 from resnetctl.config.schema import TrainConfig
 
-COMMAND = Command(name="x", summary="X", run=lambda given: None, options=PredictOptions, config=TrainConfig)
+COMMAND = Command(name="x", summary="X", run=lambda parsed: None, options=PredictOptions, config=TrainConfig)
 
 
 def test_flags_come_from_config_options_and_help() -> None:
@@ -17,7 +17,7 @@ def test_without_a_config_there_are_no_config_flags() -> None:
     assert Command(name="x", summary="X", run=print, options=EvalOptions).config_flags() == []
 
 
-def test_a_command_may_have_some_flags_of_its_config() -> None:
+def test_keys_limit_the_config_flags() -> None:
     some = Command(name="x", summary="X", run=print, config=TrainConfig, keys=("seed", "model.arch"))
     assert [flag.flag for flag in some.config_flags()] == ["--arch", "--seed"]
 
@@ -26,7 +26,7 @@ def test_arguments_keep_their_order() -> None:
     assert [flag.metavar for flag in COMMAND.arguments()] == ["TARGET", "IMAGE..."]
 
 
-def test_kinds_of_flags() -> None:
+def test_arguments_repeated_flags_and_switches_are_told_apart() -> None:
     named = {flag.key: flag for flag in COMMAND.all_flags()}
     assert is_argument(named["images"])
     assert is_repeated(named["images"])

@@ -1,4 +1,4 @@
-"""The options that all commands share, and that a first help screen needs no others."""
+"""All commands share these options; the first help screen needs no others."""
 
 import subprocess
 import sys

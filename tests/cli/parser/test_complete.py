@@ -1,4 +1,4 @@
-"""Names for the shell."""
+"""Names for shell completion."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from resnetctl.system import settings
         ("run", "last"),
     ],
 )
-def test_names(kind: str, name: str) -> None:
+def test_names_of_every_kind_complete(kind: str, name: str) -> None:
     assert name in complete.names(kind)
 
 
@@ -31,7 +31,7 @@ def test_datasets_of_the_store_complete_too() -> None:
     assert "photos" in complete.names("dataset")
 
 
-def test_runs_by_name(machine: Path) -> None:
+def test_runs_complete_by_name(machine: Path) -> None:
     (machine / "runs" / "first").mkdir(parents=True)
     (machine / "runs" / "first" / "config.toml").touch()
     assert complete.names("run") == ["last", "first"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resnetctl.cli.parser.command import Given
+from resnetctl.cli.parser.command import Parsed
 from resnetctl.cli.parser.drafts import layers
 from resnetctl.cli.parser.options import LayerOptions
 from resnetctl.config.layers import merge
@@ -15,11 +15,11 @@ from resnetctl.errors import ConfigError, UsageError
 Cli = Callable[..., Any]
 
 
-def test_the_six_layers_in_order(machine: Path) -> None:
+def test_a_stronger_layer_wins(machine: Path) -> None:
     (machine / "resnetctl.toml").write_text("lr = 0.2\nseed = 2\nepochs = 2\ngrad_clip = 2\n")
     (machine / "my.toml").write_text("\nseed = 3\nepochs = 3\ngrad_clip = 3\n")
     options = LayerOptions(recipe="fast", config_file=machine / "my.toml", sets=["epochs=4", "grad_clip=4"])
-    merged = merge(layers(Given(options=options, values={"grad_clip": 5.0}, names={"grad_clip": "--grad-clip"})))
+    merged = merge(layers(Parsed(options=options, values={"grad_clip": 5.0}, names={"grad_clip": "--grad-clip"})))
     assert {key: merged.values[key] for key in ("batch_size", "lr", "seed", "epochs", "grad_clip")} == {
         "batch_size": 128,
         "lr": 0.2,
@@ -34,11 +34,11 @@ def test_the_six_layers_in_order(machine: Path) -> None:
     assert merged.origins["grad_clip"] == "flag --grad-clip"
 
 
-def test_no_layer_says_nothing() -> None:
-    assert merge(layers(Given(options=LayerOptions()))).values == {}
+def test_without_layers_there_are_no_values() -> None:
+    assert merge(layers(Parsed(options=LayerOptions()))).values == {}
 
 
-def test_through_the_command_line(cli: Cli, machine: Path) -> None:
+def test_config_show_reports_the_origin_of_each_value(cli: Cli, machine: Path) -> None:
     (machine / "resnetctl.toml").write_text("lr = 0.2\nseed = 2\n")
     result = cli("config", "show", "--data", "digits", "--recipe", "fast", "--set", "seed=9", "--json")
     rows = {row["key"]: (row["value"], row["origin"]) for row in result.json()["config"]}
@@ -60,7 +60,9 @@ def test_through_the_command_line(cli: Cli, machine: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("verb", [["train"], ["config", "show"]], ids=["train", "config show"])
-def test_mistakes(cli: Cli, verb: list[str], line: list[str], code: int, first: str, hint: str) -> None:
+def test_a_mistake_in_a_layer_is_reported_with_a_hint(
+    cli: Cli, verb: list[str], line: list[str], code: int, first: str, hint: str
+) -> None:
     result = cli(*verb, "--data", "digits", *line)
     assert result.code == code
     assert result.err.splitlines()[0] == first
@@ -68,9 +70,9 @@ def test_mistakes(cli: Cli, verb: list[str], line: list[str], code: int, first: 
     assert result.out == ""
 
 
-def test_errors_name_file_and_line(machine: Path) -> None:
+def test_a_broken_file_or_recipe_is_an_error(machine: Path) -> None:
     (machine / "resnetctl.toml").write_text("lr = \n")
     with pytest.raises(ConfigError, match="not TOML"):
-        layers(Given(options=LayerOptions()))
+        layers(Parsed(options=LayerOptions()))
     with pytest.raises(UsageError, match="no recipe"):
-        layers(Given(options=LayerOptions(recipe="x")))
+        layers(Parsed(options=LayerOptions(recipe="x")))

@@ -1,4 +1,4 @@
-"""Options of the commands, declared as models."""
+"""The option models of the commands are well formed."""
 
 import inspect
 
@@ -27,7 +27,7 @@ def test_flags_are_well_formed(model: type[BaseModel]) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_fields_that_are_no_flags_do_not_hide(model: type[BaseModel]) -> None:
+def test_every_field_is_a_flag(model: type[BaseModel]) -> None:
     assert len(flags(model)) == len(model.model_fields)
 
 

@@ -1,4 +1,4 @@
-"""Verbs that plugins bring: listed from metadata, imported when used, kept apart when they fail."""
+"""Verbs of plugins are listed from metadata and imported on use; their failure is an error of the plugin."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.refresh()
 
 
-def test_the_first_screen_lists_them_and_imports_none(cli: Cli) -> None:
+def test_the_first_screen_lists_plugin_verbs_and_imports_none(cli: Cli) -> None:
     import sys
 
     text = cli("--help").out
@@ -80,7 +80,7 @@ def test_the_first_screen_lists_them_and_imports_none(cli: Cli) -> None:
         (["shelf", "ours"], 3, "", "error: no such shelf\n  where  here\n"),
     ],
 )
-def test_a_command_runs_as_in_an_app_of_its_own(cli: Cli, words: list[str], code: int, out: str, err: str) -> None:
+def test_a_plugin_command_runs_as_in_its_own_app(cli: Cli, words: list[str], code: int, out: str, err: str) -> None:
     result = cli(*words)
     assert (result.code, result.out, result.err) == (code, out, err)
 
@@ -102,7 +102,7 @@ def test_a_mistake_is_one_error_with_our_exit_code(cli: Cli, words: list[str], c
     assert "Traceback" not in result.err
 
 
-def test_its_help_is_its_own(cli: Cli) -> None:
+def test_a_plugin_command_shows_its_own_help(cli: Cli) -> None:
     assert "Shelves of runs." in cli("shelf", "--help").out
     assert "--shout" in cli("shelf", "count", "--help").out
 
@@ -115,13 +115,13 @@ def test_the_name_of_a_built_in_verb_is_refused(cli: Cli) -> None:
     assert "train  " not in cli("--help").out.split("Plugins")[1]
 
 
-def test_without_plugins_there_are_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_plugins_no_plugin_verb_is_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNETCTL_PLUGINS", "none")
     assert "Plugins" not in cli("--help").out.split("Tools")[1].replace("plugins  ", "").split("Options")[0]
     assert cli("greet").code == 2
 
 
-def test_typers_runner_runs_them_too() -> None:
+def test_the_runner_of_typer_runs_plugin_verbs_too() -> None:
     result = CliRunner().invoke(app, ["shelf", "count", "3"])
     assert (result.exit_code, result.stdout) == (0, "count 3\n")
     assert CliRunner().invoke(app, ["shelf", "fail"]).exit_code == 4

@@ -1,4 +1,4 @@
-"""Values of flags and their errors."""
+"""The text of a flag becomes a value, or an error that names the flag."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def test_config_flags_have_the_types_of_their_fields(key: str, text: str, value:
     assert coerce(flag(TrainConfig, key), text) == value
 
 
-def test_paths_and_lists_of_paths() -> None:
+def test_paths_and_lists_of_paths_are_converted() -> None:
     assert coerce(flag(LayerOptions, "config_file"), "a/b.toml") == Path("a/b.toml")
     assert coerce(flag(PredictOptions, "images"), ["a.png", "b.png"]) == [Path("a.png"), Path("b.png")]
 
@@ -59,13 +59,13 @@ def test_a_wrong_choice_suggests_the_right_one() -> None:
     assert caught.value.hint == ("did you mean 'sgd'?", "one of sgd, adam, adamw")
 
 
-def test_a_wrong_choice_like_none_of_them_lists_them_once() -> None:
+def test_a_wrong_choice_without_a_close_one_lists_all_once() -> None:
     with pytest.raises(UsageError) as caught:
         coerce(flag(EvalOptions, "split"), "train")
     assert caught.value.hint == ("one of test, val",)
 
 
-def test_a_size_that_no_memory_holds_is_refused() -> None:
+def test_a_huge_size_is_refused() -> None:
     with pytest.raises(UsageError, match="--size should be less than or equal to 4096, not '100000'"):
         coerce(flag(DataAddOptions, "size"), "100000")
 
@@ -76,6 +76,6 @@ def test_choices_are_read_through_unions() -> None:
     assert choices(flag(EvalOptions, "data")) == []
 
 
-def test_label_of_flags_and_arguments() -> None:
+def test_the_label_is_the_flag_or_the_metavar() -> None:
     assert label(flag(EvalOptions, "split")) == "--split"
     assert label(flag(EvalOptions, "target")) == "TARGET"

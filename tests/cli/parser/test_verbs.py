@@ -1,4 +1,4 @@
-"""Our verbs as Typer runs them."""
+"""Typer runs our verbs; mistakes become our errors."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from resnetctl.cli.app import group_app
-from resnetctl.cli.parser.command import Command, Given, Group
+from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.options import argument
 from resnetctl.config.options import option
@@ -41,34 +41,34 @@ class Options(Common):
 
 
 @pytest.fixture
-def seen() -> list[Given[Options]]:
+def calls() -> list[Parsed[Options]]:
     return []
 
 
 @pytest.fixture
-def root(seen: list[Given[Options]]) -> Group:
-    work = Command(name="work", summary="Work", run=seen.append, options=Options, config=Config)
+def root(calls: list[Parsed[Options]]) -> Group:
+    work = Command(name="work", summary="Work", run=calls.append, options=Options, config=Config)
     return Group(name="resnetctl", summary="Root", members={"work": work})
 
 
 def invoke(root: Group, words: list[str]) -> None:
-    """Parse and run a line; a mistake is raised, not told."""
+    """Parse and run a line. Raises the error of a mistake."""
     get_command(group_app(root)).main(list(words), "resnetctl", standalone_mode=False)
 
 
-def test_what_was_not_given_is_not_there(root: Group, seen: list[Given[Options]]) -> None:
+def test_a_flag_that_is_not_on_the_line_has_no_value(root: Group, calls: list[Parsed[Options]]) -> None:
     invoke(root, ["work", "it"])
-    assert seen[0].values == {}
-    assert seen[0].options == Options(target="it")
+    assert calls[0].values == {}
+    assert calls[0].options == Options(target="it")
 
 
-def test_config_flags_and_options_are_told_apart(root: Group, seen: list[Given[Options]]) -> None:
+def test_config_values_and_options_are_separated(root: Group, calls: list[Parsed[Options]]) -> None:
     line = "work it a b -e 7 --no-mirror -D 2 --set x=1 --set y=2 --from here --fit pad --json"
     invoke(root, line.split())
-    given = seen[0]
-    assert given.values == {"epochs": 7, "mirror": False, "inner.depth": 2}
-    assert given.names == {"epochs": "--epochs", "mirror": "--mirror", "inner.depth": "--depth"}
-    assert given.options == Options(
+    parsed = calls[0]
+    assert parsed.values == {"epochs": 7, "mirror": False, "inner.depth": 2}
+    assert parsed.names == {"epochs": "--epochs", "mirror": "--mirror", "inner.depth": "--depth"}
+    assert parsed.options == Options(
         target="it",
         files=[Path("a"), Path("b")],
         sets=["x=1", "y=2"],
@@ -78,9 +78,9 @@ def test_config_flags_and_options_are_told_apart(root: Group, seen: list[Given[O
     )
 
 
-def test_a_switch_of_the_config_has_two_sides(root: Group, seen: list[Given[Options]]) -> None:
+def test_a_switch_of_the_config_has_two_sides(root: Group, calls: list[Parsed[Options]]) -> None:
     invoke(root, ["work", "it", "--mirror"])
-    assert seen[0].values == {"mirror": True}
+    assert calls[0].values == {"mirror": True}
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_mistakes_become_our_usage_errors(root: Group, line: str, message: str, 
         assert caught.value.hint[0] == hint
 
 
-def test_too_many_arguments(cli: Cli) -> None:
+def test_too_many_arguments_are_a_usage_error(cli: Cli) -> None:
     result = cli("plugins", "list", "everything")
     assert result.code == 2
     assert result.err.startswith("error: resnetctl plugins list: got unexpected extra argument(s) (everything)")
     assert "try    resnetctl plugins new my-block" in cli("plugins", "new", "block", "wobble").err
 
 
-def test_a_required_option(cli: Cli) -> None:
+def test_a_missing_required_option_is_a_usage_error(cli: Cli) -> None:
     result = cli("weights", "import", "x.pth", "--arch", "resnet20")
     assert (result.code, result.err.splitlines()[0]) == (2, "error: resnetctl weights import needs --out")
 
@@ -124,37 +124,37 @@ def test_help_wins_over_missing_arguments(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("line", [[], ["--help"], ["-h"]])
-def test_the_bare_command_is_its_help(cli: Cli, line: list[str]) -> None:
+def test_the_bare_command_shows_its_help(cli: Cli, line: list[str]) -> None:
     result = cli(*line)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(" Usage: resnetctl COMMAND")
 
 
-def test_a_bare_group_is_its_help(cli: Cli) -> None:
+def test_a_bare_group_shows_its_help(cli: Cli) -> None:
     assert cli("plugins").out == cli("plugins", "--help").out
 
 
 @pytest.mark.parametrize("line", [["--version"], ["-V"], ["--debug", "--version"], ["--version", "train"]])
-def test_version(cli: Cli, line: list[str]) -> None:
+def test_every_version_flag_prints_the_version(cli: Cli, line: list[str]) -> None:
     from resnetctl import __version__
 
     assert cli(*line).out == f"resnetctl {__version__}\n"
 
 
-def test_version_as_json(cli: Cli) -> None:
+def test_the_version_prints_as_json(cli: Cli) -> None:
     from resnetctl import __version__
 
     assert cli("--version", "--json").json() == {"schema": "resnetctl.version/1", "version": __version__}
 
 
 @pytest.mark.parametrize("line", [["--no-plugins", "plugins", "list"], ["plugins", "list", "--no-plugins"]])
-def test_no_plugins_before_or_after_the_verb(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: list[str]) -> None:
+def test_no_plugins_works_before_and_after_the_verb(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: list[str]) -> None:
     monkeypatch.setenv("RESNETCTL_PLUGINS", "some-distribution")
     assert cli(*line).code == 0
     assert os.environ["RESNETCTL_PLUGINS"] == "none"
 
 
-# ---- completion, in processes of their own: it ends in sys.exit
+# ---- completion, in new processes: it ends in sys.exit
 
 
 def completed(words: str, **env: str) -> list[str]:
@@ -180,7 +180,7 @@ def completed(words: str, **env: str) -> list[str]:
         ("resnetctl train --lab", "2", ["--label-smoothing"]),
     ],
 )
-def test_completion(words: str, position: str, expected: list[str]) -> None:
+def test_the_shell_completes_verbs_flags_and_names(words: str, position: str, expected: list[str]) -> None:
     assert completed(words, COMP_CWORD=position)[: len(expected)] == expected
 
 

@@ -1,4 +1,4 @@
-"""What a run looks like."""
+"""The text of a training run: header, table, live lines, summary."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,12 +22,12 @@ def test_the_header_is_two_lines(started: Make) -> None:
     ]
 
 
-def test_another_block_is_named(started: Make) -> None:
+def test_the_header_names_a_block_that_replaces_the_archs_own(started: Make) -> None:
     line = epochs.header(started(block="se_basic"), "train", width=80)[0]
     assert line.startswith("resnetctl train  resnet20 + se_basic on digits   ")
 
 
-def test_images_that_grow_say_from_where(started: Make) -> None:
+def test_the_header_gives_the_first_and_last_size_of_growing_images(started: Make) -> None:
     assert "images, 4 to 8 px" in epochs.header(started(sides=((0, 4), (20, 8))), "train", width=80)[1]
 
 
@@ -35,23 +35,23 @@ def test_images_that_grow_say_from_where(started: Make) -> None:
     ("weights", "shown"),
     [("torchvision:resnet18", "torchvision:resnet18"), ("/elsewhere/net.safetensors", "/elsewhere/net.safetensors")],
 )
-def test_weights_that_it_starts_from_are_named(started: Make, weights: str, shown: str) -> None:
+def test_the_header_names_the_weights_that_the_run_starts_from(started: Make, weights: str, shown: str) -> None:
     config = FinetuneConfig(data="digits", device="cpu", threads=1, weights=weights)
     assert f"   from {shown}   " in "   ".join(epochs.header(started(config=config), "finetune", width=80)) + "   "
 
 
-def test_weights_below_the_current_folder_are_named_from_there(started: Make) -> None:
+def test_weights_inside_the_current_folder_have_a_relative_path(started: Make) -> None:
     config = FinetuneConfig(data="digits", weights=str(Path.cwd() / "runs" / "a" / "model.safetensors"))
     assert "   from runs/a/model.safetensors" in epochs.header(started(config=config), "finetune", width=80)[1]
 
 
-def test_a_long_header_flows_and_is_not_cut(started: Make) -> None:
+def test_a_long_header_is_wrapped_and_not_cut(started: Make) -> None:
     run = Path("runs/20261123-214412-preact_resnet110-a-long-dataset-name")
     lines = epochs.header(started(run=run, val_images=0), "train", width=80)
     assert lines[1:] == [f"{run}   1,294 images, 8 px", "config: recipe fast + 1 flag"]
 
 
-def test_a_dry_run_and_a_gpu(started: Make) -> None:
+def test_the_header_of_a_dry_run_on_a_gpu(started: Make) -> None:
     config = TrainConfig(data="digits", epochs=3, device="cuda", threads=4)
     first, second = epochs.header(started(run=None, config=config), "train", width=80)
     assert "   cuda   " in first
@@ -67,8 +67,8 @@ def test_a_dry_run_and_a_gpu(started: Make) -> None:
         ({"lr": "recipe paper", "seed": "flag --seed"}, "recipe paper + 1 flag"),
     ],
 )
-def test_where_the_config_came_from(origins: dict[str, str], text: str) -> None:
-    assert epochs.said(origins) == text
+def test_the_sources_of_the_config_are_summed_up(origins: dict[str, str], text: str) -> None:
+    assert epochs.config_sources(origins) == text
 
 
 def test_the_table_with_val(started: Make, epoch_done: Epoch) -> None:
@@ -82,7 +82,7 @@ def test_the_table_with_val(started: Make, epoch_done: Epoch) -> None:
 
 
 def test_the_table_while_images_grow(started: Make, epoch_done: Epoch) -> None:
-    """The side is that of an epoch's last step, and 80 columns are enough for all of it."""
+    """The column shows the image size of the epoch's last step; 80 characters are enough for the table."""
     history = epochs.History(started=started(sides=((0, 16), (15, 20), (20, 32))))
     columns = epochs.columns(history.started, 80)
     lines = [epochs.epoch_line(epoch_done(n, 1.0, is_best=True), history, columns=columns) for n in (1, 2, 3)]
@@ -92,7 +92,7 @@ def test_the_table_while_images_grow(started: Make, epoch_done: Epoch) -> None:
     assert "px" not in dict(epochs.columns(history.started, 60))
 
 
-def test_an_epoch_of_which_only_the_evaluation_was_left(started: Make, epoch_done: Epoch) -> None:
+def test_an_epoch_without_a_step_in_this_process_has_no_speed(started: Make, epoch_done: Epoch) -> None:
     history = epochs.History(started=started())
     fact = dataclasses.replace(epoch_done(3, 0.5), images_per_second=0.0)
     assert epochs.epoch_line(fact, history, columns=epochs.columns(history.started, 80)).split()[-3:-2] == ["-"]
@@ -130,15 +130,15 @@ def test_the_table_without_val(started: Make, epoch_done: Epoch, width: int, nam
 
 
 @pytest.mark.parametrize(("before", "expected"), [(None, [0.0, 0.9, 0.9]), (0.85, [0.85, 0.9, 0.9])])
-def test_the_best_counts_what_was_before_a_resume(
+def test_the_best_includes_epochs_before_a_resume(
     epoch_done: Epoch, started: Make, before: float | None, expected: list[float]
 ) -> None:
-    history, found = epochs.History(started=started(best=before)), []
+    history, bests = epochs.History(started=started(best=before)), []
     assert history.best == before
     for number, top1 in enumerate([0.0, 0.9, 0.7], 5):
         history.add(epoch_done(number, top1))
-        found.append(history.best)
-    assert found == expected
+        bests.append(history.best)
+    assert bests == expected
     assert history.val_top1 == [0.0, 0.9, 0.7]
 
 
@@ -151,7 +151,7 @@ def test_the_best_counts_what_was_before_a_resume(
         (30, "epoch 3/3 ", " 10/10 loss 1.500 ETA 0:01:04"),
     ],
 )
-def test_live_lines(started: Make, step: int, left: str, right: str) -> None:
+def test_live_lines_show_epoch_step_loss_and_eta(started: Make, step: int, left: str, right: str) -> None:
     lines = epochs.live_lines(epochs.History(started=started()), step, loss=1.5, eta=64, width=80)
     assert lines[0].startswith(left)
     assert lines[0].endswith(right)
@@ -159,7 +159,7 @@ def test_live_lines(started: Make, step: int, left: str, right: str) -> None:
     assert lines[-1] == epochs.HINT
 
 
-def test_a_narrow_screen_never_shows_half_a_time(started: Make, epoch_done: Epoch) -> None:
+def test_a_narrow_screen_never_cuts_the_eta(started: Make, epoch_done: Epoch) -> None:
     history = epochs.History(started=started())
     for number in range(1, 10):
         history.add(epoch_done(number, 0.5))
@@ -195,7 +195,7 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def test_the_summary(machine: Path) -> None:
+def test_the_summary_shows_accuracy_files_and_next_commands(machine: Path) -> None:
     run = machine / "runs" / "a"
     run.mkdir(parents=True)
     (run / "model.safetensors").write_bytes(b"0" * 1_100_000)
@@ -212,7 +212,7 @@ def test_the_summary(machine: Path) -> None:
     ]
 
 
-def test_the_summary_folds_sentences_and_no_commands(tmp_path: Path) -> None:
+def test_the_summary_wraps_sentences_but_no_commands(tmp_path: Path) -> None:
     lines = epochs.summary_lines(tmp_path / ("long" * 20), SUMMARY, width=60)
     assert lines[2:4] == ["  val accuracy    90.0 %   (95 % interval 88.0-91.7, 1,000", " " * 18 + "images)"]
     assert lines[-1].endswith("long --onnx")
@@ -225,13 +225,13 @@ def test_the_summary_of_the_last_epoch_without_val(tmp_path: Path) -> None:
     assert lines[2] == "  train accuracy  99.0 %   (there is no val split)"
 
 
-def test_a_summary_without_an_epoch(tmp_path: Path) -> None:
+def test_a_run_without_an_epoch_has_a_summary(tmp_path: Path) -> None:
     lines = epochs.summary_lines(tmp_path, SUMMARY | {"best": None, "last": None}, width=80)
     assert lines[0] == "Done in 1 min 38 s"
     assert lines[2].startswith("  wrote ")
 
 
-def test_what_is_left_counts_the_growing_images(started: Make) -> None:
+def test_the_work_left_counts_the_pixels_of_growing_images(started: Make) -> None:
     assert started().left(10) == 2.0
     assert started(start_step=10).left(20) == 1.0
     assert started(sides=((0, 4), (20, 8))).left(10) == 5.0  # 10 steps of a quarter, and 10 whole ones

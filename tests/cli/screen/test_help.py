@@ -1,4 +1,4 @@
-"""Help screens: they fit, they are plain where they must be, and they promise nothing that is not there."""
+"""Help screens are at most 80 by 40, plain in a pipe, and name only commands and flags that exist."""
 
 import re
 import shlex
@@ -10,14 +10,14 @@ from typer.main import get_command
 
 from resnetctl.cli.app import app
 from resnetctl.cli.parser.command import Command, Group
-from resnetctl.cli.screen.help import asked, command_help, group_help
+from resnetctl.cli.screen.help import command_help, group_help, requested
 from resnetctl.cli.verbs import ROOT
 
 Cli = Callable[..., Any]
 
 
 def commands(group: Group = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command | Group]]:
-    """Every command and group with the words that call it."""
+    """Yield every command and group with the words that call it."""
     yield path, group
     for name in group.members:
         member = group.load(name)
@@ -32,13 +32,13 @@ ALL = dict(commands())
 LEAVES = {path: item for path, item in ALL.items() if isinstance(item, Command)}
 
 
-def said(words: tuple[str, ...]) -> str:
+def command_name(words: tuple[str, ...]) -> str:
     return " ".join(words) or "resnetctl"
 
 
-@pytest.mark.parametrize("path", ALL, ids=said)
+@pytest.mark.parametrize("path", ALL, ids=command_name)
 @pytest.mark.parametrize("boxed", [False, True], ids=["pipe", "terminal"])
-def test_the_first_screen_fits_80_by_40(
+def test_the_first_screen_is_at_most_80_by_40(
     cli: Cli, path: tuple[str, ...], *, boxed: bool, request: pytest.FixtureRequest
 ) -> None:
     if boxed:
@@ -50,8 +50,8 @@ def test_the_first_screen_fits_80_by_40(
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("path", ALL, ids=said)
-def test_on_a_narrow_terminal_only_commands_are_longer(
+@pytest.mark.parametrize("path", ALL, ids=command_name)
+def test_on_a_narrow_terminal_only_examples_are_longer(
     cli: Cli, terminal: None, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -64,7 +64,7 @@ def test_the_screen_of_all_options_lists_them_once(cli: Cli) -> None:
     assert cli("--help-all").out.count("--no-plugins") == 1
 
 
-@pytest.mark.parametrize("path", ALL, ids=said)
+@pytest.mark.parametrize("path", ALL, ids=command_name)
 def test_help_all_has_every_option_once(cli: Cli, terminal: None, path: tuple[str, ...]) -> None:
     text = cli(*path, "--help-all").out
     assert max(map(len, text.splitlines())) <= 80
@@ -75,12 +75,12 @@ def test_help_all_has_every_option_once(cli: Cli, terminal: None, path: tuple[st
         assert [flag.flag for flag in named if flag.flag not in words] == []
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=said)
-def test_every_command_speaks_json(path: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", LEAVES, ids=command_name)
+def test_every_command_has_json(path: tuple[str, ...]) -> None:
     assert "--json" in [flag.flag for flag in LEAVES[path].all_flags()]
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=said)
+@pytest.mark.parametrize("path", LEAVES, ids=command_name)
 def test_no_flag_is_declared_twice(path: tuple[str, ...]) -> None:
     words = [word for flag in LEAVES[path].all_flags() for word in (flag.flag, flag.short) if word]
     assert sorted(words) == sorted(set(words))
@@ -88,8 +88,8 @@ def test_no_flag_is_declared_twice(path: tuple[str, ...]) -> None:
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("path", ALL, ids=said)
-def test_examples_parse(path: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", ALL, ids=command_name)
+def test_every_example_can_be_parsed(path: tuple[str, ...]) -> None:
     lines = " \n".join(line for line, _ in ALL[path].examples).replace("\\ \n", "").splitlines()
     for line in lines:
         program, *words = shlex.split(line)
@@ -100,7 +100,7 @@ def test_examples_parse(path: tuple[str, ...]) -> None:
         command.make_context("x", words)
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=said)
+@pytest.mark.parametrize("path", LEAVES, ids=command_name)
 def test_summaries_are_one_line_of_plain_words(path: tuple[str, ...]) -> None:
     for flag in LEAVES[path].all_flags():
         assert flag.help, flag.flag
@@ -115,14 +115,14 @@ def test_a_pipe_gets_neither_boxes_nor_escapes(cli: Cli, monkeypatch: pytest.Mon
     assert not set(text) & set("\x1b╭│╰─")
 
 
-def test_boxes_are_closed_on_a_terminal(terminal: None, cli: Cli) -> None:
+def test_boxes_have_straight_edges_on_a_terminal(terminal: None, cli: Cli) -> None:
     lines = cli("train", "--help-all").out.splitlines()
     boxed = [line for line in lines if line[0:1] in ("╭", "│", "╰")]
     assert {len(line) for line in boxed} == {80}
     assert {line[-1] for line in boxed} == {"╮", "│", "╯"}
 
 
-def test_defaults_are_shown_where_they_are_one_value(cli: Cli) -> None:
+def test_a_default_is_shown_unless_it_depends_on_the_dataset(cli: Cli) -> None:
     lines = {line.split("  ")[1].strip(): line for line in cli("train", "--help-all").out.splitlines() if "--" in line}
     text = cli("train", "--help").out
     assert "Architecture  [resnet20]" in text
@@ -130,7 +130,7 @@ def test_defaults_are_shown_where_they_are_one_value(cli: Cli) -> None:
     assert lines
 
 
-def test_the_more_line_counts_what_is_hidden() -> None:
+def test_the_more_line_counts_the_hidden_options() -> None:
     command = LEAVES[("train",)]
     short, full = command_help(command, "x"), command_help(command, "x", full=True)
     hidden = int(short.rpartition("shows ")[2].split()[0])
@@ -147,15 +147,15 @@ def _options(text: str) -> list[str]:
     return re.findall(r"^   (?:-\w|  ) --[a-z-]+", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", ALL, ids=said)
-def test_screens_need_no_parser_and_are_those_of_the_parser(cli: Cli, path: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", ALL, ids=command_name)
+def test_screens_without_the_parser_equal_those_of_the_parser(cli: Cli, path: tuple[str, ...]) -> None:
     for flag in ("--help", "-h", "--help-all"):
-        assert asked(ROOT, [*path, flag]) == cli("--debug", *path, flag).out.removesuffix("\n")
+        assert requested(ROOT, [*path, flag]) == cli("--debug", *path, flag).out.removesuffix("\n")
 
 
 @pytest.mark.parametrize(
     "line",
     [[], ["train"], ["tran", "--help"], ["--help", "train"], ["train", "x", "--help"], ["train", "--json", "-h"]],
 )
-def test_every_other_line_is_for_the_parser(line: list[str]) -> None:
-    assert asked(ROOT, line) is None
+def test_any_other_line_is_left_to_the_parser(line: list[str]) -> None:
+    assert requested(ROOT, line) is None

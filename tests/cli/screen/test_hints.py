@@ -1,4 +1,4 @@
-"""Hints under the names of the flags."""
+"""Hints name config keys by their flags."""
 
 from resnetctl.cli.screen.hints import in_shell
 from resnetctl.hints import Call, Setting

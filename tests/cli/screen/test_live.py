@@ -1,4 +1,4 @@
-"""Following a stream of facts."""
+"""`follow` shows a stream of facts, and prints the result at the end."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def stream(started: Make, epoch_done: Epoch, machine: Path) -> Callable[[], Iter
     return facts
 
 
-def test_without_a_terminal_one_line_an_epoch(
+def test_without_a_terminal_an_epoch_is_one_line(
     stream: Callable[[], Iterator[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Loss.read = 0
@@ -59,7 +59,7 @@ def test_without_a_terminal_one_line_an_epoch(
     assert out.splitlines()[1] == "Done in 9.0 s   best epoch 3 of 3"
 
 
-def test_json_is_the_one_thing_on_stdout(
+def test_only_the_json_document_goes_to_stdout(
     stream: Callable[[], Iterator[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     follow(stream(), verb="train", as_json=True)
@@ -82,7 +82,7 @@ def test_on_a_terminal_the_loss_is_read_only_for_a_redraw(
     assert err.rstrip().endswith("*"), "the footer is gone at the end"
 
 
-def test_a_dry_run_says_what_it_found(started: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_document_of_a_dry_run_has_its_notices(started: Make, capsys: pytest.CaptureFixture[str]) -> None:
     facts = [started(run=None), Notice(text="one step takes 5 ms"), Notice(text="dry run: nothing was written")]
     follow(facts, verb="train", as_json=True)
     out, err = capsys.readouterr()
@@ -108,7 +108,7 @@ def test_an_error_leaves_no_footer(terminal: None, started: Make, capsys: pytest
     assert capsys.readouterr().err.endswith("\x1b[J")
 
 
-def test_the_time_left_is_told_after_a_few_steps(
+def test_the_eta_is_shown_after_a_few_steps(
     terminal: None, started: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from resnetctl.cli.screen import live

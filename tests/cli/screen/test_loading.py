@@ -1,4 +1,4 @@
-"""The note while PyTorch loads."""
+"""A note is shown while PyTorch loads, on a terminal only."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("terminal", "no_torch")
-def test_a_long_import_is_told_and_the_note_goes_away(
+def test_a_long_import_shows_a_note_and_removes_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with loading.torch_note():
@@ -32,7 +32,7 @@ def test_a_long_import_is_told_and_the_note_goes_away(
 
 
 @pytest.mark.usefixtures("terminal", "no_torch")
-def test_no_note_when_it_is_quick_or_not_torch(
+def test_a_quick_import_or_another_module_shows_no_note(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with loading.torch_note():
@@ -44,7 +44,9 @@ def test_no_note_when_it_is_quick_or_not_torch(
 
 
 @pytest.mark.usefixtures("no_torch")
-def test_no_note_without_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_there_is_no_note(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with loading.torch_note():
         pretend(monkeypatch)
         time.sleep(0.1)
@@ -52,15 +54,13 @@ def test_no_note_without_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.usefixtures("terminal")
-def test_no_note_when_torch_is_there_already(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_loaded_torch_shows_no_note(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pretend(monkeypatch)
     loading.load_torch()
     assert capsys.readouterr().err == ""
 
 
-def test_in_a_folder_that_is_gone_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_current_folder_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

@@ -1,4 +1,4 @@
-"""Lines, the footer and progress."""
+"""The screen shows lines above a footer, and progress."""
 
 import itertools
 from collections.abc import Generator
@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_the_footer_is_redrawn_four_times_a_second_at_most(
+def test_the_footer_is_redrawn_at_most_four_times_a_second(
     terminal: None, clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = itertools.count()
@@ -41,7 +41,7 @@ def test_a_line_goes_above_the_footer(terminal: None, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "one\ntwo\n\x1b[2F\x1b[Jstays\nthree\n\x1b[1F\x1b[J"
 
 
-def test_the_footer_goes_away_on_an_error(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_removes_the_footer(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
     shown = Screen()
     shown.footer(lambda: ["one"])
     with pytest.raises(KeyError), shown:
@@ -68,7 +68,7 @@ def test_without_a_terminal_there_is_no_footer_and_no_escape(capsys: pytest.Capt
     assert capsys.readouterr().err == "reading ...\nreading: 100 images\n"
 
 
-def test_two_kinds_of_progress_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_kind_of_progress_gets_its_own_line(capsys: pytest.CaptureFixture[str]) -> None:
     shown = Screen()
     shown.progress(Progress(what="downloading", done=1, total=None, unit="B"))
     shown.progress(progress(100))
@@ -84,17 +84,17 @@ def test_two_kinds_of_progress_one_after_the_other(capsys: pytest.CaptureFixture
         (progress(0, 0), "reading 0/0 images"),
     ],
 )
-def test_progress_line(fact: Progress, line: str) -> None:
+def test_a_progress_line_has_a_bar_and_amounts(fact: Progress, line: str) -> None:
     assert progress_line(fact, 80) == line
 
 
-def test_bar() -> None:
+def test_a_bar_is_filled_to_its_share() -> None:
     assert bar(0.5, 4) == "━━  "
     assert bar(7.0, 2) == "━━"
     assert bar(0.5, -3) == ""
 
 
-def test_sparkline() -> None:
+def test_a_sparkline_spans_minimum_to_maximum() -> None:
     assert sparkline([0.1, 0.5, 0.9], 10) == "▁▅█"
     assert sparkline([5, 1, 2], 2) == "▁█"
     assert sparkline([3, 3], 5) == "▁▁"

@@ -1,4 +1,4 @@
-"""The two streams."""
+"""Results go to stdout, everything else to stderr, in characters that the stream can write."""
 
 import io
 import json
@@ -15,7 +15,7 @@ class Tty(io.StringIO):
         return True
 
 
-def test_results_go_to_stdout_and_talk_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_go_to_stdout_and_messages_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     streams.result("a result")
     streams.say("a word")
     assert capsys.readouterr() == ("a result\n", "a word\n")
@@ -29,7 +29,7 @@ def test_a_document_is_ascii_json_that_starts_with_its_schema(capsys: pytest.Cap
     assert json.loads(text) == {"schema": "resnetctl.eval/1", "classes": ["chät"]}
 
 
-def test_a_closed_stdout_is_an_error_and_a_closed_stderr_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stdout_is_an_error_but_a_closed_stderr_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     streams.say("nobody hears it")
@@ -37,7 +37,7 @@ def test_a_closed_stdout_is_an_error_and_a_closed_stderr_is_none(monkeypatch: py
         streams.result("x")
 
 
-def test_a_full_stderr_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_stderr_does_not_stop_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")
@@ -71,7 +71,7 @@ def test_an_ascii_stream_gets_plain_bars(monkeypatch: pytest.MonkeyPatch) -> Non
     ("term", "no_color", "terminal", "color"),
     [("xterm", "", True, True), ("xterm", "1", True, False), ("dumb", "", False, False), ("unknown", "", False, False)],
 )
-def test_terminal_and_colour(
+def test_colours_depend_on_term_and_no_color(
     monkeypatch: pytest.MonkeyPatch, *, term: str, no_color: str, terminal: bool, color: bool
 ) -> None:
     monkeypatch.setenv("TERM", term)
@@ -81,7 +81,7 @@ def test_terminal_and_colour(
     assert streams.paint("x", "bold", stream=Tty()) == ("\x1b[1mx\x1b[0m" if color else "x")
 
 
-def test_no_terminal_no_escapes_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_no_variable_brings_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "CLICOLOR_FORCE"):
         monkeypatch.setenv(name, "1")
     assert streams.paint("x", "red", stream=io.StringIO()) == "x"
@@ -105,15 +105,15 @@ def test_a_notice_is_folded_on_a_terminal_and_one_line_in_a_log(monkeypatch: pyt
     assert " ".join(lines) == text.strip()
 
 
-def test_what_others_print_does_not_spoil_results(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_of_others_do_not_reach_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     with streams.reserved():
         print("from a plugin")
         print("no newline", end="")
         streams.result("a result")
         print()
     print("after")
-    found = capsys.readouterr()
-    assert (found.out, found.err) == ("a result\nafter\n", "from a plugin\nno newline\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("a result\nafter\n", "from a plugin\nno newline\n")
 
 
 def test_a_closed_stdout_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Tables and numbers as text."""
+"""Tables and numbers print aligned on a terminal, tab-separated in a pipe."""
 
 import sys
 
@@ -62,7 +62,7 @@ def test_wide_characters_count_two_columns() -> None:
     assert lines[1:] == ["猫     1", "dog    2"]
 
 
-def test_pairs_leave_out_what_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pairs_leave_out_none(capsys: pytest.CaptureFixture[str]) -> None:
     tables.pairs([("a", 1), ("long name", "x"), ("b", None)])
     assert capsys.readouterr().out.splitlines() == ["a          1", "long name  x"]
 
@@ -93,5 +93,5 @@ def test_control_characters_in_cells_are_shown(capsys: pytest.CaptureFixture[str
         (tables.brief(3664), "1:01:04"),
     ],
 )
-def test_numbers(shown: str, expected: str) -> None:
+def test_numbers_print_with_their_unit(shown: str, expected: str) -> None:
     assert shown == expected

@@ -105,7 +105,7 @@ def test_a_network_that_onnx_cannot_express_is_timed_on_torch_only(monkeypatch: 
 
     monkeypatch.setattr(onnx_writer, "to_bytes", refuse)
     bench = new_bench()
-    task._predictions(bench)
+    task._add_predictions(bench)
     assert [name for name in bench.ways if "batch" in name] == ["torch batch 6", "torch batch 1"]
     assert bench.left_out == ["onnxruntime: torch cannot export this network: too odd"]
 
@@ -113,15 +113,15 @@ def test_a_network_that_onnx_cannot_express_is_timed_on_torch_only(monkeypatch: 
 def test_alternatives_differ_from_the_run_and_suit_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: False)
     bench = new_bench("threads=2", "batch_size=40")
-    task._other_threads(bench)
-    task._other_configs(bench, compiled=False)
+    task._add_other_threads(bench)
+    task._add_other_configs(bench, compiled=False)
     assert list(bench.options) == ["with 1 thread", "with batches of 20"]  # 80 images are not there
 
 
 def test_bf16_is_timed_if_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: True)
     bench = new_bench()
-    task._other_configs(bench, compiled=False)
+    task._add_other_configs(bench, compiled=False)
     assert bench.options["with bf16"] == Setting("precision", "bf16")
 
 
@@ -133,10 +133,10 @@ def test_a_compiler_that_fails_is_left_out_with_the_reason(monkeypatch: pytest.M
 
     monkeypatch.setattr(torch, "compile", compiled)
     bench = new_bench()
-    task._other_configs(bench, compiled=True)
+    task._add_other_configs(bench, compiled=True)
     assert bench.left_out[0].startswith("torch.compile: ")
     monkeypatch.setattr(torch, "compile", lambda model: model)
-    task._other_configs(bench, compiled=True)
+    task._add_other_configs(bench, compiled=True)
     assert "the first step took" in bench.options["with torch.compile"]
 
 
