@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.drafts import draft
-from resnetctl.cli.parser.options import BenchOptions
+from resnetctl.cli.parser.option_models import BenchOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import BenchConfig

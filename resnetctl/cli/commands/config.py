@@ -2,7 +2,7 @@
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.drafts import draft
-from resnetctl.cli.parser.options import ConfigShowOptions
+from resnetctl.cli.parser.option_models import ConfigShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 

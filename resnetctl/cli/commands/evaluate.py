@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Parsed
-from resnetctl.cli.parser.options import EvalOptions
+from resnetctl.cli.parser.option_models import EvalOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.drafts import draft
-from resnetctl.cli.parser.options import FinetuneOptions
+from resnetctl.cli.parser.option_models import FinetuneOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import UsageError

@@ -3,7 +3,12 @@
 from typing import Any
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.options import PluginsCheckOptions, PluginsListOptions, PluginsNewOptions, PluginsShowOptions
+from resnetctl.cli.parser.option_models import (
+    PluginsCheckOptions,
+    PluginsListOptions,
+    PluginsNewOptions,
+    PluginsShowOptions,
+)
 from resnetctl.cli.screen import streams, tables
 from resnetctl.errors import CheckFailed
 

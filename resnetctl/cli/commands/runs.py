@@ -5,7 +5,7 @@ from typing import Any
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.options import RunsShowOptions
+from resnetctl.cli.parser.option_models import RunsShowOptions
 from resnetctl.cli.screen import streams, tables
 
 COLUMNS = {

@@ -3,7 +3,7 @@
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.drafts import draft
-from resnetctl.cli.parser.options import RunOptions, TrainOptions
+from resnetctl.cli.parser.option_models import RunOptions, TrainOptions
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.parser.command import Parsed
-from resnetctl.cli.parser.options import LayerOptions, RunOptions
+from resnetctl.cli.parser.option_models import LayerOptions, RunOptions
 
 if TYPE_CHECKING:
     from resnetctl.config.draft import Config, Draft

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.parameters import Action, name_of, signature
+from resnetctl.cli.parser.typer_options import Action, name_of, signature
 from resnetctl.cli.screen import streams
 from resnetctl.config.options import flags
 

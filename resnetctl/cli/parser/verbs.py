@@ -89,7 +89,7 @@ class _Verb(_Base):
         return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
 
     def _label(self, name: str) -> str:
-        from resnetctl.cli.parser.parameters import name_of
+        from resnetctl.cli.parser.typer_options import name_of
 
         flags = self.declared.all_flags() if isinstance(self.declared, Command) else []
         return next(str(flag.metavar) if is_argument(flag) else flag.flag for flag in flags if name_of(flag) == name)

@@ -1,7 +1,7 @@
 """Commands are plain data."""
 
 from resnetctl.cli.parser.command import Command, Group, is_argument, is_repeated, is_switch
-from resnetctl.cli.parser.options import EvalOptions, PredictOptions
+from resnetctl.cli.parser.option_models import EvalOptions, PredictOptions
 from resnetctl.config.schema import TrainConfig
 
 COMMAND = Command(name="x", summary="X", run=lambda parsed: None, options=PredictOptions, config=TrainConfig)

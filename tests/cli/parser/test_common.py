@@ -33,7 +33,7 @@ def test_the_first_screen_needs_no_parser_and_no_other_options() -> None:
 import sys
 from resnetctl.__main__ import main
 assert main(["--help"]) == 0
-absent = {"typer", "rich", "resnetctl.cli.parser.options", "resnetctl.config.schema", "resnetctl.registry"}
+absent = {"typer", "rich", "resnetctl.cli.parser.option_models", "resnetctl.config.schema", "resnetctl.registry"}
 print(sorted(absent & set(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import pytest
 
 from resnetctl.cli.parser.command import Parsed
 from resnetctl.cli.parser.drafts import layers
-from resnetctl.cli.parser.options import LayerOptions
+from resnetctl.cli.parser.option_models import LayerOptions
 from resnetctl.config.layers import merge
 from resnetctl.errors import ConfigError, UsageError
 

@@ -14,7 +14,7 @@ from typer.main import get_command
 from resnetctl.cli.app import group_app
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.options import argument
+from resnetctl.cli.parser.option_models import argument
 from resnetctl.config.options import option
 from resnetctl.errors import UsageError
 

@@ -5,7 +5,8 @@ import inspect
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from resnetctl.cli.parser import complete, options
+from resnetctl.cli.parser import complete
+from resnetctl.cli.parser import option_models as options
 from resnetctl.config.options import flags
 
 MODELS = [

@@ -9,8 +9,8 @@ import typer
 from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
-from resnetctl.cli.parser.options import argument
-from resnetctl.cli.parser.parameters import name_of, signature
+from resnetctl.cli.parser.option_models import argument
+from resnetctl.cli.parser.typer_options import name_of, signature
 from resnetctl.config.options import Flag, flags, option
 from resnetctl.errors import UsageError
 
