@@ -23,7 +23,7 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from resnetctl.data import policies
-from resnetctl.data.loader import normalise
+from resnetctl.data.preprocess import normalise
 from resnetctl.engine.device import keep_freed_memory
 from resnetctl.spec import Batch, ImageSpec
 

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from resnetctl.data.images import fit
-from resnetctl.data.loader import INTERPOLATIONS, resize
+from resnetctl.data.preprocess import INTERPOLATIONS, resize
 from resnetctl.data.reading.decode import Pixels
 from resnetctl.engine.stopwatch import Spread, ratios, spread
 from resnetctl.spec import Interpolation

@@ -14,7 +14,8 @@ from resnetctl import rng
 from resnetctl.config.draft import Draft, draft
 from resnetctl.config.layers import layer
 from resnetctl.config.schema import TrainConfig
-from resnetctl.data.loader import batch_rows, epoch_order, normalise
+from resnetctl.data.loader import batch_rows, epoch_order
+from resnetctl.data.preprocess import normalise
 from resnetctl.data.store import open_store
 from resnetctl.engine.loop import Plan, StepResult, fit
 from resnetctl.engine.predictors import torch_predictor

@@ -26,7 +26,7 @@ def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpo
 
     `crop` takes the central square, `pad` adds black borders, `squash` changes the aspect ratio. Shrinking is
     antialiased (Pillow's filters). The store, evaluation and `predict` all use this, so they get the same pixels.
-    Training resizes batches with `data.loader.resize`, which documents the small differences.
+    Training resizes batches with `data.preprocess.resize`, which documents the small differences.
     """
     height, width, channels = image.shape
     if height == width == resize:

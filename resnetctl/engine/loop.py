@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnetctl import rng
-from resnetctl.data.loader import Feed, batch_rows, epoch_order, normalise, resize
+from resnetctl.data.loader import Feed, batch_rows, epoch_order
+from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.objective import Objective, cross_entropy
 from resnetctl.engine.optim import set_lr

@@ -28,7 +28,7 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
     """
     import torch
 
-    from resnetctl.data.loader import normalise
+    from resnetctl.data.preprocess import normalise
 
     model.eval()
 

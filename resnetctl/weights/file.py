@@ -189,7 +189,10 @@ def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], 
     ]
     if problems:
         raise WeightsError(
-            f"{len(problems)} keys do not match the arch", where=str(path), problems=problems, hint=hint or ()
+            f"{len(problems)} {'key does' if len(problems) == 1 else 'keys do'} not match the arch",
+            where=str(path),
+            problems=problems,
+            hint=hint or (),
         )
 
 
@@ -216,8 +219,8 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
     missing = [f"{name}=={wanted}" for name, wanted in needed.items() if name not in present]
     if missing:
         raise PluginError(
-            f"{'resuming this run needs' if resuming else 'these weights need'} {', '.join(missing)}, "
-            "which is not installed",
+            f"{'resuming this run needs' if resuming else 'these weights need'} {' and '.join(missing)}, "
+            f"which {'is' if len(missing) == 1 else 'are'} not installed",
             where=str(path),
             hint=[f"pip install {' '.join(missing)}", *(() if resuming else ["or follow the author of the weights"])],
         )

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from resnetctl import registry
 from resnetctl.data import policies
-from resnetctl.data.loader import normalise
+from resnetctl.data.preprocess import normalise
 from resnetctl.errors import ConfigError
 from resnetctl.spec import Batch, ImageSpec, Policy
 

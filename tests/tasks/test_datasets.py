@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.datasets import tiny
 from support.pictures import grey, solid, tree, write_tar, write_tree
 from support.toy_dataset import Toy, done, run
 
@@ -121,3 +122,31 @@ def test_a_dry_run_on_new_data_does_not_change_the_store(
         assert (other != settings) == is_elsewhere
     assert store_names(settings.data_dir) == ["toy"]
     assert other == settings or not other.data_dir.exists()
+
+
+# ---- a dry run
+
+
+def test_stored_data_is_read_from_the_store(settings: Settings) -> None:
+    tiny(settings.data_dir)
+    with scratch(settings, "tiny", dry_run=True) as place:
+        assert place.data_dir == settings.data_dir
+
+
+def test_a_path_that_is_in_the_store_is_not_added_again(settings: Settings) -> None:
+    tiny(settings.data_dir)
+    Path("tiny").mkdir()
+    with scratch(settings, "./tiny", dry_run=True) as place:
+        assert place.data_dir == settings.data_dir
+
+
+def test_new_data_goes_to_a_temporary_folder(settings: Settings) -> None:
+    with scratch(settings, "digits", dry_run=True) as place:
+        assert place.data_dir != settings.data_dir
+        assert place.data_dir.is_dir()
+    assert not place.data_dir.exists()
+
+
+def test_a_real_run_uses_the_data_folder(settings: Settings) -> None:
+    with scratch(settings, "digits", dry_run=False) as place:
+        assert place == settings

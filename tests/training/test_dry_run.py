@@ -7,35 +7,9 @@ from support.jobs import to_train
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.facts import Notice, Started
 from resnetctl.system import settings
-from resnetctl.tasks.datasets import scratch
 from resnetctl.tasks.train import train
 from resnetctl.training import dry_run as rehearse
 from resnetctl.training.pace import Pace
-
-
-def test_stored_data_is_read_from_the_store() -> None:
-    tiny(settings.load().data_dir)
-    with scratch(settings.load(), "tiny", dry_run=True) as place:
-        assert place.data_dir == settings.load().data_dir
-
-
-def test_a_path_that_is_in_the_store_is_not_added_again() -> None:
-    tiny(settings.load().data_dir)
-    Path("tiny").mkdir()
-    with scratch(settings.load(), "./tiny", dry_run=True) as place:
-        assert place.data_dir == settings.load().data_dir
-
-
-def test_new_data_goes_to_a_temporary_folder() -> None:
-    with scratch(settings.load(), "digits", dry_run=True) as place:
-        assert place.data_dir != settings.load().data_dir
-        assert place.data_dir.is_dir()
-    assert not place.data_dir.exists()
-
-
-def test_a_real_run_uses_the_data_folder() -> None:
-    with scratch(settings.load(), "digits", dry_run=False) as place:
-        assert place == settings.load()
 
 
 @pytest.mark.parametrize("data", ["tiny", "digits"])

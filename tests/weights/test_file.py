@@ -266,7 +266,7 @@ def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(
     state = network().state_dict()
     del state["conv1.weight"]
     write(tmp_path / "y", state, described)
-    with pytest.raises(PluginError, match="1 keys do not match the arch; the weights were written") as caught:
+    with pytest.raises(PluginError, match="1 key does not match the arch; the weights were written") as caught:
         load_model(tmp_path / "y")
     assert caught.value.hint == ("pip install torch==0.1",)
     assert caught.value.problems == ("missing: conv1.weight 4x1x3x3",)
