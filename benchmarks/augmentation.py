@@ -1,4 +1,4 @@
-"""How fast the policies are on one core, beside Pillow and torchvision v2 called once per image, in the same run.
+"""Time the policies on one core, with Pillow and torchvision v2 called once per image in the same run.
 
     python benchmarks/augmentation.py [--images 512] [--rounds 7] [--json]
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def ways(name: str, pixels: np.ndarray) -> dict[str, Callable[[], None]]:
-    """One pass over `pixels` in each of three ways."""
+    """Return one pass over `pixels` in each of three ways."""
     pictures = [Image.fromarray(image) for image in pixels]
     tensors = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     crop1 = v1.RandomCrop(SIDE, padding=SIDE // 8) if name == "standard" else v1.RandomResizedCrop(SIDE)
@@ -85,7 +85,7 @@ def ways(name: str, pixels: np.ndarray) -> dict[str, Callable[[], None]]:
 
 
 def measure(passes: dict[str, Callable[[], None]], *, count: int, rounds: int) -> dict[str, list[float]]:
-    """Time the passes in turn; images per second of each round."""
+    """Time the passes in turn. Return the images per second of each round."""
     speeds: dict[str, list[float]] = {way: [] for way in passes}
     for number in range(rounds + 1):
         for way, run in passes.items():

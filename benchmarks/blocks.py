@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def blocks() -> list[str]:
-    """Names of all blocks that are installed, those of the core first."""
+    """Return the names of all installed blocks, the core's first."""
     from resnetctl import registry
 
     def order(name: str) -> tuple[bool, str]:
@@ -68,7 +68,7 @@ def blocks() -> list[str]:
 
 
 def store_subset(archive: Path) -> None:
-    """Add the data set, unless it is there: `PER_CLASS` images of each class to train on, all of test."""
+    """Store the dataset if it is missing: `PER_CLASS` training images of each class, and the whole test split."""
     from resnetctl.system import settings
     from resnetctl.tasks import datasets
     from resnetctl.tasks.data.add import AddRequest, add
@@ -83,7 +83,7 @@ def store_subset(archive: Path) -> None:
 
 
 def train(block: str, seed: int, *, out: Path) -> None:
-    """Train and measure resnet20 with `block`, unless that is done; the facts go into `bench.json` of its run."""
+    """Train and measure resnet20 with `block` if its run has no `bench.json` yet; write the figures there."""
     import resnetctl as rc
 
     name = f"{block}-{seed}"
@@ -99,7 +99,7 @@ def train(block: str, seed: int, *, out: Path) -> None:
 
 
 def accuracies(out: Path, page: str, *, seeds: int) -> dict[str, str]:
-    """Of each block that has all its runs, or has them in the table of `page`: top-1 as the table tells it."""
+    """Return the top-1 text of each block, from its runs if all are there, else from the table in `page`."""
     found = {}
     told = dict(ACCURACY.findall(page)) if f"{seeds} seeds" in page else {}
     for block in blocks():
@@ -112,7 +112,7 @@ def accuracies(out: Path, page: str, *, seeds: int) -> dict[str, str]:
 
 
 def measured(accuracy: dict[str, str]) -> list[Row]:
-    """A row for each block, with its speeds measured now."""
+    """Return a row for each block, with its speeds measured now."""
     jobs = {block: job(block) for block in accuracy}
     with tempfile.TemporaryDirectory() as folder:
         files = {block: exported(made, Path(folder, f"{block}.onnx")) for block, made in jobs.items()}
@@ -135,7 +135,7 @@ def measured(accuracy: dict[str, str]) -> list[Row]:
 
 
 def job(block: str) -> Any:
-    """What `train` settles before it begins to train resnet20 with `block`."""
+    """Return the settled job of resnet20 with `block`."""
     from resnetctl.cli.parser.flag_layers import from_sets
     from resnetctl.config.draft import draft
     from resnetctl.config.layers import from_recipe
@@ -151,7 +151,7 @@ def job(block: str) -> Any:
 
 
 def cost(made: Any) -> tuple[int, int]:
-    """Parameters, and FLOPs for one image: two for each multiply-add of convolutions and linear layers."""
+    """Return the parameters, and the FLOPs for one image: two per multiply-add of convolutions and linear layers."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -165,7 +165,7 @@ def cost(made: Any) -> tuple[int, int]:
 
 
 def exported(made: Any, file: Path) -> Path:
-    """The ONNX file of a fresh network: how long it takes does not hang on its weights."""
+    """Export a network with random weights; its latency does not depend on them."""
     from resnetctl.deploy.onnx_writer import to_bytes
     from resnetctl.training.job import fresh_model
 
@@ -174,7 +174,7 @@ def exported(made: Any, file: Path) -> Path:
 
 
 def speeds(jobs: dict[str, Any]) -> dict[str, list[float]]:
-    """Training images a CPU second of each block, the best step of each round; the blocks take turns."""
+    """Return training images per CPU second of each block, the best step of each round; the blocks take turns."""
     from resnetctl.training.job import fresh_model, fresh_state
     from resnetctl.training.pace import TimedSteps
 
@@ -193,7 +193,7 @@ def _rate(trial: Any) -> float:
 
 
 def latencies(files: dict[str, Path]) -> dict[str, list[float]]:
-    """Seconds of onnxruntime for one image on one thread, the median of each round; the networks take turns."""
+    """Return onnxruntime's seconds per image on one thread, the median of each round; the networks take turns."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -207,7 +207,7 @@ def latencies(files: dict[str, Path]) -> dict[str, list[float]]:
 
 
 def table(rows: list[Row], *, seeds: int) -> str:
-    """Markdown: one line a block, and what it was measured with."""
+    """Return Markdown: one line per block, then hardware and versions."""
     head = [
         "| block | parameters | MFLOPs | training, images/CPU s (quartiles) | latency, ms (quartiles) | top-1, % |",
         "|---|---:|---:|---:|---:|---:|",
@@ -217,7 +217,7 @@ def table(rows: list[Row], *, seeds: int) -> str:
 
 
 def replaced(page: str, text: str) -> str:
-    """`page` with `text` between the marks. Raises `ValueError` when they are not there."""
+    """Return `page` with `text` between the marks. Raises `ValueError` if they are missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

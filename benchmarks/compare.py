@@ -1,4 +1,4 @@
-"""resnetctl against programs that we did not write: same pictures, network, batch and augmentation, taking turns.
+"""Compare resnetctl with other programs in turns: same pictures, network, batch size and augmentation.
 
     pip install -r benchmarks/requirements.txt
     resnetctl data add cifar10-jpeg.tar.xz --name cifar10-jpeg
@@ -46,7 +46,7 @@ class Sample:
 
 
 class Running:
-    """A program that trains in its own process whenever it is asked for a sample."""
+    """A program that trains in its own process, one sample per request."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -76,7 +76,7 @@ class Running:
 
 
 def main() -> None:
-    """Check, choose variants, measure, write."""
+    """Check, choose variants, measure and write the page."""
     options = _options()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     os.environ["OMP_NUM_THREADS"] = str(options.cores)
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Everything that the page says, as JSON has it."""
+    """Return all figures of the page as JSON."""
     tasks = {
         arch: {name: _task(name, arch, options=options, folder=folder) for name in ("resnetctl", *options.programs)}
         for arch in options.arch
@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def about(options: argparse.Namespace) -> dict[str, Any]:
-    """Command, machine, versions."""
+    """Return the command, the machine and the versions."""
     names = ("torch", "torchvision", "numpy", "pillow", "resnetctl", "timm", "lightning", "keras")
     given = " ".join(word for word in sys.argv[1:] if not word.startswith("/"))
     return {
@@ -140,7 +140,7 @@ def prepare(tasks: dict[str, dict[str, Task]], folder: Path, *, small: int) -> N
 
 
 def first_weights(task: Task) -> None:
-    """Write the task's file of weights: what `resnetctl train` begins with."""
+    """Write the task's initial weights, as `resnetctl train` draws them."""
     from programs import ours
     from safetensors.numpy import save_file
 
@@ -149,7 +149,7 @@ def first_weights(task: Task) -> None:
 
 
 def check(tasks: Sequence[Task], folder: Path) -> dict[str, dict[str, float]]:
-    """Logits beside those of the first task, and the augmentation. Raises `SystemExit` when they differ."""
+    """Compare logits and augmentation with the first task. Raises `SystemExit` if they differ."""
     pictures = folder / "pictures.npy"
     np.save(pictures, tasks[0].pictures()[0][:BATCH])
     expected, found = None, {}
@@ -165,7 +165,7 @@ def check(tasks: Sequence[Task], folder: Path) -> dict[str, dict[str, float]]:
 
 
 def outputs(task: Task, pictures: Path) -> tuple[Any, Any]:
-    """Logits of the pictures in a file, and how often each move occurs among the task's own, coded pictures."""
+    """Return the logits of the pictures in a file, and how often each shift occurs in the coded pictures."""
     files = [pictures.with_name(name) for name in ("logits.npy", "inputs.npy")]
     with start("parity", task) as process:
         process.communicate("\n".join(map(str, (pictures, *files))))
@@ -176,7 +176,7 @@ def outputs(task: Task, pictures: Path) -> tuple[Any, Any]:
 
 
 def best(task: Task, options: argparse.Namespace) -> str:
-    """The fastest variant of a program, by its wall time."""
+    """Return the fastest variant of a program, by wall time."""
     variants = _variants(task.program, options.cores)
     if len(variants) == 1 or not options.trials:
         return variants[0]
@@ -193,7 +193,7 @@ def best(task: Task, options: argparse.Namespace) -> str:
 
 
 def steady(tasks: Sequence[Task], options: argparse.Namespace) -> dict[str, Any]:
-    """Rounds of one sample each, in turn, with what the machine could do in between."""
+    """Take one sample per program and round, in turn, and the machine's peak rates in between."""
     from programs import ours
 
     samples: dict[str, list[dict[str, float]]] = {task.program: [] for task in tasks}
@@ -210,7 +210,7 @@ def steady(tasks: Sequence[Task], options: argparse.Namespace) -> dict[str, Any]
 
 
 def epochs(tasks: Sequence[Task], rounds: int) -> dict[str, list[float]]:
-    """Seconds from the start of a process to its end, after one epoch of few pictures."""
+    """Return the seconds of a whole process that trains one epoch of few pictures."""
     found: dict[str, list[float]] = {task.program: [] for task in tasks if task.program not in CONTROLS}
     for number in range(rounds):
         for task in tasks:
@@ -221,7 +221,7 @@ def epochs(tasks: Sequence[Task], rounds: int) -> dict[str, list[float]]:
 
 
 def shares(task: Task, rounds: int) -> list[float]:
-    """The input pipeline's share of a step."""
+    """Return the input pipeline's share of a step."""
     with start("shares", task) as process:
         answer, _ = process.communicate(f"{rounds}\n")
     values: list[float] = json.loads(answer)
@@ -229,7 +229,7 @@ def shares(task: Task, rounds: int) -> list[float]:
 
 
 def augmentation(rounds: int) -> dict[str, Any]:
-    """What `augmentation.py` finds on one core."""
+    """Return the figures of `augmentation.py` on one core."""
     command = [sys.executable, str(HERE / "augmentation.py"), "--rounds", str(rounds), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -238,7 +238,7 @@ def augmentation(rounds: int) -> dict[str, Any]:
 
 @contextmanager
 def running(tasks: Sequence[Task]) -> Iterator[list[Running]]:
-    """The programs, one after the other warmed up, all waiting."""
+    """Start the programs and warm them up one after the other."""
     programs: list[Running] = []
     try:
         for task in tasks:
@@ -251,7 +251,7 @@ def running(tasks: Sequence[Task]) -> Iterator[list[Running]]:
 
 
 def start(mode: str, task: Task) -> subprocess.Popen[str]:
-    """The program's process. What it says on stderr goes to a file beside its runs."""
+    """Start the program's process, with stderr in a file next to its runs."""
     Path(task.runs).mkdir(exist_ok=True)
     with Path(task.runs, f"{task.label}.log").open("a") as errors:
         command = [sys.executable, str(HERE / "worker.py"), mode, task.to_json()]
@@ -259,7 +259,7 @@ def start(mode: str, task: Task) -> subprocess.Popen[str]:
 
 
 def store_pictures(folder: Path, name: str, pairs: Iterable[tuple[Any, Any]], *, classes: int) -> None:
-    """Write a dataset `name` with nothing but a train split: uint8 `(32, 32, 3)` pictures, each with its label."""
+    """Write a dataset `name` with a train split only: uint8 `(32, 32, 3)` pictures, each with its label."""
     from resnetctl.data import store
     from resnetctl.spec import DatasetCard, ImageSpec
 
@@ -271,7 +271,7 @@ def store_pictures(folder: Path, name: str, pairs: Iterable[tuple[Any, Any]], *,
 
 
 def log(text: str) -> None:
-    """Tell how far it is."""
+    """Print the progress."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What an image costs while data sets and networks grow: the curves of `growth.md`.
+"""Measure the cost per image as datasets and networks grow: the tables of `growth.md`.
 
     resnetctl data add cifar10-jpeg.tar.xz --name cifar10-jpeg
     python benchmarks/growth.py
@@ -40,12 +40,12 @@ SECONDS = 2.0  # of one arch in one round, at least; never less than a step
 
 @dataclass
 class Growth:
-    """One size. Microseconds of CPU an image: written, proved, then a value a round of inputs and of training."""
+    """One size: microseconds of CPU an image to write and verify, then a value a round for inputs and for training."""
 
     pictures: int
     written: float
     opened: float  # milliseconds of CPU for the whole store
-    proved: float
+    verified: float
     inputs: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def data_sets(task: Task, folder: Path, *, options: argparse.Namespace) -> list[Growth]:
-    """Stores of all sizes, then their turns."""
+    """Write stores of all sizes, then measure them in turn."""
     images, labels = task.pictures()
     warm = ours.Program(task).job().train
     warm.check(warm.index[: options.batch])  # what is loaded and made once is nobody's cost
@@ -76,8 +76,8 @@ def data_sets(task: Task, folder: Path, *, options: argparse.Namespace) -> list[
         program = ours.Program(Task(**vars(task) | {"data_dir": str(folder), "data": f"growth-{size}"}))
         jobs: list[Job] = []
         opened = _cpu(lambda: jobs.append(program.job())) * 1e3  # noqa: B023  it is called at once
-        proved = _cpu(lambda: jobs[0].train.check(jobs[0].train.index)) / size * 1e6  # noqa: B023
-        found.append(Growth(size, written, opened, proved))
+        verified = _cpu(lambda: jobs[0].train.check(jobs[0].train.index)) / size * 1e6  # noqa: B023
+        found.append(Growth(size, written, opened, verified))
         turns.append(_turns(jobs[0]))
         compare.log(f"{size:,} pictures: {found[-1]}")
     for number in range(options.rounds):
@@ -90,14 +90,14 @@ def data_sets(task: Task, folder: Path, *, options: argparse.Namespace) -> list[
 
 
 def repeat(folder: Path, size: int, *, images: Array, labels: Array) -> None:
-    """A store of `size` pictures, the given ones over and over."""
+    """Write a store of `size` pictures by repeating the given ones."""
     places = (place % len(labels) for place in range(size))
     pairs = ((images[place], labels[place]) for place in places)
     compare.store_pictures(folder, f"growth-{size}", pairs, classes=int(labels.max()) + 1)
 
 
 def archs(task: Task, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """Of each arch and round: images/s, GFLOP/s, and the matrix product's GFLOP/s just before."""
+    """Return images/s and GFLOP/s of each arch and round, and the matrix product's GFLOP/s just before."""
     nets = {name: _Net(Task(**vars(task) | {"arch": name, "batch": options.arch_batch})) for name in options.archs}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in nets}
     for number in range(options.rounds):
@@ -121,10 +121,10 @@ def page(sizes: list[Growth], speeds: dict[str, list[dict[str, float]]], options
         "## From 10^3 to 10^6 pictures",
         "",
         f"The pictures of `{options.data}`, repeated. Microseconds of CPU an image, but for opening: milliseconds in "
-        "all. A store is written once, and each image proved once, in the first epoch; inputs are gather, augment and "
-        f"normalise, training is the whole step of resnet20, batch {options.batch}.",
+        "all. A store is written once, and each image verified once, in the first epoch; inputs are gather, augment "
+        f"and normalise, training is the whole step of resnet20, batch {options.batch}.",
         "",
-        "| pictures | write | open, ms | prove | inputs | training |",
+        "| pictures | write | open, ms | verify | inputs | training |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
         *map(_size_line, sizes),
         "",
@@ -140,7 +140,7 @@ def page(sizes: list[Growth], speeds: dict[str, list[dict[str, float]]], options
 
 
 class _Net:
-    """An arch in training, and its FLOPs for an image."""
+    """Return a training step of an arch, and its FLOPs per image."""
 
     def __init__(self, task: Task) -> None:
         self.flops = ours.flops(task)
@@ -157,7 +157,7 @@ class _Net:
 
 
 def _turns(job: Job) -> Iterator[tuple[float, float]]:
-    """Microseconds of CPU an image, of inputs and of training, each time that they are asked for."""
+    """Yield CPU microseconds per image for inputs and for training, one pair per request."""
     plan = make_plan(job, Stop())
     inputs, facts = ours.inputs(plan), fit(fresh_state(job, fresh_model(job)), plan)
     next(inputs)
@@ -181,7 +181,7 @@ def _cpu(work: Callable[[], object]) -> float:
 
 
 def _size_line(growth: Growth) -> str:
-    values = [f"{growth.pictures:,}", f"{growth.written:.1f}", f"{growth.opened:.0f}", f"{growth.proved:.1f}"]
+    values = [f"{growth.pictures:,}", f"{growth.written:.1f}", f"{growth.opened:.0f}", f"{growth.verified:.1f}"]
     return "| " + " | ".join([*values, report.spread(growth.inputs, ".1f"), report.spread(growth.steps, ",.0f")]) + " |"
 
 

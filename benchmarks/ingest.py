@@ -55,7 +55,7 @@ class Run:
 
 
 def main() -> None:
-    """Photos, then the archive."""
+    """Measure the photos, then the archive."""
     parser = argparse.ArgumentParser(description="data add: one process and several")
     parser.add_argument("archive", type=Path, help="cifar10-jpeg.tar.xz, or another archive of images")
     parser.add_argument("--pairs", type=int, default=5)
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def compare(source: Path, few: Path, scratch: Path, *, cores: int, pairs: int) -> None:
-    """The pairs, and that both ways give the same bytes; `few` is a tenth of `source`."""
+    """Measure pairs and check that both ways give the same bytes; `few` is a tenth of `source`."""
     print(f"\n{source.name}: {open_source(source).total:,} images")
     print(f"pair {'1: wall':>9} {'CPU':>7} {f'{cores}: wall':>9} {'CPU':>7} {'workers':>8} {'ratio':>6} {'load':>5}")
     found = []
@@ -93,7 +93,7 @@ def compare(source: Path, few: Path, scratch: Path, *, cores: int, pairs: int) -
 
 
 def summarise(found: list[tuple[Run, Run]], cores: int) -> None:
-    """Medians, the ratio with its quartiles, and the ratio that CPU seconds allow on idle cores."""
+    """Return medians, the ratio with quartiles, and the ratio that CPU seconds would allow on idle cores."""
     ratios = [one.wall / several.wall for one, several in found]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     bounds = [one.own / max(run.own, (run.own + run.workers) / cores) for one, run in found]
@@ -103,7 +103,7 @@ def summarise(found: list[tuple[Run, Run]], cores: int) -> None:
 
 
 def add(source: Path, scratch: Path, threads: int) -> Run:
-    """One `data add` in a process of its own."""
+    """Run one `data add` in its own process."""
     environment = os.environ | {"RESNETCTL_THREADS": str(threads), "RESNETCTL_DATA_DIR": str(scratch / "store")}
     command = [sys.executable, "-c", PROGRAM, "data", "add", str(source), "--name", f"by-{threads}", "--replace"]
     begun = time.perf_counter()
@@ -123,14 +123,14 @@ def add(source: Path, scratch: Path, threads: int) -> Run:
 
 
 def watch(process: subprocess.Popen[str], peaks: list[int]) -> None:
-    """The memory of a process and its children, five times a second; shared pages count once."""
+    """Sample the memory of a process and its children five times a second; shared pages count once."""
     while process.poll() is None:
         peaks.append(sum(map(proportional, [process.pid, *children(process.pid)])))
         time.sleep(0.2)
 
 
 def children(pid: int) -> list[int]:
-    """The processes that `pid` started."""
+    """Return the child processes of `pid`."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -138,7 +138,7 @@ def children(pid: int) -> list[int]:
 
 
 def proportional(pid: int) -> int:
-    """Bytes of memory of a process, each page divided by the processes that share it."""
+    """Return the bytes of memory of a process; a shared page is divided by the processes that share it."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -147,7 +147,7 @@ def proportional(pid: int) -> int:
 
 
 def stored(scratch: Path, threads: int) -> dict[str, bytes]:
-    """Every file of the store that a run made, but for its name in the card."""
+    """Return every file of a store, without the dataset's name in the card."""
     folder = scratch / "store" / f"by-{threads}"
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
     found["card.json"] = found["card.json"].replace(folder.name.encode(), b"NAME")
@@ -155,7 +155,7 @@ def stored(scratch: Path, threads: int) -> dict[str, bytes]:
 
 
 def make_photos(folder: Path, count: int) -> Path:
-    """`count` JPEG files in two classes, of which a tenth are different."""
+    """Write `count` JPEG files in two classes; a tenth of them are different."""
     chance = np.random.default_rng(0)
     for label in ("left", "right"):
         (folder / label).mkdir(parents=True)
@@ -171,7 +171,7 @@ def make_photos(folder: Path, count: int) -> Path:
 
 
 def tenth(archive: Path, target: Path) -> Path:
-    """Every tenth image of an archive, as an archive."""
+    """Return an archive with every tenth image of an archive."""
     with tarfile.open(target, "w:xz") as out:
         for number, item in enumerate(open_source(archive).items()):
             if number % 10 == 0:
@@ -183,7 +183,7 @@ def tenth(archive: Path, target: Path) -> Path:
 
 
 def rates() -> str:
-    """What the machine does at this moment: multiply two matrices, and copy memory."""
+    """Return the machine's current rates of a matrix product and of a memory copy."""
     a = np.ones((1024, 1024), np.float32)
     b = np.ones(2**26, np.uint8)
     product = min(timed(lambda: a @ a) for _ in range(5))
@@ -192,7 +192,7 @@ def rates() -> str:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
+    """Return the seconds that `work` takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""What training needs above a process that has only imported torch.
+"""Measure the memory of training above that of a process that has only imported torch.
 
     python benchmarks/memory.py [--arch resnet20] [--data cifar10-jpeg] [--batch-size 128] [--steps 8]
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def peak(line: list[str], environment: dict[str, str]) -> float:
-    """Largest RssAnon of a process, in MB of 10^6 bytes."""
+    """Return the largest RssAnon of a process, in MB of 10^6 bytes."""
     child = subprocess.Popen([sys.executable, *line], env=environment, stdout=subprocess.DEVNULL)
     highest = 0
     while child.poll() is None:

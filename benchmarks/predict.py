@@ -1,4 +1,4 @@
-"""How much of a bare onnxruntime session the loops behind `eval` and `predict` reach, images decoded.
+"""Compare the loops of `eval` and `predict` on decoded images with a bare onnxruntime session.
 
     python benchmarks/predict.py MODEL.onnx [--data cifar10-jpeg] [--rounds 9]
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def first(images: ImageSet, count: int) -> ImageSet:
-    """The first `count` of them."""
+    """Return the first `count` images."""
     return ImageSet(**{**vars(images), "index": images.index[:count]})
 
 
@@ -91,14 +91,14 @@ def report(model: onnx_session.OnnxModel, opened: Opened, images: ImageSet, *, b
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """CPU seconds of one call."""
+    """Return the CPU seconds of one call."""
     begun = time.process_time()
     work()
     return time.process_time() - begun
 
 
 def sgemm(size: int = 1024, repeats: Sequence[int] = range(5)) -> float:
-    """Best GF/s of a float32 matrix product in numpy, on as many threads as the environment says."""
+    """Return the best GFLOP/s of a float32 matrix product in numpy, on the threads that the environment sets."""
     matrix = np.ones((size, size), np.float32)
     return max(2 * size**3 / seconds(lambda: np.dot(matrix, matrix)) / 1e9 for _ in repeats)
 

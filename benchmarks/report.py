@@ -1,4 +1,4 @@
-"""The page that `compare.py` writes, out of what it found."""
+"""Write the page of `compare.py` from its figures."""
 
 import statistics
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Sample = dict[str, float]
 
 
 def page(found: dict[str, Any]) -> str:
-    """Markdown."""
+    """Return the page as Markdown."""
     parts = [
         _head(found["about"]),
         *(_steady(arch, facts, found["variants"]) for arch, facts in found["steady"].items()),
@@ -33,7 +33,7 @@ def page(found: dict[str, Any]) -> str:
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile; of a lone value thrice that value."""
+    """Return lower quartile, median and upper quartile; a single value is all three."""
     if len(values) < 2:
         return (values[0],) * 3
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -41,7 +41,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """`median (lower-upper quartile)`."""
+    """Return `median (lower-upper quartile)`."""
     low, middle, high = quartiles(values)
     return f"{middle:{form}} ({low:{form}}-{high:{form}})"
 

@@ -1,4 +1,4 @@
-"""How long the command takes to begin, as multiples of `python -c pass`.
+"""Measure the start-up of the command, as multiples of `python -c pass`.
 
     python benchmarks/startup.py [--rounds 7] [--callgrind] [--model MODEL.onnx --weights NET.safetensors IMAGE]
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def seconds(line: list[str]) -> float:
-    """User and system seconds of one process."""
+    """Return the user and system seconds of one process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *line], check=True, stdout=subprocess.DEVNULL, env=environment())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -75,7 +75,7 @@ def seconds(line: list[str]) -> float:
 
 
 def instructions(line: list[str]) -> float:
-    """Millions of them, by valgrind."""
+    """Return millions of instructions, counted by valgrind."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, *line]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
     found = re.search(r"refs:\s+([\d,]+)", done.stderr)
@@ -84,7 +84,7 @@ def instructions(line: list[str]) -> float:
 
 
 def environment() -> dict[str, str]:
-    """This one, without what keeps Python from storing compiled modules."""
+    """Return this environment without variables that stop Python from storing compiled modules."""
     return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 

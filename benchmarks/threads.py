@@ -1,4 +1,4 @@
-"""How idle threads should wait: training with threads that sleep, spin a little or spin, alone and beside a neighbour.
+"""Measure how idle threads should wait: sleep, spin briefly or spin, alone and with another busy process.
 
     resnetctl data add cifar10-jpeg.tar.xz --name cifar10-jpeg
     python benchmarks/threads.py
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def ways(cores: int) -> dict[str, tuple[str, int, Mapping[str, str]]]:
-    """Program, threads and environment of each way."""
+    """Return program, threads and environment of each way."""
     return {
         ONE: (PROGRAM, 1, {}),
         "all cores, asleep at once": (PROGRAM, cores, {"OMP_WAIT_POLICY": "PASSIVE"}),
@@ -77,7 +77,7 @@ def ways(cores: int) -> dict[str, tuple[str, int, Mapping[str, str]]]:
 
 @contextlib.contextmanager
 def started(task: Task, program: str, threads: int, environment: Mapping[str, str]) -> Iterator[Running]:
-    """A process that trains when it is asked to."""
+    """Start a process that trains one sample per request."""
     before = dict(os.environ)
     os.environ.pop("OMP_WAIT_POLICY", None)
     os.environ.update(environment)
@@ -91,7 +91,7 @@ def started(task: Task, program: str, threads: int, environment: Mapping[str, st
 
 
 def measured(programs: Mapping[str, Running], options: argparse.Namespace) -> dict[str, list[float]]:
-    """Images a second of each way, round by round."""
+    """Return the images per second of each way, one per round."""
     found: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(options.rounds):
         for name, program in programs.items():
@@ -101,7 +101,7 @@ def measured(programs: Mapping[str, Running], options: argparse.Namespace) -> di
 
 
 def page(alone: Mapping[str, list[float]], beside: Mapping[str, list[float]], options: argparse.Namespace) -> str:
-    """Markdown."""
+    """Return the page as Markdown."""
     lines = [
         f"| {name} | {_rate(spread(alone[name]))} | {_ratio(ratios(alone[name], alone[ONE]))} "
         f"| {_rate(spread(beside[name]))} | {_ratio(ratios(beside[name], beside[ONE]))} |"

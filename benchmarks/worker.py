@@ -1,4 +1,4 @@
-"""One program in a process of its own; `compare.py` starts it. Only answers reach its stdout: one line of JSON each.
+"""One program in its own process, started by `compare.py`. Each answer is one line of JSON on stdout.
 
 `python benchmarks/worker.py MODE TASK`, where the mode is a function of this module.
 """
@@ -28,7 +28,7 @@ MODULES = {
 
 
 def main(mode: str, text: str) -> None:
-    """Do what `mode` says for the task."""
+    """Run the task in the given `mode`."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to stderr
     task = Task.from_json(text)
@@ -43,7 +43,7 @@ def main(mode: str, text: str) -> None:
 
 
 def steady(program: Any, answers: IO[str]) -> None:
-    """Train until stdin ends, and answer each of its lines with a sample."""
+    """Answer each line of stdin with a sample, until stdin ends."""
     program.train(metered(sys.stdin, answers, warm_up=WARM_UP), epochs=FOREVER)
 
 
@@ -62,7 +62,7 @@ def parity(program: Any, answers: IO[str]) -> None:
 
 
 def shares(program: Any, answers: IO[str]) -> None:
-    """The input pipeline's share of a step, as many values as stdin says."""
+    """Return the input pipeline's share of a step, one value per round that stdin asks for."""
     answers.write(json.dumps(program.shares(int(sys.stdin.readline()))) + "\n")
     answers.flush()
 

@@ -25,12 +25,12 @@ SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def pages() -> dict[str, str]:
-    """File names in `docs/reference` with their text."""
+    """Return the text of each page, by its file name in `docs/reference`."""
     return {"cli.md": cli_page(), "config.md": config_page()}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the pages, or tell which are stale: exit code 1."""
+    """Write the pages, or with `--check` name the stale ones and exit with 1."""
     made = pages()
     stale = [name for name, text in made.items() if _read(REFERENCE / name) != text]
     if "--check" in argv:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def cli_page() -> str:
-    """Every command with its arguments, options and examples."""
+    """Return the page of all commands with arguments, options and examples."""
     lines = ["# Command line", ""]
     lines += ["`resnetctl VERB [TARGET] [OPTIONS]`; `python -m resnetctl` is the same command.", ""]
     found = list(commands(ROOT, "resnetctl"))
@@ -59,7 +59,7 @@ def cli_page() -> str:
 
 
 def commands(group: Group, path: str) -> Iterator[tuple[str, Command]]:
-    """Every command below `group` with the words that call it."""
+    """Yield every command below `group` with the words that call it."""
     for name in group.members:
         member = group.load(name)
         if isinstance(member, Group):
@@ -69,7 +69,7 @@ def commands(group: Group, path: str) -> Iterator[tuple[str, Command]]:
 
 
 def config_page() -> str:
-    """Every config key, and what the packaged recipes set."""
+    """Return the page of all config keys and of the packaged recipes."""
     named = {flag.key: flag for flag in flags(FinetuneConfig)}
     only_finetune = {key for key, _ in fields(FinetuneConfig)} - {key for key, _ in fields(TrainConfig)}
     rows = [["key", "flag", "values", "default", "what it is"]]
@@ -122,7 +122,7 @@ def _option_row(flag: Flag) -> list[str]:
 
 
 def _kind(field: FieldInfo) -> str:
-    """Words for the type and the limits of a field."""
+    """Return the type and the limits of a field in words."""
     known = choices(Flag(key="", flag="", field=field))
     if known:
         return ", ".join(_code(value) for value in known if value)
