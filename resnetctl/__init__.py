@@ -18,6 +18,10 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "bench", "evaluate", "export", "finetune", "load", "predict", "resume", "train"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module

@@ -5,6 +5,7 @@ Keyword arguments have the names of the command line's flags. The functions prin
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,21 @@ from resnetctl.config.options import flags
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.facts import Finished
-from resnetctl.hints import Setting, suggest
-from resnetctl.spec import WeightsCard
+from resnetctl.hints import Call, Setting, suggest
+from resnetctl.spec import Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
-from resnetctl.tasks.export import ExportReport
+from resnetctl.tasks.export import ExportReport, Gate
 from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
+
+
+RUN_ARGUMENTS = ("budget", "config", "name", "out", "recipe", "set", "tune")  # of `train`, which are no config keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,25 +123,68 @@ def resume(
     return _drain(task(target, settings=machine.load(), epochs=epochs, exact=exact, device=device))
 
 
-def evaluate(target: "str | Path | Run | None" = None, **options: Any) -> EvalOutcome:
-    """Measure a run, a weights file or an ONNX file. Options: `data`, `split`, `min_accuracy`, `device`."""
+def evaluate(
+    target: "str | Path | Run | None" = None,
+    *,
+    data: str | None = None,
+    split: Split = "test",
+    min_accuracy: float | None = None,
+    device: str | None = None,
+) -> EvalOutcome:
+    """Measure a run, a weights file or an ONNX file on the `test` or `val` split.
+
+    Args:
+        target: a run, its name, or a file. None: the newest run.
+        data: a stored dataset; by default the one of the training.
+        split: `test` or `val`; val replaces a missing test.
+        min_accuracy: a fraction; the result's `require()` raises `CheckFailed` when top-1 is below it.
+        device: `cpu`, `cuda` or `mps`.
+
+    Raises:
+        UsageError, InputError: as the command `eval`.
+    """
     from resnetctl.tasks.evaluate import evaluate as task
 
-    return task(_text(target), settings=machine.load(), **options)
+    return task(
+        _text(target), settings=machine.load(), data=data, split=split, min_accuracy=min_accuracy, device=device
+    )
 
 
-def export(target: "str | Path | Run | None" = None, **options: Any) -> ExportReport:
-    """Write a checked ONNX file. Options: `out`, `images`, `gate`."""
+def export(
+    target: "str | Path | Run | None" = None,
+    *,
+    out: str | Path | None = None,
+    images: str | Path | None = None,
+    gate: Gate = "real",
+) -> ExportReport:
+    """Write a checked ONNX file. Errors as the command `export`.
+
+    Args:
+        target: a run, its name, or a weights file. None: the newest run.
+        out: the file to write, by default in the run's folder.
+        images: a folder of images to check on, by default val of the training's dataset.
+        gate: `synthetic` checks on noise.
+    """
     from resnetctl.tasks.export import export as task
 
-    return task(_text(target), settings=machine.load(), **options)
+    return task(_text(target), settings=machine.load(), out=out, images=images, gate=gate)
 
 
 def predict(target: "str | Path | Run | None", images: Sequence[str | Path], *, top: int = 1) -> list[dict[str, Any]]:
-    """Classify image files; return a list of `{"file", "predictions": [{"class", "probability"}]}`."""
+    """Classify image files; return a list of `{"file", "predictions": [{"class", "probability"}]}`.
+
+    Raises:
+        UsageError: `images` is one path instead of a list of paths.
+        InputError: an image cannot be read; the error lists all of them.
+    """
     from resnetctl.tasks.predict import predict as task
 
+    if isinstance(images, str | PathLike):
+        raise UsageError(
+            "predict takes a list of images", where=Setting("images"), hint=Setting("images", [str(images)])
+        )
     outcome = task(_text(target), [Path(image) for image in images], top=top, settings=machine.load())
+    outcome.require()
     return [item.to_json() for item in outcome.results]
 
 
@@ -185,6 +232,8 @@ def _layers(
 ) -> list[Layer]:
     """Return the layers, weakest first. `set` and keyword arguments are one layer; a keyword argument wins."""
     files = ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
+    if set is not None and not isinstance(set, Mapping):
+        raise UsageError("set takes a dict", where=Setting("set"), hint=Setting("set", {"optim.lr": 0.05}))
     return [*files, together(layer(dict(set or {}), "set"), keywords)]
 
 
@@ -192,8 +241,10 @@ def _keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
     """Return the layer of keyword arguments, named like the flags. Their origins read `argument lr`."""
     keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(model)}
     unknown = [name for name in arguments if name not in keys]
+    if "resume" in unknown:
+        raise UsageError("training resumes by a function of its own", hint=Call("train", settings={"resume": "last"}))
     if unknown:
-        raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], keys))
+        raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RUN_ARGUMENTS]))
     values = {keys[name]: value for name, value in arguments.items()}
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
 

@@ -17,6 +17,12 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
     "export": "export",
     "bench": "bench",
 }
+ARGUMENTS = {  # config key -> Python argument and flag, where the name is not the key
+    "model.arch": "arch",
+    "model.block": "block",
+    "optim.name": "optimizer",
+    "schedule.name": "schedule",
+}
 IMPLIED = ("onnx",)  # settings that the Python functions always imply
 
 
@@ -103,6 +109,7 @@ def _flag(name: str, value: object, named: Mapping[str, str]) -> str:
 
 
 def _argument(name: str, value: object) -> str:
+    name = ARGUMENTS.get(name, name)
     if "." in name:
         return f"set={{{name!r}: {'...' if value is None else repr(value)}}}"
     return name if value is None else f"{name}={os.fspath(value) if isinstance(value, os.PathLike) else value!r}"

@@ -1,13 +1,15 @@
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.facts import Finished
 from resnetctl.system import settings
 
@@ -104,3 +106,39 @@ def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rc.bench(arch="resnet56", compiled=True) == ({"model.arch": "resnet56"}, True)
     with pytest.raises(UsageError, match="unknown argument"):
         rc.bench(speed=3)
+
+
+# ---- wrong arguments
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: rc.evaluate("one", split="foo"), "'foo' is no split to measure"),
+        (lambda: rc.evaluate("one", split="train"), "'train' is no split to measure"),
+        (lambda: rc.export("one", gate="x"), "'x' is no gate"),
+        (lambda: rc.predict("one", "cat.png"), "predict takes a list of images"),
+        (lambda: rc.train(set=["optim.lr=3"]), "set takes a dict"),
+        (lambda: rc.resume("one", epochs=0), "a whole number of epochs, not 0"),
+        (lambda: rc.resume("one", epochs="x"), "a whole number of epochs, not 'x'"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        call()
+
+
+def test_train_points_to_resume() -> None:
+    with pytest.raises(UsageError) as caught:
+        rc.train(resume="last")
+    assert "rc.resume('last')" in str(caught.value)
+
+
+def test_predict_lists_the_images_that_cannot_be_read(run, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="1 image cannot be read"):
+        rc.predict(run, [tmp_path / "bad.png"])
+
+
+def test_the_package_lists_its_verbs() -> None:
+    assert {"train", "resume", "predict"} <= set(dir(rc))

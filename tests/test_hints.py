@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl.hints import Call, Hint, Setting, in_python, in_shell, suggest
+from resnetctl.config.options import flags
+from resnetctl.config.schema import TrainConfig
+from resnetctl.hints import ARGUMENTS, Call, Hint, Setting, in_python, in_shell, suggest
 
 CASES: list[tuple[Hint, str, str]] = [
     ("free some space", "free some space", "free some space"),
@@ -14,6 +16,8 @@ CASES: list[tuple[Hint, str, str]] = [
     (Setting("replace", True), "--replace", "replace=True"),
     (Setting("mirror", False), "--no-mirror", "mirror=False"),
     (Setting("optim.nesterov", False), "--set optim.nesterov=false", "set={'optim.nesterov': False}"),
+    (Setting("model.arch"), "--set model.arch", "arch"),
+    (Setting("optim.name", "adamw"), "--set optim.name=adamw", "optimizer='adamw'"),
     (Setting("model.stem", "cifar"), "--set model.stem=cifar", "set={'model.stem': 'cifar'}"),
     (Call("eval", ("a run",)), "resnetctl eval 'a run'", "rc.evaluate('a run')"),
     (Call("export", (Path("r"),), {"onnx": True}), "resnetctl export r --onnx", "rc.export('r')"),
@@ -54,3 +58,8 @@ def test_in_python_passes_the_images_of_predict_as_a_list() -> None:
 )
 def test_a_close_name_is_suggested_else_all_are_listed(name: str, known: list[str], said: str) -> None:
     assert suggest(name, known) == said
+
+
+def test_python_arguments_have_the_names_of_the_flags() -> None:
+    named = {flag.key: flag.flag.removeprefix("--").replace("-", "_") for flag in flags(TrainConfig)}
+    assert {key: name for key, name in named.items() if key != name} == ARGUMENTS

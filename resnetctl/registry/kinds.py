@@ -170,7 +170,7 @@ KINDS: dict[str, Row] = {
         check=_check_command,
         reserved="resnetctl.cli.verbs:names",
         scaffold=Scaffold(template="command.py.txt", summary="A command for resnetctl.", use=Call(NAME)),
-        details="resnetctl.tasks.plugins.details:object_details",
+        details="resnetctl.tasks.plugins.details:command_details",
         has_name=False,
         listing=Call("plugins list", settings={"kind": "command"}),
     ),

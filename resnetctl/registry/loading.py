@@ -47,7 +47,8 @@ def refresh() -> None:
 def guarded(kind: Kind, name: str) -> Iterator[None]:
     """Re-raise a plugin's exception as a `PluginError` that names the plugin and the line in its own code.
 
-    Errors of resnetctl, out-of-memory errors, and all exceptions of built-in objects pass through.
+    Errors of resnetctl, out-of-memory errors, and all exceptions of built-in objects pass through. `SystemExit` does
+    not: a plugin may not end the process.
     """
     if not distribution_of(kind, name):
         yield
@@ -57,7 +58,7 @@ def guarded(kind: Kind, name: str) -> Iterator[None]:
         yield
     except (ResnetctlError, MemoryError, out_of_memory):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = (str(error).strip() or "no message").splitlines()[0]
         raise fault(kind, name, problem=f"{type(error).__name__}: {text}", line=own_line(error)) from error
 

@@ -18,6 +18,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, open_target, resolve
 
 SHOWN = 10  # class names in an error
+SPLITS = ("test", "val")  # the splits that training did not see
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +77,17 @@ def evaluate(
 
     Args:
         data: name of a dataset in the store; by default the dataset that the weights were trained on.
-        split: val replaces a missing test. If training cut val out of train, the same val is cut out again.
+        split: `test` or `val`; val replaces a missing test. If training cut val out of train, the same val is
+            cut out again.
         min_accuracy: a fraction; the outcome's `require` raises when top-1 is below it.
 
     Raises:
-        UsageError: `min_accuracy` is not a fraction, or this machine has no such `device`.
+        UsageError: `split` is not one of these two, `min_accuracy` is not a fraction, or this machine has no such
+            `device`.
         InputError: target or data are missing, or their classes differ.
     """
+    if split not in SPLITS:
+        raise UsageError(f"{split!r} is no split to measure", where=Setting("split"), hint="test or val")
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise UsageError(
             f"an accuracy is a fraction between 0 and 1, not {min_accuracy:g}",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -77,11 +77,14 @@ def export(
         gate: `synthetic` checks on noise, and the file's metadata says so.
 
     Raises:
-        UsageError: `out` exists or cannot be written, or `target` is an ONNX file.
+        UsageError: `gate` is neither `real` nor `synthetic`, `out` exists or cannot be written, or `target` is an ONNX
+            file.
         InputError: the target is missing, or there are no images to check on.
         CheckFailed: the two runtimes disagree; nothing is written.
         WorkFailed: torch cannot express the network in ONNX.
     """
+    if gate not in get_args(Gate):
+        raise UsageError(f"{gate!r} is no gate", where=Setting("gate"), hint=" or ".join(get_args(Gate)))
     resolved = resolve(target, settings)
     if resolved.kind == "onnx":
         raise UsageError("this is an ONNX file already", where=str(resolved.path), hint="name a run or a weights file")
@@ -136,9 +139,7 @@ def _destination(target: Target, out: Path | None) -> Path:
         return target.run.onnx
     path = out if out is not None else target.path.with_suffix(".onnx")
     if path.exists() or path.is_symlink():
-        raise UsageError(
-            "the output exists", where=str(path), hint=[Setting("out", note="another name"), "or remove the file"]
-        )
+        raise UsageError("the output exists", where=str(path), hint=[Setting("out", "OTHER"), "or remove the file"])
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError("the output's folder is missing or not writable", where=str(path.parent))
     return path

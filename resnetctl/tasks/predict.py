@@ -45,7 +45,8 @@ class PredictOutcome(Report):
         if self.problems:
             count = len(self.problems)
             raise DataError(
-                f"{count} image{'s' if count > 1 else ''} cannot be read; the others are classified",
+                f"{count} image{'s' if count > 1 else ''} cannot be read"
+                + ("; the others are classified" if self.results else ""),
                 problems=self.problems,
             )
 

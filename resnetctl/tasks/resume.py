@@ -45,10 +45,12 @@ def resume(
         device: a device other than the run's own.
 
     Raises:
-        UsageError: the run is in use, or an exact resume is not possible here.
+        UsageError: `epochs` is no positive integer, the run is in use, or an exact resume is not possible here.
         InputError: there is no such run, or it cannot be read.
         PluginError: a distribution that the run used is not installed.
     """
+    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
+        raise UsageError(f"a run trains on to a whole number of epochs, not {epochs!r}", where=Setting("epochs"))
     run = runs.find(target, settings.runs_dir)
     with run.locked():
         summary, config = run.summary(), run.read_config()

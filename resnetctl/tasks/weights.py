@@ -99,7 +99,7 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
         raise UsageError(
             "the output exists",
             where=str(request.out),
-            hint=[Setting("out", note="another name"), "or remove the file"],
+            hint=[Setting("out", "OTHER"), "or remove the file"],
         )
     if (request.data is None) == (request.classes is None):
         raise UsageError(

@@ -29,8 +29,12 @@ class Newest:
     @property
     def notices(self) -> list[Notice]:
         """What the user should know before the run goes on."""
-        corrupt = [Notice(f"{name}: {reason}; an older one is used") for name, reason in self.corrupt.items()]
-        return corrupt if self.snapshot else [*corrupt, Notice("there is no checkpoint yet: the run starts at step 0")]
+        used = "an older one is used" if self.snapshot else "it is not used"
+        corrupt = [Notice(f"{name}: {reason}; {used}") for name, reason in self.corrupt.items()]
+        if self.snapshot:
+            return corrupt
+        state = "no checkpoint is whole" if corrupt else "there is no checkpoint yet"
+        return [*corrupt, Notice(f"{state}: the run starts at step 0")]
 
 
 def newest(run: RunDir) -> Newest:

@@ -222,7 +222,10 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
             f"{'resuming this run needs' if resuming else 'these weights need'} {' and '.join(missing)}, "
             f"which {'is' if len(missing) == 1 else 'are'} not installed",
             where=str(path),
-            hint=[f"pip install {' '.join(missing)}", *(() if resuming else ["or follow the author of the weights"])],
+            hint=[
+                f"pip install {' '.join(missing)}",
+                *(() if resuming else ["or install the package that the author of the weights gave you"]),
+            ],
         )
     others = _other_versions(card)
     if others and not resuming:  # a resume lists all differences itself

@@ -114,6 +114,12 @@ def test_guarded_names_the_plugin_and_the_line_in_its_code(install: Install) -> 
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+def test_guarded_names_a_plugin_that_ends_the_process(install: Install) -> None:
+    install("my-nets", {"net": "plug_a:net"})
+    with pytest.raises(PluginError, match="SystemExit: 9"), registry.guarded("arch", "net"):
+        fails(SystemExit(9))
+
+
 def test_guarded_writes_no_message_for_an_error_without_text(install: Install) -> None:
     install("my-nets", {"net": "plug_a:net"})
     with pytest.raises(PluginError, match="KeyError: no message"), registry.guarded("arch", "net"):

@@ -54,6 +54,13 @@ def test_without_a_checkpoint_a_notice_says_that_the_run_starts_at_step_0(run: r
     assert newest_whole.notices[0].text == "there is no checkpoint yet: the run starts at step 0"
 
 
+def test_if_no_checkpoint_is_whole_no_notice_says_that_an_older_one_is_used(run: runs.RunDir) -> None:
+    (run.path / "checkpoints" / "step-000000009.safetensors").mkdir(parents=True)
+    texts = [notice.text for notice in newest(run).notices]
+    assert texts[0].endswith("it is not used")
+    assert texts[1] == "no checkpoint is whole: the run starts at step 0"
+
+
 def test_differences_are_named() -> None:
     assert differences({"torch": "1", "threads": 2}, {"torch": "2", "threads": 2, "new": 1}) == ["torch 1 -> 2"]
     assert differences({"plugin": "1"}, {}) == ["plugin 1 -> None"]

@@ -248,7 +248,10 @@ def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) 
     with pytest.raises(PluginError, match=r"resnetctl-absent==1\.2") as caught:
         load_model(tmp_path / "x")
     assert caught.value.exit_code == 4
-    assert caught.value.hint == ("pip install resnetctl-absent==1.2", "or follow the author of the weights")
+    assert caught.value.hint == (
+        "pip install resnetctl-absent==1.2",
+        "or install the package that the author of the weights gave you",
+    )
 
 
 def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(

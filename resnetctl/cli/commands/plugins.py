@@ -95,7 +95,7 @@ def _text(value: Any) -> str | None:
 
 COMMAND = Group(
     name="plugins",
-    summary="Networks, blocks, augmentation policies and datasets: the core's and yours.",
+    summary="Networks, blocks, policies, datasets and commands: the core's and yours.",
     members={
         "list": Command(
             name="list",

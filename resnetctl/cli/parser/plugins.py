@@ -17,6 +17,7 @@ from resnetctl.cli.screen import streams
 
 # Exceptions by which a command may end itself, as in a Typer app of its own.
 ENDINGS = (typer.Exit, typer.Abort, SystemExit, BrokenPipeError, UsageError)
+COMPLETION = ("install_completion", "show_completion")  # options for a program of its own, not for a command
 
 
 class PluginGroup(VerbGroup):
@@ -50,7 +51,8 @@ class PluginCommand(TyperCommand):
         with registry.guarded("command", str(self.name)):
             ending: Any = _ending(str(self.name), path, words)
         if isinstance(ending, UsageError):
-            raise errors.UsageError(f"{path}: {ending.format_message()}", hint=f"{path} --help")
+            place = ending.ctx.command_path if ending.ctx is not None else path
+            raise errors.UsageError(f"{place}: {ending.format_message()}", hint=f"{place} --help")
         if isinstance(ending, typer.Abort):
             streams.say("aborted")
             raise typer.Exit(1)
@@ -61,11 +63,12 @@ class PluginCommand(TyperCommand):
 def _ending(name: str, path: str, words: list[str]) -> BaseException | None:
     """Run the command; return the exception by which it ended itself, None when it returned."""
     target: Any = registry.get("command", name)
-    app = target if isinstance(target, typer.Typer) else typer.Typer(add_completion=False)
+    app = target if isinstance(target, typer.Typer) else typer.Typer()
     if app is not target:
         app.command(name)(target)
     try:
         command: Any = get_command(app)
+        command.params = [item for item in command.params if item.name not in COMPLETION]
         with command.make_context(path, words) as context:
             command.invoke(context)
     except ENDINGS as ending:

@@ -18,14 +18,28 @@ def arch_details(arch: Arch) -> dict[str, Any]:
 def object_details(value: Any) -> dict[str, Any]:
     """Return signature, source file and first docstring line of a class or a function."""
     value = getattr(value, "func", value)  # the function inside a functools.partial
+    signature = _without_metadata(inspect.signature(value))
     return {
-        "signature": str(inspect.signature(value)),
-        "parameters": {
-            name: str(item.replace(name="_")).lstrip("_*: ")
-            for name, item in inspect.signature(value).parameters.items()
-        },
+        "signature": str(signature),
+        "parameters": {name: str(item.replace(name="_")).lstrip("_*: ") for name, item in signature.parameters.items()},
         "source": _file(value),
         "summary": (inspect.getdoc(value) or "").partition("\n")[0],
+    }
+
+
+def command_details(command: Any) -> dict[str, Any]:
+    """Return summary, subcommands and source of a Typer app, or the facts of a function."""
+    import typer
+    from typer.main import get_command
+
+    if not isinstance(command, typer.Typer):
+        return object_details(command)
+    built: Any = get_command(command)
+    source = next((_file(item.callback) for item in command.registered_commands if item.callback), None)
+    return {
+        "summary": (built.help or "").partition("\n")[0],
+        "commands": sorted(getattr(built, "commands", {})),
+        "source": source,
     }
 
 
@@ -45,6 +59,15 @@ def dataset_details(dataset: Any) -> dict[str, Any]:
         "source": _file(type(dataset)),
         "summary": (inspect.getdoc(type(dataset)) or "").partition("\n")[0],
     }
+
+
+def _without_metadata(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature with `T` for every `Annotated[T, ...]`: the metadata has no stable text."""
+    parameters = [
+        item.replace(annotation=item.annotation.__origin__) if hasattr(item.annotation, "__metadata__") else item
+        for item in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters)
 
 
 def _file(value: Any) -> str | None:

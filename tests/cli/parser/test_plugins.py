@@ -88,8 +88,8 @@ def test_a_plugin_command_runs_as_in_its_own_app(cli: Cli, words: list[str], cod
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["shelf", "count"], 2, "resnetctl shelf: missing argument 'NUMBER'"),
-        (["shelf", "count", "x"], 2, "resnetctl shelf: invalid value for 'NUMBER'"),
+        (["shelf", "count"], 2, "resnetctl shelf count: missing argument 'NUMBER'"),
+        (["shelf", "count", "x"], 2, "resnetctl shelf count: invalid value for 'NUMBER'"),
         (["greet", "--nam", "Ada"], 2, "resnetctl greet: no such option: --nam"),
         (["shelf", "fail"], 4, "command 'shelf' of shelf 1.2: ZeroDivisionError: by nothing"),
         (["wreck"], 4, "command 'wreck' of wrecked 1.2 cannot be imported: SystemExit: 0"),
@@ -105,6 +105,7 @@ def test_a_mistake_is_one_error_with_our_exit_code(cli: Cli, words: list[str], c
 def test_a_plugin_command_shows_its_own_help(cli: Cli) -> None:
     assert "Shelves of runs." in cli("shelf", "--help").out
     assert "--shout" in cli("shelf", "count", "--help").out
+    assert "completion" not in cli("shelf", "--help").out  # Typer's options for a program of its own
 
 
 def test_the_name_of_a_built_in_verb_is_refused(cli: Cli) -> None:

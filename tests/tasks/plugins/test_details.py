@@ -1,7 +1,17 @@
 """The facts of an object of each kind."""
 
+from typing import Annotated
+
+import typer
+
 from resnetctl import registry
-from resnetctl.tasks.plugins.details import arch_details, dataset_details, object_details, policy_details
+from resnetctl.tasks.plugins.details import (
+    arch_details,
+    command_details,
+    dataset_details,
+    object_details,
+    policy_details,
+)
 
 
 def test_arch_details_count_the_parameters() -> None:
@@ -33,3 +43,20 @@ def test_dataset_details_come_from_the_card() -> None:
 
 def test_a_built_in_function_has_no_source_file() -> None:
     assert object_details(len)["source"] is None
+
+
+def test_a_command_is_described_without_typers_metadata() -> None:
+    def greet(name: Annotated[str, typer.Option(help="Whom")] = "you") -> None:
+        """Greet somebody."""
+
+    details = command_details(greet)
+    assert details["signature"] == "(name: str = 'you') -> None"
+    assert details["summary"] == "Greet somebody."
+
+
+def test_an_app_is_described_by_its_help_and_its_commands() -> None:
+    app = typer.Typer(help="Shelves of runs.")
+    app.command("count")(lambda: None)
+    app.command("empty")(lambda: None)
+    details = command_details(app)
+    assert (details["summary"], details["commands"]) == ("Shelves of runs.", ["count", "empty"])
