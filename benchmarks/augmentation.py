@@ -24,8 +24,8 @@ from torchvision.transforms import v2
 
 from resnetctl.data import policies
 from resnetctl.data.preprocess import normalise
-from resnetctl.engine.device import keep_freed_memory
 from resnetctl.spec import Batch, ImageSpec
+from resnetctl.system.machine import keep_freed_memory
 
 SIDE, BATCH = 32, 128
 SPEC = ImageSpec(size=SIDE, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))

@@ -1,6 +1,7 @@
 """The scripts of `benchmarks/`: their arithmetic, their gate, and one real program on the smallest scale."""
 
 import argparse
+import ast
 import contextlib
 import dataclasses
 import io
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -293,3 +295,21 @@ def test_the_resize_benchmark_compares_pixels_and_times(scripts: SimpleNamespace
     assert len(pillow) == len(ours) == 2
     assert min(*pillow, *ours) > 0
     assert scripts.resize.time_row("bilinear", 32, 24, [2.0], [1.0]).endswith("| 2.0 (2.0-2.0) |")
+
+
+def imported_names() -> Iterator[tuple[str, str, str]]:
+    """Yield script, module and name of every import from resnetctl in `benchmarks/` and the plugins."""
+    for path in [*BENCHMARKS.rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), ROOT / "docs" / "generate.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "resnetctl":
+                for alias in node.names:
+                    yield path.relative_to(ROOT).as_posix(), str(node.module), alias.name
+
+
+def test_every_name_that_a_script_imports_exists() -> None:
+    missing = [
+        f"{script}: {module}.{name}"
+        for script, module, name in imported_names()
+        if not hasattr(import_module(module), name) and find_spec(f"{module}.{name}") is None
+    ]
+    assert missing == []
