@@ -65,7 +65,7 @@ def test_mistakes_are_listed() -> None:
 
 def test_config_show_needs_no_torch() -> None:
     code = (
-        "import sys; from resnetctl.system import settings; from resnetctl.config.layers import from_sets\n"
+        "import sys; from resnetctl.system import settings; from resnetctl.cli.parser.flag_layers import from_sets\n"
         "from resnetctl.config.draft import draft; from resnetctl.config.schema import TrainConfig\n"
         "from resnetctl.tasks.config import show; machine = settings.load()\n"
         "show(draft(TrainConfig, [from_sets(['data=digits'])], settings=machine), machine)\n"
