@@ -53,6 +53,7 @@ def new_bench(*sets: str) -> Bench:
 
 def test_bench_reports_every_figure_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "_has_bf16", lambda device: False)
+    torch.set_num_threads(1)  # what the job settles, whatever other tests left
     before, threads = sorted(Path().rglob("*")), torch.get_num_threads()
     report, texts = benched()
     assert texts.startswith("timing resnet20 on tiny")
