@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import re
 import shlex
 import tomllib
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scripts import load_script
 from typer.main import get_command
 
 from resnetctl import errors, registry
@@ -220,12 +220,7 @@ def test_environment_variables_exist(page: Path) -> None:
 
 
 def generator() -> Any:
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(DOCS / "generate.py")
 
 
 def test_generated_pages_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,12 @@
 """The pictures of the README: a script makes them from real runs, and they show what a run shows today."""
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scripts import load_script
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of Unix")
 
@@ -23,12 +23,7 @@ CHANGING = (
 @pytest.fixture(scope="module")
 def terminal() -> Any:
     """The script `docs/pictures/terminal.py` as a module."""
-    spec = importlib.util.spec_from_file_location("docs_terminal", PICTURES / "terminal.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(PICTURES / "terminal.py")
 
 
 def stable(lines: list[str]) -> list[str]:
