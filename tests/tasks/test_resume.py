@@ -5,43 +5,21 @@ from pathlib import Path
 
 import pytest
 from support.datasets import tiny
-from support.jobs import to_train
+from support.tiny_runs import files, notice_texts, request, run
 
 from resnetctl import runs
-from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.config.draft import Draft
-from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import Store
 from resnetctl.errors import Stopped, UsageError, WeightsError
-from resnetctl.facts import Finished, Notice, Started
+from resnetctl.facts import Finished, Started
 from resnetctl.hints import Call
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 
-ARCH = ["model.arch=resnet20", "data=tiny"]
-
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path) -> None:
     tiny(settings.load().data_dir)
-
-
-def request(*sets: str, name: str | None = "one", dry_run: bool = False) -> Draft[TrainConfig]:
-    return to_train(from_sets([*ARCH, *sets]), name=name, dry_run=dry_run)
-
-
-def run(*sets: str, name: str = "one") -> runs.RunDir:
-    finished = [fact for fact in train(request(*sets, name=name), settings.load()) if isinstance(fact, Finished)]
-    return runs.RunDir(finished[0].run)
-
-
-def files(folder: runs.RunDir) -> tuple[bytes, bytes]:
-    return folder.weights.read_bytes(), (folder.path / "metrics.jsonl").read_bytes()
-
-
-def notices(facts: list[object]) -> str:
-    return "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
 
 def killed(after: int, *sets: str) -> runs.RunDir:
@@ -81,7 +59,7 @@ def test_a_resume_of_a_finished_run_changes_nothing() -> None:
     folder = run()
     before = files(folder)
     facts = list(resume("one", settings=settings.load()))
-    assert "is finished after 3 epochs" in notices(facts)
+    assert "is finished after 3 epochs" in notice_texts(facts)
     assert isinstance(facts[-1], Finished)
     assert files(folder) == before
 
@@ -90,7 +68,7 @@ def test_a_finished_run_can_be_extended_with_a_notice_on_the_schedule() -> None:
     run()
     facts = list(resume("one", settings=settings.load(), epochs=5))
     folder = runs.find("one", Path("runs"))
-    assert "the schedule (cosine) now covers 20 steps" in notices(facts)
+    assert "the schedule (cosine) now covers 20 steps" in notice_texts(facts)
     assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
     assert folder.read_config().epochs == 5
     assert folder.sources()["epochs"] == "resume"
@@ -98,7 +76,7 @@ def test_a_finished_run_can_be_extended_with_a_notice_on_the_schedule() -> None:
 
 def test_a_resume_after_images_reached_full_size_gets_no_notice_on_growing() -> None:
     run("progressive.initial_scale=0.5", "epochs=10")
-    assert "images grow" not in notices(list(resume("one", settings=settings.load(), epochs=11)))
+    assert "images grow" not in notice_texts(list(resume("one", settings=settings.load(), epochs=11)))
 
 
 def test_a_resumed_run_knows_its_best_val_accuracy() -> None:
@@ -110,7 +88,7 @@ def test_a_resumed_run_knows_its_best_val_accuracy() -> None:
 
 def test_a_notice_gives_lr_and_image_size_of_an_extended_run() -> None:
     run("progressive.initial_scale=0.5")
-    texts = notices(list(resume("one", settings=settings.load(), epochs=9)))
+    texts = notice_texts(list(resume("one", settings=settings.load(), epochs=9)))
     assert "the run goes on at step 12 with lr" in texts
     assert "and images of 4 px" in texts
 
@@ -121,7 +99,7 @@ def test_a_corrupt_checkpoint_is_skipped_for_an_older_one() -> None:
     newest = cut.checkpoints.paths()[0]
     newest.write_bytes(newest.read_bytes()[:-7])
     facts = list(resume("cut", settings=settings.load()))
-    assert "an older one is used" in notices(facts)
+    assert "an older one is used" in notice_texts(facts)
     assert files(cut) == files(whole)
 
 
@@ -131,7 +109,7 @@ def test_without_a_checkpoint_the_run_starts_again() -> None:
     for path in cut.checkpoints.paths():
         path.unlink()
     facts = list(resume("cut", settings=settings.load()))
-    assert "starts at step 0" in notices(facts)
+    assert "starts at step 0" in notice_texts(facts)
     assert files(cut) == files(whole)
 
 
@@ -154,7 +132,7 @@ def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: py
     with pytest.raises(UsageError, match="bit-identical") as caught:
         list(resume("cut", settings=settings.load(), exact=True))
     assert "9.9" in caught.value.problems[0]
-    assert "9.9" in notices(list(resume("cut", settings=settings.load())))
+    assert "9.9" in notice_texts(list(resume("cut", settings=settings.load())))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

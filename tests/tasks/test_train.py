@@ -4,12 +4,11 @@ from pathlib import Path
 import pytest
 from support.datasets import tiny
 from support.jobs import to_train
+from support.tiny_runs import ARCH, files, notice_texts, request, run
 
 from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_flags, from_sets
-from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Layer
-from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, UsageError
 from resnetctl.facts import EpochTimed, Finished, Notice, Started
@@ -20,29 +19,10 @@ from resnetctl.tasks.train import train
 from resnetctl.training import notices
 from resnetctl.weights.file import read_card
 
-ARCH = ["model.arch=resnet20", "data=tiny"]
-
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path) -> None:
     tiny(settings.load().data_dir)
-
-
-def request(*sets: str, name: str | None = "one", dry_run: bool = False) -> Draft[TrainConfig]:
-    return to_train(from_sets([*ARCH, *sets]), name=name, dry_run=dry_run)
-
-
-def run(*sets: str, name: str = "one") -> runs.RunDir:
-    finished = [fact for fact in train(request(*sets, name=name), settings.load()) if isinstance(fact, Finished)]
-    return runs.RunDir(finished[0].run)
-
-
-def files(folder: runs.RunDir) -> tuple[bytes, bytes]:
-    return folder.weights.read_bytes(), (folder.path / "metrics.jsonl").read_bytes()
-
-
-def notice_texts(facts: list[object]) -> str:
-    return "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
 
 
 def test_a_run_has_every_documented_file() -> None:
