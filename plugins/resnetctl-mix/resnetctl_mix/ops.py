@@ -3,8 +3,8 @@
 Every function takes uint8 images `(N, C, H, W)` with 1 or 3 channels, fastest in channels-last strides, and float32
 parameters `(N,)`. It returns new uint8 images of the same shape. Its docstring names a function of
 `torchvision.transforms.v2.functional`. On the CPU all pixels equal those of that function, called for each image with
-its parameter, because the arithmetic has the same order and precision. On other devices a rounded product may differ by
-one level.
+its parameter, because the arithmetic has the same order and precision. Two exceptions differ by one level in rare
+pixels: `contrast` where an image does not fill torch's vector registers, and every rounded product on other devices.
 """
 
 from __future__ import annotations

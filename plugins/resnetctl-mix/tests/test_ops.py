@@ -66,10 +66,16 @@ def test_kernels_take_any_strides(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 2), (3, 4), (7, 5)])
 def test_small_and_rectangular_images_equal_torchvisions(shape: tuple[int, int]) -> None:
-    images = torch.randint(0, 256, (COUNT, *shape, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    for ours, theirs, parameters in PAIRS.values():
-        expected = [theirs(image, value) for image, value in zip(images, parameters.tolist(), strict=True)]
-        assert torch.equal(ours(images, parameters), torch.stack(expected))
+    # torchvision adds the mean grey of one image with `Tensor.add_`, which rounds the product in the last elements of a
+    # row that does not fill a vector register. Ours is fused in every pixel, so a level may differ there.
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.randint(0, 256, (COUNT, *shape, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
+        for name, (ours, theirs, parameters) in PAIRS.items():
+            expected = [theirs(image, value) for image, value in zip(images, parameters.tolist(), strict=True)]
+            apart = (ours(images, parameters).int() - torch.stack(expected).int()).abs()
+            assert apart.max() <= (name == "contrast"), (name, seed)
+            assert apart.float().mean() < 0.002, (name, seed)
 
 
 def moved(images: Tensor, operation: str, amounts: list[float]) -> tuple[Tensor, Tensor]:
