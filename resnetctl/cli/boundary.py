@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TypeVar
 
-from resnetctl.cli.screen import hints, streams
+from resnetctl.cli.screen import shell_hints, streams
 from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
 
 BROKEN_PIPE = 141
@@ -101,9 +101,9 @@ def render(error: ResnetctlError) -> str:
     for problem in error.problems:
         lines += streams.folded(f"  - {problem}", "    ")
     if error.where is not None:
-        place = hints.in_shell(error.where)
+        place = shell_hints.in_shell(error.where)
         lines.append(f"  {streams.paint('where', 'dim', stream=sys.stderr)}  {streams.printable(place)}")
-    for number, hint in enumerate(map(hints.in_shell, error.hint)):
+    for number, hint in enumerate(map(shell_hints.in_shell, error.hint)):
         mark = streams.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
         first, *rest = streams.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
         lines += [f"  {mark}{streams.printable(first.lstrip())}", *rest]  # lines to paste are never wrapped

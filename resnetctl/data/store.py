@@ -16,7 +16,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import prod, sqrt
+from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
+from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
 from resnetctl.data.reading.decode import Pixels
 from resnetctl.errors import DataError, UsageError
@@ -167,7 +168,7 @@ class Builder:
             raise DataError(f"dataset '{self._draft.name}' would have no training images")
         for writer in self._writers.values():
             writer.finish()
-        mean, std = self._writers["train"].mean_std()
+        mean, std = mean_std(self._writers["train"].histogram)
         splits = self.counts
         self._files.close()
         digests = {name: storage.sha256(self._folder / f"{name}.safetensors") for name in splits}
@@ -231,20 +232,6 @@ class _SplitWriter:
         layout = Layout.of(_tensors(self.count, self.shape, self.rows), {ROWS_PER_DIGEST: str(self.rows)})
         self.file.seek(0)
         self.file.write(header_bytes(layout, room=_HEADER_ROOM))
-
-    def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and std per channel in 0..1, from exact integer sums, rounded to 6 decimals."""
-        pairs = [_mean_std([int(count) for count in counts]) for counts in self.histogram]
-        return tuple(mean for mean, _ in pairs), tuple(std for _, std in pairs)
-
-
-def _mean_std(histogram: list[int]) -> tuple[float, float]:
-    count = sum(histogram)
-    total = sum(value * times for value, times in enumerate(histogram))
-    squares = sum(value * value * times for value, times in enumerate(histogram))
-    variance = (count * squares - total * total) / (count * count)
-    std = max(sqrt(variance), 1.0)  # at least one grey level, so that a constant channel causes no division by 0
-    return round(total / count / 255, 6), round(std / 255, 6)
 
 
 def _tensors(count: int, shape: tuple[int, ...], rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:

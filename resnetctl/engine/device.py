@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
+from resnetctl.models.multiply_adds import multiply_adds
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted, has_bf16
 
@@ -79,16 +80,6 @@ def place(model: nn.Module, device: torch.device) -> None:
         if _overruns(module):
             module.weight.data = module.weight.data.clone(memory_format=torch.contiguous_format)
             module.register_forward_pre_hook(_channels_first, with_kwargs=True)
-
-
-def multiply_adds(arch: Arch, size: int) -> int:
-    """Estimate the multiply-adds of one image, counting every block as two 3x3 convolutions. Imports no torch."""
-    side = size if arch.resolve_stem(size).stem == "cifar" else size // 4
-    total = 0
-    for stage, (depth, width) in enumerate(zip(arch.depths, arch.widths, strict=True)):
-        area = (-(-side // 2**stage)) ** 2
-        total += depth * 2 * 9 * width * width * area
-    return total
 
 
 def _overruns(module: nn.Module) -> TypeGuard[nn.Conv2d]:

@@ -21,8 +21,8 @@ from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle
 from resnetctl.training.launch import Facts, config_text
+from resnetctl.training.newest_checkpoint import card_of, differences, facts_then, newest
 from resnetctl.training.recorder import consume
-from resnetctl.training.resume_point import card_of, differences, facts_then, newest
 from resnetctl.training.session import Session
 from resnetctl.weights.file import require_plugins
 

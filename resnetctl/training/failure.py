@@ -14,7 +14,7 @@ from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs import RunDir
 from resnetctl.training.job import Job, fresh_model, fresh_state
-from resnetctl.training.resume_point import newest
+from resnetctl.training.newest_checkpoint import newest
 from resnetctl.training.session import Session
 
 SHOWN = 5  # images named in the error

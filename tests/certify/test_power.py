@@ -16,7 +16,7 @@ from support.nets import make
 from resnetctl import runs
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, fit
-from resnetctl.training.resume_point import newest
+from resnetctl.training.newest_checkpoint import newest
 
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 Event = tuple[str, str, object]

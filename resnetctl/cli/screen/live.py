@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.cli.screen import epochs, hints, streams
+from resnetctl.cli.screen import epochs, shell_hints, streams
 from resnetctl.cli.screen.progress import Screen
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Follower(Screen):
 
     def _notice(self, fact: "Notice") -> None:
         self.notices.append(fact.text)
-        self.line(hints.notice_lines(fact))
+        self.line(shell_hints.notice_lines(fact))
 
     def _finished(self, fact: "Finished") -> None:
         self.finished = fact

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
-from resnetctl.cli.screen import hints, streams, tables
+from resnetctl.cli.screen import shell_hints, streams, tables
 
 if TYPE_CHECKING:
     from resnetctl.facts import Notice, Progress
@@ -114,4 +114,4 @@ def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":
             if isinstance(fact, Progress):
                 screen.progress(fact)
             else:
-                screen.line(hints.notice_lines(fact))
+                screen.line(shell_hints.notice_lines(fact))

@@ -19,7 +19,7 @@ from resnetctl.spec import plain
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
 from resnetctl.training.job import config_sha256
-from resnetctl.training.resume_point import Newest, differences, facts_then, newest
+from resnetctl.training.newest_checkpoint import Newest, differences, facts_then, newest
 from resnetctl.weights import file as weights_file
 
 Lines = list[dict[str, Any]]

@@ -5,7 +5,7 @@ from support.nets import make
 
 from resnetctl import runs
 from resnetctl.engine import checkpoint
-from resnetctl.training.resume_point import differences, newest
+from resnetctl.training.newest_checkpoint import differences, newest
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Hints name config keys by their flags."""
 
-from resnetctl.cli.screen.hints import in_shell
+from resnetctl.cli.screen.shell_hints import in_shell
 from resnetctl.hints import Call, Setting
 
 
