@@ -250,6 +250,9 @@ def _keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
 
 
 def _text(target: "str | Path | Run | None") -> str | None:
+    if not isinstance(target, str | PathLike | None):
+        kind = type(target).__name__
+        raise UsageError(f"the target is a run, its name, or a file with weights, not a {kind}", hint=Call("runs list"))
     return None if target is None else str(target.path if isinstance(target, Run) else target)
 
 

@@ -19,7 +19,6 @@ from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
 
 Config = TypeVar("Config", bound=TrainConfig, covariant=True)
-FIXED_BY = ("flag ", "argument ")  # origins that `budget` and `tune` must not overrule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +109,15 @@ def _require_free(asked: Layer, request: RunRequest) -> None:
         (request.tune, "tune", "the threads", ("threads",)),
     )
     for wanted, name, choice, keys in choices:
-        fixed = [key for key in keys if asked.origins.get(key, "").startswith(FIXED_BY)]
+        fixed = [key for key in keys if _is_by_hand(asked.origins.get(key, ""))]
         if wanted and fixed:
             origin = asked.origins[fixed[0]]  # the flag for epochs also fixes `steps`
             raise UsageError(f"{name} chooses {choice}, and {origin} fixes it: give one of them", where=Setting(name))
+
+
+def _is_by_hand(origin: str) -> bool:
+    """Return whether the user gave the value with this command or call, so that no automatic choice may replace it."""
+    return origin.startswith(("flag ", "argument ")) or origin.lstrip("-") == "set"
 
 
 def _architecture(weights: WeightsCard | None) -> Layer:

@@ -11,6 +11,7 @@ from PIL import Image
 from resnetctl.data.reading.decode import Pixels, read_image, to_array, with_mode
 from resnetctl.errors import DataError
 from resnetctl.spec import Fit, ImageSpec, Interpolation
+from resnetctl.wording import counted
 
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 weights in 1/65536, the integers of Pillow's convert("L")
 _FILTERS = {
@@ -77,7 +78,7 @@ def with_channels(images: Pixels, channels: int) -> Pixels:
     if (count, channels) == (3, 1):
         luma = images.astype(np.uint32) @ np.array(LUMA, np.uint32)
         return ((luma + 0x8000) >> 16).astype(np.uint8)[..., None]
-    raise DataError(f"images with {count} channels cannot be used where {channels} are expected")
+    raise DataError(f"images with {counted(count, 'channel')} cannot be used where {channels} are expected")
 
 
 def prepare(path: Path, spec: ImageSpec) -> Pixels:

@@ -25,6 +25,7 @@ from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
 from resnetctl.system.processes import Workers
+from resnetctl.wording import counted
 
 KEPT_SIDE = 64  # pixels: up to this side, images of one size keep their size
 PHOTO_STORED, PHOTO_SIZE = 256, 224
@@ -253,7 +254,7 @@ def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[
 
 def _bad_images(bad: list[str], source: Source) -> DataError:
     return DataError(
-        f"{len(bad):,} of {source.total:,} images cannot be read",
+        f"{len(bad):,} of {counted(source.total, 'image')} cannot be read",
         where=str(source.path),
         problems=bad,
         hint=Setting("on_bad_image", "skip", note="leaves them out"),

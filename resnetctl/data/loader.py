@@ -16,6 +16,7 @@ from resnetctl.data.preprocess import repeat, resize, to_grey
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.data.splits import ImageSet
@@ -66,7 +67,7 @@ class Feed:
         pixels = torch.from_numpy(images.images)
         if pixels.shape[3] not in (1, spec.channels) and (pixels.shape[3], spec.channels) != (3, 1):
             raise DataError(
-                f"images with {pixels.shape[3]} channels cannot be used by a model for {spec.channels}",
+                f"images with {counted(pixels.shape[3], 'channel')} cannot be used by a model for {spec.channels}",
                 hint="1 channel (grey) can be repeated, 3 channels (colour) can become grey; other numbers must match",
             )
         resident = device.type != "cpu" and pixels.nbytes <= RESIDENT_BYTES

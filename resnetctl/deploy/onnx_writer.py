@@ -23,6 +23,7 @@ from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.wording import counted
 
 OPSET = 20
 IR_VERSION = 10  # the newest that onnxruntime 1.18 reads
@@ -195,4 +196,4 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
 
 def _description(card: WeightsCard) -> str:
     trained = f", trained on {card.trained_on['name']}" if card.trained_on.get("name") else ""
-    return f"{card.arch.name} for {len(card.classes)} classes of {card.image.size} px images{trained}"
+    return f"{card.arch.name} for {counted(len(card.classes), 'class')} of {card.image.size} px images{trained}"

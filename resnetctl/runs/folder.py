@@ -19,14 +19,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
 from resnetctl.system import storage
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
 
 LAST = "last"
+CONFIG = "config.toml"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RunDir:
 
     @property
     def config(self) -> Path:
-        return self.path / "config.toml"
+        return self.path / CONFIG
 
     @property
     def weights(self) -> Path:
@@ -61,14 +62,12 @@ class RunDir:
 
     def read_config(self) -> TrainConfig:
         """Return the run's config: a `FinetuneConfig` if the run starts from weights. Raises `ConfigError`."""
+        from resnetctl.config.layers import from_file, resolve
         from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
-        try:
-            values: dict[str, Any] = tomllib.loads(self.config.read_text(encoding="utf-8"))
-            kind = FinetuneConfig if "weights" in values else TrainConfig
-            return kind.model_validate(values)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the run's config cannot be read: {error}", where=str(self.config)) from None
+        stored = from_file(self.config)
+        kind = FinetuneConfig if "weights" in stored.values else TrainConfig
+        return resolve(kind, [stored]).config
 
     def sources(self) -> dict[str, str]:
         """Return the origin of each config value, by dotted key."""
@@ -105,10 +104,14 @@ class RunDir:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
-        with storage.lock(self.path / ".lock", owner=f"the run {self.path.name}"):
+        with storage.lock(self.path / LOCK, owner=f"the run {self.path.name}"):
             storage.sweep(self.path)
             storage.sweep(self.path / "checkpoints")
             yield
+
+    def is_running(self) -> bool:
+        """Return whether a process works on the run."""
+        return storage.is_locked(self.path / LOCK)
 
     def require_space(self, checkpoint: int) -> None:
         """Raise `WorkFailed` unless the disk has room for the run's files, at `checkpoint` bytes per checkpoint."""
@@ -181,7 +184,7 @@ def create(
     path = free_path(folder, name)
     try:
         with storage.staged_folder(path) as draft:
-            storage.write(draft / "config.toml", config.encode())
+            storage.write(draft / CONFIG, config.encode())
             storage.write(draft / "config.sources.json", _document(sources))
             storage.write(draft / "env.json", _document({"created": _now(), **env}))
             (draft / "checkpoints").mkdir()
@@ -223,7 +226,7 @@ def find(text: str | Path, folder: Path) -> RunDir:
         InputError: there is no such run; the hint has a close name.
     """
     for path in (Path(text), folder / text):
-        if (path / "config.toml").is_file():
+        if (path / CONFIG).is_file():
             return RunDir(path)
     existing = all_runs(folder)
     is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
@@ -244,7 +247,7 @@ def all_runs(folder: Path) -> list[RunDir]:
     existing = [
         RunDir(path)
         for path in folder.iterdir()
-        if not path.is_symlink() and not path.name.startswith(".") and (path / "config.toml").is_file()
+        if not path.is_symlink() and not path.name.startswith(".") and (path / CONFIG).is_file()
     ]
     return sorted(existing, key=lambda run: (run.created(), run.path.name))
 

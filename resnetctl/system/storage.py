@@ -27,6 +27,7 @@ PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
+LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment
 ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
@@ -222,7 +223,7 @@ def lock(path: Path, *, owner: str) -> Iterator[None]:
         UsageError: another process holds it. `owner` names the locked object in the message.
     """
     with _reported(path):
-        guard = FileLock(path, timeout=0)
+        guard = FileLock(path, timeout=LOCK_WAIT)
         try:
             guard.acquire()
         except Timeout:
@@ -231,6 +232,19 @@ def lock(path: Path, *, owner: str) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock file `path`. False when this cannot be found out."""
+    if not path.is_file():  # a lock would create it
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 def open_regular(path: Path, *, error: type[InputError]) -> BinaryIO:

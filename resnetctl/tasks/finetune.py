@@ -2,9 +2,10 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.models.surgery import adapt_input, swap_head
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system import storage
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
@@ -28,8 +29,10 @@ from resnetctl.training.launch import Facts, launch, require_place
 from resnetctl.weights import file as weights_file
 from resnetctl.weights import torchvision as torchvision_weights
 from resnetctl.weights.file import LoadedWeights
+from resnetctl.wording import counted
 
 TORCHVISION = "torchvision:"
+BLOCK_ARGS = "model.block_args."
 
 
 def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
@@ -48,7 +51,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
     datasets.identify(config.data, settings)  # report a wrong name before weights are fetched
     start = _start(config.weights, settings)
     yield from start.notices
-    _require_same_arch(chosen.get("model.arch"), start.weights.card.arch.name)
+    _require_same_arch(chosen, start.weights.card.arch)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure(config.data, place)
         job = _prepare(draft, open_store(place.data_dir, name), start)
@@ -107,11 +110,16 @@ def _start(text: str, settings: Settings) -> Start:
     )
 
 
-def _require_same_arch(requested: str | None, arch: str) -> None:
-    if requested not in (None, arch):
-        raise UsageError(
-            f"the architecture comes from the weights: it is {arch}, not {requested}", where=Setting("model.arch")
-        )
+def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:
+    """Raise `UsageError` when the config asks for another network than that of the weights."""
+    own: dict[str, Any] = {"model.arch": arch.name, "model.block": arch.block, "model.stem": arch.stem}
+    own |= {BLOCK_ARGS + name: value for name, value in arch.block_args.items()}
+    for key, value in chosen.items():
+        is_decided = key in own or key.startswith(BLOCK_ARGS)
+        if is_decided and value not in (own.get(key), "", "auto"):
+            noun = key.rpartition(".")[2]
+            known = f"it is {own[key]}, not {value}" if key in own else "it has none"
+            raise UsageError(f"{noun} comes from the weights of {arch.name}: {known}", where=Setting(key))
 
 
 def _prepare(draft: Draft[FinetuneConfig], store: Store, start: Start) -> Job:
@@ -151,8 +159,10 @@ def _adapted(job: Job, start: Start) -> tuple[ResNet, list[Notice]]:
     if old.classes != job.classes:
         swap_head(model, old=old.classes, new=job.classes)
         both = len(set(old.classes) & set(job.classes))
-        notices.append(Notice(f"new head: {len(job.classes)} classes, {both} of them known to the weights by name"))
+        notices.append(
+            Notice(f"new head: {counted(len(job.classes), 'class')}, {both} of them known to the weights by name")
+        )
     if old.image.channels != job.image.channels:
         adapt_input(model, job.image.channels)
-        notices.append(Notice(f"first convolution: {old.image.channels} -> {job.image.channels} channels"))
+        notices.append(Notice(f"first convolution: {old.image.channels} -> {counted(job.image.channels, 'channel')}"))
     return model, notices

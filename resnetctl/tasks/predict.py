@@ -16,6 +16,7 @@ from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
+from resnetctl.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,7 @@ class PredictOutcome(Report):
         if self.problems:
             count = len(self.problems)
             raise DataError(
-                f"{count} image{'s' if count > 1 else ''} cannot be read"
-                + ("; the others are classified" if self.results else ""),
+                f"{counted(count, 'image')} cannot be read" + ("; the others are classified" if self.results else ""),
                 problems=self.problems,
             )
 

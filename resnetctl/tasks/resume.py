@@ -25,6 +25,7 @@ from resnetctl.training.newest_checkpoint import card_of, differences, facts_the
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session
 from resnetctl.weights.file import require_plugins
+from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes
 
@@ -56,7 +57,7 @@ def resume(
         summary, config = run.summary(), run.read_config()
         if summary is not None and (epochs is None or epochs <= config.epochs):
             longer = Setting("epochs", "N", note="trains on to N epochs")
-            yield Notice(f"{run.path} is finished after {summary['epochs']} epochs", hint=(longer,))
+            yield Notice(f"{run.path} is finished after {counted(summary['epochs'], 'epoch')}", hint=(longer,))
             yield Finished(run=run.path, summary=summary)
             return
         checkpoints = newest(run)

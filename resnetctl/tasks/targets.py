@@ -99,7 +99,9 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
 
 def _unfinished(run: RunDir) -> Iterator[str]:
     """Yield a notice when the weights of a run are not its final ones."""
-    if run.failure() is not None:
+    if run.is_running():
+        yield f"{run.path} is still running: using its weights so far"
+    elif run.failure() is not None:
         yield f"{run.path} failed after epoch {len(run.metrics())}: using the last good weights"
     elif run.summary() is None:
         yield f"{run.path} is not finished: using its weights so far; resume the run to finish it"

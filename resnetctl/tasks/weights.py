@@ -163,7 +163,8 @@ def _described(
     assert request.classes is not None, "import_file checked this"
     classes = read_classes(request.classes)
     image = _usual_image(arch, input_channels(state, request.file))
-    assumed = f"mean {_joined(image.mean)} and std {_joined(image.std)} are assumed"
+    values = f"mean {_joined(image.mean)} and std {_joined(image.std)}"
+    assumed = f"{values} are assumed; import again with mean and std to change them"
     return classes, _overridden(image, request), (assumed,) if request.mean is None else ()
 
 

@@ -19,6 +19,7 @@ from resnetctl import registry
 from resnetctl.errors import ResnetctlError
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.testing.findings import Rule, Skipped, expect
+from resnetctl.wording import counted
 
 FIRST = 64  # images to compare in each split
 MOST = 200_000  # images to read in each split, at most
@@ -84,13 +85,13 @@ def card(subject: Subject) -> str:
     own = subject.card
     expect(DatasetCard.from_json(own.to_json()) == own, "its JSON form reads back as another card")
     expect(bool(own.name), "the name is empty")
-    expect(len(own.classes) > 1, f"{len(own.classes)} classes")
+    expect(len(own.classes) > 1, counted(len(own.classes), "class"))
     expect(all(isinstance(name, str) and name for name in own.classes), f"classes are {own.classes[:5]}")
     expect(set(own.splits) <= set(SPLITS) and "train" in own.splits, f"splits are {list(own.splits)}")
     expect(min(own.splits.values()) > 0, f"splits are {dict(own.splits)}")
     expect(own.licence not in ("", "unknown"), f"the licence is {own.licence!r}")
     expect(bool(own.source), "source is empty")
-    return f"{len(own.classes)} classes, {own.licence}"
+    return f"{counted(len(own.classes), 'class')}, {own.licence}"
 
 
 def defaults(subject: Subject) -> str:
@@ -128,7 +129,10 @@ def types(subject: Subject) -> str:
             expect(image.dtype == np.uint8, f"an image of {split} is {image.dtype}")
             expect(image.ndim == 3 and image.size > 0, f"an image of {split} has the shape {image.shape}")
             channels = subject.card.image.channels
-            expect(image.shape[2] == channels, f"an image of {split} has {image.shape[2]} channels, not {channels}")
+            expect(
+                image.shape[2] == channels,
+                f"an image of {split} has {counted(image.shape[2], 'channel')}, not {channels}",
+            )
             expect(name in subject.card.classes, f"{name!r} in {split} is not a class of the card")
             side = subject.card.image.resize
             expect(
@@ -160,7 +164,7 @@ def every_class(subject: Subject) -> str:
     names = {name for _, name in subject.images("train")}
     missing = [name for name in subject.card.classes if name not in names]
     expect(not missing, f"train has no image of {', '.join(missing[:5])}")
-    return f"{len(names)} classes"
+    return counted(len(names), "class")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from resnetctl import registry
 from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.facts import Progress
-from resnetctl.hints import Call, suggest
+from resnetctl.hints import Call, closest
 from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.system.machine import cores_granted
@@ -86,7 +86,7 @@ def select(target: str | None) -> list[Entry]:
         known = {handle for entry in entries for handle in _handles(entry)}
         raise UsageError(
             f"no plugin and no distribution with plugins is called '{target}'",
-            hint=[suggest(target, known), Call("plugins list")],
+            hint=[*filter(None, [closest(target, known)]), Call("plugins list")],
         )
     return chosen
 

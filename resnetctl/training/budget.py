@@ -16,6 +16,7 @@ from resnetctl.facts import Notice
 from resnetctl.hints import Setting
 from resnetctl.training.job import Job
 from resnetctl.training.pace import Pace, pace
+from resnetctl.wording import counted
 
 ORIGIN = "budget"
 SHARE = 0.95  # plan for 95 % of the time: the machine may be slower later than while the steps were timed
@@ -93,8 +94,8 @@ def _too_short(job: Job, timing: Pace, *, budget: float, spent: float) -> UsageE
     epoch = timing.epoch(job.steps_per_epoch)
     shortest = spoken(needed / SHARE + spent)
     return UsageError(
-        f"{spoken(budget)} is too short: {least} steps of {job.config.batch_size} images take about {spoken(needed)} "
-        f"here, an epoch {spoken(epoch)}",
+        f"{spoken(budget)} is too short: {counted(least, 'step')} of {job.config.batch_size} images take about "
+        f"{spoken(needed)} here, an epoch {spoken(epoch)}",
         where=Setting("budget"),
         hint=f"at least {shortest}, or a smaller network or smaller images",
     )
@@ -102,5 +103,5 @@ def _too_short(job: Job, timing: Pace, *, budget: float, spent: float) -> UsageE
 
 def _length(config: TrainConfig) -> str:
     if config.steps:
-        return f"{config.steps:,} step{'s' * (config.steps != 1)}"
-    return f"{config.epochs} epoch{'s' * (config.epochs != 1)}"
+        return counted(config.steps, "step")
+    return counted(config.epochs, "epoch")

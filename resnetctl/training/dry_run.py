@@ -9,6 +9,7 @@ from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started
 from resnetctl.training.pace import pace
+from resnetctl.wording import counted
 
 SECONDS = 2.0  # how long to take steps
 
@@ -20,7 +21,9 @@ def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact]:
     timing = pace(job, state, seconds=SECONDS)
     images = min(job.config.batch_size, len(job.train))
     fewer = f" (all there are for a batch of {job.config.batch_size:,})" * (images < job.config.batch_size)
-    yield Notice(f"one step of {images:,} images{fewer} takes {timing.step * 1000:,.0f} ms")
-    yield Notice(f"one epoch of {len(job.train):,} images takes about {rough(timing.epoch(job.steps_per_epoch))}")
+    yield Notice(f"one step of {counted(images, 'image')}{fewer} takes {timing.step * 1000:,.0f} ms")
+    yield Notice(
+        f"one epoch of {counted(len(job.train), 'image')} takes about {rough(timing.epoch(job.steps_per_epoch))}"
+    )
     yield from estimate(job, seconds=seconds_of(job, timing), rate=timing.rate())
     yield Notice("dry run: nothing was written")

@@ -7,10 +7,10 @@ from pathlib import Path
 from resnetctl import runs
 from resnetctl.config.draft import RunRequest
 from resnetctl.config.layers import to_toml
-from resnetctl.config.schema import TrainConfig
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.facts import Notice, TrainFact
-from resnetctl.hints import Hint, Setting
+from resnetctl.hints import Call, Hint, Setting, in_shell
 from resnetctl.models.resnet import ResNet
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -73,7 +73,9 @@ def launch(
 
 def config_text(config: TrainConfig) -> str:
     """Return the text of the run's own config.toml."""
-    return to_toml(config, "the whole config of this run: a new run with this file as its config repeats it")
+    verb = "finetune" if isinstance(config, FinetuneConfig) else "train"
+    repeat = in_shell(Call(verb, settings={"config": runs.CONFIG}))
+    return to_toml(config, f"The whole config of this run. To repeat it: {repeat}")
 
 
 def _choose_by_timing(job: Job, model: Callable[[], ResNet], request: RunRequest) -> Generator[Notice, None, Job]:

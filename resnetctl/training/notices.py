@@ -15,6 +15,7 @@ from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
+from resnetctl.wording import counted
 
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
 
@@ -43,9 +44,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     """Yield notices on settings that are allowed but rarely intended, and on what growing images do to val accuracy."""
     cores, images, batch = cores_granted(), len(job.train), job.config.batch_size
     if job.config.device == "cpu" and job.config.threads > cores:
-        yield Notice(
-            f"{job.config.threads} threads share {cores} core{'s' * (cores != 1)}, which is slower than one each"
-        )
+        yield Notice(f"{job.config.threads} threads share {counted(cores, 'core')}, which is slower than one each")
     if batch > images:
         yield Notice(
             f"a batch of {batch:,} is more than the {images:,} training images, so an epoch is one step; "

@@ -15,6 +15,7 @@ from resnetctl.facts import Notice
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
 from resnetctl.training.pace import TimedSteps, at_threads
+from resnetctl.wording import counted
 
 ORIGIN = "tune"
 SECONDS = 20.0  # in total, for all numbers of threads; more when steps are slow
@@ -37,7 +38,9 @@ def tune(job: Job, state: TrainState) -> Generator[Notice, None, Job]:
     best = choose(rates)
     torch.set_num_threads(best)
     shown = ", ".join(f"{count}: {_images(spread(values))}" for count, values in rates.items())
-    yield Notice(f"tune: {best} thread{'s' * (best != 1)}; images/s in {len(rates[best])} rounds by threads: {shown}")
+    yield Notice(
+        f"tune: {counted(best, 'thread')}; images/s in {counted(len(rates[best]), 'round')} by threads: {shown}"
+    )
     config = job.config.model_copy(update={"threads": best})
     return dataclasses.replace(job, config=config, origins={**job.origins, "threads": ORIGIN})
 

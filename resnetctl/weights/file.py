@@ -21,6 +21,7 @@ from resnetctl.hints import Call, Hint
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, digest, read_layout
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +103,7 @@ def read_header(path: Path) -> Header:
             raise ValueError("its digest does not match")
         card = _card(body)
         if sum(card.arch.depths) > len(layout.tensors):  # building a hostile arch could take forever
-            raise ValueError(f"{sum(card.arch.depths):,} blocks, but {len(layout.tensors):,} tensors")
+            raise ValueError(f"{counted(sum(card.arch.depths), 'block')}, but {counted(len(layout.tensors), 'tensor')}")
         card = replace(card, arch=registry.owned(card.arch, card.plugins.required))
         return Header(path=path, card=card, sha256=str(sha256), layout=layout)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -201,7 +202,7 @@ def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
         raise WeightsError(
-            f"{len(bad)} tensors hold NaN or infinity",
+            f"{counted(len(bad), 'tensor')} with NaN or infinity",
             where=str(path),
             problems=[f"not finite: {name}" for name in bad],
         )

@@ -102,8 +102,15 @@ def test_budget_and_tune_refuse_values_that_a_flag_or_argument_fixes() -> None:
     assert to_train(FIXED).config.epochs == 3
 
 
-def test_budget_and_tune_override_origins_weaker_than_a_flag() -> None:
-    assert to_train(from_sets(["epochs=3", "threads=1"]), budget=60.0, tune=True).request.tune
+def test_budget_and_tune_override_a_file() -> None:
+    Path("my.toml").write_text("epochs = 3\nthreads = 1\n")
+    assert to_train(from_file(Path("my.toml")), budget=60.0, tune=True).request.tune
+
+
+@pytest.mark.parametrize("origin", ["--set", "set"])
+def test_budget_does_not_override_set(origin: str) -> None:
+    with pytest.raises(UsageError, match="set fixes it: give one of them"):
+        to_train(Layer({"epochs": 3}, {"epochs": origin}), budget=60.0)
 
 
 def test_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,27 @@ def test_finetune_cannot_start_from_an_onnx_file(base: runs.RunDir) -> None:
     assert caught.value.hint == (Setting("weights", str(base.weights)),)
 
 
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("model.block=bottleneck", "block comes from the weights of resnet20: it is basic, not bottleneck"),
+        ("model.stem=imagenet", "stem comes from the weights"),
+        ("model.block_args.shrink=3", "shrink comes from the weights of resnet20: it has none"),
+    ],
+)
+def test_the_network_of_the_weights_cannot_be_changed(base: runs.RunDir, key: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        tuned(key)
+    assert caught.value.where == Setting(key.partition("=")[0])
+    assert not Path("runs/tuned").exists()
+
+
+def test_the_config_of_a_finetune_run_repeats_it(base: runs.RunDir) -> None:
+    first, _ = tuned("weights=base", name="a")
+    config = first.config.read_text()
+    assert config.startswith("# The whole config of this run. To repeat it: resnetctl finetune --config config.toml")
+
+
 def test_a_dry_run_writes_nothing(base: runs.RunDir) -> None:
     request = to_finetune(from_sets(["data=other"]), name="dry", dry_run=True)
     facts = list(finetune(request, settings.load()))

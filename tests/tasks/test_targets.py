@@ -99,6 +99,12 @@ def test_an_unfinished_run_is_used_with_a_notice() -> None:
     assert "resume the run to finish it" in notice
 
 
+def test_a_running_run_is_used_with_a_notice() -> None:
+    make_run(card(), finished=False)
+    with runs.find("first", settings.load().runs_dir).locked():
+        assert resolve("first", settings.load()).notices == ("runs/first is still running: using its weights so far",)
+
+
 def test_the_error_for_a_run_without_weights_offers_a_resume() -> None:
     run = make_run(card(), finished=False)
     storage.remove(run.weights)

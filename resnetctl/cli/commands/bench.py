@@ -10,6 +10,7 @@ from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.schema import BenchConfig
 from resnetctl.hints import in_shell
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.engine.stopwatch import Spread
@@ -51,16 +52,16 @@ def show(report: "BenchReport") -> None:
 
 def _training(report: "BenchReport") -> Iterator[tuple[object, ...]]:
     subject, training, machine = report.subject, report.training, report.machine
-    threads = f"{subject.device} ({subject.threads} thread{'s' * (subject.threads != 1)})"
+    threads = f"{subject.device} ({counted(subject.threads, 'thread')})"
     of = f"{subject.arch} on {subject.data}, {subject.image_size} px, batch {subject.batch_size}, {threads}"
     yield _row("training", training.images_per_second, " images/s", of)
     share = training.share_of_sgemm
     yield ("", *_cells(share, 100, " %"), f"of SGEMM, at {training.flops_per_image / 1e6:,.1f} MFLOP an image")
     for tried in report.tried:
         yield _row(f"  {tried.what}", tried.images_per_second, " images/s", f"{tried.ratio.median:.2f}x")
-    yield ("an epoch", tables.duration(training.epoch_seconds), "", "", f"{tables.count(subject.train_images)} images")
-    yield ("the whole run", tables.duration(training.run_seconds), "", "", f"{tables.count(subject.steps)} steps")
-    cores = f"{machine.processor}, {machine.cores} core{'s' * (machine.cores != 1)} granted"
+    yield ("an epoch", tables.duration(training.epoch_seconds), "", "", f"{counted(subject.train_images, 'image')}")
+    yield ("the whole run", tables.duration(training.run_seconds), "", "", f"{counted(subject.steps, 'step')}")
+    cores = f"{machine.processor}, {counted(machine.cores, 'core')} granted"
     yield _row("SGEMM", machine.sgemm_gflops, " GFLOP/s", cores, digits=1)
     yield _row("memory copy", machine.copy_gb_per_second, " GB/s", "read and written", digits=1)
 

@@ -13,6 +13,7 @@ from resnetctl.cli.parser.option_models import (
 )
 from resnetctl.cli.screen import streams, tables
 from resnetctl.errors import CheckFailed
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.spec import DatasetCard
@@ -156,7 +157,7 @@ def _shown(report: "ShowReport") -> None:
 def _checked(report: "CheckReport") -> None:
     """Print a line for each finding, errors first."""
     if not report.findings:
-        streams.result(f"{report.target}: {tables.count(report.images)} images, no problems found")
+        streams.result(f"{report.target}: {counted(report.images, 'image')}, no problems found")
         return
     order = sorted(report.findings, key=lambda finding: finding.severity != "error")
     tables.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])

@@ -11,6 +11,7 @@ from resnetctl.cli.parser.option_models import (
 )
 from resnetctl.cli.screen import streams, tables
 from resnetctl.errors import CheckFailed
+from resnetctl.wording import counted
 
 
 def list_plugins(parsed: Parsed[PluginsListOptions]) -> None:
@@ -66,7 +67,7 @@ def check(parsed: Parsed[PluginsCheckOptions]) -> None:
         tables.table(columns, kit.summary(findings))
     if failed:
         raise CheckFailed(
-            f"{len(failed)} of {len(findings)} rules do not hold", problems=[str(finding) for finding in failed]
+            f"{len(failed)} of {counted(len(findings), 'rule')} failed", problems=[str(finding) for finding in failed]
         )
 
 

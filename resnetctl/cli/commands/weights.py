@@ -7,6 +7,7 @@ from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.option_models import WeightsImportOptions, WeightsShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.tasks.weights import WeightsReport
@@ -54,7 +55,10 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("arch", f"{card.arch.name}   block {card.arch.block}, stem {card.arch.stem}"),
             ("params", tables.count(report.params)),
             ("classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
-            ("image", f"{image.size} px, {image.channels} channels, {image.interpolation}, resize {image.resize}"),
+            (
+                "image",
+                f"{image.size} px, {counted(image.channels, 'channel')}, {image.interpolation}, resize {image.resize}",
+            ),
             ("mean", ", ".join(f"{value:.4g}" for value in image.mean)),
             ("std", ", ".join(f"{value:.4g}" for value in image.std)),
             ("trained on", card.trained_on.get("name")),

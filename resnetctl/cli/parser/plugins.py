@@ -3,6 +3,7 @@
 Listing the verbs reads metadata only. Using a verb imports its plugin; an exception in it becomes a `PluginError`.
 """
 
+import contextlib
 from typing import Any
 
 import typer
@@ -47,6 +48,19 @@ class PluginCommand(TyperCommand):
         """Import the plugin and run its command. Raises `PluginError` for any exception in it."""
         return boundary.within(lambda: self._run(path_of(ctx), list(ctx.args)))
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete as the plugin's own command does. Imports the plugin; one that is broken completes nothing."""
+        with contextlib.suppress(errors.PluginError), registry.guarded("command", str(self.name)):
+            command: Any = _command(str(self.name))
+            inner: Any = command.make_context(path_of(ctx), [], parent=ctx.parent, resilient_parsing=True)
+            for word in ctx.args:  # the commands of a group that are already typed
+                step = command.get_command(inner, word) if hasattr(command, "get_command") else None
+                if step is None:
+                    break
+                command, inner = step, step.make_context(word, [], parent=inner, resilient_parsing=True)
+            return command.shell_complete(inner, incomplete)
+        return []
+
     def _run(self, path: str, words: list[str]) -> None:
         with registry.guarded("command", str(self.name)):
             ending: Any = _ending(str(self.name), path, words)
@@ -60,16 +74,22 @@ class PluginCommand(TyperCommand):
             raise ending
 
 
-def _ending(name: str, path: str, words: list[str]) -> BaseException | None:
-    """Run the command; return the exception by which it ended itself, None when it returned."""
+def _command(name: str) -> Any:
+    """Return the plugin's own command, without the options that install completion."""
     target: Any = registry.get("command", name)
     app = target if isinstance(target, typer.Typer) else typer.Typer()
     if app is not target:
         app.command(name)(target)
+    command: Any = get_command(app)
+    command.params = [item for item in command.params if item.name not in COMPLETION]
+    return command
+
+
+def _ending(name: str, path: str, words: list[str]) -> BaseException | None:
+    """Run the command; return the exception by which it ended itself, None when it returned."""
+    command = _command(name)
     try:
-        command: Any = get_command(app)
-        command.params = [item for item in command.params if item.name not in COMPLETION]
-        with command.make_context(path, words) as context:
+        with command.make_context(path, words, help_option_names=["-h", "--help"]) as context:
             command.invoke(context)
     except ENDINGS as ending:
         return ending

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.screen import tables
 from resnetctl.cli.screen.progress import bar, sparkline
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.facts import EpochTimed, Started
@@ -50,7 +51,7 @@ class History:
 def header(started: "Started", verb: str, *, width: int) -> list[str]:
     """Return the first lines: network, data, device, seed, folder, images, config."""
     config = started.config
-    threads = f" ({config.threads} thread{'s' * (config.threads != 1)})" if config.device == "cpu" else ""
+    threads = f" ({counted(config.threads, 'thread')})" if config.device == "cpu" else ""
     parts = [
         f"resnetctl {verb}  {started.arch.name}{f' + {started.block}' if started.block else ''} on {config.data}",
         f"{tables.count(started.params)} params",
@@ -78,7 +79,7 @@ def config_sources(origins: Mapping[str, str]) -> str:
     sets = sum(origin == "--set" for origin in origins.values())
     parts = [*recipes, *map(os.path.basename, files)]
     parts += [f"{sets} --set"] if sets else []
-    parts += [f"{flags} flag{'s' * (flags != 1)}"] if flags else []
+    parts += [counted(flags, "flag")] if flags else []
     return " + ".join(parts) or "defaults"
 
 
@@ -185,5 +186,5 @@ def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Seque
 
     images, top1 = summary["val_images"], shipped["val_top1"]
     low, high = wilson(round(top1 * images), images)
-    text = f"{tables.percent(top1)}   (95 % interval {tables.interval(low, high)}, {tables.count(images)} images)"
+    text = f"{tables.percent(top1)}   (95 % interval {tables.interval(low, high)}, {counted(images, 'image')})"
     return [("val accuracy", text)]

@@ -19,6 +19,7 @@ from resnetctl.data.reading.decode import BadImage, check_size
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 from resnetctl.system.storage import open_regular
+from resnetctl.wording import counted
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SUFFIXES = frozenset(
@@ -239,7 +240,9 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
     tops = {folders[0] for folders in inner}
     deep = {folders[0] for folders in inner if len(folders) > 1 and folders[0].lower() in _ALIASES}
     if not tops:
-        raise DataError(f"{sum(images.values()):,} images, but no class folders", where=str(path), hint=expected())
+        raise DataError(
+            f"{counted(sum(images.values()), 'image')}, but no class folders", where=str(path), hint=expected()
+        )
     if not deep:
         return Layout(strip=strip, has_splits=False)
     others = sorted(top for top in tops if top.lower() not in _ALIASES)

@@ -38,6 +38,7 @@ from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Tr
 from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
 from resnetctl.training.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
+from resnetctl.wording import counted
 
 SAMPLE = 0.2  # seconds a sample
 SECONDS, START_UP_SECONDS = 30.0, 12.0  # in total
@@ -131,7 +132,7 @@ def _add_other_threads(timing: Bench) -> None:
     """Add training with one thread and with all granted cores."""
     if timing.job.device.type == "cpu":
         for threads in sorted({1, cores_granted()} - {timing.job.config.threads}):
-            name = f"with {threads} thread{'s' * (threads != 1)}"
+            name = f"with {counted(threads, 'thread')}"
             timing.options[name] = Setting("threads", threads)
             timing.add(name, partial(timing.timer.rate, SAMPLE), threads=threads)
 

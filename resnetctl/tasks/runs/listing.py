@@ -65,7 +65,9 @@ def show(run: RunDir) -> ShowReport:
 
 
 def facts(run: RunDir) -> dict[str, Any]:
-    """Return name, status (finished, unfinished, failed, unreadable), arch, data, epochs, best val accuracy, start.
+    """Return the name, status, arch, data, epochs, best val accuracy and start of a run.
+
+    The status is running, finished, unfinished, failed or unreadable.
 
     `block` is None if it is the arch's own.
     """
@@ -81,7 +83,7 @@ def facts(run: RunDir) -> dict[str, Any]:
     tops = [line["val_top1"] for line in metrics if "val_top1" in line]
     return {
         "name": name,
-        "status": "finished" if summary is not None else "failed" if failure is not None else "unfinished",
+        "status": _status(run, finished=summary is not None, failed=failure is not None),
         "arch": summary["arch"] if summary is not None else model.get("arch"),
         "block": model.get("block") if sources.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
         "data": config.get("data"),
@@ -91,6 +93,12 @@ def facts(run: RunDir) -> dict[str, Any]:
         "created": run.created() or None,
         "failure": failure or None,
     }
+
+
+def _status(run: RunDir, *, finished: bool, failed: bool) -> str:
+    if run.is_running():
+        return "running"
+    return "finished" if finished else "failed" if failed else "unfinished"
 
 
 def _sources(run: RunDir) -> dict[str, str]:

@@ -21,6 +21,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.training.job import config_sha256
 from resnetctl.training.newest_checkpoint import Newest, differences, facts_then, newest
 from resnetctl.weights import file as weights_file
+from resnetctl.wording import counted
 
 Lines = list[dict[str, Any]]
 
@@ -86,7 +87,7 @@ def _outcome(name: str, check: Callable[[], str]) -> Check:
     except Failed as finding:
         return Check(name=name, passed=False, detail=str(finding))
     except ResnetctlError as error:
-        return Check(name=name, passed=False, detail=error.message)
+        return Check(name=name, passed=False, detail="; ".join([error.message, *error.problems]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return Check(name=name, passed=False, detail=f"cannot be read: {type(error).__name__}: {error}")
 
@@ -142,8 +143,8 @@ class _Checker:
         lines = self.run.metrics()
         if not lines:
             raise Skipped("no epoch is finished")
-        counted = [line["epoch"] for line in lines]
-        _require(counted == list(range(1, len(lines) + 1)), "epochs are missing or out of order")
+        numbers = [line["epoch"] for line in lines]
+        _require(numbers == list(range(1, len(lines) + 1)), "epochs are missing or out of order")
         steps = [line["step"] for line in lines]
         _require(steps == sorted(set(steps)) and steps[0] > 0, "steps do not grow")
         bad = [line["epoch"] for line in lines for value in line.values() if not math.isfinite(value)]
@@ -153,14 +154,18 @@ class _Checker:
         _require(flagged in (best, []), f"best epochs are {best}, not {flagged}")
         if self.newest.snapshot is not None:
             _require(len(lines) >= self.newest.snapshot.epochs, "epochs of the checkpoint are missing")
-        return f"{len(lines)} epochs, {steps[-1]} steps"
+        return f"{counted(len(lines), 'epoch')}, {counted(steps[-1], 'step')}"
 
     def summary(self) -> str:
         summary = self.run.summary()
         if summary is None:
             raise Skipped("the run is not finished")
         config, lines = self.run.read_config(), self.run.metrics()
-        _require(summary["epochs"] == len(lines), f"it counts {summary['epochs']} epochs, the metrics {len(lines)}")
+        _require(
+            summary["epochs"] == len(lines),
+            f"it counts {counted(summary['epochs'], 'epoch')}, the metrics {len(lines)}",
+        )
+        _require(lines, "the metrics have no epoch")
         _require(summary["last"] == lines[-1], "its last epoch differs from that of the metrics")
         if not summary["stopped_early"]:
             done, expected = (summary["steps"], config.steps) if config.steps else (summary["epochs"], config.epochs)
@@ -185,14 +190,16 @@ class _Checker:
         config, card = self.run.read_config(), loaded.card
         start = str(snapshot.card.get("weights_sha256", "")) if snapshot is not None else ""
         _require(snapshot is None or card.config_sha256 == config_sha256(config, start), "trained with another config")
-        line = self.run.metrics()[int(card.metrics["epoch"]) - 1]
+        epoch, lines = int(card.metrics["epoch"]), self.run.metrics()
+        _require(len(lines) >= epoch, f"they are of epoch {epoch}, the metrics end after {len(lines)}")
+        line = lines[epoch - 1]
         same = all(line[name] == value for name, value in card.metrics.items())
         _require(same, "the accuracy in the card differs from that of the metrics")
         if snapshot is not None:
             kept = snapshot.shipped(last=config.keep == "last" or "val_top1" not in line)
             same = digest(kept) == digest(loaded.state)
             _require(same, "the tensors differ from those of the checkpoint")
-        return f"whole, finite, of epoch {int(card.metrics['epoch'])}"
+        return f"whole, finite, of epoch {epoch}"
 
     def onnx(self) -> str:
         if not self.run.onnx.is_file():

@@ -108,6 +108,33 @@ def test_a_plugin_command_shows_its_own_help(cli: Cli) -> None:
     assert "completion" not in cli("shelf", "--help").out  # Typer's options for a program of its own
 
 
+@pytest.mark.parametrize("words", [["shelf", "-h"], ["shelf", "count", "-h"], ["greet", "-h"]])
+def test_h_shows_the_help_of_a_plugin_command(cli: Cli, words: list[str]) -> None:
+    result = cli(*words)
+    assert (result.code, result.err) == (0, "")
+    assert f"Usage: resnetctl {' '.join(words[:-1])}" in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("resnetctl shelf l", ["leave"]),
+        ("resnetctl shelf count --s", ["--shout"]),
+        ("resnetctl greet --n", ["--name"]),
+        ("resnetctl wreck ", []),
+    ],
+)
+def test_completion_goes_on_behind_a_plugin_command(words: str, names: list[str]) -> None:
+    position = str(len(words.split(" ")) - 1)
+    completed = CliRunner().invoke(
+        app,
+        [],
+        prog_name="resnetctl",
+        env={"_RESNETCTL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position},
+    )
+    assert completed.stdout.split() == names
+
+
 def test_the_name_of_a_built_in_verb_is_refused(cli: Cli) -> None:
     entries = {entry.name: entry for entry in registry.entries("command")}
     assert (entries["train"].status, entries["train"].reason) == ("broken", "this is the name of a built-in")

@@ -17,6 +17,13 @@ def run(folder: Path, *, metrics: str = "", summary: str | None = None, config: 
     return RunDir(folder)
 
 
+def test_a_locked_run_is_running(tmp_path: Path) -> None:
+    one = run(tmp_path / "a")
+    with one.locked():
+        assert listing.facts(one)["status"] == "running"
+    assert listing.facts(one)["status"] == "unfinished"
+
+
 def test_the_facts_of_an_unfinished_run(tmp_path: Path) -> None:
     lines = '{"epoch": 1, "val_top1": 0.5}\n{"epoch": 2, "val_top1": 0.75}\n{"epo'
     assert listing.facts(run(tmp_path / "a", metrics=lines)) == {
