@@ -3,10 +3,14 @@
 CONTRIBUTING.md says how long they take.
 """
 
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+# A shell's background job ignores Ctrl-C, and tests of signals would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent
 PLUGINS = ROOT / "plugins"
