@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 PAGES = [*ROOT_PAGES, *sorted(DOCS.rglob("*.md"))]
-WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page.name not in ("cli.md", "config.md")]
+GENERATED = ("cli.md", "config.md", "conformance.md", "spec.md")
+WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page.name not in GENERATED]
 SHELL = ("", "sh", "bash", "console")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(home|root|Users|work|opt|tmp|mnt)/")
@@ -135,6 +136,8 @@ def test_every_command_in_a_page_can_be_parsed(fence: Fence, capsys: pytest.Capt
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_flags_in_the_prose_exist(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    if page.name == "from-timm.md":  # the first column has the flags of another program
+        text = re.sub(r"^\|[^|]*\|", "|", text, flags=re.MULTILINE)
     inline = re.findall(r"`([^`\n]+)`", text)
     for code in inline:
         words = code.split()
