@@ -17,7 +17,7 @@ def run(parsed: Parsed[ExportOptions]) -> None:
     options = parsed.options
     if not options.onnx:
         target = f"{options.target} " if options.target else ""
-        raise UsageError("choose a format", where="--onnx", hint=f"resnetctl export {target}--onnx")
+        raise UsageError("choose a format: --onnx", hint=f"resnetctl export {target}--onnx")
     from resnetctl.system import settings
 
     load_torch()

@@ -13,7 +13,8 @@ from resnetctl.system.installed import some_mention
 Row = tuple[str, str]
 WIDEST = 100
 HELP = ("--help", "-h", "--help-all")
-PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", "Global", "Help")
+SHARED = ("Global", "Help")  # panels of the options that every command has
+PANELS = (USED, "Model", "Optimisation", "Data", "Machine", "Run", "Other", *SHARED)
 
 
 def requested(root: Group, argv: Sequence[str]) -> str | None:
@@ -70,8 +71,9 @@ def command_help(command: Command, path: str, *, full: bool = False) -> str:
     for title in shown:
         name = "Options" if title == USED and command.config is None else title
         parts.append(_panel(name, [_row(flag) for flag in _in_panel(named, title)], column=column))
-    hidden = sum(flag.panel not in shown for flag in named)
-    more = (f"More:    {path} --help-all    shows {hidden} more options",) if hidden else ()
+    hidden = [flag.panel for flag in named if flag.panel not in shown]
+    has_own = not set(hidden) <= set(SHARED)
+    more = (f"More:    {path} --help-all    shows {len(hidden)} more options",) if has_own else ()
     parts.append(_notes([*command.notes, *more]))
     return _joined(parts)
 

@@ -65,5 +65,5 @@ def test_export_prints_json(cli: Cli, calls: list[Any]) -> None:
 def test_export_without_a_format_is_a_usage_error(cli: Cli, calls: list[Any], line: list[str], hint: str) -> None:
     result = cli("export", *line)
     assert result.code == 2
-    assert result.err.splitlines() == ["error: choose a format", "  where  --onnx", f"  try    {hint}"]
+    assert result.err.splitlines() == ["error: choose a format: --onnx", f"  try    {hint}"]
     assert calls == []

@@ -159,3 +159,8 @@ def test_screens_without_the_parser_equal_those_of_the_parser(cli: Cli, path: tu
 )
 def test_any_other_line_is_left_to_the_parser(line: list[str]) -> None:
     assert requested(ROOT, line) is None
+
+
+def test_the_options_that_every_command_has_are_not_announced(cli: Cli) -> None:
+    assert "--help-all" not in cli("data", "remove", "--help").out
+    assert "more options" in cli("train", "--help").out
