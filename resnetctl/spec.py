@@ -259,6 +259,11 @@ class Block(Protocol):
     `preactivation` the trunk leaves the stem bare (no norm, no ReLU) and ends with norm and ReLU. The trunk passes
     `dropout` and `drop_path` to blocks whose `__init__` names them. It applies He initialisation unless the block
     defines `reset_parameters`.
+
+    A class that defines `forward` may name pairs of submodules for prediction to fold, `foldable = {"conv1": "bn1"}`:
+    a convolution, and the batch norm that alone reads its output. `forward` calls both once and reads no other
+    attribute of them. Names that a block lacks, and pairs that cannot be folded, are ignored. A subclass with a
+    `forward` of its own declares its own pairs.
     """
 
     expansion: ClassVar[int]

@@ -32,6 +32,7 @@ class BasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.0": "downsample.1"}
 
     def __init__(
         self,
@@ -72,6 +73,12 @@ class BottleneckBlock(nn.Module):
 
     expansion: ClassVar[int] = 4
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {
+        "conv1": "bn1",
+        "conv2": "bn2",
+        "conv3": "bn3",
+        "downsample.0": "downsample.1",
+    }
 
     def __init__(
         self,
@@ -112,6 +119,7 @@ class PreactBasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = True
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn2"}
 
     def __init__(
         self,
@@ -151,6 +159,7 @@ class PreactBottleneckBlock(nn.Module):
 
     expansion: ClassVar[int] = 4
     preactivation: ClassVar[bool] = True
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn2", "conv2": "bn3"}
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class ResNet(nn.Module):
         arch: the arch, with its stem resolved.
         stages: names of the stages, `("layer1", ...)`.
     """
+
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn1"}
 
     def __init__(self, arch: Arch, block: Any, *, classes: int, channels: int, rates: dict[str, float]) -> None:
         """Build from `block`, the class of `arch.block`; `rates` may hold its `dropout` and `drop_path`."""

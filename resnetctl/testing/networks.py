@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from resnetctl import registry
+from resnetctl.engine.fold import folded
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
 from resnetctl.testing.blocks import differ, jitter
@@ -68,6 +69,17 @@ def compiles(block: Any) -> str:
     return f"logits within {apart:.1e}"
 
 
+def folds(block: Any) -> str:
+    """The net with the norms folded that `foldable` names agrees with the net."""
+    net, images = network(block), torch.randn(2, 3, IMAGE.size, IMAGE.size)
+    fast = folded(net)
+    with torch.no_grad():
+        apart = differ(net(images), fast(images))
+    expect(apart < TOLERANCE, f"logits differ by {apart:.1e} of the largest")
+    before, after = (sum(isinstance(part, torch.nn.BatchNorm2d) for part in each.modules()) for each in (net, fast))
+    return f"{before - after} of {before} norms folded"
+
+
 def exports(block: Any) -> str:
     """The net as ONNX agrees with torch on batches of 1 and 3."""
     from resnetctl.deploy import onnx_session, onnx_writer
@@ -86,6 +98,11 @@ def exports(block: Any) -> str:
 
 
 RULES = {
+    "folding": Rule(
+        wants="folding the norms that `foldable` names changes no logit",
+        judge=folds,
+        fix="name a pair in foldable only if the norm alone reads the convolution, and both are called once",
+    ),
     "trains": Rule(
         wants="a few steps lower the loss",
         judge=trains,

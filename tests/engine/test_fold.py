@@ -1,7 +1,9 @@
 """Folding keeps the function of every installed block, and does not change a block that it cannot fold safely."""
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -67,11 +69,9 @@ class StaysInTraining(BasicBlock):
 
 
 @pytest.mark.parametrize("block", [KeepsAMask, StaysInTraining])
-def test_folding_leaves_no_proxy_and_no_change_in_a_block_with_state(block: type[BasicBlock]) -> None:
+def test_folding_keeps_the_function_of_a_block_with_state(block: type[BasicBlock]) -> None:
     model = settled(block)
-    fast = folded(model)
-    assert_same(model, fast)
-    assert all(not isinstance(getattr(part, "mask", None), torch.fx.Proxy) for part in model.modules())
+    assert_same(model, folded(model))
 
 
 @pytest.mark.parametrize("name", registry.names("block"))
@@ -83,6 +83,21 @@ def test_folding_keeps_the_function_of_every_installed_block(name: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     if not model.preactivation:
         assert norms(fast) < norms(model), "at least the stem is folded"
+
+
+@pytest.mark.parametrize("name", registry.names("block"))
+def test_every_installed_block_declares_the_pairs_that_its_forward_calls(name: str) -> None:
+    """torch.fx finds them by tracing; in a test, no other thread is disturbed."""
+    unit = settled(registry.get("block", name)).get_submodule("layer2.0")
+    graph = torch.fx.Tracer().trace(unit)
+    modules = dict(unit.named_modules())
+    traced = {
+        str(node.args[0].target): str(node.target)
+        for node in graph.nodes
+        if isinstance(modules.get(str(node.target)), nn.BatchNorm2d)
+        and isinstance(modules.get(str(getattr(node.args[0], "target", ""))), nn.Conv2d)
+    }
+    assert {conv: norm for conv, norm in unit.foldable.items() if conv in modules} == traced
 
 
 @pytest.mark.parametrize(("name", "left"), [("basic", 0), ("bottleneck", 0), ("preact_basic", 5)])
@@ -123,7 +138,7 @@ class Reading(BasicBlock):
 
 
 class Branching(BasicBlock):
-    """A block that branches on the values of its input, which fx cannot trace."""
+    """A block that branches on the values of its input."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images if images.sum() > 0 else -images)
@@ -138,7 +153,7 @@ class Asking(BasicBlock):
 
 
 class Making(BasicBlock):
-    """A block that creates a tensor, which fx takes for a constant."""
+    """A block that creates a tensor."""
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + torch.full((1,), float(np.pi))
@@ -180,22 +195,69 @@ def test_folding_keeps_the_function_of_unusual_blocks(block: Callable[..., nn.Mo
     model = settled(block)
     fast = folded(model)
     assert_same(model, fast)
-    assert not hasattr(fast, "bn1"), "the stem is still folded"
+    assert isinstance(fast.get_submodule("bn1"), nn.Identity), "the stem is still folded"
 
 
-@pytest.mark.parametrize("block", [Branching, Making], ids=lambda block: block.__name__)
-def test_a_block_that_fx_cannot_trace_is_not_replaced(block: Callable[..., nn.Module]) -> None:
+@pytest.mark.parametrize("block", [Branching, Asking], ids=lambda block: block.__name__)
+def test_a_subclass_with_its_own_forward_is_not_replaced_unless_it_declares_pairs(block: type[BasicBlock]) -> None:
     model = settled(block)
     fast = folded(model)
     assert norms(fast) == norms(model) - 1
     assert fast.get_submodule("layer1.0") is model.get_submodule("layer1.0")
+    declared = type(block.__name__, (block,), {"foldable": {"conv1": "bn1"}})
+    assert norms(folded(settled(declared))) == norms(fast) - 4
 
 
-def test_a_net_that_fx_cannot_trace_is_returned_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forward_of_the_instance_is_kept() -> None:
     model = settled(BasicBlock)
-    plain = ResNet.forward
-    monkeypatch.setattr(ResNet, "forward", lambda self, images: plain(self, -images if images.sum() > 0 else images))
-    assert folded(model) is model
+    unit = model.get_submodule("layer1.0")
+    unit.forward = lambda images: unit.bn1(images) * unit.conv1.weight.mean()
+    assert_same(model, folded(model))
+
+
+def test_a_shared_convolution_and_names_that_a_block_lacks_are_not_folded() -> None:
+    class Shared(BasicBlock):
+        foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "conv9": "bn9"}
+
+        def __init__(self, in_channels: int, width: int, **arguments: Any) -> None:
+            super().__init__(in_channels, width, **arguments)
+            self.again = self.conv2
+
+    model = settled(Shared)
+    fast = folded(model)
+    assert isinstance(fast.get_submodule("layer1.0.bn2"), nn.BatchNorm2d)
+    assert isinstance(fast.get_submodule("layer1.0.bn1"), nn.Identity)
+    assert_same(model, fast)
+
+
+def test_threads_fold_while_another_thread_calls_its_own_module() -> None:
+    """Nothing is patched for the whole process: neither `nn.Module.__call__` nor attribute access."""
+    models = [settled(BasicBlock) for _ in range(4)]
+    images = torch.randn(1, 3, 16, 16)
+    innocent, ended = nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval(), threading.Event()
+    seen: list[object] = []
+
+    def call() -> int:
+        count = 0
+        while not ended.is_set():
+            count += 1
+            if not isinstance(innocent(torch.ones(1, 4)), Tensor):
+                seen.append(count)
+        return count
+
+    def work(model: ResNet) -> bool:
+        with torch.inference_mode():
+            return torch.allclose(folded(model)(images), model(images), atol=1e-4)
+
+    usual = nn.Module.__call__, nn.Module.__getattr__
+    with ThreadPoolExecutor(5) as pool:
+        calls = pool.submit(call)
+        results = list(pool.map(work, models * 4))
+        ended.set()
+    assert results == [True] * 16
+    assert calls.result() > 0
+    assert seen == []
+    assert (nn.Module.__call__, nn.Module.__getattr__) == usual
 
 
 @pytest.mark.parametrize("count", [1, 2, 16])

@@ -1,6 +1,6 @@
 """Blocks that work by themselves but fail in training, in torch.compile or in ONNX."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -44,6 +44,16 @@ class BreaksGraph(BasicBlock):
         return output
 
 
+class FoldsWrongly(BasicBlock):
+    """A block that names a pair of which another layer reads the convolution, too."""
+
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn1"}
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = self.conv1(images)
+        return self.relu(self.bn2(self.conv2(self.bn1(first) + first)) + self.downsample(images))
+
+
 @pytest.mark.parametrize("rule", networks.RULES)
 @pytest.mark.parametrize("block", [BasicBlock, PreactBottleneckBlock])
 def test_sound_blocks_break_no_rule(block: Any, rule: str) -> None:
@@ -57,6 +67,7 @@ def test_sound_blocks_break_no_rule(block: Any, rule: str) -> None:
         (Explodes, "trains"),
         (PeeksAtCompiler, "compile"),
         (BreaksGraph, "compile"),
+        (FoldsWrongly, "folding"),
         (FixedBatch, "onnx"),
         (NoOperator, "onnx"),
     ],

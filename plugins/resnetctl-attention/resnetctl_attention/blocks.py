@@ -17,6 +17,7 @@ class _Basic(nn.Module):
 
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.0": "downsample.1"}
 
     def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
         super().__init__()
@@ -40,6 +41,12 @@ class _Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {
+        "conv1": "bn1",
+        "conv2": "bn2",
+        "conv3": "bn3",
+        "downsample.0": "downsample.1",
+    }
 
     def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
         super().__init__()

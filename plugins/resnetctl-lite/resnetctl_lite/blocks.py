@@ -30,6 +30,13 @@ class SeparableBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {
+        "conv1.0": "conv1.1",
+        "conv1.2": "bn1",
+        "conv2.0": "conv2.1",
+        "conv2.2": "bn2",
+        "downsample.1": "downsample.2",
+    }
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int = 1, shortcut: str = "B", drop_path: float = 0.0
@@ -71,6 +78,12 @@ class InvertedBottleneckBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {
+        "conv1": "bn1",
+        "conv2": "bn2",
+        "conv3": "bn3",
+        "downsample.1": "downsample.2",
+    }
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class ResNetDBasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.1": "downsample.2"}
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
@@ -59,6 +60,12 @@ class ResNetDBottleneckBlock(nn.Module):
 
     expansion: ClassVar[int] = 4
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {
+        "conv1": "bn1",
+        "conv2": "bn2",
+        "conv3": "bn3",
+        "downsample.1": "downsample.2",
+    }
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0

@@ -30,6 +30,12 @@ class ResNeXtBlock(nn.Module):
 
     expansion: ClassVar[int] = 4
     preactivation: ClassVar[bool] = False
+    foldable: ClassVar[dict[str, str]] = {
+        "conv1": "bn1",
+        "conv2": "bn2",
+        "conv3": "bn3",
+        "downsample.0": "downsample.1",
+    }
 
     def __init__(
         self,
