@@ -5,10 +5,7 @@ Shapes: H rows, W columns, C channels (1 or 3), uint8 0..255.
 
 import contextlib
 import io
-import os
 import struct
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from resnetctl.data.reading.quiet import quiet_libtiff, quiet_pillow
 from resnetctl.errors import DataError
 from resnetctl.system.storage import open_regular
 
@@ -68,8 +66,7 @@ def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, b
     Raises `BadImage` if the file cannot be read, has over 50 million pixels, or 32 bits (of unknown value range).
     """
     try:
-        with warnings.catch_warnings():  # its warnings are about problems that are handled or refused here
-            warnings.simplefilter("ignore")
+        with quiet_pillow:
             data = file if isinstance(file, bytes) else _contents(file, name)
             return _decoded(data, name)
     except BadImage:
@@ -100,7 +97,7 @@ def _decoded(data: bytes, name: str) -> tuple[Image.Image, bool]:
     if image.mode in ("I", "F"):
         raise BadImage("32-bit image: its value range is unknown, convert it to 8 or 16 bits", where=name)
     animated = image.format in ("GIF", "WEBP", "PNG", "TIFF") and bool(getattr(image, "is_animated", False))
-    with _muted_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+    with quiet_libtiff if image.format == "TIFF" else contextlib.nullcontext():
         image.load()
     return _flat(_upright(image)), animated
 
@@ -131,26 +128,6 @@ def with_mode(image: Image.Image, channels: int) -> Image.Image:
         raise BadImage(f"image files have 1 or 3 channels, not {channels}")
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
-
-
-@contextlib.contextmanager
-def _muted_libtiff() -> Iterator[None]:
-    """Discard output to file descriptor 2, because libtiff prints warnings there, not to Python's stderr.
-
-    The descriptor belongs to the whole process, so output of other threads to stderr is lost meanwhile too.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # the process has no stderr
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _reason(error: BaseException) -> str:

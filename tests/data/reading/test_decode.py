@@ -4,8 +4,6 @@ import io
 import os
 import random
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -217,32 +215,6 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.M
 def test_other_channel_counts_than_one_and_three_are_refused() -> None:
     with pytest.raises(BadImage, match="1 or 3"):
         read_image(solid(), 4)
-
-
-@pytest.mark.parametrize("muted", [True, False])
-def test_warnings_of_libtiff_are_discarded(tmp_path: Path, muted: bool) -> None:
-    """Its warnings go to file descriptor 2, not to Python's stderr; without the muting they appear."""
-    data = bytearray(encode(Image.effect_noise((64, 64), 60), "TIFF", compression="tiff_lzw"))
-    data[len(data) // 2 - 100 : len(data) // 2] = bytes(100)
-    (tmp_path / "a.tif").write_bytes(data)
-    program = (
-        "import contextlib, sys, pathlib\n"
-        "from resnetctl.data.reading import decode\n"
-        f"if not {muted}: decode._muted_libtiff = contextlib.nullcontext\n"
-        "try: decode.read_image(pathlib.Path(sys.argv[1]), 1)\n"
-        "except decode.BadImage: sys.stderr.write('bad')"
-    )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.tif")], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stderr == "bad" if muted else "LZW" in done.stderr
-
-
-def test_a_process_without_stderr_can_read_a_tiff(monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(_: int) -> int:
-        raise OSError("Bad file descriptor")
-
-    monkeypatch.setattr(os, "dup", closed)
-    assert pixel(encode(Image.new("RGB", (2, 2), (1, 2, 3)), "TIFF")) == [1, 2, 3]
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
