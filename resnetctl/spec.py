@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Scalar = bool | int | float | str
+MAX_PIXELS = 50_000_000  # of one image file, by default: 150 MB when decoded
 Stem = Literal["auto", "cifar", "imagenet"]
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]

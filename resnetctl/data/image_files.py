@@ -1,22 +1,78 @@
-"""Prepared batches from image files and folders, for `predict` and the parity check of `export`."""
+"""Pictures in files, folders and memory, prepared for a model: for `predict` and the parity check of `export`.
 
-from collections.abc import Iterator, Sequence
+Shapes: B images a batch, H rows, W columns, S pixels a side, C channels, uint8 0..255.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from resnetctl.data.images import prepare
-from resnetctl.data.reading.decode import BadImage, Pixels
+from resnetctl.data.images import prepare, prepare_array
+from resnetctl.data.reading.decode import HEIF_SUFFIXES, BadImage, Pixels, has_heif
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import MAX_PIXELS, ImageSpec
+from resnetctl.wording import counted
 
 BATCH = 64  # images
+Picture = str | PathLike[str] | bytes | Pixels | Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One picture of a list. `file` is None for a picture in memory; `content` is an error if there is no picture."""
+
+    file: Path | None
+    content: Path | bytes | Pixels | Image.Image | BadImage
+
+    def pixels(self, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> Pixels | BadImage:
+        """Return the picture as model input, `(S, S, C)`, or the error that says why it cannot be used."""
+        try:
+            if isinstance(self.content, np.ndarray):
+                return prepare_array(_checked(self.content), spec)
+            if isinstance(self.content, Path | bytes | Image.Image):
+                return prepare(self.content, spec, max_pixels=max_pixels)
+        except BadImage as error:
+            return error
+        return self.content
+
+
+def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Listed]:
+    """Yield each picture in order; a folder gives all images in it and below, sorted, by the rules of `data add`.
+
+    Args:
+        pictures: paths of files and folders, and pictures in memory.
+        ignored: counts the other files of the folders by reason: a suffix, "no suffix" or "hidden".
+    """
+    for picture in pictures:
+        if isinstance(picture, str | PathLike):
+            path = Path(picture)
+            yield from _in_folder(path, ignored) if path.is_dir() else [Listed(path, path)]
+        elif isinstance(picture, bytes | np.ndarray | Image.Image):
+            yield Listed(None, picture)
+        else:
+            kinds = "a path, bytes, a uint8 array or a PIL image"
+            yield Listed(None, BadImage(f"a picture is {kinds}, not a {type(picture).__name__}"))
+
+
+def skipped(ignored: Mapping[str, int]) -> str:
+    """Return the sentence on files that are no images, by kind, most frequent first; "" if there is none."""
+    if not ignored:
+        return ""
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in Counter(ignored).most_common())
+    line = f"skipped {counted(sum(ignored.values()), 'file')} ({kinds})"
+    is_heif = bool(HEIF_SUFFIXES & ignored.keys()) and not has_heif()
+    return line + ("; install the package pillow-heif to read HEIC" if is_heif else "")
 
 
 def prepared_batches(
     names: Sequence[str | Path], spec: ImageSpec, *, problems: list[str]
 ) -> Iterator[tuple[Pixels, list[Path]]]:
-    """Yield prepared images `(B, S, S, C)` uint8 with their paths, in order.
+    """Yield prepared images `(B, S, S, C)` with their paths, in order.
 
     Args:
         names: files and folders; a folder means all images in it.
@@ -24,29 +80,39 @@ def prepared_batches(
         problems: receives a line for each unreadable file and each folder without images.
     """
     paths: list[Path] = []
-    pixels: list[Pixels] = []
-    for path in image_paths(names, problems):
-        try:
-            pixels.append(prepare(path, spec))
-        except BadImage as error:
-            problems.append(f"{path}: {error.message}")
+    images: list[Pixels] = []
+    for picture in listed(names, ignored=Counter()):
+        assert picture.file is not None, "names are paths"
+        pixels = picture.pixels(spec)
+        if isinstance(pixels, BadImage):
+            problems.append(f"{picture.file}: {pixels.message}")
             continue
-        paths.append(path)
+        paths.append(picture.file)
+        images.append(pixels)
         if len(paths) == BATCH:
-            yield np.stack(pixels), paths
-            paths, pixels = [], []
+            yield np.stack(images), paths
+            paths, images = [], []
     if paths:
-        yield np.stack(pixels), paths
+        yield np.stack(images), paths
 
 
-def image_paths(names: Sequence[str | Path], problems: list[str]) -> Iterator[Path]:
-    """Yield the files, and all images in and below the folders, sorted, by the rules of `data add`."""
-    for path in map(Path, names):
-        if not path.is_dir():
-            yield path
-            continue
-        files = (item for item in sorted(path.rglob("*")) if item.is_file())
-        images = [item for item in files if not why_ignored(item.relative_to(path).parts)]
-        if not images:
-            problems.append(f"{path}: the folder has no image")
-        yield from images
+def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Listed]:
+    is_empty = True
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            reason = why_ignored(file.relative_to(folder).parts)
+            if reason:
+                ignored[reason] += 1
+            else:
+                is_empty = False
+                yield Listed(file, file)
+    if is_empty:
+        yield Listed(folder, BadImage("the folder has no image"))
+
+
+def _checked(image: Pixels) -> Pixels:
+    """Return an array as `(H, W, C)`. Raises `BadImage` unless it is uint8 with one or three channels."""
+    pixels = image[..., None] if image.ndim == 2 else image
+    if image.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
+        raise BadImage(f"an array is uint8 (H, W), (H, W, 1) or (H, W, 3), not {image.dtype} {image.shape}")
+    return pixels

@@ -10,7 +10,7 @@ from PIL import Image
 
 from resnetctl.data.reading.decode import Pixels, read_image, to_array, with_mode
 from resnetctl.errors import DataError
-from resnetctl.spec import Fit, ImageSpec, Interpolation
+from resnetctl.spec import MAX_PIXELS, Fit, ImageSpec, Interpolation
 from resnetctl.wording import counted
 
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 weights in 1/65536, the integers of Pillow's convert("L")
@@ -81,9 +81,9 @@ def with_channels(images: Pixels, channels: int) -> Pixels:
     raise DataError(f"images with {counted(count, 'channel')} cannot be used where {channels} are expected")
 
 
-def prepare(path: Path, spec: ImageSpec) -> Pixels:
+def prepare(file: Path | bytes | Image.Image, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Return an image file as model input, `(spec.size, spec.size, spec.channels)` uint8. Raises `BadImage`."""
-    return prepare_array(read_image(path, spec.channels), spec)
+    return prepare_array(read_image(file, spec.channels, max_pixels=max_pixels), spec)
 
 
 def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:

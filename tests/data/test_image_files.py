@@ -1,14 +1,21 @@
-"""Files and folders become prepared batches, in order, and bad files are listed."""
+"""Files, folders and pictures in memory become prepared batches, in order, and bad ones are listed."""
 
+import re
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.pictures import solid, write_tree
 
 from resnetctl.data import image_files
-from resnetctl.data.image_files import image_paths, prepared_batches
+from resnetctl.data.image_files import listed, prepared_batches, skipped
 from resnetctl.data.images import prepare
+from resnetctl.data.reading import decode
+from resnetctl.data.reading.decode import BadImage
+from resnetctl.hints import Setting
 from resnetctl.spec import ImageSpec
 
 SPEC = ImageSpec(size=8)
@@ -38,14 +45,72 @@ def test_a_bad_file_is_a_problem_and_the_others_are_read(tmp_path: Path) -> None
     assert [problem.partition(": ")[0] for problem in problems] == [str(root / "bad.png"), str(root / "gone.png")]
 
 
-def test_a_folder_yields_its_images_sorted_without_hidden_files(tmp_path: Path) -> None:
-    files = {"b/2.png": b"", "a.jpg": b"", "b/.hidden.png": b"", "notes.txt": b"", "b/1.png": b""}
+def test_a_folder_yields_its_images_sorted_and_counts_the_other_files(tmp_path: Path) -> None:
+    files = {"b/2.png": b"", "a.jpg": b"", "b/.hidden.png": b"", "notes.txt": b"", "b/1.PNG": b"", "x.avif": b""}
     root = write_tree(tmp_path / "p", files)
-    names = [str(path.relative_to(root)) for path in image_paths([root], [])]
-    assert names == ["a.jpg", "b/1.png", "b/2.png"]
+    ignored: Counter[str] = Counter()
+    names = [str(item.file.relative_to(root)) for item in listed([root], ignored=ignored) if item.file]
+    assert names == ["a.jpg", "b/1.PNG", "b/2.png", "x.avif"]
+    assert ignored == {"hidden": 1, ".txt": 1}
 
 
 def test_a_folder_without_an_image_is_a_problem(tmp_path: Path) -> None:
     problems: list[str] = []
-    assert list(image_paths([write_tree(tmp_path / "p", {"notes.txt": b""})], problems)) == []
+    assert list(prepared_batches([write_tree(tmp_path / "p", {"notes.txt": b""})], SPEC, problems=problems)) == []
     assert problems == [f"{tmp_path / 'p'}: the folder has no image"]
+
+
+def test_photos_of_phones_are_skipped_and_counted_unless_the_plugin_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_tree(tmp_path / "p", {"1.heic": b"", "2.HEIC": b"", "a.png": b"", "notes.txt": b""})
+    monkeypatch.setattr(decode, "has_heif", lambda: False)
+    ignored: Counter[str] = Counter()
+    assert [item.file for item in listed([root], ignored=ignored)] == [root / "a.png"]
+    monkeypatch.setattr(image_files, "has_heif", lambda: False)
+    assert skipped(ignored) == ("skipped 3 files (.heic: 2, .txt: 1); install the package pillow-heif to read HEIC")
+    monkeypatch.setattr(decode, "has_heif", lambda: True)
+    assert len(list(listed([root], ignored=Counter()))) == 3
+    assert skipped({}) == ""
+    assert skipped({"hidden": 1}) == "skipped 1 file (hidden: 1)"
+
+
+def test_pictures_in_memory_are_read_like_the_file(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", colours(1))
+    data = (root / "0.png").read_bytes()
+    image = Image.open(root / "0.png")
+    array = np.asarray(image)
+    one, *others = listed([root / "0.png", data, image, array, array[..., :1], array[..., 0]], ignored=Counter())
+    wanted = prepare(root / "0.png", SPEC)
+    assert np.array_equal(one.pixels(SPEC), wanted)
+    assert [item.file for item in others] == [None] * 5
+    for item in others[:3]:
+        assert np.array_equal(item.pixels(SPEC), wanted)
+    assert np.array_equal(others[3].pixels(SPEC), others[4].pixels(SPEC))
+
+
+@pytest.mark.parametrize(
+    ("picture", "problem"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"an array is uint8 .*, not float32 \(4, 4, 3\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"not uint8 \(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"not uint8 \(0, 4, 3\)"),
+        (b"no image", "it is not a JPEG, PNG"),
+        (3, "a picture is a path, bytes, a uint8 array or a PIL image, not a int"),
+        (Image.new("F", (4, 4)), "32-bit"),
+    ],
+)
+def test_a_picture_that_cannot_be_used_is_a_problem(picture: Any, problem: str) -> None:
+    (item,) = listed([picture], ignored=Counter())
+    error = item.pixels(SPEC)
+    assert isinstance(error, BadImage)
+    assert re.search(problem, error.message)
+
+
+def test_the_limit_of_pixels_is_a_parameter() -> None:
+    (item,) = listed([solid((1, 2, 3), (10, 11))], ignored=Counter())
+    error = item.pixels(SPEC, max_pixels=109)
+    assert isinstance(error, BadImage)
+    assert error.message == "10x11 pixels are over the limit of 109"
+    assert error.hint == (Setting("max_pixels", 110),)
+    assert item.pixels(SPEC, max_pixels=110).shape == (8, 8, 3)

@@ -13,7 +13,7 @@ from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_
 
 from resnetctl import runs
 from resnetctl.data.images import prepare
-from resnetctl.data.reading.source import SUFFIXES
+from resnetctl.data.reading.decode import SUFFIXES
 from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, UsageError, WeightsError
 from resnetctl.hints import in_shell

@@ -6,6 +6,9 @@ Shapes: H rows, W columns, C channels (1 or 3), uint8 0..255.
 import contextlib
 import io
 import struct
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,11 +18,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnetctl.data.reading.quiet import quiet_libtiff, quiet_pillow
 from resnetctl.errors import DataError
+from resnetctl.hints import Setting
+from resnetctl.spec import MAX_PIXELS
 from resnetctl.system.storage import open_regular
 
 Pixels = NDArray[np.uint8]
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # no FITS, EPS, PSD: their parsers had security bugs
-MAX_PIXELS = 50_000_000
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "AVIF")  # no FITS, EPS, PSD: their parsers had bugs
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_LOSSLESS = (".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+SUFFIXES = frozenset((*_JPEG, *_LOSSLESS, ".webp", ".avif"))
+HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))  # photos of phones; the package pillow-heif reads them
 MAX_BYTES = 128 * 2**20  # of one image file
 _GREY = frozenset({"1", "L", "LA", "La"})
 _REFUSALS = (  # the errors that Pillow raises for damaged files; OSError covers UnidentifiedImageError
@@ -40,6 +48,17 @@ _REFUSALS = (  # the errors that Pillow raises for damaged files; OSError covers
 )
 
 
+def is_image_suffix(suffix: str) -> bool:
+    """Return whether files with this suffix, in lower case, are images that can be read here."""
+    return suffix in SUFFIXES or (suffix in HEIF_SUFFIXES and has_heif())
+
+
+@cache
+def has_heif() -> bool:
+    """Return whether HEIC files can be read: whether the package pillow-heif is installed."""
+    return find_spec("pillow_heif") is not None
+
+
 class BadImage(DataError):
     """An image file that cannot be used. `where` is its path."""
 
@@ -50,25 +69,29 @@ def check_size(count: int, name: str) -> None:
         raise BadImage(f"the file is over {MAX_BYTES // 2**20} MiB", where=name)
 
 
-def read_image(file: BinaryIO | Path | bytes, channels: int, *, name: str | None = None) -> Pixels:
+def read_image(
+    file: BinaryIO | Path | bytes | Image.Image, channels: int, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Pixels:
     """Return one image as `(H, W, channels)` uint8. Raises `BadImage`.
 
     The image is rotated by its EXIF data, drawn over white where transparent, and cut from 16 to 8 bits. An animation
     gives its first frame. `name` is its name in errors.
     """
     name = name or (str(file) if isinstance(file, Path) else "image")
-    return to_array(open_image(file, name)[0], channels)
+    return to_array(open_image(file, name, max_pixels=max_pixels)[0], channels)
 
 
-def open_image(file: BinaryIO | Path | bytes, name: str) -> tuple[Image.Image, bool]:
+def open_image(
+    file: BinaryIO | Path | bytes | Image.Image, name: str, *, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, bool]:
     """Return a decoded image of mode "L" (the file has no colour) or "RGB", and whether the file has more frames.
 
-    Raises `BadImage` if the file cannot be read, has over 50 million pixels, or 32 bits (of unknown value range).
+    Raises `BadImage` if the file cannot be read, has over `max_pixels` pixels, or 32 bits (of unknown value range).
     """
     try:
         with quiet_pillow:
-            data = file if isinstance(file, bytes) else _contents(file, name)
-            return _decoded(data, name)
+            image = file if isinstance(file, Image.Image) else _opened(_contents(file, name))
+            return _decoded(image, name, max_pixels=max_pixels)
     except BadImage:
         raise
     except _REFUSALS as error:
@@ -81,7 +104,9 @@ def to_array(image: Image.Image, channels: int) -> Pixels:
     return pixels if channels == 3 else pixels[..., None]
 
 
-def _contents(file: BinaryIO | Path, name: str) -> bytes:
+def _contents(file: BinaryIO | Path | bytes, name: str) -> bytes:
+    if isinstance(file, bytes):
+        return file
     if isinstance(file, Path):
         with open_regular(file, error=BadImage) as opened:
             return _contents(opened, name)
@@ -90,13 +115,47 @@ def _contents(file: BinaryIO | Path, name: str) -> bytes:
     return data
 
 
-def _decoded(data: bytes, name: str) -> tuple[Image.Image, bool]:
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS or min(image.size) < 1:
-        raise BadImage(f"{image.width}x{image.height} pixels are over the limit of {MAX_PIXELS:,}", where=name)
-    if image.mode in ("I", "F"):
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that can be read here, and make Pillow load their plugins, which is faster than all."""
+    for name in ("Avif", "Bmp", "Gif", "Jpeg", "Png", "Ppm", "Tiff", "WebP"):
+        import_module(f"PIL.{name}ImagePlugin")
+    if not has_heif():
+        return FORMATS
+    import_module("pillow_heif").register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Return the image with its header read, as `Image.open` does.
+
+    `Image.open` also has a limit of pixels. It is a variable of the whole process, and only `max_pixels` is to count.
+    """
+    for name in _formats():
+        factory, accept = Image.OPEN[name]
+        accepted = accept is None or accept(data[:16])
+        if accepted and not isinstance(accepted, str):  # a text says why this Pillow cannot read the format
+            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # as `Image.open` does
+                return factory(io.BytesIO(data), "")
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        raise ValueError("HEIC files need the package pillow-heif")
+    raise UnidentifiedImageError
+
+
+def _decoded(image: Image.Image, name: str, *, max_pixels: int) -> tuple[Image.Image, bool]:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise BadImage(
+            f"{image.width}x{image.height} pixels are over the limit of {max_pixels:,}",
+            where=name,
+            hint=Setting("max_pixels", pixels),
+        )
+    if pixels < 1:
+        raise BadImage("the image has no pixels", where=name)
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise BadImage("32-bit image: its value range is unknown, convert it to 8 or 16 bits", where=name)
-    animated = image.format in ("GIF", "WEBP", "PNG", "TIFF") and bool(getattr(image, "is_animated", False))
+    has_frames = image.format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
+    animated = has_frames and bool(getattr(image, "is_animated", False))
     with quiet_libtiff if image.format == "TIFF" else contextlib.nullcontext():
         image.load()
     return _flat(_upright(image)), animated
@@ -113,8 +172,11 @@ def _flat(image: Image.Image) -> Image.Image:
     """Return the image in mode "L" or "RGB": 16 bits are cut to 8, transparency is drawn over white."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # a PGM of 16 bits has the mode of 32, scaled to 0..65535
+        levels = np.asarray(image)
+        cut = (levels >> 8).astype(np.uint8)
+        cut[levels == image.info.get("transparency", -1)] = 255
+        return Image.fromarray(cut)
     final = "L" if image.mode in _GREY else "RGB"
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

@@ -15,16 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetctl.data.reading.decode import BadImage, check_size
+from resnetctl.data.reading.decode import BadImage, check_size, is_image_suffix
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 from resnetctl.system.storage import open_regular
 from resnetctl.wording import counted
 
-_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-SUFFIXES = frozenset(
-    (*_JPEG, ".png", ".apng", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
-)
 _ALIASES: Mapping[str, Split] = {
     "train": "train",
     "training": "train",
@@ -285,7 +281,7 @@ def why_ignored(parts: Parts) -> str:
     if is_hidden(parts):
         return "hidden"
     suffix = os.path.splitext(parts[-1])[1].lower()
-    return "" if suffix in SUFFIXES else suffix or "no suffix"
+    return "" if is_image_suffix(suffix) else suffix or "no suffix"
 
 
 def is_hidden(parts: Parts) -> bool:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetctl.data.reading.decode import SUFFIXES
 from resnetctl.data.reading.source import (
-    SUFFIXES,
     Layout,
     Seen,
     Source,
