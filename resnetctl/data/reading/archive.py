@@ -8,7 +8,6 @@ has the known attacks and the reasons for the limits.
 import gzip
 import io
 import lzma
-import re
 import stat
 import tarfile
 import zipfile
@@ -18,10 +17,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from resnetctl.data.reading.decode import MAX_BYTES, check_size
 from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
+from resnetctl.data.reading.tar_header import open_tar
 from resnetctl.errors import DataError
 
 ALLOWANCE = 64 * 2**20  # bytes: an archive may unpack to ALLOWANCE + RATIO times its size
@@ -44,18 +44,6 @@ _DAMAGE = (
     MemoryError,
     IndexError,
     KeyError,
-)
-_PLAIN = re.compile(  # the tar header of a plain file, with octal digits in every number field
-    rb"""
-    [^\0].{99}                      # name
-    (?: [0-7]{7}[\0\ ] ){3}         # mode, owner, group
-    (?: [0-7]{11}[\0\ ] ){2}        # size, time
-    [0-7]{6}\0\ 0\0{100}            # checksum, type "regular file", no link name
-    .{72}                          # magic, owner's and group's names
-    (?: [0-7]{7}[\0\ ] | \0{8} ){2} # device
-    \0{155}.{12}                   # no prefix
-    """,
-    re.DOTALL | re.VERBOSE,
 )
 _MAGIC = {b"\x1f\x8b": "tar.gz", b"\xfd7zXZ\0": "tar.xz", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
 
@@ -153,7 +141,7 @@ def _damaged(path: Path, error: BaseException | str) -> DataError:
 def _tar_members(path: Path, kind: str) -> Iterator[Member]:
     with _unpacked(path, kind) as raw:
         stream = Forward(raw, path, can_seek=kind == "tar")
-        archive = tarfile.TarFile(fileobj=stream, mode="r", tarinfo=_Header)  # type: ignore[arg-type]  # it is a file
+        archive = open_tar(stream)
         while (info := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else it keeps every member in memory
             yield Member(info.name, info.size, info.isdir(), _tar_refusal(info), partial(_tar_read, stream, info))
@@ -211,22 +199,6 @@ def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
     openers: dict[str, Any] = {"tar": Path.open, "tar.gz": gzip.open, "tar.xz": lzma.open}
     with openers[kind](path, "rb") as raw, io.BufferedReader(raw, _CHUNK) as buffered:
         yield buffered
-
-
-class _Header(tarfile.TarInfo):
-    """A tar header in which only the fields for `Member` are certain to be set.
-
-    Most headers are of plain files and match `_PLAIN`, which is fast. `tarfile` reads the others field by field.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:  # type: ignore[override]  # typeshed lacks bytes
-        """Return the header in 512 bytes. Raises `tarfile.HeaderError` when they are not a header."""
-        if not _PLAIN.fullmatch(buf) or int(buf[148:154], 8) != sum(buf) - sum(buf[148:156]) + 8 * 32:
-            return super().frombuf(buf, encoding, errors)
-        info = cls(buf[:100].partition(b"\0")[0].decode(encoding, errors))
-        info.size = int(buf[124:135], 8)
-        return info
 
 
 class Budget:
