@@ -11,6 +11,7 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, suggest
 from resnetctl.registry import NAME
 from resnetctl.spec import DatasetCard
+from resnetctl.system import storage
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
@@ -20,6 +21,7 @@ def store_names(data_dir: Path) -> list[str]:
     """Return the names of the datasets in `data_dir`, sorted; none when the folder is missing."""
     if not data_dir.is_dir():
         return []
+    storage.restore_replaced(data_dir)
     return sorted(path.parent.name for path in data_dir.glob(f"*/{CARD}") if NAME.fullmatch(path.parent.name))
 
 

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from resnetctl.errors import InputError, UsageError, WorkFailed
 from resnetctl.hints import Hint
+from resnetctl.system.exchange import exchange
 
 TEMPORARY = ".tmp-resnetctl-"  # prefix of drafts: files and folders not yet renamed, or left by a killed process
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
@@ -27,6 +28,7 @@ PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
+_OLD = "-old"  # suffix of a folder that is being replaced where two folders cannot be exchanged
 LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment
 ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
@@ -73,27 +75,57 @@ def staged_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a folder to fill. It is renamed to `path` on success. With `replace`, an old `path` is removed."""
+    """Yield a folder to fill. It is renamed to `path` on success.
+
+    With `replace`, it is exchanged with an old `path`, in one step where the system can, and the old folder is removed.
+    Elsewhere, `restore_replaced` brings the old folder back after a kill between two renames.
+    """
     with _reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
         claims.enter_context(_claimed(temporary))
-        old = temporary.with_name(temporary.name + "-old")
+        old = None
         try:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
             _fsync_folder(temporary)
             if replace and path.exists():
-                os.replace(path, old)
-            os.rename(temporary, path)
+                old = _replace_folder(temporary, path)
+            else:
+                os.rename(temporary, path)
             _fsync_folder(path.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
-            if old.exists() and not path.exists():
-                os.replace(old, path)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> Path:
+    """Give the name `path` to `new`; return the new name of the old folder."""
+    if exchange(new, path):
+        return new
+    old = path.with_name(f"{TEMPORARY}{path.name}{_OLD}")
+    shutil.rmtree(old, ignore_errors=True)
+    with _claimed(path):  # so that no other process takes it for the leftover of a killed process
+        os.replace(path, old)
+        try:
+            os.rename(new, path)
+        except BaseException:
+            os.replace(old, path)
+            raise
+    return old
+
+
+def restore_replaced(folder: Path) -> None:
+    """Bring back folders in `folder` whose replacement was killed between two renames."""
+    for old in folder.glob(f"{TEMPORARY}*{_OLD}"):
+        path = old.with_name(old.name.removeprefix(TEMPORARY).removesuffix(_OLD))
+        with contextlib.suppress(OSError):
+            if not path.exists():
+                with _claimed(old):
+                    os.rename(old, path)
 
 
 @contextlib.contextmanager
@@ -192,9 +224,10 @@ def sweep(folder: Path) -> None:
 
 def _sweep_abandoned(folder: Path) -> None:
     """Remove draft folders of dead processes: old ones that no process has locked."""
+    restore_replaced(folder)
     for path in folder.glob(TEMPORARY + "*") if os.name != "nt" else ():
         with contextlib.suppress(OSError):
-            if path.is_dir() and not path.name.endswith("-old") and time.time() - path.stat().st_mtime > ABANDONED:
+            if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED:
                 with _claimed(path):
                     shutil.rmtree(path, ignore_errors=True)
 

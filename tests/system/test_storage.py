@@ -233,6 +233,11 @@ def test_without_replace_an_existing_folder_stays(folder: Path) -> None:
     assert not leftovers(folder)
 
 
+def no_exchange(first: Path, second: Path) -> bool:
+    """Stand in for a file system that cannot exchange two folders."""
+    return False
+
+
 def test_a_failed_rename_restores_the_old_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "run").mkdir()
     (folder / "run" / "old").write_bytes(b"")
@@ -241,10 +246,56 @@ def test_a_failed_rename_restores_the_old_folder(folder: Path, monkeypatch: pyte
         raise OSError(errno.EIO, "no")
 
     monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(storage, "exchange", no_exchange)
     with pytest.raises(WorkFailed), storage.staged_folder(folder / "run", replace=True):
         pass
     assert (folder / "run" / "old").exists()
     assert not leftovers(folder)
+
+
+REPLACE = """
+import os, signal, sys; from pathlib import Path; from resnetctl.system import storage
+def kill_at(name, owner):
+    original = getattr(owner, name)
+    def call(*args):
+        result = original(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(owner, name, call)
+with storage.staged_folder(Path(sys.argv[1]) / "run", replace=True) as temporary:
+    (temporary / "new").write_bytes(b"")
+    if sys.argv[2] == "exchange":
+        kill_at("exchange", storage)
+    else:
+        storage.exchange = lambda first, second: False
+        kill_at(sys.argv[2], os)
+"""
+
+
+@pytest.mark.parametrize(("step", "content"), [("exchange", "new"), ("replace", "old"), ("rename", "new")])
+def test_a_kill_while_a_folder_is_replaced_loses_nothing(folder: Path, step: str, content: str) -> None:
+    """The process is killed after the exchange, or after each of the two renames that stand in for it."""
+    (folder / "run").mkdir()
+    (folder / "run" / "old").write_bytes(b"")
+    done = subprocess.run([sys.executable, "-c", REPLACE, str(folder), step], check=False)
+    assert done.returncode == -9
+    storage.restore_replaced(folder)
+    assert [path.name for path in (folder / "run").iterdir()] == [content]
+    for path in folder.glob(storage.TEMPORARY + "*"):
+        os.utime(path, (1, 1))
+    with storage.staged_folder(folder / "run", replace=True) as temporary:
+        (temporary / "next").write_bytes(b"")
+    assert [path.name for path in (folder / "run").iterdir()] == ["next"]
+    assert not leftovers(folder)
+
+
+def test_a_folder_that_a_live_process_replaces_is_not_restored(folder: Path) -> None:
+    old = folder / f"{storage.TEMPORARY}run-old"
+    old.mkdir()
+    with storage._claimed(old):
+        storage.restore_replaced(folder)
+        assert old.exists()
+    storage.restore_replaced(folder)
+    assert (folder / "run").is_dir()
 
 
 # ---- links, removal, sweeping
