@@ -1,10 +1,12 @@
 """Store a source of image files as a dataset, usually in one pass.
 
 Colour and size of the stored images depend on all images. So the first image decides, and the pass starts again when a
-later image contradicts it. There are at most three passes, and memory stays flat.
+later image contradicts it. A pass also starts again when it divided identical images between train and test. There are
+few passes, and memory stays flat.
 """
 
 import dataclasses
+from array import array
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -16,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.data.groups import NO_KEY, Rows, divided, joined
 from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Source
@@ -70,11 +73,12 @@ class _Plan:
 
 
 class _Replan(Exception):
-    """An image contradicts the plan. `plan` is the new plan."""
+    """An image contradicts the plan, or identical images are divided. `plan` is the new plan, `choose` the chooser."""
 
-    def __init__(self, plan: _Plan) -> None:
+    def __init__(self, plan: _Plan, choose: "_Chooser | None" = None) -> None:
         super().__init__()
         self.plan = plan
+        self.choose = choose
 
 
 @dataclass
@@ -85,6 +89,7 @@ class _Tally:
     animated: int = 0
     has_colour: bool = False
     stored: int = 0
+    places: "array[int]" = field(default_factory=lambda: array("q"))  # of the stored images, as the chooser counts
 
 
 def ingest(
@@ -108,7 +113,7 @@ def ingest(
                 yield from work.run(data_dir, name)
                 return
             except _Replan as better:
-                plan = better.plan
+                plan, choose = better.plan, better.choose or choose
 
 
 def _first_plan(source: Source, options: Options) -> _Plan:
@@ -144,10 +149,11 @@ class _Pass:
             closing(decoded(items, self.plan.square, by=self.by)) as outcomes,
         ):
             for done, (item, outcome) in enumerate(outcomes, start=1):
-                split = self.choose(item)
+                place, split = self.choose(item)
                 if isinstance(outcome, BadImage):
                     self.tally.bad.append(outcome.headline)
                 else:
+                    self.tally.places.append(place)
                     self._store(item, split, outcome=outcome, builder=builder)
                 if done % REPORT_EVERY == 0:
                     yield done
@@ -170,7 +176,7 @@ class _Pass:
         self._require_plan(outcome, split)
         self.tally.has_colour |= split == "train" and outcome.has_colour
         self.tally.animated += outcome.is_animated
-        builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256)
+        builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256, group=item.group)
         self.tally.stored += 1
 
     def _require_plan(self, outcome: Decoded, split: Split) -> None:
@@ -189,15 +195,30 @@ class _Pass:
             raise _bad_images(tally.bad, self.source)
         if plan.channels == 3 and not tally.has_colour:
             raise _Replan(dataclasses.replace(plan, channels=1))
+        better = self.choose.joining(builder.groups(), np.asarray(tally.places, np.int64))
+        if better is not None:
+            raise _Replan(plan, better)
         builder.digests[LISTING] = self.source.listing
         builder.notes.extend(_notes(self.source, tally, self.choose.has_fixed_test, builder.counts))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Chooser:
-    """Chooses the split of each item: that of the source, or train and a fixed test split if it has none."""
+    """Chooses the split of each item: that of the source, or train and a fixed test split if it has none.
 
-    test: Mapping[str, NDArray[np.bool_]] | None
+    A place is the number of an image in the order of classes, then of the source.
+
+    Attributes:
+        labels: the class of each place.
+        start: the first place of each class.
+        groups: the group of each place (`data.groups.joined`); a group is never divided.
+        is_test: by place; None: the source has the splits.
+    """
+
+    labels: Rows
+    start: Mapping[str, int]
+    groups: Rows
+    is_test: NDArray[np.bool_] | None
     seen: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -209,29 +230,64 @@ class _Chooser:
                 where=str(source.path),
                 hint="name a folder 'train', or put all class folders into one folder",
             )
-        if source.splits not in ((), ("train",)):
-            return cls(test=None)
-        sizes = [source.counts[source.splits[0] if source.splits else None, label] for label in source.classes]
+        by_class: Counter[str] = Counter()
+        for (_, label), count in source.counts.items():
+            by_class[label] += count
+        sizes = [by_class[label] for label in source.classes]
+        start = dict(zip(source.classes, np.cumsum([0, *sizes]).tolist(), strict=False))
         labels = np.repeat(np.arange(len(sizes)), sizes)
-        chosen = np.zeros(len(labels), np.bool_)
-        chosen[stratified(labels, TEST_FRACTION, seed=0, purpose="test")] = True
-        parts = np.split(chosen, np.cumsum(sizes)[:-1])
-        return cls(test=dict(zip(source.classes, parts, strict=True)))
+        plain = cls(labels=labels, start=start, groups=np.arange(len(labels)), is_test=None)
+        if source.splits not in ((), ("train",)):
+            return plain
+        return plain.drawn(_named_groups(source, plain) if source.has_groups else plain.groups)
+
+    def drawn(self, groups: Rows) -> "_Chooser":
+        """Return a chooser whose test split keeps `groups` together."""
+        is_test = np.zeros(len(self.labels), np.bool_)
+        is_test[stratified(self.labels, TEST_FRACTION, seed=0, purpose="test", groups=groups)] = True
+        return dataclasses.replace(self, groups=groups, is_test=is_test, seen=Counter())
+
+    def joining(self, groups: Rows, places: Rows) -> "_Chooser | None":
+        """Return a chooser that also keeps together the `groups` of the images at `places`; None if this one does."""
+        if self.is_test is None or not divided(groups, self.is_test[places].astype(np.int64)):
+            return None
+        keys = np.full(len(self.labels), NO_KEY)
+        keys[places] = places[groups]
+        return self.drawn(joined(self.groups, keys))
 
     def fresh(self) -> "_Chooser":
-        return _Chooser(test=self.test)
+        """Return the chooser for another pass."""
+        return dataclasses.replace(self, seen=Counter())
 
     @property
     def has_fixed_test(self) -> bool:
-        return self.test is not None
+        return self.is_test is not None
 
-    def __call__(self, item: Item) -> Split:
-        if self.test is None:
-            assert item.split is not None, "every item of a source with splits has one"
-            return item.split
-        place = self.seen[item.label]
+    def place(self, item: Item) -> int:
+        """Return the place of the next item of a pass."""
         self.seen[item.label] += 1
-        return "test" if self.test[item.label][place] else "train"
+        return self.start[item.label] + self.seen[item.label] - 1
+
+    def __call__(self, item: Item) -> tuple[int, Split]:
+        """Return the place and the split of the next item of a pass."""
+        place = self.place(item)
+        if self.is_test is not None:
+            return place, "test" if self.is_test[place] else "train"
+        assert item.split is not None, "every item of a source with splits has one"
+        return place, item.split
+
+
+def _named_groups(source: Source, chooser: _Chooser) -> Rows:
+    """Return the groups of the places of a source whose items name their groups."""
+    numbers: dict[str, int] = {}
+    keys = np.full(len(chooser.labels), NO_KEY)
+    choose = chooser.fresh()
+    with closing(source.items()) as items:
+        for item in items:
+            place = choose.place(item)
+            if item.group:
+                keys[place] = numbers.setdefault(item.group, len(numbers))
+    return joined(keys)
 
 
 def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[str, int]) -> list[str]:

@@ -10,6 +10,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.data import groups as grouping
 from resnetctl.data.digests import Guard
 from resnetctl.data.images import centre_crop, fit, with_channels
 from resnetctl.data.reading.decode import Pixels
@@ -35,6 +36,7 @@ class ImageSet:
         split: the split that is used: "val" if test was requested and the dataset has no test split.
         store_digest: SHA-256 of the stored split's file.
         guard: verifies stored images; None: the images are not from the store.
+        groups: `(N,)` int64, the first row of each row's group, which stays in one split; None: there are no groups.
     """
 
     images: NDArray[np.uint8]
@@ -44,6 +46,7 @@ class ImageSet:
     split: Split
     store_digest: str = ""
     guard: Guard | None = None
+    groups: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -63,7 +66,7 @@ def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet
     train = _whole(store, "train")
     if "val" in store.card.splits:
         return train, _whole(store, "val"), None
-    rows = stratified(train.labels, val_fraction, seed=seed, purpose="val")
+    rows = stratified(train.labels, val_fraction, seed=seed, purpose="val", groups=train.groups)
     if not len(rows):
         return train, None, None
     val_split = ValSplit(val_fraction=val_fraction, seed=seed, digest=digest(rows))
@@ -87,7 +90,7 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
     if split == "train" or val_split is None:
         raise _no_split(store, split)
     train = _whole(store, "train")
-    rows = stratified(train.labels, val_split.val_fraction, seed=val_split.seed, purpose="val")
+    rows = stratified(train.labels, val_split.val_fraction, seed=val_split.seed, purpose="val", groups=train.groups)
     if val_split.digest not in ("", digest(rows)):
         raise DataError(
             f"the val split of '{store.card.name}' cannot be rebuilt: the dataset changed since the training",
@@ -97,8 +100,10 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
     return replace(train, index=rows, split="val")
 
 
-def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Rows:
+def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups: Rows | None = None) -> Rows:
     """Choose `fraction` of each class: at least one image and never all; none if the class has one image.
+
+    Images of one of the `groups` are chosen together, so a class of few, large groups gets about its fraction, or none.
 
     The rows depend only on the arguments, not on the version of numpy: raw PCG64 output is stable by policy (NEP 19),
     `permutation` is not.
@@ -111,6 +116,9 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str) -> Row
     if fraction == 0 or not len(labels):
         return np.empty(0, np.int64)
     keys = np.random.PCG64(derive(seed, purpose)).random_raw(len(labels))
+    if groups is not None and len(grouping.sizes(groups)):
+        wanted = [share(count, fraction) for count in np.bincount(labels).tolist()]
+        return grouping.choose(labels, keys, groups=groups, wanted=wanted)
     chosen = []
     for label in range(int(labels.max()) + 1):
         rows = np.flatnonzero(labels == label)
@@ -160,6 +168,7 @@ def _whole(store: Store, split: Split) -> ImageSet:
         split=split,
         store_digest=store.card.digests.get(split, ""),
         guard=stored.guard,
+        groups=stored.groups,
     )
 
 

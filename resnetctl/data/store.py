@@ -3,11 +3,12 @@
 ::
 
     DATA/<name>/card.json                     the `DatasetCard`
-                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32)
+                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32),
+                                              and groups int64 (N,) if images must stay in one split
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
-`digests` has the SHA-256 of each segment of images (`data.digests`) and, last, that of the labels. The folder is
-written under a temporary name and then renamed.
+`digests` has the SHA-256 of each segment of images (`data.digests`) and, last, that of the labels and groups. `groups`
+has the first row of each row's group (`data.groups`). The folder is written under a temporary name and then renamed.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.data import groups as grouping
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
@@ -32,6 +34,7 @@ from resnetctl.hints import Call, Setting
 from resnetctl.spec import SPLITS, DatasetCard, Split
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
+from resnetctl.wording import counted
 
 _HEADER_ROOM = 512  # bytes: the header is written last, after the images are counted
 ROWS_PER_DIGEST = "rows_per_digest"  # metadata key of a split file: images per digest
@@ -46,11 +49,13 @@ class StoredSplit:
         images: `(N, R, R, C)` uint8, mapped copy-on-write: writes to it never reach the file.
         labels: `(N,)` int64.
         guard: verifies images before use.
+        groups: `(N,)` int64, the first row of each row's group; None: every image is on its own.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     guard: Guard
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def open_store(data_dir: Path, name: str) -> Store:
 def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = False) -> Iterator["Builder"]:
     """Yield a `Builder` for a new dataset. Add images in any order; the dataset appears when `with` ends.
 
-    Memory stays flat: a few images, 8 bytes per label, 32 bytes per segment. After an error nothing is stored.
+    Memory stays flat: a few images, 25 bytes per image, 32 bytes per segment. After an error nothing is stored.
 
     Args:
         draft: classes, licence, source, defaults, notes, and `image`, whose `resize` and `channels` are the shape of
@@ -141,16 +146,24 @@ class Builder:
         self._labels = {name: label for label, name in enumerate(draft.classes)}
         self._shape = (draft.image.resize, draft.image.resize, draft.image.channels)
         self._writers: dict[Split, _SplitWriter] = {}
+        self._pixel_keys, self._group_keys, self._splits = array("q"), array("q"), array("b")
+        self._group_numbers: dict[str, int] = {}
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
 
-    def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str) -> None:
-        """Append one `(R, R, C)` uint8 image of class `label`. `name` is its name in the source."""
+    def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str, group: str = "") -> None:
+        """Append one `(R, R, C)` uint8 image of class `label`. `name` is its name in the source.
+
+        A `group` that is not empty stays in one split where a split is drawn, as identical images do.
+        """
         if image.shape != self._shape or image.dtype != np.uint8:
             raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
         if label not in self._labels:
             raise DataError(f"class '{label}' is not in the card", where=name)
         writer = self._writers.get(split) or self._open(split)
         row = writer.append(image, self._labels[label])
+        self._pixel_keys.append(grouping.pixel_key(image))
+        self._group_keys.append(self._group_numbers.setdefault(group, len(self._group_numbers)) if group else -1)
+        self._splits.append(SPLITS.index(split))
         self._manifest.write(json_line({"split": split, "row": row, "name": name, "sha256": sha256}))
 
     def add_array(self, split: Split, image: Pixels, *, label: str, name: str) -> None:
@@ -162,12 +175,29 @@ class Builder:
         """Images added so far, by split."""
         return {name: self._writers[name].count for name in SPLITS if name in self._writers}
 
+    def groups(self) -> NDArray[np.int64]:
+        """Return the group of each image so far, in the order in which they were added (`data.groups.joined`)."""
+        return grouping.joined(self._pixel_keys, self._group_keys)
+
+    def _group_notes(self) -> list[str]:
+        splits = np.asarray(self._splits, np.int64)
+        same = grouping.joined(self._pixel_keys)
+        twins = grouping.Twins(sizes=tuple(grouping.sizes(same).tolist()), divided=grouping.divided(same, splits))
+        notes = [twins.note()]
+        if self._group_numbers:
+            divided = grouping.divided(grouping.joined(self._group_keys), splits)
+            where = f"{divided:,} of them in two splits" if divided else "each in one split"
+            notes.append(f"{counted(len(self._group_numbers), 'group')} of images, {where}")
+        return [note for note in notes if note]
+
     def finish(self) -> None:
         """Write the buffered images and, last, the card."""
         if "train" not in self._writers:
             raise DataError(f"dataset '{self._draft.name}' would have no training images")
-        for writer in self._writers.values():
-            writer.finish()
+        groups, split_of = self.groups(), np.asarray(self._splits)
+        for name, writer in self._writers.items():
+            writer.finish(_within(groups, split_of == SPLITS.index(name)))
+        self.notes += self._group_notes()
         mean, std = mean_std(self._writers["train"].histogram)
         splits = self.counts
         self._files.close()
@@ -224,22 +254,34 @@ class _SplitWriter:
             self.file.write(images.tobytes())
             self.buffer.clear()
 
-    def finish(self) -> None:
+    def finish(self, groups: NDArray[np.int64] | None) -> None:
         self.flush()
         labels = np.array(self.labels, "<i8").tobytes()
-        self.digests.append(hashlib.sha256(labels).digest())
-        self.file.write(labels + b"".join(self.digests))
-        layout = Layout.of(_tensors(self.count, self.shape, self.rows), {ROWS_PER_DIGEST: str(self.rows)})
+        grouped = b"" if groups is None else groups.astype("<i8").tobytes()
+        self.digests.append(hashlib.sha256(labels + grouped).digest())
+        self.file.write(labels + grouped + b"".join(self.digests))
+        tensors = _tensors(self.count, self.shape, rows=self.rows, has_groups=groups is not None)
+        layout = Layout.of(tensors, {ROWS_PER_DIGEST: str(self.rows)})
         self.file.seek(0)
         self.file.write(header_bytes(layout, room=_HEADER_ROOM))
 
 
-def _tensors(count: int, shape: tuple[int, ...], rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _within(groups: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    """Return the groups of the images of one split, as rows of this split; None if no two images are together."""
+    inside = groups[is_inside]
+    _, first, number = np.unique(inside, return_index=True, return_inverse=True)
+    return first[number] if len(first) < len(inside) else None
+
+
+def _tensors(
+    count: int, shape: tuple[int, ...], *, rows: int, has_groups: bool
+) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return dtype and shape of the tensors in a split file of `count` images, in the order of the file."""
     segments = -(-count // rows)
     return {
         "images": ("U8", (count, *shape)),
         "labels": ("I64", (count,)),
+        **({"groups": ("I64", (count,))} if has_groups else {}),
         "digests": ("U8", (segments + 1, DIGEST_BYTES)),
     }
 
@@ -252,16 +294,22 @@ def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
     shape = (card.image.resize, card.image.resize, card.image.channels)
     count = prod(layout.tensors["labels"].shape) if "labels" in layout.tensors else 0
     rows = int(layout.metadata.get(ROWS_PER_DIGEST, 0))
-    if count < 1 or rows < 1 or layout != Layout.of(_tensors(count, shape, rows), layout.metadata):
+    has_groups = "groups" in layout.tensors
+    expected = _tensors(count, shape, rows=rows, has_groups=has_groups) if rows > 0 else {}
+    if count < 1 or layout != Layout.of(expected, layout.metadata):
         shapes = {name: list(info.shape) for name, info in layout.tensors.items()}
         raise ValueError(f"its tensors are {shapes}, not images of {list(shape)} with labels and digests")
     mapped = np.memmap(path, np.uint8, "c", start, layout.tensors["images"].shape)
     images = mapped.view(np.ndarray)  # a memmap runs Python code on every indexing, an array does not
-    offset = start + layout.tensors["labels"].start
-    labels = np.fromfile(path, "<i8", count, offset=offset).astype(np.int64, copy=False)
+    columns = np.fromfile(path, "<i8", count * (1 + has_groups), offset=start + layout.tensors["labels"].start)
+    labels, *rest = np.split(columns.astype(np.int64, copy=False), 1 + has_groups)
+    groups = rest[0] if rest else None
     if labels.min() < 0 or labels.max() >= len(card.classes):
         raise ValueError(f"a label is outside 0..{len(card.classes) - 1}")
+    if groups is not None and not (groups.min() >= 0 and (groups <= np.arange(count)).all()):
+        raise ValueError("a group does not begin at one of its rows")
     digests = np.fromfile(path, np.uint8, offset=start + layout.tensors["digests"].start).reshape(-1, DIGEST_BYTES)
-    if hashlib.sha256(labels.astype("<i8").data).digest() != digests[-1].tobytes():
+    if hashlib.sha256(columns.data).digest() != digests[-1].tobytes():
         raise ValueError("its labels changed since they were stored")
-    return StoredSplit(images=images, labels=labels, guard=Guard(images, digests[:-1], rows=rows, path=path))
+    guard = Guard(images, digests[:-1], rows=rows, path=path)
+    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups)

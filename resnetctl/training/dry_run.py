@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from resnetctl.config.duration import rough
+from resnetctl.data.groups import IDENTICAL
 from resnetctl.engine.loop import TrainState
 from resnetctl.facts import Notice, TrainFact
 from resnetctl.training.budget import seconds_of
@@ -18,6 +19,7 @@ def rehearse(job: Job, state: TrainState) -> Iterator[TrainFact]:
     """Take a few steps and yield how long the run would take. The steps train `state`: discard it afterwards."""
     yield started(job, state, run=None)
     yield from remarks(job, state)
+    yield from (Notice(note) for note in job.store.card.notes if IDENTICAL in note)
     timing = pace(job, state, seconds=SECONDS)
     images = min(job.config.batch_size, len(job.train))
     fewer = f" (all there are for a batch of {job.config.batch_size:,})" * (images < job.config.batch_size)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +98,75 @@ def test_one_folder_gets_a_fixed_stratified_test_split(tmp_path: Path, data_dir:
     assert (store.path / "manifest.jsonl").read_bytes() == (again.path / "manifest.jsonl").read_bytes()
 
 
+def picture_names(store: Store) -> dict[str, set[str]]:
+    """Return the source names of the images in each split."""
+    names: dict[str, set[str]] = {split: set() for split in store.splits}
+    for line in (store.path / "manifest.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        names[entry["split"]].add(entry["name"])
+    return names
+
+
+@pytest.mark.parametrize("pack", [write_tree, write_zip])
+def test_identical_images_stay_in_one_split_and_are_counted(
+    tmp_path: Path, data_dir: Path, pack: Callable[..., Path]
+) -> None:
+    """Twins have equal pixels, here from files with different bytes. Ten pairs of forty images were divided before."""
+    files = {f"{name}/{n}.png": solid((n, len(name), 9)) for name in ("cat", "horse") for n in range(20)}
+    files |= {
+        f"{name}/copy-{n}.png": encode(Image.new("RGB", (12, 12), (n, len(name), 9)), compress_level=0)
+        for name in ("cat", "horse")
+        for n in range(5)
+    }
+    store = add(pack(tmp_path / "p", files), data_dir)
+    names = picture_names(store)
+    for name in ("cat", "horse"):
+        for n in range(5):
+            twins = {f"{name}/{n}.png", f"{name}/copy-{n}.png"}
+            assert any(twins <= images for images in names.values())
+    assert dict(store.card.splits) == {"train": 40, "test": 10}
+    assert np.bincount(store.split("test").labels).tolist() == [5, 5]
+    assert "10 pairs of identical images, each pair in one split" in store.card.notes
+
+
+def test_identical_images_of_two_classes_stay_together(tmp_path: Path, data_dir: Path) -> None:
+    files = {f"{name}/{number}.png": solid((number, 0, 9)) for name in "ab" for number in range(20)}
+    names = picture_names(add(write_tree(tmp_path / "p", files), data_dir))
+    assert {name.partition("/")[2] for name in names["test"]}.isdisjoint(
+        name.partition("/")[2] for name in names["train"]
+    )
+
+
+def test_identical_images_across_given_splits_are_counted(tmp_path: Path, data_dir: Path) -> None:
+    files = {**tree(), "test/dog/again.png": solid((1, 40, 0)), "train/cat/again.png": solid((2, 0, 0))}
+    notes = add(write_tree(tmp_path / "p", files), data_dir).card.notes
+    assert "2 pairs of identical images; 1 pair in two splits, where accuracy will be too good" in notes
+
+
+def test_rows_of_one_group_stay_in_one_split(tmp_path: Path, data_dir: Path) -> None:
+    """A patient has five images of each class, and two patients share an image."""
+    lines = ["path,label,group"]
+    for patient in range(10):
+        for n in range(10):
+            path = write_tree(tmp_path, {f"{patient}-{n}.png": solid((n, patient, 9))}) / f"{patient}-{n}.png"
+            lines.append(f"{path.name},{'ab'[n % 2]},patient {patient}")
+    (tmp_path / "0-0.png").write_bytes((tmp_path / "1-0.png").read_bytes())
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    store = add(tmp_path / "t.csv", data_dir)
+    patients = {split: {name[0] for name in names} for split, names in picture_names(store).items()}
+    assert patients["train"].isdisjoint(patients["test"])
+    assert len(patients["test"]) == 2
+    assert {"0", "1"} <= patients["train"] or {"0", "1"} <= patients["test"]
+    assert "10 groups of images, each in one split" in store.card.notes
+
+
 def test_train_alone_gets_a_test_split_too(tmp_path: Path, data_dir: Path) -> None:
     files = {f"train/{name}/{number}.png": solid((number, 0, 9)) for name in "ab" for number in range(10)}
     assert dict(add(write_tree(tmp_path / "p", files), data_dir).card.splits) == {"train": 16, "test": 4}
 
 
 def test_train_and_val_stay_as_they_are(tmp_path: Path, data_dir: Path) -> None:
-    files = {f"{split}/a/{number}.png": solid((number, 0, 9)) for split in ("train", "val") for number in range(10)}
+    files = {f"{split}/a/{n}.png": solid((n, 0, len(split))) for split in ("train", "val") for n in range(10)}
     card = add(write_tree(tmp_path / "p", files), data_dir).card
     assert dict(card.splits) == {"train": 10, "val": 10}
     assert card.notes == ("no test split: eval uses val",)

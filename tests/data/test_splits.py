@@ -45,6 +45,20 @@ def test_val_images_are_taken_out_of_train(tmp_path: Path) -> None:
     assert train.classes == CLASSES
 
 
+def test_groups_stay_together_in_val(tmp_path: Path) -> None:
+    card = DatasetCard(name="x", classes=CLASSES, image=ImageSpec(size=4), splits={})
+    images = np.random.default_rng(1).integers(0, 256, (90, 4, 4, 3), dtype=np.uint8)
+    with build(tmp_path, "x", draft=card) as builder:
+        for row, image in enumerate(images):
+            builder.add("train", image, label=CLASSES[row % 3], name=f"{row}", sha256="", group=f"scene {row // 6}")
+    train, val, val_split = open_sets(open_store(tmp_path, "x"), val_fraction=0.2, seed=0)
+    assert val is not None
+    assert {row // 6 for row in val.index}.isdisjoint(row // 6 for row in train.index)
+    assert np.bincount(val.labels[val.index]).tolist() == [6, 6, 6]
+    again = open_eval_set(open_store(tmp_path, "x"), "val", val_split=val_split)
+    assert again.index.tolist() == val.index.tolist()
+
+
 def test_val_depends_on_the_seed_only(tmp_path: Path) -> None:
     store = make(tmp_path, train=90)
     rows = [open_sets(store, val_fraction=0.2, seed=seed)[1].index.tolist() for seed in (0, 0, 1)]

@@ -65,7 +65,7 @@ def test_the_card_measures_the_train_split(tmp_path: Path) -> None:
     assert card.image.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=5e-7)
     assert all(round(value, 6) == value for value in (*card.image.mean, *card.image.std))
     assert dict(card.splits) == {"train": 50, "val": 3, "test": 2}
-    assert (card.name, card.licence, card.notes) == ("x", "CC0", ("first",))
+    assert (card.name, card.licence, card.notes[0]) == ("x", "CC0", "first")
 
 
 @settings(max_examples=30, deadline=None)
@@ -75,6 +75,31 @@ def test_mean_and_std_are_exact(tmp_path_factory: pytest.TempPathFactory, values
     image = write(tmp_path_factory.mktemp("store"), train=images).card.image
     assert image.mean[0] == pytest.approx(np.mean(values) / 255, abs=6e-7)
     assert image.std[0] == pytest.approx(max(np.std(values), 1) / 255, abs=6e-7)
+
+
+def test_groups_are_stored_only_where_images_must_stay_together(tmp_path: Path) -> None:
+    images = noise(6)
+    images[4] = images[1]
+    store = write(tmp_path, train=images, test=noise(3))
+    groups = store.split("train").groups
+    assert groups is not None
+    assert groups.tolist() == [0, 1, 2, 3, 1, 5]
+    assert store.split("test").groups is None
+    assert "groups" in safetensors.numpy.load_file(store.file("train"))
+    assert "groups" not in safetensors.numpy.load_file(store.file("test"))
+    assert store.card.notes == ("first", "1 pair of identical images, each pair in one split")
+
+
+def test_changed_groups_are_damage(tmp_path: Path) -> None:
+    images = noise(6)
+    images[4] = images[1]
+    store = write(tmp_path, train=images)
+    data = bytearray(store.file("train").read_bytes())
+    place = data.index(np.array([0, 1, 2, 3, 1, 5], "<i8").tobytes())
+    data[place + 8 * 5] = 0
+    store.file("train").write_bytes(data)
+    with pytest.raises(DataError, match="changed since they were stored"):
+        store.split("train")
 
 
 def test_digests_are_those_of_the_files(tmp_path: Path) -> None:

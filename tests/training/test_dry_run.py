@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 from support.datasets import tiny
 from support.jobs import to_train
+from support.pictures import solid, write_tree
 
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.facts import Notice, Started
 from resnetctl.system import settings
+from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.train import train
 from resnetctl.training import dry_run as rehearse
 from resnetctl.training.pace import Pace
@@ -24,6 +26,15 @@ def test_a_dry_run_times_steps_and_leaves_no_file(data: str, tmp_path: Path) -> 
     assert any("one step of" in text for text in texts)
     assert texts[-1] == "dry run: nothing was written"
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_tells_identical_images(tmp_path: Path) -> None:
+    files = {f"{name}/{n}.png": solid((n % 9, len(name), 9)) for name in ("cat", "horse") for n in range(12)}
+    path = write_tree(tmp_path / "photos", files)
+    list(add(AddRequest(path=path), settings.load()))
+    request = to_train(from_sets(["data=photos", "model.arch=resnet10"]), dry_run=True)
+    texts = [fact.text for fact in train(request, settings.load()) if isinstance(fact, Notice)]
+    assert "6 pairs of identical images, each pair in one split" in texts
 
 
 def test_a_dry_run_of_a_one_step_run_still_times_a_step() -> None:

@@ -186,7 +186,7 @@ COMMAND = Group(
             examples=(
                 ("resnetctl data add ./photos --name pets", "one folder per class"),
                 ("resnetctl data add photos.zip --name pets64 --size 64", "stored at 64 x 64"),
-                ("resnetctl data add labels.csv --name pets", "path,label[,split]"),
+                ("resnetctl data add labels.csv --name pets", "path,label[,split][,group]"),
             ),
         ),
         "show": Command(

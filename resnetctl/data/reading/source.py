@@ -39,7 +39,8 @@ Place = tuple[Split | None, str]
 class Item:
     """One image of a source.
 
-    `name` is relative to the source, with `/`. `split` is None when the source has no splits. `content` is a path, or a
+    `name` is relative to the source, with `/`. `split` is None when the source has no splits. Items with one `group`
+    stay in one split; "": none. `content` is a path, or a
     function that reads a member of an archive and works until the next item is taken.
     """
 
@@ -47,6 +48,7 @@ class Item:
     split: Split | None
     label: str
     content: Path | Callable[[], bytes]
+    group: str = ""
 
     def read(self) -> bytes:
         """Return the bytes of the image file. Raises `BadImage`."""
@@ -67,6 +69,7 @@ class Source:
         size: bytes of all images, as the source claims.
         listing: SHA-256 of names and sizes (in a table also labels and splits) in order, to detect changes.
         items: starts a pass; each call yields the same items in the same order.
+        has_groups: whether items have a `group`.
     """
 
     path: Path
@@ -77,6 +80,7 @@ class Source:
     size: int
     listing: str
     items: Callable[[], Items]
+    has_groups: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -272,7 +276,7 @@ def expected() -> list[str]:
     """Return the hints that show the supported layouts."""
     return [
         "expected: CLASS/image.jpg, or train/CLASS/image.jpg with val/ and test/ beside it",
-        "or a CSV file with the columns path,label[,split]",
+        "or a CSV file with the columns path,label[,split][,group]",
     ]
 
 

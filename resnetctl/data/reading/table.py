@@ -1,4 +1,8 @@
-"""Read a CSV file `path,label[,split]` with a header line. Paths are relative to the CSV file, lines keep order."""
+"""Read a CSV file `path,label[,split][,group]` with a header line.
+
+Paths are relative to the CSV file, and lines keep their order. Lines with one `group` (a patient, a scene)
+stay in one split.
+"""
 
 import csv
 import os
@@ -12,8 +16,8 @@ from resnetctl.data.reading.source import Item, Items, Place, Seen, Source
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
 
-COLUMNS = ("path", "label", "split")
-Row = tuple[int, str, str, Split | None]  # line, path, label, split
+COLUMNS = ("path", "label", "split", "group")
+Row = tuple[int, str, str, Split | None, str]  # line, path, label, split, group
 
 
 def open_table(path: Path) -> Source:
@@ -32,7 +36,9 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
     total = 0
     listing = sha256()
     problems: list[str] = []
-    for line, name, label, split in _rows(path, problems):
+    has_groups = False
+    for line, name, label, split, group in _rows(path, problems):
+        has_groups |= bool(group)
         file = path.parent / name
         if seen.before(name):
             problems.append(f"line {line}: '{name}' occurs twice")
@@ -41,7 +47,9 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
         else:
             size = file.stat().st_size
             total += size
-            listing.update(os.fsencode(f"{name}\0{label}\0{split}") + b"\0%d\n" % size)
+            listing.update(
+                os.fsencode(f"{name}\0{label}\0{split}" + (f"\0{group}" if group else "")) + b"\0%d\n" % size
+            )
         counts[split, label] += 1
     if len({split is None for split, _ in counts}) > 1:
         problems.append("some lines have a split and some have none")
@@ -55,13 +63,14 @@ def _surveyed(path: Path, seen: Seen) -> tuple[Source, list[str]]:
         size=total,
         listing=listing.hexdigest(),
         items=partial(_items, path),
+        has_groups=has_groups,
     )
     return source, problems
 
 
 def _items(path: Path) -> Items:
-    for _, name, label, split in _rows(path, []):
-        yield Item(name, split, label, path.parent / name)
+    for _, name, label, split, group in _rows(path, []):
+        yield Item(name, split, label, path.parent / name, group)
 
 
 def _rows(path: Path, problems: list[str]) -> Iterator[Row]:
@@ -82,7 +91,9 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
     columns = {name.strip().lower(): index for index, name in enumerate(header)}
     if not {"path", "label"} <= columns.keys():
         raise DataError(
-            f"the header line is '{','.join(header)[:80]}'", where=f"{path}:1", hint="expected: path,label[,split]"
+            f"the header line is '{','.join(header)[:80]}'",
+            where=f"{path}:1",
+            hint="expected: path,label[,split][,group]",
         )
     return {name: columns[name] for name in COLUMNS if name in columns}
 
@@ -97,5 +108,5 @@ def _row(line: int, cells: list[str], columns: dict[str, int], problems: list[st
     elif values.get("split") and split is None:
         problems.append(f"line {line}: split '{values['split']}' is not train, val or test")
     else:
-        return line, values["path"], values["label"], split
+        return line, values["path"], values["label"], split, values.get("group", "")
     return None

@@ -40,6 +40,16 @@ def test_a_byte_order_mark_is_ignored(folder: Path, encoding: str) -> None:
     assert open_table(table(folder, "path,label\na.png,é\n", encoding)).classes == ("é",)
 
 
+def test_a_group_column_names_what_stays_together(folder: Path) -> None:
+    source = open_table(table(folder, "path,label,group\na.png,x,p1\nb.png,y,p1\nc.png,x,\n"))
+    assert [item.group for item in source.items()] == ["p1", "p1", ""]
+    assert source.has_groups
+    plain = open_table(table(folder, "path,label,group\na.png,x,\nb.png,y,\nc.png,x,\n"))
+    assert not plain.has_groups
+    assert plain.listing != source.listing
+    assert plain.listing == open_table(table(folder, "path,label\na.png,x\nb.png,y\nc.png,x\n")).listing
+
+
 def test_quoted_names_may_have_commas_and_newlines(folder: Path) -> None:
     write_tree(folder, {'we, "ird\n.png': grey(9)})
     source = open_table(table(folder, 'path,label\n"we, ""ird\n.png","a, b"\n'))
@@ -78,7 +88,7 @@ def test_a_wrong_header_is_refused(folder: Path, text: str) -> None:
     with pytest.raises(DataError, match="the header line is") as caught:
         open_table(path)
     assert caught.value.where == f"{path}:1"
-    assert caught.value.hint == ("expected: path,label[,split]",)
+    assert caught.value.hint == ("expected: path,label[,split][,group]",)
 
 
 def test_a_table_without_lines_is_an_error(folder: Path) -> None:

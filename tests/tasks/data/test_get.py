@@ -26,7 +26,7 @@ def test_get_stores_the_images_of_the_plugin(toy: Toy, settings: Settings) -> No
     assert (report.name, report.path, report.done) == ("toy", settings.data_dir / "toy", True)
     card = open_store(settings.data_dir, "toy").card
     assert report.card == card
-    assert (card.licence, card.source, card.notes) == ("CC0", "https://example.org", ("a toy",))
+    assert (card.licence, card.source, card.notes[0]) == ("CC0", "https://example.org", "a toy")
     assert dict(card.defaults) == {"mirror": False, "epochs": 3}
     assert dict(card.splits) == {"train": 4, "test": 2}
     assert card.image.mean == (round(1.5 / 255, 6),)  # measured, not from the plugin's card
