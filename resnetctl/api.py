@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.options import flags
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
+from resnetctl.engine.gates import Limits
 from resnetctl.errors import UsageError
 from resnetctl.facts import Finished
 from resnetctl.hints import Call, Setting, suggest
@@ -128,8 +129,8 @@ def evaluate(
     *,
     data: str | None = None,
     split: Split = "test",
-    min_accuracy: float | None = None,
     device: str | None = None,
+    **limits: Unpack[Limits],
 ) -> EvalOutcome:
     """Measure a run, a weights file or an ONNX file on the `test` or `val` split.
 
@@ -137,17 +138,16 @@ def evaluate(
         target: a run, its name, or a file. None: the newest run.
         data: a stored dataset; by default the one of the training.
         split: `test` or `val`; val replaces a missing test.
-        min_accuracy: a fraction; the result's `require()` raises `CheckFailed` when top-1 is below it.
         device: `cpu`, `cuda` or `mps`.
+        limits: fractions in 0..1: `min_accuracy`, `min_balanced_accuracy`, `min_per_class` (of every class) and
+            `min_lower` (lower end of the 95 % interval). The result's `require()` raises `CheckFailed` below them.
 
     Raises:
         UsageError, InputError: as the command `eval`.
     """
     from resnetctl.tasks.evaluate import evaluate as task
 
-    return task(
-        _text(target), settings=machine.load(), data=data, split=split, min_accuracy=min_accuracy, device=device
-    )
+    return task(_text(target), settings=machine.load(), data=data, split=split, device=device, **limits)
 
 
 def export(

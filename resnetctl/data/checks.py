@@ -18,6 +18,7 @@ from resnetctl.spec import SPLITS
 from resnetctl.system import storage
 
 FEW = 10  # images; a class with fewer is a warning
+UNEQUAL = 3  # ratio of the largest to the smallest class from which on it is a warning
 SHOWN = 20  # names that a finding lists
 _REPORT_EVERY = 200  # images
 Severity = Literal["error", "warning"]
@@ -104,8 +105,29 @@ class Auditor:
         untrained = [label for label, by_split in counts.items() if has_splits and not by_split.get("train")]
         self.add("error", "empty-class", message="classes without training images", names=untrained)
         totals = {label: sum(by_split.values()) for label, by_split in counts.items()}
+        self._balance(counts, part="train" if has_splits else "")
         few = [f"{label}: {total}" for label, total in totals.items() if 0 < total < FEW]
         self.add("warning", "few-images", message=f"classes with fewer than {FEW} images", names=few)
+
+    def _balance(self, counts: Mapping[str, Mapping[str, int]], *, part: str) -> None:
+        """Record a finding when the largest class has `UNEQUAL` times the images of the smallest.
+
+        Args:
+            part: the split to look at; "": all images.
+        """
+        sizes = {label: by_split.get(part, 0) if part else sum(by_split.values()) for label, by_split in counts.items()}
+        order = sorted((label for label in sizes if sizes[label]), key=lambda label: -sizes[label])
+        if len(order) < 2 or sizes[order[0]] < UNEQUAL * sizes[order[-1]]:
+            return
+        ends = [f"{label}: {sizes[label]:,}" for label in (order[0], order[-1])]
+        ratio, share = sizes[order[0]] / sizes[order[-1]], sizes[order[0]] / sum(sizes.values())
+        text = (
+            f"classes of unequal size: {ratio:.1f} to 1 ({', '.join(ends)}); "
+            f"always answering '{order[0]}' is right for {100 * share:.1f} % of the images"
+        )
+        self.findings.append(
+            Finding(severity="warning", code="imbalance", message=text, count=len(order), names=tuple(ends))
+        )
 
 
 def check_source(source: Source, auditor: Auditor) -> Generator[int, None, None]:

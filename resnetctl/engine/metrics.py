@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,40 @@ class EvalReport(Card):
     interval: tuple[float, float]
     seconds: float
     images_per_second: float
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean accuracy of the classes that have images (Brodersen et al. 2010, ICPR, p. 3121).
+
+        A classifier that always gives the same answer gets 1 / classes, however unequal the classes are.
+        """
+        known = [item.accuracy for item in self.per_class if item.accuracy is not None]
+        return sum(known) / len(known)
+
+    @property
+    def majority(self) -> ClassReport:
+        """The class with the most images, the first of equals."""
+        return max(self.per_class, key=lambda item: item.count)
+
+    @property
+    def baseline(self) -> float:
+        """The accuracy of a classifier that always answers with the largest class."""
+        return self.majority.count / self.count
+
+    @property
+    def never_predicted(self) -> tuple[ClassReport, ...]:
+        """The classes that have images and were predicted for none."""
+        predicted = [sum(column) for column in zip(*self.confusion, strict=True)]
+        return tuple(item for item, times in zip(self.per_class, predicted, strict=True) if item.count and not times)
+
+    def derived(self) -> dict[str, Any]:
+        """Return the figures that follow from the fields, in JSON types."""
+        return {
+            "balanced_accuracy": self.balanced_accuracy,
+            "majority_class": self.majority.name,
+            "majority_baseline": self.baseline,
+            "never_predicted": [item.name for item in self.never_predicted],
+        }
 
 
 def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, classes: Sequence[str]) -> EvalReport:

@@ -1,21 +1,23 @@
 """`eval`: measure the accuracy of a run, a weights file or an ONNX file on images that training did not see."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
+from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
-from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
-from resnetctl.spec import Split, WeightsCard
+from resnetctl.spec import Split, WeightsCard, plain
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, open_target, resolve
+from resnetctl.wording import counted
 
 SHOWN = 10  # class names in an error
 SPLITS = ("test", "val")  # the splits that training did not see
@@ -32,7 +34,7 @@ class EvalOutcome(Report):
         split: the measured split: val if the dataset has no test.
         notices: sentences for the user.
         written: the file of the report in the run's folder, None for a target outside a run.
-        min_accuracy: the accuracy that `require` demands, None for none.
+        gates: the limits that `require` checks.
     """
 
     schema: ClassVar[str] = "resnetctl.eval/1"
@@ -42,24 +44,21 @@ class EvalOutcome(Report):
     split: Split
     notices: tuple[str, ...] = ()
     written: Path | None = None
-    min_accuracy: float | None = None
+    gates: Gates = field(default_factory=Gates)
 
     def require(self) -> None:
-        """Raise `CheckFailed` when top-1 is below `min_accuracy`. Call it after showing the report."""
-        if self.min_accuracy is not None and self.report.top1 < self.min_accuracy:
-            raise CheckFailed(
-                f"top-1 {self.report.top1:.4f} is below the required {self.min_accuracy:g}",
-                where=Setting("min_accuracy"),
-            )
+        """Raise `CheckFailed` when a figure is below its limit. Call it after showing the report."""
+        self.gates.check(self.report)
 
     def body(self) -> dict[str, Any]:
         """Return the numbers, then data, split and target."""
         return {
             **self.report.to_json(),
+            **self.report.derived(),
             "data": self.data,
             "split": self.split,
             "target": str(self.target),
-            "min_accuracy": self.min_accuracy,
+            **plain(self.gates),
             "notices": list(self.notices),
         }
 
@@ -70,8 +69,8 @@ def evaluate(
     settings: Settings,
     data: str | None = None,
     split: Split = "test",
-    min_accuracy: float | None = None,
     device: str | None = None,
+    **limits: Unpack[Limits],
 ) -> EvalOutcome:
     """Measure `target` and write the report into its run.
 
@@ -79,34 +78,29 @@ def evaluate(
         data: name of a dataset in the store; by default the dataset that the weights were trained on.
         split: `test` or `val`; val replaces a missing test. If training cut val out of train, the same val is
             cut out again.
-        min_accuracy: a fraction; the outcome's `require` raises when top-1 is below it.
+        limits: see `Gates`; the outcome's `require` raises when a figure is below its limit.
 
     Raises:
-        UsageError: `split` is not one of these two, `min_accuracy` is not a fraction, or this machine has no such
-            `device`.
+        UsageError: `split` is not one of these two, a limit is not a fraction, or this machine has no such `device`.
         InputError: target or data are missing, or their classes differ.
     """
     if split not in SPLITS:
         raise UsageError(f"{split!r} is no split to measure", where=Setting("split"), hint="test or val")
-    if min_accuracy is not None and not 0 <= min_accuracy <= 1:
-        raise UsageError(
-            f"an accuracy is a fraction between 0 and 1, not {min_accuracy:g}",
-            where=Setting("min_accuracy"),
-            hint=Setting("min_accuracy", min_accuracy / 100) if 1 < min_accuracy <= 100 else (),
-        )
+    gates = Gates.of(limits)
     resolved = resolve(target, settings)
     opened = open_target(resolved, settings, device=device)
     store = open_store(settings.data_dir, data or trained_on(opened.card, resolved.path))
     images = open_eval_set(store, split, val_split=opened.card.split)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
     batches = _relabelled(images, opened.card, order)
+    report = measure(opened.predict, batches, classes=opened.card.classes)
     outcome = EvalOutcome(
-        report=measure(opened.predict, batches, classes=opened.card.classes),
+        report=report,
         target=resolved.path,
         data=store.card.name,
         split=images.split,
-        notices=(*resolved.notices, *_notices(store, opened.card, split, images.split)),
-        min_accuracy=min_accuracy,
+        notices=(*resolved.notices, *_notices(store, opened.card, split, images.split), *_warnings(report, gates)),
+        gates=gates,
     )
     return _write(outcome, resolved)
 
@@ -156,6 +150,18 @@ def _notices(store: Store, card: WeightsCard, requested: Split, used: Split) -> 
     same_name = card.trained_on.get("name") == store.card.name
     if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
         yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
+
+
+def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
+    """Yield what the accuracy hides: classes that are never predicted, and a net that is no better than a constant."""
+    if ignored := report.never_predicted:
+        names = _listed([f"'{item.name}' ({counted(item.count, 'image')})" for item in ignored])
+        yield f"never predicted: {names}"
+    if ignored and report.top1 <= report.baseline:
+        yield f"the accuracy is no better than always answering '{report.majority.name}'"
+    empty = [item.name for item in report.per_class if item.accuracy is None]
+    if gates.min_per_class is not None and empty:
+        yield f"not checked, because the split has no image of them: {_listed(empty)}"
 
 
 def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:

@@ -106,6 +106,30 @@ def test_a_class_with_few_images_is_a_warning(tmp_path: Path) -> None:
     assert of_store(stored(tmp_path / "s", files))["few-images"].names == ("bird: 2",)
 
 
+def test_classes_of_unequal_size_are_a_warning_with_ratio_and_baseline(tmp_path: Path) -> None:
+    files = {
+        f"{name}/{number}.png": grey(number + 40 * place) for place, name in enumerate("ab") for number in range(10)
+    }
+    assert "imbalance" not in of_source(write_tree(tmp_path / "equal", files))
+    files |= {f"c/{number}.png": grey(100 + number) for number in range(30)}
+    expected = Finding(
+        severity="warning",
+        code="imbalance",
+        message="classes of unequal size: 3.0 to 1 (c: 30, b: 10); "
+        "always answering 'c' is right for 60.0 % of the images",
+        count=3,
+        names=("c: 30", "b: 10"),
+    )
+    assert of_source(write_tree(tmp_path / "p", files))["imbalance"] == expected
+
+
+def test_imbalance_is_that_of_train(tmp_path: Path) -> None:
+    files = {**GOOD, **{f"test/dog/more{number}.png": grey(120 + number) for number in range(60)}}
+    assert "imbalance" not in of_store(stored(tmp_path / "a", files))
+    files |= {f"train/dog/more{number}.png": grey(180 + number) for number in range(30)}
+    assert of_store(stored(tmp_path / "b", files))["imbalance"].names[0] == "dog: 42"
+
+
 def test_a_finding_counts_all_names_and_lists_some(tmp_path: Path) -> None:
     files = {f"{name}/{number}.png": b"" for name in "ab" for number in range(20)}
     finding = of_source(write_tree(tmp_path / "p", files))["unreadable"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, top_k_accuracy_score
 
 from resnetctl.engine.metrics import GROUP, EvalReport, grouped, measure, probabilities, wilson
 from resnetctl.errors import DataError, WorkFailed
@@ -43,6 +43,7 @@ def test_metrics_match_scikit_learn(sample: tuple[np.ndarray, np.ndarray]) -> No
     assert report.top1 == pytest.approx(top_k_accuracy_score(labels, logits, k=1), abs=1e-15)
     assert report.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5), abs=1e-15)
     assert report.loss == pytest.approx(log_loss(labels, shares), rel=1e-12)
+    assert report.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, logits.argmax(axis=1)), abs=1e-15)
 
 
 @given(batch=st.integers(1, 200))
@@ -75,6 +76,21 @@ def test_a_class_without_images_has_no_accuracy() -> None:
     report = report_of(np.array([[1.0, 0.0]], dtype=np.float32), np.array([0]), ("cat", "dog"))
     assert report.per_class[1].accuracy is None
     assert report.per_class[0].accuracy == 1.0
+
+
+def test_the_figures_of_a_constant_classifier_are_told() -> None:
+    logits = np.tile(np.array([0.0, 5.0, 0.0], dtype=np.float32), (10, 1))
+    report = report_of(logits, np.array([1] * 9 + [0]), ("ape", "bee", "cow"))
+    assert report.top1 == report.baseline == 0.9
+    assert report.majority.name == "bee"
+    assert report.balanced_accuracy == 0.5
+    assert [item.name for item in report.never_predicted] == ["ape"]  # there is no image of a cow
+    assert report.derived() == {
+        "balanced_accuracy": 0.5,
+        "majority_class": "bee",
+        "majority_baseline": 0.9,
+        "never_predicted": ["ape"],
+    }
 
 
 def test_a_tie_goes_to_the_first_class() -> None:

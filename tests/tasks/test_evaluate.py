@@ -11,13 +11,20 @@ from support.trained import CLASSES, card, make_run, make_store, network
 
 from resnetctl.data.splits import open_sets
 from resnetctl.data.store import Store
+from resnetctl.engine.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import ValSplit
 from resnetctl.system import settings, storage
+from resnetctl.tasks import evaluate as task
 from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
 from resnetctl.tasks.export import export
 from resnetctl.weights.file import to_bytes
+
+CONSTANT = (  # of the untrained network, which gives one answer
+    "never predicted: 'bee' (12 images), 'cow' (12 images)",
+    "the accuracy is no better than always answering 'ape'",
+)
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def test_the_newest_run_is_measured_on_test(store: Store) -> None:
     right = sum(a == b for a, b in zip(by_hand(store, np.arange(36), "test"), labels.tolist(), strict=True))
     assert (outcome.report.count, outcome.report.correct) == (36, right)
     assert (outcome.data, outcome.split, outcome.target) == ("zoo", "test", run.weights)
-    assert outcome.notices == ()
+    assert outcome.notices == CONSTANT
 
 
 def test_the_report_is_written_into_the_run(store: Store) -> None:
@@ -146,23 +153,43 @@ def test_an_unknown_dataset_gets_a_suggestion(store: Store) -> None:
     assert "did you mean 'zoo'?" in caught.value.hint
 
 
-def test_min_accuracy_is_checked_after_the_report(store: Store) -> None:
+def test_limits_are_checked_after_the_report(store: Store) -> None:
     make_run(card(store))
-    outcome = evaluate(None, settings=settings.load(), min_accuracy=1.0)
+    outcome = evaluate(None, settings=settings.load(), min_accuracy=1.0, min_per_class=0.0)
     assert outcome.report.count == 36
     assert outcome.written is not None
-    with pytest.raises(CheckFailed, match="below the required 1") as caught:
+    assert outcome.to_json()["min_accuracy"] == 1.0
+    assert outcome.to_json()["min_lower"] is None
+    with pytest.raises(CheckFailed, match="below the required 100 %") as caught:
         outcome.require()
     assert caught.value.exit_code == 5
-    dataclasses.replace(outcome, min_accuracy=outcome.report.top1).require()
-    dataclasses.replace(outcome, min_accuracy=None).require()
+    dataclasses.replace(outcome, gates=Gates(min_accuracy=outcome.report.top1)).require()
+    dataclasses.replace(outcome, gates=Gates()).require()
 
 
-@pytest.mark.parametrize(("value", "hint"), [(97.0, (Setting("min_accuracy", 0.97),)), (-1.0, ()), (float("nan"), ())])
-def test_a_min_accuracy_that_is_not_a_fraction_is_refused(value: float, hint: tuple[Setting, ...]) -> None:
+def test_a_limit_that_is_not_a_fraction_is_refused_before_the_measurement() -> None:
     with pytest.raises(UsageError, match="fraction") as caught:
-        evaluate(None, settings=settings.load(), min_accuracy=value)
-    assert caught.value.hint == hint
+        evaluate("nowhere", settings=settings.load(), min_lower=97.0)
+    assert caught.value.hint == (Setting("min_lower", 0.97),)
+
+
+def test_a_constant_classifier_is_told(store: Store) -> None:
+    make_run(card(store))
+    outcome = evaluate(None, settings=settings.load(), min_accuracy=0.3)
+    outcome.require()
+    assert outcome.report.top1 == outcome.report.baseline
+    assert outcome.notices == CONSTANT
+    with pytest.raises(CheckFailed, match="required limits"):
+        dataclasses.replace(outcome, gates=Gates(min_per_class=0.5)).require()
+
+
+def test_classes_without_images_are_named_when_each_class_has_a_limit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(card(store))
+    monkeypatch.setattr(task, "eval_batches", lambda images, spec: [(images.images[:9], np.zeros(9, np.int64))])
+    outcome = evaluate(None, settings=settings.load(), min_per_class=0.0)
+    assert outcome.notices[-1] == "not checked, because the split has no image of them: bee, cow"
 
 
 def test_a_run_that_cannot_be_written_still_reports(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

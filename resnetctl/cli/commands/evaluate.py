@@ -26,8 +26,11 @@ def run(parsed: Parsed[EvalOptions]) -> None:
             settings=settings.load(),
             data=options.data,
             split=options.split,
-            min_accuracy=options.min_accuracy,
             device=options.device,
+            min_accuracy=options.min_accuracy,
+            min_balanced_accuracy=options.min_balanced_accuracy,
+            min_per_class=options.min_per_class,
+            min_lower=options.min_lower,
         )
     show(outcome, as_json=options.as_json)
     outcome.require()
@@ -47,6 +50,8 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
         [
             ("measured", f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"),
             ("accuracy", f"{tables.percent(report.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
+            ("balanced", f"{tables.percent(report.balanced_accuracy, 2)}   (mean accuracy of the classes)"),
+            ("baseline", f"{tables.percent(report.baseline, 2)}   (always '{report.majority.name}')"),
             ("top-5", None if report.top5 is None else tables.percent(report.top5, 2)),
             ("loss", f"{report.loss:.4f}"),
             ("time", f"{tables.duration(report.seconds)}, {tables.count(report.images_per_second)} images/s"),
@@ -90,5 +95,6 @@ COMMAND = Command(
         ("resnetctl eval runs/last/export/model.onnx", "its ONNX file"),
         ("resnetctl eval net.safetensors --data cifar10", "on another dataset"),
         ("resnetctl eval --min-accuracy 0.9", "exit 5 when it is below"),
+        ("resnetctl eval --min-per-class 0.8", "exit 5 when one class is below"),
     ),
 )

@@ -71,7 +71,16 @@ class EvalOptions(Common):
         None, "Dataset (default: the one trained on)", short="-d", metavar="NAME", panel=USED, complete="dataset"
     )
     split: Literal["test", "val"] = option("test", "Split to measure", panel=USED)
-    min_accuracy: float | None = option(None, "Exit 5 when top-1 is below X, e.g. 0.9", metavar="X", panel=USED)
+    min_accuracy: float | None = option(None, "Exit 5 when the accuracy is below X, e.g. 0.9", metavar="X", panel=USED)
+    min_balanced_accuracy: float | None = option(
+        None, "Exit 5 when the mean accuracy of the classes is below X", metavar="X", panel=USED
+    )
+    min_per_class: float | None = option(
+        None, "Exit 5 when the accuracy of a class is below X", metavar="X", panel=USED
+    )
+    min_lower: float | None = option(
+        None, "Exit 5 when the lower end of the 95 % interval is below X", metavar="X", panel=USED
+    )
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport
 from resnetctl.tasks import evaluate as task
 
@@ -48,6 +49,8 @@ def test_eval_prints_the_report_as_text(cli: Cli, replaced_task: Callable[..., A
     assert result.out.splitlines() == [
         "measured  m.onnx on pets test",
         "accuracy  80.00 %   (16 of 20; 95 % interval 58.4-91.9)",
+        "balanced  80.00 %   (mean accuracy of the classes)",
+        "baseline  50.00 %   (always 'cat')",
         "loss      0.5123",
         "time      0.2 s, 80 images/s",
         "wrote     runs/a/eval/pets-test.json",
@@ -71,17 +74,18 @@ def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any
 def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:
     calls = replaced_task()
     cli("eval")
-    cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--min-accuracy", "0.5", "--device", "cpu")
-    defaults = {"data": None, "split": "test", "min_accuracy": None, "device": None}
-    options_given = {"data": "pets", "split": "val", "min_accuracy": 0.5, "device": "cpu"}
-    assert calls == [(None, defaults), ("m.onnx", options_given)]
+    limits = ("--min-accuracy", ".5", "--min-balanced-accuracy", ".4", "--min-per-class", ".3", "--min-lower", ".2")
+    cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", *limits)
+    numbers = {"min_accuracy": 0.5, "min_balanced_accuracy": 0.4, "min_per_class": 0.3, "min_lower": 0.2}
+    defaults = {"data": None, "split": "test", "device": None, **dict.fromkeys(numbers)}
+    assert calls == [(None, defaults), ("m.onnx", {"data": "pets", "split": "val", "device": "cpu", **numbers})]
 
 
 @pytest.mark.parametrize(("least", "code"), [(0.8, 0), (0.81, 5)])
 def test_a_failed_check_is_exit_5_after_the_report(
     cli: Cli, replaced_task: Callable[..., Any], least: float, code: int
 ) -> None:
-    replaced_task(min_accuracy=least)
+    replaced_task(gates=Gates(min_accuracy=least))
     result = cli("eval", "--json", "--min-accuracy", str(least))
     assert result.code == code
     assert result.json()["top1"] == 0.8
@@ -98,3 +102,24 @@ def test_a_message_says_that_only_the_worst_classes_are_shown(cli: Cli, replaced
     assert "top-5     100.00 %" in result.out.splitlines()
     assert result.out.splitlines()[-1].startswith("c9\t")
     assert result.err == "These are the worst 10 of 30 classes; --json has all, and the confusion matrix\n"
+
+
+def test_every_failed_limit_is_named_in_one_error(cli: Cli, replaced_task: Callable[..., Any]) -> None:
+    replaced_task(gates=Gates(min_accuracy=0.9, min_lower=0.6))
+    result = cli("eval")
+    assert result.code == 5
+    assert result.err.splitlines() == [
+        "error: the accuracy is below the required limits",
+        "  - the accuracy is 80.00 %, below the required 90 %",
+        "  - the lower end of the 95 % interval is 58.40 %, below the required 60 %",
+    ]
+
+
+def test_a_percentage_is_refused_with_the_fraction_to_paste(cli: Cli) -> None:
+    result = cli("eval", "--min-balanced-accuracy", "75")
+    assert result.code == 2
+    assert result.err.splitlines() == [
+        "error: a limit is a fraction between 0 and 1, not 75",
+        "  where  --min-balanced-accuracy",
+        "  try    --min-balanced-accuracy 0.75",
+    ]
