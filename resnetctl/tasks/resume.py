@@ -41,12 +41,13 @@ def resume(
     """Go on with a run from its newest whole checkpoint, reading only the run's own config.
 
     Args:
-        epochs: a new length. A finished run goes on only with more epochs than it has.
+        epochs: a new length, more than the run has trained. A finished run goes on only with more than it has.
         exact: refuse if the result could differ from that of an uninterrupted run.
         device: a device other than the run's own.
 
     Raises:
-        UsageError: `epochs` is no positive integer, the run is in use, or an exact resume is not possible here.
+        UsageError: `epochs` is no positive integer or leaves nothing to train, the run is in use, or an exact resume is
+            not possible here.
         InputError: there is no such run, or it cannot be read.
         PluginError: a distribution that the run used is not installed.
     """
@@ -55,6 +56,8 @@ def resume(
     run = runs.find(target, settings.runs_dir)
     with run.locked():
         summary, config = run.summary(), run.read_config()
+        if summary is not None and epochs is not None and epochs < summary["epochs"]:
+            raise _too_few(epochs, run, counted(summary["epochs"], "epoch"), least=summary["epochs"] + 1)
         if summary is not None and (epochs is None or epochs <= config.epochs):
             longer = Setting("epochs", "N", note="trains on to N epochs")
             yield Notice(f"{run.path} is finished after {counted(summary['epochs'], 'epoch')}", hint=(longer,))
@@ -73,6 +76,10 @@ def resume(
             job, state = _with_shape_of(checkpoints.snapshot, resolved, store)
             yield from _differences(checkpoints.snapshot, job, exact=exact)
             checkpoint.restore(state, checkpoints.snapshot)
+        if epochs is not None and epochs != config.epochs and job.steps <= state.step:
+            least = state.step // job.steps_per_epoch + 1
+            done = f"{counted(state.step, 'step')} ({job.steps_per_epoch} per epoch)"
+            raise _too_few(epochs, run, done, least=least)
         run.reopen()  # before the config gets more epochs: after a kill in between, the run must not be "finished"
         if epochs is not None or device is not None:
             yield from _save_config(job, state, run)
@@ -81,6 +88,18 @@ def resume(
             run.checkpoints.drop(name)
         with Stop() as stop:
             yield from consume(Session.of(job, state, stop=stop, run=run))
+
+
+def _too_few(epochs: int, run: RunDir, done: str, *, least: int) -> UsageError:
+    """Return the error for a length that the run already has: it would train nothing and cut its own schedule."""
+    return UsageError(
+        f"{counted(epochs, 'epoch')} would leave nothing to train: the run has trained {done}",
+        where=Setting("epochs"),
+        hint=[
+            Setting("epochs", least, note="is the least that trains on"),
+            Call("train", settings={"resume": run.path}, note="keeps the length of the run"),
+        ],
+    )
 
 
 def _failure(run: RunDir) -> Iterator[Notice]:

@@ -8,10 +8,12 @@ from support.datasets import tiny
 from support.tiny_runs import files, notice_texts, request, run
 
 from resnetctl import runs
+from resnetctl.__main__ import main
 from resnetctl.data.store import Store
+from resnetctl.engine.loop import StepResult
 from resnetctl.errors import Stopped, UsageError, WeightsError
 from resnetctl.facts import Finished, Started
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
@@ -72,6 +74,62 @@ def test_a_finished_run_can_be_extended_with_a_notice_on_the_schedule() -> None:
     assert [line["epoch"] for line in folder.metrics()] == [1, 2, 3, 4, 5]
     assert folder.read_config().epochs == 5
     assert folder.sources()["epochs"] == "resume"
+
+
+def contents(run: runs.RunDir) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(run.path.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_length_that_leaves_nothing_to_train_is_refused(epochs: int) -> None:
+    cut = killed(11)  # after the second epoch
+    before = contents(cut)
+    with pytest.raises(UsageError, match=r"would leave nothing to train: .* 8 steps \(4 per epoch\)") as caught:
+        list(resume("cut", settings=settings.load(), epochs=epochs))
+    assert caught.value.hint[0] == Setting("epochs", 3, note="is the least that trains on")
+    assert contents(cut) == before
+
+
+def test_a_run_stopped_within_an_epoch_refuses_fewer_epochs_with_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted() -> Iterator[object]:
+        for number, fact in enumerate(train(request(name="cut"), settings.load())):
+            if isinstance(fact, StepResult) and number > 6:
+                signal.raise_signal(signal.SIGINT)
+            yield fact
+
+    with pytest.raises(Stopped):
+        list(interrupted())
+    cut = runs.find("cut", Path("runs"))
+    before = contents(cut)
+    assert main(["train", "--resume", "cut", "--epochs", "1"]) == 2
+    assert "error: 1 epoch would leave nothing to train" in capsys.readouterr().err
+    assert contents(cut) == before
+
+
+def test_a_stopped_run_can_become_shorter_when_there_is_something_left_to_train() -> None:
+    cut = killed(8)
+    list(resume("cut", settings=settings.load(), epochs=2))
+    assert [line["epoch"] for line in cut.metrics()] == [1, 2]
+
+
+def test_a_finished_run_refuses_fewer_epochs_and_accepts_its_own_number() -> None:
+    folder = run()
+    before = contents(folder)
+    with pytest.raises(UsageError, match="2 epochs would leave nothing to train: the run has trained 3"):
+        list(resume("one", settings=settings.load(), epochs=2))
+    assert "is finished after 3 epochs" in notice_texts(list(resume("one", settings=settings.load(), epochs=3)))
+    assert contents(folder) == before
+
+
+def test_a_run_killed_before_its_summary_finishes_with_its_own_number_of_epochs() -> None:
+    folder = run()
+    whole = files(folder)
+    (folder.path / "summary.json").unlink()
+    list(resume("one", settings=settings.load(), epochs=3))
+    assert folder.summary() is not None
+    assert files(folder) == whole
 
 
 def test_a_resume_after_images_reached_full_size_gets_no_notice_on_growing() -> None:
