@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -170,31 +171,54 @@ class RunDir:
 
 
 def create(
-    folder: Path, name: str, *, config: str, sources: Mapping[str, str], env: Mapping[str, Any], first: bytes = b""
+    folder: Path,
+    name: str | Iterator[str],
+    *,
+    config: str,
+    sources: Mapping[str, str],
+    env: Mapping[str, Any],
+    first: bytes = b"",
 ) -> RunDir:
     """Create `folder/name` by one rename, with its config inside, and point `folder/last` at it.
 
     Args:
+        name: the name of the run, or names to try in turn: processes that start at once take different ones.
         first: the checkpoint of step 0, for a run that cannot start from its config alone. It is written before the
             rename.
 
     Raises:
         UsageError: the run exists, or the folder cannot be written.
     """
-    path = free_path(folder, name)
+    documents = {
+        CONFIG: config.encode(),
+        "config.sources.json": _document(sources),
+        "env.json": _document({"created": _now(), **env}),
+    }
+    path = folder / (name if isinstance(name, str) else next(name))
+    while not _place(path, documents, first, refuse=isinstance(name, str)):
+        path = folder / next(name)  # type: ignore[arg-type]
+    storage.point(folder / LAST, path.name)
+    return RunDir(path)
+
+
+def _place(path: Path, documents: Mapping[str, bytes], first: bytes, *, refuse: bool) -> bool:
+    """Create the folder of a run, and return False when its name is taken. With `refuse`, raise `UsageError` then."""
+    if refuse:
+        free_path(path.parent, path.name)
     try:
         with storage.staged_folder(path) as draft:
-            storage.write(draft / CONFIG, config.encode())
-            storage.write(draft / "config.sources.json", _document(sources))
-            storage.write(draft / "env.json", _document({"created": _now(), **env}))
+            for name, content in documents.items():
+                storage.write(draft / name, content)
             (draft / "checkpoints").mkdir()
             if first:
                 RunDir(draft).checkpoints.save(0, first)
     except UsageError:
-        free_path(folder, name)  # raises the clearer error if another process was faster
-        raise
-    storage.point(folder / LAST, name)
-    return RunDir(path)
+        if refuse:
+            free_path(path.parent, path.name)  # raises the clearer error if another process was faster
+        if refuse or not path.exists():
+            raise
+        return False
+    return True
 
 
 def free_path(folder: Path, name: str) -> Path:
@@ -212,11 +236,11 @@ def free_path(folder: Path, name: str) -> Path:
     return path
 
 
-def automatic_name(folder: Path, *, arch: str, data: str) -> str:
-    """Return `<utc>-<arch>-<dataset>`, with a number when two runs start in the same second."""
+def automatic_names(folder: Path, *, arch: str, data: str) -> Iterator[str]:
+    """Yield free names for a run: `<utc>-<arch>-<dataset>`, then the same with the numbers 2, 3, ..."""
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
-    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
-    return next(name for name in names if not (folder / name).exists())
+    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    return (name for name in names if not (folder / name).exists())
 
 
 def find(text: str | Path, folder: Path) -> RunDir:

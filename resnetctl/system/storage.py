@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -173,7 +174,7 @@ def truncate_lines(path: Path, keep: int) -> None:
 def point(link: Path, target: str) -> None:
     """Make `link` a symbolic link to `target`. An older link is replaced in one step."""
     with _reported(link):
-        temporary = link.with_name(f"{TEMPORARY}{os.getpid()}-{link.name}")
+        temporary = link.with_name(f"{TEMPORARY}{os.getpid()}-{threading.get_ident()}-{link.name}")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         temporary.symlink_to(target, target_is_directory=True)

@@ -61,7 +61,7 @@ def launch(
         return
     run = runs.create(
         folder,
-        request.name or runs.automatic_name(folder, arch=job.arch.name, data=job.store.card.name),
+        request.name or runs.automatic_names(folder, arch=job.arch.name, data=job.store.card.name),
         config=config_text(job.config),
         sources=job.origins,
         env=describe(job),

@@ -1,12 +1,15 @@
 """Run folders are written whole, by one process at a time, and are found by path and by name."""
 
+import concurrent.futures
 import json
 import multiprocessing
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ from resnetctl.hints import Call, in_shell
 from resnetctl.system import storage
 
 
-def make(folder: Path, name: str = "one") -> runs.RunDir:
+def make(folder: Path, name: str | Iterator[str] = "one") -> runs.RunDir:
     return runs.create(folder, name, config="epochs = 1\n", sources={"epochs": "flag --epochs"}, env={"a": 1})
 
 
@@ -49,12 +52,44 @@ def test_names_that_are_not_plain_are_refused(tmp_path: Path, name: str) -> None
         runs.free_path(tmp_path, name)
 
 
-def test_automatic_names_do_not_collide(tmp_path: Path) -> None:
-    first = runs.automatic_name(tmp_path, arch="resnet20", data="digits")
-    make(tmp_path, first)
-    second = runs.automatic_name(tmp_path, arch="resnet20", data="digits")
-    assert first != second
+def test_automatic_names_are_free(tmp_path: Path) -> None:
+    names = runs.automatic_names(tmp_path, arch="resnet20", data="digits")
+    first = next(names)
     assert first.endswith("-resnet20-digits")
+    make(tmp_path, f"{first}-2")
+    assert next(names) == f"{first}-3"
+
+
+def create_at_once(number: int, folder: Path) -> str:
+    """Create a run while 15 others do; all of them try the same names."""
+    while time.time() < START.value:
+        time.sleep(0.001)
+    return make(folder / "runs", iter(f"name-{place}" for place in range(99))).path.name
+
+
+def wait_until(start: "multiprocessing.sharedctypes.Synchronized[float]") -> None:
+    global START
+    START = start
+
+
+@pytest.mark.parametrize("pool", [concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor])
+def test_sixteen_runs_created_at_once_get_sixteen_names(tmp_path: Path, pool: Any) -> None:
+    start = multiprocessing.Value("d", time.time() + 1)
+    options = {"initializer": wait_until, "initargs": (start,)}
+    if pool is concurrent.futures.ProcessPoolExecutor:
+        options["mp_context"] = multiprocessing.get_context("fork")
+    with pool(16, **options) as executor:
+        names = list(executor.map(create_at_once, range(16), [tmp_path] * 16))
+    assert sorted(names) == sorted(f"name-{place}" for place in range(16))
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {*names, "last"}
+    assert (tmp_path / "runs" / "last").resolve().name in names
+    assert all(run.created() for run in runs.all_runs(tmp_path / "runs"))
+
+
+def test_a_folder_that_cannot_be_written_ends_the_search_for_a_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot write"):
+        make(tmp_path / "file", iter(["one", "two"]))
 
 
 def test_truncate_cuts_both_logs_and_half_written_lines(tmp_path: Path) -> None:
