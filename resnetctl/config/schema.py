@@ -126,7 +126,7 @@ class TrainConfig(Frozen):
         0.0, 'Linear warm-up in epochs, or a share of the run, e.g. "15%"', panel="Optimisation"
     )
     ema_decay: float = option(
-        0.0, "Moving average of the weights: decay, e.g. 0.999 (0: off)", panel="Optimisation", ge=0, lt=1
+        0.0, "Moving average of the weights (EMA): highest decay, e.g. 0.999 (0: off)", panel="Optimisation", ge=0, lt=1
     )
     early_stop: int = option(
         0, "Stop after N epochs without a better val accuracy (0: never)", panel="Optimisation", ge=0

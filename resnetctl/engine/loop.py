@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from resnetctl import rng
 from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
+from resnetctl.engine.average import averaged
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.objective import Objective, cross_entropy
 from resnetctl.engine.optim import set_lr
@@ -99,8 +100,7 @@ class TrainState:
         frozen: tuple[nn.Module, ...] = (),
     ) -> "TrainState":
         """Return the state before the first step. `frozen` modules keep their batch-norm statistics."""
-        average = get_ema_multi_avg_fn(ema_decay)  # type: ignore[no-untyped-call]
-        ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema_decay else None
+        ema = averaged(model, decay=ema_decay) if ema_decay else None
         model.eval()  # the first step puts all but the frozen modules into training mode
         return cls(
             model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=EpochSums.zero(device), best=Best()

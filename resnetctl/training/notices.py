@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from resnetctl import registry
 from resnetctl.config.duration import rough
+from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.schedule import smaller
 from resnetctl.errors import ResnetctlError
@@ -50,6 +51,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             f"a batch of {batch:,} is more than the {images:,} training images, so an epoch is one step; "
             "a smaller batch learns more from it"
         )
+    yield from _short_average(job)
     yield from _growing_images(job, step=state.step)
 
 
@@ -61,6 +63,18 @@ def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
     if seconds > LONG_SECONDS and job.config.epochs > 10:
         fast = f"trains 10 epochs in about {rough(seconds * 10 / job.config.epochs)}"
         yield Notice("a smaller network or a GPU makes it shorter", hint=(Setting("recipe", "fast", note=fast),))
+
+
+def _short_average(job: Job) -> Iterator[Notice]:
+    """Yield a notice if the decay of the moving average does not reach `ema_decay` within the run."""
+    decay, steps = job.config.ema_decay, job.steps
+    needed = steps_to_reach(decay)
+    if decay and steps <= needed:
+        yield Notice(
+            f"the average of the weights ends with a decay of {decay_at(steps - 1, most=decay):.3g}, not {decay:g}: "
+            f"the decay at a step is (1 + step) / (10 + step), which reaches {decay:g} after {needed:,} steps, and "
+            f"this run has {counted(steps, 'step')}"
+        )
 
 
 def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:

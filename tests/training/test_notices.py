@@ -28,6 +28,14 @@ def test_more_threads_than_cores_and_a_batch_of_all_images_get_a_notice(monkeypa
     ]
 
 
+def test_a_decay_that_the_run_is_too_short_for_gets_a_notice() -> None:
+    assert remarked("threads=1", "ema_decay=0.999") == [
+        "the average of the weights ends with a decay of 0.571, not 0.999: the decay at a step is "
+        "(1 + step) / (10 + step), which reaches 0.999 after 8,990 steps, and this run has 12 steps"
+    ]
+    assert remarked("threads=1", "ema_decay=0.5") == []
+
+
 def test_a_notice_names_the_epoch_in_which_growing_images_reach_full_size() -> None:
     (text,) = remarked("threads=1", "epochs=10", "progressive.initial_scale=0.5")
     assert text.startswith("images grow from 4 px and reach 8 px in epoch 7; ")
