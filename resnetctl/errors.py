@@ -119,6 +119,13 @@ class Stopped(ResnetctlError):
         self.exit_code = 128 + signum
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether Python, or torch on any device, could not get memory. Does not load torch."""
+    out_of_memory = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no class for it
+    return on_cpu or isinstance(error, MemoryError | out_of_memory)
+
+
 def own_line(error: BaseException) -> str:
     """Return the innermost line of the traceback outside libraries, such as `blocks.py:57`; "" when there is none."""
     import traceback  # slow to import, and needed only after a failure

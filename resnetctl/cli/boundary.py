@@ -9,15 +9,12 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from resnetctl.cli.screen import shell_hints, streams
-from resnetctl.errors import ResnetctlError, Stopped, WorkFailed
+from resnetctl.errors import ResnetctlError, Stopped, WorkFailed, is_out_of_memory
+from resnetctl.system.signals import Terminated
 
 BROKEN_PIPE = 141
 Result = TypeVar("Result")
 _is_inside: ContextVar[bool] = ContextVar("inside the boundary", default=False)
-
-
-class Terminated(BaseException):
-    """SIGTERM was received. Like KeyboardInterrupt, it undoes half-done work on its way up."""
 
 
 class Signals:
@@ -146,8 +143,12 @@ def _system_errors() -> Iterator[None]:
         hint = "free some space, then run the command again" if error.errno in (28, 122) else ()  # ENOSPC, EDQUOT
         where = str(error.filename) if error.filename else None
         raise WorkFailed(f"the system refused: {error.strerror or error}", where=where, hint=hint) from error
-    except MemoryError as error:
-        raise WorkFailed("there is not enough memory", hint="a smaller --batch-size") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise WorkFailed(
+            "there is not enough memory", hint="a smaller network, smaller images or more memory"
+        ) from error
 
 
 def _discard_stdout() -> None:

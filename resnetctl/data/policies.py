@@ -32,15 +32,20 @@ def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool)
     Raises:
         ConfigError: as in `build`.
         PluginError: no usable policy has this name. A call of the returned function raises it too, when the policy of a
-            plugin fails; the error names the distribution.
+            plugin fails or returns something else than a batch of this form; the error names the distribution.
     """
     policy = registry.get("policy", name)
     with registry.guarded("policy", name):
         transform = build(policy, image, num_classes=num_classes, mirror=mirror)
+    if not registry.distribution_of("policy", name):
+        return transform
 
     def augment(batch: Batch) -> Batch:
         with registry.guarded("policy", name):
-            return transform(batch)
+            augmented = transform(batch)
+        if problem := _wrong_form(batch, augmented, image):
+            raise registry.fault("policy", name, problem=problem)
+        return augmented
 
     return augment
 
@@ -71,13 +76,20 @@ def complaints(batch: Batch, answer: Any, *, image: ImageSpec, classes: int) -> 
     A policy returns as many images as it gets, `(N, C, S, S)` uint8 or float32 in 0..255. Its targets are classes
     `(N,)` int64, or shares `(N, classes)` float32 that sum to 1.
     """
-    if not isinstance(answer, Batch):
-        return {"shapes": f"it gives a {type(answer).__name__}"}
-    shape = (len(batch.images), image.channels, image.size, image.size)
-    if tuple(answer.images.shape) != shape:
-        return {"shapes": f"{tuple(answer.images.shape)} images, not {shape}"}
-    texts = {"dtype": _wrong_images(answer.images), "targets": _wrong_targets(answer.targets, shape[0], classes)}
+    if problem := _wrong_form(batch, answer, image):
+        return {"shapes": problem}
+    count = len(batch.images)
+    texts = {"dtype": _wrong_images(answer.images), "targets": _wrong_targets(answer.targets, count, classes)}
     return {aspect: text for aspect, text in texts.items() if text}
+
+
+def _wrong_form(batch: Batch, answer: Any, image: ImageSpec) -> str:
+    """Return what is wrong with the type or the shape of a policy's answer. Reads no pixel, so it costs no time."""
+    if not isinstance(answer, Batch):
+        return f"it gives a {type(answer).__name__}"
+    shape = (len(batch.images), image.channels, image.size, image.size)
+    given = tuple(getattr(answer.images, "shape", ()))
+    return "" if given == shape else f"{given} images, not {shape}"
 
 
 def _wrong_images(images: Tensor) -> str:

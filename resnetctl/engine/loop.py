@@ -6,6 +6,7 @@ The random numbers of a step follow from (seed, step), its learning rate from th
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -143,6 +144,7 @@ class Plan:
     bf16: bool = False
     early_stop: int = 0  # epochs without a better val accuracy; 0: never stop early
     evaluate: Callable[[nn.Module], EvalReport] | None = None
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext  # around the work between two facts
 
 
 def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
@@ -156,14 +158,18 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
     while True:
         # the last step of an epoch, or of the run, is done: evaluate and start new sums
         if state.sums.images and (state.step % plan.steps_per_epoch == 0 or state.step >= plan.steps):
-            yield _finish_epoch(state, plan)
+            with plan.guard():
+                result = _finish_epoch(state, plan)
+            yield result
         if state.step >= plan.steps or (plan.early_stop and state.patience >= plan.early_stop):
             return
         # the epoch and the position in it follow from the step alone, so a resume needs nothing else
         epoch, offset = divmod(state.step, plan.steps_per_epoch)
         if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
             order, order_epoch = epoch_order(len(plan.feed), plan.seed, epoch=epoch), epoch
-        yield _step(state, plan, epoch, batch_rows(order, offset, batch_size=plan.batch_size))
+        with plan.guard():
+            step = _step(state, plan, epoch, batch_rows(order, offset, batch_size=plan.batch_size))
+        yield step
 
 
 def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult:

@@ -18,7 +18,7 @@ from resnetctl.registry.index import (
     unknown_plugins,
 )
 from resnetctl.registry.kinds import KINDS, Kind, resolve
-from resnetctl.registry.loading import fault, get, guarded, refresh
+from resnetctl.registry.loading import failure, fault, get, guarded, passes, refresh
 from resnetctl.registry.metadata import CORE, NAME, Entry, Status
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "disable_plugins",
     "distribution_of",
     "entries",
+    "failure",
     "fault",
     "find",
     "get",
@@ -40,6 +41,7 @@ __all__ = [
     "notice",
     "overlay",
     "owned",
+    "passes",
     "refresh",
     "resolve",
     "unknown_plugins",

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal, overload
 
-from resnetctl.errors import PluginError, ResnetctlError, own_line
+from resnetctl.errors import PluginError, ResnetctlError, is_out_of_memory, own_line
 from resnetctl.hints import Call
 from resnetctl.registry.index import distribution_of, find, overlaid, owned, read_entries
 from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.metadata import Entry
 from resnetctl.spec import Arch, Dataset, Policy
+from resnetctl.system.signals import Interruption
 
 
 @overload
@@ -47,20 +48,29 @@ def refresh() -> None:
 def guarded(kind: Kind, name: str) -> Iterator[None]:
     """Re-raise a plugin's exception as a `PluginError` that names the plugin and the line in its own code.
 
-    Errors of resnetctl, out-of-memory errors, and all exceptions of built-in objects pass through. `SystemExit` does
-    not: a plugin may not end the process.
+    Errors of resnetctl, signals, out-of-memory errors, and all exceptions of built-in objects pass through.
+    `SystemExit` does not: a plugin may not end the process.
     """
     if not distribution_of(kind, name):
         yield
         return
-    out_of_memory = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)  # torch stays unloaded here
     try:
         yield
-    except (ResnetctlError, MemoryError, out_of_memory):
-        raise
-    except (Exception, SystemExit) as error:
-        text = (str(error).strip() or "no message").splitlines()[0]
-        raise fault(kind, name, problem=f"{type(error).__name__}: {text}", line=own_line(error)) from error
+    except BaseException as error:
+        if passes(error):
+            raise
+        raise failure(kind, name, error) from error
+
+
+def passes(error: BaseException) -> bool:
+    """Return whether an exception inside a plugin's code is not the plugin's: ours, a signal, or out of memory."""
+    return isinstance(error, ResnetctlError | KeyboardInterrupt | Interruption) or is_out_of_memory(error)
+
+
+def failure(kind: Kind, name: str, error: BaseException) -> PluginError:
+    """Return the error for an exception of the plugin behind `name`, with the line in its own code."""
+    text = (str(error).strip() or "no message").splitlines()[0]
+    return fault(kind, name, problem=f"{type(error).__name__}: {text}", line=own_line(error))
 
 
 def fault(kind: Kind, name: str, *, problem: str, line: str = "") -> PluginError:

@@ -12,8 +12,16 @@ from types import FrameType
 from typing import Self
 
 
-class StopNow(BaseException):
+class Interruption(BaseException):
+    """A signal arrived. Code that handles every exception of a plugin lets this one pass."""
+
+
+class StopNow(Interruption):
     """A signal arrived inside `Stop.immediately`, where no work is half-finished."""
+
+
+class Terminated(Interruption):
+    """SIGTERM was received. Like KeyboardInterrupt, it undoes half-done work on its way up."""
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ from resnetctl.models.surgery import freeze
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
-from resnetctl.training.plugin_trial import try_plugins
+from resnetctl.training.plugin_trial import explained, try_plugins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +217,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         bf16=config.precision == "bf16",
         early_stop=config.early_stop,
         evaluate=evaluate if job.val is not None else None,
+        guard=partial(explained, job.arch, config.augment, images=config.batch_size),
     )
 
 

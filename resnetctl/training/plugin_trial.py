@@ -1,35 +1,82 @@
-"""Try a plugin's block and policy before a run. Otherwise a mistake would show after hours, or look like ours."""
+"""Try a plugin's block and policy before a run, and name them if they fail in it.
+
+Without the trial a mistake would show after hours, or look like ours.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import re
+import traceback
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from resnetctl import registry
 from resnetctl.data import policies
+from resnetctl.errors import WorkFailed, is_out_of_memory
+from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
 from resnetctl.spec import Arch, Batch, ImageSpec
 
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
-COUNT = 4  # images a batch
+COUNTS = (4, 2, 16)  # images of the batches
 
 
 def try_plugins(arch: Arch, policy: str, *, image: ImageSpec, classes: int, mirror: bool) -> None:
-    """Use a plugin's block and policy once, on random images. Does not try those of the core.
+    """Use a plugin's block and policy on random images, and train its block. Does not try those of the core.
 
     Restores torch's random state, because a plugin's module may draw or seed random numbers on import.
 
     Raises:
-        PluginError: the plugin raises, returns wrong values, or keeps weights outside its state dict.
+        PluginError: the plugin raises, returns wrong values, cannot be trained, or keeps weights outside its state
+            dict.
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]):
         if registry.distribution_of("block", arch.block):
             _try_block(arch, image=image, classes=classes)
         if registry.distribution_of("policy", policy):
             _try_policy(policy, image=image, classes=classes, mirror=mirror)
+
+
+@contextlib.contextmanager
+def explained(arch: Arch, policy: str, *, images: int) -> Iterator[None]:
+    """Turn an exception inside a training step into an error that names the plugin or the lack of memory.
+
+    A plugin's policy is guarded where it is called. What is left comes from the block, or from what the policy gave.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, images=images) from error
+        if registry.passes(error):
+            raise
+        in_model = any(_is_in_model(frame.f_globals) for frame, _ in traceback.walk_tb(error.__traceback__))
+        parts = [("block", arch.block)] if in_model else [("policy", policy), ("block", arch.block)]
+        for kind, name in parts:
+            if registry.distribution_of(kind, name):
+                raise registry.failure(kind, name, error) from error
+        raise
+
+
+def out_of_memory(error: BaseException, *, images: int) -> WorkFailed:
+    """Return the error for a training step of `images` images that did not fit into memory."""
+    wanted = re.search(r"tried to allocate (\d+) bytes|[Tt]ried to allocate ([\d.]+ \w+)", str(error))
+    more = ""
+    if wanted is not None:
+        more = f": torch asked for {wanted[2] or f'{int(wanted[1]) / 1e9:,.1f} GB'} more"
+    smaller = Setting("batch_size", max(1, images // 2), note="needs about half of the memory")
+    return WorkFailed(f"there is not enough memory for steps of {images:,} images{more}", hint=smaller)
+
+
+def _is_in_model(scope: dict[str, object]) -> bool:
+    """Return whether a frame belongs to the forward pass of the network or to the backward pass."""
+    return str(scope.get("__name__")).startswith(("resnetctl.models.", "torch.autograd"))
 
 
 def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
@@ -37,20 +84,23 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
     arch = dataclasses.replace(arch, depths=tuple(min(depth, DEPTH) for depth in arch.depths))
     size = max(minimum_size(arch), min(SIDE, image.size))
     image = dataclasses.replace(image, size=size, resize=size)
-    images = torch.rand(COUNT, image.channels, size, size)
+    images = torch.rand(max(COUNTS), image.channels, size, size)
 
     # Two networks with different first weights and one state dict: they differ if the state dict lacks a weight.
     def logits(seed: int, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)
         model = build(arch, classes=classes, image=image)
-        model.train()(images)
-        if state is not None:
+        if state is None:
+            _train(model, images, classes=classes)
+        else:
+            model.train()(images)
             model.load_state_dict(state)
         return model.eval()(images), model.state_dict()
 
     with registry.guarded("block", name):
         first, state = logits(1)
-        second, _ = logits(2, state)
+        with torch.no_grad():
+            second, _ = logits(2, state)
     if not first.isfinite().all():
         raise registry.fault("block", name, problem="its output is not finite on ordinary images")
     if (first - second).abs().max() > 1e-4 * first.abs().max():
@@ -58,13 +108,26 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
         raise registry.fault("block", name, problem=differ)
 
 
+def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:
+    """Run the forward and the backward pass on batches of several sizes. Keeps the weights."""
+    model.train()
+    for count in COUNTS:
+        loss = F.cross_entropy(model(images[:count]), torch.arange(count) % classes)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
 def _try_policy(name: str, *, image: ImageSpec, classes: int, mirror: bool) -> None:
-    pixels = torch.randint(0, 256, (COUNT, image.resize, image.resize, image.channels), dtype=torch.uint8)
-    place = torch.arange(COUNT)
-    batch = Batch(images=pixels.permute(0, 3, 1, 2), targets=place % classes, index=place, epoch=0, step=0)
-    kept = batch.images.clone()
     augment = policies.augmentation(name, image, num_classes=classes, mirror=mirror)
-    for problem in policies.complaints(batch, augment(batch), image=image, classes=classes).values():
-        raise registry.fault("policy", name, problem=problem)
-    if not torch.equal(batch.images, kept):
-        raise registry.fault("policy", name, problem="it changed its input images")
+    for step, count in enumerate(COUNTS):
+        batch = _random_batch(count, image=image, classes=classes, step=step)
+        kept = batch.images.clone()
+        for problem in policies.complaints(batch, augment(batch), image=image, classes=classes).values():
+            raise registry.fault("policy", name, problem=problem)
+        if not torch.equal(batch.images, kept):
+            raise registry.fault("policy", name, problem="it changed its input images")
+
+
+def _random_batch(count: int, *, image: ImageSpec, classes: int, step: int) -> Batch:
+    pixels = torch.randint(0, 256, (count, image.resize, image.resize, image.channels), dtype=torch.uint8)
+    rows = torch.arange(count)
+    return Batch(images=pixels.permute(0, 3, 1, 2), targets=rows % classes, index=rows, epoch=step, step=step)

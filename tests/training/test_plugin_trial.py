@@ -13,10 +13,11 @@ from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.errors import PluginError
-from resnetctl.hints import Call
+from resnetctl.errors import PluginError, WorkFailed
+from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
+from resnetctl.training.plugin_trial import explained
 from resnetctl.weights.file import load, read_header
 
 BLOCK = """
@@ -89,20 +90,29 @@ def refused(*sets: str) -> PluginError:
         ("    def forward(self, x):\n        return super().forward(x)[:, :1]", "RuntimeError: "),
         ("    def forward(self, x):\n        return super().forward(x) / 0", "its output is not finite"),
         (
+            "    def forward(self, x):\n        y = super().forward(x)\n        x += 1\n        return y",
+            "RuntimeError: one of the variables needed for gradient computation has been modified by an inplace",
+        ),
+        (
+            "    def forward(self, x):\n        assert len(x) <= 4\n        return super().forward(x)",
+            "AssertionError: no message",
+        ),
+        ("    def forward(self, x):\n        raise SystemExit(0)", "SystemExit: 0"),
+        (
             "    def __init__(self, *args, **more):\n        super().__init__(*args, **more)\n"
             "        self.extra = [nn.Conv2d(args[1], args[1], 1)]\n\n"
             "    def forward(self, x):\n        return self.extra[0](super().forward(x))",
             "two networks with the same weights differ",
         ),
     ],
-    ids=["raises", "shape", "infinite", "unregistered"],
+    ids=["raises", "shape", "infinite", "in-place", "batch", "exits", "unregistered"],
 )
 def test_a_broken_block_is_refused_before_the_run(site: Path, body: str, problem: str) -> None:
     add_plugin(site, "block", BLOCK + body + "\n")
     error = refused("model.block=odd")
     assert error.message.startswith(f"block 'odd' of odd 1.2: {problem}")
     assert error.hint == (Call("plugins check", ("odd:odd",)),)
-    assert error.where == ("odd_plugin.py:9" if ": '" in problem else error.where)
+    assert error.where == ("odd_plugin.py:9" if "Attribute" in problem or "Exit" in problem else error.where)
 
 
 @pytest.mark.parametrize(
@@ -147,12 +157,71 @@ def test_a_policy_that_cannot_be_built_is_refused(site: Path) -> None:
 
 
 def test_an_error_of_a_policy_during_the_run_names_the_policy(site: Path) -> None:
-    late = "if len(images) > 4:\n            raise KeyError('late')"
+    late = "if batch.step >= 3:\n            raise KeyError('late')"
     body = f"{late}\n        return replace(batch, images=images)"
     add_plugin(site, "policy", POLICY.replace("{body}", body))
     with pytest.raises(PluginError, match=r"policy 'odd' of odd 1.2: KeyError: 'late'") as caught:
-        trained("augment=odd")
+        trained("augment=odd", "steps=4", "batch_size=16")
     assert caught.value.where == "odd_plugin.py:11"
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("if batch.step >= 3:\n            return None", "it gives a NoneType"),
+        ("if batch.step >= 3:\n            raise SystemExit(0)", "SystemExit: 0"),
+        ("if batch.step >= 3:\n            raise GeneratorExit", "GeneratorExit: no message"),
+        ("if batch.step >= 3:\n            images = images[1:]", r"\(5, 1, 8, 8\) images, not \(6, 1, 8, 8\)"),
+        (
+            "if batch.step >= 3:\n            return replace(batch, images=images, targets=batch.targets + 9)",
+            "IndexError: Target",
+        ),
+    ],
+)
+def test_a_policy_that_fails_later_ends_the_run_with_its_name(site: Path, body: str, problem: str) -> None:
+    add_plugin(site, "policy", POLICY.replace("{body}", body + "\n        return replace(batch, images=images)"))
+    with pytest.raises(PluginError, match=f"policy 'odd' of odd 1.2: {problem}"):
+        trained("augment=odd", "steps=4", "batch_size=16")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("x = None", "TypeError: "),
+        ("x = x[:1]", "ValueError: Expected input batch_size"),
+    ],
+)
+def test_a_block_that_fails_after_its_trial_ends_the_run_with_its_name(site: Path, line: str, problem: str) -> None:
+    """It counts its calls: the trial makes fewer than a hundred."""
+    body = (
+        "    calls = 0\n\n    def forward(self, x):\n        type(self).calls += 1\n"
+        f"        if self.calls > 100:\n            {line}\n        return super().forward(x)\n"
+    )
+    add_plugin(site, "block", BLOCK + body)
+    with pytest.raises(PluginError, match=f"block 'odd' of odd 1.2: {problem}"):
+        trained("model.block=odd", "steps=30", "batch_size=16")
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "MemoryError"])
+def test_interrupts_and_a_lack_of_memory_are_not_blamed_on_the_block(site: Path, error: str) -> None:
+    body = (
+        "    calls = 0\n\n    def forward(self, x):\n        type(self).calls += 1\n"
+        f"        if self.calls > 100:\n            raise {error}\n        return super().forward(x)\n"
+    )
+    add_plugin(site, "block", BLOCK + body)
+    with pytest.raises((KeyboardInterrupt, WorkFailed)) as caught:
+        trained("model.block=odd", "steps=30", "batch_size=16")
+    assert isinstance(caught.value, KeyboardInterrupt) == (error == "KeyboardInterrupt")
+
+
+def test_torchs_own_lack_of_memory_is_told_with_its_size_and_advice() -> None:
+    text = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 40000000000 bytes. Error"
+    arch = registry.get("arch", "resnet20")
+    with pytest.raises(WorkFailed) as caught, explained(arch, "shift", images=128):
+        raise RuntimeError(text)
+    assert caught.value.message == "there is not enough memory for steps of 128 images: torch asked for 40.0 GB more"
+    assert caught.value.hint == (Setting("batch_size", 64, note="needs about half of the memory"),)
 
 
 def test_the_seed_alone_decides_the_first_weights_despite_a_module_that_seeds(site: Path) -> None:
