@@ -71,3 +71,9 @@ def test_str_lists_problems_and_hints_as_python_calls() -> None:
         "  try  lr=0.01",
         "       rc.evaluate('last')",
     ]
+
+
+def test_a_lack_of_memory_is_told_from_other_errors() -> None:
+    assert errors.is_out_of_memory(MemoryError())
+    assert errors.is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not errors.is_out_of_memory(RuntimeError("shape mismatch"))

@@ -136,6 +136,7 @@ def _checked(header: Header, pool: Images, about: Mapping[str, Any]) -> tuple[by
 def _destination(target: Target, out: Path | None) -> Path:
     """Return the output path. Raises `UsageError` before the work if it cannot be written."""
     if out is None and target.run is not None:
+        storage.require_writable(target.run.onnx.parent, hint=Setting("out", "FILE", note="writes to another place"))
         return target.run.onnx
     path = out if out is not None else target.path.with_suffix(".onnx")
     if path.exists() or path.is_symlink():

@@ -3,6 +3,7 @@
 `train`, `finetune`, `resume` and `bench` differ only in how they build the `Job` and in the first weights.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -175,7 +176,10 @@ def fresh_model(job: Job) -> ResNet:
 
 
 def fresh_state(job: Job, model: ResNet) -> TrainState:
-    """Return the state before the first step: memory layout, frozen parts, optimizer and EMA as the config says."""
+    """Return the state before the first step: memory layout, frozen parts, optimizer and EMA as the config says.
+
+    Raises `ConfigError` when batch norm cannot train on batches of this size.
+    """
     place(model, job.device)
     config, scale = job.config, 1.0
     frozen: tuple[torch.nn.Module, ...] = ()
@@ -183,7 +187,33 @@ def fresh_state(job: Job, model: ResNet) -> TrainState:
         frozen, scale = freeze(model, config.freeze), config.optim.backbone_lr_scale
     head = [parameter for module in model.parts()["head"] for parameter in module.parameters()]
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale)
+    _require_statistics(job, model, frozen)
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
+
+
+def _require_statistics(job: Job, model: ResNet, frozen: tuple[torch.nn.Module, ...]) -> None:
+    """Raise `ConfigError` when steps of one image leave a batch norm with one value per channel, so no variance.
+
+    Runs the network without numbers, on torch's meta device. An epoch never ends with one image: see `batch_rows`.
+    """
+    if job.config.batch_size > 1:
+        return
+    shape, still = copy.deepcopy((model, frozen))
+    shape.to("meta").train()
+    for module in still:
+        module.eval()
+    side = job.sides[0][1]
+    try:
+        shape(torch.empty(1, job.image.channels, side, side, device="meta"))
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ConfigError(
+                f"batch norm cannot train on one image per step: a layer of arch '{job.arch.name}' has one pixel for "
+                f"images of {side} px, so each channel has one value",
+                where=Setting("batch_size", 1),
+                hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
+            ) from None
+        raise
 
 
 def make_plan(job: Job, stop: Stop) -> Plan:
@@ -230,7 +260,7 @@ def validate(job: Job, model: torch.nn.Module) -> EvalReport:
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
     """Return the SHA-256 of the config. A weights file counts by its content, not by its path."""
-    values = config.model_dump(mode="json") | {"weights": weights_sha256}
+    values = config.model_dump(mode="json", exclude={"weights_sha256"}) | {"weights": weights_sha256}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

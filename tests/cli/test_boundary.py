@@ -38,6 +38,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (KeyboardInterrupt(), 130),
         (OSError(28, "No space left on device"), 1),
         (MemoryError(), 1),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1),
         (ZeroDivisionError("by zero"), 1),
         (SystemExit(0), 0),
     ],

@@ -136,6 +136,15 @@ def test_the_output_is_checked_before_the_work(run: runs.RunDir, machine: Path) 
     assert (machine / "there.onnx").read_bytes() == b"mine"
 
 
+def test_a_run_that_cannot_be_written_is_refused_before_the_work(
+    run: runs.RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnetctl.system.storage.os.access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="cannot write") as caught:
+        go()
+    assert caught.value.hint == (Setting("out", "FILE", note="writes to another place"),)
+
+
 def test_out_chooses_the_file(run: runs.RunDir, machine: Path, quick: None) -> None:
     assert go(out="here.onnx").path == Path("here.onnx")
     assert (machine / "here.onnx").is_file()

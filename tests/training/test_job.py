@@ -138,3 +138,12 @@ def test_progressive_resizing_that_begins_too_small_for_the_arch_is_refused() ->
             job(*sets, "progressive.initial_scale=0.02")
         assert caught.value.where == Setting("progressive.initial_scale")
         assert job(*sets, in_shell(caught.value.hint[0]).removeprefix("--set ")).sides
+
+
+def test_one_image_per_step_is_refused_when_batch_norm_would_see_one_value_per_channel() -> None:
+    settled = job("model.arch=resnet18", "model.stem=cifar", "batch_size=1")  # 8 px, halved three times
+    with pytest.raises(ConfigError, match="batch norm cannot train on one image per step") as caught:
+        fresh_state(settled, fresh_model(settled))
+    assert caught.value.hint[0] == Setting("batch_size", 2, note="or more")
+    larger = job("batch_size=1")  # 8 px, halved twice: four values per channel
+    assert not fresh_state(larger, fresh_model(larger)).model.training
