@@ -5,6 +5,7 @@ refused. The content of a file decides its format, not its name.
 """
 
 import dataclasses
+import io
 import re
 import warnings
 import zipfile
@@ -20,13 +21,19 @@ from resnetctl.errors import WeightsError
 from resnetctl.hints import Call, Hint
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
+from resnetctl.system import pickles
 from resnetctl.system.safetensors import read_layout
 from resnetctl.system.storage import open_regular
 from resnetctl.weights.file import LoadedWeights, check_keys, is_pickle, require_finite
+from resnetctl.wording import counted
 
 NESTS = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
 ALIASES = (("linear.", "fc."), (".shortcut.", ".downsample."), (".downsample.0.", ".downsample."))
+# Names that torch's unpickler allows, and that make any amount of memory from a few bytes. No state dict needs them.
+EXPANDING = ("bytearray", "_rebuild_device_tensor_from_cpu_tensor", "_rebuild_device_tensor_from_numpy")
+LEGACY_PICKLES = 5  # of the format before torch 1.6: magic number, version, system, the object, the storage keys
+ADVICE = "in the program that has the model: torch.save(model.state_dict(), 'weights.pth')"
 COUNTER = "num_batches_tracked"  # absent from files older than PyTorch 0.4.1, and used by no evaluation
 
 
@@ -49,9 +56,11 @@ def read_state(file: Path) -> dict[str, Tensor]:
         elif not is_pickle(start):
             raise WeightsError("this is neither a safetensors nor a PyTorch file", where=str(file))
         else:
-            _refuse_programs(stream, file)
+            _check_pickles(stream, file)
             content = _unpickle(stream, file)
+        size = stream.seek(0, 2)
     state = _flat(content, file)
+    _check_memory(state, size, file)
     stripped = {_strip(name): tensor for name, tensor in state.items()}
     if len(stripped) != len(state):
         raise WeightsError("two keys have the same name without 'module.'", where=str(file))
@@ -120,25 +129,64 @@ def _read_safetensors(stream: BinaryIO, file: Path) -> Mapping[str, Any]:
         raise WeightsError(f"the safetensors file cannot be read: {error}", where=str(file)) from None
 
 
-def _refuse_programs(stream: BinaryIO, file: Path) -> None:
-    """Refuse zip archives that hold code or are compressed. Raises `WeightsError`."""
-    if stream.read(2) != b"PK":
-        stream.seek(0)
-        return
+def _check_pickles(stream: BinaryIO, file: Path) -> None:
+    """Check the pickles of a PyTorch file before torch reads them. Leaves `stream` at its start."""
+    is_zip = stream.read(2) == b"PK"
+    stream.seek(0)
+    try:
+        if is_zip:
+            pickles.check(io.BytesIO(_pickle_of(stream, file)), refused=EXPANDING)
+        else:
+            for _ in range(LEGACY_PICKLES):
+                pickles.check(stream, refused=EXPANDING)
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"this is not a state dict of tensors alone: {error}", where=str(file), hint=ADVICE
+        ) from None
+    stream.seek(0)
+
+
+def _pickle_of(stream: BinaryIO, file: Path) -> bytes:
+    """Return the pickle of a zip archive. Raises `WeightsError` for damaged and compressed archives and programs."""
     try:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise WeightsError(f"the archive is broken: {error}", where=str(file)) from None
+            _refuse_programs(members, file)
+            _refuse_second_directory(archive, size=stream.seek(0, 2))
+            damaged = archive.testzip()  # torch's own reader ignores the checksums
+            if damaged is not None:
+                raise ValueError(f"the checksum of '{damaged}' does not match")
+            tables = [member for member in members if member.filename.lower().endswith("data.pkl")]
+            if len(tables) != 1:  # torch's reader ignores upper and lower case
+                raise ValueError(f"it has {counted(len(tables), 'pickle')}, not one")
+            return archive.read(tables[0])
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, RuntimeError, EOFError) as error:
+        raise WeightsError(
+            f"the archive is broken: {error}", where=str(file), hint="copy the file again from its source"
+        ) from None
+
+
+def _refuse_second_directory(archive: zipfile.ZipFile, *, size: int) -> None:
+    """Raise `ValueError` for an archive in which another reader could see other members than `zipfile` does."""
+    members = archive.infolist()
+    if archive.comment or min((member.header_offset for member in members), default=0):
+        raise ValueError("it has bytes before its first member or after its directory")
+    if len({member.filename.lower() for member in members}) != len(members):
+        raise ValueError("two members have the same name")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its members are larger than the file")
+
+
+def _refuse_programs(members: Iterable[zipfile.ZipInfo], file: Path) -> None:
+    """Refuse archives that hold code or are compressed. Raises `WeightsError`."""
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise WeightsError("a compressed archive is not a PyTorch file", where=str(file))
     if _holds_program(member.filename for member in members):
         raise WeightsError(
             "this file holds a program (TorchScript or torch.export), not a state dict, and is not run",
             where=str(file),
-            hint="in the program that has the model: torch.save(model.state_dict(), 'weights.pth')",
+            hint=ADVICE,
         )
-    stream.seek(0)
 
 
 def _holds_program(names: Iterable[str]) -> bool:
@@ -158,7 +206,7 @@ def _unpickle(stream: BinaryIO, file: Path) -> Any:
         raise WeightsError(
             f"this is not a state dict of tensors alone: {type(error).__name__}: {_reason(error)}",
             where=str(file),
-            hint="in the program that has the model: torch.save(model.state_dict(), 'weights.pth')",
+            hint=ADVICE,
         ) from error
 
 
@@ -174,7 +222,7 @@ def _reason(error: Exception) -> str:
 
 def _flat(content: Any, file: Path) -> dict[str, Tensor]:
     """Return the tensors by name, from inside `state_dict` or `model` if there is one. Raises `WeightsError`."""
-    while isinstance(content, Mapping):
+    while isinstance(content, Mapping):  # ends: no value of a checked pickle holds itself
         nest = next((name for name in NESTS if isinstance(content.get(name), Mapping)), None)
         if nest is None:
             break
@@ -185,6 +233,21 @@ def _flat(content: Any, file: Path) -> dict[str, Tensor]:
     if problems:
         raise WeightsError("the state dict holds values that are not tensors", where=str(file), problems=problems)
     return {str(name): tensor.detach() for name, tensor in content.items()}
+
+
+def _check_memory(state: Mapping[str, Tensor], size: int, file: Path) -> None:
+    """Raise `WeightsError` for tensors that claim more memory than a file of `size` bytes holds.
+
+    With a stride of 0, one stored number can stand for any number of channels.
+    """
+    problems = [
+        f"larger than its data: {name}"
+        for name, tensor in state.items()
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+    ]
+    stored = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in state.values()}
+    if problems or sum(stored.values()) > size:
+        raise WeightsError("the tensors claim more numbers than the file holds", where=str(file), problems=problems)
 
 
 def _is_plain(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import tarfile
 import zipfile
 from collections import OrderedDict
@@ -14,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
+from support.bounded import measure
 from torch import Tensor, nn
 
 from resnetctl import registry
@@ -286,6 +288,71 @@ def test_values_that_are_no_plain_tensors_are_listed(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         read_state(saved(content, tmp_path / "x.pth"))
     assert caught.value.problems == tuple(f"not a plain tensor: {name}" for name in content if name != "fine")
+
+
+def raw_pickle(path: Path, content: bytes) -> None:
+    """Write a PyTorch file whose pickle is `content`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3\n")
+
+
+def wide(path: Path) -> None:
+    state = state_of()
+    state["conv1.weight"] = torch.zeros(()).expand(4, 10**9, 3, 3)
+    torch.save(state, path)
+
+
+def itself(path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["state_dict"] = content
+    torch.save(content, path)
+
+
+def damaged_member(path: Path) -> None:
+    content = bytearray(saved(state_of(), path).read_bytes())
+    stored = state_of()["conv1.weight"].numpy().tobytes()
+    content[content.index(stored)] ^= 1
+    path.write_bytes(content)
+
+
+def doubled_member(path: Path) -> None:
+    saved(state_of(), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x/DATA.PKL", b"\x80\x02}.")
+
+
+def two_directories(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04" + b"1" * 60 + saved(state_of(), path).read_bytes())
+
+
+DEEP = b"\x80\x02)" + b"\x85" * 90_000
+HOSTILE = {
+    "deep tuple": (lambda path: raw_pickle(path, DEEP + b"."), "nested more than"),
+    "deep tuple as a key": (lambda path: raw_pickle(path, b"\x80\x02}(" + DEEP[2:] + b"K\x01u."), "nested more than"),
+    "deep tuple, old format": (lambda path: path.write_bytes(DEEP + b"."), "nested more than"),
+    "itself": (itself, "holds itself"),
+    "memory from a number": (
+        lambda path: raw_pickle(path, b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x00\x00\x00\x02\x85R."),
+        "bytearray",
+    ),
+    "stride 0": (wide, "more numbers than the file holds"),
+    "wrong checksum": (damaged_member, "checksum of"),
+    "two pickles": (doubled_member, "2 pickles"),
+    "bytes in front": (two_directories, "archive is broken"),
+}
+
+
+def test_hostile_files_are_refused_soon_and_in_little_memory(tmp_path: Path) -> None:
+    good = saved(state_of(resnet20), tmp_path / "good")
+    for name, (write, _) in HOSTILE.items():
+        write(tmp_path / name)
+    found = measure("resnetctl.weights.foreign:read_state", [good, *(tmp_path / name for name in HOSTILE)])
+    assert found["good"].outcome == "ok"
+    for name, (_, match) in HOSTILE.items():
+        assert re.match(f"WeightsError: .*{match}", found[name].outcome), name
+        assert found[name].seconds < 50 * max(found["good"].seconds, 0.02), name
+        assert found[name].megabytes < 100, name
 
 
 # The proof: ResNet-20 of akamaster/pytorch_resnet_cifar10 counts 8,103 of the 10,000 JPEG test images.

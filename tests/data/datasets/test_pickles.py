@@ -125,6 +125,18 @@ def test_a_pickle_cannot_change_numpy_or_the_stand_ins() -> None:
     assert load_table(python2(np.zeros((1, 2), np.uint8), [0]), where="x")["labels"] == [0]
 
 
+def test_a_pickle_cannot_give_its_type_a_structure() -> None:
+    fields = DTYPE[: DTYPE.index(b"(K\x03")] + b"(K\x03U\x01|NU\x01x}J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb."
+    with pytest.raises(DataError, match="changes the type"):
+        load_table(fields, where="x")
+
+
+@pytest.mark.parametrize("key", [b")" + b"\x85" * 90_000, b"N" + b"2\x86" * 60])
+def test_a_key_of_nested_tuples_is_refused(key: bytes) -> None:
+    with pytest.raises(DataError, match=r"nested more than|stands for more than"):
+        load_table(b"\x80\x02}(" + key + b"K\x01u.", where="x")
+
+
 @given(data=st.data())
 def test_a_damaged_batch_is_refused_or_plain_data(data: st.DataObject) -> None:
     good = bytearray(python2(np.arange(6, dtype=np.uint8).reshape(2, 3), [1, 2]))
