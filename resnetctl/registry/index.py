@@ -12,7 +12,7 @@ from typing import Any
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.registry.kinds import KINDS, Kind
-from resnetctl.registry.metadata import CORE, Entry, normal_name, read_entry
+from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry
 from resnetctl.spec import Arch
 from resnetctl.system.settings import chosen_plugins
 
@@ -49,10 +49,7 @@ def entries(kind: Kind) -> tuple[Entry, ...]:
 @cache
 def read_entries(kind: Kind, chosen: tuple[str, ...] | None) -> tuple[Entry, ...]:
     """Return `entries` for a choice of plugins: `chosen` names the distributions that may be used (None: all)."""
-    from importlib.metadata import entry_points
-
-    points = entry_points(group=KINDS[kind].group)
-    listed = {read_entry(kind, point, chosen=chosen) for point in points if point.dist is not None}
+    listed = {read_entry(kind, point, chosen=chosen) for point in entry_points(KINDS[kind].group)}
     # a stale or disabled entry cannot be used, so its name clashes with none
     usable = {(entry.name, entry.distribution) for entry in listed if entry.status == "available"}
     owners = Counter(name for name, _ in usable)

@@ -1,6 +1,8 @@
 """One entry point, described by its distribution's metadata, with its status."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +53,22 @@ def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Ent
     return replace(entry, status="stale", reason=stale) if stale else entry
 
 
+def entry_points(group: str) -> Iterator[Any]:
+    """Yield the entry points of a group, of the first distribution of each name on the path.
+
+    `importlib.metadata.entry_points` fails for all distributions when one of them has no name.
+    """
+    from importlib.metadata import distributions
+
+    seen = set()
+    for dist in distributions():
+        with contextlib.suppress(Exception):  # a damaged distribution has no entries, and must not hide the others
+            name = _from_folder(dist)[0] or dist.name
+            if name not in seen:
+                seen.add(name)
+                yield from [point for point in dist.entry_points if point.group == group]
+
+
 def normal_name(name: str) -> str:
     """Return the normalised name of a distribution: `my-nets` for `My_Nets`."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -63,8 +81,14 @@ def _identity(dist: Any) -> tuple[str, str]:
     """
     if _has_metadata(dist):
         return normal_name(dist.name), dist.version or "?"
-    stem = Path(str(getattr(dist, "_path", "unknown"))).stem
-    return normal_name(stem.partition("-")[0]), stem.partition("-")[2] or "?"
+    name, version = _from_folder(dist)
+    return name or "unknown", version or "?"
+
+
+def _from_folder(dist: Any) -> tuple[str, str]:
+    """Return name and version in the name of the metadata folder, e.g. `my_nets-1.2.dist-info`."""
+    folder = Path(str(getattr(dist, "_path", ""))).name.removesuffix(".dist-info").removesuffix(".egg-info")
+    return normal_name(folder.partition("-")[0]), folder.partition("-")[2]
 
 
 def _has_metadata(dist: Any) -> bool:

@@ -127,6 +127,8 @@ def _round(entries: Sequence[Entry]) -> list[Probe]:
             end = _run(json.dumps(request), output, limit=SECONDS + 2.0 * len(entries))
         lines = answers.read_text(encoding="utf-8").splitlines()
         done = [Probe(entry=entry, **_checked(line)) for entry, line in zip(entries, lines, strict=False)]
+        if not done and not end:  # the child stops early only after an answer
+            end = "ended the process with exit code 0"
         if end:
             culprit = entries[min(len(done), len(entries) - 1)]
             text = printed.read_text(encoding="utf-8", errors="replace")

@@ -77,3 +77,14 @@ def test_a_distribution_without_metadata_is_stale_and_others_still_work(install:
     assert registry.unknown_plugins() == []
     with pytest.raises(PluginError, match=r"arch 'net' of half-gone 1\.2 is stale: its metadata is missing"):
         find("arch", "net")
+
+
+@pytest.mark.parametrize("folder", [".dist-info", "x.dist-info", "-.egg-info"])
+def test_a_metadata_folder_without_name_breaks_nothing(install: Install, folder: str) -> None:
+    install("nets", {"net": "plug_a:net"})
+    damaged = Path(next(path for path in sys.path if path.endswith("site"))) / folder
+    damaged.mkdir()
+    (damaged / "entry_points.txt").write_text("[resnetctl.archs]\nlost = plug_a:net\n")
+    registry.refresh()
+    assert status("net") == {"nets": "available"}
+    assert set(status("lost").values()) == {"stale"}

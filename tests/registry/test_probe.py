@@ -16,6 +16,7 @@ from resnetctl.registry.probe import Probe, changes, fingerprint, probe
 CODES = {
     "one": ARCH,
     "dies": "import sys, os\nprint('last words')\nsys.stdout.flush()\nos._exit(7)\n",
+    "leaves": "import os\nos._exit(0)\n",
     "heavy": "import torch\n" + ARCH,
     "late": ARCH,
     "hangs": "import time\ntime.sleep(60)\n" + ARCH,
@@ -53,6 +54,17 @@ def test_an_entry_that_ends_the_process_does_not_stop_the_others(entries: dict[s
     assert (probes["one"].error, probes["late"].error) == ("", "")
     assert probes["dies"].error == "importing it ended the process with exit code 7"
     assert probes["dies"].printed == "last words"
+
+
+def test_an_entry_that_ends_the_process_with_success_is_asked_once(
+    entries: dict[str, Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = []
+    monkeypatch.setattr(probing, "_run", lambda *a, run=probing._run, **k: rounds.append(1) or run(*a, **k))
+    probes = ask(entries, "one", "leaves", "late")
+    assert probes["leaves"].error == "importing it ended the process with exit code 0"
+    assert (probes["one"].error, probes["late"].error) == ("", "")
+    assert len(rounds) <= 3
 
 
 def test_only_the_arch_that_loads_torch_is_marked(entries: dict[str, Entry]) -> None:
