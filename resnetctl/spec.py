@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast
 
+from resnetctl import fields
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -35,7 +37,11 @@ class Card:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the card of a JSON form. Raises `TypeError` for wrong or missing keys, `ValueError` for bad values."""
+        """Return the card of a JSON form.
+
+        Raises `TypeError` for wrong or missing keys, and `ValueError` for bad values; the message names the key.
+        """
+        fields.check(cls, values)
         return cls(**{name: _frozen(value) for name, value in values.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:

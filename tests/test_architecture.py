@@ -20,7 +20,7 @@ PACKAGE = ROOT / "resnetctl"
 # Imports go strictly downward. Units of one row do not import each other; within a unit any acyclic import goes.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("hints", "wording"),
-    ("errors",),
+    ("errors", "fields"),
     ("spec", "rng"),
     ("system",),
     ("registry",),
@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 SHARED_BY_TASKS = ("datasets", "targets")
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
-BELOW_DATA = ("hints", "wording", "errors", "spec", "rng", "system", "registry", "config")
+BELOW_DATA = ("hints", "wording", "errors", "fields", "spec", "rng", "system", "registry", "config")
 
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "onnx", "onnxruntime", "onnxscript", "pydantic_settings"}
 TORCH = {"torch", "torchvision"}

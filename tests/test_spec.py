@@ -80,7 +80,7 @@ def test_equal_archs_have_equal_hashes() -> None:
 
 @pytest.mark.parametrize("name", ["trained_on", "metrics", "classes"])
 def test_fields_of_the_wrong_type_are_refused(name: str) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match=f"'{name}' must be"):
         WeightsCard.from_json({**WEIGHTS.to_json(), name: 5})
 
 

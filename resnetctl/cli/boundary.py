@@ -99,11 +99,11 @@ def render(error: ResnetctlError) -> str:
         lines += streams.folded(f"  - {problem}", "    ")
     if error.where is not None:
         place = shell_hints.in_shell(error.where)
-        lines.append(f"  {streams.paint('where', 'dim', stream=sys.stderr)}  {streams.printable(place)}")
+        lines.append(f"  {streams.paint('where', 'dim', stream=sys.stderr)}  {streams.one_line(place)}")
     for number, hint in enumerate(map(shell_hints.in_shell, error.hint)):
         mark = streams.paint("try", "dim", stream=sys.stderr) + "    " if number == 0 else " " * 7
         first, *rest = streams.folded(f"{' ' * 9}{hint}", " " * 9) if hint.startswith("known: ") else [hint]
-        lines += [f"  {mark}{streams.printable(first.lstrip())}", *rest]  # lines to paste are never wrapped
+        lines += [f"  {mark}{streams.one_line(first.lstrip())}", *rest]  # lines to paste are never wrapped
     return "\n".join(lines)
 
 

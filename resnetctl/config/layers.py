@@ -18,9 +18,13 @@ from pydantic_core import ErrorDetails
 from resnetctl.config.options import complaint, fields
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
+from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 
 LOCAL_FILE = "resnetctl.toml"
+MAX_CONFIG = 2**18  # bytes of a config file
+MAX_DOTS = 64  # in one key
+SHOWN = 20  # unknown keys in an error
 Config = TypeVar("Config", bound=BaseModel, covariant=True)
 # a layer that sets the key on the left removes the keys on the right from weaker layers
 SUPERSEDES = {
@@ -55,11 +59,12 @@ def layer(values: Mapping[str, Any], origin: str) -> Layer:
 def from_file(path: Path) -> Layer:
     """Return the layer of a TOML file; origins are `file:line`. Raises `ConfigError` when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        text = storage.read_capped(path, MAX_CONFIG, error=ConfigError).decode("utf-8")
+    except ConfigError as error:
         is_recipe = str(path) in recipes()
         hint = Setting("recipe", str(path)) if is_recipe else Call("config show", note="lists the keys")
-        raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path), hint=hint) from None
+        reason = getattr(error.__cause__, "strerror", error.message)
+        raise ConfigError(f"cannot read the config: {reason}", where=str(path), hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigError("the config is not UTF-8 text", where=str(path)) from None
     return _parse(text, str(path))
@@ -121,7 +126,10 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     merged = merge(layers)
     known = [key for key, _ in fields(model)]
     unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in known)]
-    problems = [f"{key}: unknown key ({merged.origins[key]}); {suggest(key, known)}" for key in unknown]
+    problems = [
+        f"{key[:80]}: unknown key ({merged.origins[key]}); {suggest(key[:80], known)}" for key in unknown[:SHOWN]
+    ]
+    problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
     try:
         config = model.model_validate(nest({key: merged.values[key] for key in merged.values if key not in unknown}))
     except ValidationError as error:
@@ -180,10 +188,15 @@ def to_toml(config: BaseModel, header: str = "") -> str:
 
 
 def _parse(text: str, name: str) -> Layer:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if max(part.count(".") for part in line.split("=")) > MAX_DOTS:  # tomllib needs cubic time for such a key
+            raise ConfigError(f"a key or a value has more than {MAX_DOTS} dots", where=f"{name}:{number}")
     try:
         values = flatten(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the config is not TOML: {error}", where=name) from None
+    except RecursionError:
+        raise ConfigError("the config is nested too deep", where=name) from None
+    except ValueError as error:  # also for an integer of over 4,300 digits
+        raise ConfigError(f"the config is not TOML: {str(error).partition(';')[0]}", where=name) from None
     lines = _lines(text)
     return Layer(values, {key: f"{name}:{lines[key]}" if key in lines else name for key in values})
 

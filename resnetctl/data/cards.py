@@ -10,11 +10,12 @@ from typing import Any
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, suggest
 from resnetctl.registry import NAME
-from resnetctl.spec import DatasetCard
+from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.system import storage
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
+MAX_LINE = 2**16  # bytes of a line of the manifest
 
 
 def store_names(data_dir: Path) -> list[str]:
@@ -31,20 +32,35 @@ def read_card(data_dir: Path, name: str) -> DatasetCard:
     if not NAME.fullmatch(name) or not path.is_file():
         raise missing(data_dir, name)
     try:
-        return DatasetCard.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        card = DatasetCard.from_json(storage.read_json(path, error=DataError))
+        _check(card)
+        return card
+    except (DataError, ValueError, TypeError) as error:
+        reason = error.message if isinstance(error, DataError) else error
         raise DataError(
-            f"the card of dataset '{name}' cannot be read: {error}",
+            f"the card of dataset '{name}' cannot be read: {reason}",
             where=str(path),
             hint=[Call("data remove", (name,)), "then get or add it again"],
         ) from error
 
 
+def _check(card: DatasetCard) -> None:
+    """Raise `ValueError` for a value that only the card of a plugin may have."""
+    if not NAME.fullmatch(card.name):  # it becomes a part of file names
+        raise ValueError(f"'name' is {card.name[:80]!r}, which cannot name a dataset")
+    if not card.classes:
+        raise ValueError("'classes' is empty")
+    for split, count in card.splits.items():
+        if split not in SPLITS or count < 1:
+            raise ValueError(f"'splits' has {count} images in '{split[:80]}'")
+
+
 def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[int, str]:
     """Return the source names of `rows` of a split. Rows that the manifest lacks are left out."""
     wanted, names = set(rows), {}
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), (folder / MANIFEST).open("rb") as lines:
-        for line in lines:
+    damage = (DataError, OSError, ValueError, KeyError, TypeError, RecursionError)
+    with contextlib.suppress(*damage), storage.open_regular(folder / MANIFEST, error=DataError) as file:
+        while line := file.readline(MAX_LINE):
             entry = json.loads(line)
             if entry["split"] == split and entry["row"] in wanted:
                 names[int(entry["row"])] = str(entry["name"])

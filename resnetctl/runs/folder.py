@@ -24,9 +24,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from resnetctl.errors import InputError, UsageError
+from resnetctl import fields
+from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
 from resnetctl.system import storage
@@ -37,6 +38,23 @@ if TYPE_CHECKING:
 LAST = "last"
 CONFIG = "config.toml"
 LOCK = ".lock"
+MAX_LOG = 2**26  # bytes of a log; 100,000 epochs have 30 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The types of the values in `summary.json`."""
+
+    arch: str = ""
+    data: str = ""
+    epochs: int = 0
+    steps: int = 0
+    val_images: int = 0
+    stopped_early: bool = False
+    kept: Literal["best", "last"] = "last"
+    best: Mapping[str, float] | None = None
+    last: Mapping[str, float] | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,17 +84,29 @@ class RunDir:
         from resnetctl.config.layers import from_file, resolve
         from resnetctl.config.schema import FinetuneConfig, TrainConfig
 
-        stored = from_file(self.config)
-        kind = FinetuneConfig if "weights" in stored.values else TrainConfig
-        return resolve(kind, [stored]).config
+        try:
+            stored = from_file(self.config)
+            kind = FinetuneConfig if "weights" in stored.values else TrainConfig
+            return resolve(kind, [stored]).config
+        except ConfigError as error:
+            problems = error.problems or (error.message,)
+            raise ConfigError("the run's config cannot be read", where=str(self.config), problems=problems) from None
 
     def sources(self) -> dict[str, str]:
         """Return the origin of each config value, by dotted key."""
         return {str(key): str(value) for key, value in self._json("config.sources.json").items()}
 
     def summary(self) -> dict[str, Any] | None:
-        """Return the summary of a finished run; None while it is unfinished."""
-        return self._json("summary.json") if (self.path / "summary.json").exists() else None
+        """Return the summary of a finished run; None while it is unfinished. Raises `InputError` for wrong values."""
+        path = self.path / "summary.json"
+        if not path.exists():
+            return None
+        values = self._json(path.name)
+        try:
+            fields.check(Summary, {key: values[key] for key in Summary.__dataclass_fields__ if key in values})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the run cannot be read: {error}", where=str(path)) from None
+        return values
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, without the half-written last line that a killed process leaves."""
@@ -151,7 +181,9 @@ class RunDir:
                 storage.remove(self.path / name)
 
     def write_eval(self, name: str, document: Mapping[str, Any]) -> Path:
-        """Write `eval/NAME.json` and return its path."""
+        """Write `eval/NAME.json` and return its path. Raises `InputError` when `name` is not a plain file name."""
+        if not name or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
+            raise InputError(f"{name[:80]!r} cannot name an evaluation", where=str(self.path))
         path = self.path / "eval" / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
         storage.write(path, _document(document))
@@ -165,9 +197,9 @@ class RunDir:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError) as error:
-            raise InputError(f"the run cannot be read: {error}", where=str(self.path / name)) from None
+            return storage.read_json(self.path / name, error=InputError)
+        except InputError as error:
+            raise InputError(f"the run cannot be read: {error.message}", where=error.where) from None
 
 
 def create(
@@ -284,11 +316,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in storage.read_capped(path, MAX_LOG, error=InputError).splitlines():
         try:
-            lines.append(dict(json.loads(line)))
-        except ValueError:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(values, dict):
+            break
+        lines.append(values)
     return lines
 
 

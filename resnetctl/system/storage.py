@@ -7,6 +7,7 @@ reader sees the old content or the new, never a part of it, also after a power c
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -15,11 +16,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from resnetctl.errors import InputError, UsageError, WorkFailed
+from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Hint
 from resnetctl.system.exchange import exchange
 
@@ -30,6 +31,7 @@ PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 _OLD = "-old"  # suffix of a folder that is being replaced where two folders cannot be exchanged
+MAX_DOCUMENT = 2**24  # bytes of a JSON document; the card of 100,000 classes has 2 MB
 LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment
 ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
@@ -76,10 +78,9 @@ def staged_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a folder to fill. It is renamed to `path` on success.
+    """Yield a folder to fill. It is renamed to `path` on success. With `replace`, an old `path` is removed.
 
-    With `replace`, it is exchanged with an old `path`, in one step where the system can, and the old folder is removed.
-    Elsewhere, `restore_replaced` brings the old folder back after a kill between two renames.
+    After a kill, `path` is the old folder or the new one, if need be with the help of `restore_replaced`.
     """
     with _reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -281,7 +282,27 @@ def is_locked(path: Path) -> bool:
         return False
 
 
-def open_regular(path: Path, *, error: type[InputError]) -> BinaryIO:
+def read_json(path: Path, *, error: type[ResnetctlError], limit: int = MAX_DOCUMENT) -> dict[str, Any]:
+    """Return the JSON object in a plain file. Raises `error` if the file cannot be read or is no object."""
+    try:
+        values = json.loads(read_capped(path, limit, error=error))
+    except (ValueError, RecursionError) as reason:  # also for an integer of over 4,300 digits
+        raise error(f"it is not JSON: {str(reason).partition(';')[0]}", where=str(path)) from None
+    if not isinstance(values, dict):
+        raise error("it is not a JSON object", where=str(path))
+    return values
+
+
+def read_capped(path: Path, limit: int, *, error: type[ResnetctlError]) -> bytes:
+    """Return the bytes of a plain file. Raises `error` if it has over `limit` bytes, or as `open_regular`."""
+    with open_regular(path, error=error) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise error(f"the file has more than {limit:,} bytes", where=str(path))
+    return data
+
+
+def open_regular(path: Path, *, error: type[ResnetctlError]) -> BinaryIO:
     """Open a plain file for reading. Raises `error` if it is missing, unreadable, a folder, a pipe or a device."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would wait for a writer

@@ -1,5 +1,6 @@
 """Layers follow the documented precedence, keep the origin of each value, and name it in errors."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -280,3 +281,28 @@ def test_the_environment_layer_has_only_variables_that_are_set(monkeypatch: pyte
     monkeypatch.setenv("RESNETCTL_DEVICE", "cpu")
     settings.load.cache_clear()
     assert from_environment(settings.load()).origins == {"device": "env RESNETCTL_DEVICE"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a = " + b"[" * 10**5, "nested too deep"),
+        (b".".join([b"a"] * 50_000) + b" = 1", "more than 64 dots"),
+        (b"epochs = " + b"9" * 5000, "not TOML"),
+        (b"# " + b"x" * layers.MAX_CONFIG, "more than 262,144 bytes"),
+        (None, "not a plain file"),
+    ],
+)
+def test_a_config_without_end_is_one_error(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(content) if content is not None else os.mkfifo(path)
+    with pytest.raises(ConfigError, match=message) as caught:
+        from_file(path)
+    assert str(path) in str(caught.value.where)
+
+
+def test_thousands_of_unknown_keys_make_a_short_error() -> None:
+    with pytest.raises(ConfigError, match="unknown keys") as caught:
+        resolve(TrainConfig, [layer({f"key{number}": 1 for number in range(20_000)}, "file")])
+    assert len(caught.value.problems) == layers.SHOWN + 1
+    assert caught.value.problems[-1] == "and 19,980 more"

@@ -1,6 +1,7 @@
 """Cards are read and written, and names of datasets are checked and derived."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from resnetctl.data.cards import card_bytes, check_name, derive_name, missing, r
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, ImageSpec
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.data.listing import listing
 
 CARD = DatasetCard(
     name="pets",
@@ -49,6 +53,59 @@ def test_store_names_are_sorted_and_have_only_datasets(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     assert store_names(tmp_path) == ["a", "b"]
+
+
+def changed(**values: object) -> bytes:
+    return json.dumps({**CARD.to_json(), **values}).encode()
+
+
+HOSTILE = {
+    "deep": b"[" * 10**5,
+    "deep object": b'{"a":' * 10**5,
+    "long number": b'{"name": ' + b"9" * 5000 + b"}",
+    "path": changed(name="../../../X"),
+    "hidden": changed(name=".x"),
+    "no class": changed(classes=[]),
+    "float size": changed(image={**CARD.image.to_json(), "size": 8.0}),
+    "evil": changed(image={**CARD.image.to_json(), "interpolation": "evil"}),
+    "NaN": changed(image={**CARD.image.to_json(), "mean": [float("nan")] * 3}),
+    "split": changed(splits={"../x": 1}),
+    "negative": changed(splits={"train": -1}),
+    "huge": b" " * (storage.MAX_DOCUMENT + 1),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_card_that_lies_is_one_error_and_breaks_no_list(tmp_path: Path, name: str) -> None:
+    path = put(tmp_path, "pets", HOSTILE[name])
+    put(tmp_path, "fine", card_bytes(CARD))
+    with pytest.raises(DataError, match="card of dataset 'pets' cannot be read") as caught:
+        read_card(tmp_path, "pets")
+    assert caught.value.where == str(path)
+    assert len(caught.value.message) < 250
+    rows = {
+        row.name: row for row in listing(Settings(data_dir=tmp_path, runs_dir=tmp_path, device="", threads=0)).datasets
+    }
+    assert "cannot be read" in rows["pets"].problem
+    assert rows["fine"].card == CARD
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "fifo"])
+def test_a_card_that_never_ends_is_refused(tmp_path: Path, target: str) -> None:
+    path = put(tmp_path, "pets", b"")
+    path.unlink()
+    if target == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(target)
+    with pytest.raises(DataError):
+        read_card(tmp_path, "pets")
+
+
+def test_a_manifest_that_lies_gives_no_names(tmp_path: Path) -> None:
+    for content in (b"[" * 10**5, b'{"split": "train", "row": ' + b"9" * 5000 + b"}", b"5\n", b"x" * 10**6):
+        (tmp_path / cards.MANIFEST).write_bytes(content)
+        assert cards.manifest_names(tmp_path, "train", rows=[0]) == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"name": "x"}', b"\xff\xfe", b"null"])

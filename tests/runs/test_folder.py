@@ -239,3 +239,12 @@ def test_an_unreadable_config_is_an_error_that_names_the_file(tmp_path: Path, te
     with pytest.raises(ConfigError, match="config cannot be read") as caught:
         run.read_config()
     assert caught.value.where == str(run.config)
+
+
+@pytest.mark.parametrize("name", ["../../../X-test", "a/b", "", "..", ".x", "a\\b", "a\0b"])
+def test_an_evaluation_is_never_written_outside_the_run(tmp_path: Path, name: str) -> None:
+    run = make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="cannot name an evaluation"):
+        run.write_eval(name, {})
+    assert sorted(tmp_path.rglob("*")) == before

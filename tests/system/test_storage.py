@@ -413,3 +413,20 @@ def test_abandoned_drafts_are_swept_and_claimed_ones_are_not(folder: Path) -> No
     with storage._claimed(live), storage.staged_folder(folder / "new"):
         pass
     assert sorted(path.name for path in folder.iterdir()) == sorted([young.name, live.name, "new"])
+
+
+def test_read_capped_refuses_what_is_too_long_or_no_plain_file(folder: Path) -> None:
+    (folder / "a").write_bytes(b"12345")
+    assert storage.read_capped(folder / "a", 5, error=DataError) == b"12345"
+    with pytest.raises(DataError, match="more than 4 bytes"):
+        storage.read_capped(folder / "a", 4, error=DataError)
+    with pytest.raises(DataError, match="not a plain file"):
+        storage.read_capped(Path("/dev/zero"), 4, error=DataError)
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 10**5, b"9" * 5000, b"[]", b"\xff"])
+def test_read_json_has_one_error(folder: Path, content: bytes) -> None:
+    (folder / "a").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        storage.read_json(folder / "a", error=DataError)
+    assert caught.value.where == str(folder / "a")

@@ -100,7 +100,7 @@ def remove(parsed: Parsed[DataNameOptions]) -> None:
     if parsed.options.as_json:
         streams.report(report)
     else:
-        streams.result(streams.printable(f"removed {report.name}: {report.path}"))
+        streams.result(streams.one_line(f"removed {report.name}: {report.path}"))
 
 
 def _listed(row: "Listed") -> tuple[object, ...]:
@@ -157,7 +157,7 @@ def _shown(report: "ShowReport") -> None:
 def _checked(report: "CheckReport") -> None:
     """Print a line for each finding, errors first."""
     if not report.findings:
-        streams.result(f"{report.target}: {counted(report.images, 'image')}, no problems found")
+        streams.result(streams.one_line(f"{report.target}: {counted(report.images, 'image')}, no problems found"))
         return
     order = sorted(report.findings, key=lambda finding: finding.severity != "error")
     tables.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])

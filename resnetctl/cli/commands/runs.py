@@ -34,7 +34,7 @@ def list_runs(parsed: Parsed[Common]) -> None:
         return
     rows = report.runs
     if not rows:
-        streams.say(f"There is no run in {folder}. Start one: resnetctl train --data digits")
+        streams.say(streams.one_line(f"There is no run in {folder}. Start one: resnetctl train --data digits"))
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
 

@@ -63,7 +63,7 @@ class Follower(Screen):
         self.history = epochs.History(started=fact)
         self._began = time.monotonic()
         for text in epochs.header(fact, self.verb, width=streams.width()):
-            self.line(streams.printable(text))
+            self.line(streams.one_line(text))
         self.line("")
 
     def _epoch(self, fact: "EpochTimed") -> None:

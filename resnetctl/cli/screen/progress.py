@@ -62,12 +62,12 @@ class Screen:
         if fact.what != self._doing:
             self._doing, self._done = fact.what, False
             if not self.live:
-                streams.say(f"{fact.what} ...")
+                streams.say(f"{streams.one_line(fact.what)} ...")
         if fact.total is None or fact.done < fact.total:
             self.footer(lambda: [progress_line(fact, streams.width())])
         elif not self._done:
             self._done = True
-            self.line(f"{fact.what}: {_amount(fact.done, fact.unit)}")
+            self.line(f"{streams.one_line(fact.what)}: {_amount(fact.done, fact.unit)}")
 
 
 def progress_line(fact: "Progress", width: int) -> str:

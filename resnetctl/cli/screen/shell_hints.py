@@ -19,7 +19,7 @@ def in_shell(hint: Hint) -> str:
 def notice_lines(notice: "Notice") -> str:
     """Return the text of a notice, then a line for each hint."""
     marks = ["  try    ", *["         "] * len(notice.hint)]
-    hints = [mark + streams.printable(in_shell(hint)) for mark, hint in zip(marks, notice.hint, strict=False)]
+    hints = [mark + streams.one_line(in_shell(hint)) for mark, hint in zip(marks, notice.hint, strict=False)]
     return "\n".join([streams.notice(notice.text), *hints])
 
 

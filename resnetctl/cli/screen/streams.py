@@ -79,16 +79,21 @@ def printable(text: str) -> str:
     return CONTROLS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
+def one_line(text: str) -> str:
+    """Return the text as `printable` in one line, so that a name from others cannot forge a row or a column."""
+    return printable(text.replace("\n", "\\n").replace("\t", "\\t"))
+
+
 def folded(text: str, indent: str = "") -> list[str]:
     """Return the printable text in lines as wide as the terminal, broken between words only."""
     return textwrap.wrap(
-        printable(text), width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        one_line(text), width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     ) or [""]
 
 
 def notice(text: str) -> str:
     """Return a sentence for the user: folded on a terminal, one line in a log."""
-    return "\n".join(folded(text)) if is_terminal(sys.stderr) else printable(text)
+    return "\n".join(folded(text)) if is_terminal(sys.stderr) else one_line(text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -21,7 +21,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequ
     cells = [[_cell(value) for value in row] for row in rows]
     if not (sys.stdout is not None and sys.stdout.isatty()):
         for row in [list(header), *cells]:
-            streams.result("\t".join(value.replace("\t", " ").replace("\n", " ") for value in row))
+            streams.result("\t".join(row))
         return
     shown = [list(header), *cells]
     for name in drop:
@@ -123,7 +123,7 @@ def short(path: Path) -> str:
 
 
 def _cell(value: object) -> str:
-    return streams.printable("" if value is None else str(value))
+    return streams.one_line("" if value is None else str(value))
 
 
 def _width(text: str) -> int:

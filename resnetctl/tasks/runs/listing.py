@@ -1,17 +1,18 @@
 """`runs list` and `runs show`: the runs on disk, the unfinished ones too. No torch."""
 
 import contextlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from resnetctl.config.layers import from_file
 from resnetctl.errors import ResnetctlError
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
 
 CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
+KINDS = {"epochs": int, "epochs_planned": int, "val_top1": float | int}  # of facts; the others are text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +74,24 @@ def facts(run: RunDir) -> dict[str, Any]:
     """
     name = run.path.resolve().name  # of the run that `last` points to
     try:
-        summary, failure = run.summary(), run.failure()
-        config = tomllib.loads(run.config.read_text(encoding="utf-8"))
-        metrics = run.metrics()
-        sources = _sources(run)
-    except (ResnetctlError, OSError, ValueError):
+        values = _read(run, name)
+    except ResnetctlError:
         return {"name": name, "status": "unreadable"}
-    model = config.get("model", {})
-    tops = [line["val_top1"] for line in metrics if "val_top1" in line]
+    is_right = all(value is None or isinstance(value, KINDS.get(key, str)) for key, value in values.items())
+    return values if is_right else {"name": name, "status": "unreadable"}
+
+
+def _read(run: RunDir, name: str) -> dict[str, Any]:
+    """Return the facts of a run from its files, which may hold values of any type."""
+    summary, failure, metrics, sources = run.summary(), run.failure(), run.metrics(), _sources(run)
+    config = from_file(run.config).values
+    tops = [top for line in metrics if isinstance(top := line.get("val_top1"), float | int)]
+    block = config.get("model.block")
     return {
         "name": name,
         "status": _status(run, finished=summary is not None, failed=failure is not None),
-        "arch": summary["arch"] if summary is not None else model.get("arch"),
-        "block": model.get("block") if sources.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
+        "arch": summary.get("arch") if summary is not None else config.get("model.arch"),
+        "block": block if sources.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
         "data": config.get("data"),
         "epochs": len(metrics),
         "epochs_planned": None if config.get("steps") else config.get("epochs"),

@@ -18,7 +18,7 @@ def tty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_piped_table_is_tab_separated_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
     tables.table(["name", "where"], [["a\tb", LONG], [None, 3]])
-    assert capsys.readouterr().out.splitlines() == ["name\twhere", f"a b\t{LONG}", "\t3"]
+    assert capsys.readouterr().out.splitlines() == ["name\twhere", f"a\\tb\t{LONG}", "\t3"]
 
 
 @pytest.mark.usefixtures("capsys", "tty")
@@ -95,3 +95,11 @@ def test_control_characters_in_cells_are_shown(capsys: pytest.CaptureFixture[str
 )
 def test_numbers_print_with_their_unit(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_a_name_from_others_forges_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.table(["name", "status"], [["x\nforged\tin store", "\x1b[2Jy"]])
+    tables.pairs([("note", "a\nname  forged")])
+    assert capsys.readouterr().out.splitlines() == [
+        "name\tstatus", "x\\nforged\\tin store\t\\x1b[2Jy", "note  a\\nname  forged"
+    ]  # fmt: skip

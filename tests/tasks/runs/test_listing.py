@@ -1,5 +1,6 @@
 """The facts of a run come from its files, whatever state it is in."""
 
+import os
 from pathlib import Path
 
 from resnetctl.runs import RunDir
@@ -79,3 +80,37 @@ def test_files_are_listed_with_their_sizes(tmp_path: Path) -> None:
     (run_dir.path / "eval").mkdir()
     (run_dir.path / "eval" / "digits-test.json").write_text("{}")
     assert listing.files(run_dir) == {"config.toml": len(CONFIG), "eval/digits-test.json": 2, "metrics.jsonl": 0}
+
+
+LIES = {
+    "config.toml": [
+        b"a = " + b"[" * 10**5,
+        b"epochs = " + b"9" * 5000,
+        b".".join([b"a"] * 50_000) + b" = 1",
+        b"data = 5",
+    ],
+    "summary.json": [b"[" * 10**5, b'{"arch": 5}', b'{"epochs": "x"}', b'{"best": {"val_top1": "1"}}', b"[]"],
+    "metrics.jsonl": [b"[" * 10**5, b'{"val_top1": "best"}', b"5", b'{"epoch": ' + b"9" * 5000 + b"}"],
+    "env.json": [b"[" * 10**5, b'{"created": 5}', b"[]"],
+    "failure.json": [b"[" * 10**5, b'{"message": 5}'],
+    "config.sources.json": [b"[" * 10**5, b"[]"],
+}
+
+
+def test_a_run_that_lies_breaks_no_list(tmp_path: Path) -> None:
+    number = 0
+    for name, contents in LIES.items():
+        for content in contents:
+            number += 1
+            (run(tmp_path / f"{number:02d}").path / name).write_bytes(content)
+    for name in LIES:
+        number += 1
+        (run(tmp_path / f"{number:02d}").path / name).unlink(missing_ok=True)
+        if name != "config.toml":  # without it, the folder is no run
+            os.mkfifo(tmp_path / f"{number:02d}" / name)
+    run(tmp_path / "fine")
+    report = listing.list_runs(tmp_path)
+    assert {row["name"]: row["status"] for row in report.runs}["fine"] == "unfinished"
+    assert len(report.runs) == number  # one has no config
+    for row in report.runs:
+        assert row["status"] in ("unfinished", "unreadable", "finished", "failed")

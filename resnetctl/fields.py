@@ -1,0 +1,106 @@
+"""Check values from JSON against the annotated fields of a data class, so that every card has one schema: its class."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+MAX_NUMBER = 1e15  # no count, size or mean in a card is larger
+MAX_TEXT = 2**16  # characters of one value
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text", NoneType: "null"}
+
+
+def check(kind: type, values: Mapping[str, Any], *, at: str = "") -> None:
+    """Raise `TypeError` or `ValueError`, naming the key, unless `values` suit the fields of data class `kind`.
+
+    Args:
+        at: prefix of the keys in errors, such as `image.`.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{_named(at.rstrip('.'))} must be a table, not {_shown(values)}")
+    kinds = _kinds(kind)
+    unknown = [key for key in values if key not in kinds]
+    if unknown:
+        more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
+        raise TypeError(f"{_named(at + str(unknown[0]))} is an unknown key{more}")
+    missing = [key for key in _required(kind) if key not in values]
+    if missing:
+        raise TypeError(f"{_named(at + missing[0])} is missing")
+    for key, value in values.items():
+        _check(value, kinds[key], at + key)
+
+
+def _check(value: Any, kind: Any, key: str) -> None:
+    base, inner = get_origin(kind), get_args(kind)
+    if base in (UnionType, Union):
+        _check_either(value, inner, key)
+    elif base is Literal:
+        _require(value in inner if isinstance(value, str) else False, value, key, " or ".join(map(str, inner)))
+    elif base is tuple:
+        _require(isinstance(value, list | tuple), value, key, "a list")
+        for place, item in enumerate(value):
+            _check(item, inner[0], f"{key}[{place}]")
+    elif isinstance(base, type) and issubclass(base, Mapping):
+        _require(isinstance(value, Mapping), value, key, "a table")
+        for name, item in value.items():
+            _check(name, str, key)
+            _check(item, inner[1], f"{key}.{name}")
+    elif dataclasses.is_dataclass(kind):
+        if not isinstance(value, kind):  # type: ignore[arg-type]  # it is a class
+            check(kind, value, at=f"{key}.")  # type: ignore[arg-type]
+    else:
+        _require(_is(value, kind), value, key, _WORDS[kind])
+
+
+def _check_either(value: Any, kinds: tuple[Any, ...], key: str) -> None:
+    others = [kind for kind in kinds if kind is not NoneType]
+    if value is None and len(others) < len(kinds):
+        return
+    if len(others) == 1:
+        _check(value, others[0], key)
+    else:
+        is_right = any(_is(value, kind) for kind in others)
+        _require(is_right, value, key, " or ".join(_WORDS[kind] for kind in others))
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if kind is float:
+        return _is(value, int) or (isinstance(value, float) and math.isfinite(value) and abs(value) < MAX_NUMBER)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
+    if kind is str:
+        return isinstance(value, str) and len(value) <= MAX_TEXT
+    return isinstance(value, kind)
+
+
+def _require(is_right: bool, value: Any, key: str, expected: str) -> None:
+    if not is_right:
+        raise ValueError(f"{_named(key)} must be {expected}, not {_shown(value)}")
+
+
+@cache
+def _kinds(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
+
+
+@cache
+def _required(kind: type) -> tuple[str, ...]:
+    unset = dataclasses.MISSING
+    return tuple(item.name for item in dataclasses.fields(kind) if item.default is unset is item.default_factory)
+
+
+def _named(key: str) -> str:
+    return f"'{key[:80]}'"
+
+
+def _shown(value: Any) -> str:
+    """Return a short form of the value, for an error."""
+    if isinstance(value, Mapping | list | tuple):
+        return "a table" if isinstance(value, Mapping) else "a list"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= MAX_NUMBER:
+        return "a number of this size"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
