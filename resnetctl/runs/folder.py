@@ -180,18 +180,26 @@ class RunDir:
             if (self.path / name).exists():
                 storage.remove(self.path / name)
 
+    def evals(self) -> dict[str, dict[str, Any]]:
+        """Return the reports in `eval/` by their name, such as `digits-test`. Unreadable ones are left out."""
+        reports = {}
+        for path in sorted((self.path / "eval").glob("*.json")):
+            with contextlib.suppress(InputError):
+                reports[path.stem] = self._json(f"eval/{path.name}")
+        return reports
+
     def write_eval(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write `eval/NAME.json` and return its path. Raises `InputError` when `name` is not a plain file name."""
         if not name or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
             raise InputError(f"{name[:80]!r} cannot name an evaluation", where=str(self.path))
         path = self.path / "eval" / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
+        storage.make_folder(path.parent)
         storage.write(path, _document(document))
         return path
 
     def write_onnx(self, data: bytes) -> Path:
         """Write `export/model.onnx` and return its path."""
-        self.onnx.parent.mkdir(exist_ok=True)
+        storage.make_folder(self.onnx.parent)
         storage.write(self.onnx, data)
         return self.onnx
 
@@ -273,6 +281,24 @@ def automatic_names(folder: Path, *, arch: str, data: str) -> Iterator[str]:
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
     names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
     return (name for name in names if not (folder / name).exists())
+
+
+def remove(run: RunDir) -> None:
+    """Delete the folder of a run. If `last` pointed at it, `last` then points at the newest run that is left.
+
+    Raises:
+        UsageError: a process works on the run, or the folder was not made by `create`.
+    """
+    path = run.path.resolve()
+    if not (path / "config.sources.json").is_file():  # any folder may have a config.toml
+        raise UsageError("this folder is not a run, so it is not removed", where=str(path))
+    with RunDir(path).locked():
+        pass  # nobody works on it; Windows cannot remove a folder with a locked file
+    storage.remove(path)
+    link = path.parent / LAST
+    if link.is_symlink() and not link.exists():
+        left = all_runs(path.parent)
+        storage.point(link, left[-1].path.name) if left else storage.remove(link)
 
 
 def find(text: str | Path, folder: Path) -> RunDir:

@@ -28,7 +28,7 @@ TEMPORARY = ".tmp-resnetctl-"  # prefix of drafts: files and folders not yet ren
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
 PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
-    errno.ENAMETOOLONG, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
 )  # fmt: skip
 _OLD = "-old"  # suffix of a folder that is being replaced where two folders cannot be exchanged
 MAX_DOCUMENT = 2**24  # bytes of a JSON document; the card of 100,000 classes has 2 MB
@@ -150,6 +150,12 @@ def settle(temporary: Path, path: Path) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _fsync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create the folder `path` unless it exists. Errors as `write`."""
+    with _reported(path):
+        path.mkdir(exist_ok=True)
 
 
 def append(path: Path, data: bytes) -> None:

@@ -11,7 +11,7 @@ from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
-from resnetctl.errors import DataError, UsageError
+from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import Split, WeightsCard, plain
@@ -32,8 +32,10 @@ class EvalOutcome(Report):
         target: the measured file.
         data: the name of the dataset.
         split: the measured split: val if the dataset has no test.
+        epoch: the epoch of the weights, None if they do not name it.
         notices: sentences for the user.
         written: the file of the report in the run's folder, None for a target outside a run.
+        unwritten: why the report could not be written into the run's folder.
         gates: the limits that `require` checks.
     """
 
@@ -42,13 +44,17 @@ class EvalOutcome(Report):
     target: Path
     data: str
     split: Split
+    epoch: int | None = None
     notices: tuple[str, ...] = ()
     written: Path | None = None
+    unwritten: ResnetctlError | None = None
     gates: Gates = field(default_factory=Gates)
 
     def require(self) -> None:
-        """Raise `CheckFailed` when a figure is below its limit. Call it after showing the report."""
+        """Raise `CheckFailed` when a figure is below its limit, then `unwritten`. Call it after showing the report."""
         self.gates.check(self.report)
+        if self.unwritten is not None:
+            raise self.unwritten
 
     def body(self) -> dict[str, Any]:
         """Return the numbers, then data, split and target."""
@@ -57,9 +63,11 @@ class EvalOutcome(Report):
             **self.report.derived(),
             "data": self.data,
             "split": self.split,
+            "epoch": self.epoch,
             "target": str(self.target),
             **plain(self.gates),
             "notices": list(self.notices),
+            "unwritten": None if self.unwritten is None else self.unwritten.headline,
         }
 
 
@@ -99,6 +107,7 @@ def evaluate(
         target=resolved.path,
         data=store.card.name,
         split=images.split,
+        epoch=None if "epoch" not in opened.card.metrics else int(opened.card.metrics["epoch"]),
         notices=(*resolved.notices, *_notices(store, opened.card, split, images.split), *_warnings(report, gates)),
         gates=gates,
     )
@@ -165,14 +174,15 @@ def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
 
 
 def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
-    """Write the report into the run's folder. A failure becomes a notice: the numbers matter more."""
+    """Write the report into the run's folder. An error waits until the numbers are shown: they matter more."""
     if target.run is None:
         return outcome
     name = f"{outcome.data}-{outcome.split}" + ("-onnx" if target.kind == "onnx" else "")
     try:
         written = target.run.write_eval(name, outcome.to_json())
-    except UsageError as error:
-        return replace(outcome, notices=(*outcome.notices, f"the report was not written: {error}"))
+    except (UsageError, WorkFailed) as error:
+        error.message = f"the report was not written: {error.message}"
+        return replace(outcome, unwritten=error)
     return replace(outcome, written=written)
 
 

@@ -1,6 +1,7 @@
 """`eval` measures the right images against the right classes, and writes a report."""
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from support.trained import CLASSES, card, make_run, make_store, network
 from resnetctl.data.splits import open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
-from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
 from resnetctl.spec import ValSplit
 from resnetctl.system import settings, storage
@@ -192,16 +193,33 @@ def test_classes_without_images_are_named_when_each_class_has_a_limit(
     assert outcome.notices[-1] == "not checked, because the split has no image of them: bee, cow"
 
 
-def test_a_run_that_cannot_be_written_still_reports(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_cannot_be_written_still_reports(store: Store) -> None:
+    run = make_run(card(store))
+    (run.path / "eval").write_bytes(b"")
+    outcome = evaluate(None, settings=settings.load())
+    assert (outcome.report.count, outcome.written) == (36, None)
+    with pytest.raises(UsageError, match="the report was not written: cannot write: ") as caught:
+        outcome.require()
+    assert str(run.path / "eval") in outcome.to_json()["unwritten"]
+    assert caught.value.exit_code == 2
+    with pytest.raises(CheckFailed):  # what the user asked for comes first
+        dataclasses.replace(outcome, gates=Gates(min_accuracy=1.0)).require()
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.EROFS, UsageError), (errno.ENOSPC, WorkFailed)])
+def test_a_disk_that_refuses_the_report_loses_no_number(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
     make_run(card(store))
 
-    def refuse(path: Path, data: bytes) -> None:
-        raise UsageError("cannot write: Permission denied")
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(number, "refused", "x")
 
-    monkeypatch.setattr(storage, "write", refuse)
+    monkeypatch.setattr(storage.tempfile, "mkstemp", refuse)
     outcome = evaluate(None, settings=settings.load())
-    assert outcome.written is None
-    assert "was not written" in outcome.notices[-1]
+    assert outcome.report.count == 36
+    with pytest.raises(error, match="the report was not written"):
+        outcome.require()
 
 
 def test_the_onnx_file_gives_the_same_numbers_as_the_weights(store: Store) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport
+from resnetctl.errors import UsageError
 from resnetctl.tasks import evaluate as task
 
 Cli = Callable[..., Any]
@@ -122,4 +123,15 @@ def test_a_percentage_is_refused_with_the_fraction_to_paste(cli: Cli) -> None:
         "error: a limit is a fraction between 0 and 1, not 75",
         "  where  --min-balanced-accuracy",
         "  try    --min-balanced-accuracy 0.75",
+    ]
+
+
+def test_a_report_that_cannot_be_written_is_printed_first(cli: Cli, replaced_task: Callable[..., Any]) -> None:
+    replaced_task(unwritten=UsageError("the report was not written: cannot write", where="runs/a/eval"))
+    result = cli("eval")
+    assert result.code == 2
+    assert "accuracy  80.00 %" in result.out
+    assert result.err.splitlines() == [
+        "error: the report was not written: cannot write",
+        "  where  runs/a/eval",
     ]
