@@ -25,7 +25,7 @@ ROOT = Group(
         "export": Lazy("resnetctl.cli.commands.export", "Write an ONNX file, checked against PyTorch", WORK),
         "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, suggest what is faster", TOOLS),
         "weights": Lazy("resnetctl.cli.commands.weights", "Show weights files, import others", TOOLS),
-        "runs": Lazy("resnetctl.cli.commands.runs", "List, show and verify runs", TOOLS),
+        "runs": Lazy("resnetctl.cli.commands.runs", "List, compare, export, remove and verify runs", TOOLS),
         "plugins": Lazy("resnetctl.cli.commands.plugins", "List, show, check and create plugins", TOOLS),
         "config": Lazy("resnetctl.cli.commands.config", "Show the config and where each value came from", TOOLS),
     },

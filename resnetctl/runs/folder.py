@@ -52,8 +52,8 @@ class Summary:
     val_images: int = 0
     stopped_early: bool = False
     kept: Literal["best", "last"] = "last"
-    best: Mapping[str, float] | None = None
-    last: Mapping[str, float] | None = None
+    best: Mapping[str, float | bool] | None = None
+    last: Mapping[str, float | bool] | None = None
     seconds: float = 0.0
 
 

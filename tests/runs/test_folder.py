@@ -158,6 +158,30 @@ def test_last_is_the_newest_run_that_still_exists(tmp_path: Path) -> None:
         assert runs.find(text, tmp_path).path.name == "a"
 
 
+def test_last_points_at_the_newest_run_left_after_a_removal(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    for second, name in enumerate("abc"):
+        set_start(make(folder, name), second)
+    runs.remove(runs.RunDir(folder / "last"))
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "last"]
+    assert (folder / "last").readlink() == Path("b")
+    runs.remove(runs.RunDir(folder / "a"))
+    runs.remove(runs.RunDir(folder / "b"))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_in_use_and_a_folder_that_is_no_run_are_not_removed(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    with run.locked(), pytest.raises(UsageError, match="in use"):
+        runs.remove(run)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "config.toml").write_text("")
+    with pytest.raises(UsageError, match="is not a run"):
+        runs.remove(runs.RunDir(tmp_path / "project"))
+    assert run.config.is_file()
+    assert (tmp_path / "project" / "config.toml").is_file()
+
+
 def _hold(path: Path, ready: "multiprocessing.synchronize.Event") -> None:
     with runs.RunDir(path).locked():
         ready.set()
@@ -236,9 +260,9 @@ def test_a_config_with_weights_is_read_as_finetune(tmp_path: Path) -> None:
 def test_an_unreadable_config_is_an_error_that_names_the_file(tmp_path: Path, text: str | None) -> None:
     run = make(tmp_path)
     run.config.unlink() if text is None else run.config.write_text(text)
-    with pytest.raises(ConfigError, match="config cannot be read") as caught:
+    with pytest.raises(ConfigError, match="config") as caught:
         run.read_config()
-    assert caught.value.where == str(run.config)
+    assert str(run.config) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../../../X-test", "a/b", "", "..", ".x", "a\\b", "a\0b"])

@@ -1,39 +1,54 @@
-"""`runs list`, `runs show` and `runs verify`."""
+"""`runs list`, `show`, `compare`, `export`, `remove` and `verify`."""
 
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.option_models import RunsShowOptions
+from resnetctl.cli.parser.option_models import (
+    RunsCompareOptions,
+    RunsExportOptions,
+    RunsListOptions,
+    RunsRemoveOptions,
+    RunsShowOptions,
+)
 from resnetctl.cli.screen import streams, tables
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
+from resnetctl.wording import counted
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.runs.listing import ListReport
 
 COLUMNS = {
     "name": "name",
     "status": "status",
     "arch": "arch",
     "data": "data",
+    "recipe": "recipe",
+    "seed": "seed",
     "epochs": "epochs",
     "val_top1": "val acc",
+    "test_top1": "test acc",
     "created": "started",
 }
+RESULTS = {**COLUMNS, "epochs": "epochs trained", "seconds": "time"}  # rows of `runs compare`
+ACCURACIES = ("val_top1", "test_top1")
 # Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
-DROPPED = ("data", "arch", "started", "epochs")
-DROPPED_WITH_BLOCKS = ("data", "started", "arch", "epochs")
+DROPPED = ("data", "arch", "started", "recipe", "seed", "epochs")
+DROPPED_WITH_BLOCKS = ("data", "started", "recipe", "seed", "arch", "epochs")
 
 
-def list_runs(parsed: Parsed[Common]) -> None:
+def list_runs(parsed: Parsed[RunsListOptions]) -> None:
     """Run `runs list`."""
     from resnetctl.system import settings
-    from resnetctl.tasks.runs import listing
 
-    folder = settings.load().runs_dir
-    report = listing.list_runs(folder)
+    folder, report = settings.load().runs_dir, _listed(parsed.options)
     if parsed.options.as_json:
         streams.report(report)
         return
     rows = report.runs
-    if not rows:
+    if not rows and not parsed.options.where:
         streams.say(streams.one_line(f"There is no run in {folder}. Start one: resnetctl train --data digits"))
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
@@ -50,10 +65,69 @@ def show(parsed: Parsed[RunsShowOptions]) -> None:
         streams.report(listing.show(run))
         return
     facts, files = listing.facts(run), listing.files(run)
-    rows = [(key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block")]
+    rows = [
+        (key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block") and facts[key] is not None
+    ]
     tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     streams.result("")
     tables.pairs((name, tables.size(size)) for name, size in files.items())
+
+
+def compare(parsed: Parsed[RunsCompareOptions]) -> None:
+    """Run `runs compare`."""
+    from resnetctl import runs
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import comparison
+
+    folder = settings.load().runs_dir
+    report = comparison.compare([runs.find(name, folder) for name in parsed.options.runs])
+    if parsed.options.as_json:
+        streams.report(report)
+        return
+    config = [(key, *map(_toml, values)) for key, values in report.config.items()]
+    results = [
+        (RESULTS.get(key, key), *(_result(key, value) for value in values)) for key, values in report.results.items()
+    ]
+    tables.table(["key", *report.runs], [*config, *results])
+    if not config:
+        streams.say("The configs are equal")
+
+
+def export(parsed: Parsed[RunsExportOptions]) -> None:
+    """Run `runs export`."""
+    from resnetctl.system import storage
+    from resnetctl.tasks.runs.listing import flat
+
+    report = _listed(parsed.options)
+    if parsed.options.as_json:
+        streams.report(report)
+        return
+    rows = [flat(row) for row in report.runs]
+    text = _csv(rows)
+    if parsed.options.out is None:
+        streams.result(text.rstrip("\n"))
+        return
+    storage.write(parsed.options.out, text.encode())
+    streams.say(streams.printable(f"wrote {counted(len(rows), 'run')} to {parsed.options.out}"))
+
+
+def remove(parsed: Parsed[RunsRemoveOptions]) -> None:
+    """Run `runs remove`: ask on a terminal, elsewhere only with `--yes`."""
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import listing, removal
+
+    chosen = removal.chosen(parsed.options.runs, settings.load().runs_dir)
+    if not parsed.options.yes:
+        for run in chosen:
+            size = tables.size(sum(listing.files(run).values()))
+            streams.say(streams.printable(f"{run.path}   {listing.facts(run)['status']}, {size}"))
+        _ask(f"Remove {counted(len(chosen), 'run')}? [y/N] ")
+    report = removal.remove(chosen)
+    if parsed.options.as_json:
+        streams.report(report)
+        return
+    for path in report.removed:
+        streams.result(streams.printable(f"removed {path}"))
 
 
 def verify(parsed: Parsed[RunsShowOptions]) -> None:
@@ -79,9 +153,55 @@ def verify(parsed: Parsed[RunsShowOptions]) -> None:
     report.require()
 
 
+def _listed(options: RunsListOptions) -> "ListReport":
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import listing
+
+    folder = settings.load().runs_dir
+    return listing.list_runs(folder, sort=options.sort, where=options.where, reverse=options.reverse)
+
+
+def _ask(question: str) -> None:
+    """Return when the user says yes. Raises `UsageError` otherwise, or when there is no terminal to ask on."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and streams.is_terminal(sys.stderr)):
+        raise UsageError("there is no terminal to ask on", hint=Setting("yes", True, note="removes without a question"))
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was removed")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of all columns; a value that is a list is written as JSON."""
+    import csv
+    import io
+
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {key: _toml(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows
+    )
+    return file.getvalue()
+
+
+def _toml(value: object) -> str:
+    import json
+
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _result(key: str, value: Any) -> str:
+    if key in ACCURACIES:
+        return tables.percent(value, 2)
+    if key == "seconds":
+        return "-" if value is None else tables.duration(value)
+    return str(value)
+
+
 def _shown(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    if key == "val_top1":
+    if key in ACCURACIES:
         return tables.percent(value)
     if key == "arch" and row.get("block"):
         return f"{value} + {row['block']}"
@@ -96,13 +216,43 @@ COMMAND = Group(
     name="runs",
     summary="Training runs in ./runs, or in RESNETCTL_RUNS_DIR.",
     members={
-        "list": Command(name="list", summary="List runs, oldest first.", run=list_runs),
+        "list": Command(
+            name="list",
+            summary="List runs, oldest first.",
+            run=list_runs,
+            options=RunsListOptions,
+            examples=(
+                ("resnetctl runs list --sort val_top1", "the best run last"),
+                ("resnetctl runs list --where arch=resnet20 --where lr=0.1", "some of them"),
+            ),
+        ),
         "show": Command(
             name="show",
             summary="Show one run: the newest by default.",
             run=show,
             options=RunsShowOptions,
             examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
+        ),
+        "compare": Command(
+            name="compare",
+            summary="Show what differs between runs, and what came out.",
+            run=compare,
+            options=RunsCompareOptions,
+            examples=(("resnetctl runs compare baseline last", "two runs, by name"),),
+        ),
+        "export": Command(
+            name="export",
+            summary="Write a table of runs: facts and config.",
+            run=export,
+            options=RunsExportOptions,
+            examples=(("resnetctl runs export --csv --out runs.csv", "for a spreadsheet or pandas"),),
+        ),
+        "remove": Command(
+            name="remove",
+            summary="Delete runs; asks first.",
+            run=remove,
+            options=RunsRemoveOptions,
+            examples=(("resnetctl runs remove trial-1 trial-2 --yes", "without a question"),),
         ),
         "verify": Command(
             name="verify",

@@ -169,5 +169,25 @@ class PluginsNewOptions(Common):
     out: Path = option(Path(), "Folder to create it in", short="-o", metavar="DIR", panel=USED)
 
 
+class RunsListOptions(Common):
+    sort: str = option("", "Sort by a column or a config key, e.g. val_top1 or lr", metavar="KEY", panel=USED)
+    reverse: bool = option(False, "Turn the order round", panel=USED)
+    where: list[str] = option([], "Only runs with this value, e.g. seed=0", metavar="KEY=VALUE", panel=USED)
+
+
+class RunsExportOptions(RunsListOptions):
+    csv: bool = option(False, "Write CSV (the default)", panel=USED)
+    out: Path | None = option(None, "File to write (default: stdout)", short="-o", metavar="FILE", panel=USED)
+
+
+class RunsCompareOptions(Common):
+    runs: list[str] = argument("Two runs or more", metavar="RUN...", complete="run")
+
+
+class RunsRemoveOptions(Common):
+    runs: list[str] = argument("Runs to delete", metavar="RUN...", complete="run")
+    yes: bool = option(False, "Do not ask", short="-y", panel=USED)
+
+
 class RunsShowOptions(Common):
     run: str = argument("Run", metavar="RUN", default="last", complete="run")

@@ -1,23 +1,28 @@
-"""`runs list` and `runs show`: the runs on disk, the unfinished ones too. No torch."""
+"""`runs list`, `show` and `export`: the runs on disk, the unfinished ones too. No torch."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from resnetctl.config.layers import from_file
-from resnetctl.errors import ResnetctlError
+from resnetctl.config.layers import from_file, nest
+from resnetctl.config.options import flags
+from resnetctl.config.schema import FinetuneConfig
+from resnetctl.errors import ResnetctlError, UsageError
+from resnetctl.hints import Setting, suggest
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
 
 CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
-KINDS = {"epochs": int, "epochs_planned": int, "val_top1": float | int}  # of facts; the others are text
+KINDS = {  # of facts; the others are text
+    "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListReport(Report):
-    """The `facts` of every run, oldest first."""
+    """The `details` of every run, oldest first if `sort` names no other order."""
 
     schema: ClassVar[str] = "resnetctl.runs.list/1"
     runs: tuple[Mapping[str, Any], ...]
@@ -48,9 +53,32 @@ class ShowReport(Report):
         return {**values.pop("facts"), **values}
 
 
-def list_runs(folder: Path) -> ListReport:
-    """Return the report on all runs in `folder`."""
-    return ListReport(runs=tuple(facts(run) for run in all_runs(folder)))
+def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), reverse: bool = False) -> ListReport:
+    """Return the report on the runs in `folder`.
+
+    Args:
+        sort: a name of `facts` or a config key; runs without a value come first.
+        where: conditions `key=value`; a run is listed when all of them hold.
+
+    Raises:
+        UsageError: a condition has no `=`, or no run has the key.
+    """
+    rows = [details(run) for run in all_runs(folder)]
+    for condition in where:
+        key, equals, text = condition.partition("=")
+        if not equals:
+            raise UsageError(f"'{condition}' is not key=value", where=Setting("where"), hint=Setting("where", "seed=0"))
+        rows = [row for row, value in zip(rows, _column(rows, key, "where"), strict=True) if _is(value, text)]
+    if sort:
+        order = sorted(enumerate(_column(rows, sort, "sort")), key=lambda item: _rank(item[1]))
+        rows = [rows[place] for place, _ in order]
+    return ListReport(runs=tuple(rows[::-1] if reverse else rows))
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a row of `list_runs`, then its config by dotted key."""
+    facts = {key: value for key, value in row.items() if key not in ("config", "evals")}
+    return facts | {f"config.{key}": value for key, value in _leaves(row.get("config", {}))}
 
 
 def show(run: RunDir) -> ShowReport:
@@ -65,12 +93,23 @@ def show(run: RunDir) -> ShowReport:
     )
 
 
+def details(run: RunDir) -> dict[str, Any]:
+    """Return the `facts` of a run, then its path, its config and the figures of its reports in `eval/`."""
+    row = facts(run)
+    if row["status"] == "unreadable":
+        return row
+    figures = ("data", "split", "top1", "balanced_accuracy", "loss", "count", "interval", "epoch")
+    evals = {name: {key: report.get(key) for key in figures} for name, report in run.evals().items()}
+    config = nest(from_file(run.config).values)
+    return {**row, "path": str(run.path), "config": config, "evals": evals}
+
+
 def facts(run: RunDir) -> dict[str, Any]:
-    """Return the name, status, arch, data, epochs, best val accuracy and start of a run.
+    """Return name, status, arch, data, seed, recipe, epochs, accuracies and start of a run.
 
-    The status is running, finished, unfinished, failed or unreadable.
-
-    `block` is None if it is the arch's own.
+    The status is running, finished, unfinished, failed or unreadable. `block` is None if it is the arch's own, and
+    `recipe` if no recipe was used. `test_top1` is that of the final weights on the test split of `data`, None if it was
+    not measured.
     """
     name = run.path.resolve().name  # of the run that `last` points to
     try:
@@ -87,18 +126,30 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
     config = from_file(run.config).values
     tops = [top for line in metrics if isinstance(top := line.get("val_top1"), float | int)]
     block = config.get("model.block")
+    recipes = [origin.removeprefix("recipe ") for origin in sources.values() if origin.startswith("recipe ")]
     return {
         "name": name,
         "status": _status(run, finished=summary is not None, failed=failure is not None),
         "arch": summary.get("arch") if summary is not None else config.get("model.arch"),
         "block": block if sources.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
         "data": config.get("data"),
+        "recipe": recipes[0] if recipes else None,
+        "seed": config.get("seed"),
         "epochs": len(metrics),
         "epochs_planned": None if config.get("steps") else config.get("epochs"),
         "val_top1": max(tops, default=None),
+        "test_top1": _test_accuracy(run, config, metrics),
         "created": run.created() or None,
         "failure": failure or None,
     }
+
+
+def _test_accuracy(run: RunDir, config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the accuracy on test that `eval` measured; None without one, and for weights of an earlier epoch."""
+    epochs = [line.get("epoch") for line in metrics if line.get("best") or config.get("keep") == "last"]
+    kept = epochs[-1] if epochs else metrics[-1].get("epoch") if metrics else None
+    report = run.evals().get(f"{config.get('data')}-test", {})
+    return report.get("top1") if report.get("epoch") == kept else None
 
 
 def _status(run: RunDir, *, finished: bool, failed: bool) -> str:
@@ -117,3 +168,39 @@ def files(run: RunDir) -> dict[str, int]:
     """Return every file of the run with its size in bytes."""
     paths = sorted(path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(run.path)): path.stat().st_size for path in paths}
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str, setting: str) -> list[Any]:
+    """Return the value of `key` of each row: a fact, a config key, or the name of a flag. None where it is missing."""
+    keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(FinetuneConfig)}
+    tables = [flat(row) for row in rows]
+    known = {name for table in tables for name in table}
+    for name in (key, f"config.{key}", f"config.{keys.get(key.replace('-', '_'), key)}"):
+        if name in known or not rows:
+            return [table.get(name) for table in tables]
+    names = {name.removeprefix("config.") for name in known}
+    raise UsageError(f"no run has '{key}'", where=Setting(setting), hint=suggest(key, names))
+
+
+def _is(value: Any, text: str) -> bool:
+    """Return whether a value is the one that the user wrote: numbers are compared as numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text == ("" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+    with contextlib.suppress(ValueError):
+        return float(text) == value
+    return False
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Return a key that sorts nothing before numbers, and numbers before text."""
+    if isinstance(value, int | float):
+        return 1, float(value), ""
+    return (0, 0.0, "") if value is None else (2, 0.0, str(value))
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -1,5 +1,7 @@
-"""`runs list` and `runs show` print runs from their files."""
+"""The commands of `runs` print runs from their files."""
 
+import csv
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +21,8 @@ def two_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, top1, minute in (("a", 0.5, 6), ("b", 0.75, 5)):
         folder = machine / "runs" / name
         folder.mkdir(parents=True)
-        (folder / "config.toml").write_text('data = "digits"\nepochs = 3\n[model]\narch = "resnet20"\n')
+        (folder / "config.toml").write_text('data = "digits"\nepochs = 3\nseed = 4\n[model]\narch = "resnet20"\n')
+        (folder / "config.sources.json").write_text("{}")
         (folder / "env.json").write_text(f'{{"created": "2026-11-25T09:0{minute}:00.000Z"}}')
         (folder / "metrics.jsonl").write_text(f'{{"epoch": 1, "val_top1": {top1}}}\n')
     (machine / "runs" / "last").symlink_to("a", target_is_directory=True)
@@ -30,9 +33,9 @@ def two_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_list_prints_a_row_for_each_run(cli: Cli, two_runs: Path) -> None:
     assert cli("runs", "list").out.splitlines() == [
-        "name\tstatus\tarch\tdata\tepochs\tval acc\tstarted",
-        "b\tunfinished\tresnet20\tdigits\t1/3\t75.0 %\t2026-11-25 10:05",
-        "a\tunfinished\tresnet20\tdigits\t1/3\t50.0 %\t2026-11-25 10:06",
+        "name\tstatus\tarch\tdata\trecipe\tseed\tepochs\tval acc\ttest acc\tstarted",
+        "b\tunfinished\tresnet20\tdigits\t\t4\t1/3\t75.0 %\t-\t2026-11-25 10:05",
+        "a\tunfinished\tresnet20\tdigits\t\t4\t1/3\t50.0 %\t-\t2026-11-25 10:06",
     ]
 
 
@@ -87,3 +90,64 @@ def test_a_missing_run_is_exit_3(cli: Cli, two_runs: Path) -> None:
     result = cli("runs", "show", "c")
     assert result.code == 3
     assert result.err.startswith("error: there is no run 'c'\n")
+
+
+def test_list_is_sorted_and_filtered(cli: Cli, two_runs: Path) -> None:
+    lines = cli("runs", "list", "--sort", "val_top1", "--where", "seed=4", "--where", "epochs=1").out.splitlines()
+    assert [line.partition("\t")[0] for line in lines] == ["name", "a", "b"]
+    assert cli("runs", "list", "--where", "seed=5").err == ""
+
+
+def test_compare_prints_what_differs(cli: Cli, two_runs: Path) -> None:
+    config = two_runs / "a" / "config.toml"
+    config.write_text("lr = 0.5\n" + config.read_text())
+    assert cli("runs", "compare", "a", "b").out.splitlines() == [
+        "key\ta\tb",
+        "lr\t0.5\t-",
+        "status\tunfinished\tunfinished",
+        "epochs trained\t1\t1",
+        "val acc\t50.00 %\t75.00 %",
+        "test acc\t-\t-",
+        "time\t-\t-",
+    ]
+    assert cli("runs", "compare", "a", "b", "--json").json()["config"] == {"lr": [0.5, None]}
+    assert cli("runs", "compare", "a").code == 2
+
+
+def test_equal_configs_are_told(cli: Cli, two_runs: Path) -> None:
+    assert cli("runs", "compare", "a", "b").err == "The configs are equal\n"
+
+
+def test_export_writes_csv(cli: Cli, two_runs: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(cli("runs", "export", "--csv").out)))
+    assert [(row["name"], row["val_top1"], row["config.model.arch"]) for row in rows] == [
+        ("b", "0.75", "resnet20"),
+        ("a", "0.5", "resnet20"),
+    ]
+    result = cli("runs", "export", "--where", "name=a", "--out", "runs.csv")
+    assert (result.out, result.err) == ("", "wrote 1 run to runs.csv\n")
+    assert [row["name"] for row in csv.DictReader(io.StringIO(Path("runs.csv").read_text()))] == ["a"]
+    assert cli("runs", "export", "--out", "nowhere/runs.csv").code == 2
+
+
+def test_remove_without_a_terminal_needs_yes(cli: Cli, two_runs: Path) -> None:
+    result = cli("runs", "remove", "a")
+    assert result.code == 2
+    assert "try    --yes" in result.err
+    assert cli("runs", "remove", "a", "--yes").out == f"removed {(two_runs / 'a').resolve()}\n"
+    assert sorted(path.name for path in two_runs.iterdir()) == ["b", "last"]
+    assert cli("runs", "remove", "last", "-y", "--json").json()["removed"] == [str((two_runs / "b").resolve())]
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, ["b", "last"]), ("\n", 2, ["a", "b", "last"])])
+def test_remove_asks_on_a_terminal(
+    cli: Cli, two_runs: Path, terminal: None, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: list[str]
+) -> None:
+    stdin = io.StringIO(answer)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    result = cli("runs", "remove", "a")
+    assert result.code == code
+    assert "a   unfinished, " in result.err
+    assert "Remove 1 run? [y/N] " in result.err
+    assert sorted(path.name for path in two_runs.iterdir()) == left

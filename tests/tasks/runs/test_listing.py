@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from resnetctl.errors import UsageError
 from resnetctl.runs import RunDir
 from resnetctl.tasks.runs import listing
 
-CONFIG = 'data = "digits"\nepochs = 3\n[model]\narch = "resnet20"\n'
+CONFIG = 'data = "digits"\nepochs = 3\nseed = 7\n[model]\narch = "resnet20"\n'
 
 
 def run(folder: Path, *, metrics: str = "", summary: str | None = None, config: str = CONFIG) -> RunDir:
@@ -33,9 +37,12 @@ def test_the_facts_of_an_unfinished_run(tmp_path: Path) -> None:
         "arch": "resnet20",
         "block": None,
         "data": "digits",
+        "recipe": None,
+        "seed": 7,
         "epochs": 2,
         "epochs_planned": 3,
         "val_top1": 0.75,
+        "test_top1": None,
         "created": None,
         "failure": None,
     }
@@ -114,3 +121,83 @@ def test_a_run_that_lies_breaks_no_list(tmp_path: Path) -> None:
     assert len(report.runs) == number  # one has no config
     for row in report.runs:
         assert row["status"] in ("unfinished", "unreadable", "finished", "failed")
+
+
+def test_the_facts_name_the_recipe(tmp_path: Path) -> None:
+    run_dir = run(tmp_path / "a")
+    (run_dir.path / "config.sources.json").write_text('{"epochs": "flag --epochs", "lr": "recipe fast"}')
+    assert listing.facts(run_dir)["recipe"] == "fast"
+
+
+def measured(run_dir: RunDir, epoch: int | None) -> None:
+    run_dir.write_eval("digits-test", {"top1": 0.9, "epoch": epoch, "confusion": [[1]]})
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(1, 0.9), (2, None), (None, None)])
+def test_the_test_accuracy_is_that_of_the_kept_weights(
+    tmp_path: Path, epoch: int | None, expected: float | None
+) -> None:
+    lines = '{"epoch": 1, "val_top1": 0.5, "best": true}\n{"epoch": 2, "val_top1": 0.4, "best": false}\n'
+    run_dir = run(tmp_path / "a", metrics=lines)
+    measured(run_dir, epoch)
+    assert listing.facts(run_dir)["test_top1"] == expected
+
+
+def test_the_last_epoch_is_the_kept_one_without_val(tmp_path: Path) -> None:
+    run_dir = run(tmp_path / "a", metrics='{"epoch": 1}\n{"epoch": 2}\n')
+    measured(run_dir, 2)
+    assert listing.facts(run_dir)["test_top1"] == 0.9
+
+
+def test_an_unreadable_report_is_left_out(tmp_path: Path) -> None:
+    run_dir = run(tmp_path / "a")
+    measured(run_dir, None)
+    (run_dir.path / "eval" / "digits-val.json").write_text("[")
+    assert list(listing.details(run_dir)["evals"]) == ["digits-test"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three runs that differ in lr, and one that cannot be read."""
+    for name, lr in (("a", "0.1"), ("b", "0.05"), ("c", "0.1")):
+        run(tmp_path / name, config=f"lr = {lr}\nflag = true\n{CONFIG}", metrics=f'{{"epoch": 1, "val_top1": {lr}}}\n')
+    run(tmp_path / "d", config="= =")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("options", "names"), [
+    ({}, "abcd"),
+    ({"where": ["lr=0.10"]}, "ac"),
+    ({"where": ["lr=0.1", "name=c"]}, "c"),
+    ({"where": ["arch=resnet20", "flag=true"]}, "abc"),
+    ({"where": ["model.arch=resnet20"], "sort": "lr"}, "bac"),
+    ({"where": ["status=unreadable"]}, "d"),
+    ({"where": ["recipe="]}, "abcd"),
+    ({"where": ["lr=high"]}, ""),
+    ({"sort": "val_top1"}, "dbac"),
+    ({"sort": "name", "reverse": True}, "dcba"),
+])  # fmt: skip
+def test_runs_are_chosen_and_sorted_by_facts_and_config(folder: Path, options: dict[str, Any], names: str) -> None:
+    assert "".join(row["name"] for row in listing.list_runs(folder, **options).runs) == names
+
+
+def test_the_name_of_a_flag_is_a_key_too(folder: Path) -> None:
+    run(folder / "e", config=CONFIG + '[optim]\nname = "adamw"\n')
+    assert [row["name"] for row in listing.list_runs(folder, where=["optimizer=adamw"]).runs] == ["e"]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"where": ["lr"]}, "is not key=value"),
+    ({"where": ["lrr=1"]}, "no run has 'lrr'"),
+    ({"sort": "x"}, "no run has 'x'"),
+])  # fmt: skip
+def test_an_unknown_key_is_a_usage_error(folder: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        listing.list_runs(folder, **options)
+
+
+def test_a_row_has_everything(folder: Path) -> None:
+    row = listing.list_runs(folder, where=["name=a"]).runs[0]
+    assert row["config"]["model"] == {"arch": "resnet20"}
+    assert row["path"] == str(folder / "a")
+    assert listing.flat(row)["config.model.arch"] == "resnet20"

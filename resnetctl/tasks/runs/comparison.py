@@ -1,0 +1,50 @@
+"""`runs compare`: what differs in the config of several runs, and what came out. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call
+from resnetctl.report.base import Report
+from resnetctl.runs import RunDir
+from resnetctl.tasks.runs.listing import details, flat
+
+RESULTS = ("status", "epochs", "val_top1", "test_top1", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareReport(Report):
+    """Several runs side by side; each list has one value for each run, None where a run has none.
+
+    Attributes:
+        runs: the names.
+        config: the values of each config key that differs, by dotted key.
+        results: status, epochs, accuracies and seconds.
+    """
+
+    schema: ClassVar[str] = "resnetctl.runs.compare/1"
+    runs: tuple[str, ...]
+    config: Mapping[str, tuple[Any, ...]]
+    results: Mapping[str, tuple[Any, ...]]
+
+
+def compare(runs: Sequence[RunDir]) -> CompareReport:
+    """Return the report on at least two runs.
+
+    Raises:
+        UsageError: there are fewer than two.
+        InputError: a run cannot be read.
+    """
+    if len(runs) < 2:
+        raise UsageError("a comparison needs two runs", hint=Call("runs list"))
+    for run in runs:
+        run.read_config()  # raises for a run that cannot be read
+    rows = [flat(details(run)) | {"seconds": (run.summary() or {}).get("seconds")} for run in runs]
+    keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith("config.")))
+    columns = {key.removeprefix("config."): tuple(row.get(key) for row in rows) for key in keys}
+    return CompareReport(
+        runs=tuple(row["name"] for row in rows),
+        config={key: values for key, values in columns.items() if any(value != values[0] for value in values)},
+        results={key: tuple(row.get(key) for row in rows) for key in RESULTS},
+    )

@@ -1,0 +1,40 @@
+"""A comparison shows the config keys that differ, and what came out."""
+
+from pathlib import Path
+
+import pytest
+
+from resnetctl.errors import ConfigError, UsageError
+from resnetctl.runs import RunDir, create
+from resnetctl.tasks.runs.comparison import compare
+
+
+def run(folder: Path, name: str, config: str) -> RunDir:
+    made = create(folder, name, config=config, sources={}, env={})
+    made.log({"epoch": 1, "val_top1": 0.5}, {"epoch": 1})
+    return made
+
+
+def test_only_what_differs_is_shown(tmp_path: Path) -> None:
+    one = run(tmp_path, "one", 'data = "digits"\nlr = 0.1\n')
+    two = run(tmp_path, "two", 'data = "digits"\nlr = 0.2\n[optim]\nname = "adamw"\n')
+    one.save_summary({"arch": "resnet20", "seconds": 3.0})
+    report = compare([one, two])
+    assert report.runs == ("one", "two")
+    assert report.config == {"lr": (0.1, 0.2), "optim.name": (None, "adamw")}
+    assert report.results == {
+        "status": ("finished", "unfinished"),
+        "epochs": (1, 1),
+        "val_top1": (0.5, 0.5),
+        "test_top1": (None, None),
+        "seconds": (3.0, None),
+    }
+    assert report.to_json()["schema"] == "resnetctl.runs.compare/1"
+
+
+def test_a_comparison_needs_two_runs_that_can_be_read(tmp_path: Path) -> None:
+    one = run(tmp_path, "one", "")
+    with pytest.raises(UsageError, match="needs two runs"):
+        compare([one])
+    with pytest.raises(ConfigError):
+        compare([one, run(tmp_path, "two", "= =")])
