@@ -11,9 +11,9 @@ from typing import Generic, TypeVar
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
-from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, merge, resolve
-from resnetctl.config.schema import FinetuneConfig, TrainConfig
-from resnetctl.errors import UsageError
+from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, merge, resolve, without
+from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
+from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
@@ -49,12 +49,14 @@ class Draft(Generic[Config]):
         asked: all layers merged; it has exactly the keys that the user set.
         config: the config that `asked` gives without the defaults of the data.
         request: the settings of the run.
+        left_out: keys of a finetune run that `bench` does not use.
     """
 
     kind: type[Config]
     asked: Layer
     config: Config
     request: RunRequest = field(default_factory=RunRequest)
+    left_out: tuple[str, ...] = ()
 
     def settled(self, data: DatasetCard | None, weights: WeightsCard | None = None) -> Resolved[Config]:
         """Return the complete config and the origin of each value. A card is None while it is unknown.
@@ -65,14 +67,18 @@ class Draft(Generic[Config]):
 
         Raises:
             ConfigError: a default of the dataset contradicts the request.
+            PluginError: the dataset's card names a policy that is not installed.
         """
         if not issubclass(self.kind, FinetuneConfig):
             defaults = suited(final_arch(self.config.model), data) if data is not None else Layer()
-            return resolve(self.kind, [defaults, self.asked])
-        known = weights or data
-        size = self.config.size or (known.image.size if known is not None else 0)
-        defaults = suited_to_finetune(data, size) if data is not None else Layer()
-        return resolve(self.kind, [defaults, self.asked, _architecture(weights)])
+            resolved = resolve(self.kind, [defaults, self.asked])
+        else:
+            known = weights or data
+            size = self.config.size or (known.image.size if known is not None else 0)
+            defaults = suited_to_finetune(data, size) if data is not None else Layer()
+            resolved = resolve(self.kind, [defaults, self.asked, _architecture(weights)])
+        _require_policy(resolved.config.augment, resolved.origins["augment"])
+        return resolved
 
 
 def draft(
@@ -93,13 +99,42 @@ def draft(
     request = request or RunRequest()
     recipe = [from_recipe("finetune")] if issubclass(kind, FinetuneConfig) else []
     asked = merge([*recipe, from_environment(settings), *layers])
+    left_out = _of_finetune(asked) if issubclass(kind, BenchConfig) else []
+    asked = without(asked, left_out)
     config = resolve(kind, [asked]).config
     _require_free(asked, request)
     if not isinstance(config, FinetuneConfig):  # in finetune the weights decide the architecture
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
-    return Draft(kind=kind, asked=asked, config=config, request=request)
+    return Draft(kind=kind, asked=asked, config=config, request=request, left_out=tuple(left_out))
+
+
+def _of_finetune(asked: Layer) -> list[str]:
+    """Return the keys of a finetune run's file that only `finetune` uses. Keys given by hand are errors."""
+    return [
+        key
+        for key in asked.values
+        if key in FinetuneConfig.model_fields.keys() - TrainConfig.model_fields.keys()
+        and not _is_by_hand(asked.origins[key])
+    ]
+
+
+def _require_policy(name: str, origin: str) -> None:
+    """Raise `PluginError` when a dataset's card names a policy that is not installed."""
+    if not origin.startswith("dataset "):
+        return
+    try:
+        registry.find("policy", name)
+    except UsageError:
+        raise PluginError(
+            f"the card of {origin} asks for the policy '{name}', and no installed plugin has it",
+            where=Setting("augment"),
+            hint=[
+                Setting("augment", "standard", note="trains without it"),
+                f"or install the plugin that provides the policy '{name}'",
+            ],
+        ) from None
 
 
 def _require_free(asked: Layer, request: RunRequest) -> None:

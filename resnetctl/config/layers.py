@@ -6,7 +6,7 @@ keys to values and to origins. Layers are merged from the weakest to the stronge
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -30,6 +30,7 @@ Config = TypeVar("Config", bound=BaseModel, covariant=True)
 SUPERSEDES = {
     "model.arch": ("model.block", "model.block_args", "model.stem"),
     "model.block": ("model.block_args",),
+    "weights": ("weights_sha256",),
 }
 RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that sets one key switches the other off
 
@@ -98,6 +99,14 @@ def together(*layers: Layer) -> Layer:
     return Layer(
         {key: value for part in layers for key, value in part.values.items()},
         {key: origin for part in layers for key, origin in part.origins.items()},
+    )
+
+
+def without(layer: Layer, keys: Collection[str]) -> Layer:
+    """Return the layer without some of its keys."""
+    return Layer(
+        {key: value for key, value in layer.values.items() if key not in keys},
+        {key: origin for key, origin in layer.origins.items() if key not in keys},
     )
 
 

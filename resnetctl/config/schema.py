@@ -137,6 +137,7 @@ class TrainConfig(Frozen):
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1 or mps", panel="Machine")
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
     seed: int = option(0, "Random seed", panel=USED, ge=0)
+    split_seed: int = option(0, "Seed of the val split; --seed does not move it", panel="Data", ge=0)
     val_fraction: float = option(0.1, "Share of train held out as val", panel="Data", ge=0, lt=1)
     size: int = option(0, "Image size in pixels (0: as the dataset says)", panel="Data", ge=0, le=4096)
     keep: Literal["best", "last"] = option("best", "Keep weights of the best val epoch, or the last", panel="Data")
@@ -171,6 +172,7 @@ class FinetuneConfig(TrainConfig):
     weights: str = option(
         "", "Start from these weights: run, file or torchvision:resnet18", short="-w", metavar="RUN|FILE", panel=USED
     )
+    weights_sha256: str = option("", "Refuse weights with another SHA-256 (empty: any)", metavar="HEX", panel="Data")
     freeze: str = option("none", "Freeze backbone, none, or stages such as stem,layer1", metavar="PARTS", panel=USED)
 
 

@@ -14,7 +14,7 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import InputError, UsageError, WeightsError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.models.resnet import ResNet
@@ -51,6 +51,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
     datasets.identify(config.data, settings)  # report a wrong name before weights are fetched
     start = _start(config.weights, settings)
     yield from start.notices
+    _require_same_bytes(config, draft.asked.origins, start)
     _require_same_arch(chosen, start.weights.card.arch)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure(config.data, place)
@@ -110,6 +111,16 @@ def _start(text: str, settings: Settings) -> Start:
     )
 
 
+def _require_same_bytes(config: FinetuneConfig, origins: Mapping[str, str], start: Start) -> None:
+    """Raise `WeightsError` when the config records another digest than that of the weights."""
+    if config.weights_sha256 not in ("", start.sha256):
+        raise WeightsError(
+            f"these are other weights than the config asks for: SHA-256 {start.sha256}, not {config.weights_sha256}",
+            where=f"{start.name}, weights_sha256 of {origins['weights_sha256']}",
+            hint=Setting("weights", start.name, note="starts from these weights all the same"),
+        )
+
+
 def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:
     """Raise `UsageError` when the config asks for another network than that of the weights."""
     own: dict[str, Any] = {"model.arch": arch.name, "model.block": arch.block, "model.stem": arch.stem}
@@ -128,8 +139,9 @@ def _prepare(draft: Draft[FinetuneConfig], store: Store, start: Start) -> Job:
     resolved = draft.settled(store.card, card)
     image = resized(_image_for(card.image, store.card.image.channels), resolved.config.size)
     job = settle(resolved, store, arch=card.arch, image=image)
-    config = job.config.model_copy(update={"weights": start.name})
-    return dataclasses.replace(job, config=config, weights_sha256=start.sha256)
+    config = job.config.model_copy(update={"weights": start.name, "weights_sha256": start.sha256})
+    origins = {**job.origins, "weights_sha256": "weights"}
+    return dataclasses.replace(job, config=config, origins=origins, weights_sha256=start.sha256)
 
 
 def _scaled(job: Job) -> Iterator[Notice]:

@@ -143,7 +143,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
     torch.set_num_threads(settled.threads)
     if device.type == "cpu":
         keep_freed_memory()
-    train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.seed)
+    train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.split_seed)
     if config.early_stop and val is None:
         raise ConfigError("early_stop needs a val split", hint=Setting("val_fraction", 0.1))
     keys = flatten(settled.model_dump())

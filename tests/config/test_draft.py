@@ -10,7 +10,7 @@ from resnetctl.config import layers as layering
 from resnetctl.config.draft import draft
 from resnetctl.config.layers import Layer, from_file
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import ConfigError, UsageError
+from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import Arch, DatasetCard, ImageSpec, Plugins, Scalar, WeightsCard
 from resnetctl.system import settings
@@ -122,3 +122,24 @@ def test_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         assert asked.settled(data()).config.lr == 0.2
     assert parsed == ["my.toml"]
+
+
+def test_a_card_that_names_a_policy_that_is_gone_says_so() -> None:
+    with pytest.raises(PluginError, match="the card of dataset pets asks for the policy 'gone'") as caught:
+        to_train().settled(data(augment="gone"))
+    assert caught.value.hint[0] == Setting("augment", "standard", note="trains without it")
+    assert to_train(from_sets(["augment=shift"])).settled(data(augment="gone")).config.augment == "shift"
+
+
+def test_bench_takes_the_config_of_a_finetune_run(machine: Path) -> None:
+    (machine / "tuned.toml").write_text('lr = 0.3\nweights = "x"\nweights_sha256 = "y"\nfreeze = "backbone"\n')
+    request = to_bench(from_file(machine / "tuned.toml"))
+    assert (request.config.lr, request.left_out) == (0.3, ("weights", "weights_sha256", "freeze"))
+    with pytest.raises(ConfigError):
+        to_bench(from_sets(["freeze=backbone"]))
+
+
+def test_other_weights_void_the_digest_of_a_weaker_layer() -> None:
+    old = from_sets(["weights=one", "weights_sha256=abc"])
+    assert to_finetune(old).config.weights_sha256 == "abc"
+    assert to_finetune(old, from_sets(["weights=two"])).config.weights_sha256 == ""

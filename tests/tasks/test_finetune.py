@@ -7,10 +7,11 @@ from support.jobs import to_finetune, to_train
 
 from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.layers import from_file
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Setting
-from resnetctl.system import settings
+from resnetctl.system import settings, storage
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
@@ -180,3 +181,18 @@ def test_a_dry_run_writes_nothing(base: runs.RunDir) -> None:
     facts = list(finetune(request, settings.load()))
     assert any("nothing was written" in fact.text for fact in facts if isinstance(fact, Notice))
     assert not Path("runs/dry").exists()
+
+
+def test_the_config_of_a_run_refuses_other_weights_of_the_same_name(base: runs.RunDir) -> None:
+    run, _ = tuned()
+    config = run.read_config()
+    assert config.weights_sha256 == storage.sha256(base.weights)  # type: ignore[attr-defined]
+    again = [from_file(run.config), from_sets(["epochs=1"])]
+    list(finetune(to_finetune(*again, name="again"), settings.load()))
+    assert read_card(runs.find("again", Path("runs")).weights).trained_on["name"] == "other"
+    base.weights.write_bytes(run.weights.read_bytes())
+    with pytest.raises(WeightsError, match="these are other weights than the config asks for"):
+        list(finetune(to_finetune(*again, name="third"), settings.load()))
+    assert not Path("runs/third").exists()
+    explicit = from_sets([f"weights={base.weights}"])
+    list(finetune(to_finetune(*again, explicit, name="third"), settings.load()))

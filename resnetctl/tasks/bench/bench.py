@@ -92,6 +92,8 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     name = yield from datasets.ensure(draft.config.data, settings)
     job = prepare(draft, open_store(settings.data_dir, name))
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
+    if draft.left_out:
+        yield Notice(f"bench trains every layer, from scratch: it leaves out {', '.join(draft.left_out)}")
     yield Notice(f"timing {job.arch.name} on {job.store.card.name}, in turns; a minute or so")
     state = fresh_state(job, fresh_model(job))
     timing = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)
