@@ -180,7 +180,10 @@ class Plugins(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class ValSplit(Card):
-    """How the val split was drawn: `val_fraction` of train with `seed`. `digest` identifies its images."""
+    """How the val split was drawn: `val_fraction` of train with `seed`, which is `split_seed` in the config.
+
+    `digest` identifies its images.
+    """
 
     val_fraction: float
     seed: int

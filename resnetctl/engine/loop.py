@@ -43,6 +43,7 @@ class EpochResult:
 
     epoch: int
     step: int
+    first_lr: float  # the learning rates of the first and of the last step
     lr: float
     train_loss: float
     train_top1: float
@@ -241,6 +242,7 @@ def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
     return EpochResult(
         epoch=state.epochs,
         step=state.step,
+        first_lr=plan.learning_rate((state.step - 1) // plan.steps_per_epoch * plan.steps_per_epoch),
         lr=plan.learning_rate(state.step - 1),
         train_loss=float(sums.loss) / sums.images,
         train_top1=int(sums.correct) / sums.images,

@@ -84,7 +84,7 @@ def epoch_done() -> Callable[..., EpochTimed]:
     def make(number: int, top1: float | None, *, is_best: bool = False, seconds: float = 3.14) -> EpochTimed:
         val = None if top1 is None else SimpleNamespace(loss=0.5, top1=top1)
         result = SimpleNamespace(
-            epoch=number, step=10 * number, lr=0.0987, train_loss=2.0 / number, train_top1=0.5, val=val,
+            epoch=number, step=10 * number, first_lr=0.0987, lr=0.05, train_loss=2.0 / number, train_top1=0.5, val=val,
             is_best=is_best,
         )  # fmt: skip
         return EpochTimed(result=cast("Any", result), seconds=seconds, images_per_second=1912.3)

@@ -46,6 +46,13 @@ def test_each_step_has_the_learning_rate_of_the_plan() -> None:
     assert [fact.lr for fact in steps] == [plan.learning_rate(step) for step in range(6)]
 
 
+def test_an_epoch_tells_the_learning_rates_of_its_first_and_last_step() -> None:
+    state, plan = make(steps=5)
+    results = epochs(list(fit(state, plan)))
+    rates = [plan.learning_rate(step) for step in range(5)]
+    assert [(result.first_lr, result.lr) for result in results] == [(rates[0], rates[2]), (rates[3], rates[4])]
+
+
 def test_each_epoch_has_every_image_once_in_a_new_order() -> None:
     rows: list[list[int]] = []
     state, plan = make(steps=6)

@@ -147,3 +147,16 @@ def test_one_image_per_step_is_refused_when_batch_norm_would_see_one_value_per_c
     assert caught.value.hint[0] == Setting("batch_size", 2, note="or more")
     larger = job("batch_size=1")  # 8 px, halved twice: four values per channel
     assert not fresh_state(larger, fresh_model(larger)).model.training
+
+
+def test_the_seed_moves_everything_but_the_val_split() -> None:
+    first, seeded, split = job(), job("seed=1"), job("split_seed=1")
+    assert first.val is not None
+    assert seeded.val is not None
+    assert split.val is not None
+    assert first.split == seeded.split
+    assert first.val.index.tolist() == seeded.val.index.tolist()
+    assert first.val.index.tolist() != split.val.index.tolist()
+    assert (split.split.seed, split.config.seed) == (1, 0)  # type: ignore[union-attr]
+    one, two = (fresh_model(settled).fc.weight for settled in (first, split))
+    assert torch.equal(one, two)

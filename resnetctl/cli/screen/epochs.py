@@ -100,12 +100,15 @@ def table_head(columns: Columns) -> list[str]:
 
 
 def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str:
-    """Return the line of an epoch; a star marks the best so far. `history` includes the epoch."""
+    """Return the line of an epoch; a star marks the best so far. `history` includes the epoch.
+
+    `lr` is the learning rate at the start of the epoch.
+    """
     result, val = fact.result, fact.result.val
     cells = {
         "epoch": str(result.epoch),
         "px": str(history.started.side(result.step - 1)),
-        "lr": tables.rate(result.lr),
+        "lr": tables.rate(result.first_lr),
         "train loss": f"{result.train_loss:.3f}",
         "train acc": tables.percent(result.train_top1),
         "img/s": tables.count(fact.images_per_second) if fact.images_per_second else "-",
