@@ -1,7 +1,8 @@
 """Check an ONNX file before it may run. Imports no torch and no onnx.
 
-A file is accepted only when it is one plain graph: no external data, no control flow, no operator of a foreign domain,
-finite weights of the right size, the interface that its card states, and a digest that matches.
+A file is accepted only when it is one plain graph: no external data, no control flow, only operators whose memory and
+time are known beforehand (`onnx_shapes`), finite weights of the right size, the interface that its card states, and a
+digest that matches.
 
 Shapes: S pixels a side, C channels, K classes.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.deploy import onnx_card, onnx_proto
+from resnetctl.deploy import onnx_card, onnx_proto, onnx_shapes
 from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard
 from resnetctl.deploy.onnx_proto import EMPTY
 from resnetctl.deploy.protobuf import Malformed, Message
@@ -83,6 +84,7 @@ def check(data: bytes, where: str) -> OnnxCard:
         check_numbers(model)
         card = onnx_card.from_properties(properties)
         check_interface(model, card.weights.image, classes=len(card.weights.classes))
+        check_shapes(model, card.weights.image, classes=len(card.weights.classes))
     except Exception as error:  # numpy and the card raise many kinds of errors on damaged content
         raise WeightsError(f"the ONNX file is damaged: {str(error) or type(error).__name__}", where=where) from None
     return card
@@ -95,6 +97,8 @@ def dangers(model: Message) -> Iterator[str]:
             yield "external data: weights in another file"
         elif message.kind in ("OperatorSetIdProto", "NodeProto") and message.one("domain", "") not in DOMAINS:
             yield f"operators of the domain '{message.one('domain', '')}'"
+        elif message.kind == "NodeProto" and message.one("op_type", "") not in onnx_shapes.RULES:
+            yield f"the operator '{message.one('op_type', '')}', which no export needs"
         elif message.kind == "FunctionProto":
             yield "functions of its own"
         elif message.kind == "AttributeProto" and (message.all("g") or message.all("graphs")):
@@ -128,6 +132,15 @@ def check_interface(model: Message, image: ImageSpec, *, classes: int) -> None:
     for item, sides in zip((*inputs, *outputs), expected.values(), strict=True):
         if _tensor_type(item) != (FLOAT, sides):
             raise ValueError(f"'{item.one('name', '')}' is not float32 of (batch, {', '.join(map(str, sides))})")
+
+
+def check_shapes(model: Message, image: ImageSpec, *, classes: int) -> None:
+    """Check that the network gives K logits an image, in bounded memory and time. Raises `ValueError`."""
+    pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
+    shapes = onnx_shapes.infer(model.one("graph", EMPTY), {INPUT: pixels}, _numbers)
+    for name in (LOGITS, PROBABILITIES):
+        if shapes.get(name) != (onnx_shapes.BATCH, classes):
+            raise ValueError(f"'{name}' is not one number for each of the {classes} classes")
 
 
 def _tensor_type(item: Message) -> tuple[int, list[int]]:

@@ -65,7 +65,7 @@ def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: onnxruntime raises them too
+    options.log_severity_level = 4  # nothing but crashes: it raises its errors too, and would print names of the file
     # By default bytes 4 to 8 choose the format, so bytes that were checked as ONNX could run as something else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
