@@ -12,19 +12,34 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
-    from typing import Any
+    from resnetctl.api import Run, bench, evaluate, export, finetune, load, predict, resume, train
+    from resnetctl.predictor import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "bench", "evaluate", "export", "finetune", "load", "predict", "resume", "train"]
+__all__ = [
+    "Predictor",
+    "Run",
+    "__version__",
+    "bench",
+    "evaluate",
+    "export",
+    "finetune",
+    "load",
+    "predict",
+    "resume",
+    "train",
+]
 
 
 def __dir__() -> list[str]:
     return __all__
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from importlib import import_module
+if not TYPE_CHECKING:  # a type checker knows the names above, and reports all others
 
-        return getattr(import_module("resnetctl.api"), name)
-    raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            from importlib import import_module
+
+            return getattr(import_module("resnetctl.api"), name)
+        raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")

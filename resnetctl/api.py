@@ -3,9 +3,8 @@
 Keyword arguments have the names of the command line's flags. The functions print nothing and return reports.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,10 +14,11 @@ from resnetctl.config.layers import Layer, from_file, from_recipe, layer, togeth
 from resnetctl.config.options import flags
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.engine.gates import Limits
-from resnetctl.errors import UsageError
-from resnetctl.facts import Finished
+from resnetctl.errors import UsageError, warn_caller
+from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting, suggest
-from resnetctl.spec import Split, WeightsCard
+from resnetctl.predictor import PictureResult, Predictor, Target
+from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
@@ -28,6 +28,7 @@ from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
+    from resnetctl.data.image_files import Picture
     from resnetctl.models.resnet import ResNet
 
 
@@ -77,7 +78,7 @@ def train(
 
 
 def finetune(
-    weights: "str | Path | Run | None" = None,
+    weights: Target = None,
     *,
     data: str,
     out: str | Path | None = None,
@@ -97,7 +98,7 @@ def finetune(
 
     request = _request(flags, name=flags.pop("name", None), out=out)
     recipe, config = flags.pop("recipe", None), flags.pop("config", None)
-    fixed = {"data": data} | ({} if weights is None else {"weights": _text(weights)})
+    fixed = {"data": data} | ({} if weights is None else {"weights": targets.text(weights)})
     layers = _layers(recipe, config, set, _keywords(FinetuneConfig, flags | fixed))
     settings = machine.load()
     return _drain(task(draft(FinetuneConfig, layers, settings=settings, request=request), settings))
@@ -120,12 +121,12 @@ def resume(
     """
     from resnetctl.tasks.resume import resume as task
 
-    target = str(_text(run))
+    target = str(targets.text(run))
     return _drain(task(target, settings=machine.load(), epochs=epochs, exact=exact, device=device))
 
 
 def evaluate(
-    target: "str | Path | Run | None" = None,
+    target: Target = None,
     *,
     data: str | None = None,
     split: Split = "test",
@@ -147,11 +148,11 @@ def evaluate(
     """
     from resnetctl.tasks.evaluate import evaluate as task
 
-    return task(_text(target), settings=machine.load(), data=data, split=split, device=device, **limits)
+    return task(targets.text(target), settings=machine.load(), data=data, split=split, device=device, **limits)
 
 
 def export(
-    target: "str | Path | Run | None" = None,
+    target: Target = None,
     *,
     out: str | Path | None = None,
     images: str | Path | None = None,
@@ -167,25 +168,18 @@ def export(
     """
     from resnetctl.tasks.export import export as task
 
-    return task(_text(target), settings=machine.load(), out=out, images=images, gate=gate)
+    return task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate)
 
 
-def predict(target: "str | Path | Run | None", images: Sequence[str | Path], *, top: int = 1) -> list[dict[str, Any]]:
-    """Classify image files; return a list of `{"file", "predictions": [{"class", "probability"}]}`.
+def predict(
+    target: Target, images: "Picture | Iterable[Picture]", *, top: int = 1, max_pixels: int = MAX_PIXELS
+) -> list[PictureResult]:
+    """Classify pictures; return `{"file", "predictions": [{"class", "probability"}], "problem"}` for each, in order.
 
-    Raises:
-        UsageError: `images` is one path instead of a list of paths.
-        InputError: an image cannot be read; the error lists all of them.
+    Arguments and errors as `Predictor`, which is faster for many calls. A picture that cannot be read raises nothing:
+    its `problem` is a text, and its `predictions` are empty.
     """
-    from resnetctl.tasks.predict import predict as task
-
-    if isinstance(images, str | PathLike):
-        raise UsageError(
-            "predict takes a list of images", where=Setting("images"), hint=Setting("images", [str(images)])
-        )
-    outcome = task(_text(target), [Path(image) for image in images], top=top, settings=machine.load())
-    outcome.require()
-    return [item.to_json() for item in outcome.results]
+    return Predictor(target, top=top, max_pixels=max_pixels)(images)
 
 
 def bench(
@@ -212,9 +206,9 @@ def bench(
             return report
 
 
-def load(target: "str | Path | Run | None" = None) -> "tuple[ResNet, WeightsCard]":
+def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
-    return load_model(targets.resolve(_text(target), machine.load()).path)
+    return load_model(targets.resolve(targets.text(target), machine.load()).path)
 
 
 def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:
@@ -249,13 +243,12 @@ def _keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
 
 
-def _text(target: "str | Path | Run | None") -> str | None:
-    if not isinstance(target, str | PathLike | None):
-        kind = type(target).__name__
-        raise UsageError(f"the target is a run, its name, or a file with weights, not a {kind}", hint=Call("runs list"))
-    return None if target is None else str(target.path if isinstance(target, Run) else target)
-
-
 def _drain(facts: Iterable[object]) -> Run:
-    finished = [fact for fact in facts if isinstance(fact, Finished)]
-    return Run(path=finished[-1].run, summary=finished[-1].summary)
+    finished: Finished | None = None
+    for fact in facts:
+        if isinstance(fact, Notice):
+            warn_caller(fact.text)
+        elif isinstance(fact, Finished):
+            finished = fact
+    assert finished is not None, "the last fact of a run"
+    return Run(path=finished.run, summary=finished.summary)

@@ -27,6 +27,10 @@ from resnetctl.hints import Call, Hint, Setting, in_python
 LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime", "onnxscript"} | sys.stdlib_module_names
 
 
+class ResnetctlWarning(UserWarning):
+    """A notice for a caller from Python; the command line prints the same text."""
+
+
 class ResnetctlError(Exception):
     """Base class of all expected failures."""
 
@@ -124,6 +128,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     out_of_memory = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
     on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no class for it
     return on_cpu or isinstance(error, MemoryError | out_of_memory)
+
+
+def warn_caller(notice: str) -> None:
+    """Warn of `notice`, at the line that called this package from outside."""
+    import warnings
+
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(notice, ResnetctlWarning, stacklevel=level)
 
 
 def own_line(error: BaseException) -> str:

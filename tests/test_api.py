@@ -9,7 +9,7 @@ import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.errors import DataError, InputError, UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.facts import Finished
 from resnetctl.system import settings
 
@@ -117,7 +117,8 @@ def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: rc.evaluate("one", split="foo"), "'foo' is no split to measure"),
         (lambda: rc.evaluate("one", split="train"), "'train' is no split to measure"),
         (lambda: rc.export("one", gate="x"), "'x' is no gate"),
-        (lambda: rc.predict("one", "cat.png"), "predict takes a list of images"),
+        (lambda: rc.Predictor(3), "not a int"),
+        (lambda: rc.predict("one", "cat.png", top=0), "0 classes cannot be listed"),
         (lambda: rc.train(set=["optim.lr=3"]), "set takes a dict"),
         (lambda: rc.resume("one", epochs=0), "a whole number of epochs, not 0"),
         (lambda: rc.resume("one", epochs="x"), "a whole number of epochs, not 'x'"),
@@ -134,11 +135,46 @@ def test_train_points_to_resume() -> None:
     assert "rc.resume('last')" in str(caught.value)
 
 
-def test_predict_lists_the_images_that_cannot_be_read(run, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="1 image cannot be read"):
-        rc.predict(run, [tmp_path / "bad.png"])
-
-
 def test_the_package_lists_its_verbs() -> None:
-    assert {"train", "resume", "predict"} <= set(dir(rc))
+    assert {"train", "resume", "predict", "Predictor", "__version__"} <= set(dir(rc))
+    assert all(hasattr(rc, name) for name in dir(rc))
+
+
+SCRIPT = """
+from pathlib import Path
+
+import resnetctl as rc
+
+run: rc.Run = rc.train(data="digits", arch="resnet20", epochs=1, set={"optim.nesterov": False})
+run = rc.resume(run, epochs=2)
+run = rc.finetune(run, data="./photos", freeze="backbone")
+top1: float = rc.evaluate(run, split="val").report.top1
+path: Path | None = rc.export(run.path, gate="synthetic").path
+model, card = rc.load(run)
+classes: tuple[str, ...] = card.classes
+predictor = rc.Predictor(run, top=2, device="cpu")
+for result in (*predictor("cat.jpg"), *predictor([Path("cat.jpg"), b"", "x"]), *rc.predict(run, "cat.jpg", top=3)):
+    text: str = result["predictions"][0]["class"] if not result["problem"] else result["problem"]
+print(rc.bench(arch="resnet56").to_json(), model.training, rc.__version__)
+"""
+
+
+def test_mypy_strict_passes_on_a_script_with_every_function_and_finds_wrong_calls(tmp_path: Path) -> None:
+    assert all(f"rc.{name}" in SCRIPT for name in rc.__all__)
+    wrong = ["rc.predict()", "rc.load(3)", "rc.nonsense", 'rc.resume("one", epochs="3")', "rc.train().nonsense"]
+    (tmp_path / "good.py").write_text(SCRIPT)
+    (tmp_path / "wrong.py").write_text("\n".join(["import resnetctl as rc", *wrong]))
+    argv = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        f"--cache-dir={tmp_path}",
+        "good.py",
+        "wrong.py",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path)
+    lines = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert [int(line.split(":")[1]) for line in lines] == [2, 3, 4, 5, 6], done.stdout + done.stderr
+    assert all(line.startswith("wrong.py:") for line in lines)

@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("training",),
     ("tasks",),
+    ("predictor",),
     ("api", "testing"),
     ("cli", "__main__"),
 )

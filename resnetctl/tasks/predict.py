@@ -1,66 +1,94 @@
-"""`predict`: class names and probabilities for image files. With an ONNX file no torch is loaded."""
+"""`predict`: class names and probabilities for pictures. With an ONNX file no torch is loaded."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from resnetctl.data.image_files import prepared_batches
+from resnetctl.data.image_files import BATCH, Listed, listed, skipped
+from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.engine.metrics import Images, grouped, probabilities
+from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, InputError, UsageError
-from resnetctl.hints import Call, Setting
+from resnetctl.hints import Call, Hint, Setting
 from resnetctl.report.base import Report
+from resnetctl.spec import MAX_PIXELS
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
 from resnetctl.wording import counted
 
+Guesses = tuple[tuple[str, float], ...]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One file's likeliest classes with their probabilities, best first."""
+    """The likeliest classes of one picture with their probabilities, best first; or its problem.
 
-    file: Path
-    guesses: tuple[tuple[str, float], ...]
+    `file` is None for a picture in memory.
+    """
+
+    file: Path | None
+    guesses: Guesses = ()
+    problem: BadImage | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}]}`."""
+        """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}], "problem": ...}`."""
         guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
-        return {"file": str(self.file), "predictions": guesses}
+        file, problem = self.file and str(self.file), self.problem and self.problem.message
+        return {"file": file, "predictions": guesses, "problem": problem}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOutcome(Report):
-    """Predictions for all readable files, in order, and one line for each file that cannot be read."""
+    """One result for each picture, in order."""
 
     schema: ClassVar[str] = "resnetctl.predict/1"
     results: tuple[Prediction, ...]
-    problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each picture that cannot be read."""
+        return tuple(f"{item.file or 'image'}: {item.problem.message}" for item in self.results if item.problem)
 
     def require(self) -> None:
         """Raise `DataError` that lists the bad files. Call it after showing the results."""
         if self.problems:
             count = len(self.problems)
             raise DataError(
-                f"{counted(count, 'image')} cannot be read" + ("; the others are classified" if self.results else ""),
+                f"{counted(count, 'image')} cannot be read"
+                + ("; the others are classified" if count < len(self.results) else ""),
                 problems=self.problems,
+                hint=self._hints(),
             )
 
     def body(self) -> dict[str, Any]:
-        """Return the results and the problems."""
-        return {"results": [item.to_json() for item in self.results], "problems": list(self.problems)}
+        """Return the results, the problems and the notices."""
+        results = [item.to_json() for item in self.results]
+        return {"results": results, "problems": list(self.problems), "notices": list(self.notices)}
+
+    def _hints(self) -> list[Hint]:
+        """Return the limit of pixels under which every picture would be read, if one is over the limit."""
+        hints = [hint for item in self.results if item.problem for hint in item.problem.hint]
+        limits = [hint for hint in hints if isinstance(hint, Setting) and isinstance(hint.value, int)]
+        return [max(limits, key=lambda hint: int(str(hint.value)))] if limits else []
 
 
 def predict(
-    target: str | Path | None, images: Sequence[str | Path], *, settings: Settings, top: int = 1
+    target: str | Path | None,
+    images: Sequence[str | Path],
+    *,
+    settings: Settings,
+    top: int = 1,
+    max_pixels: int = MAX_PIXELS,
 ) -> PredictOutcome:
     """Classify image files; a folder stands for all images in it and below, sorted.
 
-    A file that cannot be read does not stop the others; `problems` lists it.
+    A file that cannot be read does not stop the others; its result has the problem.
 
     Raises:
         UsageError: there is no image, the target is an image, or `top` is below 1.
@@ -68,18 +96,23 @@ def predict(
     """
     if not images:
         raise UsageError("there is no image to classify", hint=Call("predict", ("TARGET", "IMAGE...")))
-    if top < 1:
-        raise UsageError(f"{top} classes cannot be listed", where=Setting("top"), hint=Setting("top", 1))
+    check_top(top)
     try:
         resolved = resolve(target, settings)
     except InputError:
         if target is None or not _is_image(target):
             raise
         raise _no_target(target, images) from None
-    opened = open_target(resolved, settings)
-    problems: list[str] = []
-    results = tuple(classified(opened, prepared_batches(images, opened.card.image, problems=problems), top=top))
-    return PredictOutcome(results=results, problems=tuple(problems), notices=resolved.notices)
+    opened, ignored = open_target(resolved, settings), Counter[str]()
+    results = tuple(classified(opened, listed(images, ignored=ignored), top=top, max_pixels=max_pixels))
+    notices = (*resolved.notices, *filter(None, [skipped(ignored)]))
+    return PredictOutcome(results=results, notices=notices)
+
+
+def check_top(top: int) -> None:
+    """Raise `UsageError` when `top` is no number of classes to list."""
+    if top < 1:
+        raise UsageError(f"{top} classes cannot be listed", where=Setting("top"), hint=Setting("top", 1))
 
 
 def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
@@ -97,12 +130,31 @@ def _is_image(target: str | Path) -> bool:
     return not why_ignored((Path(target).name,)) and not Path(target).is_dir()
 
 
-def classified(opened: Opened, batches: Iterable[tuple[Images, list[Path]]], *, top: int) -> Iterator[Prediction]:
-    """Yield the `top` likeliest classes of each prepared image (B, S, S, C). Raises as `probabilities`."""
+def classified(
+    opened: Opened, pictures: Iterable[Listed], *, top: int, max_pixels: int = MAX_PIXELS
+) -> Iterator[Prediction]:
+    """Yield the `top` likeliest classes of each picture, or its problem, in order. Raises as `probabilities`.
+
+    Several threads may do this with one `opened`: nothing here changes it, and neither do torch and onnxruntime.
+    """
+    remaining = iter(pictures)
+    while batch := list(islice(remaining, BATCH)):
+        read = [picture.pixels(opened.card.image, max_pixels=max_pixels) for picture in batch]
+        good = [pixels for pixels in read if not isinstance(pixels, BadImage)]
+        guesses = _guesses(opened, good, top=top)
+        for picture, pixels in zip(batch, read, strict=True):
+            if isinstance(pixels, BadImage):
+                yield Prediction(file=picture.file, problem=pixels)
+            else:
+                yield Prediction(file=picture.file, guesses=next(guesses))
+
+
+def _guesses(opened: Opened, images: Sequence[Pixels], *, top: int) -> Iterator[Guesses]:
+    """Yield the guesses of each prepared image `(S, S, C)`."""
+    if not images:
+        return
     names = opened.card.classes
-    for logits, paths in grouped(opened.predict, batches):
-        shares = probabilities(logits)
-        best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: the first class wins a tie
-        rows = zip(chain(*paths), best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True)
-        for path, order, row in rows:
-            yield Prediction(file=path, guesses=tuple(zip((names[i] for i in order), row, strict=True)))
+    shares = probabilities(opened.predict(np.stack(images)))
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: the first class wins a tie
+    for order, row in zip(best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True):
+        yield tuple(zip((names[i] for i in order), row, strict=True))

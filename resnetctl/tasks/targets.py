@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnetctl import runs
 from resnetctl.engine.device import pick_device, pick_threads
-from resnetctl.errors import WeightsError
+from resnetctl.errors import UsageError, WeightsError
 from resnetctl.hints import Call
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
@@ -59,8 +60,20 @@ def resolve(text: str | Path | None, settings: Settings) -> Target:
     return _of_run(runs.find(text, settings.runs_dir), settings)
 
 
-def open_target(target: Target, settings: Settings, *, device: str | None = None) -> Opened:
-    """Load the network. `device` is for weights only: ONNX files run on the CPU.
+def text(target: object) -> str | None:
+    """Return the path or name of a target that Python was given. Raises `UsageError` when it is another object."""
+    if not isinstance(target, str | PathLike | None):
+        kind = type(target).__name__
+        raise UsageError(f"the target is a run, its name, or a file with weights, not a {kind}", hint=Call("runs list"))
+    return None if target is None else str(fspath(target))
+
+
+def open_target(target: Target, settings: Settings, *, device: str | None = None, keep_threads: bool = False) -> Opened:
+    """Load the network.
+
+    Args:
+        device: for weights only: ONNX files run on the CPU.
+        keep_threads: leave torch's number of threads, which is one for the whole process; by default set the best.
 
     Raises:
         WeightsError: the file is missing, damaged or hostile.
@@ -68,7 +81,7 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
         UsageError: this machine has no such device.
     """
     if target.kind == "weights":
-        return _open_weights(target.path, settings, device or settings.device)
+        return _open_weights(target.path, settings, device=device or settings.device, keep_threads=keep_threads)
     from resnetctl.deploy import onnx_session
     from resnetctl.deploy.onnx_checks import check
 
@@ -78,14 +91,15 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     return Opened(card=card.weights, predict=onnx_session.start(data, card, where=where, threads=threads).logits)
 
 
-def _open_weights(path: Path, settings: Settings, device: str) -> Opened:
+def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: bool) -> Opened:
     import torch
 
     from resnetctl.engine.predictors import shipped_predictor
 
     where = pick_device(device)
     net, card = load_model(path)
-    torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
+    if not keep_threads:
+        torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     return Opened(card=card, predict=shipped_predictor(net, card.image, device=where))
 
 

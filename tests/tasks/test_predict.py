@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ import torch
 from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_store, network
 
 from resnetctl import runs
+from resnetctl.data.image_files import listed
 from resnetctl.data.images import prepare
 from resnetctl.data.reading.decode import SUFFIXES
 from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, UsageError, WeightsError
-from resnetctl.hints import in_shell
+from resnetctl.hints import Setting, in_shell
 from resnetctl.system import settings
+from resnetctl.tasks import predict as task
 from resnetctl.tasks.export import export
 from resnetctl.tasks.predict import PredictOutcome, classified, predict
 from resnetctl.tasks.targets import Opened
@@ -64,7 +67,7 @@ def test_the_json_document_lists_files_and_classes(run: runs.RunDir, pictures: P
 def test_batches_keep_the_order_of_the_files(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [pictures / f"{number}.png" for number in (4, 0, 3, 1, 2, 0, 4)]
     whole = predicted(files)
-    monkeypatch.setattr("resnetctl.data.image_files.BATCH", 2)
+    monkeypatch.setattr(task, "BATCH", 2)
     pieces = predicted(files)
     assert [item.file for item in pieces.results] == files == [item.file for item in whole.results]
     for one, other in zip(whole.results, pieces.results, strict=True):
@@ -73,15 +76,13 @@ def test_batches_keep_the_order_of_the_files(run: runs.RunDir, pictures: Path, m
 
 
 @pytest.mark.parametrize("batch", [1, 3, 200])
-def test_the_batch_size_does_not_change_the_predictions(batch: int) -> None:
+def test_the_batch_size_does_not_change_the_predictions(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each image gets the same guesses as alone: best first, and the first class wins a tie."""
+    monkeypatch.setattr(task, "BATCH", batch)
     logits = np.random.default_rng(0).integers(-3, 4, (200, 3)).astype(np.float32)
     opened = Opened(card=card(), predict=lambda images: logits[images[:, 0, 0, 0]])
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 8, 8, 1))
-    files = [Path(f"{number}.png") for number in range(200)]
-    batches = ((pixels[start : start + batch], files[start : start + batch]) for start in range(0, 200, batch))
-    predictions = list(classified(opened, batches, top=2))
-    assert [item.file for item in predictions] == files
+    predictions = list(classified(opened, listed(pixels, ignored=Counter()), top=2))
     for row, item in zip(logits, predictions, strict=True):
         (shares,) = probabilities(row[None])
         order = sorted(range(3), key=lambda place: (-shares[place], place))[:2]
@@ -108,12 +109,34 @@ def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -
     (pictures / "empty").mkdir()
     files = [pictures / name for name in ("0.png", "bad.png", "gone.png", "empty", "1.png")]
     outcome = predicted(files)
-    assert [item.file.name for item in outcome.results] == ["0.png", "1.png"]
+    assert [item.file for item in outcome.results] == files
+    assert [bool(item.problem) for item in outcome.results] == [False, True, True, True, False]
+    assert [bool(item.guesses) for item in outcome.results] == [True, False, False, False, True]
+    assert outcome.to_json()["results"][3] == {
+        "file": str(files[3]),
+        "predictions": [],
+        "problem": "the folder has no image",
+    }
     assert [line.partition(":")[0] for line in outcome.problems] == [str(path) for path in files[1:4]]
     with pytest.raises(DataError, match="3 images cannot be read") as caught:
         outcome.require()
     assert caught.value.problems == outcome.problems
     assert caught.value.exit_code == 3
+
+
+def test_files_of_a_folder_that_are_no_images_are_counted_by_kind(run: runs.RunDir, pictures: Path) -> None:
+    for name in ("notes.txt", "a.TXT", ".hidden"):
+        (pictures / name).write_bytes(b"")
+    assert predicted([pictures]).notices == ("skipped 3 files (.txt: 2, hidden: 1)",)
+    assert predicted([pictures / "0.png"]).notices == ()
+
+
+def test_the_hint_for_images_over_the_limit_reads_all_of_them(run: runs.RunDir, pictures: Path) -> None:
+    outcome = predicted([pictures], max_pixels=120)
+    with pytest.raises(DataError, match="3 images cannot be read; the others are classified") as caught:
+        outcome.require()
+    assert caught.value.hint == (Setting("max_pixels", 156),)
+    predicted([pictures], max_pixels=156).require()
 
 
 def test_require_passes_when_every_file_is_readable(run: runs.RunDir, pictures: Path) -> None:

@@ -18,7 +18,13 @@ def run(parsed: Parsed[PredictOptions]) -> None:
 
     options = parsed.options
     with torch_note():
-        outcome = predict(options.target, options.images, settings=settings.load(), top=options.top)
+        outcome = predict(
+            options.target,
+            options.images,
+            settings=settings.load(),
+            top=options.top,
+            max_pixels=options.max_pixels,
+        )
     show(outcome, as_json=options.as_json)
     outcome.require()
 

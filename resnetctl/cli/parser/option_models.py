@@ -9,7 +9,7 @@ from resnetctl.cli.parser.common import Common
 from resnetctl.config.duration import seconds
 from resnetctl.config.options import USED, option
 from resnetctl.registry import Kind
-from resnetctl.spec import Fit
+from resnetctl.spec import MAX_PIXELS, Fit
 
 
 def argument(help: str, *, metavar: str, default: Any = ..., complete: str | None = None) -> Any:
@@ -88,6 +88,7 @@ class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
     images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
+    max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 
 class ExportOptions(Common):

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from resnetctl.data.reading.decode import BadImage
+from resnetctl.hints import Setting
 from resnetctl.tasks import predict as task
 
 Cli = Callable[..., Any]
@@ -18,12 +20,16 @@ OUTCOME = task.PredictOutcome(
 )
 
 
+def bad(name: str, problem: str) -> task.Prediction:
+    return task.Prediction(file=Path(name), problem=BadImage(problem, hint=Setting("max_pixels", 7)))
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     received: list[Any] = []
 
-    def predict(target: str, images: list[Path], *, settings: object, top: int) -> task.PredictOutcome:
-        received.append((target, images, top))
+    def predict(target: str, images: list[Path], *, settings: object, top: int, max_pixels: int) -> task.PredictOutcome:
+        received.append((target, images, top, max_pixels))
         return OUTCOME
 
     monkeypatch.setattr(task, "predict", predict)
@@ -31,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[Any]) -> None:
-    result = cli("predict", "last", "a.png", "b.png", "--top", "2")
+    result = cli("predict", "last", "a.png", "b.png", "--top", "2", "--max-pixels", "99")
     assert (result.code, result.err) == (0, "the run is unfinished\n")
     assert result.out.splitlines() == [
         "file\tclass\tprobability",
@@ -39,7 +45,7 @@ def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[A
         "a.png\tdog\t0.0500",
         "b\\x1b.png\tdog\t1.0000",
     ]
-    assert calls == [("last", [Path("a.png"), Path("b.png")], 2)]
+    assert calls == [("last", [Path("a.png"), Path("b.png")], 2, 99)]
 
 
 def test_predict_prints_json(cli: Cli, calls: list[Any]) -> None:
@@ -49,12 +55,13 @@ def test_predict_prints_json(cli: Cli, calls: list[Any]) -> None:
 
 
 def test_bad_files_are_exit_3_after_the_results(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = task.PredictOutcome(results=OUTCOME.results, problems=("c.png: no image",))
-    monkeypatch.setattr(task, "predict", lambda *args, **options: bad)
+    mixed = task.PredictOutcome(results=(*OUTCOME.results, bad("c.png", "no image")))
+    monkeypatch.setattr(task, "predict", lambda *args, **options: mixed)
     result = cli("predict", "last", "a.png", "c.png")
     assert result.code == 3
     assert result.out.count("\n") == 4
     assert "  - c.png: no image" in result.err
+    assert "try    --max-pixels 7" in result.err
 
 
 @pytest.mark.parametrize(
@@ -75,7 +82,7 @@ def test_a_line_without_target_gets_an_example(cli: Cli) -> None:
 
 
 def test_without_results_no_header_is_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = task.PredictOutcome(results=(), problems=("x.png: no such file",))
+    nothing = task.PredictOutcome(results=(bad("x.png", "no such file"),))
     monkeypatch.setattr(task, "predict", lambda *args, **more: nothing)
     result = cli("predict", "last", "x.png")
     assert (result.code, result.out) == (3, "")
