@@ -131,15 +131,17 @@ def evaluate(
     data: str | None = None,
     split: Split = "test",
     device: str | None = None,
+    per_image: str | Path | None = None,
     **limits: Unpack[Limits],
 ) -> EvalOutcome:
-    """Measure a run, a weights file or an ONNX file on the `test` or `val` split.
+    """Measure a run, a weights file or an ONNX file on one split.
 
     Args:
         target: a run, its name, or a file. None: the newest run.
         data: a stored dataset; by default the one of the training.
-        split: `test` or `val`; val replaces a missing test.
+        split: `test`, `val` or `train`; val replaces a missing test.
         device: `cpu`, `cuda` or `mps`.
+        per_image: CSV file to write, with what each image was given, the largest loss first.
         limits: fractions in 0..1: `min_accuracy`, `min_balanced_accuracy`, `min_per_class` (of every class) and
             `min_lower` (lower end of the 95 % interval). The result's `require()` raises `CheckFailed` below them.
 
@@ -148,7 +150,10 @@ def evaluate(
     """
     from resnetctl.tasks.evaluate import evaluate as task
 
-    return task(targets.text(target), settings=machine.load(), data=data, split=split, device=device, **limits)
+    settings = machine.load()
+    return task(
+        targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **limits
+    )
 
 
 def export(

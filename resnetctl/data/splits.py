@@ -78,17 +78,26 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
     """Return the images of `split` for evaluation.
 
     A dataset without a test split is evaluated on val; `.split` of the set is then "val". A val split that is not
-    stored is drawn from train again, as `val_split` describes, and its digest is compared.
+    stored is drawn from train again, as `val_split` describes, and its digest is compared. Train is then what is left.
 
     Raises:
         DataError: the dataset has no such split, or changed since `val_split` was drawn.
     """
+    if split == "train" and val_split is not None and "val" not in store.card.splits:
+        train, val_rows = _drawn_again(store, val_split)
+        return replace(train, index=np.setdiff1d(train.index, val_rows, assume_unique=True))
     if split in store.card.splits:
         return _whole(store, split)
     if split == "test" and "val" in store.card.splits:
         return _whole(store, "val")
     if split == "train" or val_split is None:
         raise _no_split(store, split)
+    train, val_rows = _drawn_again(store, val_split)
+    return replace(train, index=val_rows, split="val")
+
+
+def _drawn_again(store: Store, val_split: ValSplit) -> tuple[ImageSet, Rows]:
+    """Return the stored train split, and its rows that training used as val. Raises `DataError` as `open_eval_set`."""
     train = _whole(store, "train")
     rows = stratified(train.labels, val_split.val_fraction, seed=val_split.seed, purpose="val", groups=train.groups)
     if val_split.digest not in ("", digest(rows)):
@@ -97,7 +106,7 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
             where=str(store.path),
             hint=["use the dataset that the weights were trained on", Setting("split", "test")],
         )
-    return replace(train, index=rows, split="val")
+    return train, rows
 
 
 def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups: Rows | None = None) -> Rows:

@@ -93,7 +93,13 @@ class EvalReport(Card):
         }
 
 
-def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, classes: Sequence[str]) -> EvalReport:
+def measure(
+    predict: Predictor,
+    batches: Iterable[tuple[Images, Labels]],
+    *,
+    classes: Sequence[str],
+    each: Callable[[Logits, Labels], object] | None = None,
+) -> EvalReport:
     """Run `predict` over all batches and return the metrics.
 
     The first class wins a tie, so the counts do not depend on the batch size.
@@ -102,6 +108,7 @@ def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, cla
         predict: images (B, S, S, C) uint8 to logits (B, K).
         batches: images (B, S, S, C) uint8 with labels (B,) int64.
         classes: the K class names in the order of the logits.
+        each: is called with the logits (B, K) and the labels (B,) of each group of images, in order.
 
     Raises:
         DataError: there are no images.
@@ -110,7 +117,10 @@ def measure(predict: Predictor, batches: Iterable[tuple[Images, Labels]], *, cla
     started = time.perf_counter()
     sums = _Sums(np.zeros((len(classes), len(classes)), dtype=np.int64))
     for logits, labels in grouped(predict, batches):
-        sums.add(logits, np.concatenate(labels))
+        joined = np.concatenate(labels)
+        sums.add(logits, joined)
+        if each is not None:
+            each(logits, joined)
     if not sums.count:
         raise DataError("there are no images to measure")
     return sums.report(classes, time.perf_counter() - started)

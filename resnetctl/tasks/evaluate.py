@@ -1,5 +1,7 @@
 """`eval`: measure the accuracy of a run, a weights file or an ONNX file on images that training did not see."""
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,20 +9,23 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
+from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
+from resnetctl.engine.scores import ClassRanking, Scores
 from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
-from resnetctl.spec import Split, WeightsCard, plain
+from resnetctl.spec import SPLITS, Split, WeightsCard, plain
+from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, open_target, resolve
 from resnetctl.wording import counted
 
 SHOWN = 10  # class names in an error
-SPLITS = ("test", "val")  # the splits that training did not see
+COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +39,10 @@ class EvalOutcome(Report):
         split: the measured split: val if the dataset has no test.
         epoch: the epoch of the weights, None if they do not name it.
         notices: sentences for the user.
+        rankings: how well each class is ranked; None when that is too much work.
         written: the file of the report in the run's folder, None for a target outside a run.
-        unwritten: why the report could not be written into the run's folder.
+        per_image: the file with a row for each image.
+        unwritten: why the report or the file of images could not be written.
         gates: the limits that `require` checks.
     """
 
@@ -46,7 +53,9 @@ class EvalOutcome(Report):
     split: Split
     epoch: int | None = None
     notices: tuple[str, ...] = ()
+    rankings: tuple[ClassRanking, ...] | None = None
     written: Path | None = None
+    per_image: Path | None = None
     unwritten: ResnetctlError | None = None
     gates: Gates = field(default_factory=Gates)
 
@@ -61,12 +70,14 @@ class EvalOutcome(Report):
         return {
             **self.report.to_json(),
             **self.report.derived(),
+            "rankings": plain(self.rankings),
             "data": self.data,
             "split": self.split,
             "epoch": self.epoch,
             "target": str(self.target),
             **plain(self.gates),
             "notices": list(self.notices),
+            "per_image": None if self.per_image is None else str(self.per_image),
             "unwritten": None if self.unwritten is None else self.unwritten.headline,
         }
 
@@ -78,30 +89,36 @@ def evaluate(
     data: str | None = None,
     split: Split = "test",
     device: str | None = None,
+    per_image: str | Path | None = None,
     **limits: Unpack[Limits],
 ) -> EvalOutcome:
     """Measure `target` and write the report into its run.
 
     Args:
         data: name of a dataset in the store; by default the dataset that the weights were trained on.
-        split: `test` or `val`; val replaces a missing test. If training cut val out of train, the same val is
-            cut out again.
+        split: val replaces a missing test. If training cut val out of train, the same val is cut out again; train is
+            then what is left.
+        per_image: CSV file to write, with what each image was given, the largest loss first.
         limits: see `Gates`; the outcome's `require` raises when a figure is below its limit.
 
     Raises:
-        UsageError: `split` is not one of these two, a limit is not a fraction, or this machine has no such `device`.
+        UsageError: `split` is unknown, a limit is not a fraction, or this machine has no such `device`.
         InputError: target or data are missing, or their classes differ.
     """
     if split not in SPLITS:
-        raise UsageError(f"{split!r} is no split to measure", where=Setting("split"), hint="test or val")
+        raise UsageError(f"{split!r} is no split to measure", where=Setting("split"), hint="test, val or train")
     gates = Gates.of(limits)
+    if per_image is not None:
+        storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
     resolved = resolve(target, settings)
     opened = open_target(resolved, settings, device=device)
     store = open_store(settings.data_dir, data or trained_on(opened.card, resolved.path))
-    images = open_eval_set(store, split, val_split=opened.card.split)
+    is_own = opened.card.trained_on.get("name") == store.card.name
+    images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
     batches = _relabelled(images, opened.card, order)
-    report = measure(opened.predict, batches, classes=opened.card.classes)
+    scores = Scores(opened.card.classes)
+    report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
     outcome = EvalOutcome(
         report=report,
         target=resolved.path,
@@ -109,9 +126,11 @@ def evaluate(
         split=images.split,
         epoch=None if "epoch" not in opened.card.metrics else int(opened.card.metrics["epoch"]),
         notices=(*resolved.notices, *_notices(store, opened.card, split, images.split), *_warnings(report, gates)),
+        rankings=scores.rankings(),
         gates=gates,
     )
-    return _write(outcome, resolved)
+    outcome = _write(outcome, resolved)
+    return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))
 
 
 def trained_on(card: WeightsCard, path: Path) -> str:
@@ -154,6 +173,8 @@ def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[
 def _notices(store: Store, card: WeightsCard, requested: Split, used: Split) -> Iterator[str]:
     if requested != used:
         yield f"dataset '{store.card.name}' has no {requested} split: measured {used}"
+    if used == "train" and card.trained_on.get("name") == store.card.name:
+        yield "training saw these images, so the accuracy says little about new ones"
     if used == "val" and card.metrics.get("val_top1") is not None:
         yield "these weights were chosen on val, so their accuracy on val is optimistic"
     same_name = card.trained_on.get("name") == store.card.name
@@ -184,6 +205,32 @@ def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
         error.message = f"the report was not written: {error.message}"
         return replace(outcome, unwritten=error)
     return replace(outcome, written=written)
+
+
+def _image_rows(scores: Scores, images: ImageSet, store: Store) -> Iterator[tuple[object, ...]]:
+    """Yield the `COLUMNS` of each image. `file` is empty when the dataset was not made of files."""
+    stored = images.split if images.split in store.card.splits else "train"
+    names = manifest_names(store.path, stored, rows=images.index.tolist())
+    for item in scores.images():
+        row = int(images.index[item.place])
+        yield (
+            images.split, row, names.get(row, ""),
+            item.label, item.predicted, f"{item.probability:.6g}", f"{item.loss:.6g}",
+        )  # fmt: skip
+
+
+def _write_images(outcome: EvalOutcome, path: Path, rows: Iterator[tuple[object, ...]]) -> EvalOutcome:
+    """Write the rows as CSV. An error waits, as that of `_write`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    try:
+        storage.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    except (UsageError, WorkFailed) as error:
+        error.message = f"the file of images was not written: {error.message}"
+        return replace(outcome, unwritten=error)
+    return replace(outcome, per_image=path)
 
 
 def _listed(names: Sequence[str]) -> str:

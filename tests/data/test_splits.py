@@ -187,6 +187,18 @@ def test_eval_opens_the_stored_split(tmp_path: Path) -> None:
     assert sizes == {"train": 6, "val": 4, "test": 5}
 
 
+def test_eval_on_train_opens_what_training_used(tmp_path: Path) -> None:
+    store = make(tmp_path, train=60, test=9)
+    train, _, val_split = open_sets(store, val_fraction=0.1, seed=0)
+    images = open_eval_set(store, "train", val_split=val_split)
+    assert (images.split, images.index.tolist()) == ("train", train.index.tolist())
+    stored = make(tmp_path, name="stored", train=60, val=6)
+    assert len(open_eval_set(stored, "train", val_split=val_split)) == 60
+    assert val_split is not None
+    with pytest.raises(DataError, match="cannot be rebuilt"):
+        open_eval_set(store, "train", val_split=dataclasses.replace(val_split, seed=1))
+
+
 def test_without_test_eval_uses_val_and_says_so(tmp_path: Path) -> None:
     images = open_eval_set(make(tmp_path, train=6, val=4), "test", val_split=None)
     assert (images.split, len(images)) == ("val", 4)

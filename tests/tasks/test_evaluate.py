@@ -1,7 +1,9 @@
 """`eval` measures the right images against the right classes, and writes a report."""
 
+import csv
 import dataclasses
 import errno
+import io
 import json
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
-from resnetctl.spec import ValSplit
+from resnetctl.spec import Split, ValSplit
 from resnetctl.system import settings, storage
 from resnetctl.tasks import evaluate as task
 from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
@@ -75,6 +77,64 @@ def test_val_is_cut_out_again_as_training_did(store: Store) -> None:
     assert outcome.split == "val"
     assert outcome.report.count == len(val) == 18
     assert outcome.report.correct == sum(p == t for p, t in zip(predicted, val.labels[val.index], strict=True))
+
+
+def test_train_is_what_val_left(store: Store) -> None:
+    run = make_run(card(store))
+    outcome = evaluate(None, settings=settings.load(), split="train")
+    train, _, _ = open_sets(store, val_fraction=0.2, seed=3)
+    predicted = by_hand(store, train.index, "train")
+    assert (outcome.split, outcome.report.count) == ("train", 72)
+    assert outcome.report.correct == sum(p == t for p, t in zip(predicted, train.labels[train.index], strict=True))
+    assert outcome.notices[0] == "training saw these images, so the accuracy says little about new ones"
+    assert outcome.written == run.path / "eval" / "zoo-train.json"
+
+
+def test_train_of_another_dataset_is_whole(store: Store) -> None:
+    make_run(card(store))
+    make_store(name="other")
+    outcome = evaluate(None, settings=settings.load(), split="train", data="other")
+    assert outcome.report.count == 90
+    assert "training saw" not in outcome.notices[0]
+
+
+@pytest.mark.parametrize(("split", "count"), [("test", 36), ("val", 18), ("train", 72)])
+def test_the_file_of_images_names_each_image_with_its_loss(store: Store, split: Split, count: int) -> None:
+    make_run(card(store))
+    outcome = evaluate(None, settings=settings.load(), split=split, per_image="images.csv")
+    assert outcome.per_image == Path("images.csv")
+    rows = list(csv.DictReader(io.StringIO(Path("images.csv").read_text())))
+    assert len(rows) == count
+    assert {row["split"] for row in rows} == {split}
+    losses = [float(row["loss"]) for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert np.mean(losses) == pytest.approx(outcome.report.loss, rel=1e-4)
+    assert sum(row["class"] == row["predicted"] for row in rows) == outcome.report.correct
+    stored = store.split("train" if split == "val" else split)
+    for row in rows:
+        assert row["class"] == CLASSES[stored.labels[int(row["row"])]]
+        assert row["file"].startswith(row["class"])
+        assert float(row["probability"]) == pytest.approx(np.exp(-float(row["loss"])), rel=1e-4)
+
+
+def test_a_place_for_the_file_of_images_is_checked_first(store: Store) -> None:
+    make_run(card(store))
+    Path("file").write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot write") as caught:
+        evaluate(None, settings=settings.load(), per_image="file/images.csv")
+    assert caught.value.hint == (Setting("per_image", "FILE"),)
+    Path("folder").mkdir()
+    outcome = evaluate(None, settings=settings.load(), per_image="folder")
+    assert outcome.report.count == 36
+    with pytest.raises(UsageError, match="the file of images was not written"):
+        outcome.require()
+
+
+def test_every_class_is_ranked(store: Store) -> None:
+    make_run(card(store))
+    rankings = evaluate(None, settings=settings.load()).to_json()["rankings"]
+    assert [item["name"] for item in rankings] == list(CLASSES)
+    assert all(0 <= item["roc_auc"] <= 1 for item in rankings)
 
 
 def test_val_of_changed_data_is_refused(store: Store) -> None:

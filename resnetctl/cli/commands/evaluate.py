@@ -27,6 +27,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
             data=options.data,
             split=options.split,
             device=options.device,
+            per_image=options.per_image,
             min_accuracy=options.min_accuracy,
             min_balanced_accuracy=options.min_balanced_accuracy,
             min_per_class=options.min_per_class,
@@ -55,6 +56,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
             ("top-5", None if report.top5 is None else tables.percent(report.top5, 2)),
             ("loss", f"{report.loss:.4f}"),
             ("time", f"{tables.duration(report.seconds)}, {tables.count(report.images_per_second)} images/s"),
+            ("images", None if outcome.per_image is None else tables.short(outcome.per_image)),
             ("wrote", None if outcome.written is None else tables.short(outcome.written)),
         ]
     )
@@ -94,6 +96,7 @@ COMMAND = Command(
         ("resnetctl eval", "the newest run, on test"),
         ("resnetctl eval runs/last/export/model.onnx", "its ONNX file"),
         ("resnetctl eval net.safetensors --data cifar10", "on another dataset"),
+        ("resnetctl eval --split train --per-image images.csv", "find mislabelled images"),
         ("resnetctl eval --min-accuracy 0.9", "exit 5 when it is below"),
         ("resnetctl eval --min-per-class 0.8", "exit 5 when one class is below"),
     ),

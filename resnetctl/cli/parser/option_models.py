@@ -70,7 +70,10 @@ class EvalOptions(Common):
     data: str | None = option(
         None, "Dataset (default: the one trained on)", short="-d", metavar="NAME", panel=USED, complete="dataset"
     )
-    split: Literal["test", "val"] = option("test", "Split to measure", panel=USED)
+    split: Literal["test", "val", "train"] = option("test", "Split to measure", panel=USED)
+    per_image: Path | None = option(
+        None, "Write what each image was given, largest loss first (CSV)", metavar="FILE", panel=USED
+    )
     min_accuracy: float | None = option(None, "Exit 5 when the accuracy is below X, e.g. 0.9", metavar="X", panel=USED)
     min_balanced_accuracy: float | None = option(
         None, "Exit 5 when the mean accuracy of the classes is below X", metavar="X", panel=USED

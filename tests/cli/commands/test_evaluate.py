@@ -76,10 +76,11 @@ def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> No
     calls = replaced_task()
     cli("eval")
     limits = ("--min-accuracy", ".5", "--min-balanced-accuracy", ".4", "--min-per-class", ".3", "--min-lower", ".2")
-    cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", *limits)
+    cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
     numbers = {"min_accuracy": 0.5, "min_balanced_accuracy": 0.4, "min_per_class": 0.3, "min_lower": 0.2}
-    defaults = {"data": None, "split": "test", "device": None, **dict.fromkeys(numbers)}
-    assert calls == [(None, defaults), ("m.onnx", {"data": "pets", "split": "val", "device": "cpu", **numbers})]
+    defaults = {"data": None, "split": "test", "device": None, "per_image": None, **dict.fromkeys(numbers)}
+    options = {"data": "pets", "split": "val", "device": "cpu", "per_image": Path("a.csv"), **numbers}
+    assert calls == [(None, defaults), ("m.onnx", options)]
 
 
 @pytest.mark.parametrize(("least", "code"), [(0.8, 0), (0.81, 5)])

@@ -1,0 +1,131 @@
+"""What each image was given, and how well each class is ranked: area under ROC and average precision. No torch.
+
+Shapes: N images, K classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetctl.engine.metrics import Labels, Logits, probabilities
+from resnetctl.spec import Card
+
+CHEAP = 10_000_000  # probabilities (N x K) up to which every class is ranked: a second of sorting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRanking(Card):
+    """How well the probability of one class ranks its images before all others; fractions are 0..1.
+
+    A class without images, or without other images, has None everywhere.
+
+    Attributes:
+        roc_auc: area under the ROC curve: the chance that an image of the class has a higher probability than another
+            image, a tie counting half (Hanley & McNeil 1982, Radiology 143, p. 29).
+        average_precision: sum over the thresholds of (recall - recall before) * precision, without interpolation.
+        threshold: the probability at which "at least this much" has the best F1.
+        precision, recall: at this threshold.
+    """
+
+    name: str
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    threshold: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScore:
+    """What one image was given: `place` counts the measured images from 0, `probability` is that of its label."""
+
+    place: int
+    label: str
+    predicted: str
+    probability: float
+    loss: float
+
+
+@dataclass
+class Scores:
+    """Collects what each image was given: pass its `add` to `measure` as `each`.
+
+    Attributes:
+        classes: the K class names in the order of the logits.
+    """
+
+    classes: Sequence[str]
+    _labels: list[Labels] = field(default_factory=list)
+    _predicted: list[Labels] = field(default_factory=list)
+    _shares: list[NDArray[np.float64]] = field(default_factory=list)  # of the true class
+    _losses: list[NDArray[np.float64]] = field(default_factory=list)
+    _all_shares: list[NDArray[np.float32]] = field(default_factory=list)  # emptied when there are more than `CHEAP`
+    _count: int = 0
+
+    def add(self, logits: Logits, labels: Labels) -> None:
+        """Add a batch: logits (B, K), labels (B,)."""
+        shares, rows = probabilities(logits), np.arange(len(labels))
+        wide = logits.astype(np.float64)
+        top = wide.max(axis=1)
+        self._labels.append(labels)
+        self._predicted.append(logits.argmax(axis=1))
+        self._shares.append(shares[rows, labels])
+        # as in `measure`: log(sum(exp(logits))) - logit of the true class; a log of the share could be infinite
+        self._losses.append(np.log(np.exp(wide - top[:, None]).sum(axis=1)) - (wide[rows, labels] - top))
+        self._count += len(labels)
+        if self._count * len(self.classes) <= CHEAP:
+            self._all_shares.append(shares.astype(np.float32))
+        else:
+            self._all_shares.clear()
+
+    def images(self) -> list[ImageScore]:
+        """Return what each image was given, the largest loss first."""
+        columns = [np.concatenate(parts) for parts in (self._labels, self._predicted, self._shares, self._losses)]
+        labels, predicted, shares, losses = columns
+        return [
+            ImageScore(
+                place=int(place),
+                label=self.classes[labels[place]],
+                predicted=self.classes[predicted[place]],
+                probability=float(shares[place]),
+                loss=float(losses[place]),
+            )
+            for place in np.argsort(-losses, kind="stable")
+        ]
+
+    def rankings(self) -> tuple[ClassRanking, ...] | None:
+        """Return the ranking of each class; None when there are more than `CHEAP` probabilities."""
+        if not self._all_shares:
+            return None
+        labels, shares = np.concatenate(self._labels), np.concatenate(self._all_shares)
+        return tuple(rank(name, shares[:, place], labels == place) for place, name in enumerate(self.classes))
+
+
+def rank(name: str, scores: NDArray[Any], positive: NDArray[np.bool_]) -> ClassRanking:
+    """Return the ranking of one class against all others.
+
+    Args:
+        scores: (N,) the probability of the class.
+        positive: (N,) whether an image is of the class.
+    """
+    of_class = int(positive.sum())
+    others = len(positive) - of_class
+    if not of_class or not others:
+        return ClassRanking(name=name)
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # the last place of each threshold
+    hits = positive[order].cumsum()[ends]
+    taken = ends + 1
+    new_hits, new_misses = np.diff(hits, prepend=0), np.diff(taken - hits, prepend=0)
+    best = int(np.argmax(2 * hits / (of_class + taken)))  # F1 = 2 hits / (images of the class + images taken)
+    return ClassRanking(
+        name=name,
+        roc_auc=float((new_misses * (hits - new_hits / 2)).sum() / (of_class * others)),  # trapezoids
+        average_precision=float((new_hits / of_class * hits / taken).sum()),
+        threshold=float(scores[order][ends[best]]),
+        precision=float(hits[best] / taken[best]),
+        recall=float(hits[best] / of_class),
+    )
