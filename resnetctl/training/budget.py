@@ -85,7 +85,7 @@ def _long_warmup(job: Job) -> Iterator[Notice]:
     warmup = warmup_steps(job.config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     if 2 * warmup > job.steps:
         hint = Setting("warmup", "15%", note="is a share of the run")
-        yield Notice(f"{warmup} of the {job.steps} steps are warm-up", hint=(hint,))
+        yield Notice(f"warm-up takes {warmup:,} of {counted(job.steps, 'step')}", hint=(hint,))
 
 
 def _too_short(job: Job, timing: Pace, *, budget: float, spent: float) -> UsageError:

@@ -16,6 +16,7 @@ from resnetctl.runs import RunDir
 from resnetctl.training.job import Job, fresh_model, fresh_state
 from resnetctl.training.newest_checkpoint import newest
 from resnetctl.training.session import Session
+from resnetctl.wording import counted
 
 SHOWN = 5  # images named in the error
 USUAL_LR = 0.1  # suggest no learning rate above this
@@ -89,4 +90,4 @@ def _images(rows: Sequence[int], job: Job) -> list[str]:
     names = manifest_names(job.store.path, "train", rows=rows[:SHOWN])
     lines = [f"image train row {row}" + (f" ({names[row]})" if row in names else "") for row in rows[:SHOWN]]
     rest = len(rows) - SHOWN
-    return [*lines, *([f"and {rest} more images of the batch"] if rest > 0 else [])]
+    return [*lines, *([f"and {counted(rest, 'more image')} of the batch"] if rest > 0 else [])]

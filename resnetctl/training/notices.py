@@ -72,8 +72,8 @@ def _short_average(job: Job) -> Iterator[Notice]:
     if decay and steps <= needed:
         yield Notice(
             f"the average of the weights ends with a decay of {decay_at(steps - 1, most=decay):.3g}, not {decay:g}: "
-            f"the decay at a step is (1 + step) / (10 + step), which reaches {decay:g} after {needed:,} steps, and "
-            f"this run has {counted(steps, 'step')}"
+            f"the decay at a step is (1 + step) / (10 + step), which reaches {decay:g} after "
+            f"{counted(needed, 'step')}, and this run has {counted(steps, 'step')}"
         )
 
 

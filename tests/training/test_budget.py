@@ -126,7 +126,7 @@ def test_a_budget_that_is_too_short_is_a_usage_error_with_the_shortest_one(at_th
 
 def test_a_warm_up_of_most_of_the_run_gets_a_notice(at_this_pace: None) -> None:
     _, texts = length_chosen(job("warmup=5"), budget=60.0, began=0.0)
-    assert "20 of the 24 steps are warm-up" in texts
+    assert "warm-up takes 20 of 24 steps" in texts
     _, texts = length_chosen(job("warmup=15%"), budget=60.0, began=0.0)
     assert "warm-up" not in texts
 
