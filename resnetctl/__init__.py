@@ -12,7 +12,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
-    from resnetctl.api import Run, bench, evaluate, export, finetune, load, predict, resume, train
+    from resnetctl import stream
+    from resnetctl.api import Run, bench, evaluate, export, finetune, load, predict, resume, runs, train
     from resnetctl.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -27,6 +28,8 @@ __all__ = [
     "load",
     "predict",
     "resume",
+    "runs",
+    "stream",
     "train",
 ]
 

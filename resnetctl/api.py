@@ -3,21 +3,26 @@
 Keyword arguments have the names of the command line's flags. The functions print nothing and return reports.
 """
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from resnetctl.config.draft import RunRequest, draft
-from resnetctl.config.duration import seconds
-from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
-from resnetctl.config.options import flags
-from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
+from resnetctl import stream
+from resnetctl.config.draft import draft
+from resnetctl.config.schema import BenchConfig
 from resnetctl.engine.gates import Limits
 from resnetctl.errors import UsageError, warn_caller
 from resnetctl.facts import Finished, Notice
-from resnetctl.hints import Call, Setting, suggest
+from resnetctl.hints import in_python
 from resnetctl.predictor import PictureResult, Predictor, Target
+from resnetctl.report.base import lines
+from resnetctl.runs import RunDir, all_runs
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
@@ -32,17 +37,43 @@ if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
 
 
-RUN_ARGUMENTS = ("budget", "config", "name", "out", "recipe", "set", "tune")  # of `train`, which are no config keys
+SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(TrainReport):
-    """A finished run: its folder, and the content of `summary.json`."""
+    """A run: its folder, and the content of `summary.json`, which is empty while the run is not finished."""
 
     path: Path
 
+    @property
+    def history(self) -> "History":
+        """One dict for each epoch: `epoch`, `lr`, `train_loss`, `val_top1`, ...; `.to_pandas()` gives a DataFrame."""
+        return History(RunDir(self.path).metrics())
+
+    @property
+    def caption(self) -> str:
+        """The run's name, the heading of its table in a notebook."""
+        return f"run {self.path.name}"
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield the lines of the summary, and those of the epoch whose weights were kept."""
+        yield from super().rows()
+        kept = self.summary.get(str(self.summary.get("kept")), {})
+        yield from lines({f"{name} of the {self.summary['kept']} epoch": kept[name] for name in SHOWN if name in kept})
+
     def __fspath__(self) -> str:
         return str(self.path)
+
+
+class History(list[dict[str, Any]]):
+    """The epochs of a run, one dict each."""
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with one row for each epoch. Raises `UsageError` without pandas."""
+        if find_spec("pandas") is None:
+            raise UsageError("the package pandas is not installed", hint="pip install pandas")
+        return import_module("pandas").DataFrame(list(self))
 
 
 def train(
@@ -69,12 +100,7 @@ def train(
         UsageError, ConfigError: an argument is wrong; nothing was fetched or written.
         DataError, PluginError, WorkFailed: as the command `train`.
     """
-    from resnetctl.tasks.train import train as task
-
-    request = _request(flags, name=name, out=out)
-    layers = _layers(recipe, config, set, _keywords(TrainConfig, flags))
-    settings = machine.load()
-    return _drain(task(draft(TrainConfig, layers, settings=settings, request=request), settings))
+    return _drain(stream.train(recipe=recipe, config=config, name=name, out=out, set=set, **flags))
 
 
 def finetune(
@@ -94,18 +120,11 @@ def finetune(
 
     Raises as `train`, and `WeightsError` for weights that cannot be used.
     """
-    from resnetctl.tasks.finetune import finetune as task
-
-    request = _request(flags, name=flags.pop("name", None), out=out)
-    recipe, config = flags.pop("recipe", None), flags.pop("config", None)
-    fixed = {"data": data} | ({} if weights is None else {"weights": targets.text(weights)})
-    layers = _layers(recipe, config, set, _keywords(FinetuneConfig, flags | fixed))
-    settings = machine.load()
-    return _drain(task(draft(FinetuneConfig, layers, settings=settings, request=request), settings))
+    return _drain(stream.finetune(weights, data=data, out=out, set=set, **flags))
 
 
 def resume(
-    run: "str | Path | Run" = "last", epochs: int | None = None, *, exact: bool = False, device: str | None = None
+    run: str | PathLike[str] = "last", epochs: int | None = None, *, exact: bool = False, device: str | None = None
 ) -> Run:
     """Go on with a run from its newest whole checkpoint: `resume("last")`, or `resume("last", epochs=30)`.
 
@@ -119,10 +138,7 @@ def resume(
         UsageError: the run is in use, or an exact resume is not possible here.
         InputError: there is no such run, or it cannot be read.
     """
-    from resnetctl.tasks.resume import resume as task
-
-    target = str(targets.text(run))
-    return _drain(task(target, settings=machine.load(), epochs=epochs, exact=exact, device=device))
+    return _drain(stream.resume(run, epochs, exact=exact, device=device))
 
 
 def evaluate(
@@ -151,9 +167,12 @@ def evaluate(
     from resnetctl.tasks.evaluate import evaluate as task
 
     settings = machine.load()
-    return task(
+    outcome = task(
         targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **limits
     )
+    for notice in outcome.notices:
+        warn_caller(notice)
+    return outcome
 
 
 def export(
@@ -173,7 +192,10 @@ def export(
     """
     from resnetctl.tasks.export import export as task
 
-    return task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate)
+    report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate)
+    for notice in report.notices:
+        warn_caller(notice)
+    return report
 
 
 def predict(
@@ -201,7 +223,8 @@ def bench(
     """
     from resnetctl.tasks.bench.bench import bench as task
 
-    layers, settings = _layers(recipe, config, set, _keywords(BenchConfig, flags)), machine.load()
+    layers = stream.layers(stream.keywords(BenchConfig, flags), recipe=recipe, config=config, set=set)
+    settings = machine.load()
     work = task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)
     while True:
         try:
@@ -211,48 +234,36 @@ def bench(
             return report
 
 
+def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
+    """Return all runs in a folder, oldest first, the unfinished ones too.
+
+    Args:
+        folder: holds the run folders; None: `RESNETCTL_RUNS_DIR`, by default `runs`.
+    """
+    place = machine.load().runs_dir if folder is None else Path(folder)
+    return [Run(path=run.path, summary=run.summary() or {}) for run in all_runs(place)]
+
+
+class _CallableRuns(ModuleType):
+    """The module `resnetctl.runs` hides the function of that name, so the module can be called, too."""
+
+    def __call__(self, folder: str | PathLike[str] | None = None) -> list[Run]:
+        return runs(folder)
+
+
+sys.modules["resnetctl.runs"].__class__ = _CallableRuns
+
+
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     return load_model(targets.resolve(targets.text(target), machine.load()).path)
-
-
-def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:
-    """Remove the arguments that are no config keys from `flags`. Raises `UsageError` when the budget is not a time."""
-    budget, tune = flags.pop("budget", None), bool(flags.pop("tune", False))
-    try:
-        length = 0.0 if budget is None else seconds(budget)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"budget {error}", where=Setting("budget")) from None
-    return RunRequest(name=name, out=None if out is None else Path(out), budget=length, tune=tune)
-
-
-def _layers(
-    recipe: str | None, config: str | Path | None, set: Mapping[str, Any] | None, keywords: Layer
-) -> list[Layer]:
-    """Return the layers, weakest first. `set` and keyword arguments are one layer; a keyword argument wins."""
-    files = ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
-    if set is not None and not isinstance(set, Mapping):
-        raise UsageError("set takes a dict", where=Setting("set"), hint=Setting("set", {"optim.lr": 0.05}))
-    return [*files, together(layer(dict(set or {}), "set"), keywords)]
-
-
-def _keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
-    """Return the layer of keyword arguments, named like the flags. Their origins read `argument lr`."""
-    keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(model)}
-    unknown = [name for name in arguments if name not in keys]
-    if "resume" in unknown:
-        raise UsageError("training resumes by a function of its own", hint=Call("train", settings={"resume": "last"}))
-    if unknown:
-        raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RUN_ARGUMENTS]))
-    values = {keys[name]: value for name, value in arguments.items()}
-    return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
 
 
 def _drain(facts: Iterable[object]) -> Run:
     finished: Finished | None = None
     for fact in facts:
         if isinstance(fact, Notice):
-            warn_caller(fact.text)
+            warn_caller("\n  try  ".join([fact.text, *map(in_python, fact.hint)]))
         elif isinstance(fact, Finished):
             finished = fact
     assert finished is not None, "the last fact of a run"

@@ -3,13 +3,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import InputError, ResnetctlWarning, UsageError
 from resnetctl.facts import Finished
 from resnetctl.system import settings
 
@@ -53,6 +54,31 @@ def test_resume_goes_on_with_a_run(run) -> None:
     assert rc.resume("one").summary["epochs"] == 3  # finished: nothing is done
     with pytest.raises(InputError, match="no run 'two'"):
         rc.resume("two")
+
+
+def test_a_run_has_its_history_and_a_readable_table(run) -> None:
+    assert [epoch["epoch"] for epoch in run.history] == [1, 2]
+    assert {"lr", "train_loss", "val_top1"} <= set(run.history[0])
+    table = run._repr_html_()
+    assert "<caption>run one</caption>" in table
+    assert re.search(r"<th>val accuracy of the best epoch</th><td>[\d.]+%</td>", table)
+    if find_spec("pandas") is None:
+        with pytest.raises(UsageError, match="pandas is not installed"):
+            run.history.to_pandas()
+    else:
+        assert run.history.to_pandas().shape[0] == 2
+
+
+def test_runs_lists_every_run_although_a_module_has_this_name(run, tmp_path: Path) -> None:
+    (found,) = rc.runs()
+    assert (found.path, found.summary) == (run.path, run.summary)
+    assert rc.runs(tmp_path / "none") == []
+    import resnetctl.runs
+
+    assert resnetctl.runs() == [found]
+    code = "import resnetctl as rc; print([item.path.name for item in rc.runs()])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['one']\n"
 
 
 def test_predict_returns_guesses_for_files(run) -> None:
@@ -111,6 +137,13 @@ def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- wrong arguments
 
 
+def test_notices_are_warnings_at_the_line_of_the_caller(run) -> None:
+    (run.path / "summary.json").unlink()
+    with pytest.warns(ResnetctlWarning, match="not finished") as caught:
+        rc.evaluate(run)
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -155,13 +188,23 @@ classes: tuple[str, ...] = card.classes
 predictor = rc.Predictor(run, top=2, device="cpu")
 for result in (*predictor("cat.jpg"), *predictor([Path("cat.jpg"), b"", "x"]), *rc.predict(run, "cat.jpg", top=3)):
     text: str = result["predictions"][0]["class"] if not result["problem"] else result["problem"]
+losses: list[float] = [epoch["train_loss"] for run in rc.runs() for epoch in run.history]
+for fact in rc.stream.train(data="digits", epochs=1):
+    print(fact)
 print(rc.bench(arch="resnet56").to_json(), model.training, rc.__version__)
 """
 
 
 def test_mypy_strict_passes_on_a_script_with_every_function_and_finds_wrong_calls(tmp_path: Path) -> None:
     assert all(f"rc.{name}" in SCRIPT for name in rc.__all__)
-    wrong = ["rc.predict()", "rc.load(3)", "rc.nonsense", 'rc.resume("one", epochs="3")', "rc.train().nonsense"]
+    wrong = [
+        "rc.predict()",
+        "rc.load(3)",
+        "rc.nonsense",
+        'rc.resume("one", epochs="3")',
+        "rc.train().nonsense",
+        "rc.runs(3)",
+    ]
     (tmp_path / "good.py").write_text(SCRIPT)
     (tmp_path / "wrong.py").write_text("\n".join(["import resnetctl as rc", *wrong]))
     argv = [
@@ -176,5 +219,5 @@ def test_mypy_strict_passes_on_a_script_with_every_function_and_finds_wrong_call
     ]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path)
     lines = [line for line in done.stdout.splitlines() if ": error:" in line]
-    assert [int(line.split(":")[1]) for line in lines] == [2, 3, 4, 5, 6], done.stdout + done.stderr
+    assert [int(line.split(":")[1]) for line in lines] == [2, 3, 4, 5, 6, 7], done.stdout + done.stderr
     assert all(line.startswith("wrong.py:") for line in lines)

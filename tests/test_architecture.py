@@ -34,6 +34,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("tasks",),
     ("predictor",),
+    ("stream",),
     ("api", "testing"),
     ("cli", "__main__"),
 )

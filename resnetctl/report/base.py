@@ -3,13 +3,15 @@
 A verb returns a report and does not print. The command line draws it as a table, or as one JSON document.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from resnetctl.report import html
 from resnetctl.spec import plain
 
 MAX_ITEMS = 10  # items of a list shown in a notebook's table
+SHARES = ("interval", "min_accuracy")  # shown in percent, as all names with top1 or top5
+NAMES = {"top1": "accuracy", "interval": "95 % interval"}
 
 
 class Report:
@@ -30,24 +32,38 @@ class Report:
         values: dict[str, Any] = plain(self)
         return values
 
+    @property
+    def caption(self) -> str:
+        """The heading of the table in a notebook: the verb, from the schema."""
+        return self.schema.removeprefix("resnetctl.").partition("/")[0].replace(".", " ")
+
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield name and text of every entry of the body that is one line: no tables, no lists of tables."""
-        for name, value in self.body().items():
-            text = _line(value)
-            if text:
-                yield name.replace("_", " "), text
+        yield from lines(self.body())
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
-        return html.table(self.rows(), caption=self.schema)
+        return html.table(self.rows(), caption=self.caption)
 
 
-def _line(value: Any) -> str:
+def lines(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield name and text of every value that is one line; accuracies in percent, four digits of other fractions."""
+    for name, value in values.items():
+        text = _line(value, is_share=name in SHARES or "top1" in name or "top5" in name)
+        if text and name != "schema":
+            yield NAMES.get(name, name.replace("top1", "accuracy").replace("_", " ")), text
+
+
+def _line(value: Any, *, is_share: bool = False) -> str:
     """Return the value as one line, `""` for None and for nested values."""
     if isinstance(value, list):
-        items = [_line(item) for item in value[:MAX_ITEMS]]
+        items = [_line(item, is_share=is_share) for item in value[:MAX_ITEMS]]
         rest = [f"and {len(value) - MAX_ITEMS} more"] if len(value) > MAX_ITEMS else []
         return ", ".join([*items, *rest]) if all(items) else ""
     if value is None or isinstance(value, dict):
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1%}" if is_share else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

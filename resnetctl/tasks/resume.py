@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnetctl import runs
+import resnetctl.runs as runs
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
 from resnetctl.config.schema import FinetuneConfig, TrainConfig

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from resnetctl import runs
+import resnetctl.runs as runs
 from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.errors import UsageError, WeightsError
 from resnetctl.hints import Call

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-from resnetctl import runs
+import resnetctl.runs as runs
 from resnetctl.config.draft import RunRequest
 from resnetctl.config.layers import to_toml
 from resnetctl.config.schema import FinetuneConfig, TrainConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import resnetctl
-from resnetctl.report.base import MAX_ITEMS, Report
+from resnetctl.report.base import MAX_ITEMS, Report, lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,24 @@ def test_a_document_begins_with_its_schema_and_is_plain_json() -> None:
 
 
 def test_a_notebook_shows_one_line_values_and_escapes_them() -> None:
-    assert dict(SMALL.rows()) == {"path": "a/b", "share": "0.333333", "classes": "cat, <dog>"}
+    assert dict(SMALL.rows()) == {"path": "a/b", "share": "0.3333", "classes": "cat, <dog>"}
     assert "<td>cat, &lt;dog&gt;</td>" in SMALL._repr_html_()
-    assert "<caption>resnetctl.small/1</caption>" in SMALL._repr_html_()
+    assert "<caption>small</caption>" in SMALL._repr_html_()
+
+
+def test_numbers_are_formatted_for_people() -> None:
+    values = {"top1": 0.98765, "interval": [0.9, 0.95], "min_accuracy": None, "count": 12345, "epochs": 20, "ema": True}
+    values |= {"loss": 0.123456, "seconds": 12345.678, "schema": "resnetctl.eval/1", "val_top1": 1.0}
+    assert dict(lines(values)) == {
+        "accuracy": "98.8%",
+        "95 % interval": "90.0%, 95.0%",
+        "count": "12,345",
+        "epochs": "20",
+        "ema": "yes",
+        "loss": "0.1235",
+        "seconds": "12,346",
+        "val accuracy": "100.0%",
+    }
 
 
 def test_a_long_list_is_shortened() -> None:

@@ -56,7 +56,7 @@ def list_runs(parsed: Parsed[RunsListOptions]) -> None:
 
 def show(parsed: Parsed[RunsShowOptions]) -> None:
     """Run `runs show`."""
-    from resnetctl import runs
+    import resnetctl.runs as runs
     from resnetctl.system import settings
     from resnetctl.tasks.runs import listing
 
@@ -132,7 +132,7 @@ def remove(parsed: Parsed[RunsRemoveOptions]) -> None:
 
 def verify(parsed: Parsed[RunsShowOptions]) -> None:
     """Run `runs verify`."""
-    from resnetctl import runs
+    import resnetctl.runs as runs
     from resnetctl.cli.screen.loading import load_torch
     from resnetctl.system import settings
 

@@ -40,7 +40,7 @@ def _recipes() -> list[str]:
 
 
 def _runs() -> list[str]:
-    from resnetctl import runs
+    import resnetctl.runs as runs
     from resnetctl.system import settings
 
     return ["last", *(run.path.name for run in runs.all_runs(settings.load().runs_dir))]

@@ -1,0 +1,108 @@
+"""Training as a stream of facts: `for fact in rc.stream.train(data="digits"): ...`.
+
+A wrong argument raises when the function is called. The run begins with the first fact that is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnetctl.config.draft import RunRequest, draft
+from resnetctl.config.duration import seconds
+from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
+from resnetctl.config.options import flags as known_flags
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call, Setting, suggest
+from resnetctl.predictor import Target
+from resnetctl.system import settings as machine
+from resnetctl.tasks import targets
+
+if TYPE_CHECKING:
+    from resnetctl.engine.loop import StepResult
+    from resnetctl.facts import TrainFact
+
+    Facts = Iterator[TrainFact | StepResult]
+
+RUN_ARGUMENTS = ("budget", "config", "name", "out", "recipe", "set", "tune")  # of `train`, which are no config keys
+
+
+def train(
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    name: str | None = None,
+    out: str | Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> Facts:
+    """Return the facts of `rc.train` while it works: `Started`, `StepResult`, `EpochTimed`, ..., `Finished` last."""
+    from resnetctl.tasks.train import train as task
+
+    request = _request(flags, name=name, out=out)
+    all_layers = layers(keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
+    settings = machine.load()
+    return task(draft(TrainConfig, all_layers, settings=settings, request=request), settings)
+
+
+def finetune(
+    weights: Target = None,
+    *,
+    data: str,
+    out: str | Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> Facts:
+    """Return the facts of `rc.finetune` while it works, as `train`."""
+    from resnetctl.tasks.finetune import finetune as task
+
+    request = _request(flags, name=flags.pop("name", None), out=out)
+    recipe, config = flags.pop("recipe", None), flags.pop("config", None)
+    fixed = {"data": data} | ({} if weights is None else {"weights": targets.text(weights)})
+    all_layers = layers(keywords(FinetuneConfig, flags | fixed), recipe=recipe, config=config, set=set)
+    settings = machine.load()
+    return task(draft(FinetuneConfig, all_layers, settings=settings, request=request), settings)
+
+
+def resume(
+    run: str | PathLike[str] = "last", epochs: int | None = None, *, exact: bool = False, device: str | None = None
+) -> Facts:
+    """Return the facts of `rc.resume` while it works, as `train`."""
+    from resnetctl.tasks.resume import resume as task
+
+    return task(str(targets.text(run)), settings=machine.load(), epochs=epochs, exact=exact, device=device)
+
+
+def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:
+    """Remove the arguments that are no config keys from `flags`. Raises `UsageError` when the budget is not a time."""
+    budget, tune = flags.pop("budget", None), bool(flags.pop("tune", False))
+    try:
+        length = 0.0 if budget is None else seconds(budget)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"budget {error}", where=Setting("budget")) from None
+    return RunRequest(name=name, out=None if out is None else Path(out), budget=length, tune=tune)
+
+
+def layers(
+    keywords: Layer, *, recipe: str | None, config: str | Path | None, set: Mapping[str, Any] | None
+) -> list[Layer]:
+    """Return the layers, weakest first. `set` and keyword arguments are one layer; a keyword argument wins."""
+    files = ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
+    if set is not None and not isinstance(set, Mapping):
+        raise UsageError("set takes a dict", where=Setting("set"), hint=Setting("set", {"optim.lr": 0.05}))
+    return [*files, together(layer(dict(set or {}), "set"), keywords)]
+
+
+def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
+    """Return the layer of keyword arguments, named like the flags. Their origins read `argument lr`."""
+    keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in known_flags(model)}
+    unknown = [name for name in arguments if name not in keys]
+    if "resume" in unknown:
+        raise UsageError("training resumes by a function of its own", hint=Call("train", settings={"resume": "last"}))
+    if unknown:
+        raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RUN_ARGUMENTS]))
+    values = {keys[name]: value for name, value in arguments.items()}
+    return Layer(values, {keys[name]: f"argument {name}" for name in arguments})

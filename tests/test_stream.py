@@ -1,0 +1,30 @@
+"""The facts of a training come one by one, and wrong arguments raise before the first."""
+
+import pytest
+from support.datasets import tiny
+
+import resnetctl as rc
+from resnetctl.errors import UsageError
+from resnetctl.facts import EpochTimed, Finished, Started
+from resnetctl.system import settings
+
+
+def test_a_training_gives_its_facts_while_it_works() -> None:
+    tiny(settings.load().data_dir)
+    facts = list(rc.stream.train(data="tiny", arch="resnet20", epochs=2, name="one"))
+    kinds = [type(fact).__name__ for fact in facts]
+    assert isinstance(facts[-1], Finished)
+    assert [kind for kind in kinds if kind in ("Started", "EpochTimed")] == ["Started", "EpochTimed", "EpochTimed"]
+    assert "StepResult" in kinds
+    resumed = list(rc.stream.resume("one", 3))
+    assert sum(isinstance(fact, EpochTimed) for fact in resumed) == 1
+    tuned = list(rc.stream.finetune("one", data="tiny", epochs=1, name="two"))
+    assert sum(isinstance(fact, Started) for fact in tuned) == 1
+    assert [run.path.name for run in rc.runs()] == ["one", "two"]
+
+
+def test_a_wrong_argument_raises_when_the_function_is_called() -> None:
+    with pytest.raises(UsageError, match="unknown argument 'epoch'"):
+        rc.stream.train(data="tiny", epoch=1)
+    with pytest.raises(UsageError, match="unknown argument 'epoch'"):
+        rc.stream.finetune(data="tiny", epoch=1)
