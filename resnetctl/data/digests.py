@@ -5,6 +5,7 @@ random batch reads nothing twice. A split of 200 GB takes 32 MB of digests.
 """
 
 import hashlib
+import os
 from math import prod
 from pathlib import Path
 
@@ -44,9 +45,16 @@ class Guard:
         self._images, self._digests, self._rows, self._path = images, digests, rows, path
         self._is_pending = np.ones(len(digests), np.bool_)
         self._pending_count = len(digests)
+        self._file, self._bytes = _identity_and_size(path)
 
     def check(self, rows: NDArray[np.int64]) -> None:
-        """Verify the unverified segments of `rows`. Raises `DataError` that names the first damaged rows."""
+        """Verify the unverified segments of `rows`. Raises `DataError` that names the first damaged rows.
+
+        It also raises when the file became shorter: reading a mapping past the file's end kills the process (SIGBUS).
+        """
+        file, size = _identity_and_size(self._path)
+        if file == self._file and size < self._bytes:  # another file of this name does not change the mapping
+            raise self._truncated(size)
         if not self._pending_count:
             return
         segments = rows // self._rows
@@ -58,6 +66,14 @@ class Guard:
             self._is_pending[segment] = False
             self._pending_count -= 1
 
+    def _truncated(self, size: int) -> DataError:
+        name, split = self._path.parent.name, self._path.stem
+        return DataError(
+            f"the {split} split of dataset '{name}' was cut from {self._bytes:,} to {size:,} bytes while it was in use",
+            where=str(self._path),
+            hint=[Call("data remove", (name,)), "then get or add it again, and resume the run"],
+        )
+
     def _damaged(self, first: int) -> DataError:
         last = min(first + self._rows, len(self._images)) - 1
         name, split = self._path.parent.name, self._path.stem
@@ -66,3 +82,12 @@ class Guard:
             where=str(self._path),
             hint=[Call("data check", (name,)), Call("data remove", (name,)), "then get or add it again"],
         )
+
+
+def _identity_and_size(path: Path) -> tuple[tuple[int, int] | None, int]:
+    """Return what identifies the file on this machine, and its bytes; (None, 0) if it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None, 0
+    return (status.st_dev, status.st_ino), status.st_size

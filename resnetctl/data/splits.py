@@ -128,11 +128,11 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups
     if groups is not None and len(grouping.sizes(groups)):
         wanted = [share(count, fraction) for count in np.bincount(labels).tolist()]
         return grouping.choose(labels, keys, groups=groups, wanted=wanted)
-    chosen = []
-    for label in range(int(labels.max()) + 1):
-        rows = np.flatnonzero(labels == label)
-        chosen.append(rows[np.argsort(keys[rows], kind="stable")[: share(len(rows), fraction)]])
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    counts = np.bincount(labels)
+    shares = np.array([share(count, fraction) for count in counts.tolist()])
+    order = np.lexsort((keys, labels))  # by class, then by key
+    rank = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
+    return np.sort(order[rank < shares[labels[order]]]).astype(np.int64)
 
 
 def share(count: int, fraction: float) -> int:

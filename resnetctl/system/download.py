@@ -61,12 +61,15 @@ class Patience:
         opening: longest time until the headers of a response, with name resolution and redirects.
         fruitless: longest time without a new byte; after it no further request is sent.
         resumes: the number of requests that may resume one file.
+        window, least: give an address up when it sends fewer than `least` bytes in `window` seconds.
     """
 
     stall: float = 5.0
     opening: float = 8.0
     fruitless: float = 15.0
     resumes: int = 20
+    window: float = 30.0
+    least: int = 30_000
 
 
 class _Failed(Exception):
@@ -177,7 +180,7 @@ def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> No
                 raise _Failed("another process writes to the same file", is_final=True)
             file.truncate(begin)
             done = begin
-            for chunk in _chunks(response):
+            for chunk in _fast_enough(_chunks(response), patience):
                 done += len(chunk)
                 if done > remote.limit:
                     file.truncate(0)
@@ -195,6 +198,19 @@ def _continues(response: HTTPResponse, offset: int) -> bool:
     if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
         raise _Failed("the server sends another range than requested", is_final=True)
     return True
+
+
+def _fast_enough(chunks: Iterator[bytes], patience: Patience) -> Iterator[bytes]:
+    """Yield the chunks. Raises `_Failed` when a server drips: each byte comes in time, and the file never ends."""
+    started, count = time.monotonic(), 0
+    for chunk in chunks:
+        yield chunk
+        count += len(chunk)
+        seconds = time.monotonic() - started
+        if seconds >= patience.window:
+            if count < patience.least:
+                raise _Failed(f"the server is too slow: {count:,} bytes in {seconds:.0f} s", is_final=True)
+            started, count = time.monotonic(), 0
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:

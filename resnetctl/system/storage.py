@@ -1,7 +1,7 @@
 """Durable writes, locks, digests, and opening plain files. Only this module renames, fsyncs or locks.
 
-A write goes to a temporary file in the same folder. The file is fsynced and renamed, then the folder is fsynced. So a
-reader sees the old content or the new, never a part of it, also after a power cut.
+A write goes to a temporary file beside it, which is fsynced and renamed; then the folder is fsynced. So a reader
+sees the old content or the new, never a part of it, also after a power cut.
 """
 
 import contextlib
@@ -26,11 +26,12 @@ from resnetctl.system.exchange import exchange
 
 TEMPORARY = ".tmp-resnetctl-"  # prefix of drafts: files and folders not yet renamed, or left by a killed process
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # errors of the machine, which say nothing about a file
 PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
 )  # fmt: skip
-_OLD = "-old"  # suffix of a folder that is being replaced where two folders cannot be exchanged
+_OLD = "-old"  # suffix of a folder that is replaced by two renames
 MAX_DOCUMENT = 2**24  # bytes of a JSON document; the card of 100,000 classes has 2 MB
 LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment
 ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
@@ -124,18 +125,17 @@ def restore_replaced(folder: Path) -> None:
     """Bring back folders in `folder` whose replacement was killed between two renames."""
     for old in folder.glob(f"{TEMPORARY}*{_OLD}"):
         path = old.with_name(old.name.removeprefix(TEMPORARY).removesuffix(_OLD))
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), _claimed(old):
             if not path.exists():
-                with _claimed(old):
-                    os.rename(old, path)
+                os.rename(old, path)
 
 
 @contextlib.contextmanager
 def growing_file(path: Path, *, owner: str) -> Iterator[IO[bytes]]:
     """Yield `path` opened for appending by one process at a time, for a download that a later call resumes.
 
-    Written bytes stay, also on failure; `settle` gives the file its final name. `owner` names the work in the error of
-    a second process. Inside `with`, raise `OSError` only for errors of `path`: it is reported as a write error.
+    Written bytes stay, also on failure; `settle` gives the file its name. `owner` names the work in the error of a
+    second process. Inside `with`, raise `OSError` only for errors of `path`: it is reported as a write error.
     """
     with _reported(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,8 +160,8 @@ def make_folder(path: Path) -> None:
 
 def append(path: Path, data: bytes) -> None:
     """Append `data` to `path`, durably. After an error, the file may end in a part of `data`."""
+    is_new = not path.exists()
     with _reported(path):
-        is_new = not path.exists()
         with path.open("ab") as file:
             file.write(data)
             file.flush()
@@ -203,10 +203,9 @@ def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
     """Raise `UsageError` unless `folder` can be written or created. Call it before long work; it creates nothing."""
     with _reported(folder):
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
-    if not place.is_dir():
-        raise UsageError(f"cannot write: {os.strerror(errno.ENOTDIR)}", where=str(place), hint=hint)
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write: {os.strerror(errno.EACCES)}", where=str(place), hint=hint)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EACCES if place.is_dir() else errno.ENOTDIR)
+        raise UsageError(f"cannot write: {reason}", where=str(place), hint=hint)
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -315,7 +314,8 @@ def open_regular(path: Path, *, error: type[ResnetctlError]) -> BinaryIO:
             raise error("this is not a plain file", where=str(path))
         return path.open("rb")
     except OSError as refusal:
-        raise error(f"the file cannot be read: {refusal.strerror}", where=str(path)) from refusal
+        kind = WorkFailed if refusal.errno in EXHAUSTED else error
+        raise kind(f"the file cannot be read: {refusal.strerror}", where=str(path)) from refusal
 
 
 def sha256(path: Path) -> str:

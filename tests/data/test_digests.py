@@ -1,6 +1,7 @@
 """Damage in a store is detected when an image is first read, and the error names the rows."""
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -125,3 +126,23 @@ def test_a_guard_reports_a_short_last_segment() -> None:
     guard = Guard(images, np.zeros((3, 32), np.uint8), rows=2, path=Path("d/train.safetensors"))
     with pytest.raises(DataError, match="dataset 'd' is damaged: rows 4 to 4"):
         guard.check(np.array([4]))
+
+
+def test_a_file_cut_while_it_is_mapped_is_an_error_not_a_signal(tmp_path: Path) -> None:
+    """Reading a mapping past the file's end kills the process with SIGBUS."""
+    store = store_of(tmp_path)
+    train, _, _ = open_sets(store, val_fraction=0, seed=0)
+    train.check(np.arange(60))
+    os.truncate(store.file("train"), 5000)
+    with pytest.raises(DataError, match=r"was cut from [0-9,]+ to 5,000 bytes while it was in use") as caught:
+        train.check(np.arange(60))
+    assert caught.value.where == str(store.file("train"))
+
+
+def test_a_replaced_or_removed_file_leaves_the_mapping_as_it_was(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    train, _, _ = open_sets(store, val_fraction=0, seed=0)
+    store.file("train").unlink()
+    train.check(np.arange(60))
+    store.file("train").write_bytes(b"shorter")
+    train.check(np.arange(60))

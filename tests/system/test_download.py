@@ -32,6 +32,7 @@ class Site:
     tells_length: bool = True
     cuts: list[int] = field(default_factory=list)  # bytes after which the next answers are cut
     delay: float = 0.0
+    drips: bool = False  # sends a byte every 50 ms
     status: int = 200
     asked: list[str | None] = field(default_factory=list)  # the Range header of every request
     url: str = ""
@@ -52,6 +53,12 @@ class Site:
         if self.tells_length:
             handler.send_header("Content-Length", str(len(payload)))
         handler.end_headers()
+        for byte in payload if self.drips else b"":
+            try:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+            except ConnectionError:
+                return
         with contextlib.suppress(ConnectionError):  # the client may have closed the connection
             handler.wfile.write(payload[: self.cuts.pop(0)] if self.cuts and payload else payload)
         handler.close_connection = True
@@ -302,3 +309,14 @@ def test_a_disk_error_is_not_reported_as_a_network_error(
     with pytest.raises(WorkFailed, match="No space left"):
         fetch(remote(site.url), folder, patience=QUICK)
     assert visible(folder) == ["file.bin.part"]
+
+
+def test_a_server_that_drips_is_given_up(site: Site, tmp_path: Path) -> None:
+    """Every byte comes in time, so no other limit ends the download."""
+    site.drips = True
+    patience = Patience(stall=0.5, opening=1.0, fruitless=3.0, window=0.5, least=1000)
+    started = time.monotonic()
+    with pytest.raises(DataError) as caught:
+        fetch(Remote(name="file.bin", digest=SHA256, urls=(site.url,)), tmp_path, patience=patience)
+    assert "too slow" in caught.value.problems[0]
+    assert time.monotonic() - started < 20

@@ -5,6 +5,7 @@ in headers are not trusted: memory grows with the bytes that are really read. Th
 has the known attacks and the reasons for the limits.
 """
 
+import errno
 import gzip
 import io
 import lzma
@@ -22,7 +23,8 @@ from typing import IO, Any
 from resnetctl.data.reading.decode import MAX_BYTES, check_size
 from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
 from resnetctl.data.reading.tar_header import open_tar
-from resnetctl.errors import DataError
+from resnetctl.errors import DataError, ResnetctlError, WorkFailed
+from resnetctl.system.storage import EXHAUSTED
 
 ALLOWANCE = 64 * 2**20  # bytes: an archive may unpack to ALLOWANCE + RATIO times its size
 RATIO = 100  # images hardly compress, bombs compress 1,000 times
@@ -45,6 +47,10 @@ _DAMAGE = (
     IndexError,
     KeyError,
 )
+_LOCAL = b"PK\x03\x04"  # begins the header of a zip member
+_LOCAL_HEADER = 30  # bytes, before name and extra field
+_DESCRIPTOR = 24  # bytes, at most, of sizes and checksum behind a zip member
+_XZ_MEMORY = 160 * 2**20  # bytes that decoding may take; `xz -9` needs 65 MiB
 _MAGIC = {b"\x1f\x8b": "tar.gz", b"\xfd7zXZ\0": "tar.xz", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
 
 
@@ -129,7 +135,16 @@ def _members(path: Path, kind: str) -> Generator[Member, None, None]:
     except DataError:
         raise
     except _DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: BaseException, *, inside: str = "") -> ResnetctlError:
+    """Return the error for an archive: damaged, or refused by the system."""
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        return WorkFailed(f"the archive cannot be read: {error.strerror}", where=str(path), hint="ulimit -n 4096")
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        return DataError(f"the archive cannot be read: {error.strerror}", where=str(path))
+    return _damaged(path, f"{inside!r}: {error}" if inside else error)
 
 
 def _damaged(path: Path, error: BaseException | str) -> DataError:
@@ -160,7 +175,7 @@ def _tar_read(stream: "Forward", info: tarfile.TarInfo) -> bytes:
         stream.seek(info.offset_data)
         data = stream.read(info.size)
     except _DAMAGE as error:
-        raise _damaged(stream.path, error) from error
+        raise _unreadable(stream.path, error) from error
     if len(data) != info.size:
         raise _damaged(stream.path, f"it ends inside {info.name!r}")
     return data
@@ -168,12 +183,30 @@ def _tar_read(stream: "Forward", info: tarfile.TarInfo) -> bytes:
 
 def _zip_members(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
+        _expect_whole_directory(archive)
         budget = Budget(path)
         for info in archive.infolist():
             name = info.filename.replace("\\", "/")
             yield Member(
                 name, info.file_size, info.is_dir(), _zip_refusal(info), partial(_zip_read, archive, info, budget)
             )
+
+
+def _expect_whole_directory(archive: zipfile.ZipFile) -> None:
+    """Raise `BadZipFile` if the file has a member that its directory lacks: zipfile would leave it out silently."""
+    file: Any = archive.fp
+    end = 0
+    offsets = sorted((info.header_offset, info.compress_size) for info in archive.infolist())
+    for start, packed in [*offsets, (archive.start_dir, 0)]:
+        if start - end >= _LOCAL_HEADER:
+            file.seek(end)
+            if _LOCAL in file.read(_DESCRIPTOR + len(_LOCAL)):
+                raise zipfile.BadZipFile(f"its directory lacks the member at byte {end:,}")
+        file.seek(start)
+        header = file.read(_LOCAL_HEADER)
+        end = start + len(header) + packed
+        if header.startswith(_LOCAL) and len(header) == _LOCAL_HEADER:
+            end += int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")  # name, extra
 
 
 def _zip_refusal(info: zipfile.ZipInfo) -> str:
@@ -184,21 +217,65 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str:
 
 
 def _zip_read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: "Budget") -> bytes:
+    data = bytearray()
     try:
         with archive.open(info) as file:
-            data = file.read(MAX_BYTES + 1)  # the size in the directory is not trusted
+            while chunk := file.read(_CHUNK):  # the size in the directory is not trusted
+                budget.spend(len(chunk))
+                check_size(len(data) + len(chunk), info.filename)
+                data += chunk
+    except DataError:
+        raise
     except _DAMAGE as error:
-        raise _damaged(budget.path, f"{info.filename!r}: {error}") from error
-    budget.spend(len(data))
-    check_size(len(data), info.filename)
-    return data
+        raise _unreadable(budget.path, error, inside=info.filename) from error
+    return bytes(data)
 
 
 @contextmanager
 def _unpacked(path: Path, kind: str) -> Iterator[IO[bytes]]:
-    openers: dict[str, Any] = {"tar": Path.open, "tar.gz": gzip.open, "tar.xz": lzma.open}
+    openers: dict[str, Any] = {"tar": Path.open, "tar.gz": gzip.open, "tar.xz": _Xz}
     with openers[kind](path, "rb") as raw, io.BufferedReader(raw, _CHUNK) as buffered:
         yield buffered
+
+
+class _Xz(io.RawIOBase):
+    """The content of an xz file. `lzma.open` ignores what follows a stream, unless it is another stream."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._file = path.open(mode)
+        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; return the number of bytes, 0 at the end. Raises `LZMAError` for damage, `EOFError`."""
+        while True:
+            rest = b""
+            if self._decoder.eof:
+                rest = self._next_stream()
+                if not rest:
+                    return 0
+                self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY)
+            elif self._decoder.needs_input:
+                rest = self._file.read(_CHUNK)
+                if not rest:
+                    raise EOFError("it ends inside a stream")
+            data = self._decoder.decompress(rest, len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+
+    def _next_stream(self) -> bytes:
+        """Return the first bytes behind the stream and its padding; empty at the end of the file."""
+        rest = self._decoder.unused_data.lstrip(b"\0")
+        while not rest and (chunk := self._file.read(_CHUNK)):
+            rest = chunk.lstrip(b"\0")
+        return rest
 
 
 class Budget:

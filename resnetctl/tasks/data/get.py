@@ -27,6 +27,7 @@ def get(
         PluginError: the plugin fails.
     """
     plugin, name = registry.get("dataset", data), offered_name(data)
+    source = None if source is None else source.expanduser()
     path = settings.data_dir / name
     is_stored = name in store_names(settings.data_dir)
     if is_stored and source is not None and not replace:

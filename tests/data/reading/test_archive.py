@@ -1,5 +1,6 @@
 """Archives are read without extracting and never trusted: no member name may create a file."""
 
+import errno
 import gzip
 import io
 import lzma
@@ -13,6 +14,7 @@ import tracemalloc
 import zipfile
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from resnetctl.data.reading import archive, decode
 from resnetctl.data.reading.archive import Forward, open_archive, sniff
 from resnetctl.data.reading.decode import BadImage
 from resnetctl.data.reading.tar_header import MAX_EXTENDED
-from resnetctl.errors import DataError
+from resnetctl.errors import DataError, WorkFailed
 
 GOOD = tree(train=3, test=1)
 MODES = {"tar": "w", "tar.gz": "w:gz", "tar.xz": "w:xz"}
@@ -305,6 +307,91 @@ def test_a_bomb_is_refused_in_little_memory(place: Path, kind: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 140 * 2**20
+
+
+def test_a_bomb_of_one_member_is_refused_in_little_memory(place: Path) -> None:
+    path = place / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("a/1.png", "w") as opened:
+        for _ in range(400):
+            opened.write(bytes(2**20))
+    items = open_archive(path, "zip").items()
+    tracemalloc.start()
+    with pytest.raises(DataError, match="decompression bomb"):
+        next(items).read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 * 2**20
+
+
+def test_a_zip_whose_directory_lacks_members_is_damaged(place: Path) -> None:
+    """One wrong length swallows the rest of the directory: zipfile then leaves these images out silently."""
+    data = write_zip(place / "a.zip", GOOD).read_bytes()
+    first, last = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
+    second = data.index(b"PK\1\2", first + 1)
+    end = data[last:]
+    broken = data[: second + 30] + struct.pack("<HH", last - second - 61, 0) + data[second + 34 :]
+    first_only = data[:second] + end[:8] + struct.pack("<HHI", 1, 1, second - first) + end[16:]
+    empty = data[:first] + end[:8] + struct.pack("<HHI", 0, 0, 0) + end[16:]
+    for content in (broken, first_only, empty):
+        (place / "b.zip").write_bytes(content)
+        with pytest.raises(DataError, match=r"archive is damaged"):
+            read(place / "b.zip")
+
+
+def test_a_zip_with_data_before_it_and_descriptors_is_read(place: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(_Unseekable(buffer), "w") as file:  # type: ignore[arg-type]  # it writes descriptors
+        for name, content in GOOD.items():
+            file.writestr(name, content)
+    (place / "a.zip").write_bytes(buffer.getvalue())
+    assert read(place / "a.zip") == GOOD
+
+
+class _Unseekable:
+    def __init__(self, file: io.BytesIO) -> None:
+        self.write, self.flush = file.write, file.flush
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", bytes(100) + b"x", b"\xfd7zXZ\0" + bytes(30)])
+def test_garbage_behind_an_xz_archive_is_refused(place: Path, garbage: bytes) -> None:
+    path = write_tar(place / "a.tar.xz", GOOD, mode="w:xz")
+    path.write_bytes(path.read_bytes() + garbage)
+    with pytest.raises(DataError, match="archive is damaged"):
+        read(path)
+
+
+def test_xz_streams_with_padding_are_read(place: Path) -> None:
+    data = write_tar(place / "a.tar", GOOD).read_bytes()
+    path = place / "b.tar.xz"
+    path.write_bytes(lzma.compress(data[:1000]) + bytes(8) + lzma.compress(data[1000:]) + bytes(2**20 + 4))
+    assert read(path) == GOOD
+    path.write_bytes(lzma.compress(data)[:-20])
+    with pytest.raises(DataError, match="archive is damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_a_process_without_file_descriptors_is_no_damaged_archive(
+    place: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_zip(place / "a", GOOD) if kind == "zip" else write_tar(place / "a", GOOD, mode=MODES[kind])
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for owner, name in ((Path, "open"), (gzip, "open"), (zipfile, "ZipFile")):
+        monkeypatch.setattr(owner, name, refuse)
+    with pytest.raises(WorkFailed, match="Too many open files"):
+        open_archive(path, kind)
+
+
+def test_many_classes_take_linear_time(place: Path) -> None:
+    """Each member once caused a sum over all folders."""
+    times = []
+    for count in (1_000, 8_000):
+        path = write_tar(place / str(count), {f"{number}/1.png": b"" for number in range(count)})
+        times.append(cpu_time(partial(open_archive, path, "tar")))
+    assert times[1] < 24 * times[0]
 
 
 def test_too_many_members_that_are_not_images_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
