@@ -154,7 +154,7 @@ def evaluate(
 
     Args:
         target: a run, its name, or a file. None: the newest run.
-        data: a stored dataset; by default the one of the training.
+        data: dataset name, folder, archive or CSV; by default the dataset of the training.
         split: `test`, `val` or `train`; val replaces a missing test.
         device: `cpu`, `cuda` or `mps`.
         per_image: CSV file to write, with what each image was given, the largest loss first.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
+from resnetctl import registry
 from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
@@ -16,11 +17,13 @@ from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
 from resnetctl.engine.scores import ClassRanking, Scores
 from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
+from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import SPLITS, Split, WeightsCard, plain
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks import datasets
 from resnetctl.tasks.targets import Target, open_target, resolve
 from resnetctl.wording import counted
 
@@ -95,7 +98,8 @@ def evaluate(
     """Measure `target` and write the report into its run.
 
     Args:
-        data: name of a dataset in the store; by default the dataset that the weights were trained on.
+        data: dataset name, folder, archive or CSV, stored first if needed; by default the dataset that the weights were
+            trained on.
         split: val replaces a missing test. If training cut val out of train, the same val is cut out again; train is
             then what is left.
         per_image: CSV file to write, with what each image was given, the largest loss first.
@@ -112,7 +116,8 @@ def evaluate(
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
     resolved = resolve(target, settings)
     opened = open_target(resolved, settings, device=device)
-    store = open_store(settings.data_dir, data or trained_on(opened.card, resolved.path))
+    name, told = stored(data, settings) if data else (trained_on(opened.card, resolved.path), [])
+    store = open_store(settings.data_dir, name)
     is_own = opened.card.trained_on.get("name") == store.card.name
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
@@ -125,12 +130,33 @@ def evaluate(
         data=store.card.name,
         split=images.split,
         epoch=None if "epoch" not in opened.card.metrics else int(opened.card.metrics["epoch"]),
-        notices=(*resolved.notices, *_notices(store, opened.card, split, images.split), *_warnings(report, gates)),
+        notices=(
+            *resolved.notices,
+            *told,
+            *_notices(store, opened.card, split, images.split),
+            *_warnings(report, gates),
+        ),
         rankings=scores.rankings(),
         gates=gates,
     )
     outcome = _write(outcome, resolved)
     return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))
+
+
+def stored(data: str, settings: Settings) -> tuple[str, list[str]]:
+    """Return the store's name for `data`, and what to tell the user. A path is added to the store first.
+
+    Raises as `tasks.datasets.ensure`.
+    """
+    work = datasets.ensure(data, settings)
+    told: list[str] = []
+    while True:
+        try:
+            fact = next(work)
+        except StopIteration as end:
+            return str(end.value), told
+        if isinstance(fact, Notice):
+            told.append(fact.text)
 
 
 def trained_on(card: WeightsCard, path: Path) -> str:
@@ -173,11 +199,15 @@ def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[
 def _notices(store: Store, card: WeightsCard, requested: Split, used: Split) -> Iterator[str]:
     if requested != used:
         yield f"dataset '{store.card.name}' has no {requested} split: measured {used}"
-    if used == "train" and card.trained_on.get("name") == store.card.name:
+    same_name = card.trained_on.get("name") == store.card.name
+    is_users = not same_name and store.card.name not in registry.names("dataset")
+    if is_users and used == "test" and "train" in store.card.splits:
+        count, total = store.card.splits["test"], sum(store.card.splits.values())
+        yield f"measured the test part of '{store.card.name}', {count:,} of {total:,} images"
+    if used == "train" and same_name:
         yield "training saw these images, so the accuracy says little about new ones"
     if used == "val" and card.metrics.get("val_top1") is not None:
         yield "these weights were chosen on val, so their accuracy on val is optimistic"
-    same_name = card.trained_on.get("name") == store.card.name
     if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
         yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
 

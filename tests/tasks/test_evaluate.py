@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.pictures import grey, write_tree
 from support.trained import CLASSES, card, make_run, make_store, network
 
 from resnetctl.data.splits import open_sets
@@ -190,6 +191,32 @@ def test_a_long_difference_of_classes_is_shortened() -> None:
 
 def test_class_order_maps_labels_to_outputs() -> None:
     assert class_order(("b", "c", "a"), ("a", "b", "c"), name="x").tolist() == [1, 2, 0]
+
+
+def photos(folder: Path, classes: tuple[str, ...] = CLASSES) -> Path:
+    """Write ten grey pictures for each class, and return the folder."""
+    files = {}
+    for place, name in enumerate(classes):
+        files |= {f"{name}/{number}.png": grey(60 * place + number, (8, 8)) for number in range(10)}
+    return write_tree(folder, files)
+
+
+def test_a_folder_is_stored_first_and_measured_by_class_name(store: Store) -> None:
+    make_run(card(store))
+    folder = photos(Path("photos"), CLASSES[::-1])
+    outcome = evaluate(None, settings=settings.load(), data=str(folder.absolute()))
+    assert (outcome.data, outcome.report.count) == ("photos", 6)
+    assert f"adding {folder.absolute()} to the store as 'photos'" in outcome.notices
+    assert "measured the test part of 'photos', 6 of 30 images" in outcome.notices
+    again = evaluate(None, settings=settings.load(), data="photos")
+    assert again.report.confusion == outcome.report.confusion
+
+
+def test_a_folder_with_other_classes_is_refused(store: Store) -> None:
+    make_run(card(store))
+    photos(Path("photos"), ("ape", "bee", "emu"))
+    with pytest.raises(DataError, match="differ"):
+        evaluate(None, settings=settings.load(), data="./photos")
 
 
 def test_weights_that_name_no_dataset_need_the_data_setting(machine: Path, store: Store) -> None:

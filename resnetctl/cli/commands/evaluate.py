@@ -6,6 +6,7 @@ from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.option_models import EvalOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
+from resnetctl.cli.screen.progress import watch
 
 if TYPE_CHECKING:
     from resnetctl.engine.metrics import EvalReport
@@ -16,22 +17,29 @@ SHOWN = 10  # classes in the table
 
 def run(parsed: Parsed[EvalOptions]) -> None:
     """Run `eval`."""
+    from resnetctl.engine.gates import Gates, Limits
     from resnetctl.system import settings
-    from resnetctl.tasks.evaluate import evaluate
+    from resnetctl.tasks import datasets
+    from resnetctl.tasks import evaluate as task
 
-    options = parsed.options
+    options, machine = parsed.options, settings.load()
+    limits = Limits(
+        min_accuracy=options.min_accuracy,
+        min_balanced_accuracy=options.min_balanced_accuracy,
+        min_per_class=options.min_per_class,
+        min_lower=options.min_lower,
+    )
+    Gates.of(limits)  # report mistakes before images are stored
+    data = options.data and watch(datasets.ensure(options.data, machine))
     with torch_note():
-        outcome = evaluate(
+        outcome = task.evaluate(
             options.target,
-            settings=settings.load(),
-            data=options.data,
+            settings=machine,
+            data=data,
             split=options.split,
             device=options.device,
             per_image=options.per_image,
-            min_accuracy=options.min_accuracy,
-            min_balanced_accuracy=options.min_balanced_accuracy,
-            min_per_class=options.min_per_class,
-            min_lower=options.min_lower,
+            **limits,
         )
     show(outcome, as_json=options.as_json)
     outcome.require()
@@ -95,7 +103,7 @@ COMMAND = Command(
     examples=(
         ("resnetctl eval", "the newest run, on test"),
         ("resnetctl eval runs/last/export/model.onnx", "its ONNX file"),
-        ("resnetctl eval net.safetensors --data cifar10", "on another dataset"),
+        ("resnetctl eval net.safetensors --data ./photos", "on other images"),
         ("resnetctl eval --split train --per-image images.csv", "find mislabelled images"),
         ("resnetctl eval --min-accuracy 0.9", "exit 5 when it is below"),
         ("resnetctl eval --min-per-class 0.8", "exit 5 when one class is below"),

@@ -68,7 +68,12 @@ class BenchOptions(LayerOptions):
 class EvalOptions(Common):
     target: str | None = argument("Run, weights or ONNX file", metavar="TARGET", default=None, complete="run")
     data: str | None = option(
-        None, "Dataset (default: the one trained on)", short="-d", metavar="NAME", panel=USED, complete="dataset"
+        None,
+        "Dataset name, folder, archive or CSV (default: the one trained on)",
+        short="-d",
+        metavar="NAME|PATH",
+        panel=USED,
+        complete="dataset",
     )
     split: Literal["test", "val", "train"] = option("test", "Split to measure", panel=USED)
     per_image: Path | None = option(

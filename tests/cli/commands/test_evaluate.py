@@ -1,6 +1,6 @@
 """`eval` prints the outcome of a replaced task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import pytest
 from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport
 from resnetctl.errors import UsageError
+from resnetctl.facts import Notice
+from resnetctl.tasks import datasets
 from resnetctl.tasks import evaluate as task
 
 Cli = Callable[..., Any]
@@ -33,11 +35,16 @@ def replaced_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     def prepare(**changes: Any) -> list[Any]:
         calls: list[Any] = []
 
+        def ensure(data: str, settings: Any) -> Generator[Notice, None, str]:
+            yield Notice(f"{data} is stored")
+            return f"{data}-stored"
+
         def evaluate(target: str | None, **options: Any) -> task.EvalOutcome:
             calls.append((target, {key: value for key, value in options.items() if key != "settings"}))
             return outcome(**changes)
 
         monkeypatch.setattr(task, "evaluate", evaluate)
+        monkeypatch.setattr(datasets, "ensure", ensure)
         return calls
 
     return prepare
@@ -76,10 +83,11 @@ def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> No
     calls = replaced_task()
     cli("eval")
     limits = ("--min-accuracy", ".5", "--min-balanced-accuracy", ".4", "--min-per-class", ".3", "--min-lower", ".2")
-    cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
+    result = cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
+    assert result.err.startswith("pets is stored\n")
     numbers = {"min_accuracy": 0.5, "min_balanced_accuracy": 0.4, "min_per_class": 0.3, "min_lower": 0.2}
     defaults = {"data": None, "split": "test", "device": None, "per_image": None, **dict.fromkeys(numbers)}
-    options = {"data": "pets", "split": "val", "device": "cpu", "per_image": Path("a.csv"), **numbers}
+    options = {"data": "pets-stored", "split": "val", "device": "cpu", "per_image": Path("a.csv"), **numbers}
     assert calls == [(None, defaults), ("m.onnx", options)]
 
 
@@ -136,3 +144,10 @@ def test_a_report_that_cannot_be_written_is_printed_first(cli: Cli, replaced_tas
         "error: the report was not written: cannot write",
         "  where  runs/a/eval",
     ]
+
+
+def test_a_wrong_limit_is_reported_before_images_are_stored(cli: Cli, replaced_task: Callable[..., Any]) -> None:
+    replaced_task()
+    result = cli("eval", "-d", "./pets", "--min-lower", "95")
+    assert result.code == 2
+    assert "is stored" not in result.err
