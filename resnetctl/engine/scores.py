@@ -101,10 +101,10 @@ class Scores:
         if not self._all_shares:
             return None
         labels, shares = np.concatenate(self._labels), np.concatenate(self._all_shares)
-        return tuple(rank(name, shares[:, place], labels == place) for place, name in enumerate(self.classes))
+        return tuple(rank(name, shares[:, place], positive=labels == place) for place, name in enumerate(self.classes))
 
 
-def rank(name: str, scores: NDArray[Any], positive: NDArray[np.bool_]) -> ClassRanking:
+def rank(name: str, scores: NDArray[Any], *, positive: NDArray[np.bool_]) -> ClassRanking:
     """Return the ranking of one class against all others.
 
     Args:

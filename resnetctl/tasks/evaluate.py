@@ -19,6 +19,7 @@ from resnetctl.engine.scores import ClassRanking, Scores
 from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
+from resnetctl.models.published import Published, differences, published
 from resnetctl.report.base import Report
 from resnetctl.spec import SPLITS, Split, WeightsCard, plain
 from resnetctl.system import storage
@@ -42,6 +43,8 @@ class EvalOutcome(Report):
         split: the measured split: val if the dataset has no test.
         epoch: the epoch of the weights, None if they do not name it.
         notices: sentences for the user.
+        published: a published accuracy of the arch, None without one.
+        incomparable: what keeps it from being compared with this one.
         rankings: how well each class is ranked; None when that is too much work.
         written: the file of the report in the run's folder, None for a target outside a run.
         per_image: the file with a row for each image.
@@ -56,6 +59,8 @@ class EvalOutcome(Report):
     split: Split
     epoch: int | None = None
     notices: tuple[str, ...] = ()
+    published: Published | None = None
+    incomparable: tuple[str, ...] = ()
     rankings: tuple[ClassRanking, ...] | None = None
     written: Path | None = None
     per_image: Path | None = None
@@ -73,6 +78,7 @@ class EvalOutcome(Report):
         return {
             **self.report.to_json(),
             **self.report.derived(),
+            "published": self.published and {**self.published.to_json(), "incomparable": list(self.incomparable)},
             "rankings": plain(self.rankings),
             "data": self.data,
             "split": self.split,
@@ -122,6 +128,7 @@ def evaluate(
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
     batches = _relabelled(images, opened.card, order)
+    reference = published(opened.card.arch)
     scores = Scores(opened.card.classes)
     report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
     outcome = EvalOutcome(
@@ -136,6 +143,8 @@ def evaluate(
             *_notices(store, opened.card, split, images.split),
             *_warnings(report, gates),
         ),
+        published=reference,
+        incomparable=tuple(_incomparable(reference, store, images, opened.card)) if reference else (),
         rankings=scores.rankings(),
         gates=gates,
     )
@@ -222,6 +231,13 @@ def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
     empty = [item.name for item in report.per_class if item.accuracy is None]
     if gates.min_per_class is not None and empty:
         yield f"not checked, because the split has no image of them: {_listed(empty)}"
+
+
+def _incomparable(reference: Published, store: Store, images: ImageSet, card: WeightsCard) -> Iterator[str]:
+    """Yield what keeps the accuracy from being compared with the published one."""
+    wanted = registry.get("dataset", reference.data).card.digests if reference.data == store.card.name else {}
+    is_its_data = bool(wanted) and wanted.items() <= store.card.digests.items()
+    yield from differences(reference, is_its_data=is_its_data, split=images.split, image=card.image)
 
 
 def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:

@@ -44,7 +44,7 @@ def test_rankings_match_scikit_learn(sample: tuple[np.ndarray, np.ndarray]) -> N
 def test_ties_are_ranked_as_by_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     values = np.array([value / 4 for value, _ in pairs])
     positive = np.array([flag for _, flag in pairs])
-    ranking = rank("a", values, positive)
+    ranking = rank("a", values, positive=positive)
     if positive.all() or not positive.any():
         assert ranking == ClassRanking(name="a")
         return

@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 import torch
 from support.pictures import grey, write_tree
-from support.trained import CLASSES, card, make_run, make_store, network
+from support.trained import CLASSES, IMAGE, card, make_run, make_store, network
 
-from resnetctl.data.splits import open_sets
+from resnetctl import registry
+from resnetctl.data.splits import open_eval_set, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
-from resnetctl.spec import Split, ValSplit
+from resnetctl.models import archs
+from resnetctl.models.published import PUBLISHED
+from resnetctl.models.resnet import build
+from resnetctl.spec import ImageSpec, Split, ValSplit
 from resnetctl.system import settings, storage
 from resnetctl.tasks import evaluate as task
 from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
@@ -217,6 +221,28 @@ def test_a_folder_with_other_classes_is_refused(store: Store) -> None:
     photos(Path("photos"), ("ape", "bee", "emu"))
     with pytest.raises(DataError, match="differ"):
         evaluate(None, settings=settings.load(), data="./photos")
+
+
+def test_a_published_accuracy_is_named_with_what_differs(store: Store) -> None:
+    make_run(card(store))
+    assert evaluate(None, settings=settings.load()).to_json()["published"] is None
+    Path("plain").mkdir()
+    net = build(archs.resnet20, classes=3, image=IMAGE)
+    described = card(store, arch=archs.resnet20.resolve_stem(8))
+    (Path("plain") / "net.safetensors").write_bytes(to_bytes(net.state_dict(), described))
+    outcome = evaluate("plain/net.safetensors", settings=settings.load())
+    assert outcome.to_json()["published"]["accuracy"] == 0.9125
+    assert outcome.incomparable == ("other images", "other image size or channels")
+
+
+def test_data_that_only_has_the_name_is_not_the_published_one(store: Store) -> None:
+    fake = make_store(name="cifar10")
+    images = open_eval_set(fake, "test", val_split=None)
+    spec = dataclasses.replace(card(fake), image=ImageSpec(size=32))
+    assert list(task._incomparable(PUBLISHED["resnet20"], fake, images, spec)) == ["other images"]
+    genuine = dict(registry.get("dataset", "cifar10").card.digests)
+    real = dataclasses.replace(fake, card=dataclasses.replace(fake.card, digests=genuine))
+    assert list(task._incomparable(PUBLISHED["resnet20"], real, images, spec)) == []
 
 
 def test_weights_that_name_no_dataset_need_the_data_setting(machine: Path, store: Store) -> None:

@@ -61,6 +61,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
             ("accuracy", f"{tables.percent(report.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
             ("balanced", f"{tables.percent(report.balanced_accuracy, 2)}   (mean accuracy of the classes)"),
             ("baseline", f"{tables.percent(report.baseline, 2)}   (always '{report.majority.name}')"),
+            ("published", _published(outcome)),
             ("top-5", None if report.top5 is None else tables.percent(report.top5, 2)),
             ("loss", f"{report.loss:.4f}"),
             ("time", f"{tables.duration(report.seconds)}, {tables.count(report.images_per_second)} images/s"),
@@ -73,6 +74,15 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
     if len(report.per_class) > SHOWN:
         total = len(report.per_class)
         streams.say(f"These are the worst {SHOWN} of {total} classes; --json has all, and the confusion matrix")
+
+
+def _published(outcome: "EvalOutcome") -> str | None:
+    """Return the published accuracy and whether it can be compared; None for a dataset of another name."""
+    reference = outcome.published
+    if reference is None or outcome.data != reference.data:
+        return None
+    verdict = f"not comparable: {', '.join(outcome.incomparable)}" if outcome.incomparable else "same images and split"
+    return f"{tables.percent(reference.accuracy, 2)}   ({reference.source}; {verdict})"
 
 
 def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:

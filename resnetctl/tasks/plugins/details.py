@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from resnetctl.models.published import published
 from resnetctl.spec import Arch
 
 
@@ -12,7 +13,26 @@ def arch_details(arch: Arch) -> dict[str, Any]:
 
     classes, size = arch.reference
     facts = {key: value for key, value in arch.to_json().items() if key != "name"}
-    return facts | {"params_counted": count_params(arch), "counted_at": f"{classes} classes, {size} px, 3 channels"}
+    return (
+        facts
+        | _published(arch)
+        | {"params_counted": count_params(arch), "counted_at": f"{classes} classes, {size} px, 3 channels"}
+    )
+
+
+def _published(arch: Arch) -> dict[str, Any]:
+    """Return the published accuracy of an arch, with what a comparison needs; nothing without one."""
+    reference = published(arch)
+    if reference is None:
+        return {}
+    where = f"{reference.data} {reference.split}, {reference.size} px, not resized"
+    note = f"; {reference.note}" if reference.note else ""
+    return {
+        "published_accuracy": reference.accuracy,
+        "published_on": where,
+        "published_recipe": reference.recipe,
+        "published_source": reference.source + note,
+    }
 
 
 def object_details(value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
+from resnetctl.models.published import PUBLISHED
 from resnetctl.tasks import datasets
 from resnetctl.tasks import evaluate as task
 
@@ -151,3 +152,17 @@ def test_a_wrong_limit_is_reported_before_images_are_stored(cli: Cli, replaced_t
     result = cli("eval", "-d", "./pets", "--min-lower", "95")
     assert result.code == 2
     assert "is stored" not in result.err
+
+
+@pytest.mark.parametrize(("incomparable", "verdict"), [
+    ((), "same images and split"),
+    (("other images", "measured on val"), "not comparable: other images, measured on val"),
+])  # fmt: skip
+def test_a_published_accuracy_stands_beside_the_measured_one(
+    cli: Cli, replaced_task: Callable[..., Any], incomparable: tuple[str, ...], verdict: str
+) -> None:
+    replaced_task(data="cifar10", published=PUBLISHED["resnet20"], incomparable=incomparable)
+    (line,) = (line for line in cli("eval").out.splitlines() if line.startswith("published"))
+    assert line == f"published  91.25 %   (He et al. 2015, arXiv:1512.03385, table 6; {verdict})"
+    replaced_task(data="digits", published=PUBLISHED["resnet20"], incomparable=("other images",))
+    assert "published" not in cli("eval").out
