@@ -42,6 +42,7 @@ class ModelConfig(Frozen):
     drop_path: float = option(
         0.0, "Stochastic depth: drop rate of the last block; earlier blocks rise linearly from 0", ge=0, lt=1
     )
+    zero_init: bool = option(False, "Begin with residual branches of zero, so that each block is its shortcut at first")
 
 
 class OptimConfig(Frozen):
@@ -56,6 +57,9 @@ class OptimConfig(Frozen):
     beta2: float = option(0.999, "Adam: decay rate of the squared-gradient average", ge=0, lt=1)
     eps: float = option(1e-8, "Adam: added to the denominator for numerical stability", gt=0)
     decay_norm_and_bias: bool = option(False, "Apply weight decay to norms and biases too")
+    layer_decay: float = option(
+        1.0, "Learning rate of a stage as a multiple of that of the next one: stem lowest, head full", gt=0, le=1
+    )
     backbone_lr_scale: float = option(0.1, "finetune: learning rate of the backbone as a multiple of lr", ge=0)
 
 
@@ -121,6 +125,15 @@ class TrainConfig(Frozen):
     label_smoothing: float = option(
         0.0, "Label smoothing: share spread over all classes", panel="Optimisation", ge=0, lt=1
     )
+    class_weights: str = option(
+        "none",
+        "Weight of each class in the loss: none, balanced, numbers in class order, or a JSON file of names and numbers",
+        metavar="WEIGHTS",
+        panel="Optimisation",
+    )
+    accumulate: int = option(
+        1, "Parts of each batch that go through the network one by one, to save memory", panel="Optimisation", ge=1
+    )
     grad_clip: float = option(0.0, "Clip gradients to this norm (0: off)", panel="Optimisation", ge=0)
     warmup: float | str = option(
         0.0, 'Linear warm-up in epochs, or a share of the run, e.g. "15%"', panel="Optimisation"
@@ -137,7 +150,10 @@ class TrainConfig(Frozen):
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1 or mps", panel="Machine")
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
     seed: int = option(0, "Random seed", panel=USED, ge=0)
-    split_seed: int = option(0, "Seed of the val split; --seed does not move it", panel="Data", ge=0)
+    sampler: Literal["shuffle", "balanced"] = option(
+        "shuffle", "Images of an epoch: shuffle (each once) or balanced (equally many of each class)", panel="Data"
+    )
+    split_seed: int = option(0, "Seed of the val split, which the random seed does not move", panel="Data", ge=0)
     val_fraction: float = option(0.1, "Share of train held out as val", panel="Data", ge=0, lt=1)
     size: int = option(0, "Image size in pixels (0: as the dataset says)", panel="Data", ge=0, le=4096)
     keep: Literal["best", "last"] = option("best", "Keep weights of the best val epoch, or the last", panel="Data")
@@ -174,6 +190,13 @@ class FinetuneConfig(TrainConfig):
     )
     weights_sha256: str = option("", "Refuse weights with another SHA-256 (empty: any)", metavar="HEX", panel="Data")
     freeze: str = option("none", "Freeze backbone, none, or stages such as stem,layer1", metavar="PARTS", panel=USED)
+    thaw_epoch: int = option(0, "Epochs after which the frozen parts train too (0: never)", panel="Optimisation", ge=0)
+
+    @model_validator(mode="after")
+    def _thaw(self) -> Self:
+        if self.thaw_epoch and self.freeze.strip() in ("", "none"):
+            raise ValueError(f'thaw_epoch={self.thaw_epoch} needs frozen parts, such as freeze = "backbone"')
+        return self
 
 
 class BenchConfig(TrainConfig):

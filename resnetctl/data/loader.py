@@ -44,6 +44,25 @@ def epoch_order(count: int, seed: int, *, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
+def balanced_order(labels: Tensor, count: int, *, seed: int, epoch: int) -> Tensor:
+    """Return `count` places in `labels`, shuffled, with equally many of each class. It depends on its arguments only.
+
+    Images of small classes repeat, as evenly as possible; an epoch leaves out some images of large classes. Drawing
+    without replacement has less noise than `WeightedRandomSampler`, which draws each image alone.
+    """
+    generator = torch.Generator().manual_seed(rng.derive(seed, "balanced order", epoch))
+    classes = labels.unique()  # type: ignore[no-untyped-call]
+    each, rest = divmod(count, len(classes))
+    extra = torch.zeros(len(classes), dtype=torch.int64)
+    extra[torch.randperm(len(classes), generator=generator)[:rest]] = 1
+    chosen = []
+    for label, more in zip(classes, extra, strict=True):
+        places, wanted = (labels == label).nonzero().squeeze(1), each + int(more)
+        rounds = [torch.randperm(len(places), generator=generator) for _ in range(-(-wanted // len(places)))]
+        chosen += [places[torch.cat(rounds)[:wanted]]] if rounds else []
+    return torch.cat(chosen)[torch.randperm(count, generator=generator)]
+
+
 def batch_rows(order: Tensor, step: int, *, batch_size: int) -> Tensor:
     """Return the rows of `order` for `step` (from 0 within the epoch), at most `batch_size` of them.
 

@@ -139,11 +139,15 @@ class Plan:
     batch_size: int
     seed: int
     learning_rate: Callable[[int], float]
+    sampler: Callable[..., Tensor] = epoch_order  # places of an epoch's images, from (count, seed, epoch)
     objective: Objective = cross_entropy
+    class_weights: Tensor | None = None
+    accumulate: int = 1  # parts of a batch that go through the model one by one
     label_smoothing: float = 0.0
     grad_clip: float = 0.0  # largest norm of all gradients together; 0: no limit
     bf16: bool = False
     early_stop: int = 0  # epochs without a better val accuracy; 0: never stop early
+    thaw_step: int = 0  # the step from which frozen modules train too; 0: never
     evaluate: Callable[[nn.Module], EvalReport] | None = None
     guard: Callable[[], AbstractContextManager[None]] = nullcontext  # around the work between two facts
 
@@ -167,7 +171,7 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
         # the epoch and the position in it follow from the step alone, so a resume needs nothing else
         epoch, offset = divmod(state.step, plan.steps_per_epoch)
         if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
-            order, order_epoch = epoch_order(len(plan.feed), plan.seed, epoch=epoch), epoch
+            order, order_epoch = plan.sampler(len(plan.feed), seed=plan.seed, epoch=epoch), epoch
         with plan.guard():
             step = _step(state, plan, epoch, batch_rows(order, offset, batch_size=plan.batch_size))
         yield step
@@ -175,17 +179,15 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
 
 def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult:
     """Do one optimizer update on the images in `rows` of the train split."""
-    _train_mode(state)
+    _train_mode(state, plan)
     # every random number of this step (augmentation, dropout) follows from the seed and the step
     _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, 0))
     batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
-    # forward: with bf16, autocast runs convolutions and matrix products in bfloat16, which is faster; the weights stay
-    # float32, because an update is often too small to change a bfloat16 number
-    with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
-        loss, logits = plan.objective(state.model, batch, plan=plan)
-    # backward: drop the gradients of the last step (torch would add to them), then compute those of this loss
+    # drop the gradients of the last step, because torch adds to them; so the parts of a batch add up to the whole
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    results = [_gradients(state, plan, part, share=share) for part, share in parts(batch, plan)]
+    loss = torch.stack([loss for loss, _ in results]).sum()
+    logits = torch.cat([logits for _, logits in results])
     # clip: if the norm of all gradients together exceeds grad_clip, scale them down to it, so that one unusual batch
     # cannot move the weights far
     if plan.grad_clip:
@@ -197,14 +199,45 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     # move the average of the weights (EMA) a little towards the new ones: it evens out the noise of single steps
     if state.ema is not None:
         state.ema.update_parameters(state.model)
-    _add(state.sums, loss.detach(), logits.detach(), batch.targets)
+    _add(state.sums, loss, logits, batch.targets)
     state.step += 1
     # on a CPU the loss is already computed, so check it; on other devices the check would wait for the device
     if loss.device.type == "cpu" and not loss.isfinite():
         raise not_finite(state.step)
-    return StepResult(
-        step=state.step, steps=plan.steps, epoch=epoch, lr=lr, loss=loss.detach(), images=len(rows)
-    )  # fmt: skip
+    return StepResult(step=state.step, steps=plan.steps, epoch=epoch, lr=lr, loss=loss, images=len(rows))
+
+
+def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Add the gradients of a batch with a `share` of the step's loss; return its part of the loss, and its logits."""
+    # forward: with bf16, autocast runs convolutions and matrix products in bfloat16, which is faster; the weights stay
+    # float32, because an update is often too small to change a bfloat16 number
+    with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
+        loss, logits = plan.objective(state.model, batch, plan=plan)
+    loss = loss * share
+    # backward: the gradient of the loss for each parameter
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach(), logits.detach()
+
+
+def parts(batch: Batch, plan: Plan) -> list[tuple[Batch, Tensor | float]]:
+    """Split a batch into `plan.accumulate` parts of at least two images, each with its share of the mean loss.
+
+    The gradients of the parts add up to those of the whole batch, up to rounding, unless a layer looks at the whole
+    batch: batch norm takes its mean and variance over a part, and moves its running averages once for each part.
+    """
+    count = min(plan.accumulate, max(1, len(batch.targets) // 2))
+    if count == 1:
+        return [(batch, 1.0)]
+    pieces = zip(*(values.tensor_split(count) for values in (batch.images, batch.targets, batch.index)), strict=True)
+    split = [dataclasses.replace(batch, images=images, targets=t, index=index) for images, t, index in pieces]
+    return [(part, _weight(part.targets, plan) / _weight(batch.targets, plan)) for part in split]
+
+
+def _weight(targets: Tensor, plan: Plan) -> Tensor | float:
+    """Return what the mean loss over these targets divides by: the sum of their class weights, or their number."""
+    if plan.class_weights is None or targets.ndim == 2:
+        return len(targets)
+    return plan.class_weights[targets].sum()
 
 
 def _inputs(batch: Batch, plan: Plan) -> Batch:
@@ -268,8 +301,16 @@ def _seed(device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _train_mode(state: TrainState) -> None:
-    """Put the model into training mode, but frozen modules into eval: their batch-norm statistics must not change."""
+def _train_mode(state: TrainState, plan: Plan) -> None:
+    """Put the model into training mode, but frozen modules into eval: their batch-norm statistics must not change.
+
+    From `plan.thaw_step` on nothing is frozen. This follows from the step, so a resume thaws at the same place.
+    """
+    if plan.thaw_step and state.step >= plan.thaw_step and state.frozen:
+        for module in state.frozen:
+            module.requires_grad_(True)
+        state.frozen = ()
+        state.model.train()
     if not state.model.training:
         state.model.train()
         for module in state.frozen:

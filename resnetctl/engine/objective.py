@@ -17,6 +17,9 @@ class ObjectivePlan(Protocol):
     @property
     def label_smoothing(self) -> float: ...
 
+    @property
+    def class_weights(self) -> Tensor | None: ...
+
 
 class Objective(Protocol):
     """A function of the model, the batch and the plan.
@@ -36,7 +39,12 @@ def cross_entropy(model: nn.Module, batch: Batch, *, plan: ObjectivePlan) -> tup
         batch: targets are class numbers `(N,)` int64, or shares `(N, classes)` float32 after mixing.
         plan: `label_smoothing` is the share of each target that is spread evenly over all classes. It keeps the model
             from being too sure: without it, the loss always falls if the true class's logit grows further.
+            `class_weights` `(classes,)` float32 weighs each image by its class; the mean is a weighted one. Mixed
+            targets weigh each share, and the sum is divided by the number of images.
     """
     logits = model(batch.images)
     # logits in float32: in bfloat16 the sum of exponentials would be right to two digits only
-    return F.cross_entropy(logits.float(), batch.targets, label_smoothing=plan.label_smoothing), logits
+    loss = F.cross_entropy(
+        logits.float(), batch.targets, weight=plan.class_weights, label_smoothing=plan.label_smoothing
+    )
+    return loss, logits

@@ -5,7 +5,7 @@ does not limit the convolution; it keeps the weights from growing, because the s
 The norm's own parameters set the scale, and have no decay.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,19 +18,33 @@ DECORATED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
 def build_optimizer(
-    model: nn.Module, config: TrainConfig, *, head: Collection[nn.Parameter], backbone_scale: float = 1.0
+    model: nn.Module,
+    config: TrainConfig,
+    *,
+    head: Collection[nn.Parameter],
+    backbone_scale: float = 1.0,
+    stages: Sequence[Collection[nn.Parameter]] = (),
+    with_frozen: bool = False,
 ) -> torch.optim.Optimizer:
     """Return SGD, Adam or AdamW over the parameters that require a gradient.
 
     Each group has an `lr_scale`, by which `set_lr` multiplies: 1 for `head`, `backbone_scale` for the rest. Norm
     parameters and biases (one dimension) have no weight decay, unless `optim.decay_norm_and_bias` is on.
+
+    Args:
+        stages: the parameters of stem, first stage and so on. The last one has `layer_decay` times the rate of the
+            rest, the one before it `layer_decay ** 2` (Clark et al. 2020, arXiv:2003.10555, by stages; timm's
+            `--layer-decay` goes by blocks).
+        with_frozen: add frozen parameters too, because they train later. An optimizer skips what has no gradient.
     """
     in_head = {id(parameter) for parameter in head}
+    distances = {id(item): len(stages) - place for place, stage in enumerate(stages) for item in stage}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}  # by (learning rate scale, weight decay)
     for parameter in model.parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad or with_frozen:
             decays = parameter.ndim > 1 or config.optim.decay_norm_and_bias
-            scale = 1.0 if id(parameter) in in_head else backbone_scale
+            lower = backbone_scale * config.optim.layer_decay ** distances.get(id(parameter), 0)
+            scale = 1.0 if id(parameter) in in_head else lower
             groups.setdefault((scale, config.weight_decay if decays else 0.0), []).append(parameter)
     settings = [
         {"params": parameters, "lr_scale": scale, "weight_decay": decay}

@@ -33,6 +33,7 @@ class BasicBlock(nn.Module):
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.0": "downsample.1"}
+    branch_end: ClassVar[str] = "bn2"
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class BottleneckBlock(nn.Module):
         "conv3": "bn3",
         "downsample.0": "downsample.1",
     }
+    branch_end: ClassVar[str] = "bn3"
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class PreactBasicBlock(nn.Module):
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = True
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn2"}
+    branch_end: ClassVar[str] = "conv2"
 
     def __init__(
         self,
@@ -160,6 +163,7 @@ class PreactBottleneckBlock(nn.Module):
     expansion: ClassVar[int] = 4
     preactivation: ClassVar[bool] = True
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn2", "conv2": "bn3"}
+    branch_end: ClassVar[str] = "conv3"
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ def guarded(kind: Kind, name: str) -> Iterator[None]:
     except BaseException as error:
         if passes(error):
             raise
-        raise failure(kind, name, error) from error
+        raise failure(kind, name, error=error) from error
 
 
 def passes(error: BaseException) -> bool:
@@ -67,7 +67,7 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, ResnetctlError | KeyboardInterrupt | Interruption) or is_out_of_memory(error)
 
 
-def failure(kind: Kind, name: str, error: BaseException) -> PluginError:
+def failure(kind: Kind, name: str, *, error: BaseException) -> PluginError:
     """Return the error for an exception of the plugin behind `name`, with the line in its own code."""
     text = (str(error).strip() or "no message").splitlines()[0]
     return fault(kind, name, problem=f"{type(error).__name__}: {text}", line=own_line(error))

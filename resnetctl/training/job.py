@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 
 from resnetctl import __version__, registry, rng
+from resnetctl.config import class_weights
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
-from resnetctl.data.loader import Feed, steps_per_epoch
+from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
 from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
@@ -32,7 +34,7 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet, build, minimum_size
-from resnetctl.models.surgery import freeze
+from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
@@ -134,6 +136,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
         "threads": pick_threads(config.threads, arch=arch, size=image.size),
         "size": image.size,
         "data": store.card.name,
+        "class_weights": class_weights.settled(config.class_weights, store.card.classes),
     }
     automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
     model = config.model.model_copy(
@@ -163,16 +166,19 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
 
 
 def fresh_model(job: Job) -> ResNet:
-    """Return a model with initial weights drawn from the seed."""
+    """Return a model with initial weights drawn from the seed. Raises `ConfigError` as `zero_branches`."""
     torch.manual_seed(rng.derive(job.config.seed, "init"))
-    model = job.config.model
-    return build(
+    config = job.config.model
+    model = build(
         job.arch,
         classes=len(job.classes),
         image=job.image,
-        dropout=model.dropout,
-        drop_path=model.drop_path,
+        dropout=config.dropout,
+        drop_path=config.drop_path,
     )
+    if config.zero_init:
+        zero_branches(model)
+    return model
 
 
 def fresh_state(job: Job, model: ResNet) -> TrainState:
@@ -181,12 +187,14 @@ def fresh_state(job: Job, model: ResNet) -> TrainState:
     Raises `ConfigError` when batch norm cannot train on batches of this size.
     """
     place(model, job.device)
-    config, scale = job.config, 1.0
+    config, scale, thaws = job.config, 1.0, False
     frozen: tuple[torch.nn.Module, ...] = ()
     if isinstance(config, FinetuneConfig):
-        frozen, scale = freeze(model, config.freeze), config.optim.backbone_lr_scale
-    head = [parameter for module in model.parts()["head"] for parameter in module.parameters()]
-    optimizer = build_optimizer(model, config, head=head, backbone_scale=scale)
+        frozen, scale, thaws = freeze(model, config.freeze), config.optim.backbone_lr_scale, bool(config.thaw_epoch)
+    *stages, head = (
+        [parameter for module in modules for parameter in module.parameters()] for modules in model.parts().values()
+    )
+    optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
     _require_statistics(job, model, frozen)
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
 
@@ -224,6 +232,9 @@ def make_plan(job: Job, stop: Stop) -> Plan:
     """
     config = job.config
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
+    labels = job.train.labels[job.train.index]
+    counts = np.bincount(labels, minlength=len(job.classes)).tolist()
+    weights = class_weights.values(config.class_weights, counts)
 
     def learning_rate(step: int) -> float:
         return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, schedule=config.schedule)
@@ -242,10 +253,14 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         batch_size=config.batch_size,
         seed=config.seed,
         learning_rate=learning_rate,
+        sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
+        class_weights=torch.tensor(weights, device=job.device) if weights else None,
+        accumulate=config.accumulate,
         label_smoothing=config.label_smoothing,
         grad_clip=config.grad_clip,
         bf16=config.precision == "bf16",
         early_stop=config.early_stop,
+        thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,
         guard=partial(explained, job.arch, config.augment, images=config.batch_size),
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from resnetctl import registry
 from resnetctl.config.duration import rough
+from resnetctl.config.schema import FinetuneConfig
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.schedule import smaller
@@ -51,6 +52,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             f"a batch of {batch:,} is more than the {images:,} training images, so an epoch is one step; "
             "a smaller batch learns more from it"
         )
+    yield from _late_thaw(job)
     yield from _short_average(job)
     yield from _growing_images(job, step=state.step)
 
@@ -63,6 +65,13 @@ def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
     if seconds > LONG_SECONDS and job.config.epochs > 10:
         fast = f"trains 10 epochs in about {rough(seconds * 10 / job.config.epochs)}"
         yield Notice("a smaller network or a GPU makes it shorter", hint=(Setting("recipe", "fast", note=fast),))
+
+
+def _late_thaw(job: Job) -> Iterator[Notice]:
+    """Yield a notice if the run ends before its frozen parts train."""
+    after = job.config.thaw_epoch if isinstance(job.config, FinetuneConfig) else 0
+    if after and after * job.steps_per_epoch >= job.steps:
+        yield Notice(f"the frozen parts never train: thaw_epoch is {after}, and the run has {job.config.epochs} epochs")
 
 
 def _short_average(job: Job) -> Iterator[Notice]:

@@ -60,7 +60,7 @@ def explained(arch: Arch, policy: str, *, images: int) -> Iterator[None]:
         parts = [("block", arch.block)] if in_model else [("policy", policy), ("block", arch.block)]
         for kind, name in parts:
             if registry.distribution_of(kind, name):
-                raise registry.failure(kind, name, error) from error
+                raise registry.failure(kind, name, error=error) from error
         raise
 
 
@@ -71,7 +71,10 @@ def out_of_memory(error: BaseException, *, images: int) -> WorkFailed:
     if wanted is not None:
         more = f": torch asked for {wanted[2] or f'{int(wanted[1]) / 1e9:,.1f} GB'} more"
     smaller = Setting("batch_size", max(1, images // 2), note="needs about half of the memory")
-    return WorkFailed(f"there is not enough memory for steps of {images:,} images{more}", hint=smaller)
+    parts = Setting(
+        "accumulate", 2, note="or another number of parts: the batch stays, batch norm sees each part alone"
+    )
+    return WorkFailed(f"there is not enough memory for steps of {images:,} images{more}", hint=[smaller, parts])
 
 
 def _is_in_model(scope: dict[str, object]) -> bool:

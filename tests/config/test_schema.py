@@ -109,7 +109,7 @@ def test_block_arguments_keep_their_types() -> None:
 
 def test_finetune_adds_weights_and_freeze_to_the_keys_of_train() -> None:
     added = {key for key, _ in fields(FinetuneConfig)} - {key for key, _ in fields(TrainConfig)}
-    assert added == {"weights", "weights_sha256", "freeze"}
+    assert added == {"weights", "weights_sha256", "freeze", "thaw_epoch"}
 
 
 def test_bench_has_the_config_of_train_with_the_embedded_digits() -> None:

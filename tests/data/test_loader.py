@@ -200,3 +200,23 @@ def test_an_epoch_trains_on_every_train_image_once(tmp_path: Path) -> None:
         trained_rows += batch.index.tolist()
     assert val is not None
     assert sorted([*trained_rows, *val.index.tolist()]) == list(range(50))
+
+
+def test_a_balanced_order_has_equally_many_of_each_class_and_repeats_evenly() -> None:
+    labels = torch.tensor([0] * 50 + [1] * 7 + [2] * 3)
+    order = loader.balanced_order(labels, len(labels), seed=3, epoch=1)
+    assert labels[order].bincount().tolist() == [20, 20, 20]
+    times = order.bincount(minlength=60)
+    assert times[:50].max() == 1
+    assert set(times[50:57].tolist()) == {2, 3}
+    assert set(times[57:].tolist()) == {6, 7}
+    assert torch.equal(order, loader.balanced_order(labels, len(labels), seed=3, epoch=1))
+    assert not torch.equal(order, loader.balanced_order(labels, len(labels), seed=3, epoch=2))
+    assert not torch.equal(order, loader.balanced_order(labels, len(labels), seed=4, epoch=1))
+
+
+def test_the_rest_of_a_balanced_order_goes_to_other_classes_each_epoch() -> None:
+    labels = torch.arange(10) % 4
+    counts = [labels[loader.balanced_order(labels, 10, seed=0, epoch=epoch)].bincount() for epoch in range(8)]
+    assert all(sorted(count.tolist()) == [2, 2, 3, 3] for count in counts)
+    assert len({tuple(count.tolist()) for count in counts}) > 1

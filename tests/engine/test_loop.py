@@ -1,13 +1,16 @@
 import dataclasses
 import itertools
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support.nets import CPU, IMAGE, make
+from support.nets import CPU, IMAGE, image_set, make
 
-from resnetctl.engine.loop import EpochResult, StepResult, fit
+from resnetctl.data.loader import balanced_order
+from resnetctl.engine.loop import EpochResult, StepResult, fit, parts
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.errors import WorkFailed
 
@@ -70,8 +73,23 @@ def test_training_lowers_the_loss() -> None:
     assert results[-1].train_top1 > 0.9
 
 
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"ema": 0.9}, {"grad_clip": 0.1}, {"label_smoothing": 0.1}])
-def test_stopping_at_any_fact_and_continuing_gives_the_same_weights(options: dict[str, float]) -> None:
+BALANCED = partial(balanced_order, torch.from_numpy(image_set().labels))
+WEIGHTS = torch.tensor([1.0, 4.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dropout": 0.5},
+        {"ema": 0.9},
+        {"grad_clip": 0.1},
+        {"label_smoothing": 0.1},
+        {"accumulate": 2, "dropout": 0.5},
+        {"sampler": BALANCED, "class_weights": WEIGHTS},
+    ],
+)
+def test_stopping_at_any_fact_and_continuing_gives_the_same_weights(options: dict[str, Any]) -> None:
     state, plan = make(steps=9, **options)
     whole = [fact for fact in fit(state, plan) if isinstance(fact, EpochResult)]
     for cut in range(1, 12):
@@ -183,3 +201,34 @@ def test_the_model_gets_images_of_the_plans_side() -> None:
     list(itertools.islice(fit(again, growing), 6))  # stop and continue across the change of side
     list(fit(again, growing))
     assert all(torch.equal(a, b) for a, b in zip(again.weights().values(), state.weights().values(), strict=True))
+
+
+def soften(batch: Any) -> Any:
+    targets = torch.nn.functional.one_hot(batch.targets, 3).float() * 0.8 + 0.2 / 3
+    return dataclasses.replace(batch, targets=targets)
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": WEIGHTS}, {"class_weights": WEIGHTS, "augment": soften}])
+@pytest.mark.parametrize("accumulate", [2, 3, 100])
+def test_the_parts_of_a_batch_train_as_the_whole_batch_where_batch_norm_is_frozen(
+    options: dict[str, Any], accumulate: int
+) -> None:
+    def trained(accumulate: int) -> tuple[dict[str, torch.Tensor], float]:
+        state, plan = make(steps=6, accumulate=accumulate, **options)
+        state.frozen = (state.model[1],)
+        losses = [fact.train_loss for fact in fit(state, plan) if isinstance(fact, EpochResult)]
+        return state.weights(), losses[-1]
+
+    (whole, loss), (split, same) = trained(1), trained(accumulate)
+    assert same == pytest.approx(loss, rel=1e-5)
+    for name, value in whole.items():
+        assert torch.allclose(value, split[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize(("images", "sizes"), [(10, [4, 3, 3]), (6, [2, 2, 2]), (5, [3, 2]), (3, [3]), (1, [1])])
+def test_parts_have_at_least_two_images_for_batch_norm(images: int, sizes: list[int]) -> None:
+    _, plan = make(accumulate=3)
+    batch = plan.feed.batch(torch.arange(images), epoch=0, step=0)
+    split = parts(batch, plan)
+    assert [len(part.images) for part, _ in split] == sizes
+    assert sum(share for _, share in split) == pytest.approx(1)

@@ -22,7 +22,9 @@ def batch_of(images: torch.Tensor, targets: torch.Tensor) -> Batch:
 def test_cross_entropy_equals_its_formula(smoothing: float) -> None:
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
     loss, same = cross_entropy(
-        nn.Identity(), batch_of(logits, torch.tensor([0, 1])), plan=SimpleNamespace(label_smoothing=smoothing)
+        nn.Identity(),
+        batch_of(logits, torch.tensor([0, 1])),
+        plan=SimpleNamespace(label_smoothing=smoothing, class_weights=None),
     )
     expected = 0.0
     for row, target in zip(logits.tolist(), (0, 1), strict=True):
@@ -35,11 +37,19 @@ def test_cross_entropy_equals_its_formula(smoothing: float) -> None:
 
 def test_cross_entropy_takes_shares_and_computes_in_float32() -> None:
     logits = torch.tensor([[2.0, 0.0]], dtype=torch.bfloat16)
-    plan = SimpleNamespace(label_smoothing=0.0)
+    plan = SimpleNamespace(label_smoothing=0.0, class_weights=None)
     hard, _ = cross_entropy(nn.Identity(), batch_of(logits, torch.tensor([0])), plan=plan)
     soft, _ = cross_entropy(nn.Identity(), batch_of(logits, torch.tensor([[1.0, 0.0]])), plan=plan)
     assert hard.dtype == torch.float32
     assert torch.equal(hard, soft)
+
+
+def test_class_weights_give_the_weighted_mean() -> None:
+    logits, targets = torch.tensor([[2.0, 0.0], [0.5, 1.0], [0.0, 3.0]]), torch.tensor([0, 0, 1])
+    plan = SimpleNamespace(label_smoothing=0.0, class_weights=torch.tensor([1.0, 4.0]))
+    loss, _ = cross_entropy(nn.Identity(), batch_of(logits, targets), plan=plan)
+    each = -logits.log_softmax(1)[torch.arange(3), targets]
+    assert torch.isclose(loss, (each[0] + each[1] + 4 * each[2]) / 6)
 
 
 def test_the_loop_minimises_the_objective_of_the_plan() -> None:

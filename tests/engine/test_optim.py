@@ -105,3 +105,24 @@ def test_training_does_not_load_torch_compile() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_layer_decay_lowers_the_rate_from_stage_to_stage() -> None:
+    model = nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(4)))
+    stages = [[layer.weight] for layer in model[:3]]
+    config = TrainConfig.model_validate({"optim": {"layer_decay": 0.5}})
+    optimizer = build_optimizer(model, config, head=[model[3].weight], backbone_scale=0.1, stages=stages)
+    set_lr(optimizer, 8.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rates[id(layer.weight)] for layer in model] == pytest.approx([0.1, 0.2, 0.4, 8.0])
+
+
+def test_frozen_parameters_that_thaw_later_are_in_the_optimizer_and_stay() -> None:
+    model = net()
+    model[0].requires_grad_(False)
+    optimizer = build_optimizer(model, TrainConfig(), head=(), with_frozen=True)
+    assert sum(groups(optimizer).values()) == 6
+    before = model[0].weight.clone()
+    model(torch.ones(2, 3, 3, 3)).sum().backward()
+    optimizer.step()
+    assert torch.equal(model[0].weight, before)

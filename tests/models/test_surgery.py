@@ -1,13 +1,16 @@
 """Surgery: a new head keeps classes by name, other channels keep the output, parts are frozen by name."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from resnetctl.errors import UsageError
+from resnetctl import registry
+from resnetctl.errors import ConfigError, UsageError
 from resnetctl.models.archs import preact_resnet20, resnet18, resnet20
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.models.surgery import adapt_input, freeze, swap_head
+from resnetctl.models.surgery import adapt_input, freeze, swap_head, zero_branches
 from resnetctl.spec import ImageSpec
 
 
@@ -144,3 +147,27 @@ def test_an_unknown_part_lists_the_parts(names: str) -> None:
         freeze(network(), names)
     assert caught.value.exit_code == 2
     assert "parts: none, backbone, stem, layer1, layer2, layer3, head" in caught.value.hint
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck", "preact_basic", "preact_bottleneck"])
+def test_zero_branches_make_every_block_its_shortcut_and_can_be_trained(block: str) -> None:
+    arch = dataclasses.replace(resnet20, block=block, block_args={})
+    model = build(arch, classes=3, image=ImageSpec(size=16))
+    zero_branches(model)
+    unit = model.get_submodule("layer2")[1]  # type: ignore[index]
+    images = torch.randn(4, arch.widths[1] * unit.expansion, 8, 8)
+    expected = images if unit.preactivation else images.relu()
+    assert torch.equal(unit(images.clone()), expected)
+    model(torch.randn(4, 3, 16, 16)).square().sum().backward()
+    gradient = unit.get_parameter(f"{unit.branch_end}.weight").grad
+    assert gradient.abs().max() > 0
+
+
+def test_a_block_that_does_not_name_its_end_is_refused() -> None:
+    class Own(registry.get("block", "basic")):  # type: ignore[misc]
+        branch_end = ""
+
+    with registry.overlay("block", own=Own):
+        model = build(dataclasses.replace(resnet20, block="own"), classes=3, image=ImageSpec(size=16))
+    with pytest.raises(ConfigError, match="block 'own' does not say where its branch ends"):
+        zero_branches(model)

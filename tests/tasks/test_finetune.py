@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from support.jobs import to_finetune, to_train
 from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.layers import from_file
-from resnetctl.errors import DataError, InputError, UsageError, WeightsError
+from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Setting
 from resnetctl.system import settings, storage
@@ -196,3 +197,41 @@ def test_the_config_of_a_run_refuses_other_weights_of_the_same_name(base: runs.R
     assert not Path("runs/third").exists()
     explicit = from_sets([f"weights={base.weights}"])
     list(finetune(to_finetune(*again, explicit, name="third"), settings.load()))
+
+
+def test_frozen_parts_train_after_the_thaw_epoch(base: runs.RunDir) -> None:
+    run, texts = tuned("freeze=backbone", "thaw_epoch=1")
+    before, after = load(read_header(base.weights)).state, load(read_header(run.weights)).state
+    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+    assert not torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
+    assert "never train" not in texts
+    _, texts = tuned("freeze=backbone", "thaw_epoch=2", name="late")
+    assert "the frozen parts never train: thaw_epoch is 2, and the run has 2 epochs" in texts
+    with pytest.raises(ConfigError, match="wrong values"):
+        to_finetune(from_sets(["thaw_epoch=1", "freeze=none"]))
+
+
+@pytest.mark.parametrize("facts", [3, 9, 16])
+def test_a_run_that_thaws_resumes_bit_for_bit(base: runs.RunDir, facts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetctl.training.recorder.CHECKPOINT_SECONDS", 0.0)
+    sets: tuple[str, ...] = (
+        "freeze=backbone",
+        "thaw_epoch=1",
+        "optim.layer_decay=0.5",
+        "optim.name=adamw",
+        "lr=0.01",
+        "ema_decay=0.9",
+    )
+    sets += (f"weights={base.weights}",)  # the newest run would be another one for the second run
+    whole, _ = tuned(*sets, name="whole")
+    request = to_finetune(from_sets(["data=other", "epochs=2", "batch_size=8", *sets]), name="cut")
+    cut = finetune(request, settings.load())
+    list(itertools.islice(cut, facts))
+    cut.close()  # type: ignore[attr-defined]
+    list(resume("cut", settings=settings.load()))
+    assert runs.find("cut", Path("runs")).weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_zero_init_is_for_training_from_scratch(base: runs.RunDir) -> None:
+    with pytest.raises(UsageError, match="finetune keeps the weights of every block"):
+        tuned("model.zero_init=true")

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from support.jobs import job
@@ -160,3 +161,22 @@ def test_the_seed_moves_everything_but_the_val_split() -> None:
     assert (split.split.seed, split.config.seed) == (1, 0)  # type: ignore[union-attr]
     one, two = (fresh_model(settled).fc.weight for settled in (first, split))
     assert torch.equal(one, two)
+
+
+def test_class_weights_and_the_sampler_reach_the_plan() -> None:
+    settled = job("class_weights=balanced", "sampler=balanced", "accumulate=4")
+    plan = make_plan(settled, Stop())
+    labels = settled.train.labels[settled.train.index]
+    assert plan.class_weights is not None
+    assert float(plan.class_weights[labels].mean()) == pytest.approx(1)
+    order = plan.sampler(len(plan.feed), seed=0, epoch=0)
+    assert np.ptp(np.bincount(labels[order.numpy()])) <= 1
+    assert plan.accumulate == 4
+    assert job("class_weights=1,2,3").config.class_weights == "1.0,2.0,3.0"
+    assert make_plan(job(), Stop()).class_weights is None
+
+
+def test_zero_init_changes_the_ends_of_the_branches_only() -> None:
+    plain, zeroed = (fresh_model(job(f"model.zero_init={value}")).state_dict() for value in ("false", "true"))
+    changed = {name for name, value in plain.items() if not torch.equal(value, zeroed[name])}
+    assert changed == {name for name in plain if name.endswith("bn2.weight")}

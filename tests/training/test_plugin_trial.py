@@ -221,7 +221,8 @@ def test_torchs_own_lack_of_memory_is_told_with_its_size_and_advice() -> None:
     with pytest.raises(WorkFailed) as caught, explained(arch, "shift", images=128):
         raise RuntimeError(text)
     assert caught.value.message == "there is not enough memory for steps of 128 images: torch asked for 40.0 GB more"
-    assert caught.value.hint == (Setting("batch_size", 64, note="needs about half of the memory"),)
+    assert caught.value.hint[0] == Setting("batch_size", 64, note="needs about half of the memory")
+    assert caught.value.hint[1].name == "accumulate"  # type: ignore[union-attr]
 
 
 def test_the_seed_alone_decides_the_first_weights_despite_a_module_that_seeds(site: Path) -> None:
