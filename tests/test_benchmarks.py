@@ -19,10 +19,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-NAMES = ("compare", "growth", "machine", "report", "worker", "programs", "augmentation", "resize")
+NAMES = (
+    "compare",
+    "growth",
+    "machine",
+    "report",
+    "worker",
+    "programs",
+    "augmentation",
+    "resize",
+    "finetune",
+    "photo_sets",
+)
 
 
 @pytest.fixture
@@ -30,14 +42,17 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The modules as the scripts import them; removed from `sys.modules` afterwards, as their names are plain words."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import compare
+    import finetune
     import growth
     import machine
+    import photo_sets
     import report
     import resize
     from programs import parity, task
 
     yield SimpleNamespace(
-        compare=compare, growth=growth, machine=machine, report=report, resize=resize, parity=parity, task=task
+        compare=compare, growth=growth, machine=machine, report=report, resize=resize, parity=parity, task=task,
+        finetune=finetune, photo_sets=photo_sets,
     )  # fmt: skip
     for name in [name for name in sys.modules if name.partition(".")[0] in NAMES]:
         del sys.modules[name]
@@ -295,6 +310,26 @@ def test_the_resize_benchmark_compares_pixels_and_times(scripts: SimpleNamespace
     assert len(pillow) == len(ours) == 2
     assert min(*pillow, *ours) > 0
     assert scripts.resize.time_row("bilinear", 32, 24, [2.0], [1.0]).endswith("| 2.0 (2.0-2.0) |")
+
+
+def test_a_photo_set_has_equally_many_images_of_each_class(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    def images(part: str) -> Iterator[tuple[str, Image.Image]]:
+        yield from ((f"class {number % 2}", Image.new("L", (8, 8), number)) for number in range(12))
+
+    scripts.photo_sets.write(scripts.photo_sets.PhotoSet(name="grey", size=4, train=5, test=2, images=images), tmp_path)
+    assert {part: len(list((tmp_path / part).rglob("*.png"))) for part in ("train", "test")} == {"train": 5, "test": 2}
+    assert len(list((tmp_path / "train" / "class 0").iterdir())) == 3
+    with Image.open(tmp_path / "test" / "class 1" / "0000.png") as image:
+        assert image.size == (4, 4)
+
+
+def test_the_finetune_benchmark_tabulates_mean_and_spread(scripts: SimpleNamespace) -> None:
+    results = [{"set": "pets", "way": "ours", "seed": seed, "top1": top1} for seed, top1 in enumerate((0.5, 0.7))]
+    assert scripts.finetune.table(results).splitlines() == [
+        "| set | ours | sgd | adamw | timm |",
+        "|---|---:|---:|---:|---:|",
+        "| pets | 60.0 ± 14.1 (2) |  |  |  |",
+    ]
 
 
 def imported_names() -> Iterator[tuple[str, str, str]]:

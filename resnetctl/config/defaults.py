@@ -1,11 +1,13 @@
 """Defaults that follow from the architecture and the dataset's card, and the arch that a config describes."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from resnetctl import registry
 from resnetctl.config.layers import Layer, layer, together
-from resnetctl.config.schema import ModelConfig
-from resnetctl.spec import Arch, DatasetCard
+from resnetctl.config.schema import FinetuneConfig, ModelConfig
+from resnetctl.spec import Arch, DatasetCard, WeightsCard
+from resnetctl.wording import counted
 
 TRAIN_KEYS = (
     "epochs",
@@ -17,6 +19,12 @@ TRAIN_KEYS = (
     "label_smoothing",
     "val_fraction",
 )
+FINETUNE_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
+# the recipe has AdamW's; one learning rate does not suit every optimizer
+FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
+    "sgd": {"lr": 0.02, "weight_decay": 5e-4},
+    "adam": {"weight_decay": 5e-4},
+}
 
 
 def suited(arch: Arch, card: DatasetCard) -> Layer:
@@ -36,10 +44,31 @@ def suited(arch: Arch, card: DatasetCard) -> Layer:
     return together(layer(by_depth, f"arch {arch.name}"), layer(by_size | by_card, f"dataset {card.name}"))
 
 
-def suited_to_finetune(card: DatasetCard, size: int) -> Layer:
-    """Return the config values that suit finetuning on `card` at `size` pixels; the others are in recipe `finetune`."""
+def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: WeightsCard | None = None) -> Layer:
+    """Return the config values that suit finetuning on `card`; the others are in recipe `finetune`.
+
+    A small set gets small batches, because what a short run lacks is steps. Another optimizer than the recipe's gets a
+    learning rate and a weight decay of its own. `benchmarks/finetune.md` has the measurements.
+
+    Args:
+        config: the recipe and what the user set: its length and its optimizer decide.
+        weights: the card of the weights; None while it is unknown.
+    """
+    size = config.size or (weights or card).image.size
     augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
-    return layer({"augment": augment}, f"dataset {card.name}")
+    images = card.splits.get("train", 0)
+    by_count = {"batch_size": _batch_size(images * config.epochs)} if images and config.epochs else {}
+    optimizer = config.optim.name
+    return together(
+        layer({"augment": augment}, f"dataset {card.name}"),
+        layer(by_count, f"rule: {counted(images, 'image')}, {counted(config.epochs, 'epoch')}"),
+        layer(FINETUNE_RATES.get(optimizer, {}), f"rule: {optimizer}"),
+    )
+
+
+def _batch_size(shown: int) -> int:
+    """Return the largest power of two, 16 to 64, that makes `FINETUNE_STEPS` steps of `shown` images."""
+    return min(64, max(16, 1 << (max(1, shown // FINETUNE_STEPS).bit_length() - 1)))
 
 
 def final_arch(model: ModelConfig) -> Arch:

@@ -46,13 +46,15 @@ class Draft(Generic[Config]):
 
     Attributes:
         kind: the config class of the verb.
+        base: the packaged recipe of the verb; the defaults of the data and the weights are stronger.
         asked: all layers merged; it has exactly the keys that the user set.
-        config: the config that `asked` gives without the defaults of the data.
+        config: the config that `base` and `asked` give without the defaults of the data.
         request: the settings of the run.
         left_out: keys of a finetune run that `bench` does not use.
     """
 
     kind: type[Config]
+    base: Layer = field(default_factory=Layer)
     asked: Layer
     config: Config
     request: RunRequest = field(default_factory=RunRequest)
@@ -69,14 +71,12 @@ class Draft(Generic[Config]):
             ConfigError: a default of the dataset contradicts the request.
             PluginError: the dataset's card names a policy that is not installed.
         """
-        if not issubclass(self.kind, FinetuneConfig):
+        if not isinstance(self.config, FinetuneConfig):
             defaults = suited(final_arch(self.config.model), data) if data is not None else Layer()
             resolved = resolve(self.kind, [defaults, self.asked])
         else:
-            known = weights or data
-            size = self.config.size or (known.image.size if known is not None else 0)
-            defaults = suited_to_finetune(data, size) if data is not None else Layer()
-            resolved = resolve(self.kind, [defaults, self.asked, _architecture(weights)])
+            defaults = suited_to_finetune(self.config, data, weights=weights) if data is not None else Layer()
+            resolved = resolve(self.kind, [self.base, defaults, self.asked, _architecture(weights)])
         _require_policy(resolved.config.augment, resolved.origins["augment"])
         return resolved
 
@@ -89,7 +89,7 @@ def draft(
     Args:
         kind: `TrainConfig`, `FinetuneConfig` or `BenchConfig`.
         layers: from the weakest to the strongest. The environment is weaker than all of them, and the recipe
-            `finetune` is weaker than the environment.
+            `finetune` is weaker than the defaults of the data.
 
     Raises:
         ConfigError: a key or a value is wrong; all are listed.
@@ -97,17 +97,17 @@ def draft(
         PluginError: the plugin that provides an arch, block or policy is broken.
     """
     request = request or RunRequest()
-    recipe = [from_recipe("finetune")] if issubclass(kind, FinetuneConfig) else []
-    asked = merge([*recipe, from_environment(settings), *layers])
+    base = from_recipe("finetune") if issubclass(kind, FinetuneConfig) else Layer()
+    asked = merge([from_environment(settings), *layers])
     left_out = _of_finetune(asked) if issubclass(kind, BenchConfig) else []
     asked = without(asked, left_out)
-    config = resolve(kind, [asked]).config
+    config = resolve(kind, [base, asked]).config
     _require_free(asked, request)
     if not isinstance(config, FinetuneConfig):  # in finetune the weights decide the architecture
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
-    return Draft(kind=kind, asked=asked, config=config, request=request, left_out=tuple(left_out))
+    return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))
 
 
 def _of_finetune(asked: Layer) -> list[str]:

@@ -60,7 +60,7 @@ class OptimConfig(Frozen):
     layer_decay: float = option(
         1.0, "Learning rate of a stage as a multiple of that of the next one: stem lowest, head full", gt=0, le=1
     )
-    backbone_lr_scale: float = option(0.1, "finetune: learning rate of the backbone as a multiple of lr", ge=0)
+    backbone_lr_scale: float = option(1.0, "finetune: learning rate of the backbone as a multiple of lr", ge=0)
 
 
 class ScheduleConfig(Frozen):

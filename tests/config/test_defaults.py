@@ -1,5 +1,6 @@
 """Defaults follow the arch and the dataset card; a config describes one arch."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.config.defaults import TRAIN_KEYS, final_arch, suited, suited_to_finetune
-from resnetctl.config.schema import ModelConfig, TrainConfig
+from resnetctl.config.schema import FinetuneConfig, ModelConfig, OptimConfig, TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.spec import Arch, DatasetCard, ImageSpec, Scalar
 
 NET = Arch(name="net", block="basic", depths=(3, 3, 3), widths=(16, 32, 64), block_args={"shortcut": "A"}, params=7)
+
+RECIPE = FinetuneConfig(epochs=20, optim=OptimConfig(name="adamw"))  # what the recipe `finetune` says
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +27,10 @@ def card(size: int = 32, **defaults: Scalar) -> DatasetCard:
     return DatasetCard(name="d", classes=("a", "b"), image=ImageSpec(size=size), splits={}, defaults=defaults)
 
 
+def card_of(images: int) -> DatasetCard:
+    return dataclasses.replace(card(), splits={"train": images})
+
+
 def deep(*depths: int) -> Arch:
     return Arch(name="deep", block="basic", depths=depths, widths=(16,) * len(depths))
 
@@ -34,9 +41,8 @@ def deep(*depths: int) -> Arch:
 def test_small_pictures_and_photos_have_different_defaults(size: int, augment: str, epochs: int) -> None:
     values = suited(NET, card(size)).values
     assert (values["augment"], values["epochs"]) == (augment, epochs)
-    assert (
-        suited_to_finetune(card(32), size).values["augment"] == augment
-    )  # the size that the net expects, not that of the dataset
+    # the size that the net expects, not that of the dataset
+    assert suited_to_finetune(FinetuneConfig(size=size), card(32)).values["augment"] == augment
 
 
 def test_very_deep_nets_warm_up() -> None:
@@ -48,13 +54,31 @@ def test_the_card_wins_and_adds_only_config_keys() -> None:
     values = suited(deep(18, 18, 18), card(epochs=7, augment="shift", warmup=0.0, mirror=False)).values
     assert (values["epochs"], values["augment"], values["warmup"]) == (7, "shift", 0.0)
     assert "mirror" not in values  # used by the augmentation policy, not a config key
-    assert suited_to_finetune(card(augment="shift", epochs=7), 8).values == {"augment": "shift"}
+    assert suited_to_finetune(RECIPE, card(augment="shift", epochs=7)).values == {"augment": "shift"}
 
 
 def test_the_origin_of_a_default_names_the_dataset_or_the_arch() -> None:
     origins = suited(deep(18, 18, 18), card(lr=0.3)).origins
     assert (origins["warmup"], origins["epochs"], origins["lr"]) == ("arch deep", "dataset d", "dataset d")
-    assert suited_to_finetune(card(), 8).origins == {"augment": "dataset d"}
+    assert suited_to_finetune(RECIPE, card()).origins == {"augment": "dataset d"}
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(2, 16), (245, 16), (1000, 32), (2000, 64), (50_000, 64)])
+def test_finetuning_on_few_images_uses_small_batches(images: int, batch_size: int) -> None:
+    values = suited_to_finetune(RECIPE, card_of(images))
+    assert values.values["batch_size"] == batch_size
+    assert values.origins["batch_size"] == f"rule: {images:,} images, 20 epochs"
+
+
+def test_fewer_epochs_use_smaller_batches_and_a_number_of_steps_leaves_them() -> None:
+    assert suited_to_finetune(FinetuneConfig(epochs=5), card_of(2000)).values["batch_size"] == 16
+    assert "batch_size" not in suited_to_finetune(FinetuneConfig(epochs=0, steps=9), card_of(2000)).values
+
+
+def test_an_optimizer_of_the_user_gets_its_own_learning_rate() -> None:
+    sgd = suited_to_finetune(FinetuneConfig(optim=OptimConfig(name="sgd")), card())
+    assert (sgd.values["lr"], sgd.origins["lr"]) == (0.02, "rule: sgd")
+    assert "lr" not in suited_to_finetune(RECIPE, card()).values
 
 
 def test_defaults_are_keys_of_the_config() -> None:

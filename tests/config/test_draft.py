@@ -1,5 +1,6 @@
 """A draft is validated once and settled once, in the same way for every verb."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ def test_the_weights_set_the_architecture_and_the_size_of_finetune() -> None:
     assert (resolved.config.epochs, resolved.origins["epochs"]) == (20, "recipe finetune")
     assert resolved.config.augment == "resized-crop"  # 224 pixels of the network decide, not the 32 of the data
     assert to_finetune().settled(data(size=32)).config.augment == "standard"
+
+
+def test_the_number_of_images_sets_the_batch_size_of_finetune_unless_the_user_does() -> None:
+    few = dataclasses.replace(data(), splits={"train": 245})
+    resolved = to_finetune().settled(few)
+    assert (resolved.config.batch_size, resolved.origins["batch_size"]) == (16, "rule: 245 images, 20 epochs")
+    assert to_finetune(from_sets(["batch_size=8"])).settled(few).config.batch_size == 8
+    assert to_finetune().settled(None).config.batch_size == 64
+
+
+def test_an_optimizer_of_the_user_brings_its_learning_rate_to_finetune() -> None:
+    resolved = to_finetune(from_sets(["optim.name=sgd"])).settled(data())
+    assert (resolved.config.lr, resolved.origins["lr"]) == (0.02, "rule: sgd")
+    assert to_finetune(from_sets(["optim.name=sgd", "lr=0.3"])).settled(data()).config.lr == 0.3
+    assert to_finetune().settled(data()).config.lr == 0.001
 
 
 def test_the_environment_is_weaker_than_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,12 +75,12 @@ def show(parsed: Parsed[RunsShowOptions]) -> None:
 
 def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     """Run `runs compare`."""
-    from resnetctl import runs
+    from resnetctl.runs import find
     from resnetctl.system import settings
     from resnetctl.tasks.runs import comparison
 
     folder = settings.load().runs_dir
-    report = comparison.compare([runs.find(name, folder) for name in parsed.options.runs])
+    report = comparison.compare([find(name, folder) for name in parsed.options.runs])
     if parsed.options.as_json:
         streams.report(report)
         return

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from resnetctl import runs
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir
+from resnetctl.runs import RunDir, find
+from resnetctl.runs import remove as delete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +20,12 @@ class RemoveReport(Report):
 
 def chosen(names: Sequence[str], folder: Path) -> list[RunDir]:
     """Return the runs of these names or paths, each once. Raises `InputError` when there is no such run."""
-    paths = [runs.find(name, folder).path.resolve() for name in names]
+    paths = [find(name, folder).path.resolve() for name in names]
     return [RunDir(path) for path in dict.fromkeys(paths)]
 
 
 def remove(chosen: Sequence[RunDir]) -> RemoveReport:
     """Delete the runs. Raises `UsageError` when a process works on one; those before it are gone then."""
     for run in chosen:
-        runs.remove(run)
+        delete(run)
     return RemoveReport(removed=tuple(run.path for run in chosen))
