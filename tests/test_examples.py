@@ -6,14 +6,20 @@ import re
 import runpy
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 from PIL import Image
+from support.scripts import load_script
 
+import resnetctl as rc
 from resnetctl.__main__ import main
 from resnetctl.config.layers import from_file, from_recipe, resolve
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
@@ -190,3 +196,28 @@ def test_every_key_of_the_metadata_is_in_the_reference(bench: Path) -> None:
     page = (REFERENCE / "files.md").read_text(encoding="utf-8")
     properties = onnx.load(bench / "runs" / "first" / "export" / "model.onnx").metadata_props
     assert {item.key for item in properties} - set(re.findall(r"`([^`]+)`", page)) == set()
+
+
+def test_the_server_answers_several_requests_at_once(here: Path) -> None:
+    predictor = rc.Predictor("first")
+    serving = load_script(EXAMPLES / "serve.py").server(predictor, port=0)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{serving.server_port}"
+    pictures = [path.read_bytes() for path in sorted(here.glob("photos/*/*"))[:8]]
+
+    def post(data: bytes) -> tuple[int, dict[str, Any]]:
+        try:
+            with urllib.request.urlopen(url, data=data, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(post, [*pictures, b"no picture"]))
+    serving.shutdown()
+    serving.server_close()
+    assert [status for status, _ in answers] == [200] * len(pictures) + [422]
+    assert [result["predictions"] for _, result in answers[:-1]] == [
+        predictor(picture, top=3)[0]["predictions"] for picture in pictures
+    ]
+    assert answers[-1][1]["problem"]

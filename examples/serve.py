@@ -1,0 +1,55 @@
+"""Classify pictures over HTTP: `python examples/serve.py runs/last`, then
+
+    curl --data-binary @cat.jpg http://127.0.0.1:8000
+
+The network is loaded once; every request has a thread of its own. The answer is JSON.
+"""
+
+import argparse
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import resnetctl as rc
+
+LARGEST = 20_000_000  # bytes of a picture
+
+
+def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
+    """Return a server on this machine; port 0 takes a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            if not 0 < length <= LARGEST:
+                self.answer(413, {"problem": f"send a picture of 1 to {LARGEST:,} bytes"})
+                return
+            (result,) = predictor(self.rfile.read(length), top=3)
+            self.answer(200 if result["problem"] is None else 422, dict(result))
+
+        def answer(self, status: int, document: dict[str, object]) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Write no line for each request."""
+
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", nargs="?", help="run, weights or ONNX file (default: the newest run)")
+    parser.add_argument("--port", type=int, default=8000)
+    options = parser.parse_args()
+    predictor = rc.Predictor(options.target)
+    with server(predictor, port=options.port) as serving:
+        print(f"{predictor} answers at http://127.0.0.1:{serving.server_port}")
+        serving.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
