@@ -1,6 +1,7 @@
 """The verbs as functions, for notebooks and scripts: `import resnetctl as rc; rc.train(data="digits")`.
 
-Keyword arguments have the names of the command line's flags. The functions print nothing and return reports.
+Keyword arguments have the names of the command line's flags. The functions return reports. Only training
+shows its progress, in a terminal and in a notebook.
 """
 
 import sys
@@ -21,6 +22,7 @@ from resnetctl.errors import UsageError, warn_caller
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import in_python
 from resnetctl.predictor import PictureResult, Predictor, Target
+from resnetctl.progress import watched
 from resnetctl.report.base import lines
 from resnetctl.runs import RunDir, all_runs
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
@@ -83,6 +85,7 @@ def train(
     name: str | None = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
     **flags: Any,
 ) -> Run:
     """Train from scratch: `train(data="digits", arch="resnet20", epochs=5)`.
@@ -93,6 +96,7 @@ def train(
         name: the run folder's name.
         out: the folder that will hold the run folder.
         set: config keys that have no argument of their own: `{"optim.nesterov": False}`.
+        progress: False is silent. None shows the epochs in a terminal and in a notebook; True shows them everywhere.
         flags: config values, named like their flags. In addition, `budget="10min"` trains as many epochs as this wall
             time allows, and `tune=True` chooses the threads by timing.
 
@@ -100,7 +104,7 @@ def train(
         UsageError, ConfigError: an argument is wrong; nothing was fetched or written.
         DataError, PluginError, WorkFailed: as the command `train`.
     """
-    return _drain(stream.train(recipe=recipe, config=config, name=name, out=out, set=set, **flags))
+    return _drain(stream.train(recipe=recipe, config=config, name=name, out=out, set=set, **flags), progress=progress)
 
 
 def finetune(
@@ -109,6 +113,7 @@ def finetune(
     data: str,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
     **flags: Any,
 ) -> Run:
     """Train on from trained weights: `finetune("torchvision:resnet18", data="./photos", epochs=5)`.
@@ -116,15 +121,20 @@ def finetune(
     Args:
         weights: a run, a weights file or `"torchvision:resnet18"`. None: the newest run.
         data: dataset name, folder, archive or CSV.
-        out, set, flags: as in `train`; `recipe`, `config` and `name` work as there, too.
+        out, set, progress, flags: as in `train`; `recipe`, `config` and `name` work as there, too.
 
     Raises as `train`, and `WeightsError` for weights that cannot be used.
     """
-    return _drain(stream.finetune(weights, data=data, out=out, set=set, **flags))
+    return _drain(stream.finetune(weights, data=data, out=out, set=set, **flags), progress=progress)
 
 
 def resume(
-    run: str | PathLike[str] = "last", epochs: int | None = None, *, exact: bool = False, device: str | None = None
+    run: str | PathLike[str] = "last",
+    epochs: int | None = None,
+    *,
+    exact: bool = False,
+    device: str | None = None,
+    progress: bool | None = None,
 ) -> Run:
     """Go on with a run from its newest whole checkpoint: `resume("last")`, or `resume("last", epochs=30)`.
 
@@ -133,12 +143,13 @@ def resume(
         epochs: a new length. A finished run goes on only with more epochs than it has.
         exact: refuse if the result could differ from that of an uninterrupted run.
         device: a device other than the run's own.
+        progress: as in `train`.
 
     Raises:
         UsageError: the run is in use, or an exact resume is not possible here.
         InputError: there is no such run, or it cannot be read.
     """
-    return _drain(stream.resume(run, epochs, exact=exact, device=device))
+    return _drain(stream.resume(run, epochs, exact=exact, device=device), progress=progress)
 
 
 def evaluate(
@@ -259,9 +270,9 @@ def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     return load_model(targets.resolve(targets.text(target), machine.load()).path)
 
 
-def _drain(facts: Iterable[object]) -> Run:
+def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:
     finished: Finished | None = None
-    for fact in facts:
+    for fact in watched(facts, show=progress):
         if isinstance(fact, Notice):
             warn_caller("\n  try  ".join([fact.text, *map(in_python, fact.hint)]))
         elif isinstance(fact, Finished):

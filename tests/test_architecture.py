@@ -34,7 +34,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("tasks",),
     ("predictor",),
-    ("stream",),
+    ("stream", "progress"),
     ("api", "testing"),
     ("cli", "__main__"),
 )
@@ -305,7 +305,7 @@ def test_only_cli_prints() -> None:
         return f"uses {written}" if written in ("sys.stdout", "sys.stderr") else ""
 
     # registry sends what a plugin prints while it is imported to stderr
-    none_of(offenders(("cli", "__main__", "registry"), offence))
+    none_of(offenders(("cli", "__main__", "registry", "progress"), offence))
 
 
 def test_only_storage_renames_fsyncs_and_locks() -> None:

@@ -1,0 +1,107 @@
+"""Progress of a training that Python started: one line in a terminal, one table in a notebook, updated in place.
+
+The command line has a screen of its own (`cli.screen`). Facts that are no results of epochs pass unseen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from resnetctl.facts import EpochTimed, Started
+from resnetctl.report import html
+
+if TYPE_CHECKING:
+    from resnetctl.engine.loop import StepResult
+    from resnetctl.facts import TrainFact
+
+    Fact: TypeAlias = TrainFact | StepResult
+
+SHOWN = 12  # newest epochs in a notebook's table
+
+
+def watched(facts: Iterator[Fact], *, show: bool | None) -> Iterator[Fact]:
+    """Yield the facts, and show each epoch: in a notebook, or on stderr.
+
+    Args:
+        show: False is silent. None shows the epochs only where a person looks: in a notebook and in a terminal.
+    """
+    is_notebook = "ipykernel" in sys.modules
+    if show is False or (show is None and not is_notebook and not sys.stderr.isatty()):
+        yield from facts
+        return
+    screen = _Notebook() if is_notebook else _Line()
+    try:
+        for fact in facts:
+            screen.see(fact)
+            yield fact
+    finally:
+        screen.close()
+
+
+class _Screen:
+    """The epochs so far, as rows of cells."""
+
+    def __init__(self) -> None:
+        self.title = ""
+        self.rows: list[dict[str, str]] = []
+        self._epochs = 0
+
+    def see(self, fact: Fact) -> None:
+        """Draw again after the start and after each epoch."""
+        if isinstance(fact, Started):
+            self.title = f"{fact.arch.name} on {fact.config.data}"
+            self._epochs = -(-fact.steps // fact.steps_per_epoch)
+        elif isinstance(fact, EpochTimed):
+            self.rows.append(self._cells(fact))
+        else:
+            return
+        self.draw()
+
+    def draw(self) -> None:
+        """Show the rows."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave the screen as it is."""
+
+    def _cells(self, fact: EpochTimed) -> dict[str, str]:
+        result, val = fact.result, fact.result.val
+        accuracy = {} if val is None else {"val accuracy": f"{val.top1:.1%}{' *' if result.is_best else ''}"}
+        return {
+            "epoch": f"{result.epoch}/{self._epochs}",
+            "learning rate": f"{result.lr:.2g}",
+            "train loss": f"{result.train_loss:.3f}",
+            **accuracy,
+            "time": f"{fact.seconds:.1f} s",
+        }
+
+
+class _Line(_Screen):
+    """One line on stderr. Only a terminal can rewrite it; a file gets one line for each epoch."""
+
+    def draw(self) -> None:
+        cells = (f"{name} {text}" for name, text in (self.rows[-1] if self.rows else {}).items())
+        text = "  ".join([self.title, *cells])
+        sys.stderr.write(f"\r{text}\033[K" if sys.stderr.isatty() else f"{text}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self.title and sys.stderr.isatty():
+            sys.stderr.write("\n")
+
+
+class _Notebook(_Screen):
+    """One table below the cell."""
+
+    _handle: Any = None
+
+    def draw(self) -> None:
+        display = import_module("IPython.display")
+        table = display.HTML(html.grid(self.rows[-SHOWN:], caption=self.title))
+        if self._handle is None:
+            self._handle = display.display(table, display_id=True)
+        else:
+            self._handle.update(table)

@@ -1,0 +1,74 @@
+"""Epochs of a training from Python: one line in a terminal, one table in a notebook, nothing where nobody looks."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from support.datasets import tiny
+
+import resnetctl as rc
+from resnetctl.facts import EpochTimed, Notice, Started
+from resnetctl.progress import SHOWN, watched
+from resnetctl.system import settings
+
+
+def facts(count: int, *, val: Any = None) -> Iterator[Any]:
+    started: Any = object.__new__(Started)
+    config = SimpleNamespace(data="<digits>")
+    for name, value in {"arch": SimpleNamespace(name="resnet20"), "config": config, "steps": 7 * count}.items():
+        object.__setattr__(started, name, value)
+    object.__setattr__(started, "steps_per_epoch", 7)
+    yield Notice("text")
+    yield started
+    for epoch in range(1, count + 1):
+        result: Any = SimpleNamespace(epoch=epoch, lr=0.1, train_loss=0.5, val=val, is_best=True)
+        yield EpochTimed(result=result, seconds=2.0, images_per_second=1.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    assert len(list(watched(facts(2, val=SimpleNamespace(top1=0.5)), show=None))) == 4
+    assert screen.getvalue().count("\n") == 1
+    last = screen.getvalue().split("\r")[-1]
+    assert "epoch 2/2  learning rate 0.1  train loss 0.500  val accuracy 50.0% *  time 2.0 s" in last
+
+
+@pytest.mark.parametrize("show", [None, False])
+def test_a_pipe_and_a_silent_call_get_nothing(show: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal() if show is False else io.StringIO())
+    assert len(list(watched(facts(2), show=show))) == 4
+    assert screen.getvalue() == ""
+
+
+def test_a_notebook_has_one_table_that_is_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: list[str] = []
+    display: Any = ModuleType("IPython.display")
+    display.HTML = str
+    handle = SimpleNamespace(update=tables.append)
+    display.display = lambda table, *, display_id: (tables.append(table), handle)[1]
+    for name, module in {"ipykernel": ModuleType("ipykernel"), "IPython.display": display}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    list(watched(facts(SHOWN + 3), show=None))
+    assert len(tables) == 1 + SHOWN + 3
+    assert tables[-1].count("<tr>") == 1 + SHOWN
+    assert "<caption>resnet20 on &lt;digits&gt;</caption>" in tables[-1]
+
+
+def test_train_shows_its_epochs_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny(settings.load().data_dir)
+    run = rc.train(data="tiny", arch="resnet20", epochs=2, progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert [line.split()[4] for line in shown.err.splitlines()[1:]] == ["1/2", "2/2"]
+    rc.resume(run, epochs=3)
+    assert capsys.readouterr().err == ""
+    assert Path(run).name == run.path.name
