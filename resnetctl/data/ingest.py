@@ -89,6 +89,7 @@ class _Tally:
     animated: int = 0
     has_colour: bool = False
     stored: int = 0
+    labels: set[str] = field(default_factory=set)  # of the stored images
     places: "array[int]" = field(default_factory=lambda: array("q"))  # of the stored images, as the chooser counts
 
 
@@ -178,6 +179,7 @@ class _Pass:
         self.tally.animated += outcome.is_animated
         builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256, group=item.group)
         self.tally.stored += 1
+        self.tally.labels.add(item.label)
 
     def _require_plan(self, outcome: Decoded, split: Split) -> None:
         """Raise `_Replan` when an image contradicts the plan: colour in a grey train split, or a different size."""
@@ -300,6 +302,9 @@ def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[
         notes.append("no test split: eval uses val")
     if source.ignored:
         notes.append("ignored: " + ", ".join(f"{count:,} {kind}" for kind, count in source.ignored.items()))
+    empty = [label for label in source.classes if label not in tally.labels]
+    if empty:
+        notes.append(f"classes without an image that can be read: {', '.join(empty[:20])}")
     if tally.animated:
         notes.append(f"animated images, of which the first frame is used: {tally.animated:,}")
     if tally.bad:

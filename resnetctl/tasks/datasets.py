@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from resnetctl.data.ingest import Options
 
 ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
+SHOWN = 10  # names in a notice
 DOWNLOADS = ".downloads"  # in the data folder; no dataset can have this name
 LIST = Call("data list")
 
@@ -41,8 +42,11 @@ def identify(data: str, settings: Settings) -> Literal["stored", "offered", "pat
     return "path"
 
 
-def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, str]:
+def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[Notice | Progress, None, str]:
     """Return the store's name for `data`. First fetch a plugin's dataset, or add a path, if it is not in the store.
+
+    Args:
+        is_kept: False says that the folder of `settings` is temporary (`scratch`), before anything is fetched or read.
 
     Raises:
         DataError: `data` is unknown, or cannot be fetched or read.
@@ -52,6 +56,12 @@ def ensure(data: str, settings: Settings) -> Generator[Notice | Progress, None, 
     kind = identify(data, settings)
     if kind == "stored":
         return data
+    if not is_kept:
+        verb = "data add" if kind == "path" else "data get"
+        yield Notice(
+            text=f"a dry run keeps nothing: '{data}' is read into a temporary folder",
+            hint=(Call(verb, (data,), note="stores it first"),),
+        )
     if kind == "path":
         return (yield from _ensure_path(Path(data).expanduser(), settings))
     plugin, name = registry.get("dataset", data), offered_name(data)
@@ -124,6 +134,7 @@ def read_and_store(
         UsageError: the name is taken, or the data folder cannot be written.
         DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
+    from resnetctl.data.image_files import skipped
     from resnetctl.data.ingest import ingest
     from resnetctl.data.reading.sniff import open_source
     from resnetctl.data.store import exists
@@ -135,6 +146,10 @@ def read_and_store(
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {path}")
     source = open_source(path)
+    if text := skipped(source.ignored):
+        yield Notice(text=text)
+    if source.empty:
+        yield Notice(text=f"class folders without an image that can be read here: {_listed(source.empty)}")
     if len(source.classes) == 1:
         yield Notice(text=f"there is one class, '{source.classes[0]}': training needs a folder with a folder per class")
     cores = settings.threads or cores_granted()
@@ -169,6 +184,12 @@ def _progress(
             path: Path = end.value
             return path
         yield Progress(what=what, done=done, total=total, unit=unit)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more
 
 
 def _is_path(data: str) -> bool:

@@ -54,7 +54,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
     _require_same_bytes(config, draft.asked.origins, start)
     _require_same_arch(chosen, start.weights.card.arch)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
-        name = yield from datasets.ensure(config.data, place)
+        name = yield from datasets.ensure(config.data, place, is_kept=place is settings)
         job = _prepare(draft, open_store(place.data_dir, name), start)
         if "size" not in chosen:
             yield from _scaled(job)

@@ -25,6 +25,6 @@ def train(draft: Draft[TrainConfig], settings: Settings) -> Facts:
     folder = require_place(request, settings)
     pick_device(config.device)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
-        name = yield from datasets.ensure(config.data, place)
+        name = yield from datasets.ensure(config.data, place, is_kept=place is settings)
         job = prepare(draft, open_store(place.data_dir, name))
         yield from launch(job, partial(fresh_model, job), request=request, folder=folder)

@@ -54,6 +54,9 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
         )
     yield from _late_thaw(job)
     yield from _short_average(job)
+    origin = job.origins.get("val_fraction", "default")
+    if job.val is not None and job.split is None and origin != "default" and not origin.startswith("recipe "):
+        yield Notice(f"'{job.store.card.name}' has its own val split, so `val_fraction` ({origin}) changes nothing")
     yield from _growing_images(job, step=state.step)
 
 

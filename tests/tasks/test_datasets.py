@@ -150,3 +150,17 @@ def test_new_data_goes_to_a_temporary_folder(settings: Settings) -> None:
 def test_a_real_run_uses_the_data_folder(settings: Settings) -> None:
     with scratch(settings, "digits", dry_run=False) as place:
         assert place == settings
+
+
+@pytest.mark.parametrize(("data", "verb"), [("toy", "data get"), ("./p", "data add")])
+def test_a_dry_run_says_first_that_it_keeps_nothing(
+    toy: Toy, settings: Settings, data: str, verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tree(tmp_path / "p", tree())
+    with scratch(settings, data, dry_run=True) as place:
+        first = next(ensure(data, place, is_kept=place is settings))
+    assert isinstance(first, Notice)
+    assert "a dry run keeps nothing" in first.text
+    assert first.hint == (Call(verb, (data,), note="stores it first"),)
+    assert toy.fetched == []

@@ -1,5 +1,7 @@
 """Facts before the first step: `Started`, notices on unusual settings, the estimate."""
 
+import dataclasses
+
 import pytest
 from support.jobs import job
 
@@ -34,6 +36,18 @@ def test_a_decay_that_the_run_is_too_short_for_gets_a_notice() -> None:
         "(1 + step) / (10 + step), which reaches 0.999 after 8,990 steps, and this run has 12 steps"
     ]
     assert remarked("threads=1", "ema_decay=0.5") == []
+
+
+def test_a_val_fraction_on_data_with_its_own_val_split_gets_a_notice() -> None:
+    settled = job("threads=1")
+    own = dataclasses.replace(settled, split=None)  # as `open_sets` gives it for a stored val split
+    state = fresh_state(settled, fresh_model(settled))
+    by_hand = dataclasses.replace(own, origins={**own.origins, "val_fraction": "flag --val-fraction"})
+    assert [notice.text for notice in remarks(by_hand, state)] == [
+        "'tiny' has its own val split, so `val_fraction` (flag --val-fraction) changes nothing"
+    ]
+    assert not list(remarks(own, state))
+    assert not list(remarks(dataclasses.replace(by_hand, split=settled.split), state))
 
 
 def test_a_notice_names_the_epoch_in_which_growing_images_reach_full_size() -> None:

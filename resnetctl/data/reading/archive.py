@@ -108,6 +108,7 @@ def _inspect(member: Member, survey: Survey, seen: Seen) -> None:
     if not parts:
         raise ValueError("its name is empty")
     if reason := why_ignored(parts):
+        survey.see_folder(parts[:-1])  # many archives have no members for folders
         survey.see_other(reason)
         return
     if member.refusal:

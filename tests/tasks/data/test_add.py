@@ -1,12 +1,12 @@
 """`data add` chooses names, passes options on, and works with two processes at once."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pictures import tree, write_tree
+from support.pictures import tree, write_tree, write_zip
 from support.toy_dataset import Toy, done, run
 
 from resnetctl.data.cards import store_names
@@ -125,3 +125,20 @@ def test_an_unwritable_data_folder_is_an_error_before_reading(
             next(work)
         assert caught.value.exit_code == 2
         assert "RESNETCTL_DATA_DIR=FOLDER" in caught.value.hint[0]
+
+
+@pytest.mark.parametrize("pack", [write_tree, write_zip])
+def test_what_is_skipped_is_counted_and_an_empty_class_is_named(
+    tmp_path: Path, settings: Settings, pack: Callable[..., Path]
+) -> None:
+    files = {**tree(), "train/bird/1.heix": b"x", "train/bird/2.heix": b"x", "train/cat/notes.txt": b"x"}
+    _, facts = run(add(AddRequest(path=pack(tmp_path / "p.zip", files), name="pets"), settings))
+    texts = [fact.text for fact in facts if isinstance(fact, Notice)]
+    assert "skipped 3 files (.heix: 2, .txt: 1)" in texts
+    assert "class folders without an image that can be read here: 'train/bird'" in texts
+
+
+def test_a_class_of_bad_images_only_is_named(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", {**tree(), "train/bird/1.png": b"x"})
+    report = done(add(AddRequest(path=root, on_bad_image="skip"), settings))
+    assert "classes without an image that can be read: bird" in report.card.notes
