@@ -148,7 +148,6 @@ def test_notices_are_warnings_at_the_line_of_the_caller(run) -> None:
     ("call", "message"),
     [
         (lambda: rc.evaluate("one", split="foo"), "'foo' is no split to measure"),
-        (lambda: rc.evaluate("one", split="train"), "'train' is no split to measure"),
         (lambda: rc.export("one", gate="x"), "'x' is no gate"),
         (lambda: rc.Predictor(3), "not a int"),
         (lambda: rc.predict("one", "cat.png", top=0), "0 classes cannot be listed"),

@@ -105,7 +105,7 @@ def export(parsed: Parsed[RunsExportOptions]) -> None:
     rows = [flat(row) for row in report.runs]
     text = _csv(rows)
     if parsed.options.out is None:
-        streams.result(text.rstrip("\n"))
+        streams.result(streams.printable(text.rstrip("\n")))
         return
     storage.write(parsed.options.out, text.encode())
     streams.say(streams.printable(f"wrote {counted(len(rows), 'run')} to {parsed.options.out}"))

@@ -75,6 +75,23 @@ def test_a_broken_run_is_listed_as_unreadable(tmp_path: Path) -> None:
     assert listing.facts(run(tmp_path / "b", summary="{")) == {"name": "b", "status": "unreadable"}
 
 
+@pytest.mark.parametrize(("name", "text"), [
+    ("config.toml", "model = 3"), ("summary.json", "{}"), ("summary.json", "[" * 10_000), ("env.json", "[]"),
+    ("metrics.jsonl", '{"val_top1": "high"}\n'), ("config.sources.json", '{"lr": 3}'),
+    ("eval/digits-test.json", "[" * 10_000),
+    ("eval/digits-test.json", '{"top1": "high"}'),
+])  # fmt: skip
+def test_one_bad_run_never_breaks_the_list(tmp_path: Path, name: str, text: str) -> None:
+    bad = run(tmp_path / "a")
+    run(tmp_path / "b")
+    (bad.path / "eval").mkdir()
+    (bad.path / name).write_text(text)
+    rows = listing.list_runs(tmp_path, sort="name", where=["name=a"]).runs
+    assert [row["name"] for row in rows] == ["a"]
+    assert rows[0].get("val_top1") is None
+    assert rows[0].get("test_top1") is None
+
+
 def test_last_is_listed_by_the_name_of_its_run(tmp_path: Path) -> None:
     run_dir = run(tmp_path / "a")
     (tmp_path / "last").symlink_to("a", target_is_directory=True)
