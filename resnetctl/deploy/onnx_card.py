@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resnetctl.errors import WeightsError
+from resnetctl.fields import read_json
 from resnetctl.spec import Card, WeightsCard
+from resnetctl.weights.file import described
 
 INPUT, LOGITS, PROBABILITIES = "pixel_values", "logits", "probabilities"  # names of the graph's input and outputs
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
@@ -32,12 +35,19 @@ class OnnxCard(Card):
             self._put(weights=WeightsCard.from_json(self.weights))
 
 
-def from_properties(properties: Mapping[str, str]) -> OnnxCard:
-    """Return the card in an ONNX file's metadata. Raises `KeyError`, `TypeError` or `ValueError` for a broken one."""
+def from_properties(properties: Mapping[str, str], where: str) -> OnnxCard:
+    """Return the card in the metadata of the ONNX file `where`.
+
+    Raises:
+        WeightsError: the card is broken, or this version cannot read its schema. The error names the key.
+    """
+    try:
+        gate = read_json(properties.get(GATE_KEY, "{}"))
+        body = read_json(properties[CARD_KEY])
+    except ValueError as error:
+        raise WeightsError(f"the metadata of the ONNX file is broken: {error}", where=where) from None
     return OnnxCard(
-        weights=WeightsCard.from_json(json.loads(properties[CARD_KEY])),
-        weights_sha256=properties.get(WEIGHTS_KEY, ""),
-        gate=dict(json.loads(properties.get(GATE_KEY, "{}"))),
+        weights=described(body, where=where), weights_sha256=properties.get(WEIGHTS_KEY, ""), gate=dict(gate)
     )
 
 

@@ -82,9 +82,11 @@ def check(data: bytes, where: str) -> OnnxCard:
         )
     try:
         check_numbers(model)
-        card = onnx_card.from_properties(properties)
+        card = onnx_card.from_properties(properties, where)
         check_interface(model, card.weights.image, classes=len(card.weights.classes))
         check_shapes(model, card.weights.image, classes=len(card.weights.classes))
+    except WeightsError:
+        raise
     except Exception as error:  # numpy and the card raise many kinds of errors on damaged content
         raise WeightsError(f"the ONNX file is damaged: {str(error) or type(error).__name__}", where=where) from None
     return card
@@ -137,7 +139,7 @@ def check_interface(model: Message, image: ImageSpec, *, classes: int) -> None:
 def check_shapes(model: Message, image: ImageSpec, *, classes: int) -> None:
     """Check that the network gives K logits an image, in bounded memory and time. Raises `ValueError`."""
     pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
-    shapes = onnx_shapes.infer(model.one("graph", EMPTY), {INPUT: pixels}, _numbers)
+    shapes = onnx_shapes.infer(model.one("graph", EMPTY), {INPUT: pixels}, read=_numbers)
     for name in (LOGITS, PROBABILITIES):
         if shapes.get(name) != (onnx_shapes.BATCH, classes):
             raise ValueError(f"'{name}' is not one number for each of the {classes} classes")

@@ -89,7 +89,7 @@ class Result:
     work: int = 1
 
 
-def infer(graph: Message, inputs: Mapping[str, Shape], read: Numbers) -> dict[str, Shape]:
+def infer(graph: Message, inputs: Mapping[str, Shape], *, read: Numbers) -> dict[str, Shape]:
     """Return the shapes of all values of a GraphProto, for images of the shape in `inputs`.
 
     Args:
@@ -302,26 +302,29 @@ def _pad(node: Node) -> Result:
 
 # What our exporter writes for the archs and blocks of the core and of the first-party plugins, and what torch writes
 # for the other layers of `torch.nn` that a residual block may use.
-RULES: Mapping[str, Callable[[Node], Result]] = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Clip", "PRelu"), _broadcast),
-    **dict.fromkeys(("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "HardSigmoid"), _same),
-    **dict.fromkeys(("Sigmoid", "Tanh", "Softplus", "Softsign", "ThresholdedRelu", "Softmax", "LogSoftmax"), _same),
-    **dict.fromkeys(("Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Identity", "Cast"), _same),
-    **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "GroupNormalization"), _same),
-    **dict.fromkeys(("LayerNormalization", "LRN"), _same),
-    **dict.fromkeys(("AveragePool", "MaxPool"), _pool),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
-    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), _reduce),
-    "Conv": _conv,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "Reshape": _reshape,
-    "Flatten": _flatten,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Transpose": _transpose,
-    "Concat": _concat,
-    "Split": _split,
-    "Slice": _slice,
-    "Pad": _pad,
-}
+GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
+    (_broadcast, "Add Sub Mul Div Pow Min Max Mean Sum Clip PRelu"),
+    (
+        _same,
+        """
+        Relu LeakyRelu Elu Selu Celu Gelu Mish HardSwish HardSigmoid Sigmoid Tanh Softplus Softsign ThresholdedRelu
+        Softmax LogSoftmax Erf Exp Log Sqrt Abs Neg Reciprocal Identity Cast BatchNormalization InstanceNormalization
+        GroupNormalization LayerNormalization LRN""",
+    ),
+    (_pool, "AveragePool MaxPool"),
+    (_global_pool, "GlobalAveragePool GlobalMaxPool"),
+    (_reduce, "ReduceMean ReduceMax ReduceMin ReduceSum ReduceL2"),
+    (_conv, "Conv"),
+    (_gemm, "Gemm"),
+    (_matmul, "MatMul"),
+    (_reshape, "Reshape"),
+    (_flatten, "Flatten"),
+    (_squeeze, "Squeeze"),
+    (_unsqueeze, "Unsqueeze"),
+    (_transpose, "Transpose"),
+    (_concat, "Concat"),
+    (_split, "Split"),
+    (_slice, "Slice"),
+    (_pad, "Pad"),
+)
+RULES = {name: rule for rule, names in GROUPS for name in names.split()}

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from resnetctl.errors import InputError, WeightsError
+from resnetctl.fields import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_HEADER = 1 << 20  # bytes; ResNet-1202 needs 0.8 MB
 MAX_TENSORS = 10_000
+MAX_RANK = 8  # dimensions of a tensor
 ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8}
 
 
@@ -124,7 +126,7 @@ def digest(tensors: Mapping[str, "Tensor"], *, text: str = "") -> str:
 
 
 def _parsed(text: bytes, max_tensors: int) -> Layout:
-    header = json.loads(text, object_pairs_hook=_unique)
+    header = read_json(text)
     metadata = header.pop("__metadata__", {})
     if not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("__metadata__ must hold text")
@@ -135,17 +137,12 @@ def _parsed(text: bytes, max_tensors: int) -> Layout:
     return Layout(metadata=metadata, tensors=tensors)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return values
-
-
 def _tensor(name: str, item: Mapping[str, Any]) -> TensorInfo:
     start, end = item["data_offsets"]
     shape = tuple(item["shape"])
-    if not all(isinstance(number, int) and number >= 0 for number in (*shape, start, end)):
+    if len(shape) > MAX_RANK or not all(
+        type(number) is int and 0 <= number < 1 << 63 for number in (*shape, start, end)
+    ):
         raise ValueError(f"'{name}' has a shape or an offset that is not a count")
     if item["dtype"] not in ITEM_BYTES:
         raise ValueError(f"'{name}' has the unknown dtype {item['dtype']!r}")

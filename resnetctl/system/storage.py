@@ -7,7 +7,6 @@ sees the old content or the new, never a part of it, also after a power cut.
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -20,6 +19,7 @@ from typing import IO, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from resnetctl import fields
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Hint
 from resnetctl.system.exchange import exchange
@@ -290,12 +290,9 @@ def is_locked(path: Path) -> bool:
 def read_json(path: Path, *, error: type[ResnetctlError], limit: int = MAX_DOCUMENT) -> dict[str, Any]:
     """Return the JSON object in a plain file. Raises `error` if the file cannot be read or is no object."""
     try:
-        values = json.loads(read_capped(path, limit, error=error))
-    except (ValueError, RecursionError) as reason:  # also for an integer of over 4,300 digits
+        return fields.read_json(read_capped(path, limit, error=error))
+    except ValueError as reason:
         raise error(f"it is not JSON: {str(reason).partition(';')[0]}", where=str(path)) from None
-    if not isinstance(values, dict):
-        raise error("it is not a JSON object", where=str(path))
-    return values
 
 
 def read_capped(path: Path, limit: int, *, error: type[ResnetctlError]) -> bytes:

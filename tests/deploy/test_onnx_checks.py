@@ -311,7 +311,7 @@ def broken_card(model: onnx.ModelProto) -> None:
         (other_size, r"not float32 of \(batch, 1, 8, 8\)"),
         (fewer_outputs, "outputs 'logits' and 'probabilities'"),
         (other_type, "not float32"),
-        (broken_card, "damaged"),
+        (broken_card, "the card of the weights is broken: 'arch' is missing"),
     ],
 )
 def test_a_damaged_file_is_refused(change: Change, match: str) -> None:

@@ -58,7 +58,7 @@ def graph(case: Case) -> onnx.ModelProto:
 def inferred(model: onnx.ModelProto, inputs: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     parsed = onnx_proto.parse(model.SerializeToString()).one("graph", None)
     shapes = {f"x{position}": shape for position, shape in enumerate(inputs)}
-    return onnx_shapes.infer(parsed, shapes, onnx_checks._numbers)
+    return onnx_shapes.infer(parsed, shapes, read=onnx_checks._numbers)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[2]} {case[3]}")
