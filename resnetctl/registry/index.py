@@ -12,7 +12,7 @@ from typing import Any
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.registry.kinds import KINDS, Kind
-from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry
+from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry, remedy
 from resnetctl.spec import Arch
 from resnetctl.system.settings import chosen_plugins
 
@@ -161,7 +161,7 @@ def _unusable(matches: list[Entry]) -> PluginError:
     return PluginError(
         f"{first.kind} '{first.name}' of {owner} is {first.status}: {first.reason}",
         where=first.value,
-        hint=f"pip install --upgrade {first.distribution}",
+        hint=remedy(first),
     )
 
 

@@ -12,7 +12,10 @@ from resnetctl.registry.index import distribution_of, find, overlaid, owned, rea
 from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.metadata import Entry
 from resnetctl.spec import Arch, Dataset, Policy
+from resnetctl.system.installed import torchvision_remedy
 from resnetctl.system.signals import Interruption
+
+IMPORT_FAILED = "cannot be imported"
 
 
 @overload
@@ -92,7 +95,7 @@ def _load(entry: Entry) -> Any:
         raise
     except BaseException as error:  # a module may raise anything while it loads, SystemExit included
         raise PluginError(
-            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} cannot be imported: "
+            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {IMPORT_FAILED}: "
             f"{type(error).__name__}: {error}",
             where=entry.value,
             hint=[_remedy(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
@@ -109,6 +112,8 @@ def _load(entry: Entry) -> Any:
 
 def _remedy(entry: Entry, error: BaseException) -> str:
     """Return advice for an import error."""
+    if mismatch := torchvision_remedy(error):
+        return mismatch
     own = entry.value.partition(":")[0]
     missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
     if missing and not f"{own}.".startswith(f"{missing}."):

@@ -69,6 +69,15 @@ def entry_points(group: str) -> Iterator[Any]:
                 yield from [point for point in dist.entry_points if point.group == group]
 
 
+def remedy(entry: Entry) -> str:
+    """Return what makes an entry usable whose status is `stale` or `broken`."""
+    if entry.status == "broken":
+        return "give the entry another name in its pyproject.toml, then install it again"
+    if "requires" in entry.reason:
+        return f"pip install --upgrade {entry.distribution}"
+    return f"pip install --force-reinstall {entry.distribution}"
+
+
 def normal_name(name: str) -> str:
     """Return the normalised name of a distribution: `my-nets` for `My_Nets`."""
     return re.sub(r"[-_.]+", "-", name).lower()

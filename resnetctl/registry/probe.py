@@ -5,6 +5,7 @@ line ended it, and a new child takes the rest. A new child also starts after an 
 modules must be torch-free come first, while torch is not loaded: whether they load it is one of the facts.
 """
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -81,7 +82,9 @@ def child() -> None:
 def fingerprint() -> dict[str, Any]:
     """Return everything that a plugin must not change: functions, classes and methods of torch, and its settings."""
     import torch
-    import torchvision  # noqa: F401  it makes torch load, and wrap, parts of itself
+
+    with contextlib.suppress(Exception):  # a torchvision that does not match torch is no plugin's fault
+        import torchvision  # noqa: F401  it makes torch load, and wrap, parts of itself
 
     owners: dict[str, Any] = {"torch": torch, "torch.Tensor": torch.Tensor, "torch.nn.functional": torch.nn.functional}
     owners |= {"torch.nn": torch.nn, "torch.optim": torch.optim, "torch.nn.init": torch.nn.init}

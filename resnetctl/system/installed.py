@@ -1,6 +1,7 @@
-"""A fast check of the installed distributions, for the first help screen: importlib.metadata would double its time.
+"""Checks of the installed distributions: whether some may be a plugin, and whether torchvision fits torch.
 
-It only decides whether to ask the registry, which alone knows what a plugin offers.
+The first is for the first help screen, fast: importlib.metadata would double its time. It only decides whether to ask
+the registry, which alone knows what a plugin offers.
 """
 
 import contextlib
@@ -16,6 +17,24 @@ def some_mention(group: str) -> bool:
                 if item.name.endswith((".dist-info", ".egg-info")) and group in _entry_points(item.path):
                     return True
     return False
+
+
+def torchvision_remedy(error: BaseException) -> str:
+    """Return what to install if an import failed because torchvision does not match torch, "" if it did not.
+
+    A torchvision that was built for another torch fails in its own modules, or as `operator torchvision::nms does not
+    exist`.
+    """
+    trace, last = error.__traceback__, ""
+    while trace is not None:
+        last = trace.tb_frame.f_globals.get("__name__", "")
+        if last.partition(".")[0] == "torchvision":
+            break
+        trace = trace.tb_next
+    is_missing = isinstance(error, ModuleNotFoundError) and error.name == "torchvision"
+    if is_missing or not (last.partition(".")[0] == "torchvision" or "torchvision::" in str(error)):
+        return ""
+    return "torchvision does not match torch: pip install --force-reinstall torch torchvision"
 
 
 def _entry_points(folder: str) -> str:

@@ -342,6 +342,7 @@ RULES = {
     "rates": Rule(
         wants="dropout and drop_path act in training only",
         judge=rates,
-        fix="use nn.Dropout(dropout) and resnetctl.blocks.DropPath(drop_path), or do not name the argument",
+        fix="use nn.Dropout(dropout) and resnetctl.blocks.DropPath(drop_path), or give the argument another name; "
+        "torchvision's StochasticDepth accepts any rate, so raise ValueError in __init__ unless 0 <= drop_path < 1",
     ),
 }

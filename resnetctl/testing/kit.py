@@ -8,6 +8,7 @@ one more finding.
 import contextlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.facts import Progress
 from resnetctl.hints import Call, closest
 from resnetctl.registry import KINDS, Entry, Kind
+from resnetctl.registry.loading import IMPORT_FAILED
+from resnetctl.registry.metadata import remedy
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.processes import Frame, Workers
@@ -113,9 +116,22 @@ def import_findings(entry: Entry, probed: Probe | None) -> list[Finding]:
     table = {name: IMPORT_RULES[name] for name in _about_import(entry.kind)}
     if probed is None or probed.error:
         table = {"import": table["import"]} | ({"silent": table["silent"]} if probed and probed.printed else {})
-    return judge_all(
-        title(entry), table, target=probed or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
-    )
+    target = probed or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
+    findings = judge_all(title(entry), table, target=target)
+    return [
+        replace(one, fix=_fix(target) or one.fix) if one.rule == "import" and not one.ok else one for one in findings
+    ]
+
+
+def _fix(probed: Probe) -> str:
+    """Return the advice for an entry that cannot be used, "" if the rule's own fits."""
+    if probed.entry.status in ("stale", "broken"):
+        return remedy(probed.entry)
+    if probed.remedy:
+        return probed.remedy
+    if probed.error and IMPORT_FAILED not in probed.error and not probed.error.startswith("importing it"):
+        return f"let the entry point name an object as `plugins new NAME --kind {probed.entry.kind}` writes it"
+    return ""
 
 
 def judge_entry(entry: Entry, name: str) -> Finding:
@@ -209,7 +225,7 @@ def _handles(entry: Entry) -> Iterable[str]:
 
 
 def _imports(probed: Probe) -> str:
-    expect(not probed.error, f"{probed.error}; {probed.remedy}" if probed.remedy else probed.error)
+    expect(not probed.error, probed.error)
     return probed.entry.value
 
 

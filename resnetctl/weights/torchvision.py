@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, WeightsError
+from resnetctl.errors import UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call, suggest
 from resnetctl.spec import Arch, ImageSpec, Interpolation
 from resnetctl.system import download
+from resnetctl.system.installed import torchvision_remedy
 from resnetctl.weights.file import LoadedWeights
 from resnetctl.weights.foreign import import_weights
 
@@ -36,14 +37,22 @@ class Source:
 def official(name: str) -> Source:
     """Return the source of the installed torchvision's best weights for `name`, such as `resnet18`.
 
-    Raises `UsageError` for a name that is not one of `NAMES`.
+    Raises:
+        UsageError: the name is not one of `NAMES`.
+        WorkFailed: the installed torchvision cannot be imported.
     """
     if name not in NAMES:
         raise UsageError(
             f"torchvision has no weights '{name}' that resnetctl reads",
             hint=[suggest(name, NAMES), Call("finetune", (), {"weights": "torchvision:resnet18", "data": "NAME"})],
         )
-    from torchvision.models import get_model_weights
+    try:
+        from torchvision.models import get_model_weights
+    except Exception as error:  # whatever a module built for another torch raises
+        raise WorkFailed(
+            f"torchvision cannot be imported: {type(error).__name__}: {error}",
+            hint=torchvision_remedy(error) or "pip install torchvision",
+        ) from error
 
     weights = get_model_weights(name).DEFAULT
     return Source(

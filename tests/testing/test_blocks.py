@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from resnetctl.models.blocks import BasicBlock
+from resnetctl.models.layers import DropPath
 from resnetctl.testing import blocks
 from resnetctl.testing.findings import judge, judge_all
 
@@ -263,3 +265,21 @@ def test_jitter_changes_parameters_and_statistics_but_no_constants() -> None:
     assert block.constant == 1, "a buffer outside the state dict is a constant"
     assert block.bn2.weight.abs().min() > 0
     assert (block.bn2.running_var > 0).all()
+
+
+def checked_depth(rate: float) -> nn.Module:
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop_path {rate}")
+    return StochasticDepth(rate, "row")
+
+
+@pytest.mark.parametrize(("layer", "holds"), [(StochasticDepth, False), (checked_depth, True), (DropPath, True)])
+def test_the_advice_on_rates_passes_the_rule(layer: Any, holds: bool) -> None:
+    class Dropping(BasicBlock):
+        def __init__(self, in_channels: int, width: int, *, stride: int = 1, drop_path: float = 0.0) -> None:
+            super().__init__(in_channels, width, stride=stride)
+            self.drop_path = layer(drop_path, "row") if layer is StochasticDepth else layer(drop_path)
+
+    finding = judge("x", "rates", rule=blocks.RULES["rates"], target=Dropping)
+    assert finding.ok is holds
+    assert holds or "StochasticDepth accepts any rate" in finding.fix

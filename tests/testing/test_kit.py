@@ -1,5 +1,6 @@
 """Entries are judged by the rules of their kind, in this process and in others."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -55,6 +56,30 @@ def test_objects_without_a_distribution_can_be_checked() -> None:
         assert findings
         assert all(one.ok for one in findings)
     assert next(one.rule for one in check_block(type("Empty", (), {})) if not one.ok) == "signature"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "fix"),
+    [
+        (
+            {"status": "broken", "reason": "this is the name of a built-in"},
+            "it is broken",
+            "give the entry another name",
+        ),
+        ({"status": "stale", "reason": "there is no module 'x'"}, "it is stale", "pip install --force-reinstall mine"),
+        ({"status": "stale", "reason": "it requires resnetctl>=9"}, "it is stale", "pip install --upgrade mine"),
+        ({}, "arch 'net' of mine 1.2 must be a resnetctl.spec.Arch, not int", "as `plugins new NAME --kind arch`"),
+        ({}, "arch 'net' of mine 1.2 cannot be imported: KeyError: 3", "name an existing MODULE:OBJECT"),
+        ({}, "importing it ended the process with exit code 0", "do no work while the module loads"),
+    ],
+)
+def test_an_entry_that_cannot_be_used_gets_advice_that_fits(changes: dict[str, Any], error: str, fix: str) -> None:
+    unusable = dataclasses.replace(entry(name="net", distribution="mine"), **changes)
+    probed = None if changes else Probe(entry=unusable, error=error)
+    (finding,) = kit.import_findings(unusable, probed)
+    assert not finding.ok
+    assert finding.seen.startswith(error)
+    assert fix in finding.fix
 
 
 @pytest.mark.parametrize("target", ["resnetctl", "RESNETCTL", "digits", "resnetctl:digits"])
