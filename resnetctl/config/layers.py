@@ -133,14 +133,20 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
         ConfigError: keys or values are wrong; `problems` has a line for each, with its origin.
     """
     merged = merge(layers)
-    known = [key for key, _ in fields(model)]
+    kinds = {key: field.annotation for key, field in fields(model)}
+    known = [*kinds]
     unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in known)]
     problems = [
         f"{key[:80]}: unknown key ({merged.origins[key]}); {suggest(key[:80], known)}" for key in unknown[:SHOWN]
     ]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
+    # pydantic takes true for 1, which nobody means
+    truths = [key for key, value in merged.values.items() if isinstance(value, bool) and kinds.get(key) in (int, float)]
+    for key in truths:
+        problems.append(f"{key}: should be a number, not {str(merged.values[key]).lower()} ({merged.origins[key]})")
     try:
-        config = model.model_validate(nest({key: merged.values[key] for key in merged.values if key not in unknown}))
+        left_out = {*unknown, *truths}
+        config = model.model_validate(nest({key: merged.values[key] for key in merged.values if key not in left_out}))
     except ValidationError as error:
         problems += _problems(error, merged.origins)
     if problems:

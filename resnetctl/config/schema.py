@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resnetctl.config.options import USED, option
 from resnetctl.spec import Scalar, Stem
 
+MAX_SEED = 2**63 - 1  # what a TOML integer holds on every system
+
 
 class Frozen(BaseModel):
     """An immutable model that refuses unknown keys.
@@ -149,11 +151,13 @@ class TrainConfig(Frozen):
     )
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1 or mps", panel="Machine")
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
-    seed: int = option(0, "Random seed", panel=USED, ge=0)
+    seed: int = option(0, "Random seed", panel=USED, ge=0, le=MAX_SEED)
     sampler: Literal["shuffle", "balanced"] = option(
         "shuffle", "Images of an epoch: shuffle (each once) or balanced (equally many of each class)", panel="Data"
     )
-    split_seed: int = option(0, "Seed of the val split, which the random seed does not move", panel="Data", ge=0)
+    split_seed: int = option(
+        0, "Seed of the val split, which the random seed does not move", panel="Data", ge=0, le=MAX_SEED
+    )
     val_fraction: float = option(0.1, "Share of train held out as val", panel="Data", ge=0, lt=1)
     size: int = option(0, "Image size in pixels (0: as the dataset says)", panel="Data", ge=0, le=4096)
     keep: Literal["best", "last"] = option("best", "Keep weights of the best val epoch, or the last", panel="Data")

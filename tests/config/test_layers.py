@@ -306,3 +306,16 @@ def test_thousands_of_unknown_keys_make_a_short_error() -> None:
         resolve(TrainConfig, [layer({f"key{number}": 1 for number in range(20_000)}, "file")])
     assert len(caught.value.problems) == layers.SHOWN + 1
     assert caught.value.problems[-1] == "and 19,980 more"
+
+
+@pytest.mark.parametrize("key", ["lr", "epochs", "seed"])
+def test_true_is_no_number(key: str) -> None:
+    with pytest.raises(ConfigError, match="wrong values") as caught:
+        resolve(TrainConfig, [layer({key: True}, "file:3")])
+    assert caught.value.problems == (f"{key}: should be a number, not true (file:3)",)
+
+
+def test_a_seed_fits_into_the_card_of_the_weights() -> None:
+    assert resolve(TrainConfig, [layer({"seed": 2**63 - 1}, "file")]).config.seed == 2**63 - 1
+    with pytest.raises(ConfigError):
+        resolve(TrainConfig, [layer({"seed": 2**63}, "file")])
