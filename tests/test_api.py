@@ -148,6 +148,8 @@ def test_notices_are_warnings_at_the_line_of_the_caller(run) -> None:
     ("call", "message"),
     [
         (lambda: rc.evaluate("one", split="foo"), "'foo' is no split to measure"),
+        (lambda: rc.evaluate("one", min_balanced_accuracy=75), "a limit is a fraction between 0 and 1, not 75"),
+        (lambda: rc.evaluate("one", min_acc=0.5), "unknown argument 'min_acc'"),
         (lambda: rc.export("one", gate="x"), "'x' is no gate"),
         (lambda: rc.Predictor(3), "not a int"),
         (lambda: rc.predict("one", "cat.png", top=0), "0 classes cannot be listed"),

@@ -89,6 +89,6 @@ def test_a_limit_that_is_not_a_fraction_is_refused(name: str, value: Any, share:
 
 
 def test_an_unknown_limit_gets_a_suggestion() -> None:
-    with pytest.raises(UsageError, match="unknown argument 'min_acuracy'") as caught:
-        Gates.of({"min_acuracy": 0.5})
+    with pytest.raises(UsageError, match="unknown argument 'min_acc'") as caught:
+        Gates.of({"min_acc": 0.5})
     assert caught.value.hint == ("did you mean 'min_accuracy'?",)
