@@ -38,7 +38,7 @@ def test_balanced_is_the_formula_of_scikit_learn() -> None:
         ("0,0,0", "must be a number >= 0"),
         ("nan,1,1", "must be a number >= 0"),
         ("inf,1,1", "must be a number >= 0"),
-        ("blanced", "neither none, balanced, numbers"),
+        ("balance", "neither none, balanced, numbers"),
         (".", "neither none, balanced, numbers"),
     ],
 )
