@@ -16,6 +16,7 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
     "predict": "predict",
     "export": "export",
     "bench": "bench",
+    "runs list": "runs",
 }
 ARGUMENTS = {  # config key -> Python argument and flag, where the name is not the key
     "model.arch": "arch",

@@ -21,6 +21,7 @@ CASES: list[tuple[Hint, str, str]] = [
     (Setting("model.stem", "cifar"), "--set model.stem=cifar", "set={'model.stem': 'cifar'}"),
     (Call("eval", ("a run",)), "resnetctl eval 'a run'", "rc.evaluate('a run')"),
     (Call("export", (Path("r"),), {"onnx": True}), "resnetctl export r --onnx", "rc.export('r')"),
+    (Call("runs list"), "resnetctl runs list", "rc.runs()"),
     (Call("train", settings={"resume": "last"}), "resnetctl train --resume last", "rc.resume('last')"),
     (Call("data list"), "resnetctl data list", "in a shell: resnetctl data list"),
     (
