@@ -19,11 +19,11 @@ def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            if not 0 < length <= LARGEST:
-                self.answer(413, {"problem": f"send a picture of 1 to {LARGEST:,} bytes"})
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal() or int(length) > LARGEST:
+                self.answer(413, {"problem": f"send one picture of at most {LARGEST:,} bytes"})
                 return
-            (result,) = predictor(self.rfile.read(length), top=3)
+            (result,) = predictor(self.rfile.read(int(length)), top=3)
             self.answer(200 if result["problem"] is None else 422, dict(result))
 
         def answer(self, status: int, document: dict[str, object]) -> None:

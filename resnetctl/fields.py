@@ -12,7 +12,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-MAX_NUMBER = 1e15  # no count, size or mean in a card is larger
+MAX_NUMBER = 2**64  # no seed, count or mean in a card is larger
 MAX_TEXT = 2**16  # characters of one value
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text", NoneType: "null"}
 

@@ -12,6 +12,7 @@ from resnetctl.hints import Call, suggest
 from resnetctl.registry import NAME
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.system import storage
+from resnetctl.system.exchange import restore_replaced
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
@@ -22,7 +23,7 @@ def store_names(data_dir: Path) -> list[str]:
     """Return the names of the datasets in `data_dir`, sorted; none when the folder is missing."""
     if not data_dir.is_dir():
         return []
-    storage.restore_replaced(data_dir)
+    restore_replaced(data_dir)
     return sorted(path.parent.name for path in data_dir.glob(f"*/{CARD}") if NAME.fullmatch(path.parent.name))
 
 

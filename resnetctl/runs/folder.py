@@ -24,12 +24,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from resnetctl import fields
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
+from resnetctl.runs.summary import checked
 from resnetctl.system import storage
 
 if TYPE_CHECKING:
@@ -39,22 +39,6 @@ LAST = "last"
 CONFIG = "config.toml"
 LOCK = ".lock"
 MAX_LOG = 2**26  # bytes of a log; 100,000 epochs have 30 MB
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """The types of the values in `summary.json`."""
-
-    arch: str = ""
-    data: str = ""
-    epochs: int = 0
-    steps: int = 0
-    val_images: int = 0
-    stopped_early: bool = False
-    kept: Literal["best", "last"] = "last"
-    best: Mapping[str, float | bool] | None = None
-    last: Mapping[str, float | bool] | None = None
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,12 +85,7 @@ class RunDir:
         path = self.path / "summary.json"
         if not path.exists():
             return None
-        values = self._json(path.name)
-        try:
-            fields.check(Summary, {key: values[key] for key in Summary.__dataclass_fields__ if key in values})
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the run cannot be read: {error}", where=str(path)) from None
-        return values
+        return checked(self._json(path.name), where=str(path))
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, without the half-written last line that a killed process leaves."""

@@ -22,16 +22,14 @@ from filelock import FileLock, Timeout
 from resnetctl import fields
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Hint
-from resnetctl.system.exchange import exchange
+from resnetctl.system.exchange import TEMPORARY, claimed, replace_folder, restore_replaced
 
-TEMPORARY = ".tmp-resnetctl-"  # prefix of drafts: files and folders not yet renamed, or left by a killed process
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # errors of the machine, which say nothing about a file
 PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
 )  # fmt: skip
-_OLD = "-old"  # suffix of a folder that is replaced by two renames
 MAX_DOCUMENT = 2**24  # bytes of a JSON document; the card of 100,000 classes has 2 MB
 LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment
 ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
@@ -87,14 +85,14 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
-        claims.enter_context(_claimed(temporary))
+        claims.enter_context(claimed(temporary))
         old = None
         try:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
             _fsync_folder(temporary)
             if replace and path.exists():
-                old = _replace_folder(temporary, path)
+                old = replace_folder(temporary, path)
             else:
                 os.rename(temporary, path)
             _fsync_folder(path.parent)
@@ -103,31 +101,6 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             raise
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
-
-
-def _replace_folder(new: Path, path: Path) -> Path:
-    """Give the name `path` to `new`; return the new name of the old folder."""
-    if exchange(new, path):
-        return new
-    old = path.with_name(f"{TEMPORARY}{path.name}{_OLD}")
-    shutil.rmtree(old, ignore_errors=True)
-    with _claimed(path):  # so that no other process takes it for the leftover of a killed process
-        os.replace(path, old)
-        try:
-            os.rename(new, path)
-        except BaseException:
-            os.replace(old, path)
-            raise
-    return old
-
-
-def restore_replaced(folder: Path) -> None:
-    """Bring back folders in `folder` whose replacement was killed between two renames."""
-    for old in folder.glob(f"{TEMPORARY}*{_OLD}"):
-        path = old.with_name(old.name.removeprefix(TEMPORARY).removesuffix(_OLD))
-        with contextlib.suppress(OSError), _claimed(old):
-            if not path.exists():
-                os.rename(old, path)
 
 
 @contextlib.contextmanager
@@ -235,24 +208,8 @@ def _sweep_abandoned(folder: Path) -> None:
     for path in folder.glob(TEMPORARY + "*") if os.name != "nt" else ():
         with contextlib.suppress(OSError):
             if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED:
-                with _claimed(path):
+                with claimed(path):
                     shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Hold the kernel's lock on a folder; it ends with the process. Raises `OSError` when another process holds it."""
-    if os.name == "nt":  # Windows cannot lock folders, so abandoned ones stay there
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

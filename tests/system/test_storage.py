@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
+from resnetctl.system import exchange as exchanging
 from resnetctl.system import storage
 
 
@@ -246,7 +247,7 @@ def test_a_failed_rename_restores_the_old_folder(folder: Path, monkeypatch: pyte
         raise OSError(errno.EIO, "no")
 
     monkeypatch.setattr(os, "rename", refuse)
-    monkeypatch.setattr(storage, "exchange", no_exchange)
+    monkeypatch.setattr(exchanging, "exchange", no_exchange)
     with pytest.raises(WorkFailed), storage.staged_folder(folder / "run", replace=True):
         pass
     assert (folder / "run" / "old").exists()
@@ -254,7 +255,7 @@ def test_a_failed_rename_restores_the_old_folder(folder: Path, monkeypatch: pyte
 
 
 REPLACE = """
-import os, signal, sys; from pathlib import Path; from resnetctl.system import storage
+import os, signal, sys; from pathlib import Path; from resnetctl.system import exchange, storage
 def kill_at(name, owner):
     original = getattr(owner, name)
     def call(*args):
@@ -264,9 +265,9 @@ def kill_at(name, owner):
 with storage.staged_folder(Path(sys.argv[1]) / "run", replace=True) as temporary:
     (temporary / "new").write_bytes(b"")
     if sys.argv[2] == "exchange":
-        kill_at("exchange", storage)
+        kill_at("exchange", exchange)
     else:
-        storage.exchange = lambda first, second: False
+        exchange.exchange = lambda first, second: False
         kill_at(sys.argv[2], os)
 """
 
@@ -291,7 +292,7 @@ def test_a_kill_while_a_folder_is_replaced_loses_nothing(folder: Path, step: str
 def test_a_folder_that_a_live_process_replaces_is_not_restored(folder: Path) -> None:
     old = folder / f"{storage.TEMPORARY}run-old"
     old.mkdir()
-    with storage._claimed(old):
+    with storage.claimed(old):
         storage.restore_replaced(folder)
         assert old.exists()
     storage.restore_replaced(folder)
@@ -410,7 +411,7 @@ def test_abandoned_drafts_are_swept_and_claimed_ones_are_not(folder: Path) -> No
         path.mkdir()
     for path in (dead, live):
         os.utime(path, (1, 1))
-    with storage._claimed(live), storage.staged_folder(folder / "new"):
+    with storage.claimed(live), storage.staged_folder(folder / "new"):
         pass
     assert sorted(path.name for path in folder.iterdir()) == sorted([young.name, live.name, "new"])
 
