@@ -28,10 +28,10 @@ def _published(arch: Arch) -> dict[str, Any]:
     where = f"{reference.data} {reference.split}, {reference.size} px, not resized"
     note = f"; {reference.note}" if reference.note else ""
     return {
-        "published_accuracy": reference.accuracy,
+        "published": reference.accuracy,
         "published_on": where,
-        "published_recipe": reference.recipe,
-        "published_source": reference.source + note,
+        "published_with": reference.recipe,
+        "published_by": reference.source + note,
     }
 
 

@@ -21,13 +21,13 @@ def test_arch_details_count_the_parameters() -> None:
     assert "name" not in details
 
 
-def test_arch_details_name_a_published_accuracy() -> None:
+def test_arch_details_name_a_published() -> None:
     details = arch_details(registry.get("arch", "resnet110"))
-    assert details["published_accuracy"] == 0.9357
+    assert details["published"] == 0.9357
     assert details["published_on"] == "cifar10 test, 32 px, not resized"
-    assert "table 6; best of 5 runs" in details["published_source"]
-    assert "64,000 steps" in details["published_recipe"]
-    assert "published_accuracy" not in arch_details(registry.get("arch", "resnet10"))
+    assert "table 6; best of 5 runs" in details["published_by"]
+    assert "64,000 steps" in details["published_with"]
+    assert "published" not in arch_details(registry.get("arch", "resnet10"))
 
 
 def test_block_details_have_signature_source_and_summary() -> None:
