@@ -62,7 +62,10 @@ class Run(TrainReport):
         """Yield the lines of the summary, and those of the epoch whose weights were kept."""
         yield from super().rows()
         kept = self.summary.get(str(self.summary.get("kept")), {})
-        yield from lines({f"{name} of the {self.summary['kept']} epoch": kept[name] for name in SHOWN if name in kept})
+        name = f"{self.summary.get('kept')} epoch"
+        yield from lines(
+            {name if key == "epoch" else f"{key} of the {name}": kept[key] for key in SHOWN if key in kept}
+        )
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -61,6 +61,7 @@ def test_a_run_has_its_history_and_a_readable_table(run) -> None:
     assert {"lr", "train_loss", "val_top1"} <= set(run.history[0])
     table = run._repr_html_()
     assert "<caption>run one</caption>" in table
+    assert re.search(r"<th>best epoch</th><td>[12]</td>", table)
     assert re.search(r"<th>val accuracy of the best epoch</th><td>[\d.]+%</td>", table)
     if find_spec("pandas") is None:
         with pytest.raises(UsageError, match="pandas is not installed"):

@@ -32,13 +32,13 @@ class Listed:
     def pixels(self, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> Pixels | BadImage:
         """Return the picture as model input, `(S, S, C)`, or the error that says why it cannot be used."""
         try:
+            if isinstance(self.content, BadImage):
+                return self.content
             if isinstance(self.content, np.ndarray):
                 return prepare_array(_checked(self.content), spec)
-            if isinstance(self.content, Path | bytes | Image.Image):
-                return prepare(self.content, spec, max_pixels=max_pixels)
+            return prepare(self.content, spec, max_pixels=max_pixels)
         except BadImage as error:
             return error
-        return self.content
 
 
 def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Listed]:
