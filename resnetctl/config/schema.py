@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resnetctl.config.options import USED, option
 from resnetctl.spec import Scalar, Stem
 
-MAX_SEED = 2**63 - 1  # what a TOML integer holds on every system
+MAX_SEED = 10**18  # fits into 63 bits
 
 
 class Frozen(BaseModel):

@@ -316,6 +316,6 @@ def test_true_is_no_number(key: str) -> None:
 
 
 def test_a_seed_fits_into_the_card_of_the_weights() -> None:
-    assert resolve(TrainConfig, [layer({"seed": 2**63 - 1}, "file")]).config.seed == 2**63 - 1
+    assert resolve(TrainConfig, [layer({"seed": 10**18}, "file")]).config.seed == 10**18
     with pytest.raises(ConfigError):
-        resolve(TrainConfig, [layer({"seed": 2**63}, "file")])
+        resolve(TrainConfig, [layer({"seed": 10**18 + 1}, "file")])
