@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from resnetctl import registry
 from resnetctl.config.layers import Layer, layer, together
@@ -19,7 +20,8 @@ TRAIN_KEYS = (
     "label_smoothing",
     "val_fraction",
 )
-FINETUNE_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
+FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
+FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
 # the recipe has AdamW's; one learning rate does not suit every optimizer
 FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
     "sgd": {"lr": 0.02, "weight_decay": 5e-4},
@@ -27,10 +29,13 @@ FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def suited(arch: Arch, card: DatasetCard) -> Layer:
+def suited(arch: Arch, card: DatasetCard, *, asked: Mapping[str, Any] | None = None) -> Layer:
     """Return the config values that suit `arch` on `card`; a default on the dataset's card wins over a rule.
 
-    The origin of each value names the dataset or the arch that it comes from.
+    The origin of each value names the dataset, the arch or the rule that it comes from.
+
+    Args:
+        asked: what the user set, by dotted key. It decides the length of the run.
     """
     large = card.image.size > 64  # pixels: photos, not icons
     by_size = {
@@ -41,7 +46,24 @@ def suited(arch: Arch, card: DatasetCard) -> Layer:
     # He et al. 2015, 4.2: ResNet-110 needs a gentle start
     by_depth = {"warmup": 1.0} if sum(arch.depths) >= 50 else {}
     by_card = {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
-    return together(layer(by_depth, f"arch {arch.name}"), layer(by_size | by_card, f"dataset {card.name}"))
+    return together(
+        layer(by_depth, f"arch {arch.name}"),
+        layer(by_size | by_card, f"dataset {card.name}"),
+        _for_few_images(card, by_size | by_card | dict(asked or {})),
+    )
+
+
+def _for_few_images(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
+    """Return the batch size, and SGD's learning rate for it, of a run that has few steps; empty if these are chosen.
+
+    The learning rate follows the batch size linearly: Goyal et al. 2017, arXiv:1706.02677.
+    """
+    images, epochs = card.splits.get("train", 0), 0 if chosen.get("steps") else chosen["epochs"]
+    batch_size = _batch_size(images * epochs, largest=FULL_BATCH)
+    if not images * epochs or batch_size == FULL_BATCH or {"batch_size", "lr"} & chosen.keys():
+        return Layer()
+    values = {"batch_size": batch_size, "lr": 0.1 * batch_size / FULL_BATCH}
+    return layer(values, _by_count(images, epochs))
 
 
 def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: WeightsCard | None = None) -> Layer:
@@ -57,18 +79,23 @@ def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: We
     size = config.size or (weights or card).image.size
     augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
     images = card.splits.get("train", 0)
-    by_count = {"batch_size": _batch_size(images * config.epochs)} if images and config.epochs else {}
+    by_count = {"batch_size": _batch_size(images * config.epochs, largest=64)} if images and config.epochs else {}
     optimizer = config.optim.name
     return together(
         layer({"augment": augment}, f"dataset {card.name}"),
-        layer(by_count, f"rule: {counted(images, 'image')}, {counted(config.epochs, 'epoch')}"),
+        layer(by_count, _by_count(images, config.epochs)),
         layer(FINETUNE_RATES.get(optimizer, {}), f"rule: {optimizer}"),
     )
 
 
-def _batch_size(shown: int) -> int:
-    """Return the largest power of two, 16 to 64, that makes `FINETUNE_STEPS` steps of `shown` images."""
-    return min(64, max(16, 1 << (max(1, shown // FINETUNE_STEPS).bit_length() - 1)))
+def _batch_size(shown: int, *, largest: int) -> int:
+    """Return the largest power of two, 16 to `largest`, that makes `FEWEST_STEPS` steps of `shown` images."""
+    return min(largest, max(16, 1 << (max(1, shown // FEWEST_STEPS).bit_length() - 1)))
+
+
+def _by_count(images: int, epochs: int) -> str:
+    """Return the origin of a value that follows from the number of images and epochs."""
+    return f"rule: {counted(images, 'image')}, {counted(epochs, 'epoch')}"
 
 
 def final_arch(model: ModelConfig) -> Arch:

@@ -72,7 +72,8 @@ class Draft(Generic[Config]):
             PluginError: the dataset's card names a policy that is not installed.
         """
         if not isinstance(self.config, FinetuneConfig):
-            defaults = suited(final_arch(self.config.model), data) if data is not None else Layer()
+            arch = final_arch(self.config.model)
+            defaults = suited(arch, data, asked=self.asked.values) if data is not None else Layer()
             resolved = resolve(self.kind, [defaults, self.asked])
         else:
             defaults = suited_to_finetune(self.config, data, weights=weights) if data is not None else Layer()

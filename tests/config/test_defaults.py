@@ -70,6 +70,29 @@ def test_finetuning_on_few_images_uses_small_batches(images: int, batch_size: in
     assert values.origins["batch_size"] == f"rule: {images:,} images, 20 epochs"
 
 
+@pytest.mark.parametrize(
+    ("images", "asked", "values"),
+    [
+        (60, {}, (16, 0.0125)),
+        (400, {}, (128, None)),
+        (245, {"epochs": 20}, (16, 0.0125)),
+        (50_000, {"epochs": 1}, (64, 0.05)),
+    ],
+)
+def test_training_on_few_images_uses_small_batches(
+    images: int, asked: dict[str, Any], values: tuple[int, float | None]
+) -> None:
+    chosen = suited(NET, card_of(images), asked=asked)
+    assert (chosen.values.get("batch_size", 128), chosen.values.get("lr")) == values
+
+
+@pytest.mark.parametrize("asked", [{"batch_size": 64}, {"lr": 0.2}, {"steps": 9}])
+def test_a_batch_size_learning_rate_or_number_of_steps_switches_the_rule_off(asked: dict[str, Any]) -> None:
+    assert not {"batch_size", "lr"} & suited(NET, card_of(60), asked=asked).values.keys()
+    listed = dataclasses.replace(card(batch_size=64), splits={"train": 60})
+    assert suited(NET, listed).values["batch_size"] == 64
+
+
 def test_fewer_epochs_use_smaller_batches_and_a_number_of_steps_leaves_them() -> None:
     assert suited_to_finetune(FinetuneConfig(epochs=5), card_of(2000)).values["batch_size"] == 16
     assert "batch_size" not in suited_to_finetune(FinetuneConfig(epochs=0, steps=9), card_of(2000)).values

@@ -77,6 +77,12 @@ def test_the_number_of_images_sets_the_batch_size_of_finetune_unless_the_user_do
     assert to_finetune().settled(None).config.batch_size == 64
 
 
+def test_the_number_of_images_sets_the_batch_size_of_train() -> None:
+    resolved = to_train(from_sets(["epochs=20"])).settled(dataclasses.replace(data(), splits={"train": 245}))
+    assert (resolved.config.batch_size, resolved.config.lr) == (16, 0.0125)
+    assert resolved.origins["lr"] == "rule: 245 images, 20 epochs"
+
+
 def test_an_optimizer_of_the_user_brings_its_learning_rate_to_finetune() -> None:
     resolved = to_finetune(from_sets(["optim.name=sgd"])).settled(data())
     assert (resolved.config.lr, resolved.origins["lr"]) == (0.02, "rule: sgd")
