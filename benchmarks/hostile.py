@@ -196,6 +196,8 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _page(outcomes: list[Outcome]) -> str:
+    """Return the page as Markdown."""
+    options = [word for word in sys.argv[1:] if not word.endswith(".md") and word != "--out"]
     rows = []
     for family in dict.fromkeys(outcome.case.family for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.case.family == family]
@@ -208,7 +210,9 @@ def _page(outcomes: list[Outcome]) -> str:
     return (
         f"""# Hostile inputs
 
-Made by `python benchmarks/hostile.py`; do not edit. {len(outcomes)} inputs, each in a process of its own:
+Made by `python benchmarks/hostile.py{" ".join(["", *options])}`; do not edit.
+
+{len(outcomes)} inputs, each in a process of its own:
 **{count("internal error")} internal errors or tracebacks, {count("wrote outside")} writes outside the folders of the
 command, {count("s of CPU")} over {CPU:g} s of CPU, {count(" MB")} over {MEGABYTES} MB, {count("control character")}
 with control characters on the screen, {count("exit code")} with an exit code that is not documented.**
