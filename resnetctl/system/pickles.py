@@ -12,6 +12,7 @@ from typing import IO, Any
 MAX_INSTRUCTIONS = 500_000  # a state dict of ResNet-1202 has 0.2 million
 MAX_CONTAINERS = 100_000  # tuples, lists, dicts, calls; ResNet-1202 has 0.04 million
 MAX_DEPTH = 64  # containers inside containers; a state dict has 8
+TOO_DEEP = f"its values are nested more than {MAX_DEPTH} deep"
 MAX_SIZE = 10_000_000  # values of the whole object, where a shared value counts each time
 MAX_MEMO = 1_000_000  # the C unpickler allocates as many slots as the largest memo index
 LEAF, MARK = 0, -1
@@ -47,6 +48,7 @@ class _Machine:
         self.stack: list[int] = []
         self.memo: dict[int, int] = {}
         self.parts: list[list[int]] = [[]]  # of each container, by its number
+        self.depth = [0]  # of each container when it was made; it may get deeper parts later
 
     def step(self, instruction: pickletools.OpcodeInfo, argument: Any) -> None:
         """Do one instruction. Raises `ValueError` when the stack or the memo lacks a value."""
@@ -99,6 +101,9 @@ class _Machine:
         if len(self.parts) > MAX_CONTAINERS:
             raise ValueError(f"it has more than {MAX_CONTAINERS:,} containers")
         self.parts.append(parts)
+        self.depth.append(1 + max((self.depth[part] for part in parts), default=0))
+        if self.depth[-1] > MAX_DEPTH:
+            raise ValueError(TOO_DEEP)
         return len(self.parts) - 1
 
     def _changed(self, container: int, added: list[int]) -> int:
@@ -116,7 +121,7 @@ def _check_nesting(parts: list[list[int]]) -> None:
             depth[number] += 1 + max((depth[part] for part in parts[number]), default=0)
             size[number] += sum(size[part] for part in parts[number])
             if depth[number] > MAX_DEPTH:
-                raise ValueError(f"its values are nested more than {MAX_DEPTH} deep")
+                raise ValueError(TOO_DEEP)
             if size[number] > MAX_SIZE:
                 raise ValueError(f"it stands for more than {MAX_SIZE:,} values")
     except CycleError:
