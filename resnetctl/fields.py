@@ -79,7 +79,7 @@ def _check(value: Any, kind: Any, key: str) -> None:
     elif dataclasses.is_dataclass(kind):
         if not isinstance(value, kind):  # type: ignore[arg-type]  # it is a class
             check(kind, value, at=f"{key}.")  # type: ignore[arg-type]
-    else:
+    elif kind is not Any:
         _require(_is(value, kind), value, key, _WORDS[kind])
 
 

@@ -26,7 +26,7 @@ from resnetctl.data.splits import stratified
 from resnetctl.data.store import Builder, build
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
+from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, ImageSpec, Split
 from resnetctl.system.processes import Workers
 from resnetctl.wording import counted
 
@@ -39,12 +39,16 @@ LISTING = "listing"  # key in the digests of the card: the digest of the source,
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped."""
+    """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped.
+
+    An image with more than `max_pixels` pixels is a bad image.
+    """
 
     size: int | None = None
     fit: Fit = "crop"
     on_bad_image: Literal["error", "skip"] = "error"
     replace: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,12 @@ class _Plan:
 
     @property
     def square(self) -> Square:
-        return Square(channels=self.channels, resize=self.image.resize, fit=self.options.fit)
+        return Square(
+            channels=self.channels,
+            resize=self.image.resize,
+            fit=self.options.fit,
+            max_pixels=self.options.max_pixels,
+        )
 
 
 class _Replan(Exception):

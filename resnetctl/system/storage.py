@@ -28,7 +28,7 @@ TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # errors of the machine, which say nothing about a file
 PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
-    errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
+    errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 MAX_DOCUMENT = 2**24  # bytes of a JSON document; the card of 100,000 classes has 2 MB
 LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment

@@ -319,7 +319,9 @@ def test_a_run_that_cannot_be_written_still_reports(store: Store) -> None:
         dataclasses.replace(outcome, gates=Gates(min_accuracy=1.0)).require()
 
 
-@pytest.mark.parametrize(("number", "error"), [(errno.EROFS, UsageError), (errno.ENOSPC, WorkFailed)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.EACCES, UsageError), (errno.EROFS, WorkFailed), (errno.ENOSPC, WorkFailed)]
+)
 def test_a_disk_that_refuses_the_report_loses_no_number(
     store: Store, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
 ) -> None:

@@ -173,7 +173,7 @@ assert not any(sys.modules.get(name) for name in absent)
 """
     argv = [sys.executable, "-c", program, str(run.onnx), str(pictures)]
     done = subprocess.run(argv, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     document, _ = json.JSONDecoder().raw_decode(done.stdout)
     for mine, theirs in zip(predicted([pictures], top=3).results, document["results"], strict=True):
         guesses = {guess["class"]: guess["probability"] for guess in theirs["predictions"]}

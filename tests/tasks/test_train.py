@@ -53,7 +53,7 @@ def test_metrics_hold_no_times_and_timings_do() -> None:
 
 
 def test_the_card_names_arch_data_and_split() -> None:
-    folder = run("seed=4")
+    folder = run("seed=3", "split_seed=4")
     card = read_card(folder.weights)
     assert card.classes == ("dark", "middle", "bright")
     assert (card.arch.name, card.arch.stem, card.trained_on["name"]) == ("resnet20", "cifar", "tiny")

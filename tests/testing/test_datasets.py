@@ -154,7 +154,7 @@ def test_sound_datasets_break_no_rule(dataset: Any, tmp_path: Path) -> None:
         (Lists(), "types", "is a list"),
         (Floats(), "types", "is float32"),
         (Flat(), "types", "has the shape (4, 4)"),
-        (Grey(), "types", "has 1 channels, not 3"),
+        (Grey(), "types", "has 1 channel, not 3"),
         (Numbers(), "types", "0 in train is not a class"),
         (LateLabel(), "types", "'c' in train is not a class"),
         (OneBuffer(), "order", "train: image 0 changed when the next one was read"),

@@ -60,6 +60,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         fit=options.fit,
         on_bad_image=options.on_bad_image,
         replace=options.replace,
+        max_pixels=options.max_pixels,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 

@@ -121,6 +121,7 @@ class DataAddOptions(Common):
     size: int | None = option(None, "Store and train at N x N pixels", metavar="N", panel=USED, ge=1, le=4096)
     fit: Fit = option("crop", "How to make images square", panel=USED)
     on_bad_image: Literal["error", "skip"] = option("error", "Unreadable image: stop, or leave it out", panel=USED)
+    max_pixels: int = option(MAX_PIXELS, "Images with more pixels are unreadable", panel=USED, ge=1, metavar="N")
     replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 
 

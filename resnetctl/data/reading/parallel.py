@@ -19,7 +19,8 @@ import numpy as np
 from resnetctl.data.images import square
 from resnetctl.data.reading.decode import BadImage, Pixels, open_image
 from resnetctl.data.reading.source import Item, Source, file_size, read_file
-from resnetctl.spec import Fit
+from resnetctl.hints import Setting
+from resnetctl.spec import MAX_PIXELS, Fit
 from resnetctl.system.processes import Frame, Workers
 
 SHARE = 16 * 2**20  # bytes of files per worker: decoding them takes longer than starting a worker, 0.3 s
@@ -35,11 +36,15 @@ OURS = ("/dev/fd/", "/proc/")  # paths below these folders mean other files in a
 
 @dataclass(frozen=True, kw_only=True)
 class Square:
-    """The shape of every decoded image, `(resize, resize, channels)`, and how it is fitted."""
+    """The shape of every decoded image, `(resize, resize, channels)`, and how it is fitted.
+
+    Images with more than `max_pixels` pixels are bad images.
+    """
 
     channels: int
     resize: int
     fit: Fit
+    max_pixels: int = MAX_PIXELS
 
 
 class Decoded(NamedTuple):
@@ -58,7 +63,7 @@ Outcome = Decoded | BadImage
 def decode(data: bytes, name: str, *, into: Square) -> Outcome:
     """Return the decoded image of a file's bytes, or the error. `name` is its name in the error."""
     try:
-        image, is_animated = open_image(data, name)
+        image, is_animated = open_image(data, name, max_pixels=into.max_pixels)
     except BadImage as error:
         return error
     pixels = square(image, into.channels, resize=into.resize, fit=into.fit)
@@ -91,7 +96,7 @@ def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Gener
     for chunk in _chunks(items, into):
         files = [data for _, data in chunk if not isinstance(data, BadImage)]
         where = f"{chunk[0][0].name} to {chunk[-1][0].name}"
-        in_progress.append((chunk, by.ask([into.channels, into.resize, into.fit, files], where=where)))
+        in_progress.append((chunk, by.ask([into.channels, into.resize, into.fit, into.max_pixels, files], where=where)))
         while len(in_progress) >= AHEAD * by.count or sum(_size(chunk) for chunk, _ in in_progress) > AHEAD_FILES:
             yield from _outcomes(*in_progress.popleft(), into)
     while in_progress:
@@ -101,10 +106,10 @@ def decoded(items: Iterable[Item], into: Square, *, by: Workers | None) -> Gener
 def answer(request: Frame) -> Frame:
     """Answer a request of `decoded` in a worker: return a `Decoded` in plain values for each file (bytes or path).
 
-    For a bad image, return the message and `where` of its error; `where` "" means the name of the item.
+    For a bad image, return the message, `where` and settings of its error; `where` "" means the name of the item.
     """
-    channels, resize, fit, files = request
-    into = Square(channels=channels, resize=resize, fit=fit)
+    channels, resize, fit, max_pixels, files = request
+    into = Square(channels=channels, resize=resize, fit=fit, max_pixels=max_pixels)
     return [_plain(_decode_either(data, into)) for data in files]
 
 
@@ -154,12 +159,14 @@ def _outcomes(chunk: _Chunk, pending: Future[Frame], into: Square) -> Iterator[t
 
 def _plain(outcome: Outcome) -> Frame:
     if isinstance(outcome, BadImage):
-        return [outcome.message, outcome.where]
+        settings = [(hint.name, hint.value) for hint in outcome.hint if isinstance(hint, Setting)]
+        return [outcome.message, outcome.where, settings]
     return (outcome.pixels.tobytes(), *outcome[1:])
 
 
 def _from_plain(values: Frame, name: str, into: Square) -> Outcome:
     if isinstance(values, list):
-        return BadImage(values[0], where=values[1] or name)
+        message, where, settings = values
+        return BadImage(message, where=where or name, hint=[Setting(*setting) for setting in settings])
     pixels = np.frombuffer(values[0], np.uint8).reshape(into.resize, into.resize, into.channels)
     return Decoded(pixels, *values[1:])

@@ -10,7 +10,7 @@ from resnetctl.data.cards import check_name, read_card
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Setting
-from resnetctl.spec import Fit
+from resnetctl.spec import MAX_PIXELS, Fit
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import AddReport
 from resnetctl.tasks.datasets import path_name, read_and_store, require_source
@@ -27,6 +27,7 @@ class AddRequest:
         fit: how an image becomes a square.
         on_bad_image: fail on bad images, or skip them.
         replace: replace a dataset with this name.
+        max_pixels: an image with more pixels is a bad image.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class AddRequest:
     fit: Fit = "crop"
     on_bad_image: Literal["error", "skip"] = "error"
     replace: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
@@ -58,6 +60,12 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
     path = settings.data_dir / name
     if request.name is None and path.exists() and not request.replace:
         require_source(read_card(settings.data_dir, name), source, where=str(request.path))
-    options = Options(size=request.size, fit=request.fit, on_bad_image=request.on_bad_image, replace=request.replace)
+    options = Options(
+        size=request.size,
+        fit=request.fit,
+        on_bad_image=request.on_bad_image,
+        replace=request.replace,
+        max_pixels=request.max_pixels,
+    )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

@@ -61,8 +61,8 @@ def test_a_wrong_choice_suggests_the_right_one() -> None:
 
 def test_a_wrong_choice_without_a_close_one_lists_all_once() -> None:
     with pytest.raises(UsageError) as caught:
-        coerce(flag(EvalOptions, "split"), "train")
-    assert caught.value.hint == ("one of test, val",)
+        coerce(flag(EvalOptions, "split"), "x")
+    assert caught.value.hint == ("one of test, val, train",)
 
 
 def test_a_huge_size_is_refused() -> None:
@@ -72,7 +72,7 @@ def test_a_huge_size_is_refused() -> None:
 
 def test_choices_are_read_through_unions() -> None:
     assert choices(flag(DataAddOptions, "fit")) == ["crop", "pad", "squash"]
-    assert choices(flag(EvalOptions, "split")) == ["test", "val"]
+    assert choices(flag(EvalOptions, "split")) == ["test", "val", "train"]
     assert choices(flag(EvalOptions, "data")) == []
 
 
