@@ -804,7 +804,7 @@ def names(seed: int) -> Iterator[Case]:
         "-x",
         "--help ",
         "x" * 300,
-        "caf\u00e9",
+        "\u00e9t\u00e9",
         "e\u0301",
         "a'b\"c",
         "$(touch ran)",
