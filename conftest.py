@@ -21,10 +21,11 @@ collect_ignore = [f"plugins/{name}" for name in MISSING]
 
 FAST = (
     "config", "cli/parser", "cli/screen", "system", "engine/test_loop.py",
-    "engine/test_schedule.py", "engine/test_optim.py", "engine/test_metrics.py", "data/test_splits.py",
+    "engine/test_schedule.py", "engine/test_metrics.py", "data/test_splits.py",
     "data/test_cards.py", "registry/test_index.py", "test_errors.py", "test_hints.py", "test_repository.py",
     "test_rng.py", "runs", "test_spec.py",
 )  # fmt: skip
+NOT_FAST = ("cli/screen/test_help.py",)  # it draws every help screen twice
 
 
 def pytest_report_header() -> str | None:
@@ -48,4 +49,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def is_fast(path: Path) -> bool:
     """Whether a test module belongs to a fast room."""
     place = path.relative_to(ROOT / "tests") if path.is_relative_to(ROOT / "tests") else Path()
-    return any(place.is_relative_to(room) for room in FAST)
+    return any(place.is_relative_to(room) for room in FAST) and place.as_posix() not in NOT_FAST

@@ -21,7 +21,6 @@ from resnetctl import __version__
 from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard, to_properties
 from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
-from resnetctl.models.resnet import ResNet
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.wording import counted
 
@@ -48,7 +47,7 @@ class Deployed(nn.Module):
         return logits, logits.softmax(1)
 
 
-def to_bytes(model: ResNet, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
+def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
     """Return the ONNX file of `model`, which must be in eval mode on the CPU.
 
     Args:

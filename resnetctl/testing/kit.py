@@ -10,6 +10,8 @@ import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,12 @@ from resnetctl.registry.metadata import remedy
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.processes import Frame, Workers
-from resnetctl.testing.findings import Finding, Rule, expect, judge_all, not_judged
+from resnetctl.testing.findings import Finding, Rule, expect, judge_all, judge_together, not_judged
 from resnetctl.testing.findings import judge as judge_one
 
 WORKERS = 4  # processes at most; each takes half a gigabyte of memory
-ENTRY_SECONDS, RULE_SECONDS = 180.0, 90.0  # an entry or a rule that takes longer counts as hanging
+TOGETHER = 4  # entries that a worker judges at once, where a rule is faster so
+ENTRY_SECONDS, RULE_SECONDS = 120.0, 90.0  # an entry or a rule that takes longer counts as hanging
 
 
 def rules(kind: Kind) -> Mapping[str, Rule]:
@@ -50,28 +53,32 @@ def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Fi
     sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
     done = len(entries) - len(sound)
     slowest_first = sorted(sound, key=lambda entry: -KINDS[entry.kind].seconds)  # so that all cores finish together
-    for entry, judged in _spread(slowest_first):
-        findings[entry] += judged
-        done += 1
+    for judged in _spread(slowest_first):
+        for entry, found in judged.items():
+            findings[entry] += found
+        done += len(judged)
         yield _progress(done, entries)
     return [one for entry in entries for one in findings[entry]]
 
 
 def answer(frame: Frame) -> Frame:
-    """Judge one entry by the named rules, or by all, in a worker process.
+    """Judge entries of one kind by the named rules, or by all, in a worker process.
 
     Args:
-        frame: JSON `[entry, names]`.
+        frame: JSON `[entries, names]`.
 
     Returns:
-        The findings as JSON.
+        The findings of each entry as JSON.
     """
     values, names = json.loads(frame)
-    entry = Entry(**values)
-    table = rules(entry.kind)
-    with _prepared(entry.kind, _object(entry)) as ready:
-        findings = judge_all(title(entry), {name: table[name] for name in names or table}, target=ready)
-    return json.dumps([vars(finding) for finding in findings])
+    entries = [Entry(**one) for one in values]
+    kind = entries[0].kind
+    table = {name: rule for name, rule in rules(kind).items() if name in names or not names}
+    with contextlib.ExitStack() as stack:
+        ready = [stack.enter_context(_prepared(kind, _object(entry))) for entry in entries]
+        cases = zip(entries, ready, judge_together(table, ready), strict=True)
+        found = [judge_all(title(entry), table, target=target, seen=seen) for entry, target, seen in cases]
+    return json.dumps([[vars(finding) for finding in findings] for findings in found])
 
 
 def select(target: str | None) -> list[Entry]:
@@ -163,18 +170,31 @@ def _probes(distribution: str) -> dict[Entry, Probe]:
     return probe([entry for entry in select(distribution) if entry.status in ("available", "clash")])
 
 
-def _spread(entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
-    """Judge entries in worker processes. If an entry ends its worker, judge its rules one by one."""
+def _spread(entries: Sequence[Entry]) -> Iterator[dict[Entry, list[Finding]]]:
+    """Judge entries in worker processes. If one ends its worker, judge it and those beside it rule by rule."""
     from concurrent.futures import as_completed
 
-    with Workers(min(cores_granted(), WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
-        waiting = {workers.ask(_request(entry), where=title(entry), limit=ENTRY_SECONDS): entry for entry in entries}
+    count = min(cores_granted(), WORKERS, len(entries) or 1)
+    with Workers(count, serve=f"{__name__}:answer") as workers:
+        waiting = {
+            workers.ask(_request(group), where=title(group[0]), limit=ENTRY_SECONDS * len(group)): group
+            for group in _groups(entries, count)
+        }
         for future in as_completed(waiting):
-            entry = waiting[future]
+            group = waiting[future]
             try:
-                yield entry, _findings(future.result())
+                yield dict(zip(group, _findings(future.result()), strict=True))
             except WorkFailed:
-                yield entry, [*_one_by_one(workers, entry)]
+                yield {entry: [*_one_by_one(workers, entry)] for entry in group}
+
+
+def _groups(entries: Sequence[Entry], workers: int) -> Iterator[Sequence[Entry]]:
+    """Yield the entries that a worker judges at once: several if a rule of their kind does that, but one a worker."""
+    for kind, alike in groupby(entries, key=lambda entry: entry.kind):
+        same = [*alike]
+        share = ceil(len(same) / workers)
+        most = min(TOGETHER, share) if any(rule.together for rule in rules(kind).values()) else 1
+        yield from (same[start : start + most] for start in range(0, len(same), most))
 
 
 def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
@@ -185,8 +205,8 @@ def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
             yield Finding(subject=title(entry), rule=name, status="skipped", seen=not_judged(culprit))
             continue
         try:
-            future = workers.ask(_request(entry, name), where=title(entry), limit=RULE_SECONDS)
-            yield from _findings(future.result())
+            future = workers.ask(_request([entry], name), where=title(entry), limit=RULE_SECONDS)
+            yield from _findings(future.result())[0]
         except WorkFailed as error:
             culprit, fix = name, "find the call with `python -X faulthandler`: code may raise, but not end the process"
             if "takes more than" in error.message:
@@ -194,12 +214,12 @@ def _one_by_one(workers: Workers, entry: Entry) -> Iterator[Finding]:
             yield Finding(subject=title(entry), rule=name, status="failed", seen=error.message, fix=fix)
 
 
-def _request(entry: Entry, *names: str) -> str:
-    return json.dumps([vars(entry), names])
+def _request(entries: Sequence[Entry], *names: str) -> str:
+    return json.dumps([[vars(entry) for entry in entries], names])
 
 
-def _findings(text: str) -> list[Finding]:
-    return [Finding(**values) for values in json.loads(text)]
+def _findings(text: str) -> list[list[Finding]]:
+    return [[Finding(**values) for values in findings] for findings in json.loads(text)]
 
 
 def _progress(done: int, entries: Sequence[Entry]) -> Progress:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 from support.distributions import BLOCK, install
 
 from resnetctl import registry
@@ -18,8 +19,8 @@ from resnetctl.facts import Progress
 from resnetctl.registry import Entry, Kind
 from resnetctl.registry.probe import Probe
 from resnetctl.system.processes import Workers
-from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit
-from resnetctl.testing.findings import Finding, Rule
+from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit, networks
+from resnetctl.testing.findings import Finding, Rule, judge_together
 
 
 def finished(work: Generator[Progress, None, list[Finding]]) -> tuple[list[Progress], list[Finding]]:
@@ -34,6 +35,11 @@ def finished(work: Generator[Progress, None, list[Finding]]) -> tuple[list[Progr
 
 def entry(kind: Kind = "arch", name: str = "resnet20", distribution: str = "resnetctl") -> Entry:
     return Entry(kind=kind, name=name, value="some.module:net", distribution=distribution, version="1.2")
+
+
+def spread(entries: list[Entry]) -> dict[Entry, list[Finding]]:
+    """Return the findings of worker processes."""
+    return {entry: found for group in kit._spread(entries) for entry, found in group.items()}
 
 
 @pytest.mark.parametrize(("kind", "least"), [("arch", 5), ("block", 14), ("policy", 9), ("dataset", 7)])
@@ -123,7 +129,7 @@ def test_an_entry_that_changes_torch_is_not_imported_in_this_process(monkeypatch
     }
     judged = []
     monkeypatch.setattr(kit, "probe", lambda entries: probes)
-    monkeypatch.setattr(kit, "_spread", lambda entries: [(one, judged.append(one.name) or []) for one in entries])
+    monkeypatch.setattr(kit, "_spread", lambda entries: [{one: judged.append(one.name) or []} for one in entries])
     progress, findings = finished(kit.check_entries(list(probes)))
     assert judged == ["c"], "an entry that only prints is judged further"
     assert [(one.done, one.total) for one in progress] == [(0, 3), (3, 3)]
@@ -147,9 +153,9 @@ def test_the_slowest_kinds_start_first_and_findings_keep_their_order(
     entries = [entry(kind, f"{kind}{place}") for place, kind in enumerate(kinds)]
     started: list[str] = []
 
-    def spread(sorted_: list[Entry]) -> Iterator[tuple[Entry, list[Finding]]]:
+    def spread(sorted_: list[Entry]) -> Iterator[dict[Entry, list[Finding]]]:
         started.extend(one.name for one in sorted_)
-        yield from ((one, [Finding(subject=one.name, rule="r", status="ok", seen="")]) for one in reversed(sorted_))
+        yield from ({one: [Finding(subject=one.name, rule="r", status="ok", seen="")]} for one in reversed(sorted_))
 
     monkeypatch.setattr(kit, "probe", lambda entries: {one: Probe(entry=one) for one in entries})
     monkeypatch.setattr(kit, "_spread", spread)
@@ -160,10 +166,41 @@ def test_the_slowest_kinds_start_first_and_findings_keep_their_order(
 
 def test_entries_are_judged_in_worker_processes() -> None:
     entries = [*kit.select("resnetctl:shift"), *kit.select("resnetctl:none")]
-    findings = dict(kit._spread(entries))
+    findings = spread(entries)
     assert findings.keys() == set(entries)
     assert {one.rule for one in findings[entries[0]]} == set(kit.rules("policy"))
-    assert list(kit._spread([])) == []
+    assert spread([]) == {}
+
+
+def test_a_bad_block_does_not_spoil_the_finding_of_the_block_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    basic = registry.get("block", "basic")
+
+    class Bad(basic):  # type: ignore[misc, valid-type]
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.lu(super().forward(images))[2]  # ONNX has no such operator
+
+    table = {"onnx": networks.RULES["onnx"]}
+    assert judge_together(table, [basic, Bad]) == [{}, {}]
+    together = judge_together(table, [basic, basic])
+    assert {values["onnx"] for values in together} == {networks.exports(basic)}, "the same value as alone"
+    monkeypatch.setattr(kit, "rules", lambda kind: table)
+    monkeypatch.setattr(kit, "_object", lambda entry: Bad if entry.name == "bad" else basic)
+    frame = json.dumps([[vars(entry("block", "bad")), vars(entry("block", "basic"))], []])
+    (bad,), (good,) = json.loads(kit.answer(frame))
+    assert (bad["status"], good["status"]) == ("failed", "ok")
+
+
+def test_blocks_are_judged_in_groups_that_keep_every_worker_busy() -> None:
+    def sizes(blocks: int, workers: int) -> list[int]:
+        entries = [entry("block", f"b{place}") for place in range(blocks)] + [
+            entry("policy", "p"),
+            entry("policy", "q"),
+        ]
+        return [len(group) for group in kit._groups(entries, workers)]
+
+    assert sizes(15, 2) == [4, 4, 4, 3, 1, 1]
+    assert sizes(2, 2) == [1, 1, 1, 1]
+    assert sizes(3, 2) == [2, 1, 1, 1]
 
 
 def test_a_rule_that_ends_its_process_is_named_and_other_rules_are_judged(
@@ -174,7 +211,7 @@ def test_a_rule_that_ends_its_process_is_named_and_other_rules_are_judged(
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     registry.refresh()
     try:
-        findings = dict(kit._spread(kit.select("ends") + kit.select("resnetctl:none")))
+        findings = spread(kit.select("ends") + kit.select("resnetctl:none"))
     finally:
         registry.refresh()
     ends, none = sorted(findings.values(), key=lambda one: one[0].subject)
@@ -228,7 +265,7 @@ def test_a_rule_that_hangs_is_named_and_later_rules_are_skipped() -> None:
             if name == "shapes":
                 future.set_exception(WorkFailed(f"it takes more than {limit:.0f} s", where=where))
             else:
-                future.set_result(json.dumps([vars(Finding(subject="b", rule=name, status="ok", seen="x"))]))
+                future.set_result(json.dumps([[vars(Finding(subject="b", rule=name, status="ok", seen="x"))]]))
             return future
 
     findings = list(kit._one_by_one(cast(Workers, Hanging()), entry(kind="block")))
