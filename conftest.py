@@ -23,7 +23,7 @@ FAST = (
     "config", "cli/parser", "cli/screen", "system", "engine/test_loop.py",
     "engine/test_schedule.py", "engine/test_metrics.py", "data/test_splits.py",
     "data/test_cards.py", "registry/test_index.py", "test_errors.py", "test_hints.py", "test_repository.py",
-    "test_rng.py", "runs", "test_spec.py",
+    "test_rng.py", "runs", "spec",
 )  # fmt: skip
 NOT_FAST = ("cli/screen/test_help.py",)  # it draws every help screen twice
 

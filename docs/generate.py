@@ -111,7 +111,9 @@ def conformance_page() -> str:
 def spec_page() -> str:
     """Return the page of the public types in `resnetctl.spec`, from their docstrings and signatures."""
     lines = ["# Types of `resnetctl.spec`", "", *_prose(spec), ""]
-    public = [item for item in vars(spec).values() if inspect.isclass(item) and item.__module__ == spec.__name__]
+    public = [
+        item for item in vars(spec).values() if inspect.isclass(item) and item.__module__.startswith(spec.__name__)
+    ]
     for item in public:
         lines += [f"## {item.__name__}", "", "```python", *_declaration(item), "```", "", *_prose(item), ""]
     return NOTE + "\n".join(lines).rstrip() + "\n"

@@ -31,7 +31,13 @@ WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page.nam
 SHELL = ("", "sh", "bash", "console")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(home|root|Users|work|opt|tmp|mnt)/")
-KEYED_BY = {"model.arch": "arch", "model.block": "block", "augment": "policy"}
+KEYED_BY = {
+    "model.arch": "arch",
+    "model.block": "block",
+    "augment": "policy",
+    "optim.name": "optimizer",
+    "schedule.name": "schedule",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,8 +94,9 @@ def draft(
 
     Raises:
         ConfigError: a key or a value is wrong; all are listed.
-        UsageError: an arch, block or policy is unknown, or the user fixed a value that `budget` or `tune` chooses.
-        PluginError: the plugin that provides an arch, block or policy is broken.
+        UsageError: an arch, block, policy, optimizer or schedule is unknown, or the user fixed a value that `budget` or
+            `tune` chooses.
+        PluginError: the plugin that provides one of them is broken.
     """
     request = request or RunRequest()
     base = from_recipe("finetune") if issubclass(kind, FinetuneConfig) else Layer()
@@ -108,6 +109,8 @@ def draft(
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
+    registry.find("optimizer", config.optim.name)
+    registry.find("schedule", config.schedule.name)
     return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))
 
 

@@ -30,6 +30,8 @@ Config = TypeVar("Config", bound=BaseModel, covariant=True)
 SUPERSEDES = {
     "model.arch": ("model.block", "model.block_args", "model.stem"),
     "model.block": ("model.block_args",),
+    "optim.name": ("optim.args",),
+    "schedule.name": ("schedule.args",),
     "weights": ("weights_sha256",),
 }
 RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that sets one key switches the other off

@@ -50,8 +50,13 @@ class ModelConfig(Frozen):
 class OptimConfig(Frozen):
     """`[optim]`"""
 
-    name: Literal["sgd", "adam", "adamw"] = option(
-        "sgd", "Optimizer: sgd, adam or adamw", flag="--optimizer", panel="Optimisation"
+    name: str = option(
+        "sgd",
+        "Optimizer: sgd, adam, adamw or a plugin's",
+        flag="--optimizer",
+        metavar="NAME",
+        panel="Optimisation",
+        complete="optimizer",
     )
     momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
     nesterov: bool = option(True, "Use Nesterov momentum in SGD")
@@ -63,22 +68,26 @@ class OptimConfig(Frozen):
         1.0, "Learning rate of a stage as a multiple of that of the next one: stem lowest, head full", gt=0, le=1
     )
     backbone_lr_scale: float = option(1.0, "finetune: learning rate of the backbone as a multiple of lr", ge=0)
+    args: dict[str, Scalar] = Field({}, description="Arguments of a plugin's optimizer, e.g. optim.args.rho=0.05")
 
 
 class ScheduleConfig(Frozen):
     """`[schedule]`"""
 
-    name: Literal["cosine", "multistep", "linear", "constant"] = option(
+    name: str = option(
         "cosine",
-        "Learning-rate schedule: cosine, multistep, linear or constant",
+        "Learning-rate schedule: cosine, multistep, linear, constant or a plugin's",
         flag="--schedule",
+        metavar="NAME",
         panel="Optimisation",
+        complete="schedule",
     )
     final_lr: float = option(0.0, "cosine, linear: final learning rate as a share of lr", ge=0, le=1)
     milestones: tuple[float, ...] = option(
         (0.5, 0.75), "multistep: shares of the run after which the learning rate is multiplied by gamma"
     )
     gamma: float = option(0.1, "multistep: factor at each milestone", gt=0, le=1)
+    args: dict[str, Scalar] = Field({}, description="Arguments of a plugin's schedule, e.g. schedule.args.power=2")
 
     @field_validator("milestones")
     @classmethod

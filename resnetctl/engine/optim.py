@@ -1,4 +1,4 @@
-"""Torch's optimizers over parameter groups: weights decay, norms and biases do not; the head learns at full rate.
+"""Optimizers over parameter groups: weights decay, norms and biases do not; the head learns at full rate.
 
 Weight decay pulls a parameter towards zero. The norm after a convolution cancels the scale of its weights, so decay
 does not limit the convolution; it keeps the weights from growing, because the same step changes larger weights less.
@@ -12,8 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnetctl import registry
+from resnetctl.config.arguments import keywords
 from resnetctl.config.schema import TrainConfig
 
+SHARED = {"momentum", "nesterov", "beta1", "beta2", "eps"}  # keys of [optim] that optimizers get if they name them
 DECORATED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
@@ -26,7 +29,7 @@ def build_optimizer(
     stages: Sequence[Collection[nn.Parameter]] = (),
     with_frozen: bool = False,
 ) -> torch.optim.Optimizer:
-    """Return SGD, Adam or AdamW over the parameters that require a gradient.
+    """Return the optimizer of the config over the parameters that require a gradient.
 
     Each group has an `lr_scale`, by which `set_lr` multiplies: 1 for `head`, `backbone_scale` for the rest. Norm
     parameters and biases (one dimension) have no weight decay, unless `optim.decay_norm_and_bias` is on.
@@ -36,22 +39,28 @@ def build_optimizer(
             rest, the one before it `layer_decay ** 2` (Clark et al. 2020, arXiv:2003.10555, by stages; timm's
             `--layer-decay` goes by blocks).
         with_frozen: add frozen parameters too, because they train later. An optimizer skips what has no gradient.
+
+    Raises:
+        ConfigError: the optimizer does not have the arguments in `optim.args`.
+        PluginError: the plugin fails, or its optimizer has other parameter groups.
     """
     in_head = {id(parameter) for parameter in head}
     distances = {id(item): len(stages) - place for place, stage in enumerate(stages) for item in stage}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}  # by (learning rate scale, weight decay)
+    # by learning rate scale, weight decay, and whether they train from the first step: torch's fused SGD cannot mix
+    # parameters with and without momentum in one group
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad or with_frozen:
             decays = parameter.ndim > 1 or config.optim.decay_norm_and_bias
             lower = backbone_scale * config.optim.layer_decay ** distances.get(id(parameter), 0)
             scale = 1.0 if id(parameter) in in_head else lower
-            groups.setdefault((scale, config.weight_decay if decays else 0.0), []).append(parameter)
+            decay = config.weight_decay if decays else 0.0
+            groups.setdefault((scale, decay, parameter.requires_grad), []).append(parameter)
     settings = [
         {"params": parameters, "lr_scale": scale, "weight_decay": decay}
-        for (scale, decay), parameters in groups.items()
+        for (scale, decay, _), parameters in groups.items()
     ]
-    optimizer: torch.optim.Optimizer = _optimizer(settings, config)
-    return optimizer
+    return _optimizer(settings, config)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -60,17 +69,53 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> Any:
-    optim = config.optim
-    if optim.name == "sgd":
-        nesterov = optim.nesterov and optim.momentum > 0
-        return _eager(torch.optim.SGD)(groups, lr=config.lr, momentum=optim.momentum, nesterov=nesterov, fused=True)
-    kind = _eager(torch.optim.Adam if optim.name == "adam" else torch.optim.AdamW)
-    return kind(groups, lr=config.lr, betas=(optim.beta1, optim.beta2), eps=optim.eps, fused=True)
+def sgd(
+    groups: list[dict[str, Any]], *, lr: float, momentum: float = 0.9, nesterov: bool = True
+) -> torch.optim.Optimizer:
+    """Return torch's SGD. Nesterov's momentum needs a momentum."""
+    use_nesterov = nesterov and momentum > 0
+    return _eager(torch.optim.SGD)(groups, lr=lr, momentum=momentum, nesterov=use_nesterov, fused=True)
+
+
+def adam(
+    groups: list[dict[str, Any]], *, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+) -> torch.optim.Optimizer:
+    """Return torch's Adam, Kingma & Ba 2015, arXiv:1412.6980."""
+    return _eager(torch.optim.Adam)(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
+
+
+def adamw(
+    groups: list[dict[str, Any]], *, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+) -> torch.optim.Optimizer:
+    """Return torch's AdamW: the decay is apart from the gradient, Loshchilov & Hutter 2019, arXiv:1711.05101."""
+    return _eager(torch.optim.AdamW)(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
+
+
+def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    optim, name = config.optim, config.optim.name
+    function = registry.get("optimizer", name)
+    shared = optim.model_dump(include=SHARED)
+    arguments = keywords(function, shared=shared, args=optim.args, table="optim", title=f"optimizer '{name}'")
+    given = [len(group["params"]) for group in groups]
+    with registry.guarded("optimizer", name):
+        optimizer: torch.optim.Optimizer = function(groups, lr=config.lr, **arguments)
+    if registry.distribution_of("optimizer", name) and (problem := complaint(optimizer, given)):
+        raise registry.fault("optimizer", name, problem=problem)
+    return optimizer
+
+
+def complaint(optimizer: Any, counts: Sequence[int]) -> str:
+    """Return what is wrong with an optimizer for groups of `counts` parameters, "" if nothing."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return f"it returned {type(optimizer).__name__}, not a torch.optim.Optimizer"
+    own = [len(group["params"]) for group in optimizer.param_groups]
+    if own != list(counts):
+        return f"its groups have {own} parameters, not the given {list(counts)}"
+    return "" if all("lr_scale" in group for group in optimizer.param_groups) else "its groups lost the key lr_scale"
 
 
 @cache
-def _eager(kind: type[torch.optim.Optimizer]) -> Any:
+def _eager(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """Return `kind` without the decorators for `torch.compile`, which the training loop does not use.
 
     The decorators load `torch.compile` and sympy when the first optimizer is created: 2.5 s of CPU and 83 MB (torch

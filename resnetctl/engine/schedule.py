@@ -1,11 +1,18 @@
-"""Learning rate and image size as functions of the step: there is no state to save or to restore wrongly."""
+"""Learning rate and image size as functions of the step: there is no state to save or to restore wrongly.
+
+The schedules of the core are here: `cosine`, `linear`, `multistep` and `constant`. Each maps a point of the run to a
+factor on the peak learning rate.
+"""
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from resnetctl import registry
+from resnetctl.config.arguments import keywords
 from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
+from resnetctl.spec import SchedulePoint
 
 
 def warmup_steps(warmup: float | str, *, steps: int, steps_per_epoch: int) -> int:
@@ -18,25 +25,59 @@ def warmup_steps(warmup: float | str, *, steps: int, steps_per_epoch: int) -> in
     return min(steps, round(warmup * steps_per_epoch))
 
 
-def scale(step: int, *, steps: int, warmup: int, schedule: ScheduleConfig) -> float:
-    """Return the factor on the peak learning rate at `step` (0-based) of `steps`.
+def factors(schedule: ScheduleConfig) -> Callable[[SchedulePoint], float]:
+    """Return the schedule of the config as a function of the point in the run.
 
-    Warm-up rises linearly and ends at 1. Then `cosine` (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts)
-    and `linear` fall to `final_lr` over the remaining steps; `multistep` multiplies by `gamma` at each milestone, a
-    share of the whole run, as in He et al. 2015; `constant` stays at 1.
+    Raises:
+        ConfigError: the schedule does not have the arguments in `schedule.args`.
+        PluginError: the plugin fails, also in a call of the returned function, or returns no factor in 0..1.
     """
+    name, shared = schedule.name, schedule.model_dump(exclude={"name", "args"})
+    function = registry.get("schedule", name)
+    arguments = keywords(function, shared=shared, args=schedule.args, table="schedule", title=f"schedule '{name}'")
+    factor = partial(function, **arguments)
+    if not registry.distribution_of("schedule", name):
+        return factor
+
+    def guarded(point: SchedulePoint) -> float:
+        with registry.guarded("schedule", name):
+            value = factor(point)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise registry.fault("schedule", name, problem=f"it returned {value!r} for {point}, not a factor in 0..1")
+        return float(value)
+
+    return guarded
+
+
+def scale(step: int, *, steps: int, warmup: int, factor: Callable[[SchedulePoint], float]) -> float:
+    """Return the factor on the peak learning rate at `step` (0-based) of `steps`: linear warm-up, then the schedule."""
     # warm-up: gradients of random weights are large and norm statistics unreliable, so begin with small updates
     if step < warmup:
         return (step + 1) / warmup
     # after warm-up, a large rate makes progress and a small one at the end lets the weights settle
-    # `done` is 0 at the end of warm-up and 1 at the end of the run
-    done = (step - warmup) / max(1, steps - warmup)
-    if schedule.name == "cosine":  # half a cosine wave, from 1 to final_lr: falls slowly, fast, slowly
-        return schedule.final_lr + (1 - schedule.final_lr) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-    if schedule.name == "linear":  # a straight line from 1 to final_lr
-        return 1 - (1 - schedule.final_lr) * min(1.0, done)
-    if schedule.name == "multistep":  # stairs: one factor gamma for each milestone passed
-        return schedule.gamma ** sum(step >= share * steps for share in schedule.milestones)
+    return factor(SchedulePoint(step=step, steps=steps, warmup=warmup))
+
+
+def cosine(point: SchedulePoint, *, final_lr: float = 0.0) -> float:
+    """Fall from 1 to `final_lr` along half a cosine wave: slowly, fast, slowly.
+
+    Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
+    """
+    return final_lr + (1 - final_lr) * (1 + math.cos(math.pi * point.done)) / 2
+
+
+def linear(point: SchedulePoint, *, final_lr: float = 0.0) -> float:
+    """Fall from 1 to `final_lr` along a straight line."""
+    return 1 - (1 - final_lr) * point.done
+
+
+def multistep(point: SchedulePoint, *, milestones: Sequence[float] = (0.5, 0.75), gamma: float = 0.1) -> float:
+    """Multiply by `gamma` at each milestone, a share of the whole run, as in He et al. 2015, arXiv:1512.03385."""
+    return gamma ** sum(point.step >= share * point.steps for share in milestones)
+
+
+def constant(point: SchedulePoint) -> float:
+    """Stay at the peak."""
     return 1.0
 
 

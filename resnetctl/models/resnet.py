@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
+from resnetctl.config.arguments import is_like
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError
 from resnetctl.hints import Call, Setting
 from resnetctl.models.layers import conv3x3
@@ -181,22 +182,13 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
             problems.append(f"'{name}' is set by model.{name}")
         elif name not in known and not (has_any and name not in RESERVED):
             problems.append(f"'{name}' is not an argument")
-        elif name in known and not _is_like(value, signature[name].default):
+        elif name in known and not is_like(value, signature[name].default):
             problems.append(f"'{name}' should be like its default {signature[name].default!r}, not {value!r}")
     problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
     if problems:
         raise ConfigError(
             f"block '{arch.block}' cannot be built from this config", problems=problems, hint=_accepts(arch, block)
         )
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    """Return whether a value has the type of the default. An int is accepted for a float."""
-    if isinstance(value, bool) or not isinstance(default, int | float | str):
-        return isinstance(default, bool) or not isinstance(default, int | float | str)
-    if isinstance(default, str):
-        return isinstance(value, str)
-    return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
 
 
 def _parameters(block: Any) -> tuple[list[str], bool]:

@@ -90,6 +90,14 @@ def _check_policy(value: Any) -> str:
     return "" if isinstance(value, Policy) else f"must be a resnetctl.spec.Policy, not {type(value).__name__}"
 
 
+def _check_function(value: Any) -> str:
+    return "" if callable(value) and not isinstance(value, type) else f"must be a function, not {_kind_of(value)}"
+
+
+def _kind_of(value: Any) -> str:
+    return "a class" if isinstance(value, type) else type(value).__name__
+
+
 def _check_dataset(value: Any) -> str:
     missing = [name for name in ("card", "fetch", "read") if not hasattr(value, name)]
     return f"lacks {', '.join(missing)}" if missing else ""
@@ -147,6 +155,36 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:policy_details",
         seconds=1,
         listing=Call("plugins list", settings={"kind": "policy"}),
+    ),
+    "optimizer": Row(
+        name="optimizer",
+        plural="optimizers",
+        group="resnetctl.optimizers",
+        check=_check_function,
+        rules=("resnetctl.testing.optimizers:RULES",),
+        scaffold=Scaffold(
+            template="optimizer.py.txt",
+            summary="An optimizer for resnetctl.",
+            use=Call("train", settings={"optim.name": NAME, "lr": 0.001, "data": "digits", "epochs": 1}),
+        ),
+        details="resnetctl.tasks.plugins.details:object_details",
+        has_name=False,
+        listing=Call("plugins list", settings={"kind": "optimizer"}),
+    ),
+    "schedule": Row(
+        name="schedule",
+        plural="schedules",
+        group="resnetctl.schedules",
+        check=_check_function,
+        rules=("resnetctl.testing.schedules:RULES",),
+        scaffold=Scaffold(
+            template="schedule.py.txt",
+            summary="A learning-rate schedule for resnetctl.",
+            use=Call("train", settings={"schedule.name": NAME, "data": "digits", "epochs": 1}),
+        ),
+        details="resnetctl.tasks.plugins.details:object_details",
+        has_name=False,
+        listing=Call("plugins list", settings={"kind": "schedule"}),
     ),
     "dataset": Row(
         name="dataset",

@@ -6,7 +6,8 @@ This is the whole test of a plugin::
 
     test_conformance = conformance("my-distribution")
 
-`check_block`, `check_arch`, `check_policy` and `check_dataset` take an object and return findings.
+`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule` and `check_dataset` take an object and
+return findings.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,18 @@ from typing import TYPE_CHECKING, Any, cast
 from resnetctl.testing.findings import Finding
 
 if TYPE_CHECKING:
-    from resnetctl.spec import Arch, Policy
+    from resnetctl.spec import Arch, Optimizer, Policy, Schedule
 
-__all__ = ["Finding", "check_arch", "check_block", "check_dataset", "check_policy", "conformance"]
+__all__ = [
+    "Finding",
+    "check_arch",
+    "check_block",
+    "check_dataset",
+    "check_optimizer",
+    "check_policy",
+    "check_schedule",
+    "conformance",
+]
 
 
 def check_block(block: type, **block_args: Any) -> list[Finding]:
@@ -49,6 +59,20 @@ def check_policy(policy: "Policy") -> list[Finding]:
     from resnetctl.testing.kit import check_object
 
     return check_object("policy", policy)
+
+
+def check_optimizer(optimizer: "Optimizer") -> list[Finding]:
+    """Apply every rule to an optimizer: the function that makes it from parameter groups."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("optimizer", optimizer)
+
+
+def check_schedule(schedule: "Schedule") -> list[Finding]:
+    """Apply every rule to a learning-rate schedule."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("schedule", schedule)
 
 
 def check_dataset(dataset: Any, source: Path | None = None) -> list[Finding]:

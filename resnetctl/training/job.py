@@ -119,7 +119,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
     Raises:
         ConfigError: values of the config contradict each other.
         DataError: the data has one class, so there is nothing to learn.
-        PluginError: a plugin's block or policy fails its trial.
+        PluginError: a plugin's block, policy, optimizer or schedule fails its trial.
     """
     config = resolved.config
     if len(store.card.classes) < 2:
@@ -161,7 +161,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
         split=split,
     )
     _require_size(job)
-    try_plugins(arch, settled.augment, image=image, classes=len(job.classes), mirror=job.mirror)
+    try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
 
 
@@ -230,14 +230,14 @@ def make_plan(job: Job, stop: Stop) -> Plan:
     Args:
         stop: a signal stops an evaluation at once, because an evaluation has nothing to save.
     """
-    config = job.config
+    config, factor = job.config, schedule.factors(job.config.schedule)
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     labels = job.train.labels[job.train.index]
     counts = np.bincount(labels, minlength=len(job.classes)).tolist()
     weights = class_weights.values(config.class_weights, counts)
 
     def learning_rate(step: int) -> float:
-        return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, schedule=config.schedule)
+        return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, factor=factor)
 
     def evaluate(model: torch.nn.Module) -> EvalReport:
         with stop.immediately():
@@ -262,7 +262,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         early_stop=config.early_stop,
         thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,
-        guard=partial(explained, job.arch, config.augment, images=config.batch_size),
+        guard=partial(explained, job.arch, config.augment, optimizer=config.optim.name, images=config.batch_size),
     )
 
 
@@ -302,7 +302,10 @@ def _require_size(job: Job) -> None:
 
 def _plugins(config: TrainConfig, arch: Arch) -> Plugins:
     required = registry.distribution_of("block", arch.block)
-    used = required | registry.distribution_of("policy", config.augment)
+    named = {"policy": config.augment, "optimizer": config.optim.name, "schedule": config.schedule.name}
+    used = required.copy()
+    for kind, name in named.items():
+        used |= registry.distribution_of(kind, name)
     if config.data in registry.names("dataset"):
         used |= registry.distribution_of("dataset", config.data)
     return Plugins(required=required, used=used)

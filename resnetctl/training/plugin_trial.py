@@ -1,4 +1,4 @@
-"""Try a plugin's block and policy before a run, and name them if they fail in it.
+"""Try a plugin's block, policy, optimizer and schedule before a run, and name them if they fail in it.
 
 Without the trial a mistake would show after hours, or look like ours.
 """
@@ -16,38 +16,48 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnetctl import registry
+from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data import policies
+from resnetctl.engine.optim import build_optimizer, set_lr
+from resnetctl.engine.schedule import factors
 from resnetctl.errors import WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
-from resnetctl.spec import Arch, Batch, ImageSpec
+from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint
 
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
 COUNTS = (4, 2, 16)  # images of the batches
+SCHEDULE_STEPS = 7  # of the run for which a schedule is tried
+MODEL = ("resnetctl.models.", "torch.autograd")  # modules of the forward and the backward pass
+OPTIMIZER = "torch.optim."  # wraps the step of every optimizer
 
 
-def try_plugins(arch: Arch, policy: str, *, image: ImageSpec, classes: int, mirror: bool) -> None:
-    """Use a plugin's block and policy on random images, and train its block. Does not try those of the core.
+def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: int, mirror: bool) -> None:
+    """Use the plugins of a config on random images, and train the block. Does not try what belongs to the core.
 
     Restores torch's random state, because a plugin's module may draw or seed random numbers on import.
 
     Raises:
+        ConfigError: the optimizer or the schedule does not have an argument of the config.
         PluginError: the plugin raises, returns wrong values, cannot be trained, or keeps weights outside its state
             dict.
     """
     with torch.random.fork_rng(devices=[]):
         if registry.distribution_of("block", arch.block):
             _try_block(arch, image=image, classes=classes)
-        if registry.distribution_of("policy", policy):
-            _try_policy(policy, image=image, classes=classes, mirror=mirror)
+        if registry.distribution_of("policy", config.augment):
+            _try_policy(config.augment, image=image, classes=classes, mirror=mirror)
+        _try_optimizer(config)
+        _try_schedule(config.schedule)
 
 
 @contextlib.contextmanager
-def explained(arch: Arch, policy: str, *, images: int) -> Iterator[None]:
+def explained(arch: Arch, policy: str, *, optimizer: str, images: int) -> Iterator[None]:
     """Turn an exception inside a training step into an error that names the plugin or the lack of memory.
 
-    A plugin's policy is guarded where it is called. What is left comes from the block, or from what the policy gave.
+    A plugin's policy is guarded where it is called. What is left comes from the block or the optimizer, or from what
+    the policy gave.
     """
     try:
         yield
@@ -56,8 +66,12 @@ def explained(arch: Arch, policy: str, *, images: int) -> Iterator[None]:
             raise out_of_memory(error, images=images) from error
         if registry.passes(error):
             raise
-        in_model = any(_is_in_model(frame.f_globals) for frame, _ in traceback.walk_tb(error.__traceback__))
-        parts = [("block", arch.block)] if in_model else [("policy", policy), ("block", arch.block)]
+        modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+        parts = [("policy", policy), ("block", arch.block)]
+        if any(name.startswith(OPTIMIZER) for name in modules):
+            parts = [("optimizer", optimizer)]
+        elif any(name.startswith(MODEL) for name in modules):
+            parts = [("block", arch.block)]
         for kind, name in parts:
             if registry.distribution_of(kind, name):
                 raise registry.failure(kind, name, error=error) from error
@@ -75,11 +89,6 @@ def out_of_memory(error: BaseException, *, images: int) -> WorkFailed:
         "accumulate", 2, note="or another number of parts: the batch stays, batch norm sees each part alone"
     )
     return WorkFailed(f"there is not enough memory for steps of {images:,} images{more}", hint=[smaller, parts])
-
-
-def _is_in_model(scope: dict[str, object]) -> bool:
-    """Return whether a frame belongs to the forward pass of the network or to the backward pass."""
-    return str(scope.get("__name__")).startswith(("resnetctl.models.", "torch.autograd"))
 
 
 def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
@@ -128,6 +137,23 @@ def _try_policy(name: str, *, image: ImageSpec, classes: int, mirror: bool) -> N
             raise registry.fault("policy", name, problem=problem)
         if not torch.equal(batch.images, kept):
             raise registry.fault("policy", name, problem="it changed its input images")
+
+
+def _try_optimizer(config: TrainConfig) -> None:
+    """Create the optimizer of the config for a small layer, and take a step if it is a plugin's."""
+    layer, name = nn.Conv2d(3, 4, 3), config.optim.name
+    optimizer = build_optimizer(layer, config, head=())
+    if registry.distribution_of("optimizer", name):
+        layer(torch.randn(2, 3, 4, 4)).square().sum().backward()
+        set_lr(optimizer, config.lr)
+        with registry.guarded("optimizer", name):
+            optimizer.step()
+
+
+def _try_schedule(schedule: ScheduleConfig) -> None:
+    factor = factors(schedule)
+    for step in range(SCHEDULE_STEPS):
+        factor(SchedulePoint(step=step, steps=SCHEDULE_STEPS))
 
 
 def _random_batch(count: int, *, image: ImageSpec, classes: int, step: int) -> Batch:

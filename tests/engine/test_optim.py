@@ -1,12 +1,15 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
-from resnetctl.engine.optim import build_optimizer, set_lr
+from resnetctl.engine.optim import build_optimizer, complaint, set_lr
+from resnetctl.errors import ConfigError
 
 
 def net() -> nn.Sequential:
@@ -117,12 +120,49 @@ def test_layer_decay_lowers_the_rate_from_stage_to_stage() -> None:
     assert [rates[id(layer.weight)] for layer in model] == pytest.approx([0.1, 0.2, 0.4, 8.0])
 
 
-def test_frozen_parameters_that_thaw_later_are_in_the_optimizer_and_stay() -> None:
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_frozen_parameters_are_in_the_optimizer_stay_and_thaw(name: str) -> None:
     model = net()
     model[0].requires_grad_(False)
-    optimizer = build_optimizer(model, TrainConfig(), head=(), with_frozen=True)
-    assert sum(groups(optimizer).values()) == 6
+    config = TrainConfig.model_validate({"optim": {"name": name}})
+    optimizer = build_optimizer(model, config, head=(), with_frozen=True)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 6
     before = model[0].weight.clone()
-    model(torch.ones(2, 3, 3, 3)).sum().backward()
-    optimizer.step()
-    assert torch.equal(model[0].weight, before)
+    for is_frozen in (True, False):
+        model[0].requires_grad_(not is_frozen)
+        model(torch.randn(2, 3, 3, 3)).square().sum().backward()
+        optimizer.step()
+        assert torch.equal(model[0].weight, before) == is_frozen
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        ({"momentun": 0.5}, "'momentun' is not an argument"),
+        ({"momentum": 0.5}, "'momentum' is set by optim.momentum"),
+        ({"rho": 2}, ""),
+        ({"rho": "high"}, "'rho' should be like its default 0.5, not 'high'"),
+    ],
+)
+def test_arguments_of_an_optimizer_are_checked(args: dict[str, Any], problem: str) -> None:
+    def own(groups: list[dict[str, Any]], *, lr: float, momentum: float = 0.9, rho: float = 0.5) -> Any:
+        assert (momentum, rho) == (0.7, 2)
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+
+    config = TrainConfig.model_validate({"optim": {"name": "own", "momentum": 0.7, "args": args}})
+    with registry.overlay("optimizer", own=own):
+        if not problem:
+            assert isinstance(build_optimizer(net(), config, head=()), torch.optim.SGD)
+            return
+        with pytest.raises(ConfigError, match=r"optimizer 'own' cannot use optim\.args") as caught:
+            build_optimizer(net(), config, head=())
+    assert problem in str(caught.value)
+
+
+def test_an_optimizer_over_other_groups_has_a_complaint() -> None:
+    weights = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]
+    given: list[dict[str, Any]] = [{"params": weights, "lr_scale": 1.0}]
+    assert complaint(torch.optim.SGD(given, lr=1.0), [2]) == ""
+    assert complaint("sgd", [2]) == "it returned str, not a torch.optim.Optimizer"
+    assert complaint(torch.optim.SGD(weights[:1], lr=1.0), [2]) == "its groups have [1] parameters, not the given [2]"
+    assert complaint(torch.optim.SGD(weights, lr=1.0), [2]) == "its groups lost the key lr_scale"

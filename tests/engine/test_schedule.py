@@ -4,13 +4,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetctl import registry
 from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
-from resnetctl.engine.schedule import lengths, scale, side, stretches, warmup_steps, work
+from resnetctl.engine.schedule import factors, lengths, scale, side, stretches, warmup_steps, work
+from resnetctl.errors import ConfigError
+from resnetctl.spec import SchedulePoint
 
 
 def curve(steps: int, warmup: int, **values: object) -> list[float]:
     schedule = ScheduleConfig.model_validate(values)
-    return [scale(step, steps=steps, warmup=warmup, schedule=schedule) for step in range(steps)]
+    return [scale(step, steps=steps, warmup=warmup, factor=factors(schedule)) for step in range(steps)]
+
+
+def test_a_plugins_schedule_gets_the_keys_it_names_and_its_own_arguments() -> None:
+    def power(point: SchedulePoint, *, final_lr: float = 0.0, power: float = 1.0) -> float:
+        return final_lr + (1 - final_lr) * (1 - point.done) ** power
+
+    with registry.overlay("schedule", power=power):
+        assert curve(10, 0, name="power", final_lr=0.2, args={"power": 3}) == pytest.approx(
+            [0.2 + 0.8 * (1 - step / 10) ** 3 for step in range(10)]
+        )
+        with pytest.raises(ConfigError, match=r"schedule 'power' cannot use schedule\.args"):
+            curve(10, 0, name="power", args={"final_lr": 0.1})
 
 
 def test_warmup_rises_linearly_and_ends_on_the_peak() -> None:
@@ -21,7 +36,7 @@ def test_linear_starts_at_the_peak_and_reaches_zero_one_step_after_the_last() ->
     values = curve(100, 0, name="linear")
     assert values[0] == 1.0
     assert values[-1] == pytest.approx(0.01)
-    assert scale(100, steps=100, warmup=0, schedule=ScheduleConfig(name="linear")) == 0.0
+    assert scale(100, steps=100, warmup=0, factor=factors(ScheduleConfig(name="linear"))) == 0.0
 
 
 def test_cosine_is_one_half_in_the_middle() -> None:
@@ -38,7 +53,9 @@ def test_the_rate_ends_at_final_lr_and_never_falls_below(name: str) -> None:
 def test_multistep_divides_at_the_steps_of_the_paper() -> None:
     """He et al. 2015, 4.2: 64,000 steps, divided by ten at 32,000 and at 48,000."""
     schedule = ScheduleConfig(name="multistep", milestones=(0.5, 0.75), gamma=0.1)
-    at = {step: scale(step, steps=64_000, warmup=0, schedule=schedule) for step in (31_999, 32_000, 47_999, 48_000)}
+    at = {
+        step: scale(step, steps=64_000, warmup=0, factor=factors(schedule)) for step in (31_999, 32_000, 47_999, 48_000)
+    }
     assert list(at.values()) == pytest.approx([1.0, 0.1, 0.1, 0.01])
 
 

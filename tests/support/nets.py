@@ -10,7 +10,7 @@ from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data.loader import Feed, steps_per_epoch
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.optim import build_optimizer
-from resnetctl.engine.schedule import scale
+from resnetctl.engine.schedule import factors, scale
 from resnetctl.spec import Batch, ImageSpec
 
 CPU = torch.device("cpu")
@@ -72,6 +72,6 @@ def make(count: int = 10, *, steps: int = 12, dropout: float = 0.0, ema: float =
         "steps_per_epoch": steps_per_epoch(count, 4),
         "batch_size": 4,
         "seed": 7,
-        "learning_rate": lambda step: 0.05 * scale(step, steps=steps, warmup=2, schedule=ScheduleConfig()),
+        "learning_rate": lambda step: 0.05 * scale(step, steps=steps, warmup=2, factor=factors(ScheduleConfig())),
     }
     return state, Plan(**(values | plan))

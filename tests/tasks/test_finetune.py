@@ -211,14 +211,16 @@ def test_frozen_parts_train_after_the_thaw_epoch(base: runs.RunDir) -> None:
         to_finetune(from_sets(["thaw_epoch=1", "freeze=none"]))
 
 
-@pytest.mark.parametrize("facts", [3, 9, 16])
-def test_a_run_that_thaws_resumes_bit_for_bit(base: runs.RunDir, facts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("facts", "optimizer"), [(3, "adamw"), (9, "adamw"), (9, "sgd"), (16, "adamw")])
+def test_a_run_that_thaws_resumes_bit_for_bit(
+    base: runs.RunDir, facts: int, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("resnetctl.training.recorder.CHECKPOINT_SECONDS", 0.0)
     sets: tuple[str, ...] = (
         "freeze=backbone",
         "thaw_epoch=1",
         "optim.layer_decay=0.5",
-        "optim.name=adamw",
+        f"optim.name={optimizer}",
         "lr=0.01",
         "ema_decay=0.9",
     )

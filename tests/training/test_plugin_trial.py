@@ -1,6 +1,7 @@
 """A broken plugin is refused before a run begins; the error names its distribution and the line."""
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,7 +219,7 @@ def test_interrupts_and_a_lack_of_memory_are_not_blamed_on_the_block(site: Path,
 def test_torchs_own_lack_of_memory_is_told_with_its_size_and_advice() -> None:
     text = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 40000000000 bytes. Error"
     arch = registry.get("arch", "resnet20")
-    with pytest.raises(WorkFailed) as caught, explained(arch, "shift", images=128):
+    with pytest.raises(WorkFailed) as caught, explained(arch, "shift", optimizer="sgd", images=128):
         raise RuntimeError(text)
     assert caught.value.message == "there is not enough memory for steps of 128 images: torch asked for 40.0 GB more"
     assert caught.value.hint[0] == Setting("batch_size", 64, note="needs about half of the memory")
@@ -237,3 +238,46 @@ def test_the_seed_alone_decides_the_first_weights_despite_a_module_that_seeds(si
         first_weights.append(load(read_header(weights)).state["layer1.0.conv1.weight"])
     assert torch.equal(first_weights[0], first_weights[2])
     assert not torch.allclose(first_weights[0], first_weights[1])
+
+
+OPTIMIZER = """
+import torch
+
+
+class Odd(torch.optim.SGD):
+    def step(self, closure=None):
+        {body}
+
+
+def odd(groups, *, lr):
+    return Odd(groups, lr=lr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "code", "problem"),
+    [
+        ("optimizer", "optim", OPTIMIZER.format(body="raise KeyError('no state')"), "KeyError: 'no state'"),
+        ("optimizer", "optim", OPTIMIZER.format(body="raise SystemExit(0)"), "SystemExit: 0"),
+        ("optimizer", "optim", "def odd(groups, *, lr):\n    return 7\n", "it returned int, not a torch.optim"),
+        (
+            "schedule",
+            "schedule",
+            "def odd(point):\n    return 2.5\n",
+            r"it returned 2\.5 for .*, not a factor in 0\.\.1",
+        ),
+        ("schedule", "schedule", "def odd(point):\n    return 1 / 0\n", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_failing_optimizer_or_schedule_is_named(site: Path, kind: str, key: str, code: str, problem: str) -> None:
+    add_plugin(site, kind, code)
+    error = refused(f"{key}.name=odd")
+    assert re.search(problem, error.message)
+    assert f"{kind} 'odd' of odd 1.2" in error.message
+
+
+def test_an_optimizer_that_fails_later_is_named(site: Path) -> None:
+    body = "self.count = getattr(self, 'count', 0) + 1\n        assert self.count < 2, 'twice'"
+    add_plugin(site, "optimizer", OPTIMIZER.format(body=body))
+    with pytest.raises(PluginError, match=r"optimizer 'odd' of odd 1\.2: AssertionError: twice"):
+        trained("optim.name=odd", "steps=3")

@@ -241,4 +241,5 @@ def _improving(lines: Lines) -> Iterator[dict[str, Any]]:
 def _last_lr(config: TrainConfig, lines: Lines) -> float:
     steps = lines[-1]["step"]
     warmup = schedule.warmup_steps(config.warmup, steps=steps, steps_per_epoch=lines[0]["step"])
-    return config.lr * schedule.scale(steps - 1, steps=steps, warmup=warmup, schedule=config.schedule)
+    factor = schedule.factors(config.schedule)
+    return config.lr * schedule.scale(steps - 1, steps=steps, warmup=warmup, factor=factor)

@@ -54,9 +54,9 @@ def test_a_wrong_value_names_the_flag_and_the_value(key: str, text: str, message
 
 def test_a_wrong_choice_suggests_the_right_one() -> None:
     with pytest.raises(UsageError) as caught:
-        coerce(flag(TrainConfig, "optim.name"), "sdg")
-    assert caught.value.message == "--optimizer cannot be 'sdg'"
-    assert caught.value.hint == ("did you mean 'sgd'?", "one of sgd, adam, adamw")
+        coerce(flag(TrainConfig, "sampler"), "balancd")
+    assert caught.value.message == "--sampler cannot be 'balancd'"
+    assert caught.value.hint == ("did you mean 'balanced'?", "one of shuffle, balanced")
 
 
 def test_a_wrong_choice_without_a_close_one_lists_all_once() -> None:

@@ -198,9 +198,3 @@ def test_real_names_and_versions_are_accepted(name: str, version: str) -> None:
 def test_a_weights_card_has_no_time_host_path_or_run() -> None:
     names = {item.name for item in dataclasses.fields(WeightsCard)}
     assert not {name for name in names if any(word in name for word in ("time", "date", "host", "path", "run"))}
-
-
-def test_a_policy_does_not_mirror_by_default() -> None:
-    policy = Policy(name="p", build=lambda image, num_classes: lambda batch: batch)
-    assert not policy.mirrors
-    assert policy.unmirrored is None

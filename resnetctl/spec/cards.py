@@ -1,7 +1,4 @@
-"""The core types: data classes and protocols that the package and its plugins share. Imports no torch.
-
-All data classes are frozen and keyword-only. Shapes: N images, C channels, H rows, W columns.
-"""
+"""Cards: frozen data classes that describe archs, images, datasets and weights, with a JSON form. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,17 +6,12 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 from resnetctl import fields
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
 
 Scalar = bool | int | float | str
 MAX_PIXELS = 50_000_000  # of one image file, by default: 150 MB when decoded
@@ -237,87 +229,6 @@ class WeightsCard(Card):
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 self._put(**{name: kind.from_json(value)})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """A batch of images: the input and the output of a policy.
-
-    Attributes:
-        images: input: uint8 `(N, C, R, R)` with R = `image.resize`, channels-last strides, on the device;
-            output: uint8 or float32 in 0..255, `(N, C, S, S)` with S = `image.size`.
-        targets: `(N,)` int64, or `(N, num_classes)` float32 after mixing.
-        index: `(N,)` int64, the row of each image in the stored split.
-        epoch, step: counters of the run, from 0.
-    """
-
-    images: torch.Tensor
-    targets: torch.Tensor
-    index: torch.Tensor
-    epoch: int
-    step: int
-
-
-Transform = Callable[[Batch], Batch]  # augments one training batch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """A training-time augmentation policy.
-
-    `build(image, num_classes)` returns a `Transform`. It draws from torch's global generators, which the engine seeds
-    before each step, and never mutates its input. A policy that `mirrors` can have a second builder, `unmirrored`,
-    which does not. Without it, the policy is refused on datasets whose images change their class when mirrored.
-    """
-
-    name: str
-    build: Callable[[ImageSpec, int], Transform]
-    summary: str = ""
-    paper: str = ""
-    mirrors: bool = False
-    unmirrored: Callable[[ImageSpec, int], Transform] | None = None
-
-
-class Block(Protocol):
-    """A residual block: an `nn.Module` class that owns its shortcut (named `downsample`).
-
-    It maps `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. With
-    `preactivation` the trunk leaves the stem bare (no norm, no ReLU) and ends with norm and ReLU. The trunk passes
-    `dropout` and `drop_path` to blocks whose `__init__` names them. It applies He initialisation unless the block
-    defines `reset_parameters`. A block that can begin as its shortcut names the module at the end of its branch in a
-    class attribute `branch_end`, such as "bn2"; `model.zero_init` sets the weight of that module to zero.
-
-    A class that defines `forward` may name pairs of submodules for prediction to fold, `foldable = {"conv1": "bn1"}`:
-    a convolution, and the batch norm that alone reads its output. `forward` calls both once and reads no other
-    attribute of them. Names that a block lacks, and pairs that cannot be folded, are ignored. A subclass with a
-    `forward` of its own declares its own pairs.
-    """
-
-    expansion: ClassVar[int]
-    preactivation: ClassVar[bool]
-
-    def __init__(self, in_channels: int, width: int, *, stride: int = 1, **block_args: Scalar) -> None: ...
-
-
-class Dataset(Protocol):
-    """A dataset plugin: an instance with these three members."""
-
-    @property
-    def card(self) -> DatasetCard:
-        """Classes, image size and channels, licence, source and defaults, known before the data is fetched."""
-        ...
-
-    def fetch(self, cache: Path, source: Path | None = None) -> Path:
-        """Return the path of the verified data.
-
-        `source` is the user's own copy (archive or unpacked). Without it, download the data from the official address
-        into `cache`. Raises `DataError` when neither is possible.
-        """
-        ...
-
-    def read(self, path: Path, split: Split) -> Iterator[tuple[np.ndarray[Any, Any], str]]:
-        """Yield `(H, W, C)` uint8 arrays with their class names, in a fixed order."""
-        ...
 
 
 def plain(value: Any) -> Any:

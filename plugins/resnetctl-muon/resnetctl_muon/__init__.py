@@ -1,0 +1,1 @@
+"""The Muon optimizer and the trapezoid schedule for resnetctl."""

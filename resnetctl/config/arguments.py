@@ -1,0 +1,64 @@
+"""Arguments of functions that plugins register: keys of the config, and any other by `args`."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from resnetctl.errors import ConfigError
+from resnetctl.hints import closest
+from resnetctl.spec import Scalar
+
+
+def keywords(
+    function: Callable[..., Any], *, shared: Mapping[str, Any], args: Mapping[str, Scalar], table: str, title: str
+) -> dict[str, Any]:
+    """Return the keyword arguments of a call of `function`.
+
+    Args:
+        shared: the values of config keys; the function gets those that it names.
+        args: its own arguments, from the config.
+        table: the table of the config, e.g. "schedule".
+        title: the function in messages, e.g. "schedule 'poly'".
+
+    Raises:
+        ConfigError: it has no such argument, or a value has another type than the default.
+    """
+    own = own_arguments(function, shared)
+    problems = [_problem(name, value, own, shared=shared, table=table) for name, value in args.items()]
+    if any(problems):
+        accepted = ", ".join(f"{name}={default!r}" for name, default in own.items())
+        raise ConfigError(
+            f"{title} cannot use {table}.args",
+            problems=[*filter(None, problems)],
+            hint=f"arguments of {title}: {accepted}" if own else f"{title} has no arguments of its own",
+        )
+    named = inspect.signature(function).parameters
+    return {name: value for name, value in shared.items() if name in named} | dict(args)
+
+
+def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict[str, Scalar]:
+    """Return the arguments that only `args` can set, with their defaults: keywords that are no key of the config."""
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        item.name: item.default
+        for item in parameters
+        if item.kind is inspect.Parameter.KEYWORD_ONLY and item.name not in shared
+    }
+
+
+def is_like(value: Any, default: Any) -> bool:
+    """Return whether a value has the type of the default. An int is accepted for a float."""
+    if isinstance(value, bool) or not isinstance(default, int | float | str):
+        return isinstance(default, bool) or not isinstance(default, int | float | str)
+    if isinstance(default, str):
+        return isinstance(value, str)
+    return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
+
+
+def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Collection[str], table: str) -> str:
+    if name in shared:
+        return f"'{name}' is set by {table}.{name}"
+    if name not in own:
+        near = closest(name, own)
+        return f"'{name}' is not an argument" + (f": {near}" if near else "")
+    return "" if is_like(value, own[name]) else f"'{name}' should be like its default {own[name]!r}, not {value!r}"

@@ -1,0 +1,47 @@
+"""Arguments of a plugin's function come from keys of the config that it names, and from `args`."""
+
+from typing import Any
+
+import pytest
+
+from resnetctl.config.arguments import is_like, keywords, own_arguments
+from resnetctl.errors import ConfigError
+
+SHARED = {"momentum": 0.8, "nesterov": True}
+
+
+def function(groups: object, *, momentum: float = 0.9, rho: float = 0.5, steps: int = 3, name: str = "a") -> None: ...
+
+
+def bound(**args: Any) -> dict[str, Any]:
+    return keywords(function, shared=SHARED, args=args, table="optim", title="optimizer 'f'")
+
+
+def test_a_function_gets_the_shared_keys_that_it_names_and_its_own_arguments() -> None:
+    assert bound() == {"momentum": 0.8}
+    assert bound(rho=1, name="b") == {"momentum": 0.8, "rho": 1, "name": "b"}
+    assert own_arguments(function, SHARED) == {"rho": 0.5, "steps": 3, "name": "a"}
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        ({"momentum": 0.5}, "'momentum' is set by optim.momentum"),
+        ({"nesterov": False}, "'nesterov' is set by optim.nesterov"),
+        ({"roh": 0.5}, "'roh' is not an argument: did you mean 'rho'?"),
+        ({"steps": 1.5}, "'steps' should be like its default 3, not 1.5"),
+    ],
+)
+def test_wrong_arguments_are_listed_with_those_that_fit(args: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        bound(**args)
+    assert caught.value.problems == (problem,)
+    assert caught.value.hint == ("arguments of optimizer 'f': rho=0.5, steps=3, name='a'",)
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "fits"),
+    [(1, 0.5, True), (1.5, 1, False), (True, 1, False), (True, False, True), ("a", "b", True), (1, "b", False)],
+)
+def test_a_value_has_the_type_of_the_default(value: object, default: object, fits: bool) -> None:
+    assert is_like(value, default) == fits
