@@ -27,7 +27,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("models", "data"),
     ("engine", "weights", "blocks"),
-    ("deploy",),
+    ("deploy", "trust"),
     ("facts",),
     ("runs",),
     ("report",),
@@ -50,7 +50,7 @@ LIGHT = (*BELOW_DATA, "models.archs", "data.cards", "cli", "__main__", "__init__
 TORCH_FREE = (
     "data.store", "data.ingest", "data.reading", "data.images", "data.splits",
     "data.datasets", "data.cards",
-    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs", "report",
+    "tasks.predict", "tasks.evaluate", "engine.metrics", "runs", "report", "trust",
     "deploy.onnx_checks", "deploy.onnx_session", "deploy.parity",
 )  # fmt: skip
 

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from resnetctl.trust.compare import bonett_price, compare, mid_p, student_quantile, welch
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 10), (10, 3), (0, 6), (817, 600)])
+def test_mid_p_is_the_exact_test_with_half_of_the_observed_count(first: int, second: int) -> None:
+    total, least = first + second, min(first, second)
+    expected = 2 * (stats.binom.cdf(least, total, 0.5) - stats.binom.pmf(least, total, 0.5) / 2)
+    assert mid_p(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_equal_counts_are_no_evidence() -> None:
+    assert mid_p(0, 0) == mid_p(7, 7) == 1
+
+
+def test_under_the_null_few_pairs_are_rejected_and_the_interval_holds_zero() -> None:
+    draw = np.random.default_rng(0)
+    rejected = covered = 0
+    for _ in range(1000):
+        counts = draw.multinomial(1000, [0.05, 0.05, 0.9])
+        result = compare(int(counts[0]), int(counts[1]), n=1000)
+        rejected += result.p < 0.05
+        covered += result.interval[0] <= 0 <= result.interval[1]
+    assert rejected / 1000 <= 0.065
+    assert 0.93 <= covered / 1000 <= 0.97
+
+
+def test_the_verdict_follows_the_interval() -> None:
+    assert compare(60, 20, n=1000).verdict == "better"
+    assert compare(20, 60, n=1000).verdict == "worse"
+    assert compare(21, 20, n=1000).verdict == "not distinguishable"
+    low, high = compare(817, 600, n=10_000).interval
+    assert (low, high) == pytest.approx((0.0143, 0.0291), abs=1e-4)
+
+
+def test_identical_models_have_an_interval_around_zero() -> None:
+    low, high = bonett_price(0, 0, n=100)
+    assert low < 0 < high
+
+
+def test_the_smallest_difference_is_found_four_times_of_five() -> None:
+    draw, n = np.random.default_rng(1), 2000
+    smallest = compare(100, 100, n=n).smallest
+    found = 0
+    for _ in range(500):
+        counts = draw.multinomial(n, [0.05 + smallest / 2, 0.05 - smallest / 2, 0.9])
+        found += compare(int(counts[0]), int(counts[1]), n=n).verdict == "better"
+    assert found / 500 == pytest.approx(0.8, abs=0.07)
+
+
+def test_welch_equals_scipys() -> None:
+    first, second = [0.91, 0.92, 0.905, 0.915], [0.90, 0.89, 0.912]
+    difference, interval, p = welch(first, second)
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    assert difference == pytest.approx(np.mean(first) - np.mean(second))
+    assert p == pytest.approx(expected.pvalue, rel=1e-9)
+    assert interval == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-9)
+    assert student_quantile(0.975, 5) == pytest.approx(stats.t.ppf(0.975, 5), rel=1e-9)
+
+
+def test_equal_seeds_have_no_variance() -> None:
+    assert welch([0.9, 0.9], [0.9, 0.9]) == (0.0, (0.0, 0.0), 1.0)
