@@ -10,10 +10,13 @@ The verbs of the command line are functions here too, imported on first use::
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
     from resnetctl import stream
-    from resnetctl.api import Run, bench, evaluate, export, finetune, load, predict, resume, runs, train
+    from resnetctl.api import Run, bench, evaluate, export, finetune, load, predict, report, resume, runs, train
     from resnetctl.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -27,6 +30,7 @@ __all__ = [
     "finetune",
     "load",
     "predict",
+    "report",
     "resume",
     "runs",
     "stream",
@@ -46,3 +50,20 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and reports all o
 
             return getattr(import_module("resnetctl.api"), name)
         raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")
+
+    class _Package(ModuleType):
+        """The package. `resnetctl.report` is the verb, although a sub-package has the same name.
+
+        Python stores an imported sub-package as an attribute of its parent, which would hide the verb. A property comes
+        before attributes. `from resnetctl.report.base import Report` is not affected.
+        """
+
+        @property
+        def report(self) -> object:
+            return __getattr__("report")
+
+        @report.setter
+        def report(self, package: ModuleType) -> None:
+            """Ignore the sub-package that Python stores here."""
+
+    sys.modules[__name__].__class__ = _Package

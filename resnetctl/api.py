@@ -31,6 +31,7 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.export import ExportReport, Gate
+from resnetctl.tasks.report import TrustReport
 from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
 
@@ -187,6 +188,32 @@ def evaluate(
     for notice in outcome.notices:
         warn_caller(notice)
     return outcome
+
+
+def report(
+    target: "str | Path | Run | None" = None,
+    *,
+    data: str | None = None,
+    split: Split = "test",
+    against: "str | Path | Run | None" = None,
+    device: str | None = None,
+) -> TrustReport:
+    """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
+
+    Args:
+        target: a run, its name, or a file. None: the newest run.
+        data: a stored dataset; by default the one of the training.
+        split: `test` or `val`; val replaces a missing test.
+        against: another model with the same classes, compared on the same images.
+        device: `cpu`, `cuda` or `mps`.
+
+    Raises:
+        UsageError, InputError, WorkFailed: as the command `report`.
+    """
+    from resnetctl.tasks.report import report as task
+
+    settings, other = machine.load(), _text(against)
+    return task(_text(target), settings=settings, data=data, split=split, against=other, device=device)
 
 
 def export(

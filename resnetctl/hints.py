@@ -17,6 +17,7 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
     "export": "export",
     "bench": "bench",
     "runs list": "runs",
+    "report": "report",
 }
 ARGUMENTS = {  # config key -> Python argument and flag, where the name is not the key
     "model.arch": "arch",

@@ -38,7 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("api", "testing"),
     ("cli", "__main__"),
 )
-SHARED_BY_TASKS = ("datasets", "targets")
+SHARED_BY_TASKS = ("datasets", "held_out", "targets")
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
 BELOW_DATA = ("hints", "wording", "errors", "fields", "spec", "rng", "system", "registry", "config")
@@ -351,7 +351,7 @@ def test_only_report_writes_markup() -> None:
 
 def test_only_the_command_line_speaks_of_flags_and_commands() -> None:
     """Below it an error names a setting and a verb as data (`hints`), so that a notebook is told about arguments."""
-    verbs = "bench|config|data|eval|export|finetune|plugins|predict|runs|train|weights"
+    verbs = "bench|config|data|eval|export|finetune|plugins|predict|report|runs|train|weights"
 
     def offence(node: ast.AST) -> str:
         text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -21,6 +21,7 @@ ROOT = Group(
         "train": Lazy("resnetctl.cli.commands.train", "Train a network from scratch", WORK),
         "finetune": Lazy("resnetctl.cli.commands.finetune", "Adapt trained weights to your classes", WORK),
         "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on images that training did not see", WORK),
+        "report": Lazy("resnetctl.cli.commands.report", "Say what a network is worth, and compare two", WORK),
         "predict": Lazy("resnetctl.cli.commands.predict", "Classify image files", WORK),
         "export": Lazy("resnetctl.cli.commands.export", "Write an ONNX file, checked against PyTorch", WORK),
         "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, suggest what is faster", TOOLS),

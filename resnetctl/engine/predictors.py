@@ -5,9 +5,11 @@ The functions import torch when they are called: prediction with an ONNX file (`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.engine.metrics import Images, Logits, Predictor
 from resnetctl.spec import ImageSpec
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from resnetctl.models.resnet import ResNet
+
+Features = NDArray[np.float32]
+FeaturePredictor = Callable[[Images], tuple[Logits, Features | None]]  # (B, S, S, C) to logits (B, K), features (B, D)
 
 
 def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
@@ -44,9 +49,32 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
 
 def shipped_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> Predictor:
     """Return the predictor of `predict` and `eval`: norms folded, on `device`. It may share tensors with `model`."""
+    return torch_predictor(_shipped(model, device), image, device=device)
+
+
+def feature_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> FeaturePredictor:
+    """Return `shipped_predictor` with features: the last stage averaged over all pixels (B, D), which the head reads.
+
+    The logits are those of `shipped_predictor`, bit for bit.
+    """
+    net = _shipped(model, device)
+    inputs: list[torch.Tensor] = []
+    net.get_submodule("fc").register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    predict = torch_predictor(net, image, device=device)
+
+    def predict_both(images: Images) -> tuple[Logits, Features]:
+        inputs.clear()
+        logits = predict(images)
+        features: Features = inputs[0].float().cpu().numpy()
+        return logits, features
+
+    return predict_both
+
+
+def _shipped(model: ResNet, device: torch.device) -> nn.Module:
     from resnetctl.engine.device import place
     from resnetctl.engine.fold import folded
 
     net = folded(model)
     place(net, device)
-    return torch_predictor(net, image, device=device)
+    return net

@@ -9,6 +9,7 @@
           checkpoints/step-000001234.safetensors   the newest two
           model.safetensors                   the final weights
           eval/DATA-SPLIT.json  export/model.onnx
+          report/WEIGHTS-SPLIT.safetensors    logits, features and labels of one pass, by digests
           summary.json                        the results, written last
           failure.json                        why the run failed, if it would fail again
     runs/last -> the run that started last
@@ -174,6 +175,17 @@ class RunDir:
         path = self.path / "eval" / f"{name}.json"
         storage.make_folder(path.parent)
         storage.write(path, _document(document))
+        return path
+
+    def pass_file(self, name: str) -> Path:
+        """Return the path of the stored outputs of one pass over a split."""
+        return self.path / "report" / f"{name}.safetensors"
+
+    def write_pass(self, name: str, data: bytes) -> Path:
+        """Write the outputs of one pass over a split and return their path."""
+        path = self.pass_file(name)
+        path.parent.mkdir(exist_ok=True)
+        storage.write(path, data)
         return path
 
     def write_onnx(self, data: bytes) -> Path:

@@ -2,33 +2,29 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
-import numpy as np
-
 from resnetctl import registry
 from resnetctl.data.cards import manifest_names
-from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
+from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates, Limits
-from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
+from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.scores import ClassRanking, Scores
-from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
-from resnetctl.facts import Notice
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
+from resnetctl.hints import Setting
 from resnetctl.models.published import Published, differences, published
 from resnetctl.report.base import Report
 from resnetctl.spec import SPLITS, Split, WeightsCard, plain
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import datasets
+from resnetctl.tasks.held_out import class_order, listed, relabelled_batches, split_notices, stored, trained_on
 from resnetctl.tasks.targets import Target, open_target, resolve
 from resnetctl.wording import counted
 
-SHOWN = 10  # class names in an error
 COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
 
 
@@ -127,7 +123,7 @@ def evaluate(
     is_own = opened.card.trained_on.get("name") == store.card.name
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
-    batches = _relabelled(images, opened.card, order)
+    batches = relabelled_batches(images, opened.card, order=order)
     reference = published(opened.card.arch)
     scores = Scores(opened.card.classes)
     report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
@@ -140,7 +136,7 @@ def evaluate(
         notices=(
             *resolved.notices,
             *told,
-            *_notices(store, opened.card, split, images.split),
+            *split_notices(store, opened.card, requested=split, used=images.split),
             *_warnings(report, gates),
         ),
         published=reference,
@@ -152,85 +148,16 @@ def evaluate(
     return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))
 
 
-def stored(data: str, settings: Settings) -> tuple[str, list[str]]:
-    """Return the store's name for `data`, and what to tell the user. A path is added to the store first.
-
-    Raises as `tasks.datasets.ensure`.
-    """
-    work = datasets.ensure(data, settings)
-    told: list[str] = []
-    while True:
-        try:
-            fact = next(work)
-        except StopIteration as end:
-            return str(end.value), told
-        if isinstance(fact, Notice):
-            told.append(fact.text)
-
-
-def trained_on(card: WeightsCard, path: Path) -> str:
-    """Return the dataset that the weights name. Raises `DataError` when they name none."""
-    name = card.trained_on.get("name", "")
-    if not name:
-        raise DataError(
-            "the weights do not name the dataset that they were trained on",
-            where=str(path),
-            hint=Call("eval", (path,), {"data": "NAME"}),
-        )
-    return name
-
-
-def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labels:
-    """Return, for each label of the data, the index of the model's output with that name: int64 (K,).
-
-    Raises:
-        DataError: the sets of names differ; the error lists the difference.
-    """
-    missing = [item for item in model if item not in set(data)]
-    extra = [item for item in data if item not in set(model)]
-    if missing or extra:
-        problems = [f"only the model has: {_listed(missing)}"] if missing else []
-        problems += [f"only the dataset has: {_listed(extra)}"] if extra else []
-        raise DataError(
-            f"the classes of the model and of '{name}' differ",
-            problems=problems,
-            hint=Call("finetune", ("TARGET",), {"data": name}),
-        )
-    index = {item: number for number, item in enumerate(model)}
-    return np.array([index[item] for item in data], dtype=np.int64)
-
-
-def _relabelled(images: ImageSet, card: WeightsCard, order: Labels) -> Iterator[tuple[Images, Labels]]:
-    for pixels, labels in eval_batches(images, card.image):
-        yield pixels, order[labels]
-
-
-def _notices(store: Store, card: WeightsCard, requested: Split, used: Split) -> Iterator[str]:
-    if requested != used:
-        yield f"dataset '{store.card.name}' has no {requested} split: measured {used}"
-    same_name = card.trained_on.get("name") == store.card.name
-    is_users = not same_name and store.card.name not in registry.names("dataset")
-    if is_users and used == "test" and "train" in store.card.splits:
-        count, total = store.card.splits["test"], sum(store.card.splits.values())
-        yield f"measured the test part of '{store.card.name}', {count:,} of {total:,} images"
-    if used == "train" and same_name:
-        yield "training saw these images, so the accuracy says little about new ones"
-    if used == "val" and card.metrics.get("val_top1") is not None:
-        yield "these weights were chosen on val, so their accuracy on val is optimistic"
-    if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
-        yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
-
-
 def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
     """Yield what the accuracy hides: classes that are never predicted, and a net that is no better than a constant."""
     if ignored := report.never_predicted:
-        names = _listed([f"'{item.name}' ({counted(item.count, 'image')})" for item in ignored])
+        names = listed([f"'{item.name}' ({counted(item.count, 'image')})" for item in ignored])
         yield f"never predicted: {names}"
     if ignored and report.top1 <= report.baseline:
         yield f"the accuracy is no better than always answering '{report.majority.name}'"
     empty = [item.name for item in report.per_class if item.accuracy is None]
     if gates.min_per_class is not None and empty:
-        yield f"not checked, because the split has no image of them: {_listed(empty)}"
+        yield f"not checked, because the split has no image of them: {listed(empty)}"
 
 
 def _incomparable(reference: Published, store: Store, images: ImageSet, card: WeightsCard) -> Iterator[str]:
@@ -277,8 +204,3 @@ def _write_images(outcome: EvalOutcome, path: Path, rows: Iterator[tuple[object,
         error.message = f"the file of images was not written: {error.message}"
         return replace(outcome, unwritten=error)
     return replace(outcome, per_image=path)
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -15,7 +17,7 @@ from resnetctl.hints import Call
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.weights.file import load_model
+from resnetctl.weights.file import load_model, read_header
 
 if TYPE_CHECKING:
     from resnetctl.engine.metrics import Predictor
@@ -89,6 +91,24 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     card = check(data, where)
     threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
     return Opened(card=card.weights, predict=onnx_session.start(data, card, where=where, threads=threads).logits)
+
+
+def described(target: Target) -> tuple[WeightsCard, str]:
+    """Return the card, and a digest of weights, classes and preprocessing: of all that decides the logits.
+
+    Builds no network. A run's weights and its ONNX file have the same digest. Raises `WeightsError`.
+    """
+    if target.kind == "weights":
+        header = read_header(target.path)
+        card, sha256 = header.card, header.sha256
+    else:
+        from resnetctl.deploy import onnx_session
+        from resnetctl.deploy.onnx_checks import check
+
+        exported = check(onnx_session.read_bytes(target.path), str(target.path))
+        card, sha256 = exported.weights, exported.weights_sha256
+    text = json.dumps([sha256, list(card.classes), card.image.to_json()], sort_keys=True)
+    return card, hashlib.sha256(text.encode()).hexdigest()
 
 
 def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: bool) -> Opened:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from support.trained import IMAGE, network
 
-from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.predictors import feature_predictor, shipped_predictor, torch_predictor
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
@@ -47,3 +47,15 @@ def test_bf16_gives_float32_logits_close_to_those_of_fp32() -> None:
     assert rough.dtype == np.float32
     assert not np.array_equal(rough, exact)
     assert rough == pytest.approx(exact, abs=0.05 * float(np.abs(exact).max()))
+
+
+def test_the_feature_predictor_gives_the_shipped_logits_and_what_the_head_reads() -> None:
+    model = network()
+    logits, features = feature_predictor(model, IMAGE, device=CPU)(IMAGES)
+    assert features.shape == (5, 8)
+    assert np.array_equal(logits, shipped_predictor(network(), IMAGE, device=CPU)(IMAGES))
+    with torch.no_grad():
+        assert model.fc(torch.from_numpy(features)).numpy() == pytest.approx(logits, abs=1e-6)
+        pixels = torch.from_numpy(IMAGES.astype(np.float32)).permute(0, 3, 1, 2)
+        last = network().features((pixels / 255 - 0.4) / 0.3)["layer2"].mean((2, 3)).numpy()
+    assert features == pytest.approx(last, abs=1e-5)

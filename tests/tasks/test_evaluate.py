@@ -25,8 +25,9 @@ from resnetctl.models.resnet import build
 from resnetctl.spec import ImageSpec, Split, ValSplit
 from resnetctl.system import settings, storage
 from resnetctl.tasks import evaluate as task
-from resnetctl.tasks.evaluate import class_order, evaluate, trained_on
+from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
+from resnetctl.tasks.held_out import class_order, trained_on
 from resnetctl.weights.file import to_bytes
 
 CONSTANT = (  # of the untrained network, which gives one answer

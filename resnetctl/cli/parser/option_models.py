@@ -92,6 +92,18 @@ class EvalOptions(Common):
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 
+class ReportOptions(Common):
+    target: str | None = argument("Run, weights or ONNX file", metavar="TARGET", default=None, complete="run")
+    data: str | None = option(
+        None, "Dataset (default: the one trained on)", short="-d", metavar="NAME", panel=USED, complete="dataset"
+    )
+    split: Literal["test", "val"] = option("test", "Split to measure", panel=USED)
+    against: str | None = option(
+        None, "Compare with this run or file on the same images", metavar="TARGET", panel=USED, complete="run"
+    )
+    device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
+
+
 class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
     images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")

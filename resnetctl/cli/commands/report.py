@@ -1,0 +1,116 @@
+"""`report`."""
+
+from typing import TYPE_CHECKING
+
+from resnetctl.cli.parser.command import Command, Parsed
+from resnetctl.cli.parser.option_models import ReportOptions
+from resnetctl.cli.screen import streams, tables
+from resnetctl.cli.screen.loading import torch_note
+
+if TYPE_CHECKING:
+    from resnetctl.tasks.report import Against, TrustReport
+    from resnetctl.trust.abstain import Abstention
+    from resnetctl.trust.conformal import Coverage
+
+
+def run(parsed: Parsed[ReportOptions]) -> None:
+    """Run `report`."""
+    from resnetctl.system import settings
+    from resnetctl.tasks.report import report
+
+    options = parsed.options
+    with torch_note():
+        outcome = report(
+            options.target,
+            settings=settings.load(),
+            data=options.data,
+            split=options.split,
+            against=options.against,
+            device=options.device,
+        )
+    show(outcome, as_json=options.as_json)
+
+
+def show(outcome: "TrustReport", *, as_json: bool) -> None:
+    """Print the numbers, then tables of prediction sets and of abstaining."""
+    for notice in outcome.notices:
+        streams.say(streams.notice(notice))
+    if as_json:
+        streams.report(outcome)
+        return
+    measured, judged = outcome.accuracy, outcome.assessment
+    low, high = measured.interval
+    right = f"{tables.count(measured.correct)} of {tables.count(measured.count)}"
+    tables.pairs(
+        [
+            ("measured", f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"),
+            ("accuracy", f"{tables.percent(measured.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
+            ("calibration error", calibration_text(outcome)),
+            ("NLL, Brier", f"{judged.calibration.nll:.4f}, {judged.calibration.brier:.4f}"),
+            ("risk-coverage area", f"{judged.aurc:.4f}   (mean error rate over all coverages)"),
+            ("compared", None if outcome.against is None else comparison_text(outcome.against)),
+        ]
+    )
+    if judged.conformal:
+        streams.result("")
+        tables.table(
+            ("set", "coverage", "expected", "classes in a set", "with one class"), map(set_row, judged.conformal)
+        )
+    if judged.abstain:
+        streams.result("")
+        tables.table(("wanted accuracy", "answer from", "answered", "accuracy"), map(abstain_row, judged.abstain))
+
+
+def calibration_text(outcome: "TrustReport") -> str:
+    """Return the calibration error, its value without a temperature, and that of a perfect model of this size."""
+    found, before = outcome.assessment.calibration, outcome.assessment.uncalibrated
+    fitted = "" if before is None else f"at temperature {found.temperature:.3f}; {before.ece:.4f} without; "
+    return f"{found.ece:.4f}   ({fitted}a perfect model shows {found.ece_null:.4f} with {tables.count(found.n)} images)"
+
+
+def comparison_text(against: "Against") -> str:
+    """Return the verdict with the difference and its interval."""
+    found = against.comparison
+    low, high = found.interval
+    difference = f"{100 * found.difference:+.2f} points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    return (
+        f"{found.verdict} than {tables.short(against.target)}: {difference}"
+        if "not" not in found.verdict
+        else (
+            f"not distinguishable from {tables.short(against.target)}: {difference}; "
+            f"this test could show {100 * found.smallest:.2f} points"
+        )
+    )
+
+
+def set_row(item: "Coverage") -> tuple[object, ...]:
+    """Return the row of one level."""
+    low, high = item.coverage_range
+    return (
+        tables.percent(item.level, 0),
+        tables.percent(item.coverage),
+        tables.interval(low, high),
+        f"{item.size:.2f}",
+        tables.percent(item.single),
+    )
+
+
+def abstain_row(item: "Abstention") -> tuple[object, ...]:
+    """Return the row of one target."""
+    if item.threshold is None:
+        return tables.percent(item.target, 0), "no threshold is proved", "-", "-"
+    share = f"probability {item.threshold:.4f}"
+    return tables.percent(item.target, 0), share, tables.percent(item.coverage), tables.percent(item.accuracy)
+
+
+COMMAND = Command(
+    name="report",
+    summary="Say what a network is worth: calibration, prediction sets, abstaining.",
+    run=run,
+    options=ReportOptions,
+    examples=(
+        ("resnetctl report", "the newest run, on test"),
+        ("resnetctl report last --against runs/old", "compared with another run on the same images"),
+        ("resnetctl report net.onnx --data cifar10 --json", "all numbers of an ONNX file"),
+    ),
+)

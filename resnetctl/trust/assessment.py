@@ -1,0 +1,161 @@
+"""Everything that the logits of one split say about a network, with thresholds that val chose."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resnetctl.engine.metrics import EvalReport
+from resnetctl.spec import Card
+from resnetctl.trust.abstain import COVERAGES, Abstention, Bools, Floats, abstention, aurc, risk_coverage
+from resnetctl.trust.calibration import ENOUGH, RANGE, Calibration, calibration, fit_temperature
+from resnetctl.trust.compare import Comparison, compare
+from resnetctl.trust.conformal import LEVELS, Coverage, coverage, threshold
+from resnetctl.trust.evidence import Evidence
+from resnetctl.trust.scores import softmax
+from resnetctl.wording import counted
+
+SHOWN = 5  # names of classes in a notice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point(Card):
+    """The accuracy of the answers when the most confident `coverage` of the images is answered."""
+
+    coverage: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment(Card):
+    """What a network is worth on one split.
+
+    Attributes:
+        calibration: of the probabilities at the fitted temperature.
+        uncalibrated: the same at temperature 1; None when none was fitted.
+        conformal, abstain: one entry for each level and target; empty without a val split that is large enough.
+        aurc: area under the risk-coverage curve, the mean error rate over all coverages.
+        risk_coverage: points of this curve.
+    """
+
+    calibration: Calibration
+    uncalibrated: Calibration | None
+    conformal: tuple[Coverage, ...]
+    abstain: tuple[Abstention, ...]
+    aurc: float
+    risk_coverage: tuple[Point, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassComparison(Card):
+    """Two models on the images of one class."""
+
+    name: str
+    comparison: Comparison | None
+
+
+def assess(measured: Evidence, val: Evidence | None) -> Assessment:
+    """Measure a split. `val` chooses temperature and thresholds; None, or too few images: they are left out."""
+    fitted = None if val is None or not is_enough(val) else _temperature(val)
+    scale = fitted or 1.0
+    shares = softmax(measured.logits / scale)
+    confidence, correct = shares.max(axis=1), measured.correct
+    uses_val = val is not None and is_enough(val)
+    on_val = softmax(val.logits / scale) if val is not None and uses_val else None
+    return Assessment(
+        calibration=calibration(
+            _wide(measured), measured.labels, temperature=scale, fitted_on=None if fitted is None else "val"
+        ),
+        uncalibrated=None if fitted is None else calibration(_wide(measured), measured.labels),
+        conformal=() if val is None or on_val is None else tuple(_sets(shares, measured, on_val, val)),
+        abstain=()
+        if val is None or on_val is None
+        else tuple(abstention(confidence, correct, fit=(on_val.max(axis=1), val.correct))),
+        aurc=aurc(confidence, correct),
+        risk_coverage=tuple(_curve(confidence, correct)),
+    )
+
+
+def is_enough(val: Evidence) -> bool:
+    """Return whether val has enough images for a temperature and thresholds."""
+    return len(val) >= ENOUGH
+
+
+def notices(measured: Evidence, val: Evidence | None, *, classes: Sequence[str], split: str) -> Iterator[str]:
+    """Yield what limits these numbers, as sentences."""
+    left_out = "temperature, prediction sets and thresholds for abstaining are left out"
+    if split == "val":
+        yield f"val chooses temperature and thresholds, so they cannot be measured on val: {left_out}"
+    elif val is None:
+        yield f"there is no val split: {left_out}"
+    elif not is_enough(val):
+        yield f"val has {counted(len(val), 'image')}, at least {ENOUGH} are needed: {left_out}"
+    else:
+        if _temperature(val) is None:
+            yield "the temperature that fits val is at the limit of its range, so none is used: val is too easy"
+        if absent := _absent(val, classes):
+            yield f"val has no image of {absent}: sets and thresholds promise nothing for such images"
+    if absent := _absent(measured, classes):
+        yield f"{split} has no image of {absent}: these numbers do not cover such images"
+    if len(measured) < ENOUGH:
+        yield f"{split} has {counted(len(measured), 'image')}: every number here is uncertain, see its interval"
+
+
+def compare_evidence(this: Evidence, other: Evidence) -> Comparison:
+    """Compare two networks on the same images in the same order."""
+    return _compared(this, other, np.ones(len(this), np.bool_))
+
+
+def compare_classes(this: Evidence, other: Evidence, *, classes: Sequence[str]) -> Iterator[ClassComparison]:
+    """Yield the comparison on the images of each class; None for a class without images."""
+    for label, name in enumerate(classes):
+        rows = this.labels == label
+        yield ClassComparison(name=name, comparison=_compared(this, other, rows) if rows.any() else None)
+
+
+def accuracy(report: EvalReport) -> dict[str, object]:
+    """Return the metrics of `eval` without times, for the report."""
+    document = report.to_json()
+    return {name: document[name] for name in ("top1", "interval", "top5", "loss", "correct", "per_class", "confusion")}
+
+
+def _compared(this: Evidence, other: Evidence, rows: Bools) -> Comparison:
+    mine, its = this.correct[rows], other.correct[rows]
+    return compare(int((mine & ~its).sum()), int((its & ~mine).sum()), n=int(rows.sum()))
+
+
+def _temperature(val: Evidence) -> float | None:
+    """Return the fitted temperature; None at the limit of its range, where it says nothing."""
+    fitted = fit_temperature(_wide(val), val.labels)
+    return fitted if RANGE[0] < fitted < RANGE[1] else None
+
+
+def _sets(
+    shares: Floats,
+    measured: Evidence,
+    on_val: Floats,
+    val: Evidence,
+) -> Iterator[Coverage]:
+    for level in LEVELS:
+        limit = threshold(on_val, val.labels, level=level)
+        yield coverage(shares, measured.labels, limit=limit, level=level, fitted_on=len(val))
+
+
+def _curve(confidence: Floats, correct: Bools) -> Iterator[Point]:
+    answered, errors = risk_coverage(confidence, correct)
+    for wanted in COVERAGES:
+        place = max(0, int(np.ceil(wanted * len(answered))) - 1)
+        yield Point(coverage=float(answered[place]), accuracy=1 - float(errors[place]))
+
+
+def _wide(evidence: Evidence) -> Floats:
+    wide: Floats = evidence.logits.astype(np.float64)
+    return wide
+
+
+def _absent(evidence: Evidence, classes: Sequence[str]) -> str:
+    """Return the names of classes without images, `""` for none."""
+    counts = np.bincount(evidence.labels, minlength=len(classes))
+    names = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + rest

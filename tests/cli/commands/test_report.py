@@ -1,0 +1,57 @@
+"""`report` prints what the task returns."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.trained import card, make_run, make_store
+
+from resnetctl.cli.commands import report as command
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def run() -> None:
+    make_run(card(make_store(splits={"train": 200, "test": 60})))
+
+
+def test_the_tables_show_sets_and_abstaining(cli: Cli) -> None:
+    result = cli("report")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0] == "measured            runs/first/model.safetensors on zoo test"
+    assert lines[1].startswith("accuracy            ")
+    assert "a perfect model shows" in lines[2]
+    assert "set\tcoverage\texpected\tclasses in a set\twith one class" in lines
+    assert any(line.startswith("99 %\tno threshold is proved") for line in lines)
+
+
+def test_json_is_one_document(cli: Cli) -> None:
+    result = cli("report", "last", "--against", "last", "--json")
+    document = json.loads(result.out)
+    assert document["schema"] == "resnetctl.report/1"
+    assert document["comparison"]["verdict"] == "not distinguishable"
+
+
+def test_equal_models_are_not_distinguishable(cli: Cli) -> None:
+    assert (
+        "compared            not distinguishable from runs/first/model.safetensors"
+        in cli("report", "--against", "first").out
+    )
+
+
+def test_the_verdict_reads_as_a_sentence() -> None:
+    from pathlib import Path
+
+    from resnetctl.tasks.report import Against
+    from resnetctl.trust.compare import compare
+
+    against = Against(target=Path("b.onnx"), comparison=compare(200, 100, n=1000), classes=())
+    assert command.comparison_text(against).startswith("better than b.onnx: +10.00 points, 95 % interval +")
+
+
+def test_a_missing_target_has_the_exit_code_of_input(cli: Cli) -> None:
+    assert cli("report", "nothing").code == 3
+    assert cli("report", "--split", "train").code == 2
