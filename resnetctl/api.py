@@ -191,11 +191,11 @@ def evaluate(
 
 
 def report(
-    target: "str | Path | Run | None" = None,
+    target: Target = None,
     *,
     data: str | None = None,
     split: Split = "test",
-    against: "str | Path | Run | None" = None,
+    against: Target = None,
     device: str | None = None,
 ) -> TrustReport:
     """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
@@ -212,8 +212,8 @@ def report(
     """
     from resnetctl.tasks.report import report as task
 
-    settings, other = machine.load(), _text(against)
-    return task(_text(target), settings=settings, data=data, split=split, against=other, device=device)
+    settings, other = machine.load(), targets.text(against)
+    return task(targets.text(target), settings=settings, data=data, split=split, against=other, device=device)
 
 
 def export(

@@ -17,6 +17,7 @@ from resnetctl.system.exchange import restore_replaced
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
 MAX_LINE = 2**16  # bytes of a line of the manifest
+LOOKS = "looks"  # a folder in the data folder that is no dataset
 
 
 def store_names(data_dir: Path) -> list[str]:
@@ -100,6 +101,8 @@ def missing(data_dir: Path, name: str) -> DataError:
 
 def check_name(name: str) -> None:
     """Raise `UsageError` unless `name` can name a dataset: it must be a valid folder name on every system."""
+    if name == LOOKS:
+        raise UsageError(f"'{LOOKS}' cannot name a dataset: this folder records looks at test splits")
     if not NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' cannot name a dataset: use letters, digits, '.', '_', '+' and '-', at most 100",

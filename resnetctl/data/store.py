@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data import groups as grouping
-from resnetctl.data.cards import CARD, MANIFEST, card_bytes, json_line, read_card
+from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
 from resnetctl.data.reading.decode import Pixels
@@ -110,9 +110,10 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
         replace: replace a dataset with this name.
 
     Raises:
-        UsageError: the dataset exists and `replace` is False.
+        UsageError: the dataset exists and `replace` is False, or nothing may have this name.
         DataError: train has no images, or an image does not match the draft.
     """
+    check_name(name)
     target = data_dir / name
     if target.exists() and not replace:
         raise exists(name)

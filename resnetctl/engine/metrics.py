@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -157,11 +158,15 @@ def probabilities(logits: Logits) -> NDArray[np.float64]:
     return shares
 
 
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of `correct / count` (Wilson 1927, JASA 22, p. 209); it stays in 0..1."""
-    share, shrink = correct / count, Z95**2 / count
+def wilson(correct: int, count: int, *, models: int = 1) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of `correct / count` (Wilson 1927, JASA 22, p. 209); it stays in 0..1.
+
+    With `models` above 1 the intervals of so many models hold together with at least 95 % (Bonferroni).
+    """
+    z = Z95 if models == 1 else NormalDist().inv_cdf(1 - 0.025 / models)
+    share, shrink = correct / count, z**2 / count
     centre = (share + shrink / 2) / (1 + shrink)
-    half = Z95 * math.sqrt(share * (1 - share) / count + shrink / (4 * count)) / (1 + shrink)
+    half = z * math.sqrt(share * (1 - share) / count + shrink / (4 * count)) / (1 + shrink)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

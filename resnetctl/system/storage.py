@@ -213,14 +213,14 @@ def _sweep_abandoned(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, owner: str) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel frees it when the process dies.
+def lock(path: Path, *, owner: str, wait: float = LOCK_WAIT) -> Iterator[None]:
+    """Hold the lock file `path`; the kernel frees it when the process dies. `wait` is in seconds.
 
     Raises:
         UsageError: another process holds it. `owner` names the locked object in the message.
     """
     with _reported(path):
-        guard = FileLock(path, timeout=LOCK_WAIT)
+        guard = FileLock(path, timeout=wait)
         try:
             guard.acquire()
         except Timeout:

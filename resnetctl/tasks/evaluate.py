@@ -21,8 +21,17 @@ from resnetctl.report.base import Report
 from resnetctl.spec import SPLITS, Split, WeightsCard, plain
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.held_out import class_order, listed, relabelled_batches, split_notices, stored, trained_on
-from resnetctl.tasks.targets import Target, open_target, resolve
+from resnetctl.tasks.held_out import (
+    Looks,
+    class_order,
+    listed,
+    look,
+    relabelled_batches,
+    split_notices,
+    stored,
+    trained_on,
+)
+from resnetctl.tasks.targets import Target, described, open_target, resolve
 from resnetctl.wording import counted
 
 COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
@@ -46,6 +55,7 @@ class EvalOutcome(Report):
         per_image: the file with a row for each image.
         unwritten: why the report or the file of images could not be written.
         gates: the limits that `require` checks.
+        looks: how many models this test split has judged; None for val and train.
     """
 
     schema: ClassVar[str] = "resnetctl.eval/1"
@@ -62,6 +72,7 @@ class EvalOutcome(Report):
     per_image: Path | None = None
     unwritten: ResnetctlError | None = None
     gates: Gates = field(default_factory=Gates)
+    looks: Looks | None = None
 
     def require(self) -> None:
         """Raise `CheckFailed` when a figure is below its limit, then `unwritten`. Call it after showing the report."""
@@ -79,6 +90,7 @@ class EvalOutcome(Report):
             "data": self.data,
             "split": self.split,
             "epoch": self.epoch,
+            "looks": None if self.looks is None else self.looks.to_json(),
             "target": str(self.target),
             **plain(self.gates),
             "notices": list(self.notices),
@@ -127,6 +139,7 @@ def evaluate(
     reference = published(opened.card.arch)
     scores = Scores(opened.card.classes)
     report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
+    looks, said = look(store, images, weights=described(resolved)[1], target=resolved.path, report=report)
     outcome = EvalOutcome(
         report=report,
         target=resolved.path,
@@ -138,11 +151,13 @@ def evaluate(
             *told,
             *split_notices(store, opened.card, requested=split, used=images.split),
             *_warnings(report, gates),
+            *said,
         ),
         published=reference,
         incomparable=tuple(_incomparable(reference, store, images, opened.card)) if reference else (),
         rankings=scores.rankings(),
         gates=gates,
+        looks=looks,
     )
     outcome = _write(outcome, resolved)
     return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))

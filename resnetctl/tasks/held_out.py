@@ -1,23 +1,50 @@
 """What `eval` and `report` share: the images of a split with labels in the order of the model's outputs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from resnetctl import registry
+from resnetctl.data.looks import Look, record
 from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.data.store import Store
-from resnetctl.engine.metrics import Images, Labels
-from resnetctl.errors import DataError, UsageError
+from resnetctl.engine.metrics import EvalReport, Images, Labels, wilson
+from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Split, WeightsCard
+from resnetctl.spec import Card, Split, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets
 
 SHOWN = 10  # class names in an error
 SPLITS = ("test", "val")  # the splits that training did not see
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks(Card):
+    """How many models a test split has judged, and the 95 % interval of this one that holds for all of them."""
+
+    models: int
+    interval: tuple[float, float]
+
+
+def look(
+    store: Store, images: ImageSet, *, weights: str, target: Path, report: EvalReport
+) -> tuple[Looks | None, tuple[str, ...]]:
+    """Record that weights were judged on a test split. Return the looks, and notices.
+
+    Other splits have no ledger: val is there to choose. A ledger that cannot be written becomes a notice.
+    """
+    if images.split != "test" or not images.store_digest:
+        return None, ()
+    entry = Look(weights=weights, target=str(target), data=store.card.name, correct=report.correct, count=report.count)
+    try:
+        models = record(store.path.parent, images.store_digest, look=entry)
+    except (UsageError, WorkFailed) as error:
+        return None, (f"this look at test was not recorded: {error.headline}",)
+    return Looks(models=models, interval=wilson(report.correct, report.count, models=models)), ()
 
 
 def require_split(split: str) -> None:

@@ -21,7 +21,15 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.report.base import Report
 from resnetctl.spec import Split, WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.held_out import class_order, relabelled_batches, require_split, split_notices, trained_on
+from resnetctl.tasks.held_out import (
+    Looks,
+    class_order,
+    look,
+    relabelled_batches,
+    require_split,
+    split_notices,
+    trained_on,
+)
 from resnetctl.tasks.targets import Target, described, resolve
 from resnetctl.trust.assessment import (
     Assessment,
@@ -64,6 +72,7 @@ class TrustReport(Report):
         accuracy: the numbers of `eval`; their times mean nothing here.
         assessment: calibration, sets and abstaining.
         against: the comparison with another model.
+        looks: how many models this test split has judged; None for val.
         notices: sentences for the user.
     """
 
@@ -75,6 +84,7 @@ class TrustReport(Report):
     accuracy: EvalReport
     assessment: Assessment
     against: Against | None = None
+    looks: Looks | None = None
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
@@ -85,6 +95,7 @@ class TrustReport(Report):
             "data": self.data,
             "split": self.split,
             "count": self.accuracy.count,
+            "looks": None if self.looks is None else self.looks.to_json(),
             "accuracy": accuracy(self.accuracy),
             **self.assessment.to_json(),
         }
@@ -120,6 +131,13 @@ class _Judge:
             except UsageError as error:
                 self.said.append(f"the outputs were not stored, so the next report needs another pass: {error}")
         return result
+
+    def look(self, store: Store, images: ImageSet, measured: Evidence) -> Looks | None:
+        """Record that this model was judged on `images`."""
+        numbers = measured.measured(self.card.classes)
+        looks, said = look(store, images, weights=self.weights, target=self.target.path, report=numbers)
+        self.said.extend(said)
+        return looks
 
     def _predictor(self) -> FeaturePredictor:
         if self.target.kind == "onnx":
@@ -166,14 +184,20 @@ def report(
     images = open_eval_set(store, split, val_split=judge.card.split)
     val = None if images.split == "val" else _val(store, judge)
     measured = judge.evidence(store, images)
+    its = None if other is None else other.evidence(store, images)
+    if other is not None and its is not None:
+        other.look(store, images, its)
+    looks = judge.look(store, images, measured)
+    judged = assess(measured, val)
     return TrustReport(
+        looks=looks,
         target=judge.target.path,
         weights=judge.weights,
         data=store.card.name,
         split=images.split,
         accuracy=measured.measured(judge.card.classes),
-        assessment=assess(measured, val),
-        against=None if other is None else _against(judge, measured, other, other.evidence(store, images)),
+        assessment=judged,
+        against=None if other is None or its is None else _against(judge, measured, other, its),
         notices=(
             *judge.said,
             *split_notices(store, judge.card, requested=split, used=images.split),

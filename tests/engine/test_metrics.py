@@ -177,3 +177,12 @@ def test_probabilities_do_not_overflow_and_refuse_nan() -> None:
     assert shares[1] == pytest.approx([1 / 3] * 3)
     with pytest.raises(WorkFailed, match="not finite"):
         probabilities(np.array([[np.nan, 0]], np.float32))
+
+
+def test_an_interval_for_many_models_is_that_of_a_smaller_risk() -> None:
+    one, ten = wilson(800, 1000), wilson(800, 1000, models=10)
+    assert wilson(800, 1000, models=1) == one
+    # z at 1 - 0.05 / 20 is 2.807034
+    centre = (0.8 + 2.807034**2 / 2000) / (1 + 2.807034**2 / 1000)
+    assert sum(ten) / 2 == pytest.approx(centre, abs=1e-6)
+    assert ten[0] < one[0] < one[1] < ten[1]

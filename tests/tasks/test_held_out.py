@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
-from support.trained import card, make_store
+from support.trained import card, make_run, make_store, network
 
 from resnetctl.data.splits import open_eval_set
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call
+from resnetctl.system import settings
+from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.held_out import class_order, relabelled_batches, require_split, trained_on
+from resnetctl.tasks.report import report
+from resnetctl.weights.file import to_bytes
 
 
 def test_labels_follow_the_order_of_the_outputs() -> None:
@@ -30,3 +34,47 @@ def test_weights_that_name_no_dataset_are_told_to_the_verb_that_asked() -> None:
     with pytest.raises(DataError) as caught:
         trained_on(card(), Path("w.safetensors"), verb="report")
     assert caught.value.hint == (Call("report", (Path("w.safetensors"),), {"data": "NAME"}),)
+
+
+def test_a_test_split_counts_the_models_that_it_judged() -> None:
+    store = make_store()
+    run = make_run(card(store))
+    first = evaluate(None, settings=settings.load())
+    assert first.looks is not None
+    assert (first.looks.models, first.looks.interval) == (1, first.report.interval)
+    assert report(None, settings=settings.load()).looks == first.looks, "the same weights add nothing"
+    run.save_weights(to_bytes(network(seed=4).state_dict(), card(store)))
+    second = evaluate(None, settings=settings.load())
+    assert second.looks is not None
+    assert second.looks.models == 2
+    assert second.looks.interval[0] < second.report.interval[0]
+    assert second.to_json()["looks"] == {"models": 2, "interval": list(second.looks.interval)}
+
+
+def test_both_models_of_a_comparison_are_judged() -> None:
+    store = make_store()
+    make_run(card(store))
+    Path("other.safetensors").write_bytes(to_bytes(network(seed=4).state_dict(), card(store)))
+    outcome = report(None, against="other.safetensors", settings=settings.load())
+    assert outcome.looks is not None
+    assert outcome.looks.models == 2
+    assert outcome.to_json()["looks"]["models"] == 2
+
+
+def test_val_has_no_ledger() -> None:
+    make_run(card(make_store()))
+    assert evaluate(None, settings=settings.load(), split="val").looks is None
+    assert not (settings.load().data_dir / "looks").exists()
+
+
+def test_a_ledger_that_cannot_be_written_is_a_notice() -> None:
+    make_run(card(make_store()))
+    (settings.load().data_dir / "looks").write_text("in the way")
+    outcome = evaluate(None, settings=settings.load())
+    assert outcome.looks is None
+    assert "this look at test was not recorded" in "\n".join(outcome.notices)
+
+
+def test_no_dataset_is_called_looks() -> None:
+    with pytest.raises(UsageError, match="'looks' cannot name a dataset"):
+        make_store(name="looks")

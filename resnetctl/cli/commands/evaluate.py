@@ -62,6 +62,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
             ("balanced", f"{tables.percent(report.balanced_accuracy, 2)}   (mean accuracy of the classes)"),
             ("baseline", f"{tables.percent(report.baseline, 2)}   (always '{report.majority.name}')"),
             ("published", _published(outcome)),
+            ("judged", None if outcome.looks is None else tables.looks(outcome.looks.models, outcome.looks.interval)),
             ("top-5", None if report.top5 is None else tables.percent(report.top5, 2)),
             ("loss", f"{report.loss:.4f}"),
             ("time", f"{tables.duration(report.seconds)}, {tables.count(report.images_per_second)} images/s"),

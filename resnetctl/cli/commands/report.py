@@ -45,6 +45,7 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
         [
             ("measured", f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"),
             ("accuracy", f"{tables.percent(measured.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
+            ("judged", None if outcome.looks is None else tables.looks(outcome.looks.models, outcome.looks.interval)),
             ("calibration error", calibration_text(outcome)),
             ("NLL, Brier", f"{judged.calibration.nll:.4f}, {judged.calibration.brier:.4f}"),
             ("risk-coverage area", f"{judged.aurc:.4f}   (mean error rate over all coverages)"),

@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.trained import card, make_run, make_store
+from support.trained import card, make_run, make_store, network
 
 from resnetctl.cli.commands import report as command
+from resnetctl.data.store import open_store
+from resnetctl.runs import RunDir
+from resnetctl.system import settings
+from resnetctl.tasks.report import Against
+from resnetctl.trust.compare import compare
+from resnetctl.weights.file import to_bytes
 
 Cli = Callable[..., Any]
 
@@ -43,11 +50,6 @@ def test_equal_models_are_not_distinguishable(cli: Cli) -> None:
 
 
 def test_the_verdict_reads_as_a_sentence() -> None:
-    from pathlib import Path
-
-    from resnetctl.tasks.report import Against
-    from resnetctl.trust.compare import compare
-
     against = Against(target=Path("b.onnx"), comparison=compare(200, 100, n=1000), classes=())
     assert command.comparison_text(against).startswith("better than b.onnx: +10.00 points, 95 % interval +")
 
@@ -55,3 +57,12 @@ def test_the_verdict_reads_as_a_sentence() -> None:
 def test_a_missing_target_has_the_exit_code_of_input(cli: Cli) -> None:
     assert cli("report", "nothing").code == 3
     assert cli("report", "--split", "train").code == 2
+
+
+def test_the_second_model_on_a_test_split_is_said(cli: Cli) -> None:
+    assert "judged" not in cli("report").out
+    store = open_store(settings.load().data_dir, "zoo")
+    RunDir(Path("runs/first")).save_weights(to_bytes(network(seed=4).state_dict(), card(store)))
+    for verb in ("report", "eval"):
+        line = next(line for line in cli(verb).out.splitlines() if line.startswith("judged"))
+        assert "2 models on this test; interval for all of them " in line
