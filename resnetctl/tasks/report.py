@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from resnetctl import __version__
 from resnetctl.data.splits import ImageSet, digest, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device, pick_threads
@@ -19,7 +20,9 @@ from resnetctl.engine.metrics import EvalReport, Images, Logits
 from resnetctl.engine.predictors import FeaturePredictor, feature_predictor
 from resnetctl.errors import DataError, UsageError
 from resnetctl.report.base import Report
+from resnetctl.report.page import fragment, page, plot_files
 from resnetctl.spec import Split, WeightsCard
+from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import (
     Looks,
@@ -38,6 +41,7 @@ from resnetctl.trust.assessment import (
     assess,
     compare_classes,
     compare_evidence,
+    drawbacks,
     notices,
 )
 from resnetctl.trust.compare import Comparison
@@ -74,6 +78,8 @@ class TrustReport(Report):
         against: the comparison with another model.
         looks: how many models this test split has judged; None for val.
         notices: sentences for the user.
+        epochs: the lines of the run's metrics, for the curves of the page.
+        provenance: where the numbers come from, for the page.
     """
 
     schema: ClassVar[str] = "resnetctl.report/1"
@@ -86,6 +92,8 @@ class TrustReport(Report):
     against: Against | None = None
     looks: Looks | None = None
     notices: tuple[str, ...] = ()
+    epochs: tuple[Mapping[str, Any], ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """Return the document without its schema."""
@@ -102,6 +110,23 @@ class TrustReport(Report):
         if self.against is not None:
             document["comparison"] = self.against.to_json()
         return {**document, "notices": list(self.notices)}
+
+    def write_html(self, path: str | Path) -> Path:
+        """Write the page: one file without a script that loads nothing. Return its path."""
+        storage.write(Path(path), page(self.to_json(), epochs=self.epochs, provenance=self.provenance))
+        return Path(path)
+
+    def write_plots(self, folder: str | Path) -> list[Path]:
+        """Write each plot as an SVG file into `folder`, which is created. Return their paths."""
+        storage.make_folder(Path(folder))
+        drawn = plot_files(self.to_json(), epochs=self.epochs)
+        for name, data in drawn.items():
+            storage.write(Path(folder) / name, data)
+        return [Path(folder) / name for name in drawn]
+
+    def _repr_html_(self) -> str:
+        """Return the content of the page, which a notebook shows."""
+        return fragment(self.to_json(), epochs=self.epochs, provenance=self.provenance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +216,8 @@ def report(
     judged = assess(measured, val)
     return TrustReport(
         looks=looks,
+        epochs=() if judge.target.run is None else tuple(judge.target.run.metrics()),
+        provenance=_provenance(judge, store, images),
         target=judge.target.path,
         weights=judge.weights,
         data=store.card.name,
@@ -202,9 +229,27 @@ def report(
             *judge.said,
             *split_notices(store, judge.card, requested=split, used=images.split),
             *notices(measured, val, classes=judge.card.classes, split=images.split),
+            *drawbacks(judged),
             *(() if other is None else _pair_notices(judge, other)),
         ),
     )
+
+
+def _provenance(judge: _Judge, store: Store, images: ImageSet) -> dict[str, str]:
+    """Return names and values of everything that decides the numbers."""
+    card = judge.card
+    values = {
+        "file": str(judge.target.path),
+        "weights, classes and preprocessing (SHA-256)": judge.weights,
+        "architecture": f"{card.arch.name}, {len(card.classes)} classes, {card.image.size} px",
+        "trained on": card.trained_on.get("name", ""),
+        "config (SHA-256)": card.config_sha256,
+        "dataset": store.card.name,
+        "images of this split (SHA-256)": images.store_digest,
+        "license of the dataset": store.card.licence,
+        "resnetctl": __version__,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def _judge(target: str | Path | None, settings: Settings, device: str | None) -> _Judge:

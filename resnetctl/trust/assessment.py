@@ -101,6 +101,15 @@ def notices(measured: Evidence, val: Evidence | None, *, classes: Sequence[str],
         yield f"{split} has {counted(len(measured), 'image')}: every number here is uncertain, see its interval"
 
 
+def drawbacks(judged: Assessment) -> Iterator[str]:
+    """Yield a sentence when the temperature that suits val does not suit the measured split."""
+    if judged.uncalibrated is not None and judged.calibration.nll > judged.uncalibrated.nll:
+        yield (
+            f"the temperature chosen on val makes the NLL worse, {judged.calibration.nll:.4f} instead of "
+            f"{judged.uncalibrated.nll:.4f}: val may be easier for these weights, since training chose them on val"
+        )
+
+
 def compare_evidence(this: Evidence, other: Evidence) -> Comparison:
     """Compare two networks on the same images in the same order."""
     return _compared(this, other, np.ones(len(this), np.bool_))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.evidence import make_evidence
 
-from resnetctl.trust.assessment import accuracy, assess, compare_classes, compare_evidence, notices
+from resnetctl.trust.assessment import accuracy, assess, compare_classes, compare_evidence, drawbacks, notices
 from resnetctl.trust.evidence import Evidence
 
 NAMES = ("a", "b", "c", "d")
@@ -96,3 +96,9 @@ def test_two_models_are_compared_on_all_images_and_by_class() -> None:
 def test_accuracy_has_no_times() -> None:
     document = accuracy(make_evidence(200).measured(NAMES))
     assert set(document) == {"top1", "interval", "top5", "loss", "correct", "per_class", "confusion"}
+
+
+def test_a_temperature_that_suits_only_val_is_said() -> None:
+    judged = assess(make_evidence(1000, factor=1), make_evidence(1000, factor=4))
+    assert "makes the NLL worse" in "\n".join(drawbacks(judged))
+    assert not list(drawbacks(assess(make_evidence(1000), make_evidence(1000, seed=1))))

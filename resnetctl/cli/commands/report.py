@@ -28,7 +28,11 @@ def run(parsed: Parsed[ReportOptions]) -> None:
             against=options.against,
             device=options.device,
         )
+    written = [] if options.html is None else [outcome.write_html(options.html)]
+    written += [] if options.plots is None else outcome.write_plots(options.plots)
     show(outcome, as_json=options.as_json)
+    for path in written:
+        streams.say(f"wrote {tables.short(path)}")
 
 
 def show(outcome: "TrustReport", *, as_json: bool) -> None:
@@ -111,6 +115,7 @@ COMMAND = Command(
     options=ReportOptions,
     examples=(
         ("resnetctl report", "the newest run, on test"),
+        ("resnetctl report --html report.html", "one page that needs no network"),
         ("resnetctl report last --against runs/old", "compared with another run on the same images"),
         ("resnetctl report net.onnx --data cifar10 --json", "all numbers of an ONNX file"),
     ),

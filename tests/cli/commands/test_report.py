@@ -66,3 +66,10 @@ def test_the_second_model_on_a_test_split_is_said(cli: Cli) -> None:
     for verb in ("report", "eval"):
         line = next(line for line in cli(verb).out.splitlines() if line.startswith("judged"))
         assert "2 models on this test; interval for all of them " in line
+
+
+def test_the_page_and_the_plots_are_named(cli: Cli) -> None:
+    result = cli("report", "--html", "r.html", "--plots", "drawn")
+    assert "wrote r.html" in result.err
+    assert "wrote drawn/reliability.svg" in result.err
+    assert Path("r.html").read_text().startswith("<!doctype html>")

@@ -1,0 +1,79 @@
+"""The page of a report: one HTML file without a script, and the same content for a notebook.
+
+The page may load nothing: its content security policy allows only its own style, by hash.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from resnetctl.report.plots import plots
+from resnetctl.report.verdict import percent, short_name, verdict
+
+Document = Mapping[str, Any]
+
+
+def page(document: Document, *, epochs: Sequence[Document], provenance: Mapping[str, str]) -> bytes:
+    """Return the file: the same input gives the same bytes.
+
+    Args:
+        document: the JSON document of a report.
+        epochs: the lines of the run's metrics; none for a file outside a run.
+        provenance: names and values to list last.
+    """
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    body = _content(document, epochs, provenance)
+    text: str = _template("page.html.jinja").render(
+        policy=policy, style=style(), body=body, title=f"{document['target']} on {document['data']} {document['split']}"
+    )
+    return text.encode("utf-8", "replace")  # a file name that is no Unicode has surrogates
+
+
+def fragment(document: Document, *, epochs: Sequence[Document], provenance: Mapping[str, str]) -> str:
+    """Return the content for a notebook. Its style touches nothing outside it."""
+    text: str = _template("fragment.html.jinja").render(style=style(), body=_content(document, epochs, provenance))
+    return text
+
+
+def plot_files(document: Document, *, epochs: Sequence[Document]) -> dict[str, bytes]:
+    """Return the SVG file of each plot, by file name."""
+    return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in plots(document, epochs)}
+
+
+def style() -> str:
+    """Return the style of page and notebook."""
+    return _read("page.css").replace("/* plots */", _read("plots.css"))
+
+
+def _content(document: Document, epochs: Sequence[Document], provenance: Mapping[str, str]) -> str:
+    from markupsafe import Markup
+
+    drawn = {plot.name: (plot, Markup(plot.drawing)) for plot in plots(document, epochs)}
+    text: str = _template("report.html.jinja").render(
+        report=document,
+        sentences=verdict(document),
+        plots=drawn,
+        curves=[drawn[name] for name in ("loss", "accuracy", "learning-rate") if name in drawn],
+        provenance=provenance,
+    )
+    return text
+
+
+@cache
+def _template(name: str) -> Any:
+    import jinja2
+
+    loader = jinja2.FunctionLoader(_read)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "short_name": short_name}
+    return environment.get_template(name)
+
+
+def _read(name: str) -> str:
+    return (files("resnetctl.report") / "pages" / name).read_text(encoding="utf-8")

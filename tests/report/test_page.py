@@ -1,0 +1,120 @@
+"""The page is one harmless file: no script, nothing to load, the same bytes for the same input."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+from support.report_documents import EPOCHS, NAMES, PROVENANCE, make_document
+
+from resnetctl.report.page import fragment, page, plot_files, style
+
+VOID = {"meta"}
+
+
+class Reader(HTMLParser):
+    """Collects elements, attributes and text, and checks that elements close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def make_page(**changes: object) -> str:
+    return page(make_document(**changes), epochs=EPOCHS, provenance=PROVENANCE).decode()
+
+
+def test_names_of_classes_and_files_are_harmless_text() -> None:
+    reader = Reader(make_page())
+    assert "script" not in reader.tags
+    assert reader.open == []
+    for name in NAMES:
+        assert name in reader.texts
+
+
+def test_nothing_is_loaded_and_nothing_runs() -> None:
+    text = make_page()
+    reader = Reader(text)
+    names = {name for name, _ in reader.attributes}
+    assert not names & {"style", "src", "href", "srcset", "action", "data"}
+    assert not [name for name in names if name.startswith("on")]
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_the_policy_allows_the_style_by_its_hash_only() -> None:
+    text = make_page()
+    found = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert found
+    digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+    policy = next(value for name, value in Reader(text).attributes if value and value.startswith("default-src 'none'"))
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_same_input_gives_the_same_bytes_in_little_room() -> None:
+    assert make_page() == make_page()
+    assert len(make_page().encode()) < 400_000
+
+
+def test_the_sections_come_in_the_order_of_the_design() -> None:
+    sections = re.findall(r'<section id="(\w+)"', make_page())
+    assert sections == ["verdict", "accuracy", "calibration", "sets", "comparison", "curves", "provenance"]
+    short = page(make_document(val=False, against=False, looks=None), epochs=(), provenance={}).decode()
+    assert re.findall(r'<section id="(\w+)"', short) == ["verdict", "accuracy", "calibration", "sets", "provenance"]
+
+
+def test_every_drawing_has_its_alternative_and_a_table() -> None:
+    text = make_page()
+    assert text.count("<svg") == text.count('role="img"') == text.count("<svg ") == 7
+    assert text.count("<table") >= 7
+    assert all(title for title in re.findall(r"<svg [^>]*><title>([^<]*)</title>", text))
+
+
+def test_a_notebook_gets_the_content_with_a_style_that_touches_nothing_else() -> None:
+    text = fragment(make_document(), epochs=EPOCHS, provenance=PROVENANCE)
+    assert "<html" not in text
+    assert "<body" not in text
+    rules = re.sub(r"@media[^{]*", "", style())
+    depth, selectors = 0, []
+    for part in re.findall(r"[^{}]*[{}]", rules):
+        if part.endswith("{") and "&" not in part and "--" not in part:
+            selectors.append(part[:-1].strip())
+        depth += 1 if part.endswith("{") else -1
+    assert depth == 0
+    assert all(name.startswith((".resnetctl-", ".plot")) for name in selectors if name)
+
+
+def test_plots_are_files() -> None:
+    files = plot_files(make_document(), epochs=EPOCHS)
+    assert sorted(files) == [
+        "abstaining.svg", "accuracy.svg", "comparison.svg", "confusion.svg", "learning-rate.svg", "loss.svg",
+        "reliability.svg",
+    ]  # fmt: skip
+    assert all(data.startswith(b"<svg ") and b"<style>" in data for data in files.values())
+
+
+@pytest.mark.parametrize("name", ["\udcff.png", "a\x00b"])
+def test_names_that_are_not_unicode_are_written(name: str) -> None:
+    assert "<h1>" in page(make_document(target=name), epochs=(), provenance={}).decode()

@@ -1,0 +1,45 @@
+"""The JSON document of a report, made from imagined outputs, with names that would break a careless page."""
+
+import dataclasses
+from typing import Any
+
+from support.evidence import make_evidence
+
+from resnetctl.trust.assessment import accuracy, assess, compare_classes, compare_evidence
+
+NAMES = ("<script>alert(1)</script>", "a \"quoted\" & 'named' class", "</style><b>", "plain")
+EPOCHS = tuple(
+    {
+        "epoch": epoch,
+        "lr": 0.1 / epoch,
+        "train_loss": 2.0 / epoch,
+        "train_top1": 1 - 0.5 / epoch,
+        "val_loss": 2.1 / epoch,
+    }
+    for epoch in range(1, 6)
+)
+PROVENANCE = {"file": "runs/<i>/model", "dataset": "zoo"}
+
+
+def make_document(*, val: bool = True, against: bool = True, **changes: Any) -> dict[str, Any]:
+    """Return a document; `changes` replace keys."""
+    measured, other = make_evidence(600), make_evidence(600, seed=3)
+    other = dataclasses.replace(other, labels=measured.labels)
+    document: dict[str, Any] = {
+        "schema": "resnetctl.report/1",
+        "target": "runs/one/<i>.weights",
+        "weights": "ab" * 32,
+        "data": "zoo",
+        "split": "test",
+        "count": 600,
+        "looks": {"models": 3, "interval": [0.4, 0.6]},
+        "accuracy": accuracy(measured.measured(NAMES)),
+        **assess(measured, make_evidence(300, seed=1) if val else None).to_json(),
+        "notices": ["<b>a notice</b>"],
+    }
+    if against:
+        classes = [item.to_json() for item in compare_classes(measured, other, classes=NAMES)]
+        document["comparison"] = {
+            "other": "b.onnx", **compare_evidence(measured, other).to_json(), "per_class": classes
+        }  # fmt: skip
+    return document | changes
