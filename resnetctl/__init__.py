@@ -11,7 +11,6 @@ The verbs of the command line are functions here too, imported on first use::
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and reports all o
             return getattr(import_module("resnetctl.api"), name)
         raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")
 
-    class _Package(ModuleType):
+    class _Package(type(sys)):
         """The package. `resnetctl.report` is the verb, although a sub-package has the same name.
 
         Python stores an imported sub-package as an attribute of its parent, which would hide the verb. A property comes
@@ -63,7 +62,7 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and reports all o
             return __getattr__("report")
 
         @report.setter
-        def report(self, package: ModuleType) -> None:
+        def report(self, package: object) -> None:
             """Ignore the sub-package that Python stores here."""
 
     sys.modules[__name__].__class__ = _Package
