@@ -5,8 +5,8 @@ shows its progress, in a terminal and in a notebook.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
@@ -196,6 +196,7 @@ def report(
     data: str | None = None,
     split: Split = "test",
     against: Target = None,
+    ood: Sequence[str] = (),
     device: str | None = None,
 ) -> TrustReport:
     """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
@@ -205,6 +206,7 @@ def report(
         data: a stored dataset; by default the one of the training.
         split: `test` or `val`; val replaces a missing test.
         against: another model with the same classes, compared on the same images.
+        ood: stored datasets with images of another kind, and `"noise"`.
         device: `cpu`, `cuda` or `mps`.
 
     Raises:
@@ -213,7 +215,8 @@ def report(
     from resnetctl.tasks.report import report as task
 
     settings, other = machine.load(), targets.text(against)
-    return task(targets.text(target), settings=settings, data=data, split=split, against=other, device=device)
+    settings = settings if device is None else replace(settings, device=device)
+    return task(targets.text(target), settings=settings, data=data, split=split, against=other, ood=ood)
 
 
 def export(

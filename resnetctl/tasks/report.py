@@ -5,35 +5,30 @@ The outputs of the pass are stored in the run, by digests of weights and images.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from resnetctl import __version__
-from resnetctl.data.splits import ImageSet, digest, open_eval_set
+from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
-from resnetctl.engine.device import pick_device, pick_threads
-from resnetctl.engine.metrics import EvalReport, Images, Logits
-from resnetctl.engine.predictors import FeaturePredictor, feature_predictor
+from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import DataError, UsageError
+from resnetctl.hints import Setting
 from resnetctl.report.base import Report
 from resnetctl.report.page import fragment, page, plot_files
-from resnetctl.spec import Split, WeightsCard
+from resnetctl.spec import Split
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import (
     Looks,
     class_order,
-    look,
-    relabelled_batches,
     require_split,
     split_notices,
     trained_on,
 )
-from resnetctl.tasks.targets import Target, described, resolve
+from resnetctl.tasks.judge import Judge, evenly, open_judge
 from resnetctl.trust.assessment import (
     Assessment,
     ClassComparison,
@@ -45,7 +40,8 @@ from resnetctl.trust.assessment import (
     notices,
 )
 from resnetctl.trust.compare import Comparison
-from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
+from resnetctl.trust.evidence import Evidence
+from resnetctl.trust.strangers import NOISE, Strangers, strangers
 
 HEX = 16  # digits of a digest in a file name
 
@@ -77,6 +73,7 @@ class TrustReport(Report):
         assessment: calibration, sets and abstaining.
         against: the comparison with another model.
         looks: how many models this test split has judged; None for val.
+        ood: how well scores tell strange images from those of the split.
         notices: sentences for the user.
         epochs: the lines of the run's metrics, for the curves of the page.
         provenance: where the numbers come from, for the page.
@@ -91,6 +88,7 @@ class TrustReport(Report):
     assessment: Assessment
     against: Against | None = None
     looks: Looks | None = None
+    ood: tuple[Strangers, ...] = ()
     notices: tuple[str, ...] = ()
     epochs: tuple[Mapping[str, Any], ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +105,8 @@ class TrustReport(Report):
             "accuracy": accuracy(self.accuracy),
             **self.assessment.to_json(),
         }
+        if self.ood:
+            document["ood"] = [item.to_json() for item in self.ood]
         if self.against is not None:
             document["comparison"] = self.against.to_json()
         return {**document, "notices": list(self.notices)}
@@ -129,54 +129,6 @@ class TrustReport(Report):
         return fragment(self.to_json(), epochs=self.epochs, provenance=self.provenance)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Judge:
-    """Collects the outputs of one target on the splits of a store; `said` gathers sentences for the user."""
-
-    target: Target
-    card: WeightsCard
-    weights: str
-    settings: Settings
-    device: str | None
-    said: list[str]
-
-    def evidence(self, store: Store, images: ImageSet) -> Evidence:
-        """Return the stored pass over `images`, or run one and store it in the run."""
-        name = f"{self.weights[:HEX]}-{_split_digest(images)[:HEX]}" + ("-onnx" if self.target.kind == "onnx" else "")
-        run = self.target.run
-        if run is not None and run.pass_file(name).is_file():
-            stored = from_bytes(run.pass_file(name).read_bytes(), count=len(images), classes=len(self.card.classes))
-            if stored is not None:
-                return stored
-        order = class_order(store.card.classes, self.card.classes, name=store.card.name)
-        result = collect(self._predictor(), relabelled_batches(images, self.card, order=order))
-        if run is not None:
-            try:
-                run.write_pass(name, to_bytes(result))
-            except UsageError as error:
-                self.said.append(f"the outputs were not stored, so the next report needs another pass: {error}")
-        return result
-
-    def look(self, store: Store, images: ImageSet, measured: Evidence) -> Looks | None:
-        """Record that this model was judged on `images`."""
-        numbers = measured.measured(self.card.classes)
-        looks, said = look(store, images, weights=self.weights, target=self.target.path, report=numbers)
-        self.said.extend(said)
-        return looks
-
-    def _predictor(self) -> FeaturePredictor:
-        if self.target.kind == "onnx":
-            return _onnx_predictor(self.target.path, self.settings)
-        import torch
-
-        from resnetctl.weights.file import load_model
-
-        where = pick_device(self.device or self.settings.device)
-        net, card = load_model(self.target.path)
-        torch.set_num_threads(pick_threads(self.settings.threads, arch=card.arch, size=card.image.size))
-        return feature_predictor(net, card.image, device=where)
-
-
 def report(
     target: str | Path | None,
     *,
@@ -184,7 +136,7 @@ def report(
     data: str | None = None,
     split: Split = "test",
     against: str | Path | None = None,
-    device: str | None = None,
+    ood: Sequence[str] = (),
 ) -> TrustReport:
     """Judge a network on `split`. val chooses temperature and thresholds, and `split` measures them.
 
@@ -192,28 +144,32 @@ def report(
         data: a dataset in the store; by default the one that the weights were trained on.
         split: `test` or `val`; val replaces a missing test.
         against: another model with the same classes, to compare on the same images.
+        ood: datasets in the store whose images are of another kind, and `noise` for generated images.
 
     Raises:
-        UsageError: `split` is not one of these two, or this machine has no such `device`.
+        UsageError: `split` is not one of these two, `ood` names the dataset itself, or this machine has no such device.
         InputError: a target or data are missing, or classes differ.
         WorkFailed: the output of a network is not finite; nothing was stored.
     """
     require_split(split)
-    judge = _judge(target, settings, device)
-    other = None if against is None else _judge(against, settings, device)
+    judge = open_judge(target, settings)
+    other = None if against is None else open_judge(against, settings)
     name = data or trained_on(judge.card, judge.target.path, verb="report")
     store = open_store(settings.data_dir, name)
     for each in (judge, other):
         if each is not None:
             class_order(store.card.classes, each.card.classes, name=store.card.name)
+    sets = [_strange(name, store, settings) for name in ood]
     images = open_eval_set(store, split, val_split=judge.card.split)
     val = None if images.split == "val" else _val(store, judge)
     measured = judge.evidence(store, images)
     its = None if other is None else other.evidence(store, images)
     if other is not None and its is not None:
-        other.look(store, images, its)
-    looks = judge.look(store, images, measured)
+        other.look(store, images, measured=its)
+    looks = judge.look(store, images, measured=measured)
     judged = assess(measured, val)
+    named = dict(zip(ood, sets, strict=True))
+    strange = tuple(_strangers(judge, measured, images, store=store, sets=named))
     return TrustReport(
         looks=looks,
         epochs=() if judge.target.run is None else tuple(judge.target.run.metrics()),
@@ -224,6 +180,7 @@ def report(
         split=images.split,
         accuracy=measured.measured(judge.card.classes),
         assessment=judged,
+        ood=strange,
         against=None if other is None or its is None else _against(judge, measured, other, its),
         notices=(
             *judge.said,
@@ -235,7 +192,7 @@ def report(
     )
 
 
-def _provenance(judge: _Judge, store: Store, images: ImageSet) -> dict[str, str]:
+def _provenance(judge: Judge, store: Store, images: ImageSet) -> dict[str, str]:
     """Return names and values of everything that decides the numbers."""
     card = judge.card
     values = {
@@ -252,15 +209,43 @@ def _provenance(judge: _Judge, store: Store, images: ImageSet) -> dict[str, str]
     return {name: value for name, value in values.items() if value}
 
 
-def _judge(target: str | Path | None, settings: Settings, device: str | None) -> _Judge:
-    resolved = resolve(target, settings)
-    card, weights = described(resolved)
-    return _Judge(
-        target=resolved, card=card, weights=weights, settings=settings, device=device, said=list(resolved.notices)
+def _strange(name: str, store: Store, settings: Settings) -> ImageSet | None:
+    """Return images of another dataset, at most `BANK` of them; None for noise."""
+    if name == "noise":
+        return None
+    other = open_store(settings.data_dir, name)
+    if set(other.card.digests.values()) & set(store.card.digests.values()):
+        raise UsageError(
+            f"'{name}' has the images of '{store.card.name}', so they are no strangers",
+            where=Setting("ood"),
+            hint="another dataset, or noise",
+        )
+    split: Split = "test" if {"test", "val"} & set(other.splits) else "train"
+    return evenly(open_eval_set(other, split, val_split=None))
+
+
+def _strangers(
+    judge: Judge, measured: Evidence, images: ImageSet, *, store: Store, sets: Mapping[str, ImageSet | None]
+) -> Iterator[Strangers]:
+    if not sets:
+        return
+    others: dict[str, Evidence] = {}
+    for name, strange in sets.items():
+        if strange is None:
+            others |= {f"noise:{kind}": judge.noise(images, kind) for kind in NOISE}
+        else:
+            others[name] = judge.strangers(strange)
+    if measured.features is None:
+        judge.said.append("an ONNX file gives no features: the distance to the training images is left out")
+    bank = (
+        None
+        if measured.features is None
+        else judge.evidence(store, evenly(open_eval_set(store, "train", val_split=None)))
     )
+    yield from strangers(measured, others, bank=bank)
 
 
-def _val(store: Store, judge: _Judge) -> Evidence | None:
+def _val(store: Store, judge: Judge) -> Evidence | None:
     """Return the pass over val, None when training had none."""
     try:
         images = open_eval_set(store, "val", val_split=judge.card.split)
@@ -271,7 +256,7 @@ def _val(store: Store, judge: _Judge) -> Evidence | None:
     return judge.evidence(store, images) if len(images) else None
 
 
-def _against(judge: _Judge, measured: Evidence, other: _Judge, its: Evidence) -> Against:
+def _against(judge: Judge, measured: Evidence, other: Judge, its: Evidence) -> Against:
     # the outputs of the other network may have another order: bring its classes into the order of this one
     order = class_order(judge.card.classes, other.card.classes, name=str(judge.target.path))
     same = Evidence(logits=its.logits[:, order], labels=measured.labels)
@@ -282,28 +267,8 @@ def _against(judge: _Judge, measured: Evidence, other: _Judge, its: Evidence) ->
     )
 
 
-def _pair_notices(judge: _Judge, other: _Judge) -> Iterator[str]:
+def _pair_notices(judge: Judge, other: Judge) -> Iterator[str]:
     yield from other.said
     if judge.weights == other.weights:
         yield "both files have the same weights"
     yield "the comparison is of these two files, not of these recipes: compare recipes over three seeds or more"
-
-
-def _split_digest(images: ImageSet) -> str:
-    """Return a digest of the images of a set: of the stored split's file and of the rows."""
-    return hashlib.sha256(json.dumps([images.store_digest, digest(images.index)]).encode()).hexdigest()
-
-
-def _onnx_predictor(path: Path, settings: Settings) -> FeaturePredictor:
-    from resnetctl.deploy import onnx_session
-    from resnetctl.deploy.onnx_checks import check
-
-    data = onnx_session.read_bytes(path)
-    card = check(data, str(path))
-    threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
-    model = onnx_session.start(data, card, where=str(path), threads=threads)
-
-    def predict(images: Images) -> tuple[Logits, None]:
-        return model.logits(images), None
-
-    return predict

@@ -118,3 +118,12 @@ def test_plots_are_files() -> None:
 @pytest.mark.parametrize("name", ["\udcff.png", "a\x00b"])
 def test_names_that_are_not_unicode_are_written(name: str) -> None:
     assert "<h1>" in page(make_document(target=name), epochs=(), provenance={}).decode()
+
+
+def test_strangers_have_a_section_with_the_positive_side() -> None:
+    entry = {"set": "<i>aliens", "n": 1200, "score": "knn", "auroc": 0.9712, "fpr95": 0.125, "positive": "strange"}
+    text = make_page(ood=[entry])
+    assert text.index('id="sets"') < text.index('id="strangers"') < text.index('id="comparison"')
+    assert "&lt;i&gt;aliens" in text
+    assert "a strange image is the positive case" in text
+    assert "0.9712" in text

@@ -12,7 +12,7 @@ import resnetctl as rc
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.system import settings
-from resnetctl.tasks import report as task
+from resnetctl.tasks import judge
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
 from resnetctl.tasks.report import report
@@ -59,7 +59,7 @@ def test_a_second_report_runs_no_network(store: Store, monkeypatch: pytest.Monke
     run = make_run(card(store))
     first = report(None, settings=settings.load())
     assert len(list((run.path / "report").glob("*.safetensors"))) == 2  # test and val
-    monkeypatch.setattr(task, "collect", None)
+    monkeypatch.setattr(judge, "collect", None)
     assert report(None, settings=settings.load()).to_json() == first.to_json()
 
 
@@ -132,7 +132,7 @@ def test_other_classes_are_refused_before_any_pass(store: Store) -> None:
 def test_a_network_whose_output_is_not_finite_stores_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(card(store))
     broken = (np.full((60 * 3, 3), np.nan, np.float32), None)
-    monkeypatch.setattr(task, "feature_predictor", lambda *_, **__: lambda images: broken)
+    monkeypatch.setattr(judge, "feature_predictor", lambda *_, **__: lambda images: broken)
     with pytest.raises(WorkFailed, match="not finite"):
         report(None, settings=settings.load())
     assert not (run.path / "report").exists()
@@ -198,3 +198,28 @@ def test_a_page_that_cannot_be_written_is_an_error(store: Store, tmp_path: Path)
     make_run(card(store))
     with pytest.raises(UsageError, match="cannot write"):
         report(None, settings=settings.load()).write_html(tmp_path / "missing" / "a.html")
+
+
+def test_strangers_are_told_from_test_images(store: Store) -> None:
+    run = make_run(card(store))
+    make_store(name="aliens", classes=("x", "y"), splits={"train": 20, "test": 25})
+    outcome = report(None, ood=["aliens", "noise"], settings=settings.load())
+    found = outcome.to_json()["ood"]
+    assert [item["set"] for item in found[::3]] == ["aliens", "noise:gauss", "noise:blobs", "noise:tiles"]
+    assert [item["score"] for item in found[:3]] == ["msp", "energy", "knn"]
+    assert {item["n"] for item in found} == {50, 180}
+    assert all(0 <= item["auroc"] <= 1 and item["positive"] == "strange" for item in found)
+    assert "Strangers" in outcome._repr_html_()
+    path = export(None, settings=settings.load(), gate="synthetic").path
+    onnx = report(path, ood=["aliens"], settings=settings.load())
+    assert [item.score for item in onnx.ood] == ["msp", "energy"]
+    assert "an ONNX file gives no features" in "\n".join(onnx.notices)
+    assert report(run.path, settings=settings.load()).ood == ()
+
+
+def test_the_training_set_is_no_stranger(store: Store) -> None:
+    make_run(card(store))
+    with pytest.raises(UsageError, match="'zoo' has the images of 'zoo', so they are no strangers"):
+        report(None, ood=["zoo"], settings=settings.load())
+    with pytest.raises(DataError, match="no dataset is called 'nowhere'"):
+        report(None, ood=["nowhere"], settings=settings.load())

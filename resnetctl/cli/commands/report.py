@@ -1,5 +1,6 @@
 """`report`."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Parsed
@@ -18,15 +19,15 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks.report import report
 
-    options = parsed.options
+    options, machine = parsed.options, settings.load()
     with torch_note():
         outcome = report(
             options.target,
-            settings=settings.load(),
+            settings=machine if options.device is None else replace(machine, device=options.device),
             data=options.data,
             split=options.split,
             against=options.against,
-            device=options.device,
+            ood=options.ood,
         )
     written = [] if options.html is None else [outcome.write_html(options.html)]
     written += [] if options.plots is None else outcome.write_plots(options.plots)
@@ -64,6 +65,10 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
     if judged.abstain:
         streams.result("")
         tables.table(("wanted accuracy", "answer from", "answered", "accuracy"), map(abstain_row, judged.abstain))
+    if outcome.ood:
+        streams.result("")
+        rows = [(item.set, item.n, item.score, f"{item.auroc:.4f}", tables.percent(item.fpr95)) for item in outcome.ood]
+        tables.table(("strange images", "images", "score", "AUROC", "false alarms at 95 %"), rows)
 
 
 def calibration_text(outcome: "TrustReport") -> str:

@@ -101,6 +101,13 @@ class ReportOptions(Common):
     against: str | None = option(
         None, "Compare with this run or file on the same images", metavar="TARGET", panel=USED, complete="run"
     )
+    ood: list[str] = option(
+        [],
+        "Dataset with images of another kind, or noise; can be repeated",
+        metavar="NAME",
+        panel=USED,
+        complete="dataset",
+    )
     html: Path | None = option(None, "Write one page that needs no network", metavar="FILE", panel=USED)
     plots: Path | None = option(None, "Write each plot as an SVG file", metavar="DIR", panel=USED)
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)

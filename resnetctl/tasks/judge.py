@@ -1,0 +1,130 @@
+"""A network that is judged: its outputs on a split, from the run's store or from one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from resnetctl.data.splits import EVAL_BATCH, ImageSet, digest, eval_batches
+from resnetctl.data.store import Store
+from resnetctl.engine.device import pick_device, pick_threads
+from resnetctl.engine.metrics import Images, Labels, Logits
+from resnetctl.engine.predictors import FeaturePredictor, feature_predictor
+from resnetctl.errors import UsageError
+from resnetctl.spec import WeightsCard
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.held_out import Looks, class_order, look, relabelled_batches
+from resnetctl.tasks.targets import Target, described, resolve
+from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
+from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
+
+HEX = 16  # digits of a digest in a file name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Collects the outputs of one target on the splits of a store; `said` gathers sentences for the user."""
+
+    target: Target
+    card: WeightsCard
+    weights: str
+    settings: Settings
+    said: list[str]
+
+    def evidence(self, store: Store, images: ImageSet) -> Evidence:
+        """Return the pass over `images`, with labels in the order of the outputs."""
+        order = class_order(store.card.classes, self.card.classes, name=store.card.name)
+        return self._pass(split_digest(images), len(images), relabelled_batches(images, self.card, order=order))
+
+    def strangers(self, images: ImageSet) -> Evidence:
+        """Return the pass over images of another kind; their labels mean nothing."""
+        order = np.zeros(len(images.classes), np.int64)
+        return self._pass(
+            f"strange {split_digest(images)}", len(images), relabelled_batches(images, self.card, order=order)
+        )
+
+    def noise(self, images: ImageSet, kind: str) -> Evidence:
+        """Return the pass over noise that is made from the first of `images`."""
+        few = replace(images, index=images.index[:NOISE_COUNT])
+        return self._pass(f"{kind} {split_digest(few)}", len(few), self._noise(few, kind))
+
+    def _noise(self, images: ImageSet, kind: str) -> Iterator[tuple[Images, Labels]]:
+        pixels = np.concatenate([batch for batch, _ in eval_batches(images, self.card.image)])
+        made = noise(kind, pixels)
+        for start in range(0, len(made), EVAL_BATCH):
+            part = made[start : start + EVAL_BATCH]
+            yield part, np.zeros(len(part), np.int64)
+
+    def _pass(self, key: str, count: int, batches: Iterator[tuple[Images, Labels]]) -> Evidence:
+        """Return the stored pass of this key, or run one and store it in the run."""
+        name = f"{self.weights[:HEX]}-{hashlib.sha256(key.encode()).hexdigest()[:HEX]}"
+        name += "-onnx" if self.target.kind == "onnx" else ""
+        run = self.target.run
+        if run is not None and run.pass_file(name).is_file():
+            stored = from_bytes(run.pass_file(name).read_bytes(), count=count, classes=len(self.card.classes))
+            if stored is not None:
+                return stored
+        result = collect(self._predictor(), batches)
+        if run is not None:
+            try:
+                run.write_pass(name, to_bytes(result))
+            except UsageError as error:
+                self.said.append(f"the outputs were not stored, so the next report needs another pass: {error}")
+        return result
+
+    def look(self, store: Store, images: ImageSet, *, measured: Evidence) -> Looks | None:
+        """Record that this model was judged on `images`."""
+        numbers = measured.measured(self.card.classes)
+        looks, said = look(store, images, weights=self.weights, target=self.target.path, report=numbers)
+        self.said.extend(said)
+        return looks
+
+    def _predictor(self) -> FeaturePredictor:
+        if self.target.kind == "onnx":
+            return _onnx_predictor(self.target.path, self.settings)
+        import torch
+
+        from resnetctl.weights.file import load_model
+
+        where = pick_device(self.settings.device)
+        net, card = load_model(self.target.path)
+        torch.set_num_threads(pick_threads(self.settings.threads, arch=card.arch, size=card.image.size))
+        return feature_predictor(net, card.image, device=where)
+
+
+def open_judge(target: str | Path | None, settings: Settings) -> Judge:
+    """Return the judge of a run, a weights file or an ONNX file. Builds no network; raises as `resolve`."""
+    resolved = resolve(target, settings)
+    card, weights = described(resolved)
+    return Judge(target=resolved, card=card, weights=weights, settings=settings, said=list(resolved.notices))
+
+
+def split_digest(images: ImageSet) -> str:
+    """Return a digest of the images of a set: of the stored split's file and of the rows."""
+    return hashlib.sha256(json.dumps([images.store_digest, digest(images.index)]).encode()).hexdigest()
+
+
+def evenly(images: ImageSet) -> ImageSet:
+    """Return at most `BANK` images of a set, evenly spaced, so that sorted classes are all there."""
+    count = min(len(images), BANK)
+    return replace(images, index=images.index[np.arange(count) * len(images) // count])
+
+
+def _onnx_predictor(path: Path, settings: Settings) -> FeaturePredictor:
+    from resnetctl.deploy import onnx_session
+    from resnetctl.deploy.onnx_checks import check
+
+    data = onnx_session.read_bytes(path)
+    card = check(data, str(path))
+    threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
+    model = onnx_session.start(data, card, where=str(path), threads=threads)
+
+    def predict(images: Images) -> tuple[Logits, None]:
+        return model.logits(images), None
+
+    return predict

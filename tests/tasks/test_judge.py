@@ -1,0 +1,47 @@
+"""A judge runs a network once for each set of images."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.trained import card, make_run, make_store
+
+from resnetctl.data.splits import open_eval_set
+from resnetctl.data.store import Store
+from resnetctl.system import settings
+from resnetctl.tasks import judge as judging
+from resnetctl.tasks.judge import evenly, open_judge
+from resnetctl.trust.strangers import NOISE
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+def test_every_pass_is_stored_by_what_it_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(card(store))
+    judge = open_judge(None, settings.load())
+    images = open_eval_set(store, "test", val_split=None)
+    first = [judge.evidence(store, images), judge.strangers(images), *(judge.noise(images, kind) for kind in NOISE)]
+    assert len(list((run.path / "report").iterdir())) == 5
+    monkeypatch.setattr(judging, "collect", None)
+    again = [judge.evidence(store, images), judge.strangers(images), *(judge.noise(images, kind) for kind in NOISE)]
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one.logits, other.logits)
+    assert len({item.logits.tobytes() for item in first}) == 4  # strangers here are the test images themselves
+
+
+def test_images_are_chosen_evenly(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = open_eval_set(store, "train", val_split=None)
+    assert evenly(images).index.tolist() == images.index.tolist()
+    monkeypatch.setattr(judging, "BANK", 30)
+    few = evenly(dataclasses.replace(images, index=images.index[:60]))
+    assert few.index.tolist() == images.index[:60:2].tolist()
+
+
+def test_the_digest_is_of_the_images_and_the_rows(store: Store) -> None:
+    images = open_eval_set(store, "test", val_split=None)
+    part = dataclasses.replace(images, index=images.index[:3])
+    assert judging.split_digest(images) != judging.split_digest(part)
+    assert judging.split_digest(part) == judging.split_digest(dataclasses.replace(part))
