@@ -21,6 +21,7 @@ VERBS = {
     "train": ["train", "--data", "digits", "--set", "no.such=1"],
     "finetune": ["finetune", "--data", "digits", "--lr", "-1"],
     "eval": ["eval", "--min-accuracy", "7"],
+    "report": ["report", "nothing.onnx"],
     "predict": ["predict", "nothing.onnx", "cat.jpg"],
     "export": ["export", "nothing.safetensors", "--onnx"],
     "bench": ["bench", "--set", "no.such=1"],
@@ -29,7 +30,7 @@ VERBS = {
     "plugins": ["plugins", "list", "--kind", "arch"],
     "config": ["config", "show", "--data", "digits"],
 }
-CODES = {"train": 2, "finetune": 2, "eval": 2, "predict": 3, "export": 3, "bench": 2, "weights": 3}
+CODES = {"train": 2, "finetune": 2, "eval": 2, "report": 3, "predict": 3, "export": 3, "bench": 2, "weights": 3}
 
 
 @pytest.fixture(autouse=True)
