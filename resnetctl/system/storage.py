@@ -125,10 +125,10 @@ def settle(temporary: Path, path: Path) -> None:
         _fsync_folder(path.parent)
 
 
-def make_folder(path: Path) -> None:
-    """Create the folder `path` unless it exists. Errors as `write`."""
+def make_folder(path: Path, *, parents: bool = False) -> None:
+    """Create the folder `path`, and with `parents` the folders above it, unless it exists. Errors as `write`."""
     with _reported(path):
-        path.mkdir(exist_ok=True)
+        path.mkdir(exist_ok=True, parents=parents)
 
 
 def append(path: Path, data: bytes) -> None:

@@ -26,6 +26,7 @@ from resnetctl.tasks.held_out import (
     class_order,
     require_split,
     split_notices,
+    stored,
     trained_on,
 )
 from resnetctl.tasks.judge import Judge, evenly, open_judge
@@ -118,7 +119,7 @@ class TrustReport(Report):
 
     def write_plots(self, folder: str | Path) -> list[Path]:
         """Write each plot as an SVG file into `folder`, which is created. Return their paths."""
-        storage.make_folder(Path(folder))
+        storage.make_folder(Path(folder), parents=True)
         drawn = plot_files(self.to_json(), epochs=self.epochs)
         for name, data in drawn.items():
             storage.write(Path(folder) / name, data)
@@ -141,7 +142,7 @@ def report(
     """Judge a network on `split`. val chooses temperature and thresholds, and `split` measures them.
 
     Args:
-        data: a dataset in the store; by default the one that the weights were trained on.
+        data: dataset name, folder, archive or CSV, stored first if needed; by default that of the training.
         split: `test` or `val`; val replaces a missing test.
         against: another model with the same classes, to compare on the same images.
         ood: datasets in the store whose images are of another kind, and `noise` for generated images.
@@ -154,7 +155,7 @@ def report(
     require_split(split)
     judge = open_judge(target, settings)
     other = None if against is None else open_judge(against, settings)
-    name = data or trained_on(judge.card, judge.target.path, verb="report")
+    name, told = stored(data, settings) if data else (trained_on(judge.card, judge.target.path, verb="report"), [])
     store = open_store(settings.data_dir, name)
     for each in (judge, other):
         if each is not None:
@@ -184,6 +185,7 @@ def report(
         against=None if other is None or its is None else _against(judge, measured, other, its),
         notices=(
             *judge.said,
+            *told,
             *split_notices(store, judge.card, requested=split, used=images.split),
             *notices(measured, val, classes=judge.card.classes, split=images.split),
             *drawbacks(judged),

@@ -25,6 +25,7 @@ from resnetctl.models.resnet import build
 from resnetctl.spec import ImageSpec, Split, ValSplit
 from resnetctl.system import settings, storage
 from resnetctl.tasks import evaluate as task
+from resnetctl.tasks import held_out
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
 from resnetctl.tasks.held_out import class_order, trained_on
@@ -302,7 +303,7 @@ def test_classes_without_images_are_named_when_each_class_has_a_limit(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run(card(store))
-    monkeypatch.setattr(task, "eval_batches", lambda images, spec: [(images.images[:9], np.zeros(9, np.int64))])
+    monkeypatch.setattr(held_out, "eval_batches", lambda images, spec: [(images.images[:9], np.zeros(9, np.int64))])
     outcome = evaluate(None, settings=settings.load(), min_per_class=0.0)
     assert outcome.notices[-1] == "not checked, because the split has no image of them: bee, cow"
 
