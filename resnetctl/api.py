@@ -5,7 +5,7 @@ shows its progress, in a terminal and in a notebook.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -31,7 +31,7 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.export import ExportReport, Gate
-from resnetctl.tasks.report import TrustReport
+from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
 
@@ -190,33 +190,26 @@ def evaluate(
     return outcome
 
 
-def report(
-    target: Target = None,
-    *,
-    data: str | None = None,
-    split: Split = "test",
-    against: Target = None,
-    ood: Sequence[str] = (),
-    device: str | None = None,
-) -> TrustReport:
+def report(target: Target = None, *, device: str | None = None, **options: Unpack[ReportOptions]) -> TrustReport:
     """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
 
     Args:
         target: a run, its name, or a file. None: the newest run.
-        data: a stored dataset; by default the one of the training.
-        split: `test` or `val`; val replaces a missing test.
-        against: another model with the same classes, compared on the same images.
-        ood: stored datasets with images of another kind, and `"noise"`.
         device: `cpu`, `cuda` or `mps`.
+        options: `data` and `split` as in `evaluate`, but train cannot be judged; `against`, another model with the same
+            classes, compared on the same images; `ood`, datasets of another kind, and `noise`; `calibrate`, a new
+            weights file to write, with temperature and prediction sets in its card.
 
     Raises:
         UsageError, InputError, WorkFailed: as the command `report`.
     """
-    from resnetctl.tasks.report import report as task
+    from resnetctl.tasks.report.report import report as task
 
-    settings, other = machine.load(), targets.text(against)
+    settings = machine.load()
     settings = settings if device is None else replace(settings, device=device)
-    return task(targets.text(target), settings=settings, data=data, split=split, against=other, ood=ood)
+    if "against" in options:
+        options["against"] = targets.text(options["against"])
+    return task(targets.text(target), settings=settings, **options)
 
 
 def export(
@@ -243,14 +236,19 @@ def export(
 
 
 def predict(
-    target: Target, images: "Picture | Iterable[Picture]", *, top: int = 1, max_pixels: int = MAX_PIXELS
+    target: Target,
+    images: "Picture | Iterable[Picture]",
+    *,
+    top: int = 1,
+    set: float | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[PictureResult]:
     """Classify pictures; return `{"file", "predictions": [{"class", "probability"}], "problem"}` for each, in order.
 
     Arguments and errors as `Predictor`, which is faster for many calls. A picture that cannot be read raises nothing:
     its `problem` is a text, and its `predictions` are empty.
     """
-    return Predictor(target, top=top, max_pixels=max_pixels)(images)
+    return Predictor(target, top=top, set=set, max_pixels=max_pixels)(images)
 
 
 def bench(

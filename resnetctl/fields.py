@@ -7,6 +7,7 @@ Each is one error that names the key.
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping
 from functools import cache
 from types import NoneType, UnionType
@@ -133,3 +134,19 @@ def _shown(value: Any) -> str:
         return "a number of this size"
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def plain(value: Any) -> Any:
+    """Return the value in JSON types: dataclasses become dicts, tuples become lists, paths become text."""
+    if dataclasses.is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return [plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def frozen(value: Any) -> Any:
+    """Return the value with tuples for lists."""
+    return tuple(frozen(inner) for inner in value) if isinstance(value, list) else value

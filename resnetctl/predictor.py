@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from os import PathLike
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from resnetctl.data.image_files import Picture, listed, skipped
 from resnetctl.errors import warn_caller
@@ -17,11 +17,15 @@ Guess = TypedDict("Guess", {"class": str, "probability": float})
 
 
 class PictureResult(TypedDict):
-    """The result for one picture. `file` is None for a picture in memory, `problem` for one that was read."""
+    """The result for one picture. `file` is None for a picture in memory, `problem` for one that was read.
+
+    `set` is there when a level was asked for: the classes of the prediction set, the likeliest first.
+    """
 
     file: str | None
     predictions: list[Guess]
     problem: str | None
+    set: NotRequired[list[str]]
 
 
 class Predictor:
@@ -38,6 +42,7 @@ class Predictor:
         target: Target = None,
         *,
         top: int = 1,
+        set: float | None = None,
         max_pixels: int = MAX_PIXELS,
         device: str | None = None,
     ) -> None:
@@ -45,12 +50,13 @@ class Predictor:
 
         Args:
             top: number of classes in each result, unless the call says otherwise.
+            set: add the prediction set of this level, such as 0.9, to each result.
             max_pixels: images with more pixels get a problem.
             device: `cpu`, `cuda` or `mps`; an ONNX file always runs on the CPU.
 
         Raises:
             UsageError: this machine has no such device, or `top` is below 1.
-            InputError: the target is missing or unusable.
+            InputError: the target is missing or unusable, or has no prediction sets of this level.
         """
         task.check_top(top)
         settings = machine.load()
@@ -58,6 +64,7 @@ class Predictor:
         self._opened = targets.open_target(resolved, settings, device=device, keep_threads=True)
         self._top, self._max_pixels = top, max_pixels
         self.card: WeightsCard = self._opened.card
+        self._threshold = None if set is None else task.set_threshold(self.card, set, where=resolved.path)
         for notice in resolved.notices:
             warn_caller(notice)
 
@@ -76,7 +83,7 @@ class Predictor:
         task.check_top(top)
         ignored = Counter[str]()
         each = listed(_several(pictures), ignored=ignored)
-        found = task.classified(self._opened, each, top=top, max_pixels=self._max_pixels)
+        found = task.classified(self._opened, each, top=top, threshold=self._threshold, max_pixels=self._max_pixels)
         results = [cast("PictureResult", item.to_json()) for item in found]
         if ignored:
             warn_caller(skipped(ignored))

@@ -31,20 +31,24 @@ CHATTER = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 class Deployed(nn.Module):
-    """A network with its preprocessing: float images (B, C, S, S) in 0..1 to logits and probabilities, (B, K) each."""
+    """A network with its preprocessing: float images (B, C, S, S) in 0..1 to logits and probabilities, (B, K) each.
+
+    Probabilities are softmax(logits / temperature).
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, image: ImageSpec) -> None:
+    def __init__(self, model: nn.Module, image: ImageSpec, *, temperature: float = 1.0) -> None:
         super().__init__()
         self.model = model
+        self.temperature = temperature
         self.register_buffer("mean", torch.tensor(image.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(image.std).view(1, -1, 1, 1))
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model((pixel_values - self.mean) / self.std)
-        return logits, logits.softmax(1)
+        return logits, (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
 
 
 def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
@@ -57,7 +61,7 @@ def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: 
     Raises:
         WorkFailed: torch cannot express the network in ONNX. The block of a plugin may use other operations.
     """
-    proto = _export(Deployed(model, card.image).eval(), card.image)
+    proto = _export(Deployed(model, card.image, temperature=card.temperature).eval(), card.image)
     _strip(proto)
     _rename(proto.graph)
     proto.ir_version = min(proto.ir_version, IR_VERSION)
@@ -188,6 +192,9 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
         "resnetctl.torch": torch.__version__,
         **to_properties(onnx_card),
     }
+    if card.calibration is not None:
+        properties["temperature"] = str(card.calibration.temperature)
+        properties["prediction_sets"] = json.dumps(dict(card.calibration.sets))
     if image.channels in PIXEL_FORMATS:
         properties["Image.BitmapPixelFormat"] = PIXEL_FORMATS[image.channels]
     return properties

@@ -44,7 +44,8 @@ def compare(reference: Predictor, model: OnnxModel, *, pool: Images) -> Parity:
     Raises:
         WorkFailed: onnxruntime fails.
     """
-    parts = [_compare_batch(reference(batch), model.outputs(batch)) for batch in _batches(pool)]
+    scale = model.card.weights.temperature
+    parts = [_compare_batch(reference(batch), model.outputs(batch), scale) for batch in _batches(pool)]
     decided = sum(part.decided for part in parts)
     worst = max(parts, key=lambda part: part.diff / part.tolerance if np.isfinite(part.diff) else np.inf)
     same = sum(part.same for part in parts)
@@ -77,12 +78,12 @@ class _Part:
         )
 
 
-def _compare_batch(reference: Logits, outputs: Sequence[Logits]) -> _Part:
+def _compare_batch(reference: Logits, outputs: Sequence[Logits], temperature: float) -> _Part:
     wide, logits = reference.astype(np.float64), outputs[0].astype(np.float64)
     if not np.isfinite(wide).all() or wide.shape != logits.shape:
         return _Part(diff=float("nan"), tolerance=TOLERANCE, decided=0, same=0)
     tolerance = TOLERANCE * max(1.0, float(np.abs(wide).max()))
-    softmax_diff = np.abs(outputs[1] - probabilities(reference)).max()
+    softmax_diff = np.abs(outputs[1] - probabilities(reference, temperature=temperature)).max()
     diff = float(np.maximum(np.abs(logits - wide).max(), softmax_diff))  # np.maximum keeps a NaN
     ordered = np.sort(wide, axis=1)
     clear = ordered[:, -1] - ordered[:, -2] > tolerance if wide.shape[1] > 1 else np.ones(len(wide), dtype=bool)

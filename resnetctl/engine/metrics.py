@@ -143,8 +143,8 @@ def grouped(predict: Predictor, batches: Iterable[tuple[Images, Tag]]) -> Iterat
         yield np.concatenate(logits), tags
 
 
-def probabilities(logits: Logits) -> NDArray[np.float64]:
-    """Return the softmax of each row: (B, K) logits to (B, K) shares that sum to 1.
+def probabilities(logits: Logits, *, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return the softmax of each row of `logits / temperature`: (B, K) logits to (B, K) shares that sum to 1.
 
     The largest logit of a row is subtracted first, which changes no share and keeps `exp` from overflowing.
 
@@ -153,7 +153,7 @@ def probabilities(logits: Logits) -> NDArray[np.float64]:
     """
     if not np.isfinite(logits).all():
         raise WorkFailed("the model's output is not finite: its weights are broken")
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    exponentials = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature)
     shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return shares
 

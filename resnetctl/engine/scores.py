@@ -55,9 +55,11 @@ class Scores:
 
     Attributes:
         classes: the K class names in the order of the logits.
+        temperature: probabilities are softmax(logits / temperature). Losses are those of the logits, as in training.
     """
 
     classes: Sequence[str]
+    temperature: float = 1.0
     _labels: list[Labels] = field(default_factory=list)
     _predicted: list[Labels] = field(default_factory=list)
     _shares: list[NDArray[np.float64]] = field(default_factory=list)  # of the true class
@@ -67,7 +69,7 @@ class Scores:
 
     def add(self, logits: Logits, labels: Labels) -> None:
         """Add a batch: logits (B, K), labels (B,)."""
-        shares, rows = probabilities(logits), np.arange(len(labels))
+        shares, rows = probabilities(logits, temperature=self.temperature), np.arange(len(labels))
         wide = logits.astype(np.float64)
         top = wide.max(axis=1)
         self._labels.append(labels)

@@ -181,12 +181,10 @@ class RunDir:
         """Return the path of the stored outputs of one pass over a split."""
         return self.path / "report" / f"{name}.safetensors"
 
-    def write_pass(self, name: str, data: bytes) -> Path:
-        """Write the outputs of one pass over a split and return their path."""
-        path = self.pass_file(name)
-        path.parent.mkdir(exist_ok=True)
-        storage.write(path, data)
-        return path
+    def write_pass(self, name: str, data: bytes) -> None:
+        """Write the outputs of one pass over a split."""
+        storage.make_folder(self.pass_file(name).parent)
+        storage.write(self.pass_file(name), data)
 
     def write_onnx(self, data: bytes) -> Path:
         """Write `export/model.onnx` and return its path."""

@@ -7,6 +7,7 @@ from resnetctl.spec.cards import (
     MAX_PIXELS,
     SPLITS,
     Arch,
+    Calibration,
     Card,
     DatasetCard,
     Fit,
@@ -18,7 +19,6 @@ from resnetctl.spec.cards import (
     Stem,
     ValSplit,
     WeightsCard,
-    plain,
 )
 from resnetctl.spec.contracts import (
     Batch,
@@ -37,6 +37,7 @@ __all__ = [
     "Arch",
     "Batch",
     "Block",
+    "Calibration",
     "Card",
     "Dataset",
     "DatasetCard",
@@ -54,5 +55,4 @@ __all__ = [
     "Transform",
     "ValSplit",
     "WeightsCard",
-    "plain",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ class Card:
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as plain dicts, lists and scalars."""
-        return cast("dict[str, Any]", plain(self))
+        return cast("dict[str, Any]", fields.plain(self))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -39,7 +38,7 @@ class Card:
         Raises `TypeError` for wrong or missing keys, and `ValueError` for bad values; the message names the key.
         """
         fields.check(cls, values)
-        return cls(**{name: _frozen(value) for name, value in values.items()})
+        return cls(**{name: fields.frozen(value) for name, value in values.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle through the JSON form, because read-only mappings can be neither copied nor pickled."""
@@ -197,6 +196,30 @@ class ValSplit(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calibration(Card):
+    """How logits become probabilities and prediction sets, as images of val chose it.
+
+    Args:
+        temperature: probabilities are `softmax(logits / temperature)` (Guo et al. 2017, arXiv:1706.04599).
+        sets: level, e.g. `"0.9"`, to the smallest probability of a class in a prediction set of this level.
+        images: number of images that chose them.
+        split: the split of these images.
+    """
+
+    temperature: float
+    sets: Mapping[str, float]
+    images: int
+    split: str = "val"
+
+    def __post_init__(self) -> None:
+        self._freeze(tables=("sets",))
+        if not self.temperature > 0:
+            raise ValueError(f"'temperature' is {self.temperature:g}, not above 0")
+        if not all(0 < float(level) < 1 and 0 <= least <= 1 for level, least in self.sets.items()):
+            raise ValueError("'sets' has a level or a threshold outside 0..1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class WeightsCard(Card):
     """The description inside a weights file. It has no time, host, path or run name.
 
@@ -207,6 +230,7 @@ class WeightsCard(Card):
         trained_on: `{"name": dataset, "digest": digest of its train split}`; empty for imported weights.
         split: how val was drawn from train; None if the dataset has its own val split, or val is off.
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
+        calibration: temperature and thresholds of prediction sets; None if val had too few images.
     """
 
     schema: int = 1
@@ -217,6 +241,7 @@ class WeightsCard(Card):
     trained_on: Mapping[str, str] = field(default_factory=dict)
     split: ValSplit | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    calibration: Calibration | None = None
     config_sha256: str = ""
     version: str = ""
 
@@ -224,23 +249,13 @@ class WeightsCard(Card):
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics"))
         if not self.classes:
             raise ValueError("'classes' is empty")
-        nested: dict[str, type[Card]] = {"arch": Arch, "image": ImageSpec, "plugins": Plugins, "split": ValSplit}
-        for name, kind in nested.items():
+        kinds: tuple[type[Card], ...] = (Arch, ImageSpec, Plugins, ValSplit, Calibration)
+        for name, kind in zip(("arch", "image", "plugins", "split", "calibration"), kinds, strict=True):
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 self._put(**{name: kind.from_json(value)})
 
-
-def plain(value: Any) -> Any:
-    """Return the value in JSON types: dataclasses become dicts, tuples become lists, paths become text."""
-    if dataclasses.is_dataclass(value):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return [plain(inner) for inner in value] if isinstance(value, tuple | list) else value
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value
+    @property
+    def temperature(self) -> float:
+        """The temperature of the probabilities, 1 without a calibration."""
+        return 1.0 if self.calibration is None else self.calibration.temperature

@@ -15,10 +15,11 @@ from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.scores import ClassRanking, Scores
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
+from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.models.published import Published, differences, published
 from resnetctl.report.base import Report
-from resnetctl.spec import SPLITS, Split, WeightsCard, plain
+from resnetctl.spec import SPLITS, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import (
@@ -137,7 +138,7 @@ def evaluate(
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
     batches = relabelled_batches(images, opened.card, order=order)
     reference = published(opened.card.arch)
-    scores = Scores(opened.card.classes)
+    scores = Scores(opened.card.classes, opened.card.temperature)
     report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
     looks, said = look(store, images, weights=described(resolved)[1], target=resolved.path, report=report)
     outcome = EvalOutcome(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from resnetctl import registry
-from resnetctl.data.looks import Look, record
 from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.data.store import Store
 from resnetctl.engine.metrics import EvalReport, Images, Labels, wilson
@@ -17,6 +16,7 @@ from resnetctl.hints import Call, Setting
 from resnetctl.spec import Card, Split, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets
+from resnetctl.trust.looks import Look, record
 
 SHOWN = 10  # class names in an error
 SPLITS = ("test", "val")  # the splits that training did not see

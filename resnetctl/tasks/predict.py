@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.report.base import Report
-from resnetctl.spec import MAX_PIXELS
+from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Opened, open_target, resolve
 from resnetctl.wording import counted
@@ -28,18 +28,23 @@ Guesses = tuple[tuple[str, float], ...]
 class Prediction:
     """The likeliest classes of one picture with their probabilities, best first; or its problem.
 
-    `file` is None for a picture in memory.
+    `file` is None for a picture in memory, `classes` without a level: the prediction set, the likeliest class first.
     """
 
     file: Path | None
     guesses: Guesses = ()
+    classes: tuple[str, ...] | None = None
     problem: BadImage | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}], "problem": ...}`."""
+        """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}], "problem": ...}`.
+
+        With a level, `"set"` has the classes of the prediction set.
+        """
         guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
         file, problem = self.file and str(self.file), self.problem and self.problem.message
-        return {"file": file, "predictions": guesses, "problem": problem}
+        document = {"file": file, "predictions": guesses, "problem": problem}
+        return document if self.classes is None else {**document, "set": list(self.classes)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +89,19 @@ def predict(
     *,
     settings: Settings,
     top: int = 1,
+    level: float | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> PredictOutcome:
     """Classify image files; a folder stands for all images in it and below, sorted.
 
     A file that cannot be read does not stop the others; its result has the problem.
 
+    Args:
+        level: also return the prediction set of this level, such as 0.9, for each picture.
+
     Raises:
         UsageError: there is no image, the target is an image, or `top` is below 1.
-        InputError: the target is missing or unusable.
+        InputError: the target is missing or unusable, or its card has no prediction sets of this level.
     """
     if not images:
         raise UsageError("there is no image to classify", hint=Call("predict", ("TARGET", "IMAGE...")))
@@ -104,7 +113,9 @@ def predict(
             raise
         raise _no_target(target, images) from None
     opened, ignored = open_target(resolved, settings), Counter[str]()
-    results = tuple(classified(opened, listed(images, ignored=ignored), top=top, max_pixels=max_pixels))
+    threshold = None if level is None else set_threshold(opened.card, level, where=resolved.path)
+    pictures = listed(images, ignored=ignored)
+    results = tuple(classified(opened, pictures, top=top, threshold=threshold, max_pixels=max_pixels))
     notices = (*resolved.notices, *filter(None, [skipped(ignored)]))
     return PredictOutcome(results=results, notices=notices)
 
@@ -113,6 +124,28 @@ def check_top(top: int) -> None:
     """Raise `UsageError` when `top` is no number of classes to list."""
     if top < 1:
         raise UsageError(f"{top} classes cannot be listed", where=Setting("top"), hint=Setting("top", 1))
+
+
+def set_threshold(card: WeightsCard, level: float, *, where: Path) -> float:
+    """Return the smallest probability of a class in prediction sets of `level`.
+
+    Raises:
+        UsageError: `level` is not between 0 and 1, or the card has other levels.
+        InputError: the card has no prediction sets.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"a level is a fraction between 0 and 1, not {level:g}", where=Setting("set"))
+    if card.calibration is None:
+        raise InputError(
+            "the weights have no prediction sets: no val split with at least 100 images has calibrated them",
+            where=str(where),
+            hint=Call("report", (where,), {"calibrate": "NEW.safetensors"}),
+        )
+    for known, threshold in card.calibration.sets.items():
+        if float(known) == level:
+            return threshold
+    others = [Setting("set", float(item)) for item in card.calibration.sets]
+    raise UsageError(f"the weights have no prediction sets of level {level:g}", where=Setting("set"), hint=others)
 
 
 def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
@@ -131,9 +164,16 @@ def _is_image(target: str | Path) -> bool:
 
 
 def classified(
-    opened: Opened, pictures: Iterable[Listed], *, top: int, max_pixels: int = MAX_PIXELS
+    opened: Opened,
+    pictures: Iterable[Listed],
+    *,
+    top: int,
+    threshold: float | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Prediction]:
     """Yield the `top` likeliest classes of each picture, or its problem, in order. Raises as `probabilities`.
+
+    With a `threshold`, the classes of at least this probability are its prediction set.
 
     Several threads may do this with one `opened`: nothing here changes it, and neither do torch and onnxruntime.
     """
@@ -141,20 +181,22 @@ def classified(
     while batch := list(islice(remaining, BATCH)):
         read = [picture.pixels(opened.card.image, max_pixels=max_pixels) for picture in batch]
         good = [pixels for pixels in read if not isinstance(pixels, BadImage)]
-        guesses = _guesses(opened, good, top=top)
+        results = _results(opened, good, top=top, threshold=threshold)
         for picture, pixels in zip(batch, read, strict=True):
             if isinstance(pixels, BadImage):
                 yield Prediction(file=picture.file, problem=pixels)
             else:
-                yield Prediction(file=picture.file, guesses=next(guesses))
+                yield replace(next(results), file=picture.file)
 
 
-def _guesses(opened: Opened, images: Sequence[Pixels], *, top: int) -> Iterator[Guesses]:
-    """Yield the guesses of each prepared image `(S, S, C)`."""
+def _results(opened: Opened, images: Sequence[Pixels], *, top: int, threshold: float | None) -> Iterator[Prediction]:
+    """Yield the result of each prepared image `(S, S, C)`, without its file."""
     if not images:
         return
     names = opened.card.classes
-    shares = probabilities(opened.predict(np.stack(images)))
-    best = np.argsort(-shares, axis=1, kind="stable")[:, :top]  # stable: the first class wins a tie
+    shares = probabilities(opened.predict(np.stack(images)), temperature=opened.card.temperature)
+    best = np.argsort(-shares, axis=1, kind="stable")  # stable: the first class wins a tie
     for order, row in zip(best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True):
-        yield tuple(zip((names[i] for i in order), row, strict=True))
+        ranked = tuple(zip((names[i] for i in order), row, strict=True))
+        classes = None if threshold is None else tuple(name for name, share in ranked if share >= threshold)
+        yield Prediction(file=None, guesses=ranked[:top], classes=classes)

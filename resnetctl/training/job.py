@@ -35,7 +35,7 @@ from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet, build, minimum_size
 from resnetctl.models.surgery import freeze, zero_branches
-from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.plugin_trial import explained, try_plugins
@@ -91,7 +91,7 @@ class Job:
         """The side of the training images over the run: `(first step, pixels)` of each stretch."""
         return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
 
-    def card(self, metrics: Mapping[str, float]) -> WeightsCard:
+    def card(self, metrics: Mapping[str, float], *, calibration: Calibration | None = None) -> WeightsCard:
         """Return the card for the weights of this run."""
         return WeightsCard(
             arch=self.arch,
@@ -101,6 +101,7 @@ class Job:
             trained_on={"name": self.store.card.name, "digest": self.store.card.digests.get("train", "")},
             split=self.split,
             metrics=metrics,
+            calibration=calibration,
             config_sha256=config_sha256(self.config, self.weights_sha256),
             version=__version__,
         )

@@ -5,24 +5,33 @@ same facts with a recorder that writes nothing.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
+from resnetctl.data.splits import eval_batches
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, StepResult, TrainState, fit
+from resnetctl.engine.predictors import shipped_predictor
 from resnetctl.engine.schedule import work
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.runs import RunDir
+from resnetctl.spec import Calibration
 from resnetctl.system.signals import StopNow
 from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started
 from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
-from resnetctl.weights.file import to_bytes
+from resnetctl.trust.calibration import ENOUGH
+from resnetctl.trust.fitting import fit_card
+from resnetctl.weights.file import LoadedWeights, instantiate, to_bytes
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch
 ESTIMATE_AFTER = 20  # steps
@@ -83,7 +92,9 @@ class Recorder:
         """Write the final weights and the summary; yield `Finished`."""
         if self._run is None:
             return
-        self._run.save_weights(shipped(self._job, state))
+        self._run.save_weights(
+            shipped(self._job, state, calibration=calibrated(self._job, state, path=self._run.weights))
+        )
         summary = _summary(self._run, self._job, state)
         self._run.save_summary(summary)
         yield Finished(run=self._run.path, summary=summary)
@@ -141,13 +152,35 @@ def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
     return checkpoint.to_bytes(state, card)
 
 
-def shipped(job: Job, state: TrainState) -> bytes:
+def shipped(job: Job, state: TrainState, *, calibration: Calibration | None = None) -> bytes:
     """Return the bytes of model.safetensors: the weights of the best epoch on val, or of the last epoch."""
-    last = job.config.keep == "last" or job.val is None
+    last = _ships_last(job)
     metrics: dict[str, float] = {"epoch": state.epochs if last else state.best.epoch}
     if not last:
         metrics |= {"val_top1": state.best.top1, "val_loss": state.best.loss}
-    return to_bytes(state.weights() if last else state.best.weights, job.card(metrics))
+    return to_bytes(_shipped_state(job, state), job.card(metrics, calibration=calibration))
+
+
+def calibrated(job: Job, state: TrainState, *, path: Path) -> Calibration | None:
+    """Return temperature and thresholds of the weights that are shipped, from one pass over val. None: no or small val.
+
+    The pass runs what `eval` and `predict` run, in float32. `path` is the file of the weights, for errors.
+    """
+    if job.val is None or len(job.val) < ENOUGH:
+        return None
+    weights = LoadedWeights(path=path, state=_shipped_state(job, state), card=job.card({}))
+    predict = shipped_predictor(instantiate(weights), job.image, device=job.device)
+    passes = [(predict(images), labels) for images, labels in eval_batches(job.val, job.image)]
+    logits, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    return fit_card(logits, labels) if np.isfinite(logits).all() else None
+
+
+def _ships_last(job: Job) -> bool:
+    return job.config.keep == "last" or job.val is None
+
+
+def _shipped_state(job: Job, state: TrainState) -> Mapping[str, Tensor]:
+    return state.weights() if _ships_last(job) else state.best.weights
 
 
 def _first_estimate(job: Job, clock: Clock, *, start: int, step: int) -> Iterator[Notice]:

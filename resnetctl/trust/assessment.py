@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnetctl.engine.metrics import EvalReport
+from resnetctl.spec import Calibration as Fitted
 from resnetctl.spec import Card
 from resnetctl.trust.abstain import COVERAGES, Abstention, Bools, Floats, abstention, aurc, risk_coverage
 from resnetctl.trust.calibration import ENOUGH, RANGE, Calibration, calibration, fit_temperature
 from resnetctl.trust.compare import Comparison, compare
-from resnetctl.trust.conformal import LEVELS, Coverage, coverage, threshold
+from resnetctl.trust.conformal import Coverage, coverage
 from resnetctl.trust.evidence import Evidence
+from resnetctl.trust.fitting import fit_card
 from resnetctl.trust.scores import softmax
 from resnetctl.wording import counted
 
@@ -54,23 +56,31 @@ class ClassComparison(Card):
     comparison: Comparison | None
 
 
-def assess(measured: Evidence, val: Evidence | None) -> Assessment:
-    """Measure a split. `val` chooses temperature and thresholds; None, or too few images: they are left out."""
-    fitted = None if val is None or not is_enough(val) else _temperature(val)
-    scale = fitted or 1.0
-    shares = softmax(measured.logits / scale)
+def assess(measured: Evidence, val: Evidence | None, *, chosen: Fitted | None = None) -> Assessment:
+    """Measure a split at a temperature and with thresholds that it did not choose.
+
+    Args:
+        val: chooses thresholds for abstaining, and the rest unless `chosen` has it. None, or too few images: left out.
+        chosen: what the card of the weights says.
+    """
+    if val is not None and not is_enough(val):
+        val = None
+    if chosen is None and val is not None:
+        chosen = fit_card(val.logits, val.labels)
+    scale = 1.0 if chosen is None else chosen.temperature
+    is_scaled = chosen is not None and scale != 1
+    wide = _wide(measured)
+    shares = softmax(wide / scale)
     confidence, correct = shares.max(axis=1), measured.correct
-    uses_val = val is not None and is_enough(val)
-    on_val = softmax(val.logits / scale) if val is not None and uses_val else None
     return Assessment(
         calibration=calibration(
-            _wide(measured), measured.labels, temperature=scale, fitted_on=None if fitted is None else "val"
+            wide, measured.labels, temperature=scale, fitted_on=chosen.split if chosen and is_scaled else None
         ),
-        uncalibrated=None if fitted is None else calibration(_wide(measured), measured.labels),
-        conformal=() if val is None or on_val is None else tuple(_sets(shares, measured, on_val, val)),
+        uncalibrated=calibration(wide, measured.labels) if is_scaled else None,
+        conformal=() if chosen is None else tuple(_sets(shares, measured, chosen)),
         abstain=()
-        if val is None or on_val is None
-        else tuple(abstention(confidence, correct, fit=(on_val.max(axis=1), val.correct))),
+        if val is None
+        else tuple(abstention(confidence, correct, fit=(softmax(_wide(val) / scale).max(axis=1), val.correct))),
         aurc=aurc(confidence, correct),
         risk_coverage=tuple(_curve(confidence, correct)),
     )
@@ -81,17 +91,20 @@ def is_enough(val: Evidence) -> bool:
     return len(val) >= ENOUGH
 
 
-def notices(measured: Evidence, val: Evidence | None, *, classes: Sequence[str], split: str) -> Iterator[str]:
-    """Yield what limits these numbers, as sentences."""
-    left_out = "temperature, prediction sets and thresholds for abstaining are left out"
+def notices(
+    measured: Evidence, val: Evidence | None, *, classes: Sequence[str], split: str, chosen: Fitted | None = None
+) -> Iterator[str]:
+    """Yield what limits these numbers, as sentences. `chosen` is what the card of the weights says."""
+    all_three = "temperature, prediction sets and thresholds for abstaining are left out"
+    left_out = all_three if chosen is None else "thresholds for abstaining are left out"
     if split == "val":
-        yield f"val chooses temperature and thresholds, so they cannot be measured on val: {left_out}"
+        yield f"val chooses temperature and thresholds, so they cannot be measured on val: {all_three}"
     elif val is None:
         yield f"there is no val split: {left_out}"
     elif not is_enough(val):
         yield f"val has {counted(len(val), 'image')}, at least {ENOUGH} are needed: {left_out}"
     else:
-        if _temperature(val) is None:
+        if fit_temperature(_wide(val), val.labels) in RANGE:
             yield "the temperature that fits val is at the limit of its range, so none is used: val is too easy"
         if absent := _absent(val, classes):
             yield f"val has no image of {absent}: sets and thresholds promise nothing for such images"
@@ -133,21 +146,9 @@ def _compared(this: Evidence, other: Evidence, rows: Bools) -> Comparison:
     return compare(int((mine & ~its).sum()), int((its & ~mine).sum()), n=int(rows.sum()))
 
 
-def _temperature(val: Evidence) -> float | None:
-    """Return the fitted temperature; None at the limit of its range, where it says nothing."""
-    fitted = fit_temperature(_wide(val), val.labels)
-    return fitted if RANGE[0] < fitted < RANGE[1] else None
-
-
-def _sets(
-    shares: Floats,
-    measured: Evidence,
-    on_val: Floats,
-    val: Evidence,
-) -> Iterator[Coverage]:
-    for level in LEVELS:
-        limit = threshold(on_val, val.labels, level=level)
-        yield coverage(shares, measured.labels, limit=limit, level=level, fitted_on=len(val))
+def _sets(shares: Floats, measured: Evidence, chosen: Fitted) -> Iterator[Coverage]:
+    for level, limit in chosen.sets.items():
+        yield coverage(shares, measured.labels, limit=limit, level=float(level), fitted_on=chosen.images)
 
 
 def _curve(confidence: Floats, correct: Bools) -> Iterator[Point]:

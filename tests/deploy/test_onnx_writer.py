@@ -18,8 +18,10 @@ from resnetctl import __version__
 from resnetctl.deploy import onnx_session
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.onnx_writer import Deployed, messages, seal, to_bytes
+from resnetctl.deploy.parity import compare
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import WorkFailed
+from resnetctl.spec import Calibration
 
 GATE = {"kind": "synthetic", "images": 74}
 PROGRAM = """
@@ -166,3 +168,17 @@ def test_the_error_names_the_operation_that_onnx_lacks() -> None:
     with pytest.raises(WorkFailed, match=r"No ONNX function found for .*bessel_j0") as caught:
         to_bytes(Bessel(), card(), weights_sha256="", gate=GATE)
     assert "\x1b" not in caught.value.message
+
+
+def test_probabilities_have_the_temperature_of_the_card_and_logits_are_raw(data: bytes) -> None:
+    calibration = Calibration(temperature=2.5, sets={"0.9": 0.25}, images=120)
+    scaled = to_bytes(network(), card(calibration=calibration), weights_sha256="ab", gate=GATE)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+    model = onnx_session.from_bytes(scaled, "")
+    logits, shares = model.outputs(images)
+    assert np.array_equal(logits, onnx_session.from_bytes(data, "").logits(images))
+    assert shares == pytest.approx(torch.from_numpy(logits / 2.5).softmax(1).numpy(), abs=1e-6)
+    assert model.card.weights.calibration == calibration
+    metadata = properties(onnx.load_model_from_string(scaled))
+    assert (metadata["temperature"], json.loads(metadata["prediction_sets"])) == ("2.5", {"0.9": 0.25})
+    assert compare(torch_predictor(network(), IMAGE, device=torch.device("cpu")), model, pool=images).problems == ()

@@ -1,6 +1,7 @@
 """`compare` finds any difference between two runtimes on the same images."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)
 class Fake:
     """A stand-in for a model on onnxruntime: returns torch's outputs, changed."""
 
-    def __init__(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, change: Callable[[np.ndarray], np.ndarray], *, temperature: float = 1.0) -> None:
         self.change = change
+        self.card = SimpleNamespace(weights=SimpleNamespace(temperature=temperature))
         self.sizes: list[int] = []
 
     def outputs(self, images: np.ndarray) -> list[np.ndarray]:
@@ -70,3 +72,8 @@ def test_another_top_1_fails_the_check_at_any_difference() -> None:
     part = parity._Part(diff=0.0, tolerance=1.0, decided=5, same=4)
     assert not part.holds
     assert "4 of 5" in part.problem(7)
+
+
+def test_probabilities_are_compared_at_the_temperature_of_the_card() -> None:
+    """The fake's probabilities are those of temperature 1."""
+    assert len(compare(predictor(), Fake(lambda logits: logits, temperature=2.0), pool=POOL).problems) == len(BATCHES)

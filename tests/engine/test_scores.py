@@ -91,3 +91,14 @@ def test_images_are_sorted_by_loss_and_agree_with_the_report(sample: tuple[np.nd
 def test_the_loss_of_a_hopeless_image_is_finite() -> None:
     (image,) = collected(np.array([[1e4, 0, 0]], np.float32), np.array([1])).images()
     assert (image.loss, image.probability, image.predicted) == (1e4, 0.0, "ape")
+
+
+def test_a_temperature_changes_probabilities_and_no_loss(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, labels = sample
+    scores = Scores(NAMES, 2.0)
+    scores.add(logits, labels)
+    plain = {item.place: item for item in collected(logits, labels).images()}
+    for item in scores.images():
+        wanted = probabilities(logits[item.place][None] / 2)[0, labels[item.place]]
+        assert item.probability == pytest.approx(wanted)
+        assert item.loss == plain[item.place].loss

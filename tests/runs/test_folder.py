@@ -231,7 +231,9 @@ def test_results_are_written_to_their_documented_files(tmp_path: Path) -> None:
     run = make(tmp_path)
     assert run.write_eval("digits-test", {"top1": 1.0}) == run.path / "eval" / "digits-test.json"
     assert run.write_onnx(b"onnx") == run.path / "export" / "model.onnx"
-    assert run.write_pass("a-b", b"pass") == run.pass_file("a-b") == run.path / "report" / "a-b.safetensors"
+    run.write_pass("a-b", b"pass")
+    assert run.pass_file("a-b") == run.path / "report" / "a-b.safetensors"
+    assert run.pass_file("a-b").read_bytes() == b"pass"
     assert run.summary() is None
     run.save_summary({"status": "finished"})
     assert run.summary() == {"status": "finished"}

@@ -11,7 +11,7 @@ from resnetctl.hints import Call
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.held_out import class_order, relabelled_batches, require_split, trained_on
-from resnetctl.tasks.report import report
+from resnetctl.tasks.report.report import report
 from resnetctl.weights.file import to_bytes
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from resnetctl.data.image_files import listed
 from resnetctl.data.images import prepare
 from resnetctl.data.reading.decode import SUFFIXES
 from resnetctl.engine.metrics import probabilities
-from resnetctl.errors import DataError, UsageError, WeightsError
+from resnetctl.engine.predictors import torch_predictor
+from resnetctl.errors import DataError, InputError, UsageError, WeightsError
 from resnetctl.hints import Setting, in_shell
+from resnetctl.spec import Calibration, WeightsCard
 from resnetctl.system import settings
 from resnetctl.tasks import predict as task
 from resnetctl.tasks.export import export
@@ -36,7 +39,7 @@ def pictures(tmp_path: Path) -> Path:
     return make_pictures(tmp_path / "pictures")
 
 
-def predicted(images: list[Path], **options: int) -> PredictOutcome:
+def predicted(images: list[Path], **options: Any) -> PredictOutcome:
     return predict(None, images, settings=settings.load(), **options)
 
 
@@ -184,3 +187,51 @@ def test_a_damaged_onnx_file_is_refused(machine: Path, pictures: Path) -> None:
     (machine / "m.onnx").write_bytes(b"\x08\x0anonsense")
     with pytest.raises(WeightsError):
         predict("m.onnx", [pictures], settings=settings.load())
+
+
+def calibrated(threshold: float) -> WeightsCard:
+    return card(calibration=Calibration(temperature=4.0, sets={"0.9": threshold, "0.95": 0.0}, images=120))
+
+
+def test_probabilities_have_the_temperature_of_the_card(pictures: Path) -> None:
+    make_run(calibrated(0.5))
+    (result,) = predicted([pictures / "0.png"], top=3).results
+    pixels = prepare(pictures / "0.png", IMAGE)[None]
+    logits = torch_predictor(network(), IMAGE, device=torch.device("cpu"))(pixels)
+    wanted = dict(zip(CLASSES, probabilities(logits / 4)[0].tolist(), strict=True))
+    assert dict(result.guesses) == pytest.approx(wanted, abs=1e-6)
+    assert result.classes is None
+    assert "set" not in result.to_json()
+
+
+def test_a_prediction_set_holds_the_classes_above_the_threshold(pictures: Path) -> None:
+    make_run(calibrated(1 / 3))
+    for result in predicted([pictures], top=3, level=0.9).results:
+        wanted = tuple(name for name, share in result.guesses if share >= 1 / 3)
+        assert result.classes == wanted
+        assert result.to_json()["set"] == list(wanted)
+    for result in predicted([pictures], level=0.95).results:
+        assert sorted(result.classes or ()) == list(CLASSES)
+
+
+def test_an_onnx_file_has_the_sets_of_its_weights(pictures: Path) -> None:
+    run = make_run(calibrated(1 / 3))
+    export(None, settings=settings.load(), gate="synthetic")
+    mine = predicted([pictures], top=3, level=0.9).results
+    theirs = predict(run.onnx, [pictures], settings=settings.load(), top=3, level=0.9).results
+    assert [item.classes for item in mine] == [item.classes for item in theirs]
+    for one, other in zip(mine, theirs, strict=True):
+        assert dict(one.guesses) == pytest.approx(dict(other.guesses), abs=1e-6)
+
+
+@pytest.mark.parametrize(("level", "text"), [(0.0, "fraction between"), (90.0, "fraction between"), (0.8, "level 0.8")])
+def test_a_level_without_a_threshold_is_refused(level: float, text: str, pictures: Path) -> None:
+    make_run(calibrated(0.5))
+    with pytest.raises(UsageError, match=text):
+        predicted([pictures], level=level)
+
+
+def test_weights_without_sets_say_how_to_get_them(run: runs.RunDir, pictures: Path) -> None:
+    with pytest.raises(InputError, match="no prediction sets") as caught:
+        predicted([pictures], level=0.9)
+    assert "report" in in_shell(caught.value.hint[0])

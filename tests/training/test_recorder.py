@@ -1,5 +1,7 @@
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.datasets import tiny
@@ -7,16 +9,22 @@ from support.jobs import job, to_train
 
 from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.data.splits import eval_batches, open_eval_set
+from resnetctl.data.store import open_store
+from resnetctl.engine.predictors import shipped_predictor
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import Finished, Notice
 from resnetctl.runs.checkpoints import Checkpoints
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
+from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 from resnetctl.training import recorder
 from resnetctl.training.job import fresh_model, fresh_state
 from resnetctl.training.recorder import Clock, consume
 from resnetctl.training.session import Session
+from resnetctl.trust.fitting import fit_card
+from resnetctl.weights.file import load_model, read_card
 
 
 def facts(*sets: str) -> list[object]:
@@ -115,3 +123,33 @@ def test_a_process_that_does_not_write_stops_and_fails_like_one_that_does(monkey
     with pytest.raises(NonFinite):
         list(consume(Session.of(spoilt, fresh_state(spoilt, fresh_model(spoilt)), stop=Stop(), run=None)))
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("train_images", "keep"), [(510, "best"), (510, "last"), (60, "best")])
+def test_the_card_gets_a_calibration_when_val_has_100_images(train_images: int, keep: str) -> None:
+    tiny(settings.load().data_dir, train=train_images)
+    facts("epochs=2", "val_fraction=0.2", f"keep={keep}")
+    model, card = load_model(runs.find("one", Path("runs")).weights)
+    if train_images == 60:
+        assert card.calibration is None
+        return
+    val = open_eval_set(open_store(settings.load().data_dir, "tiny"), "val", val_split=card.split)
+    predict = shipped_predictor(model, card.image, device=torch.device("cpu"))
+    passes = [(predict(images), labels) for images, labels in eval_batches(val, card.image)]
+    logits, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    assert card.calibration is not None
+    assert card.calibration == fit_card(logits, labels)
+    assert card.calibration.images == 102
+
+
+def test_a_resumed_run_has_the_same_calibration() -> None:
+    tiny(settings.load().data_dir, train=510)
+    facts("epochs=2", "val_fraction=0.2")
+    whole = runs.find("one", Path("runs"))
+    request = to_train(from_sets(["data=tiny", "epochs=2", "val_fraction=0.2"]), name="cut")
+    cut = train(request, settings.load())
+    list(itertools.islice(cut, 4))
+    cut.close()  # type: ignore[attr-defined]
+    list(resume("cut", settings=settings.load()))
+    assert read_card(whole.weights).calibration is not None
+    assert runs.find("cut", Path("runs")).weights.read_bytes() == whole.weights.read_bytes()

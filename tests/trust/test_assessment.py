@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.evidence import make_evidence
 
+from resnetctl.spec import Calibration
 from resnetctl.trust.assessment import accuracy, assess, compare_classes, compare_evidence, drawbacks, notices
 from resnetctl.trust.evidence import Evidence
 
@@ -102,3 +103,14 @@ def test_a_temperature_that_suits_only_val_is_said() -> None:
     judged = assess(make_evidence(1000, factor=1), make_evidence(1000, factor=4))
     assert "makes the NLL worse" in "\n".join(drawbacks(judged))
     assert not list(drawbacks(assess(make_evidence(1000), make_evidence(1000, seed=1))))
+
+
+def test_the_card_decides_before_val() -> None:
+    card = Calibration(temperature=2.0, sets={"0.8": 0.5}, images=150)
+    for val in (None, make_evidence(1000, seed=1)):
+        judged = assess(make_evidence(1000), val, chosen=card)
+        assert (judged.calibration.temperature, judged.calibration.fitted_on) == (2.0, "val")
+        assert [(item.level, item.threshold, item.fitted_on) for item in judged.conformal] == [(0.8, 0.5, 150)]
+        assert bool(judged.abstain) is (val is not None)
+    said = "\n".join(notices(make_evidence(500), None, classes=NAMES, split="test", chosen=card))
+    assert "no val split: thresholds for abstaining are left out" in said

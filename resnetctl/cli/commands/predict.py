@@ -23,6 +23,7 @@ def run(parsed: Parsed[PredictOptions]) -> None:
             options.images,
             settings=settings.load(),
             top=options.top,
+            level=options.level,
             max_pixels=options.max_pixels,
         )
     show(outcome, as_json=options.as_json)
@@ -37,8 +38,24 @@ def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
         streams.report(outcome)
         return
     rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
-    if rows:
+    if not rows:
+        return
+    if all(item.classes is None for item in outcome.results):
         tables.table(("file", "class", "probability"), rows)
+    else:
+        sets = [
+            _set(item.classes or ()) if not place else ""
+            for item in outcome.results
+            for place, _ in enumerate(item.guesses)
+        ]
+        tables.table(
+            ("file", "class", "probability", "set"), [(*row, shown) for row, shown in zip(rows, sets, strict=True)]
+        )
+
+
+def _set(classes: tuple[str, ...]) -> str:
+    """Return the classes of a prediction set, which may be empty."""
+    return ", ".join(classes) or "no class"
 
 
 COMMAND = Command(
@@ -49,5 +66,6 @@ COMMAND = Command(
     examples=(
         ("resnetctl predict last cat.jpg dog.png", "with the newest run"),
         ("resnetctl predict model.onnx ./photos --top 3", "an ONNX file needs no PyTorch"),
+        ("resnetctl predict last cat.jpg --set 0.9", "the classes that hold the true one in 90 % of the cases"),
     ),
 )

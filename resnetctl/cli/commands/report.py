@@ -9,7 +9,7 @@ from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
-    from resnetctl.tasks.report import Against, TrustReport
+    from resnetctl.tasks.report.document import Against, TrustReport
     from resnetctl.trust.abstain import Abstention
     from resnetctl.trust.conformal import Coverage
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(parsed: Parsed[ReportOptions]) -> None:
     """Run `report`."""
     from resnetctl.system import settings
-    from resnetctl.tasks.report import report
+    from resnetctl.tasks.report.report import report
 
     options, machine = parsed.options, settings.load()
     with torch_note():
@@ -28,8 +28,10 @@ def run(parsed: Parsed[ReportOptions]) -> None:
             split=options.split,
             against=options.against,
             ood=options.ood,
+            calibrate=options.calibrate,
         )
-    written = [] if options.html is None else [outcome.write_html(options.html)]
+    written = [] if outcome.calibrated is None else [outcome.calibrated]
+    written += [] if options.html is None else [outcome.write_html(options.html)]
     written += [] if options.plots is None else outcome.write_plots(options.plots)
     show(outcome, as_json=options.as_json)
     for path in written:
@@ -123,5 +125,9 @@ COMMAND = Command(
         ("resnetctl report --html report.html", "one page that needs no network"),
         ("resnetctl report last --against runs/old", "compared with another run on the same images"),
         ("resnetctl report net.onnx --data cifar10 --json", "all numbers of an ONNX file"),
+        (
+            "resnetctl report old.safetensors --calibrate new.safetensors",
+            "weights with temperature and prediction sets",
+        ),
     ),
 )

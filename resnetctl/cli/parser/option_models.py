@@ -108,6 +108,9 @@ class ReportOptions(Common):
         panel=USED,
         complete="dataset",
     )
+    calibrate: Path | None = option(
+        None, "Write the weights with temperature and prediction sets", metavar="FILE", panel=USED
+    )
     html: Path | None = option(None, "Write one page that needs no network", metavar="FILE", panel=USED)
     plots: Path | None = option(None, "Write each plot as an SVG file", metavar="DIR", panel=USED)
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
@@ -117,6 +120,13 @@ class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
     images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
+    level: float | None = option(
+        None,
+        "Print the classes that hold the true one with this probability",
+        flag="--set",
+        metavar="LEVEL",
+        panel=USED,
+    )
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from resnetctl.fields import plain
 from resnetctl.report.base import Report
-from resnetctl.spec import DatasetCard, plain
+from resnetctl.spec import DatasetCard
 
 if TYPE_CHECKING:
     from resnetctl.data.checks import Finding

@@ -13,9 +13,9 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint, schedule
 from resnetctl.errors import CheckFailed, DataError, ResnetctlError
+from resnetctl.fields import plain
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
-from resnetctl.spec import plain
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
 from resnetctl.training.job import config_sha256

@@ -1,5 +1,6 @@
 """`predict` prints the outcome of a replaced task."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,15 @@ def bad(name: str, problem: str) -> task.Prediction:
     return task.Prediction(file=Path(name), problem=BadImage(problem, hint=Setting("max_pixels", 7)))
 
 
+SETS = (("cat", "dog"), ())
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     received: list[Any] = []
 
-    def predict(target: str, images: list[Path], *, settings: object, top: int, max_pixels: int) -> task.PredictOutcome:
-        received.append((target, images, top, max_pixels))
+    def predict(target: str, images: list[Path], *, settings: object, **options: Any) -> task.PredictOutcome:
+        received.append((target, images, options))
         return OUTCOME
 
     monkeypatch.setattr(task, "predict", predict)
@@ -45,7 +49,22 @@ def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[A
         "a.png\tdog\t0.0500",
         "b\\x1b.png\tdog\t1.0000",
     ]
-    assert calls == [("last", [Path("a.png"), Path("b.png")], 2, 99)]
+    assert calls == [("last", [Path("a.png"), Path("b.png")], {"top": 2, "level": None, "max_pixels": 99})]
+
+
+def test_predict_prints_the_prediction_set_once_for_each_file(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_sets = [dataclasses.replace(item, classes=names) for item, names in zip(OUTCOME.results, SETS, strict=True)]
+    outcome = task.PredictOutcome(results=tuple(with_sets))
+    levels: list[float] = []
+    monkeypatch.setattr(task, "predict", lambda *_, level, **__: (levels.append(level), outcome)[1])
+    result = cli("predict", "last", "a.png", "b.png", "--top", "2", "--set", "0.9")
+    assert levels == [0.9]
+    assert result.out.splitlines() == [
+        "file\tclass\tprobability\tset",
+        "a.png\tcat\t0.9124\tcat, dog",
+        "a.png\tdog\t0.0500\t",
+        "b\\x1b.png\tdog\t1.0000\tno class",
+    ]
 
 
 def test_predict_prints_json(cli: Cli, calls: list[Any]) -> None:

@@ -12,7 +12,7 @@ from resnetctl.cli.commands import report as command
 from resnetctl.data.store import open_store
 from resnetctl.runs import RunDir
 from resnetctl.system import settings
-from resnetctl.tasks.report import Against
+from resnetctl.tasks.report.document import Against
 from resnetctl.trust.compare import compare
 from resnetctl.weights.file import to_bytes
 

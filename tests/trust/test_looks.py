@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl.data.looks import Look, ledger, record
 from resnetctl.errors import UsageError
+from resnetctl.trust.looks import Look, ledger, record
 
 
 def look(weights: str) -> Look:
@@ -37,7 +37,7 @@ def test_half_a_line_of_a_killed_process_spoils_no_other(tmp_path: Path) -> None
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from resnetctl.data.looks import Look, record\n"
+        "import sys; from pathlib import Path; from resnetctl.trust.looks import Look, record\n"
         "for n in range(5):\n"
         "    look = Look(weights=f'{sys.argv[2]}-{n}', target='t', data='d', correct=1, count=2)\n"
         "    record(Path(sys.argv[1]), 'd', look=look)"

@@ -15,7 +15,7 @@ from resnetctl.system import settings
 from resnetctl.tasks import judge
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
-from resnetctl.tasks.report import report
+from resnetctl.tasks.report.report import report
 from resnetctl.weights.file import to_bytes
 
 SPLITS = {"train": 200, "test": 60}
@@ -179,47 +179,3 @@ def test_report_is_a_function_of_the_package_and_a_package_too(store: Store) -> 
     outcome = rc.report(run.path)
     assert isinstance(outcome, Report)
     assert outcome.accuracy.count == 180
-
-
-def test_the_page_and_the_plots_are_written(store: Store, tmp_path: Path) -> None:
-    run = make_run(card(store))
-    for epoch in (1, 2):
-        run.log({"epoch": epoch, "train_loss": 1 / epoch, "train_top1": 0.5, "lr": 0.1}, {"epoch": epoch})
-    outcome = report(None, settings=settings.load())
-    first = outcome.write_html(tmp_path / "a.html").read_bytes()
-    assert report(None, settings=settings.load()).write_html(tmp_path / "b.html").read_bytes() == first
-    assert b"Curves of the run" in first
-    assert store.card.digests["test"].encode() in first
-    assert {path.name for path in outcome.write_plots(tmp_path / "plots" / "new")} >= {"loss.svg", "reliability.svg"}
-    assert outcome._repr_html_().count("<svg") == 6
-
-
-def test_a_page_that_cannot_be_written_is_an_error(store: Store, tmp_path: Path) -> None:
-    make_run(card(store))
-    with pytest.raises(UsageError, match="cannot write"):
-        report(None, settings=settings.load()).write_html(tmp_path / "missing" / "a.html")
-
-
-def test_strangers_are_told_from_test_images(store: Store) -> None:
-    run = make_run(card(store))
-    make_store(name="aliens", classes=("x", "y"), splits={"train": 20, "test": 25})
-    outcome = report(None, ood=["aliens", "noise"], settings=settings.load())
-    found = outcome.to_json()["ood"]
-    assert [item["set"] for item in found[::3]] == ["aliens", "noise:gauss", "noise:blobs", "noise:tiles"]
-    assert [item["score"] for item in found[:3]] == ["msp", "energy", "knn"]
-    assert {item["n"] for item in found} == {50, 180}
-    assert all(0 <= item["auroc"] <= 1 and item["positive"] == "strange" for item in found)
-    assert "Strangers" in outcome._repr_html_()
-    path = export(None, settings=settings.load(), gate="synthetic").path
-    onnx = report(path, ood=["aliens"], settings=settings.load())
-    assert [item.score for item in onnx.ood] == ["msp", "energy"]
-    assert "an ONNX file gives no features" in "\n".join(onnx.notices)
-    assert report(run.path, settings=settings.load()).ood == ()
-
-
-def test_the_training_set_is_no_stranger(store: Store) -> None:
-    make_run(card(store))
-    with pytest.raises(UsageError, match="'zoo' has the images of 'zoo', so they are no strangers"):
-        report(None, ood=["zoo"], settings=settings.load())
-    with pytest.raises(DataError, match="no dataset is called 'nowhere'"):
-        report(None, ood=["nowhere"], settings=settings.load())

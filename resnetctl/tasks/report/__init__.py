@@ -1,0 +1,1 @@
+"""`report`: what a network is worth, in one command and one page."""

@@ -1,0 +1,175 @@
+"""`report`: what a network is worth: calibration, prediction sets, abstaining, a comparison. One pass over the images.
+
+The outputs of the pass are stored in the run, by digests of weights and images. A second report runs no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Unpack
+
+from resnetctl import __version__
+from resnetctl.data.splits import ImageSet, open_eval_set
+from resnetctl.data.store import Store, open_store
+from resnetctl.errors import DataError
+from resnetctl.spec import Calibration, Split
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.held_out import class_order, require_split, split_notices, stored, trained_on
+from resnetctl.tasks.judge import Judge, open_judge
+from resnetctl.tasks.report.calibrate import require_new, write_calibrated
+from resnetctl.tasks.report.document import Against, ReportOptions, TrustReport
+from resnetctl.tasks.report.strange import open_strange, told_apart
+from resnetctl.trust.assessment import assess, compare_classes, compare_evidence, drawbacks, notices
+from resnetctl.trust.evidence import Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of a report.
+
+    Attributes:
+        data: dataset name, folder, archive or CSV, stored first if needed; by default that of the training.
+        split: `test` or `val`; val replaces a missing test.
+        against: another model with the same classes, to compare on the same images.
+        ood: datasets in the store whose images are of another kind, and `noise` for generated images.
+        calibrate: new weights file to write: the target's, with temperature and prediction sets in the card.
+    """
+
+    data: str | None = None
+    split: Split = "test"
+    against: str | PathLike[str] | None = None
+    ood: Sequence[str] = ()
+    calibrate: str | Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Passes:
+    """The outputs of the target on the measured split and on val, and those of the other model."""
+
+    measured: Evidence
+    val: Evidence | None
+    other: Evidence | None
+    chosen: Calibration | None  # what the card decided before this report
+
+
+def report(target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]) -> TrustReport:
+    """Judge a network on a split. val chooses temperature and thresholds, and the split measures them.
+
+    Args:
+        options: see `Request`.
+
+    Raises:
+        UsageError: `split` is not one of these two, `ood` names the dataset itself, or this machine has no such device.
+        InputError: a target or data are missing, or classes differ.
+        WorkFailed: the output of a network is not finite; nothing was stored.
+    """
+    request = Request(**options)
+    require_split(request.split)
+    judge = open_judge(target, settings)
+    if request.calibrate is not None:
+        require_new(judge.target, Path(request.calibrate))
+    other = None if request.against is None else open_judge(fspath(request.against), settings)
+    store = _open_data(judge, other, request)
+    sets = open_strange(request.ood, store, settings=settings)
+    images = open_eval_set(store, request.split, val_split=judge.card.split)
+    passes = _run(judge, other, request, store=store, images=images)
+    out, card = request.calibrate, judge.card
+    calibrated = None if out is None else write_calibrated(judge.target, passes.val, out=Path(out))
+    judged = assess(passes.measured, passes.val, chosen=passes.chosen)
+    looks = judge.look(store, images, measured=passes.measured)
+    strange = tuple(told_apart(judge, passes.measured, images=images, store=store, sets=sets))
+    return TrustReport(
+        looks=looks,
+        epochs=() if judge.target.run is None else tuple(judge.target.run.metrics()),
+        provenance=_provenance(judge, store, images),
+        target=judge.target.path,
+        weights=judge.weights,
+        data=store.card.name,
+        split=images.split,
+        accuracy=passes.measured.measured(card.classes),
+        assessment=judged,
+        calibrated=calibrated,
+        ood=strange,
+        against=None if other is None else _against(judge, other, passes),
+        notices=(
+            *judge.said,
+            *split_notices(store, card, requested=request.split, used=images.split),
+            *notices(passes.measured, passes.val, classes=card.classes, split=images.split, chosen=passes.chosen),
+            *drawbacks(judged),
+            *(() if other is None else _pair_notices(judge, other)),
+        ),
+    )
+
+
+def _open_data(judge: Judge, other: Judge | None, request: Request) -> Store:
+    """Return the dataset, with the classes of both models."""
+    if request.data:
+        name, told = stored(request.data, judge.settings)
+        judge.said.extend(told)
+    else:
+        name = trained_on(judge.card, judge.target.path, verb="report")
+    store = open_store(judge.settings.data_dir, name)
+    for each in filter(None, (judge, other)):
+        class_order(store.card.classes, each.card.classes, name=store.card.name)
+    return store
+
+
+def _run(judge: Judge, other: Judge | None, request: Request, *, store: Store, images: ImageSet) -> _Passes:
+    """Run or read the passes, and count the look of the other model."""
+    val = None if images.split == "val" else _val(store, judge)
+    measured = judge.evidence(store, images)
+    its = None if other is None else other.evidence(store, images)
+    if other is not None and its is not None:
+        other.look(store, images, measured=its)
+    is_new = images.split == "val" or request.calibrate is not None
+    return _Passes(measured=measured, val=val, other=its, chosen=None if is_new else judge.card.calibration)
+
+
+def _provenance(judge: Judge, store: Store, images: ImageSet) -> dict[str, str]:
+    """Return names and values of everything that decides the numbers."""
+    card = judge.card
+    values = {
+        "file": str(judge.target.path),
+        "weights, classes and preprocessing (SHA-256)": judge.weights,
+        "architecture": f"{card.arch.name}, {len(card.classes)} classes, {card.image.size} px",
+        "trained on": card.trained_on.get("name", ""),
+        "config (SHA-256)": card.config_sha256,
+        "dataset": store.card.name,
+        "images of this split (SHA-256)": images.store_digest,
+        "license of the dataset": store.card.licence,
+        "resnetctl": __version__,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _val(store: Store, judge: Judge) -> Evidence | None:
+    """Return the pass over val, None when training had none."""
+    try:
+        images = open_eval_set(store, "val", val_split=judge.card.split)
+    except DataError as error:
+        if judge.card.split is not None:  # val cannot be drawn again
+            judge.said.append(error.message)
+        return None
+    return judge.evidence(store, images) if len(images) else None
+
+
+def _against(judge: Judge, other: Judge, passes: _Passes) -> Against:
+    assert passes.other is not None
+    # the outputs of the other network may have another order: bring its classes into the order of this one
+    order = class_order(judge.card.classes, other.card.classes, name=str(judge.target.path))
+    same = Evidence(logits=passes.other.logits[:, order], labels=passes.measured.labels)
+    return Against(
+        target=other.target.path,
+        comparison=compare_evidence(passes.measured, same),
+        classes=tuple(compare_classes(passes.measured, same, classes=judge.card.classes)),
+    )
+
+
+def _pair_notices(judge: Judge, other: Judge) -> Iterator[str]:
+    yield from other.said
+    if judge.weights == other.weights:
+        yield "both files have the same weights"
+    yield "the comparison is of these two files, not of these recipes: compare recipes over three seeds or more"

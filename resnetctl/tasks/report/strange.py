@@ -1,0 +1,55 @@
+"""Images of another kind: does the network notice them?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from resnetctl.data.splits import ImageSet, open_eval_set
+from resnetctl.data.store import Store, open_store
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
+from resnetctl.spec import Split
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.judge import Judge, evenly
+from resnetctl.trust.evidence import Evidence
+from resnetctl.trust.strangers import NOISE, Strangers, strangers
+
+
+def open_strange(names: Sequence[str], store: Store, *, settings: Settings) -> dict[str, ImageSet | None]:
+    """Return images of each dataset, at most `BANK` of them; None for noise. Raises `UsageError` for the own images."""
+    return {name: _strange(name, store, settings=settings) for name in names}
+
+
+def _strange(name: str, store: Store, *, settings: Settings) -> ImageSet | None:
+    """Return images of another dataset, at most `BANK` of them; None for noise."""
+    if name == "noise":
+        return None
+    other = open_store(settings.data_dir, name)
+    if set(other.card.digests.values()) & set(store.card.digests.values()):
+        raise UsageError(
+            f"'{name}' has the images of '{store.card.name}', so they are no strangers",
+            where=Setting("ood"),
+            hint="another dataset, or noise",
+        )
+    split: Split = "test" if {"test", "val"} & set(other.splits) else "train"
+    return evenly(open_eval_set(other, split, val_split=None))
+
+
+def told_apart(
+    judge: Judge, measured: Evidence, *, images: ImageSet, store: Store, sets: Mapping[str, ImageSet | None]
+) -> Iterator[Strangers]:
+    """Yield how well each score tells each set from the measured images."""
+    if not sets:
+        return
+    others: dict[str, Evidence] = {}
+    for name, strange in sets.items():
+        if strange is None:
+            others |= {f"noise:{kind}": judge.noise(images, kind) for kind in NOISE}
+        else:
+            others[name] = judge.strangers(strange)
+    if measured.features is None:
+        judge.said.append("an ONNX file gives no features: the distance to the training images is left out")
+    bank = (
+        None
+        if measured.features is None
+        else judge.evidence(store, evenly(open_eval_set(store, "train", val_split=None)))
+    )
+    yield from strangers(measured, others, bank=bank)

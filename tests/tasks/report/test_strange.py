@@ -1,0 +1,42 @@
+"""Images of another kind are told from those of the split; the split's own images are none."""
+
+import pytest
+from support.trained import card, make_run, make_store
+
+from resnetctl.data.store import Store
+from resnetctl.errors import DataError, UsageError
+from resnetctl.system import settings
+from resnetctl.tasks.export import export
+from resnetctl.tasks.report.report import report
+
+SPLITS = {"train": 200, "test": 60}
+
+
+@pytest.fixture
+def store() -> Store:
+    return make_store(splits=SPLITS)
+
+
+def test_strangers_are_told_from_test_images(store: Store) -> None:
+    run = make_run(card(store))
+    make_store(name="aliens", classes=("x", "y"), splits={"train": 20, "test": 25})
+    outcome = report(None, ood=["aliens", "noise"], settings=settings.load())
+    found = outcome.to_json()["ood"]
+    assert [item["set"] for item in found[::3]] == ["aliens", "noise:gauss", "noise:blobs", "noise:tiles"]
+    assert [item["score"] for item in found[:3]] == ["msp", "energy", "knn"]
+    assert {item["n"] for item in found} == {50, 180}
+    assert all(0 <= item["auroc"] <= 1 and item["positive"] == "strange" for item in found)
+    assert "Strangers" in outcome._repr_html_()
+    path = export(None, settings=settings.load(), gate="synthetic").path
+    onnx = report(path, ood=["aliens"], settings=settings.load())
+    assert [item.score for item in onnx.ood] == ["msp", "energy"]
+    assert "an ONNX file gives no features" in "\n".join(onnx.notices)
+    assert report(run.path, settings=settings.load()).ood == ()
+
+
+def test_the_training_set_is_no_stranger(store: Store) -> None:
+    make_run(card(store))
+    with pytest.raises(UsageError, match="'zoo' has the images of 'zoo', so they are no strangers"):
+        report(None, ood=["zoo"], settings=settings.load())
+    with pytest.raises(DataError, match="no dataset is called 'nowhere'"):
+        report(None, ood=["nowhere"], settings=settings.load())
