@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from resnetctl import stream
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig
+from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.gates import Limits
 from resnetctl.errors import UsageError, warn_caller
 from resnetctl.facts import Finished, Notice
@@ -218,6 +219,7 @@ def export(
     out: str | Path | None = None,
     images: str | Path | None = None,
     gate: Gate = "real",
+    input: Input = "float",
 ) -> ExportReport:
     """Write a checked ONNX file. Errors as the command `export`.
 
@@ -226,10 +228,11 @@ def export(
         out: the file to write, by default in the run's folder.
         images: a folder of images to check on, by default val of the training's dataset.
         gate: `synthetic` checks on noise.
+        input: `raw` puts the preprocessing into the file, which then takes uint8 pictures of any size.
     """
     from resnetctl.tasks.export import export as task
 
-    report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate)
+    report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, input=input)
     for notice in report.notices:
         warn_caller(notice)
     return report

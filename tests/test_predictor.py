@@ -67,8 +67,10 @@ def test_a_folder_is_expanded_and_what_is_skipped_is_a_warning(weights: Path, pi
 
 def test_a_run_weights_and_an_onnx_file_give_the_same_classes(pictures: Path) -> None:
     run = make_run(card(make_store()))
-    export(None, settings=settings.load())
-    held = [rc.Predictor(target) for target in (None, run.path, "first", run.weights, run.onnx)]
+    for input in ("float", "raw"):
+        export(None, settings=settings.load(), input=input)
+    targets = (None, run.path, "first", run.weights, run.onnx, run.raw_onnx)
+    held = [rc.Predictor(target) for target in targets]
     assert len({tuple(classes(predictor(pictures))) for predictor in held}) == 1
     assert repr(held[0]) == "Predictor(tiny, 3 classes)"
     assert held[0].card.classes == CLASSES

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnetctl.data.images import prepare, prepare_array
-from resnetctl.data.reading.decode import HEIF_SUFFIXES, BadImage, Pixels, has_heif
+from resnetctl.data.images import prepare_array, with_channels
+from resnetctl.data.reading.decode import HEIF_SUFFIXES, BadImage, Pixels, has_heif, read_image
 from resnetctl.data.reading.source import why_ignored
 from resnetctl.spec import MAX_PIXELS, ImageSpec
 from resnetctl.wording import counted
@@ -31,12 +31,17 @@ class Listed:
 
     def pixels(self, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> Pixels | BadImage:
         """Return the picture as model input, `(S, S, C)`, or the error that says why it cannot be used."""
+        picture = self.decoded(spec.channels, max_pixels=max_pixels)
+        return picture if isinstance(picture, BadImage) else prepare_array(picture, spec)
+
+    def decoded(self, channels: int, *, max_pixels: int = MAX_PIXELS) -> Pixels | BadImage:
+        """Return the picture in its own size, `(H, W, channels)`, or the error that says why it cannot be used."""
         try:
             if isinstance(self.content, BadImage):
                 return self.content
             if isinstance(self.content, np.ndarray):
-                return prepare_array(_checked(self.content), spec)
-            return prepare(self.content, spec, max_pixels=max_pixels)
+                return with_channels(_checked(self.content), channels)
+            return read_image(self.content, channels, max_pixels=max_pixels)
         except BadImage as error:
             return error
 

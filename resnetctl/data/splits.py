@@ -147,19 +147,22 @@ def digest(rows: Rows) -> str:
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
 
 
-def eval_batches(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[tuple[Pixels, Rows]]:
+def eval_batches(
+    images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH, as_stored: bool = False
+) -> Iterator[tuple[Pixels, Rows]]:
     """Yield prepared images `(B, S, S, C)` uint8, S = `spec.size`, and labels `(B,)` int64, in the order of the set.
 
-    The last batch may be smaller. Raises `DataError` when the channels cannot be converted.
+    The last batch may be smaller. `as_stored` yields the images in the size of the store, for a model that resizes them
+    itself. Raises `DataError` when the channels cannot be converted.
     """
     for start in range(0, len(images), batch_size):
         rows = images.index[start : start + batch_size]
         images.check(rows)
-        yield _prepared(images.images[rows], spec), images.labels[rows]
+        pixels = with_channels(images.images[rows], spec.channels)
+        yield np.ascontiguousarray(pixels) if as_stored else _prepared(pixels, spec), images.labels[rows]
 
 
 def _prepared(images: Pixels, spec: ImageSpec) -> Pixels:
-    images = with_channels(images, spec.channels)
     if images.shape[1] != spec.resize:
         images = np.stack(
             [fit(image, resize=spec.resize, fit=spec.fit, interpolation=spec.interpolation) for image in images]

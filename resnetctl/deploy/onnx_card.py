@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from resnetctl.errors import WeightsError
 from resnetctl.fields import read_json
 from resnetctl.spec import Card, WeightsCard
 from resnetctl.weights.file import described
 
-INPUT, LOGITS, PROBABILITIES = "pixel_values", "logits", "probabilities"  # names of the graph's input and outputs
+Input = Literal["float", "raw"]
+INPUTS: tuple[Input, ...] = get_args(Input)
+CONTRACTS: dict[Input, str] = {"float": "float/1", "raw": "raw/1"}
+INPUT, IMAGE = "pixel_values", "image"  # names of the input of `float/1`, and of `raw/1`
+LOGITS, PROBABILITIES = "logits", "probabilities"  # names of the outputs
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
+CONTRACT_KEY = "contract"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +29,13 @@ class OnnxCard(Card):
         weights: the card of the weights that were exported: arch, classes, preprocessing, provenance.
         weights_sha256: digest of their tensors.
         gate: the images on which onnxruntime was compared with torch, e.g. `{"kind": "real", "images": 74, ...}`.
+        input: `float` takes prepared images, `raw` takes pictures of any size (see `deploy.raw.contract`).
     """
 
     weights: WeightsCard
     weights_sha256: str
     gate: Mapping[str, Any]
+    input: Input = "float"
 
     def __post_init__(self) -> None:
         if isinstance(self.weights, Mapping):
@@ -47,7 +54,10 @@ def from_properties(properties: Mapping[str, str], where: str) -> OnnxCard:
     except ValueError as error:
         raise WeightsError(f"the metadata of the ONNX file is broken: {error}", where=where) from None
     return OnnxCard(
-        weights=described(body, where=where), weights_sha256=properties.get(WEIGHTS_KEY, ""), gate=dict(gate)
+        weights=described(body, where=where),
+        weights_sha256=properties.get(WEIGHTS_KEY, ""),
+        gate=dict(gate),
+        input=_input(properties.get(CONTRACT_KEY, CONTRACTS["float"]), where),
     )
 
 
@@ -57,4 +67,16 @@ def to_properties(card: OnnxCard) -> dict[str, str]:
         CARD_KEY: json.dumps(card.weights.to_json(), sort_keys=True),
         GATE_KEY: json.dumps(dict(card.gate), sort_keys=True),
         WEIGHTS_KEY: card.weights_sha256,
+        CONTRACT_KEY: CONTRACTS[card.input],
     }
+
+
+def _input(contract: str, where: str) -> Input:
+    for kind, name in CONTRACTS.items():
+        if name == contract:
+            return kind
+    raise WeightsError(
+        f"this version cannot read the contract '{contract[:20]}', only {' and '.join(CONTRACTS.values())}",
+        where=where,
+        hint="pip install --upgrade resnetctl",
+    )

@@ -10,23 +10,34 @@ Shapes: S pixels a side, C channels, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.deploy import onnx_card, onnx_proto, onnx_shapes
-from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard
+from resnetctl.deploy.onnx_card import (
+    CARD_KEY,
+    CONTRACT_KEY,
+    CONTRACTS,
+    DIGEST_KEY,
+    IMAGE,
+    INPUT,
+    LOGITS,
+    PROBABILITIES,
+    Input,
+    OnnxCard,
+)
 from resnetctl.deploy.onnx_proto import EMPTY
 from resnetctl.deploy.protobuf import Malformed, Message
+from resnetctl.deploy.raw.prefix import OPERATORS, network_after_preprocessing
 from resnetctl.errors import WeightsError
 from resnetctl.hints import Call
-from resnetctl.spec import ImageSpec
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of the operators that onnxruntime itself has
 MAX_RANK = 8  # dimensions of a tensor
-FLOAT, BFLOAT16 = 1, 16  # numbers of TensorProto.DataType
+FLOAT, UINT8, BFLOAT16 = 1, 2, 16  # numbers of TensorProto.DataType
 # The types of weights by number of TensorProto.DataType: numpy's dtype, and the field that holds the numbers when
 # raw_data does not.
 DTYPES = {
@@ -62,7 +73,8 @@ def check(data: bytes, where: str) -> OnnxCard:
         properties = onnx_proto.properties(model)
     except Malformed as error:
         raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
-    problems = list(dict.fromkeys(dangers(model)))
+    is_raw = properties.get(CONTRACT_KEY) == CONTRACTS["raw"]
+    problems = list(dict.fromkeys(dangers(model, known=OPERATORS if is_raw else frozenset())))
     if problems:
         raise WeightsError("the ONNX file is refused", where=where, problems=problems)
     if CARD_KEY not in properties:
@@ -83,8 +95,8 @@ def check(data: bytes, where: str) -> OnnxCard:
     try:
         check_numbers(model)
         card = onnx_card.from_properties(properties, where)
-        check_interface(model, card.weights.image, classes=len(card.weights.classes))
-        check_shapes(model, card.weights.image, classes=len(card.weights.classes))
+        check_interface(model, card)
+        check_shapes(model, card)
     except WeightsError:
         raise
     except Exception as error:  # numpy and the card raise many kinds of errors on damaged content
@@ -92,14 +104,18 @@ def check(data: bytes, where: str) -> OnnxCard:
     return card
 
 
-def dangers(model: Message) -> Iterator[str]:
-    """Yield everything in a ModelProto that a residual network does not need and an attacker could use."""
+def dangers(model: Message, *, known: Collection[str] = ()) -> Iterator[str]:
+    """Yield everything in a ModelProto that a residual network does not need and an attacker could use.
+
+    `known` are operators that it may have besides; a later check compares each of them.
+    """
+    allowed = {*onnx_shapes.RULES, *known}
     for message in model.walk():
         if message.kind == "TensorProto" and (message.all("external_data") or message.one("data_location", 0)):
             yield "external data: weights in another file"
         elif message.kind in ("OperatorSetIdProto", "NodeProto") and message.one("domain", "") not in DOMAINS:
             yield f"operators of the domain '{message.one('domain', '')}'"
-        elif message.kind == "NodeProto" and message.one("op_type", "") not in onnx_shapes.RULES:
+        elif message.kind == "NodeProto" and message.one("op_type", "") not in allowed:
             yield f"the operator '{message.one('op_type', '')}', which no export needs"
         elif message.kind == "FunctionProto":
             yield "functions of its own"
@@ -118,31 +134,43 @@ def check_numbers(model: Message) -> None:
             raise ValueError(f"'{message.one('name', '')}' holds NaN or infinity")
 
 
-def check_interface(model: Message, image: ImageSpec, *, classes: int) -> None:
-    """Check for one input (batch, C, S, S) and two outputs (batch, K), all float32. Raises `ValueError`."""
-    graph = model.one("graph", EMPTY)
+def check_interface(model: Message, card: OnnxCard) -> None:
+    """Check for the input of the card's contract, and two float32 outputs (batch, K). Raises `ValueError`.
+
+    The input is float32 (batch, C, S, S), or uint8 (batch, height, width, channels) of any size.
+    """
+    graph, image = model.one("graph", EMPTY), card.weights.image
     constants = {item.one("name", "") for item in graph.all("initializer")}
     inputs = [item for item in graph.all("input") if item.one("name", "") not in constants]
     outputs = graph.all("output")
-    expected: Mapping[str, list[int]] = {
-        INPUT: [image.channels, image.size, image.size],
-        LOGITS: [classes],
-        PROBABILITIES: [classes],
+    forms: Mapping[Input, tuple[str, int, list[int]]] = {
+        "float": (INPUT, FLOAT, [image.channels, image.size, image.size]),
+        "raw": (IMAGE, UINT8, [0, 0, 0]),
     }
-    if [item.one("name", "") for item in (*inputs, *outputs)] != list(expected) or len(inputs) != 1:
-        raise ValueError(f"its input must be '{INPUT}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
-    for item, sides in zip((*inputs, *outputs), expected.values(), strict=True):
-        if _tensor_type(item) != (FLOAT, sides):
-            raise ValueError(f"'{item.one('name', '')}' is not float32 of (batch, {', '.join(map(str, sides))})")
+    numbers = [len(card.weights.classes)]
+    expected = [forms[card.input], (LOGITS, FLOAT, numbers), (PROBABILITIES, FLOAT, numbers)]
+    names = [name for name, _, _ in expected]
+    if [item.one("name", "") for item in (*inputs, *outputs)] != names or len(inputs) != 1:
+        raise ValueError(f"its input must be '{names[0]}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
+    for item, (name, kind, sides) in zip((*inputs, *outputs), expected, strict=True):
+        if _tensor_type(item) != (kind, sides):
+            shape = ", ".join(map(str, sides)) if any(sides) else "any height, width and channels"
+            raise ValueError(f"'{name}' is not {'float32' if kind == FLOAT else 'uint8'} of (batch, {shape})")
 
 
-def check_shapes(model: Message, image: ImageSpec, *, classes: int) -> None:
-    """Check that the network gives K logits an image, in bounded memory and time. Raises `ValueError`."""
+def check_shapes(model: Message, card: OnnxCard) -> None:
+    """Check that the network gives K logits an image, in bounded memory and time. Raises `ValueError`.
+
+    The preprocessing of a raw file is not inferred: it must be the one that this version writes.
+    """
+    graph, image = model.one("graph", EMPTY), card.weights.image
+    if card.input == "raw":
+        graph = network_after_preprocessing(graph, image, read=_numbers)
     pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
-    shapes = onnx_shapes.infer(model.one("graph", EMPTY), {INPUT: pixels}, read=_numbers)
+    shapes = onnx_shapes.infer(graph, {INPUT: pixels}, read=_numbers)
     for name in (LOGITS, PROBABILITIES):
-        if shapes.get(name) != (onnx_shapes.BATCH, classes):
-            raise ValueError(f"'{name}' is not one number for each of the {classes} classes")
+        if shapes.get(name) != (onnx_shapes.BATCH, len(card.weights.classes)):
+            raise ValueError(f"'{name}' is not one number for each of the {len(card.weights.classes)} classes")
 
 
 def _tensor_type(item: Message) -> tuple[int, list[int]]:

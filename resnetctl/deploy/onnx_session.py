@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.deploy.onnx_card import INPUT, LOGITS, PROBABILITIES, OnnxCard
+from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import WeightsError, WorkFailed
 from resnetctl.system.storage import open_regular
@@ -35,7 +35,10 @@ class OnnxModel:
         self._session = session
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return logits (B, K) for images (B, S, S, C) uint8. The method is a `Predictor`."""
+        """Return logits (B, K) for images (B, S, S, C) uint8, or (B, H, W, C) if the file takes pictures as they are.
+
+        The method is a `Predictor`.
+        """
         return self._run([LOGITS], images)[0]
 
     def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -43,10 +46,9 @@ class OnnxModel:
         return self._run([LOGITS, PROBABILITIES], images)
 
     def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
-        pixels /= np.float32(255)
+        given = {IMAGE: images} if self.card.input == "raw" else {INPUT: _scaled(images)}
         try:
-            outputs: list[NDArray[np.float32]] = self._session.run(names, {INPUT: pixels})
+            outputs: list[NDArray[np.float32]] = self._session.run(names, given)
         except Exception as error:  # onnxruntime's exceptions share no base
             raise WorkFailed(f"onnxruntime failed: {error}") from error
         return outputs
@@ -59,6 +61,11 @@ def from_bytes(data: bytes, where: str, *, threads: int = 1) -> OnnxModel:
 
 def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel:
     """Open bytes for which `check` returned `card`. Raises `WeightsError` when onnxruntime refuses them."""
+    return OnnxModel(card, session(data, where, threads=threads))
+
+
+def session(data: bytes, where: str, *, threads: int = 1) -> onnxruntime.InferenceSession:
+    """Return a session of onnxruntime for bytes that may run. Raises `WeightsError` when it refuses them."""
     os.environ.setdefault(NO_TELEMETRY, "1")
     import onnxruntime
 
@@ -69,10 +76,16 @@ def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel
     # By default bytes 4 to 8 choose the format, so bytes that were checked as ONNX could run as something else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base
         raise WeightsError(f"onnxruntime refuses the model: {error}", where=where) from None
-    return OnnxModel(card, session)
+
+
+def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return images (B, S, S, C) uint8 as (B, C, S, S) float32 in 0..1."""
+    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+    pixels /= np.float32(255)
+    return pixels
 
 
 def read_bytes(path: Path) -> bytes:

@@ -5,7 +5,7 @@ Shapes: N images in a pool, B in a batch, S pixels a side, C channels, K classes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,13 @@ def compare(reference: Predictor, model: OnnxModel, *, pool: Images) -> Parity:
     Raises:
         WorkFailed: onnxruntime fails.
     """
+    return compare_batches(reference, model, batches=((batch, batch) for batch in _batches(pool)))
+
+
+def compare_batches(reference: Predictor, model: OnnxModel, *, batches: Iterable[tuple[Images, Images]]) -> Parity:
+    """As `compare`. `batches`: for each of `BATCHES`, the images that torch gets, and those that onnxruntime gets."""
     scale = model.card.weights.temperature
-    parts = [_compare_batch(reference(batch), model.outputs(batch), scale) for batch in _batches(pool)]
+    parts = [_compare_batch(reference(prepared), model.outputs(given), scale) for prepared, given in batches]
     decided = sum(part.decided for part in parts)
     worst = max(parts, key=lambda part: part.diff / part.tolerance if np.isfinite(part.diff) else np.inf)
     same = sum(part.same for part in parts)

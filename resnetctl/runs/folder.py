@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
+from resnetctl.runs.log import read_lines, to_line
 from resnetctl.runs.summary import checked
 from resnetctl.system import storage
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 LAST = "last"
 CONFIG = "config.toml"
 LOCK = ".lock"
-MAX_LOG = 2**26  # bytes of a log; 100,000 epochs have 30 MB
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class RunDir:
     @property
     def onnx(self) -> Path:
         return self.path / "export" / "model.onnx"
+
+    @property
+    def raw_onnx(self) -> Path:
+        return self.path / "export" / "model-raw.onnx"
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -90,11 +94,11 @@ class RunDir:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, without the half-written last line that a killed process leaves."""
-        return _lines(self.path / "metrics.jsonl")
+        return read_lines(self.path / "metrics.jsonl")
 
     def timings(self) -> list[dict[str, Any]]:
         """Return the lines of timings.jsonl, without a half-written last line."""
-        return _lines(self.path / "timings.jsonl")
+        return read_lines(self.path / "timings.jsonl")
 
     def failure(self) -> str | None:
         """Return why the run failed and would fail again; None if it did not fail or has finished since."""
@@ -131,8 +135,8 @@ class RunDir:
 
     def log(self, metrics: Mapping[str, Any], timings: Mapping[str, Any]) -> None:
         """Append the line of one epoch to both logs."""
-        storage.append(self.path / "metrics.jsonl", _line(metrics))
-        storage.append(self.path / "timings.jsonl", _line(timings))
+        storage.append(self.path / "metrics.jsonl", to_line(metrics))
+        storage.append(self.path / "timings.jsonl", to_line(timings))
 
     def truncate(self, epochs: int) -> None:
         """Keep the first `epochs` lines of both logs, so that they match a checkpoint."""
@@ -186,11 +190,12 @@ class RunDir:
         storage.make_folder(self.pass_file(name).parent)
         storage.write(self.pass_file(name), data)
 
-    def write_onnx(self, data: bytes) -> Path:
-        """Write `export/model.onnx` and return its path."""
-        storage.make_folder(self.onnx.parent)
-        storage.write(self.onnx, data)
-        return self.onnx
+    def write_onnx(self, data: bytes, *, raw: bool = False) -> Path:
+        """Write `export/model.onnx`, or the file that takes pictures of any size, and return its path."""
+        path = self.raw_onnx if raw else self.onnx
+        storage.make_folder(path.parent)
+        storage.write(path, data)
+        return path
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -325,25 +330,6 @@ def all_runs(folder: Path) -> list[RunDir]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    lines = []
-    for line in storage.read_capped(path, MAX_LOG, error=InputError).splitlines():
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            break
-        if not isinstance(values, dict):
-            break
-        lines.append(values)
-    return lines
-
-
-def _line(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values) + "\n").encode()
 
 
 def _document(values: Mapping[str, Any]) -> bytes:

@@ -136,7 +136,7 @@ def evaluate(
     is_own = opened.card.trained_on.get("name") == store.card.name
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
-    batches = relabelled_batches(images, opened.card, order=order)
+    batches = relabelled_batches(images, opened.card, order=order, as_stored=opened.takes_originals)
     reference = published(opened.card.arch)
     scores = Scores(opened.card.classes, opened.card.temperature)
     report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
@@ -187,7 +187,9 @@ def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
     """Write the report into the run's folder. An error waits until the numbers are shown: they matter more."""
     if target.run is None:
         return outcome
-    name = f"{outcome.data}-{outcome.split}" + ("-onnx" if target.kind == "onnx" else "")
+    name = f"{outcome.data}-{outcome.split}"
+    if target.kind == "onnx":
+        name += "-onnx" if target.path.name == target.run.onnx.name else "-onnx-raw"
     try:
         written = target.run.write_eval(name, outcome.to_json())
     except (UsageError, WorkFailed) as error:

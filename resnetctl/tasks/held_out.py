@@ -85,9 +85,11 @@ def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labe
     return np.array([index[item] for item in data], dtype=np.int64)
 
 
-def relabelled_batches(images: ImageSet, card: WeightsCard, *, order: Labels) -> Iterator[tuple[Images, Labels]]:
-    """Yield prepared images (B, S, S, C) and labels (B,) in the order of the model's outputs."""
-    for pixels, labels in eval_batches(images, card.image):
+def relabelled_batches(
+    images: ImageSet, card: WeightsCard, *, order: Labels, as_stored: bool = False
+) -> Iterator[tuple[Images, Labels]]:
+    """Yield prepared images (B, S, S, C), or stored ones, and labels (B,) in the order of the model's outputs."""
+    for pixels, labels in eval_batches(images, card.image, as_stored=as_stored):
         yield pixels, order[labels]
 
 

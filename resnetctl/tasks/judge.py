@@ -19,7 +19,7 @@ from resnetctl.errors import UsageError
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, look, relabelled_batches
-from resnetctl.tasks.targets import Target, described, resolve
+from resnetctl.tasks.targets import Target, described, resolve, takes_originals
 from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
 from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
 
@@ -28,33 +28,38 @@ HEX = 16  # digits of a digest in a file name
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Collects the outputs of one target on the splits of a store; `said` gathers sentences for the user."""
+    """Collects the outputs of one target on the splits of a store; `said` gathers sentences for the user.
+
+    With `as_stored`, the target takes stored images of any size and resizes them itself.
+    """
 
     target: Target
     card: WeightsCard
     weights: str
     settings: Settings
     said: list[str]
+    as_stored: bool = False
 
     def evidence(self, store: Store, images: ImageSet) -> Evidence:
         """Return the pass over `images`, with labels in the order of the outputs."""
         order = class_order(store.card.classes, self.card.classes, name=store.card.name)
-        return self._pass(split_digest(images), len(images), relabelled_batches(images, self.card, order=order))
+        return self._pass(split_digest(images), len(images), self._batches(images, order))
 
     def strangers(self, images: ImageSet) -> Evidence:
         """Return the pass over images of another kind; their labels mean nothing."""
         order = np.zeros(len(images.classes), np.int64)
-        return self._pass(
-            f"strange {split_digest(images)}", len(images), relabelled_batches(images, self.card, order=order)
-        )
+        return self._pass(f"strange {split_digest(images)}", len(images), self._batches(images, order))
 
     def noise(self, images: ImageSet, kind: str) -> Evidence:
         """Return the pass over noise that is made from the first of `images`."""
         few = replace(images, index=images.index[:NOISE_COUNT])
         return self._pass(f"{kind} {split_digest(few)}", len(few), self._noise(few, kind))
 
+    def _batches(self, images: ImageSet, order: Labels) -> Iterator[tuple[Images, Labels]]:
+        return relabelled_batches(images, self.card, order=order, as_stored=self.as_stored)
+
     def _noise(self, images: ImageSet, kind: str) -> Iterator[tuple[Images, Labels]]:
-        pixels = np.concatenate([batch for batch, _ in eval_batches(images, self.card.image)])
+        pixels = np.concatenate([batch for batch, _ in eval_batches(images, self.card.image, as_stored=self.as_stored)])
         made = noise(kind, pixels)
         for start in range(0, len(made), EVAL_BATCH):
             part = made[start : start + EVAL_BATCH]
@@ -63,7 +68,7 @@ class Judge:
     def _pass(self, key: str, count: int, batches: Iterator[tuple[Images, Labels]]) -> Evidence:
         """Return the stored pass of this key, or run one and store it in the run."""
         name = f"{self.weights[:HEX]}-{hashlib.sha256(key.encode()).hexdigest()[:HEX]}"
-        name += "-onnx" if self.target.kind == "onnx" else ""
+        name += ("-onnx" if self.target.kind == "onnx" else "") + ("-raw" if self.as_stored else "")
         run = self.target.run
         if run is not None and run.pass_file(name).is_file():
             stored = from_bytes(run.pass_file(name).read_bytes(), count=count, classes=len(self.card.classes))
@@ -101,7 +106,8 @@ def open_judge(target: str | Path | None, settings: Settings) -> Judge:
     """Return the judge of a run, a weights file or an ONNX file. Builds no network; raises as `resolve`."""
     resolved = resolve(target, settings)
     card, weights = described(resolved)
-    return Judge(target=resolved, card=card, weights=weights, settings=settings, said=list(resolved.notices))
+    said, as_stored = list(resolved.notices), takes_originals(resolved)
+    return Judge(target=resolved, card=card, weights=weights, settings=settings, said=said, as_stored=as_stored)
 
 
 def split_digest(images: ImageSet) -> str:

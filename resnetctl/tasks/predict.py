@@ -177,9 +177,14 @@ def classified(
 
     Several threads may do this with one `opened`: nothing here changes it, and neither do torch and onnxruntime.
     """
-    remaining = iter(pictures)
-    while batch := list(islice(remaining, BATCH)):
-        read = [picture.pixels(opened.card.image, max_pixels=max_pixels) for picture in batch]
+    remaining, image = iter(pictures), opened.card.image
+    while batch := list(
+        islice(remaining, 1 if opened.takes_originals else BATCH)
+    ):  # originals are large: one at a time
+        if opened.takes_originals:
+            read = [picture.decoded(image.channels, max_pixels=max_pixels) for picture in batch]
+        else:
+            read = [picture.pixels(image, max_pixels=max_pixels) for picture in batch]
         good = [pixels for pixels in read if not isinstance(pixels, BadImage)]
         results = _results(opened, good, top=top, threshold=threshold)
         for picture, pixels in zip(batch, read, strict=True):
@@ -190,7 +195,7 @@ def classified(
 
 
 def _results(opened: Opened, images: Sequence[Pixels], *, top: int, threshold: float | None) -> Iterator[Prediction]:
-    """Yield the result of each prepared image `(S, S, C)`, without its file."""
+    """Yield the result of each image `(S, S, C)`, or of one original `(H, W, C)`, without its file."""
     if not images:
         return
     names = opened.card.classes

@@ -20,6 +20,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.weights.file import load_model, read_header
 
 if TYPE_CHECKING:
+    from resnetctl.deploy.onnx_card import OnnxCard
     from resnetctl.engine.metrics import Predictor
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
@@ -37,10 +38,14 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A loaded target: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), and `card` names the classes."""
+    """A loaded target: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), and `card` names the classes.
+
+    With `takes_originals`, images are (B, H, W, C) of any size: the file resizes them itself.
+    """
 
     card: WeightsCard
     predict: Predictor
+    takes_originals: bool = False
 
 
 def resolve(text: str | Path | None, settings: Settings) -> Target:
@@ -90,7 +95,8 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     where, data = str(target.path), onnx_session.read_bytes(target.path)
     card = check(data, where)
     threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
-    return Opened(card=card.weights, predict=onnx_session.start(data, card, where=where, threads=threads).logits)
+    model = onnx_session.start(data, card, where=where, threads=threads)
+    return Opened(card=card.weights, predict=model.logits, takes_originals=card.input == "raw")
 
 
 def described(target: Target) -> tuple[WeightsCard, str]:
@@ -102,13 +108,22 @@ def described(target: Target) -> tuple[WeightsCard, str]:
         header = read_header(target.path)
         card, sha256 = header.card, header.sha256
     else:
-        from resnetctl.deploy import onnx_session
-        from resnetctl.deploy.onnx_checks import check
-
-        exported = check(onnx_session.read_bytes(target.path), str(target.path))
+        exported = _onnx_card(target.path)
         card, sha256 = exported.weights, exported.weights_sha256
     text = json.dumps([sha256, list(card.classes), card.image.to_json()], sort_keys=True)
     return card, hashlib.sha256(text.encode()).hexdigest()
+
+
+def takes_originals(target: Target) -> bool:
+    """Return whether the target resizes images itself, as an ONNX file with raw input does. Raises `WeightsError`."""
+    return target.kind == "onnx" and _onnx_card(target.path).input == "raw"
+
+
+def _onnx_card(path: Path) -> OnnxCard:
+    from resnetctl.deploy import onnx_session
+    from resnetctl.deploy.onnx_checks import check
+
+    return check(onnx_session.read_bytes(path), str(path))
 
 
 def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: bool) -> Opened:
@@ -167,5 +182,6 @@ def _of_file(path: Path) -> Target:
         )
     is_onnx = path.suffix == ".onnx"
     run = RunDir(path.parent.parent if is_onnx else path.parent)
-    inside = run.config.is_file() and path.name == (run.onnx if is_onnx else run.weights).name
+    own = (run.onnx.name, run.raw_onnx.name) if is_onnx else (run.weights.name,)
+    inside = run.config.is_file() and path.name in own
     return Target(kind="onnx" if is_onnx else "weights", path=path, run=run if inside else None)

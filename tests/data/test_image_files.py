@@ -45,6 +45,14 @@ def test_a_bad_file_is_a_problem_and_the_others_are_read(tmp_path: Path) -> None
     assert [problem.partition(": ")[0] for problem in problems] == [str(root / "bad.png"), str(root / "gone.png")]
 
 
+def test_a_picture_can_keep_its_own_size(tmp_path: Path) -> None:
+    (file,) = write_tree(tmp_path / "p", colours(1)).iterdir()
+    pixels = np.zeros((5, 7, 1), np.uint8)
+    decoded = [item.decoded(3) for item in listed([file, pixels, b"no image"], ignored=Counter())]
+    assert [image.shape for image in decoded[:2]] == [(8, 12, 3), (5, 7, 3)]
+    assert isinstance(decoded[2], BadImage)
+
+
 def test_a_folder_yields_its_images_sorted_and_counts_the_other_files(tmp_path: Path) -> None:
     files = {"b/2.png": b"", "a.jpg": b"", "b/.hidden.png": b"", "notes.txt": b"", "b/1.PNG": b"", "x.avif": b""}
     root = write_tree(tmp_path / "p", files)

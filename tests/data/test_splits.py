@@ -266,6 +266,14 @@ def test_batches_are_cropped_or_fitted(tmp_path: Path) -> None:
     assert fitted.flags.c_contiguous
 
 
+def test_stored_images_are_given_as_they_are_but_for_their_channels(tmp_path: Path) -> None:
+    images = open_eval_set(make(tmp_path, train=12), "train", val_split=None)
+    (stored, labels), *_ = eval_batches(images, ImageSpec(size=4), batch_size=8, as_stored=True)
+    raw = images.images[images.index[:8]]
+    assert np.array_equal(stored, np.repeat(raw, 3, axis=3) if raw.shape[3] == 1 else raw)
+    assert labels.tolist() == images.labels[images.index[:8]].tolist()
+
+
 def test_batches_have_the_channels_of_the_spec(tmp_path: Path) -> None:
     images = whole(make(tmp_path, train=6))
     grey = ImageSpec(size=4, channels=1, mean=(0.5,), std=(0.5,))

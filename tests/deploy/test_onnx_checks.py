@@ -24,16 +24,18 @@ from support.onnx_files import (
     sparse,
     training,
 )
-from support.trained import IMAGE, card
+from support.trained import card
 
 from resnetctl.deploy import onnx_checks, onnx_proto, onnx_session
 from resnetctl.deploy import protobuf as wire
-from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY
+from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY, OnnxCard
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import WeightsError
 from resnetctl.hints import in_shell
 
 Change = Callable[[onnx.ModelProto], None]
+
+CARD = OnnxCard(weights=card(), weights_sha256="", gate={})
 
 
 def has_danger_for_onnx(model: onnx.ModelProto) -> bool:
@@ -169,13 +171,13 @@ def test_another_interface_is_refused(graph: str) -> None:
     else:
         del model.graph.output[0]
     with pytest.raises(ValueError, match=r"must be 'pixel_values'|is not float32"):
-        onnx_checks.check_interface(onnx_proto.parse(model.SerializeToString()), IMAGE, classes=3)
+        onnx_checks.check_interface(onnx_proto.parse(model.SerializeToString()), CARD)
 
 
 def test_a_constant_may_be_listed_as_an_input() -> None:
     model = small_model()
     model.graph.input.append(helper.make_tensor_value_info("weight", TensorProto.FLOAT, [64, 3]))
-    onnx_checks.check_interface(onnx_proto.parse(model.SerializeToString()), IMAGE, classes=3)
+    onnx_checks.check_interface(onnx_proto.parse(model.SerializeToString()), CARD)
 
 
 def is_refused(data: bytes) -> bool:

@@ -5,14 +5,15 @@ from typing import Any
 import onnx
 import pytest
 from support.onnx_files import small_model
-from support.trained import IMAGE
+from support.trained import card
 
 from resnetctl.deploy import onnx_checks, onnx_proto
 from resnetctl.deploy import protobuf as wire
+from resnetctl.deploy.onnx_card import OnnxCard
 
 KINDS = {"int32", "int64", "uint64", "enum", "double", "float", "string", "bytes"}
 
-
+CARD = OnnxCard(weights=card(), weights_sha256="", gate={})
 ABSENT = {"configuration", "device_configurations"}  # devices and sharding
 
 
@@ -55,7 +56,7 @@ def test_a_plain_model_is_parsed_as_onnx_parses_it() -> None:
     assert [node.one("op_type", "") for node in graph.all("node")] == [node.op_type for node in model.graph.node]
     assert onnx_proto.properties(parsed) == {item.key: item.value for item in model.metadata_props}
     onnx_checks.check_numbers(parsed)
-    onnx_checks.check_interface(parsed, IMAGE, classes=3)
+    onnx_checks.check_interface(parsed, CARD)
 
 
 def test_a_metadata_key_that_occurs_twice_is_refused() -> None:

@@ -234,6 +234,7 @@ def test_results_are_written_to_their_documented_files(tmp_path: Path) -> None:
     run.write_pass("a-b", b"pass")
     assert run.pass_file("a-b") == run.path / "report" / "a-b.safetensors"
     assert run.pass_file("a-b").read_bytes() == b"pass"
+    assert run.write_onnx(b"onnx", raw=True) == run.path / "export" / "model-raw.onnx"
     assert run.summary() is None
     run.save_summary({"status": "finished"})
     assert run.summary() == {"status": "finished"}

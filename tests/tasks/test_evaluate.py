@@ -347,3 +347,15 @@ def test_the_onnx_file_gives_the_same_numbers_as_the_weights(store: Store) -> No
     assert onnx.report.confusion == weights.report.confusion
     assert onnx.report.loss == pytest.approx(weights.report.loss, rel=1e-5)
     assert onnx.written == run.path / "eval" / "zoo-test-onnx.json"
+
+
+def test_a_raw_file_gives_the_same_numbers_as_the_weights(store: Store) -> None:
+    """The file resizes the 8x8 images of the store to 10 pixels and cuts out 8, as the weights' card asks."""
+    larger = dataclasses.replace(card(store).image, resize=10)
+    run = make_run(card(store, image=larger))
+    weights = evaluate(None, settings=settings.load())
+    export(None, settings=settings.load(), input="raw")
+    raw = evaluate(run.raw_onnx, settings=settings.load())
+    assert raw.report.confusion == weights.report.confusion
+    assert raw.report.loss == pytest.approx(weights.report.loss, rel=1e-5)
+    assert raw.written == run.path / "eval" / "zoo-test-onnx-raw.json"

@@ -1,5 +1,6 @@
 """`export` checks onnxruntime against torch on real images, and writes a file only if they agree."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import __version__ as PILLOW
 from support.trained import card, make_pictures, make_run, make_store, network
 
 from resnetctl import runs
@@ -16,6 +18,7 @@ from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer, parity
 from resnetctl.deploy.onnx_card import GATE_KEY
 from resnetctl.deploy.onnx_checks import check
+from resnetctl.deploy.raw import contract, resize, writer
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import settings
@@ -194,6 +197,93 @@ def test_a_graph_that_disagrees_with_torch_is_not_written(
     assert caught.value.problems
     assert not run.onnx.exists()
     assert not list(run.path.rglob("*.onnx"))
+
+
+def test_a_raw_file_is_written_beside_the_other(run: runs.RunDir, quick: None) -> None:
+    report = go(input="raw")
+    assert report.path == run.raw_onnx != run.onnx
+    assert report.to_json()["input"] == "raw"
+    assert report.parity.agreement == 1.0
+    onnx_card = check(run.raw_onnx.read_bytes(), "")
+    assert (onnx_card.input, onnx_card.weights_sha256) == ("raw", "")
+    expected = {"kind": "real", "source": "zoo/val", "originals": 0, "images": 18, "made_up": 30, "pillow": PILLOW}
+    assert onnx_card.gate == report.gate == expected
+
+
+def test_a_raw_file_of_a_weights_file_has_its_own_name(machine: Path, quick: None) -> None:
+    (machine / "net.safetensors").write_bytes(to_bytes(network().state_dict(), card()))
+    assert go("net.safetensors", gate="synthetic", input="raw").path == Path("net-raw.onnx")
+
+
+def test_a_raw_file_is_checked_on_the_originals_of_a_folder(run: runs.RunDir, tmp_path: Path, quick: None) -> None:
+    assert go(images=make_pictures(tmp_path / "p"), input="raw").gate["images"] == 5
+
+
+def test_two_folders_get_the_same_raw_bytes(run: runs.RunDir, machine: Path, quick: None) -> None:
+    for folder in ("one", "two"):
+        (machine / folder).mkdir()
+        go(input="raw", out=machine / folder / "m.onnx")
+    assert (machine / "one" / "m.onnx").read_bytes() == (machine / "two" / "m.onnx").read_bytes()
+
+
+def constant_changed(kind: str, place: int) -> Mutation:
+    """Return a change of one number of the preprocessing: of the `place`-th constant of a type."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        own = [item for item in proto.graph.initializer if item.name.startswith("prep/")]
+        tensor = [item for item in own if onnx.numpy_helper.to_array(item).dtype == kind][place]
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        array.flat[-1] += 1
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"), [("float64", 0), ("float64", 3), ("float32", 0), ("float32", -1), ("int64", 2)]
+)
+def test_a_changed_number_of_the_preprocessing_is_caught_and_named(
+    run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None, kind: str, place: int
+) -> None:
+    honest = writer.with_preprocessing
+
+    def wrong(data: bytes, image: object) -> bytes:
+        proto = onnx.load_model_from_string(honest(data, image))
+        constant_changed(kind, place)(proto)
+        return onnx_writer.seal(proto)
+
+    monkeypatch.setattr(writer, "with_preprocessing", wrong)
+    with pytest.raises(CheckFailed, match="prepares pictures in another way") as caught:
+        go(input="raw")
+    assert caught.value.exit_code == 5
+    assert "the constant 'prep/constant_" in caught.value.problems[0]
+    assert "of the operator 'prep/" in caught.value.problems[0]
+    assert not list(run.path.rglob("*.onnx"))
+
+
+def test_a_wrong_formula_is_caught_by_the_pixels(
+    run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    """The reader builds the same wrong graph, so only the gate on pixels can see it."""
+    monkeypatch.setattr(resize, "BITS", 9)  # of the weights: less exact than Pillow's
+    contract.preprocessing.cache_clear()
+    try:
+        with pytest.raises(CheckFailed) as caught:
+            go(input="raw")
+    finally:
+        contract.preprocessing.cache_clear()
+    assert "values of 64 differ" in caught.value.problems[0]
+    assert not run.raw_onnx.exists()
+
+
+def test_what_a_file_cannot_prepare_is_refused_before_the_work(store: Store) -> None:
+    nearest = dataclasses.replace(card(store).image, interpolation="nearest")
+    make_run(card(store, image=nearest))
+    with pytest.raises(UsageError, match="this network needs 1 by nearest") as caught:
+        go(input="raw")
+    assert caught.value.hint == (Setting("input", "float"),)
+    with pytest.raises(UsageError, match="is no input"):
+        go(input="cooked")
 
 
 def test_a_failed_check_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:

@@ -163,24 +163,29 @@ def test_a_missing_target_or_image_is_a_usage_error(run: runs.RunDir, pictures: 
 
 def test_an_onnx_file_needs_neither_torch_nor_onnx(pictures: Path) -> None:
     """Run the command line in a process that cannot import these packages."""
-    run = make_run(card(make_store()))
-    export(None, settings=settings.load())
+    make_run(card(make_store()))
+    files = [export(None, settings=settings.load(), input=input).path for input in ("float", "raw")]
     program = """
 import sys
 absent = ("torch", "torchvision", "onnx", "onnxscript", "google.protobuf", "safetensors.torch")
 sys.modules.update(dict.fromkeys(absent))  # importing one is now an ImportError
 from resnetctl.__main__ import main
-assert main(["predict", *sys.argv[1:], "--top", "3", "--json"]) == 0
-assert main(["eval", sys.argv[1]]) == 0
+for file in sys.argv[1:3]:
+    assert main(["predict", file, sys.argv[3], "--top", "3", "--json"]) == 0
+for file in sys.argv[1:3]:
+    assert main(["eval", file]) == 0
 assert not any(sys.modules.get(name) for name in absent)
 """
-    argv = [sys.executable, "-c", program, str(run.onnx), str(pictures)]
+    argv = [sys.executable, "-c", program, *map(str, files), str(pictures)]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    document, _ = json.JSONDecoder().raw_decode(done.stdout)
-    for mine, theirs in zip(predicted([pictures], top=3).results, document["results"], strict=True):
-        guesses = {guess["class"]: guess["probability"] for guess in theirs["predictions"]}
-        assert dict(mine.guesses) == pytest.approx(guesses, abs=1e-6)
+    rest = done.stdout
+    for _ in files:
+        document, end = json.JSONDecoder().raw_decode(rest)
+        rest = rest[end:].lstrip()
+        for mine, theirs in zip(predicted([pictures], top=3).results, document["results"], strict=True):
+            guesses = {guess["class"]: guess["probability"] for guess in theirs["predictions"]}
+            assert dict(mine.guesses) == pytest.approx(guesses, abs=1e-6)
 
 
 def test_a_damaged_onnx_file_is_refused(machine: Path, pictures: Path) -> None:

@@ -9,6 +9,9 @@ from resnetctl.cli.screen.loading import load_torch
 from resnetctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from resnetctl.tasks.export import ExportReport
 
 
@@ -23,7 +26,14 @@ def run(parsed: Parsed[ExportOptions]) -> None:
     load_torch()
     from resnetctl.tasks.export import export
 
-    report = export(options.target, settings=settings.load(), out=options.out, images=options.images, gate=options.gate)
+    report = export(
+        options.target,
+        settings=settings.load(),
+        out=options.out,
+        images=options.images,
+        gate=options.gate,
+        input=options.input,
+    )
     show(report, as_json=options.as_json)
 
 
@@ -40,12 +50,17 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
         [
             ("wrote", f"{path}   {tables.size(report.bytes)}, opset {report.opset}"),
             ("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()),
+            *([("pixels", _pixels(gate))] if report.input == "raw" else []),
             ("difference", f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"),
             ("same top-1", tables.percent(parity.agreement, 2)),
             ("sha256", report.sha256),
         ]
     )
     streams.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
+
+
+def _pixels(gate: "Mapping[str, Any]") -> str:
+    return f"those of Pillow {gate['pillow']}, also on {gate['made_up']} made-up sizes"
 
 
 COMMAND = Command(
@@ -57,5 +72,6 @@ COMMAND = Command(
         ("resnetctl export --onnx", "the newest run"),
         ("resnetctl export net.safetensors --onnx --out net.onnx", ""),
         ("resnetctl export last --onnx --images ./photos", "checked on these"),
+        ("resnetctl export --onnx --input raw", "resizes pictures itself"),
     ),
 )

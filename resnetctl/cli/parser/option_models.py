@@ -133,6 +133,9 @@ class PredictOptions(Common):
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
+    input: Literal["float", "raw"] = option(
+        "float", "Take prepared images, or pictures as they are (raw: uint8, any size)", panel=USED
+    )
     out: Path | None = option(None, "File to write (default: inside the run)", short="-o", metavar="FILE", panel=USED)
     images: Path | None = option(None, "Check on the images in this folder", metavar="DIR", panel=USED)
     gate: Literal["real", "synthetic"] = option("real", "Check on real images or on noise", panel=USED)

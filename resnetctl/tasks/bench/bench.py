@@ -20,6 +20,7 @@ from resnetctl.data.splits import EVAL_BATCH, eval_batches
 from resnetctl.data.store import open_store
 from resnetctl.deploy import onnx_session
 from resnetctl.deploy.parity import compare
+from resnetctl.deploy.raw.contract import is_raw
 from resnetctl.engine.device import pick_device, pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
@@ -43,6 +44,7 @@ from resnetctl.wording import counted
 SAMPLE = 0.2  # seconds a sample
 SECONDS, START_UP_SECONDS = 30.0, 12.0  # in total
 BATCHES = (EVAL_BATCH, 1)  # images a prediction
+RAW = "onnxruntime-raw"  # the exported network with its preprocessing
 NEEDED = TRAIN, SGEMM, COPY = "train", "sgemm", "copy"  # never left out, even if time is short
 
 Facts = Generator[Notice | Progress, None, BenchReport]
@@ -142,17 +144,21 @@ def _add_other_threads(timing: Bench) -> None:
 def _add_predictions(timing: Bench) -> None:
     """Add prediction with both runtimes, for a large batch and for one image."""
     job = timing.job
-    images = next(eval_batches(job.val or job.train, job.image, batch_size=EVAL_BATCH))[0]
+    images, stored = (
+        next(eval_batches(job.val or job.train, job.image, batch_size=EVAL_BATCH, as_stored=as_stored))[0]
+        for as_stored in (False, True)
+    )
     for runtime, predict in _predictors(timing, images):
         for size in BATCHES:
-            batch = images[:size]
+            batch = (stored if runtime == RAW else images)[:size]
             work = partial(_predicted, predict, batch)
             timing.add(f"{runtime} batch {len(batch)}", partial(baselines.repeated, work, seconds=SAMPLE))
 
 
 def _predictors(timing: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
-    """Yield torch's predictor, and onnxruntime's if the two agree."""
+    """Yield torch's predictor and, if the two agree, onnxruntime's: for prepared images, then for stored ones."""
     from resnetctl.deploy.onnx_writer import to_bytes
+    from resnetctl.deploy.raw.writer import with_preprocessing
 
     job = timing.job
     model, shipped = (fresh_model(job) for _ in range(2))
@@ -170,6 +176,9 @@ def _predictors(timing: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
         timing.left_out.append(f"onnxruntime: {problems[0]}")
     else:
         yield "onnxruntime", exported.logits
+        if is_raw(job.image):
+            raw = with_preprocessing(data, job.image)
+            yield RAW, onnx_session.from_bytes(raw, "the exported network", threads=job.config.threads).logits
 
 
 def _predicted(predict: Predictor, images: Any) -> float:
@@ -275,7 +284,7 @@ def _parts(steps: Sequence[TimedStep]) -> dict[str, Part]:
 
 def _onnx_ratios(rates: dict[str, list[float]]) -> dict[str, Spread]:
     """Return the ratios of onnxruntime to torch by batch, round by round."""
-    pairs = {name: name.replace("onnxruntime", "torch") for name in rates if name.startswith("onnxruntime")}
+    pairs = {name: name.replace("onnxruntime", "torch") for name in rates if name.startswith("onnxruntime ")}
     return {name.partition(" ")[2]: ratios(rates[name], rates[other]) for name, other in pairs.items()}
 
 

@@ -202,13 +202,15 @@ class _Checker:
         return f"whole, finite, of epoch {epoch}"
 
     def onnx(self) -> str:
-        if not self.run.onnx.is_file():
+        files = [path for path in (self.run.onnx, self.run.raw_onnx) if path.is_file()]
+        if not files:
             raise Skipped("nothing is exported")
         from resnetctl.deploy.onnx_checks import check
         from resnetctl.deploy.onnx_session import read_bytes
 
-        card = check(read_bytes(self.run.onnx), str(self.run.onnx))
-        _require(card.weights_sha256 == self.header.sha256, "exported from other weights: export again")
+        for path in files:
+            card = check(read_bytes(path), str(path))
+            _require(card.weights_sha256 == self.header.sha256, "exported from other weights: export again")
         return "whole, and exported from these weights"
 
     def data(self) -> str:

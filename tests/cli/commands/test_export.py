@@ -1,5 +1,6 @@
 """`export` prints the report of a replaced task."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from resnetctl.tasks import export as task
 
 Cli = Callable[..., Any]
+CHECKED = ("--images", "photos", "--gate", "synthetic")
 REPORT = task.ExportReport(
     path=Path("runs/a/export/model.onnx"),
     opset=20,
@@ -46,13 +48,20 @@ def test_export_prints_the_report_as_text(cli: Cli, calls: list[Any]) -> None:
         "  resnetctl eval runs/a/export/model.onnx",
         "  resnetctl predict runs/a/export/model.onnx IMAGE...",
     ]
-    assert calls == [(None, {"out": None, "images": None, "gate": "real"})]
+    assert calls == [(None, {"out": None, "images": None, "gate": "real", "input": "float"})]
 
 
 def test_flags_reach_the_task(cli: Cli, calls: list[Any]) -> None:
-    cli("export", "m.safetensors", "--onnx", "-o", "m.onnx", "--images", "photos", "--gate", "synthetic")
-    options = {"out": Path("m.onnx"), "images": Path("photos"), "gate": "synthetic"}
+    cli("export", "m.safetensors", "--onnx", "-o", "m.onnx", *CHECKED, "--input", "raw")
+    options = {"out": Path("m.onnx"), "images": Path("photos"), "gate": "synthetic", "input": "raw"}
     assert calls == [("m.safetensors", options)]
+
+
+def test_a_raw_file_names_the_pillow_that_it_equals(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = {**REPORT.gate, "made_up": 30, "pillow": "13.0.0"}
+    monkeypatch.setattr(task, "export", lambda *_, **__: dataclasses.replace(REPORT, input="raw", gate=gate))
+    lines = cli("export", "--onnx", "--input", "raw").out.splitlines()
+    assert lines[2] == "pixels      those of Pillow 13.0.0, also on 30 made-up sizes"
 
 
 def test_export_prints_json(cli: Cli, calls: list[Any]) -> None:

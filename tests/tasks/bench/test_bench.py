@@ -60,6 +60,7 @@ def test_bench_reports_every_figure_and_writes_nothing(monkeypatch: pytest.Monke
     assert (report.subject.data, report.subject.threads, report.subject.batch_size) == ("tiny", 1, 16)
     assert list(report.prediction) == [
         "torch batch 6", "torch batch 1", "onnxruntime batch 6", "onnxruntime batch 1",
+        "onnxruntime-raw batch 6", "onnxruntime-raw batch 1",
     ]  # fmt: skip
     assert list(report.onnx_ratio) == ["batch 6", "batch 1"]
     options = [(item.option.name, item.option.value) for item in report.tried if isinstance(item.option, Setting)]
@@ -152,6 +153,7 @@ def test_parts_have_median_seconds_and_shares() -> None:
 
 def test_onnxruntime_is_compared_with_torch_in_the_same_rounds() -> None:
     rates = {"torch batch 8": [1.0, 2.0], "onnxruntime batch 8": [3.0, 6.0], "train": [1.0, 1.0]}
+    rates["onnxruntime-raw batch 8"] = [2.0, 4.0]
     assert task._onnx_ratios(rates) == {"batch 8": Spread(median=3.0, low=3.0, high=3.0, n=2)}
 
 

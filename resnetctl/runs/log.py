@@ -1,0 +1,35 @@
+"""The logs of a run: files of one JSON object a line."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from resnetctl.errors import InputError
+from resnetctl.system import storage
+
+MAX_LOG = 2**26  # bytes; 100,000 epochs have 30 MB
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a log up to the first damaged line, [] without a file. Raises `InputError` over 64 MiB.
+
+    A killed process leaves half of the last line.
+    """
+    if not path.exists():
+        return []
+    lines = []
+    for line in storage.read_capped(path, MAX_LOG, error=InputError).splitlines():
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(values, dict):
+            break
+        lines.append(values)
+    return lines
+
+
+def to_line(values: Mapping[str, Any]) -> bytes:
+    """Return an object as one line of a log."""
+    return (json.dumps(values) + "\n").encode()

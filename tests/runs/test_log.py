@@ -1,0 +1,30 @@
+"""Logs are read up to the first damaged line."""
+
+from pathlib import Path
+
+import pytest
+
+from resnetctl.errors import InputError
+from resnetctl.runs import log
+from resnetctl.runs.log import read_lines, to_line
+
+
+def test_lines_are_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    assert read_lines(path) == []
+    path.write_bytes(to_line({"a": 1}) + to_line({"b": [0.5]}))
+    assert read_lines(path) == [{"a": 1}, {"b": [0.5]}]
+
+
+@pytest.mark.parametrize("tail", [b'{"a": ', b"7\n", b"[" * 100_000, b"\xff\n", b"null\n"])
+def test_a_damaged_line_ends_the_log(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(to_line({"a": 1}) + tail + b"\n" + to_line({"b": 2}))
+    assert read_lines(path) == [{"a": 1}]
+
+
+def test_a_huge_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "MAX_LOG", 10)
+    (tmp_path / "log.jsonl").write_bytes(to_line({"a": "long enough"}))
+    with pytest.raises(InputError):
+        read_lines(tmp_path / "log.jsonl")
