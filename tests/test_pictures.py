@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.scripts import load_script
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of Unix")
@@ -66,3 +68,18 @@ def test_a_changed_column_is_noticed() -> None:
     assert stable(before) == stable(faster)
     assert stable(before) != stable(["     1  0.1000       2.307     1.5 s  *", before[1]])
     assert stable(before) != stable([before[0], "Done in 24.0 s   best epoch 13 of 16"])
+
+
+@pytest.mark.timeout(600)
+def test_the_picture_of_the_report_shows_a_report_of_today(tmp_path: Path) -> None:
+    page = load_script(PICTURES / "page.py")
+    if page.find_browser() is None:
+        pytest.skip("Chromium is not installed")
+    written = page.write_page(tmp_path)
+    page.photograph(written, tmp_path / "report.png")
+    with Image.open(tmp_path / "report.png") as ours, Image.open(PICTURES / "report.png") as theirs:
+        assert ours.size == theirs.size == page.SIZE
+        columns = [bool(np.asarray(picture.convert("L")).std(axis=0).max() > 1) for picture in (ours, theirs)]
+        differing = np.abs(np.asarray(ours.convert("L"), float) - np.asarray(theirs.convert("L"), float)) > 32
+    assert all(columns), "an empty page"
+    assert differing.mean() < 0.12, "more than numbers changed: run `python docs/pictures/page.py`"
