@@ -51,6 +51,7 @@ class Started:
     best: float | None  # best val accuracy so far, in a resumed run
     steps: int
     steps_per_epoch: int
+    teacher: str = ""  # the arch of the teacher, empty without one
     sides: tuple[tuple[int, int], ...]  # (first step, pixels) for each size of the training images
 
     def side(self, step: int) -> int:

@@ -28,6 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("models", "data"),
     ("engine", "weights", "blocks"),
     ("deploy", "trust"),
+    ("compress",),
     ("facts",),
     ("runs",),
     ("report",),
@@ -38,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("api", "testing"),
     ("cli", "__main__"),
 )
-SHARED_BY_TASKS = ("datasets", "held_out", "judge", "targets")
+SHARED_BY_TASKS = ("datasets", "held_out", "judge", "sources", "targets")
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
 BELOW_DATA = ("hints", "wording", "errors", "fields", "spec", "rng", "system", "registry", "config")

@@ -33,6 +33,7 @@ SUPERSEDES = {
     "optim.name": ("optim.args",),
     "schedule.name": ("schedule.args",),
     "weights": ("weights_sha256",),
+    "distill.teacher": ("distill.teacher_sha256",),
 }
 RIVALS = {"epochs": "steps", "steps": "epochs"}  # a layer that sets one key switches the other off
 

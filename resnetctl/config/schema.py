@@ -115,6 +115,25 @@ class ProgressiveConfig(Frozen):
         return self
 
 
+class DistillConfig(Frozen):
+    """`[distill]`: knowledge distillation, which teaches with the outputs of a trained network."""
+
+    teacher: str = option(
+        "",
+        "Learn from this network too: run, file or torchvision:resnet50",
+        flag="--teacher",
+        metavar="RUN|FILE",
+        panel="Optimisation",
+        complete="run",
+    )
+    teacher_sha256: str = option("", "Refuse a teacher with another SHA-256 (empty: any)", metavar="HEX")
+    method: Literal["kd", "dkd", "dist", "hint"] = option(
+        "kd", "What to learn: kd (softmax), dkd (true and wrong classes apart), dist (correlation), hint (features too)"
+    )
+    temperature: float = option(4.0, "Divides the logits of both networks: a higher one shows more of small ones", gt=0)
+    weight: float = option(0.9, "Share of the teacher in the loss; the labels have the rest", gt=0, le=1)
+
+
 class TrainConfig(Frozen):
     """Everything that decides what a training run computes."""
 
@@ -173,6 +192,7 @@ class TrainConfig(Frozen):
     optim: OptimConfig = Field(default_factory=OptimConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     progressive: ProgressiveConfig = Field(default_factory=ProgressiveConfig)
+    distill: DistillConfig = Field(default_factory=DistillConfig)
 
     @field_validator("warmup")
     @classmethod

@@ -43,8 +43,20 @@ def cross_entropy(model: nn.Module, batch: Batch, *, plan: ObjectivePlan) -> tup
             targets weigh each share, and the sum is divided by the number of images.
     """
     logits = model(batch.images)
+    return weighted_cross_entropy(logits, batch.targets, plan=plan), logits
+
+
+def weighted_cross_entropy(logits: Tensor, targets: Tensor, *, plan: ObjectivePlan) -> Tensor:
+    """Return the mean cross-entropy of logits `(N, classes)`, arguments as `cross_entropy`."""
     # logits in float32: in bfloat16 the sum of exponentials would be right to two digits only
-    loss = F.cross_entropy(
-        logits.float(), batch.targets, weight=plan.class_weights, label_smoothing=plan.label_smoothing
-    )
-    return loss, logits
+    return F.cross_entropy(logits.float(), targets, weight=plan.class_weights, label_smoothing=plan.label_smoothing)
+
+
+def weighted_mean(losses: Tensor, targets: Tensor, *, plan: ObjectivePlan) -> Tensor:
+    """Return the mean of one loss per image `(N,)`, with the weights that the cross-entropy gives to the images."""
+    if plan.class_weights is None:
+        return losses.mean()
+    if targets.ndim == 2:
+        return (losses * (targets @ plan.class_weights)).mean()
+    weights = plan.class_weights[targets]
+    return (losses * weights).sum() / weights.sum()

@@ -59,7 +59,7 @@ class ResNet(nn.Module):
         outputs = self._stem(images)
         for name in self.stages:
             outputs = self._stage(name, outputs)
-        return self._head(outputs)
+        return self.head(outputs)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the output of each stage, `{"layer1": (N, C1, H1, W1), ...}`; the head reads the last one.
@@ -88,8 +88,11 @@ class ResNet(nn.Module):
             outputs = self.relu(self.norm(outputs))
         return cast(Tensor, outputs)
 
-    def _head(self, features: Tensor) -> Tensor:
-        """Average over all pixels and apply the linear layer: `(N, C, H, W)` to `(N, classes)`."""
+    def head(self, features: Tensor) -> Tensor:
+        """Return the logits of the last stage's features: average over all pixels, then the linear layer.
+
+        `(N, C, H, W)` to `(N, classes)`.
+        """
         return cast(Tensor, self.fc(torch.flatten(self.avgpool(features), 1)))
 
     def parts(self) -> dict[str, list[nn.Module]]:

@@ -231,6 +231,7 @@ class WeightsCard(Card):
         split: how val was drawn from train; None if the dataset has its own val split, or val is off.
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
         calibration: temperature and thresholds of prediction sets; None if val had too few images.
+        teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
     """
 
     schema: int = 1
@@ -242,11 +243,12 @@ class WeightsCard(Card):
     split: ValSplit | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
+    teacher: Mapping[str, str] = field(default_factory=dict)
     config_sha256: str = ""
     version: str = ""
 
     def __post_init__(self) -> None:
-        self._freeze(tuples=("classes",), tables=("trained_on", "metrics"))
+        self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
         if not self.classes:
             raise ValueError("'classes' is empty")
         kinds: tuple[type[Card], ...] = (Arch, ImageSpec, Plugins, ValSplit, Calibration)

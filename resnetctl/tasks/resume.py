@@ -19,12 +19,13 @@ from resnetctl.models.resnet import build
 from resnetctl.runs import RunDir
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
+from resnetctl.tasks import sources
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle
 from resnetctl.training.launch import Facts, config_text
 from resnetctl.training.newest_checkpoint import card_of, differences, facts_then, newest
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session
-from resnetctl.weights.file import require_plugins
+from resnetctl.weights.file import NamedWeights, require_plugins
 from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes
@@ -70,10 +71,11 @@ def resume(
         yield from _failure(run)
         resolved = _changed(config, run.sources(), epochs=epochs, device=device)
         store = open_store(settings.data_dir, config.data)
+        teacher = sources.open_teacher(config.distill, settings, origin=str(run.config))
         if checkpoints.snapshot is None:
-            job, state = _from_start(resolved, store)
+            job, state = _from_start(resolved, store, teacher)
         else:
-            job, state = _with_shape_of(checkpoints.snapshot, resolved, store)
+            job, state = _with_shape_of(checkpoints.snapshot, resolved, store, teacher=teacher)
             yield from _differences(checkpoints.snapshot, job, exact=exact)
             checkpoint.restore(state, checkpoints.snapshot)
         if epochs is not None and epochs != config.epochs and job.steps <= state.step:
@@ -122,7 +124,7 @@ def _changed(
     return Resolved(config=config, origins=origins)
 
 
-def _from_start(resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, TrainState]:
+def _from_start(resolved: Resolved[TrainConfig], store: Store, teacher: NamedWeights | None) -> tuple[Job, TrainState]:
     """Return the job and the state of a run that stopped before its first checkpoint."""
     config = resolved.config
     if isinstance(config, FinetuneConfig):
@@ -130,11 +132,13 @@ def _from_start(resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, Tra
             "the run has no checkpoint to go on from", hint=Call("finetune", settings={"data": config.data})
         )
     image = resized(store.card.image, config.size)
-    job = settle(resolved, store, arch=final_arch(config.model), image=image)
+    job = settle(resolved, store, arch=final_arch(config.model), image=image, teacher=teacher)
     return job, fresh_state(job, fresh_model(job))
 
 
-def _with_shape_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store) -> tuple[Job, TrainState]:
+def _with_shape_of(
+    snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *, teacher: NamedWeights | None
+) -> tuple[Job, TrainState]:
     """Return the job of a checkpoint and a new state of its shape, ready for `checkpoint.restore`."""
     card, model = card_of(snapshot), resolved.config.model
     if card.trained_on.get("digest") != store.card.digests.get("train"):
@@ -143,7 +147,7 @@ def _with_shape_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: S
             where=str(store.path),
             hint="restore the old dataset, or start a new run",
         )
-    job = settle(resolved, store, arch=card.arch, image=card.image)
+    job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher)
     job = dataclasses.replace(job, weights_sha256=str(snapshot.card.get("weights_sha256", "")))
     net = build(
         card.arch,

@@ -7,7 +7,7 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine.device import pick_device
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import datasets
+from resnetctl.tasks import datasets, sources
 from resnetctl.training.job import fresh_model, prepare
 from resnetctl.training.launch import Facts, launch, require_place
 
@@ -24,7 +24,9 @@ def train(draft: Draft[TrainConfig], settings: Settings) -> Facts:
     config, request = draft.config, draft.request
     folder = require_place(request, settings)
     pick_device(config.device)
+    origin = draft.asked.origins.get("distill.teacher_sha256", "")
+    teacher = sources.open_teacher(config.distill, settings, origin=origin)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure(config.data, place, is_kept=place is settings)
-        job = prepare(draft, open_store(place.data_dir, name))
+        job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
         yield from launch(job, partial(fresh_model, job), request=request, folder=folder)

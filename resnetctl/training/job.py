@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from resnetctl import __version__, registry, rng
+from resnetctl.compress.distil import learned_from
+from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config import class_weights
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.draft import Draft
@@ -39,6 +41,7 @@ from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, ValSplit, Weig
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.plugin_trial import explained, try_plugins
+from resnetctl.weights.file import NamedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ class Job:
         store: the dataset.
         train, val: the dataset's train split, divided as the config says; `split` records how.
         weights_sha256: digest of the weights that the run starts from; empty when it starts from scratch.
+        teacher: the network that teaches; None without one.
     """
 
     config: TrainConfig
@@ -64,6 +68,7 @@ class Job:
     val: ImageSet | None
     split: ValSplit | None
     weights_sha256: str = ""
+    teacher: Teacher | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,24 +107,38 @@ class Job:
             split=self.split,
             metrics=metrics,
             calibration=calibration,
+            teacher=self._taught_by(),
             config_sha256=config_sha256(self.config, self.weights_sha256),
             version=__version__,
         )
 
+    def _taught_by(self) -> dict[str, str]:
+        if self.teacher is None:
+            return {}
+        return {"arch": self.teacher.arch, "sha256": self.teacher.sha256, "method": self.config.distill.method}
 
-def prepare(draft: Draft[TrainConfig], store: Store) -> Job:
+
+def prepare(draft: Draft[TrainConfig], store: Store, *, teacher: NamedWeights | None = None) -> Job:
     """Return the job of a run from scratch that `draft` describes, on the data in `store`. Raises as `settle`."""
     resolved = draft.settled(store.card)
     image = resized(store.card.image, resolved.config.size)
-    return settle(resolved, store, arch=final_arch(resolved.config.model), image=image)
+    return settle(resolved, store, arch=final_arch(resolved.config.model), image=image, teacher=teacher)
 
 
-def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: ImageSpec) -> Job:
+def settle(
+    resolved: Resolved[TrainConfig],
+    store: Store,
+    *,
+    arch: Arch,
+    image: ImageSpec,
+    teacher: NamedWeights | None = None,
+) -> Job:
     """Make every automatic choice once, and write it into the config. Sets torch's threads and malloc's limits.
 
     Raises:
         ConfigError: values of the config contradict each other.
         DataError: the data has one class, so there is nothing to learn.
+        WeightsError: the teacher does not know the classes of the data, or reads other images.
         PluginError: a plugin's block, policy, optimizer or schedule fails its trial.
     """
     config = resolved.config
@@ -143,7 +162,10 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
     model = config.model.model_copy(
         update={"arch": arch.name, "block": arch.block, "block_args": dict(arch.block_args), "stem": arch.stem}
     )
-    settled = config.model_copy(update={**choices, "model": model})
+    distill = config.distill
+    if teacher is not None:
+        distill = distill.model_copy(update={"teacher": teacher.name, "teacher_sha256": teacher.sha256})
+    settled = config.model_copy(update={**choices, "distill": distill, "model": model})
     torch.set_num_threads(settled.threads)
     if device.type == "cpu":
         keep_freed_memory()
@@ -160,6 +182,7 @@ def settle(resolved: Resolved[TrainConfig], store: Store, *, arch: Arch, image: 
         train=train,
         val=val,
         split=split,
+        teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
     )
     _require_size(job)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
@@ -254,6 +277,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         batch_size=config.batch_size,
         seed=config.seed,
         learning_rate=learning_rate,
+        objective=learned_from(job.teacher, config.distill, image=job.image),
         sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
         accumulate=config.accumulate,
@@ -275,8 +299,9 @@ def validate(job: Job, model: torch.nn.Module) -> EvalReport:
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
-    """Return the SHA-256 of the config. A weights file counts by its content, not by its path."""
+    """Return the SHA-256 of the config. A weights file and a teacher count by their content, not by their path."""
     values = config.model_dump(mode="json", exclude={"weights_sha256"}) | {"weights": weights_sha256}
+    values["distill"]["teacher"] = ""  # its digest is there, too
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from resnetctl import registry
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig
+from resnetctl.data.splits import eval_batches
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
+from resnetctl.engine.metrics import measure
 from resnetctl.engine.schedule import smaller
 from resnetctl.errors import ResnetctlError
 from resnetctl.facts import Notice, Started
@@ -16,7 +18,7 @@ from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
-from resnetctl.training.job import Job
+from resnetctl.training.job import Job, validate
 from resnetctl.wording import counted
 
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
@@ -38,6 +40,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         best=state.best.top1 if state.best.epoch and job.val is not None else None,
         steps=job.steps,
         steps_per_epoch=job.steps_per_epoch,
+        teacher=job.teacher.arch if job.teacher is not None else "",
         sides=job.sides,
     )
 
@@ -53,6 +56,8 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             "a smaller batch learns more from it"
         )
     yield from _late_thaw(job)
+    if job.teacher is not None and job.val is not None and not state.step and isinstance(job.config, FinetuneConfig):
+        yield from _weak_teacher(job, student=validate(job, state.shipped).top1)
     yield from _short_average(job)
     origin = job.origins.get("val_fraction", "default")
     if job.val is not None and job.split is None and origin != "default" and not origin.startswith("recipe "):
@@ -68,6 +73,26 @@ def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
     if seconds > LONG_SECONDS and job.config.epochs > 10:
         fast = f"trains 10 epochs in about {rough(seconds * 10 / job.config.epochs)}"
         yield Notice("a smaller network or a GPU makes it shorter", hint=(Setting("recipe", "fast", note=fast),))
+
+
+def verdict(job: Job, state: TrainState) -> Iterator[Notice]:
+    """Yield a notice at the end of a run whose student is better on val than its teacher."""
+    if job.teacher is not None and job.val is not None:
+        yield from _weak_teacher(job, student=state.best.top1)
+
+
+def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:
+    """Yield a notice if the teacher is worse on val than its student."""
+    assert job.teacher is not None
+    assert job.val is not None
+    predict = job.teacher.predictor(job.image)
+    teacher = measure(predict, eval_batches(job.val, job.image), classes=job.classes).top1
+    if teacher < student:
+        yield Notice(
+            f"the teacher {job.teacher.arch} has an accuracy of {teacher:.1%} on val, its student has {student:.1%}: "
+            "a better teacher, or none, may help more",
+            hint=(Setting("distill.weight", 0.5, note="or less listens more to the labels"),),
+        )
 
 
 def _late_thaw(job: Job) -> Iterator[Notice]:

@@ -26,7 +26,7 @@ from resnetctl.spec import Calibration
 from resnetctl.system.signals import StopNow
 from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
-from resnetctl.training.notices import estimate, remarks, started
+from resnetctl.training.notices import estimate, remarks, started, verdict
 from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
 from resnetctl.trust.calibration import ENOUGH
@@ -143,6 +143,7 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
         mark(run, error)  # before the replay, which may take long and may be killed
         yield Notice(f"{error.message}: repeating the steps since the last checkpoint to find where it began")
         raise explain(error, session) from None
+    yield from verdict(job, state)
     yield from recorder.finish(state)
 
 

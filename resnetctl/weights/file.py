@@ -54,6 +54,23 @@ class LoadedWeights:
     card: WeightsCard
 
 
+@dataclass(frozen=True, kw_only=True)
+class NamedWeights:
+    """Weights that a run starts from or learns from.
+
+    Attributes:
+        weights: state dict and card.
+        sha256: digest of the file, or of the tensors if they come from torchvision.
+        name: their name in the run's config. A path is absolute, so the run can be repeated from any folder.
+        notices: what the user should know about them.
+    """
+
+    weights: LoadedWeights
+    sha256: str
+    name: str
+    notices: tuple[str, ...] = ()
+
+
 def to_bytes(state: Mapping[str, "Tensor"], card: WeightsCard) -> bytes:
     """Return the bytes of a weights file. They depend on `state` and `card` only, not on device or strides."""
     import safetensors.torch

@@ -62,6 +62,7 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("mean", ", ".join(f"{value:.4g}" for value in image.mean)),
             ("std", ", ".join(f"{value:.4g}" for value in image.std)),
             ("trained on", card.trained_on.get("name")),
+            ("taught by", _teacher(card.teacher)),
             ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()) or None),
             ("needs", _distributions(card.plugins.required)),
             ("used", _distributions(dict(card.plugins.used.items() - card.plugins.required.items()))),
@@ -69,6 +70,10 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("sha256", report.sha256),
         ]
     )
+
+
+def _teacher(teacher: Mapping[str, str]) -> str | None:
+    return "{arch} ({method}), sha256 {sha256}".format(**teacher) if teacher else None
 
 
 def _distributions(versions: Mapping[str, str]) -> str | None:

@@ -65,7 +65,11 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     weights = getattr(config, "weights", "")
     fetched = weights.startswith("torchvision:")
     begun = [f"from {weights if fetched else tables.short(Path(weights))}"] if weights else []
-    more = [place, *begun, images, f"config: {config_sources(started.origins)}"]
+    distill = config.distill
+    taught = (
+        [f"taught by {started.teacher}, {Path(distill.teacher).name} ({distill.method})"] if started.teacher else []
+    )
+    more = [place, *begun, *taught, images, f"config: {config_sources(started.origins)}"]
     return [*_flowed(parts, width), *_flowed(more, width)]
 
 

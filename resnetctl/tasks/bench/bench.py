@@ -33,7 +33,7 @@ from resnetctl.hints import Hint, Setting
 from resnetctl.models.resnet import count_params
 from resnetctl.system.machine import OtherLoad, PeakMemory, cores_granted, processor
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import datasets
+from resnetctl.tasks import datasets, sources
 from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 from resnetctl.training.budget import seconds_of
@@ -91,8 +91,9 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
         DataError: the data is not available.
     """
     pick_device(draft.config.device)
+    teacher = sources.open_teacher(draft.config.distill, settings)
     name = yield from datasets.ensure(draft.config.data, settings)
-    job = prepare(draft, open_store(settings.data_dir, name))
+    job = prepare(draft, open_store(settings.data_dir, name), teacher=teacher)
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     if draft.left_out:
         yield Notice(f"bench trains every layer, from scratch: it leaves out {', '.join(draft.left_out)}")

@@ -92,7 +92,7 @@ def test_the_default_dataset_is_the_embedded_digits(monkeypatch: pytest.MonkeyPa
     class Reached(Exception):
         """Ends the task before it times anything."""
 
-    def prepare(draft: Draft[BenchConfig], store: Store) -> Job:
+    def prepare(draft: Draft[BenchConfig], store: Store, **teacher: object) -> Job:
         assert (store.card.name, draft.config.batch_size) == ("digits", 32)
         raise Reached
 

@@ -1,0 +1,170 @@
+"""The distances equal their formulas, and a distillation weighs labels and teacher as its config says."""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from support.trained import ARCH, CLASSES, IMAGE, card, network
+from torch.nn import functional as F
+
+from resnetctl.compress.distil import DISTANCES, Distillation, dist, dkd, feature_distance, kd, learned_from
+from resnetctl.compress.teacher import Teacher, hire
+from resnetctl.config.schema import DistillConfig
+from resnetctl.engine.loop import parts
+from resnetctl.engine.objective import cross_entropy
+from resnetctl.models.resnet import build
+from resnetctl.spec import Batch, DatasetCard
+from resnetctl.weights.file import LoadedWeights, NamedWeights
+
+CPU = torch.device("cpu")
+PLAN = SimpleNamespace(label_smoothing=0.0, class_weights=None, accumulate=1)
+DATA = DatasetCard(name="zoo", classes=CLASSES, image=IMAGE, splits={})
+STUDENT = torch.tensor([[2.0, 0.0, -1.0, 0.5], [0.5, 0.5, 3.0, -2.0], [1.0, -1.0, 0.0, 4.0]])
+TEACHER = torch.tensor([[3.0, 1.0, -1.0, 0.0], [0.0, 2.0, 1.0, -1.0], [0.3, -0.2, 0.1, 2.0]])
+TRUTH = torch.tensor([0, 2, 3])
+
+
+def teacher(seed: int = 5) -> Teacher:
+    weights = LoadedWeights(path=None, state=network(seed).state_dict(), card=card())  # type: ignore[arg-type]
+    return hire(NamedWeights(weights=weights, sha256="ab", name="t"), DATA, device=CPU)
+
+
+def distillation(method: str = "kd", weight: float = 0.5) -> Distillation:
+    config = DistillConfig(teacher="t", method=method, weight=weight, temperature=3.0)  # type: ignore[arg-type]
+    objective = learned_from(teacher(), config, image=IMAGE)
+    assert isinstance(objective, Distillation)
+    return objective
+
+
+def batch(count: int = 6, *, soft: bool = False) -> Batch:
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randn(count, 1, 8, 8, generator=generator)
+    truth = torch.arange(count) % 3
+    targets = F.one_hot(truth, 3).float() * 0.7 + 0.1 if soft else truth
+    return Batch(images=images, targets=targets, index=torch.arange(count), epoch=0, step=0)
+
+
+def shares(row: list[float], temperature: float) -> list[float]:
+    exponentials = [math.exp(value / temperature) for value in row]
+    return [value / sum(exponentials) for value in exponentials]
+
+
+def divergence(own: list[float], taught: list[float]) -> float:
+    return sum(theirs * math.log(theirs / ours) for ours, theirs in zip(own, taught, strict=True))
+
+
+def test_kd_is_the_divergence_times_the_squared_temperature() -> None:
+    expected = [
+        16 * divergence(shares(own, 4), shares(taught, 4))
+        for own, taught in zip(STUDENT.tolist(), TEACHER.tolist(), strict=True)
+    ]
+    assert kd(STUDENT, TEACHER, targets=TRUTH, temperature=4.0).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_dkd_counts_the_true_class_once_and_the_wrong_ones_eight_times() -> None:
+    expected = []
+    for own, taught, truth in zip(STUDENT.tolist(), TEACHER.tolist(), TRUTH.tolist(), strict=True):
+        first, second = shares(own, 2), shares(taught, 2)
+        true = divergence([first[truth], 1 - first[truth]], [second[truth], 1 - second[truth]])
+        rest = [
+            [value / (1 - values[truth]) for place, value in enumerate(values) if place != truth]
+            for values in (first, second)
+        ]
+        expected.append(4 * (true + 8 * divergence(*rest)))
+    assert dkd(STUDENT, TEACHER, targets=TRUTH, temperature=2.0).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_true_class_of_a_mixed_target_has_the_largest_share() -> None:
+    mixed = torch.tensor([[0.6, 0.4, 0, 0], [0, 0, 0.9, 0.1], [0, 0.2, 0.2, 0.6]])
+    assert torch.equal(
+        dkd(STUDENT, TEACHER, targets=mixed, temperature=4.0), dkd(STUDENT, TEACHER, targets=TRUTH, temperature=4.0)
+    )
+
+
+def test_dist_compares_correlations_over_classes_and_over_images() -> None:
+    own, taught = (logits.div(4).softmax(1) for logits in (STUDENT, TEACHER))
+    over_classes = [1 - torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(own, taught, strict=True)]
+    over_images = [1 - torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(own.T, taught.T, strict=True)]
+    expected = 16 * (torch.stack(over_classes) + torch.stack(over_images).mean())
+    torch.testing.assert_close(dist(STUDENT, TEACHER, targets=TRUTH, temperature=4.0), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", DISTANCES)
+def test_a_student_that_equals_its_teacher_has_no_distance_and_a_sure_one_no_nan(method: str) -> None:
+    distance = DISTANCES[method]
+    assert distance(TEACHER, TEACHER, targets=TRUTH, temperature=4.0).abs().max() < 1e-4
+    sure = (TEACHER * 1000).requires_grad_()
+    loss = distance(sure, TEACHER, targets=TRUTH, temperature=1.0).mean()
+    loss.backward()
+    assert loss.isfinite()
+    assert sure.grad is not None
+    assert sure.grad.isfinite().all()
+
+
+def test_hints_compare_features_of_other_widths_sizes_and_numbers_of_stages() -> None:
+    own = {"layer1": torch.randn(2, 4, 8, 8, requires_grad=True), "layer2": torch.randn(2, 8, 4, 4)}
+    assert feature_distance(own, own).abs().max() < 1e-6
+    other = {"layer1": torch.randn(2, 3, 32, 32), **{f"layer{n}": torch.randn(2, 6, 9, 9) for n in (2, 3)}}
+    distances = feature_distance(own, other)
+    assert torch.equal(distances, feature_distance(own, other))  # the random matrix is always the same
+    distances.sum().backward()  # type: ignore[no-untyped-call]
+    assert distances.shape == (2,)
+    assert own["layer1"].grad is not None
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_loss_weighs_labels_and_teacher(soft: bool) -> None:
+    student, lesson = network(1), batch(soft=soft)
+    losses = {}
+    for weight in (0.25, 1.0):
+        losses[weight], logits = distillation(weight=weight)(student, lesson, plan=PLAN)
+    labels, same = cross_entropy(student, lesson, plan=PLAN)
+    assert torch.equal(logits, same)
+    assert losses[0.25].item() == pytest.approx(0.75 * labels.item() + 0.25 * losses[1.0].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["kd", "dkd", "dist", "hint"])
+def test_only_the_student_gets_gradients(method: str) -> None:
+    student, objective = network(1).train(), distillation(method)
+    before = {name: value.clone() for name, value in objective.teacher.net.state_dict().items()}
+    loss, logits = objective(student, batch(), plan=PLAN)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in student.parameters())
+    assert logits.shape == (6, 3)
+    assert all(torch.equal(value, before[name]) for name, value in objective.teacher.net.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["kd", "dkd", "hint"])
+def test_the_gradients_of_the_parts_of_a_batch_add_up_with_class_weights(method: str) -> None:
+    plan = SimpleNamespace(label_smoothing=0.1, class_weights=torch.tensor([1.0, 3.0, 0.5]), accumulate=2)
+    student, objective = network(1), distillation(method)
+    whole, _ = objective(student, batch(), plan=plan)
+    pieces = [objective(student, part, plan=plan)[0] * share for part, share in parts(batch(), plan)]  # type: ignore[arg-type]
+    assert torch.stack(pieces).sum().item() == pytest.approx(whole.item(), rel=1e-5)
+
+
+def test_training_under_autocast_computes_the_loss_in_float32() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, _ = distillation("hint")(network(1), batch(), plan=PLAN)
+    assert loss.dtype == torch.float32
+
+
+def test_without_a_teacher_the_objective_is_cross_entropy() -> None:
+    assert learned_from(None, DistillConfig(), image=IMAGE) is cross_entropy
+
+
+def test_a_deeper_teacher_hands_its_knowledge_to_a_student_in_a_few_steps() -> None:
+    torch.manual_seed(0)
+    deep = dataclasses.replace(ARCH, depths=(2, 2))
+    student, objective = build(deep, classes=3, image=IMAGE).train(), distillation(weight=1.0)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss, _ = objective(student, batch(24), plan=PLAN)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 10
