@@ -31,7 +31,7 @@ from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
-from resnetctl.tasks.export import ExportReport, Gate
+from resnetctl.tasks.export import ExportReport, Form, Gate
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
@@ -220,19 +220,22 @@ def export(
     images: str | Path | None = None,
     gate: Gate = "real",
     input: Input = "float",
+    to: str | None = None,
 ) -> ExportReport:
-    """Write a checked ONNX file. Errors as the command `export`.
+    """Write a checked ONNX file, or the folder of an exporter. Errors as the command `export`.
 
     Args:
         target: a run, its name, or a weights file. None: the newest run.
         out: the file to write, by default in the run's folder.
         images: a folder of images to check on, by default val of the training's dataset.
-        gate: `synthetic` checks on noise.
+        gate: `synthetic` checks on noise; `none` does not check what an exporter wrote.
         input: `raw` puts the preprocessing into the file, which then takes uint8 pictures of any size.
+        to: name of an exporter, such as `triton`; then `out` is a folder.
     """
     from resnetctl.tasks.export import export as task
 
-    report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, input=input)
+    form: Form = {"input": input} if to is None else {"input": input, "to": to}
+    report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, **form)
     for notice in report.notices:
         warn_caller(notice)
     return report

@@ -22,6 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("hints", "wording"),
     ("errors", "fields"),
     ("spec", "rng"),
+    ("exporting",),
     ("system",),
     ("registry",),
     ("config",),

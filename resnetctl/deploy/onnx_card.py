@@ -15,6 +15,7 @@ from resnetctl.weights.file import described
 Input = Literal["float", "raw"]
 INPUTS: tuple[Input, ...] = get_args(Input)
 CONTRACTS: dict[Input, str] = {"float": "float/1", "raw": "raw/1"}
+OPSET = 20
 INPUT, IMAGE = "pixel_values", "image"  # names of the input of `float/1`, and of `raw/1`
 LOGITS, PROBABILITIES = "logits", "probabilities"  # names of the outputs
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import __version__
-from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, LOGITS, PROBABILITIES, OnnxCard, to_properties
+from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, LOGITS, OPSET, PROBABILITIES, OnnxCard, to_properties
 from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.wording import counted
 
-OPSET = 20
 IR_VERSION = 10  # the newest that onnxruntime 1.18 reads
 PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
 CHATTER = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")

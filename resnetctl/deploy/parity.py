@@ -5,14 +5,16 @@ Shapes: N images in a pool, B in a batch, S pixels a side, C channels, K classes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from resnetctl import rng
 from resnetctl.deploy.onnx_session import OnnxModel
 from resnetctl.engine.metrics import Images, Logits, Predictor, probabilities
 
+Outputs = Callable[[Images], Sequence[Logits]]
 BATCHES = (1, 2, 7, 64)  # one, even, odd, large: they reveal a batch size that is frozen into the graph
 TOLERANCE = 1e-4  # times the largest absolute logit, or times 1 if that is larger
 
@@ -44,13 +46,21 @@ def compare(reference: Predictor, model: OnnxModel, *, pool: Images) -> Parity:
     Raises:
         WorkFailed: onnxruntime fails.
     """
-    return compare_batches(reference, model, batches=((batch, batch) for batch in _batches(pool)))
+    temperature = model.card.weights.temperature
+    return compare_batches(reference, model.outputs, batches=in_batches(pool), temperature=temperature)
 
 
-def compare_batches(reference: Predictor, model: OnnxModel, *, batches: Iterable[tuple[Images, Images]]) -> Parity:
-    """As `compare`. `batches`: for each of `BATCHES`, the images that torch gets, and those that onnxruntime gets."""
-    scale = model.card.weights.temperature
-    parts = [_compare_batch(reference(prepared), model.outputs(given), scale) for prepared, given in batches]
+def compare_batches(
+    reference: Predictor, outputs: Outputs, *, batches: Iterable[tuple[Images, Images]], temperature: float = 1.0
+) -> Parity:
+    """As `compare`, for any runtime.
+
+    Args:
+        outputs: images (B, ...) to logits and probabilities, (B, K) each.
+        batches: for each of `BATCHES`, the images that torch gets, and those that `outputs` gets.
+        temperature: what divides the logits of these probabilities.
+    """
+    parts = [_compare_batch(reference(prepared), outputs(given), temperature) for prepared, given in batches]
     decided = sum(part.decided for part in parts)
     worst = max(parts, key=lambda part: part.diff / part.tolerance if np.isfinite(part.diff) else np.inf)
     same = sum(part.same for part in parts)
@@ -96,9 +106,16 @@ def _compare_batch(reference: Logits, outputs: Sequence[Logits], temperature: fl
     return _Part(diff=diff, tolerance=tolerance, decided=int(clear.sum()), same=int(same.sum()))
 
 
-def _batches(pool: Images) -> Iterator[Images]:
-    """Yield batches of the sizes in `BATCHES`, in the pool's order. Starts again when the pool ends."""
+def noise(side: int, channels: int) -> Images:
+    """Return uint8 noise (74, side, side, channels), the same every time."""
+    generator = np.random.Generator(np.random.PCG64(rng.derive(0, "synthetic gate")))
+    return generator.integers(0, 256, (sum(BATCHES), side, side, channels), dtype=np.uint8)
+
+
+def in_batches(pool: Images) -> Iterator[tuple[Images, Images]]:
+    """Yield batches of the sizes in `BATCHES`, twice, in the pool's order. Starts again when the pool ends."""
     start = 0
     for size in BATCHES:
-        yield pool[np.arange(start, start + size) % len(pool)]
+        batch = pool[np.arange(start, start + size) % len(pool)]
+        yield batch, batch
         start += size

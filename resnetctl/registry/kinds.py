@@ -103,6 +103,11 @@ def _check_dataset(value: Any) -> str:
     return f"lacks {', '.join(missing)}" if missing else ""
 
 
+def _check_exporter(value: Any) -> str:
+    missing = [name for name in ("name", "summary", "write", "open") if not hasattr(value, name)]
+    return f"lacks {', '.join(missing)}" if missing else ""
+
+
 def _check_command(value: Any) -> str:
     return "" if callable(value) else f"must be a typer.Typer or a function, not {type(value).__name__}"
 
@@ -200,6 +205,22 @@ KINDS: dict[str, Row] = {
         ),
         details="resnetctl.tasks.plugins.details:dataset_details",
         listing=Call("data list"),
+    ),
+    "exporter": Row(
+        name="exporter",
+        plural="exporters",
+        group="resnetctl.exporters",
+        check=_check_exporter,
+        rules=("resnetctl.testing.exporters:RULES",),
+        prepare="resnetctl.testing.exporters:prepared",
+        scaffold=Scaffold(
+            template="exporter.py.txt",
+            summary="An exporter for resnetctl.",
+            use=Call("export", ("last",), {"to": NAME}),
+        ),
+        details="resnetctl.tasks.plugins.details:exporter_details",
+        seconds=8,
+        listing=Call("plugins list", settings={"kind": "exporter"}),
     ),
     "command": Row(
         name="command",

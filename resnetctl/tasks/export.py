@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 
-from resnetctl import rng
+from resnetctl import registry
 from resnetctl.data.image_files import prepared_batches
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
-from resnetctl.deploy.onnx_card import INPUTS, Input
+from resnetctl.deploy.exporters import gate as exporter_gate
+from resnetctl.deploy.onnx_card import INPUTS, OPSET, Input
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.onnx_session import from_bytes
-from resnetctl.deploy.parity import BATCHES, Parity, compare, compare_batches
+from resnetctl.deploy.parity import BATCHES, Parity, compare_batches, in_batches, noise
 from resnetctl.deploy.raw.contract import require_raw
 from resnetctl.deploy.raw.gate import about as made_up_facts
 from resnetctl.deploy.raw.gate import batches as originals_in_batches
 from resnetctl.deploy.raw.gate import pixel_problems
 from resnetctl.deploy.raw.originals import of_folder, of_store
-from resnetctl.engine.metrics import Images
+from resnetctl.engine.metrics import Images, Predictor
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError, WeightsError
+from resnetctl.exporting import Bundle
 from resnetctl.hints import Hint, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import ImageSpec, WeightsCard
@@ -39,7 +41,14 @@ from resnetctl.system.signals import stop_later
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import Header, load_network, read_header
 
-Gate = Literal["real", "synthetic"]
+Gate = Literal["real", "synthetic", "none"]
+
+
+class Form(TypedDict, total=False):
+    """What is written: an ONNX file with this `input`, or what the exporter `to` makes of it."""
+
+    input: Input
+    to: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +57,14 @@ class ExportReport(Report):
 
     schema: ClassVar[str] = "resnetctl.export/1"
     path: Path
-    opset: int
     bytes: int
     sha256: str
-    parity: Parity
+    parity: Parity | None
     gate: Mapping[str, Any]
+    opset: int = OPSET
     input: Input = "float"
+    exporter: str | None = None
+    files: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
@@ -63,12 +74,14 @@ class ExportReport(Report):
             "opset": self.opset,
             "bytes": self.bytes,
             "sha256": self.sha256,
-            "max_abs_diff": self.parity.max_abs_diff,
-            "tolerance": self.parity.tolerance,
-            "agreement": self.parity.agreement,
+            "max_abs_diff": self.parity and self.parity.max_abs_diff,
+            "tolerance": self.parity and self.parity.tolerance,
+            "agreement": self.parity and self.parity.agreement,
             "batches": list(BATCHES),
             "gate": dict(self.gate),
             "input": self.input,
+            "exporter": self.exporter,
+            "files": list(self.files),
             "notices": list(self.notices),
         }
 
@@ -80,53 +93,105 @@ def export(
     out: str | Path | None = None,
     images: str | Path | None = None,
     gate: Gate = "real",
-    input: Input = "float",
+    **form: Unpack[Form],
 ) -> ExportReport:
-    """Write the ONNX file of a run or a weights file, checked on real images.
+    """Write the ONNX file of a run or a weights file, or the folder of an exporter, checked on real images.
 
     Args:
-        out: the file to write, which must not exist; by default `RUN/export/model.onnx`, or next to the weights.
+        out: the file or folder to write, which must not exist; by default `RUN/export/model.onnx`, or next to the
+            weights.
         images: a folder of images to check on; by default val of the dataset that the weights name.
-        gate: `synthetic` checks on noise, and the file's metadata says so.
-        input: `raw` puts the preprocessing into the file, `RUN/export/model-raw.onnx`. It takes pictures of any size.
+        gate: `synthetic` checks on noise, and the file's metadata says so. `none`, for an exporter that cannot open its
+            files here: they are not checked, and say so.
+        form: `input`: `raw` puts the preprocessing into the file, `RUN/export/model-raw.onnx`, which takes pictures of
+            any size. `to`: the name of an exporter, which writes a folder, `RUN/export/NAME`.
 
     Raises:
-        UsageError: `gate` is neither `real` nor `synthetic`, `out` exists or cannot be written, or `target` is an ONNX
+        UsageError: `gate` or `input` is unknown, `out` exists or cannot be written, or `target` is an ONNX
             file.
         InputError: the target is missing, or there are no images to check on.
-        CheckFailed: the two runtimes disagree, or a raw file has other pixels; nothing is written.
+        CheckFailed: two runtimes disagree, or a raw file has other pixels; nothing is written.
+        PluginError: the exporter is missing or broken.
         WorkFailed: torch cannot express the network in ONNX.
     """
-    if gate not in get_args(Gate):
-        raise UsageError(f"{gate!r} is no gate", where=Setting("gate"), hint=" or ".join(get_args(Gate)))
-    if input not in INPUTS:
-        raise UsageError(f"{input!r} is no input", where=Setting("input"), hint=" or ".join(INPUTS))
+    input, to = form.get("input", "float"), form.get("to")
+    _require_known(gate, input, to)
     resolved = resolve(target, settings)
     if resolved.kind == "onnx":
         raise UsageError("this is an ONNX file already", where=str(resolved.path), hint="name a run or a weights file")
-    destination = _destination(resolved, Path(out) if out is not None else None, input)
+    place = Path(out) if out is not None else None
+    destination = _destination(resolved, place, input) if to is None else _folder(resolved, place, to)
     header = read_header(resolved.path)
     card = header.card
     if input == "raw":
         require_raw(card.image)
-    if gate == "synthetic":
+    if gate != "real":
         subject = _synthetic(card.image, input)
     elif images is not None:
         subject = _from_folder(Path(images), card, input)
     else:
         subject = _from_store(card, settings, input)
-    data, parity, opset = _checked(header, subject)
-    _write(resolved, destination, data, input=None if out is not None else input)
-    return ExportReport(
+    checked = _checked(header, subject)
+    report = ExportReport(
         path=destination,
-        opset=opset,
-        bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        parity=parity,
+        bytes=len(checked.data),
+        sha256=hashlib.sha256(checked.data).hexdigest(),
+        parity=checked.parity,
         gate=subject.about,
         input=input,
         notices=resolved.notices,
     )
+    if to is not None:
+        return _exported(report, to, checked, subject=subject, is_checked=gate != "none")
+    _write(resolved, destination, checked.data, input=None if out is not None else input)
+    return report
+
+
+def _require_known(gate: str, input: str, to: str | None) -> None:
+    """Raise `UsageError` for an unknown gate, input or exporter, before the work."""
+    if gate not in get_args(Gate):
+        raise UsageError(f"{gate!r} is no gate", where=Setting("gate"), hint=" or ".join(get_args(Gate)))
+    if input not in INPUTS:
+        raise UsageError(f"{input!r} is no input", where=Setting("input"), hint=" or ".join(INPUTS))
+    if to is not None:
+        registry.get("exporter", to)
+    elif gate == "none":
+        raise UsageError("an ONNX file is always checked", where=Setting("gate"), hint=Setting("gate", "synthetic"))
+
+
+def _exported(report: ExportReport, to: str, checked: _Checked, *, subject: _Subject, is_checked: bool) -> ExportReport:
+    """Let the exporter write its folder, which gets its name only after the check."""
+    bundle = Bundle(card=checked.card, onnx=checked.data, input=report.input, weights=checked.weights)
+    with storage.staged_folder(report.path) as folder:
+        files = exporter_gate.fill(to, bundle, folder=folder)
+        parity = None
+        if is_checked:
+            batches = subject.batches(checked.card.image)
+            classes = len(checked.card.classes)
+            parity = exporter_gate.check(to, folder, reference=checked.reference, batches=batches, classes=classes)
+        about = subject.about if is_checked else {"kind": "none", "images": 0}
+        exporter_gate.describe(to, bundle, folder=folder, gate=about)
+        size, digest = sum((folder / file).stat().st_size for file in files), exporter_gate.digest(folder)
+    return replace(
+        report,
+        bytes=size,
+        sha256=digest,
+        parity=parity,
+        gate=about,
+        exporter=to,
+        files=tuple(map(str, files)),
+    )
+
+
+def _folder(target: Target, out: Path | None, to: str) -> Path:
+    """Return the folder that the exporter will fill. Raises `UsageError` before the work if it cannot be written."""
+    beside = target.path.with_name(f"{target.path.stem}-{to}")
+    own = beside if target.run is None else target.run.path / "export" / to
+    path = own if out is None else out
+    if path.exists() or path.is_symlink():
+        raise UsageError("the output exists", where=str(path), hint=[Setting("out", "OTHER"), "or remove the folder"])
+    storage.require_writable(path.parent, hint=Setting("out", "DIR", note="writes to another place"))
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,26 +202,42 @@ class _Subject:
     pool: Images | None = None
     originals: Sequence[Images] = ()
 
+    def batches(self, image: ImageSpec) -> Iterator[tuple[Images, Images]]:
+        """Yield the images for torch, and those for the exported file, in batches of `BATCHES`."""
+        if self.pool is not None:
+            return in_batches(self.pool)
+        return originals_in_batches(self.originals, image)
 
-def _checked(header: Header, subject: _Subject) -> tuple[bytes, Parity, int]:
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """An ONNX file that passed the check, and what it was compared with."""
+
+    data: bytes
+    parity: Parity
+    card: WeightsCard
+    weights: Path
+    reference: Predictor
+
+
+def _checked(header: Header, subject: _Subject) -> _Checked:
     """Return the bytes that passed the check. Torch loads here, after all that can fail without it."""
     import torch
 
-    from resnetctl.deploy.onnx_writer import OPSET, to_bytes
+    from resnetctl.deploy.onnx_writer import to_bytes
     from resnetctl.deploy.raw.writer import preprocessing_alone, with_preprocessing
 
     model, card = load_network(header), header.card
     with stop_later():
         data = to_bytes(model, card, weights_sha256=header.sha256, gate=subject.about)
-    reference = torch_predictor(model, card.image, device=torch.device("cpu"))
-    if subject.pool is not None:
-        parity = compare(reference, from_bytes(data, "the exported model"), pool=subject.pool)
-    else:
+    if subject.pool is None:
         data = with_preprocessing(data, card.image)
         alone = preprocessing_alone(data, card.image)
         _require_equal_pixels(data, pixel_problems(alone, card.image, pictures=subject.originals), header.path)
-        batches = originals_in_batches(subject.originals, card.image)
-        parity = compare_batches(reference, from_bytes(data, "the exported model"), batches=batches)
+    reference = torch_predictor(model, card.image, device=torch.device("cpu"))
+    exported = from_bytes(data, "the exported model")
+    batches = subject.batches(card.image)
+    parity = compare_batches(reference, exported.outputs, batches=batches, temperature=card.temperature)
     if parity.problems:
         raise CheckFailed(
             "onnxruntime does not agree with torch; no file was written",
@@ -164,7 +245,7 @@ def _checked(header: Header, subject: _Subject) -> tuple[bytes, Parity, int]:
             where=str(header.path),
             hint="report this with the versions that 'pip list' shows for torch, onnxscript and onnxruntime",
         )
-    return data, parity, OPSET
+    return _Checked(data=data, parity=parity, card=card, weights=header.path, reference=reference)
 
 
 def _require_equal_pixels(data: bytes, problems: list[str], where: Path) -> None:
@@ -206,11 +287,8 @@ def _write(target: Target, path: Path, data: bytes, *, input: Input | None) -> N
 
 
 def _synthetic(image: ImageSpec, input: Input) -> _Subject:
-    """Return uint8 noise (74, S, S, C), the same every time; for `raw`, the made-up pictures alone."""
-    generator = np.random.Generator(np.random.PCG64(rng.derive(0, "synthetic gate")))
     side = image.size if input == "float" else image.resize
-    noise = generator.integers(0, 256, (sum(BATCHES), side, side, image.channels), dtype=np.uint8)
-    return _subject(noise, {"kind": "synthetic"}, input)
+    return _subject(noise(side, image.channels), {"kind": "synthetic"}, input)
 
 
 def _subject(images: Sequence[Images] | Images, source: Mapping[str, Any], input: Input) -> _Subject:

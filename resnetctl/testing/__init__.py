@@ -6,8 +6,8 @@ This is the whole test of a plugin::
 
     test_conformance = conformance("my-distribution")
 
-`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule` and `check_dataset` take an object and
-return findings.
+`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule`, `check_dataset` and `check_exporter` take
+an object and return findings.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,7 @@ __all__ = [
     "check_arch",
     "check_block",
     "check_dataset",
+    "check_exporter",
     "check_optimizer",
     "check_policy",
     "check_schedule",
@@ -83,6 +84,13 @@ def check_dataset(dataset: Any, source: Path | None = None) -> list[Finding]:
     from resnetctl.testing.kit import check_object
 
     return check_object("dataset", dataset, source=source)
+
+
+def check_exporter(exporter: Any) -> list[Finding]:
+    """Apply every rule to an exporter. Takes about eight seconds, mostly for ONNX."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("exporter", exporter)
 
 
 def conformance(distribution: str) -> Callable[..., None]:

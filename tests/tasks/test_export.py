@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 import pytest
 from PIL import __version__ as PILLOW
+from support import exporters
 from support.trained import card, make_pictures, make_run, make_store, network
 
-from resnetctl import runs
+from resnetctl import registry, runs
 from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer, parity
 from resnetctl.deploy.onnx_card import GATE_KEY
@@ -274,6 +275,51 @@ def test_a_wrong_formula_is_caught_by_the_pixels(
         contract.preprocessing.cache_clear()
     assert "values of 64 differ" in caught.value.problems[0]
     assert not run.raw_onnx.exists()
+
+
+def test_an_exporter_writes_a_checked_folder_into_the_run(run: runs.RunDir, quick: None) -> None:
+    report = go(to="triton")
+    assert report.path == run.path / "export" / "triton"
+    assert report.files == ("1/model.onnx", "config.pbtxt", "labels.txt")
+    assert report.parity is not None
+    assert report.parity.agreement == 1.0
+    document = json.loads((report.path / "resnetctl.json").read_text())
+    assert (document["checked"], document["gate"]["source"], document["input"]) == (True, "zoo/val", "float")
+    assert report.to_json()["exporter"] == "triton"
+    with pytest.raises(UsageError, match="exists"):
+        go(to="triton")
+
+
+def test_an_exporter_gets_a_raw_file_if_asked(run: runs.RunDir, machine: Path, quick: None) -> None:
+    report = go(to="triton", input="raw", out=machine / "pets")
+    assert "TYPE_UINT8" in (machine / "pets" / "config.pbtxt").read_text()
+    assert report.gate["made_up"] == 30
+
+
+def test_a_lying_exporter_leaves_nothing(run: runs.RunDir, quick: None) -> None:
+    with registry.overlay("exporter", liar=exporters.WrongLogits()), pytest.raises(CheckFailed) as caught:
+        go(to="liar")
+    assert caught.value.exit_code == 5
+    assert not (run.path / "export").exists() or not any((run.path / "export").iterdir())
+
+
+def test_an_unchecked_export_says_so(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    entry = registry.Entry(kind="exporter", name="blind", value="x:y", distribution="mine", version="1")
+    monkeypatch.setattr(registry, "find", lambda kind, name: entry)
+    with registry.overlay("exporter", blind=exporters.Blind()):
+        with pytest.raises(UsageError, match="cannot open its files"):
+            go(to="blind")
+        report = go(to="blind", gate="none")
+    assert (report.parity, report.gate) == (None, {"kind": "none", "images": 0})
+    assert json.loads((report.path / "resnetctl.json").read_text())["checked"] is False
+    assert report.to_json()["max_abs_diff"] is None
+
+
+def test_an_unknown_exporter_and_an_unchecked_onnx_file_are_refused(run: runs.RunDir) -> None:
+    with pytest.raises(UsageError, match="no exporter"):
+        go(to="trition")
+    with pytest.raises(UsageError, match="always checked"):
+        go(gate="none")
 
 
 def test_what_a_file_cannot_prepare_is_refused_before_the_work(store: Store) -> None:

@@ -42,7 +42,9 @@ def spread(entries: list[Entry]) -> dict[Entry, list[Finding]]:
     return {entry: found for group in kit._spread(entries) for entry, found in group.items()}
 
 
-@pytest.mark.parametrize(("kind", "least"), [("arch", 5), ("block", 14), ("policy", 9), ("dataset", 7)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("arch", 5), ("block", 14), ("policy", 9), ("dataset", 7), ("exporter", 5)]
+)
 def test_every_rule_has_a_requirement_and_a_fix(kind: Kind, least: int) -> None:
     rules = kit.rules(kind)
     assert len(rules) >= least

@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 def run(parsed: Parsed[ExportOptions]) -> None:
     """Run `export`."""
     options = parsed.options
-    if not options.onnx:
+    forms = [options.onnx, options.triton is not None, options.to is not None]
+    if sum(forms) != 1:
         target = f"{options.target} " if options.target else ""
-        raise UsageError("choose a format: --onnx", hint=f"resnetctl export {target}--onnx")
+        choice = "choose one format" if any(forms) else "choose a format"
+        raise UsageError(f"{choice}: --onnx, --triton DIR or --to NAME", hint=f"resnetctl export {target}--onnx")
     from resnetctl.system import settings
 
     load_torch()
-    from resnetctl.tasks.export import export
+    from resnetctl.tasks.export import Form, export
 
+    form: Form = {"input": options.input}
+    if not options.onnx:
+        form["to"] = options.to or "triton"
     report = export(
         options.target,
         settings=settings.load(),
-        out=options.out,
+        out=options.triton or options.out,
         images=options.images,
         gate=options.gate,
-        input=options.input,
+        **form,
     )
     show(report, as_json=options.as_json)
 
@@ -44,19 +49,20 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
     if as_json:
         streams.report(report)
         return
-    parity, path = report.parity, tables.short(report.path)
-    gate = report.gate
-    tables.pairs(
-        [
-            ("wrote", f"{path}   {tables.size(report.bytes)}, opset {report.opset}"),
-            ("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()),
-            *([("pixels", _pixels(gate))] if report.input == "raw" else []),
-            ("difference", f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"),
-            ("same top-1", tables.percent(parity.agreement, 2)),
-            ("sha256", report.sha256),
-        ]
-    )
-    streams.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
+    path, gate = tables.short(report.path), report.gate
+    kind = f"opset {report.opset}" if report.exporter is None else f"{report.exporter}: {', '.join(report.files)}"
+    rows = [("wrote", f"{path}   {tables.size(report.bytes)}, {kind}")]
+    if report.parity is None:
+        rows.append(("unchecked", "nothing opened these files: --gate none"))
+    else:
+        rows.append(("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()))
+        if report.input == "raw":
+            rows.append(("pixels", _pixels(gate)))
+        rows.append(("difference", f"{report.parity.max_abs_diff:.1e}   ({report.parity.tolerance:.1e} is allowed)"))
+        rows.append(("same top-1", tables.percent(report.parity.agreement, 2)))
+    tables.pairs([*rows, ("sha256", report.sha256)])
+    if report.exporter is None:
+        streams.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
 
 
 def _pixels(gate: "Mapping[str, Any]") -> str:
@@ -65,7 +71,7 @@ def _pixels(gate: "Mapping[str, Any]") -> str:
 
 COMMAND = Command(
     name="export",
-    summary="Write an ONNX file, checked against PyTorch on real images.",
+    summary="Write an ONNX file or another format, checked against PyTorch on real images.",
     run=run,
     options=ExportOptions,
     examples=(
@@ -73,5 +79,6 @@ COMMAND = Command(
         ("resnetctl export net.safetensors --onnx --out net.onnx", ""),
         ("resnetctl export last --onnx --images ./photos", "checked on these"),
         ("resnetctl export --onnx --input raw", "resizes pictures itself"),
+        ("resnetctl export --triton models/pets --input raw", "for a Triton server"),
     ),
 )

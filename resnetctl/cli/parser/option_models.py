@@ -133,12 +133,20 @@ class PredictOptions(Common):
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
+    triton: Path | None = option(None, "Write a model for a Triton repository", metavar="DIR", panel=USED)
+    to: str | None = option(
+        None, "Write with an exporter: triton, or that of a plugin", metavar="NAME", panel=USED, complete="exporter"
+    )
     input: Literal["float", "raw"] = option(
         "float", "Take prepared images, or pictures as they are (raw: uint8, any size)", panel=USED
     )
-    out: Path | None = option(None, "File to write (default: inside the run)", short="-o", metavar="FILE", panel=USED)
+    out: Path | None = option(
+        None, "File or folder to write (default: inside the run)", short="-o", metavar="PATH", panel=USED
+    )
     images: Path | None = option(None, "Check on the images in this folder", metavar="DIR", panel=USED)
-    gate: Literal["real", "synthetic"] = option("real", "Check on real images or on noise", panel=USED)
+    gate: Literal["real", "synthetic", "none"] = option(
+        "real", "Check on real images or on noise; none: do not check what an exporter wrote", panel=USED
+    )
 
 
 class DataGetOptions(Common):

@@ -63,6 +63,11 @@ def command_details(command: Any) -> dict[str, Any]:
     }
 
 
+def exporter_details(exporter: Any) -> dict[str, Any]:
+    """Return the facts of an exporter's class, with its summary."""
+    return object_details(type(exporter)) | {"summary": exporter.summary}
+
+
 def policy_details(policy: Any) -> dict[str, Any]:
     """Return the facts of a policy's builder, with summary, paper and whether it mirrors."""
     return object_details(policy.build) | {"summary": policy.summary, "paper": policy.paper, "mirrors": policy.mirrors}

@@ -74,5 +74,28 @@ def test_export_prints_json(cli: Cli, calls: list[Any]) -> None:
 def test_export_without_a_format_is_a_usage_error(cli: Cli, calls: list[Any], line: list[str], hint: str) -> None:
     result = cli("export", *line)
     assert result.code == 2
-    assert result.err.splitlines() == ["error: choose a format: --onnx", f"  try    {hint}"]
+    message = "error: choose a format: --onnx, --triton DIR or --to NAME"
+    assert result.err.splitlines() == [message, f"  try    {hint}"]
     assert calls == []
+
+
+def test_two_formats_are_refused(cli: Cli) -> None:
+    assert cli("export", "--onnx", "--to", "triton").err.startswith("error: choose one format: --onnx")
+
+
+def test_triton_is_the_exporter_of_that_name(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[Any] = []
+
+    def export(target: str | None, **options: Any) -> task.ExportReport:
+        received.append((options["out"], options["to"]))
+        files = ("1/model.onnx", "config.pbtxt")
+        return dataclasses.replace(REPORT, path=options["out"], exporter="triton", files=files, parity=None)
+
+    monkeypatch.setattr(task, "export", export)
+    lines = cli("export", "--triton", "pets", "--gate", "none").out.splitlines()
+    assert received == [(Path("pets"), "triton")]
+    assert lines == [
+        "wrote      pets   1.1 MB, triton: 1/model.onnx, config.pbtxt",
+        "unchecked  nothing opened these files: --gate none",
+        "sha256     ab",
+    ]
