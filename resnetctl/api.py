@@ -198,7 +198,8 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
         target: a run, its name, or a file. None: the newest run.
         device: `cpu`, `cuda` or `mps`.
         options: `data` and `split` as in `evaluate`, but train cannot be judged; `against`, another model with the same
-            classes, compared on the same images; `ood`, datasets of another kind, and `noise`; `calibrate`, a new
+            classes, compared on the same images; `ood`, datasets of another kind, and `noise`; `corruption`, kinds of
+            corrupted images; `cifar_c`, a folder of published ones; `quick`, to leave them out; `calibrate`, a new
             weights file to write, with temperature and prediction sets in its card.
 
     Raises:

@@ -39,6 +39,8 @@ def plots(document: Document, epochs: Sequence[Document]) -> list[Plot]:
     drawn = [reliability(document), risk(document)]
     if len(document["accuracy"]["per_class"]) <= MAX_CLASSES:
         drawn.insert(0, confusion(document))
+    if "corruptions" in document:
+        drawn.append(severities(document["corruptions"]))
     if "comparison" in document:
         drawn.append(differences(document["comparison"]))
     return [*drawn, *curves(epochs)]
@@ -132,6 +134,27 @@ def risk(document: Document) -> Plot:
         ),
         header=("answered", "accuracy"),
         rows=tuple((f"{100 * share:.1f} %", f"{100 * accuracy:.2f} %") for share, accuracy in points),
+    )
+
+
+def severities(found: Document) -> Plot:
+    """Return accuracy, and coverage of the sets, by severity of the corruption; the table has every kind."""
+    kinds = list(dict.fromkeys(cell["kind"] for cell in found["cells"]))
+    steps = sorted({cell["severity"] for cell in found["cells"]})
+    series = []
+    for name in ("accuracy", "coverage"):
+        values = {step: [cell[name] for cell in found["cells"] if cell["severity"] == step] for step in steps}
+        if None not in values[steps[0]]:
+            series.append((name, [(float(step), sum(values[step]) / len(kinds)) for step in steps]))
+    accuracy = {(cell["kind"], cell["severity"]): cell["accuracy"] for cell in found["cells"]}
+    return Plot(
+        name="corruptions",
+        title="Corrupted images: the mean over the kinds by severity",
+        drawing=svg.lines(
+            series, title="Accuracy by severity; the table has the numbers", names=("severity", "share of the images")
+        ),
+        header=("accuracy", *map(str, steps)),
+        rows=tuple((kind, *(f"{100 * accuracy[kind, step]:.1f} %" for step in steps)) for kind in kinds),
     )
 
 

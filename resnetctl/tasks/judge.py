@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, look, relabelled_batches
 from resnetctl.tasks.targets import Target, described, resolve, takes_originals
+from resnetctl.trust import corruptions
 from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
 from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
 
@@ -42,13 +44,35 @@ class Judge:
 
     def evidence(self, store: Store, images: ImageSet) -> Evidence:
         """Return the pass over `images`, with labels in the order of the outputs."""
-        order = class_order(store.card.classes, self.card.classes, name=store.card.name)
-        return self._pass(split_digest(images), len(images), self._batches(images, order))
+        return self._pass(split_digest(images), len(images), self._batches(images, self._order(store)))
 
     def strangers(self, images: ImageSet) -> Evidence:
         """Return the pass over images of another kind; their labels mean nothing."""
         order = np.zeros(len(images.classes), np.int64)
         return self._pass(f"strange {split_digest(images)}", len(images), self._batches(images, order))
+
+    def replaced(self, store: Store, images: ImageSet, *, key: str) -> Evidence:
+        """Return the pass over images whose pixels are not those of the store; `key` says which they are."""
+        batches = self._batches(images, self._order(store))
+        return self._pass(f"{key} {split_digest(images)}", len(images), batches, has_features=False)
+
+    def corrupted(self, store: Store, images: ImageSet, *, kind: str, severity: int) -> Evidence:
+        """Return the pass over corrupted images, made from the prepared ones."""
+        key = f"{corruptions.NAME} {kind} {severity} {split_digest(images)}"
+        batches = self._corrupted(images, kind, severity, order=self._order(store))
+        return self._pass(key, len(images), batches, has_features=False)
+
+    def _corrupted(
+        self, images: ImageSet, kind: str, severity: int, *, order: Labels
+    ) -> Iterator[tuple[Images, Labels]]:
+        start = 0
+        for pixels, labels in self._batches(images, order):
+            rows = images.index[start : start + len(pixels)]
+            yield corruptions.corrupt(pixels, kind, severity=severity, rows=rows), labels
+            start += len(pixels)
+
+    def _order(self, store: Store) -> Labels:
+        return class_order(store.card.classes, self.card.classes, name=store.card.name)
 
     def noise(self, images: ImageSet, kind: str) -> Evidence:
         """Return the pass over noise that is made from the first of `images`."""
@@ -65,7 +89,9 @@ class Judge:
             part = made[start : start + EVAL_BATCH]
             yield part, np.zeros(len(part), np.int64)
 
-    def _pass(self, key: str, count: int, batches: Iterator[tuple[Images, Labels]]) -> Evidence:
+    def _pass(
+        self, key: str, count: int, batches: Iterator[tuple[Images, Labels]], *, has_features: bool = True
+    ) -> Evidence:
         """Return the stored pass of this key, or run one and store it in the run."""
         name = f"{self.weights[:HEX]}-{hashlib.sha256(key.encode()).hexdigest()[:HEX]}"
         name += ("-onnx" if self.target.kind == "onnx" else "") + ("-raw" if self.as_stored else "")
@@ -74,7 +100,8 @@ class Judge:
             stored = from_bytes(run.pass_file(name).read_bytes(), count=count, classes=len(self.card.classes))
             if stored is not None:
                 return stored
-        result = collect(self._predictor(), batches)
+        result = collect(self._predictor, batches)
+        result = result if has_features else replace(result, features=None)
         if run is not None:
             try:
                 run.write_pass(name, to_bytes(result))
@@ -89,6 +116,7 @@ class Judge:
         self.said.extend(said)
         return looks
 
+    @cached_property
     def _predictor(self) -> FeaturePredictor:
         if self.target.kind == "onnx":
             return _onnx_predictor(self.target.path, self.settings)
@@ -115,9 +143,9 @@ def split_digest(images: ImageSet) -> str:
     return hashlib.sha256(json.dumps([images.store_digest, digest(images.index)]).encode()).hexdigest()
 
 
-def evenly(images: ImageSet) -> ImageSet:
-    """Return at most `BANK` images of a set, evenly spaced, so that sorted classes are all there."""
-    count = min(len(images), BANK)
+def evenly(images: ImageSet, most: int = BANK) -> ImageSet:
+    """Return at most `most` images of a set, evenly spaced, so that sorted classes are all there."""
+    count = min(len(images), most)
     return replace(images, index=images.index[np.arange(count) * len(images) // count])
 
 

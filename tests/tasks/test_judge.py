@@ -32,11 +32,10 @@ def test_every_pass_is_stored_by_what_it_read(store: Store, monkeypatch: pytest.
     assert len({item.logits.tobytes() for item in first}) == 4  # strangers here are the test images themselves
 
 
-def test_images_are_chosen_evenly(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_chosen_evenly(store: Store) -> None:
     images = open_eval_set(store, "train", val_split=None)
     assert evenly(images).index.tolist() == images.index.tolist()
-    monkeypatch.setattr(judging, "BANK", 30)
-    few = evenly(dataclasses.replace(images, index=images.index[:60]))
+    few = evenly(dataclasses.replace(images, index=images.index[:60]), 30)
     assert few.index.tolist() == images.index[:60:2].tolist()
 
 

@@ -1,5 +1,6 @@
 """`report`."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from resnetctl.tasks.report.document import Against, TrustReport
     from resnetctl.trust.abstain import Abstention
     from resnetctl.trust.conformal import Coverage
+    from resnetctl.trust.shift import Shift
 
 
 def run(parsed: Parsed[ReportOptions]) -> None:
@@ -28,6 +30,9 @@ def run(parsed: Parsed[ReportOptions]) -> None:
             split=options.split,
             against=options.against,
             ood=options.ood,
+            quick=options.quick,
+            corruption=options.corruption,
+            cifar_c=options.cifar_c,
             calibrate=options.calibrate,
         )
     written = [] if outcome.calibrated is None else [outcome.calibrated]
@@ -56,6 +61,7 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
             ("calibration error", calibration_text(outcome)),
             ("NLL, Brier", f"{judged.calibration.nll:.4f}, {judged.calibration.brier:.4f}"),
             ("risk-coverage area", f"{judged.aurc:.4f}   (mean error rate over all coverages)"),
+            ("corrupted images", None if outcome.corruptions is None else shift_text(outcome.corruptions)),
             ("compared", None if outcome.against is None else comparison_text(outcome.against)),
         ]
     )
@@ -67,6 +73,9 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
     if judged.abstain:
         streams.result("")
         tables.table(("wanted accuracy", "answer from", "answered", "accuracy"), map(abstain_row, judged.abstain))
+    if outcome.corruptions is not None:
+        streams.result("")
+        tables.table(("corruption", *map(str, range(1, 6))), shift_rows(outcome.corruptions))
     if outcome.ood:
         streams.result("")
         rows = [(item.set, item.n, item.score, f"{item.auroc:.4f}", tables.percent(item.fpr95)) for item in outcome.ood]
@@ -93,6 +102,20 @@ def comparison_text(against: "Against") -> str:
             f"this test could show {100 * found.smallest:.2f} points"
         )
     )
+
+
+def shift_text(found: "Shift") -> str:
+    """Return the mean accuracy over kinds and severities, with its interval."""
+    interval = f"95 % interval {tables.interval(*found.interval)}"
+    return (
+        f"{tables.percent(found.mean)}   (mean of {len(found.cells)} cells; {tables.count(found.n)} images; {interval})"
+    )
+
+
+def shift_rows(found: "Shift") -> Iterator[tuple[object, ...]]:
+    """Yield the accuracy of each kind by severity."""
+    for kind in dict.fromkeys(cell.kind for cell in found.cells):
+        yield kind, *(tables.percent(cell.accuracy) for cell in found.cells if cell.kind == kind)
 
 
 def set_row(item: "Coverage") -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from resnetctl.system import storage
 from resnetctl.tasks.held_out import Looks
 from resnetctl.trust.assessment import Assessment, ClassComparison, accuracy
 from resnetctl.trust.compare import Comparison
+from resnetctl.trust.shift import Shift
 from resnetctl.trust.strangers import Strangers
 
 
@@ -26,6 +27,9 @@ class ReportOptions(TypedDict, total=False):
     split: Split
     against: str | PathLike[str] | None
     ood: Sequence[str]
+    quick: bool
+    corruption: Sequence[str]
+    cifar_c: str | PathLike[str] | None
     calibrate: str | Path | None
 
 
@@ -57,6 +61,7 @@ class TrustReport(Report):
         against: the comparison with another model.
         looks: how many models this test split has judged; None for val.
         ood: how well scores tell strange images from those of the split.
+        corruptions: the network on corrupted images; None when they are left out.
         calibrated: the new weights file with temperature and prediction sets.
         notices: sentences for the user.
         epochs: the lines of the run's metrics, for the curves of the page.
@@ -73,6 +78,7 @@ class TrustReport(Report):
     against: Against | None = None
     looks: Looks | None = None
     ood: tuple[Strangers, ...] = ()
+    corruptions: Shift | None = None
     calibrated: Path | None = None
     notices: tuple[str, ...] = ()
     epochs: tuple[Mapping[str, Any], ...] = ()
@@ -90,6 +96,8 @@ class TrustReport(Report):
             "accuracy": accuracy(self.accuracy),
             **self.assessment.to_json(),
         }
+        if self.corruptions is not None:
+            document["corruptions"] = self.corruptions.to_json()
         if self.ood:
             document["ood"] = [item.to_json() for item in self.ood]
         if self.against is not None:

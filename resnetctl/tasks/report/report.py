@@ -20,6 +20,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import class_order, require_split, split_notices, stored, trained_on
 from resnetctl.tasks.judge import Judge, open_judge
 from resnetctl.tasks.report.calibrate import require_new, write_calibrated
+from resnetctl.tasks.report.corrupted import corrupted, require_kinds
 from resnetctl.tasks.report.document import Against, ReportOptions, TrustReport
 from resnetctl.tasks.report.strange import open_strange, told_apart
 from resnetctl.trust.assessment import assess, compare_classes, compare_evidence, drawbacks, notices
@@ -35,6 +36,9 @@ class Request:
         split: `test` or `val`; val replaces a missing test.
         against: another model with the same classes, to compare on the same images.
         ood: datasets in the store whose images are of another kind, and `noise` for generated images.
+        quick: leave out the corrupted images.
+        corruption: kinds of corrupted images, or `all`; by default the five of `FIVE`.
+        cifar_c: folder with the published files of CIFAR-10-C, which replace the images made here.
         calibrate: new weights file to write: the target's, with temperature and prediction sets in the card.
     """
 
@@ -42,6 +46,9 @@ class Request:
     split: Split = "test"
     against: str | PathLike[str] | None = None
     ood: Sequence[str] = ()
+    quick: bool = False
+    corruption: Sequence[str] = ()
+    cifar_c: str | PathLike[str] | None = None
     calibrate: str | Path | None = None
 
 
@@ -68,6 +75,7 @@ def report(target: str | Path | None, *, settings: Settings, **options: Unpack[R
     """
     request = Request(**options)
     require_split(request.split)
+    kinds = require_kinds(request.corruption)
     judge = open_judge(target, settings)
     if request.calibrate is not None:
         require_new(judge.target, Path(request.calibrate))
@@ -81,6 +89,10 @@ def report(target: str | Path | None, *, settings: Settings, **options: Unpack[R
     judged = assess(passes.measured, passes.val, chosen=passes.chosen)
     looks = judge.look(store, images, measured=passes.measured)
     strange = tuple(told_apart(judge, passes.measured, images=images, store=store, sets=sets))
+    folder = None if request.cifar_c is None else Path(request.cifar_c)
+    shift = (
+        None if request.quick else corrupted(judge, judged, images=images, store=store, kinds=kinds, published=folder)
+    )
     return TrustReport(
         looks=looks,
         epochs=() if judge.target.run is None else tuple(judge.target.run.metrics()),
@@ -92,6 +104,7 @@ def report(target: str | Path | None, *, settings: Settings, **options: Unpack[R
         accuracy=passes.measured.measured(card.classes),
         assessment=judged,
         calibrated=calibrated,
+        corruptions=shift,
         ood=strange,
         against=None if other is None else _against(judge, other, passes),
         notices=(

@@ -73,3 +73,14 @@ def test_the_page_and_the_plots_are_named(cli: Cli) -> None:
     assert "wrote r.html" in result.err
     assert "wrote drawn/reliability.svg" in result.err
     assert Path("r.html").read_text().startswith("<!doctype html>")
+
+
+def test_corrupted_images_have_a_mean_and_a_row_for_each_kind(cli: Cli) -> None:
+    result = cli("report", "--corruption", "fog", "--corruption", "contrast")
+    lines = result.out.splitlines()
+    assert any(line.startswith("corrupted images    ") and "mean of 10 cells; 180 images" in line for line in lines)
+    table = lines[lines.index("corruption\t1\t2\t3\t4\t5") :][1:3]
+    assert [row.split("\t")[0] for row in table] == ["fog", "contrast"]
+    assert all(len(row.split("\t")) == 6 for row in table)
+    assert "corrupted" not in cli("report", "--quick").out
+    assert cli("report", "--corruption", "snow").code == 2

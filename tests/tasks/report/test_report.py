@@ -57,21 +57,21 @@ def test_the_document_has_the_documented_keys(store: Store) -> None:
 
 def test_a_second_report_runs_no_network(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(card(store))
-    first = report(None, settings=settings.load())
+    first = report(None, settings=settings.load(), quick=True)
     assert len(list((run.path / "report").glob("*.safetensors"))) == 2  # test and val
     monkeypatch.setattr(judge, "collect", None)
-    assert report(None, settings=settings.load()).to_json() == first.to_json()
+    assert report(None, settings=settings.load(), quick=True).to_json() == first.to_json()
 
 
 def test_other_weights_in_the_run_need_another_pass(store: Store) -> None:
     run = make_run(card(store))
-    first = report(None, settings=settings.load())
+    first = report(None, settings=settings.load(), quick=True)
     run.save_weights(to_bytes(network(seed=9).state_dict(), card(store)))
-    assert report(None, settings=settings.load()).weights != first.weights
+    assert report(None, settings=settings.load(), quick=True).weights != first.weights
     run.save_weights(
         to_bytes(network().state_dict(), card(store, image=dataclasses.replace(card().image, mean=(0.1,))))
     )
-    assert report(None, settings=settings.load()).weights != first.weights
+    assert report(None, settings=settings.load(), quick=True).weights != first.weights
     assert len(list((run.path / "report").glob("*.safetensors"))) == 6
 
 
