@@ -15,7 +15,20 @@ import sys
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
     from resnetctl import stream
-    from resnetctl.api import Run, bench, evaluate, export, finetune, load, predict, report, resume, runs, train
+    from resnetctl.api import (
+        Run,
+        bench,
+        evaluate,
+        explain,
+        export,
+        finetune,
+        load,
+        predict,
+        report,
+        resume,
+        runs,
+        train,
+    )
     from resnetctl.predictor import Predictor
 
 __version__ = "0.1.0"
@@ -25,6 +38,7 @@ __all__ = [
     "__version__",
     "bench",
     "evaluate",
+    "explain",
     "export",
     "finetune",
     "load",

@@ -31,6 +31,7 @@ from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
+from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Form, Gate
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.training.report import TrainReport
@@ -212,6 +213,31 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
     if "against" in options:
         options["against"] = targets.text(options["against"])
     return task(targets.text(target), settings=settings, **options)
+
+
+def explain(
+    target: Target,
+    images: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    device: str | None = None,
+    **options: Unpack[ExplainOptions],
+) -> ExplainReport:
+    """Write maps of what a run or a weights file looked at: a picture and an array for each image.
+
+    Args:
+        images: paths of images and folders.
+        options: `method`, `gradcam`, `hirescam` or `layercam`; `stage`, by default the last; `class_`, by default the
+            predicted one of each image; `out`, the folder.
+
+    Raises:
+        UsageError, InputError: as the command `explain`.
+    """
+    from resnetctl.tasks.explain import explain as task
+
+    settings = machine.load()
+    settings = settings if device is None else replace(settings, device=device)
+    paths = [images] if isinstance(images, str | PathLike) else images
+    return task(targets.text(target), [Path(item) for item in paths], settings=settings, **options)
 
 
 def export(

@@ -18,6 +18,7 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
     "bench": "bench",
     "runs list": "runs",
     "report": "report",
+    "explain": "explain",
 }
 ARGUMENTS = {  # config key -> Python argument and flag, where the name is not the key
     "model.arch": "arch",

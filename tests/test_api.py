@@ -184,6 +184,7 @@ run: rc.Run = rc.train(data="digits", arch="resnet20", epochs=1, set={"optim.nes
 run = rc.resume(run, epochs=2)
 run = rc.finetune(run, data="./photos", freeze="backbone")
 top1: float = rc.evaluate(run, split="val").report.top1
+insertion: float = rc.explain(run, "cat.jpg", method="layercam").results[0].score.insertion
 temperature: float = rc.report(run, against="runs/old", ood=["noise"]).assessment.calibration.temperature
 path: Path | None = rc.export(run.path, gate="synthetic").path
 model, card = rc.load(run)

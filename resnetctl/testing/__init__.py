@@ -6,8 +6,8 @@ This is the whole test of a plugin::
 
     test_conformance = conformance("my-distribution")
 
-`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule`, `check_dataset` and `check_exporter` take
-an object and return findings.
+`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule`, `check_dataset` and `check_exporter`
+take an object and return findings.
 """
 
 from collections.abc import Callable

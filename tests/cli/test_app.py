@@ -23,6 +23,7 @@ VERBS = {
     "eval": ["eval", "--min-accuracy", "7"],
     "report": ["report", "nothing.onnx"],
     "predict": ["predict", "nothing.onnx", "cat.jpg"],
+    "explain": ["explain", "nothing.safetensors", "cat.jpg"],
     "export": ["export", "nothing.safetensors", "--onnx"],
     "bench": ["bench", "--set", "no.such=1"],
     "weights": ["weights", "show", "nothing.safetensors"],
@@ -30,7 +31,17 @@ VERBS = {
     "plugins": ["plugins", "list", "--kind", "arch"],
     "config": ["config", "show", "--data", "digits"],
 }
-CODES = {"train": 2, "finetune": 2, "eval": 2, "report": 3, "predict": 3, "export": 3, "bench": 2, "weights": 3}
+CODES = {
+    "train": 2,
+    "finetune": 2,
+    "eval": 2,
+    "report": 3,
+    "predict": 3,
+    "explain": 3,
+    "export": 3,
+    "bench": 2,
+    "weights": 3,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -79,6 +79,15 @@ def test_a_network_takes_any_size_channels_and_classes(arch: Arch, size: int, ch
     assert out.isfinite().all()
 
 
+@pytest.mark.parametrize("arch", [resnet20, preact_resnet20, resnet18])
+def test_the_logits_follow_from_the_output_of_each_stage(arch: Arch) -> None:
+    net, images = build(arch, classes=4, image=image(32)).eval(), torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        wanted = net(images)
+        for name, outputs in net.features(images).items():
+            assert torch.equal(net.from_stage(name, outputs), wanted)
+
+
 def test_a_loaded_state_dict_gives_the_same_logits() -> None:
     torch.manual_seed(0)
     first, second = (build(preact_resnet20, classes=4, image=image(8)).eval() for _ in range(2))

@@ -133,6 +133,18 @@ class PredictOptions(Common):
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 
+class ExplainOptions(Common):
+    target: str = argument("Run or weights file", metavar="TARGET", complete="run")
+    images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
+    method: Literal["gradcam", "hirescam", "layercam"] = option("gradcam", "How maps are computed", panel=USED)
+    stage: str | None = option(None, "Stage to look at (default: the last)", metavar="STAGE", panel=USED)
+    class_: str | None = option(
+        None, "Class of the maps (default: the predicted one)", flag="--class", metavar="NAME", panel=USED
+    )
+    out: Path = option(Path("maps"), "Folder for pictures and arrays", short="-o", metavar="DIR", panel=USED)
+    device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
+
+
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
