@@ -77,7 +77,7 @@ class ResNet(nn.Module):
         """Return the logits `(N, classes)` that follow from the output of `stage`, as `features` gives it."""
         for name in self.stages[self.stages.index(stage) + 1 :]:
             features = self._stage(name, features)
-        return self._head(features)
+        return self.head(features)
 
     def _stem(self, images: Tensor) -> Tensor:
         """Apply the first convolution. In imagenet stems it halves the image, and so does the pool."""
