@@ -5,10 +5,10 @@ Shapes: B images a batch, S pixels a side, H rows, W columns, C channels, K clas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,14 @@ class Bundle:
         onnx: an ONNX file that passed the gate.
         input: what the ONNX file takes: `float` images in 0..1 (B, C, S, S), or `raw` pictures, uint8 (B, H, W, C).
         weights: the weights file, safetensors with the parameter names of the arch.
+        evals: the reports of `eval` in the run, by dataset and split; empty for a weights file without a run.
     """
 
     card: WeightsCard
     onnx: bytes
     input: Literal["float", "raw"]
     weights: Path
+    evals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Exporter(Protocol):

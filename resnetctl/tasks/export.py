@@ -142,7 +142,9 @@ def export(
         notices=resolved.notices,
     )
     if to is not None:
-        return _exported(report, to, checked, subject=subject, is_checked=gate != "none")
+        evals = {} if resolved.run is None else resolved.run.evals()
+        bundle = Bundle(card=card, onnx=checked.data, input=input, weights=header.path, evals=evals)
+        return _exported(report, to, bundle, subject=subject, reference=None if gate == "none" else checked.reference)
     _write(resolved, destination, checked.data, input=None if out is not None else input)
     return report
 
@@ -159,28 +161,21 @@ def _require_known(gate: str, input: str, to: str | None) -> None:
         raise UsageError("an ONNX file is always checked", where=Setting("gate"), hint=Setting("gate", "synthetic"))
 
 
-def _exported(report: ExportReport, to: str, checked: _Checked, *, subject: _Subject, is_checked: bool) -> ExportReport:
-    """Let the exporter write its folder, which gets its name only after the check."""
-    bundle = Bundle(card=checked.card, onnx=checked.data, input=report.input, weights=checked.weights)
+def _exported(
+    report: ExportReport, to: str, bundle: Bundle, *, subject: _Subject, reference: Predictor | None
+) -> ExportReport:
+    """Let the exporter write its folder, which gets its name only after the check. Without a `reference`: unchecked."""
+    about, parity, card = {"kind": "none", "images": 0}, None, bundle.card
     with storage.staged_folder(report.path) as folder:
         files = exporter_gate.fill(to, bundle, folder=folder)
-        parity = None
-        if is_checked:
-            batches = subject.batches(checked.card.image)
-            classes = len(checked.card.classes)
-            parity = exporter_gate.check(to, folder, reference=checked.reference, batches=batches, classes=classes)
-        about = subject.about if is_checked else {"kind": "none", "images": 0}
+        if reference is not None:
+            about, batches = dict(subject.about), subject.batches(card.image)
+            classes = len(card.classes)
+            parity = exporter_gate.check(to, folder, reference=reference, batches=batches, classes=classes)
         exporter_gate.describe(to, bundle, folder=folder, gate=about)
         size, digest = sum((folder / file).stat().st_size for file in files), exporter_gate.digest(folder)
-    return replace(
-        report,
-        bytes=size,
-        sha256=digest,
-        parity=parity,
-        gate=about,
-        exporter=to,
-        files=tuple(map(str, files)),
-    )
+    names = tuple(file.as_posix() for file in files)
+    return replace(report, bytes=size, sha256=digest, parity=parity, gate=about, exporter=to, files=names)
 
 
 def _folder(target: Target, out: Path | None, to: str) -> Path:
@@ -215,8 +210,6 @@ class _Checked:
 
     data: bytes
     parity: Parity
-    card: WeightsCard
-    weights: Path
     reference: Predictor
 
 
@@ -245,7 +238,7 @@ def _checked(header: Header, subject: _Subject) -> _Checked:
             where=str(header.path),
             hint="report this with the versions that 'pip list' shows for torch, onnxscript and onnxruntime",
         )
-    return _Checked(data=data, parity=parity, card=card, weights=header.path, reference=reference)
+    return _Checked(data=data, parity=parity, reference=reference)
 
 
 def _require_equal_pixels(data: bytes, problems: list[str], where: Path) -> None:

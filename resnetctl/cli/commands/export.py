@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 def run(parsed: Parsed[ExportOptions]) -> None:
     """Run `export`."""
     options = parsed.options
-    forms = [options.onnx, options.triton is not None, options.to is not None]
-    if sum(forms) != 1:
+    places = {"triton": options.triton, "hub": options.hub}
+    named = [name for name, place in places.items() if place is not None]
+    forms = [*named, *filter(None, [options.to, "onnx" if options.onnx else None])]
+    if len(forms) != 1:
         target = f"{options.target} " if options.target else ""
-        choice = "choose one format" if any(forms) else "choose a format"
-        raise UsageError(f"{choice}: --onnx, --triton DIR or --to NAME", hint=f"resnetctl export {target}--onnx")
+        choice = "choose one format" if forms else "choose a format"
+        raise UsageError(
+            f"{choice}: --onnx, --triton DIR, --hub DIR or --to NAME", hint=f"resnetctl export {target}--onnx"
+        )
     from resnetctl.system import settings
 
     load_torch()
@@ -30,11 +34,11 @@ def run(parsed: Parsed[ExportOptions]) -> None:
 
     form: Form = {"input": options.input}
     if not options.onnx:
-        form["to"] = options.to or "triton"
+        form["to"] = forms[0]
     report = export(
         options.target,
         settings=settings.load(),
-        out=options.triton or options.out,
+        out=options.triton or options.hub or options.out,
         images=options.images,
         gate=options.gate,
         **form,

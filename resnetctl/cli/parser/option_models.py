@@ -149,8 +149,13 @@ class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
     triton: Path | None = option(None, "Write a model for a Triton repository", metavar="DIR", panel=USED)
+    hub: Path | None = option(None, "Write a folder for timm, transformers and the hub", metavar="DIR", panel=USED)
     to: str | None = option(
-        None, "Write with an exporter: triton, or that of a plugin", metavar="NAME", panel=USED, complete="exporter"
+        None,
+        "Write with an exporter: triton, hub, or a plugin's",
+        metavar="NAME",
+        panel=USED,
+        complete="exporter",
     )
     input: Literal["float", "raw"] = option(
         "float", "Take prepared images, or pictures as they are (raw: uint8, any size)", panel=USED

@@ -74,7 +74,7 @@ def test_export_prints_json(cli: Cli, calls: list[Any]) -> None:
 def test_export_without_a_format_is_a_usage_error(cli: Cli, calls: list[Any], line: list[str], hint: str) -> None:
     result = cli("export", *line)
     assert result.code == 2
-    message = "error: choose a format: --onnx, --triton DIR or --to NAME"
+    message = "error: choose a format: --onnx, --triton DIR, --hub DIR or --to NAME"
     assert result.err.splitlines() == [message, f"  try    {hint}"]
     assert calls == []
 
