@@ -2,8 +2,8 @@
 
     python predict_without_torch.py MODEL.onnx IMAGE...
 
-The file's metadata say all that is needed. Mean and std are in the graph. ORT_DISABLE_TELEMETRY=1 in the environment
-switches off the telemetry of onnxruntime.
+The file's metadata say all that is needed. Mean and std are in the graph; in a file of `--input raw`, the whole
+preprocessing is. ORT_DISABLE_TELEMETRY=1 in the environment switches off the telemetry of onnxruntime.
 """
 
 import json
@@ -28,15 +28,21 @@ def main(argv: Sequence[str]) -> None:
     about = session.get_modelmeta().custom_metadata_map
     names = json.loads(about["names"])
     for path in argv[1:]:
-        pixels = prepare(path, about)
-        (probabilities,) = session.run(["probabilities"], {"pixel_values": pixels})
+        image = ImageOps.exif_transpose(Image.open(path))
+        inputs = {"image": whole(image)} if about["contract"] == "raw/1" else {"pixel_values": prepare(image, about)}
+        (probabilities,) = session.run(["probabilities"], inputs)
         best = int(probabilities[0].argmax())
         print(f"{path}\t{names[str(best)]}\t{probabilities[0, best]:.4f}")
 
 
-def prepare(path: str, about: Mapping[str, str]) -> np.ndarray:
-    """A picture as float32 (1, C, S, S) in 0..1: upright, made square, central crop."""
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB" if about["channels"] == "3" else "L")
+def whole(image: Image.Image) -> np.ndarray:
+    """A picture as uint8 (1, H, W, 3 or 4), for a file that prepares pictures itself."""
+    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))[None]
+
+
+def prepare(image: Image.Image, about: Mapping[str, str]) -> np.ndarray:
+    """A picture as float32 (1, C, S, S) in 0..1: made square, central crop."""
+    image = image.convert("RGB" if about["channels"] == "3" else "L")
     square = make_square(image, int(about["resize"]), about["fit"], FILTERS[about["interpolation"]])
     size = json.loads(about["imgsz"])[0]
     margin = (square.width - size) // 2

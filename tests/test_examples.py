@@ -100,14 +100,16 @@ def test_predicting_without_torch_agrees_with_predict(here: Path, document: Call
     run(here, sys.executable, EXAMPLES / "one_digit.py")
     pictures = [*sorted(here.glob("digit-?.png")), here / "rotated/zero/009.jpg", here / "photos/three/000.jpg"]
     assert len(pictures) == 3
-    model = here / "runs" / "first" / "export" / "model.onnx"
-    printed = run(here, sys.executable, EXAMPLES / "predict_without_torch.py", model, *pictures)
-    ours = document(" ".join(map(str, ["predict", model, *pictures])))["results"]
-    expected = [
-        f"{item['file']}\t{item['predictions'][0]['class']}\t{item['predictions'][0]['probability']:.4f}"
-        for item in ours
-    ]
-    assert printed.splitlines() == expected
+    document("export first --onnx --input raw")
+    for name in ("model.onnx", "model-raw.onnx"):
+        model = here / "runs" / "first" / "export" / name
+        printed = run(here, sys.executable, EXAMPLES / "predict_without_torch.py", model, *pictures)
+        ours = document(" ".join(map(str, ["predict", model, *pictures])))["results"]
+        expected = [
+            f"{item['file']}\t{item['predictions'][0]['class']}\t{item['predictions'][0]['probability']:.4f}"
+            for item in ours
+        ]
+        assert printed.splitlines() == expected
 
 
 def test_predicting_without_torch_imports_neither_torch_nor_resnetctl() -> None:

@@ -184,7 +184,7 @@ def _folder(target: Target, out: Path | None, to: str) -> Path:
     own = beside if target.run is None else target.run.path / "export" / to
     path = own if out is None else out
     if path.exists() or path.is_symlink():
-        raise UsageError("the output exists", where=str(path), hint=[Setting("out", "OTHER"), "or remove the folder"])
+        raise UsageError("the output exists", where=str(path), hint="name another folder, or remove this one")
     storage.require_writable(path.parent, hint=Setting("out", "DIR", note="writes to another place"))
     return path
 
