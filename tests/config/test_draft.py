@@ -165,3 +165,23 @@ def test_other_weights_void_the_digest_of_a_weaker_layer() -> None:
     old = from_sets(["weights=one", "weights_sha256=abc"])
     assert to_finetune(old).config.weights_sha256 == "abc"
     assert to_finetune(old, from_sets(["weights=two"])).config.weights_sha256 == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "kind", "close"),
+    [("optim.name", "adanw", "optimizer", "adamw"), ("schedule.name", "multstep", "schedule", "multistep")],
+)
+def test_an_unknown_optimizer_or_schedule_suggests_a_similar_one(key: str, wrong: str, kind: str, close: str) -> None:
+    with pytest.raises(UsageError, match=f"no {kind} is called '{wrong}'") as caught:
+        to_train(from_sets([f"{key}={wrong}"]))
+    assert caught.value.hint[0] == f"did you mean '{close}'?"
+
+
+def test_another_optimizer_or_schedule_drops_the_arguments_of_the_old_one() -> None:
+    weaker = from_sets(["optim.name=muon", "optim.args.rho=0.1", "schedule.name=poly", "schedule.args.power=2"])
+    stronger = from_sets(["optim.name=sgd", "schedule.name=linear"])
+    config = to_train(weaker, stronger).config
+    assert (config.optim.name, config.optim.args) == ("sgd", {})
+    assert (config.schedule.name, config.schedule.args) == ("linear", {})
+    added = from_sets(["optim.args.momentum_end=0.95"])
+    assert to_train(stronger, added).config.optim.args == {"momentum_end": 0.95}

@@ -1,15 +1,20 @@
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.distributions import install
 from support.jobs import job
 
+from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
 from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting, in_shell
+from resnetctl.registry import Kind
 from resnetctl.spec import ImageSpec
 from resnetctl.system.signals import Stop
 from resnetctl.training.job import config_sha256, fresh_model, fresh_state, make_plan, resized, settle, validate
@@ -180,3 +185,64 @@ def test_zero_init_changes_the_ends_of_the_branches_only() -> None:
     plain, zeroed = (fresh_model(job(f"model.zero_init={value}")).state_dict() for value in ("false", "true"))
     changed = {name for name, value in plain.items() if not torch.equal(value, zeroed[name])}
     assert changed == {name for name in plain if name.endswith("bn2.weight")}
+
+
+CODE = """
+import torch
+
+
+def own(groups, *, lr, momentum=0.9, rho=0.5):
+    assert (momentum, rho) == (0.8, 0.25)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+
+
+def fall(point, *, power=2.0):
+    return (1 - point.done) ** power
+"""
+
+
+@pytest.fixture
+def own_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distribution `own` with an optimizer and a schedule."""
+    points: dict[Kind, dict[str, str]] = {"optimizer": {"own": "own:own"}, "schedule": {"fall": "own:fall"}}
+    install(tmp_path / "site", "own", points, code=CODE)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.refresh()
+    yield
+    registry.refresh()
+
+
+OWN = ("optim.name=own", "optim.momentum=0.8", "optim.args.rho=0.25", "schedule.name=fall", "schedule.args.power=3")
+
+
+@pytest.mark.usefixtures("own_plugin")
+def test_an_optimizer_and_a_schedule_of_a_plugin_get_their_arguments() -> None:
+    settled = job(*OWN, "lr=0.5", "warmup=0")
+    state = fresh_state(settled, fresh_model(settled))
+    assert {group["momentum"] for group in state.optimizer.param_groups} == {0.8}
+    plan = make_plan(settled, Stop())
+    half = settled.steps // 2
+    assert plan.learning_rate(0) == 0.5
+    assert plan.learning_rate(half) == pytest.approx(0.5 * (1 - half / settled.steps) ** 3)
+
+
+@pytest.mark.usefixtures("own_plugin")
+def test_weights_name_the_plugins_that_trained_them_but_do_not_require_them() -> None:
+    plugins = job(*OWN).card({}).plugins
+    assert dict(plugins.used) == {"own": "1.2"}
+    assert dict(plugins.required) == {}
+    assert dict(job().card({}).plugins.used) == {}
+
+
+@pytest.mark.usefixtures("own_plugin")
+@pytest.mark.parametrize("wrong", ["optim.args.roh=1", "schedule.args.pow=1", "schedule.args.power=big"])
+def test_wrong_arguments_of_a_plugin_are_refused_before_the_run(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot use (optim|schedule)\.args"):
+        job(*OWN, wrong)
+
+
+def test_the_arguments_are_part_of_the_experiment() -> None:
+    plain, other = job().config, job().config.model_copy(deep=True)
+    changed = other.model_copy(update={"schedule": other.schedule.model_copy(update={"args": {"power": 2}})})
+    assert config_sha256(plain) == config_sha256(other)
+    assert config_sha256(plain) != config_sha256(changed)

@@ -41,7 +41,15 @@ def verified(run: runs.RunDir) -> VerifyReport:
     return verify(run, settings.load())
 
 
-SOUND = [(), ("ema_decay=0.9", "keep=last"), ("val_fraction=0",), ("epochs=0", "steps=6"), ("early_stop=1", "warmup=1")]
+SOUND = [
+    (),
+    ("schedule.name=multistep", "schedule.gamma=0.5"),
+    ("optim.name=adam", "lr=0.01"),
+    ("ema_decay=0.9", "keep=last"),
+    ("val_fraction=0",),
+    ("epochs=0", "steps=6"),
+    ("early_stop=1", "warmup=1"),
+]
 
 
 @pytest.mark.parametrize("sets", SOUND)
