@@ -21,7 +21,7 @@ from resnetctl.report.overlay import overlay
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import resolve
-from resnetctl.trust.maps import METHODS, MapScore, Method, class_maps, enlarged, normalised, scores
+from resnetctl.trust.pictures.maps import METHODS, MapScore, Method, class_maps, enlarged, normalised, scores
 from resnetctl.weights.file import load_model, read_card
 from resnetctl.wording import counted
 

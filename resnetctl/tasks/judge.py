@@ -21,8 +21,8 @@ from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, look, relabelled_batches
 from resnetctl.tasks.targets import Target, described, resolve, takes_originals
-from resnetctl.trust import corruptions
 from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
+from resnetctl.trust.pictures import corruptions
 from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
 
 HEX = 16  # digits of a digest in a file name

@@ -16,7 +16,7 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.runs import RunDir
 from resnetctl.system import settings
 from resnetctl.tasks.explain import ExplainReport, explain
-from resnetctl.trust.maps import class_maps, normalised
+from resnetctl.trust.pictures.maps import class_maps, normalised
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def check(parsed: Parsed[DataCheckOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks.data import check as task
 
-    report = watch(task.check(parsed.options.target, settings.load()))
+    report = watch(task.check(parsed.options.target, settings.load(), near=parsed.options.near))
     if parsed.options.as_json:
         streams.report(report)
     else:
@@ -162,6 +162,11 @@ def _checked(report: "CheckReport") -> None:
         return
     order = sorted(report.findings, key=lambda finding: finding.severity != "error")
     tables.table(["severity", "code", "finding"], [(item.severity, item.code, item.message) for item in order])
+    if report.pairs:
+        labels = {True: "", False: "another class"}
+        rows = [(pair.name, pair.train, f"{pair.score:.3f}", labels[pair.is_same_class]) for pair in report.pairs]
+        streams.result("")
+        tables.table([report.pairs[0].split, "train", "correlation", "label"], rows)
 
 
 COMMAND = Group(
@@ -205,6 +210,7 @@ COMMAND = Group(
             examples=(
                 ("resnetctl data check digits", "a dataset in the store"),
                 ("resnetctl data check ./photos", "a folder, before it is added"),
+                ("resnetctl data check cifar10 --near", "test images that train has too, a little changed"),
             ),
         ),
         "remove": Command(

@@ -197,6 +197,7 @@ class DataShowOptions(DataNameOptions):
 
 class DataCheckOptions(Common):
     target: str = argument("Dataset, folder, archive or CSV", metavar="NAME|PATH", complete="dataset")
+    near: bool = option(False, "Search near-duplicates of test images in train", panel=USED)
 
 
 class WeightsShowOptions(Common):

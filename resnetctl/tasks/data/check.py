@@ -4,22 +4,31 @@ from collections.abc import Generator
 from pathlib import Path
 
 from resnetctl.data.cards import missing, store_names
+from resnetctl.errors import UsageError
 from resnetctl.facts import Progress
+from resnetctl.hints import Call, Setting
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import CheckReport
 
 
-def check(target: str, settings: Settings) -> Generator[Progress, None, CheckReport]:
+def check(target: str, settings: Settings, *, near: bool = False) -> Generator[Progress, None, CheckReport]:
     """Check a dataset in the store, by name, or a source before it is added, by path.
 
+    With `near`, images of test that train has too, a little changed, become pairs; they are warnings.
+
     Problems of images become findings; `failed` of the report is True if one of them is an error. Raises `DataError`
-    when there is no such dataset or path, or the source cannot be read at all.
+    when there is no such dataset or path, or the source cannot be read at all, and `UsageError` for `near` with a path.
     """
     from resnetctl.data.checks import Auditor, check_source, check_store
     from resnetctl.data.reading.sniff import open_source
     from resnetctl.data.store import open_store
+    from resnetctl.tasks.data.near import near_duplicates
 
-    auditor = Auditor()
+    auditor, pairs = Auditor(), None
+    if near and target not in store_names(settings.data_dir):
+        raise UsageError(
+            "near-duplicates are searched in stored datasets", where=Setting("near"), hint=Call("data add", (target,))
+        )
     if target in store_names(settings.data_dir):
         store = open_store(settings.data_dir, target)
         total, work = sum(store.card.splits.values()), check_store(store, auditor)
@@ -30,4 +39,7 @@ def check(target: str, settings: Settings) -> Generator[Progress, None, CheckRep
         raise missing(settings.data_dir, target)
     for done in work:
         yield Progress(what=f"checking {target}", done=done, total=total, unit="images")
-    return CheckReport(target=target, images=total, findings=tuple(auditor.findings))
+    if near:
+        found, findings = yield from near_duplicates(open_store(settings.data_dir, target))
+        pairs, auditor.findings = tuple(found), [*auditor.findings, *findings]
+    return CheckReport(target=target, images=total, findings=tuple(auditor.findings), pairs=pairs)

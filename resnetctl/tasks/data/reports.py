@@ -13,6 +13,7 @@ from resnetctl.spec import DatasetCard
 
 if TYPE_CHECKING:
     from resnetctl.data.checks import Finding
+    from resnetctl.tasks.data.near import NearPair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +94,16 @@ class ShowReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport(Report):
-    """The findings of `data check` in `images` images. `failed` is True if a finding is an error."""
+    """The findings of `data check` in `images` images. `failed` is True if a finding is an error.
+
+    `pairs` are near-duplicates across splits, best first; None when they were not searched.
+    """
 
     schema: ClassVar[str] = "resnetctl.data.check/1"
     target: str
     images: int
     findings: tuple[Finding, ...]
+    pairs: tuple[NearPair, ...] | None = None
 
     @property
     def failed(self) -> bool:
@@ -111,4 +116,5 @@ class CheckReport(Report):
             "images": self.images,
             "failed": self.failed,
             "findings": plain(self.findings),
+            **({} if self.pairs is None else {"pairs": [pair.to_json() for pair in self.pairs]}),
         }

@@ -13,8 +13,8 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.tasks.judge import Judge, evenly
 from resnetctl.trust.assessment import Assessment
-from resnetctl.trust.corruptions import FIVE, KINDS, NAME, SEVERITIES, suits
 from resnetctl.trust.evidence import Evidence
+from resnetctl.trust.pictures.corruptions import FIVE, KINDS, NAME, SEVERITIES, suits
 from resnetctl.trust.shift import Shift, shift
 
 COUNT = 1000  # images of each kind and severity

@@ -96,15 +96,21 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         SimpleNamespace(severity="error", code="one-class", message="there is one class only"),
     )
     report = SimpleNamespace(
-        target="pets", images=3, findings=findings, failed=True, to_json=lambda: {"schema": "resnetctl.data.check/1"}
+        target="pets",
+        images=3,
+        findings=findings,
+        failed=True,
+        pairs=(SimpleNamespace(split="test", name="a.png", train="b.png", score=0.95, is_same_class=False),),
+        to_json=lambda: {"schema": "resnetctl.data.check/1"},
     )
 
-    def check(target: str, settings: object) -> Any:
+    def check(target: str, settings: object, *, near: bool) -> Any:
+        assert near
         yield from ()
         return report
 
     monkeypatch.setattr(task, "check", check)
-    result = cli("data", "check", "pets", *(["--json"] if as_json else []))
+    result = cli("data", "check", "pets", "--near", *(["--json"] if as_json else []))
     assert result.code == 5
     assert result.err.startswith("error: 'pets' has errors")
     if as_json:
@@ -114,6 +120,9 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
             "severity\tcode\tfinding",
             "error\tone-class\tthere is one class only",
             "warning\tsmall\tclass 'cat' has 3 images",
+            "",
+            "test\ttrain\tcorrelation\tlabel",
+            "a.png\tb.png\t0.950\tanother class",
         ]
 
 

@@ -14,7 +14,7 @@ from resnetctl.tasks.report import corrupted
 from resnetctl.tasks.report.corrupted import require_kinds
 from resnetctl.tasks.report.document import TrustReport
 from resnetctl.tasks.report.report import report
-from resnetctl.trust.corruptions import FIVE, KINDS, corrupt
+from resnetctl.trust.pictures.corruptions import FIVE, KINDS, corrupt
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from support.trained import IMAGE, network
 from resnetctl import registry
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec
-from resnetctl.trust import maps
-from resnetctl.trust.maps import METHODS, class_maps, enlarged, normalised, rank_correlation, scores
+from resnetctl.trust.pictures import maps
+from resnetctl.trust.pictures.maps import METHODS, class_maps, enlarged, normalised, rank_correlation, scores
 
 COLOUR = ImageSpec(size=32, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
 LABELS = torch.tensor([2, 0, 1, 1])

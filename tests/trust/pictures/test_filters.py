@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from resnetctl.trust import filters
+from resnetctl.trust.pictures import filters
 
 IMAGE = np.random.default_rng(0).random((16, 16, 3))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnetctl.trust.corruptions import FIVE, KINDS, PARAMETERS, SEVERITIES, corrupt, suits
+from resnetctl.trust.pictures.corruptions import FIVE, KINDS, PARAMETERS, SEVERITIES, corrupt, suits
 
 GENERATOR = np.random.default_rng(0)
 BLOCKS = np.kron(GENERATOR.integers(20, 236, (6, 4, 4, 3)), np.ones((1, 8, 8, 1), np.int64))  # flat areas and edges

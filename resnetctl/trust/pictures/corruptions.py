@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.trust import filters
-from resnetctl.trust.filters import Floats
+from resnetctl.trust.pictures import filters
+from resnetctl.trust.pictures.filters import Floats
 
 NAME = "resnetctl-c"
 SEVERITIES = (1, 2, 3, 4, 5)

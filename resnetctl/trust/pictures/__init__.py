@@ -1,0 +1,1 @@
+"""What a report does with pixels: corruptions, near-duplicates, maps."""

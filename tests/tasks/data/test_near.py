@@ -1,0 +1,58 @@
+"""`data check --near` names test images that train has too."""
+
+import numpy as np
+import pytest
+from support.shots import saved_again, shots
+from support.toy_dataset import done, run
+
+from resnetctl.data.store import Store, build, open_store
+from resnetctl.errors import UsageError
+from resnetctl.spec import DatasetCard, ImageSpec
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.data import near
+from resnetctl.tasks.data.check import check
+
+TRAIN, OTHER = shots(120), shots(60, seed=1)
+IMAGE = ImageSpec(size=32, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+def stored(settings: Settings, *, held_out: str, images: np.ndarray, shift: int = 0) -> Store:
+    """Store `TRAIN` and the held-out images; labels alternate, those held out with a shift."""
+    card = DatasetCard(name="shots", classes=("a", "b"), image=IMAGE, splits={})
+    with build(settings.data_dir, "shots", draft=card) as builder:
+        for split, pictures, first in (("train", TRAIN, 0), (held_out, images, shift)):
+            for row, image in enumerate(pictures):
+                builder.add(split, image, label="ab"[(row + first) % 2], name=f"{split}/{row}.png", sha256="")
+    return open_store(settings.data_dir, "shots")
+
+
+@pytest.mark.parametrize("held_out", ["test", "val"])
+def test_planted_pairs_are_named_with_their_labels(settings: Settings, held_out: str) -> None:
+    stored(settings, held_out=held_out, images=np.concatenate([saved_again(TRAIN[:2]), OTHER]), shift=1)
+    report, facts = run(check("shots", settings, near=True))
+    assert {next(iter(pair.to_json())) for pair in report.pairs} == {held_out}
+    named = {(pair.name, pair.train) for pair in report.pairs}
+    assert named == {(f"{held_out}/{row}.png", f"train/{row}.png") for row in range(2)}
+    assert not any(pair.is_same_class for pair in report.pairs)
+    (finding,) = (item for item in report.findings if item.code == "near_duplicates")
+    assert (finding.severity, finding.count) == ("warning", 2)
+    assert not report.failed
+    assert facts[-1].what == f"comparing {held_out} with train"
+    assert report.to_json()["pairs"][0].keys() == {held_out, "train", "score", "same_class"}
+
+
+def test_images_that_are_alike_are_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(settings, held_out="test", images=np.concatenate([saved_again(TRAIN[:20], quality=30), TRAIN[20:22]]))
+    monkeypatch.setattr(near, "CHUNK", 50)
+    report = done(check("shots", settings, near=True))
+    assert "images_alike" in [finding.code for finding in report.findings]
+    assert {pair.train for pair in report.pairs} >= {"train/20.png", "train/21.png"}
+    assert all(pair.score >= 0.99 for pair in report.pairs)
+
+
+def test_without_near_there_are_no_pairs_and_a_folder_is_refused(settings: Settings) -> None:
+    stored(settings, held_out="test", images=OTHER)
+    assert "pairs" not in done(check("shots", settings)).to_json()
+    assert done(check("shots", settings, near=True)).pairs == ()
+    with pytest.raises(UsageError, match="searched in stored datasets"):
+        done(check("./photos", settings, near=True))
