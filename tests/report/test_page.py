@@ -80,9 +80,11 @@ def test_the_same_input_gives_the_same_bytes_in_little_room() -> None:
 
 def test_the_sections_come_in_the_order_of_the_design() -> None:
     sections = re.findall(r'<section id="(\w+)"', make_page())
-    assert sections == ["verdict", "accuracy", "calibration", "sets", "comparison", "curves", "provenance"]
+    assert sections == ["verdict", "accuracy", "calibration", "sets", "suspects", "comparison", "curves", "provenance"]
     short = page(make_document(val=False, against=False, looks=None), epochs=(), provenance={}).decode()
-    assert re.findall(r'<section id="(\w+)"', short) == ["verdict", "accuracy", "calibration", "sets", "provenance"]
+    assert re.findall(r'<section id="(\w+)"', short) == [
+        "verdict", "accuracy", "calibration", "sets", "suspects", "provenance",
+    ]  # fmt: skip
 
 
 def test_every_drawing_has_its_alternative_and_a_table() -> None:

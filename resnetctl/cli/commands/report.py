@@ -61,6 +61,7 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
             ("calibration error", calibration_text(outcome)),
             ("NLL, Brier", f"{judged.calibration.nll:.4f}, {judged.calibration.brier:.4f}"),
             ("risk-coverage area", f"{judged.aurc:.4f}   (mean error rate over all coverages)"),
+            ("suspect labels", suspects_text(outcome) if outcome.suspects else None),
             ("corrupted images", None if outcome.corruptions is None else shift_text(outcome.corruptions)),
             ("compared", None if outcome.against is None else comparison_text(outcome.against)),
         ]
@@ -102,6 +103,12 @@ def comparison_text(against: "Against") -> str:
             f"this test could show {100 * found.smallest:.2f} points"
         )
     )
+
+
+def suspects_text(outcome: "TrustReport") -> str:
+    """Return how many labels are doubted, and the first of them."""
+    first = outcome.suspects[0]
+    return f"{tables.count(len(outcome.suspects))}   (first: {first.name}, '{first.label}' or '{first.predicted}'?)"
 
 
 def shift_text(found: "Shift") -> str:

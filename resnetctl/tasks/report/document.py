@@ -18,6 +18,7 @@ from resnetctl.trust.assessment import Assessment, ClassComparison, accuracy
 from resnetctl.trust.compare import Comparison
 from resnetctl.trust.shift import Shift
 from resnetctl.trust.strangers import Strangers
+from resnetctl.trust.suspects import Suspect
 
 
 class ReportOptions(TypedDict, total=False):
@@ -62,6 +63,7 @@ class TrustReport(Report):
         looks: how many models this test split has judged; None for val.
         ood: how well scores tell strange images from those of the split.
         corruptions: the network on corrupted images; None when they are left out.
+        suspects: images whose labels the network doubts.
         calibrated: the new weights file with temperature and prediction sets.
         notices: sentences for the user.
         epochs: the lines of the run's metrics, for the curves of the page.
@@ -79,6 +81,7 @@ class TrustReport(Report):
     looks: Looks | None = None
     ood: tuple[Strangers, ...] = ()
     corruptions: Shift | None = None
+    suspects: tuple[Suspect, ...] = ()
     calibrated: Path | None = None
     notices: tuple[str, ...] = ()
     epochs: tuple[Mapping[str, Any], ...] = ()
@@ -100,6 +103,7 @@ class TrustReport(Report):
             document["corruptions"] = self.corruptions.to_json()
         if self.ood:
             document["ood"] = [item.to_json() for item in self.ood]
+        document["suspects"] = [item.to_json() for item in self.suspects]
         if self.against is not None:
             document["comparison"] = self.against.to_json()
         calibrated = None if self.calibrated is None else str(self.calibrated)

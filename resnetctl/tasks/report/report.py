@@ -22,6 +22,7 @@ from resnetctl.tasks.judge import Judge, open_judge
 from resnetctl.tasks.report.calibrate import require_new, write_calibrated
 from resnetctl.tasks.report.corrupted import corrupted, require_kinds
 from resnetctl.tasks.report.document import Against, ReportOptions, TrustReport
+from resnetctl.tasks.report.doubted import doubted
 from resnetctl.tasks.report.strange import open_strange, told_apart
 from resnetctl.trust.assessment import assess, compare_classes, compare_evidence, drawbacks, notices
 from resnetctl.trust.evidence import Evidence
@@ -106,6 +107,13 @@ def report(target: str | Path | None, *, settings: Settings, **options: Unpack[R
         calibrated=calibrated,
         corruptions=shift,
         ood=strange,
+        suspects=doubted(
+            passes.measured,
+            images,
+            store=store,
+            classes=card.classes,
+            temperature=judged.calibration.temperature,
+        ),
         against=None if other is None else _against(judge, other, passes),
         notices=(
             *judge.said,

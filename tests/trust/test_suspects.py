@@ -1,0 +1,54 @@
+"""Flipped labels are found first; images of an absent class, and confusions that are usual, are not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from resnetctl.trust.suspects import named, suspects
+
+
+def sample(count: int = 5000, *, classes: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities (N, K) of a good network, and the true labels."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, classes, count)
+    logits = draw.normal(size=(count, classes))
+    logits[np.arange(count), labels] += 4
+    shares = np.exp(logits)
+    return shares / shares.sum(axis=1, keepdims=True), labels
+
+
+def test_planted_flips_are_ranked_first() -> None:
+    shares, labels = sample()
+    flipped = np.random.default_rng(1).permutation(len(labels))[:100]
+    wrong = labels.copy()
+    wrong[flipped] = (wrong[flipped] + 1) % 5
+    found = suspects(shares, wrong)
+    first = [place for place, _ in found[:100]]
+    assert np.isin(first, flipped).mean() >= 0.5
+    assert np.mean([predicted == labels[place] for place, predicted in found if place in flipped]) > 0.9
+    assert len(found) < 400
+
+
+def test_labels_that_the_network_shares_are_no_suspects() -> None:
+    shares, labels = sample()
+    assert not [place for place, _ in suspects(shares, labels) if shares[place].argmax() == labels[place]]
+    right = np.eye(5)[labels] * 0.9 + 0.02
+    assert suspects(right, labels) == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_images_and_absent_classes_divide_by_nothing(count: int) -> None:
+    shares = np.array([[0.2, 0.8, 0.0], [0.1, 0.0, 0.9]])[:count]
+    assert suspects(shares, np.zeros(count, np.int64)) == []  # no image is labelled 1 or 2
+
+
+def test_suspects_have_names_and_probabilities() -> None:
+    shares = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.95, 0.05]])
+    labels = np.array([0, 0, 1, 1])
+    found = suspects(shares, labels)
+    assert found == [(3, 0), (0, 1)]
+    first, second = named(found, shares, labels=labels, classes=("a", "<b>"), names=("x.png", "y.png"))
+    assert (first.name, first.label, first.predicted, first.own, first.probability) == ("x.png", "<b>", "a", 0.05, 0.95)
+    assert second.name == "y.png"
+    json.dumps(first.to_json(), allow_nan=False)
