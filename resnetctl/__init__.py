@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resnetctl.api import (
         Run,
         bench,
+        compress,
         evaluate,
         explain,
         export,
@@ -37,6 +38,7 @@ __all__ = [
     "Run",
     "__version__",
     "bench",
+    "compress",
     "evaluate",
     "explain",
     "export",

@@ -5,7 +5,7 @@ shows its progress, in a terminal and in a notebook.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
+import resnetctl.compress  # noqa: F401  # the package becomes callable below
 from resnetctl import stream
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig
@@ -40,6 +41,7 @@ from resnetctl.weights.file import load_model
 if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
     from resnetctl.models.resnet import ResNet
+    from resnetctl.tasks.compress import CompressReport
 
 
 SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
@@ -268,6 +270,33 @@ def export(
     return report
 
 
+def compress(
+    target: Target = None,
+    *,
+    out: str | Path,
+    keep_blocks: Sequence[int] | None = None,
+    speedup: float | None = None,
+    data: str | None = None,
+) -> "CompressReport":
+    """Write the weights of a network with fewer blocks. Errors as the command `compress`.
+
+    Args:
+        target: a run, its name, or a weights file. None: the newest run.
+        out: the weights file to write.
+        keep_blocks: the blocks that each stage keeps; or else
+        speedup: how many times as fast single images must become on this machine.
+        data: the dataset to choose and measure on; by default that of the training.
+    """
+    from resnetctl.tasks.compress import Cut
+    from resnetctl.tasks.compress import compress as task
+
+    cut = Cut(keep_blocks=None if keep_blocks is None else tuple(keep_blocks), speedup=speedup)
+    report = task(targets.text(target), settings=machine.load(), out=out, cut=cut, data=data)
+    for notice in report.notices:
+        warn_caller(notice)
+    return report
+
+
 def predict(
     target: Target,
     images: "Picture | Iterable[Picture]",
@@ -326,7 +355,15 @@ class _CallableRuns(ModuleType):
         return runs(folder)
 
 
+class _CallableCompress(ModuleType):
+    """The package `resnetctl.compress` hides the function of that name in the same way."""
+
+    def __call__(self, target: Target = None, **more: Any) -> "CompressReport":
+        return compress(target, **more)
+
+
 sys.modules["resnetctl.runs"].__class__ = _CallableRuns
+sys.modules["resnetctl.compress"].__class__ = _CallableCompress
 
 
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":

@@ -14,6 +14,7 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
     "finetune": "finetune",
     "eval": "evaluate",
     "predict": "predict",
+    "compress": "compress",
     "export": "export",
     "bench": "bench",
     "runs list": "runs",

@@ -6,7 +6,7 @@ A wrong argument raises when the function is called. The run begins with the fir
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,5 +104,5 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
         raise UsageError("training resumes by a function of its own", hint=Call("train", settings={"resume": "last"}))
     if unknown:
         raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RUN_ARGUMENTS]))
-    values = {keys[name]: value for name, value in arguments.items()}
+    values = {keys[name]: fspath(value) if isinstance(value, PathLike) else value for name, value in arguments.items()}
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})

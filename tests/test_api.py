@@ -187,6 +187,7 @@ top1: float = rc.evaluate(run, split="val").report.top1
 insertion: float = rc.explain(run, "cat.jpg", method="layercam").results[0].score.insertion
 temperature: float = rc.report(run, against="runs/old", ood=["noise"]).assessment.calibration.temperature
 path: Path | None = rc.export(run.path, gate="synthetic").path
+small: Path = rc.compress(run, out="small.safetensors", speedup=2).path
 model, card = rc.load(run)
 classes: tuple[str, ...] = card.classes
 predictor = rc.Predictor(run, top=2, device="cpu")

@@ -1,9 +1,13 @@
 """The facts of a training come one by one, and wrong arguments raise before the first."""
 
+from pathlib import Path
+
 import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
+from resnetctl import stream
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.facts import EpochTimed, Finished, Started
 from resnetctl.system import settings
@@ -28,3 +32,8 @@ def test_a_wrong_argument_raises_when_the_function_is_called() -> None:
         rc.stream.train(data="tiny", epoch=1)
     with pytest.raises(UsageError, match="unknown argument 'epoch'"):
         rc.stream.finetune(data="tiny", epoch=1)
+
+
+def test_a_path_may_stand_for_text() -> None:
+    layer = stream.keywords(TrainConfig, {"teacher": Path("net.safetensors"), "lr": 0.1})
+    assert layer.values == {"distill.teacher": "net.safetensors", "lr": 0.1}

@@ -24,6 +24,7 @@ ROOT = Group(
         "report": Lazy("resnetctl.cli.commands.report", "Say what a network is worth, and compare two", WORK),
         "predict": Lazy("resnetctl.cli.commands.predict", "Classify image files", WORK),
         "explain": Lazy("resnetctl.cli.commands.explain", "Show what a network looked at, as maps", WORK),
+        "compress": Lazy("resnetctl.cli.commands.compress", "Make a network smaller and faster", WORK),
         "export": Lazy("resnetctl.cli.commands.export", "Write an ONNX file, checked against PyTorch", WORK),
         "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, suggest what is faster", TOOLS),
         "weights": Lazy("resnetctl.cli.commands.weights", "Show weights files, import others", TOOLS),

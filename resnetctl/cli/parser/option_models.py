@@ -169,6 +169,23 @@ class ExportOptions(Common):
     )
 
 
+class CompressOptions(Common):
+    target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
+    keep_blocks: str | None = option(None, "Blocks that each stage keeps, e.g. 5,5,5", metavar="N,N,N", panel=USED)
+    speedup: float | None = option(
+        None, "Keep the most blocks that make single images X times as fast on this machine", metavar="X", panel=USED
+    )
+    out: Path = option(..., "Weights file to write", short="-o", metavar="FILE", panel=USED)
+    data: str | None = option(
+        None,
+        "Dataset to choose and measure on (default: the one trained on)",
+        short="-d",
+        metavar="NAME",
+        panel=USED,
+        complete="dataset",
+    )
+
+
 class DataGetOptions(Common):
     name: str = argument("Dataset", metavar="NAME", complete="dataset")
     source: Path | None = option(

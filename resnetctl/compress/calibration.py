@@ -1,0 +1,76 @@
+"""The images of int8: a class-balanced part of train for the ranges of values, and val for the gate. Never test."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from resnetctl import rng
+from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set, open_sets
+from resnetctl.data.store import Store
+from resnetctl.engine.metrics import Images, Labels
+from resnetctl.errors import DataError
+from resnetctl.hints import Setting
+from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.wording import counted
+
+SHOWN = 10  # class names in an error
+VAL_FRACTION = 0.1  # of train, where the weights do not say how val was drawn
+
+
+def sets(store: Store, card: WeightsCard) -> tuple[ImageSet, ImageSet]:
+    """Return train without val, and val, as the training of the weights had them.
+
+    For weights that were trained on other data, val is the dataset's own, or a tenth of train.
+
+    Raises:
+        DataError: the dataset has no train split, has changed, or is too small to have val.
+    """
+    is_own = card.trained_on.get("name") == store.card.name
+    if is_own and card.split is not None:
+        train, val = (open_eval_set(store, split, val_split=card.split) for split in ("train", "val"))
+        return train, val
+    train, drawn, _ = open_sets(store, val_fraction=VAL_FRACTION, seed=0)
+    if drawn is None:
+        raise DataError(f"the dataset '{store.card.name}' has too few images for val", where=str(store.path))
+    return train, drawn
+
+
+def choose(images: ImageSet, spec: ImageSpec, *, count: int, seed: int = 0) -> Images:
+    """Return `count` prepared images (N, S, S, C) uint8, as equally many of each class as there are.
+
+    The choice follows from the seed. Raises `DataError` for fewer images, for one class, and for one colour.
+    """
+    labels = images.labels[images.index]
+    if len(labels) < count:
+        raise DataError(
+            f"train has {counted(len(labels), 'image')}, and the calibration asks for {count:,}",
+            where=Setting("calibrate"),
+            hint=Setting("calibrate", len(labels)),
+        )
+    keys = np.random.PCG64(rng.derive(seed, "calibration")).random_raw(len(labels))
+    order = np.lexsort((keys, labels))  # by class, then by key
+    counts = np.bincount(labels)
+    rank = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
+    rows = order[np.lexsort((labels[order], rank))][:count]  # the first of each class, then the second, ...
+    if count > 1 and len(set(labels[rows].tolist())) == 1:
+        raise DataError(
+            f"all images for the calibration are of one class, '{images.classes[labels[rows[0]]]}'",
+            hint="int8 needs images of every class: their ranges of values differ",
+        )
+    chosen = replace(images, index=images.index[np.sort(rows)])
+    pixels = np.concatenate([batch for batch, _ in eval_batches(chosen, spec)])
+    if pixels.min() == pixels.max():
+        raise DataError("all images for the calibration are of one colour", hint=Setting("calibrate", 256))
+    return pixels
+
+
+def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labels:
+    """Return the network's output for each label of the data: int64 (K,). Raises `DataError` when the names differ."""
+    if set(data) != set(model):
+        raise DataError(
+            f"the classes of '{name}' are not those of the network, so its images cannot measure what is lost",
+            problems=[f"{name}: {', '.join(data[:SHOWN])}", f"the network: {', '.join(model[:SHOWN])}"],
+            hint=Setting("data", "NAME", "a dataset with the network's classes"),
+        )
+    return np.array([model.index(item) for item in data], dtype=np.int64)

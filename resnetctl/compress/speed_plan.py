@@ -1,0 +1,75 @@
+"""Choose how many blocks each stage keeps from a table of latencies, measured on this machine for this network."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from resnetctl.compress.depths import Depths
+from resnetctl.compress.latency import ROUNDS, SECONDS, Repeated
+from resnetctl.deploy.onnx_session import OnnxModel
+from resnetctl.engine.metrics import Images
+from resnetctl.engine.stopwatch import interleave, spread
+from resnetctl.spec import Card
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable(Card):
+    """Milliseconds of one image with one thread.
+
+    Attributes:
+        whole: of the whole network.
+        blocks: of one removable block, for each stage; 0 where the stage has none.
+    """
+
+    whole: float
+    blocks: tuple[float, ...]
+
+    def predicted(self, depths: Depths, keep: Depths) -> float:
+        """Return the speed-up that the table predicts for a network that keeps these blocks."""
+        saved = sum(ms * (had - left) for ms, had, left in zip(self.blocks, depths, keep, strict=True))
+        return self.whole / max(self.whole - saved, 1e-9)
+
+
+def measure_table(depths: Depths, images: Images, *, export: Callable[[Depths], OnnxModel]) -> LatencyTable:
+    """Time the whole network, and the network with one block in one stage, for every stage that has more.
+
+    Args:
+        export: returns the network with so many blocks a stage, ready to run.
+    """
+    variants = {str(stage): _alone(depths, stage) for stage, depth in enumerate(depths) if depth > 1}
+    models = {"": export(depths), **{name: export(variant) for name, variant in variants.items()}}
+    ways = {name: Repeated(model.logits, images[:1]) for name, model in models.items()}
+    speeds = interleave(ways, seconds=SECONDS * len(ways), rounds=ROUNDS, needed=len(ways))
+    times = {name: 1000 / spread(values).median for name, values in speeds.items()}
+    saved = [
+        max(0.0, times[""] - times[str(stage)]) / (depth - 1) if depth > 1 else 0.0
+        for stage, depth in enumerate(depths)
+    ]
+    return LatencyTable(whole=times[""], blocks=tuple(saved))
+
+
+def even_depths(depths: Depths) -> list[Depths]:
+    """Return smaller depths, the largest first, each stage shortened by about the same share.
+
+    A choice that empties one stage was measured to be worse than an even one.
+    """
+    choices: dict[Depths, None] = {}
+    for blocks in range(sum(depths) - 1, len(depths) - 1, -1):
+        share = blocks / sum(depths)
+        choices[tuple(max(1, min(depth, round(depth * share))) for depth in depths)] = None
+    choices.pop(depths, None)
+    return list(choices)
+
+
+def candidates(table: LatencyTable, depths: Depths, *, speedup: float) -> Sequence[Depths]:
+    """Return the even depths to try for a speed-up: the largest that the table predicts to reach it, then smaller ones.
+
+    If none is predicted to, only the smallest.
+    """
+    choices = even_depths(depths)
+    enough = [place for place, keep in enumerate(choices) if table.predicted(depths, keep) >= speedup]
+    return choices[enough[0] :] if enough else choices[-1:]
+
+
+def _alone(depths: Depths, stage: int) -> Depths:
+    """Return the depths with one block in one stage."""
+    return (*depths[:stage], 1, *depths[stage + 1 :])

@@ -1,0 +1,31 @@
+"""Speeds are ratios of the same rounds, one for each size of a batch."""
+
+import time
+
+import numpy as np
+import pytest
+
+from resnetctl.compress import latency
+
+
+class Slow:
+    """A network that takes some time for each batch and remembers the sizes."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.sizes: set[int] = set()
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        self.sizes.add(len(images))
+        time.sleep(self.seconds)
+        return np.zeros((len(images), 2), np.float32)
+
+
+def test_a_network_that_needs_a_quarter_of_the_time_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "ROUNDS", 3)
+    base, other = Slow(0.04), Slow(0.01)
+    images = np.zeros((3, 2, 2, 1), np.uint8)
+    result = latency.speedups(base, {"quick": other}, images=images, sizes=(1, 5))  # type: ignore[arg-type,dict-item]
+    assert base.sizes == other.sizes == {1, 5}
+    assert list(result["quick"]) == [1, 5]
+    assert all(spread.median > 1.2 and spread.n == 3 for spread in result["quick"].values())

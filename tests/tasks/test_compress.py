@@ -1,0 +1,128 @@
+"""`compress` writes ordinary weights of a shallower network, which every other verb takes."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support.trained import ARCH, card, make_run, make_store
+
+from resnetctl import runs
+from resnetctl.engine.stopwatch import Spread
+from resnetctl.errors import CheckFailed, InputError, UsageError
+from resnetctl.models.resnet import build
+from resnetctl.system import settings
+from resnetctl.tasks import compress as task
+from resnetctl.tasks.compress import CompressReport, Cut, compress
+from resnetctl.tasks.evaluate import evaluate
+from resnetctl.weights.file import load_model, read_card, to_bytes
+
+DEEP = dataclasses.replace(ARCH, depths=(3, 2))
+OUT = Path("small.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def run(monkeypatch: pytest.MonkeyPatch) -> runs.RunDir:
+    """A run of five blocks; files are not really exported or timed: the speed-up is 5 / blocks."""
+    store = make_store()
+    torch.manual_seed(2)
+    net = build(DEEP, classes=3, image=card().image).eval()
+    folder = make_run(card(store, arch=ARCH))
+    folder.save_weights(to_bytes(net.state_dict(), card(store, arch=DEEP, metrics={"epoch": 3})))
+    monkeypatch.setattr(task._Work, "_exported", lambda self, model: model)
+
+    def timed(base: object, others: dict[str, object], *, images: object) -> dict[str, dict[int, Spread]]:
+        times = {name: 5 / sum(net.arch.depths) for name, net in others.items()}  # type: ignore[attr-defined]
+        return {name: {1: Spread(median=value, low=value, high=value, n=3)} for name, value in times.items()}
+
+    table = task.LatencyTable(whole=5.0, blocks=(1.0, 1.0))
+    monkeypatch.setattr(task, "speedups", timed)
+    monkeypatch.setattr(task, "measure_table", lambda depths, images, *, export: table)
+    return folder
+
+
+def go(target: str | Path | None = None, **cut: object) -> CompressReport:
+    return compress(target, settings=settings.load(), out=OUT, cut=Cut(**cut))  # type: ignore[arg-type]
+
+
+def test_the_written_weights_are_a_shallower_network(run: runs.RunDir) -> None:
+    report = go(keep_blocks=(2, 1))
+    net, described = load_model(OUT)
+    assert (net.arch.depths, described.arch.name) == ((2, 1), "tiny-blocks-2-1")
+    assert (described.metrics, described.trained_on, described.split) == (
+        {}, read_card(run.weights).trained_on, read_card(run.weights).split,
+    )  # fmt: skip
+    assert (report.before, report.after, len(report.removed)) == ((3, 2), (2, 1), 2)
+    assert "layer2.1" in report.removed
+    assert report.params[1] == sum(parameter.numel() for parameter in net.parameters()) < report.params[0]
+    measured = evaluate(OUT, settings=settings.load(), split="val").report
+    assert measured.correct == report.accuracy[1].correct
+
+
+def test_the_same_command_gives_the_same_bytes() -> None:
+    go(keep_blocks=(2, 1))
+    first = OUT.read_bytes()
+    OUT.unlink()
+    go(keep_blocks=(2, 1))
+    assert OUT.read_bytes() == first
+
+
+def test_a_compressed_network_can_be_compressed_again() -> None:
+    go(keep_blocks=(2, 2))
+    again = compress(OUT, settings=settings.load(), out="less.safetensors", cut=Cut(keep_blocks=(1, 1)))
+    assert (again.before, again.after) == ((2, 2), (1, 1))
+    assert read_card(Path("less.safetensors")).arch.name == "tiny-blocks-1-1"
+
+
+def test_a_speed_up_keeps_the_most_blocks_that_reach_it() -> None:
+    report = go(speedup=1.6)
+    assert sum(report.after) == 3
+    assert report.speedup["1"].median >= 1.6
+    assert report.table is not None
+
+
+def test_a_speed_up_that_nothing_reaches_fails_the_check_with_the_best_one() -> None:
+    with pytest.raises(CheckFailed, match="no number of blocks makes the network 9 times as fast") as caught:
+        go(speedup=9.0)
+    assert caught.value.problems == ("1,1 blocks: 2.50 times as fast",)
+    assert not OUT.exists()
+
+
+def test_the_json_document_has_numbers_of_both_networks() -> None:
+    document = json.loads(json.dumps(go(keep_blocks=(1, 1)).to_json()))
+    assert document["schema"] == "resnetctl.compress/1"
+    assert [set(item) for item in document["accuracy"]] == [{"top1", "interval", "count"}] * 2
+    assert document["speedup"]["1"]["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        ({}, "give either the blocks to keep or a speed-up"),
+        ({"keep_blocks": (1, 1), "speedup": 2.0}, "give either"),
+        ({"keep_blocks": (0, 1)}, "cannot be kept"),
+        ({"speedup": 1.0}, "a speed-up is more than 1"),
+    ],
+)
+def test_a_wrong_cut_is_refused_before_any_work(cut: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        go(**cut)
+    assert not OUT.exists()
+
+
+def test_outputs_and_targets_that_cannot_be_used_are_refused() -> None:
+    OUT.write_bytes(b"")
+    with pytest.raises(UsageError, match="the output exists"):
+        go(keep_blocks=(1, 1))
+    OUT.unlink()
+    Path("net.onnx").write_bytes(b"\x08\x0a")
+    with pytest.raises(UsageError, match="an ONNX file cannot be made smaller"):
+        go("net.onnx", keep_blocks=(1, 1))
+    with pytest.raises(UsageError, match="the output is a weights file"):
+        compress(None, settings=settings.load(), out="small.onnx", cut=Cut(speedup=2.0))
+    Path("free.safetensors").write_bytes(
+        to_bytes(build(DEEP, classes=3, image=card().image).state_dict(), card(arch=DEEP))
+    )
+    with pytest.raises(InputError, match="name no dataset to measure on"):
+        go("free.safetensors", keep_blocks=(1, 1))
