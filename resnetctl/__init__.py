@@ -16,7 +16,6 @@ TYPE_CHECKING = False  # importing typing would double what `import resnetctl` c
 if TYPE_CHECKING:
     from resnetctl import stream
     from resnetctl.api import (
-        Run,
         bench,
         compress,
         evaluate,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         train,
     )
     from resnetctl.predictor import Predictor
+    from resnetctl.run import Run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -66,6 +66,10 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and reports all o
             return getattr(import_module("resnetctl.api"), name)
         raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")
 
+    def _verb(name: str) -> property:
+        """Return a property that gives the verb, and ignores the sub-package that Python stores under its name."""
+        return property(lambda package: __getattr__(name), lambda package, module: None)
+
     class _Package(type(sys)):
         """The package. `resnetctl.report` is the verb, although a sub-package has the same name.
 
@@ -73,12 +77,6 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and reports all o
         before attributes. `from resnetctl.report.base import Report` is not affected.
         """
 
-        @property
-        def report(self) -> object:
-            return __getattr__("report")
-
-        @report.setter
-        def report(self, package: object) -> None:
-            """Ignore the sub-package that Python stores here."""
+        report, compress = _verb("report"), _verb("compress")
 
     sys.modules[__name__].__class__ = _Package

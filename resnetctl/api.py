@@ -5,28 +5,25 @@ shows its progress, in a terminal and in a notebook.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
-import resnetctl.compress  # noqa: F401  # the package becomes callable below
 from resnetctl import stream
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.gates import Limits
-from resnetctl.errors import UsageError, warn_caller
+from resnetctl.errors import warn_caller
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import in_python
 from resnetctl.predictor import PictureResult, Predictor, Target
 from resnetctl.progress import watched
-from resnetctl.report.base import lines
-from resnetctl.runs import RunDir, all_runs
+from resnetctl.run import Run
+from resnetctl.runs import all_runs
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
@@ -35,55 +32,12 @@ from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Form, Gate
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
-from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport
-
-
-SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run(TrainReport):
-    """A run: its folder, and the content of `summary.json`, which is empty while the run is not finished."""
-
-    path: Path
-
-    @property
-    def history(self) -> "History":
-        """One dict for each epoch: `epoch`, `lr`, `train_loss`, `val_top1`, ...; `.to_pandas()` gives a DataFrame."""
-        return History(RunDir(self.path).metrics())
-
-    @property
-    def caption(self) -> str:
-        """The run's name, the heading of its table in a notebook."""
-        return f"run {self.path.name}"
-
-    def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines of the summary, and those of the epoch whose weights were kept."""
-        yield from super().rows()
-        kept = self.summary.get(str(self.summary.get("kept")), {})
-        name = f"{self.summary.get('kept')} epoch"
-        yield from lines(
-            {name if key == "epoch" else f"{key} of the {name}": kept[key] for key in SHOWN if key in kept}
-        )
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-
-class History(list[dict[str, Any]]):
-    """The epochs of a run, one dict each."""
-
-    def to_pandas(self) -> Any:
-        """Return a `pandas.DataFrame` with one row for each epoch. Raises `UsageError` without pandas."""
-        if find_spec("pandas") is None:
-            raise UsageError("the package pandas is not installed", hint="pip install pandas")
-        return import_module("pandas").DataFrame(list(self))
 
 
 def train(
@@ -355,15 +309,7 @@ class _CallableRuns(ModuleType):
         return runs(folder)
 
 
-class _CallableCompress(ModuleType):
-    """The package `resnetctl.compress` hides the function of that name in the same way."""
-
-    def __call__(self, target: Target = None, **more: Any) -> "CompressReport":
-        return compress(target, **more)
-
-
 sys.modules["resnetctl.runs"].__class__ = _CallableRuns
-sys.modules["resnetctl.compress"].__class__ = _CallableCompress
 
 
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":

@@ -3,7 +3,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,20 +53,6 @@ def test_resume_goes_on_with_a_run(run) -> None:
     assert rc.resume("one").summary["epochs"] == 3  # finished: nothing is done
     with pytest.raises(InputError, match="no run 'two'"):
         rc.resume("two")
-
-
-def test_a_run_has_its_history_and_a_readable_table(run) -> None:
-    assert [epoch["epoch"] for epoch in run.history] == [1, 2]
-    assert {"lr", "train_loss", "val_top1"} <= set(run.history[0])
-    table = run._repr_html_()
-    assert "<caption>run one</caption>" in table
-    assert re.search(r"<th>best epoch</th><td>[12]</td>", table)
-    assert re.search(r"<th>val accuracy of the best epoch</th><td>[\d.]+%</td>", table)
-    if find_spec("pandas") is None:
-        with pytest.raises(UsageError, match="pandas is not installed"):
-            run.history.to_pandas()
-    else:
-        assert run.history.to_pandas().shape[0] == 2
 
 
 def test_runs_lists_every_run_although_a_module_has_this_name(run, tmp_path: Path) -> None:

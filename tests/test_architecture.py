@@ -36,7 +36,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("tasks",),
     ("predictor",),
-    ("stream", "progress"),
+    ("stream", "progress", "run"),
     ("api", "testing"),
     ("cli", "__main__"),
 )

@@ -1,0 +1,54 @@
+"""A run as Python gets it: its summary, its epochs, and a table in a notebook."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from resnetctl.errors import UsageError
+from resnetctl.report.base import lines
+from resnetctl.runs import RunDir
+from resnetctl.training.report import TrainReport
+
+SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(TrainReport):
+    """A run: its folder, and the content of `summary.json`, which is empty while the run is not finished."""
+
+    path: Path
+
+    @property
+    def history(self) -> "History":
+        """One dict for each epoch: `epoch`, `lr`, `train_loss`, `val_top1`, ...; `.to_pandas()` gives a DataFrame."""
+        return History(RunDir(self.path).metrics())
+
+    @property
+    def caption(self) -> str:
+        """The run's name, the heading of its table in a notebook."""
+        return f"run {self.path.name}"
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield the lines of the summary, and those of the epoch whose weights were kept."""
+        yield from super().rows()
+        kept = self.summary.get(str(self.summary.get("kept")), {})
+        name = f"{self.summary.get('kept')} epoch"
+        yield from lines(
+            {name if key == "epoch" else f"{key} of the {name}": kept[key] for key in SHOWN if key in kept}
+        )
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+class History(list[dict[str, Any]]):
+    """The epochs of a run, one dict each."""
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with one row for each epoch. Raises `UsageError` without pandas."""
+        if find_spec("pandas") is None:
+            raise UsageError("the package pandas is not installed", hint="pip install pandas")
+        return import_module("pandas").DataFrame(list(self))

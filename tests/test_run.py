@@ -1,0 +1,52 @@
+"""A run shows its summary and its epochs in Python and in a notebook."""
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from support.datasets import tiny
+
+import resnetctl as rc
+from resnetctl.errors import UsageError
+from resnetctl.run import History, Run
+from resnetctl.system import settings
+
+
+@pytest.fixture
+def run() -> Run:
+    tiny(settings.load().data_dir)
+    return rc.train(data="tiny", arch="resnet20", epochs=2, set={"model.block_args": {"shortcut": "B"}}, name="one")
+
+
+def test_a_run_has_its_history_and_a_readable_table(run: Run) -> None:
+    assert [epoch["epoch"] for epoch in run.history] == [1, 2]
+    assert {"lr", "train_loss", "val_top1"} <= set(run.history[0])
+    table = run._repr_html_()
+    assert "<caption>run one</caption>" in table
+    assert re.search(r"<th>best epoch</th><td>[12]</td>", table)
+    assert re.search(r"<th>val accuracy of the best epoch</th><td>[\d.]+%</td>", table)
+    if find_spec("pandas") is None:
+        with pytest.raises(UsageError, match="pandas is not installed"):
+            run.history.to_pandas()
+    else:
+        assert run.history.to_pandas().shape[0] == 2
+
+
+def test_the_history_of_a_run_is_that_of_its_file(run: Run) -> None:
+    lines = (run.path / "metrics.jsonl").read_text().splitlines()
+    assert run.history == [json.loads(line) for line in lines]
+    assert isinstance(run.history, History)
+
+
+def test_an_unfinished_run_has_its_epochs_and_no_summary(run: Run) -> None:
+    (run.path / "summary.json").unlink()
+    (found,) = rc.runs()
+    assert found.summary == {}
+    assert len(found.history) == 2
+    assert "<caption>run one</caption>" in found._repr_html_()
+
+
+def test_a_run_is_a_path(run: Run) -> None:
+    assert Path(run) == run.path
