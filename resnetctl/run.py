@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import UsageError
 from resnetctl.report.base import lines
 from resnetctl.runs import RunDir
+from resnetctl.system import storage
 from resnetctl.training.report import TrainReport
 
 SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
@@ -40,8 +42,35 @@ class Run(TrainReport):
             {name if key == "epoch" else f"{key} of the {name}": kept[key] for key in SHOWN if key in kept}
         )
 
+    def plot(self) -> "Curves":
+        """Return the curves of loss, accuracy and learning rate, which a notebook draws.
+
+        Raises:
+            UsageError: the run has fewer than two epochs.
+        """
+        from resnetctl.report.page import curve_files
+
+        files = curve_files(self.history)
+        if not files:
+            raise UsageError("a curve needs two epochs", where=str(self.path))
+        return Curves(files)
+
     def __fspath__(self) -> str:
         return str(self.path)
+
+
+class Curves(dict[str, bytes]):
+    """SVG files by name."""
+
+    def write(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write each curve into `folder`, which is created. Return the paths."""
+        storage.make_folder(Path(folder), parents=True)
+        for name, data in self.items():
+            storage.write(Path(folder) / name, data)
+        return [Path(folder) / name for name in self]
+
+    def _repr_html_(self) -> str:
+        return "".join(data.decode() for data in self.values())
 
 
 class History(list[dict[str, Any]]):

@@ -4,6 +4,7 @@ import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from support.datasets import tiny
@@ -50,3 +51,22 @@ def test_an_unfinished_run_has_its_epochs_and_no_summary(run: Run) -> None:
 
 def test_a_run_is_a_path(run: Run) -> None:
     assert Path(run) == run.path
+
+
+def test_the_curves_of_a_run_are_drawings_and_files(run: Run, tmp_path: Path) -> None:
+    curves = run.plot()
+    assert list(curves) == ["loss.svg", "accuracy.svg", "learning-rate.svg"]
+    assert curves._repr_html_().count("<svg") == 3
+    paths = curves.write(tmp_path / "new" / "curves")
+    for path in paths:
+        drawing = ElementTree.parse(path).getroot()
+        assert drawing.tag.endswith("svg")
+        words = "".join(drawing.itertext())
+        assert "epoch" in words
+    assert "val" in paths[0].read_text()
+
+
+def test_a_curve_needs_two_epochs(run: Run) -> None:
+    short = rc.train(data="tiny", arch="resnet20", epochs=1, name="short")
+    with pytest.raises(UsageError, match="a curve needs two epochs"):
+        short.plot()

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from resnetctl.report.plots import plots
+from resnetctl.report.plots import curves, plots
 from resnetctl.report.verdict import percent, short_name, verdict
 
 Document = Mapping[str, Any]
@@ -42,6 +42,11 @@ def fragment(document: Document, *, epochs: Sequence[Document], provenance: Mapp
 def plot_files(document: Document, *, epochs: Sequence[Document]) -> dict[str, bytes]:
     """Return the SVG file of each plot, by file name."""
     return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in plots(document, epochs)}
+
+
+def curve_files(epochs: Sequence[Document]) -> dict[str, bytes]:
+    """Return the SVG files of loss, accuracy and learning rate by epoch, by file name; {} for fewer than two epochs."""
+    return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in curves(epochs)}
 
 
 def style() -> str:
