@@ -10,25 +10,25 @@ from resnetctl.spec import Scalar
 
 
 def keywords(
-    function: Callable[..., Any], *, shared: Mapping[str, Any], args: Mapping[str, Scalar], table: str, title: str
+    function: Callable[..., Any], *, shared: Mapping[str, Any], args: Mapping[str, Scalar], key: str, title: str
 ) -> dict[str, Any]:
     """Return the keyword arguments of a call of `function`.
 
     Args:
         shared: the values of config keys; the function gets those that it names.
         args: its own arguments, from the config.
-        table: the table of the config, e.g. "schedule".
+        key: the key of the config that has them, e.g. "schedule.args".
         title: the function in messages, e.g. "schedule 'poly'".
 
     Raises:
         ConfigError: it has no such argument, or a value has another type than the default.
     """
     own = own_arguments(function, shared)
-    problems = [_problem(name, value, own, shared=shared, table=table) for name, value in args.items()]
+    problems = [_problem(name, value, own, shared=shared, key=key) for name, value in args.items()]
     if any(problems):
         accepted = ", ".join(f"{name}={default!r}" for name, default in own.items())
         raise ConfigError(
-            f"{title} cannot use {table}.args",
+            f"{title} cannot use {key}",
             problems=[*filter(None, problems)],
             hint=f"arguments of {title}: {accepted}" if own else f"{title} has no arguments of its own",
         )
@@ -37,12 +37,16 @@ def keywords(
 
 
 def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict[str, Scalar]:
-    """Return the arguments that only `args` can set, with their defaults: keywords that are no key of the config."""
+    """Return the arguments that only `args` can set, with their defaults: keywords that are no key of the config.
+
+    What a `functools.partial` has bound is not among them.
+    """
+    bound = {*shared, *getattr(function, "keywords", {})}
     parameters = inspect.signature(function).parameters.values()
     return {
         item.name: item.default
         for item in parameters
-        if item.kind is inspect.Parameter.KEYWORD_ONLY and item.name not in shared
+        if item.kind is inspect.Parameter.KEYWORD_ONLY and item.name not in bound
     }
 
 
@@ -55,9 +59,9 @@ def is_like(value: Any, default: Any) -> bool:
     return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
 
 
-def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Collection[str], table: str) -> str:
+def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Collection[str], key: str) -> str:
     if name in shared:
-        return f"'{name}' is set by {table}.{name}"
+        return f"'{name}' is set by {key.rpartition('.')[0]}.{name}"
     if name not in own:
         near = closest(name, own)
         return f"'{name}' is not an argument" + (f": {near}" if near else "")

@@ -30,6 +30,7 @@ Config = TypeVar("Config", bound=BaseModel, covariant=True)
 SUPERSEDES = {
     "model.arch": ("model.block", "model.block_args", "model.stem"),
     "model.block": ("model.block_args",),
+    "augment": ("augment_args",),
     "optim.name": ("optim.args",),
     "schedule.name": ("schedule.args",),
     "weights": ("weights_sha256",),
@@ -167,8 +168,13 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
+            flat[_full(prefix + key)] = value
     return flat
+
+
+def _full(key: str) -> str:
+    """Return the key that a short form stands for: `augment.magnitude` is an argument of the policy."""
+    return f"augment_args.{key.removeprefix('augment.')}" if key.startswith("augment.") else key
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

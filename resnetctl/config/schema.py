@@ -147,6 +147,7 @@ class TrainConfig(Frozen):
     )
     model: ModelConfig = Field(default_factory=ModelConfig)
     augment: str = option("standard", "Augmentation policy", metavar="NAME", panel=USED, complete="policy")
+    augment_args: dict[str, Scalar] = Field({}, description="Arguments of the policy; short: augment.magnitude=5")
     epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
     steps: int = option(0, "Optimizer steps, instead of epochs", panel="Optimisation", ge=0)
     batch_size: int = option(128, "Images per step", short="-b", panel=USED, ge=1)

@@ -8,7 +8,7 @@ squares get the mean colour.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -17,26 +17,39 @@ import torch
 from torch import Tensor
 
 from resnetctl import registry
+from resnetctl.config.arguments import keywords
+from resnetctl.data.preprocess import resample
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Batch, ImageSpec, Policy, Transform
+from resnetctl.spec import Batch, ImageSpec, Policy, Scalar, Transform
 
+Range = tuple[float, float]
 BOX_SCALE = (0.08, 1.0)  # share of the image area in a box, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
 BOX_TRIES = 10  # as many as in torchvision; if no box lies inside the image, the whole image is used
 
 
-def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
+def augmentation(
+    name: str, image: ImageSpec, *, num_classes: int, mirror: bool, args: Mapping[str, Scalar] | None = None
+) -> Transform:
     """Return the function that the policy `name` applies to every training batch. Arguments as in `build`.
 
     Raises:
-        ConfigError: as in `build`.
+        ConfigError: as in `build`, or the policy does not have one of the arguments.
         PluginError: no usable policy has this name. A call of the returned function raises it too, when the policy of a
             plugin fails or returns something else than a batch of this form; the error names the distribution.
     """
     policy = registry.get("policy", name)
+    given = keywords(policy.build, shared={}, args=args or {}, key="augment_args", title=f"policy '{name}'")
     with registry.guarded("policy", name):
-        transform = build(policy, image, num_classes=num_classes, mirror=mirror)
+        try:
+            transform = build(policy, image, num_classes=num_classes, mirror=mirror, args=given)
+        except ValueError as error:
+            if not given:
+                raise
+            raise ConfigError(
+                f"policy '{name}' refuses its arguments: {error}", where=Setting("augment_args")
+            ) from None
     if not registry.distribution_of("policy", name):
         return transform
 
@@ -50,24 +63,28 @@ def augmentation(name: str, image: ImageSpec, *, num_classes: int, mirror: bool)
     return augment
 
 
-def build(policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool) -> Transform:
+def build(
+    policy: Policy, image: ImageSpec, *, num_classes: int, mirror: bool, args: Mapping[str, Any] | None = None
+) -> Transform:
     """Return the function that `policy` applies to every training batch.
 
     Args:
         mirror: whether a mirrored image of this dataset keeps its class (`defaults["mirror"]` of its card).
+        args: keyword arguments of its builder.
 
     Raises:
         ConfigError: the policy mirrors, has no unmirrored form, and the dataset forbids mirroring.
+        ValueError: the builder refuses a value.
     """
     if mirror or not policy.mirrors:
-        return policy.build(image, num_classes)
+        return policy.build(image, num_classes, **(args or {}))
     if policy.unmirrored is None:
         raise ConfigError(
             f"policy '{policy.name}' mirrors images, and this dataset says that mirroring changes their class",
             where=Setting("augment"),
             hint=[Setting("augment", "shift"), Call("plugins list", settings={"kind": "policy"})],
         )
-    return policy.unmirrored(image, num_classes)
+    return policy.unmirrored(image, num_classes, **(args or {}))
 
 
 def complaints(batch: Batch, answer: Any, *, image: ImageSpec, classes: int) -> dict[str, str]:
@@ -164,7 +181,9 @@ def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
     return torch.where(hidden, fill[None, :, None, None], images)
 
 
-def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
+def draw_boxes(
+    count: int, side: int, *, device: torch.device, scale: Range = BOX_SCALE, ratio: Range = BOX_RATIO
+) -> Tensor:
     """Draw boxes like torchvision's `RandomResizedCrop`, from square images of `side` pixels.
 
     Ten candidates per image are drawn at once, with uniform area and log-uniform ratio. The first inside the image is
@@ -173,49 +192,15 @@ def draw_boxes(count: int, side: int, *, device: torch.device) -> Tensor:
     Returns:
         int64 `(4, count)`: top, left, height, width.
     """
-    area = side * side * torch.empty(count, BOX_TRIES, device=device).uniform_(*BOX_SCALE)
-    ratio = torch.empty(count, BOX_TRIES, device=device).uniform_(*map(math.log, BOX_RATIO)).exp()
-    height, width = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
+    area = side * side * torch.empty(count, BOX_TRIES, device=device).uniform_(*scale)
+    ratios = torch.empty(count, BOX_TRIES, device=device).uniform_(*map(math.log, ratio)).exp()
+    height, width = (area / ratios).sqrt().round().long(), (area * ratios).sqrt().round().long()
     is_inside = (height > 0) & (height <= side) & (width > 0) & (width <= side)
     first = is_inside.int().argmax(dim=1, keepdim=True)
     whole = ~is_inside.any(dim=1)
     sides = torch.stack([kind.gather(1, first).squeeze(1).masked_fill(whole, side) for kind in (height, width)])
     corners = (torch.rand(2, count, device=device) * (side - sides + 1)).long().minimum(side - sides)
     return torch.cat([corners, sides])
-
-
-def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
-    """Scale a box of each image to `size` x `size`, bilinear and antialiased, as torchvision resizes a crop.
-
-    Each box needs its own interpolation weights. So each image is multiplied by two matrices of its own, one for the
-    rows and one for the columns. Unlike `grid_sample`, this is antialiased when a box shrinks.
-
-    Args:
-        images: uint8 `(N, C, R, R)`.
-        boxes: int64 `(4, N)`: top, left, height, width.
-
-    Returns:
-        A new uint8 tensor `(N, C, size, size)`, channels-last.
-    """
-    count, channels, side, _ = images.shape
-    top, left, height, width = boxes
-    pixels = images.permute(0, 2, 3, 1).float().reshape(count, side, side * channels)
-    rows = torch.bmm(_weights(top, height, side=side, size=size), pixels).view(count, size, side, channels)
-    turned = rows.transpose(1, 2).reshape(count, side, size * channels)
-    columns = torch.bmm(_weights(left, width, side=side, size=size), turned).view(count, size, size, channels)
-    levels = columns.round_().clamp_(0, 255).int().to(torch.uint8)  # through int32, which halves the time on a CPU
-    return levels.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
-
-
-def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
-    """Return float32 `(N, size, side)`: the share of each source pixel of `[start, start + length)` in a new pixel."""
-    line = torch.arange(side, device=start.device)
-    scale = (length.float() / size)[:, None, None]
-    centre = (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale + start[:, None, None]
-    weights = (1 - (line + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0)
-    inside = (line >= start[:, None]) & (line < (start + length)[:, None])
-    weights = weights * inside[:, None, :]
-    return weights / weights.sum(dim=2, keepdim=True)
 
 
 def _corners(batch: Batch, spare: int) -> Tensor:
@@ -259,39 +244,56 @@ def _standard(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
     return pad_and_crop
 
 
-def _standard_cutout(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
-    side = max(1, image.size // 2)
+def _standard_cutout(image: ImageSpec, num_classes: int, *, mirror: bool, side: float = 0.5) -> Transform:
+    """`side` is that of the hidden square, as a share of the image's."""
+    _require_share("side", side)
+    pixels = max(1, int(image.size * side))
     crop_first = _standard(image, num_classes, mirror=mirror)
 
     def crop_and_hide(batch: Batch) -> Batch:
         batch = crop_first(batch)
         corners = (
-            _corners(batch, image.size - 1) - side // 2
+            _corners(batch, image.size - 1) - pixels // 2
         )  # the centre is uniform over the image, so borders clip many squares
         fill = _levels(image.mean, batch.images.device)
-        return replace(batch, images=hide(batch.images, corners, side=side, fill=fill))
+        return replace(batch, images=hide(batch.images, corners, side=pixels, fill=fill))
 
     return crop_and_hide
 
 
-def _shift(image: ImageSpec, num_classes: int) -> Transform:
-    reach = max(1, image.size // 8)
+def _shift(image: ImageSpec, num_classes: int, *, reach: float = 0.125) -> Transform:
+    """`reach` is the longest shift as a share of the side."""
+    _require_share("reach", reach)
+    pixels = max(1, int(image.size * reach))
     centre = (image.resize - image.size) // 2
 
     def shift_each(batch: Batch) -> Batch:
-        corners = centre + _corners(batch, 2 * reach)
-        return replace(batch, images=crop(batch.images, corners, size=image.size, pad=reach))
+        corners = centre + _corners(batch, 2 * pixels)
+        return replace(batch, images=crop(batch.images, corners, size=image.size, pad=pixels))
 
     return shift_each
 
 
-def _resized_crop(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
+def _resized_crop(
+    image: ImageSpec, num_classes: int, *, mirror: bool, scale: float = BOX_SCALE[0], ratio: float = BOX_RATIO[1]
+) -> Transform:
+    """`scale` is the smallest area of a box as a share of the image's; `ratio` is the largest of width to height."""
+    _require_share("scale", scale)
+    if ratio < 1:
+        raise ValueError(f"ratio is {ratio:g}, not 1 or more")
+
     def crop_and_scale(batch: Batch) -> Batch:
-        boxes = draw_boxes(len(batch.images), image.resize, device=batch.images.device)
+        count, device = len(batch.images), batch.images.device
+        boxes = draw_boxes(count, image.resize, device=device, scale=(scale, BOX_SCALE[1]), ratio=(1 / ratio, ratio))
         images = resample(batch.images, boxes, size=image.size)
         return replace(batch, images=flip(images, _alternate(batch)) if mirror else images)
 
     return crop_and_scale
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} is {value:g}, not above 0 and at most 1")
 
 
 def _mirroring(name: str, build: Callable[..., Transform], *, summary: str, paper: str) -> Policy:

@@ -85,3 +85,37 @@ def _lines(
     with torch.inference_mode(False):
         first, second = (torch.tensor(values, device=device).repeat(width) for values in (mean, std))
     return first, second
+
+
+def resample(images: Tensor, boxes: Tensor, *, size: int) -> Tensor:
+    """Scale a box of each image to `size` x `size`, bilinear and antialiased, as torchvision resizes a crop.
+
+    Each box needs its own interpolation weights. So each image is multiplied by two matrices of its own, one for the
+    rows and one for the columns. Unlike `grid_sample`, this is antialiased when a box shrinks.
+
+    Args:
+        images: uint8 `(N, C, R, R)`.
+        boxes: int64 `(4, N)`: top, left, height, width.
+
+    Returns:
+        A new uint8 tensor `(N, C, size, size)`, channels-last.
+    """
+    count, channels, side, _ = images.shape
+    top, left, height, width = boxes
+    pixels = images.permute(0, 2, 3, 1).float().reshape(count, side, side * channels)
+    rows = torch.bmm(_weights(top, height, side=side, size=size), pixels).view(count, size, side, channels)
+    turned = rows.transpose(1, 2).reshape(count, side, size * channels)
+    columns = torch.bmm(_weights(left, width, side=side, size=size), turned).view(count, size, size, channels)
+    levels = columns.round_().clamp_(0, 255).int().to(torch.uint8)  # through int32, which halves the time on a CPU
+    return levels.transpose(1, 2).contiguous().permute(0, 3, 1, 2)
+
+
+def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
+    """Return float32 `(N, size, side)`: the share of each source pixel of `[start, start + length)` in a new pixel."""
+    line = torch.arange(side, device=start.device)
+    scale = (length.float() / size)[:, None, None]
+    centre = (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale + start[:, None, None]
+    weights = (1 - (line + 0.5 - centre).abs() / scale.clamp(min=1)).clamp(min=0)
+    inside = (line >= start[:, None]) & (line < (start + length)[:, None])
+    weights = weights * inside[:, None, :]
+    return weights / weights.sum(dim=2, keepdim=True)

@@ -95,7 +95,7 @@ def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim
     optim, name = config.optim, config.optim.name
     function = registry.get("optimizer", name)
     shared = optim.model_dump(include=SHARED)
-    arguments = keywords(function, shared=shared, args=optim.args, table="optim", title=f"optimizer '{name}'")
+    arguments = keywords(function, shared=shared, args=optim.args, key="optim.args", title=f"optimizer '{name}'")
     given = [len(group["params"]) for group in groups]
     with registry.guarded("optimizer", name):
         optimizer: torch.optim.Optimizer = function(groups, lr=config.lr, **arguments)

@@ -34,7 +34,7 @@ def factors(schedule: ScheduleConfig) -> Callable[[SchedulePoint], float]:
     """
     name, shared = schedule.name, schedule.model_dump(exclude={"name", "args"})
     function = registry.get("schedule", name)
-    arguments = keywords(function, shared=shared, args=schedule.args, table="schedule", title=f"schedule '{name}'")
+    arguments = keywords(function, shared=shared, args=schedule.args, key="schedule.args", title=f"schedule '{name}'")
     factor = partial(function, **arguments)
     if not registry.distribution_of("schedule", name):
         return factor

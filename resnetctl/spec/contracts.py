@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from resnetctl.spec.cards import DatasetCard, ImageSpec, Scalar, Split
+from resnetctl.spec.cards import DatasetCard, Scalar, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,14 +46,17 @@ class Policy:
     `build(image, num_classes)` returns a `Transform`. It draws from torch's global generators, which the engine seeds
     before each step, and never mutates its input. A policy that `mirrors` can have a second builder, `unmirrored`,
     which does not. Without it, the policy is refused on datasets whose images change their class when mirrored.
+
+    Keyword arguments of a builder have defaults; the config sets them, e.g. `--set augment.magnitude=5`. A builder
+    raises `ValueError` for a value that it cannot use.
     """
 
     name: str
-    build: Callable[[ImageSpec, int], Transform]
+    build: Callable[..., Transform]
     summary: str = ""
     paper: str = ""
     mirrors: bool = False
-    unmirrored: Callable[[ImageSpec, int], Transform] | None = None
+    unmirrored: Callable[..., Transform] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

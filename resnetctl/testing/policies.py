@@ -12,6 +12,7 @@ from torch import Tensor
 from resnetctl.data.policies import complaints
 from resnetctl.spec import Batch, ImageSpec, Policy
 from resnetctl.testing.findings import Rule, Skipped, expect
+from resnetctl.testing.schedules import settable
 
 CLASSES = 10
 SPECS = (
@@ -78,6 +79,9 @@ def signature(policy: Policy) -> str:
     expect(bool(policy.name and policy.summary.strip()), "name or summary is empty")
     for build in builders(policy):
         inspect.signature(build).bind(SPECS[0], CLASSES)
+        _, _, *others = inspect.signature(build).parameters.values()
+        free = [item for item in others if item.name not in getattr(build, "keywords", {})]
+        expect(not settable(free), f"these arguments are not keywords with a default: {settable(free)}")
         expect(callable(build(SPECS[0], CLASSES)), f"{build!r} returns no function")
     return policy.name
 

@@ -37,7 +37,7 @@ from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet, build, minimum_size
 from resnetctl.models.surgery import freeze, zero_branches
-from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.plugin_trial import explained, try_plugins
@@ -269,7 +269,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
 
     return Plan(
         feed=Feed(job.train, job.image, job.device),
-        augment=augmentation(config.augment, job.image, num_classes=len(job.classes), mirror=job.mirror),
+        augment=_augment(job),
         image=job.image,
         side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),
         steps=job.steps,
@@ -288,6 +288,13 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,
         guard=partial(explained, job.arch, config.augment, optimizer=config.optim.name, images=config.batch_size),
+    )
+
+
+def _augment(job: Job) -> Transform:
+    config = job.config
+    return augmentation(
+        config.augment, job.image, num_classes=len(job.classes), mirror=job.mirror, args=config.augment_args
     )
 
 

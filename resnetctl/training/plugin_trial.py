@@ -46,8 +46,7 @@ def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: i
     with torch.random.fork_rng(devices=[]):
         if registry.distribution_of("block", arch.block):
             _try_block(arch, image=image, classes=classes)
-        if registry.distribution_of("policy", config.augment):
-            _try_policy(config.augment, image=image, classes=classes, mirror=mirror)
+        _try_policy(config, image=image, classes=classes, mirror=mirror)
         _try_optimizer(config)
         _try_schedule(config.schedule)
 
@@ -128,8 +127,12 @@ def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-def _try_policy(name: str, *, image: ImageSpec, classes: int, mirror: bool) -> None:
-    augment = policies.augmentation(name, image, num_classes=classes, mirror=mirror)
+def _try_policy(config: TrainConfig, *, image: ImageSpec, classes: int, mirror: bool) -> None:
+    """Create the policy of the config, and apply it to a few batches if it is a plugin's."""
+    name = config.augment
+    augment = policies.augmentation(name, image, num_classes=classes, mirror=mirror, args=config.augment_args)
+    if not registry.distribution_of("policy", name):
+        return
     for step, count in enumerate(COUNTS):
         batch = _random_batch(count, image=image, classes=classes, step=step)
         kept = batch.images.clone()

@@ -1,5 +1,6 @@
 """Arguments of a plugin's function come from keys of the config that it names, and from `args`."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +14,15 @@ SHARED = {"momentum": 0.8, "nesterov": True}
 def function(groups: object, *, momentum: float = 0.9, rho: float = 0.5, steps: int = 3, name: str = "a") -> None: ...
 
 
+def test_what_a_partial_has_bound_cannot_be_set() -> None:
+    half = partial(function, rho=0.1)
+    assert own_arguments(half, SHARED) == {"steps": 3, "name": "a"}
+    with pytest.raises(ConfigError, match="cannot use augment_args"):
+        keywords(half, shared={}, args={"rho": 0.2}, key="augment_args", title="policy 'p'")
+
+
 def bound(**args: Any) -> dict[str, Any]:
-    return keywords(function, shared=SHARED, args=args, table="optim", title="optimizer 'f'")
+    return keywords(function, shared=SHARED, args=args, key="optim.args", title="optimizer 'f'")
 
 
 def test_a_function_gets_the_shared_keys_that_it_names_and_its_own_arguments() -> None:

@@ -185,3 +185,10 @@ def test_another_optimizer_or_schedule_drops_the_arguments_of_the_old_one() -> N
     assert (config.schedule.name, config.schedule.args) == ("linear", {})
     added = from_sets(["optim.args.momentum_end=0.95"])
     assert to_train(stronger, added).config.optim.args == {"momentum_end": 0.95}
+
+
+def test_a_policy_takes_arguments_by_a_short_key() -> None:
+    config = to_train(from_sets(["augment=shift", "augment.reach=0.25"])).config
+    assert (config.augment, config.augment_args) == ("shift", {"reach": 0.25})
+    weaker = from_sets(["augment=randaugment", "augment.magnitude=5"])
+    assert to_train(weaker, from_sets(["augment=shift"])).config.augment_args == {}

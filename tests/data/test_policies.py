@@ -10,10 +10,10 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as reference
 
 from resnetctl import registry
-from resnetctl.data import policies
+from resnetctl.data import policies, preprocess
 from resnetctl.data.preprocess import normalise
 from resnetctl.errors import ConfigError
-from resnetctl.spec import Batch, ImageSpec, Policy
+from resnetctl.spec import Batch, ImageSpec, Policy, Scalar
 
 POLICIES = {
     policy.name: policy
@@ -302,17 +302,16 @@ def kolmogorov_smirnov(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((shares[0] - shares[1]).abs().max())
 
 
-def test_the_whole_image_is_used_when_no_box_lies_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policies, "BOX_RATIO", (50.0, 60.0))
-    monkeypatch.setattr(policies, "BOX_SCALE", (0.9, 1.0))
-    assert boxes(16, 3).tolist() == [[0] * 3, [0] * 3, [16] * 3, [16] * 3]
+def test_the_whole_image_is_used_when_no_box_lies_inside() -> None:
+    wide = policies.draw_boxes(3, 16, device=torch.device("cpu"), scale=(0.9, 1.0), ratio=(50.0, 60.0))
+    assert wide.tolist() == [[0] * 3, [0] * 3, [16] * 3, [16] * 3]
 
 
 @pytest.mark.parametrize("size", [5, 24, 64])
 def test_resample_equals_the_resized_crop_of_torchvision(size: int) -> None:
     images = make(spec(32), 30).images
     drawn = boxes(32, 30)
-    ours = policies.resample(images, drawn, size=size).float()
+    ours = preprocess.resample(images, drawn, size=size).float()
     for number in range(30):
         place = drawn[:, number].tolist()
         theirs = reference.resized_crop(images[number].float(), *place, [size, size], antialias=True)
@@ -322,9 +321,45 @@ def test_resample_equals_the_resized_crop_of_torchvision(size: int) -> None:
 def test_resample_of_the_whole_image_returns_it() -> None:
     images = make(spec(16), 4).images
     whole = torch.tensor([[0] * 4, [0] * 4, [16] * 4, [16] * 4])
-    assert torch.equal(policies.resample(images, whole, size=16), images)
+    assert torch.equal(preprocess.resample(images, whole, size=16), images)
 
 
 def test_resample_keeps_white_white() -> None:
     white = torch.full((20, 1, 32, 32), 255, dtype=torch.uint8)
-    assert policies.resample(white, boxes(32, 20), size=24).unique().tolist() == [255]
+    assert preprocess.resample(white, boxes(32, 20), size=24).unique().tolist() == [255]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "problem"),
+    [
+        ("shift", {"reach": 0.5}, ""),
+        ("standard+cutout", {"side": 0.25}, ""),
+        ("resized-crop", {"scale": 0.5, "ratio": 1}, ""),
+        ("shift", {"reech": 0.5}, "'reech' is not an argument: did you mean 'reach'?"),
+        ("standard", {"mirror": False}, "'mirror' is not an argument"),
+        ("shift", {"reach": 0}, "reach is 0, not above 0"),
+        ("standard+cutout", {"side": 1.5}, "side is 1.5, not above 0"),
+        ("resized-crop", {"ratio": 0.5}, "ratio is 0.5, not 1 or more"),
+    ],
+)
+def test_arguments_of_a_policy_are_used_or_refused(name: str, args: dict[str, Scalar], problem: str) -> None:
+    image = ImageSpec(size=16)
+    source = Batch(
+        images=torch.arange(4 * 3 * 256).view(4, 3, 16, 16).remainder(256).to(torch.uint8),
+        targets=torch.zeros(4, dtype=torch.int64), index=torch.arange(4), epoch=0, step=0,
+    )  # fmt: skip
+
+    def applied(given: dict[str, Scalar]) -> torch.Tensor:
+        torch.manual_seed(0)
+        return policies.augmentation(name, image, num_classes=2, mirror=True, args=given)(source).images
+
+    if not problem:
+        assert not torch.equal(applied(args), applied({}))
+        return
+    with pytest.raises(ConfigError) as caught:
+        applied(args)
+    assert problem in str(caught.value)
+
+
+def test_the_defaults_of_the_arguments_are_the_papers() -> None:
+    assert (policies.BOX_SCALE[0], 1 / policies.BOX_RATIO[1]) == (0.08, policies.BOX_RATIO[0])

@@ -33,6 +33,12 @@ def _augment(image: ImageSpec, num_classes: int, *, plans: Plans, mirror: bool) 
     return augment
 
 
+def _randaugment(image: ImageSpec, num_classes: int, *, mirror: bool, magnitude: int = spaces.RAND_BIN) -> Transform:
+    plans = partial(spaces.randaugment_plans, strength=magnitude)
+    plans(image.size)  # refuses a wrong magnitude before the first step
+    return _augment(image, num_classes, plans=plans, mirror=mirror)
+
+
 def _table(plans: Plans, size: int, device: torch.device) -> spaces.Space:
     return spaces.tabulate(plans(size), size, device=device)
 
@@ -77,7 +83,7 @@ mixup_cutmix = _policy(
 )
 randaugment = _policy(
     "randaugment",
-    partial(_augment, plans=spaces.randaugment_plans),
+    _randaugment,
     "two of 14 operations at magnitude 9 of 30",
     "Cubuk et al. 2019, arXiv:1909.13719",
 )

@@ -96,9 +96,15 @@ class Space:
         return [(kinds[step], self.values[plan, step, sign[step]]) for step in range(steps)]
 
 
-def randaugment_plans(size: int) -> tuple[Plan, ...]:
-    """Return every pair of the 14 operations, at one magnitude."""
-    steps = [Step(operation=name, magnitude=magnitude(name, RAND_BIN, size=size)) for name in OPERATIONS]
+def randaugment_plans(size: int, *, strength: int = RAND_BIN) -> tuple[Plan, ...]:
+    """Return every pair of the 14 operations, at one magnitude: `strength` of 30.
+
+    Raises:
+        ValueError: `strength` is not in 0..30.
+    """
+    if not 0 <= strength < BINS:
+        raise ValueError(f"magnitude is {strength}, not in 0..{BINS - 1}")
+    steps = [Step(operation=name, magnitude=magnitude(name, strength, size=size)) for name in OPERATIONS]
     return tuple(product(steps, repeat=RAND_OPS))
 
 
