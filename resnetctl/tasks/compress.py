@@ -40,6 +40,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import resolve
 from resnetctl.weights.file import load_network, read_header, to_bytes
 
+SLIGHT = 1.1  # the smallest speed-up that a hint names
 IMAGES = 512  # of val for the importance, and of train for the norms
 
 
@@ -114,8 +115,15 @@ def compress(
     keep, table = (cut.keep_blocks, None) if cut.keep_blocks is not None else work.planned(cut.speedup or 0)
     smaller, measured = work.made[keep] if keep in work.made else work.timed(keep)
     card = dataclasses.replace(
-        header.card, arch=smaller.arch, metrics={}, teacher={}, config_sha256="", version=__version__
+        header.card,
+        arch=smaller.arch,
+        metrics={},
+        calibration=None,  # it was measured on the whole network
+        teacher={},
+        config_sha256="",
+        version=__version__,
     )
+    storage.make_folder(path.parent, parents=True)
     storage.write(path, to_bytes(smaller.state_dict(), card))
     return CompressReport(
         path=path,
@@ -158,7 +166,7 @@ class _Work:
         raise CheckFailed(
             f"no number of blocks makes the network {speedup:g} times as fast on this machine; no file was written",
             problems=[f"{','.join(map(str, best))} blocks: {reached[best]:.2f} times as fast"],
-            hint=Setting("speedup", int(10 * reached[best]) / 10),
+            hint=Setting("speedup", int(10 * reached[best]) / 10) if reached[best] >= SLIGHT else (),
         )
 
     def timed(self, keep: Depths) -> tuple[ResNet, dict[int, Spread]]:

@@ -11,6 +11,7 @@ from support.trained import ARCH, card, make_run, make_store
 from resnetctl import runs
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed, InputError, UsageError
+from resnetctl.hints import Setting
 from resnetctl.models.resnet import build
 from resnetctl.system import settings
 from resnetctl.tasks import compress as task
@@ -87,6 +88,26 @@ def test_a_speed_up_that_nothing_reaches_fails_the_check_with_the_best_one() -> 
         go(speedup=9.0)
     assert caught.value.problems == ("1,1 blocks: 2.50 times as fast",)
     assert not OUT.exists()
+
+
+@pytest.mark.parametrize(("median", "hint"), [(0.93, ()), (1.04, ()), (1.37, (Setting("speedup", 1.3),))])
+def test_the_hint_names_a_speed_up_only_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, median: float, hint: tuple[Setting, ...]
+) -> None:
+    spread = Spread(median=median, low=median, high=median, n=3)
+    monkeypatch.setattr(task, "speedups", lambda *_, **__: {"smaller": {1: spread}})
+    with pytest.raises(CheckFailed) as caught:
+        go(speedup=9.0)
+    assert caught.value.hint == hint
+
+
+def test_the_folder_of_the_output_is_created_when_the_weights_are_ready() -> None:
+    place = Path("new/deeper")
+    with pytest.raises(CheckFailed):
+        compress(None, settings=settings.load(), out=place / OUT, cut=Cut(speedup=9.0))
+    assert not Path("new").exists()
+    compress(None, settings=settings.load(), out=place / OUT, cut=Cut(keep_blocks=(1, 1)))
+    assert [path.name for path in place.iterdir()] == [OUT.name]
 
 
 def test_the_json_document_has_numbers_of_both_networks() -> None:
