@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
     from resnetctl.spec import WeightsCard
 
+NAME = 60  # characters of an image's name in the name of its map: 255 bytes are allowed, and a character has up to 4
+
 
 class ExplainOptions(TypedDict, total=False):
     """The options of `explain`; `Request` explains them."""
@@ -140,7 +142,7 @@ class _Explainer:
         ]
 
     def _write(self, number: int, file: Path, data: bytes, *, suffix: str) -> Path:
-        path = Path(self.request.out) / f"{number:03d}-{file.stem[:80]}{suffix}"  # two folders may have equal names
+        path = Path(self.request.out) / f"{number:03d}-{file.stem[:NAME]}{suffix}"  # two folders may have equal names
         storage.write(path, data)
         return path
 
@@ -171,10 +173,11 @@ def explain(
     device = pick_device(settings.device)
     net, card = load_model(resolved.path)
     explainer = _Explainer(net=net.to(device), card=card, device=device, request=request, stage=stage)
-    storage.make_folder(Path(request.out), parents=True)
+    storage.require_writable(Path(request.out), hint=Setting("out", "DIR"))
     problems: list[str] = []
     results: list[Explained] = []
     for pixels, files in prepared_batches(images, card.image, problems=problems):
+        storage.make_folder(Path(request.out), parents=True)
         results += explainer.batch(pixels, files, first=len(results))
     return ExplainReport(
         target=resolved.path,
