@@ -20,7 +20,7 @@ from resnetctl.deploy import onnx_writer, parity
 from resnetctl.deploy.onnx_card import GATE_KEY
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.raw import contract, resize, writer
-from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
+from resnetctl.errors import CheckFailed, DataError, InputError, ResnetctlError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks.export import ExportReport, export
@@ -313,6 +313,53 @@ def test_an_unchecked_export_says_so(run: runs.RunDir, monkeypatch: pytest.Monke
     assert (report.parity, report.gate) == (None, {"kind": "none", "images": 0})
     assert json.loads((report.path / "resnetctl.json").read_text())["checked"] is False
     assert report.to_json()["max_abs_diff"] is None
+
+
+@pytest.mark.parametrize("to", ["triton", "hub"])
+def test_an_existing_folder_is_refused_before_the_work_and_stays_as_it_is(
+    run: runs.RunDir, machine: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.setattr(onnx_writer, "to_bytes", lambda *_, **__: pytest.fail("the work began"))
+    (machine / "mine").mkdir()
+    (machine / "mine" / "notes.txt").write_text("keep")
+    (machine / "link").symlink_to("nowhere")
+    for name in ("mine", "mine/notes.txt", "link"):
+        with pytest.raises(UsageError, match="exists") as caught:
+            go(to=to, out=machine / name)
+        assert caught.value.exit_code == 2
+    assert [path.name for path in (machine / "mine").iterdir()] == ["notes.txt"]
+    assert (machine / "link").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "liar",
+    [exporters.NaNs, exporters.Doubles, exporters.Hider, exporters.Linker, exporters.Raiser, exporters.FromMemory],
+)
+def test_an_exporter_that_breaks_its_contract_leaves_nothing(
+    run: runs.RunDir, machine: Path, monkeypatch: pytest.MonkeyPatch, quick: None, liar: type[exporters.Honest]
+) -> None:
+    entry = registry.Entry(kind="exporter", name="liar", value="x:y", distribution="mine", version="1")
+    monkeypatch.setattr("resnetctl.registry.loading.find", lambda kind, name: entry)
+    monkeypatch.setattr("resnetctl.registry.loading.distribution_of", lambda kind, name: "mine")
+    before = sorted(machine.rglob("*"))
+    with registry.overlay("exporter", liar=liar()), pytest.raises(ResnetctlError) as caught:
+        go(to="liar", out=machine / "out")
+    assert caught.value.exit_code in (4, 5)
+    assert sorted(machine.rglob("*")) == before
+
+
+def test_an_honest_exporter_gives_the_same_folder_twice(
+    run: runs.RunDir, machine: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    entry = registry.Entry(kind="exporter", name="honest", value="x:y", distribution="mine", version="1")
+    monkeypatch.setattr(registry, "find", lambda kind, name: entry)
+    with registry.overlay("exporter", honest=exporters.Honest()):
+        first, second = (go(to="honest", out=machine / name) for name in ("one", "two"))
+    assert first.files == second.files == ("inside/model.onnx",)
+    assert first.parity is not None
+    assert first.parity.agreement == 1.0
+    for name in ("inside/model.onnx", "resnetctl.json"):
+        assert (machine / "one" / name).read_bytes() == (machine / "two" / name).read_bytes()
 
 
 def test_an_unknown_exporter_and_an_unchecked_onnx_file_are_refused(run: runs.RunDir) -> None:

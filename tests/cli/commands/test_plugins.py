@@ -82,3 +82,21 @@ def test_show_describes_a_policy_and_a_dataset(cli: Cli, name: str) -> None:
 def test_an_unknown_name_or_kind_is_a_usage_error(cli: Cli, line: list[str], message: str) -> None:
     result = cli("plugins", "show", *line)
     assert (result.code, result.err.splitlines()[0]) == (2, message)
+
+
+def test_exporters_are_a_kind_of_their_own(cli: Cli) -> None:
+    rows = cli("plugins", "list", "--kind", "exporter", "--json").json()["plugins"]
+    core = {row["name"]: row["status"] for row in rows if row["distribution"] == "resnetctl"}
+    assert core == dict.fromkeys(("hub", "triton"), "available")
+    assert {row["kind"] for row in rows} == {"exporter"}
+    assert cli("plugins", "list", "--kind", "exporters").code == 2
+
+
+@pytest.mark.parametrize("name", ["triton", "hub"])
+def test_show_says_what_an_exporter_writes(cli: Cli, name: str) -> None:
+    result = cli("plugins", "show", name)
+    assert result.code == 0
+    assert name in result.out
+    document = cli("plugins", "show", name, "--json").json()
+    assert (document["kind"], document["distribution"]) == ("exporter", "resnetctl")
+    assert document["summary"] in result.out

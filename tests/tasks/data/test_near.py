@@ -1,5 +1,7 @@
 """`data check --near` names test images that train has too."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from support.shots import saved_again, shots
@@ -56,3 +58,37 @@ def test_without_near_there_are_no_pairs_and_a_folder_is_refused(settings: Setti
     assert done(check("shots", settings, near=True)).pairs == ()
     with pytest.raises(UsageError, match="searched in stored datasets"):
         done(check("./photos", settings, near=True))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [lambda images: images[:, :, ::-1], lambda images: np.roll(images, (1, -2), axis=(1, 2))],
+    ids=["mirrored", "shifted"],
+)
+def test_a_changed_copy_is_named_and_its_class_compared(
+    settings: Settings, changed: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    stored(settings, held_out="test", images=np.concatenate([OTHER, changed(TRAIN[4:6])]))
+    report = done(check("shots", settings, near=True))
+    named = sorted((pair.name, pair.train, pair.is_same_class) for pair in report.pairs)
+    assert named == [("test/60.png", "train/4.png", True), ("test/61.png", "train/5.png", True)]
+    (finding,) = (item for item in report.findings if item.code == "near_duplicates")
+    assert set(finding.names) == {"test/60.png", "test/61.png"}
+    assert "2 images of test may be in train too" in finding.message
+
+
+def test_an_image_of_train_that_test_has_three_times_gives_three_pairs(settings: Settings) -> None:
+    stored(settings, held_out="test", images=np.concatenate([OTHER, *[TRAIN[7:8]] * 3]))
+    report = done(check("shots", settings, near=True))
+    assert sorted(pair.name for pair in report.pairs) == ["test/60.png", "test/61.png", "test/62.png"]
+    assert {pair.train for pair in report.pairs} == {"train/7.png"}
+
+
+def test_data_without_a_held_out_split_has_nothing_to_compare(settings: Settings) -> None:
+    card = DatasetCard(name="shots", classes=("a", "b"), image=IMAGE, splits={})
+    with build(settings.data_dir, "shots", draft=card) as builder:
+        for row, image in enumerate(TRAIN[:20]):
+            builder.add("train", image, label="ab"[row % 2], name=f"{row}.png", sha256="")
+    report = done(check("shots", settings, near=True))
+    assert report.pairs == ()
+    assert "near_duplicates" not in [finding.code for finding in report.findings]
