@@ -30,7 +30,7 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
-from resnetctl.tasks.export import ExportReport, Form, Gate
+from resnetctl.tasks.export import ExportReport, Gate, Int8Options
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 
@@ -204,6 +204,7 @@ def export(
     gate: Gate = "real",
     input: Input = "float",
     to: str | None = None,
+    **more: Unpack[Int8Options],
 ) -> ExportReport:
     """Write a checked ONNX file, or the folder of an exporter. Errors as the command `export`.
 
@@ -214,10 +215,13 @@ def export(
         gate: `synthetic` checks on noise; `none` does not check what an exporter wrote.
         input: `raw` puts the preprocessing into the file, which then takes uint8 pictures of any size.
         to: name of an exporter, such as `triton`; then `out` is a folder.
+        more: `int8=True` writes int8, checked against float32 on val. With it: `data` (a dataset other than the
+            training's), `calibrate` (images), `max_drop` (percent points) and `allow_slower`.
     """
     from resnetctl.tasks.export import export as task
+    from resnetctl.tasks.export import form_of
 
-    form: Form = {"input": input} if to is None else {"input": input, "to": to}
+    form = form_of(input, to, **more)
     report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, **form)
     for notice in report.notices:
         warn_caller(notice)

@@ -309,7 +309,7 @@ GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
         """
         Relu LeakyRelu Elu Selu Celu Gelu Mish HardSwish HardSigmoid Sigmoid Tanh Softplus Softsign ThresholdedRelu
         Softmax LogSoftmax Erf Exp Log Sqrt Abs Neg Reciprocal Identity Cast BatchNormalization InstanceNormalization
-        GroupNormalization LayerNormalization LRN""",
+        GroupNormalization LayerNormalization LRN QuantizeLinear DequantizeLinear""",
     ),
     (_pool, "AveragePool MaxPool"),
     (_global_pool, "GlobalAveragePool GlobalMaxPool"),

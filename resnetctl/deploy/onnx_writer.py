@@ -82,7 +82,7 @@ def seal(proto: onnx.ModelProto) -> bytes:
 
 def _export(deployed: Deployed, image: ImageSpec) -> onnx.ModelProto:
     example = torch.zeros(2, image.channels, image.size, image.size)
-    with _quiet():
+    with quiet():
         try:
             program = torch.onnx.export(
                 deployed,
@@ -112,7 +112,7 @@ def _cause(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence prints, log lines and warnings of the exporter: stdout is for results, stderr for the user."""
     loggers = [logging.getLogger(name) for name in CHATTER]
     levels = [logger.level for logger in loggers]

@@ -8,7 +8,7 @@
           timings.jsonl                       one line per epoch, all measured times
           checkpoints/step-000001234.safetensors   the newest two
           model.safetensors                   the final weights
-          eval/DATA-SPLIT.json  export/model.onnx
+          eval/DATA-SPLIT.json  export/model.onnx  export/model-raw.onnx  export/model-int8.onnx
           report/WEIGHTS-SPLIT.safetensors    logits, features and labels of one pass, by digests
           summary.json                        the results, written last
           failure.json                        why the run failed, if it would fail again
@@ -63,6 +63,10 @@ class RunDir:
     @property
     def raw_onnx(self) -> Path:
         return self.path / "export" / "model-raw.onnx"
+
+    @property
+    def int8_onnx(self) -> Path:
+        return self.path / "export" / "model-int8.onnx"
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -190,9 +194,9 @@ class RunDir:
         storage.make_folder(self.pass_file(name).parent)
         storage.write(self.pass_file(name), data)
 
-    def write_onnx(self, data: bytes, *, raw: bool = False) -> Path:
-        """Write `export/model.onnx`, or the file that takes pictures of any size, and return its path."""
-        path = self.raw_onnx if raw else self.onnx
+    def write_onnx(self, data: bytes, *, raw: bool = False, int8: bool = False) -> Path:
+        """Write `export/model.onnx`, or the file that takes pictures of any size, or that of int8; return its path."""
+        path = self.raw_onnx if raw else self.int8_onnx if int8 else self.onnx
         storage.make_folder(path.parent)
         storage.write(path, data)
         return path

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = (-3, 32 << 20), (-1, 64 << 20)  # parameter of mallopt(3), bytes
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", " bf16")  # in /proc/cpuinfo; the last one is Arm's
+VNNI_FLAGS = ("avx512_vnni", "avx_vnni")  # of x86
+ARM = ("aarch64", "arm64")  # their 8-bit products do not overflow
 PROC = Path("/proc/self")
 STAT = Path("/proc/stat")
 BUSY = (0, 1, 2, 5, 6, 7)  # columns of /proc/stat: user, nice, system, irq, softirq, steal; guests are inside user
@@ -46,6 +48,12 @@ def has_bf16() -> bool:
     """Return whether the processor has bf16 instructions; False on systems without `/proc/cpuinfo`."""
     flags = Path("/proc/cpuinfo")
     return flags.exists() and any(flag in flags.read_text() for flag in BF16_FLAGS)
+
+
+def has_vnni() -> bool:
+    """Return whether products of 8-bit integers do not overflow in between: x86 with VNNI, or Arm."""
+    flags = Path("/proc/cpuinfo")
+    return platform.machine() in ARM or (flags.exists() and any(flag in flags.read_text() for flag in VNNI_FLAGS))
 
 
 def keep_freed_memory() -> bool:

@@ -74,7 +74,7 @@ def test_a_signal_while_data_is_prepared_leaves_no_dataset(bench: Bench, name: s
     [
         (("eval", "r"), "resnetctl.tasks.evaluate:measure"),
         (("eval", "r"), "fsync"),
-        (("export", "r", "--onnx"), "resnetctl.tasks.export:compare"),
+        (("export", "r", "--onnx"), "resnetctl.tasks.export.task:compare_batches"),
         (("export", "r", "--onnx"), "fsync"),
     ],
 )

@@ -235,6 +235,7 @@ def test_results_are_written_to_their_documented_files(tmp_path: Path) -> None:
     assert run.pass_file("a-b") == run.path / "report" / "a-b.safetensors"
     assert run.pass_file("a-b").read_bytes() == b"pass"
     assert run.write_onnx(b"onnx", raw=True) == run.path / "export" / "model-raw.onnx"
+    assert run.write_onnx(b"onnx", int8=True) == run.path / "export" / "model-int8.onnx"
     assert run.summary() is None
     run.save_summary({"status": "finished"})
     assert run.summary() == {"status": "finished"}

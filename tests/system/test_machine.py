@@ -193,3 +193,16 @@ def test_other_load_is_none_if_the_system_does_not_report_it(tmp_path: Path) -> 
     assert OtherLoad(tmp_path / "nothing").cores() is None
     (tmp_path / "stat").write_text("nonsense")
     assert OtherLoad(tmp_path / "stat").cores() is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "processor", "has"),
+    [("avx2 fma", "x86_64", False), ("avx512_vnni", "x86_64", True), ("avx_vnni", "x86_64", True), ("", "arm64", True)],
+)
+def test_vnni_is_read_from_the_flags_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, processor: str, has: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
+    monkeypatch.setattr(machine.platform, "machine", lambda: processor)
+    monkeypatch.setattr(machine, "Path", lambda name: tmp_path / "cpuinfo")
+    assert machine.has_vnni() is has

@@ -167,6 +167,29 @@ class ExportOptions(Common):
     gate: Literal["real", "synthetic", "none"] = option(
         "real", "Check on real images or on noise; none: do not check what an exporter wrote", panel=USED
     )
+    int8: bool = option(False, "Write int8: smaller and mostly faster, checked against float32 on val", panel=USED)
+    data: str | None = option(
+        None,
+        "With --int8: dataset to check on (default: the one trained on)",
+        short="-d",
+        metavar="NAME",
+        panel="Quantisation",
+    )
+    calibrate: int | None = option(
+        None,
+        "With --int8: images of train to measure ranges on (default: 256)",
+        metavar="N",
+        panel="Quantisation",
+        ge=1,
+    )
+    max_drop: float | None = option(
+        None,
+        "With --int8: exit 5 when accuracy falls by more points (default: 0.5)",
+        metavar="X",
+        panel="Quantisation",
+        ge=0,
+    )
+    allow_slower: bool = option(False, "With --int8: write it even if it is slower here", panel="Quantisation")
 
 
 class CompressOptions(Common):

@@ -202,7 +202,7 @@ class _Checker:
         return f"whole, finite, of epoch {epoch}"
 
     def onnx(self) -> str:
-        files = [path for path in (self.run.onnx, self.run.raw_onnx) if path.is_file()]
+        files = [path for path in (self.run.onnx, self.run.raw_onnx, self.run.int8_onnx) if path.is_file()]
         if not files:
             raise Skipped("nothing is exported")
         from resnetctl.deploy.onnx_checks import check

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from resnetctl.compress.int8 import Gap, Int8Report
+from resnetctl.deploy.parity import Parity
+from resnetctl.engine.stopwatch import Spread
 from resnetctl.tasks import export as task
 
 Cli = Callable[..., Any]
@@ -16,7 +19,7 @@ REPORT = task.ExportReport(
     opset=20,
     bytes=1_100_000,
     sha256="ab",
-    parity=task.Parity(max_abs_diff=2.4e-6, tolerance=1.2e-3, agreement=1.0),
+    parity=Parity(max_abs_diff=2.4e-6, tolerance=1.2e-3, agreement=1.0),
     gate={"kind": "real", "source": "digits/val", "images": 74},
     notices=("the run is unfinished",),
 )
@@ -99,3 +102,39 @@ def test_triton_is_the_exporter_of_that_name(cli: Cli, monkeypatch: pytest.Monke
         "unchecked  nothing opened these files: --gate none",
         "sha256     ab",
     ]
+
+
+def test_export_prints_what_int8_costs_and_gains(cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = Gap(before=0.81, after=0.808, drop=0.002, interval=(-0.001, 0.005), agreement=0.98, count=1000)
+    speed = {"1": Spread(median=1.5, low=1.4, high=1.6, n=9)}
+    made = Int8Report(
+        calibration=256, float_layers=(), layers=20, reduce_range=True, float_bytes=3_300_000, gap=gap, speedup=speed
+    )
+    monkeypatch.setattr(f"{__name__}.REPORT", dataclasses.replace(REPORT, int8=made))
+    result = cli("export", "--onnx", "--int8", "--calibrate", "100", "--max-drop", "0", "-d", "digits")
+    assert result.out.splitlines()[1:4] == [
+        "int8             3.0 times smaller than float32, calibrated on 256 images",
+        "accuracy on val  80.80 %, float32 81.00 %: -0.20 points (-0.50 to +0.10, 1,000 images)",
+        "batch of 1       1.50 times as fast as float32 here (1.40 to 1.60, one thread)",
+    ]
+    assert calls[0][1]["int8"] == {"data": "digits", "calibrate": 100, "max_drop": 0.0}
+
+
+@pytest.mark.parametrize("flag", ["--calibrate=9", "--max-drop=0", "--allow-slower", "--data=digits"])
+def test_options_of_int8_need_int8(cli: Cli, calls: list[Any], flag: str) -> None:
+    result = cli("export", "--onnx", flag)
+    assert result.code == 2
+    assert f"{flag.partition('=')[0]} needs --int8" in result.err
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "line", [("--onnx", "--input", "raw"), ("--to", "triton"), ("--triton", "place"), ("--hub", "place")]
+)
+def test_int8_with_anything_but_a_float_onnx_file_is_one_usage_error(cli: Cli, line: tuple[str, ...]) -> None:
+    result = cli("export", *line, "--int8")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("error:") == 1
+    assert "int8 is for ONNX files with float input only" in result.err
+    assert "resnetctl export --onnx --input float --int8" in result.err
+    assert not Path("place").exists()

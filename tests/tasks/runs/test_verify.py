@@ -147,3 +147,12 @@ def test_the_json_document_lists_every_check() -> None:
     assert [check["name"] for check in document["checks"]] == [
         "config", "checkpoints", "metrics", "summary", "weights", "onnx", "data",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [{}, {"raw": True}, {"int8": True}])
+def test_every_exported_onnx_file_is_checked(kind: dict[str, bool]) -> None:
+    run = trained("epochs=1")
+    path = run.write_onnx(b"not a model", **kind)
+    assert "onnx" in failed_checks(run)
+    path.unlink()
+    assert failed_checks(run) == {}

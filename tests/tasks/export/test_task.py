@@ -12,50 +12,20 @@ import onnx
 import pytest
 from PIL import __version__ as PILLOW
 from support import exporters
-from support.trained import card, make_pictures, make_run, make_store, network
+from support.trained import card, make_run, network
 
 from resnetctl import registry, runs
 from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer, parity
-from resnetctl.deploy.onnx_card import GATE_KEY
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.raw import contract, resize, writer
 from resnetctl.errors import CheckFailed, DataError, InputError, ResnetctlError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import settings
-from resnetctl.tasks.export import ExportReport, export
+from resnetctl.tasks.export import ExportReport, export, form_of
 from resnetctl.weights.file import read_header, to_bytes
 
 Mutation = Callable[[onnx.ModelProto], None]
-
-
-@pytest.fixture(scope="module")
-def model_bytes() -> bytes:
-    """A real export, done once for this module."""
-    return onnx_writer.to_bytes(network(), card(), weights_sha256="", gate={"kind": "synthetic", "images": 74})
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, model_bytes: bytes) -> None:
-    """Skip torch's exporter: return the bytes of `network()` with the requested gate in the metadata."""
-
-    def write(model: object, card: object, *, weights_sha256: str, gate: dict[str, object]) -> bytes:
-        proto = onnx.load_model_from_string(model_bytes)
-        properties = {item.key: item.value for item in proto.metadata_props}
-        onnx.helper.set_model_props(proto, properties | {GATE_KEY: json.dumps(gate)})
-        return onnx_writer.seal(proto)
-
-    monkeypatch.setattr(onnx_writer, "to_bytes", write)
-
-
-@pytest.fixture
-def store() -> Store:
-    return make_store()
-
-
-@pytest.fixture
-def run(store: Store) -> runs.RunDir:
-    return make_run(card(store))
 
 
 def go(target: str | Path | None = None, **options: object) -> ExportReport:
@@ -85,42 +55,6 @@ def test_the_json_document_describes_the_file_and_the_check(run: runs.RunDir, qu
 def test_export_again_replaces_the_runs_own_file(run: runs.RunDir, quick: None) -> None:
     run.write_onnx(b"old")
     assert go().sha256 == hashlib.sha256(run.onnx.read_bytes()).hexdigest()
-
-
-def test_without_val_the_check_runs_on_train(store: Store, quick: None) -> None:
-    make_run(card(store, val_fraction=0.0))
-    assert go().gate == {"kind": "real", "source": "zoo/train", "images": 74}
-
-
-def test_the_check_can_run_on_a_folder_of_images(run: runs.RunDir, tmp_path: Path, quick: None) -> None:
-    pictures = make_pictures(tmp_path / "secret-place")
-    report = go(images=pictures)
-    assert report.gate == {"kind": "real", "source": "images", "images": 5}
-    assert b"secret-place" not in run.onnx.read_bytes()
-
-
-def test_a_folder_without_images_is_refused(run: runs.RunDir, tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="no readable image"):
-        go(images=tmp_path / "none")
-    with pytest.raises(DataError, match="no such folder"):
-        go(images=tmp_path / "gone")
-
-
-@pytest.mark.parametrize("trained_on", [{}, {"name": "lost", "digest": ""}])
-def test_without_images_the_error_offers_a_folder_or_noise(trained_on: dict[str, str]) -> None:
-    run = make_run(card(trained_on=trained_on))
-    with pytest.raises(InputError) as caught:
-        go()
-    assert caught.value.exit_code == 3
-    assert {hint.name for hint in caught.value.hint if isinstance(hint, Setting)} == {"images", "gate"}
-    assert not run.onnx.exists()
-
-
-def test_a_synthetic_check_is_recorded_in_the_file(quick: None) -> None:
-    run = make_run(card())
-    assert go(gate="synthetic").gate == {"kind": "synthetic", "images": 74}
-    assert check(run.onnx.read_bytes(), "").gate == {"kind": "synthetic", "images": 74}
 
 
 def test_a_weights_file_is_exported_beside_itself(machine: Path, quick: None) -> None:
@@ -214,10 +148,6 @@ def test_a_raw_file_is_written_beside_the_other(run: runs.RunDir, quick: None) -
 def test_a_raw_file_of_a_weights_file_has_its_own_name(machine: Path, quick: None) -> None:
     (machine / "net.safetensors").write_bytes(to_bytes(network().state_dict(), card()))
     assert go("net.safetensors", gate="synthetic", input="raw").path == Path("net-raw.onnx")
-
-
-def test_a_raw_file_is_checked_on_the_originals_of_a_folder(run: runs.RunDir, tmp_path: Path, quick: None) -> None:
-    assert go(images=make_pictures(tmp_path / "p"), input="raw").gate["images"] == 5
 
 
 def test_two_folders_get_the_same_raw_bytes(run: runs.RunDir, machine: Path, quick: None) -> None:
@@ -377,6 +307,12 @@ def test_what_a_file_cannot_prepare_is_refused_before_the_work(store: Store) -> 
     assert caught.value.hint == (Setting("input", "float"),)
     with pytest.raises(UsageError, match="is no input"):
         go(input="cooked")
+
+
+def test_the_form_has_only_what_is_asked_for() -> None:
+    assert form_of("float", None) == {"input": "float"}
+    assert form_of("raw", "triton") == {"input": "raw", "to": "triton"}
+    assert form_of("float", None, int8=True, data="zoo") == {"input": "float", "int8": {"data": "zoo"}}
 
 
 def test_a_failed_check_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:

@@ -7,53 +7,59 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict, Unpack, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack, get_args
 
 from resnetctl import registry
-from resnetctl.data.image_files import prepared_batches
-from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
-from resnetctl.data.store import Store, open_store
 from resnetctl.deploy.exporters import gate as exporter_gate
 from resnetctl.deploy.onnx_card import INPUTS, OPSET, Input
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.onnx_session import from_bytes
-from resnetctl.deploy.parity import BATCHES, Parity, compare_batches, in_batches, noise
+from resnetctl.deploy.parity import BATCHES, Parity, compare_batches
 from resnetctl.deploy.raw.contract import require_raw
-from resnetctl.deploy.raw.gate import about as made_up_facts
-from resnetctl.deploy.raw.gate import batches as originals_in_batches
 from resnetctl.deploy.raw.gate import pixel_problems
-from resnetctl.deploy.raw.originals import of_folder, of_store
-from resnetctl.engine.metrics import Images, Predictor
+from resnetctl.engine.metrics import Predictor
 from resnetctl.engine.predictors import torch_predictor
-from resnetctl.errors import CheckFailed, DataError, InputError, UsageError, WeightsError
+from resnetctl.errors import CheckFailed, UsageError, WeightsError
 from resnetctl.exporting import Bundle
-from resnetctl.hints import Hint, Setting
+from resnetctl.hints import Setting
 from resnetctl.report.base import Report
-from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import stop_later
+from resnetctl.tasks.export import int8 as int8_form
+from resnetctl.tasks.export.subjects import Subject, from_folder, from_store, own_store, synthetic
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import Header, load_network, read_header
 
+if TYPE_CHECKING:
+    from resnetctl.compress.int8 import Int8Report
+
 Gate = Literal["real", "synthetic", "none"]
+Kind = Literal["float", "raw", "int8"]  # of ONNX files
 
 
 class Form(TypedDict, total=False):
-    """What is written: an ONNX file with this `input`, or what the exporter `to` makes of it."""
+    """What is written: an ONNX file with this `input`, what the exporter `to` makes of it, or that file in int8."""
 
     input: Input
     to: str
+    int8: int8_form.Int8Settings
+
+
+def form_of(input: Input, to: str | None, **int8: Unpack[int8_form.Int8Options]) -> Form:
+    """Return the form that these arguments ask for. Raises `UsageError` for a setting of int8 without `int8`."""
+    form: Form = {"input": input} if to is None else {"input": input, "to": to}
+    if (settings := int8_form.asked(**int8)) is not None:
+        form["int8"] = settings
+    return form
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport(Report):
-    """The written file, and the images that it was checked on."""
+    """The written file, and the images that it was checked on. `int8`: what int8 costs and gains, for such a file."""
 
     schema: ClassVar[str] = "resnetctl.export/1"
     path: Path
@@ -65,6 +71,7 @@ class ExportReport(Report):
     input: Input = "float"
     exporter: str | None = None
     files: tuple[str, ...] = ()
+    int8: Int8Report | None = None
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
@@ -82,6 +89,7 @@ class ExportReport(Report):
             "input": self.input,
             "exporter": self.exporter,
             "files": list(self.files),
+            "int8": self.int8 and self.int8.to_json(),
             "notices": list(self.notices),
         }
 
@@ -104,33 +112,38 @@ def export(
         gate: `synthetic` checks on noise, and the file's metadata says so. `none`, for an exporter that cannot open its
             files here: they are not checked, and say so.
         form: `input`: `raw` puts the preprocessing into the file, `RUN/export/model-raw.onnx`, which takes pictures of
-            any size. `to`: the name of an exporter, which writes a folder, `RUN/export/NAME`.
+            any size. `to`: the name of an exporter, which writes a folder, `RUN/export/NAME`. `int8`: write
+            `RUN/export/model-int8.onnx`, as `compress.int8` makes it from the checked float32 file.
 
     Raises:
-        UsageError: `gate` or `input` is unknown, `out` exists or cannot be written, or `target` is an ONNX
-            file.
+        UsageError: `gate` or `input` is unknown, `int8` does not go with the other arguments, `out` exists or cannot be
+            written, or `target` is an ONNX file.
         InputError: the target is missing, or there are no images to check on.
-        CheckFailed: two runtimes disagree, or a raw file has other pixels; nothing is written.
+        CheckFailed: two runtimes disagree, a raw file has other pixels, or int8 is too inaccurate or slow; nothing is
+            written.
         PluginError: the exporter is missing or broken.
         WorkFailed: torch cannot express the network in ONNX.
     """
-    input, to = form.get("input", "float"), form.get("to")
+    input, to, int8 = form.get("input", "float"), form.get("to"), form.get("int8")
+    if int8 is not None:
+        int8_form.require_possible(int8, input=input, to=to, gate=gate)
     _require_known(gate, input, to)
     resolved = resolve(target, settings)
     if resolved.kind == "onnx":
         raise UsageError("this is an ONNX file already", where=str(resolved.path), hint="name a run or a weights file")
-    place = Path(out) if out is not None else None
-    destination = _destination(resolved, place, input) if to is None else _folder(resolved, place, to)
+    place, kind = Path(out) if out is not None else None, input if int8 is None else "int8"
+    destination = _destination(resolved, place, kind) if to is None else _folder(resolved, place, to)
     header = read_header(resolved.path)
     card = header.card
     if input == "raw":
         require_raw(card.image)
+    store = None if int8 is None else int8_form.open_dataset(card, settings, name=int8.get("data"))
     if gate != "real":
-        subject = _synthetic(card.image, input)
+        subject = synthetic(card.image, input)
     elif images is not None:
-        subject = _from_folder(Path(images), card, input)
+        subject = from_folder(Path(images), card, input=input)
     else:
-        subject = _from_store(card, settings, input)
+        subject = from_store(store or own_store(card, settings), card, input=input)
     checked = _checked(header, subject)
     report = ExportReport(
         path=destination,
@@ -145,8 +158,19 @@ def export(
         evals = {} if resolved.run is None else resolved.run.evals()
         bundle = Bundle(card=card, onnx=checked.data, input=input, weights=header.path, evals=evals)
         return _exported(report, to, bundle, subject=subject, reference=None if gate == "none" else checked.reference)
-    _write(resolved, destination, checked.data, input=None if out is not None else input)
+    data = checked.data
+    if int8 is not None and store is not None:
+        data, gained = int8_form.quantised(data, header, store=store, about=subject.about, settings=int8)
+        report = _in_int8(report, data, gained)
+    _write(resolved, destination, data, kind=None if out is not None else kind)
     return report
+
+
+def _in_int8(report: ExportReport, data: bytes, gained: Int8Report) -> ExportReport:
+    """Return the report of the int8 file that was made of the reported float32 file."""
+    notices = (*report.notices, *int8_form.notices(gained))
+    digest = hashlib.sha256(data).hexdigest()
+    return replace(report, bytes=len(data), sha256=digest, int8=gained, notices=notices)
 
 
 def _require_known(gate: str, input: str, to: str | None) -> None:
@@ -162,7 +186,7 @@ def _require_known(gate: str, input: str, to: str | None) -> None:
 
 
 def _exported(
-    report: ExportReport, to: str, bundle: Bundle, *, subject: _Subject, reference: Predictor | None
+    report: ExportReport, to: str, bundle: Bundle, *, subject: Subject, reference: Predictor | None
 ) -> ExportReport:
     """Let the exporter write its folder, which gets its name only after the check. Without a `reference`: unchecked."""
     about, parity, card = {"kind": "none", "images": 0}, None, bundle.card
@@ -190,21 +214,6 @@ def _folder(target: Target, out: Path | None, to: str) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Subject:
-    """The images of the check: `pool` (N, S, S, C) for `float`, `originals` (H, W, C) for `raw`; and what they are."""
-
-    about: Mapping[str, Any]
-    pool: Images | None = None
-    originals: Sequence[Images] = ()
-
-    def batches(self, image: ImageSpec) -> Iterator[tuple[Images, Images]]:
-        """Yield the images for torch, and those for the exported file, in batches of `BATCHES`."""
-        if self.pool is not None:
-            return in_batches(self.pool)
-        return originals_in_batches(self.originals, image)
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Checked:
     """An ONNX file that passed the check, and what it was compared with."""
 
@@ -213,7 +222,7 @@ class _Checked:
     reference: Predictor
 
 
-def _checked(header: Header, subject: _Subject) -> _Checked:
+def _checked(header: Header, subject: Subject) -> _Checked:
     """Return the bytes that passed the check. Torch loads here, after all that can fail without it."""
     import torch
 
@@ -256,13 +265,13 @@ def _require_equal_pixels(data: bytes, problems: list[str], where: Path) -> None
         )
 
 
-def _destination(target: Target, out: Path | None, input: Input) -> Path:
+def _destination(target: Target, out: Path | None, kind: Kind) -> Path:
     """Return the output path. Raises `UsageError` before the work if it cannot be written."""
     if out is None and target.run is not None:
-        path = target.run.raw_onnx if input == "raw" else target.run.onnx
+        path = {"float": target.run.onnx, "raw": target.run.raw_onnx, "int8": target.run.int8_onnx}[kind]
         storage.require_writable(path.parent, hint=Setting("out", "FILE", note="writes to another place"))
         return path
-    beside = target.path.with_name(f"{target.path.stem}{'-raw' if input == 'raw' else ''}.onnx")
+    beside = target.path.with_name(f"{target.path.stem}{'' if kind == 'float' else f'-{kind}'}.onnx")
     path = beside if out is None else out
     if path.exists() or path.is_symlink():
         raise UsageError("the output exists", where=str(path), hint=[Setting("out", "OTHER"), "or remove the file"])
@@ -271,74 +280,9 @@ def _destination(target: Target, out: Path | None, input: Input) -> Path:
     return path
 
 
-def _write(target: Target, path: Path, data: bytes, *, input: Input | None) -> None:
-    """Write the file; with an `input`, into the run as its own."""
-    if input is not None and target.run is not None:
-        target.run.write_onnx(data, raw=input == "raw")
+def _write(target: Target, path: Path, data: bytes, *, kind: Kind | None) -> None:
+    """Write the file; with a `kind`, into the run as its own."""
+    if kind is not None and target.run is not None:
+        target.run.write_onnx(data, raw=kind == "raw", int8=kind == "int8")
     else:
         storage.write(path, data)
-
-
-def _synthetic(image: ImageSpec, input: Input) -> _Subject:
-    side = image.size if input == "float" else image.resize
-    return _subject(noise(side, image.channels), {"kind": "synthetic"}, input)
-
-
-def _subject(images: Sequence[Images] | Images, source: Mapping[str, Any], input: Input) -> _Subject:
-    about = {**source, "images": len(images)}
-    if input == "float":
-        return _Subject(about=about, pool=np.asarray(images))
-    return _Subject(about={**about, **made_up_facts()}, originals=list(images))
-
-
-def _from_folder(folder: Path, card: WeightsCard, input: Input) -> _Subject:
-    if not folder.exists():
-        raise DataError("there is no such folder", where=Setting("images", str(folder)))
-    problems: list[str] = []
-    if input == "raw":
-        images = of_folder(folder, card.image.channels, count=sum(BATCHES), problems=problems)
-    else:
-        images = []
-        for pixels, _ in prepared_batches([folder], card.image, problems=problems):
-            images.extend(pixels)
-            if len(images) >= sum(BATCHES):
-                break
-    if not images:
-        raise DataError("the folder has no readable image", where=Setting("images", str(folder)), problems=problems)
-    return _subject(images[: sum(BATCHES)], {"kind": "real", "source": "images"}, input)
-
-
-def _from_store(card: WeightsCard, settings: Settings, input: Input) -> _Subject:
-    """Return evenly spaced images of val (of train if there is no val)."""
-    name = card.trained_on.get("name", "")
-    if not name:
-        raise _no_images("the weights name no dataset to check on")
-    try:
-        store = open_store(settings.data_dir, name)
-    except DataError as error:
-        raise _no_images(f"{error.message}, and the check needs its images", first=error.hint[:1]) from error
-    images = _gate_set(store, card)
-    rows = np.linspace(0, len(images) - 1, min(len(images), sum(BATCHES))).astype(np.int64)
-    chosen = replace(images, index=images.index[rows])
-    source = {"kind": "real", "source": f"{name}/{images.split}"}
-    if input == "raw":
-        pictures, originals = of_store(store, chosen, channels=card.image.channels)
-        return _subject(pictures, {**source, "originals": originals}, input)
-    (pixels, _), *_ = eval_batches(chosen, card.image, batch_size=len(chosen))
-    return _subject(pixels, source, input)
-
-
-def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
-    try:
-        return open_eval_set(store, "val", val_split=card.split)
-    except DataError:  # no val, or train has changed: any real image can show a difference between two runtimes
-        return open_eval_set(store, "train", val_split=None)
-
-
-def _no_images(message: str, *, first: Sequence[Hint] = ()) -> InputError:
-    hint = [
-        *first,
-        Setting("images", "DIR", "checks on your own images"),
-        Setting("gate", "synthetic", "checks on noise, and the file says so"),
-    ]
-    return InputError(message, hint=hint)
