@@ -19,7 +19,7 @@ from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer, parity
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.raw import contract, resize, writer
-from resnetctl.errors import CheckFailed, DataError, InputError, ResnetctlError, UsageError
+from resnetctl.errors import CheckFailed, ResnetctlError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks.export import ExportReport, export, form_of
