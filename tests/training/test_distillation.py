@@ -1,6 +1,9 @@
 """`train` and `finetune` with a teacher: header, card, resume, and bytes that depend on the teacher's content alone."""
 
+import json
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +11,34 @@ import pytest
 from support.datasets import tiny
 from support.jobs import to_finetune
 from support.tiny_runs import files, notice_texts, request, run
+from torch.nn import functional
 
-from resnetctl import runs
+from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.errors import InputError, WeightsError
+from resnetctl.errors import InputError, ResnetctlError, WeightsError
 from resnetctl.facts import Finished, Notice, Started
+from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 from resnetctl.system import settings, storage
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 from resnetctl.weights.file import read_card
 
+
+def halves(image: ImageSpec, num_classes: int) -> Transform:
+    """Mix each image with its neighbour, and the labels alike."""
+
+    def mixed(batch: Batch) -> Batch:
+        shares = functional.one_hot(batch.targets, num_classes).float()
+        images = batch.images.float()
+        return replace(
+            batch, images=0.7 * images + 0.3 * images.roll(1, 0), targets=0.7 * shares + 0.3 * shares.roll(1, 0)
+        )
+
+    return mixed
+
+
+HALVES = Policy(name="none", build=halves)
 TAUGHT = ("distill.teacher=teacher", "epochs=2")
 
 
@@ -90,4 +110,87 @@ def test_a_better_teacher_gets_no_remark() -> None:
 def test_a_missing_teacher_is_reported_before_the_run_folder_is_created() -> None:
     with pytest.raises(InputError, match="no run 'gone'"):
         list(train(request("distill.teacher=gone", name="taught"), settings.load()))
+    assert not Path("runs/taught").exists()
+
+
+@pytest.mark.parametrize("method", ["kd", "dkd", "dist", "hint"])
+def test_every_method_trains_a_network_of_another_depth_and_is_in_its_card(method: str) -> None:
+    deeper = ("model.arch=resnet32", "steps=2", f"distill.method={method}")
+    taught = run("distill.teacher=teacher", *deeper, name="taught")
+    assert read_card(taught.weights).teacher["method"] == method
+    assert all(math.isfinite(row["train_loss"]) for row in rows(taught))
+    assert files(taught) != files(run(*deeper[:2], name="alone"))
+
+
+def rows(folder: runs.RunDir) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_weight_and_the_temperature_change_what_is_learned() -> None:
+    plain = ("distill.teacher=teacher", "steps=2")
+    sets = {
+        "half": (*plain, "distill.weight=0.5"),
+        "warm": (*plain, "distill.temperature=1"),
+        "default": plain,
+    }
+    assert len({files(run(*changes, name=name))[0] for name, changes in sets.items()}) == 3
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("label_smoothing=0.1", "ema_decay=0.9"),
+        ("class_weights=balanced",),
+        ("accumulate=2",),
+    ],
+    ids=lambda sets: sets[0],
+)
+@pytest.mark.parametrize("method", ["dkd", "hint"])
+def test_distillation_goes_with_the_other_parts_of_the_recipe(method: str, sets: tuple[str, ...]) -> None:
+    taught = run("distill.teacher=teacher", "epochs=1", f"distill.method={method}", *sets, name="taught")
+    (row,) = rows(taught)
+    assert math.isfinite(row["train_loss"])
+    assert read_card(taught.weights).teacher["method"] == method
+
+
+@pytest.mark.parametrize("method", ["kd", "dkd", "dist"])
+def test_targets_that_are_shares_are_taught_to_the_end_and_resume(method: str) -> None:
+    """A policy that mixes images gives shares of classes in place of labels."""
+    with registry.overlay("policy", none=HALVES):
+        sets = (*TAUGHT, f"distill.method={method}", "augment=none")
+        whole = run(*sets, name="whole")
+        stopped_after_a_step(train(request(*sets, name="cut"), settings.load()))
+        list(resume("cut", settings=settings.load()))
+    assert files(runs.find("cut", Path("runs"))) == files(whole)
+    assert files(whole)[0] != files(run(*sets, name="plain"))[0]
+
+
+def test_a_teacher_of_larger_images_teaches_with_its_own_size() -> None:
+    tiny(settings.load().data_dir, "large", size=16)
+    large = run("data=large", "epochs=1", name="large")
+    taught = run(f"distill.teacher={large.weights}", "epochs=1", name="taught")
+    assert read_card(large.weights).image.size == 16
+    assert read_card(taught.weights).image.size == 8
+    assert read_card(taught.weights).teacher["sha256"] == storage.sha256(large.weights)
+
+
+def test_a_teacher_of_other_classes_or_colours_is_refused_before_the_run_folder_is_created() -> None:
+    tiny(settings.load().data_dir, "other", classes=("dark", "striped", "dotted"))
+    run("data=other", "steps=1", name="other")
+    with pytest.raises(WeightsError, match="does not know every class of the data") as caught:
+        list(train(request("distill.teacher=other", name="taught"), settings.load()))
+    assert caught.value.problems == ("unknown to the teacher: middle, bright",)
+    assert caught.value.exit_code == 3
+    assert not Path("runs/taught").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [("distill.weight=0", "weight"), ("distill.weight=1.5", "weight"), ("distill.temperature=0", "temperature"),
+     ("distill.method=magic", "method"), ("distill.teacher_sha256=00", "other weights")],
+)  # fmt: skip
+def test_a_wrong_value_is_refused(value: str, seen: str) -> None:
+    with pytest.raises(ResnetctlError, match=seen) as caught:
+        list(train(request("distill.teacher=teacher", value, name="taught"), settings.load()))
+    assert caught.value.exit_code in (2, 3)
     assert not Path("runs/taught").exists()
