@@ -55,13 +55,16 @@ def choose(images: ImageSet, spec: ImageSpec, *, count: int, seed: int = 0) -> I
     rows = order[np.lexsort((labels[order], rank))][:count]  # the first of each class, then the second, ...
     if count > 1 and len(set(labels[rows].tolist())) == 1:
         raise DataError(
-            f"all images for the calibration are of one class, '{images.classes[labels[rows[0]]]}'",
-            hint="int8 needs images of every class: their ranges of values differ",
+            f"all images that are measured are of one class, '{images.classes[labels[rows[0]]]}'",
+            hint=Setting("data", "NAME", note="a dataset with images of every class"),
         )
     chosen = replace(images, index=images.index[np.sort(rows)])
     pixels = np.concatenate([batch for batch, _ in eval_batches(chosen, spec)])
     if pixels.min() == pixels.max():
-        raise DataError("all images for the calibration are of one colour", hint=Setting("calibrate", 256))
+        raise DataError(
+            "all images that are measured are of one colour",
+            hint=Setting("data", "NAME", note="a dataset with pictures"),
+        )
     return pixels
 
 

@@ -4,15 +4,18 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from support.trained import ARCH, card, make_run, make_store
+from support.trained import ARCH, CLASSES, card, make_run, make_store
 
 from resnetctl import runs
+from resnetctl.data.store import build as build_store
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import CheckFailed, InputError, UsageError
+from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build
+from resnetctl.spec import DatasetCard
 from resnetctl.system import settings
 from resnetctl.tasks import compress as task
 from resnetctl.tasks.compress import CompressReport, Cut, compress
@@ -147,3 +150,22 @@ def test_outputs_and_targets_that_cannot_be_used_are_refused() -> None:
     )
     with pytest.raises(InputError, match="name no dataset to measure on"):
         go("free.safetensors", keep_blocks=(1, 1))
+
+
+@pytest.mark.parametrize(("classes", "message"), [(("ape",), "of one class, 'ape'"), (CLASSES, "of one colour")])
+def test_images_that_tell_nothing_are_refused_without_a_word_of_int8(
+    monkeypatch: pytest.MonkeyPatch, classes: tuple[str, ...], message: str
+) -> None:
+    """A dataset in which val has one class, or all images one colour, cannot say which block matters."""
+    draft = DatasetCard(name="flat", classes=CLASSES, image=card().image, splits={})
+    with build_store(settings.load().data_dir, "flat", draft=draft) as builder:
+        for number in range(60):
+            grey = np.full((8, 8, 1), 90 + (number if len(classes) == 1 else 0), np.uint8)
+            for split, labels in (("train", CLASSES), ("val", classes)):
+                builder.add(split, grey, label=labels[number % len(labels)], name=f"{number}", sha256="")
+    with pytest.raises(DataError, match=message) as caught:
+        compress(None, settings=settings.load(), out=OUT, cut=Cut(keep_blocks=(1, 1)), data="flat")
+    hints = str((caught.value.hint, caught.value.where, str(caught.value)))
+    assert "calibrate" not in hints
+    assert "int8" not in hints
+    assert not OUT.exists()

@@ -93,3 +93,43 @@ def test_published_files_of_other_images_are_refused(store: Store, tmp_path: Pat
     np.save(tmp_path / "c" / "fog.npy", np.zeros((7, 8, 8, 1), np.uint8))
     with pytest.raises(DataError, match="does not hold 900 images"):
         reported(corruption=["fog"], cifar_c=tmp_path / "c")
+
+
+def hostile(path: Path, kind: str) -> None:
+    """Replace an array by something else."""
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "archive":
+        with path.open("wb") as file:
+            np.savez(file, a=np.zeros(3))
+    elif kind == "pickle":
+        np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes({"empty": b"", "text": b"hello", "cut": content[: len(content) // 2]}[kind])
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "fog.npy"])
+@pytest.mark.parametrize("kind", ["archive", "pickle", "folder", "empty", "text", "cut"])
+def test_published_files_that_are_no_arrays_are_refused_by_name(
+    store: Store, tmp_path: Path, name: str, kind: str
+) -> None:
+    published(store, tmp_path / "c")
+    hostile(tmp_path / "c" / name, kind)
+    with pytest.raises(DataError, match="cannot read the corrupted images") as caught:
+        reported(corruption=["fog"], cifar_c=tmp_path / "c")
+    assert caught.value.where == str(tmp_path / "c" / name)
+
+
+def test_published_images_of_another_type_are_refused(store: Store, tmp_path: Path) -> None:
+    published(store, tmp_path / "c")
+    images = np.load(tmp_path / "c" / "fog.npy")
+    np.save(tmp_path / "c" / "fog.npy", images.astype(np.float32) / 255)
+    with pytest.raises(DataError, match="does not hold 900 images") as caught:
+        reported(corruption=["fog"], cifar_c=tmp_path / "c")
+    assert caught.value.exit_code == 3
+
+
+def test_kinds_that_are_asked_for_twice_are_measured_once() -> None:
+    assert require_kinds(("fog", "contrast", "fog")) == ("fog", "contrast")
