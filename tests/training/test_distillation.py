@@ -11,18 +11,20 @@ import pytest
 from support.datasets import tiny
 from support.jobs import to_finetune
 from support.tiny_runs import files, notice_texts, request, run
+from support.trained import ARCH
 from torch.nn import functional
 
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import InputError, ResnetctlError, WeightsError
 from resnetctl.facts import Finished, Notice, Started
-from resnetctl.spec import Batch, ImageSpec, Policy, Transform
+from resnetctl.models.resnet import build
+from resnetctl.spec import Batch, ImageSpec, Policy, Transform, WeightsCard
 from resnetctl.system import settings, storage
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.weights.file import read_card
+from resnetctl.weights.file import read_card, to_bytes
 
 
 def halves(image: ImageSpec, num_classes: int) -> Transform:
@@ -194,3 +196,33 @@ def test_a_wrong_value_is_refused(value: str, seen: str) -> None:
         list(train(request("distill.teacher=teacher", value, name="taught"), settings.load()))
     assert caught.value.exit_code in (2, 3)
     assert not Path("runs/taught").exists()
+
+
+def test_a_teacher_of_colour_images_is_refused_with_both_numbers() -> None:
+    colour = ImageSpec(size=8, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+    net = build(ARCH, classes=3, image=colour)
+    Path("colour.safetensors").write_bytes(
+        to_bytes(net.state_dict(), WeightsCard(arch=ARCH, classes=("dark", "middle", "bright"), image=colour))
+    )
+    with pytest.raises(WeightsError, match="reads images of 3 channels, and the data has 1") as caught:
+        list(train(request("distill.teacher=colour.safetensors", name="taught"), settings.load()))
+    assert "colour.safetensors" in str(caught.value.where)
+    assert not Path("runs/taught").exists()
+
+
+def test_a_file_that_holds_no_weights_cannot_teach() -> None:
+    Path("net.onnx").write_bytes(b"\x08\x0a\x12\x02ab")
+    Path("notes.txt").write_text("none")
+    for name in ("net.onnx", "notes.txt"):
+        with pytest.raises(ResnetctlError) as caught:
+            list(train(request(f"distill.teacher={name}", name="taught"), settings.load()))
+        assert caught.value.exit_code in (2, 3)
+        assert name in str(caught.value)
+    assert not Path("runs/taught").exists()
+
+
+def test_a_dry_run_with_a_teacher_writes_nothing_and_names_it() -> None:
+    before = sorted(Path().rglob("*"))
+    facts = list(train(request(*TAUGHT, name="taught", dry_run=True), settings.load()))
+    assert "resnet20" in {getattr(fact, "teacher", "") for fact in facts}
+    assert sorted(Path().rglob("*")) == before

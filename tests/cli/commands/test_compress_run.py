@@ -141,6 +141,18 @@ def test_a_block_of_a_missing_plugin_is_exit_4_with_the_install_line(cli: Cli, u
     assert (result.code, Path("small.safetensors").exists()) == (4, False)
 
 
+def test_data_that_is_not_in_the_store_is_exit_3_and_the_last_run_is_the_default(cli: Cli, untimed: None) -> None:
+    deep_run()
+    line = ("compress", "--keep-blocks", "2,2", "--out", "small.safetensors")
+    result = cli(*line, "--data", "zooo")
+    assert (result.code, Path("small.safetensors").exists()) == (3, False)
+    assert "zooo" in result.err
+    assert cli(*line).code == 0
+    again = cli("compress", "small.safetensors", "--keep-blocks", "1,1", "--out", "less.safetensors", "--json").json()
+    assert (again["before"], again["after"], again["target"]) == ([2, 2], [1, 1], "small.safetensors")
+    assert again["params"][1] < again["params"][0]
+
+
 def test_classes_of_other_data_are_refused_by_name(cli: Cli, untimed: None) -> None:
     deep_run()
     make_store(name="farm", classes=("ape", "bee", "dog"))

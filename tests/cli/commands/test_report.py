@@ -84,3 +84,15 @@ def test_corrupted_images_have_a_mean_and_a_row_for_each_kind(cli: Cli) -> None:
     assert all(len(row.split("\t")) == 6 for row in table)
     assert "corrupted" not in cli("report", "--quick").out
     assert cli("report", "--corruption", "snow").code == 2
+
+
+def test_corruptions_are_chosen_by_name(cli: Cli) -> None:
+    document = cli("report", "--corruption", "fog", "--corruption", "fog", "--json").json()
+    assert [cell["severity"] for cell in document["corruptions"]["cells"]] == [1, 2, 3, 4, 5]
+    result = cli("report", "--corruption", "smog")
+    assert result.code == 2
+    assert "'smog' is no corruption" in result.err
+    assert "--corruption" in result.err
+    result = cli("report", "--corruption", "fog", "--cifar-c", "nowhere")
+    assert result.code == 3
+    assert "nowhere/labels.npy" in result.err
