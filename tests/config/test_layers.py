@@ -319,3 +319,13 @@ def test_a_seed_fits_into_the_card_of_the_weights() -> None:
     assert resolve(TrainConfig, [layer({"seed": 10**18}, "file")]).config.seed == 10**18
     with pytest.raises(ConfigError):
         resolve(TrainConfig, [layer({"seed": 10**18 + 1}, "file")])
+
+
+def test_a_short_key_of_a_policy_works_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('data = "digits"\n\n[augment]\nreach = 0.25\n')
+    assert from_file(path).values == {"data": "digits", "augment_args.reach": 0.25}
+    path.write_text('augment = "shift"\n\n[augment_args]\nreach = 0.25\n')
+    parsed = from_file(path)
+    assert parsed.values == {"augment": "shift", "augment_args.reach": 0.25}
+    assert parsed.origins["augment_args.reach"] == f"{path}:4"

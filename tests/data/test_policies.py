@@ -363,3 +363,17 @@ def test_arguments_of_a_policy_are_used_or_refused(name: str, args: dict[str, Sc
 
 def test_the_defaults_of_the_arguments_are_the_papers() -> None:
     assert (policies.BOX_SCALE[0], 1 / policies.BOX_RATIO[1]) == (0.08, policies.BOX_RATIO[0])
+
+
+@pytest.mark.parametrize("name", ["standard", "standard+cutout", "resized-crop"])
+def test_a_dataset_that_forbids_mirroring_keeps_the_arguments(name: str) -> None:
+    args: dict[str, Scalar] = {"standard+cutout": {"side": 0.25}, "resized-crop": {"scale": 0.9}}.get(name, {})
+    left = torch.zeros(64, 1, 16, 16, dtype=torch.uint8)
+    left[..., :4] = 200  # a bright left edge: mirrored images have it on the right
+    source = Batch(images=left, targets=torch.zeros(64).long(), index=torch.arange(64), epoch=0, step=0)
+    image = ImageSpec(size=16, channels=1, mean=(0.5,), std=(0.2,))
+    torch.manual_seed(0)
+    augment = policies.augmentation(name, image, num_classes=2, mirror=False, args=args)
+    output = augment(source).images.float()
+    brighter_left = output[..., :8].mean((1, 2, 3)) >= output[..., 8:].mean((1, 2, 3))
+    assert brighter_left.float().mean() > 0.9

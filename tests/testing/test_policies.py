@@ -164,3 +164,23 @@ def test_the_builder_without_mirroring_is_also_judged() -> None:
 def test_the_rule_of_soft_targets_is_skipped_for_hard_targets() -> None:
     finding = judge("p", "soft_targets", rule=policies.RULES["soft_targets"], target=registry.get("policy", "none"))
     assert finding.status == "skipped"
+
+
+def test_arguments_of_a_builder_need_a_default() -> None:
+    def build(image: ImageSpec, classes: int, *, strength: float) -> Callable[[Batch], Batch]:
+        return lambda batch: batch
+
+    finding = judge(
+        "p", "signature", rule=policies.RULES["signature"], target=Policy(name="p", build=build, summary="s")
+    )
+    assert not finding.ok
+
+
+def test_an_argument_by_position_cannot_be_set_by_the_config() -> None:
+    def build(image: ImageSpec, classes: int, strength: float = 0.5) -> Callable[[Batch], Batch]:
+        return lambda batch: batch
+
+    finding = judge(
+        "p", "signature", rule=policies.RULES["signature"], target=Policy(name="p", build=build, summary="s")
+    )
+    assert "not keywords with a default: strength" in finding.seen

@@ -14,7 +14,7 @@ from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.errors import PluginError, WorkFailed
+from resnetctl.errors import ConfigError, PluginError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
@@ -281,3 +281,46 @@ def test_an_optimizer_that_fails_later_is_named(site: Path) -> None:
     add_plugin(site, "optimizer", OPTIMIZER.format(body=body))
     with pytest.raises(PluginError, match=r"optimizer 'odd' of odd 1\.2: AssertionError: twice"):
         trained("optim.name=odd", "steps=3")
+
+
+ARGUED = """
+from dataclasses import replace
+from resnetctl.spec import Policy
+
+
+def build(image, num_classes, *, dark=0.5):
+    if not 0 < dark <= 1:
+        raise ValueError(f"dark is {dark}, not in 0..1")
+    return lambda batch: replace(batch, images=batch.images[:, :, : image.size, : image.size].float() * dark)
+
+
+odd = Policy(name="odd", build=build, summary="darker")
+"""
+
+
+def test_a_policy_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None:
+    add_plugin(site, "policy", ARGUED)
+    weights = []
+    for number, dark in enumerate((0.5, 0.9, 0.5)):
+        layers = [from_sets(["data=tiny", "steps=2", "augment=odd", f"augment.dark={dark}", "threads=1"])]
+        list(train(to_train(*layers, name=f"run{number}"), settings.load()))
+        run = runs.find(f"run{number}", settings.load().runs_dir)
+        assert run.read_config().augment_args == {"dark": dark}
+        weights.append(load(read_header(run.weights)).state["conv1.weight"])
+    assert torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("augment.dark=2", "policy 'odd' refuses its arguments: dark is 2, not in 0..1"),
+        ("augment.drak=1", "policy 'odd' cannot use augment_args"),
+        ("augment.dark=deep", "policy 'odd' cannot use augment_args"),
+    ],
+)
+def test_a_wrong_argument_of_a_policy_is_the_users_mistake(site: Path, setting: str, problem: str) -> None:
+    add_plugin(site, "policy", ARGUED)
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        trained("augment=odd", setting)
+    assert not (settings.load().runs_dir / "one").exists()
