@@ -126,6 +126,27 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         ]
 
 
+def test_a_mirrored_copy_in_the_test_split_is_named_from_the_files_to_the_screen(cli: Cli, machine: Path) -> None:
+    import numpy as np
+    from PIL import Image
+    from support.shots import shots
+
+    pictures = {"train": shots(40), "test": np.concatenate([shots(20, seed=1), shots(40)[3:4, :, ::-1]])}
+    for split, images in pictures.items():
+        for number, image in enumerate(images):
+            folder = machine / "shots" / split / ("cat" if number % 2 else "dog")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number}.png")
+    assert cli("data", "add", "shots", "--name", "shots", "--size", "32").code == 0
+    result = cli("data", "check", "shots", "--near")
+    assert result.code == 0, result.err
+    (row,) = (line.split("\t") for line in result.out.splitlines() if line.endswith("another class"))
+    assert (Path(row[0]).name, Path(row[1]).name) == ("20.png", "3.png")
+    assert float(row[2]) > 0.99
+    (pair,) = cli("data", "check", "shots", "--near", "--json").json()["pairs"]
+    assert pair["same_class"] is False
+
+
 def test_a_missing_dataset_or_path_is_exit_3(cli: Cli) -> None:
     assert cli("data", "show", "nothing").code == 3
     assert cli("data", "remove", "nothing").code == 3

@@ -1,5 +1,6 @@
 """A hub folder loads in timm with the same logits, and its model card holds what is known."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import torch
 from support.trained import card, network
 
 from resnetctl import registry
+from resnetctl.compress.depths import without_blocks
+from resnetctl.data.preprocess import normalise
 from resnetctl.deploy.exporters.hub import WEIGHTS, config, hub, is_in_timm, model_card
 from resnetctl.errors import CheckFailed, UsageError, WeightsError
 from resnetctl.exporting import Bundle
@@ -81,6 +84,22 @@ def test_what_timm_does_not_have_is_not_promised() -> None:
     assert not is_in_timm(card())
     narrow = registry.get("arch", "resnet18").resolve_stem(32)
     assert not is_in_timm(WeightsCard(arch=narrow, classes=("a", "b"), image=ImageSpec(size=32)))
+
+
+def test_a_network_with_fewer_blocks_is_no_longer_the_one_that_timm_has(tmp_path: Path) -> None:
+    described, model = resnet18()
+    assert is_in_timm(described)
+    cut = without_blocks(model, [[0], [0, 1], [0, 1], [0, 1]], image=LARGE)
+    shallow = dataclasses.replace(described, arch=cut.arch)
+    assert not is_in_timm(shallow)
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    hub.write(bundle(tmp_path, shallow, cut), folder)
+    assert "resnet18-blocks-1-2-2-2" in (folder / "README.md").read_text()
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        wanted = cut(normalise(torch.from_numpy(images).permute(0, 3, 1, 2), LARGE)).numpy()
+    assert hub.open(folder)(images) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_changed_configuration_is_caught(small: Path) -> None:
