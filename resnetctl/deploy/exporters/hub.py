@@ -16,7 +16,7 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.exporting import Bundle, Predict
 from resnetctl.hints import Setting
-from resnetctl.spec import WeightsCard
+from resnetctl.spec import Calibration, WeightsCard
 from resnetctl.weights.file import load_model
 from resnetctl.wording import counted
 
@@ -128,7 +128,7 @@ Trained on {_code(card.trained_on.get("name", "") or "data that is not known")}.
 {_accuracy(bundle.evals)}
 Looks at a test split, as reports in the run: {sum(item.get("split") == "test" for item in bundle.evals.values())}.
 
-Calibration: the probabilities are the softmax of the logits. How far they can be trusted was not measured here.
+{_calibration(card.calibration)}
 
 ## How to load it
 
@@ -145,6 +145,18 @@ A picture is fitted into {image.resize} x {image.resize} pixels ({image.fit}, {i
 
 Not stated. The data that it was trained on may restrict its use.
 """
+
+
+def _calibration(calibration: Calibration | None) -> str:
+    """Return what is known about the probabilities, for a reader who has the logits."""
+    if calibration is None:
+        return "Calibration: probabilities are softmax(logits). How far they can be trusted was not measured."
+    sets = ", ".join(f"{float(level):.0%}: {least:.4f}" for level, least in calibration.sets.items())
+    chosen = f"softmax(logits / {calibration.temperature:g}), as {calibration.images:,} images of {calibration.split}"
+    return (
+        f"Calibration: probabilities are {chosen} chose it. Timm and transformers give raw logits. A prediction set "
+        f"holds every class of at least this probability, by level: {sets}."
+    )
 
 
 def _accuracy(evals: Mapping[str, Mapping[str, Any]]) -> str:

@@ -17,7 +17,7 @@ from resnetctl.deploy.exporters.hub import WEIGHTS, config, hub, is_in_timm, mod
 from resnetctl.errors import CheckFailed, UsageError, WeightsError
 from resnetctl.exporting import Bundle
 from resnetctl.models.resnet import build
-from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.spec import Calibration, ImageSpec, WeightsCard
 from resnetctl.weights.file import to_bytes
 
 LARGE = ImageSpec(size=96, resize=112)
@@ -131,6 +131,14 @@ def test_the_model_card_has_accuracy_interval_and_looks(tmp_path: Path) -> None:
     assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in text
     for heading in ("Intended use", "Data and accuracy", "Preprocessing", "Licence"):
         assert f"\n## {heading}\n" in text
+
+
+def test_the_model_card_says_how_logits_become_probabilities(tmp_path: Path) -> None:
+    assert "was not measured" in model_card(bundle(tmp_path, card(), network()))
+    calibration = Calibration(temperature=1.75, sets={"0.9": 0.12, "0.95": 0.05}, images=150)
+    text = model_card(bundle(tmp_path, card(calibration=calibration), network()))
+    assert "softmax(logits / 1.75), as 150 images of val chose it" in text
+    assert "90%: 0.1200, 95%: 0.0500" in text
 
 
 def test_class_names_stay_text(tmp_path: Path) -> None:
