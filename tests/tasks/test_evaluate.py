@@ -303,7 +303,9 @@ def test_classes_without_images_are_named_when_each_class_has_a_limit(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run(card(store))
-    monkeypatch.setattr(held_out, "eval_batches", lambda images, spec: [(images.images[:9], np.zeros(9, np.int64))])
+    monkeypatch.setattr(
+        held_out, "eval_batches", lambda images, spec, **more: [(images.images[:9], np.zeros(9, np.int64))]
+    )
     outcome = evaluate(None, settings=settings.load(), min_per_class=0.0)
     assert outcome.notices[-1] == "not checked, because the split has no image of them: bee, cow"
 
