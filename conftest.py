@@ -25,7 +25,7 @@ FAST = (
     "data/test_cards.py", "registry/test_index.py", "test_errors.py", "test_hints.py", "test_repository.py",
     "test_rng.py", "runs", "spec",
 )  # fmt: skip
-NOT_FAST = ("cli/screen/test_help.py",)  # it draws every help screen twice
+NOT_FAST = ("cli/screen/test_help.py", "cli/parser/test_verbs.py")  # they draw every screen, and start shells
 
 
 def pytest_report_header() -> str | None:
