@@ -29,8 +29,9 @@ from resnetctl.testing.findings import Finding, Rule, expect, judge_all, judge_t
 from resnetctl.testing.findings import judge as judge_one
 
 WORKERS = 4  # processes at most; each takes half a gigabyte of memory
-TOGETHER = 4  # entries that a worker judges at once, where a rule is faster so
+TOGETHER = 8  # entries that a worker judges at once, where a rule is faster so
 ENTRY_SECONDS, RULE_SECONDS = 120.0, 90.0  # an entry or a rule that takes longer counts as hanging
+NEXT_SECONDS = 15.0  # more for each further entry of a group
 
 
 def rules(kind: Kind) -> Mapping[str, Rule]:
@@ -48,16 +49,17 @@ def check_object(kind: Kind, value: Any, *, subject: str = "", source: Path | No
 def check_entries(entries: Sequence[Entry]) -> Generator[Progress, None, list[Finding]]:
     """Apply every rule to every entry, in other processes. Yield progress; return findings in the entries' order."""
     yield _progress(0, entries)
-    probes = probe([entry for entry in entries if entry.status in ("available", "clash")])
-    findings = {entry: import_findings(entry, probes.get(entry)) for entry in entries}
-    sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
-    done = len(entries) - len(sound)
-    slowest_first = sorted(sound, key=lambda entry: -KINDS[entry.kind].seconds)  # so that all cores finish together
-    for judged in _spread(slowest_first):
-        for entry, found in judged.items():
-            findings[entry] += found
-        done += len(judged)
-        yield _progress(done, entries)
+    with _workers(entries) as workers:  # they load torch while the entries are probed
+        probes = probe([entry for entry in entries if entry.status in ("available", "clash")])
+        findings = {entry: import_findings(entry, probes.get(entry)) for entry in entries}
+        sound = [entry for entry in entries if all(one.ok for one in findings[entry] if one.rule in ESSENTIAL)]
+        done = len(entries) - len(sound)
+        slowest_first = sorted(sound, key=lambda entry: -KINDS[entry.kind].seconds)  # so that all cores finish together
+        for judged in _spread(slowest_first, workers):
+            for entry, found in judged.items():
+                findings[entry] += found
+            done += len(judged)
+            yield _progress(done, entries)
     return [one for entry in entries for one in findings[entry]]
 
 
@@ -65,12 +67,14 @@ def answer(frame: Frame) -> Frame:
     """Judge entries of one kind by the named rules, or by all, in a worker process.
 
     Args:
-        frame: JSON `[entries, names]`.
+        frame: JSON `[entries, names]`; without entries, only the rules of all kinds are loaded.
 
     Returns:
         The findings of each entry as JSON.
     """
     values, names = json.loads(frame)
+    if not values:
+        return json.dumps([[*rules(kind)] for kind in KINDS])
     entries = [Entry(**one) for one in values]
     kind = entries[0].kind
     table = {name: rule for name, rule in rules(kind).items() if name in names or not names}
@@ -170,22 +174,29 @@ def _probes(distribution: str) -> dict[Entry, Probe]:
     return probe([entry for entry in select(distribution) if entry.status in ("available", "clash")])
 
 
-def _spread(entries: Sequence[Entry]) -> Iterator[dict[Entry, list[Finding]]]:
+@contextlib.contextmanager
+def _workers(entries: Sequence[Entry]) -> Iterator[Workers]:
+    """Start the worker processes and let each load the rules."""
+    with Workers(min(cores_granted(), WORKERS, len(entries) or 1), serve=f"{__name__}:answer") as workers:
+        for _ in range(workers.count):
+            workers.ask(_request([]), where="the rules", limit=RULE_SECONDS)
+        yield workers
+
+
+def _spread(entries: Sequence[Entry], workers: Workers) -> Iterator[dict[Entry, list[Finding]]]:
     """Judge entries in worker processes. If one ends its worker, judge it and those beside it rule by rule."""
     from concurrent.futures import as_completed
 
-    count = min(cores_granted(), WORKERS, len(entries) or 1)
-    with Workers(count, serve=f"{__name__}:answer") as workers:
-        waiting = {
-            workers.ask(_request(group), where=title(group[0]), limit=ENTRY_SECONDS * len(group)): group
-            for group in _groups(entries, count)
-        }
-        for future in as_completed(waiting):
-            group = waiting[future]
-            try:
-                yield dict(zip(group, _findings(future.result()), strict=True))
-            except WorkFailed:
-                yield {entry: [*_one_by_one(workers, entry)] for entry in group}
+    waiting = {
+        workers.ask(_request(group), where=title(group[0]), limit=ENTRY_SECONDS + NEXT_SECONDS * len(group[1:])): group
+        for group in _groups(entries, workers.count)
+    }
+    for future in as_completed(waiting):
+        group = waiting[future]
+        try:
+            yield dict(zip(group, _findings(future.result()), strict=True))
+        except WorkFailed:
+            yield {entry: [*_one_by_one(workers, entry)] for entry in group}
 
 
 def _groups(entries: Sequence[Entry], workers: int) -> Iterator[Sequence[Entry]]:

@@ -39,7 +39,8 @@ def entry(kind: Kind = "arch", name: str = "resnet20", distribution: str = "resn
 
 def spread(entries: list[Entry]) -> dict[Entry, list[Finding]]:
     """Return the findings of worker processes."""
-    return {entry: found for group in kit._spread(entries) for entry, found in group.items()}
+    with kit._workers(entries) as workers:
+        return {entry: found for group in kit._spread(entries, workers) for entry, found in group.items()}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_an_entry_that_changes_torch_is_not_imported_in_this_process(monkeypatch
     }
     judged = []
     monkeypatch.setattr(kit, "probe", lambda entries: probes)
-    monkeypatch.setattr(kit, "_spread", lambda entries: [{one: judged.append(one.name) or []} for one in entries])
+    monkeypatch.setattr(kit, "_spread", lambda entries, _: [{one: judged.append(one.name) or []} for one in entries])
     progress, findings = finished(kit.check_entries(list(probes)))
     assert judged == ["c"], "an entry that only prints is judged further"
     assert [(one.done, one.total) for one in progress] == [(0, 3), (3, 3)]
@@ -155,7 +156,7 @@ def test_the_slowest_kinds_start_first_and_findings_keep_their_order(
     entries = [entry(kind, f"{kind}{place}") for place, kind in enumerate(kinds)]
     started: list[str] = []
 
-    def spread(sorted_: list[Entry]) -> Iterator[dict[Entry, list[Finding]]]:
+    def spread(sorted_: list[Entry], workers: Workers) -> Iterator[dict[Entry, list[Finding]]]:
         started.extend(one.name for one in sorted_)
         yield from ({one: [Finding(subject=one.name, rule="r", status="ok", seen="")]} for one in reversed(sorted_))
 
@@ -172,6 +173,10 @@ def test_entries_are_judged_in_worker_processes() -> None:
     assert findings.keys() == set(entries)
     assert {one.rule for one in findings[entries[0]]} == set(kit.rules("policy"))
     assert spread([]) == {}
+
+
+def test_a_worker_without_entries_loads_the_rules_of_every_kind() -> None:
+    assert json.loads(kit.answer(json.dumps([[], []]))) == [[*kit.rules(kind)] for kind in registry.KINDS]
 
 
 def test_a_bad_block_does_not_spoil_the_finding_of_the_block_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +205,8 @@ def test_blocks_are_judged_in_groups_that_keep_every_worker_busy() -> None:
         ]
         return [len(group) for group in kit._groups(entries, workers)]
 
-    assert sizes(15, 2) == [4, 4, 4, 3, 1, 1]
+    assert sizes(15, 2) == [8, 7, 1, 1]
+    assert sizes(17, 2) == [8, 8, 1, 1, 1]
     assert sizes(2, 2) == [1, 1, 1, 1]
     assert sizes(3, 2) == [2, 1, 1, 1]
 
