@@ -31,7 +31,7 @@ class Progress:
     what: str
     done: int
     total: int | None
-    unit: str  # "B", "images" or "plugins"
+    unit: str  # "B", "images", "plugins" or "kinds"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 Training calls `open_sets`, which never opens the test split. Evaluation calls `open_eval_set`.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -145,6 +146,11 @@ def share(count: int, fraction: float) -> int:
 def digest(rows: Rows) -> str:
     """Return the SHA-256 of the sorted rows as little-endian int64. It identifies the images of a split."""
     return sha256(np.sort(rows).astype("<i8").tobytes()).hexdigest()
+
+
+def split_digest(images: ImageSet) -> str:
+    """Return a digest of the images of a set: of the stored split's file and of the rows."""
+    return sha256(json.dumps([images.store_digest, digest(images.index)]).encode()).hexdigest()
 
 
 def eval_batches(

@@ -10,32 +10,50 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import curves, plots
 from resnetctl.report.verdict import percent, short_name, verdict
 
 Document = Mapping[str, Any]
+SUSPECTS, PAIRS = 20, 12  # that the page shows
+NO_PICTURES = Gallery()
 
 
-def page(document: Document, *, epochs: Sequence[Document], provenance: Mapping[str, str]) -> bytes:
+def page(
+    document: Document,
+    *,
+    epochs: Sequence[Document],
+    provenance: Mapping[str, str],
+    gallery: Gallery = NO_PICTURES,
+) -> bytes:
     """Return the file: the same input gives the same bytes.
 
     Args:
         document: the JSON document of a report.
         epochs: the lines of the run's metrics; none for a file outside a run.
         provenance: names and values to list last.
+        gallery: pictures, which the file contains.
     """
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    body = _content(document, epochs, provenance)
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    body = _content(document, epochs, provenance, gallery)
     text: str = _template("page.html.jinja").render(
         policy=policy, style=style(), body=body, title=f"{document['target']} on {document['data']} {document['split']}"
     )
     return text.encode("utf-8", "replace")  # a file name that is no Unicode has surrogates
 
 
-def fragment(document: Document, *, epochs: Sequence[Document], provenance: Mapping[str, str]) -> str:
+def fragment(
+    document: Document,
+    *,
+    epochs: Sequence[Document],
+    provenance: Mapping[str, str],
+    gallery: Gallery = NO_PICTURES,
+) -> str:
     """Return the content for a notebook. Its style touches nothing outside it."""
-    text: str = _template("fragment.html.jinja").render(style=style(), body=_content(document, epochs, provenance))
+    text: str = _template("fragment.html.jinja").render(
+        style=style(), body=_content(document, epochs, provenance, gallery)
+    )
     return text
 
 
@@ -54,7 +72,7 @@ def style() -> str:
     return _read("page.css").replace("/* plots */", _read("plots.css"))
 
 
-def _content(document: Document, epochs: Sequence[Document], provenance: Mapping[str, str]) -> str:
+def _content(document: Document, epochs: Sequence[Document], provenance: Mapping[str, str], gallery: Gallery) -> str:
     from markupsafe import Markup
 
     drawn = {plot.name: (plot, Markup(plot.drawing)) for plot in plots(document, epochs)}
@@ -64,6 +82,7 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
         plots=drawn,
         curves=[drawn[name] for name in ("loss", "accuracy", "learning-rate") if name in drawn],
         provenance=provenance,
+        gallery=gallery,
     )
     return text
 
@@ -76,7 +95,7 @@ def _template(name: str) -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "short_name": short_name}
+    environment.filters |= {"percent": percent, "short_name": short_name, "data_url": data_url}
     return environment.get_template(name)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnetctl.data.splits import EVAL_BATCH, ImageSet, digest, eval_batches
+from resnetctl.data.splits import EVAL_BATCH, ImageSet, eval_batches, split_digest
 from resnetctl.data.store import Store
 from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.engine.metrics import Images, Labels, Logits
@@ -24,6 +24,9 @@ from resnetctl.tasks.targets import Target, described, resolve, takes_originals
 from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
 from resnetctl.trust.pictures import corruptions
 from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
+
+if TYPE_CHECKING:
+    from resnetctl.models.resnet import ResNet
 
 HEX = 16  # digits of a digest in a file name
 
@@ -78,6 +81,16 @@ class Judge:
         """Return the pass over noise that is made from the first of `images`."""
         few = replace(images, index=images.index[:NOISE_COUNT])
         return self._pass(f"{kind} {split_digest(few)}", len(few), self._noise(few, kind))
+
+    def pixels(self, images: ImageSet) -> Images:
+        """Return the prepared images (N, S, S, C)."""
+        return np.concatenate([batch for batch, _ in eval_batches(images, self.card.image)])
+
+    def network(self) -> ResNet:
+        """Return the network itself, on the CPU. An ONNX file has none."""
+        from resnetctl.weights.file import load_model
+
+        return load_model(self.target.path)[0]
 
     def _batches(self, images: ImageSet, order: Labels) -> Iterator[tuple[Images, Labels]]:
         return relabelled_batches(images, self.card, order=order, as_stored=self.as_stored)
@@ -136,11 +149,6 @@ def open_judge(target: str | Path | None, settings: Settings) -> Judge:
     card, weights = described(resolved)
     said, as_stored = list(resolved.notices), takes_originals(resolved)
     return Judge(target=resolved, card=card, weights=weights, settings=settings, said=said, as_stored=as_stored)
-
-
-def split_digest(images: ImageSet) -> str:
-    """Return a digest of the images of a set: of the stored split's file and of the rows."""
-    return hashlib.sha256(json.dumps([images.store_digest, digest(images.index)]).encode()).hexdigest()
 
 
 def evenly(images: ImageSet, most: int = BANK) -> ImageSet:

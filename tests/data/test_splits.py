@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnetctl.data.images import fit
-from resnetctl.data.splits import ImageSet, digest, eval_batches, open_eval_set, open_sets, share, stratified
+from resnetctl.data.splits import (
+    ImageSet,
+    digest,
+    eval_batches,
+    open_eval_set,
+    open_sets,
+    share,
+    split_digest,
+    stratified,
+)
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError
 from resnetctl.hints import Call
@@ -286,3 +295,10 @@ def test_batches_have_the_channels_of_the_spec(tmp_path: Path) -> None:
 def test_an_empty_set_has_no_batches(tmp_path: Path) -> None:
     images = dataclasses.replace(whole(make(tmp_path, train=6)), index=np.empty(0, np.int64))
     assert list(eval_batches(images, ImageSpec(size=4), batch_size=8)) == []
+
+
+def test_the_digest_of_a_set_is_of_the_images_and_the_rows(tmp_path: Path) -> None:
+    images = open_eval_set(make(tmp_path, train=12, test=12), "test", val_split=None)
+    part = dataclasses.replace(images, index=images.index[:3])
+    assert split_digest(images) != split_digest(part)
+    assert split_digest(part) == split_digest(dataclasses.replace(part))

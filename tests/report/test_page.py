@@ -6,11 +6,11 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from support.report_documents import EPOCHS, NAMES, PROVENANCE, make_document
+from support.report_documents import EPOCHS, GALLERY, NAMES, PROVENANCE, make_document
 
 from resnetctl.report.page import fragment, page, plot_files, style
 
-VOID = {"meta"}
+VOID = {"meta", "img", "br"}
 
 
 class Reader(HTMLParser):
@@ -42,7 +42,7 @@ class Reader(HTMLParser):
 
 
 def make_page(**changes: object) -> str:
-    return page(make_document(**changes), epochs=EPOCHS, provenance=PROVENANCE).decode()
+    return page(make_document(**changes), epochs=EPOCHS, provenance=PROVENANCE, gallery=GALLERY).decode()
 
 
 def test_names_of_classes_and_files_are_harmless_text() -> None:
@@ -57,7 +57,10 @@ def test_nothing_is_loaded_and_nothing_runs() -> None:
     text = make_page()
     reader = Reader(text)
     names = {name for name, _ in reader.attributes}
-    assert not names & {"style", "src", "href", "srcset", "action", "data"}
+    assert not names & {"style", "href", "srcset", "action", "data"}
+    sources = [value for name, value in reader.attributes if name == "src"]
+    assert len(sources) == 5
+    assert all(value and value.startswith("data:image/png;base64,") for value in sources)
     assert not [name for name in names if name.startswith("on")]
     assert "url(" not in text
     assert "@import" not in text
@@ -71,6 +74,7 @@ def test_the_policy_allows_the_style_by_its_hash_only() -> None:
     policy = next(value for name, value in Reader(text).attributes if value and value.startswith("default-src 'none'"))
     assert f"style-src 'sha256-{digest}'" in policy
     assert "unsafe" not in policy
+    assert "img-src data:;" in policy
 
 
 def test_the_same_input_gives_the_same_bytes_in_little_room() -> None:
@@ -80,11 +84,25 @@ def test_the_same_input_gives_the_same_bytes_in_little_room() -> None:
 
 def test_the_sections_come_in_the_order_of_the_design() -> None:
     sections = re.findall(r'<section id="(\w+)"', make_page())
-    assert sections == ["verdict", "accuracy", "calibration", "sets", "suspects", "comparison", "curves", "provenance"]
-    short = page(make_document(val=False, against=False, looks=None), epochs=(), provenance={}).decode()
-    assert re.findall(r'<section id="(\w+)"', short) == [
-        "verdict", "accuracy", "calibration", "sets", "suspects", "provenance",
+    assert sections == [
+        "verdict", "accuracy", "calibration", "sets", "suspects", "duplicates", "maps", "comparison", "curves",
+        "provenance",
     ]  # fmt: skip
+    bare = make_document(val=False, against=False, looks=None, suspects=[])
+    bare = {key: value for key, value in bare.items() if key not in ("duplicates", "explain")}
+    short = page(bare, epochs=(), provenance={}).decode()
+    assert re.findall(r'<section id="(\w+)"', short) == ["verdict", "accuracy", "calibration", "sets", "provenance"]
+
+
+def test_every_picture_says_what_it_shows() -> None:
+    text = make_page(against=False)
+    assert all(re.findall(r'<img [^>]*alt="([^"]+)"', text))
+    assert text.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+"', text)) == 5
+    assert "correlation 0.970, another class" in text
+    assert "shown 0.80, hidden 0.10" in text
+    without = page(make_document(), epochs=EPOCHS, provenance=PROVENANCE).decode()
+    assert "<img" not in without
+    assert "correlation 0.970" in without
 
 
 def test_every_drawing_has_its_alternative_and_a_table() -> None:

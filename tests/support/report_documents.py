@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 from support.evidence import make_evidence
 
+from resnetctl.report.pictures import Gallery, thumbnail
 from resnetctl.trust.assessment import accuracy, assess, compare_classes, compare_evidence
 
 NAMES = ("<script>alert(1)</script>", "a \"quoted\" & 'named' class", "</style><b>", "plain")
@@ -17,6 +19,13 @@ EPOCHS = tuple(
         "val_loss": 2.1 / epoch,
     }
     for epoch in range(1, 6)
+)
+PICTURE = thumbnail(np.zeros((32, 32, 3), np.uint8))
+GALLERY = Gallery(
+    suspects=(PICTURE,),
+    duplicates=((PICTURE, PICTURE),),
+    corruptions={"fog": (PICTURE,) * 6},
+    maps=((PICTURE, PICTURE),),
 )
 PROVENANCE = {"file": "runs/<i>/model", "dataset": "zoo"}
 
@@ -36,6 +45,27 @@ def make_document(*, val: bool = True, against: bool = True, **changes: Any) -> 
         "accuracy": accuracy(measured.measured(NAMES)),
         **assess(measured, make_evidence(300, seed=1) if val else None).to_json(),
         "suspects": [{"name": "<i>1.png", "label": NAMES[0], "predicted": NAMES[2], "own": 0.01, "probability": 0.95}],
+        "duplicates": {
+            "pairs": [{"test": "<i>1.png", "train": NAMES[2], "score": 0.97, "same_class": False}],
+            "images": 1,
+            "images_alike": True,
+            "accuracy_without": 0.5,
+        },
+        "explain": {
+            "method": "gradcam",
+            "stage": "layer3",
+            "images": [
+                {
+                    "name": "<i>2.png",
+                    "label": NAMES[0],
+                    "predicted": NAMES[1],
+                    "probability": 0.9,
+                    "insertion": 0.8,
+                    "deletion": 0.1,
+                    "random_head": 0.2,
+                }
+            ],
+        },
         "notices": ["<b>a notice</b>"],
     }
     if against:

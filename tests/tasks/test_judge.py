@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from support.trained import card, make_run, make_store
 
 from resnetctl.data.splits import open_eval_set
@@ -11,6 +12,7 @@ from resnetctl.data.store import Store
 from resnetctl.system import settings
 from resnetctl.tasks import judge as judging
 from resnetctl.tasks.judge import evenly, open_judge
+from resnetctl.trust.pictures.maps import normalised
 from resnetctl.trust.strangers import NOISE
 
 
@@ -39,8 +41,13 @@ def test_images_are_chosen_evenly(store: Store) -> None:
     assert few.index.tolist() == images.index[:60:2].tolist()
 
 
-def test_the_digest_is_of_the_images_and_the_rows(store: Store) -> None:
+def test_pixels_are_the_prepared_images_and_the_network_gives_the_logits(store: Store) -> None:
+    make_run(card(store))
+    judge = open_judge(None, settings.load())
     images = open_eval_set(store, "test", val_split=None)
-    part = dataclasses.replace(images, index=images.index[:3])
-    assert judging.split_digest(images) != judging.split_digest(part)
-    assert judging.split_digest(part) == judging.split_digest(dataclasses.replace(part))
+    pixels = judge.pixels(images)
+    assert pixels.shape == (len(images), 8, 8, 1)
+    inputs = normalised(pixels, judge.card.image, device=torch.device("cpu"))
+    with torch.no_grad():
+        logits = judge.network()(inputs).numpy()
+    assert np.allclose(logits, judge.evidence(store, images).logits, atol=1e-5)

@@ -11,6 +11,7 @@ from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
     from resnetctl.tasks.report.document import Against, TrustReport
+    from resnetctl.tasks.report.duplicates import Duplicates
     from resnetctl.trust.abstain import Abstention
     from resnetctl.trust.conformal import Coverage
     from resnetctl.trust.shift import Shift
@@ -18,22 +19,25 @@ if TYPE_CHECKING:
 
 def run(parsed: Parsed[ReportOptions]) -> None:
     """Run `report`."""
+    from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
-    from resnetctl.tasks.report.report import report
+    from resnetctl.tasks.report.report import reporting
 
     options, machine = parsed.options, settings.load()
     with torch_note():
-        outcome = report(
-            options.target,
-            settings=machine if options.device is None else replace(machine, device=options.device),
-            data=options.data,
-            split=options.split,
-            against=options.against,
-            ood=options.ood,
-            quick=options.quick,
-            corruption=options.corruption,
-            cifar_c=options.cifar_c,
-            calibrate=options.calibrate,
+        outcome = watch(
+            reporting(
+                options.target,
+                settings=machine if options.device is None else replace(machine, device=options.device),
+                data=options.data,
+                split=options.split,
+                against=options.against,
+                ood=options.ood,
+                quick=options.quick,
+                corruption=options.corruption,
+                cifar_c=options.cifar_c,
+                calibrate=options.calibrate,
+            )
         )
     written = [] if outcome.calibrated is None else [outcome.calibrated]
     written += [] if options.html is None else [outcome.write_html(options.html)]
@@ -62,6 +66,7 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
             ("NLL, Brier", f"{judged.calibration.nll:.4f}, {judged.calibration.brier:.4f}"),
             ("risk-coverage area", f"{judged.aurc:.4f}   (mean error rate over all coverages)"),
             ("suspect labels", suspects_text(outcome) if outcome.suspects else None),
+            ("duplicates", None if outcome.duplicates is None else duplicates_text(outcome.duplicates)),
             ("corrupted images", None if outcome.corruptions is None else shift_text(outcome.corruptions)),
             ("compared", None if outcome.against is None else comparison_text(outcome.against)),
         ]
@@ -109,6 +114,17 @@ def suspects_text(outcome: "TrustReport") -> str:
     """Return how many labels are doubted, and the first of them."""
     first = outcome.suspects[0]
     return f"{tables.count(len(outcome.suspects))}   (first: {first.name}, '{first.label}' or '{first.predicted}'?)"
+
+
+def duplicates_text(found: "Duplicates") -> str:
+    """Return how many images train has too, and the accuracy without them."""
+    if not found.images:
+        return "none found in train"
+    without = (
+        "" if found.accuracy_without is None else f"; accuracy without them {tables.percent(found.accuracy_without, 2)}"
+    )
+    first = found.pairs[0]
+    return f"{tables.count(found.images)}   (first: {first.name} and {first.train}{without})"
 
 
 def shift_text(found: "Shift") -> str:

@@ -22,7 +22,7 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[P
     from resnetctl.data.checks import Auditor, check_source, check_store
     from resnetctl.data.reading.sniff import open_source
     from resnetctl.data.store import open_store
-    from resnetctl.tasks.data.near import near_duplicates
+    from resnetctl.tasks.near import near_duplicates
 
     auditor, pairs = Auditor(), None
     if near and target not in store_names(settings.data_dir):

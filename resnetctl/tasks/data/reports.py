@@ -13,7 +13,7 @@ from resnetctl.spec import DatasetCard
 
 if TYPE_CHECKING:
     from resnetctl.data.checks import Finding
-    from resnetctl.tasks.data.near import NearPair
+    from resnetctl.tasks.near import NearPair
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The network on corrupted images, made here or read from the published files of CIFAR-10-C."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from resnetctl.data.splits import ImageSet
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError, UsageError
+from resnetctl.facts import Progress
 from resnetctl.hints import Setting, suggest
+from resnetctl.report.pictures import thumbnail
 from resnetctl.tasks.judge import Judge, evenly
 from resnetctl.trust.assessment import Assessment
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.pictures.corruptions import FIVE, KINDS, NAME, SEVERITIES, suits
+from resnetctl.trust.pictures.corruptions import FIVE, KINDS, NAME, SEVERITIES, corrupt, suits
 from resnetctl.trust.shift import Shift, shift
 
 COUNT = 1000  # images of each kind and severity
@@ -34,8 +36,8 @@ def require_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
 
 def corrupted(
     judge: Judge, judged: Assessment, *, images: ImageSet, store: Store, kinds: Sequence[str], published: Path | None
-) -> Shift:
-    """Judge the network on up to `COUNT` images of each kind and severity.
+) -> Generator[Progress, None, Shift]:
+    """Judge the network on up to `COUNT` images of each kind and severity; yield progress.
 
     Args:
         published: folder with `labels.npy` and a file for each kind, as CIFAR-10-C has them; None: make the images.
@@ -45,7 +47,8 @@ def corrupted(
     """
     few = evenly(images, COUNT)
     passes: dict[tuple[str, int], Evidence] = {}
-    for kind in kinds:
+    for done, kind in enumerate(kinds):
+        yield Progress(what="judging corrupted images", done=done, total=len(kinds), unit="kinds")
         if not suits(kind, channels=judge.card.image.channels):
             judge.said.append(f"{kind} does not change images of one channel: it is left out")
             continue
@@ -58,6 +61,23 @@ def corrupted(
     if not passes:
         raise UsageError("no corruption is left", where=Setting("corruption"), hint=Setting("quick"))
     return shift(passes, judged, source=NAME if published is None else PUBLISHED)
+
+
+def samples(judge: Judge, images: ImageSet, *, kinds: Sequence[str]) -> dict[str, tuple[bytes, ...]]:
+    """Return pictures of one image for each kind: undamaged, then in each severity."""
+    few = replace(images, index=images.index[len(images) // 2 :][:1])
+    pixels = judge.pixels(few)
+    return {
+        kind: tuple(
+            thumbnail(image[0])
+            for image in (
+                pixels,
+                *(corrupt(pixels, kind, severity=severity, rows=few.index) for severity in SEVERITIES),
+            )
+        )
+        for kind in kinds
+        if suits(kind, channels=judge.card.image.channels)
+    }
 
 
 def _published(folder: Path, kind: str, *, images: ImageSet, severity: int) -> ImageSet:

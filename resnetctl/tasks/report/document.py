@@ -11,9 +11,12 @@ from typing import Any, ClassVar, TypedDict
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.report.base import Report
 from resnetctl.report.page import fragment, page, plot_files
+from resnetctl.report.pictures import Gallery
 from resnetctl.spec import Split
 from resnetctl.system import storage
 from resnetctl.tasks.held_out import Looks
+from resnetctl.tasks.report.duplicates import Duplicates
+from resnetctl.tasks.report.explained import Maps
 from resnetctl.trust.assessment import Assessment, ClassComparison, accuracy
 from resnetctl.trust.compare import Comparison
 from resnetctl.trust.shift import Shift
@@ -64,10 +67,13 @@ class TrustReport(Report):
         ood: how well scores tell strange images from those of the split.
         corruptions: the network on corrupted images; None when they are left out.
         suspects: images whose labels the network doubts.
+        duplicates: images that train has too; None when they were not searched.
+        maps: what the network looked at in wrong and right images; None when they are left out.
         calibrated: the new weights file with temperature and prediction sets.
         notices: sentences for the user.
         epochs: the lines of the run's metrics, for the curves of the page.
         provenance: where the numbers come from, for the page.
+        gallery: pictures for the page.
     """
 
     schema: ClassVar[str] = "resnetctl.report/1"
@@ -82,10 +88,13 @@ class TrustReport(Report):
     ood: tuple[Strangers, ...] = ()
     corruptions: Shift | None = None
     suspects: tuple[Suspect, ...] = ()
+    duplicates: Duplicates | None = None
+    maps: Maps | None = None
     calibrated: Path | None = None
     notices: tuple[str, ...] = ()
     epochs: tuple[Mapping[str, Any], ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    gallery: Gallery = field(default_factory=Gallery)
 
     def body(self) -> dict[str, Any]:
         """Return the document without its schema."""
@@ -104,6 +113,10 @@ class TrustReport(Report):
         if self.ood:
             document["ood"] = [item.to_json() for item in self.ood]
         document["suspects"] = [item.to_json() for item in self.suspects]
+        if self.duplicates is not None:
+            document["duplicates"] = self.duplicates.to_json()
+        if self.maps is not None:
+            document["explain"] = self.maps.to_json()
         if self.against is not None:
             document["comparison"] = self.against.to_json()
         calibrated = None if self.calibrated is None else str(self.calibrated)
@@ -111,7 +124,7 @@ class TrustReport(Report):
 
     def write_html(self, path: str | Path) -> Path:
         """Write the page: one file without a script that loads nothing. Return its path."""
-        storage.write(Path(path), page(self.to_json(), epochs=self.epochs, provenance=self.provenance))
+        storage.write(Path(path), page(self.to_json(), **self._rest()))
         return Path(path)
 
     def write_plots(self, folder: str | Path) -> list[Path]:
@@ -124,4 +137,7 @@ class TrustReport(Report):
 
     def _repr_html_(self) -> str:
         """Return the content of the page, which a notebook shows."""
-        return fragment(self.to_json(), epochs=self.epochs, provenance=self.provenance)
+        return fragment(self.to_json(), **self._rest())
+
+    def _rest(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "provenance": self.provenance, "gallery": self.gallery}

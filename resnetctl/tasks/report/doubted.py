@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet
 from resnetctl.data.store import Store
+from resnetctl.report.page import SUSPECTS
+from resnetctl.report.pictures import thumbnail
+from resnetctl.tasks.near import row_names
 from resnetctl.trust.evidence import Evidence
 from resnetctl.trust.scores import softmax
 from resnetctl.trust.suspects import MOST, Suspect, named, suspects
@@ -12,12 +14,11 @@ from resnetctl.trust.suspects import MOST, Suspect, named, suspects
 
 def doubted(
     evidence: Evidence, images: ImageSet, *, store: Store, classes: tuple[str, ...], temperature: float
-) -> tuple[Suspect, ...]:
-    """Return at most `MOST` suspects. An image without a name in its source is called by split and row."""
+) -> tuple[tuple[Suspect, ...], tuple[bytes, ...]]:
+    """Return at most `MOST` suspects, and pictures of those that the page shows."""
     shares = softmax(evidence.logits / np.float64(temperature))
     found = suspects(shares, evidence.labels)[:MOST]
-    stored = images.split if images.split in store.card.splits else "train"
-    rows = [int(images.index[place]) for place, _ in found]
-    known = manifest_names(store.path, stored, rows=rows)
-    names = [known.get(row) or f"{stored} {row}" for row in rows]
-    return named(found, shares, labels=evidence.labels, classes=classes, names=names)
+    rows = images.index[[place for place, _ in found]]
+    names = row_names(store, images, rows=rows)
+    pictures = tuple(thumbnail(images.images[row]) for row in rows[:SUSPECTS])
+    return named(found, shares, labels=evidence.labels, classes=classes, names=names), pictures

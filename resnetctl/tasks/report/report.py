@@ -5,24 +5,28 @@ The outputs of the pass are stored in the run, by digests of weights and images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, cast
 
 from resnetctl import __version__
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError
+from resnetctl.facts import Progress
+from resnetctl.report.pictures import Gallery
 from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import class_order, require_split, split_notices, stored, trained_on
 from resnetctl.tasks.judge import Judge, open_judge
 from resnetctl.tasks.report.calibrate import require_new, write_calibrated
-from resnetctl.tasks.report.corrupted import corrupted, require_kinds
+from resnetctl.tasks.report.corrupted import corrupted, require_kinds, samples
 from resnetctl.tasks.report.document import Against, ReportOptions, TrustReport
 from resnetctl.tasks.report.doubted import doubted
+from resnetctl.tasks.report.duplicates import duplicates, pair_pictures, said
+from resnetctl.tasks.report.explained import explained
 from resnetctl.tasks.report.strange import open_strange, told_apart
 from resnetctl.trust.assessment import assess, compare_classes, compare_evidence, drawbacks, notices
 from resnetctl.trust.evidence import Evidence
@@ -37,7 +41,7 @@ class Request:
         split: `test` or `val`; val replaces a missing test.
         against: another model with the same classes, to compare on the same images.
         ood: datasets in the store whose images are of another kind, and `noise` for generated images.
-        quick: leave out the corrupted images.
+        quick: leave out what takes long: corrupted images, the search for duplicates, and maps.
         corruption: kinds of corrupted images, or `all`; by default the five of `FIVE`.
         cifar_c: folder with the published files of CIFAR-10-C, which replace the images made here.
         calibrate: new weights file to write: the target's, with temperature and prediction sets in the card.
@@ -64,7 +68,19 @@ class _Passes:
 
 
 def report(target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]) -> TrustReport:
-    """Judge a network on a split. val chooses temperature and thresholds, and the split measures them.
+    """Do the work of `reporting` and return its report."""
+    work = reporting(target, settings=settings, **options)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return cast(TrustReport, end.value)
+
+
+def reporting(
+    target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]
+) -> Generator[Progress, None, TrustReport]:
+    """Judge a network on a split; yield progress. val chooses temperature and thresholds, the split measures them.
 
     Args:
         options: see `Request`.
@@ -91,9 +107,20 @@ def report(target: str | Path | None, *, settings: Settings, **options: Unpack[R
     looks = judge.look(store, images, measured=passes.measured)
     strange = tuple(told_apart(judge, passes.measured, images=images, store=store, sets=sets))
     folder = None if request.cifar_c is None else Path(request.cifar_c)
-    shift = (
-        None if request.quick else corrupted(judge, judged, images=images, store=store, kinds=kinds, published=folder)
-    )
+    scale = judged.calibration.temperature
+    doubts, doubted_pictures = doubted(passes.measured, images, store=store, classes=card.classes, temperature=scale)
+    shift = found = maps = None
+    gallery = Gallery(suspects=doubted_pictures)
+    if not request.quick:
+        shift = yield from corrupted(judge, judged, images=images, store=store, kinds=kinds, published=folder)
+        found = yield from duplicates(store, images, measured=passes.measured)
+        maps = explained(judge, passes.measured, images=images, store=store, temperature=scale)
+        gallery = replace(
+            gallery,
+            corruptions={} if folder else samples(judge, images, kinds=kinds),
+            duplicates=pair_pictures(found, images, store=store),
+            maps=() if maps is None else maps.pictures,
+        )
     return TrustReport(
         looks=looks,
         epochs=() if judge.target.run is None else tuple(judge.target.run.metrics()),
@@ -107,19 +134,17 @@ def report(target: str | Path | None, *, settings: Settings, **options: Unpack[R
         calibrated=calibrated,
         corruptions=shift,
         ood=strange,
-        suspects=doubted(
-            passes.measured,
-            images,
-            store=store,
-            classes=card.classes,
-            temperature=judged.calibration.temperature,
-        ),
+        suspects=doubts,
+        duplicates=found,
+        maps=maps,
+        gallery=gallery,
         against=None if other is None else _against(judge, other, passes),
         notices=(
             *judge.said,
             *split_notices(store, card, requested=request.split, used=images.split),
             *notices(passes.measured, passes.val, classes=card.classes, split=images.split, chosen=passes.chosen),
             *drawbacks(judged),
+            *(() if found is None else said(found, images.split)),
             *(() if other is None else _pair_notices(judge, other)),
         ),
     )

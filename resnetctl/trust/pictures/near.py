@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resnetctl.trust.pictures.filters import mirrored
 
+METHOD = "near/1"  # another name for each change of what is found
 SIDE = 32
 SHIFT = 4  # pixels of a thumbnail
 FOUND, IDENTICAL = 0.8, 0.99  # correlations from which on a pair is one

@@ -12,7 +12,9 @@ from resnetctl.cli.commands import report as command
 from resnetctl.data.store import open_store
 from resnetctl.runs import RunDir
 from resnetctl.system import settings
+from resnetctl.tasks.near import NearPair
 from resnetctl.tasks.report.document import Against
+from resnetctl.tasks.report.duplicates import Duplicates
 from resnetctl.trust.compare import compare
 from resnetctl.weights.file import to_bytes
 
@@ -96,3 +98,12 @@ def test_corruptions_are_chosen_by_name(cli: Cli) -> None:
     result = cli("report", "--corruption", "fog", "--cifar-c", "nowhere")
     assert result.code == 3
     assert "nowhere/labels.npy" in result.err
+
+
+def test_duplicates_are_counted_with_the_first_pair() -> None:
+    pair = NearPair(split="test", name="a.png", train="b.png", row=0, other=1, score=0.9, is_same_class=True)
+    found = Duplicates(pairs=(pair,), images=1, is_alike=False, accuracy_without=0.5)
+    assert command.duplicates_text(found) == "1   (first: a.png and b.png; accuracy without them 50.00 %)"
+    assert command.duplicates_text(Duplicates(pairs=(), images=0, is_alike=False, accuracy_without=0.5)) == (
+        "none found in train"
+    )

@@ -1,5 +1,6 @@
 """`data check --near` names test images that train has too."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from support.shots import saved_again, shots
 from support.toy_dataset import done, run
 
+from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import UsageError
 from resnetctl.spec import DatasetCard, ImageSpec
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.data import near
+from resnetctl.tasks import near
 from resnetctl.tasks.data.check import check
 
 TRAIN, OTHER = shots(120), shots(60, seed=1)
@@ -92,3 +94,26 @@ def test_data_without_a_held_out_split_has_nothing_to_compare(settings: Settings
     report = done(check("shots", settings, near=True))
     assert report.pairs == ()
     assert "near_duplicates" not in [finding.code for finding in report.findings]
+
+
+def test_a_second_search_reads_the_pairs_of_the_first(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = stored(settings, held_out="test", images=np.concatenate([saved_again(TRAIN[:2]), OTHER]))
+    first, _ = done(near.near_duplicates(store))
+    (kept,) = store.path.glob("near-*.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(near, "pairs", None)
+        assert done(near.near_duplicates(store))[0] == first
+    for damage in ("{}", '{"pairs": [[1]]}', '{"pairs": [[1, 99999, 0.9]]}', '{"pairs": [[1, 1, "nan"]]}', "["):
+        kept.write_text(damage)
+        assert done(near.near_duplicates(store))[0] == first, damage
+
+
+def test_a_val_split_that_was_drawn_from_train_is_compared_with_the_rest(settings: Settings) -> None:
+    card = DatasetCard(name="shots", classes=("a", "b"), image=IMAGE, splits={})
+    with build(settings.data_dir, "shots", draft=card) as builder:
+        for row, image in enumerate(np.concatenate([TRAIN, saved_again(TRAIN[:1])])):
+            builder.add("train", image, label="ab"[row % 2], name=f"{row}.png", sha256="")
+    store = open_store(settings.data_dir, "shots")
+    val = dataclasses.replace(open_eval_set(store, "train", val_split=None), split="val", index=np.arange(3))
+    found = done(near.compare(store, val))
+    assert [(pair.name, pair.train, pair.row, pair.other) for pair in found.pairs] == [("0.png", "120.png", 0, 120)]
