@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data import groups as grouping
+from resnetctl.data.dense.stored import StoredTruth
 from resnetctl.data.digests import Guard
 from resnetctl.data.images import centre_crop, fit, with_channels
 from resnetctl.data.reading.decode import Pixels
@@ -37,6 +38,7 @@ class ImageSet:
         store_digest: SHA-256 of the stored split's file.
         guard: verifies stored images; None: the images are not from the store.
         groups: `(N,)` int64, the first row of each row's group, which stays in one split; None: there are no groups.
+        truth: boxes or masks of the stored split; None: the labels are the truth.
     """
 
     images: NDArray[np.uint8]
@@ -47,6 +49,7 @@ class ImageSet:
     store_digest: str = ""
     guard: Guard | None = None
     groups: Rows | None = None
+    truth: StoredTruth | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -55,6 +58,8 @@ class ImageSet:
         """Verify `images[rows]`; call it before you use them. Raises `DataError` when they changed since stored."""
         if self.guard is not None:
             self.guard.check(rows)
+        if self.truth is not None:
+            self.truth.check(rows)
 
 
 def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
@@ -181,6 +186,7 @@ def _whole(store: Store, split: Split) -> ImageSet:
         store_digest=store.card.digests.get(split, ""),
         guard=stored.guard,
         groups=stored.groups,
+        truth=stored.truth,
     )
 
 
