@@ -19,7 +19,7 @@ from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.rng import derive
-from resnetctl.spec import ImageSpec, Split, ValSplit
+from resnetctl.spec import Boxes, ImageSpec, Masks, Split, ValSplit
 
 Rows = NDArray[np.int64]
 EVAL_BATCH = 128  # images; larger batches exceed the cache of a CPU
@@ -165,6 +165,20 @@ def eval_batches(
         images.check(rows)
         pixels = with_channels(images.images[rows], spec.channels)
         yield np.ascontiguousarray(pixels) if as_stored else _prepared(pixels, spec), images.labels[rows]
+
+
+def eval_truth(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[Boxes | Masks]:
+    """Yield the boxes or masks of the batches of `eval_batches`, in pixels of the prepared images, on the CPU."""
+    import torch
+
+    assert images.truth is not None, "the dataset has boxes or masks"
+    whole, side = images.truth.tensors(), images.truth.side
+    margin = (spec.resize - spec.size) // 2
+    for start in range(0, len(images), batch_size):
+        rows = torch.from_numpy(images.index[start : start + batch_size])
+        images.truth.check(rows.numpy())
+        truth = whole.take(rows).resize(side, size=spec.resize)
+        yield truth.crop(torch.full((2, len(rows)), margin), size=spec.size) if margin else truth
 
 
 def _prepared(images: Pixels, spec: ImageSpec) -> Pixels:
