@@ -219,10 +219,10 @@ def mismatch(strided: Any, candidate: Any, *, rates: dict[str, int]) -> Mismatch
     """
     first, second = (copy.deepcopy(module).to_empty(device="cpu").double().eval() for module in (strided, candidate))
     generator = torch.Generator("cpu").manual_seed(0)
-    _randomise(first, generator)
-    second.load_state_dict(first.state_dict())
     reduction = expected_reduction(strided)
     side = 4 * reduction + reduction // 2  # even in the early stages, odd in the late ones
+    _randomise(first, generator, side)
+    second.load_state_dict(first.state_dict())
     images = torch.randn(1, in_channels(strided), side, side, generator=generator, device="cpu", dtype=torch.float64)
     wanted, _ = _outputs(first, images)
     values, failure = _outputs(second, images)
@@ -237,17 +237,32 @@ def mismatch(strided: Any, candidate: Any, *, rates: dict[str, int]) -> Mismatch
     return Mismatch(stage, failure or difference)
 
 
-def _randomise(module: nn.Module, generator: torch.Generator) -> None:
-    """Fill weights as He et al. 2015, all else with numbers in 0.5..1.5, so that no branch and no scale is zero."""
+def _randomise(trunk: Any, generator: torch.Generator, side: int) -> None:
+    """Draw all numbers so that no branch and no scale is zero, for images of `side` pixels.
+
+    Weights are drawn as He et al. 2015, but those behind a global pool are positive and average their inputs: a gate of
+    a few units must neither be dead nor saturated, or nobody would see that it reads other pixels.
+    """
+    for tensor in [*trunk.parameters(), *trunk.buffers()]:
+        _fill(tensor, generator, is_gate=False)
+    with evaluating(trunk):
+        sides = input_sides(trunk, lambda: list(walk(trunk, blank(trunk, side))))
+    for name, module in trunk.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv1d) or (isinstance(module, nn.Conv2d) and sides.get(name) == 1):
+            _fill(module.weight, generator, is_gate=True)
+
+
+def _fill(tensor: Tensor, generator: torch.Generator, *, is_gate: bool) -> None:
+    fan_in = math.prod(tensor.shape[1:])
     with torch.no_grad():
-        for tensor in [*module.parameters(), *module.buffers()]:
-            if not tensor.is_floating_point():
-                tensor.zero_()
-            elif tensor.dim() > 1:
-                fan_in = math.prod(tensor.shape[1:])
-                tensor.normal_(0, math.sqrt(2 / fan_in), generator=generator)
-            else:
-                tensor.uniform_(0.5, 1.5, generator=generator)
+        if not tensor.is_floating_point():
+            tensor.zero_()
+        elif is_gate:
+            tensor.uniform_(0, 2 / fan_in, generator=generator)
+        elif tensor.dim() > 1:
+            tensor.normal_(0, math.sqrt(2 / fan_in), generator=generator)
+        else:
+            tensor.uniform_(0.5, 1.5, generator=generator)
 
 
 def _outputs(trunk: Any, images: Tensor) -> tuple[dict[str, Tensor], str]:

@@ -257,3 +257,31 @@ def test_the_spread_max_pool_gives_the_strided_pool_at_its_positions(kernel: int
     strided = F.max_pool2d(images, kernel, stride=2, padding=padding, ceil_mode=True)
     assert torch.equal(spread[..., ::2, ::2], strided[..., :6, :6])
     assert "reach=" in repr(dilation.SpreadMaxPool(kernel, 2, padding=padding))
+
+
+class Gated(BasicBlock):
+    """A gate of few units: with unlucky numbers they are dead, and the gate would seem not to depend on its pixels."""
+
+    units: ClassVar[int] = 1
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
+        super().__init__(in_channels, width, stride=stride)
+        self.squeeze, self.expand = nn.Linear(width, self.units), nn.Conv2d(self.units, width, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs = super().forward(images)
+        hidden = self.squeeze(outputs.mean((2, 3))).relu()[..., None, None]
+        return outputs * self.expand(hidden).sigmoid()
+
+
+@pytest.mark.parametrize("units", [1, 2, 16])
+def test_a_gate_is_never_mistaken_for_a_constant(own_block: Callable[..., ResNet], units: int) -> None:
+    with pytest.raises(PluginError, match=r"layer4\.0"):
+        dilation.dilated(own_block(type("Gated", (Gated,), {"units": units})), 16)
+
+
+@pytest.mark.parametrize("block", installed(REFUSED))
+def test_one_block_a_stage_is_enough_to_refuse_a_gate(block: str) -> None:
+    arch = Arch(name="t", block=block, depths=(1, 1, 1, 1), widths=(8, 8, 12, 16), stem="imagenet")
+    with pytest.raises(PluginError, match=r"layer4\.0"):
+        dilation.dilated(build(arch, classes=2, image=ImageSpec(size=64)), 16)
