@@ -124,7 +124,7 @@ def evaluate(
     device: str | None = None,
     per_image: str | Path | None = None,
     **limits: Unpack[Limits],
-) -> EvalOutcome:
+) -> EvalOutcome | NetOutcome:
     """Measure a run, a weights file or an ONNX file on one split.
 
     Args:
