@@ -153,7 +153,13 @@ def test_without_dice_there_is_one_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "message"), [({"width": 0}, "width"), ({"dice": -1.0}, "dice"), ({"classes": 0}, "classes")]
+    ("args", "message"),
+    [
+        ({"width": 0}, "width"),
+        ({"dice": -1.0}, "dice"),
+        ({"classes": 0}, "classes"),
+        ({"levels": 3}, "no argument 'levels' beside width, dice"),
+    ],
 )
 def test_arguments_out_of_range_are_refused(args: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
