@@ -69,7 +69,8 @@ class _Screen:
 
     def _cells(self, fact: EpochTimed) -> dict[str, str]:
         result, val = fact.result, fact.result.val
-        accuracy = {} if val is None else {"val accuracy": f"{val.top1:.1%}{' *' if result.is_best else ''}"}
+        name = f"val {val.primary.name}" if isinstance(val, Measured) else "val accuracy"
+        accuracy = {} if val is None else {name: f"{standing(val)[0]:.1%}{' *' if result.is_best else ''}"}
         return {
             "epoch": f"{result.epoch}/{self._epochs}",
             "learning rate": f"{result.lr:.2g}",

@@ -73,7 +73,7 @@ class Draft(Generic[Config]):
         """
         if not isinstance(self.config, FinetuneConfig):
             arch = final_arch(self.config.model)
-            defaults = suited(arch, data, asked=self.asked.values) if data is not None else Layer()
+            defaults = suited(arch, data, asked=self.asked.values, head=self.config.model) if data is not None else Layer()
             resolved = resolve(self.kind, [defaults, self.asked])
         else:
             defaults = suited_to_finetune(self.config, data, weights=weights) if data is not None else Layer()
@@ -109,6 +109,8 @@ def draft(
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
+    if config.model.head:
+        registry.find("head", config.model.head)
     registry.find("optimizer", config.optim.name)
     registry.find("schedule", config.schedule.name)
     return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))

@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 class Head(Protocol):
     """A head: an instance that builds a whole network on a backbone.
 
-    `build` gets the backbone that `models.backbone` makes of any arch: a module from images `(N, C, S, S)` to a dict of
-    features, with `channels` and `reductions` by name. Keyword arguments besides these have defaults; the config
-    sets them, e.g. `--set model.head_args.levels=3`. It raises `ValueError` for values, or a backbone, that do not
-    suit it.
+    `build` gets a backbone of any arch with all its stages: a module from images `(N, C, S, S)` to a dict of features,
+    with `channels` and `reductions` by name. `backbone.select(names, output_stride=16)` gives one with other outputs.
+    Keyword arguments besides these have defaults; the config sets them, e.g. `--set model.head_args.levels=3`. It
+    raises `ValueError` for values, or a backbone, that do not suit it.
 
-    Optional members: `backbone_args`, keyword arguments for the backbone such as `{"output_stride": 16}`; and
-    `fit_anchors(boxes, labels, image) -> dict`, which chooses arguments of `build` from all boxes `(M, 4)` of train, in
-    pixels of the network's input. They are stored in the card of the weights.
+    An optional member `fit_anchors(boxes, labels, image) -> dict` chooses arguments of `build` from all boxes `(M, 4)`
+    float32 of train, in pixels of the network's input. They are stored in the card of the weights.
     """
 
     name: str

@@ -15,6 +15,7 @@ from resnetctl.engine.loop import TrainState
 from resnetctl.errors import UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
+from resnetctl.models.dense import build_net
 from resnetctl.models.resnet import build
 from resnetctl.runs import RunDir
 from resnetctl.system.settings import Settings
@@ -147,15 +148,10 @@ def _with_shape_of(
             where=str(store.path),
             hint="restore the old dataset, or start a new run",
         )
-    job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher)
+    job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher, head=card.head)
     job = dataclasses.replace(job, weights_sha256=str(snapshot.card.get("weights_sha256", "")))
-    net = build(
-        card.arch,
-        classes=len(job.classes),
-        image=card.image,
-        dropout=model.dropout,
-        drop_path=model.drop_path,
-    )
+    shape = {"classes": len(job.classes), "image": card.image, "dropout": model.dropout, "drop_path": model.drop_path}
+    net = build(card.arch, **shape) if job.head is None else build_net(card.arch, job.head, **shape)
     return job, fresh_state(job, net)
 
 
