@@ -73,7 +73,9 @@ class Draft(Generic[Config]):
         """
         if not isinstance(self.config, FinetuneConfig):
             arch = final_arch(self.config.model)
-            defaults = suited(arch, data, asked=self.asked.values, head=self.config.model) if data is not None else Layer()
+            defaults = (
+                suited(arch, data, asked=self.asked.values, head=self.config.model) if data is not None else Layer()
+            )
             resolved = resolve(self.kind, [defaults, self.asked])
         else:
             defaults = suited_to_finetune(self.config, data, weights=weights) if data is not None else Layer()

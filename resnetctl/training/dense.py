@@ -41,7 +41,9 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
     changed = [key for key, default in OF_CLASSIFIERS.items() if getattr(config, key) != default]
     changed += ["distill.teacher"] if config.distill.teacher else []
     if changed:
-        raise ConfigError(f"head '{name}' brings its own loss", where=Setting(changed[0]), hint="leave this setting out")
+        raise ConfigError(
+            f"head '{name}' brings its own loss", where=Setting(changed[0]), hint="leave this setting out"
+        )
 
 
 def _heads_for(truth: str) -> list[str]:
@@ -78,5 +80,3 @@ def validate_net(
     truths = eval_truth(images, image, batch_size=32)
     meter = registry.get("task", head.task).meter(images.classes)
     return measure_net(predict, zip((pixels for pixels, _ in batches), truths, strict=True), meter=meter)
-
-

@@ -235,7 +235,11 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
     config, scale, thaws = job.config, 1.0, False
     frozen: tuple[torch.nn.Module, ...] = ()
     if isinstance(config, FinetuneConfig):
-        frozen, scale, thaws = freeze(parts(model), config.freeze), config.optim.backbone_lr_scale, bool(config.thaw_epoch)
+        frozen, scale, thaws = (
+            freeze(parts(model), config.freeze),
+            config.optim.backbone_lr_scale,
+            bool(config.thaw_epoch),
+        )
     *stages, head = (
         [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
@@ -315,7 +319,11 @@ def make_plan(job: Job, stop: Stop) -> Plan:
 def _augment(job: Job) -> Transform:
     config = job.config
     return augmentation(
-        config.augment, job.image, num_classes=len(job.classes), mirror=job.mirror, args=config.augment_args,
+        config.augment,
+        job.image,
+        num_classes=len(job.classes),
+        mirror=job.mirror,
+        args=config.augment_args,
         truth=job.store.card.truth,
     )
 

@@ -138,7 +138,9 @@ def test_frozen_parts_in_eval_mode_keep_weights_and_statistics(arch: object) -> 
 
 def test_the_final_norm_is_frozen_with_the_last_stage() -> None:
     model = build(preact_resnet20, classes=3, image=ImageSpec(size=16))
-    assert any(isinstance(module, nn.BatchNorm2d) and module is model.norm for module in freeze(model.parts(), "layer3"))
+    assert any(
+        isinstance(module, nn.BatchNorm2d) and module is model.norm for module in freeze(model.parts(), "layer3")
+    )
 
 
 @pytest.mark.parametrize("names", ["layer9", "stem,laier1", "none,stem"])

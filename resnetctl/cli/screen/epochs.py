@@ -191,7 +191,9 @@ def _flowed(parts: Sequence[str], width: int) -> list[str]:
 def _trends(history: History, width: int) -> list[str]:
     parts = []
     if history.val_top1:
-        parts.append(f"{accuracy_name(history.started)} {sparkline(history.val_top1, 16)} {tables.percent(history.val_top1[-1])}")
+        parts.append(
+            f"{accuracy_name(history.started)} {sparkline(history.val_top1, 16)} {tables.percent(history.val_top1[-1])}"
+        )
     if history.train_loss:
         parts.append(f"train loss {sparkline(history.train_loss, 16)} {history.train_loss[-1]:.3f}")
     return [" " + line for line in _flowed(parts, width - 2)] if parts else []
@@ -202,7 +204,11 @@ def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Seque
         return []
     if "primary" in summary:
         value = shipped.get(f"val_{summary['primary']}")
-        text = "there is no val split" if value is None else f"{tables.percent(value)}   ({counted(summary['val_images'], 'image')})"
+        text = (
+            "there is no val split"
+            if value is None
+            else f"{tables.percent(value)}   ({counted(summary['val_images'], 'image')})"
+        )
         return [(f"val {summary['primary']}", text)]
     if "val_top1" not in shipped:
         return [("train accuracy", f"{tables.percent(shipped['train_top1'])}   (there is no val split)")]
