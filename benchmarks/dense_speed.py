@@ -2,9 +2,9 @@
 
     python benchmarks/dense_speed.py [ssd fasterrcnn deeplabv3 unet] [--rounds 9]
 
-Both sides have a trunk of the same arch, the same pyramid, anchors and heads, and get the same batch. They take steps in
-turns, in one process with one thread. A ratio is the median of ours over the median of theirs, in CPU seconds: below 1
-ours is faster. One JSON line a head.
+Both sides have a trunk of the same arch, the same pyramid, anchors and heads, and get the same batch. They take steps
+in turns, in one process with one thread. A ratio is the median of ours over the median of theirs, in CPU seconds: below
+1 ours is faster. One JSON line a head.
 """
 
 import argparse

@@ -56,9 +56,9 @@ def losses(logits: Tensor, masks: Tensor, *, balance: float = 0.0) -> tuple[Tens
     """Return the mean cross-entropy of the pixels that count, and the Dice loss; both are 0 if no pixel counts.
 
     In the mean each pixel has the weight `area ** -balance`, where `area` is the number of pixels of its class in the
-    batch: 0 weighs all pixels the same, 1 all classes. The Dice loss is 1 minus the mean Dice coefficient of the classes
-    in the masks (Milletari et al. 2016, arXiv:1606.04797), summed over all images of the batch. There every class counts
-    the same, however few pixels it has.
+    batch: 0 weighs all pixels the same, 1 all classes. The Dice loss is 1 minus the mean Dice coefficient of the
+    classes in the masks (Milletari et al. 2016, arXiv:1606.04797), summed over all images of the batch. There every
+    class counts the same, however few pixels it has.
 
     Args:
         logits: `(N, classes, H, W)`.
