@@ -1,6 +1,7 @@
 """The heads `unet` and `deeplabv3`, as their entry points name them."""
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from resnetctl.spec import ImageSpec
@@ -22,8 +23,12 @@ class SegmentationHead:
         """Return the network for normalised images; `args` are the keyword arguments of its class.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: an argument is unknown, or out of its range.
         """
+        known = [name for name in signature(self.net).parameters if name not in ("backbone", "classes")]
+        for name in args:
+            if name not in known:
+                raise ValueError(f"there is no argument '{name}' beside {', '.join(known)}")
         return self.net(backbone, classes=classes, **args)
 
 

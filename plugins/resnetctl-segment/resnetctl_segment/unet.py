@@ -31,11 +31,14 @@ class UNetNet(SegmentationNet):
         backbone: a backbone with all its stages, of any number and any reductions.
         classes: number of classes.
         width: channels of the finest joint; each coarser one has twice as many, up to those of its features.
-        dice: weight of the Dice loss beside the cross-entropy.
+        dice, balance: weight of the Dice loss beside the cross-entropy, and how far that one weighs rare classes up: 0
+            not at all, 1 until all classes weigh the same.
     """
 
-    def __init__(self, backbone: Any, *, classes: int, width: int = 16, dice: float = 1.0) -> None:
-        super().__init__(classes=classes, dice=dice)
+    def __init__(
+        self, backbone: Any, *, classes: int, width: int = 16, dice: float = 1.0, balance: float = 0.5
+    ) -> None:
+        super().__init__(classes=classes, dice=dice, balance=balance)
         if width < 1:
             raise ValueError(f"width {width} must be at least 1")
         whole = backbone.select(("stem", *backbone.stages))

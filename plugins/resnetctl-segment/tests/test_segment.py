@@ -115,6 +115,15 @@ def test_cross_entropy_is_torchs_over_the_pixels_that_count() -> None:
     torch.testing.assert_close(losses(logits, truth.masks)[0], wanted)
 
 
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_rare_classes_weigh_more_as_in_torchs_weighted_cross_entropy(balance: float) -> None:
+    logits, (_, truth) = torch.randn(4, 3, 64, 64), shapes(4)
+    masks = truth.masks.long()
+    weights = masks[masks != 255].bincount() ** -balance
+    wanted = F.cross_entropy(logits, masks, weight=weights, ignore_index=255)
+    torch.testing.assert_close(losses(logits, truth.masks, balance=balance)[0], wanted)
+
+
 def test_the_dice_loss_is_that_of_segmentation_models_pytorch() -> None:
     smp = pytest.importorskip("segmentation_models_pytorch", reason="segmentation-models-pytorch is not installed")
     logits, (_, truth) = torch.randn(4, 3, 64, 64), shapes(4)
@@ -153,7 +162,14 @@ def test_without_dice_there_is_one_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "message"), [({"width": 0}, "width"), ({"dice": -1.0}, "dice"), ({"classes": 0}, "classes")]
+    ("args", "message"),
+    [
+        ({"width": 0}, "width"),
+        ({"dice": -1.0}, "dice"),
+        ({"balance": 2.0}, "balance"),
+        ({"classes": 0}, "classes"),
+        ({"levels": 3}, "no argument 'levels' beside width, dice, balance"),
+    ],
 )
 def test_arguments_out_of_range_are_refused(args: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -162,13 +178,16 @@ def test_arguments_out_of_range_are_refused(args: dict[str, Any], message: str) 
 
 def test_the_pyramid_is_torchvisions() -> None:
     net = build(deeplabv3)
-    assert isinstance(net.head, DeepLabHead)
-    assert isinstance(net.head[0], ASPP)
+    assert isinstance(net.pyramid, ASPP)
     assert net.backbone.reductions == {"layer4": 16}
-    assert [conv[0].dilation for conv in net.head[0].convs[1:4]] == [(6, 6), (12, 12), (18, 18)]
+    assert [conv[0].dilation for conv in net.pyramid.convs[1:4]] == [(6, 6), (12, 12), (18, 18)]
+    theirs = DeepLabHead(16, 3)
+    wide = build(deeplabv3, width=256)
+    parts = [*wide.pyramid.state_dict().values(), *wide.classifier.state_dict().values()]
+    assert [value.shape for value in parts] == [value.shape for value in theirs.state_dict().values()]
     finer = build(deeplabv3, output_stride=8)
     assert finer.backbone.reductions == {"layer4": 8}
-    assert finer.head[0].convs[1][0].dilation == (12, 12)
+    assert finer.pyramid.convs[1][0].dilation == (12, 12)
 
 
 @pytest.mark.skipif("se_basic" not in OTHERS, reason="resnetctl-attention is not installed")
@@ -186,7 +205,7 @@ def test_a_batch_of_one_image_trains() -> None:
     net = build(deeplabv3).train()
     images, truth = shapes(1)
     sum(net.loss(images, truth).values()).backward()
-    pooling = net.head[0].convs[-1]
+    pooling = net.pyramid.convs[-1]
     assert not pooling.training
     net.loss(*shapes(2))
     assert pooling.training
