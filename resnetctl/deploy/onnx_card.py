@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from resnetctl import registry
 from resnetctl.errors import WeightsError
 from resnetctl.fields import read_json
 from resnetctl.spec import Card, WeightsCard
@@ -19,7 +20,7 @@ OPSET = 20
 INPUT, IMAGE = "pixel_values", "image"  # names of the input of `float/1`, and of `raw/1`
 LOGITS, PROBABILITIES = "logits", "probabilities"  # names of the outputs
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
-CONTRACT_KEY = "contract"
+CONTRACT_KEY, TASK_KEY = "contract", "task"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,13 @@ def to_properties(card: OnnxCard) -> dict[str, str]:
         WEIGHTS_KEY: card.weights_sha256,
         CONTRACT_KEY: CONTRACTS[card.input],
     }
+
+
+def outputs_of(card: WeightsCard) -> tuple[str, ...]:
+    """Return the names of the outputs, in order. Raises `UsageError` or `PluginError` for a task that is not here."""
+    if card.head is None:
+        return LOGITS, PROBABILITIES
+    return tuple(output.name for output in registry.get("task", card.task).outputs)
 
 
 def _input(contract: str, where: str) -> Input:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard
+from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard, outputs_of
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import WeightsError, WorkFailed
 from resnetctl.system.storage import open_regular
@@ -45,10 +45,14 @@ class OnnxModel:
         """Return logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime fails."""
         return self._run([LOGITS, PROBABILITIES], images)
 
-    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def decoded(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        """Return what the head of the network decodes, in the order of its task, for images (B, S, S, C) uint8."""
+        return tuple(self._run(list(outputs_of(self.card.weights)), images))
+
+    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[Any]]:
         given = {IMAGE: images} if self.card.input == "raw" else {INPUT: _scaled(images)}
         try:
-            outputs: list[NDArray[np.float32]] = self._session.run(names, given)
+            outputs: list[NDArray[Any]] = self._session.run(names, given)
         except Exception as error:  # onnxruntime's exceptions share no base
             raise WorkFailed(f"onnxruntime failed: {error}") from error
         return outputs
