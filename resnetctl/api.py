@@ -29,6 +29,7 @@ from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
+from resnetctl.tasks.measure_net import NetOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, Int8Options
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
@@ -124,7 +125,7 @@ def evaluate(
     device: str | None = None,
     per_image: str | Path | None = None,
     **limits: Unpack[Limits],
-) -> EvalOutcome:
+) -> EvalOutcome | NetOutcome:
     """Measure a run, a weights file or an ONNX file on one split.
 
     Args:

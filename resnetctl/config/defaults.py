@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.config.layers import Layer, layer, together
+from resnetctl.config.layers import Layer, layer, nest, together
 from resnetctl.config.schema import FinetuneConfig, ModelConfig
 from resnetctl.spec import Arch, DatasetCard, WeightsCard
 from resnetctl.wording import counted

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from resnetctl import registry
 from resnetctl.errors import WeightsError
 from resnetctl.fields import read_json
-from resnetctl.spec import Card, WeightsCard
+from resnetctl.spec import Card, Output, WeightsCard
 from resnetctl.weights.file import described
 
 Input = Literal["float", "raw"]
@@ -20,7 +20,7 @@ OPSET = 20
 INPUT, IMAGE = "pixel_values", "image"  # names of the input of `float/1`, and of `raw/1`
 LOGITS, PROBABILITIES = "logits", "probabilities"  # names of the outputs
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
-CONTRACT_KEY, TASK_KEY = "contract", "task"
+CONTRACT_KEY = "contract"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,12 @@ class OnnxCard(Card):
     def __post_init__(self) -> None:
         if isinstance(self.weights, Mapping):
             self._put(weights=WeightsCard.from_json(self.weights))
+
+
+def outputs_of(card: WeightsCard) -> tuple[Output, ...]:
+    """Return the outputs of an exported network, in order. Raises what `registry.get` raises for an unknown task."""
+    outputs: tuple[Output, ...] = registry.get("task", card.task).outputs
+    return outputs
 
 
 def from_properties(properties: Mapping[str, str], where: str) -> OnnxCard:
@@ -71,13 +77,6 @@ def to_properties(card: OnnxCard) -> dict[str, str]:
         WEIGHTS_KEY: card.weights_sha256,
         CONTRACT_KEY: CONTRACTS[card.input],
     }
-
-
-def outputs_of(card: WeightsCard) -> tuple[str, ...]:
-    """Return the names of the outputs, in order. Raises `UsageError` or `PluginError` for a task that is not here."""
-    if card.head is None:
-        return LOGITS, PROBABILITIES
-    return tuple(output.name for output in registry.get("task", card.task).outputs)
 
 
 def _input(contract: str, where: str) -> Input:

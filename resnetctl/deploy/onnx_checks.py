@@ -10,13 +10,12 @@ Shapes: S pixels a side, C channels, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl import registry
 from resnetctl.deploy import onnx_card, onnx_detection, onnx_proto, onnx_shapes
 from resnetctl.deploy.onnx_card import (
     CARD_KEY,
@@ -27,7 +26,6 @@ from resnetctl.deploy.onnx_card import (
     INPUT,
     LOGITS,
     PROBABILITIES,
-    TASK_KEY,
     Input,
     OnnxCard,
 )
@@ -37,9 +35,9 @@ from resnetctl.deploy.raw.prefix import OPERATORS, network_after_preprocessing
 from resnetctl.errors import WeightsError
 from resnetctl.hints import Call
 
-CLASSIFY = "classify"
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of the operators that onnxruntime itself has
 MAX_RANK = 8  # dimensions of a tensor
+CLASSIFY = "classify"
 FLOAT, UINT8, INT64, BFLOAT16 = 1, 2, 7, 16  # numbers of TensorProto.DataType
 # The types of weights by number of TensorProto.DataType: numpy's dtype, and the field that holds the numbers when
 # raw_data does not.
@@ -76,9 +74,9 @@ def check(data: bytes, where: str) -> OnnxCard:
         properties = onnx_proto.properties(model)
     except Malformed as error:
         raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
-    is_raw = properties.get(CONTRACT_KEY) == CONTRACTS["raw"]
-    has_head = properties.get(TASK_KEY, CLASSIFY) != CLASSIFY
-    known = OPERATORS if is_raw else frozenset(onnx_detection.RULES) if has_head else frozenset()
+    known = OPERATORS if properties.get(CONTRACT_KEY) == CONTRACTS["raw"] else frozenset[str]()
+    if properties.get("task", CLASSIFY) != CLASSIFY:
+        known |= onnx_detection.RULES.keys()
     problems = list(dict.fromkeys(dangers(model, known=known)))
     if problems:
         raise WeightsError("the ONNX file is refused", where=where, problems=problems)
@@ -100,8 +98,8 @@ def check(data: bytes, where: str) -> OnnxCard:
     try:
         check_numbers(model)
         card = onnx_card.from_properties(properties, where)
-        if properties.get(TASK_KEY, card.weights.task) != card.weights.task:
-            raise ValueError(f"its task is '{properties[TASK_KEY][:20]}', and that of its card '{card.weights.task}'")
+        if card.weights.task != properties.get("task", CLASSIFY):
+            raise ValueError(f"its task is '{properties.get('task', CLASSIFY)}', its card is of '{card.weights.task}'")
         check_interface(model, card)
         check_shapes(model, card)
     except WeightsError:
@@ -142,40 +140,47 @@ def check_numbers(model: Message) -> None:
 
 
 def check_interface(model: Message, card: OnnxCard) -> None:
-    """Check for the input of the card's contract, and the outputs of its task. Raises `ValueError`.
+    """Check for the input of the card's contract, and two float32 outputs (batch, K). Raises `ValueError`.
 
-    The input is float32 (batch, C, S, S), or uint8 (batch, height, width, channels) of any size. A classifier has two
-    outputs, float32 (batch, K). A network with a head has those that its task names, float32 or int64.
+    The input is float32 (batch, C, S, S), or uint8 (batch, height, width, channels) of any size.
     """
     graph, image = model.one("graph", EMPTY), card.weights.image
     constants = {item.one("name", "") for item in graph.all("initializer")}
     inputs = [item for item in graph.all("input") if item.one("name", "") not in constants]
-    outputs, wanted = graph.all("output"), onnx_card.outputs_of(card.weights)
+    outputs = graph.all("output")
     forms: Mapping[Input, tuple[str, int, list[int]]] = {
         "float": (INPUT, FLOAT, [image.channels, image.size, image.size]),
         "raw": (IMAGE, UINT8, [0, 0, 0]),
     }
-    first = forms[card.input]
-    if [item.one("name", "") for item in (*inputs, *outputs)] != [first[0], *wanted] or len(inputs) != 1:
-        named = f"its outputs {' and '.join(map(repr, wanted))}" if len(wanted) > 1 else f"its output '{wanted[0]}'"
-        raise ValueError(f"its input must be '{first[0]}', {named}")
-    _check_type(inputs[0], first)
-    for item, name in zip(outputs, wanted, strict=True):
-        if card.weights.head is None:
-            _check_type(item, (name, FLOAT, [len(card.weights.classes)]))
-        elif _tensor_type(item)[0] not in (FLOAT, INT64):
-            raise ValueError(f"'{name}' is neither float32 nor int64")
+    numbers = [len(card.weights.classes)]
+    expected = [forms[card.input]]
+    if card.weights.head is None:
+        expected += [(LOGITS, FLOAT, numbers), (PROBABILITIES, FLOAT, numbers)]
+    else:
+        _check_answer(outputs, card)
+        outputs = []
+    names = [name for name, _, _ in expected]
+    if [item.one("name", "") for item in (*inputs, *outputs)] != names or len(inputs) != 1:
+        raise ValueError(f"its input must be '{names[0]}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
+    for item, (name, kind, sides) in zip((*inputs, *outputs), expected, strict=True):
+        if _tensor_type(item) != (kind, sides):
+            shape = ", ".join(map(str, sides)) if any(sides) else "any height, width and channels"
+            raise ValueError(f"'{name}' is not {'float32' if kind == FLOAT else 'uint8'} of (batch, {shape})")
 
 
-def _check_type(item: Message, expected: tuple[str, int, list[int]]) -> None:
-    name, kind, sides = expected
-    if _tensor_type(item) != (kind, sides):
-        shape = ", ".join(map(str, sides)) if any(sides) else "any height, width and channels"
-        raise ValueError(f"'{name}' is not {'float32' if kind == FLOAT else 'uint8'} of (batch, {shape})")
+def _check_answer(outputs: Sequence[Message], card: OnnxCard) -> None:
+    """Check for the outputs of the card's task: numbers, with as many dimensions. Raises `ValueError`."""
+    wanted = onnx_card.outputs_of(card.weights)
+    if [item.one("name", "") for item in outputs] != [item.name for item in wanted]:
+        raise ValueError(f"its outputs must be {', '.join(item.name for item in wanted)}")
+    for item, output in zip(outputs, wanted, strict=True):
+        kind, sides = _tensor_type(item)
+        if kind not in (FLOAT, INT64) or len(sides) != len(output.shape) - 1:
+            raise ValueError(f"'{output.name}' is not a number for each of ({', '.join(output.shape)})")
 
 
 def check_shapes(model: Message, card: OnnxCard) -> None:
-    """Check that the network gives the outputs of its task, in bounded memory and time. Raises `ValueError`.
+    """Check that the network gives K logits an image, in bounded memory and time. Raises `ValueError`.
 
     The preprocessing of a raw file is not inferred: it must be the one that this version writes.
     """
@@ -185,26 +190,31 @@ def check_shapes(model: Message, card: OnnxCard) -> None:
     pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
     shapes = onnx_shapes.infer(graph, {INPUT: pixels}, read=_numbers)
     if card.weights.head is not None:
-        return _check_task(shapes, card)
+        _check_answer_shapes(shapes, card)
+        return
     for name in (LOGITS, PROBABILITIES):
         if shapes.get(name) != (onnx_shapes.BATCH, len(card.weights.classes)):
             raise ValueError(f"'{name}' is not one number for each of the {len(card.weights.classes)} classes")
-    return None
 
 
-def _check_task(shapes: Mapping[str, tuple[int, ...]], card: OnnxCard) -> None:
-    """Check the shapes of the outputs of a head: one row for each image, and the same size where names are the same.
+def _check_answer_shapes(shapes: Mapping[str, tuple[int, ...]], card: OnnxCard) -> None:
+    """Check the shapes of a task's outputs: what has one name has one size. Raises `ValueError`.
 
     A dimension that is a number has it; "height" and "width" are those of the image.
     """
     side = card.weights.image.size
     known = {"batch": onnx_shapes.BATCH, "height": side, "width": side}
-    for output in registry.get("task", card.weights.task).outputs:
+    for output in onnx_card.outputs_of(card.weights):
         shape = shapes.get(output.name, ())
         wanted = [int(name) if name.isdigit() else known.get(name) for name in output.shape]
-        if len(shape) != len(wanted) or any(want not in (None, have) for have, want in zip(shape, wanted, strict=True)):
+        fits = len(shape) == len(wanted) and all(map(_is_or_free, shape, wanted))
+        if not fits:
             raise ValueError(f"'{output.name}' is not of ({', '.join(output.shape)}), it has the shape {shape}")
         known.update(zip(output.shape, shape, strict=True))
+
+
+def _is_or_free(side: int, wanted: int | None) -> bool:
+    return wanted is None or side == wanted
 
 
 def _tensor_type(item: Message) -> tuple[int, list[int]]:

@@ -45,14 +45,15 @@ class OnnxModel:
         """Return logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime fails."""
         return self._run([LOGITS, PROBABILITIES], images)
 
-    def decoded(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        """Return what the head of the network decodes, in the order of its task, for images (B, S, S, C) uint8."""
-        return tuple(self._run(list(outputs_of(self.card.weights)), images))
+    def answer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        """Return the outputs of the network's task for images (B, S, S, C) uint8. Raises `WorkFailed` as `outputs`."""
+        names = [item.name for item in outputs_of(self.card.weights)]
+        return tuple(self._run(names, images))
 
-    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[Any]]:
+    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         given = {IMAGE: images} if self.card.input == "raw" else {INPUT: _scaled(images)}
         try:
-            outputs: list[NDArray[Any]] = self._session.run(names, given)
+            outputs: list[NDArray[np.float32]] = self._session.run(names, given)
         except Exception as error:  # onnxruntime's exceptions share no base
             raise WorkFailed(f"onnxruntime failed: {error}") from error
         return outputs

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import onnx
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import __version__
-from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, OPSET, TASK_KEY, OnnxCard, outputs_of, to_properties
+from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, OPSET, OnnxCard, outputs_of, to_properties
 from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
 from resnetctl.spec import ImageSpec, WeightsCard
@@ -51,7 +51,7 @@ class Deployed(nn.Module):
 
 
 class DeployedNet(nn.Module):
-    """A network with a head, with its preprocessing: float images (B, C, S, S) in 0..1 to what the head decodes."""
+    """A network with a head and its preprocessing: float images (B, C, S, S) in 0..1 to the outputs of its task."""
 
     mean: Tensor
     std: Tensor
@@ -63,8 +63,7 @@ class DeployedNet(nn.Module):
         self.register_buffer("std", torch.tensor(image.std).view(1, -1, 1, 1))
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        net: Any = self.net
-        decoded: tuple[Tensor, ...] = net.decode(net((pixel_values - self.mean) / self.std))
+        decoded: tuple[Tensor, ...] = self.net.decode(self.net((pixel_values - self.mean) / self.std))  # type: ignore[operator]
         return decoded
 
 
@@ -78,10 +77,8 @@ def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: 
     Raises:
         WorkFailed: torch cannot express the network in ONNX. The block of a plugin may use other operations.
     """
-    deployed: nn.Module = DeployedNet(model, card.image)
-    if card.head is None:
-        deployed = Deployed(model, card.image, temperature=card.temperature)
-    proto = _export(deployed.eval(), card.image, outputs=outputs_of(card))
+    whole = DeployedNet(model, card.image) if card.head else Deployed(model, card.image, temperature=card.temperature)
+    proto = _export(whole.eval(), card.image, names=[item.name for item in outputs_of(card)])
     _strip(proto)
     _rename(proto.graph)
     proto.ir_version = min(proto.ir_version, IR_VERSION)
@@ -101,7 +98,7 @@ def seal(proto: onnx.ModelProto) -> bytes:
     return data
 
 
-def _export(deployed: nn.Module, image: ImageSpec, *, outputs: Sequence[str]) -> onnx.ModelProto:
+def _export(deployed: nn.Module, image: ImageSpec, *, names: list[str]) -> onnx.ModelProto:
     example = torch.zeros(2, image.channels, image.size, image.size)
     with quiet():
         try:
@@ -109,7 +106,7 @@ def _export(deployed: nn.Module, image: ImageSpec, *, outputs: Sequence[str]) ->
                 deployed,
                 (example,),
                 input_names=[INPUT],
-                output_names=list(outputs),
+                output_names=names,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 opset_version=OPSET,
                 dynamo=True,
@@ -119,7 +116,7 @@ def _export(deployed: nn.Module, image: ImageSpec, *, outputs: Sequence[str]) ->
         except Exception as error:  # the exporter's errors share no base
             raise WorkFailed(
                 f"torch cannot export this network: {_cause(error)}",
-                hint="a block or a head of a plugin may use an operation that ONNX lacks",
+                hint="a block of a plugin may use an operation that ONNX lacks",
             ) from error
     assert program is not None
     return program.model_proto
@@ -191,7 +188,7 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
     """Return the metadata as text. The first keys have the names that common readers of ONNX classifiers expect."""
     card, image = onnx_card.weights, onnx_card.weights.image
     properties = {
-        TASK_KEY: card.task,
+        "task": card.task,
         "names": json.dumps({str(number): name for number, name in enumerate(card.classes)}),
         "imgsz": json.dumps([image.size, image.size]),
         "channels": str(image.channels),

@@ -1,9 +1,8 @@
-"""What a run with a head needs besides a classifier's: the head that suits the data, its network, and its val number."""
+"""What a run with a head needs besides: the head that suits the data, its anchors, and its number on val."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from resnetctl import registry
@@ -12,7 +11,7 @@ from resnetctl.data.splits import ImageSet, eval_batches, eval_truth
 from resnetctl.engine.meters.run import measure_net
 from resnetctl.engine.predictors import net_predictor
 from resnetctl.errors import ConfigError
-from resnetctl.hints import Call, Setting
+from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.dense import head_card
 from resnetctl.spec import DatasetCard, HeadCard, ImageSpec, Measured
 
@@ -24,7 +23,8 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
     """Raise `ConfigError` unless the head, or the lack of one, suits what is known of the images."""
     name, heads = config.model.head, _heads_for(card.truth)
     listing = Call("plugins list", settings={"kind": "head"})
-    choices = [Setting("model.head", head) for head in heads] or ["pip install resnetctl-detect resnetctl-segment"]
+    choices: list[Hint] = [Setting("model.head", head) for head in heads]
+    choices = choices or ["pip install resnetctl-detect resnetctl-segment"]
     if card.truth != "labels" and not name:
         raise ConfigError(
             f"'{card.name}' has {card.truth}: a head learns from them", where=Setting("model.head"), hint=choices

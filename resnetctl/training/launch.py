@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+from torch import nn
+
 import resnetctl.runs as runs
 from resnetctl.config.draft import RunRequest
 from resnetctl.config.layers import to_toml
@@ -11,8 +13,6 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.facts import Notice, TrainFact
 from resnetctl.hints import Call, Hint, Setting, in_shell
-from torch import nn
-
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop

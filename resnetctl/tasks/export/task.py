@@ -17,17 +17,15 @@ from resnetctl.deploy.exporters import gate as exporter_gate
 from resnetctl.deploy.onnx_card import INPUTS, OPSET, Input
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.onnx_session import from_bytes
-from resnetctl.deploy.parity import BATCHES, Parity, compare_batches
+from resnetctl.deploy.parity import BATCHES, Parity, compare_answers, compare_batches
 from resnetctl.deploy.raw.contract import require_raw
 from resnetctl.deploy.raw.gate import pixel_problems
-from resnetctl.deploy.task_parity import compare_decoded
 from resnetctl.engine.metrics import Predictor
 from resnetctl.engine.predictors import net_predictor, torch_predictor
 from resnetctl.errors import CheckFailed, UsageError, WeightsError
 from resnetctl.exporting import Bundle
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
-from resnetctl.spec import WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import stop_later
@@ -137,8 +135,13 @@ def export(
     destination = _destination(resolved, place, kind) if to is None else _folder(resolved, place, to)
     header = read_header(resolved.path)
     card = header.card
-    if card.head is not None:
-        _require_plain(card, form)
+    if card.head is not None and (input == "raw" or to is not None or int8 is not None):
+        named = "input" if input == "raw" else "to" if to is not None else "int8"
+        raise UsageError(
+            f"a network with the head '{card.head.name}' is exported as an ONNX file of floats only",
+            where=Setting(named),
+            hint=Call("export", (header.path,), {"onnx": True}),
+        )
     if input == "raw":
         require_raw(card.image)
     store = None if int8 is None else int8_form.open_dataset(card, settings, name=int8.get("data"))
@@ -148,7 +151,7 @@ def export(
         subject = from_folder(Path(images), card, input=input)
     else:
         subject = from_store(store or own_store(card, settings), card, input=input)
-    checked = _checked(header, subject) if card.head is None else _checked_net(header, subject)
+    checked = _checked(header, subject)
     report = ExportReport(
         path=destination,
         bytes=len(checked.data),
@@ -175,17 +178,6 @@ def _in_int8(report: ExportReport, data: bytes, gained: Int8Report) -> ExportRep
     notices = (*report.notices, *int8_form.notices(gained))
     digest = hashlib.sha256(data).hexdigest()
     return replace(report, bytes=len(data), sha256=digest, int8=gained, notices=notices)
-
-
-def _require_plain(card: WeightsCard, form: Form) -> None:
-    """Raise `UsageError` for a form that networks with a head do not have."""
-    asked = {"input": form.get("input") == "raw", "to": "to" in form, "int8": "int8" in form}
-    for name in (name for name, is_asked in asked.items() if is_asked):
-        raise UsageError(
-            f"the head '{getattr(card.head, 'name', '')}' is written as a plain ONNX file only",
-            where=Setting(name),
-            hint="leave this setting out",
-        )
 
 
 def _require_known(gate: str, input: str, to: str | None) -> None:
@@ -234,7 +226,7 @@ class _Checked:
 
     data: bytes
     parity: Parity
-    reference: Predictor | None = None
+    reference: Predictor | None = None  # of a classifier
 
 
 def _checked(header: Header, subject: Subject) -> _Checked:
@@ -244,6 +236,8 @@ def _checked(header: Header, subject: Subject) -> _Checked:
     from resnetctl.deploy.onnx_writer import to_bytes
     from resnetctl.deploy.raw.writer import preprocessing_alone, with_preprocessing
 
+    if header.card.head is not None:
+        return _checked_net(header, subject)
     model, card = load_network(header), header.card
     with stop_later():
         data = to_bytes(model, card, weights_sha256=header.sha256, gate=subject.about)
@@ -255,12 +249,12 @@ def _checked(header: Header, subject: Subject) -> _Checked:
     exported = from_bytes(data, "the exported model")
     batches = subject.batches(card.image)
     parity = compare_batches(reference, exported.outputs, batches=batches, temperature=card.temperature)
-    _require_agreement(parity, header.path)
+    _require_parity(parity, header)
     return _Checked(data=data, parity=parity, reference=reference)
 
 
 def _checked_net(header: Header, subject: Subject) -> _Checked:
-    """Return the bytes of a network with a head: what it decodes was compared as its task says."""
+    """As `_checked`, for a network with a head: answers are compared as its task says."""
     import torch
 
     from resnetctl.deploy.onnx_writer import to_bytes
@@ -270,18 +264,19 @@ def _checked_net(header: Header, subject: Subject) -> _Checked:
         data = to_bytes(net, card, weights_sha256=header.sha256, gate=subject.about)
     exported = from_bytes(data, "the exported model")
     reference = net_predictor(net, card.image, device=torch.device("cpu"))
-    task, batches = registry.get("task", card.task), subject.batches(card.image)
-    parity = compare_decoded(reference, exported.decoded, batches=batches, task=task)
-    _require_agreement(parity, header.path)
+    task = registry.get("task", card.task)
+    parity = compare_answers(reference, exported.answer, batches=subject.batches(card.image), task=task)
+    _require_parity(parity, header)
     return _Checked(data=data, parity=parity)
 
 
-def _require_agreement(parity: Parity, where: Path) -> None:
+def _require_parity(parity: Parity, header: Header) -> None:
+    """Raise `CheckFailed` when onnxruntime does not agree with torch."""
     if parity.problems:
         raise CheckFailed(
             "onnxruntime does not agree with torch; no file was written",
             problems=parity.problems,
-            where=str(where),
+            where=str(header.path),
             hint="report this with the versions that 'pip list' shows for torch, onnxscript and onnxruntime",
         )
 
