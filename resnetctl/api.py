@@ -31,7 +31,7 @@ from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, Int8Options
-from resnetctl.tasks.measure_net import NetOutcome
+from resnetctl.tasks.nets.measured import NetOutcome
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 

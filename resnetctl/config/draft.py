@@ -111,7 +111,7 @@ def draft(
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
-    if config.model.head:
+    if config.model.head and config.model.head not in registry.names("head"):
         registry.find("head", config.model.head)
     registry.find("optimizer", config.optim.name)
     registry.find("schedule", config.schedule.name)

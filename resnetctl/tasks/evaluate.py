@@ -22,8 +22,6 @@ from resnetctl.report.base import Report
 from resnetctl.spec import SPLITS, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import measure_net
-from resnetctl.tasks.answers import open_net
 from resnetctl.tasks.held_out import (
     Looks,
     class_order,
@@ -34,7 +32,8 @@ from resnetctl.tasks.held_out import (
     stored,
     trained_on,
 )
-from resnetctl.tasks.measure_net import NetOutcome
+from resnetctl.tasks.nets.answers import open_net
+from resnetctl.tasks.nets.measured import NetOutcome, measure_net
 from resnetctl.tasks.targets import Target, described, open_target, resolve
 from resnetctl.wording import counted
 
@@ -181,7 +180,7 @@ def _require_classifier(gates: Gates, per_image: str | Path | None) -> None:
 def _of_net(target: Target, settings: Settings, *, data: str | None, split: Split, device: str | None) -> NetOutcome:
     net = open_net(target, settings, device=device)
     name, told = stored(data, settings) if data else (trained_on(net.card, target.path), [])
-    return measure_net.measure(net, open_store(settings.data_dir, name), split=split, target=target, told=tuple(told))
+    return measure_net(net, open_store(settings.data_dir, name), split=split, target=target, told=tuple(told))
 
 
 def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:

@@ -24,7 +24,7 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
     name, heads = config.model.head, _heads_for(card.truth)
     listing = Call("plugins list", settings={"kind": "head"})
     choices: list[Hint] = [Setting("model.head", head) for head in heads]
-    choices = choices or ["pip install resnetctl-detect resnetctl-segment"]
+    choices = choices or ["install a plugin that brings a head for them"]
     if card.truth != "labels" and not name:
         raise ConfigError(
             f"'{card.name}' has {card.truth}: a head learns from them", where=Setting("model.head"), hint=choices
@@ -54,7 +54,7 @@ def _heads_for(truth: str) -> list[str]:
     return [name for name in registry.names("head") if registry.get("head", name).task in tasks]
 
 
-def chosen_head(config: TrainConfig, train: ImageSet, image: ImageSpec) -> HeadCard | None:
+def chosen_head(config: TrainConfig, train: ImageSet, *, image: ImageSpec) -> HeadCard | None:
     """Return the head of the config, with anchors fitted to the boxes of train if it fits them; None without a head."""
     name = config.model.head
     if not name:
@@ -72,7 +72,7 @@ def chosen_head(config: TrainConfig, train: ImageSet, image: ImageSpec) -> HeadC
 
 
 def validate_net(
-    net: nn.Module, images: ImageSet, image: ImageSpec, *, head: HeadCard, device: Any, precision: str
+    net: nn.Module, images: ImageSet, *, image: ImageSpec, head: HeadCard, device: Any, precision: str
 ) -> Measured:
     """Measure a network with a head on val, without intervals: they take longer than the pass."""
     predict = net_predictor(net, image, device=device, precision=precision)

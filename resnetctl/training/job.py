@@ -3,11 +3,9 @@
 `train`, `finetune`, `resume` and `bench` differ only in how they build the `Job` and in the first weights.
 """
 
-import copy
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -37,12 +35,13 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.dense import parts, with_head
-from resnetctl.models.resnet import build, minimum_size
+from resnetctl.models.resnet import build
 from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.dense import chosen_head, require_head, validate_net
+from resnetctl.training.limits import require_size, require_statistics
 from resnetctl.training.plugin_trial import explained, try_plugins
 from resnetctl.weights.file import NamedWeights
 
@@ -199,9 +198,9 @@ def settle(
         val=val,
         split=split,
         teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
-        head=head or chosen_head(settled, train, image),
+        head=head or chosen_head(settled, train, image=image),
     )
-    _require_size(job)
+    require_size(job)
     _augment(job)  # refuses a policy that cannot move boxes or masks
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
@@ -244,33 +243,8 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
         [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
-    _require_statistics(job, model, frozen)
+    require_statistics(job, model, frozen)
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
-
-
-def _require_statistics(job: Job, model: torch.nn.Module, frozen: tuple[torch.nn.Module, ...]) -> None:
-    """Raise `ConfigError` when steps of one image leave a batch norm with one value per channel, so no variance.
-
-    Runs the network without numbers, on torch's meta device. An epoch never ends with one image: see `batch_rows`.
-    """
-    if job.config.batch_size > 1 or job.head is not None:
-        return
-    shape, still = copy.deepcopy((model, frozen))
-    shape.to("meta").train()
-    for module in still:
-        module.eval()
-    side = job.sides[0][1]
-    try:
-        shape(torch.empty(1, job.image.channels, side, side, device="meta"))
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            raise ConfigError(
-                f"batch norm cannot train on one image per step: a layer of arch '{job.arch.name}' has one pixel for "
-                f"images of {side} px, so each channel has one value",
-                where=Setting("batch_size", 1),
-                hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
-            ) from None
-        raise
 
 
 def make_plan(job: Job, stop: Stop) -> Plan:
@@ -340,7 +314,7 @@ def validated(job: Job, model: torch.nn.Module) -> Measured:
     assert job.val is not None
     assert job.head is not None
     precision = job.config.precision
-    return validate_net(model, job.val, job.image, head=job.head, device=job.device, precision=precision)
+    return validate_net(model, job.val, image=job.image, head=job.head, device=job.device, precision=precision)
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
@@ -355,20 +329,6 @@ def resized(image: ImageSpec, size: int) -> ImageSpec:
     if size in (0, image.size):
         return image
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
-
-
-def _require_size(job: Job) -> None:
-    """Raise `ConfigError` when the first images of progressive resizing are too small for the arch."""
-    first, size, least = job.sides[0][1], job.image.size, minimum_size(job.arch)
-    if first < least <= size:
-        unit = job.config.progressive.size_increment
-        enough = min(size, unit * math.ceil(least / unit))
-        raise ConfigError(
-            f"progressive resizing begins with images of {first} px, "
-            f"and arch '{job.arch.name}' needs at least {least} px",
-            where=Setting("progressive.initial_scale"),
-            hint=Setting("progressive.initial_scale", math.ceil(100 * enough / size) / 100),
-        )
 
 
 def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:

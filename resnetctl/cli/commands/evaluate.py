@@ -11,7 +11,7 @@ from resnetctl.cli.screen.progress import watch
 if TYPE_CHECKING:
     from resnetctl.engine.metrics import EvalReport
     from resnetctl.tasks.evaluate import EvalOutcome
-    from resnetctl.tasks.measure_net import NetOutcome
+    from resnetctl.tasks.nets.measured import NetOutcome
 
 SHOWN = 10  # classes in the table
 
@@ -22,7 +22,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks import datasets
     from resnetctl.tasks import evaluate as task
-    from resnetctl.tasks.measure_net import NetOutcome
+    from resnetctl.tasks.nets.measured import NetOutcome
 
     options, machine = parsed.options, settings.load()
     limits = Limits(

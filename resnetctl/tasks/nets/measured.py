@@ -1,21 +1,23 @@
 """The measurement of `eval` for networks with a head: mAP in pixels of the pictures, mIoU at the size of the masks."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store
+from resnetctl.engine.metrics import Labels
 from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Call
 from resnetctl.report.base import Report
 from resnetctl.spec import Boxes, Masks, Measured, Split
-from resnetctl.tasks.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.held_out import class_order, split_notices
+from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target
 
 BATCH = 16  # images
@@ -60,7 +62,9 @@ class NetOutcome(Report):
         }
 
 
-def measure(net: Answering, store: Store, *, split: Split, target: Target, told: tuple[str, ...] = ()) -> NetOutcome:
+def measure_net(
+    net: Answering, store: Store, *, split: Split, target: Target, told: tuple[str, ...] = ()
+) -> NetOutcome:
     """Measure a network on a split of a dataset, and write the report into its run.
 
     Raises:
@@ -77,7 +81,7 @@ def measure(net: Answering, store: Store, *, split: Split, target: Target, told:
     images = open_eval_set(store, split, val_split=card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, card.classes, name=store.card.name)
     meter = net.task.meter(card.classes)
-    for prediction, truth in _compared(net, images, store, order=torch.from_numpy(order)):
+    for prediction, truth in _compared(net, images, store, order=order):
         meter.add(prediction, truth)
     outcome = NetOutcome(
         measured=meter.report(),
@@ -92,24 +96,27 @@ def measure(net: Answering, store: Store, *, split: Split, target: Target, told:
 
 
 def _compared(
-    net: Answering, images: ImageSet, store: Store, *, order: torch.Tensor
+    net: Answering, images: ImageSet, store: Store, *, order: Labels
 ) -> Iterator[tuple[Arrays, Boxes | Masks]]:
     """Yield the prediction of each batch and its truth, in the same pixels."""
+    import torch
+
     assert images.truth is not None, "the card says so"
+    classes = torch.from_numpy(order)
     whole, side, start = images.truth.tensors(), images.truth.side, 0
     for pixels, _ in eval_batches(images, net.card.image, batch_size=BATCH):
         rows = images.index[start : start + len(pixels)]
         start += len(pixels)
         truth, prediction = whole.take(torch.from_numpy(rows)), net.answer(pixels)
         if isinstance(truth, Masks):
-            known = torch.cat([order, torch.full((256 - len(order),), 255)]).to(torch.uint8)
+            known = torch.cat([classes, torch.full((256 - len(classes),), 255)]).to(torch.uint8)
             yield (enlarged(prediction[0], side),), Masks(masks=known[truth.masks.long()])
             continue
         where = places(images.truth.sizes[rows], store.card.image)
         found = boxes_in_pictures(prediction, where, scale=side / net.card.image.size)
         true = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
         boxes = torch.from_numpy(np.concatenate(true))
-        yield found, replace(truth, boxes=boxes, labels=order[truth.labels])
+        yield found, replace(truth, boxes=boxes, labels=classes[truth.labels])
 
 
 def _written(outcome: NetOutcome, target: Target) -> NetOutcome:
