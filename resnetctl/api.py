@@ -36,10 +36,10 @@ from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
+    from resnetctl.backbones import BackboneOptions
     from resnetctl.data.image_files import Picture
     from resnetctl.models.backbone import Backbone, Names
     from resnetctl.models.resnet import ResNet
-    from resnetctl.tasks.backbone import BackboneOptions
     from resnetctl.tasks.compress import CompressReport
 
 
@@ -333,7 +333,7 @@ def backbone(source: "Target | Arch", out: "Names | None" = None, **options: "Un
         options: `output_stride`, the largest reduction, 8 or 16; `PluginError` when a block cannot be dilated exactly.
             `channels` of the images, by default 3 or those of the weights.
     """
-    from resnetctl.tasks.backbone import backbone as task
+    from resnetctl.backbones import backbone as task
 
     return task(source, settings=machine.load(), out=out, **options)
 

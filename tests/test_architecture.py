@@ -35,7 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("training",),
     ("tasks",),
-    ("predictor",),
+    ("predictor", "backbones"),
     ("stream", "progress", "run"),
     ("api", "testing"),
     ("cli", "__main__"),

@@ -190,13 +190,31 @@ def check_shapes(model: Message, card: OnnxCard) -> None:
     pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
     shapes = onnx_shapes.infer(graph, {INPUT: pixels}, read=_numbers)
     if card.weights.head is not None:
-        unbounded = [item.name for item in onnx_card.outputs_of(card.weights) if item.name not in shapes]
-        if unbounded:
-            raise ValueError(f"'{unbounded[0]}' has no bounded shape")
+        _check_answer_shapes(shapes, card)
         return
     for name in (LOGITS, PROBABILITIES):
         if shapes.get(name) != (onnx_shapes.BATCH, len(card.weights.classes)):
             raise ValueError(f"'{name}' is not one number for each of the {len(card.weights.classes)} classes")
+
+
+def _check_answer_shapes(shapes: Mapping[str, tuple[int, ...]], card: OnnxCard) -> None:
+    """Check the shapes of a task's outputs: what has one name has one size. Raises `ValueError`.
+
+    A dimension that is a number has it; "height" and "width" are those of the image.
+    """
+    side = card.weights.image.size
+    known = {"batch": onnx_shapes.BATCH, "height": side, "width": side}
+    for output in onnx_card.outputs_of(card.weights):
+        shape = shapes.get(output.name, ())
+        wanted = [int(name) if name.isdigit() else known.get(name) for name in output.shape]
+        fits = len(shape) == len(wanted) and all(map(_is_or_free, shape, wanted))
+        if not fits:
+            raise ValueError(f"'{output.name}' is not of ({', '.join(output.shape)}), it has the shape {shape}")
+        known.update(zip(output.shape, shape, strict=True))
+
+
+def _is_or_free(side: int, wanted: int | None) -> bool:
+    return wanted is None or side == wanted
 
 
 def _tensor_type(item: Message) -> tuple[int, list[int]]:

@@ -89,7 +89,7 @@ class SSDNet(SSD):
 
 DEFAULTS = {
     "score_thresh": 0.01,
-    "nms_thresh": 0.45,
+    "nms_thresh": 0.5,
     "detections_per_img": 100,
     "topk_candidates": 200,
     "iou_thresh": 0.5,

@@ -64,6 +64,7 @@ def test_no_boxes_give_no_anchors() -> None:
 def test_the_head_returns_an_argument_of_its_build() -> None:
     corners, labels = boxes(30)
     assert ssd.fit_anchors(corners, labels, ImageSpec(size=128)) == {"anchors": fit(corners, labels)}
+    assert ssd.fit_anchors(corners[:0], labels[:0], ImageSpec(size=128)) == {}
 
 
 def test_levels_get_the_same_number_the_smallest_first() -> None:

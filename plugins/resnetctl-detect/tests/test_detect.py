@@ -223,8 +223,12 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="4 anchors cannot be divided among 3 levels"):
         build(ssd, anchors=[[4.0, 4.0]] * 4)
     for head in HEADS:
-        with pytest.raises(ValueError, match="nonsense"):
+        with pytest.raises(TypeError, match="nonsense"):
             build(head, nonsense=1)
+        with pytest.raises(ValueError, match="nonsense"):
+            head.build(rc.backbone(arch()), classes=2, image=ImageSpec(size=SIZE)).__class__(
+                rc.backbone(arch()), classes=2, size=SIZE, nonsense=1
+            )
         with pytest.raises(ValueError, match="classes 0"):
             build(head, classes=0)
 

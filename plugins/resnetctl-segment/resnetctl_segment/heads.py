@@ -1,44 +1,63 @@
 """The heads `unet` and `deeplabv3`, as their entry points name them."""
 
-from dataclasses import dataclass
-from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 from resnetctl.spec import ImageSpec
 from resnetctl_segment.deeplabv3 import DeepLabV3Net
-from resnetctl_segment.nets import SegmentationNet
 from resnetctl_segment.unet import UNetNet
 
 
-@dataclass(frozen=True, kw_only=True)
-class SegmentationHead:
-    """A head of the task `segment`; `net` is the class of the networks that it builds."""
+class UNetHead:
+    """U-Net: a decoder that joins the features of all stages."""
 
-    name: str
-    summary: str
-    net: type[SegmentationNet]
-    task: str = "segment"
+    name: ClassVar[str] = "unet"
+    task: ClassVar[str] = "segment"
+    summary: ClassVar[str] = "U-Net: a decoder that joins the features of all stages (Ronneberger et al. 2015)"
 
-    def build(self, backbone: Any, *, classes: int, image: ImageSpec, **args: Any) -> SegmentationNet:
-        """Return the network for normalised images; `args` are the keyword arguments of its class.
+    def build(
+        self,
+        backbone: Any,
+        *,
+        classes: int,
+        image: ImageSpec,
+        width: int = 16,
+        dice: float = 1.0,
+        balance: float = 0.5,
+    ) -> UNetNet:
+        """Return the network for normalised images of any size; arguments and errors as `UNetNet`."""
+        return UNetNet(backbone, classes=classes, width=width, dice=dice, balance=balance)
 
-        Raises:
-            ValueError: an argument is unknown, or out of its range.
-        """
-        known = [name for name in signature(self.net).parameters if name not in ("backbone", "classes")]
-        for name in args:
-            if name not in known:
-                raise ValueError(f"there is no argument '{name}' beside {', '.join(known)}")
-        return self.net(backbone, classes=classes, **args)
+
+class DeepLabV3Head:
+    """DeepLabV3: torchvision's atrous pyramid on dilated features."""
+
+    name: ClassVar[str] = "deeplabv3"
+    task: ClassVar[str] = "segment"
+    summary: ClassVar[str] = "DeepLabV3: torchvision's atrous pyramid on dilated features (Chen et al. 2017)"
+
+    def build(
+        self,
+        backbone: Any,
+        *,
+        classes: int,
+        image: ImageSpec,
+        output_stride: int = 0,
+        width: int = 128,
+        dropout: float = 0.1,
+        dice: float = 1.0,
+        balance: float = 0.5,
+    ) -> DeepLabV3Net:
+        """Return the network for normalised images of any size; arguments and errors as `DeepLabV3Net`."""
+        return DeepLabV3Net(
+            backbone,
+            classes=classes,
+            output_stride=output_stride,
+            width=width,
+            dropout=dropout,
+            dice=dice,
+            balance=balance,
+        )
 
 
-unet = SegmentationHead(
-    name="unet",
-    summary="U-Net: a decoder that joins the features of all stages (Ronneberger et al. 2015)",
-    net=UNetNet,
-)
-deeplabv3 = SegmentationHead(
-    name="deeplabv3",
-    summary="DeepLabV3: torchvision's atrous pyramid on dilated features (Chen et al. 2017)",
-    net=DeepLabV3Net,
-)
+unet = UNetHead()
+deeplabv3 = DeepLabV3Head()

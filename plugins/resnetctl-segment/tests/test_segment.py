@@ -168,7 +168,6 @@ def test_without_dice_there_is_one_loss() -> None:
         ({"dice": -1.0}, "dice"),
         ({"balance": 2.0}, "balance"),
         ({"classes": 0}, "classes"),
-        ({"levels": 3}, "no argument 'levels' beside width, dice, balance"),
     ],
 )
 def test_arguments_out_of_range_are_refused(args: dict[str, Any], message: str) -> None:

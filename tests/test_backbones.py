@@ -5,9 +5,9 @@ import torch
 from support.trained import ARCH, card, make_run
 
 import resnetctl as rc
+from resnetctl.backbones import backbone
 from resnetctl.errors import InputError, UsageError
 from resnetctl.system import settings
-from resnetctl.tasks.backbone import backbone
 
 
 def test_an_arch_by_name_starts_fresh_with_the_stem_of_its_paper() -> None:
