@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # importing typing would double what `import resnetctl` c
 if TYPE_CHECKING:
     from resnetctl import stream
     from resnetctl.api import (
+        backbone,
         bench,
         compress,
         evaluate,
@@ -37,6 +38,7 @@ __all__ = [
     "Predictor",
     "Run",
     "__version__",
+    "backbone",
     "bench",
     "compress",
     "evaluate",

@@ -24,18 +24,21 @@ from resnetctl.predictor import PictureResult, Predictor, Target
 from resnetctl.progress import watched
 from resnetctl.run import Run
 from resnetctl.runs import all_runs
-from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
+from resnetctl.spec import MAX_PIXELS, Arch, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, Int8Options
+from resnetctl.tasks.nets.measured import NetOutcome
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
+    from resnetctl.backbones import BackboneOptions
     from resnetctl.data.image_files import Picture
+    from resnetctl.models.backbone import Backbone, Names
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport
 
@@ -122,7 +125,7 @@ def evaluate(
     device: str | None = None,
     per_image: str | Path | None = None,
     **limits: Unpack[Limits],
-) -> EvalOutcome:
+) -> EvalOutcome | NetOutcome:
     """Measure a run, a weights file or an ONNX file on one split.
 
     Args:
@@ -319,6 +322,20 @@ sys.modules["resnetctl.runs"].__class__ = _CallableRuns
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     return load_model(targets.resolve(targets.text(target), machine.load()).path)
+
+
+def backbone(source: "Target | Arch", out: "Names | None" = None, **options: "Unpack[BackboneOptions]") -> "Backbone":
+    """Return a `torch.nn.Module` from images to a dict of features, with `channels` and `reductions` by name.
+
+    Args:
+        source: an arch or its name, which starts fresh; or a run or a weights file. None: the newest run.
+        out: "stem" and names of stages, `("layer1", ...)`; a mapping renames them. None: every stage.
+        options: `output_stride`, the largest reduction, 8 or 16; `PluginError` when a block cannot be dilated exactly.
+            `channels` of the images, by default 3 or those of the weights.
+    """
+    from resnetctl.backbones import backbone as task
+
+    return task(source, settings=machine.load(), out=out, **options)
 
 
 def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:

@@ -52,6 +52,8 @@ class Started:
     steps: int
     steps_per_epoch: int
     teacher: str = ""  # the arch of the teacher, empty without one
+    head: str = ""  # empty: the classifier of the arch
+    primary: str = "top1"  # the number that chooses the best epoch
     sides: tuple[tuple[int, int], ...]  # (first step, pixels) for each size of the training images
 
     def side(self, step: int) -> int:

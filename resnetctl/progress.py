@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from resnetctl.engine.metrics import EvalReport
 from resnetctl.facts import EpochTimed, Started
 from resnetctl.report import html
 
@@ -69,7 +70,11 @@ class _Screen:
 
     def _cells(self, fact: EpochTimed) -> dict[str, str]:
         result, val = fact.result, fact.result.val
-        accuracy = {} if val is None else {"val accuracy": f"{val.top1:.1%}{' *' if result.is_best else ''}"}
+        accuracy = {}
+        if val is not None:
+            name = "accuracy" if isinstance(val, EvalReport) else val.primary.name
+            value = val.top1 if isinstance(val, EvalReport) else val.primary.value
+            accuracy = {f"val {name}": f"{value:.1%}{' *' if result.is_best else ''}"}
         return {
             "epoch": f"{result.epoch}/{self._epochs}",
             "learning rate": f"{result.lr:.2g}",

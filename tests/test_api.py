@@ -175,6 +175,7 @@ path: Path | None = rc.export(run.path, gate="synthetic").path
 small: Path = rc.compress(run, out="small.safetensors", speedup=2).path
 model, card = rc.load(run)
 classes: tuple[str, ...] = card.classes
+channels: dict[str, int] = rc.backbone("resnet18", ("stem", "layer4"), output_stride=16).channels
 predictor = rc.Predictor(run, top=2, device="cpu")
 for result in (*predictor("cat.jpg"), *predictor([Path("cat.jpg"), b"", "x"]), *rc.predict(run, "cat.jpg", top=3)):
     text: str = result["predictions"][0]["class"] if not result["problem"] else result["problem"]

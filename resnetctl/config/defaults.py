@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.config.layers import Layer, layer, together
+from resnetctl.config.layers import Layer, layer, nest, together
 from resnetctl.config.schema import FinetuneConfig, ModelConfig
 from resnetctl.spec import Arch, DatasetCard, WeightsCard
 from resnetctl.wording import counted
@@ -21,6 +21,8 @@ TRAIN_KEYS = (
     "val_fraction",
 )
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
+HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
+DENSE_STEPS, DENSE_BATCH = 2000, 8  # of a run with a head
 FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
 # the recipe has AdamW's; one learning rate does not suit every optimizer
 FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
@@ -29,14 +31,19 @@ FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def suited(arch: Arch, card: DatasetCard, *, asked: Mapping[str, Any] | None = None) -> Layer:
+def suited(
+    arch: Arch, card: DatasetCard, *, asked: Mapping[str, Any] | None = None, head: ModelConfig | None = None
+) -> Layer:
     """Return the config values that suit `arch` on `card`; a default on the dataset's card wins over a rule.
 
     The origin of each value names the dataset, the arch or the rule that it comes from.
 
     Args:
         asked: what the user set, by dotted key. It decides the length of the run.
+        head: the model's config, for its head.
     """
+    if head is not None and head.head:
+        return _with_head(head, card, asked=asked or {})
     large = card.image.size > 64  # pixels: photos, not icons
     by_size = {
         "augment": "resized-crop" if large else "standard",
@@ -51,6 +58,26 @@ def suited(arch: Arch, card: DatasetCard, *, asked: Mapping[str, Any] | None = N
         layer(by_size | by_card, f"dataset {card.name}"),
         _for_few_images(card, by_size | by_card | dict(asked or {})),
     )
+
+
+def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, Any]) -> Layer:
+    """Return the config values of a network with a head: AdamW, batches of 8, a warm-up, and about 2,000 steps."""
+    images = card.splits.get("train", 0)
+    origin = f"head {config.head}"
+    optimizer = asked.get("optim.name", "adamw")
+    values: dict[str, Any] = {
+        "augment": "standard",
+        "batch_size": DENSE_BATCH,
+        "optim.name": optimizer,
+        "weight_decay": 0.05 if optimizer == "adamw" else 1e-4,
+        "lr": 1e-3 if optimizer in ("adam", "adamw") else 0.01,
+        "grad_clip": 5.0,
+        "warmup": "5%",
+        "size": card.defaults.get("size", card.image.size),
+    }
+    if images and not asked.get("steps"):
+        values["epochs"] = max(1, round(DENSE_STEPS * DENSE_BATCH / images))
+    return layer(nest(values), origin)
 
 
 def _for_few_images(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
@@ -76,6 +103,10 @@ def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: We
         config: the recipe and what the user set: its length and its optimizer decide.
         weights: the card of the weights; None while it is unknown.
     """
+    if config.model.head or card.truth != "labels":
+        own = _with_head(config.model, card, asked={"optim.name": config.optim.name})
+        kept = {key: value for key, value in own.values.items() if key in HEAD_KEYS}
+        return layer(nest(kept), f"head {config.model.head}")
     size = config.size or (weights or card).image.size
     augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
     images = card.splits.get("train", 0)

@@ -73,11 +73,13 @@ class Draft(Generic[Config]):
         """
         if not isinstance(self.config, FinetuneConfig):
             arch = final_arch(self.config.model)
-            defaults = suited(arch, data, asked=self.asked.values) if data is not None else Layer()
+            defaults = (
+                suited(arch, data, asked=self.asked.values, head=self.config.model) if data is not None else Layer()
+            )
             resolved = resolve(self.kind, [defaults, self.asked])
         else:
             defaults = suited_to_finetune(self.config, data, weights=weights) if data is not None else Layer()
-            resolved = resolve(self.kind, [self.base, defaults, self.asked, _architecture(weights)])
+            resolved = resolve(self.kind, [self.base, defaults, self.asked, _architecture(weights, asked=self.asked)])
         _require_policy(resolved.config.augment, resolved.origins["augment"])
         return resolved
 
@@ -109,6 +111,8 @@ def draft(
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
+    if config.model.head and config.model.head not in registry.names("head"):
+        registry.find("head", config.model.head)
     registry.find("optimizer", config.optim.name)
     registry.find("schedule", config.schedule.name)
     return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))
@@ -159,8 +163,9 @@ def _is_by_hand(origin: str) -> bool:
     return origin.startswith(("flag ", "argument ")) or origin.lstrip("-") == "set"
 
 
-def _architecture(weights: WeightsCard | None) -> Layer:
+def _architecture(weights: WeightsCard | None, *, asked: Layer) -> Layer:
     if weights is None:
         return Layer()
     arch = weights.arch
-    return layer({"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem}}, "weights")
+    head = {"head": weights.head.name} if weights.head is not None and "model.head" not in asked.values else {}
+    return layer({"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem, **head}}, "weights")

@@ -44,6 +44,15 @@ class ModelConfig(Frozen):
     drop_path: float = option(
         0.0, "Stochastic depth: drop rate of the last block; earlier blocks rise linearly from 0", ge=0, lt=1
     )
+    head: str = option(
+        "",
+        "Head for boxes or masks, e.g. ssd or unet (empty: classify)",
+        flag="--head",
+        metavar="NAME",
+        panel=USED,
+        complete="head",
+    )
+    head_args: dict[str, Scalar] = Field({}, description="Arguments of the head, e.g. model.head_args.levels=3")
     zero_init: bool = option(False, "Begin with residual branches of zero, so that each block is its shortcut at first")
 
 

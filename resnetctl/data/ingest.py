@@ -41,14 +41,16 @@ LISTING = "listing"  # key in the digests of the card: the digest of the source,
 class Options:
     """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped.
 
-    An image with more than `max_pixels` pixels is a bad image.
+    An image with more than `max_pixels` pixels is a bad image. `fit` "auto" crops the images of class folders, and pads
+    pictures with boxes or masks. With `strict`, a box without area is an error; otherwise it is left out and counted.
     """
 
     size: int | None = None
-    fit: Fit = "crop"
+    fit: Fit | Literal["auto"] = "auto"
     on_bad_image: Literal["error", "skip"] = "error"
     replace: bool = False
     max_pixels: int = MAX_PIXELS
+    strict: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,10 @@ class _Plan:
     native: tuple[int, int] | None
     options: Options
 
+    @property
+    def fit(self) -> Fit:
+        return "crop" if self.options.fit == "auto" else self.options.fit
+
     @cached_property
     def image(self) -> ImageSpec:
         side = self.options.size or (min(self.native) if self.native else 0)
@@ -68,7 +74,7 @@ class _Plan:
             channels=self.channels,
             mean=(0.5,) * self.channels,
             std=(0.25,) * self.channels,
-            fit=self.options.fit,
+            fit=self.fit,
         )
 
     @property
@@ -76,7 +82,7 @@ class _Plan:
         return Square(
             channels=self.channels,
             resize=self.image.resize,
-            fit=self.options.fit,
+            fit=self.fit,
             max_pixels=self.options.max_pixels,
         )
 

@@ -15,7 +15,7 @@ from resnetctl import rng
 from resnetctl.data.preprocess import repeat, resize, to_grey
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import Batch, ImageSpec
+from resnetctl.spec import Batch, Boxes, ImageSpec, Masks
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class Feed:
         self._pixels = pixels.to(home)
         self._labels = torch.from_numpy(images.labels).to(home)
         self._index = torch.from_numpy(images.index).to(home)
+        self._truth = None if images.truth is None else images.truth.tensors()
+        self._stored = images.images.shape[1]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -124,5 +126,16 @@ class Feed:
             images = to_grey(images) if self.spec.channels == 1 else repeat(images, self.spec.channels)
         targets = self._labels.index_select(0, index)
         return Batch(
-            images=images, targets=targets.to(self.device), index=index.to(self.device), epoch=epoch, step=step
+            images=images,
+            targets=targets.to(self.device),
+            index=index.to(self.device),
+            epoch=epoch,
+            step=step,
+            truth=self._truth_of(index),
         )
+
+    def _truth_of(self, index: Tensor) -> Boxes | Masks | None:
+        """Return the boxes or masks of stored rows, in pixels of the batch's images, on the device."""
+        if self._truth is None:
+            return None
+        return self._truth.take(index.cpu()).to(self.device).resize(self._stored, size=self.spec.resize)

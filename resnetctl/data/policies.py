@@ -18,28 +18,36 @@ from torch import Tensor
 
 from resnetctl import registry
 from resnetctl.config.arguments import keywords
-from resnetctl.data.preprocess import resample
+from resnetctl.data.preprocess import crop, flip, hide, resample
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Batch, ImageSpec, Policy, Scalar, Transform
+from resnetctl.spec import Batch, ImageSpec, Policy, Scalar, Transform, TruthKind
 
 Range = tuple[float, float]
+DENSE: tuple[TruthKind, ...] = ("boxes", "masks")
 BOX_SCALE = (0.08, 1.0)  # share of the image area in a box, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
 BOX_TRIES = 10  # as many as in torchvision; if no box lies inside the image, the whole image is used
 
 
 def augmentation(
-    name: str, image: ImageSpec, *, num_classes: int, mirror: bool, args: Mapping[str, Scalar] | None = None
+    name: str,
+    image: ImageSpec,
+    *,
+    num_classes: int,
+    mirror: bool,
+    args: Mapping[str, Scalar] | None = None,
+    truth: TruthKind = "labels",
 ) -> Transform:
     """Return the function that the policy `name` applies to every training batch. Arguments as in `build`.
 
     Raises:
-        ConfigError: as in `build`, or the policy does not have one of the arguments.
+        ConfigError: as in `build`, the policy does not have one of the arguments, or it cannot move the `truth`.
         PluginError: no usable policy has this name. A call of the returned function raises it too, when the policy of a
             plugin fails or returns something else than a batch of this form; the error names the distribution.
     """
     policy = registry.get("policy", name)
+    _require_moves(policy, truth)
     given = keywords(policy.build, shared={}, args=args or {}, key="augment_args", title=f"policy '{name}'")
     with registry.guarded("policy", name):
         try:
@@ -61,6 +69,16 @@ def augmentation(
         return augmented
 
     return augment
+
+
+def _require_moves(policy: Policy, truth: TruthKind) -> None:
+    """Raise `ConfigError` when the policy leaves boxes or masks where they are while it moves the picture."""
+    if truth != "labels" and truth not in policy.moves:
+        raise ConfigError(
+            f"policy '{policy.name}' cannot move {truth} with the picture",
+            where=Setting("augment"),
+            hint=[Setting("augment", "standard"), Call("plugins list", settings={"kind": "policy"})],
+        )
 
 
 def build(
@@ -106,7 +124,13 @@ def _wrong_form(batch: Batch, answer: Any, image: ImageSpec) -> str:
         return f"it gives a {type(answer).__name__}"
     shape = (len(batch.images), image.channels, image.size, image.size)
     given = tuple(getattr(answer.images, "shape", ()))
-    return "" if given == shape else f"{given} images, not {shape}"
+    if given != shape:
+        return f"{given} images, not {shape}"
+    if batch.truth is not None and (
+        type(answer.truth) is not type(batch.truth) or len(answer.truth) != len(batch.truth)
+    ):
+        return f"{type(answer.truth).__name__} of the images, not the {batch.truth.kind} that it got"
+    return ""
 
 
 def _wrong_images(images: Tensor) -> str:
@@ -128,57 +152,6 @@ def _wrong_targets(targets: Tensor, count: int, classes: int) -> str:
         return "a share is negative"
     total = targets.sum(1)
     return "" if torch.allclose(total, torch.ones_like(total), atol=1e-5) else f"shares sum to {total[0]:.4g}"
-
-
-def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
-    """Cut a square of `size` pixels out of every image, each at its own corner.
-
-    Args:
-        images: uint8 `(N, C, H, W)`, fastest in channels-last strides.
-        corners: int64 `(2, N)`, top and left in the image after padding with `pad` black pixels on all sides.
-
-    Returns:
-        A new tensor `(N, C, size, size)`, channels-last.
-    """
-    count, channels, height, width = images.shape
-    tall, wide = height + 2 * pad, width + 2 * pad
-    canvas = images.new_zeros(count, tall, wide, channels)
-    canvas[:, pad : pad + height, pad : pad + width] = images.permute(0, 2, 3, 1)
-    # View every run of `size` pixels in a line of the canvas as one row; the rows overlap. Then size * N of these rows
-    # are picked in one gather, which is three times as fast as picking N windows by three indices.
-    runs = canvas.as_strided((count * tall * wide - size + 1, size * channels), (channels, 1))
-    top, left = corners
-    first = (torch.arange(count, device=images.device) * tall + top) * wide + left
-    starts = first[:, None] + torch.arange(size, device=images.device) * wide
-    return runs.index_select(0, starts.flatten()).view(count, size, size, channels).permute(0, 3, 1, 2)
-
-
-def flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Return the images with the `chosen` ones, bool `(N,)`, mirrored left to right: a new tensor, channels-last."""
-    pixels, count = images.permute(0, 2, 3, 1), len(images)
-    if images.device.type != "cpu":  # `nonzero` would make an accelerator wait for the number of chosen images
-        return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
-    some = chosen.nonzero().squeeze(1)
-    mirrored = pixels.index_select(0, some).flip(2)
-    # Copying mirrored images into place copies single bytes; picking whole images from both is four times as fast.
-    places = torch.arange(count).index_copy_(0, some, torch.arange(count, count + len(some)))
-    return torch.cat([pixels, mirrored]).index_select(0, places).permute(0, 3, 1, 2)
-
-
-def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
-    """Return the images with a square of `side` pixels painted over each, clipped at the borders.
-
-    Args:
-        corners: int64 `(2, N)`, top and left of each square.
-        fill: uint8 `(C,)`, its colour.
-
-    Returns:
-        A new tensor `(N, C, H, W)`.
-    """
-    line = torch.arange(images.shape[2], device=images.device)
-    rows, columns = ((line >= first[:, None]) & (line < first[:, None] + side) for first in corners)
-    hidden = rows[:, None, :, None] & columns[:, None, None, :]
-    return torch.where(hidden, fill[None, :, None, None], images)
 
 
 def draw_boxes(
@@ -217,6 +190,18 @@ def _alternate(batch: Batch) -> Tensor:
     return (batch.index + batch.epoch) % 2 == 0
 
 
+def _cropped(batch: Batch, corners: Tensor, *, size: int, pad: int) -> Batch:
+    """Return the batch with a window of each picture, and its boxes or masks. Arguments as in `crop`."""
+    truth = batch.truth and batch.truth.crop(corners, size=size, pad=pad)
+    return replace(batch, images=crop(batch.images, corners, size=size, pad=pad), truth=truth)
+
+
+def _flipped(batch: Batch, chosen: Tensor) -> Batch:
+    """Return the batch with the chosen pictures mirrored, and their boxes or masks."""
+    truth = batch.truth and batch.truth.flip(chosen, width=batch.images.shape[3])
+    return replace(batch, images=flip(batch.images, chosen), truth=truth)
+
+
 @cache
 def _levels(mean: tuple[float, ...], device: torch.device) -> Tensor:
     """Return the uint8 colour that normalisation maps to (nearly) zero, `(C,)`. Cached: a copy stalls the device."""
@@ -228,7 +213,11 @@ def _none(image: ImageSpec, num_classes: int) -> Transform:
     start, end = (image.resize - image.size) // 2, (image.resize + image.size) // 2
 
     def central(batch: Batch) -> Batch:
-        return replace(batch, images=batch.images[:, :, start:end, start:end])
+        images, truth = batch.images[:, :, start:end, start:end], batch.truth
+        if truth is not None:
+            corners = torch.full((2, len(images)), start, device=images.device)
+            truth = truth.crop(corners, size=image.size)
+        return replace(batch, images=images, truth=truth)
 
     return central
 
@@ -238,8 +227,8 @@ def _standard(image: ImageSpec, num_classes: int, *, mirror: bool) -> Transform:
     spare = image.resize + 2 * pad - image.size
 
     def pad_and_crop(batch: Batch) -> Batch:
-        images = crop(batch.images, _corners(batch, spare), size=image.size, pad=pad)
-        return replace(batch, images=flip(images, _alternate(batch)) if mirror else images)
+        cut = _cropped(batch, _corners(batch, spare), size=image.size, pad=pad)
+        return _flipped(cut, _alternate(batch)) if mirror else cut
 
     return pad_and_crop
 
@@ -269,7 +258,7 @@ def _shift(image: ImageSpec, num_classes: int, *, reach: float = 0.125) -> Trans
 
     def shift_each(batch: Batch) -> Batch:
         corners = centre + _corners(batch, 2 * pixels)
-        return replace(batch, images=crop(batch.images, corners, size=image.size, pad=pixels))
+        return _cropped(batch, corners, size=image.size, pad=pixels)
 
     return shift_each
 
@@ -285,8 +274,9 @@ def _resized_crop(
     def crop_and_scale(batch: Batch) -> Batch:
         count, device = len(batch.images), batch.images.device
         boxes = draw_boxes(count, image.resize, device=device, scale=(scale, BOX_SCALE[1]), ratio=(1 / ratio, ratio))
-        images = resample(batch.images, boxes, size=image.size)
-        return replace(batch, images=flip(images, _alternate(batch)) if mirror else images)
+        truth = batch.truth and batch.truth.resample(boxes, size=image.size)
+        scaled = replace(batch, images=resample(batch.images, boxes, size=image.size), truth=truth)
+        return _flipped(scaled, _alternate(batch)) if mirror else scaled
 
     return crop_and_scale
 
@@ -296,7 +286,9 @@ def _require_share(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value:g}, not above 0 and at most 1")
 
 
-def _mirroring(name: str, build: Callable[..., Transform], *, summary: str, paper: str) -> Policy:
+def _mirroring(
+    name: str, build: Callable[..., Transform], *, summary: str, paper: str, moves: tuple[TruthKind, ...] = DENSE
+) -> Policy:
     """Return the policy of a `build` function that has a `mirror` argument."""
     return Policy(
         name=name,
@@ -305,10 +297,11 @@ def _mirroring(name: str, build: Callable[..., Transform], *, summary: str, pape
         mirrors=True,
         summary=summary,
         paper=paper,
+        moves=moves,
     )
 
 
-none = Policy(name="none", build=_none, summary="the central crop, as in evaluation")
+none = Policy(name="none", build=_none, summary="the central crop, as in evaluation", moves=DENSE)
 standard = _mirroring(
     "standard",
     _standard,
@@ -320,8 +313,9 @@ standard_cutout = _mirroring(
     _standard_cutout,
     summary="standard, then hide a square of half the side (16 pixels at 32)",
     paper="DeVries and Taylor 2017, section 4.1, arXiv:1708.04552",
+    moves=(),  # what it hides would still be true
 )
-shift = Policy(name="shift", build=_shift, summary="move by up to size//8 pixels each way, never mirror")
+shift = Policy(name="shift", build=_shift, summary="move by up to size//8 pixels each way, never mirror", moves=DENSE)
 resized_crop = _mirroring(
     "resized-crop",
     _resized_crop,

@@ -119,3 +119,54 @@ def _weights(start: Tensor, length: Tensor, *, side: int, size: int) -> Tensor:
     inside = (line >= start[:, None]) & (line < (start + length)[:, None])
     weights = weights * inside[:, None, :]
     return weights / weights.sum(dim=2, keepdim=True)
+
+
+def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
+    """Cut a square of `size` pixels out of every image, each at its own corner.
+
+    Args:
+        images: uint8 `(N, C, H, W)`, fastest in channels-last strides.
+        corners: int64 `(2, N)`, top and left in the image after padding with `pad` black pixels on all sides.
+
+    Returns:
+        A new tensor `(N, C, size, size)`, channels-last.
+    """
+    count, channels, height, width = images.shape
+    tall, wide = height + 2 * pad, width + 2 * pad
+    canvas = images.new_zeros(count, tall, wide, channels)
+    canvas[:, pad : pad + height, pad : pad + width] = images.permute(0, 2, 3, 1)
+    # View every run of `size` pixels in a line of the canvas as one row; the rows overlap. Then size * N of these rows
+    # are picked in one gather, which is three times as fast as picking N windows by three indices.
+    runs = canvas.as_strided((count * tall * wide - size + 1, size * channels), (channels, 1))
+    top, left = corners
+    first = (torch.arange(count, device=images.device) * tall + top) * wide + left
+    starts = first[:, None] + torch.arange(size, device=images.device) * wide
+    return runs.index_select(0, starts.flatten()).view(count, size, size, channels).permute(0, 3, 1, 2)
+
+
+def flip(images: Tensor, chosen: Tensor) -> Tensor:
+    """Return the images with the `chosen` ones, bool `(N,)`, mirrored left to right: a new tensor, channels-last."""
+    pixels, count = images.permute(0, 2, 3, 1), len(images)
+    if images.device.type != "cpu":  # `nonzero` would make an accelerator wait for the number of chosen images
+        return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
+    some = chosen.nonzero().squeeze(1)
+    mirrored = pixels.index_select(0, some).flip(2)
+    # Copying mirrored images into place copies single bytes; picking whole images from both is four times as fast.
+    places = torch.arange(count).index_copy_(0, some, torch.arange(count, count + len(some)))
+    return torch.cat([pixels, mirrored]).index_select(0, places).permute(0, 3, 1, 2)
+
+
+def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:
+    """Return the images with a square of `side` pixels painted over each, clipped at the borders.
+
+    Args:
+        corners: int64 `(2, N)`, top and left of each square.
+        fill: uint8 `(C,)`, its colour.
+
+    Returns:
+        A new tensor `(N, C, H, W)`.
+    """
+    line = torch.arange(images.shape[2], device=images.device)
+    rows, columns = ((line >= first[:, None]) & (line < first[:, None] + side) for first in corners)
+    hidden = rows[:, None, :, None] & columns[:, None, None, :]
+    return torch.where(hidden, fill[None, :, None, None], images)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from resnetctl.data.store import Store
+from resnetctl.data.dense.drawing import draw_boxes, draw_mask
+from resnetctl.data.store import Store, StoredSplit
 from resnetctl.spec import Split
 from resnetctl.system import storage
 
@@ -33,7 +34,10 @@ def write_sheet(store: Store, path: Path, *, split: Split = "train") -> None:
 
 
 def draw_sheet(store: Store, split: Split) -> Image.Image:
-    """Return a picture with up to ten images of each class of a split, evenly spaced over its rows."""
+    """Return a picture with up to ten images of each class of a split, evenly spaced over its rows.
+
+    Boxes and masks are drawn on the images; the class of such an image is its rarest one.
+    """
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
     side = _side(store.card.image.resize)
@@ -48,10 +52,25 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
         top = _GAP + label * (side + _GAP)
         draw.text((_GAP, top + side // 2), name, fill=_INK, font=font, anchor="lm")
         for column, row in enumerate(_spread(np.flatnonzero(stored.labels == label))):
-            sheet.paste(_cell(stored.images[row], side), (margin + column * (side + _GAP), top))
+            picture = _with_truth(stored, int(row))
+            sheet.paste(_cell(picture, side), (margin + column * (side + _GAP), top))
     if extra:
         draw.text((_GAP, height - _FONT), f"and {extra:,} more classes", fill=_INK, font=fonts[0], anchor="lm")
     return sheet
+
+
+def _with_truth(stored: StoredSplit, row: int) -> NDArray[np.uint8]:
+    """Return a stored image, with its boxes or its mask drawn on it where the dataset has them."""
+    image: NDArray[np.uint8] = stored.images[row]
+    truth = stored.truth
+    if truth is None:
+        return image
+    truth.check(np.array([row]))
+    picture = Image.fromarray(np.ascontiguousarray(image[..., :3] if image.shape[-1] >= 3 else image[..., 0]))
+    own = slice(truth.offsets[row], truth.offsets[row + 1]) if truth.masks is None else slice(0)
+    drawn = draw_boxes(picture, truth.boxes[own], labels=truth.labels[own])
+    pixels: NDArray[np.uint8] = np.asarray(drawn if truth.masks is None else draw_mask(picture, truth.masks[row]))
+    return pixels
 
 
 def _side(stored: int) -> int:

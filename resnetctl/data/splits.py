@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data import groups as grouping
+from resnetctl.data.dense.stored import StoredTruth
 from resnetctl.data.digests import Guard
 from resnetctl.data.images import centre_crop, fit, with_channels
 from resnetctl.data.reading.decode import Pixels
@@ -19,7 +20,7 @@ from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.rng import derive
-from resnetctl.spec import ImageSpec, Split, ValSplit
+from resnetctl.spec import Boxes, ImageSpec, Masks, Split, ValSplit
 
 Rows = NDArray[np.int64]
 EVAL_BATCH = 128  # images; larger batches exceed the cache of a CPU
@@ -38,6 +39,7 @@ class ImageSet:
         store_digest: SHA-256 of the stored split's file.
         guard: verifies stored images; None: the images are not from the store.
         groups: `(N,)` int64, the first row of each row's group, which stays in one split; None: there are no groups.
+        truth: boxes or masks of the stored split; None: the labels are the truth.
     """
 
     images: NDArray[np.uint8]
@@ -48,6 +50,7 @@ class ImageSet:
     store_digest: str = ""
     guard: Guard | None = None
     groups: Rows | None = None
+    truth: StoredTruth | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -56,6 +59,8 @@ class ImageSet:
         """Verify `images[rows]`; call it before you use them. Raises `DataError` when they changed since stored."""
         if self.guard is not None:
             self.guard.check(rows)
+        if self.truth is not None:
+            self.truth.check(rows)
 
 
 def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
@@ -168,6 +173,20 @@ def eval_batches(
         yield np.ascontiguousarray(pixels) if as_stored else _prepared(pixels, spec), images.labels[rows]
 
 
+def eval_truth(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[Boxes | Masks]:
+    """Yield the boxes or masks of the batches of `eval_batches`, in pixels of the prepared images, on the CPU."""
+    import torch
+
+    assert images.truth is not None, "the dataset has boxes or masks"
+    whole, side = images.truth.tensors(), images.truth.side
+    margin = (spec.resize - spec.size) // 2
+    for start in range(0, len(images), batch_size):
+        rows = torch.from_numpy(images.index[start : start + batch_size])
+        images.truth.check(rows.numpy())
+        truth = whole.take(rows).resize(side, size=spec.resize)
+        yield truth.crop(torch.full((2, len(rows)), margin), size=spec.size) if margin else truth
+
+
 def _prepared(images: Pixels, spec: ImageSpec) -> Pixels:
     if images.shape[1] != spec.resize:
         images = np.stack(
@@ -187,6 +206,7 @@ def _whole(store: Store, split: Split) -> ImageSet:
         store_digest=store.card.digests.get(split, ""),
         guard=stored.guard,
         groups=stored.groups,
+        truth=stored.truth,
     )
 
 

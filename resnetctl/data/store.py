@@ -5,10 +5,13 @@
     DATA/<name>/card.json                     the `DatasetCard`
                 train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32),
                                               and groups int64 (N,) if images must stay in one split
+                train|...truth.safetensors    boxes or masks, if the card says so (`data.dense.stored`)
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
 `digests` has the SHA-256 of each segment of images (`data.digests`) and, last, that of the labels and groups. `groups`
-has the first row of each row's group (`data.groups`). The folder is written under a temporary name and then renamed.
+has the first row of each row's group (`data.groups`). In datasets of boxes or masks, a label is the rarest class in the
+image, or the number of classes where there is none; splits are stratified by it. The folder is written under a
+temporary name and then renamed.
 """
 
 import contextlib
@@ -27,11 +30,12 @@ from numpy.typing import NDArray
 from resnetctl.data import groups as grouping
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
+from resnetctl.data.dense.stored import TRUTH, SceneTruth, StoredTruth, TruthFiles, read_truth, truth_name
 from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
 from resnetctl.data.reading.decode import Pixels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import SPLITS, DatasetCard, Split
+from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 from resnetctl.wording import counted
@@ -50,12 +54,14 @@ class StoredSplit:
         labels: `(N,)` int64.
         guard: verifies images before use.
         groups: `(N,)` int64, the first row of each row's group; None: every image is on its own.
+        truth: boxes or masks; None: the labels are the truth.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     guard: Guard
     groups: NDArray[np.int64] | None = None
+    truth: StoredTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,10 @@ class Store:
         """Return the path of a split's file."""
         return self.path / f"{name}.safetensors"
 
+    def truth_file(self, name: Split) -> Path:
+        """Return the path of the boxes or masks of a split."""
+        return self.path / truth_name(name)
+
     def split(self, name: Split) -> StoredSplit:
         """Map a split into memory. Raises `DataError` when the dataset has no such split or its file is damaged."""
         if name not in self.card.splits:
@@ -83,7 +93,7 @@ class Store:
                 hint=Call("data show", (self.card.name,)),
             )
         try:
-            return _mapped(self.file(name), self.card)
+            return _mapped(self.file(name), self.card, truth=self.truth_file(name))
         except (DataError, OSError, ValueError, KeyError) as error:
             reason = error.message if isinstance(error, DataError) else error
             raise DataError(
@@ -147,6 +157,7 @@ class Builder:
         self._labels = {name: label for label, name in enumerate(draft.classes)}
         self._shape = (draft.image.resize, draft.image.resize, draft.image.channels)
         self._writers: dict[Split, _SplitWriter] = {}
+        self._truths = files.enter_context(TruthFiles(folder, draft.truth, draft.image.resize))
         self._pixel_keys, self._group_keys, self._splits = array("q"), array("q"), array("b")
         self._group_numbers: dict[str, int] = {}
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
@@ -156,12 +167,25 @@ class Builder:
 
         A `group` that is not empty stays in one split where a split is drawn, as identical images do.
         """
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
         if label not in self._labels:
             raise DataError(f"class '{label}' is not in the card", where=name)
+        self._append(split, image, self._labels[label], name=name, sha256=sha256, group=group)
+
+    def add_scene(self, split: Split, image: Pixels, *, label: int, truth: SceneTruth, name: str, sha256: str) -> None:
+        """Append one image with boxes or a mask. `label` is its rarest class, or the number of classes."""
+        self._append(split, image, label, name=name, sha256=sha256, group="")
+        self._truths.append(split, truth)
+
+    @property
+    def image(self) -> ImageSpec:
+        """The shape of the stored images."""
+        return self._draft.image
+
+    def _append(self, split: Split, image: Pixels, label: int, *, name: str, sha256: str, group: str) -> None:
+        if image.shape != self._shape or image.dtype != np.uint8:
+            raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
         writer = self._writers.get(split) or self._open(split)
-        row = writer.append(image, self._labels[label])
+        row = writer.append(image, label)
         self._pixel_keys.append(grouping.pixel_key(image))
         self._group_keys.append(self._group_numbers.setdefault(group, len(self._group_numbers)) if group else -1)
         self._splits.append(SPLITS.index(split))
@@ -196,8 +220,9 @@ class Builder:
         if "train" not in self._writers:
             raise DataError(f"dataset '{self._draft.name}' would have no training images")
         groups, split_of = self.groups(), np.asarray(self._splits)
+        truths = self._truths.finish()
         for name, writer in self._writers.items():
-            writer.finish(_within(groups, split_of == SPLITS.index(name)))
+            writer.finish(_within(groups, split_of == SPLITS.index(name)), truths.get(name, {}))
         self.notes += self._group_notes()
         mean, std = mean_std(self._writers["train"].histogram)
         splits = self.counts
@@ -255,14 +280,15 @@ class _SplitWriter:
             self.file.write(images.tobytes())
             self.buffer.clear()
 
-    def finish(self, groups: NDArray[np.int64] | None) -> None:
+    def finish(self, groups: NDArray[np.int64] | None, about: dict[str, str]) -> None:
+        """Write the labels, the groups and the digests, then the header, which is also `about` the truth."""
         self.flush()
         labels = np.array(self.labels, "<i8").tobytes()
         grouped = b"" if groups is None else groups.astype("<i8").tobytes()
         self.digests.append(hashlib.sha256(labels + grouped).digest())
         self.file.write(labels + grouped + b"".join(self.digests))
         tensors = _tensors(self.count, self.shape, rows=self.rows, has_groups=groups is not None)
-        layout = Layout.of(tensors, {ROWS_PER_DIGEST: str(self.rows)})
+        layout = Layout.of(tensors, {ROWS_PER_DIGEST: str(self.rows), **about})
         self.file.seek(0)
         self.file.write(header_bytes(layout, room=_HEADER_ROOM))
 
@@ -287,7 +313,7 @@ def _tensors(
     }
 
 
-def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
+def _mapped(path: Path, card: DatasetCard, *, truth: Path) -> StoredSplit:
     """Return a mapped split file, which is checked first: reading a mapping past the file's end kills the process."""
     with storage.open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
@@ -305,12 +331,17 @@ def _mapped(path: Path, card: DatasetCard) -> StoredSplit:
     columns = np.fromfile(path, "<i8", count * (1 + has_groups), offset=start + layout.tensors["labels"].start)
     labels, *rest = np.split(columns.astype(np.int64, copy=False), 1 + has_groups)
     groups = rest[0] if rest else None
-    if labels.min() < 0 or labels.max() >= len(card.classes):
-        raise ValueError(f"a label is outside 0..{len(card.classes) - 1}")
+    most = len(card.classes) - (card.truth == "labels")  # an image with boxes or a mask may have no class
+    if labels.min() < 0 or labels.max() > most:
+        raise ValueError(f"a label is outside 0..{most}")
     if groups is not None and not (groups.min() >= 0 and (groups <= np.arange(count)).all()):
         raise ValueError("a group does not begin at one of its rows")
     digests = np.fromfile(path, np.uint8, offset=start + layout.tensors["digests"].start).reshape(-1, DIGEST_BYTES)
     if hashlib.sha256(columns.data).digest() != digests[-1].tobytes():
         raise ValueError("its labels changed since they were stored")
     guard = Guard(images, digests[:-1], rows=rows, path=path)
-    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups)
+    known = None
+    if card.truth != "labels":
+        sha256 = layout.metadata.get(TRUTH, "")
+        known = read_truth(truth, card.truth, count=count, side=shape[0], classes=len(card.classes), sha256=sha256)
+    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=known)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from resnetctl import registry
 from resnetctl.errors import WeightsError
 from resnetctl.fields import read_json
-from resnetctl.spec import Card, WeightsCard
+from resnetctl.spec import Card, Output, WeightsCard
 from resnetctl.weights.file import described
 
 Input = Literal["float", "raw"]
@@ -41,6 +42,12 @@ class OnnxCard(Card):
     def __post_init__(self) -> None:
         if isinstance(self.weights, Mapping):
             self._put(weights=WeightsCard.from_json(self.weights))
+
+
+def outputs_of(card: WeightsCard) -> tuple[Output, ...]:
+    """Return the outputs of an exported network, in order. Raises what `registry.get` raises for an unknown task."""
+    outputs: tuple[Output, ...] = registry.get("task", card.task).outputs
+    return outputs
 
 
 def from_properties(properties: Mapping[str, str], where: str) -> OnnxCard:

@@ -10,13 +10,13 @@ Shapes: S pixels a side, C channels, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.deploy import onnx_card, onnx_proto, onnx_shapes
+from resnetctl.deploy import onnx_card, onnx_detection, onnx_proto, onnx_shapes
 from resnetctl.deploy.onnx_card import (
     CARD_KEY,
     CONTRACT_KEY,
@@ -37,7 +37,8 @@ from resnetctl.hints import Call
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of the operators that onnxruntime itself has
 MAX_RANK = 8  # dimensions of a tensor
-FLOAT, UINT8, BFLOAT16 = 1, 2, 16  # numbers of TensorProto.DataType
+CLASSIFY = "classify"
+FLOAT, UINT8, INT64, BFLOAT16 = 1, 2, 7, 16  # numbers of TensorProto.DataType
 # The types of weights by number of TensorProto.DataType: numpy's dtype, and the field that holds the numbers when
 # raw_data does not.
 DTYPES = {
@@ -73,8 +74,10 @@ def check(data: bytes, where: str) -> OnnxCard:
         properties = onnx_proto.properties(model)
     except Malformed as error:
         raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
-    is_raw = properties.get(CONTRACT_KEY) == CONTRACTS["raw"]
-    problems = list(dict.fromkeys(dangers(model, known=OPERATORS if is_raw else frozenset())))
+    known = OPERATORS if properties.get(CONTRACT_KEY) == CONTRACTS["raw"] else frozenset[str]()
+    if properties.get("task", CLASSIFY) != CLASSIFY:
+        known |= onnx_detection.RULES.keys()
+    problems = list(dict.fromkeys(dangers(model, known=known)))
     if problems:
         raise WeightsError("the ONNX file is refused", where=where, problems=problems)
     if CARD_KEY not in properties:
@@ -95,6 +98,8 @@ def check(data: bytes, where: str) -> OnnxCard:
     try:
         check_numbers(model)
         card = onnx_card.from_properties(properties, where)
+        if card.weights.task != properties.get("task", CLASSIFY):
+            raise ValueError(f"its task is '{properties.get('task', CLASSIFY)}', its card is of '{card.weights.task}'")
         check_interface(model, card)
         check_shapes(model, card)
     except WeightsError:
@@ -148,7 +153,12 @@ def check_interface(model: Message, card: OnnxCard) -> None:
         "raw": (IMAGE, UINT8, [0, 0, 0]),
     }
     numbers = [len(card.weights.classes)]
-    expected = [forms[card.input], (LOGITS, FLOAT, numbers), (PROBABILITIES, FLOAT, numbers)]
+    expected = [forms[card.input]]
+    if card.weights.head is None:
+        expected += [(LOGITS, FLOAT, numbers), (PROBABILITIES, FLOAT, numbers)]
+    else:
+        _check_answer(outputs, card)
+        outputs = []
     names = [name for name, _, _ in expected]
     if [item.one("name", "") for item in (*inputs, *outputs)] != names or len(inputs) != 1:
         raise ValueError(f"its input must be '{names[0]}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
@@ -156,6 +166,17 @@ def check_interface(model: Message, card: OnnxCard) -> None:
         if _tensor_type(item) != (kind, sides):
             shape = ", ".join(map(str, sides)) if any(sides) else "any height, width and channels"
             raise ValueError(f"'{name}' is not {'float32' if kind == FLOAT else 'uint8'} of (batch, {shape})")
+
+
+def _check_answer(outputs: Sequence[Message], card: OnnxCard) -> None:
+    """Check for the outputs of the card's task: numbers, with as many dimensions. Raises `ValueError`."""
+    wanted = onnx_card.outputs_of(card.weights)
+    if [item.one("name", "") for item in outputs] != [item.name for item in wanted]:
+        raise ValueError(f"its outputs must be {', '.join(item.name for item in wanted)}")
+    for item, output in zip(outputs, wanted, strict=True):
+        kind, sides = _tensor_type(item)
+        if kind not in (FLOAT, INT64) or len(sides) != len(output.shape) - 1:
+            raise ValueError(f"'{output.name}' is not a number for each of ({', '.join(output.shape)})")
 
 
 def check_shapes(model: Message, card: OnnxCard) -> None:
@@ -168,9 +189,32 @@ def check_shapes(model: Message, card: OnnxCard) -> None:
         graph = network_after_preprocessing(graph, image, read=_numbers)
     pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
     shapes = onnx_shapes.infer(graph, {INPUT: pixels}, read=_numbers)
+    if card.weights.head is not None:
+        _check_answer_shapes(shapes, card)
+        return
     for name in (LOGITS, PROBABILITIES):
         if shapes.get(name) != (onnx_shapes.BATCH, len(card.weights.classes)):
             raise ValueError(f"'{name}' is not one number for each of the {len(card.weights.classes)} classes")
+
+
+def _check_answer_shapes(shapes: Mapping[str, tuple[int, ...]], card: OnnxCard) -> None:
+    """Check the shapes of a task's outputs: what has one name has one size. Raises `ValueError`.
+
+    A dimension that is a number has it; "height" and "width" are those of the image.
+    """
+    side = card.weights.image.size
+    known = {"batch": onnx_shapes.BATCH, "height": side, "width": side}
+    for output in onnx_card.outputs_of(card.weights):
+        shape = shapes.get(output.name, ())
+        wanted = [int(name) if name.isdigit() else known.get(name) for name in output.shape]
+        fits = len(shape) == len(wanted) and all(map(_is_or_free, shape, wanted))
+        if not fits:
+            raise ValueError(f"'{output.name}' is not of ({', '.join(output.shape)}), it has the shape {shape}")
+        known.update(zip(output.shape, shape, strict=True))
+
+
+def _is_or_free(side: int, wanted: int | None) -> bool:
+    return wanted is None or side == wanted
 
 
 def _tensor_type(item: Message) -> tuple[int, list[int]]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard
+from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard, outputs_of
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import WeightsError, WorkFailed
 from resnetctl.system.storage import open_regular
@@ -44,6 +44,11 @@ class OnnxModel:
     def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime fails."""
         return self._run([LOGITS, PROBABILITIES], images)
+
+    def answer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        """Return the outputs of the network's task for images (B, S, S, C) uint8. Raises `WorkFailed` as `outputs`."""
+        names = [item.name for item in outputs_of(self.card.weights)]
+        return tuple(self._run(names, images))
 
     def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         given = {IMAGE: images} if self.card.input == "raw" else {INPUT: _scaled(images)}

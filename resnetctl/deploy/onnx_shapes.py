@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from resnetctl.deploy import onnx_detection
+from resnetctl.deploy.onnx_nodes import Node, Numbers, Result, Shape
 from resnetctl.deploy.protobuf import Message
-
-Shape = tuple[int, ...]
-Numbers = Callable[[Message], Any]  # the numbers of a TensorProto, flat
 
 BATCH = 2
 MAX_NODES = 100_000  # ResNet-1202 has 5,000
@@ -31,66 +29,10 @@ MAX_VALUES = (1 << 22, 64)
 MAX_WORK = (1 << 36, 1 << 20)
 
 
-@dataclass(frozen=True)
-class Node:
-    """One operator with the shapes of all values that are known so far."""
-
-    message: Message
-    shapes: Mapping[str, Shape]
-    constants: Mapping[str, Message]
-    read: Numbers
-
-    @property
-    def inputs(self) -> list[Shape]:
-        """Return the shapes of all inputs that are present. Raises `KeyError` for a value that nobody computes."""
-        return [self.shapes[name] for name in self.message.all("input") if name]
-
-    def ints(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
-        """Return an attribute that is a list of whole numbers."""
-        return tuple(self._attribute(name).all("ints")) or tuple(default)
-
-    def whole(self, name: str, default: int) -> int:
-        """Return an attribute that is a whole number."""
-        return int(self._attribute(name).one("i", default))
-
-    def text(self, name: str) -> bytes:
-        """Return an attribute that is text, `b""` if it is absent."""
-        return bytes(self._attribute(name).one("s", b""))
-
-    def numbers(self, position: int) -> tuple[int, ...] | None:
-        """Return the whole numbers of a constant input; None if there is no such input."""
-        names = self.message.all("input")
-        if position >= len(names) or not names[position]:
-            return None
-        values = self.read(self.constants[names[position]])
-        if not np.issubdtype(values.dtype, np.integer):
-            raise ValueError("its shape is not of whole numbers")
-        return tuple(map(int, values))
-
-    def axes(self, *, position: int, rank: int) -> set[int]:
-        """Return the axes in a constant input or, as older operators have them, in an attribute."""
-        axes = self.numbers(position) or self.ints("axes", ())
-        if not all(-rank <= axis < rank for axis in axes):
-            raise ValueError(f"its axes {axes} are out of range")
-        return {axis % rank for axis in axes}
-
-    def _attribute(self, name: str) -> Message:
-        for attribute in self.message.all("attribute"):
-            if attribute.one("name", "") == name:
-                return attribute  # type: ignore[no-any-return]
-        return Message("AttributeProto", {}, 0, 0)
-
-
-@dataclass(frozen=True)
-class Result:
-    """The output shapes of an operator, and the multiplications for each value of the outputs."""
-
-    shapes: list[Shape]
-    work: int = 1
-
-
 def infer(graph: Message, inputs: Mapping[str, Shape], *, read: Numbers) -> dict[str, Shape]:
     """Return the shapes of all values of a GraphProto, for images of the shape in `inputs`.
+
+    A value whose shape depends on numbers, such as the boxes that a suppression keeps, has its largest shape.
 
     Args:
         inputs: shapes of the graph's inputs, with `BATCH` images.
@@ -108,12 +50,15 @@ def infer(graph: Message, inputs: Mapping[str, Shape], *, read: Numbers) -> dict
     uses.update(item.one("name", "") for item in graph.all("output"))
     images = sum(map(math.prod, inputs.values()))
     budget = _Budget(alive=images, values=_limit(MAX_VALUES, images), work=_limit(MAX_WORK, images))
+    values: dict[str, tuple[int, ...]] = {}
     for message in nodes:
-        result = _applied(Node(message, shapes, constants, read))
+        result = _applied(Node(message, shapes, constants, read, values))
         names = message.all("output")
         if len(names) > len(result.shapes) or any(name in shapes for name in names):
             raise ValueError(f"{_title(message)} has other outputs than its operator")
         shapes.update(zip(names, result.shapes, strict=False))
+        if result.values is not None:
+            values[names[0]] = result.values
         budget.spend(message, result)
         for name in message.all("input"):
             uses[name] -= 1
@@ -145,7 +90,7 @@ def _limit(limits: tuple[int, int], images: int) -> int:
 def _applied(node: Node) -> Result:
     kind = node.message.one("op_type", "")
     try:
-        result = RULES[kind](node)
+        result = (RULES.get(kind) or onnx_detection.RULES[kind])(node)
     except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"{_title(node.message)} does not fit its inputs: {error}") from None
     if any(side < 0 for shape in result.shapes for side in shape):
@@ -271,7 +216,17 @@ def _concat(node: Node) -> Result:
     first = list(node.inputs[0])
     axis = node.whole("axis", 0)
     first[axis] = sum(shape[axis] for shape in node.inputs)
-    return Result([tuple(first)])
+    return Result([tuple(first)], values=_joined(node))
+
+
+def _joined(node: Node) -> tuple[int, ...] | None:
+    """Return the whole numbers of joined lists, if one follows from shapes and the others are constants."""
+    names = node.message.all("input")
+    if not any(name in node.values for name in names) or not all(
+        name in node.values or name in node.constants for name in names
+    ):
+        return None
+    return tuple(number for position in range(len(names)) for number in node.numbers(position) or ())
 
 
 def _split(node: Node) -> Result:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import __version__
-from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, LOGITS, OPSET, PROBABILITIES, OnnxCard, to_properties
+from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, OPSET, OnnxCard, outputs_of, to_properties
 from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
 from resnetctl.spec import ImageSpec, WeightsCard
@@ -50,6 +50,23 @@ class Deployed(nn.Module):
         return logits, (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
 
 
+class DeployedNet(nn.Module):
+    """A network with a head and its preprocessing: float images (B, C, S, S) in 0..1 to the outputs of its task."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, image: ImageSpec) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.tensor(image.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(image.std).view(1, -1, 1, 1))
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        decoded: tuple[Tensor, ...] = self.net.decode(self.net((pixel_values - self.mean) / self.std))  # type: ignore[operator]
+        return decoded
+
+
 def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
     """Return the ONNX file of `model`, which must be in eval mode on the CPU.
 
@@ -60,7 +77,8 @@ def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: 
     Raises:
         WorkFailed: torch cannot express the network in ONNX. The block of a plugin may use other operations.
     """
-    proto = _export(Deployed(model, card.image, temperature=card.temperature).eval(), card.image)
+    whole = DeployedNet(model, card.image) if card.head else Deployed(model, card.image, temperature=card.temperature)
+    proto = _export(whole.eval(), card.image, names=[item.name for item in outputs_of(card)])
     _strip(proto)
     _rename(proto.graph)
     proto.ir_version = min(proto.ir_version, IR_VERSION)
@@ -80,7 +98,7 @@ def seal(proto: onnx.ModelProto) -> bytes:
     return data
 
 
-def _export(deployed: Deployed, image: ImageSpec) -> onnx.ModelProto:
+def _export(deployed: nn.Module, image: ImageSpec, *, names: list[str]) -> onnx.ModelProto:
     example = torch.zeros(2, image.channels, image.size, image.size)
     with quiet():
         try:
@@ -88,7 +106,7 @@ def _export(deployed: Deployed, image: ImageSpec) -> onnx.ModelProto:
                 deployed,
                 (example,),
                 input_names=[INPUT],
-                output_names=[LOGITS, PROBABILITIES],
+                output_names=names,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 opset_version=OPSET,
                 dynamo=True,
@@ -170,7 +188,7 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
     """Return the metadata as text. The first keys have the names that common readers of ONNX classifiers expect."""
     card, image = onnx_card.weights, onnx_card.weights.image
     properties = {
-        "task": "classify",
+        "task": card.task,
         "names": json.dumps({str(number): name for number, name in enumerate(card.classes)}),
         "imgsz": json.dumps([image.size, image.size]),
         "channels": str(image.channels),

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl import rng
 from resnetctl.deploy.onnx_session import OnnxModel
 from resnetctl.engine.metrics import Images, Logits, Predictor, probabilities
+from resnetctl.spec import Task
 
 Outputs = Callable[[Images], Sequence[Logits]]
 BATCHES = (1, 2, 7, 64)  # one, even, odd, large: they reveal a batch size that is frozen into the graph
+Answer = Callable[[Images], Sequence[NDArray[Any]]]
+UNMATCHED = 1e-3  # share of detections or pixels without an equal
 TOLERANCE = 1e-4  # times the largest absolute logit, or times 1 if that is larger
 
 
@@ -70,6 +75,30 @@ def compare_batches(
         tolerance=worst.tolerance,
         agreement=same / decided if decided else 1.0,
         problems=tuple(problems),
+    )
+
+
+def compare_answers(
+    reference: Answer, answer: Answer, *, batches: Iterable[tuple[Images, Images]], task: Task
+) -> Parity:
+    """As `compare_batches`, for networks with a head: their answers agree as the task says, detections as sets.
+
+    Of 1,000 detections or pixels at most one may have no equal: near a tie, rounding decides.
+    """
+    parts = [task.agree(reference(prepared), answer(given)) for prepared, given in batches]
+    same, total = sum(part.same for part in parts), sum(part.total for part in parts)
+    problems = [
+        f"batch of {size}: {line}"
+        for size, part in zip(BATCHES, parts, strict=True)
+        if part.same < part.total
+        for line in part.problems[:3]
+    ]
+    share = same / total if total else 1.0
+    return Parity(
+        max_abs_diff=max(part.largest for part in parts),
+        tolerance=UNMATCHED,
+        agreement=share,
+        problems=tuple(problems) if share < 1 - UNMATCHED else (),
     )
 
 

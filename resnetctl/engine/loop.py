@@ -18,11 +18,11 @@ from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine.average import averaged
 from resnetctl.engine.metrics import EvalReport
-from resnetctl.engine.objective import Objective, cross_entropy
+from resnetctl.engine.objective import Objective, cross_entropy, net_loss
 from resnetctl.engine.optim import set_lr
 from resnetctl.errors import NonFinite
 from resnetctl.hints import Setting
-from resnetctl.spec import Batch, ImageSpec
+from resnetctl.spec import Batch, ImageSpec, Measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class EpochResult:
     first_lr: float  # the learning rates of the first and of the last step
     lr: float
     train_loss: float
-    train_top1: float
+    train_top1: float | None  # None where the task has no labels
     train_images: int
-    val: EvalReport | None
+    val: EvalReport | Measured | None
     is_best: bool
 
 
@@ -69,7 +69,10 @@ class EpochSums:
 
 @dataclass
 class Best:
-    """The best epoch on val so far, with its weights. Without a val split, the newest epoch."""
+    """The best epoch on val so far, with its weights. Without a val split, the newest epoch.
+
+    `top1` is the primary number of the task where the network is no classifier; `loss` is then 0.
+    """
 
     epoch: int = 0
     top1: float = -1.0
@@ -148,7 +151,7 @@ class Plan:
     bf16: bool = False
     early_stop: int = 0  # epochs without a better val accuracy; 0: never stop early
     thaw_step: int = 0  # the step from which frozen modules train too; 0: never
-    evaluate: Callable[[nn.Module], EvalReport] | None = None
+    evaluate: Callable[[nn.Module], EvalReport | Measured] | None = None
     guard: Callable[[], AbstractContextManager[None]] = nullcontext  # around the work between two facts
 
 
@@ -228,8 +231,14 @@ def parts(batch: Batch, plan: Plan) -> list[tuple[Batch, Tensor | float]]:
     count = min(plan.accumulate, max(1, len(batch.targets) // 2))
     if count == 1:
         return [(batch, 1.0)]
-    pieces = zip(*(values.tensor_split(count) for values in (batch.images, batch.targets, batch.index)), strict=True)
-    split = [dataclasses.replace(batch, images=images, targets=t, index=index) for images, t, index in pieces]
+    rows = torch.arange(len(batch.targets), device=batch.images.device).tensor_split(count)
+    pieces = zip(
+        *(values.tensor_split(count) for values in (batch.images, batch.targets, batch.index)), rows, strict=True
+    )
+    split = [
+        dataclasses.replace(batch, images=images, targets=t, index=index, truth=batch.truth and batch.truth.take(own))
+        for images, t, index, own in pieces
+    ]
     return [(part, _weight(part.targets, plan) / _weight(batch.targets, plan)) for part in split]
 
 
@@ -244,8 +253,10 @@ def _inputs(batch: Batch, plan: Plan) -> Batch:
     """Augment, resize and normalise stored uint8 images: float32 `(N, C, S, S)` for the model."""
     augmented = plan.augment(batch)
     # early in progressive resizing the images are smaller than `plan.image.size`
-    images = resize(augmented.images, plan.side(batch.step), interpolation=plan.image.interpolation)
-    return dataclasses.replace(augmented, images=normalise(images, plan.image))
+    side = plan.side(batch.step)
+    images = resize(augmented.images, side, interpolation=plan.image.interpolation)
+    truth = augmented.truth and augmented.truth.resize(plan.image.size, size=side)
+    return dataclasses.replace(augmented, images=normalise(images, plan.image), truth=truth)
 
 
 def not_finite(step: int) -> NonFinite:
@@ -263,13 +274,13 @@ def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
     report = plan.evaluate(state.shipped) if plan.evaluate is not None else None
     sums = state.sums
     # best: higher accuracy, then lower loss, then the earlier epoch
-    is_best = report is None or (report.top1, -report.loss) > (state.best.top1, -state.best.loss)
+    top1, loss = standing(report)
+    is_best = report is None or (top1, -loss) > (state.best.top1, -state.best.loss)
     state.epochs += 1
     # the model trained on smaller images than those of val, so its val accuracy is no reason to stop yet
     is_small = plan.side(state.step - 1) < plan.image.size
     state.patience = 0 if is_best or is_small else state.patience + 1
     if is_best:
-        top1, loss = (report.top1, report.loss) if report is not None else (-1.0, float("inf"))
         state.best = Best(state.epochs, top1, loss, state.weights())
     state.sums = EpochSums.zero(sums.loss.device)
     return EpochResult(
@@ -278,11 +289,18 @@ def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
         first_lr=plan.learning_rate((state.step - 1) // plan.steps_per_epoch * plan.steps_per_epoch),
         lr=plan.learning_rate(state.step - 1),
         train_loss=float(sums.loss) / sums.images,
-        train_top1=int(sums.correct) / sums.images,
+        train_top1=None if plan.objective is net_loss else int(sums.correct) / sums.images,
         train_images=sums.images,
         val=report,
         is_best=is_best,
     )
+
+
+def standing(report: EvalReport | Measured | None) -> tuple[float, float]:
+    """Return what chooses the best epoch: a number that is better when higher, then one that is better when lower."""
+    if report is None:
+        return -1.0, float("inf")
+    return (report.top1, report.loss) if isinstance(report, EvalReport) else (report.primary.value, 0.0)
 
 
 def _has_fractions(value: object) -> bool:
@@ -321,5 +339,6 @@ def _add(sums: EpochSums, loss: Tensor, logits: Tensor, targets: Tensor) -> None
     # a mixed target counts as the class with the largest share
     truth = targets if targets.ndim == 1 else targets.argmax(1)
     sums.loss += loss.to(sums.loss.dtype) * len(targets)
-    sums.correct += (logits.argmax(1) == truth).sum()
+    if logits.shape[1]:
+        sums.correct += (logits.argmax(1) == truth).sum()
     sums.images += len(targets)

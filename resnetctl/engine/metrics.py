@@ -116,7 +116,7 @@ def measure(
         WorkFailed: a logit is not a finite number.
     """
     started = time.perf_counter()
-    sums = _Sums(np.zeros((len(classes), len(classes)), dtype=np.int64))
+    sums = Sums.of(len(classes))
     for logits, labels in grouped(predict, batches):
         joined = np.concatenate(labels)
         sums.add(logits, joined)
@@ -171,11 +171,18 @@ def wilson(correct: int, count: int, *, models: int = 1) -> tuple[float, float]:
 
 
 @dataclass
-class _Sums:
+class Sums:
+    """Counts over batches."""
+
     confusion: NDArray[np.int64]
     loss: float = 0.0
     count: int = 0
     in_top: int = 0
+
+    @classmethod
+    def of(cls, classes: int) -> "Sums":
+        """Return the counts before the first image."""
+        return cls(np.zeros((classes, classes), dtype=np.int64))
 
     def add(self, logits: Logits, labels: Labels) -> None:
         """Add one batch: logits (B, K), labels (B,)."""

@@ -3,8 +3,10 @@
 `fit` calls them under autocast, so values inside the model may be bfloat16; the loss itself is float32.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +27,8 @@ class Objective(Protocol):
     """A function of the model, the batch and the plan.
 
     The images are normalised float32 `(N, C, S, S)`, ready for the model. The function returns the loss, a 0-d tensor
-    to call `backward` on, and the logits `(N, classes)`, from which the loop counts the train accuracy.
+    to call `backward` on, and the logits `(N, classes)`, from which the loop counts the train accuracy; `(N, 0)` where
+    a network has none.
     """
 
     def __call__(self, model: nn.Module, batch: Batch, *, plan: Any) -> tuple[Tensor, Tensor]: ...
@@ -44,6 +47,18 @@ def cross_entropy(model: nn.Module, batch: Batch, *, plan: ObjectivePlan) -> tup
     """
     logits = model(batch.images)
     return weighted_cross_entropy(logits, batch.targets, plan=plan), logits
+
+
+def net_loss(model: nn.Module, batch: Batch, *, plan: object) -> tuple[Tensor, Tensor]:
+    """Return the sum of the losses that a network with a head names, and no logits: `(N, 0)`.
+
+    Args:
+        model: a `resnetctl.spec.Net`.
+        batch: its `truth` is what the network learns from.
+    """
+    losses: Mapping[str, Tensor] = model.loss(batch.images, batch.truth)  # type: ignore[operator]  # a Net has it
+    total = torch.stack([loss.float() for loss in losses.values()]).sum()
+    return total, total.detach().new_zeros(len(batch.images), 0)
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, *, plan: ObjectivePlan) -> Tensor:

@@ -6,7 +6,7 @@ The functions import torch when they are called: prediction with an ONNX file (`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from resnetctl.models.resnet import ResNet
 
+NetPredictor = Callable[[Images], tuple[NDArray[Any], ...]]
 Features = NDArray[np.float32]
 FeaturePredictor = Callable[[Images], tuple[Logits, Features | None]]  # (B, S, S, C) to logits (B, K), features (B, D)
 
@@ -43,6 +44,26 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits: Logits = model(normalise(pixels, image)).float().cpu().numpy()
         return logits
+
+    return predict
+
+
+def net_predictor(net: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> NetPredictor:
+    """Return a network with a head as a function from uint8 images (B, S, S, C) to the arrays of its `decode`.
+
+    Puts the network into eval mode. Arguments as in `torch_predictor`.
+    """
+    import torch
+
+    from resnetctl.data.preprocess import normalise
+
+    net.eval()
+
+    def predict(images: Images) -> tuple[NDArray[Any], ...]:
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            decoded = net.decode(net(normalise(pixels, image)))  # type: ignore[operator]  # a Net has it
+        return tuple((part.float() if part.is_floating_point() else part).cpu().numpy() for part in decoded)
 
     return predict
 

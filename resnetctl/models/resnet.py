@@ -1,7 +1,7 @@
 """The network that all archs share, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -28,6 +28,7 @@ class ResNet(nn.Module):
     Attributes:
         arch: the arch, with its stem resolved.
         stages: names of the stages, `("layer1", ...)`.
+        rates: `dropout` and `drop_path` of its blocks, if they are not 0.
     """
 
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1"}
@@ -38,6 +39,7 @@ class ResNet(nn.Module):
         self.arch = arch
         self.stages = tuple(f"layer{number}" for number in range(1, len(arch.depths) + 1))
         self.preactivation = bool(getattr(block, "preactivation", False))
+        self.rates = rates
         width = arch.stem_width or arch.widths[0]
         if arch.stem == "imagenet":
             self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
@@ -215,21 +217,26 @@ def _accepts(arch: Arch, block: Any) -> str:
 
 def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -> Iterator[nn.Sequential]:
     """Yield the stages, each a sequence of blocks."""
-    total = sum(arch.depths)
     index = 0
     for number, (depth, width) in enumerate(zip(arch.depths, arch.widths, strict=True)):
         blocks = []
         for position in range(depth):
             index += 1
-            arguments: dict[str, Any] = {**arch.block_args, **rates}
-            # stochastic depth: later blocks are dropped more often, since all of them need the early features
-            if "drop_path" in rates:
-                arguments["drop_path"] = rates["drop_path"] * index / total
+            arguments = block_arguments(arch, rates, index=index)
             # each stage but the first halves the image in its first block
             stride = 2 if number > 0 and position == 0 else 1
             blocks.append(block(in_channels, width, stride=stride, **arguments))
             in_channels = width * block.expansion
         yield nn.Sequential(*blocks)
+
+
+def block_arguments(arch: Arch, rates: Mapping[str, float], *, index: int) -> dict[str, Any]:
+    """Return the keyword arguments of block number `index`, counted from 1 through all stages, but its stride."""
+    arguments: dict[str, Any] = {**arch.block_args, **rates}
+    # stochastic depth: later blocks are dropped more often, since all of them need the early features
+    if "drop_path" in rates:
+        arguments["drop_path"] = rates["drop_path"] * index / sum(arch.depths)
+    return arguments
 
 
 def _initialise(model: ResNet) -> None:

@@ -87,18 +87,18 @@ def zero_branches(model: ResNet) -> None:
             nn.init.zeros_(block.get_parameter(f"{end}.weight"))
 
 
-def freeze(model: ResNet, names: str) -> tuple[nn.Module, ...]:
+def freeze(parts: Mapping[str, Sequence[nn.Module]], names: str) -> tuple[nn.Module, ...]:
     """Switch off the gradients of the parts in `names`, and return their modules.
 
     Keep the returned modules in `eval()`: in training mode their batch-norm statistics would still change.
 
     Args:
+        parts: the modules of each part of a network, in its order.
         names: `none`, `backbone` (all but the head) or a list of parts such as `stem,layer1`.
 
     Raises:
         UsageError: the network has no such part; the error lists its parts.
     """
-    parts = model.parts()
     chosen = _parse(names, parts)
     modules = tuple(module for name in chosen for module in parts[name])
     for module in modules:

@@ -108,6 +108,17 @@ def _check_exporter(value: Any) -> str:
     return f"lacks {', '.join(missing)}" if missing else ""
 
 
+def _check_head(value: Any) -> str:
+    missing = [name for name in ("name", "task", "summary", "build") if not hasattr(value, name)]
+    return f"lacks {', '.join(missing)}" if missing else ""
+
+
+def _check_task(value: Any) -> str:
+    names = ("name", "summary", "truth", "outputs", "primary", "meter", "agree")
+    missing = [name for name in names if not hasattr(value, name)]
+    return f"lacks {', '.join(missing)}" if missing else ""
+
+
 def _check_command(value: Any) -> str:
     return "" if callable(value) else f"must be a typer.Typer or a function, not {type(value).__name__}"
 
@@ -221,6 +232,31 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:exporter_details",
         seconds=8,
         listing=Call("plugins list", settings={"kind": "exporter"}),
+    ),
+    "task": Row(
+        name="task",
+        plural="tasks",
+        group="resnetctl.tasks",
+        check=_check_task,
+        rules=("resnetctl.testing.tasks:RULES",),
+        details="resnetctl.tasks.plugins.details:task_details",
+        seconds=1,
+        listing=Call("plugins list", settings={"kind": "task"}),
+    ),
+    "head": Row(
+        name="head",
+        plural="heads",
+        group="resnetctl.heads",
+        check=_check_head,
+        rules=("resnetctl.testing.heads:RULES",),
+        scaffold=Scaffold(
+            template="head.py.txt",
+            summary="A head for resnetctl.",
+            use=Call("train", settings={"head": NAME, "arch": "resnet18", "data": "MASKS"}),
+        ),
+        seconds=3,
+        details="resnetctl.tasks.plugins.details:head_details",
+        listing=Call("plugins list", settings={"kind": "head"}),
     ),
     "command": Row(
         name="command",

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, cast, get_args
 
 from resnetctl import fields
+from resnetctl.spec.truth import TRUTHS, TruthKind
 
 Scalar = bool | int | float | str
 MAX_PIXELS = 50_000_000  # of one image file, by default: 150 MB when decoded
@@ -149,6 +150,7 @@ class DatasetCard(Card):
         defaults: config values for this dataset (`epochs`, `augment`, ...), and `mirror`: whether mirroring keeps the
             class of an image.
         notes: remarks for the user, e.g. how the test split was made.
+        truth: what is known of each image: its label, boxes, or a mask.
     """
 
     name: str
@@ -160,6 +162,11 @@ class DatasetCard(Card):
     digests: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Scalar] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    truth: TruthKind = "labels"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; without `truth` where it is the labels."""
+        return _without(super().to_json(), "truth", default="labels")
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
@@ -167,6 +174,8 @@ class DatasetCard(Card):
             self._put(image=ImageSpec.from_json(self.image))
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"dataset '{self.name}': class names are not unique")
+        if self.truth not in TRUTHS:
+            raise ValueError(f"dataset '{self.name}': truth '{self.truth}' is not {' or '.join(TRUTHS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +229,21 @@ class Calibration(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeadCard(Card):
+    """The head of a network for boxes or masks: its name, its task, and the arguments that built it.
+
+    `args` are those of the config, and those that were fitted to train, such as anchors.
+    """
+
+    name: str
+    task: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._freeze(tables=("args",))
+
+
+@dataclass(frozen=True, kw_only=True)
 class WeightsCard(Card):
     """The description inside a weights file. It has no time, host, path or run name.
 
@@ -232,6 +256,7 @@ class WeightsCard(Card):
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
         calibration: temperature and thresholds of prediction sets; None if val had too few images.
         teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
+        head: the head of a network for boxes or masks; None: the classifier of the arch.
     """
 
     schema: int = 1
@@ -246,13 +271,18 @@ class WeightsCard(Card):
     teacher: Mapping[str, str] = field(default_factory=dict)
     config_sha256: str = ""
     version: str = ""
+    head: HeadCard | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; without `head` for a classifier."""
+        return _without(super().to_json(), "head", default=None)
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
         if not self.classes:
             raise ValueError("'classes' is empty")
-        kinds: tuple[type[Card], ...] = (Arch, ImageSpec, Plugins, ValSplit, Calibration)
-        for name, kind in zip(("arch", "image", "plugins", "split", "calibration"), kinds, strict=True):
+        kinds: tuple[type[Card], ...] = (Arch, ImageSpec, Plugins, ValSplit, Calibration, HeadCard)
+        for name, kind in zip(("arch", "image", "plugins", "split", "calibration", "head"), kinds, strict=True):
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 self._put(**{name: kind.from_json(value)})
@@ -261,3 +291,13 @@ class WeightsCard(Card):
     def temperature(self) -> float:
         """The temperature of the probabilities, 1 without a calibration."""
         return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def task(self) -> str:
+        """The task that the network answers."""
+        return "classify" if self.head is None else self.head.task
+
+
+def _without(values: dict[str, Any], key: str, *, default: Any) -> dict[str, Any]:
+    """Return the values without a key that has its default: cards of classifiers stay as they were."""
+    return {name: value for name, value in values.items() if name != key or value != default}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from resnetctl.spec.cards import DatasetCard, Scalar, Split
+from resnetctl.spec.truth import Boxes, Masks, TruthKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,8 @@ class Batch:
         targets: `(N,)` int64, or `(N, num_classes)` float32 after mixing.
         index: `(N,)` int64, the row of each image in the stored split.
         epoch, step: counters of the run, from 0.
+        truth: boxes or masks, in pixels of `images`, which a policy moves with the picture; None for classification.
+            `targets` is then the rarest class in each image.
     """
 
     images: torch.Tensor
@@ -34,6 +37,7 @@ class Batch:
     index: torch.Tensor
     epoch: int
     step: int
+    truth: Boxes | Masks | None = None
 
 
 Transform = Callable[[Batch], Batch]  # augments one training batch
@@ -49,6 +53,9 @@ class Policy:
 
     Keyword arguments of a builder have defaults; the config sets them, e.g. `--set augment.magnitude=5`. A builder
     raises `ValueError` for a value that it cannot use.
+
+    `moves` are the kinds of truth that it moves with the picture, besides labels: "boxes", "masks". On data with
+    another truth it is refused before the run.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Policy:
     paper: str = ""
     mirrors: bool = False
     unmirrored: Callable[..., Transform] | None = None
+    moves: tuple[TruthKind, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

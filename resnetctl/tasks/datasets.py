@@ -20,9 +20,12 @@ from resnetctl.hints import Call, Setting, suggest
 from resnetctl.spec import Dataset, DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
+    from resnetctl.data.dense.sniff import Dense
     from resnetctl.data.ingest import Options
+    from resnetctl.data.reading.source import Source
 
 ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
 SHOWN = 10  # names in a notice
@@ -134,32 +137,53 @@ def read_and_store(
         UsageError: the name is taken, or the data folder cannot be written.
         DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
-    from resnetctl.data.image_files import skipped
-    from resnetctl.data.ingest import ingest
-    from resnetctl.data.reading.sniff import open_source
+    from resnetctl.data.dense.sniff import open_any
     from resnetctl.data.store import exists
-    from resnetctl.system.machine import cores_granted
 
     target = settings.data_dir / name
     if target.exists() and not options.replace:
         raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {path}")
-    source = open_source(path)
+    with open_any(path) as source:
+        try:
+            yield from _stored(source, name, settings=settings, options=options)
+        except UsageError:
+            if target.exists() and not options.replace:  # another process was faster
+                raise exists(name) from None
+            raise
+
+
+def _stored(
+    source: Source | Dense, name: str, *, settings: Settings, options: Options
+) -> Generator[Notice | Progress, None, None]:
+    from resnetctl.data.dense.ingest import ingest_dense
+    from resnetctl.data.dense.sniff import Dense
+    from resnetctl.data.ingest import ingest
+    from resnetctl.system.machine import cores_granted
+
+    if isinstance(source, Dense):
+        total, shown = len(source.annotated.scenes), f"{source.annotated.format}: {source.annotated.truth}"
+        yield Notice(text=f"{shown} of {counted(len(source.annotated.classes), 'class')}")
+        work = ingest_dense(settings.data_dir, name, source=source, options=options)
+    else:
+        total = source.total
+        yield from _remarks(source)
+        cores = settings.threads or cores_granted()
+        work = ingest(settings.data_dir, name, source=source, options=options, cores=cores)
+    for done in work:
+        yield Progress(what=f"adding {name}", done=done, total=total, unit="images")
+
+
+def _remarks(source: Source) -> Iterator[Notice]:
+    from resnetctl.data.image_files import skipped
+
     if text := skipped(source.ignored):
         yield Notice(text=text)
     if source.empty:
         yield Notice(text=f"class folders without an image that can be read here: {_listed(source.empty)}")
     if len(source.classes) == 1:
         yield Notice(text=f"there is one class, '{source.classes[0]}': training needs a folder with a folder per class")
-    cores = settings.threads or cores_granted()
-    try:
-        for done in ingest(settings.data_dir, name, source=source, options=options, cores=cores):
-            yield Progress(what=f"adding {name}", done=done, total=source.total, unit="images")
-    except UsageError:
-        if target.exists() and not options.replace:  # another process was faster
-            raise exists(name) from None
-        raise
 
 
 def require_source(card: DatasetCard, path: Path, *, where: str | Setting) -> None:
@@ -197,8 +221,8 @@ def _is_path(data: str) -> bool:
 
 
 def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress, None, str]:
+    from resnetctl.data.dense.sniff import listing_of
     from resnetctl.data.ingest import LISTING, Options
-    from resnetctl.data.reading.sniff import open_source
 
     name = path_name(path)
     if name not in store_names(settings.data_dir):
@@ -207,7 +231,7 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
         return name
     card = read_card(settings.data_dir, name)
     require_source(card, path, where=Setting("data"))
-    if card.digests.get(LISTING) != open_source(path).listing:
+    if card.digests.get(LISTING) != listing_of(path):
         raise UsageError(
             f"{path} changed since it was added to the store as '{name}'",
             where=Setting("data"),

@@ -32,6 +32,8 @@ from resnetctl.tasks.held_out import (
     stored,
     trained_on,
 )
+from resnetctl.tasks.nets.answers import open_net
+from resnetctl.tasks.nets.measured import NetOutcome, measure_net
 from resnetctl.tasks.targets import Target, described, open_target, resolve
 from resnetctl.wording import counted
 
@@ -109,7 +111,7 @@ def evaluate(
     device: str | None = None,
     per_image: str | Path | None = None,
     **limits: Unpack[Limits],
-) -> EvalOutcome:
+) -> EvalOutcome | NetOutcome:
     """Measure `target` and write the report into its run.
 
     Args:
@@ -130,6 +132,9 @@ def evaluate(
     if per_image is not None:
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
     resolved = resolve(target, settings)
+    if described(resolved)[0].head is not None:
+        _require_classifier(gates, per_image)
+        return _of_net(resolved, settings, data=data, split=split, device=device)
     opened = open_target(resolved, settings, device=device)
     name, told = stored(data, settings) if data else (trained_on(opened.card, resolved.path), [])
     store = open_store(settings.data_dir, name)
@@ -162,6 +167,20 @@ def evaluate(
     )
     outcome = _write(outcome, resolved)
     return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))
+
+
+def _require_classifier(gates: Gates, per_image: str | Path | None) -> None:
+    """Raise `UsageError` for arguments that only a classifier has."""
+    chosen = [name for name, value in plain(gates).items() if value is not None]
+    chosen += ["per_image"] if per_image is not None else []
+    if chosen:
+        raise UsageError("this network is no classifier, so it has no such number", where=Setting(chosen[0]))
+
+
+def _of_net(target: Target, settings: Settings, *, data: str | None, split: Split, device: str | None) -> NetOutcome:
+    net = open_net(target, settings, device=device)
+    name, told = stored(data, settings) if data else (trained_on(net.card, target.path), [])
+    return measure_net(net, open_store(settings.data_dir, name), split=split, target=target, told=tuple(told))
 
 
 def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:

@@ -15,7 +15,6 @@ from resnetctl.engine.loop import TrainState
 from resnetctl.errors import UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
-from resnetctl.models.resnet import build
 from resnetctl.runs import RunDir
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
@@ -140,23 +139,16 @@ def _with_shape_of(
     snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *, teacher: NamedWeights | None
 ) -> tuple[Job, TrainState]:
     """Return the job of a checkpoint and a new state of its shape, ready for `checkpoint.restore`."""
-    card, model = card_of(snapshot), resolved.config.model
+    card = card_of(snapshot)
     if card.trained_on.get("digest") != store.card.digests.get("train"):
         raise WeightsError(
             f"the dataset '{store.card.name}' has changed since the run began",
             where=str(store.path),
             hint="restore the old dataset, or start a new run",
         )
-    job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher)
+    job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher, head=card.head)
     job = dataclasses.replace(job, weights_sha256=str(snapshot.card.get("weights_sha256", "")))
-    net = build(
-        card.arch,
-        classes=len(job.classes),
-        image=card.image,
-        dropout=model.dropout,
-        drop_path=model.drop_path,
-    )
-    return job, fresh_state(job, net)
+    return job, fresh_state(job, fresh_model(job))
 
 
 def _differences(snapshot: Snapshot, job: Job, *, exact: bool) -> Iterator[Notice]:

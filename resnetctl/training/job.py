@@ -3,11 +3,9 @@
 `train`, `finetune`, `resume` and `bench` differ only in how they build the `Job` and in the first weights.
 """
 
-import copy
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -31,15 +29,19 @@ from resnetctl.engine import schedule
 from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.objective import net_loss
 from resnetctl.engine.optim import build_optimizer
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
-from resnetctl.models.resnet import ResNet, build, minimum_size
+from resnetctl.models.dense import parts, with_head
+from resnetctl.models.resnet import build
 from resnetctl.models.surgery import freeze, zero_branches
-from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, Transform, ValSplit, WeightsCard
+from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
+from resnetctl.training.dense import chosen_head, require_head, validate_net
+from resnetctl.training.limits import require_size, require_statistics
 from resnetctl.training.plugin_trial import explained, try_plugins
 from resnetctl.weights.file import NamedWeights
 
@@ -57,6 +59,7 @@ class Job:
         train, val: the dataset's train split, divided as the config says; `split` records how.
         weights_sha256: digest of the weights that the run starts from; empty when it starts from scratch.
         teacher: the network that teaches; None without one.
+        head: the head for boxes or masks; None: the classifier of the arch.
     """
 
     config: TrainConfig
@@ -69,6 +72,13 @@ class Job:
     split: ValSplit | None
     weights_sha256: str = ""
     teacher: Teacher | None = None
+    head: HeadCard | None = None
+
+    @property
+    def primary(self) -> str:
+        """The number that chooses the best epoch."""
+        primary: str = "top1" if self.head is None else registry.get("task", self.head.task).primary
+        return primary
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,7 +112,7 @@ class Job:
             arch=self.arch,
             classes=self.classes,
             image=self.image,
-            plugins=_plugins(self.config, self.arch),
+            plugins=_plugins(self.config, self.arch, self.head),
             trained_on={"name": self.store.card.name, "digest": self.store.card.digests.get("train", "")},
             split=self.split,
             metrics=metrics,
@@ -110,6 +120,7 @@ class Job:
             teacher=self._taught_by(),
             config_sha256=config_sha256(self.config, self.weights_sha256),
             version=__version__,
+            head=self.head,
         )
 
     def _taught_by(self) -> dict[str, str]:
@@ -132,17 +143,21 @@ def settle(
     arch: Arch,
     image: ImageSpec,
     teacher: NamedWeights | None = None,
+    head: HeadCard | None = None,
 ) -> Job:
     """Make every automatic choice once, and write it into the config. Sets torch's threads and malloc's limits.
 
+    `head` is that of a checkpoint; None takes the head of the config, and fits its anchors to train.
+
     Raises:
-        ConfigError: values of the config contradict each other.
+        ConfigError: values of the config contradict each other, or the data.
         DataError: the data has one class, so there is nothing to learn.
         WeightsError: the teacher does not know the classes of the data, or reads other images.
         PluginError: a plugin's block, policy, optimizer or schedule fails its trial.
     """
     config = resolved.config
-    if len(store.card.classes) < 2:
+    require_head(config, store.card)
+    if len(store.card.classes) < 2 and store.card.truth != "boxes":
         raise DataError(
             f"the dataset '{store.card.name}' has one class, '{store.card.classes[0]}': there is nothing to learn",
             where=str(store.path),
@@ -183,14 +198,19 @@ def settle(
         val=val,
         split=split,
         teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
+        head=head or chosen_head(settled, train, image=image),
     )
-    _require_size(job)
+    require_size(job)
+    _augment(job)  # refuses a policy that cannot move boxes or masks
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
 
 
-def fresh_model(job: Job) -> ResNet:
-    """Return a model with initial weights drawn from the seed. Raises `ConfigError` as `zero_branches`."""
+def fresh_model(job: Job) -> torch.nn.Module:
+    """Return a model with initial weights drawn from the seed.
+
+    Raises `ConfigError` as `zero_branches`, and what `models.dense.with_head` raises.
+    """
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     config = job.config.model
     model = build(
@@ -202,10 +222,10 @@ def fresh_model(job: Job) -> ResNet:
     )
     if config.zero_init:
         zero_branches(model)
-    return model
+    return model if job.head is None else with_head(model, job.head, classes=len(job.classes), image=job.image)
 
 
-def fresh_state(job: Job, model: ResNet) -> TrainState:
+def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
     """Return the state before the first step: memory layout, frozen parts, optimizer and EMA as the config says.
 
     Raises `ConfigError` when batch norm cannot train on batches of this size.
@@ -214,38 +234,17 @@ def fresh_state(job: Job, model: ResNet) -> TrainState:
     config, scale, thaws = job.config, 1.0, False
     frozen: tuple[torch.nn.Module, ...] = ()
     if isinstance(config, FinetuneConfig):
-        frozen, scale, thaws = freeze(model, config.freeze), config.optim.backbone_lr_scale, bool(config.thaw_epoch)
+        frozen, scale, thaws = (
+            freeze(parts(model), config.freeze),
+            config.optim.backbone_lr_scale,
+            bool(config.thaw_epoch),
+        )
     *stages, head = (
-        [parameter for module in modules for parameter in module.parameters()] for modules in model.parts().values()
+        [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
-    _require_statistics(job, model, frozen)
+    require_statistics(job, model, frozen)
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
-
-
-def _require_statistics(job: Job, model: ResNet, frozen: tuple[torch.nn.Module, ...]) -> None:
-    """Raise `ConfigError` when steps of one image leave a batch norm with one value per channel, so no variance.
-
-    Runs the network without numbers, on torch's meta device. An epoch never ends with one image: see `batch_rows`.
-    """
-    if job.config.batch_size > 1:
-        return
-    shape, still = copy.deepcopy((model, frozen))
-    shape.to("meta").train()
-    for module in still:
-        module.eval()
-    side = job.sides[0][1]
-    try:
-        shape(torch.empty(1, job.image.channels, side, side, device="meta"))
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            raise ConfigError(
-                f"batch norm cannot train on one image per step: a layer of arch '{job.arch.name}' has one pixel for "
-                f"images of {side} px, so each channel has one value",
-                where=Setting("batch_size", 1),
-                hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
-            ) from None
-        raise
 
 
 def make_plan(job: Job, stop: Stop) -> Plan:
@@ -258,14 +257,14 @@ def make_plan(job: Job, stop: Stop) -> Plan:
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     labels = job.train.labels[job.train.index]
     counts = np.bincount(labels, minlength=len(job.classes)).tolist()
-    weights = class_weights.values(config.class_weights, counts)
+    weights = class_weights.values(config.class_weights, counts) if job.head is None else None
 
     def learning_rate(step: int) -> float:
         return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, factor=factor)
 
-    def evaluate(model: torch.nn.Module) -> EvalReport:
+    def evaluate(model: torch.nn.Module) -> EvalReport | Measured:
         with stop.immediately():
-            return validate(job, model)
+            return validate(job, model) if job.head is None else validated(job, model)
 
     return Plan(
         feed=Feed(job.train, job.image, job.device),
@@ -277,7 +276,7 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         batch_size=config.batch_size,
         seed=config.seed,
         learning_rate=learning_rate,
-        objective=learned_from(job.teacher, config.distill, image=job.image),
+        objective=learned_from(job.teacher, config.distill, image=job.image) if job.head is None else net_loss,
         sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
         accumulate=config.accumulate,
@@ -294,7 +293,12 @@ def make_plan(job: Job, stop: Stop) -> Plan:
 def _augment(job: Job) -> Transform:
     config = job.config
     return augmentation(
-        config.augment, job.image, num_classes=len(job.classes), mirror=job.mirror, args=config.augment_args
+        config.augment,
+        job.image,
+        num_classes=len(job.classes),
+        mirror=job.mirror,
+        args=config.augment_args,
+        truth=job.store.card.truth,
     )
 
 
@@ -303,6 +307,14 @@ def validate(job: Job, model: torch.nn.Module) -> EvalReport:
     assert job.val is not None
     predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
     return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
+
+
+def validated(job: Job, model: torch.nn.Module) -> Measured:
+    """Measure a network with a head on val."""
+    assert job.val is not None
+    assert job.head is not None
+    precision = job.config.precision
+    return validate_net(model, job.val, image=job.image, head=job.head, device=job.device, precision=precision)
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
@@ -319,22 +331,10 @@ def resized(image: ImageSpec, size: int) -> ImageSpec:
     return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
 
 
-def _require_size(job: Job) -> None:
-    """Raise `ConfigError` when the first images of progressive resizing are too small for the arch."""
-    first, size, least = job.sides[0][1], job.image.size, minimum_size(job.arch)
-    if first < least <= size:
-        unit = job.config.progressive.size_increment
-        enough = min(size, unit * math.ceil(least / unit))
-        raise ConfigError(
-            f"progressive resizing begins with images of {first} px, "
-            f"and arch '{job.arch.name}' needs at least {least} px",
-            where=Setting("progressive.initial_scale"),
-            hint=Setting("progressive.initial_scale", math.ceil(100 * enough / size) / 100),
-        )
-
-
-def _plugins(config: TrainConfig, arch: Arch) -> Plugins:
+def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:
     required = registry.distribution_of("block", arch.block)
+    if head is not None:
+        required |= registry.distribution_of("head", head.name) | registry.distribution_of("task", head.task)
     named = {"policy": config.augment, "optimizer": config.optim.name, "schedule": config.schedule.name}
     used = required.copy()
     for kind, name in named.items():

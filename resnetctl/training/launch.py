@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+from torch import nn
+
 import resnetctl.runs as runs
 from resnetctl.config.draft import RunRequest
 from resnetctl.config.layers import to_toml
@@ -11,7 +13,6 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.facts import Notice, TrainFact
 from resnetctl.hints import Call, Hint, Setting, in_shell
-from resnetctl.models.resnet import ResNet
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
@@ -40,7 +41,7 @@ def require_place(request: RunRequest, settings: Settings) -> Path:
 
 
 def launch(
-    job: Job, model: Callable[[], ResNet], *, request: RunRequest, folder: Path, save_first: bool = False
+    job: Job, model: Callable[[], nn.Module], *, request: RunRequest, folder: Path, save_first: bool = False
 ) -> Facts:
     """Choose threads and length by timing if `request` asks for it, create the run folder in `folder`, and train.
 
@@ -78,7 +79,7 @@ def config_text(config: TrainConfig) -> str:
     return to_toml(config, f"The whole config of this run. To repeat it: {repeat}")
 
 
-def _choose_by_timing(job: Job, model: Callable[[], ResNet], request: RunRequest) -> Generator[Notice, None, Job]:
+def _choose_by_timing(job: Job, model: Callable[[], nn.Module], request: RunRequest) -> Generator[Notice, None, Job]:
     """Time steps on a state of their own; return the job with the chosen threads and length."""
     began = time.monotonic()
     if not (request.budget or request.tune):

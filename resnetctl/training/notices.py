@@ -14,7 +14,6 @@ from resnetctl.engine.schedule import smaller
 from resnetctl.errors import ResnetctlError
 from resnetctl.facts import Notice, Started
 from resnetctl.hints import Setting
-from resnetctl.models.resnet import count_params
 from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
@@ -32,7 +31,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         origins=job.origins,
         arch=job.arch,
         block=_swapped(job.arch),
-        params=count_params(job.arch, classes=len(job.classes), channels=job.image.channels),
+        params=sum(parameter.numel() for parameter in state.model.parameters()),
         image_size=job.image.size,
         train_images=len(job.train),
         val_images=len(job.val) if job.val is not None else 0,
@@ -42,6 +41,8 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         steps_per_epoch=job.steps_per_epoch,
         teacher=job.teacher.arch if job.teacher is not None else "",
         sides=job.sides,
+        head="" if job.head is None else job.head.name,
+        primary=job.primary,
     )
 
 

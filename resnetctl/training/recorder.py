@@ -16,13 +16,14 @@ from torch import Tensor
 from resnetctl.data.splits import eval_batches
 from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, StepResult, TrainState, fit
+from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.predictors import shipped_predictor
 from resnetctl.engine.schedule import work
 from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.runs import RunDir
-from resnetctl.spec import Calibration
+from resnetctl.spec import Calibration, Measured
 from resnetctl.system.signals import StopNow
 from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
@@ -158,7 +159,8 @@ def shipped(job: Job, state: TrainState, *, calibration: Calibration | None = No
     last = _ships_last(job)
     metrics: dict[str, float] = {"epoch": state.epochs if last else state.best.epoch}
     if not last:
-        metrics |= {"val_top1": state.best.top1, "val_loss": state.best.loss}
+        metrics[f"val_{job.primary}"] = state.best.top1
+        metrics |= {"val_loss": state.best.loss} if job.head is None else {}
     return to_bytes(_shipped_state(job, state), job.card(metrics, calibration=calibration))
 
 
@@ -167,7 +169,7 @@ def calibrated(job: Job, state: TrainState, *, path: Path) -> Calibration | None
 
     The pass runs what `eval` and `predict` run, in float32. `path` is the file of the weights, for errors.
     """
-    if job.val is None or len(job.val) < ENOUGH:
+    if job.val is None or len(job.val) < ENOUGH or job.head is not None:
         return None
     weights = LoadedWeights(path=path, state=_shipped_state(job, state), card=job.card({}))
     predict = shipped_predictor(instantiate(weights), job.image, device=job.device)
@@ -215,11 +217,18 @@ def _metrics(result: EpochResult) -> dict[str, Any]:
         "step": result.step,
         "lr": result.lr,
         "train_loss": result.train_loss,
-        "train_top1": result.train_top1,
     }
+    if result.train_top1 is not None:
+        line["train_top1"] = result.train_top1
     if result.val is not None:
-        line |= {"val_loss": result.val.loss, "val_top1": result.val.top1, "best": result.is_best}
+        line |= {**_val_numbers(result.val), "best": result.is_best}
     return line
+
+
+def _val_numbers(report: EvalReport | Measured) -> dict[str, float]:
+    if isinstance(report, EvalReport):
+        return {"val_loss": report.loss, "val_top1": report.top1}
+    return {f"val_{name}": value for name, value in report.figures.items() if value is not None}
 
 
 def _summary(run: RunDir, job: Job, state: TrainState) -> dict[str, Any]:
@@ -228,6 +237,7 @@ def _summary(run: RunDir, job: Job, state: TrainState) -> dict[str, Any]:
         "schema": TrainReport.schema,
         "status": "finished",
         "arch": job.arch.name,
+        **({} if job.head is None else {"head": job.head.name, "primary": job.primary}),
         "data": job.store.card.name,
         "train_images": len(job.train),
         "val_images": len(job.val) if job.val is not None else 0,

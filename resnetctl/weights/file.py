@@ -26,7 +26,7 @@ from resnetctl.system.safetensors import Layout, digest, read_layout
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from resnetctl.models.resnet import ResNet
 
@@ -199,6 +199,7 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     from resnetctl.models.resnet import build
 
     card, path = loaded.card, loaded.path
+    require_classifier(card, path)
     try:
         with torch.device("meta"):  # take no memory for a hostile card before its shapes are compared
             expected = build(card.arch, classes=len(card.classes), image=card.image).state_dict()
@@ -209,6 +210,41 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
         model = build(card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path)
     model.load_state_dict(dict(loaded.state))
     return model.eval()
+
+
+def require_classifier(card: WeightsCard, path: Path) -> None:
+    """Raise `WeightsError` for a network with a head, where only a classifier will do."""
+    if card.head is not None:
+        raise WeightsError(
+            f"these weights answer the task '{card.task}', with the head '{card.head.name}': this needs a classifier",
+            where=str(path),
+            hint=[Call("eval", (path,)), Call("predict", (path, "IMAGE"))],
+        )
+
+
+def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
+    """Return the network of `loaded`, a classifier or one with a head, in evaluation mode. Raises as `load_network`."""
+    import torch
+
+    from resnetctl.models.dense import build_net
+
+    card, path = loaded.card, loaded.path
+    if card.head is None:
+        return instantiate(loaded)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            net = build_net(card.arch, card.head, classes=len(card.classes), image=card.image)
+        check_keys(loaded.state, net.state_dict(), path=path)
+    except ResnetctlError as error:
+        raise _with_versions(error, card, path) from error
+    net.load_state_dict(dict(loaded.state))
+    return net.eval()
+
+
+def load_net(header: Header) -> "nn.Module":
+    """Return the network behind a header, a classifier or one with a head. Raises as `load_network`."""
+    require_plugins(header.card, header.path)
+    return instantiate_net(load(header))
 
 
 def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:

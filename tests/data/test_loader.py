@@ -27,6 +27,7 @@ class Images:
     images: np.ndarray
     labels: np.ndarray
     index: np.ndarray
+    truth = None
 
     def __len__(self) -> int:
         return len(self.index)

@@ -96,7 +96,7 @@ def test_an_equal_number_of_channels_changes_nothing() -> None:
 
 def test_adapting_the_input_keeps_a_frozen_convolution_frozen() -> None:
     model = network()
-    freeze(model, "stem")
+    freeze(model.parts(), "stem")
     adapt_input(model, 1)
     assert not model.conv1.weight.requires_grad
     adapt_input(unfrozen := network(), 1)
@@ -116,7 +116,7 @@ def test_adapting_the_input_keeps_a_frozen_convolution_frozen() -> None:
 )
 def test_parts_are_frozen_by_name(names: str, frozen: set[str]) -> None:
     model = network()
-    modules = freeze(model, names)
+    modules = freeze(model.parts(), names)
     assert {name.partition(".")[0] for name, value in model.named_parameters() if not value.requires_grad} == frozen
     assert {id(value) for module in modules for value in module.parameters()} == {
         id(value) for value in model.parameters() if not value.requires_grad
@@ -127,7 +127,7 @@ def test_parts_are_frozen_by_name(names: str, frozen: set[str]) -> None:
 def test_frozen_parts_in_eval_mode_keep_weights_and_statistics(arch: object) -> None:
     model = build(arch, classes=3, image=ImageSpec(size=16)).train()  # type: ignore[arg-type]
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    for module in freeze(model, "backbone"):
+    for module in freeze(model.parts(), "backbone"):
         module.eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, weight_decay=0.1)
     model(torch.randn(4, 3, 16, 16)).square().sum().backward()
@@ -138,13 +138,15 @@ def test_frozen_parts_in_eval_mode_keep_weights_and_statistics(arch: object) -> 
 
 def test_the_final_norm_is_frozen_with_the_last_stage() -> None:
     model = build(preact_resnet20, classes=3, image=ImageSpec(size=16))
-    assert any(isinstance(module, nn.BatchNorm2d) and module is model.norm for module in freeze(model, "layer3"))
+    assert any(
+        isinstance(module, nn.BatchNorm2d) and module is model.norm for module in freeze(model.parts(), "layer3")
+    )
 
 
 @pytest.mark.parametrize("names", ["layer9", "stem,laier1", "none,stem"])
 def test_an_unknown_part_lists_the_parts(names: str) -> None:
     with pytest.raises(UsageError, match="no part") as caught:
-        freeze(network(), names)
+        freeze(network().parts(), names)
     assert caught.value.exit_code == 2
     assert "parts: none, backbone, stem, layer1, layer2, layer3, head" in caught.value.hint
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.spec import Arch, Batch, Card, DatasetCard, ImageSpec, Plugins, Policy, ValSplit, WeightsCard
+from resnetctl.spec import Arch, Batch, Card, DatasetCard, HeadCard, ImageSpec, Plugins, Policy, ValSplit, WeightsCard
 
 ARCH = Arch(name="tiny", block="basic", depths=(1, 2), widths=(16, 32), block_args={"shortcut": "A"}, params=123)
 IMAGE = ImageSpec(size=24, resize=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), interpolation="bicubic", fit="pad")
@@ -36,6 +36,8 @@ CARDS = [
     DATASET,
     WEIGHTS,
     dataclasses.replace(WEIGHTS, split=None),
+    dataclasses.replace(WEIGHTS, head=HeadCard(name="ssd", task="detect", args={"anchors": [[3.5, 4.0]], "levels": 2})),
+    dataclasses.replace(DATASET, truth="boxes"),
     Plugins(),
     ValSplit(val_fraction=0, seed=0),
 ]
@@ -198,3 +200,12 @@ def test_real_names_and_versions_are_accepted(name: str, version: str) -> None:
 def test_a_weights_card_has_no_time_host_path_or_run() -> None:
     names = {item.name for item in dataclasses.fields(WeightsCard)}
     assert not {name for name in names if any(word in name for word in ("time", "date", "host", "path", "run"))}
+
+
+def test_cards_of_classifiers_have_no_keys_for_other_tasks() -> None:
+    assert "head" not in WEIGHTS.to_json()
+    assert WEIGHTS.task == "classify"
+    assert "truth" not in DATASET.to_json()
+    assert DatasetCard.from_json(DATASET.to_json() | {"truth": "masks"}).truth == "masks"
+    with pytest.raises(ValueError, match="truth"):
+        DatasetCard.from_json(DATASET.to_json() | {"truth": "keypoints"})

@@ -21,7 +21,8 @@ def image_set(count: int = 10, classes: int = 3) -> SimpleNamespace:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, classes, count)
     images = (generator.integers(0, 100, (count, 4, 4, 1)) + labels[:, None, None, None] * 70).astype(np.uint8)
-    return SimpleNamespace(images=images, labels=labels, index=np.arange(count), classes=tuple("abc"[:classes]))
+    names = tuple("abc"[:classes])
+    return SimpleNamespace(images=images, labels=labels, index=np.arange(count), classes=names, truth=None)
 
 
 class ImageList(SimpleNamespace):

@@ -61,6 +61,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         on_bad_image=options.on_bad_image,
         replace=options.replace,
         max_pixels=options.max_pixels,
+        strict=options.strict,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
@@ -127,7 +128,12 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
         tables.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
         streams.result(f"\nNext\n  resnetctl data show {report.name}")
         if len(report.card.classes) > 1:
-            streams.result(f"  resnetctl train --data {report.name}")
+            streams.result(f"  resnetctl train --data {report.name}{_head(report.card)}")
+
+
+def _head(card: "DatasetCard") -> str:
+    """Return the flag that a dataset of boxes or masks needs."""
+    return {"labels": "", "boxes": " --arch resnet18 --head ssd", "masks": " --arch resnet18 --head unet"}[card.truth]
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:
@@ -150,9 +156,14 @@ def _shown(report: "ShowReport") -> None:
     """Print a card, and a table of images by class and split."""
     tables.pairs([("name", report.name), ("path", report.path), *_card(report.card), ("sheet", report.sheet)])
     splits = list(report.card.splits)
-    rows = [[name, *(counts.get(split, 0) for split in splits)] for name, counts in report.counts.items()]
+    rows: list[list[object]] = [
+        [name, *(counts.get(split, 0) for split in splits)] for name, counts in report.counts.items()
+    ]
+    if report.empty is not None:
+        rows.append(["(images without)", *(report.empty.get(split, 0) for split in splits)])
     streams.result("")
-    tables.table(["class", *splits], rows)
+    unit = {"labels": "class", "boxes": "boxes of class", "masks": "pixels of class"}[report.card.truth]
+    tables.table([unit, *splits], rows)
 
 
 def _checked(report: "CheckReport") -> None:

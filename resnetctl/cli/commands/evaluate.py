@@ -11,6 +11,7 @@ from resnetctl.cli.screen.progress import watch
 if TYPE_CHECKING:
     from resnetctl.engine.metrics import EvalReport
     from resnetctl.tasks.evaluate import EvalOutcome
+    from resnetctl.tasks.nets.measured import NetOutcome
 
 SHOWN = 10  # classes in the table
 
@@ -21,6 +22,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks import datasets
     from resnetctl.tasks import evaluate as task
+    from resnetctl.tasks.nets.measured import NetOutcome
 
     options, machine = parsed.options, settings.load()
     limits = Limits(
@@ -41,8 +43,38 @@ def run(parsed: Parsed[EvalOptions]) -> None:
             per_image=options.per_image,
             **limits,
         )
-    show(outcome, as_json=options.as_json)
+    if isinstance(outcome, NetOutcome):
+        show_net(outcome, as_json=options.as_json)
+    else:
+        show(outcome, as_json=options.as_json)
     outcome.require()
+
+
+def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
+    """Print the numbers of a network with a head, then a table of its classes."""
+    for notice in outcome.notices:
+        streams.say(streams.notice(notice))
+    if as_json:
+        streams.report(outcome)
+        return
+    measured, primary = outcome.measured, outcome.measured.primary
+    between = "" if primary.interval is None else f"   (95 % interval {tables.interval(*primary.interval)})"
+    numbers = [
+        (name, "-" if value is None else tables.percent(value, 2) + (between if name == primary.name else ""))
+        for name, value in measured.figures.items()
+    ]
+    title = f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"
+    written = None if outcome.written is None else tables.short(outcome.written)
+    count = f"{tables.count(measured.count)}"
+    tables.pairs([("measured", title), *numbers, ("images", count), ("wrote", written)])
+    columns = [key for key in (measured.per_class[0] if measured.per_class else {}) if key not in ("name", "count")]
+    unit = {"detect": "boxes", "segment": "pixels"}.get(outcome.task, "count")
+    rows = [
+        (row["name"], *("-" if row[key] is None else tables.percent(row[key]) for key in columns), row["count"])
+        for row in measured.per_class
+    ]
+    streams.result("")
+    tables.table(("class", *columns, unit), rows)
 
 
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:

@@ -130,6 +130,10 @@ class PredictOptions(Common):
         metavar="LEVEL",
         panel=USED,
     )
+    min_score: float = option(0.3, "Detectors: smallest score of a box", panel=USED, ge=0, le=1, metavar="X")
+    out: Path | None = option(
+        None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
+    )
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 
@@ -221,9 +225,12 @@ class DataAddOptions(Common):
     path: Path = argument("Folder, archive or CSV", metavar="PATH")
     name: str | None = option(None, "Name in the store (default: from PATH)", short="-n", metavar="NAME", panel=USED)
     size: int | None = option(None, "Store and train at N x N pixels", metavar="N", panel=USED, ge=1, le=4096)
-    fit: Fit = option("crop", "How to make images square", panel=USED)
+    fit: Fit | Literal["auto"] = option(
+        "auto", "How to make images square (auto: crop, and pad where there are boxes or masks)", panel=USED
+    )
     on_bad_image: Literal["error", "skip"] = option("error", "Unreadable image: stop, or leave it out", panel=USED)
     max_pixels: int = option(MAX_PIXELS, "Images with more pixels are unreadable", panel=USED, ge=1, metavar="N")
+    strict: bool = option(False, "A box without area is an error, not left out", panel=USED)
     replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 
 

@@ -45,7 +45,7 @@ class History:
         result = fact.result
         self.train_loss.append(result.train_loss)
         if result.val is not None:
-            self.val_top1.append(result.val.top1)
+            self.val_top1.append(_standing(result.val))
 
 
 def header(started: "Started", verb: str, *, width: int) -> list[str]:
@@ -53,7 +53,8 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     config = started.config
     threads = f" ({counted(config.threads, 'thread')})" if config.device == "cpu" else ""
     parts = [
-        f"resnetctl {verb}  {started.arch.name}{f' + {started.block}' if started.block else ''} on {config.data}",
+        f"resnetctl {verb}  {started.arch.name}{f' + {started.block}' if started.block else ''}"
+        f"{f' + {started.head}' if started.head else ''} on {config.data}",
         f"{tables.count(started.params)} params",
         f"{config.device}{threads}",
         f"seed {config.seed}",
@@ -91,10 +92,22 @@ def columns(started: "Started", width: int) -> Columns:
     """Return the columns that need at most `width` characters: an epoch is one line."""
     growing = PIXELS if len(started.sides) > 1 else ()
     shown = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
+    if started.head:  # no accuracy of train, no loss of val
+        names = {"val acc": accuracy_name(started)}
+        shown = tuple((names.get(name, name), size) for name, size in shown if name not in ("val loss", "train acc"))
     for name in DROPPED:
         if sum(size for _, size in shown) + len(STAR) > width:
             shown = tuple(column for column in shown if column[0] != name)
     return shown
+
+
+def accuracy_name(started: "Started") -> str:
+    """Return the title of the number that chooses the best epoch."""
+    return "val acc" if started.primary == "top1" else started.primary
+
+
+def _standing(report: Any) -> float:
+    return float(report.top1 if hasattr(report, "top1") else report.primary.value)
 
 
 def table_head(columns: Columns) -> list[str]:
@@ -114,14 +127,14 @@ def epoch_line(fact: "EpochTimed", history: History, *, columns: Columns) -> str
         "px": str(history.started.side(result.step - 1)),
         "lr": tables.rate(result.first_lr),
         "train loss": f"{result.train_loss:.3f}",
-        "train acc": tables.percent(result.train_top1),
+        "train acc": "" if result.train_top1 is None else tables.percent(result.train_top1),
         "img/s": tables.count(fact.images_per_second) if fact.images_per_second else "-",
         "time": tables.brief(fact.seconds),
     }
     if val is not None:
         cells |= {
-            "val loss": f"{val.loss:.3f}",
-            "val acc": tables.percent(val.top1),
+            "val loss": f"{val.loss:.3f}" if hasattr(val, "loss") else "",
+            accuracy_name(history.started): tables.percent(_standing(val)),
             "best": tables.percent(history.best),
         }
     text = "".join(cells[name].rjust(size) for name, size in columns)
@@ -178,7 +191,9 @@ def _flowed(parts: Sequence[str], width: int) -> list[str]:
 def _trends(history: History, width: int) -> list[str]:
     parts = []
     if history.val_top1:
-        parts.append(f"val acc {sparkline(history.val_top1, 16)} {tables.percent(history.val_top1[-1])}")
+        parts.append(
+            f"{accuracy_name(history.started)} {sparkline(history.val_top1, 16)} {tables.percent(history.val_top1[-1])}"
+        )
     if history.train_loss:
         parts.append(f"train loss {sparkline(history.train_loss, 16)} {history.train_loss[-1]:.3f}")
     return [" " + line for line in _flowed(parts, width - 2)] if parts else []
@@ -187,6 +202,14 @@ def _trends(history: History, width: int) -> list[str]:
 def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     if not shipped:
         return []
+    if "primary" in summary:
+        value = shipped.get(f"val_{summary['primary']}")
+        text = (
+            "there is no val split"
+            if value is None
+            else f"{tables.percent(value)}   ({counted(summary['val_images'], 'image')})"
+        )
+        return [(f"val {summary['primary']}", text)]
     if "val_top1" not in shipped:
         return [("train accuracy", f"{tables.percent(shipped['train_top1'])}   (there is no val split)")]
     from resnetctl.engine.metrics import wilson

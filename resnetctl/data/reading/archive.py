@@ -89,8 +89,8 @@ def open_archive(path: Path, kind: str) -> Source:
 def _surveyed(path: Path, kind: str, seen: Seen) -> tuple[Survey, list[str]]:
     survey = Survey(path, kind)
     problems: list[str] = []
-    with closing(_members(path, kind)) as members:
-        for number, member in enumerate(members, start=1):
+    with closing(members(path, kind)) as found:
+        for number, member in enumerate(found, start=1):
             try:
                 _inspect(member, survey, seen)
             except ValueError as error:
@@ -119,8 +119,8 @@ def _inspect(member: Member, survey: Survey, seen: Seen) -> None:
 
 
 def _items(path: Path, kind: str, layout: Layout) -> Items:
-    with closing(_members(path, kind)) as members:
-        for member in members:
+    with closing(members(path, kind)) as found:
+        for member in found:
             parts = clean(member.name)
             if member.is_folder or why_ignored(parts):
                 continue
@@ -129,7 +129,7 @@ def _items(path: Path, kind: str, layout: Layout) -> Items:
                 yield Item("/".join(parts), place[0], place[1], member.read)
 
 
-def _members(path: Path, kind: str) -> Generator[Member, None, None]:
+def members(path: Path, kind: str) -> Generator[Member, None, None]:
     """Yield the members in the order of the archive. Re-raises errors of damaged archives as `DataError`."""
     try:
         yield from _zip_members(path) if kind == "zip" else _tar_members(path, kind)

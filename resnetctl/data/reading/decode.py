@@ -98,6 +98,25 @@ def open_image(
         raise BadImage(f"cannot be read as an image: {_reason(error)}", where=name) from error
 
 
+def open_plain(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, load: bool = True) -> Image.Image:
+    """Return an image in its own mode, palette or levels, as the file has it. Raises `BadImage`.
+
+    Without `load` only its header is read: size, mode and format are known.
+    """
+    try:
+        with quiet_pillow:
+            image = _opened(data)
+            if image.width * image.height > max_pixels:
+                raise BadImage(f"{image.width}x{image.height} pixels are over the limit of {max_pixels:,}", where=name)
+            if load:
+                image.load()
+            return image
+    except BadImage:
+        raise
+    except _REFUSALS as error:
+        raise BadImage(f"cannot be read as an image: {_reason(error)}", where=name) from error
+
+
 def to_array(image: Image.Image, channels: int) -> Pixels:
     """Return an image of mode "L" or "RGB" as `(H, W, channels)`. Raises `BadImage` unless channels is 1 or 3."""
     pixels = np.asarray(with_mode(image, channels))

@@ -12,7 +12,7 @@ from resnetctl.errors import DataError
 def open_folder(path: Path) -> Source:
     """Return the counted source of a folder. Raises `DataError` when its layout is not supported."""
     survey = Survey(path, "folder")
-    for parts, is_folder in _walk(path):
+    for parts, is_folder in walk(path):
         if is_folder:
             survey.see_folder(parts)
         else:
@@ -21,7 +21,7 @@ def open_folder(path: Path) -> Source:
 
 
 def _items(path: Path, layout: Layout) -> Items:
-    for parts, is_folder in _walk(path):
+    for parts, is_folder in walk(path):
         if is_folder or why_ignored(parts):
             continue
         place = layout.place(parts[:-1])
@@ -29,7 +29,7 @@ def _items(path: Path, layout: Layout) -> Items:
             yield Item("/".join(parts), place[0], place[1], path.joinpath(*parts))
 
 
-def _walk(root: Path) -> Iterator[tuple[Parts, bool]]:
+def walk(root: Path) -> Iterator[tuple[Parts, bool]]:
     """Yield every file and folder below `root` as (parts, is_folder). Hidden folders are not entered."""
     pending: list[tuple[Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
     while pending:

@@ -21,7 +21,7 @@ from resnetctl.spec import SPLITS, Split
 from resnetctl.system.storage import open_regular
 from resnetctl.wording import counted
 
-_ALIASES: Mapping[str, Split] = {
+ALIASES: Mapping[str, Split] = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -109,7 +109,7 @@ class Layout:
         rest = folders[self.strip :]
         if len(rest) < 1 + self.has_splits:
             return None
-        return (_ALIASES[rest[0].lower()], rest[1]) if self.has_splits else (None, rest[0])
+        return (ALIASES[rest[0].lower()], rest[1]) if self.has_splits else (None, rest[0])
 
 
 class Survey:
@@ -179,7 +179,7 @@ class Survey:
     def _is_inside(self, layout: Layout, folders: Parts) -> bool:
         wrapper = next(iter(self._images))[: layout.strip]
         return folders[: layout.strip] == wrapper and (
-            not layout.has_splits or folders[layout.strip].lower() in _ALIASES
+            not layout.has_splits or folders[layout.strip].lower() in ALIASES
         )
 
 
@@ -236,14 +236,14 @@ def find_layout(images: Mapping[Parts, int], path: Path) -> Layout:
     strip = _wrapped(images)
     inner = {folders[strip:]: count for folders, count in images.items() if len(folders) > strip}
     tops = {folders[0] for folders in inner}
-    deep = {folders[0] for folders in inner if len(folders) > 1 and folders[0].lower() in _ALIASES}
+    deep = {folders[0] for folders in inner if len(folders) > 1 and folders[0].lower() in ALIASES}
     if not tops:
         raise DataError(
             f"{counted(sum(images.values()), 'image')}, but no class folders", where=str(path), hint=expected()
         )
     if not deep:
         return Layout(strip=strip, has_splits=False)
-    others = sorted(top for top in tops if top.lower() not in _ALIASES)
+    others = sorted(top for top in tops if top.lower() not in ALIASES)
     if others:
         raise DataError(
             f"'{sorted(deep)[0]}' looks like a split, but '{others[0]}' beside it does not",
@@ -267,7 +267,7 @@ def _is_wrapped(images: Mapping[Parts, int], depth: int) -> bool:
         return False
     nested = sum(count for folders, count in images.items() if len(folders) > depth + 1)
     direct = sum(count for folders, count in images.items() if len(folders) == depth + 1)
-    return nested > direct and next(iter(tops)).lower() not in _ALIASES
+    return nested > direct and next(iter(tops)).lower() not in ALIASES
 
 
 def expected() -> list[str]:

@@ -30,7 +30,7 @@ from resnetctl.engine.stopwatch import FEWEST, Spread, Way, interleave, ratios, 
 from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Hint, Setting
-from resnetctl.models.resnet import count_params
+from resnetctl.models.resnet import ResNet, count_params
 from resnetctl.system.machine import OtherLoad, PeakMemory, cores_granted, processor
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
@@ -94,6 +94,8 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     teacher = sources.open_teacher(draft.config.distill, settings)
     name = yield from datasets.ensure(draft.config.data, settings)
     job = prepare(draft, open_store(settings.data_dir, name), teacher=teacher)
+    if job.head is not None:
+        raise UsageError(f"bench measures classifiers, not head '{job.head.name}'", where=Setting("model.head"))
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     if draft.left_out:
         yield Notice(f"bench trains every layer, from scratch: it leaves out {', '.join(draft.left_out)}")
@@ -163,6 +165,7 @@ def _predictors(timing: Bench, images: Any) -> Iterator[tuple[str, Predictor]]:
 
     job = timing.job
     model, shipped = (fresh_model(job) for _ in range(2))
+    assert isinstance(shipped, ResNet), "bench refuses heads"
     for net in (model, shipped):
         net.load_state_dict(timing.state.model.state_dict())
     reference = torch_predictor(model, job.image, device=torch.device("cpu"))

@@ -21,26 +21,28 @@ class AddRequest:
     """The arguments of `data add`.
 
     Attributes:
-        path: a folder, an archive or a CSV file.
+        path: a folder, an archive, a CSV file or a COCO JSON file.
         name: name of the dataset; None: derived from the path.
         size: side of the stored images in pixels; None: images of one size up to 64 keep it, others become 256.
-        fit: how an image becomes a square.
+        fit: how an image becomes a square; "auto" crops, and pads pictures with boxes or masks.
         on_bad_image: fail on bad images, or skip them.
         replace: replace a dataset with this name.
         max_pixels: an image with more pixels is a bad image.
+        strict: a box without area is an error.
     """
 
     path: Path
     name: str | None = None
     size: int | None = None
-    fit: Fit = "crop"
+    fit: Fit | Literal["auto"] = "auto"
     on_bad_image: Literal["error", "skip"] = "error"
     replace: bool = False
     max_pixels: int = MAX_PIXELS
+    strict: bool = False
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
-    """Store a folder, an archive or a CSV file of images as a dataset.
+    """Store images as a dataset: class folders, a CSV file, or pictures with boxes or masks.
 
     Raises:
         UsageError: the name is taken or not a valid name.
@@ -66,6 +68,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         on_bad_image=request.on_bad_image,
         replace=request.replace,
         max_pixels=request.max_pixels,
+        strict=request.strict,
     )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

@@ -20,7 +20,8 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[P
     when there is no such dataset or path, or the source cannot be read at all, and `UsageError` for `near` with a path.
     """
     from resnetctl.data.checks import Auditor, check_source, check_store
-    from resnetctl.data.reading.sniff import open_source
+    from resnetctl.data.dense.checks import check_dense_source, check_dense_store
+    from resnetctl.data.dense.sniff import Dense, open_any
     from resnetctl.data.store import open_store
     from resnetctl.tasks.near import near_duplicates
 
@@ -31,15 +32,25 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[P
         )
     if target in store_names(settings.data_dir):
         store = open_store(settings.data_dir, target)
-        total, work = sum(store.card.splits.values()), check_store(store, auditor)
+        judge = check_store if store.card.truth == "labels" else check_dense_store
+        total = yield from _watched(judge(store, auditor), target, total=sum(store.card.splits.values()))
     elif Path(target).expanduser().exists():
-        source = open_source(Path(target))
-        total, work = source.total, check_source(source, auditor)
+        with open_any(Path(target)) as source:
+            if isinstance(source, Dense):
+                work, total = check_dense_source(source, auditor), len(source.annotated.scenes)
+            else:
+                work, total = check_source(source, auditor), source.total
+            yield from _watched(work, target, total=total)
     else:
         raise missing(settings.data_dir, target)
-    for done in work:
-        yield Progress(what=f"checking {target}", done=done, total=total, unit="images")
     if near:
         found, findings = yield from near_duplicates(open_store(settings.data_dir, target))
         pairs, auditor.findings = tuple(found), [*auditor.findings, *findings]
     return CheckReport(target=target, images=total, findings=tuple(auditor.findings), pairs=pairs)
+
+
+def _watched(work: Generator[int, None, None], target: str, *, total: int) -> Generator[Progress, None, int]:
+    """Yield the progress of a check; return its number of images."""
+    for done in work:
+        yield Progress(what=f"checking {target}", done=done, total=total, unit="images")
+    return total

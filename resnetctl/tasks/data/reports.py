@@ -82,14 +82,23 @@ class RemoveReport(DataReport):
 
 @dataclass(frozen=True, kw_only=True)
 class ShowReport(Report):
-    """The card of a dataset, and its images by class and split: `counts[class][split]`."""
+    """The card of a dataset, and its images by class and split: `counts[class][split]`.
+
+    In datasets of boxes or masks, `counts` has boxes or pixels, and `empty` the images without any, by split.
+    """
 
     schema: ClassVar[str] = "resnetctl.data.show/1"
     name: str
     path: Path
     card: DatasetCard
     counts: Mapping[str, Mapping[str, int]]
+    empty: Mapping[str, int] | None = None
     sheet: Path | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return the fields; `empty` for boxes and masks only."""
+        values = super().body()
+        return {key: value for key, value in values.items() if key != "empty" or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

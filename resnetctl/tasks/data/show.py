@@ -13,10 +13,15 @@ def show(name: str, settings: Settings, *, sheet: Path | None = None, split: Spl
     Raises `DataError` when the dataset is missing or damaged, `UsageError` when the sheet cannot be written.
     """
     from resnetctl.data.checks import count_classes
+    from resnetctl.data.dense.checks import count_objects
     from resnetctl.data.sheet import write_sheet
     from resnetctl.data.store import open_store
 
     store = open_store(settings.data_dir, name)
     if sheet is not None:
         write_sheet(store, sheet, split=split)
-    return ShowReport(name=name, path=store.path, card=store.card, counts=count_classes(store), sheet=sheet)
+    if store.card.truth == "labels":
+        counts, empty = count_classes(store), None
+    else:
+        counts, empty = count_objects(store)
+    return ShowReport(name=name, path=store.path, card=store.card, counts=counts, empty=empty, sheet=sheet)

@@ -17,14 +17,14 @@ from resnetctl.deploy.exporters import gate as exporter_gate
 from resnetctl.deploy.onnx_card import INPUTS, OPSET, Input
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.deploy.onnx_session import from_bytes
-from resnetctl.deploy.parity import BATCHES, Parity, compare_batches
+from resnetctl.deploy.parity import BATCHES, Parity, compare_answers, compare_batches
 from resnetctl.deploy.raw.contract import require_raw
 from resnetctl.deploy.raw.gate import pixel_problems
 from resnetctl.engine.metrics import Predictor
-from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.predictors import net_predictor, torch_predictor
 from resnetctl.errors import CheckFailed, UsageError, WeightsError
 from resnetctl.exporting import Bundle
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -32,7 +32,7 @@ from resnetctl.system.signals import stop_later
 from resnetctl.tasks.export import int8 as int8_form
 from resnetctl.tasks.export.subjects import Subject, from_folder, from_store, own_store, synthetic
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import Header, load_network, read_header
+from resnetctl.weights.file import Header, load_net, load_network, read_header
 
 if TYPE_CHECKING:
     from resnetctl.compress.int8 import Int8Report
@@ -135,6 +135,13 @@ def export(
     destination = _destination(resolved, place, kind) if to is None else _folder(resolved, place, to)
     header = read_header(resolved.path)
     card = header.card
+    if card.head is not None and (input == "raw" or to is not None or int8 is not None):
+        named = "input" if input == "raw" else "to" if to is not None else "int8"
+        raise UsageError(
+            f"a network with the head '{card.head.name}' is exported as an ONNX file of floats only",
+            where=Setting(named),
+            hint=Call("export", (header.path,), {"onnx": True}),
+        )
     if input == "raw":
         require_raw(card.image)
     store = None if int8 is None else int8_form.open_dataset(card, settings, name=int8.get("data"))
@@ -219,7 +226,7 @@ class _Checked:
 
     data: bytes
     parity: Parity
-    reference: Predictor
+    reference: Predictor | None = None  # of a classifier
 
 
 def _checked(header: Header, subject: Subject) -> _Checked:
@@ -229,6 +236,8 @@ def _checked(header: Header, subject: Subject) -> _Checked:
     from resnetctl.deploy.onnx_writer import to_bytes
     from resnetctl.deploy.raw.writer import preprocessing_alone, with_preprocessing
 
+    if header.card.head is not None:
+        return _checked_net(header, subject)
     model, card = load_network(header), header.card
     with stop_later():
         data = to_bytes(model, card, weights_sha256=header.sha256, gate=subject.about)
@@ -240,6 +249,29 @@ def _checked(header: Header, subject: Subject) -> _Checked:
     exported = from_bytes(data, "the exported model")
     batches = subject.batches(card.image)
     parity = compare_batches(reference, exported.outputs, batches=batches, temperature=card.temperature)
+    _require_parity(parity, header)
+    return _Checked(data=data, parity=parity, reference=reference)
+
+
+def _checked_net(header: Header, subject: Subject) -> _Checked:
+    """As `_checked`, for a network with a head: answers are compared as its task says."""
+    import torch
+
+    from resnetctl.deploy.onnx_writer import to_bytes
+
+    net, card = load_net(header), header.card
+    with stop_later():
+        data = to_bytes(net, card, weights_sha256=header.sha256, gate=subject.about)
+    exported = from_bytes(data, "the exported model")
+    reference = net_predictor(net, card.image, device=torch.device("cpu"))
+    task = registry.get("task", card.task)
+    parity = compare_answers(reference, exported.answer, batches=subject.batches(card.image), task=task)
+    _require_parity(parity, header)
+    return _Checked(data=data, parity=parity)
+
+
+def _require_parity(parity: Parity, header: Header) -> None:
+    """Raise `CheckFailed` when onnxruntime does not agree with torch."""
     if parity.problems:
         raise CheckFailed(
             "onnxruntime does not agree with torch; no file was written",
@@ -247,7 +279,6 @@ def _checked(header: Header, subject: Subject) -> _Checked:
             where=str(header.path),
             hint="report this with the versions that 'pip list' shows for torch, onnxscript and onnxruntime",
         )
-    return _Checked(data=data, parity=parity, reference=reference)
 
 
 def _require_equal_pixels(data: bytes, problems: list[str], where: Path) -> None:

@@ -68,9 +68,28 @@ def exporter_details(exporter: Any) -> dict[str, Any]:
     return object_details(type(exporter)) | {"summary": exporter.summary}
 
 
+def task_details(task: Any) -> dict[str, Any]:
+    """Return the facts of a task: what it learns from, what it answers, and what it is judged by."""
+    outputs = {item.name: " x ".join(item.shape) for item in task.outputs}
+    own = {"summary": task.summary, "truth": task.truth, "outputs": outputs, "primary": task.primary}
+    return {"source": _file(type(task))} | own
+
+
+def head_details(head: Any) -> dict[str, Any]:
+    """Return the facts of a head's `build`, with its task and its summary."""
+    facts = object_details(head.build)
+    own = {"task": head.task, "summary": head.summary, "fits_anchors": hasattr(head, "fit_anchors")}
+    return facts | own
+
+
 def policy_details(policy: Any) -> dict[str, Any]:
     """Return the facts of a policy's builder, with summary, paper and whether it mirrors."""
-    return object_details(policy.build) | {"summary": policy.summary, "paper": policy.paper, "mirrors": policy.mirrors}
+    return object_details(policy.build) | {
+        "summary": policy.summary,
+        "paper": policy.paper,
+        "mirrors": policy.mirrors,
+        "moves": ["labels", *policy.moves],
+    }
 
 
 def dataset_details(dataset: Any) -> dict[str, Any]:

@@ -196,7 +196,7 @@ class _Checker:
         same = all(line[name] == value for name, value in card.metrics.items())
         _require(same, "the accuracy in the card differs from that of the metrics")
         if snapshot is not None:
-            kept = snapshot.shipped(last=config.keep == "last" or "val_top1" not in line)
+            kept = snapshot.shipped(last=config.keep == "last" or "best" not in line)
             same = digest(kept) == digest(loaded.state)
             _require(same, "the tensors differ from those of the checkpoint")
         return f"whole, finite, of epoch {epoch}"
@@ -235,8 +235,9 @@ def _improving(lines: Lines) -> Iterator[dict[str, Any]]:
     """Yield each epoch that was the best so far."""
     best = (-1.0, -math.inf)
     for line in lines:
-        if "val_top1" in line and (line["val_top1"], -line["val_loss"]) > best:
-            best = (line["val_top1"], -line["val_loss"])
+        first = next((key for key in line if key.startswith("val_") and key != "val_loss"), "")
+        if first and (line[first], -line.get("val_loss", 0.0)) > best:
+            best = (line[first], -line.get("val_loss", 0.0))
             yield line
 
 

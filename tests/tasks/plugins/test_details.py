@@ -9,8 +9,10 @@ from resnetctl.tasks.plugins.details import (
     arch_details,
     command_details,
     dataset_details,
+    head_details,
     object_details,
     policy_details,
+    task_details,
 )
 
 
@@ -69,3 +71,23 @@ def test_an_app_is_described_by_its_help_and_its_commands() -> None:
     app.command("empty")(lambda: None)
     details = command_details(app)
     assert (details["summary"], details["commands"]) == ("Shelves of runs.", ["count", "empty"])
+
+
+def test_task_details_say_what_it_learns_from_and_what_it_answers() -> None:
+    details = task_details(registry.get("task", "detect"))
+    assert details["truth"] == "boxes"
+    assert details["primary"] == "map50"
+    assert details["outputs"]["boxes"] == "batch x detections x 4"
+    assert details["source"].endswith("detect.py")
+
+
+def test_head_details_have_the_arguments_of_build() -> None:
+    class Head:
+        name, task, summary = "mine", "segment", "one line"
+
+        def build(self, backbone: object, *, classes: int, image: object, levels: int = 3) -> None:
+            """Return the network."""
+
+    details = head_details(Head())
+    assert details["parameters"]["levels"] == "int = 3"
+    assert (details["task"], details["summary"], details["fits_anchors"]) == ("segment", "one line", False)

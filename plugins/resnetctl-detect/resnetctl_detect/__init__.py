@@ -1,0 +1,1 @@
+"""SSD and Faster R-CNN heads for resnetctl."""

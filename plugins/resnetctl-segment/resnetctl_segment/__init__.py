@@ -1,0 +1,1 @@
+"""U-Net and DeepLabV3 heads for resnetctl."""

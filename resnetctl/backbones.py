@@ -1,0 +1,62 @@
+"""A backbone from an arch, a run or a weights file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from resnetctl import registry
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call
+from resnetctl.spec import Arch, ImageSpec
+from resnetctl.system.settings import Settings
+from resnetctl.tasks import targets
+from resnetctl.weights.file import load_model
+
+if TYPE_CHECKING:
+    from resnetctl.models.backbone import Backbone, Names
+    from resnetctl.models.resnet import ResNet
+
+
+class BackboneOptions(TypedDict, total=False):
+    """Options of a backbone that have a default."""
+
+    output_stride: int | None
+    channels: int | None
+
+
+def backbone(
+    source: object, *, settings: Settings, out: Names | None = None, **options: Unpack[BackboneOptions]
+) -> Backbone:
+    """Return the network of `source` without its head. Arguments and errors as `api.backbone`."""
+    from resnetctl.models.backbone import Backbone
+
+    channels = options.get("channels")
+    net = _fresh(source, channels or 3) if _is_arch(source) else _trained(source, settings, channels)
+    return Backbone(net, out, output_stride=options.get("output_stride"))
+
+
+def _is_arch(source: object) -> bool:
+    return isinstance(source, Arch) or (isinstance(source, str) and source in registry.names("arch"))
+
+
+def _fresh(source: object, channels: int) -> ResNet:
+    from resnetctl.models.resnet import build
+
+    arch = source if isinstance(source, Arch) else registry.get("arch", str(source))
+    _, size = arch.reference
+    image = ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels)
+    return build(arch, classes=1, image=image)
+
+
+def _trained(source: object, settings: Settings, channels: int | None) -> ResNet:
+    from resnetctl.models.surgery import adapt_input
+
+    target = targets.resolve(targets.text(source), settings)
+    if target.kind != "weights":
+        raise UsageError(
+            "an ONNX file gives no features", where=str(target.path), hint=Call("runs list", note="has runs to name")
+        )
+    net, _ = load_model(target.path)
+    if channels is not None:
+        adapt_input(net, channels)
+    return net

@@ -1,0 +1,265 @@
+"""Store pictures with boxes or masks as a dataset: first every annotation is checked, then every picture is decoded.
+
+All problems are one error; nothing is stored then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetctl.data.dense.boxes import BoxCheck
+from resnetctl.data.dense.files import Files
+from resnetctl.data.dense.geometry import fit_mask, placement
+from resnetctl.data.dense.masks import TWO_LEVELS, MaskReader
+from resnetctl.data.dense.scenes import Annotated, Scene
+from resnetctl.data.dense.sniff import Dense
+from resnetctl.data.dense.stored import SceneTruth
+from resnetctl.data.images import square
+from resnetctl.data.ingest import LISTING, Options
+from resnetctl.data.reading.decode import BadImage, open_image, open_plain
+from resnetctl.data.splits import stratified
+from resnetctl.data.store import Builder, build
+from resnetctl.errors import DataError
+from resnetctl.hints import Setting
+from resnetctl.spec import IGNORE, DatasetCard, Fit, ImageSpec, Split
+from resnetctl.wording import counted
+
+LARGEST, TRAINED = 512, 320  # pixels: the largest stored side, and the side that nets see by default
+TEST_FRACTION = 0.2
+REPORT_EVERY = 50  # images
+SHOWN = 20  # names in a note
+GREY = ("1", "L", "LA", "La", "I;16", "I;16B")  # modes of files without colour
+_ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_ORIENTATION = 0x0112
+
+
+@dataclass
+class Survey:
+    """What the headers and annotations say: the shape of the store, the rarest class of each picture, and problems."""
+
+    problems: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
+    side: int = 0
+    channels: int = 1
+    present: list[NDArray[np.int64]] = field(default_factory=list)  # boxes or pixels by class, for each scene
+    hidden: list[str] = field(default_factory=list)  # masks without a known pixel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A source, how to store it, and what judges its boxes and reads its masks."""
+
+    files: Files
+    source: Annotated
+    options: Options
+    boxes: BoxCheck
+    masks: MaskReader
+
+    @classmethod
+    def of(cls, dense: Dense, options: Options) -> Work:
+        """Return the work on a source; pictures are padded unless the options say otherwise."""
+        source = dense.annotated
+        return cls(
+            files=dense.files,
+            source=source,
+            options=replace(options, fit="pad" if options.fit == "auto" else options.fit),
+            boxes=BoxCheck(strict=options.strict),
+            masks=MaskReader(classes=source.classes, palette=source.palette),
+        )
+
+    @property
+    def fit(self) -> Fit:
+        assert self.options.fit != "auto", "`of` chose it"
+        return self.options.fit
+
+    def survey(self) -> Survey:
+        """Check every annotation against the header of its picture, and every mask."""
+        survey = Survey(problems=list(self.source.problems))
+        for scene in self.source.scenes:
+            try:
+                self._see(scene, survey)
+            except BadImage as error:
+                (survey.bad if error.where == scene.name else survey.problems).append(f"{error.where}: {error.message}")
+            except ValueError as error:
+                survey.problems.append(f"{scene.where}: {error}")
+        survey.problems += self.boxes.problems
+        if self.source.truth == "masks" and survey.present and not np.stack(survey.present)[:, 1:].any():
+            survey.problems.append(f"no mask has a level other than 0 and 255, and {TWO_LEVELS}")
+        if survey.hidden:
+            names = ", ".join(survey.hidden[:SHOWN])
+            survey.notes.append(
+                f"masks that are 'not known' everywhere, which teach nothing: {len(survey.hidden):,} ({names})"
+            )
+        return survey
+
+    def _see(self, scene: Scene, survey: Survey) -> None:
+        """Record a picture. Raises `BadImage` and `ValueError` with what is wrong."""
+        data = self.files.read(scene.name)
+        image = open_plain(data, scene.name, max_pixels=self.options.max_pixels, load=False)
+        size = image.size[::-1] if image.getexif().get(_ORIENTATION) in _ROTATED else image.size
+        if scene.mask:
+            counts = self._mask_counts(scene, size)
+            survey.hidden += [] if counts.any() else [scene.mask]
+        else:
+            _require_size(scene, size)
+            labels = [self.source.classes.index(item.label) for item in self.boxes.check(scene, size)]
+            counts = np.bincount(np.array(labels, np.int64), minlength=len(self.source.classes))
+        survey.side = max(survey.side, *size)
+        survey.channels = survey.channels if image.mode in GREY else 3
+        survey.scenes.append(scene)
+        survey.present.append(counts)
+
+    def _mask_counts(self, scene: Scene, size: tuple[int, int]) -> NDArray[np.int64]:
+        """Return the pixels of each class. Raises `BadImage` for a mask that cannot be used."""
+        mask = self.masks.read(self.files.read(scene.mask), scene.mask)
+        if mask.shape[::-1] != size:
+            own, other = (f"{width}x{height}" for width, height in (mask.shape[::-1], size))
+            raise BadImage(f"the mask has {own} pixels, and {scene.name} has {other}", where=scene.mask)
+        return np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(self.masks.classes)]
+
+    def store(self, scene: Scene, builder: Builder, *, split: Split, label: int) -> None:
+        """Decode one picture and add it with its truth. Raises `BadImage`."""
+        data = self.files.read(scene.name)
+        image, _ = open_image(data, scene.name, max_pixels=self.options.max_pixels)
+        spec = builder.image
+        pixels = square(image, spec.channels, resize=spec.resize, fit=self.fit)
+        if scene.mask:
+            mask = self.masks.read(self.files.read(scene.mask), scene.mask)
+            truth = SceneTruth(size=image.size, mask=fit_mask(mask, side=spec.resize, fit=self.fit))
+        else:
+            place = placement(*image.size, side=spec.resize, fit=self.fit)
+            truth = self.boxes.truth(scene, image.size, place=place, classes=self.source.classes)
+        builder.add_scene(split, pixels, label=label, truth=truth, name=scene.name, sha256=sha256(data).hexdigest())
+
+    def finish(self, builder: Builder, survey: Survey, *, bad: list[str]) -> None:
+        """Write the notes. Raises `DataError` when pictures cannot be read and none may be skipped."""
+        if bad and self.options.on_bad_image == "error":
+            raise DataError(
+                f"{len(bad):,} of {counted(len(self.source.scenes), 'image')} cannot be read",
+                where=str(self.source.path),
+                problems=bad,
+                hint=Setting("on_bad_image", "skip", note="leaves them out"),
+            )
+        if bad:
+            builder.notes.append(f"skipped, because they cannot be read: {len(bad):,}: {'; '.join(bad[:SHOWN])}")
+        builder.digests[LISTING] = self.source.listing
+        remarks = [*self.source.remarks, *survey.notes, *self.boxes.notes(SHOWN)]
+        builder.notes += [*_split_notes(survey.scenes, builder), *remarks]
+
+
+def ingest_dense(data_dir: Path, name: str, *, source: Dense, options: Options) -> Generator[int, None, None]:
+    """Store `source` as dataset `name`; yield the number of pictures done.
+
+    Raises:
+        DataError: annotations or pictures are bad (all are listed), or there is no train split.
+        UsageError: the name is taken.
+    """
+    work = Work.of(source, options)
+    survey = work.survey()
+    if survey.problems:
+        survey.bad = _unreadable(work, survey)
+    _require_sound(work.source, survey)
+    labels = _rarest(survey.present, len(work.source.classes))
+    splits = _splits(survey.scenes, labels)
+    draft = _draft(name, work, survey)
+    with build(data_dir, name, draft=draft, replace=options.replace) as builder:
+        bad = list(survey.bad)
+        for done, (scene, label, split) in enumerate(zip(survey.scenes, labels, splits, strict=True), start=1):
+            try:
+                work.store(scene, builder, split=split, label=label)
+            except BadImage as error:
+                bad.append(f"{error.where}: {error.message}")
+            if done % REPORT_EVERY == 0:
+                yield done
+        work.finish(builder, survey, bad=bad)
+    yield len(work.source.scenes)
+
+
+def _unreadable(work: Work, survey: Survey) -> list[str]:
+    """Return the pictures that cannot be decoded, to list them with the problems of the annotations."""
+    bad = list(survey.bad)
+    for scene in survey.scenes:
+        try:
+            open_image(work.files.read(scene.name), scene.name, max_pixels=work.options.max_pixels)
+        except BadImage as error:
+            bad.append(f"{error.where}: {error.message}")
+    return bad
+
+
+def _require_size(scene: Scene, size: tuple[int, int]) -> None:
+    if scene.size is not None and scene.size != size:
+        said, real = (f"{width}x{height}" for width, height in (scene.size, size))
+        raise ValueError(f"it says {said} pixels, and {scene.name} has {real}")
+
+
+def _require_sound(source: Annotated, survey: Survey) -> None:
+    """Raise one `DataError` with every problem of the annotations."""
+    if survey.problems:
+        raise DataError(
+            f"{counted(len(survey.problems), 'problem')} in {counted(len(source.scenes), 'picture')} "
+            f"with annotations ({source.format})",
+            where=str(source.path),
+            problems=[*survey.problems, *survey.bad],
+            hint="correct the files that are named",
+        )
+    if not source.classes or not survey.scenes:
+        raise DataError(
+            f"no object in {counted(len(source.scenes), 'picture')} ({source.format})",
+            where=str(source.path),
+            problems=survey.bad,
+        )
+    known = {scene.split for scene in source.scenes}
+    if None not in known and "train" not in known:
+        raise DataError(f"there is {' and '.join(sorted(map(str, known)))}, but no train split", where=str(source.path))
+    if None in known and len(known) > 1:
+        lost = [scene.name for scene in source.scenes if scene.split is None]
+        raise DataError("some pictures have a split and some have none", where=str(source.path), problems=lost)
+
+
+def _rarest(present: list[NDArray[np.int64]], classes: int) -> list[int]:
+    """Return the class in each picture that fewest pictures have; `classes` for a picture without one.
+
+    Splits are stratified by it, so that a rare class is in every split.
+    """
+    table = np.stack(present) > 0
+    order = np.argsort(table.sum(0), kind="stable")  # rare classes first
+    found = table[:, order]
+    rarest: list[int] = np.where(found.any(1), order[found.argmax(1)], classes).tolist()
+    return rarest
+
+
+def _splits(scenes: list[Scene], labels: list[int]) -> list[Split]:
+    """Return the split of each picture: that of the source, or a fixed test split and train."""
+    if any(scene.split not in (None, "train") for scene in scenes):
+        return [scene.split or "train" for scene in scenes]
+    test = stratified(np.array(labels, np.int64), TEST_FRACTION, seed=0, purpose="test")
+    chosen = set(test.tolist())
+    return ["test" if place in chosen else "train" for place in range(len(scenes))]
+
+
+def _split_notes(scenes: list[Scene], builder: Builder) -> list[str]:
+    if all(scene.split in (None, "train") for scene in scenes):
+        return ["test: a fixed 20 % of the images, stratified by their rarest class, set aside when they were added"]
+    return [] if "test" in builder.counts else ["no test split: eval uses val"]
+
+
+def _draft(name: str, work: Work, survey: Survey) -> DatasetCard:
+    channels, side = survey.channels, work.options.size or min(survey.side, LARGEST)
+    grey = (0.5,) * channels
+    return DatasetCard(
+        name=name,
+        classes=work.source.classes,
+        image=ImageSpec(size=side, channels=channels, mean=grey, std=grey, fit=work.fit),
+        splits={},
+        source=str(work.source.path.resolve()),
+        defaults={"mirror": channels == 3, "size": min(side, TRAINED)},
+        truth=work.source.truth,
+    )

@@ -1,0 +1,89 @@
+"""What `eval`, `predict` and `export` share about networks with a head: open them, and bring answers back to pictures.
+
+Shapes: N images, S pixels a side of the network's input, K detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetctl import registry
+from resnetctl.data.dense.geometry import Placement, mask_back, placement
+from resnetctl.engine.device import pick_device, pick_threads
+from resnetctl.spec import ImageSpec, Task, WeightsCard
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.targets import Target
+from resnetctl.weights.file import load_net, read_header
+
+if TYPE_CHECKING:
+    from resnetctl.engine.predictors import NetPredictor
+
+Arrays = tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """A network with a head: `answer` maps uint8 images (N, S, S, C) to the outputs of its task."""
+
+    card: WeightsCard
+    task: Task
+    answer: NetPredictor
+
+
+def open_net(target: Target, settings: Settings, *, device: str | None = None) -> Answering:
+    """Load a network with a head, from a weights file or an ONNX file. Raises as `targets.open_target`."""
+    if target.kind == "weights":
+        return _open_weights(target, settings, device=device or settings.device)
+    from resnetctl.deploy import onnx_session
+    from resnetctl.deploy.onnx_checks import check
+
+    where, data = str(target.path), onnx_session.read_bytes(target.path)
+    card = check(data, where).weights
+    threads = pick_threads(settings.threads, arch=card.arch, size=card.image.size)
+    model = onnx_session.start(data, check(data, where), where=where, threads=threads)
+    return Answering(card=card, task=registry.get("task", card.task), answer=model.answer)
+
+
+def _open_weights(target: Target, settings: Settings, *, device: str) -> Answering:
+    import torch
+
+    from resnetctl.engine.predictors import net_predictor
+
+    where = pick_device(device)
+    header = read_header(target.path)
+    net, card = load_net(header), header.card
+    torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
+    answer = net_predictor(net.to(where), card.image, device=where)
+    return Answering(card=card, task=registry.get("task", card.task), answer=answer)
+
+
+def places(sizes: NDArray[np.int64], image: ImageSpec) -> list[Placement]:
+    """Return where pictures of these (width, height) lie in a square of `image`."""
+    return [placement(*map(int, size), side=image.resize, fit=image.fit) for size in sizes]
+
+
+def boxes_in_pictures(prediction: Arrays, where: Sequence[Placement], *, scale: float = 1.0) -> Arrays:
+    """Return detections in pixels of their pictures, clipped at the borders; without area they lose their class.
+
+    `scale` is the side of the placements divided by that of the network's input.
+    """
+    boxes, scores, labels = prediction
+    moved = np.stack([place.back(own * scale) for place, own in zip(where, boxes.astype(np.float32), strict=True)])
+    is_flat = ~(moved[..., 2:] > moved[..., :2]).all(-1)
+    return moved, np.where(is_flat, 0, scores), np.where(is_flat, -1, labels)
+
+
+def masks_in_pictures(prediction: Arrays, where: Sequence[Placement]) -> list[NDArray[np.uint8]]:
+    """Return maps of classes in the size of their pictures. The maps have the side of the placements."""
+    return [mask_back(own, place) for place, own in zip(where, prediction[0], strict=True)]
+
+
+def enlarged(maps: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return maps of classes (N, S, S) with `side` pixels a side, by the nearest pixel."""
+    rows = ((np.arange(side) + 0.5) * maps.shape[1] / side).astype(np.int64)
+    return maps[:, rows[:, None], rows]

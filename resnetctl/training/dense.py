@@ -1,0 +1,82 @@
+"""What a run with a head needs besides: the head that suits the data, its anchors, and its number on val."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from resnetctl import registry
+from resnetctl.config.schema import TrainConfig
+from resnetctl.data.splits import ImageSet, eval_batches, eval_truth
+from resnetctl.engine.meters.run import measure_net
+from resnetctl.engine.predictors import net_predictor
+from resnetctl.errors import ConfigError
+from resnetctl.hints import Call, Hint, Setting
+from resnetctl.models.dense import head_card
+from resnetctl.spec import DatasetCard, HeadCard, ImageSpec, Measured
+
+# Settings that shape the loss of classifiers; a head brings its own loss.
+OF_CLASSIFIERS: Mapping[str, Any] = {"label_smoothing": 0.0, "class_weights": "none"}
+
+
+def require_head(config: TrainConfig, card: DatasetCard) -> None:
+    """Raise `ConfigError` unless the head, or the lack of one, suits what is known of the images."""
+    name, heads = config.model.head, _heads_for(card.truth)
+    listing = Call("plugins list", settings={"kind": "head"})
+    choices: list[Hint] = [Setting("model.head", head) for head in heads]
+    choices = choices or ["install a plugin that brings a head for them"]
+    if card.truth != "labels" and not name:
+        raise ConfigError(
+            f"'{card.name}' has {card.truth}: a head learns from them", where=Setting("model.head"), hint=choices
+        )
+    if not name:
+        return
+    wanted = registry.get("task", registry.get("head", name).task).truth
+    if wanted != card.truth:
+        raise ConfigError(
+            f"head '{name}' learns from {wanted}, and '{card.name}' has {card.truth}",
+            where=Setting("model.head"),
+            hint=[*choices, listing] if card.truth != "labels" else [Call("data list"), listing],
+        )
+    changed = [key for key, default in OF_CLASSIFIERS.items() if getattr(config, key) != default]
+    changed += ["distill.teacher"] if config.distill.teacher else []
+    if changed:
+        raise ConfigError(
+            f"head '{name}' brings its own loss", where=Setting(changed[0]), hint="leave this setting out"
+        )
+
+
+def _heads_for(truth: str) -> list[str]:
+    """Return the heads of plugins whose task learns from `truth`."""
+    if truth == "labels":
+        return []
+    tasks = {name for name in registry.names("task") if registry.get("task", name).truth == truth}
+    return [name for name in registry.names("head") if registry.get("head", name).task in tasks]
+
+
+def chosen_head(config: TrainConfig, train: ImageSet, *, image: ImageSpec) -> HeadCard | None:
+    """Return the head of the config, with anchors fitted to the boxes of train if it fits them; None without a head."""
+    name = config.model.head
+    if not name:
+        return None
+    fit = getattr(registry.get("head", name), "fit_anchors", None)
+    fitted: dict[str, Any] = {}
+    if fit is not None and train.truth is not None:
+        import torch
+
+        whole = train.truth.tensors()
+        boxes = whole.take(torch.from_numpy(train.index)).resize(train.truth.side, size=image.size)
+        with registry.guarded("head", name):
+            fitted = fit(boxes.boxes, boxes.labels, image)  # type: ignore[union-attr]  # only boxes have anchors
+    return head_card(name, config.model.head_args, fitted=fitted)
+
+
+def validate_net(
+    net: nn.Module, images: ImageSet, *, image: ImageSpec, head: HeadCard, device: Any, precision: str
+) -> Measured:
+    """Measure a network with a head on val, without intervals: they take longer than the pass."""
+    predict = net_predictor(net, image, device=device, precision=precision)
+    batches = eval_batches(images, image, batch_size=32)
+    truths = eval_truth(images, image, batch_size=32)
+    meter = registry.get("task", head.task).meter(images.classes)
+    return measure_net(predict, zip((pixels for pixels, _ in batches), truths, strict=True), meter=meter)

@@ -1,0 +1,69 @@
+"""`data check` knows boxes and masks, in a source and in the store."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from support import dense
+
+from resnetctl.data.checks import Auditor
+from resnetctl.data.dense.checks import check_dense_source, check_dense_store, count_objects
+from resnetctl.data.dense.sniff import Dense, open_any
+from resnetctl.data.store import Store
+
+
+def source_codes(path: Path) -> dict[str, str]:
+    auditor = Auditor()
+    with open_any(path) as source:
+        assert isinstance(source, Dense)
+        *_, done = check_dense_source(source, auditor)
+        assert done == len(source.annotated.scenes)
+    return {item.code: item.message for item in auditor.findings}
+
+
+def store_codes(store: Store) -> dict[str, str]:
+    auditor = Auditor()
+    list(check_dense_store(store, auditor))
+    return {item.code: item.message for item in auditor.findings}
+
+
+def test_a_good_source_has_no_findings_but_few_objects(tmp_path: Path) -> None:
+    assert source_codes(dense.voc(tmp_path / "voc")).keys() == {"few-objects"}
+    assert source_codes(dense.masked(tmp_path / "masks")) == {}
+
+
+def test_bad_annotations_and_pictures_are_errors_and_flat_boxes_are_warnings(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    (folder / "Annotations/p00.xml").write_text(dense.xml("p00.jpg", [(9, 9, 4, 4, "bar")]))
+    (folder / "Annotations/p01.xml").write_text(dense.xml("p01.jpg", [(9, 9, 9, 14, "bar")]))
+    (folder / "JPEGImages/p02.jpg").write_bytes(b"x")
+    (folder / "JPEGImages/p09.jpg").write_bytes((folder / "JPEGImages/p04.jpg").read_bytes())
+    codes = source_codes(folder)
+    assert codes.keys() == {"bad-annotation", "unreadable", "flat-box", "few-objects", "duplicates-across-splits"}
+    assert "p00.xml: object 1 ('bar')" in codes["bad-annotation"]
+
+
+def test_an_unknown_mask_is_a_warning(tmp_path: Path) -> None:
+    folder = dense.masked(tmp_path / "masks")
+    Image.fromarray(np.full((30, 40), 255, np.uint8)).save(folder / "masks/train/000.png")
+    assert "unknown-mask" in source_codes(folder)
+
+
+def test_a_stored_dataset_is_verified(tmp_path: Path) -> None:
+    store = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data")
+    assert store_codes(store) == {}
+    data = bytearray(store.truth_file("test").read_bytes())
+    data[1030] ^= 3
+    store.truth_file("test").write_bytes(data)
+    assert "rows 0 to 1 changed" in store_codes(store)["damaged"]
+
+
+def test_a_class_without_training_objects_is_an_error(tmp_path: Path) -> None:
+    store = dense.added(dense.masked(tmp_path / "masks", names="ground\nbar\ndisc\nrare\nvoid\n"), tmp_path / "data")
+    assert "rare" in store_codes(store)["empty-class"]
+
+
+def test_objects_and_images_without_any_are_counted_by_split(tmp_path: Path) -> None:
+    counts, empty = count_objects(dense.added(dense.voc(tmp_path / "voc"), tmp_path / "data"))
+    assert sum(counts["bar"].values()) + sum(counts["disc"].values()) == 18
+    assert empty == {"train": 2, "val": 0, "test": 1}

@@ -1,0 +1,299 @@
+"""`data add` stores boxes and masks with their pictures, and lists every problem of a source in one error."""
+
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import dense
+
+from resnetctl.data.store import Store
+from resnetctl.errors import DataError
+
+Change = Callable[[Path], None]
+
+
+def boxes_of(store: Store, split: Any = "train") -> list[list[list[float]]]:
+    truth = store.split(split).truth
+    assert truth is not None
+    return [truth.boxes[first:last].tolist() for first, last in zip(truth.offsets[:-1], truth.offsets[1:], strict=True)]
+
+
+def problems(source: Path, folder: Path, **options: Any) -> list[str]:
+    """The lines of the one error; nothing is stored."""
+    with pytest.raises(DataError) as caught:
+        dense.added(source, folder / "data", **options)
+    assert caught.value.exit_code == 3
+    assert not [*(folder / "data").glob("scenes*")], "nothing half-written"
+    return [caught.value.message, *caught.value.problems]
+
+
+def test_boxes_lie_on_the_rectangles_of_the_stored_pictures(tmp_path: Path) -> None:
+    store = dense.added(dense.voc(tmp_path / "voc"), tmp_path / "data")
+    assert dict(store.card.splits) == {"train": 8, "val": 2, "test": 2}
+    assert (store.card.truth, store.card.classes) == ("boxes", dense.CLASSES)
+    assert (store.card.image.resize, store.card.image.fit) == (40, "pad")
+    stored = store.split("train")
+    assert stored.truth is not None
+    for row, boxes in enumerate(boxes_of(store)):
+        labels = stored.truth.labels[stored.truth.offsets[row] : stored.truth.offsets[row + 1]]
+        for (x1, y1, x2, y2), label in zip(np.rint(boxes).astype(int), labels, strict=True):
+            inside = stored.images[row, y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].reshape(-1, 3).mean(0)
+            assert np.abs(inside - dense.COLOURS[dense.CLASSES[label]]).max() < 25
+    assert stored.truth.sizes.tolist() == [[40, 30]] * 8
+
+
+@pytest.mark.parametrize("fit", ["pad", "squash", "crop"])
+@pytest.mark.parametrize("size", [24, 64])
+def test_boxes_and_masks_follow_every_fit(tmp_path: Path, fit: str, size: int) -> None:
+    boxes = dense.added(dense.voc(tmp_path / "voc"), tmp_path / "data", "a", fit=fit, size=size)
+    masks = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data", "b", fit=fit, size=size)
+    truth, painted = boxes.split("train").truth, masks.split("train").truth
+    assert truth is not None
+    assert painted is not None
+    assert painted.masks is not None
+    for row, corners in enumerate(boxes_of(boxes)):
+        drawn = painted.masks[row]
+        for x1, y1, x2, y2 in corners:
+            patch = drawn[int(y1 + 1.5) : int(y2 - 0.5), int(x1 + 1.5) : int(x2 - 0.5)]
+            assert (patch > 0).mean() > 0.9 if patch.size else True
+    assert (painted.masks == 255).any(axis=(1, 2)).all()
+
+
+def test_coco_and_voc_of_the_same_scenes_store_the_same_boxes(tmp_path: Path) -> None:
+    one = dense.added(dense.voc(tmp_path / "voc"), tmp_path / "data", "a")
+    two = dense.added(dense.coco(tmp_path / "coco"), tmp_path / "data", "b")
+    assert boxes_of(one) == boxes_of(two)
+    assert two.card.classes == dense.CLASSES
+    assert "no test split" in " ".join(two.card.notes)
+
+
+def test_an_archive_stores_what_its_folder_stores(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    with tarfile.open(tmp_path / "voc.tar.xz", "w:xz") as archive:
+        archive.add(folder, "outer")
+    one = dense.added(folder, tmp_path / "data", "a")
+    two = dense.added(tmp_path / "voc.tar.xz", tmp_path / "data", "b")
+    same = {name: one.card.digests[name] for name in ("train", "val", "test")}
+    assert same.items() <= two.card.digests.items()
+
+
+def test_without_splits_a_fifth_becomes_test_and_every_class_is_in_it(tmp_path: Path) -> None:
+    store = dense.added(dense.voc(tmp_path / "voc", 40, with_lists=False), tmp_path / "data")
+    assert sum(store.card.splits.values()) == 40
+    assert 6 <= store.card.splits["test"] <= 10
+    truth = store.split("test").truth
+    assert truth is not None
+    assert set(truth.labels.tolist()) == {0, 1}
+
+
+def test_images_without_objects_are_kept_and_counted(tmp_path: Path) -> None:
+    store = dense.added(dense.voc(tmp_path / "voc"), tmp_path / "data")
+    assert [len(boxes) for boxes in boxes_of(store)] == [2, 2, 2, 0, 2, 2, 2, 0]
+    assert "images without an object: 3" in store.card.notes
+    assert store.split("train").labels.tolist().count(2) == 2, "their label is the number of classes"
+
+
+def _xml(folder: Path, number: int, *boxes: dense.Box, **more: Any) -> None:
+    name = f"p{number:02d}"
+    (folder / "Annotations" / f"{name}.xml").write_text(dense.xml(f"{name}.jpg", boxes, **more))
+
+
+def test_a_box_without_area_is_left_out_and_named_or_strictly_an_error(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    _xml(folder, 0, (5, 5, 20, 20, "disc"), (9, 9, 9, 9, "bar"))
+    store = dense.added(folder, tmp_path / "data")
+    assert len(boxes_of(store)[0]) == 1
+    assert "boxes without area, left out: 1 (Annotations/p00.xml: object 2 ('bar'))" in store.card.notes
+    lines = problems(folder, tmp_path / "strict", strict=True) if (tmp_path / "strict").mkdir() is None else []
+    assert any("p00.xml: object 2 ('bar'): the box (9, 9, 9, 9) has no area" in line for line in lines)
+
+
+def test_a_box_that_reaches_beyond_its_picture_is_clipped_and_counted(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    _xml(folder, 0, (-5, 5, 20, 64, "disc"))
+    store = dense.added(folder, tmp_path / "data")
+    assert boxes_of(store)[0] == [[0, 10, 20, 35]]  # 5 px are padded above and below
+    assert "boxes that reach beyond their picture, clipped: 1" in store.card.notes
+
+
+BAD_XML: dict[str, tuple[Change, str]] = {
+    "inverted": (
+        lambda f: _xml(f, 0, (20, 5, 10, 9, "disc")),
+        "Annotations/p00.xml: object 1 ('disc'): the box (20, 5, 10, 9) is inverted: "
+        "its second corner is left of its first, or above it",
+    ),
+    "outside": (
+        lambda f: _xml(f, 0, (50, 5, 60, 9, "disc")),
+        "Annotations/p00.xml: object 1 ('disc'): the box (50, 5, 60, 9) lies outside the picture of 40x30 pixels",
+    ),
+    "touching": (
+        lambda f: _xml(f, 0, (40, 5, 60, 9, "disc")),
+        "Annotations/p00.xml: object 1 ('disc'): the box (40, 5, 60, 9) lies outside the picture of 40x30 pixels",
+    ),
+    "not a number": (
+        lambda f: _xml(f, 0, (float("nan"), 5, 60, 9, "disc")),
+        "Annotations/p00.xml: object 1 ('disc'): the box (nan, 5, 60, 9) is not finite",
+    ),
+    "another size": (
+        lambda f: _xml(f, 0, (1, 2, 3, 4, "disc"), size=(64, 48)),
+        "Annotations/p00.xml: it says 64x48 pixels, and JPEGImages/p00.jpg has 40x30",
+    ),
+    "missing image": (
+        lambda f: (f / "JPEGImages/p00.jpg").unlink(),
+        "Annotations/p00.xml: its image 'p00.jpg' is missing",
+    ),
+    "truncated image": (
+        lambda f: (f / "JPEGImages/p00.jpg").write_bytes((f / "JPEGImages/p00.jpg").read_bytes()[:500]) and None,
+        "JPEGImages/p00.jpg",
+    ),
+    "no class": (lambda f: _xml(f, 0, (1, 2, 3, 4, " ")), "Annotations/p00.xml: object 1 has no class name"),
+    "no XML": (lambda f: (f / "Annotations/p00.xml").unlink(), "train.txt: 'p00' has no XML file"),
+    "broken XML": (
+        lambda f: (f / "Annotations/p00.xml").write_text("<annotation>") and None,
+        "Annotations/p00.xml: it is not XML",
+    ),
+    "entities": (
+        lambda f: (f / "Annotations/p00.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>') and None,
+        "Annotations/p00.xml: it is too large, or declares entities: refused",
+    ),
+    "two splits": (
+        lambda f: (f / "ImageSets/Main/test.txt").write_text("p00\np11\n") and None,
+        "ImageSets/Main/test.txt: 'p00' is in train, too",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_XML)
+def test_bad_boxes_are_one_error_that_names_file_and_object(tmp_path: Path, case: str) -> None:
+    change, expected = BAD_XML[case]
+    folder = dense.voc(tmp_path / "voc")
+    change(folder)
+    assert any(expected in line for line in problems(folder, tmp_path)), problems(folder, tmp_path)
+
+
+def test_all_problems_of_a_source_are_in_one_error(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    _xml(folder, 0, (20, 5, 10, 9, "disc"), (50, 5, 60, 9, "bar"))
+    _xml(folder, 1, (float("inf"), 5, 60, 9, "disc"))
+    (folder / "JPEGImages/p02.jpg").write_bytes((folder / "JPEGImages/p02.jpg").read_bytes()[:500])
+    lines = problems(folder, tmp_path)
+    assert lines[0].startswith("3 problems in 12 pictures with annotations (VOC XML)")
+    assert [sum(name in line for line in lines) for name in ("p00.xml", "p01.xml", "p02.jpg")] == [2, 1, 1]
+
+
+def _coco(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "annotations/instances_train.json"
+    body = json.loads(file.read_text())
+    change(body)
+    file.write_text(json.dumps(body))
+
+
+BAD_JSON: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "class 0": (lambda b: b["annotations"][0].update(category_id=0), "annotation 1: no category has the id 0"),
+    "negative class": (lambda b: b["annotations"][0].update(category_id=-1), "annotation 1: no category has the id -1"),
+    "unknown class": (lambda b: b["annotations"][0].update(category_id=99), "annotation 1: no category has the id 99"),
+    "gap": (lambda b: b["annotations"][0].update(category_id=4), "annotation 1: no category has the id 4"),
+    "negative id": (lambda b: b["categories"][0].update(id=-3), "category 0 needs an id of 0 or more, and a name"),
+    "same id": (lambda b: b["categories"][0].update(id=7), "two categories have the id 7"),
+    "unknown image": (lambda b: b["annotations"][0].update(image_id=99), "annotation 1: no image has the id 99"),
+    "same image id": (lambda b: b["images"][1].update(id=1), "two images have the id 1"),
+    "bbox": (lambda b: b["annotations"][0].update(bbox=[1, 2, "x", 4]), "annotation 1: its bbox is not [x, y, width"),
+    "width": (lambda b: b["annotations"][0].update(bbox=[9, 2, -4, 4]), "is inverted"),
+    "missing": (lambda b: b["images"][0].update(file_name="no.png"), "image 1: its image 'no.png' is missing"),
+    "same file": (lambda b: b["images"][1].update(file_name="000.png"), "2 annotations name this image"),
+    "size": (lambda b: b["images"][0].update(width=80), "it says 80x30 pixels, and images/train/000.png has 40x30"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_JSON)
+def test_bad_coco_is_one_error_that_names_file_and_annotation(tmp_path: Path, case: str) -> None:
+    change, expected = BAD_JSON[case]
+    folder = dense.coco(tmp_path / "coco")
+    _coco(folder, change)
+    lines = problems(folder, tmp_path)
+    assert any(expected in line for line in lines), lines
+
+
+def _mask(folder: Path, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> None:
+    file = folder / "masks/train/000.png"
+    Image.fromarray(change(np.asarray(Image.open(file)).copy())).save(file)
+
+
+def _beyond(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    mask[:2, :3] = 77
+    return mask
+
+
+BAD_MASKS: dict[str, tuple[Change, str]] = {
+    "another size": (
+        lambda f: _mask(f, lambda mask: mask[:20, :30]),
+        "masks/train/000.png: the mask has 30x20 pixels, and images/train/000.png has 40x30",
+    ),
+    "beyond the classes": (
+        lambda f: _mask(f, _beyond),
+        "masks/train/000.png: 6 pixels have the values 77, and 3 classes have 0 to 2",
+    ),
+    "colours": (
+        lambda f: _mask(f, lambda mask: np.stack([mask] * 3, -1)),
+        "it is a colour picture, not one of classes",
+    ),
+    "0 and 255": (
+        lambda f: _mask(f, lambda mask: np.where(np.arange(40) > 9, 255, 0 * mask).astype(np.uint8)),
+        "it has the levels 0 and 255 only, and 255 means 'not known'",
+    ),
+    "missing mask": (lambda f: (f / "masks/train/000.png").unlink(), "images/train/000.png: its mask is missing"),
+    "missing image": (lambda f: (f / "images/train/000.png").unlink(), "masks/train/000.png: its image is missing"),
+    "no picture": (lambda f: (f / "masks/train/000.png").write_bytes(b"x") and None, "cannot be read as an image"),
+    "broken names": (lambda f: (f / "classes.txt").write_text("a 1\nb\n") and None, "some lines have a level"),
+    "one name twice": (lambda f: (f / "classes.txt").write_text("a\nb\na\n") and None, "a class occurs twice"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MASKS)
+def test_bad_masks_are_one_error_that_names_the_file(tmp_path: Path, case: str) -> None:
+    change, expected = BAD_MASKS[case]
+    folder = dense.masked(tmp_path / "masks")
+    change(folder)
+    lines = problems(folder, tmp_path)
+    assert any(expected in line for line in lines), lines
+
+
+def test_masks_of_0_and_255_are_refused_together_with_what_to_do(tmp_path: Path) -> None:
+    folder = dense.masked(tmp_path / "masks", names="ground\ncell\n")
+    for file in folder.glob("masks/*/*.png"):
+        mask = np.asarray(Image.open(file))
+        Image.fromarray(np.where((mask > 0) & (mask < 255), 255, 0).astype(np.uint8)).save(file)
+    lines = problems(folder, tmp_path)
+    assert "no mask has a level other than 0 and 255" in lines[-1]
+    assert "`cell 255`" in lines[-1]
+    (folder / "classes.txt").write_text("ground 0\ncell 255\n")
+    assert dense.added(folder, tmp_path / "data").card.classes == ("ground", "cell")
+
+
+def test_a_mask_that_is_not_known_anywhere_is_kept_and_remarked(tmp_path: Path) -> None:
+    folder = dense.masked(tmp_path / "masks")
+    _mask(folder, lambda mask: np.full_like(mask, 255))
+    store = dense.added(folder, tmp_path / "data")
+    assert any("teach nothing: 1 (masks/train/000.png)" in note for note in store.card.notes)
+    assert dict(store.card.splits)["train"] == 8
+
+
+def test_bad_images_are_skipped_where_asked(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    (folder / "JPEGImages/p00.jpg").write_bytes(b"no image")
+    lines = problems(folder, tmp_path)
+    assert lines[0] == "1 of 12 images cannot be read"
+    store = dense.added(folder, tmp_path / "data", on_bad_image="skip")
+    assert dict(store.card.splits)["train"] == 7
+    assert "skipped, because they cannot be read: 1" in " ".join(store.card.notes)
+
+
+def test_a_source_without_train_is_refused(tmp_path: Path) -> None:
+    folder = dense.coco(tmp_path / "coco")
+    (folder / "annotations/instances_train.json").unlink()
+    assert "there is val, but no train split" in problems(folder, tmp_path)[0]

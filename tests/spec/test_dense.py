@@ -1,0 +1,33 @@
+"""The types of heads and tasks: what counts as a network and as a task, and how agreement is counted."""
+
+import torch
+from torch import Tensor, nn
+
+from resnetctl.spec import Agreement, Net, Task
+
+
+class Constant(nn.Module):
+    """A network that answers class 0 everywhere."""
+
+    def loss(self, images: Tensor, truth: object) -> dict[str, Tensor]:
+        return {"zero": images.sum() * 0}
+
+    def decode(self, raw: Tensor) -> tuple[Tensor, ...]:
+        return (raw.argmax(1),)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.zeros_like(images)
+
+
+def test_a_module_with_loss_forward_and_decode_is_a_network_and_others_are_not() -> None:
+    assert isinstance(Constant(), Net)
+    assert not isinstance(nn.Linear(1, 1), Net)
+
+
+def test_a_task_needs_every_member() -> None:
+    assert not isinstance(object(), Task)
+
+
+def test_agreement_of_nothing_is_complete() -> None:
+    assert Agreement(same=0, total=0).share == 1
+    assert Agreement(same=3, total=4).share == 0.75

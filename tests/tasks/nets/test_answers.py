@@ -1,0 +1,40 @@
+"""Answers come back to the pixels of the pictures."""
+
+import numpy as np
+
+from resnetctl.spec import ImageSpec
+from resnetctl.tasks.nets.answers import boxes_in_pictures, enlarged, masks_in_pictures, places
+
+PADDED = ImageSpec(size=40, fit="pad")
+SIZES = np.array([[80, 40], [40, 40]])
+
+
+def test_boxes_are_scaled_clipped_and_lose_their_class_without_area() -> None:
+    boxes = np.array([[[0, 10, 20, 30], [0, 0, 40, 9]], [[5, 5, 9, 9], [0, 0, 0, 0]]], np.float32)
+    scores, labels = np.array([[0.9, 0.8], [0.7, 0.0]], np.float32), np.array([[1, 0], [0, -1]])
+    found, kept, classes = boxes_in_pictures((boxes, scores, labels), places(SIZES, PADDED))
+    assert found[0, 0].tolist() == [0, 0, 40, 40]
+    assert found[1, 0].tolist() == [5, 5, 9, 9]
+    assert classes.tolist() == [[1, -1], [0, -1]]  # the second box lies in the padding
+    assert kept[0, 1] == 0
+
+
+def test_the_side_of_the_network_may_differ_from_that_of_the_store() -> None:
+    prediction = (np.array([[[0, 5, 10, 15]]], np.float32), np.ones((1, 1)), np.zeros((1, 1), np.int64))
+    found, _, _ = boxes_in_pictures(prediction, places(SIZES[:1], PADDED), scale=2.0)
+    assert found[0, 0].tolist() == [0, 0, 40, 40]
+
+
+def test_maps_have_the_size_of_their_pictures() -> None:
+    maps = np.zeros((2, 40, 40), np.int64)
+    maps[:, 20:] = 3
+    one, two = masks_in_pictures((maps,), places(SIZES, PADDED))
+    assert one.shape == (40, 80)
+    assert two.shape == (40, 40)
+    assert one[19].max() == 0
+    assert one[20].min() == 3
+
+
+def test_enlarged_maps_repeat_pixels() -> None:
+    maps = np.arange(4).reshape(1, 2, 2)
+    assert enlarged(maps, 4)[0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]

@@ -1,0 +1,129 @@
+"""Runs with a head: they learn, keep the best epoch by the number of the task, and resume bit for bit."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from support import heads
+from support.jobs import to_train
+
+from resnetctl import runs
+from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.errors import ConfigError
+from resnetctl.system import settings
+from resnetctl.tasks.resume import resume
+from resnetctl.tasks.train import train
+from resnetctl.weights.file import load_net, read_header
+
+
+@pytest.fixture(autouse=True)
+def tiny() -> Iterator[None]:
+    with heads.registered():
+        yield
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_a_run_writes_weights_that_name_their_head_and_a_metric_of_the_task(kind: str, tmp_path: Path) -> None:
+    heads.stored(kind, tmp_path)
+    run = heads.run(kind)
+    card, lines = read_header(run.weights).card, run.metrics()
+    primary = {"boxes": "map50", "masks": "miou"}[kind]
+    assert card.head is not None
+    assert (card.head.name, card.task) == (heads.KINDS[kind][0], {"boxes": "detect", "masks": "segment"}[kind])
+    assert card.metrics[f"val_{primary}"] == max(line[f"val_{primary}"] for line in lines)
+    assert "train_top1" not in lines[0]
+    assert lines[1]["train_loss"] < lines[0]["train_loss"]
+    net = load_net(read_header(run.weights))
+    assert isinstance(net, heads.DetNet | heads.SegNet)
+
+
+def test_masks_are_learned(tmp_path: Path) -> None:
+    heads.stored("masks", tmp_path)
+    run = heads.run("masks", "epochs=25", "lr=0.003")
+    assert max(line["val_miou"] for line in run.metrics()) > 0.55
+
+
+def test_anchors_are_fitted_to_train_and_written_into_the_card(tmp_path: Path) -> None:
+    heads.stored("boxes", tmp_path)
+    fitted = read_header(heads.run("boxes", "epochs=1").weights).card.head
+    assert fitted is not None
+    assert fitted.args["base"] == pytest.approx(10, abs=1)
+    half = read_header(heads.run("boxes", "epochs=1", "size=20", name="half").weights).card.head
+    assert half is not None
+    assert half.args["base"] == pytest.approx(fitted.args["base"] / 2, abs=0.01)
+    given = read_header(heads.run("boxes", "epochs=1", "model.head_args.base=3.5", name="given").weights).card.head
+    assert given is not None
+    assert given.args["base"] == 3.5
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_two_runs_and_a_resumed_one_have_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    heads.stored(kind, tmp_path)
+    changes = ("epochs=3", "ema_decay=0.9")
+    whole, again = heads.run(kind, *changes), heads.run(kind, *changes, name="two")
+    assert whole.weights.read_bytes() == again.weights.read_bytes()
+    newest = sorted((again.path / "checkpoints").iterdir())[-1]
+    newest.unlink()  # as if the process had died in the last epoch
+    for file in ("summary.json", "model.safetensors"):
+        (again.path / file).unlink()
+    list(resume(again.path, settings=settings.load()))
+    assert runs.RunDir(again.path).weights.read_bytes() == whole.weights.read_bytes()
+    assert (again.path / "metrics.jsonl").read_bytes() == (whole.path / "metrics.jsonl").read_bytes()
+
+
+def test_accumulated_parts_and_growing_images_train(tmp_path: Path) -> None:
+    heads.stored("boxes", tmp_path)
+    run = heads.run("boxes", "accumulate=2", "progressive.initial_scale=0.5", "epochs=4")
+    assert json.loads((run.path / "summary.json").read_text())["head"] == "tiny_det"
+
+
+def refused(*sets: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        list(train(to_train(from_sets(["data=scenes", "model.arch=resnet20", "epochs=1", *sets])), settings.load()))
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_data_and_head_must_suit_each_other(tmp_path: Path) -> None:
+    heads.stored("boxes", tmp_path)
+    missing = refused()
+    assert missing.message == "'scenes' has boxes: a head learns from them"
+    assert any("tiny_det" in str(hint) for hint in missing.hint)
+    assert refused("model.head=tiny_seg").message == "head 'tiny_seg' learns from masks, and 'scenes' has boxes"
+    labels = refused("data=digits", "model.head=tiny_seg")
+    assert labels.message == "head 'tiny_seg' learns from masks, and 'digits' has labels"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("augment=standard+cutout", "policy 'standard+cutout' cannot move boxes with the picture"),
+        ("label_smoothing=0.1", "head 'tiny_det' brings its own loss"),
+        ("class_weights=balanced", "head 'tiny_det' brings its own loss"),
+        ("model.head_args.levels=3", "head 'tiny_det' cannot use model.head_args"),
+    ],
+)
+def test_what_a_head_cannot_use_is_refused_before_the_run(tmp_path: Path, change: str, message: str) -> None:
+    heads.stored("boxes", tmp_path)
+    assert refused("model.head=tiny_det", change).message == message
+    assert not [*settings.load().runs_dir.glob("*")]
+
+
+def test_a_head_that_refuses_its_arguments_is_an_error_of_the_config(tmp_path: Path) -> None:
+    heads.stored("masks", tmp_path)
+    error = refused("model.head=tiny_seg", "model.head_args.width=0")
+    assert error.message == "head 'tiny_seg' cannot be built on 'resnet20' at 40 px: width must be positive"
+
+
+def test_a_frozen_backbone_keeps_its_bits(tmp_path: Path) -> None:
+    heads.stored("masks", tmp_path)
+    first = heads.run("masks", "epochs=1")
+    net = load_net(read_header(first.weights))
+    before = {name: value.clone() for name, value in net.state_dict().items() if name.startswith("backbone.")}
+    assert len(before) > 50
+    shutil.copy(first.weights, tmp_path / "start.safetensors")
+    again = load_net(read_header(tmp_path / "start.safetensors")).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in before.items())
