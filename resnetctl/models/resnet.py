@@ -1,7 +1,8 @@
 """The network that all archs share, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
 
+import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -167,6 +168,28 @@ def minimum_size(arch: Arch) -> int:
     """
     halvings = len(arch.depths) - 1 + (2 if arch.stem == "imagenet" else 0)
     return 2 ** (halvings - 1) + 1 if halvings else 1
+
+
+def require_statistics(model: ResNet, frozen: Sequence[nn.Module], *, channels: int, side: int) -> None:
+    """Raise `ConfigError` when steps of one image leave a batch norm with one value per channel, so no variance.
+
+    Runs the network without numbers, on torch's meta device. `frozen` modules keep their statistics.
+    """
+    shape, still = copy.deepcopy((model, frozen))
+    shape.to("meta").train()
+    for module in still:
+        module.eval()
+    try:
+        shape(torch.empty(1, channels, side, side, device="meta"))
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ConfigError(
+                f"batch norm cannot train on one image per step: a layer of arch '{model.arch.name}' has one pixel for "
+                f"images of {side} px, so each channel has one value",
+                where=Setting("batch_size", 1),
+                hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
+            ) from None
+        raise
 
 
 def _check_size(arch: Arch, size: int) -> None:

@@ -3,12 +3,12 @@
 `train`, `finetune`, `resume` and `bench` differ only in how they build the `Job` and in the first weights.
 """
 
-import copy
 import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,19 +23,21 @@ from resnetctl.config.defaults import final_arch
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.config.shards import require_images
 from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
 from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
 from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
-from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.metrics import GROUP, EvalReport, Share, measure
 from resnetctl.engine.optim import build_optimizer
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
-from resnetctl.models.resnet import ResNet, build, minimum_size
+from resnetctl.models.resnet import ResNet, build, minimum_size, require_statistics
 from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
@@ -153,7 +155,7 @@ def settle(
     choices = {
         "device": str(device),
         "precision": pick_precision(config.precision, device),
-        "threads": pick_threads(config.threads, arch=arch, size=image.size),
+        "threads": pick_threads(config.threads, arch=arch, size=image.size, shards=config.shards),
         "size": image.size,
         "data": store.card.name,
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
@@ -185,6 +187,7 @@ def settle(
         teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
     )
     _require_size(job)
+    require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
 
@@ -219,41 +222,19 @@ def fresh_state(job: Job, model: ResNet) -> TrainState:
         [parameter for module in modules for parameter in module.parameters()] for modules in model.parts().values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
-    _require_statistics(job, model, frozen)
+    if config.batch_size == 1:  # an epoch never ends with one image: see `batch_rows`
+        require_statistics(model, frozen, channels=job.image.channels, side=job.sides[0][1])
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
 
 
-def _require_statistics(job: Job, model: ResNet, frozen: tuple[torch.nn.Module, ...]) -> None:
-    """Raise `ConfigError` when steps of one image leave a batch norm with one value per channel, so no variance.
-
-    Runs the network without numbers, on torch's meta device. An epoch never ends with one image: see `batch_rows`.
-    """
-    if job.config.batch_size > 1:
-        return
-    shape, still = copy.deepcopy((model, frozen))
-    shape.to("meta").train()
-    for module in still:
-        module.eval()
-    side = job.sides[0][1]
-    try:
-        shape(torch.empty(1, job.image.channels, side, side, device="meta"))
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            raise ConfigError(
-                f"batch norm cannot train on one image per step: a layer of arch '{job.arch.name}' has one pixel for "
-                f"images of {side} px, so each channel has one value",
-                where=Setting("batch_size", 1),
-                hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
-            ) from None
-        raise
-
-
-def make_plan(job: Job, stop: Stop) -> Plan:
+def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
     """Return what `fit` needs besides the state; all of it follows from the job.
 
     Args:
         stop: a signal stops an evaluation at once, because an evaluation has nothing to save.
+        team: the processes that train. Several do not stop inside an evaluation, because they must do it together.
     """
+    together = team or Team()
     config, factor = job.config, schedule.factors(job.config.schedule)
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     labels = job.train.labels[job.train.index]
@@ -264,8 +245,8 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, factor=factor)
 
     def evaluate(model: torch.nn.Module) -> EvalReport:
-        with stop.immediately():
-            return validate(job, model)
+        with stop.immediately() if together.size == 1 else nullcontext():
+            return validate(job, model, team=together)
 
     return Plan(
         feed=Feed(job.train, job.image, job.device),
@@ -280,6 +261,8 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         objective=learned_from(job.teacher, config.distill, image=job.image),
         sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
+        shards=config.shards,
+        team=together,
         accumulate=config.accumulate,
         label_smoothing=config.label_smoothing,
         grad_clip=config.grad_clip,
@@ -298,11 +281,17 @@ def _augment(job: Job) -> Transform:
     )
 
 
-def validate(job: Job, model: torch.nn.Module) -> EvalReport:
-    """Measure `model` on val."""
+def validate(job: Job, model: torch.nn.Module, *, team: Team | None = None) -> EvalReport:
+    """Measure `model` on val. The processes of a team share the images; each gets the report of one that did all."""
     assert job.val is not None
     predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
-    return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
+    if team is None or team.size == 1:
+        return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
+    groups = -(-len(job.val) // GROUP)
+    own = team.share(groups)
+    images = dataclasses.replace(job.val, index=job.val.index[own.start * GROUP : own.stop * GROUP])
+    share = Share(first=own.start, groups=groups, add_up=team.add_up_integers)
+    return measure(predict, eval_batches(images, job.image, batch_size=GROUP), classes=job.classes, share=share)
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:

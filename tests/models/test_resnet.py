@@ -16,7 +16,7 @@ from resnetctl import registry
 from resnetctl.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet50, wrn16_4
-from resnetctl.models.resnet import ResNet, build, count_params, minimum_size
+from resnetctl.models.resnet import ResNet, build, count_params, minimum_size, require_statistics
 from resnetctl.spec import Arch, ImageSpec
 
 TINY = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8))
@@ -326,3 +326,11 @@ def test_a_network_exports_to_onnx_with_a_dynamic_batch(shortcut: str) -> None:
 def test_the_table_of_archs_does_not_import_torch() -> None:
     code = "import sys, resnetctl.models.archs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_pixel_and_one_image_leave_a_batch_norm_without_variance() -> None:
+    model = build(registry.get("arch", "resnet20"), classes=2, image=ImageSpec(size=4, channels=1, mean=(0,), std=(1,)))
+    require_statistics(model, (), channels=1, side=8)
+    with pytest.raises(ConfigError, match="batch norm cannot train on one image"):
+        require_statistics(model, (), channels=1, side=4)
+    require_statistics(model, [model], channels=1, side=4)

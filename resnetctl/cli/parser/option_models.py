@@ -42,6 +42,15 @@ class RunOptions(LayerOptions):
         0.0, "Train as many epochs as this wall time allows: 90s, 1h30min", metavar="TIME", panel=USED
     )
     tune: bool = option(False, "Time a few steps to choose the number of threads", panel="Machine")
+    processes: str | None = option(
+        None,
+        "Processes that share the shards on this machine (auto: one a core or GPU)",
+        metavar="N|auto",
+        panel="Machine",
+    )
+    reduce: Literal["auto", "ordered", "fast"] = option(
+        "auto", "Sum gradients in shard order (same bytes for any processes) or fast", panel="Machine"
+    )
 
 
 class TrainOptions(RunOptions):
