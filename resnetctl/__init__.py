@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         report,
         resume,
         runs,
+        sweep,
         train,
     )
     from resnetctl.predictor import Predictor
@@ -49,6 +50,7 @@ __all__ = [
     "resume",
     "runs",
     "stream",
+    "sweep",
     "train",
 ]
 

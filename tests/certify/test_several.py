@@ -43,12 +43,17 @@ def finish(bench: Bench, cwd: Path, sets: tuple[str, ...], processes: int = 1) -
     assert files(cwd) == bench.reference(sets)
 
 
-@pytest.mark.parametrize("sets", [
-    pytest.param(("epochs=2",), id="plain"),
-    pytest.param(("epochs=2", "ema_decay=0.9", "model.dropout=0.3", "grad_clip=0.5"), marks=FULL, id="ema, dropout"),
-    pytest.param(("epochs=2", "accumulate=2", "optim.name=adamw", "lr=0.003"), marks=FULL, id="adamw"),
-    pytest.param(("epochs=2", "batch_size=22"), marks=FULL, id="uneven tails"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sets",
+    [
+        pytest.param(("epochs=2",), id="plain"),
+        pytest.param(
+            ("epochs=2", "ema_decay=0.9", "model.dropout=0.3", "grad_clip=0.5"), marks=FULL, id="ema, dropout"
+        ),
+        pytest.param(("epochs=2", "accumulate=2", "optim.name=adamw", "lr=0.003"), marks=FULL, id="adamw"),
+        pytest.param(("epochs=2", "batch_size=22"), marks=FULL, id="uneven tails"),
+    ],
+)
 def test_one_two_and_four_processes_give_the_same_bytes(bench: Bench, sets: tuple[str, ...]) -> None:
     sets = (*SHARDS, *sets)
     for processes in (2, 4):
@@ -84,10 +89,14 @@ def stopped(bench: Bench, cwd: Path, program: tuple[str, ...], whom: str) -> End
     return ended
 
 
-@pytest.mark.parametrize(("name", "program", "code"), [
-    ("launcher", (), 143), pytest.param("one process", (), 143, marks=FULL),
-    pytest.param("launcher", (*TORCHRUN, "2", "-m", "resnetctl"), 1, marks=FULL, id="torchrun"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "program", "code"),
+    [
+        ("launcher", (), 143),
+        pytest.param("one process", (), 143, marks=FULL),
+        pytest.param("launcher", (*TORCHRUN, "2", "-m", "resnetctl"), 1, marks=FULL, id="torchrun"),
+    ],
+)
 def test_sigterm_saves_and_resumes(bench: Bench, name: str, program: tuple[str, ...], code: int) -> None:
     cwd = bench.room()
     ended = stopped(bench, cwd, program, name)

@@ -44,14 +44,17 @@ def test_auto_starts_one_process_a_core(started: list[int], monkeypatch: pytest.
     assert started == [2]
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["--processes", "3"], "3 processes cannot share 4 shards evenly"),
-    (["--processes", "two"], "'two' is no number of processes"),
-    (["--processes", "0"], "'0' is no number of processes"),
-    (["--processes", "2", "--budget", "1min"], "--budget times steps of one process"),
-    (["--processes", "2", "--tune"], "--tune times steps of one process"),
-    (["--processes", "2", "--lr", "-1"], "lr"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--processes", "3"], "3 processes cannot share 4 shards evenly"),
+        (["--processes", "two"], "'two' is no number of processes"),
+        (["--processes", "0"], "'0' is no number of processes"),
+        (["--processes", "2", "--budget", "1min"], "--budget times steps of one process"),
+        (["--processes", "2", "--tune"], "--tune times steps of one process"),
+        (["--processes", "2", "--lr", "-1"], "lr"),
+    ],
+)
 def test_a_wrong_request_is_one_error_before_anything_starts(
     words: list[str], message: str, started: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,10 +106,20 @@ STOPPED = Stopped("stopped", signum=15)
 REPORTED, LOST = PeerFailed("failed", is_reported=True), PeerFailed("lost", is_reported=False)
 
 
-@pytest.mark.parametrize(("rank", "error", "end"), [
-    (0, STOPPED, "told"), (1, STOPPED, "143"), (0, NonFinite("nan"), "told"), (1, NonFinite("nan"), "1"),
-    (0, REPORTED, "1"), (1, REPORTED, "1"), (0, LOST, "told"), (1, LOST, "1"), (1, DataError("mine"), "told"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rank", "error", "end"),
+    [
+        (0, STOPPED, "told"),
+        (1, STOPPED, "143"),
+        (0, NonFinite("nan"), "told"),
+        (1, NonFinite("nan"), "1"),
+        (0, REPORTED, "1"),
+        (1, REPORTED, "1"),
+        (0, LOST, "told"),
+        (1, LOST, "1"),
+        (1, DataError("mine"), "told"),
+    ],
+)
 def test_an_error_is_told_once(rank: int, error: Exception, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     joined(monkeypatch, rank)
     assert ended(error) == end

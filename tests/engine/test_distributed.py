@@ -84,9 +84,18 @@ def test_a_step_takes_one_message() -> None:
     assert together(2, messages) == [5, 5]
 
 
-@pytest.mark.parametrize(("rows", "shards", "sizes"), [
-    (128, 4, [32] * 4), (10, 4, [3, 3, 2, 2]), (7, 4, [3, 2, 2]), (5, 4, [3, 2]), (3, 4, [3]), (2, 8, [2]), (1, 2, [1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rows", "shards", "sizes"),
+    [
+        (128, 4, [32] * 4),
+        (10, 4, [3, 3, 2, 2]),
+        (7, 4, [3, 2, 2]),
+        (5, 4, [3, 2]),
+        (3, 4, [3]),
+        (2, 8, [2]),
+        (1, 2, [1]),
+    ],
+)
 def test_a_shard_of_one_image_joins_its_neighbour(rows: int, shards: int, sizes: list[int]) -> None:
     pieces = cut(torch.arange(rows), shards)
     assert [len(piece) for piece in pieces] == sizes
@@ -206,9 +215,13 @@ def test_different_facts_name_the_process() -> None:
     assert all(isinstance(error, PeerFailed) and error.is_reported for error in others)
 
 
-@pytest.mark.parametrize(("failing", "ends"), [
-    ((1,), [PeerFailed, UsageError, PeerFailed]), ((0, 1, 2), [UsageError, PeerFailed, PeerFailed]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("failing", "ends"),
+    [
+        ((1,), [PeerFailed, UsageError, PeerFailed]),
+        ((0, 1, 2), [UsageError, PeerFailed, PeerFailed]),
+    ],
+)
 def test_a_failure_before_the_first_step_is_reported_once(failing: tuple[int, ...], ends: list[type]) -> None:
     def work(team: Team) -> None:
         with team.preparing():

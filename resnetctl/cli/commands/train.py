@@ -12,6 +12,7 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from resnetctl.config.draft import Draft
     from resnetctl.engine.distributed import Team
     from resnetctl.training.launch import Facts
 
@@ -26,6 +27,9 @@ def run(parsed: Parsed[TrainOptions]) -> None:
     if parsed.options.exact:
         raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
     run_draft = draft(parsed, TrainConfig)  # report mistakes before PyTorch is loaded
+    if parsed.options.seeds and not parsed.options.dry_run:
+        _train_seeds(parsed.options, run_draft)
+        return
 
     def work(team: "Team") -> "Facts":
         from resnetctl.system import settings
@@ -34,6 +38,19 @@ def run(parsed: Parsed[TrainOptions]) -> None:
         return train(run_draft, settings.load(), team=team)
 
     train_in_processes(parsed.options, work, shards=lambda: run_draft.config.shards, verb="train")
+
+
+def _train_seeds(options: TrainOptions, run_draft: "Draft[TrainConfig]") -> None:
+    """Make a group of runs that differ in their seed, and train them."""
+    chosen = {"--processes": options.processes, "--budget": options.budget, "--tune": options.tune}
+    for flag, value in chosen.items():
+        if value:
+            raise UsageError(f"{flag} is for one run, not for several seeds", where="--seeds")
+    from resnetctl.cli.groups import work_on
+    from resnetctl.system import settings
+    from resnetctl.tasks.sweep.points import plan_seeds
+
+    work_on(plan_seeds(run_draft, settings.load(), seeds=options.seeds), as_json=options.as_json)
 
 
 def go_on(parsed: Parsed[TrainOptions], target: str) -> None:
@@ -88,7 +105,6 @@ COMMAND = Command(
         ("resnetctl train --data ./photos --dry-run", "check everything, time a few steps"),
         ("resnetctl train --config runs/last/config.toml", "repeat a run"),
         ("resnetctl train --resume last", "resume the newest run"),
-        ("resnetctl train --shards 4 --processes 2", "two processes, the bytes of one"),
     ),
     notes=("Defaults that depend on the data and the network: resnetctl config show",),
 )
