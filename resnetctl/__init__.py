@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         report,
         resume,
         runs,
+        sweep,
         train,
     )
     from resnetctl.predictor import Predictor
@@ -51,6 +52,7 @@ __all__ = [
     "resume",
     "runs",
     "stream",
+    "sweep",
     "train",
 ]
 

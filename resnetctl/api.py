@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from resnetctl.models.backbone import Backbone, Names
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport
+    from resnetctl.tasks.sweep.results import SweepReport
 
 
 def train(
@@ -307,6 +308,22 @@ def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
     """
     place = machine.load().runs_dir if folder is None else Path(folder)
     return [Run(path=run.path, summary=run.summary() or {}) for run in all_runs(place)]
+
+
+def sweep(
+    file: str | PathLike[str], *, name: str | None = None, out: str | Path | None = None, halving: int = 0
+) -> "SweepReport":
+    """Train the runs that a TOML file describes, or go on with a group; return what came out.
+
+    Arguments and errors as the command `sweep`. The report's `plot()` returns an SVG.
+    """
+    from resnetctl.tasks import resume, train
+    from resnetctl.tasks.sweep import points, results, work
+
+    settings, place = machine.load(), None if out is None else Path(out)
+    group = points.open_group(file, settings, name=name, out=place, halving=halving)
+    list(work.work(group, settings, trainer=work.Trainer(start=train.train, resume=resume.resume)))
+    return results.show(group)
 
 
 class _CallableRuns(ModuleType):

@@ -4,6 +4,7 @@
 
     ResnetctlError            1
     ├── WorkFailed            1    a full disk, I/O
+    │   ├── PeerFailed        1    another process of the same run failed
     │   └── NonFinite         1    a loss, a gradient, a pixel or a weight that is NaN or infinite
     ├── UsageError            2    a wrong flag, a locked run, an output that exists
     │   └── ConfigError       2    a wrong key or value in a config, with its origin
@@ -77,6 +78,14 @@ class WorkFailed(ResnetctlError):
 
 class NonFinite(WorkFailed):
     """A loss, a gradient, a pixel or a weight is NaN or infinite. Earlier checkpoints are kept."""
+
+
+class PeerFailed(WorkFailed):
+    """Another process of the same run failed. `is_reported` says whether that process tells why."""
+
+    def __init__(self, message: str, *, is_reported: bool = False) -> None:
+        super().__init__(message)
+        self.is_reported = is_reported
 
 
 class UsageError(ResnetctlError):

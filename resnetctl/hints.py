@@ -20,6 +20,8 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
     "runs list": "runs",
     "report": "report",
     "explain": "explain",
+    "sweep": "sweep",
+    "sweep work": "sweep",
 }
 ARGUMENTS = {  # config key -> Python argument and flag, where the name is not the key
     "model.arch": "arch",

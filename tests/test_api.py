@@ -168,6 +168,7 @@ import resnetctl as rc
 run: rc.Run = rc.train(data="digits", arch="resnet20", epochs=1, set={"optim.nesterov": False})
 run = rc.resume(run, epochs=2)
 run = rc.finetune(run, data="./photos", freeze="backbone")
+seeds: dict[int, float] = dict(rc.sweep("lr.toml", halving=3).settings[0].seeds)
 top1: float = rc.evaluate(run, split="val").report.top1
 insertion: float = rc.explain(run, "cat.jpg", method="layercam").results[0].score.insertion
 temperature: float = rc.report(run, against="runs/old", ood=["noise"]).assessment.calibration.temperature
@@ -212,3 +213,19 @@ def test_mypy_strict_passes_on_a_script_with_every_function_and_finds_wrong_call
     lines = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert [int(line.split(":")[1]) for line in lines] == [2, 3, 4, 5, 6, 7], done.stdout + done.stderr
     assert all(line.startswith("wrong.py:") for line in lines)
+
+
+def test_a_sweep_returns_its_report_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    tiny(settings.load().data_dir)
+    Path("lr.toml").write_text('seeds = 2\n[config]\ndata = "tiny"\nepochs = 1\n[vary]\nlr = [0.1, 0.01]\n')
+    report = rc.sweep("lr.toml")
+    assert report.states["finished"] == 4
+    assert [len(setting.seeds) for setting in report.settings] == [2, 2]
+    assert report.settings[1].against_best is not None
+    assert "<svg" in report.plot().decode()
+    assert "lr 0.1" in report._repr_html_()
+    assert rc.sweep("lr") == report
+    with pytest.raises(UsageError, match="exists"):
+        rc.sweep("lr.toml")
+    with pytest.raises(InputError, match="no group"):
+        rc.sweep("other")

@@ -12,6 +12,7 @@ CODES = {
     "ResnetctlError": 1,
     "WorkFailed": 1,
     "NonFinite": 1,
+    "PeerFailed": 1,
     "UsageError": 2,
     "ConfigError": 2,
     "InputError": 3,

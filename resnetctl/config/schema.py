@@ -171,6 +171,12 @@ class TrainConfig(Frozen):
         metavar="WEIGHTS",
         panel="Optimisation",
     )
+    shards: int = option(
+        1,
+        "Parts of each batch with batch-norm statistics of their own, which processes share",
+        panel="Optimisation",
+        ge=1,
+    )
     accumulate: int = option(
         1, "Parts of each batch that go through the network one by one, to save memory", panel="Optimisation", ge=1
     )

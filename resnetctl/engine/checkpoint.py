@@ -61,8 +61,8 @@ class Snapshot:
         return dict(self.body["machine"])
 
 
-def machine_facts() -> dict[str, Any]:
-    """Return the facts that must not change for a bit-exact resume."""
+def machine_facts(world_size: int = 1) -> dict[str, Any]:
+    """Return the facts that must not change for a bit-exact resume. `world_size`: `Team.world_size`."""
     return {
         "resnetctl": __version__,
         "torch": torch.__version__,
@@ -70,12 +70,15 @@ def machine_facts() -> dict[str, Any]:
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
-        "world_size": 1,
+        "world_size": world_size,
     }
 
 
-def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
-    """Serialise `state`, with the `card` that rebuilds the model. Raises `NonFinite`: no NaN is ever saved."""
+def to_bytes(state: TrainState, card: Mapping[str, Any], *, world_size: int = 1) -> bytes:
+    """Serialise `state`, with the `card` that rebuilds the model. Raises `NonFinite`: no NaN is ever saved.
+
+    `world_size` is the number of processes, if the result depends on it.
+    """
     state.require_finite()
     tensors = {f"model/{name}": value for name, value in state.model.state_dict().items()}
     if state.ema is not None:
@@ -101,7 +104,7 @@ def to_bytes(state: TrainState, card: Mapping[str, Any]) -> bytes:
         "groups": optimizer["param_groups"],
         "scalars": scalars,
         "card": dict(card),
-        "machine": machine_facts(),
+        "machine": machine_facts(world_size),
     }
     text = json.dumps(body, sort_keys=True)
     header = json.dumps({"body": text, "sha256": digest(whole, text=text)})

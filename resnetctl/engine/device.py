@@ -61,11 +61,15 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
     return "bf16" if wanted == "bf16" else "fp32"
 
 
-def pick_threads(wanted: int, *, arch: Arch, size: int) -> int:
-    """Return `wanted` threads; if 0, one for a network that is tiny at this size, else one for each granted core."""
+def pick_threads(wanted: int, *, arch: Arch, size: int, shards: int = 1) -> int:
+    """Return `wanted` threads; if 0, one for a network that is tiny at this size, else one for each granted core.
+
+    With several shards, each shard has its part of the cores, however many processes there are: threads change the last
+    bits of a result, and processes must not.
+    """
     if wanted:
         return wanted
-    return 1 if multiply_adds(arch, size) < TINY_MACS else cores_granted()
+    return 1 if multiply_adds(arch, size) < TINY_MACS else max(1, cores_granted() // shards)
 
 
 def place(model: nn.Module, device: torch.device) -> None:

@@ -17,6 +17,7 @@ from resnetctl import rng
 from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine.average import averaged
+from resnetctl.engine.distributed import Shard, Team, step_in_shards
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.objective import Objective, cross_entropy, net_loss
 from resnetctl.engine.optim import set_lr
@@ -145,7 +146,9 @@ class Plan:
     sampler: Callable[..., Tensor] = epoch_order  # places of an epoch's images, from (count, seed, epoch)
     objective: Objective = cross_entropy
     class_weights: Tensor | None = None
-    accumulate: int = 1  # parts of a batch that go through the model one by one
+    shards: int = 1  # parts of a batch with batch-norm statistics of their own, which processes may share
+    team: Team = field(default_factory=Team)  # the processes that train
+    accumulate: int = 1  # parts of a batch, or of a shard, that go through the model one by one
     label_smoothing: float = 0.0
     grad_clip: float = 0.0  # largest norm of all gradients together; 0: no limit
     bf16: bool = False
@@ -183,14 +186,19 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
 def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult:
     """Do one optimizer update on the images in `rows` of the train split."""
     _train_mode(state, plan)
-    # every random number of this step (augmentation, dropout) follows from the seed and the step
-    _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, 0))
-    batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
-    # drop the gradients of the last step, because torch adds to them; so the parts of a batch add up to the whole
-    state.optimizer.zero_grad(set_to_none=True)
-    results = [_gradients(state, plan, part, share=share) for part, share in parts(batch, plan)]
-    loss = torch.stack([loss for loss, _ in results]).sum()
-    logits = torch.cat([logits for _, logits in results])
+    if plan.shards == 1:
+        # drop the gradients of the last step, because torch adds to them; so the parts of a batch add up to the whole
+        state.optimizer.zero_grad(set_to_none=True)
+        whole = _forward_and_backward(state, plan, rows, epoch=epoch)
+        loss, correct = whole.loss, whole.correct
+    else:
+        loss, correct = step_in_shards(
+            state.model,
+            rows,
+            shards=plan.shards,
+            team=plan.team,
+            compute=lambda number, part: _forward_and_backward(state, plan, part, epoch=epoch, shard=number),
+        )
     # clip: if the norm of all gradients together exceeds grad_clip, scale them down to it, so that one unusual batch
     # cannot move the weights far
     if plan.grad_clip:
@@ -202,12 +210,29 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     # move the average of the weights (EMA) a little towards the new ones: it evens out the noise of single steps
     if state.ema is not None:
         state.ema.update_parameters(state.model)
-    _add(state.sums, loss, logits, batch.targets)
+    state.sums.loss += loss.to(state.sums.loss.dtype) * len(rows)
+    state.sums.correct += correct
+    state.sums.images += len(rows)
     state.step += 1
     # on a CPU the loss is already computed, so check it; on other devices the check would wait for the device
     if loss.device.type == "cpu" and not loss.isfinite():
         raise not_finite(state.step)
     return StepResult(step=state.step, steps=plan.steps, epoch=epoch, lr=lr, loss=loss, images=len(rows))
+
+
+def _forward_and_backward(
+    state: TrainState, plan: Plan, rows: Tensor, *, epoch: int, shard: int | None = None
+) -> Shard:
+    """Add the gradients of a whole batch, or those of a shard times its weight, to those of the model."""
+    # every random number of this step (augmentation, dropout) follows from the seed, the step and the shard
+    _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, shard or 0))
+    batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
+    # shards are added up before the sum is divided by the weight of all, so that uneven shards count by their images
+    weight = 1.0 if shard is None else _weight(batch.targets, plan)
+    results = [_gradients(state, plan, part, share=share * weight) for part, share in parts(batch, plan)]
+    loss = torch.stack([loss for loss, _ in results]).sum()
+    logits = torch.cat([logits for _, logits in results])
+    return Shard(loss=loss, weight=weight, correct=_correct(logits, batch.targets), images=len(rows))
 
 
 def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | float) -> tuple[Tensor, Tensor]:
@@ -335,10 +360,10 @@ def _train_mode(state: TrainState, plan: Plan) -> None:
             module.eval()
 
 
-def _add(sums: EpochSums, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+def _correct(logits: Tensor, targets: Tensor) -> Tensor:
+    """Count the images whose class has the largest logit; 0 for a head without logits. Return it as 0-d int64."""
+    if not logits.shape[1]:
+        return logits.new_zeros((), dtype=torch.int64)
     # a mixed target counts as the class with the largest share
     truth = targets if targets.ndim == 1 else targets.argmax(1)
-    sums.loss += loss.to(sums.loss.dtype) * len(targets)
-    if logits.shape[1]:
-        sums.correct += (logits.argmax(1) == truth).sum()
-    sums.images += len(targets)
+    return (logits.argmax(1) == truth).sum()

@@ -3,12 +3,15 @@
 Shapes: B images a batch, S pixels a side, C channels, K classes.
 """
 
+import contextlib
+import functools
 import math
+import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ Images = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Predictor = Callable[[Images], Logits]  # (B, S, S, C) uint8, not normalised, to (B, K) logits
+Integers = NDArray[np.int64]
 Tag = TypeVar("Tag")
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 TOP = 5
@@ -94,12 +98,28 @@ class EvalReport(Card):
         }
 
 
+class AddUp(Protocol):
+    """Returns the sums of integers over all processes that measure. Raises if this or another process failed."""
+
+    def __call__(self, values: Integers, *, has_failed: bool = False) -> Integers: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one of several processes measures: `GROUP` images at a time, from group `first` of `groups` in all."""
+
+    first: int
+    groups: int
+    add_up: AddUp
+
+
 def measure(
     predict: Predictor,
     batches: Iterable[tuple[Images, Labels]],
     *,
     classes: Sequence[str],
     each: Callable[[Logits, Labels], object] | None = None,
+    share: Share | None = None,
 ) -> EvalReport:
     """Run `predict` over all batches and return the metrics.
 
@@ -110,6 +130,8 @@ def measure(
         batches: images (B, S, S, C) uint8 with labels (B,) int64.
         classes: the K class names in the order of the logits.
         each: is called with the logits (B, K) and the labels (B,) of each group of images, in order.
+        share: `batches` are those of one process, each of `GROUP` images but the last of all; the metrics are those of
+            all processes, with the bits of one process that measures everything.
 
     Raises:
         DataError: there are no images.
@@ -117,11 +139,19 @@ def measure(
     """
     started = time.perf_counter()
     sums = Sums.of(len(classes))
-    for logits, labels in grouped(predict, batches):
-        joined = np.concatenate(labels)
-        sums.add(logits, joined)
-        if each is not None:
-            each(logits, joined)
+    try:
+        for logits, labels in grouped(predict, batches):
+            joined = np.concatenate(labels)
+            sums.add(logits, joined)
+            if each is not None:
+                each(logits, joined)
+    except Exception:
+        if share is not None:
+            with contextlib.suppress(WorkFailed):
+                share.add_up(sums.integers(share) * 0, has_failed=True)
+        raise
+    if share is not None:
+        sums = sums.over(share)
     if not sums.count:
         raise DataError("there are no images to measure")
     return sums.report(classes, time.perf_counter() - started)
@@ -172,17 +202,39 @@ def wilson(correct: int, count: int, *, models: int = 1) -> tuple[float, float]:
 
 @dataclass
 class Sums:
-    """Counts over batches."""
+    """Counts over batches: images by true class (row) and answer (column), losses, images right in the first five."""
 
-    confusion: NDArray[np.int64]
-    loss: float = 0.0
-    count: int = 0
+    confusion: Integers
+    losses: list[float] = field(default_factory=list)  # of each group, summed over its images
     in_top: int = 0
 
     @classmethod
     def of(cls, classes: int) -> "Sums":
         """Return the counts before the first image."""
         return cls(np.zeros((classes, classes), dtype=np.int64))
+
+    @property
+    def count(self) -> int:
+        """The images so far."""
+        return int(self.confusion.sum())
+
+    @property
+    def loss(self) -> float:
+        """The losses added one by one, because the sum of floats depends on the order."""
+        return functools.reduce(operator.add, self.losses, 0.0)
+
+    def integers(self, share: Share) -> Integers:
+        """Return everything as integers, whose sums over all processes are exact: a loss as its bits, in its place."""
+        bits = np.zeros(share.groups, np.int64)
+        bits[share.first : share.first + len(self.losses)] = np.array(self.losses, np.float64).view(np.int64)
+        return np.concatenate([self.confusion.ravel(), [self.in_top], bits])
+
+    def over(self, share: Share) -> "Sums":
+        """Return the sums of all processes."""
+        totals = share.add_up(self.integers(share))
+        cells = self.confusion.size
+        confusion = totals[:cells].reshape(self.confusion.shape)
+        return Sums(confusion, totals[cells + 1 :].view(np.float64).tolist(), int(totals[cells]))
 
     def add(self, logits: Logits, labels: Labels) -> None:
         """Add one batch: logits (B, K), labels (B,)."""
@@ -194,12 +246,12 @@ class Sums:
         # logit from both changes nothing and keeps exp from overflowing
         true = wide[np.arange(len(wide)), labels, None]
         top = wide.max(axis=1, keepdims=True)
-        self.loss += float((np.log(np.exp(wide - top).sum(axis=1)) - (true - top)[:, 0]).sum())
+        loss = float((np.log(np.exp(wide - top).sum(axis=1)) - (true - top)[:, 0]).sum())
+        self.losses.append(loss)
         # rank of the true class: how many classes have a larger logit, or an equal one and an earlier index
         earlier = np.arange(wide.shape[1]) < labels[:, None]
         rank = ((wide > true) | ((wide == true) & earlier)).sum(axis=1)
         self.in_top += int((rank < TOP).sum())
-        self.count += len(labels)
         np.add.at(self.confusion, (labels, wide.argmax(axis=1)), 1)
 
     def report(self, classes: Sequence[str], seconds: float) -> EvalReport:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from resnetctl.report.groups import Row, settings_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import curves, plots
 from resnetctl.report.verdict import percent, short_name, verdict
@@ -65,6 +66,11 @@ def plot_files(document: Document, *, epochs: Sequence[Document]) -> dict[str, b
 def curve_files(epochs: Sequence[Document]) -> dict[str, bytes]:
     """Return the SVG files of loss, accuracy and learning rate by epoch, by file name; {} for fewer than two epochs."""
     return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in curves(epochs)}
+
+
+def group_file(rows: Sequence[Row]) -> bytes:
+    """Return the SVG file of the settings of a group of runs."""
+    return settings_plot(rows).file(_read("plots.css"))
 
 
 def style() -> str:

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from resnetctl.data.dense.sniff import Dense
     from resnetctl.data.ingest import Options
     from resnetctl.data.reading.source import Source
+    from resnetctl.engine.distributed import Team
 
 ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
+TURNS = 3  # of `Team.turn`
 SHOWN = 10  # names in a notice
 DOWNLOADS = ".downloads"  # in the data folder; no dataset can have this name
 LIST = Call("data list")
@@ -71,6 +73,18 @@ def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[
     if name not in store_names(settings.data_dir):
         yield Notice(text=f"'{data}' is not in the store yet: getting it")
         yield from fetch_and_store(plugin, name, settings=settings)
+    return name
+
+
+def ensure_in_turn(
+    data: str, settings: Settings, *, team: Team, is_kept: bool = True
+) -> Generator[Notice | Progress, None, str]:
+    """Return what `ensure` returns, in process 0 first, then in one of each other machine, then in the rest."""
+    name = ""
+    for turn in range(TURNS):
+        if turn == team.turn:
+            name = yield from ensure(data, settings, is_kept=is_kept)
+        team.agree()
     return name
 
 

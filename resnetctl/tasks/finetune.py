@@ -14,6 +14,7 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device
+from resnetctl.engine.distributed import Team
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
@@ -31,13 +32,19 @@ from resnetctl.wording import counted
 BLOCK_ARGS = "model.block_args."
 
 
-def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
-    """Train on from weights: yield facts as `train` does.
+def finetune(draft: Draft[FinetuneConfig], settings: Settings, *, team: Team | None = None) -> Facts:
+    """Train on from weights: yield facts as `train` does, in every process of a `team`.
 
     Raises:
         UsageError, ConfigError, DataError, WeightsError: before the run folder is created.
         Stopped, WorkFailed: as `consume`.
     """
+    team = team or Team()
+    with team.preparing():
+        yield from _finetune(draft, settings, team)
+
+
+def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> Facts:
     config, request, chosen = draft.config, draft.request, draft.asked.values
     folder = require_place(request, settings)
     if "data" not in chosen:
@@ -53,7 +60,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
     teacher = sources.open_teacher(config.distill, settings, origin=origins.get("distill.teacher_sha256", ""))
     _require_same_arch(chosen, start.weights.card.arch)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
-        name = yield from datasets.ensure(config.data, place, is_kept=place is settings)
+        name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
         job = _prepare(draft, open_store(place.data_dir, name), start, teacher=teacher)
         if "size" not in chosen:
             yield from _scaled(job)
@@ -61,7 +68,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings) -> Facts:
         yield from notices
         # a copy for each call: timed steps must not train the weights that the run starts from
         copy_of_model = partial(copy.deepcopy, model)
-        yield from launch(job, copy_of_model, request=request, folder=folder, save_first=True)
+        yield from launch(job, copy_of_model, request=request, folder=folder, save_first=True, team=team)
 
 
 def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:

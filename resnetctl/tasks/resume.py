@@ -2,6 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import resnetctl.runs as runs
@@ -11,6 +13,7 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.checkpoint import Snapshot
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import TrainState
 from resnetctl.errors import UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
@@ -22,12 +25,22 @@ from resnetctl.tasks import sources
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle
 from resnetctl.training.launch import Facts, config_text
 from resnetctl.training.newest_checkpoint import card_of, differences, facts_then, newest
+from resnetctl.training.processes import ready
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session
 from resnetctl.weights.file import NamedWeights, require_plugins
 from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What the caller of `resume` asks for, with its argument names."""
+
+    epochs: int | None
+    exact: bool
+    device: str | None
 
 
 def resume(
@@ -37,6 +50,7 @@ def resume(
     epochs: int | None = None,
     exact: bool = False,
     device: str | None = None,
+    team: Team | None = None,
 ) -> Facts:
     """Go on with a run from its newest whole checkpoint, reading only the run's own config.
 
@@ -44,6 +58,7 @@ def resume(
         epochs: a new length, more than the run has trained. A finished run goes on only with more than it has.
         exact: refuse if the result could differ from that of an uninterrupted run.
         device: a device other than the run's own.
+        team: the processes that train; each of them calls this, and process 0 holds and writes the run.
 
     Raises:
         UsageError: `epochs` is no positive integer or leaves nothing to train, the run is in use, or an exact resume is
@@ -53,42 +68,45 @@ def resume(
     """
     if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
         raise UsageError(f"a run trains on to a whole number of epochs, not {epochs!r}", where=Setting("epochs"))
-    run = runs.find(target, settings.runs_dir)
-    with run.locked():
-        summary, config = run.summary(), run.read_config()
-        if summary is not None and epochs is not None and epochs < summary["epochs"]:
-            raise _too_few(epochs, run, counted(summary["epochs"], "epoch"), least=summary["epochs"] + 1)
-        if summary is not None and (epochs is None or epochs <= config.epochs):
-            longer = Setting("epochs", "N", note="trains on to N epochs")
-            yield Notice(f"{run.path} is finished after {counted(summary['epochs'], 'epoch')}", hint=(longer,))
-            yield Finished(run=run.path, summary=summary)
-            return
-        checkpoints = newest(run)
-        if checkpoints.snapshot is not None:
-            require_plugins(card_of(checkpoints.snapshot), run.path, resuming=True)
-        yield from checkpoints.notices
-        yield from _failure(run)
-        resolved = _changed(config, run.sources(), epochs=epochs, device=device)
-        store = open_store(settings.data_dir, config.data)
-        teacher = sources.open_teacher(config.distill, settings, origin=str(run.config))
-        if checkpoints.snapshot is None:
-            job, state = _from_start(resolved, store, teacher)
-        else:
-            job, state = _with_shape_of(checkpoints.snapshot, resolved, store, teacher=teacher)
-            yield from _differences(checkpoints.snapshot, job, exact=exact)
-            checkpoint.restore(state, checkpoints.snapshot)
-        if epochs is not None and epochs != config.epochs and job.steps <= state.step:
-            least = state.step // job.steps_per_epoch + 1
-            done = f"{counted(state.step, 'step')} ({job.steps_per_epoch} per epoch)"
-            raise _too_few(epochs, run, done, least=least)
+    team = team or Team()
+    with team.preparing():
+        run = runs.find(target, settings.runs_dir)
+        with run.locked() if team.is_writer else nullcontext():
+            yield from _go_on(run, Change(epochs=epochs, exact=exact, device=device), settings=settings, team=team)
+
+
+def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Facts:
+    """Read the newest checkpoint and train on. Every process of the team reads; process 0 writes."""
+    epochs, summary, config = change.epochs, run.summary(), run.read_config()
+    if summary is not None and epochs is not None and epochs < summary["epochs"]:
+        raise _too_few(epochs, run, counted(summary["epochs"], "epoch"), least=summary["epochs"] + 1)
+    if summary is not None and (epochs is None or epochs <= config.epochs):
+        longer = Setting("epochs", "N", note="trains on to N epochs")
+        yield Notice(f"{run.path} is finished after {counted(summary['epochs'], 'epoch')}", hint=(longer,))
+        yield Finished(run=run.path, summary=summary)
+        return
+    checkpoints = newest(run)
+    if checkpoints.snapshot is not None:
+        require_plugins(card_of(checkpoints.snapshot), run.path, resuming=True)
+    yield from checkpoints.notices
+    yield from _failure(run)
+    job, state = _restored(run, _changed(config, run.sources(), change), checkpoints.snapshot, settings=settings)
+    yield from ready(job, state, team=team)
+    yield from _differences(checkpoints.snapshot, job, exact=change.exact, world_size=team.world_size)
+    if epochs is not None and epochs != config.epochs and job.steps <= state.step:
+        least = state.step // job.steps_per_epoch + 1
+        done = f"{counted(state.step, 'step')} ({job.steps_per_epoch} per epoch)"
+        raise _too_few(epochs, run, done, least=least)
+    if team.is_writer:
         run.reopen()  # before the config gets more epochs: after a kill in between, the run must not be "finished"
-        if epochs is not None or device is not None:
+        if epochs is not None or change.device is not None:
             yield from _save_config(job, state, run)
         run.truncate(state.epochs)
         for name in checkpoints.corrupt:
             run.checkpoints.drop(name)
-        with Stop() as stop:
-            yield from consume(Session.of(job, state, stop=stop, run=run))
+    team.agree(is_last=True)
+    with Stop() as stop:
+        yield from consume(Session.of(job, state, stop=stop, run=run if team.is_writer else None, team=team))
 
 
 def _too_few(epochs: int, run: RunDir, done: str, *, least: int) -> UsageError:
@@ -110,10 +128,9 @@ def _failure(run: RunDir) -> Iterator[Notice]:
         yield Notice(f"the run failed before ({reason}): the same steps end in the same way")
 
 
-def _changed(
-    config: TrainConfig, origins: dict[str, str], *, epochs: int | None, device: str | None
-) -> Resolved[TrainConfig]:
+def _changed(config: TrainConfig, origins: dict[str, str], change: Change) -> Resolved[TrainConfig]:
     """Return the run's config with another length or device."""
+    epochs, device = change.epochs, change.device
     if epochs is not None:
         config = config.model_copy(update={"epochs": epochs, "steps": 0})
         origins = origins | {"epochs": ORIGIN, "steps": ORIGIN}
@@ -121,6 +138,19 @@ def _changed(
         config = config.model_copy(update={"device": device, "precision": "auto"})
         origins = origins | {"device": ORIGIN}
     return Resolved(config=config, origins=origins)
+
+
+def _restored(
+    run: RunDir, resolved: Resolved[TrainConfig], snapshot: Snapshot | None, *, settings: Settings
+) -> tuple[Job, TrainState]:
+    """Return the job and the state of the snapshot, or those before the first step."""
+    store = open_store(settings.data_dir, resolved.config.data)
+    teacher = sources.open_teacher(resolved.config.distill, settings, origin=str(run.config))
+    if snapshot is None:
+        return _from_start(resolved, store, teacher)
+    job, state = _with_shape_of(snapshot, resolved, store, teacher=teacher)
+    checkpoint.restore(state, snapshot)
+    return job, state
 
 
 def _from_start(resolved: Resolved[TrainConfig], store: Store, teacher: NamedWeights | None) -> tuple[Job, TrainState]:
@@ -151,9 +181,11 @@ def _with_shape_of(
     return job, fresh_state(job, fresh_model(job))
 
 
-def _differences(snapshot: Snapshot, job: Job, *, exact: bool) -> Iterator[Notice]:
+def _differences(snapshot: Snapshot | None, job: Job, *, exact: bool, world_size: int) -> Iterator[Notice]:
     """Yield what changed on this machine since the checkpoint. Raises `UsageError` then if the resume must be exact."""
-    now = {**checkpoint.machine_facts(), **dict(job.card({}).plugins.used)}
+    if snapshot is None:
+        return
+    now = {**checkpoint.machine_facts(world_size), **dict(job.card({}).plugins.used)}
     changed = differences(facts_then(snapshot), now)
     if changed and exact:
         raise UsageError(

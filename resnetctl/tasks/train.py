@@ -6,14 +6,17 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine.device import pick_device
+from resnetctl.engine.distributed import Team
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
 from resnetctl.training.job import fresh_model, prepare
 from resnetctl.training.launch import Facts, launch, require_place
 
 
-def train(draft: Draft[TrainConfig], settings: Settings) -> Facts:
+def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = None) -> Facts:
     """Train from scratch: yield facts, `Finished` last. A dry run ends with its estimate.
+
+    Every process of a `team` calls this and yields the same facts, but only process 0 writes and yields `Finished`.
 
     Raises:
         UsageError: there is no such device, or the run folder cannot be created; nothing is fetched then.
@@ -22,11 +25,13 @@ def train(draft: Draft[TrainConfig], settings: Settings) -> Facts:
         Stopped, WorkFailed: as `consume`.
     """
     config, request = draft.config, draft.request
-    folder = require_place(request, settings)
-    pick_device(config.device)
-    origin = draft.asked.origins.get("distill.teacher_sha256", "")
-    teacher = sources.open_teacher(config.distill, settings, origin=origin)
-    with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
-        name = yield from datasets.ensure(config.data, place, is_kept=place is settings)
-        job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
-        yield from launch(job, partial(fresh_model, job), request=request, folder=folder)
+    team = team or Team()
+    with team.preparing():
+        folder = require_place(request, settings)
+        pick_device(config.device)
+        origin = draft.asked.origins.get("distill.teacher_sha256", "")
+        teacher = sources.open_teacher(config.distill, settings, origin=origin)
+        with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
+            name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
+            job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
+            yield from launch(job, partial(fresh_model, job), request=request, folder=folder, team=team)

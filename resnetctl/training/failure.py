@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 
 from resnetctl import registry
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.nonfinite import Origin, find_origin
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.hints import Call, Hint, Setting
@@ -48,7 +50,8 @@ def explain(error: NonFinite, session: Session) -> NonFinite:
         checkpoint.restore(state, snapshot)
     else:
         state = fresh_state(job, fresh_model(job))
-    origin = find_origin(state, session.plan, give_up=lambda: bool(session.stop.signum))
+    alone = dataclasses.replace(session.plan, team=Team())  # the other processes are gone
+    origin = find_origin(state, alone, give_up=lambda: bool(session.stop.signum))
     if origin is not None:
         error = _error(origin, job, run)
         mark(run, error)

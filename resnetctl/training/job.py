@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,14 +22,16 @@ from resnetctl.config.defaults import final_arch
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.config.shards import require_images
 from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
 from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
 from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
-from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.metrics import GROUP, EvalReport, Share, measure
 from resnetctl.engine.objective import net_loss
 from resnetctl.engine.optim import build_optimizer
 from resnetctl.engine.predictors import torch_predictor
@@ -168,7 +171,7 @@ def settle(
     choices = {
         "device": str(device),
         "precision": pick_precision(config.precision, device),
-        "threads": pick_threads(config.threads, arch=arch, size=image.size),
+        "threads": pick_threads(config.threads, arch=arch, size=image.size, shards=config.shards),
         "size": image.size,
         "data": store.card.name,
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
@@ -202,6 +205,7 @@ def settle(
     )
     require_size(job)
     _augment(job)  # refuses a policy that cannot move boxes or masks
+    require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
 
@@ -247,12 +251,14 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
 
 
-def make_plan(job: Job, stop: Stop) -> Plan:
+def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
     """Return what `fit` needs besides the state; all of it follows from the job.
 
     Args:
         stop: a signal stops an evaluation at once, because an evaluation has nothing to save.
+        team: the processes that train. Several do not stop inside an evaluation, because they must do it together.
     """
+    together = team or Team()
     config, factor = job.config, schedule.factors(job.config.schedule)
     warmup = schedule.warmup_steps(config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
     labels = job.train.labels[job.train.index]
@@ -263,8 +269,8 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         return config.lr * schedule.scale(step, steps=job.steps, warmup=warmup, factor=factor)
 
     def evaluate(model: torch.nn.Module) -> EvalReport | Measured:
-        with stop.immediately():
-            return validate(job, model) if job.head is None else validated(job, model)
+        with stop.immediately() if together.size == 1 else nullcontext():
+            return validate(job, model, team=together) if job.head is None else validated(job, model)
 
     return Plan(
         feed=Feed(job.train, job.image, job.device),
@@ -279,6 +285,8 @@ def make_plan(job: Job, stop: Stop) -> Plan:
         objective=learned_from(job.teacher, config.distill, image=job.image) if job.head is None else net_loss,
         sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
+        shards=config.shards,
+        team=together,
         accumulate=config.accumulate,
         label_smoothing=config.label_smoothing,
         grad_clip=config.grad_clip,
@@ -302,11 +310,17 @@ def _augment(job: Job) -> Transform:
     )
 
 
-def validate(job: Job, model: torch.nn.Module) -> EvalReport:
-    """Measure `model` on val."""
+def validate(job: Job, model: torch.nn.Module, *, team: Team | None = None) -> EvalReport:
+    """Measure `model` on val. The processes of a team share the images; each gets the report of one that did all."""
     assert job.val is not None
     predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
-    return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
+    if team is None or team.size == 1:
+        return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
+    groups = -(-len(job.val) // GROUP)
+    own = team.share(groups)
+    images = dataclasses.replace(job.val, index=job.val.index[own.start * GROUP : own.stop * GROUP])
+    share = Share(first=own.start, groups=groups, add_up=team.add_up_integers)
+    return measure(predict, eval_batches(images, job.image, batch_size=GROUP), classes=job.classes, share=share)
 
 
 def validated(job: Job, model: torch.nn.Module) -> Measured:

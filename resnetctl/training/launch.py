@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from torch import nn
@@ -10,6 +11,7 @@ import resnetctl.runs as runs
 from resnetctl.config.draft import RunRequest
 from resnetctl.config.layers import to_toml
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import StepResult
 from resnetctl.facts import Notice, TrainFact
 from resnetctl.hints import Call, Hint, Setting, in_shell
@@ -20,6 +22,7 @@ from resnetctl.training.budget import choose_length
 from resnetctl.training.dry_run import rehearse
 from resnetctl.training.environment import describe
 from resnetctl.training.job import Job, fresh_state
+from resnetctl.training.processes import ready
 from resnetctl.training.recorder import checkpoint_bytes, consume
 from resnetctl.training.session import Session
 from resnetctl.training.tune import tune
@@ -41,7 +44,13 @@ def require_place(request: RunRequest, settings: Settings) -> Path:
 
 
 def launch(
-    job: Job, model: Callable[[], nn.Module], *, request: RunRequest, folder: Path, save_first: bool = False
+    job: Job,
+    model: Callable[[], nn.Module],
+    *,
+    request: RunRequest,
+    folder: Path,
+    save_first: bool = False,
+    team: Team | None = None,
 ) -> Facts:
     """Choose threads and length by timing if `request` asks for it, create the run folder in `folder`, and train.
 
@@ -50,6 +59,7 @@ def launch(
     Args:
         model: returns the model before the first step, a new one at each call.
         save_first: write a checkpoint before the first step. Needed when the config alone cannot recreate the model.
+        team: the processes that train. The caller tells them when this fails before the first step.
 
     Raises:
         UsageError: the budget is too short, or the run folder cannot be created.
@@ -60,16 +70,21 @@ def launch(
     if request.dry_run:
         yield from rehearse(job, state)
         return
-    run = runs.create(
-        folder,
-        request.name or runs.automatic_names(folder, arch=job.arch.name, data=job.store.card.name),
-        config=config_text(job.config),
-        sources=job.origins,
-        env=describe(job),
-        first=checkpoint_bytes(job, state) if save_first else b"",
-    )
-    with run.locked(), Stop() as stop:
-        yield from consume(Session.of(job, state, stop=stop, run=run))
+    team = team or Team()
+    yield from ready(job, state, team=team)
+    run = None
+    if team.is_writer:
+        run = runs.create(
+            folder,
+            request.name or runs.automatic_names(folder, arch=job.arch.name, data=job.store.card.name),
+            config=config_text(job.config),
+            sources=job.origins,
+            env=describe(job),
+            first=checkpoint_bytes(job, state) if save_first else b"",
+        )
+    team.agree(is_last=True)
+    with run.locked() if run is not None else nullcontext(), Stop() as stop:
+        yield from consume(Session.of(job, state, stop=stop, run=run, team=team))
 
 
 def config_text(config: TrainConfig) -> str:

@@ -54,7 +54,7 @@ class TimedSteps:
             early_stop=0,
         )
         self._marks: list[float] = []
-        if watch and job.device.type == "cpu" and job.config.accumulate == 1:
+        if watch and job.device.type == "cpu" and job.config.accumulate == job.config.shards == 1:
             plan = dataclasses.replace(plan, augment=self._around(plan.augment))
             self._hook(state)
         self._facts = fit(state, plan)

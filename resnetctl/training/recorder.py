@@ -4,6 +4,7 @@ Only `Recorder` writes. One process of a run has a folder to write to; every oth
 same facts with a recorder that writes nothing.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from torch import Tensor
 
 from resnetctl.data.splits import eval_batches
 from resnetctl.engine import checkpoint
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import EpochResult, StepResult, TrainState, fit
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.predictors import shipped_predictor
 from resnetctl.engine.schedule import work
-from resnetctl.errors import NonFinite, Stopped
+from resnetctl.errors import NonFinite, Stopped, WorkFailed
 from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.runs import RunDir
@@ -57,9 +59,10 @@ class Clock:
 class Recorder:
     """Write the files of a run. Without a run folder every method does nothing."""
 
-    def __init__(self, run: RunDir | None, job: Job) -> None:
+    def __init__(self, run: RunDir | None, job: Job, *, world_size: int = 1) -> None:
         self._run = run
         self._job = job
+        self._world_size = world_size
         self._saved = time.monotonic()
 
     def require_space(self, state: TrainState) -> None:
@@ -70,7 +73,7 @@ class Recorder:
     def save(self, state: TrainState) -> None:
         """Write a checkpoint."""
         if self._run is not None:
-            self._run.checkpoints.save(state.step, checkpoint_bytes(self._job, state))
+            self._run.checkpoints.save(state.step, checkpoint_bytes(self._job, state, world_size=self._world_size))
             self._saved = time.monotonic()
 
     def save_if_due(self, state: TrainState) -> None:
@@ -111,12 +114,14 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
         WorkFailed: the disk is full or a write failed; the last checkpoint is kept.
     """
     job, state, run = session.job, session.state, session.run
-    recorder, clock, first = Recorder(run, job), Clock(), state.step
-    recorder.require_space(state)
+    recorder = Recorder(run, job, world_size=session.plan.team.world_size)
+    clock, first = Clock(), state.step
+    facts = fit(state, session.plan)
+    with shared(facts, session.plan.team):
+        recorder.require_space(state)
     yield started(job, state, run=run)
     yield from remarks(job, state)
     try:
-        facts = fit(state, session.plan)
         while True:
             before = time.monotonic()  # only the time inside `next` is training time
             fact = next(facts, None)
@@ -124,7 +129,8 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
                 break
             if isinstance(fact, EpochResult):
                 timed = _timed(fact, clock)
-                recorder.save_epoch(state, timed)
+                with shared(facts, session.plan.team):
+                    recorder.save_epoch(state, timed)
                 yield timed
             else:
                 clock.training += time.monotonic() - before
@@ -132,8 +138,9 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
                 yield fact
                 if state.step - first == ESTIMATE_AFTER:
                     yield from _first_estimate(job, clock, start=first, step=state.step)
-                recorder.save_if_due(state)
-            if session.stop.signum:
+                with shared(facts, session.plan.team):
+                    recorder.save_if_due(state)
+            if session.signum:
                 raise StopNow
     except StopNow:
         recorder.save(state)
@@ -148,10 +155,23 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
     yield from recorder.finish(state)
 
 
-def checkpoint_bytes(job: Job, state: TrainState) -> bytes:
+@contextlib.contextmanager
+def shared(facts: Iterator[object], team: Team) -> Iterator[None]:
+    """Tell the other processes, with the next message of `facts`, when the work inside `with` fails."""
+    try:
+        yield
+    except Exception:
+        if team.size > 1:
+            team.is_failing = True
+            with contextlib.suppress(WorkFailed):
+                next(facts, None)
+        raise
+
+
+def checkpoint_bytes(job: Job, state: TrainState, *, world_size: int = 1) -> bytes:
     """Return the bytes of a checkpoint: everything that a resume needs, with the card of the model."""
     card = job.card({}).to_json() | {"weights_sha256": job.weights_sha256}
-    return checkpoint.to_bytes(state, card)
+    return checkpoint.to_bytes(state, card, world_size=world_size)
 
 
 def shipped(job: Job, state: TrainState, *, calibration: Calibration | None = None) -> bytes:
@@ -206,7 +226,7 @@ def _stopped(session: Session) -> Stopped:
     resume = () if session.run is None else Call("train", settings={"resume": session.run.path})
     return Stopped(
         f"after step {session.state.step} of {session.plan.steps}; everything is saved",
-        signum=session.stop.signum,
+        signum=session.signum or session.stop.signum,
         hint=resume,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.runs import RunDir
 from resnetctl.system.signals import Stop
@@ -30,6 +31,14 @@ class Session:
     run: RunDir | None
 
     @classmethod
-    def of(cls, job: Job, state: TrainState, *, stop: Stop, run: RunDir | None) -> Self:
-        """Return the session of `job` that goes on from `state`."""
-        return cls(job=job, state=state, plan=make_plan(job, stop), stop=stop, run=run)
+    def of(cls, job: Job, state: TrainState, *, stop: Stop, run: RunDir | None, team: Team | None = None) -> Self:
+        """Return the session of `job` that goes on from `state`, in one process of a team."""
+        team = team or Team()
+        team.stop = stop
+        return cls(job=job, state=state, plan=make_plan(job, stop, team=team), stop=stop, run=run)
+
+    @property
+    def signum(self) -> int:
+        """The signal that stops the run, 0 for none: one that every process of the team knows of."""
+        team = self.plan.team
+        return self.stop.signum if team.size == 1 else team.stop_signal

@@ -20,6 +20,7 @@ VERBS = {
     "data": ["data", "list"],
     "train": ["train", "--data", "digits", "--set", "no.such=1"],
     "finetune": ["finetune", "--data", "digits", "--lr", "-1"],
+    "sweep": ["sweep", "nothing.toml"],
     "eval": ["eval", "--min-accuracy", "7"],
     "report": ["report", "nothing.onnx"],
     "predict": ["predict", "nothing.onnx", "cat.jpg"],
@@ -35,6 +36,7 @@ VERBS = {
 CODES = {
     "train": 2,
     "finetune": 2,
+    "sweep": 3,
     "eval": 2,
     "report": 3,
     "predict": 3,

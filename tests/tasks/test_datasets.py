@@ -1,20 +1,24 @@
 """`data=` is a stored name, a dataset of a plugin or a path; the last two are stored once."""
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.datasets import tiny
 from support.pictures import grey, solid, tree, write_tar, write_tree
+from support.teams import together
 from support.toy_dataset import Toy, done, run
 
 from resnetctl.data.cards import store_names
-from resnetctl.errors import DataError, UsageError
+from resnetctl.engine.distributed import Team
+from resnetctl.errors import DataError, PeerFailed, UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call
 from resnetctl.system.settings import Settings
+from resnetctl.tasks import datasets as module
 from resnetctl.tasks.data.add import AddRequest, add
-from resnetctl.tasks.datasets import ensure, identify, is_stored, offered_name, scratch
+from resnetctl.tasks.datasets import ensure, ensure_in_turn, identify, is_stored, offered_name, scratch
 
 
 def request(path: Path, name: str = "pets", **options: Any) -> AddRequest:
@@ -164,3 +168,33 @@ def test_a_dry_run_says_first_that_it_keeps_nothing(
     assert "a dry run keeps nothing" in first.text
     assert first.hint == (Call(verb, (data,), note="stores it first"),)
     assert toy.fetched == []
+
+
+def test_processes_fetch_in_turn_and_process_0_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four processes on two machines, the first of each may fetch; the others then find the data there."""
+    fetched: list[Any] = []
+
+    def fetch(data: str, rank: Any, *, is_kept: bool) -> Generator[Notice, None, str]:
+        fetched.append(rank)
+        yield Notice("fetched")
+        return data
+
+    monkeypatch.setattr(module, "ensure", fetch)
+
+    def work(team: Team) -> str:
+        team.turn = (0, 2, 1, 2)[team.rank]
+        return run(ensure_in_turn("pets", team.rank, team=team))[0]  # type: ignore[arg-type]
+
+    assert together(4, work) == ["pets"] * 4
+    assert fetched[:2] == [0, 2]
+    assert sorted(fetched[2:]) == [1, 3]
+
+
+def test_data_that_cannot_be_fetched_ends_all_processes(settings: Settings) -> None:
+    def work(team: Team) -> None:
+        with team.preparing():
+            run(ensure_in_turn("nothing", settings, team=team))
+
+    first, second = together(2, work)
+    assert isinstance(first, DataError)
+    assert isinstance(second, PeerFailed)

@@ -10,6 +10,7 @@ from support.tiny_runs import files, notice_texts, request, run
 from resnetctl import runs
 from resnetctl.__main__ import main
 from resnetctl.data.store import Store
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import Stopped, UsageError, WeightsError
 from resnetctl.facts import Finished, Started
@@ -186,7 +187,7 @@ def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: py
 
     killed(12)
     facts = checkpoint.machine_facts() | {"torch": "9.9"}
-    monkeypatch.setattr(checkpoint, "machine_facts", lambda: facts)
+    monkeypatch.setattr(checkpoint, "machine_facts", lambda *_: facts)
     with pytest.raises(UsageError, match="bit-identical") as caught:
         list(resume("cut", settings=settings.load(), exact=True))
     assert "9.9" in caught.value.problems[0]
@@ -209,3 +210,17 @@ def test_a_resume_after_a_signal_gives_the_same_bytes(signum: signal.Signals) ->
     assert caught.value.hint == (Call("train", settings={"resume": Path("runs/cut")}),)
     list(resume("cut", settings=settings.load()))
     assert files(runs.find("cut", Path("runs"))) == files(whole)
+
+
+def test_a_process_that_is_not_the_writer_reads_the_run_and_changes_nothing() -> None:
+    whole = run(name="whole")
+    cut = killed(12)
+    before = {path: path.stat().st_mtime_ns for path in cut.path.rglob("*") if path.is_file()}
+    team = Team()
+    team.is_writer = False
+    with cut.locked():  # as process 0 holds it
+        facts = list(resume("cut", settings=settings.load(), team=team))
+    assert not any(isinstance(fact, Finished) for fact in facts)
+    assert {path: path.stat().st_mtime_ns for path in cut.path.rglob("*") if path in before} == before
+    list(resume("cut", settings=settings.load()))
+    assert files(cut) == files(whole)

@@ -7,11 +7,14 @@ import pytest
 import torch
 from support.distributions import install
 from support.jobs import job
+from support.teams import together
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
 from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig
+from resnetctl.engine import device
+from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting, in_shell
 from resnetctl.registry import Kind
@@ -246,3 +249,29 @@ def test_the_arguments_are_part_of_the_experiment() -> None:
     changed = other.model_copy(update={"schedule": other.schedule.model_copy(update={"args": {"power": 2}})})
     assert config_sha256(plain) == config_sha256(other)
     assert config_sha256(plain) != config_sha256(changed)
+
+
+def test_shards_belong_to_the_digest_of_the_config() -> None:
+    assert config_sha256(job().config) != config_sha256(job("shards=2").config)
+
+
+def test_a_batch_too_small_for_its_shards_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch norm needs two images"):
+        job("shards=9")
+
+
+def test_processes_validate_together_and_get_the_report_of_one() -> None:
+    settled = job()
+    model = fresh_model(settled).eval()
+    whole = validate(settled, model)
+    for report in together(2, lambda team: validate(settled, model, team=team)):
+        assert isinstance(report, EvalReport)
+        assert (report.confusion, report.loss) == (whole.confusion, whole.loss)
+
+
+def test_automatic_threads_follow_the_shards_not_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "cores_granted", lambda: 8)
+    monkeypatch.setattr(device, "TINY_MACS", 0)
+    arch = job().arch
+    assert [device.pick_threads(0, arch=arch, size=8, shards=count) for count in (1, 2, 4, 16)] == [8, 4, 2, 1]
+    assert device.pick_threads(3, arch=arch, size=8, shards=4) == 3

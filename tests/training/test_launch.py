@@ -10,8 +10,9 @@ from support.jobs import job
 from resnetctl import runs
 from resnetctl.config.draft import RunRequest
 from resnetctl.config.schema import TrainConfig
+from resnetctl.engine.distributed import Team
 from resnetctl.errors import UsageError
-from resnetctl.facts import Finished, Notice
+from resnetctl.facts import EpochTimed, Finished, Notice, Started
 from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.training import launch as launching
@@ -83,3 +84,28 @@ def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -
 def test_the_text_of_a_config_parses_to_the_config() -> None:
     settled = job("lr=0.3", "schedule.name=linear")
     assert TrainConfig.model_validate(tomllib.loads(config_text(settled.config))) == settled.config
+
+
+def test_a_process_that_is_not_the_writer_trains_and_writes_nothing() -> None:
+    settled = job()
+    team = Team()
+    team.is_writer = False
+    request = RunRequest(name="one")
+    facts = list(launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs"), team=team))
+    assert any(isinstance(fact, EpochTimed) for fact in facts)
+    assert not any(isinstance(fact, Finished) for fact in facts)
+    assert next(fact for fact in facts if isinstance(fact, Started)).run is None
+    assert not Path("runs").exists()
+
+
+def test_the_writer_and_the_others_yield_equal_epochs() -> None:
+    def epochs(is_writer: bool) -> list[object]:
+        settled = job()
+        team = Team()
+        team.is_writer = is_writer
+        request = RunRequest(name="one")
+        facts = launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs"), team=team)
+        results = [fact.result for fact in facts if isinstance(fact, EpochTimed)]
+        return [(result.step, result.train_loss, result.val.loss if result.val else None) for result in results]
+
+    assert epochs(True) == epochs(False)

@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +7,16 @@ import pytest
 import torch
 from support.datasets import tiny
 from support.jobs import job, to_train
+from support.teams import together
 
 from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.data.splits import eval_batches, open_eval_set
 from resnetctl.data.store import open_store
+from resnetctl.engine import checkpoint
+from resnetctl.engine.distributed import Team
 from resnetctl.engine.predictors import shipped_predictor
-from resnetctl.errors import NonFinite, Stopped
+from resnetctl.errors import NonFinite, PeerFailed, Stopped, WorkFailed
 from resnetctl.facts import Finished, Notice
 from resnetctl.runs.checkpoints import Checkpoints
 from resnetctl.system import settings
@@ -21,7 +25,7 @@ from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 from resnetctl.training import recorder
 from resnetctl.training.job import fresh_model, fresh_state
-from resnetctl.training.recorder import Clock, consume
+from resnetctl.training.recorder import Clock, checkpoint_bytes, consume, shared
 from resnetctl.training.session import Session
 from resnetctl.trust.fitting import fit_card
 from resnetctl.weights.file import load_model, read_card
@@ -153,3 +157,37 @@ def test_a_resumed_run_has_the_same_calibration() -> None:
     list(resume("cut", settings=settings.load()))
     assert read_card(whole.weights).calibration is not None
     assert runs.find("cut", Path("runs")).weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_a_write_that_fails_tells_the_other_processes_with_the_next_message() -> None:
+    """Both end: process 0 with its error, process 1 because it was told."""
+
+    def work(team: Team) -> None:
+        def facts() -> Iterator[int]:
+            while True:
+                team.add_up_integers(np.zeros(1, np.int64))
+                yield 1
+
+        steps = facts()
+        next(steps)
+        with shared(steps, team):
+            if team.rank == 0:
+                raise WorkFailed("the disk is full")
+        next(steps)
+
+    first, second = together(2, work)
+    assert str(first) == "the disk is full"
+    assert isinstance(second, PeerFailed)
+
+
+def test_one_process_alone_just_raises() -> None:
+    with pytest.raises(WorkFailed, match="full"), shared(iter(()), Team()):
+        raise WorkFailed("full")
+
+
+def test_checkpoints_record_the_processes_only_if_the_result_depends_on_them() -> None:
+    settled = job()
+    state = fresh_state(settled, fresh_model(settled))
+    for world_size in (1, 4):
+        data = checkpoint_bytes(settled, state, world_size=world_size)
+        assert checkpoint.from_bytes(data).machine["world_size"] == world_size

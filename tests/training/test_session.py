@@ -9,7 +9,9 @@ from support.jobs import job, to_train
 
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import loop
+from resnetctl.engine.distributed import Team
 from resnetctl.system import settings
+from resnetctl.system.ranks import Place
 from resnetctl.system.signals import Stop
 from resnetctl.tasks.train import train
 from resnetctl.training.job import fresh_model, fresh_state
@@ -42,3 +44,19 @@ def test_few_calls_lie_between_train_and_the_optimizer(monkeypatch: pytest.Monke
     assert stack == ["train", "launch", "consume", "fit", "_step", "set_lr"]
     # before the task: the parser, the command and `draft`, as tests/cli/commands/test_train.py shows
     assert len(stack) + 3 <= MOST_HOPS
+
+
+def test_one_process_stops_for_its_own_signal_and_several_for_one_that_all_know() -> None:
+    settled = job()
+    state, stop = fresh_state(settled, fresh_model(settled)), Stop()
+    alone = Session.of(settled, state, stop=stop, run=None)
+    place = Place(rank=1, size=2, local_rank=1, local_size=2, address="", port=0)
+    team = Team(place)
+    together = Session.of(settled, state, stop=stop, run=None, team=team)
+    assert (alone.signum, together.signum) == (0, 0)
+    stop.signum = 15
+    assert (alone.signum, together.signum) == (15, 0)
+    team.heed([0, 1, 0])
+    assert together.signum == 15
+    assert together.plan.team is team
+    assert team.stop is stop

@@ -1,26 +1,32 @@
 """`finetune`."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.option_models import FinetuneOptions
-from resnetctl.cli.screen.loading import load_torch
+from resnetctl.cli.processes import train_in_processes
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnetctl.engine.distributed import Team
+    from resnetctl.training.launch import Facts
 
 
 def run(parsed: Parsed[FinetuneOptions]) -> None:
     """Run `finetune`."""
     parsed = _with_target(parsed)
-    from resnetctl.cli.screen.live import follow
-    from resnetctl.system import settings
-
     run_draft = draft(parsed, FinetuneConfig)  # report mistakes before PyTorch is loaded
-    load_torch()
-    from resnetctl.tasks.finetune import finetune
 
-    follow(finetune(run_draft, settings.load()), verb="finetune", as_json=parsed.options.as_json)
+    def work(team: "Team") -> "Facts":
+        from resnetctl.system import settings
+        from resnetctl.tasks.finetune import finetune
+
+        return finetune(run_draft, settings.load(), team=team)
+
+    train_in_processes(parsed.options, work, shards=lambda: run_draft.config.shards, verb="finetune")
 
 
 def _with_target(parsed: Parsed[FinetuneOptions]) -> Parsed[FinetuneOptions]:

@@ -1,13 +1,20 @@
 """`train`, and `train --resume`."""
 
+from typing import TYPE_CHECKING
+
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.option_models import RunOptions, TrainOptions
-from resnetctl.cli.screen.loading import load_torch
+from resnetctl.cli.processes import train_in_processes
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnetctl.config.draft import Draft
+    from resnetctl.engine.distributed import Team
+    from resnetctl.training.launch import Facts
 
 RESUMABLE = {"epochs", "device"}
 
@@ -19,45 +26,70 @@ def run(parsed: Parsed[TrainOptions]) -> None:
         return
     if parsed.options.exact:
         raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
-    from resnetctl.cli.screen.live import follow
-    from resnetctl.system import settings
-
     run_draft = draft(parsed, TrainConfig)  # report mistakes before PyTorch is loaded
-    load_torch()
-    from resnetctl.tasks.train import train
+    if parsed.options.seeds and not parsed.options.dry_run:
+        _train_seeds(parsed.options, run_draft)
+        return
 
-    follow(train(run_draft, settings.load()), verb="train", as_json=parsed.options.as_json)
+    def work(team: "Team") -> "Facts":
+        from resnetctl.system import settings
+        from resnetctl.tasks.train import train
+
+        return train(run_draft, settings.load(), team=team)
+
+    train_in_processes(parsed.options, work, shards=lambda: run_draft.config.shards, verb="train")
+
+
+def _train_seeds(options: TrainOptions, run_draft: "Draft[TrainConfig]") -> None:
+    """Make a group of runs that differ in their seed, and train them."""
+    chosen = {"--processes": options.processes, "--budget": options.budget, "--tune": options.tune}
+    for flag, value in chosen.items():
+        if value:
+            raise UsageError(f"{flag} is for one run, not for several seeds", where="--seeds")
+    from resnetctl.cli.groups import work_on
+    from resnetctl.system import settings
+    from resnetctl.tasks.sweep.points import plan_seeds
+
+    work_on(plan_seeds(run_draft, settings.load(), seeds=options.seeds), as_json=options.as_json)
 
 
 def go_on(parsed: Parsed[TrainOptions], target: str) -> None:
-    """Run `train --resume`. Raises `UsageError` for any option except --epochs, --exact and --device."""
+    """Run `train --resume`. Raises `UsageError` for any option of a new run."""
     _only_resumable(parsed)
-    from resnetctl.cli.screen.live import follow
-    from resnetctl.system import settings
 
-    load_torch()
-    from resnetctl.tasks.resume import resume
+    def shards() -> int:
+        from resnetctl.runs.folder import find
+        from resnetctl.system import settings
 
-    facts = resume(
-        target,
-        epochs=parsed.values.get("epochs"),
-        exact=parsed.options.exact,
-        device=parsed.values.get("device"),
-        settings=settings.load(),
-    )
-    follow(facts, verb="train --resume", as_json=parsed.options.as_json)
+        return find(target, settings.load().runs_dir).read_config().shards
+
+    def work(team: "Team") -> "Facts":
+        from resnetctl.system import settings
+        from resnetctl.tasks.resume import resume
+
+        return resume(
+            target,
+            epochs=parsed.values.get("epochs"),
+            exact=parsed.options.exact,
+            device=parsed.values.get("device"),
+            settings=settings.load(),
+            team=team,
+        )
+
+    train_in_processes(parsed.options, work, shards=shards, verb="train --resume")
 
 
 def _only_resumable(parsed: Parsed[TrainOptions]) -> None:
     options = parsed.options
     extra = [parsed.names[key] for key in parsed.values if key not in RESUMABLE]
-    of_new_runs = (flag for flag in flags(RunOptions) if flag.key not in Common.model_fields)
+    free = {*Common.model_fields, "processes", "reduce"}
+    of_new_runs = (flag for flag in flags(RunOptions) if flag.key not in free)
     extra += [flag.flag for flag in of_new_runs if getattr(options, flag.key)]
     if extra:
         raise UsageError(
             f"a resumed run keeps its own config: remove {', '.join(extra)}",
             where="--resume",
-            hint="only --epochs, --exact and --device can be given",
+            hint="only --epochs, --exact, --device, --processes and --reduce can be given",
         )
 
 

@@ -76,6 +76,7 @@ class Group:
     examples: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     kind: str = ""
+    default: str = ""  # the member that takes a first word which names none
 
     def load(self, name: str) -> Command | Group | None:
         """Return the member `name`, None when there is none."""

@@ -42,6 +42,15 @@ class RunOptions(LayerOptions):
         0.0, "Train as many epochs as this wall time allows: 90s, 1h30min", metavar="TIME", panel=USED
     )
     tune: bool = option(False, "Time a few steps to choose the number of threads", panel="Machine")
+    processes: str | None = option(
+        None,
+        "Processes that share the shards on this machine (auto: one a core or GPU)",
+        metavar="N|auto",
+        panel="Machine",
+    )
+    reduce: Literal["auto", "ordered", "fast"] = option(
+        "auto", "Sum gradients in shard order (same bytes for any processes) or fast", panel="Machine"
+    )
 
 
 class TrainOptions(RunOptions):
@@ -49,6 +58,23 @@ class TrainOptions(RunOptions):
         None, "Resume a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
     )
     exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
+    seeds: int = option(0, "Train N runs with different seeds, as the group --name", metavar="N", panel="Run", ge=0)
+
+
+class SweepRunOptions(Common):
+    file: Path = argument("TOML file with the values to vary", metavar="FILE.toml")
+    name: str | None = option(None, "Name of the group (default: from FILE)", short="-n", metavar="NAME", panel=USED)
+    out: Path | None = option(None, "Folder for the group", short="-o", metavar="DIR", panel=USED)
+    halving: int = option(0, "Stop all but the best 1/N of the runs at each rung", metavar="N", panel=USED, ge=0)
+    queue_only: bool = option(False, "Write the group, and train nothing yet", panel=USED)
+
+
+class SweepGroupOptions(Common):
+    group: str = argument("Group of runs", metavar="GROUP", complete="run")
+
+
+class SweepShowOptions(SweepGroupOptions):
+    plot: Path | None = option(None, "Write a plot of all seeds", metavar="FILE.svg", panel=USED)
 
 
 class FinetuneOptions(RunOptions):

@@ -108,6 +108,9 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first word names. Raises `UsageError` with a close name."""
+        default = getattr(self.declared, "default", "")
+        if default and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            args = [default, *args]
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             self._unknown(ctx, args[0])
         return super().resolve_command(ctx, args)

@@ -16,7 +16,7 @@ def layers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     task = pytest.importorskip("resnetctl.tasks.finetune")
     received: list[Any] = []
 
-    def finetune(draft: Draft[FinetuneConfig], settings: object) -> Iterator[Any]:
+    def finetune(draft: Draft[FinetuneConfig], settings: object, **_: object) -> Iterator[Any]:
         received.append(draft.asked)
         yield from ()
 

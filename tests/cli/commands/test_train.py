@@ -21,7 +21,7 @@ def received(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return what the replaced tasks received."""
     received: dict[str, Any] = {}
 
-    def train(draft: Draft[TrainConfig], settings: object) -> Iterator[Any]:
+    def train(draft: Draft[TrainConfig], settings: object, **_: object) -> Iterator[Any]:
         received["draft"] = draft
         yield Notice(text="trained")
         yield Finished(run=Path("runs/a"), summary={"kept": "best", "best": None, "epochs": 0, "seconds": 1.0})
@@ -113,7 +113,7 @@ def test_exact_needs_resume(cli: Cli, received: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
 def test_a_stopped_run_offers_a_resume(cli: Cli, monkeypatch: pytest.MonkeyPatch, signum: int, code: int) -> None:
-    def train(request: object, settings: object) -> Iterator[Any]:
+    def train(request: object, settings: object, **_: object) -> Iterator[Any]:
         yield Notice(text="begun")
         raise Stopped("stopped after step 3 of 9", signum=signum, hint="resnetctl train --resume runs/a")
 

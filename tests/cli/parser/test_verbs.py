@@ -199,3 +199,25 @@ def test_the_completion_script_can_be_shown_and_installed(tmp_path: Path) -> Non
     )
     assert (installed.returncode, installed.stderr) == (0, "")
     assert any("_RESNETCTL_COMPLETE" in path.read_text() for path in tmp_path.rglob("*.sh"))
+
+
+@pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        (["some.toml"], ("run", "some.toml")),
+        (["run", "some.toml"], ("run", "some.toml")),
+        (["show", "some.toml"], ("show", "some.toml")),
+    ],
+)
+def test_a_group_may_have_a_command_for_words_that_name_none(words: list[str], ran: tuple[str, str]) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def member(name: str) -> Command:
+        def run(parsed: Parsed[Options]) -> None:
+            calls.append((name, parsed.options.target))
+
+        return Command(name=name, summary="It", run=run, options=Options)
+
+    group = Group(name="g", summary="Them", members={name: member(name) for name in ("run", "show")}, default="run")
+    get_command(group_app(group)).main(words, "g", standalone_mode=False)
+    assert calls == [ran]

@@ -96,7 +96,8 @@ def test_every_example_can_be_parsed(path: tuple[str, ...]) -> None:
         assert program == "resnetctl"
         command: Any = get_command(app)
         while hasattr(command, "commands"):
-            command = command.commands[words.pop(0)]
+            default = getattr(command.declared, "default", "")  # `sweep FILE` is `sweep run FILE`
+            command = command.commands[default if default and words[0] not in command.commands else words.pop(0)]
         command.make_context("x", words)
 
 

@@ -1,0 +1,83 @@
+"""Train a group of runs on the screen, and show what came out."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from resnetctl.cli.screen import shell_hints, streams, tables
+from resnetctl.cli.screen.loading import load_torch
+from resnetctl.cli.screen.progress import Screen
+from resnetctl.wording import counted
+
+if TYPE_CHECKING:
+    from resnetctl.runs.group import Group
+    from resnetctl.tasks.sweep.results import SettingResult, SweepReport
+    from resnetctl.trust.seeds import SeedPairs
+
+
+def work_on(group: "Group", *, as_json: bool) -> None:
+    """Train the runs of a group that are free, then show its results."""
+    load_torch()
+    from resnetctl.system import settings
+    from resnetctl.tasks.resume import resume
+    from resnetctl.tasks.sweep import results
+    from resnetctl.tasks.sweep.work import Trainer, work
+    from resnetctl.tasks.train import train
+
+    _follow(work(group, settings.load(), trainer=Trainer(start=train, resume=resume)))
+    show_results(results.show(group), as_json=as_json)
+
+
+def show_results(report: "SweepReport", *, as_json: bool) -> None:
+    """Print a table with a row for each setting, and what can be said about the best."""
+    if as_json:
+        streams.report(report)
+        return
+    rows = [_row(setting) for setting in report.settings]
+    tables.table(["setting", "val acc", "sd", "n", "95 % interval", "against the best"], rows)
+    states = [f"{number} {state}" for state, number in report.states.items() if number]
+    streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))
+
+
+def _follow(facts: Iterable[Any]) -> None:
+    """Show a line for each run that begins or ends, and the step below them."""
+    from resnetctl.facts import Finished, Notice, Started
+
+    started: Started | None = None
+    with Screen() as screen:
+        for fact in facts:
+            if isinstance(fact, Notice):
+                screen.line(shell_hints.notice_lines(fact))
+            elif isinstance(fact, Started):
+                started = fact
+            elif isinstance(fact, Finished):
+                screen.line(streams.one_line(f"  {_result(fact.summary)}"))
+            elif hasattr(fact, "loss") and started is not None:
+                step, steps = fact.step, started.steps
+                screen.footer(lambda: [f"  step {step:,} of {steps:,}"])  # noqa: B023  # drawn at once
+
+
+def _result(summary: Any) -> str:
+    kept = summary.get(str(summary.get("kept"))) or {}
+    accuracy = f"val accuracy {tables.percent(kept['val_top1'])}, " if "val_top1" in kept else ""
+    return f"{accuracy}{counted(summary['epochs'], 'epoch')} in {tables.duration(summary['seconds'])}"
+
+
+def _row(setting: "SettingResult") -> tuple[str, ...]:
+    mean = setting.val_top1
+    name = setting.name or "all runs"
+    if mean is None:
+        return name, "-", "-", "0", "-", "-"
+    interval = "-" if mean.interval is None else tables.interval(max(0.0, mean.interval[0]), min(1.0, mean.interval[1]))
+    spread = "-" if mean.sd is None else f"{100 * mean.sd:.2f}"
+    return name, tables.percent(mean.mean), spread, str(mean.n), interval, _against(setting.against_best)
+
+
+def _against(pairs: "SeedPairs | None") -> str:
+    """Return the difference to the best setting in points, and how many seeds would tell a small one."""
+    if pairs is None:
+        return "-"
+    text = f"{100 * pairs.difference:+.2f} points, {pairs.verdict}"
+    if pairs.verdict != "not distinguishable":
+        return text
+    points = f"{100 * pairs.resolution:g} points"
+    return f"{text}; n >= {pairs.needed} would tell {points}" if pairs.needed else f"{text}; one seed tells nothing"

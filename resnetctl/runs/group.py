@@ -1,0 +1,93 @@
+"""Groups of runs: a folder with the config of each run that is to be trained, and the runs beside them.
+
+::
+
+    GROUP/  sweep.json          keys that vary, and the plan of the group
+            queue/NAME.toml     the config of one run, with the keys that were asked for
+            queue/NAME.lock     held by the worker that trains the run
+            NAME/               the run, once a worker has begun it
+
+The folder is the queue: a run is free while its lock is free and it has no summary. A lock dies with its process.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call, Hint, Setting
+from resnetctl.runs.folder import RunDir, free_path
+from resnetctl.system import storage
+
+PLAN = "sweep.json"
+SCHEMA = "resnetctl.sweep/1"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group on disk: `path` is its folder."""
+
+    path: Path
+
+    def plan(self) -> dict[str, Any]:
+        """Return the plan: `keys` that vary, `points` by run, `halving`. Raises `InputError` if it cannot be read."""
+        plan = storage.read_json(self.path / PLAN, error=InputError)
+        if plan.get("schema") != SCHEMA or not isinstance(plan.get("points"), dict):
+            raise InputError("this is no group of runs", where=str(self.path / PLAN))
+        return plan
+
+    def names(self) -> list[str]:
+        """Return the names of the runs, in the order of the queue."""
+        return sorted(path.stem for path in (self.path / "queue").glob("*.toml"))
+
+    def config(self, name: str) -> Path:
+        """Return the file with the config of a run."""
+        return self.path / "queue" / f"{name}.toml"
+
+    def run(self, name: str) -> RunDir:
+        """Return the run, which may not have begun."""
+        return RunDir(self.path / name)
+
+    @contextmanager
+    def taken(self, name: str) -> Iterator[bool]:
+        """Hold the lock of a run; yield False if another worker holds it."""
+        try:
+            lock = storage.lock(self.path / "queue" / f"{name}.lock", owner=f"the run {name}", wait=0)
+            lock.__enter__()
+        except UsageError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.__exit__(None, None, None)
+
+
+def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: Mapping[str, str]) -> Group:
+    """Create `folder/name` by one rename, with the config of each run. Raises `UsageError` if it exists."""
+    path = folder / name
+    if (path / PLAN).is_file():
+        hint: list[Hint] = [Call("sweep work", (path,)), Setting("name", "OTHER", note="uses another name")]
+        raise UsageError(f"the group '{name}' exists", where=str(path), hint=hint)
+    free_path(folder, name)
+    with storage.staged_folder(path) as draft:
+        (draft / "queue").mkdir()
+        for run, config in configs.items():
+            storage.write(draft / "queue" / f"{run}.toml", config.encode())
+        storage.write(draft / PLAN, (json.dumps({"schema": SCHEMA, **plan}, indent=2) + "\n").encode())
+    return Group(path)
+
+
+def find_group(text: str | Path, folder: Path) -> Group:
+    """Return the group at path `text`, or the one named `text` in `folder`. Raises `InputError` if there is none."""
+    for path in (Path(text), folder / text):
+        if (path / PLAN).is_file():
+            return Group(path)
+    raise InputError(
+        f"there is no group '{text}'",
+        where=str(folder),
+        hint=Call("train", settings={"data": "digits", "seeds": 3, "name": "first"}, note="makes one"),
+    )

@@ -1,0 +1,206 @@
+"""The runs of a sweep: which values each gets, from a TOML file or from a number of seeds.
+
+::
+
+    method = "grid"            # every combination; "random" draws `runs` of them; "list" takes the tables [[items]]
+    seeds = 3                  # each combination with three seeds
+    halving = 3                # optional: at each rung, only the best third goes on
+    [config]                   # what all runs share, any config key
+    data = "digits"
+    [vary]                     # values of each key; random also draws from { low = 0.01, high = 1.0, log = true }
+    lr = [0.05, 0.1]
+"""
+
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from resnetctl import rng
+from resnetctl.config.draft import Draft, draft
+from resnetctl.config.layers import Layer, flatten, from_recipe, layer, nest
+from resnetctl.config.options import complaint
+from resnetctl.config.schema import Frozen, TrainConfig
+from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.hints import Setting
+from resnetctl.runs.group import Group, create_group, find_group
+from resnetctl.system import storage
+from resnetctl.system.settings import Settings
+
+MAX_FILE = 2**18  # bytes
+MAX_RUNS = 10_000
+
+Point = Mapping[str, Any]
+
+
+class SweepFile(Frozen):
+    """The keys of a sweep's TOML file."""
+
+    name: str = ""
+    method: Literal["grid", "random", "list"] = "grid"
+    runs: int = Field(8, ge=1, le=MAX_RUNS)
+    seeds: int = Field(1, ge=1, le=MAX_RUNS)
+    seed: int = Field(0, ge=0)  # of the draws of "random"
+    halving: int = Field(0, ge=0)
+    recipe: str = ""
+    config: dict[str, Any] = Field({})
+    vary: dict[str, Any] = Field({})
+    items: list[dict[str, Any]] = Field([])
+
+
+def read_sweep(path: Path) -> SweepFile:
+    """Return the content of a sweep's file.
+
+    Raises:
+        InputError: there is no such file.
+        ConfigError: it is not TOML, or a key is wrong; all are listed.
+    """
+    text = storage.read_capped(path, MAX_FILE, error=InputError).decode(errors="replace")
+    try:
+        return SweepFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the sweep is not TOML: {error}", where=str(path)) from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {complaint(item)}" for item in error.errors()]
+        raise ConfigError("the sweep has wrong keys", where=str(path), problems=problems) from None
+
+
+def points(sweep: SweepFile) -> list[dict[str, Any]]:
+    """Return the values of each run, in dotted keys. Each point is repeated for every seed.
+
+    Raises `ConfigError` if nothing varies, or a range cannot be drawn from.
+    """
+    makers = {"grid": _grid, "random": _random, "list": _listed}
+    found = list(dict.fromkeys(tuple(point.items()) for point in map(_hashable, makers[sweep.method](sweep))))
+    if not found or (found == [()] and sweep.seeds == 1):
+        raise ConfigError(
+            "the sweep has one run: nothing varies", hint="a table [vary], such as lr = [0.05, 0.1], or seeds = 3"
+        )
+    if len(found) * sweep.seeds > MAX_RUNS:
+        raise ConfigError(f"the sweep has {len(found) * sweep.seeds:,} runs; at most {MAX_RUNS:,} can be made")
+    first = int(flatten(sweep.config).get("seed", 0))
+    return [
+        {key: list(value) if isinstance(value, tuple) else value for key, value in point} | _seed(sweep, first + number)
+        for point in found
+        for number in range(sweep.seeds)
+    ]
+
+
+def plan_sweep(sweep: SweepFile, settings: Settings, *, name: str, out: Path | None = None) -> Group:
+    """Create the group of a sweep. Every config is checked before anything is written.
+
+    Raises:
+        ConfigError, UsageError: a config is wrong, or the group exists.
+    """
+    base = [from_recipe(sweep.recipe)] if sweep.recipe else []
+    base.append(layer(sweep.config, "the sweep's config"))
+    where = (out or settings.runs_dir, name)
+    return plan_group(base, points(sweep), settings=settings, where=where, halving=sweep.halving)
+
+
+def open_group(
+    file: str | PathLike[str], settings: Settings, *, name: str | None, out: Path | None, halving: int
+) -> Group:
+    """Return the group that a file describes, created now, or the group of that name. Raises as `plan_sweep`."""
+    path = Path(file)
+    if not path.is_file() and path.suffix != ".toml":
+        return find_group(path, settings.runs_dir)
+    sweep = read_sweep(path)
+    if halving:
+        sweep = sweep.model_copy(update={"halving": halving})
+    return plan_sweep(sweep, settings, name=name or sweep.name or path.stem, out=out)
+
+
+def plan_seeds(asked: Draft[TrainConfig], settings: Settings, *, seeds: int) -> Group:
+    """Create the group of one run with several seeds, from the seed of the config on. Raises as `plan_sweep`."""
+    request, first = asked.request, asked.config.seed
+    if request.name is None:
+        raise UsageError("several seeds need a name for their group", where=Setting("seeds"), hint=Setting("name", "G"))
+    each = [{"seed": first + number} for number in range(seeds)]
+    return plan_group([asked.asked], each, settings=settings, where=(request.out or settings.runs_dir, request.name))
+
+
+def plan_group(
+    base: Sequence[Layer], each: Sequence[Point], *, settings: Settings, where: tuple[Path, str], halving: int = 0
+) -> Group:
+    """Create the group `where` (folder and name) with a run for each point, on top of the layers `base`."""
+    import tomlkit
+
+    keys = sorted({key for point in each for key in point})
+    width = len(str(len(each) - 1))
+    configs: dict[str, str] = {}
+    named: dict[str, Point] = {}
+    for number, point in enumerate(each):
+        made = draft(TrainConfig, [*base, layer(nest(point), f"run {number} of the sweep")], settings=settings)
+        if halving and not made.config.epochs:
+            raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
+        name = f"{number:0{width}d}-{_words(point)}"
+        configs[name] = tomlkit.dumps(nest(dict(made.asked.values)))
+        named[name] = dict(point)
+    if halving == 1:
+        raise ConfigError("halving by 1 stops no run", hint="halving = 2 or more, or 0")
+    return create_group(*where, plan={"keys": keys, "halving": halving, "points": named}, configs=configs)
+
+
+def _seed(sweep: SweepFile, seed: int) -> dict[str, int]:
+    return {"seed": seed} if sweep.seeds > 1 else {}
+
+
+def _grid(sweep: SweepFile) -> Iterator[dict[str, Any]]:
+    vary = _choices(sweep.vary)
+    for key, values in vary.items():
+        if not isinstance(values, list):
+            raise ConfigError(f"a grid needs a list of values for '{key}', not {values!r}")
+    for values in itertools.product(*vary.values()):
+        yield dict(zip(vary, values, strict=True))
+
+
+def _listed(sweep: SweepFile) -> Iterator[dict[str, Any]]:
+    yield from map(flatten, sweep.items)
+
+
+def _random(sweep: SweepFile) -> Iterator[dict[str, Any]]:
+    vary = _choices(sweep.vary)
+    for number in range(sweep.runs):
+        yield {key: _drawn(key, values, sweep.seed, number=number) for key, values in vary.items()}
+
+
+def _drawn(key: str, values: Any, seed: int, *, number: int) -> Any:
+    """Return one value: an item of a list, or a number of a range. It depends on key, seed and number only."""
+    share = rng.derive(seed, f"sweep {key}", number) / 2**63
+    if isinstance(values, list):
+        return values[int(share * len(values))]
+    try:
+        low, high = values["low"], values["high"]
+        logs = (math.log(low), math.log(high)) if values.get("log") else None
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"'{key}' needs a list of values, or a range such as {{ low = 0.01, high = 1.0, log = true }}"
+        ) from None
+    drawn = math.exp(logs[0] + share * (logs[1] - logs[0])) if logs else low + share * (high - low)
+    return round(drawn) if isinstance(low, int) and isinstance(high, int) else float(f"{drawn:.4g}")
+
+
+def _choices(vary: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values by dotted key. A table with `low` and `high` is a range, any other is a table of keys."""
+    found: dict[str, Any] = {}
+    for key, value in vary.items():
+        is_table = isinstance(value, dict) and not {"low", "high"} <= value.keys()
+        found |= _choices(value, f"{prefix}{key}.") if is_table else {prefix + key: value}
+    return found
+
+
+def _hashable(point: Point) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in point.items()}
+
+
+def _words(point: Point) -> str:
+    """Return a point as a part of a folder name: `lr0.1-seed0`."""
+    words = (f"{key.rpartition('.')[2]}{value}" for key, value in point.items())
+    return re.sub(r"[^A-Za-z0-9._+=-]+", "_", "-".join(words))[:80]

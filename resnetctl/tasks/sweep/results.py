@@ -1,0 +1,104 @@
+"""What came out of a group: mean and spread for each setting over its seeds, and every setting against the best."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call
+from resnetctl.report.base import Report
+from resnetctl.report.page import group_file
+from resnetctl.runs.group import Group
+from resnetctl.tasks.sweep.work import progress
+from resnetctl.trust.seeds import SeedMean, SeedPairs, seed_mean, seed_pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingResult:
+    """One setting of a group.
+
+    Attributes:
+        values: the varied keys without the seed.
+        seeds: the val accuracy of each finished run by its seed.
+        val_top1: their mean; None while no run has finished.
+        against_best: this setting minus the best one, pair by pair; None for the best, and without a common seed.
+    """
+
+    values: Mapping[str, Any]
+    seeds: Mapping[int, float]
+    val_top1: SeedMean | None
+    against_best: SeedPairs | None = None
+
+    @property
+    def name(self) -> str:
+        """The values in one line; empty if only the seed varies."""
+        return ", ".join(f"{key} {value}" for key, value in self.values.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepReport(Report):
+    """A group of runs: `settings` with the best mean val accuracy first, and how many runs are in which `state`."""
+
+    schema: ClassVar[str] = "resnetctl.sweep.show/1"
+    path: str
+    keys: tuple[str, ...]
+    states: Mapping[str, int]
+    settings: tuple[SettingResult, ...]
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield one line for each setting."""
+        for setting in self.settings:
+            mean = setting.val_top1
+            yield setting.name or "all runs", "-" if mean is None else f"{mean.mean:.1%} (n = {mean.n})"
+
+    def plot(self) -> bytes:
+        """Return an SVG of the accuracies of all seeds, with the interval of each mean.
+
+        Raises `UsageError` before the first run has finished.
+        """
+        shown = [(item.name or "all runs", item.seeds, item.val_top1) for item in self.settings if item.val_top1]
+        if not shown:
+            raise UsageError("no run of the group has finished", where=self.path, hint=Call("sweep work", (self.path,)))
+        return group_file([(name, [*seeds.values()], mean.mean, mean.interval) for name, seeds, mean in shown])
+
+
+def show(group: Group) -> SweepReport:
+    """Return the report of a group, finished or not. Accuracies are on val, of the epoch whose weights were kept."""
+    plan = group.plan()
+    keys = [key for key in plan["keys"] if key != "seed"]
+    found: dict[str, tuple[dict[str, Any], dict[int, float]]] = {}
+    for name, point in plan["points"].items():
+        values = {key: point[key] for key in keys if key in point}
+        _, seeds = found.setdefault(json.dumps(values, sort_keys=True), (values, {}))
+        accuracy = _accuracy(group, name)
+        if accuracy is not None:
+            seeds[_seed(group, name)] = accuracy
+    ranked = sorted(found.values(), key=lambda item: -seed_mean([*item[1].values()]).mean if item[1] else 1.0)
+    best = ranked[0][1]
+    return SweepReport(
+        path=str(group.path),
+        keys=tuple(keys),
+        states=progress(group),
+        settings=tuple(
+            SettingResult(
+                values=values,
+                seeds=dict(sorted(seeds.items())),
+                val_top1=seed_mean([*seeds.values()]) if seeds else None,
+                against_best=seed_pairs(seeds, best) if place and seeds.keys() & best.keys() else None,
+            )
+            for place, (values, seeds) in enumerate(ranked)
+        ),
+    )
+
+
+def _accuracy(group: Group, name: str) -> float | None:
+    """Return the val accuracy of a finished run; None if it is not finished or has no val split."""
+    run = group.run(name)
+    summary = run.summary() if run.config.is_file() else None
+    kept = summary.get(str(summary.get("kept"))) if summary else None
+    return float(kept["val_top1"]) if isinstance(kept, Mapping) and "val_top1" in kept else None
+
+
+def _seed(group: Group, name: str) -> int:
+    return group.run(name).read_config().seed

@@ -1,0 +1,142 @@
+"""Work on a group: train its runs one after the other, beside any number of other workers.
+
+A run is taken by its lock, resumed where it stopped, and left when it has a summary. With halving, a run stops at each
+rung, and goes on when all runs have reached the rung and it is among the best.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from resnetctl.config.draft import RunRequest, draft
+from resnetctl.config.layers import from_file
+from resnetctl.config.schema import TrainConfig
+from resnetctl.errors import NonFinite, ResnetctlError
+from resnetctl.facts import EpochTimed, Notice, TrainFact
+from resnetctl.runs.group import Group
+from resnetctl.system.settings import Settings
+from resnetctl.wording import counted
+
+POLL_SECONDS = 1.0  # how often a worker looks whether the others have reached a rung
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """How a worker trains: the tasks `train` and `resume`."""
+
+    start: Callable[..., Any]
+    resume: Callable[..., Any]
+
+
+def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = True) -> Iterator[TrainFact | Any]:
+    """Train the runs of a group until no run is left that this worker could train.
+
+    Args:
+        wait: with halving, wait for runs that other workers train before a rung is decided.
+
+    Raises:
+        Stopped: a signal came; the run is saved, and another worker resumes it.
+        ResnetctlError: a run cannot be trained. A run whose numbers are not finite is left out instead.
+    """
+    halving = int(group.plan().get("halving", 0))
+    stops = rungs(group, settings, factor=halving) if halving else [0]
+    for place, rung in enumerate(stops):
+        names = survivors(group, stops[:place], halving=halving)
+        while True:
+            began = yield from _pass(group, names, settings, trainer=trainer, rung=rung)
+            left = [name for name in names if not is_done(group, name, rung=rung)]
+            if not left or (not began and not (halving and wait)):
+                break
+            if not began:
+                time.sleep(POLL_SECONDS)
+        if left:
+            yield Notice(f"other workers train {counted(len(left), 'run')}")
+            return
+
+
+def is_done(group: Group, name: str, *, rung: int) -> bool:
+    """Return whether a run has finished, has failed, or has reached the epoch `rung` (0: the end)."""
+    run = group.run(name)
+    if run.failure() is not None or run.summary() is not None:
+        return True
+    return bool(rung) and len(run.metrics()) >= rung
+
+
+def rungs(group: Group, settings: Settings, *, factor: int) -> list[int]:
+    """Return the epochs at which the worse runs stop, then 0, the end: for 27 epochs and 9 runs 3, 9, 0."""
+    config = draft(TrainConfig, [from_file(group.config(group.names()[0]))], settings=settings).config
+    stages = int(math.log(len(group.names()), factor) + 1e-9)
+    epochs = [config.epochs // factor**stage for stage in range(stages, 0, -1)]
+    return [*dict.fromkeys(epoch for epoch in epochs if epoch), 0]
+
+
+def survivors(group: Group, earlier: list[int], *, halving: int) -> list[str]:
+    """Return the runs that go on after the rungs `earlier`: of those that reached each, the best part, at least one."""
+    names = group.names()
+    for epoch in earlier:
+        kept = max(1, len(names) // halving)
+        names = sorted(names, key=lambda name: _rank(group, name, epoch))[:kept]
+    return sorted(names)
+
+
+def _rank(group: Group, name: str, epoch: int) -> tuple[float, float, str]:
+    """Return the key that sorts runs by their best val accuracy up to an epoch, best first."""
+    lines = [line for line in group.run(name).metrics()[:epoch] if "val_top1" in line]
+    best: tuple[float, float] = min(((-line["val_top1"], line["val_loss"]) for line in lines), default=(0.0, math.inf))
+    return (*best, name)
+
+
+def _pass(
+    group: Group, names: list[str], settings: Settings, *, trainer: Trainer, rung: int
+) -> Generator[Any, None, bool]:
+    """Train every run that is free, in order; return whether there was one."""
+    began = False
+    for name in names:
+        if is_done(group, name, rung=rung):
+            continue
+        with group.taken(name) as is_free:
+            if not is_free or is_done(group, name, rung=rung):
+                continue
+            began = True
+            try:
+                yield from _train(group, name, settings, trainer=trainer, rung=rung)
+            except NonFinite as error:
+                yield Notice(f"{name} is left out: {error.message}")
+    return began
+
+
+def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, rung: int) -> Iterator[Any]:
+    """Begin or resume one run; stop after the epoch `rung`."""
+    path = group.path / name
+    place = f"run {group.names().index(name) + 1} of {len(group.names())}"
+    if group.run(name).config.is_file():
+        yield Notice(f"{place}: {name} goes on")
+        facts = trainer.resume(path, settings=settings)
+    else:
+        yield Notice(f"{place}: {name}")
+        request = RunRequest(name=name, out=group.path)
+        asked = draft(TrainConfig, [from_file(group.config(name))], settings=settings, request=request)
+        facts = trainer.start(asked, settings)
+    for fact in facts:
+        yield fact
+        if rung and isinstance(fact, EpochTimed) and fact.result.epoch >= rung:
+            facts.close()  # the epoch is saved; a resume goes on exactly here
+            return
+
+
+def progress(group: Group) -> dict[str, int]:
+    """Return how many runs are finished, failed, begun and waiting."""
+    states = [_state(group, name) for name in group.names()]
+    return {state: states.count(state) for state in ("finished", "failed", "begun", "waiting")}
+
+
+def _state(group: Group, name: str) -> str:
+    run = group.run(name)
+    if not run.config.is_file():
+        return "waiting"
+    try:
+        return "failed" if run.failure() is not None else "finished" if run.summary() is not None else "begun"
+    except ResnetctlError:
+        return "failed"

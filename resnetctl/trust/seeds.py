@@ -1,0 +1,89 @@
+"""What several seeds say: mean, spread, interval, pairs by seed, and how many seeds would tell a difference."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from resnetctl.spec import Card
+from resnetctl.trust.compare import student_quantile
+
+MOST_SEEDS = 10_000  # no more are suggested
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedMean(Card):
+    """The mean of one value for each seed.
+
+    Attributes:
+        sd: standard deviation of a single seed; None for one seed.
+        interval: 95 % interval of the mean by Student's t; None for one seed.
+    """
+
+    mean: float
+    sd: float | None
+    n: int
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedPairs(Card):
+    """The differences of two settings, pair by pair with equal seeds.
+
+    Attributes:
+        difference: mean of the differences, `sd` their standard deviation, `interval` the 95 % interval of the mean.
+        verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0 or there is one pair.
+        needed: the seeds that would tell a difference of `resolution` from 0; None if that cannot be known.
+    """
+
+    difference: float
+    sd: float | None
+    n: int
+    interval: tuple[float, float] | None
+    verdict: str
+    resolution: float
+    needed: int | None
+
+
+def seed_mean(values: Sequence[float]) -> SeedMean:
+    """Return the mean of one or more values with its spread and its t-interval."""
+    mean, n = math.fsum(values) / len(values), len(values)
+    if n == 1:
+        return SeedMean(mean=mean, sd=None, n=1, interval=None)
+    sd = statistics.stdev(values)
+    half = student_quantile(0.975, n - 1) * sd / math.sqrt(n)
+    return SeedMean(mean=mean, sd=sd, n=n, interval=(mean - half, mean + half))
+
+
+def seed_pairs(first: Mapping[int, float], second: Mapping[int, float], *, resolution: float = 0.003) -> SeedPairs:
+    """Compare two settings on the seeds that both have: values by seed, `first` minus `second`.
+
+    Equal seeds share first weights, order and val images, so their differences vary less than the values.
+
+    Raises `ValueError` if they share no seed.
+    """
+    seeds = sorted(first.keys() & second.keys())
+    if not seeds:
+        raise ValueError("no seed is in both")
+    found = seed_mean([first[seed] - second[seed] for seed in seeds])
+    verdict = "not distinguishable"
+    if found.interval is not None and not found.interval[0] <= 0 <= found.interval[1]:
+        verdict = "better" if found.mean > 0 else "worse"
+    return SeedPairs(
+        difference=found.mean,
+        sd=found.sd,
+        n=found.n,
+        interval=found.interval,
+        verdict=verdict,
+        resolution=resolution,
+        needed=None if found.sd is None else seeds_needed(found.sd, difference=resolution),
+    )
+
+
+def seeds_needed(sd: float, *, difference: float) -> int | None:
+    """Return the fewest seeds whose 95 % interval has a half-width below `difference`; None above `MOST_SEEDS`."""
+    for n in range(2, 200):
+        if student_quantile(0.975, n - 1) * sd / math.sqrt(n) < difference:
+            return n
+    many = math.ceil((1.96 * sd / difference) ** 2) + 1  # Student's t is close to the normal distribution by then
+    return many if many <= MOST_SEEDS else None

@@ -1,0 +1,46 @@
+"""The table of a group says what can be said, and what cannot."""
+
+import pytest
+
+from resnetctl.cli.groups import show_results
+from resnetctl.tasks.sweep.results import SettingResult, SweepReport
+from resnetctl.trust.seeds import seed_mean, seed_pairs
+
+BEST = {0: 0.91, 1: 0.93, 2: 0.92}
+
+
+def lines(capsys: pytest.CaptureFixture[str], *others: dict[int, float]) -> list[list[str]]:
+    """Return the cells of the table of the best setting and others."""
+    rows = [BEST, *others]
+    found = [
+        SettingResult(
+            values={"lr": number},
+            seeds=seeds,
+            val_top1=seed_mean([*seeds.values()]) if seeds else None,
+            against_best=seed_pairs(seeds, BEST) if number and seeds else None,
+        )
+        for number, seeds in enumerate(rows)
+    ]
+    report = SweepReport(path="runs/g", keys=("lr",), states={"finished": 3, "begun": 0}, settings=tuple(found))
+    show_results(report, as_json=False)
+    captured = capsys.readouterr()
+    assert captured.err.strip() == "runs/g: 3 finished"
+    return [line.split("\t") for line in captured.out.splitlines()]
+
+
+def test_noise_is_named_with_the_seeds_that_would_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    _, best, other = lines(capsys, {0: 0.905, 1: 0.932, 2: 0.918})
+    assert best == ["lr 0", "92.0 %", "1.00", "3", "89.5-94.5", "-"]
+    assert other[-1].startswith("-0.17 points, not distinguishable; n >= ")
+    assert other[-1].endswith("would tell 0.3 points")
+
+
+def test_a_clear_difference_is_just_named(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, other = lines(capsys, {0: 0.81, 1: 0.831, 2: 0.82})
+    assert other[-1] == "-9.97 points, worse"
+
+
+def test_one_seed_and_no_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, one, none = lines(capsys, {0: 0.9}, {})
+    assert one[2:] == ["-", "1", "-", "-1.00 points, not distinguishable; one seed tells nothing"]
+    assert none == ["lr 2", "-", "-", "0", "-", "-"]

@@ -1,0 +1,59 @@
+"""A group is a folder with a queue; the lock of a run says that somebody trains it."""
+
+from pathlib import Path
+
+import pytest
+
+from resnetctl.errors import InputError, UsageError
+from resnetctl.runs.group import Group, create_group, find_group
+
+CONFIGS = {"0-lr0.1": "lr = 0.1\n", "1-lr0.2": "lr = 0.2\n"}
+PLAN = {"keys": ["lr"], "halving": 0, "points": {"0-lr0.1": {"lr": 0.1}, "1-lr0.2": {"lr": 0.2}}}
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Group:
+    return create_group(tmp_path, "lr", plan=PLAN, configs=CONFIGS)
+
+
+def test_a_group_has_a_plan_and_a_config_for_each_run(group: Group) -> None:
+    assert group.names() == [*CONFIGS]
+    assert [group.config(name).read_text() for name in group.names()] == [*CONFIGS.values()]
+    assert {key: group.plan()[key] for key in PLAN} == PLAN
+    assert group.run("0-lr0.1").path == group.path / "0-lr0.1"
+
+
+def test_a_run_is_taken_by_one_worker_at_a_time(group: Group) -> None:
+    with group.taken("0-lr0.1") as first, group.taken("0-lr0.1") as second, group.taken("1-lr0.2") as other:
+        assert (first, second, other) == (True, False, True)
+    with group.taken("0-lr0.1") as again:
+        assert again
+
+
+def test_a_lock_is_freed_when_the_work_fails(group: Group) -> None:
+    with pytest.raises(KeyError), group.taken("0-lr0.1"):
+        raise KeyError
+    with group.taken("0-lr0.1") as again:
+        assert again
+
+
+def test_a_group_that_exists_is_not_replaced(group: Group, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the group 'lr' exists"):
+        create_group(tmp_path, "lr", plan=PLAN, configs={})
+    assert group.names() == [*CONFIGS]
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UsageError, match="the run 'run' exists"):
+        create_group(tmp_path, "run", plan=PLAN, configs={})
+
+
+def test_a_group_is_found_by_path_or_name(group: Group, tmp_path: Path) -> None:
+    assert find_group(group.path, Path("elsewhere")) == find_group("lr", tmp_path) == group
+    with pytest.raises(InputError, match="there is no group 'rl'"):
+        find_group("rl", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"schema": "resnetctl.sweep/1", "points": 3}'])
+def test_a_damaged_plan_is_one_clear_error(group: Group, text: str) -> None:
+    (group.path / "sweep.json").write_text(text)
+    with pytest.raises(InputError):
+        group.plan()

@@ -1,0 +1,122 @@
+"""A sweep's file becomes one config for each run; mistakes are reported before anything is written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.jobs import to_train
+
+from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.layers import from_file
+from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.system import settings
+from resnetctl.tasks.sweep.points import SweepFile, open_group, plan_seeds, plan_sweep, points, read_sweep
+
+
+def sweep(**values: Any) -> SweepFile:
+    return SweepFile.model_validate(values)
+
+
+def test_a_grid_has_every_combination_for_every_seed() -> None:
+    found = points(sweep(vary={"lr": [0.1, 0.2], "optim": {"nesterov": [True, False]}}, seeds=2, config={"seed": 5}))
+    assert len(found) == 8
+    assert found[0] == {"lr": 0.1, "optim.nesterov": True, "seed": 5}
+    assert found[-1] == {"lr": 0.2, "optim.nesterov": False, "seed": 6}
+
+
+def test_seeds_alone_are_a_sweep() -> None:
+    assert points(sweep(seeds=3)) == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
+
+
+def test_a_list_names_each_setting() -> None:
+    tables = [{"lr": 0.1}, {"model": {"arch": "resnet56"}}, {"lr": 0.1}]
+    assert points(sweep(method="list", items=tables)) == [{"lr": 0.1}, {"model.arch": "resnet56"}]
+
+
+def test_random_values_stay_in_their_range_and_repeat() -> None:
+    vary = {"lr": {"low": 0.001, "high": 1.0, "log": True}, "batch_size": {"low": 16, "high": 256}, "seed": [3, 4]}
+    found = points(sweep(method="random", runs=200, vary=vary))
+    assert found == points(sweep(method="random", runs=200, vary=vary))
+    assert found != points(sweep(method="random", runs=200, vary=vary, seed=1))
+    assert all(0.001 <= point["lr"] <= 1 and 16 <= point["batch_size"] <= 256 for point in found)
+    assert 60 < sum(point["lr"] < 0.0316 for point in found) < 140  # half of them in the logarithm
+    assert {point["seed"] for point in found} == {3, 4}
+    assert all(isinstance(point["batch_size"], int) for point in found)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "nothing varies"),
+        ({"vary": {"lr": 0.1}}, "a grid needs a list of values for 'lr'"),
+        ({"method": "random", "vary": {"lr": 0.1}}, "'lr' needs a list of values, or a range"),
+        ({"method": "random", "vary": {"lr": {"low": 0, "high": 1, "log": True}}}, "'lr' needs a list of values"),
+        ({"vary": {"lr": [0.1] * 2, "size": [*range(101)], "epochs": [*range(100)]}}, "at most 10,000"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        points(sweep(**values))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("vary =", "not TOML"),
+        ("speed = 3", "wrong keys"),
+        ("seeds = 0", "wrong keys"),
+        ('method = "best"', "wrong keys"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_error(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_sweep(tmp_path / "a.toml")
+    with pytest.raises(InputError):
+        read_sweep(tmp_path / "b.toml")
+
+
+def test_each_run_has_its_config_and_a_telling_name(tmp_path: Path) -> None:
+    values = sweep(recipe="fast", config={"data": "digits"}, vary={"lr": [0.1, 0.2]}, seeds=2)
+    group = plan_sweep(values, settings.load(), name="lr", out=tmp_path)
+    assert group.names() == ["0-lr0.1-seed0", "1-lr0.1-seed1", "2-lr0.2-seed0", "3-lr0.2-seed1"]
+    last = from_file(group.config("3-lr0.2-seed1")).values
+    assert (last["data"], last["lr"], last["seed"], last["epochs"]) == ("digits", 0.2, 1, 10)
+    assert group.plan()["keys"] == ["lr", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"vary": {"lr": [0.1, -1]}}, "wrong values"),
+        ({"vary": {"learning": [1, 2]}}, "unknown keys"),
+        ({"vary": {"model": {"arch": ["resnet20", "resnet7"]}}}, "no arch"),
+        ({"recipe": "slow", "seeds": 2}, "no recipe"),
+        ({"seeds": 4, "halving": 1}, "halving by 1"),
+        ({"seeds": 4, "halving": 2, "config": {"steps": 9}}, "in epochs"),
+    ],
+)
+def test_a_wrong_config_leaves_no_group(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+    with pytest.raises((ConfigError, UsageError), match=words):
+        plan_sweep(sweep(**values), settings.load(), name="g", out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_seeds_begin_with_the_seed_of_the_config(tmp_path: Path) -> None:
+    asked = to_train(from_sets(["data=digits", "seed=7", "lr=0.3"]), name="five", out=tmp_path)
+    group = plan_seeds(asked, settings.load(), seeds=5)
+    assert group.names() == [f"{number}-seed{7 + number}" for number in range(5)]
+    assert from_file(group.config("4-seed11")).values["lr"] == 0.3
+
+
+def test_seeds_need_a_name() -> None:
+    with pytest.raises(UsageError, match="need a name"):
+        plan_seeds(to_train(from_sets(["data=digits"])), settings.load(), seeds=2)
+
+
+def test_a_file_opens_a_new_group_and_a_name_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "lr.toml").write_text("[vary]\nlr = [0.1, 0.2]\n")
+    made = open_group(tmp_path / "lr.toml", settings.load(), name=None, out=tmp_path, halving=2)
+    assert made.path == tmp_path / "lr"
+    assert made.plan()["halving"] == 2
+    assert open_group(tmp_path / "lr", settings.load(), name=None, out=None, halving=0) == made

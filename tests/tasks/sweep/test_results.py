@@ -1,0 +1,72 @@
+"""The report of a group: settings by their mean, pairs by seed, a plot."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetctl.config.layers import layer
+from resnetctl.errors import UsageError
+from resnetctl.runs.group import Group
+from resnetctl.system import settings
+from resnetctl.tasks.sweep.points import plan_group
+from resnetctl.tasks.sweep.results import show
+
+LR = (0.1, 0.2)
+ACCURACY = {(0.1, 0): 0.90, (0.1, 1): 0.92, (0.1, 2): 0.94, (0.2, 0): 0.91, (0.2, 1): 0.935}
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Group:
+    """A group of two learning rates with three seeds, of which the last run is unfinished."""
+    each: list[dict[str, Any]] = [{"lr": lr, "seed": seed} for lr in LR for seed in range(3)]
+    base = [layer({"data": "digits"}, "test")]
+    made = plan_group(base, each, settings=settings.load(), where=(tmp_path, "g"))
+    for name, point in zip(made.names(), each, strict=True):
+        accuracy = ACCURACY.get((point["lr"], point["seed"]))
+        if accuracy is not None:
+            run = made.run(name)
+            run.path.mkdir()
+            run.save_config(f"seed = {point['seed']}\n", {})
+            run.save_summary({"kept": "best", "best": {"epoch": 1, "val_top1": accuracy}, "epochs": 1})
+    return made
+
+
+def test_settings_are_ranked_by_their_mean_and_paired_with_the_best(group: Group) -> None:
+    report = show(group)
+    assert [item.name for item in report.settings] == ["lr 0.2", "lr 0.1"]
+    best, other = report.settings
+    assert best.seeds == {0: 0.91, 1: 0.935}
+    assert best.against_best is None
+    assert other.val_top1 is not None
+    assert (other.val_top1.n, other.val_top1.mean) == (3, pytest.approx(0.92))
+    assert other.against_best is not None
+    assert other.against_best.n == 2
+    assert other.against_best.difference == pytest.approx(-0.0125)
+    assert other.against_best.verdict == "not distinguishable"
+    assert report.states == {"finished": 5, "failed": 0, "begun": 0, "waiting": 1}
+
+
+def test_the_report_is_one_json_document(group: Group) -> None:
+    document = json.loads(json.dumps(show(group).to_json()))
+    assert document["schema"] == "resnetctl.sweep.show/1"
+    assert document["settings"][1]["against_best"]["needed"] > 2
+    assert dict(show(group).rows())["lr 0.1"] == "92.0% (n = 3)"
+
+
+def test_the_plot_has_a_mark_for_each_seed_and_each_mean(group: Group) -> None:
+    drawing = show(group).plot().decode()
+    assert drawing.startswith("<svg")
+    assert drawing.count("<circle") == len(ACCURACY) + len(LR)
+    assert "lr 0.2" in drawing
+
+
+def test_a_group_before_its_first_run_has_no_plot(tmp_path: Path) -> None:
+    each = [{"seed": seed} for seed in range(2)]
+    made = plan_group([layer({"data": "digits"}, "test")], each, settings=settings.load(), where=(tmp_path, "new"))
+    report = show(made)
+    assert report.settings[0].val_top1 is None
+    assert report.states["waiting"] == 2
+    with pytest.raises(UsageError, match="no run of the group has finished"):
+        report.plot()

@@ -1,0 +1,141 @@
+"""Workers train every run of a group once, resume what was stopped, and stop the worse runs at each rung."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.datasets import tiny
+from support.tiny_runs import ARCH, files, notice_texts
+from support.tiny_runs import run as whole_run
+
+from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.errors import NonFinite
+from resnetctl.facts import EpochTimed, Finished
+from resnetctl.runs import RunDir
+from resnetctl.runs.group import Group
+from resnetctl.system import settings
+from resnetctl.tasks.resume import resume
+from resnetctl.tasks.sweep import work as module
+from resnetctl.tasks.sweep.points import plan_group
+from resnetctl.tasks.sweep.work import Trainer, is_done, progress, rungs, survivors, work
+from resnetctl.tasks.train import train
+
+TRAINER = Trainer(start=train, resume=resume)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path) -> None:
+    tiny(settings.load().data_dir)
+
+
+def grouped(*sets: str, seeds: int = 3, halving: int = 0) -> Group:
+    each = [{"seed": number} for number in range(seeds)]
+    base = [from_sets([*ARCH, "epochs=2", *sets])]
+    return plan_group(base, each, settings=settings.load(), where=(Path("runs"), "g"), halving=halving)
+
+
+def worked(group: Group, trainer: Trainer = TRAINER) -> list[Any]:
+    return list(work(group, settings.load(), trainer=trainer))
+
+
+def test_every_run_of_a_group_has_the_bytes_of_its_own_run() -> None:
+    group = grouped(seeds=2)
+    facts = worked(group)
+    assert [fact.run.name for fact in facts if isinstance(fact, Finished)] == group.names() == ["0-seed0", "1-seed1"]
+    for seed, name in enumerate(group.names()):
+        assert files(group.run(name)) == files(whole_run("epochs=2", f"seed={seed}", name=f"alone{seed}"))
+    assert progress(group) == {"finished": 2, "failed": 0, "begun": 0, "waiting": 0}
+    assert worked(group) == []
+
+
+def test_a_worker_resumes_the_run_that_another_left() -> None:
+    group = grouped(seeds=2)
+    facts = work(group, settings.load(), trainer=TRAINER)
+    for fact in facts:
+        if isinstance(fact, EpochTimed):
+            facts.close()  # as if the worker were killed
+            break
+    assert progress(group) == {"finished": 0, "failed": 0, "begun": 1, "waiting": 1}
+    assert "0-seed0 goes on" in notice_texts(worked(group))
+    assert files(group.run("0-seed0")) == files(whole_run("epochs=2", "seed=0", name="alone"))
+
+
+def test_a_run_that_another_worker_trains_is_left_alone() -> None:
+    group = grouped(seeds=2)
+    with group.taken("0-seed0"):
+        assert "other workers train 1 run" in notice_texts(worked(group))
+    assert progress(group)["finished"] == 1
+
+
+def test_two_workers_train_no_run_twice() -> None:
+    group = grouped(seeds=6)
+    began: list[str] = []
+    lock = threading.Lock()
+
+    def start(asked: Any, settings: Any) -> Iterator[Any]:
+        with lock:
+            began.append(asked.request.name)
+        folder = group.path / asked.request.name
+        folder.mkdir()
+        (folder / "config.toml").write_text("")
+        yield None
+        RunDir(folder).save_summary({"epochs": 2})
+
+    workers = [threading.Thread(target=worked, args=(group, Trainer(start=start, resume=resume))) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(began) == group.names()
+
+
+def test_a_run_with_broken_numbers_does_not_stop_the_others() -> None:
+    group = grouped(seeds=2)
+
+    def start(asked: Any, settings: Any) -> Iterator[Any]:
+        if asked.request.name == "0-seed0":
+            folder = group.path / "0-seed0"
+            folder.mkdir()
+            RunDir(folder).save_failure("the loss is not finite")
+            raise NonFinite("the loss is not finite")
+        yield from train(asked, settings)
+
+    assert "0-seed0 is left out" in notice_texts(worked(group, Trainer(start=start, resume=resume)))
+    assert is_done(group, "0-seed0", rung=0)
+    assert progress(group)["finished"] == 1
+
+
+def test_halving_stops_the_worse_runs_and_finishes_the_best() -> None:
+    group = grouped("epochs=4", seeds=4, halving=2)
+    assert rungs(group, settings.load(), factor=2) == [1, 2, 0]
+    worked(group)
+    lengths = sorted(len(group.run(name).metrics()) for name in group.names())
+    assert lengths == [1, 1, 2, 4]
+    assert progress(group) == {"finished": 1, "failed": 0, "begun": 3, "waiting": 0}
+    ranked = sorted(group.names(), key=lambda name: module._rank(group, name, 1))
+    assert survivors(group, [1], halving=2) == sorted(ranked[:2])
+    assert group.run(survivors(group, [1, 2], halving=2)[0]).summary() is not None
+
+
+def test_a_stopped_run_is_taken_up_again_exactly() -> None:
+    group = grouped("epochs=4", seeds=4, halving=2)
+    worked(group)
+    name = next(name for name in group.names() if len(group.run(name).metrics()) == 1)
+    list(resume(group.path / name, settings=settings.load()))
+    assert files(group.run(name)) == files(whole_run("epochs=4", f"seed={name[-1]}", name="alone"))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "seeds", "factor", "expected"),
+    [
+        (27, 9, 3, [3, 9, 0]),
+        (9, 3, 3, [3, 0]),
+        (2, 9, 3, [0]),
+        (10, 2, 3, [0]),
+        (100, 8, 2, [12, 25, 50, 0]),
+    ],
+)
+def test_rungs_are_powers_below_the_length(epochs: int, seeds: int, factor: int, expected: list[int]) -> None:
+    assert rungs(grouped(f"epochs={epochs}", seeds=seeds), settings.load(), factor=factor) == expected

@@ -1,0 +1,67 @@
+"""Means, pairs and numbers of seeds, against scipy's values."""
+
+import math
+
+import pytest
+
+from resnetctl.trust.seeds import MOST_SEEDS, seed_mean, seed_pairs, seeds_needed
+
+FIVE = {0: 0.91, 1: 0.93, 2: 0.92, 3: 0.94, 4: 0.90}
+
+
+def test_the_mean_of_seeds_has_a_t_interval() -> None:
+    """scipy.stats.t.interval(0.95, 4, 0.92, sem(values)) gives 0.9003676, 0.9396324."""
+    found = seed_mean([*FIVE.values()])
+    assert (found.n, found.mean) == (5, pytest.approx(0.92))
+    assert found.sd == pytest.approx(math.sqrt(0.00025))
+    assert found.interval == pytest.approx((0.9003676, 0.9396324), abs=1e-6)
+
+
+def test_one_seed_has_no_spread() -> None:
+    found = seed_mean([0.5])
+    assert (found.mean, found.sd, found.n, found.interval) == (0.5, None, 1, None)
+
+
+def test_pairs_find_a_difference_that_the_spread_of_seeds_would_hide() -> None:
+    better = {seed: value + 0.01 + 0.001 * (seed % 2) for seed, value in FIVE.items()}
+    found = seed_pairs(better, FIVE)
+    assert (found.verdict, found.n) == ("better", 5)
+    assert found.difference == pytest.approx(0.0104)
+    assert seed_pairs(FIVE, better).verdict == "worse"
+
+
+def test_seeds_that_only_one_setting_has_are_left_out() -> None:
+    found = seed_pairs({0: 0.9, 1: 0.8, 7: 0.1}, {0: 0.9, 1: 0.8, 9: 0.2})
+    assert (found.n, found.difference, found.verdict) == (2, 0.0, "not distinguishable")
+    with pytest.raises(ValueError, match="no seed is in both"):
+        seed_pairs({1: 0.9}, {2: 0.9})
+
+
+def test_noise_is_not_distinguishable_and_says_how_many_seeds_it_would_take() -> None:
+    noise = {seed: value + (0.01 if seed % 2 else -0.01) for seed, value in FIVE.items()}
+    found = seed_pairs(noise, FIVE)
+    assert found.verdict == "not distinguishable"
+    assert found.needed is not None
+    assert found.needed > found.n
+    one = seed_pairs({0: 0.9}, {0: 0.8})
+    assert (one.verdict, one.needed) == ("not distinguishable", None)
+
+
+@pytest.mark.parametrize(("sd", "difference"), [(0.003, 0.003), (0.01, 0.003), (0.02, 0.003), (0.05, 0.003)])
+def test_the_number_of_seeds_is_the_fewest_that_suffice(sd: float, difference: float) -> None:
+    def half(n: int) -> float:
+        interval = seed_mean([sd * math.sqrt((n - 1) / n) * (-1) ** k for k in range(n)]).interval
+        assert interval is not None
+        return (interval[1] - interval[0]) / 2
+
+    n = seeds_needed(sd, difference=difference)
+    assert n is not None
+    if n < 200 and n % 2 == 0:
+        assert half(n) < difference * 1.02
+    assert n == pytest.approx((1.96 * sd / difference) ** 2, rel=0.15, abs=6)
+
+
+def test_no_absurd_number_of_seeds_is_suggested() -> None:
+    assert seeds_needed(1.0, difference=0.003) is None
+    assert seeds_needed(0.0, difference=0.003) == 2
+    assert MOST_SEEDS == 10_000
