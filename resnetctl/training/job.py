@@ -203,7 +203,7 @@ def settle(
         teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
         head=head or chosen_head(settled, train, image=image),
     )
-    require_size(job)
+    require_size(arch, first=job.sides[0][1], size=image.size, unit=settled.progressive.size_increment)
     _augment(job)  # refuses a policy that cannot move boxes or masks
     require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
@@ -247,7 +247,8 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
         [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
-    require_statistics(job, model, frozen)
+    if config.batch_size == 1 and job.head is None:  # an epoch never ends with one image: see `batch_rows`
+        require_statistics(model, frozen, arch=job.arch, channels=job.image.channels, side=job.sides[0][1])
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
 
 
