@@ -176,7 +176,7 @@ def exported(made: Any, file: Path) -> Path:
 def speeds(jobs: dict[str, Any]) -> dict[str, list[float]]:
     """Return training images per CPU second of each block, the best step of each round; the blocks take turns."""
     from resnetctl.training.job import fresh_model, fresh_state
-    from resnetctl.training.pace import TimedSteps
+    from resnetctl.training.timing.pace import TimedSteps
 
     trials = {block: TimedSteps(made, fresh_state(made, fresh_model(made))) for block, made in jobs.items()}
     found: dict[str, list[float]] = {block: [] for block in jobs}

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from resnetctl import rng
 from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
+from resnetctl.engine import shares
 from resnetctl.engine.average import averaged
 from resnetctl.engine.distributed import Shard, Team, step_in_shards
 from resnetctl.engine.metrics import EvalReport
@@ -228,11 +229,12 @@ def _forward_and_backward(
     _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, shard or 0))
     batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
     # shards are added up before the sum is divided by the weight of all, so that uneven shards count by their images
-    weight = 1.0 if shard is None else _weight(batch.targets, plan)
-    results = [_gradients(state, plan, part, share=share * weight) for part, share in parts(batch, plan)]
+    weight = 1.0 if shard is None else shares.weight(batch.targets, plan.class_weights)
+    split = shares.parts(batch, plan.accumulate, class_weights=plan.class_weights)
+    results = [_gradients(state, plan, part, share=share * weight) for part, share in split]
     loss = torch.stack([loss for loss, _ in results]).sum()
     logits = torch.cat([logits for _, logits in results])
-    return Shard(loss=loss, weight=weight, correct=_correct(logits, batch.targets), images=len(rows))
+    return Shard(loss=loss, weight=weight, correct=shares.correct(logits, batch.targets), images=len(rows))
 
 
 def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | float) -> tuple[Tensor, Tensor]:
@@ -245,33 +247,6 @@ def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | f
     # backward: the gradient of the loss for each parameter
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach(), logits.detach()
-
-
-def parts(batch: Batch, plan: Plan) -> list[tuple[Batch, Tensor | float]]:
-    """Split a batch into `plan.accumulate` parts of at least two images, each with its share of the mean loss.
-
-    The gradients of the parts add up to those of the whole batch, up to rounding, unless a layer looks at the whole
-    batch: batch norm takes its mean and variance over a part, and moves its running averages once for each part.
-    """
-    count = min(plan.accumulate, max(1, len(batch.targets) // 2))
-    if count == 1:
-        return [(batch, 1.0)]
-    rows = torch.arange(len(batch.targets), device=batch.images.device).tensor_split(count)
-    pieces = zip(
-        *(values.tensor_split(count) for values in (batch.images, batch.targets, batch.index)), rows, strict=True
-    )
-    split = [
-        dataclasses.replace(batch, images=images, targets=t, index=index, truth=batch.truth and batch.truth.take(own))
-        for images, t, index, own in pieces
-    ]
-    return [(part, _weight(part.targets, plan) / _weight(batch.targets, plan)) for part in split]
-
-
-def _weight(targets: Tensor, plan: Plan) -> Tensor | float:
-    """Return what the mean loss over these targets divides by: the sum of their class weights, or their number."""
-    if plan.class_weights is None or targets.ndim == 2:
-        return len(targets)
-    return plan.class_weights[targets].sum()
 
 
 def _inputs(batch: Batch, plan: Plan) -> Batch:
@@ -358,12 +333,3 @@ def _train_mode(state: TrainState, plan: Plan) -> None:
         state.model.train()
         for module in state.frozen:
             module.eval()
-
-
-def _correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Count the images whose class has the largest logit; 0 for a head without logits. Return it as 0-d int64."""
-    if not logits.shape[1]:
-        return logits.new_zeros((), dtype=torch.int64)
-    # a mixed target counts as the class with the largest share
-    truth = targets if targets.ndim == 1 else targets.argmax(1)
-    return (logits.argmax(1) == truth).sum()

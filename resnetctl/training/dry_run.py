@@ -6,10 +6,10 @@ from resnetctl.config.duration import rough
 from resnetctl.data.groups import IDENTICAL
 from resnetctl.engine.loop import TrainState
 from resnetctl.facts import Notice, TrainFact
-from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started
-from resnetctl.training.pace import pace
+from resnetctl.training.timing.budget import seconds_of
+from resnetctl.training.timing.pace import pace
 from resnetctl.wording import counted
 
 SECONDS = 2.0  # how long to take steps

@@ -18,14 +18,14 @@ from resnetctl.hints import Call, Hint, Setting, in_shell
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.budget import choose_length
 from resnetctl.training.dry_run import rehearse
 from resnetctl.training.environment import describe
 from resnetctl.training.job import Job, fresh_state
 from resnetctl.training.processes import ready
 from resnetctl.training.recorder import checkpoint_bytes, consume
 from resnetctl.training.session import Session
-from resnetctl.training.tune import tune
+from resnetctl.training.timing.budget import choose_length
+from resnetctl.training.timing.tune import tune
 
 Facts = Iterator[TrainFact | StepResult]
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from resnetctl.compress.distil import DISTANCES, Distillation, dist, dkd, feature_distance, kd, learned_from
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config.schema import DistillConfig
-from resnetctl.engine.loop import parts
 from resnetctl.engine.objective import cross_entropy
+from resnetctl.engine.shares import parts
 from resnetctl.models.resnet import build
 from resnetctl.spec import Batch, DatasetCard
 from resnetctl.weights.file import LoadedWeights, NamedWeights
@@ -141,7 +141,8 @@ def test_the_gradients_of_the_parts_of_a_batch_add_up_with_class_weights(method:
     plan = SimpleNamespace(label_smoothing=0.1, class_weights=torch.tensor([1.0, 3.0, 0.5]), accumulate=2)
     student, objective = network(1), distillation(method)
     whole, _ = objective(student, batch(), plan=plan)
-    pieces = [objective(student, part, plan=plan)[0] * share for part, share in parts(batch(), plan)]  # type: ignore[arg-type]
+    split = parts(batch(), 2, class_weights=plan.class_weights)
+    pieces = [objective(student, part, plan=plan)[0] * share for part, share in split]
     assert torch.stack(pieces).sum().item() == pytest.approx(whole.item(), rel=1e-5)
 
 

@@ -10,7 +10,7 @@ import torch
 from support.nets import CPU, IMAGE, image_set, make
 
 from resnetctl.data.loader import balanced_order
-from resnetctl.engine.loop import EpochResult, StepResult, fit, parts
+from resnetctl.engine.loop import EpochResult, StepResult, fit
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.errors import WorkFailed
 
@@ -223,12 +223,3 @@ def test_the_parts_of_a_batch_train_as_the_whole_batch_where_batch_norm_is_froze
     assert same == pytest.approx(loss, rel=1e-5)
     for name, value in whole.items():
         assert torch.allclose(value, split[name], atol=1e-5), name
-
-
-@pytest.mark.parametrize(("images", "sizes"), [(10, [4, 3, 3]), (6, [2, 2, 2]), (5, [3, 2]), (3, [3]), (1, [1])])
-def test_parts_have_at_least_two_images_for_batch_norm(images: int, sizes: list[int]) -> None:
-    _, plan = make(accumulate=3)
-    batch = plan.feed.batch(torch.arange(images), epoch=0, step=0)
-    split = parts(batch, plan)
-    assert [len(part.images) for part, _ in split] == sizes
-    assert sum(share for _, share in split) == pytest.approx(1)

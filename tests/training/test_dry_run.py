@@ -11,7 +11,7 @@ from resnetctl.system import settings
 from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.train import train
 from resnetctl.training import dry_run as rehearse
-from resnetctl.training.pace import Pace
+from resnetctl.training.timing.pace import Pace
 
 
 @pytest.mark.parametrize("data", ["tiny", "digits"])

@@ -36,9 +36,9 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
 from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
-from resnetctl.training.budget import seconds_of
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
-from resnetctl.training.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
+from resnetctl.training.timing.budget import seconds_of
+from resnetctl.training.timing.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
 from resnetctl.wording import counted
 
 SAMPLE = 0.2  # seconds a sample

@@ -22,7 +22,7 @@ from resnetctl.tasks.bench import bench as task
 from resnetctl.tasks.bench.bench import Bench, bench
 from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.training.job import Job, fresh_model, fresh_state
-from resnetctl.training.pace import PARTS, TimedStep, TimedSteps
+from resnetctl.training.timing.pace import PARTS, TimedStep, TimedSteps
 
 ONCE = Spread(median=0.1, low=0.1, high=0.1, n=3)
 

@@ -15,7 +15,7 @@ from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Setting
 from resnetctl.training.job import Job
-from resnetctl.training.pace import Pace, pace
+from resnetctl.training.timing.pace import Pace, pace
 from resnetctl.wording import counted
 
 ORIGIN = "budget"

@@ -12,7 +12,7 @@ from resnetctl.engine.loop import StepResult, fit
 from resnetctl.engine.schedule import work
 from resnetctl.system.signals import Stop
 from resnetctl.training.job import fresh_model, fresh_state, make_plan
-from resnetctl.training.pace import MOST_STEPS, PARTS, Pace, TimedStep, TimedSteps, at_threads, eval_rate, pace
+from resnetctl.training.timing.pace import MOST_STEPS, PARTS, Pace, TimedStep, TimedSteps, at_threads, eval_rate, pace
 
 
 def timed_steps(*sets: str, watch: bool = False) -> TimedSteps:

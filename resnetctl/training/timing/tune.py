@@ -14,7 +14,7 @@ from resnetctl.engine.stopwatch import Spread, interleave, ratios, spread
 from resnetctl.facts import Notice
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
-from resnetctl.training.pace import TimedSteps, at_threads
+from resnetctl.training.timing.pace import TimedSteps, at_threads
 from resnetctl.wording import counted
 
 ORIGIN = "tune"

@@ -14,9 +14,9 @@ from resnetctl.config.layers import from_file
 from resnetctl.facts import Notice
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
-from resnetctl.training import tune as task
 from resnetctl.training.job import Job, fresh_model, fresh_state
-from resnetctl.training.tune import candidates, choose, tune
+from resnetctl.training.timing import tune as task
+from resnetctl.training.timing.tune import candidates, choose, tune
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,11 @@ from resnetctl.system.signals import Stop
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.training import budget, launch
-from resnetctl.training.budget import choose_length, seconds_of, with_length
+from resnetctl.training import launch
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
-from resnetctl.training.pace import Pace
+from resnetctl.training.timing import budget
+from resnetctl.training.timing.budget import choose_length, seconds_of, with_length
+from resnetctl.training.timing.pace import Pace
 
 PACE = Pace(step=1.0, images=16, check=4.0, save=1.0, timed=9)  # 4 steps an epoch: 9 s
 

@@ -1,0 +1,1 @@
+"""How long a run takes: measured steps, and what follows from them."""
