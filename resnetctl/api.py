@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from resnetctl import stream
+from resnetctl.backbones import backbone as backbone
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig
 from resnetctl.deploy.onnx_card import Input
@@ -24,7 +25,7 @@ from resnetctl.predictor import PictureResult, Predictor, Target
 from resnetctl.progress import watched
 from resnetctl.run import Run
 from resnetctl.runs import all_runs
-from resnetctl.spec import MAX_PIXELS, Arch, Split, WeightsCard
+from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.bench.report import BenchReport
@@ -36,9 +37,7 @@ from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 
 if TYPE_CHECKING:
-    from resnetctl.backbones import BackboneOptions
     from resnetctl.data.image_files import Picture
-    from resnetctl.models.backbone import Backbone, Names
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport
     from resnetctl.tasks.sweep.results import SweepReport
@@ -339,20 +338,6 @@ sys.modules["resnetctl.runs"].__class__ = _CallableRuns
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     return load_model(targets.resolve(targets.text(target), machine.load()).path)
-
-
-def backbone(source: "Target | Arch", out: "Names | None" = None, **options: "Unpack[BackboneOptions]") -> "Backbone":
-    """Return a `torch.nn.Module` from images to a dict of features, with `channels` and `reductions` by name.
-
-    Args:
-        source: an arch or its name, which starts fresh; or a run or a weights file. None: the newest run.
-        out: "stem" and names of stages, `("layer1", ...)`; a mapping renames them. None: every stage.
-        options: `output_stride`, the largest reduction, 8 or 16; `PluginError` when a block cannot be dilated exactly.
-            `channels` of the images, by default 3 or those of the weights.
-    """
-    from resnetctl.backbones import backbone as task
-
-    return task(source, settings=machine.load(), out=out, **options)
 
 
 def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:

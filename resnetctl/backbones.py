@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from resnetctl import registry
 from resnetctl.errors import UsageError
 from resnetctl.hints import Call
 from resnetctl.spec import Arch, ImageSpec
+from resnetctl.system import settings as machine
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
 from resnetctl.weights.file import load_model
@@ -25,13 +27,20 @@ class BackboneOptions(TypedDict, total=False):
 
 
 def backbone(
-    source: object, *, settings: Settings, out: Names | None = None, **options: Unpack[BackboneOptions]
+    source: str | PathLike[str] | Arch | None, out: Names | None = None, **options: Unpack[BackboneOptions]
 ) -> Backbone:
-    """Return the network of `source` without its head. Arguments and errors as `api.backbone`."""
+    """Return a `torch.nn.Module` from images to a dict of features, with `channels` and `reductions` by name.
+
+    Args:
+        source: an arch or its name, which starts fresh; or a run or a weights file. None: the newest run.
+        out: "stem" and names of stages, `("layer1", ...)`; a mapping renames them. None: every stage.
+        options: `output_stride`, the largest reduction, 8 or 16; `PluginError` when a block cannot be dilated exactly.
+            `channels` of the images, by default 3 or those of the weights.
+    """
     from resnetctl.models.backbone import Backbone
 
     channels = options.get("channels")
-    net = _fresh(source, channels or 3) if _is_arch(source) else _trained(source, settings, channels)
+    net = _fresh(source, channels or 3) if _is_arch(source) else _trained(source, machine.load(), channels)
     return Backbone(net, out, output_stride=options.get("output_stride"))
 
 

@@ -3,6 +3,7 @@
 Shapes: H rows, W columns, C channels, uint8 0..255.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,10 @@ def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolat
     canvas = Image.new(image.mode, (resize, resize))
     canvas.paste(small, ((resize - small.width) // 2, (resize - small.height) // 2))
     return np.asarray(canvas)
+
+
+def resized(image: ImageSpec, size: int) -> ImageSpec:
+    """Return the preprocessing for images of `size` pixels (0: unchanged). The margin around the crop scales too."""
+    if size in (0, image.size):
+        return image
+    return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))

@@ -1,36 +1,14 @@
-<<<<<<< HEAD:resnetctl/training/limits.py
-"""What a run cannot do with its sizes: images too small for the arch, and batch norm on a batch of one image."""
-
-import copy
-import math
-from collections.abc import Sequence
-=======
 """Sizes that a network cannot train on: images too small for the arch, and one image a step for batch norm."""
 
 import copy
 import math
 from collections.abc import Iterable
->>>>>>> truth:resnetctl/models/limits.py
 
 import torch
 from torch import nn
 
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
-<<<<<<< HEAD:resnetctl/training/limits.py
-from resnetctl.models.resnet import minimum_size
-from resnetctl.spec import Arch
-
-
-def require_statistics(
-    model: torch.nn.Module, frozen: Sequence[torch.nn.Module], *, arch: Arch, channels: int, side: int
-) -> None:
-    """Raise `ConfigError` when steps of one image leave a batch norm with one value per channel, so no variance.
-
-    Runs the network without numbers, on torch's meta device. `frozen` modules keep their statistics.
-    """
-    shape, still = copy.deepcopy((model, frozen))
-=======
 from resnetctl.models.resnet import ResNet, minimum_size
 from resnetctl.spec import Arch
 
@@ -47,7 +25,6 @@ def require_statistics(model: nn.Module, frozen: Iterable[nn.Module], *, channel
     if not isinstance(model, ResNet):
         return
     shape, still = copy.deepcopy((model, tuple(frozen)))
->>>>>>> truth:resnetctl/models/limits.py
     shape.to("meta").train()
     for module in still:
         module.eval()
@@ -56,11 +33,7 @@ def require_statistics(model: nn.Module, frozen: Iterable[nn.Module], *, channel
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
             raise ConfigError(
-<<<<<<< HEAD:resnetctl/training/limits.py
-                f"batch norm cannot train on one image per step: a layer of arch '{arch.name}' has one pixel for "
-=======
                 f"batch norm cannot train on one image per step: a layer of arch '{model.arch.name}' has one pixel for "
->>>>>>> truth:resnetctl/models/limits.py
                 f"images of {side} px, so each channel has one value",
                 where=Setting("batch_size", 1),
                 hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
@@ -68,21 +41,12 @@ def require_statistics(model: nn.Module, frozen: Iterable[nn.Module], *, channel
         raise
 
 
-<<<<<<< HEAD:resnetctl/training/limits.py
-def require_size(arch: Arch, *, first: int, size: int, unit: int) -> None:
-    """Raise `ConfigError` when the first images of progressive resizing are too small for the arch.
-
-    Args:
-        first, size: side of the first and of the last images, in pixels.
-        unit: every side is a multiple of it.
-=======
 def require_first_size(arch: Arch, *, first: int, size: int, unit: int) -> None:
     """Raise `ConfigError` when the first images of progressive resizing are too small for the arch.
 
     Args:
         first, size: sides of the first images and of the last ones, in pixels.
         unit: sides are multiples of it.
->>>>>>> truth:resnetctl/models/limits.py
     """
     least = minimum_size(arch)
     if first < least <= size:

@@ -12,6 +12,7 @@ from torch import nn
 from resnetctl import rng
 from resnetctl.config.draft import Draft
 from resnetctl.config.schema import FinetuneConfig
+from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.device import pick_device
 from resnetctl.engine.distributed import Team
@@ -23,7 +24,7 @@ from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
-from resnetctl.training.job import Job, resized, settle
+from resnetctl.training.job import Job, settle
 from resnetctl.training.launch import Facts, launch, require_place
 from resnetctl.weights import file as weights_file
 from resnetctl.weights.file import NamedWeights

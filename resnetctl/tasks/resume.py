@@ -10,6 +10,7 @@ import resnetctl.runs as runs
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.checkpoint import Snapshot
@@ -22,7 +23,7 @@ from resnetctl.runs import RunDir
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks import sources
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, resized, settle
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, settle
 from resnetctl.training.launch import Facts, config_text
 from resnetctl.training.newest_checkpoint import card_of, differences, facts_then, newest
 from resnetctl.training.processes import ready

@@ -4,8 +4,6 @@
 """
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,10 +17,12 @@ from resnetctl.compress.distil import learned_from
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config import class_weights
 from resnetctl.config.defaults import final_arch
+from resnetctl.config.digest import config_sha256
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.config.shards import require_images
+from resnetctl.data.images import resized
 from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
 from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
@@ -331,20 +331,6 @@ def validated(job: Job, model: torch.nn.Module) -> Measured:
     assert job.head is not None
     precision = job.config.precision
     return validate_net(model, job.val, image=job.image, head=job.head, device=job.device, precision=precision)
-
-
-def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
-    """Return the SHA-256 of the config. A weights file and a teacher count by their content, not by their path."""
-    values = config.model_dump(mode="json", exclude={"weights_sha256"}) | {"weights": weights_sha256}
-    values["distill"]["teacher"] = ""  # its digest is there, too
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def resized(image: ImageSpec, size: int) -> ImageSpec:
-    """Return the preprocessing for images of `size` pixels (0: unchanged). The margin around the crop scales too."""
-    if size in (0, image.size):
-        return image
-    return dataclasses.replace(image, size=size, resize=max(size, round(size * image.resize / image.size)))
 
 
 def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:

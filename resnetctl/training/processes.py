@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
+from resnetctl.config.digest import config_sha256
 from resnetctl.config.shards import require_division
 from resnetctl.engine.checkpoint import machine_facts
 from resnetctl.engine.distributed import FAST_BYTES, Team
@@ -12,7 +13,7 @@ from resnetctl.facts import Notice
 from resnetctl.hints import Setting
 from resnetctl.models.multiply_adds import multiply_adds
 from resnetctl.system.machine import cores_granted
-from resnetctl.training.job import Job, config_sha256
+from resnetctl.training.job import Job
 from resnetctl.wording import counted
 
 ORDERED_SECONDS, FAST_SECONDS = 1.2e-9, 0.7e-9  # for a byte that gloo sends on one machine: docs/how-to/scale.md

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.pictures import encode
 
-from resnetctl.data.images import centre_crop, fit, prepare, prepare_array, with_channels
+from resnetctl.data.images import centre_crop, fit, prepare, prepare_array, resized, with_channels
 from resnetctl.errors import DataError
 from resnetctl.spec import ImageSpec
 
@@ -99,3 +99,10 @@ def test_prepare_reads_fits_and_crops(tmp_path: Path) -> None:
     one = ImageSpec(size=24, channels=1, mean=(0.5,), std=(0.5,))
     assert prepare(path, one).shape == (24, 24, 1)
     assert prepare_array(pixels[..., :1], spec).shape == (24, 24, 3)
+
+
+def test_the_margin_around_the_crop_scales_with_the_size() -> None:
+    image = ImageSpec(size=224, resize=256)
+    assert (resized(image, 112).size, resized(image, 112).resize) == (112, 128)
+    assert resized(image, 0) is image
+    assert resized(image, 224) is image

@@ -12,15 +12,13 @@ from support.teams import together
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
-from resnetctl.config.schema import FinetuneConfig, ProgressiveConfig
 from resnetctl.engine import device
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting, in_shell
 from resnetctl.registry import Kind
-from resnetctl.spec import ImageSpec
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import config_sha256, fresh_model, fresh_state, make_plan, resized, settle, validate
+from resnetctl.training.job import fresh_model, fresh_state, make_plan, settle, validate
 
 
 def test_a_settled_config_has_no_automatic_value() -> None:
@@ -98,31 +96,6 @@ def test_the_standard_policy_does_not_mirror_if_the_dataset_forbids_it() -> None
 def test_early_stop_needs_a_val_split() -> None:
     with pytest.raises(ConfigError, match="needs a val split"):
         job("early_stop=2", "val_fraction=0")
-
-
-def test_the_margin_around_the_crop_scales_with_the_size() -> None:
-    image = ImageSpec(size=224, resize=256)
-    assert (resized(image, 112).size, resized(image, 112).resize) == (112, 128)
-    assert resized(image, 0) is image
-    assert resized(image, 224) is image
-
-
-def test_the_config_digest_counts_weights_by_content() -> None:
-    first = FinetuneConfig(weights="/a/model.safetensors")
-    second = FinetuneConfig(weights="/b/model.safetensors")
-    assert config_sha256(first, "x") == config_sha256(second, "x")
-    assert config_sha256(first, "x") != config_sha256(first, "y")
-    assert config_sha256(first, "x") != config_sha256(first.model_copy(update={"lr": 9.0}), "x")
-
-
-def test_the_config_digest_counts_every_value_and_weights_by_content() -> None:
-    plain = job().config
-    growing = plain.model_copy(update={"progressive": ProgressiveConfig(initial_scale=0.5)})
-    assert (
-        len({config_sha256(plain), config_sha256(growing), config_sha256(plain, "a"), config_sha256(plain, "b")}) == 4
-    )
-    started = [FinetuneConfig(**plain.model_dump(), weights=path) for path in ("here", "there")]
-    assert config_sha256(started[0], "a") == config_sha256(started[1], "a")
 
 
 def test_the_card_of_a_run_without_plugins_names_none() -> None:
@@ -242,17 +215,6 @@ def test_weights_name_the_plugins_that_trained_them_but_do_not_require_them() ->
 def test_wrong_arguments_of_a_plugin_are_refused_before_the_run(wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot use (optim|schedule)\.args"):
         job(*OWN, wrong)
-
-
-def test_the_arguments_are_part_of_the_experiment() -> None:
-    plain, other = job().config, job().config.model_copy(deep=True)
-    changed = other.model_copy(update={"schedule": other.schedule.model_copy(update={"args": {"power": 2}})})
-    assert config_sha256(plain) == config_sha256(other)
-    assert config_sha256(plain) != config_sha256(changed)
-
-
-def test_shards_belong_to_the_digest_of_the_config() -> None:
-    assert config_sha256(job().config) != config_sha256(job("shards=2").config)
 
 
 def test_a_batch_too_small_for_its_shards_is_refused() -> None:

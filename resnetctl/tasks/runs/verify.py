@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from resnetctl.config.digest import config_sha256
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint, schedule
@@ -18,7 +19,6 @@ from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
-from resnetctl.training.job import config_sha256
 from resnetctl.training.newest_checkpoint import Newest, differences, facts_then, newest
 from resnetctl.weights import file as weights_file
 from resnetctl.wording import counted
