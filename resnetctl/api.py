@@ -1,7 +1,6 @@
 """The verbs as functions, for notebooks and scripts: `import resnetctl as rc; rc.train(data="digits")`.
 
-Keyword arguments have the names of the command line's flags. The functions return reports. Only training
-shows its progress, in a terminal and in a notebook.
+Keyword arguments are named as the command line's flags. The functions return reports. Only training shows its progress.
 """
 
 import sys

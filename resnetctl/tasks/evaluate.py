@@ -12,8 +12,8 @@ from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates, Limits
+from resnetctl.engine.meters.scores import ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, measure
-from resnetctl.engine.scores import ClassRanking, Scores
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.fields import plain
 from resnetctl.hints import Setting

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from resnetctl.engine import scores as module
+from resnetctl.engine.meters import scores as module
+from resnetctl.engine.meters.scores import ClassRanking, Scores, rank
 from resnetctl.engine.metrics import measure, probabilities
-from resnetctl.engine.scores import ClassRanking, Scores, rank
 
 NAMES = ("ape", "bee", "cow")
 
