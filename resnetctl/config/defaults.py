@@ -21,6 +21,7 @@ TRAIN_KEYS = (
     "val_fraction",
 )
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
+HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
 DENSE_STEPS, DENSE_BATCH = 2000, 8  # of a run with a head
 FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
 # the recipe has AdamW's; one learning rate does not suit every optimizer
@@ -102,6 +103,10 @@ def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: We
         config: the recipe and what the user set: its length and its optimizer decide.
         weights: the card of the weights; None while it is unknown.
     """
+    if config.model.head or card.truth != "labels":
+        own = _with_head(config.model, card, asked={"optim.name": config.optim.name})
+        kept = {key: value for key, value in own.values.items() if key in HEAD_KEYS}
+        return layer(nest(kept), f"head {config.model.head}")
     size = config.size or (weights or card).image.size
     augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
     images = card.splits.get("train", 0)

@@ -79,7 +79,7 @@ class Draft(Generic[Config]):
             resolved = resolve(self.kind, [defaults, self.asked])
         else:
             defaults = suited_to_finetune(self.config, data, weights=weights) if data is not None else Layer()
-            resolved = resolve(self.kind, [self.base, defaults, self.asked, _architecture(weights)])
+            resolved = resolve(self.kind, [self.base, defaults, self.asked, _architecture(weights, asked=self.asked)])
         _require_policy(resolved.config.augment, resolved.origins["augment"])
         return resolved
 
@@ -163,8 +163,9 @@ def _is_by_hand(origin: str) -> bool:
     return origin.startswith(("flag ", "argument ")) or origin.lstrip("-") == "set"
 
 
-def _architecture(weights: WeightsCard | None) -> Layer:
+def _architecture(weights: WeightsCard | None, *, asked: Layer) -> Layer:
     if weights is None:
         return Layer()
     arch = weights.arch
-    return layer({"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem}}, "weights")
+    head = {"head": weights.head.name} if weights.head is not None and "model.head" not in asked.values else {}
+    return layer({"model": {"arch": arch.name, "block": arch.block, "stem": arch.stem, **head}}, "weights")

@@ -248,6 +248,13 @@ KINDS: dict[str, Row] = {
         plural="heads",
         group="resnetctl.heads",
         check=_check_head,
+        rules=("resnetctl.testing.heads:RULES",),
+        scaffold=Scaffold(
+            template="head.py.txt",
+            summary="A head for resnetctl.",
+            use=Call("train", settings={"head": NAME, "arch": "resnet18", "data": "MASKS"}),
+        ),
+        seconds=3,
         details="resnetctl.tasks.plugins.details:head_details",
         listing=Call("plugins list", settings={"kind": "head"}),
     ),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from resnetctl import rng
 from resnetctl.config.draft import Draft
@@ -16,7 +17,7 @@ from resnetctl.engine.device import pick_device
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
-from resnetctl.models.resnet import ResNet
+from resnetctl.models.dense import backbone_of, with_head
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system.settings import Settings
@@ -82,6 +83,8 @@ def _prepare(draft: Draft[FinetuneConfig], store: Store, start: NamedWeights, *,
     card = start.weights.card
     resolved = draft.settled(store.card, card)
     image = resized(_image_for(card.image, store.card.image.channels), resolved.config.size)
+    if store.card.truth != "labels":  # pictures with boxes or masks are seen whole
+        image = dataclasses.replace(image, resize=image.size, fit=store.card.image.fit)
     job = settle(resolved, store, arch=card.arch, image=image, teacher=teacher)
     config = job.config.model_copy(update={"weights": start.name, "weights_sha256": start.sha256})
     origins = {**job.origins, "weights_sha256": "weights"}
@@ -106,8 +109,14 @@ def _image_for(image: ImageSpec, channels: int) -> ImageSpec:
     return dataclasses.replace(image, channels=channels, mean=mean, std=std)
 
 
-def _adapted(job: Job, start: NamedWeights) -> tuple[ResNet, list[Notice]]:
-    """Return the network with a head and a first convolution for the new data. Known classes keep their rows."""
+def _adapted(job: Job, start: NamedWeights) -> tuple[nn.Module, list[Notice]]:
+    """Return the network with a head and a first convolution for the new data. Known classes keep their rows.
+
+    A head for boxes or masks starts fresh, unless the weights have the same one for the same classes; the trunk keeps
+    its bits.
+    """
+    if job.head is not None:
+        return _with_head(job, start)
     old, config = start.weights.card, job.config
     model = weights_file.instantiate(start.weights, dropout=config.model.dropout, drop_path=config.model.drop_path)
     torch.manual_seed(rng.derive(config.seed, "head"))
@@ -122,3 +131,24 @@ def _adapted(job: Job, start: NamedWeights) -> tuple[ResNet, list[Notice]]:
         adapt_input(model, job.image.channels)
         notices.append(Notice(f"first convolution: {old.image.channels} -> {counted(job.image.channels, 'channel')}"))
     return model, notices
+
+
+def _with_head(job: Job, start: NamedWeights) -> tuple[nn.Module, list[Notice]]:
+    """Return a network with the head of the job on the trunk of the weights."""
+    assert job.head is not None
+    old, config = start.weights.card, job.config
+    same_input = old.image.channels == job.image.channels
+    if old.head is not None and (old.head, old.classes, same_input) == (job.head, job.classes, True):
+        return weights_file.instantiate_net(start.weights), []
+    trunk: Any
+    if old.head is None:
+        rates = {"dropout": config.model.dropout, "drop_path": config.model.drop_path}
+        trunk = weights_file.instantiate(start.weights, **rates)
+    else:
+        trunk = backbone_of(weights_file.instantiate_net(start.weights))
+    notices = [Notice(f"new head: {job.head.name}, for {counted(len(job.classes), 'class')}")]
+    if not same_input:
+        adapt_input(trunk, job.image.channels)
+        notices.append(Notice(f"first convolution: {old.image.channels} -> {counted(job.image.channels, 'channel')}"))
+    torch.manual_seed(rng.derive(config.seed, "head"))
+    return with_head(trunk, job.head, classes=len(job.classes), image=job.image), notices

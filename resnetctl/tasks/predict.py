@@ -18,9 +18,12 @@ from resnetctl.hints import Call, Hint, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.targets import Opened, open_target, resolve
+from resnetctl.tasks.nets.answers import open_net
+from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
+from resnetctl.tasks.targets import Opened, described, open_target, resolve
 from resnetctl.wording import counted
 
+MIN_SCORE = 0.3  # of a box that is listed and drawn
 Guesses = tuple[tuple[str, float], ...]
 
 
@@ -91,16 +94,21 @@ def predict(
     top: int = 1,
     level: float | None = None,
     max_pixels: int = MAX_PIXELS,
-) -> PredictOutcome:
+    out: str | Path | None = None,
+    min_score: float = MIN_SCORE,
+) -> PredictOutcome | FoundOutcome:
     """Classify image files; a folder stands for all images in it and below, sorted.
 
     A file that cannot be read does not stop the others; its result has the problem.
 
     Args:
         level: also return the prediction set of this level, such as 0.9, for each picture.
+        out: for networks with a head: the folder for pictures with boxes, or for masks.
+        min_score: for detectors: the smallest score of a box.
 
     Raises:
-        UsageError: there is no image, the target is an image, or `top` is below 1.
+        UsageError: there is no image, the target is an image, `top` is below 1, or an argument does not suit the
+            network.
         InputError: the target is missing or unusable, or its card has no prediction sets of this level.
     """
     if not images:
@@ -112,6 +120,15 @@ def predict(
         if target is None or not _is_image(target):
             raise
         raise _no_target(target, images) from None
+    if described(resolved)[0].head is not None:
+        if level is not None or top != 1:
+            named = "top" if level is None else "set"
+            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(named))
+        net, place = open_net(resolved, settings), None if out is None else Path(out)
+        found = predict_net(net, images, out=place, min_score=min_score, max_pixels=max_pixels)
+        return replace(found, notices=(*resolved.notices, *found.notices))
+    if out is not None:
+        raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))
     opened, ignored = open_target(resolved, settings), Counter[str]()
     threshold = None if level is None else set_threshold(opened.card, level, where=resolved.path)
     pictures = listed(images, ignored=ignored)

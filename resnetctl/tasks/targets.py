@@ -17,7 +17,7 @@ from resnetctl.hints import Call
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.weights.file import load_model, read_header
+from resnetctl.weights.file import load_model, read_header, require_classifier
 
 if TYPE_CHECKING:
     from resnetctl.deploy.onnx_card import OnnxCard
@@ -94,6 +94,7 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
 
     where, data = str(target.path), onnx_session.read_bytes(target.path)
     card = check(data, where)
+    require_classifier(card.weights, target.path)
     threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
     model = onnx_session.start(data, card, where=where, threads=threads)
     return Opened(card=card.weights, predict=model.logits, takes_originals=card.input == "raw")

@@ -199,12 +199,7 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     from resnetctl.models.resnet import build
 
     card, path = loaded.card, loaded.path
-    if card.head is not None:
-        raise WeightsError(
-            f"these weights answer the task '{card.task}', with the head '{card.head.name}': this needs a classifier",
-            where=str(path),
-            hint=[Call("eval", (path,)), Call("predict", (path, "IMAGE"))],
-        )
+    require_classifier(card, path)
     try:
         with torch.device("meta"):  # take no memory for a hostile card before its shapes are compared
             expected = build(card.arch, classes=len(card.classes), image=card.image).state_dict()
@@ -215,6 +210,16 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
         model = build(card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path)
     model.load_state_dict(dict(loaded.state))
     return model.eval()
+
+
+def require_classifier(card: WeightsCard, path: Path) -> None:
+    """Raise `WeightsError` for a network with a head, where only a classifier will do."""
+    if card.head is not None:
+        raise WeightsError(
+            f"these weights answer the task '{card.task}', with the head '{card.head.name}': this needs a classifier",
+            where=str(path),
+            hint=[Call("eval", (path,)), Call("predict", (path, "IMAGE"))],
+        )
 
 
 def instantiate_net(loaded: LoadedWeights) -> "nn.Module":

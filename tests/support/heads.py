@@ -73,8 +73,8 @@ class DetNet(nn.Module):
         down = (raw[:, self.classes + 1] + rows[None, :, None]) * self.stride
         half = raw[:, self.classes + 2 :].clamp(-3, 3).exp() * self.base / 2
         sides = [across - half[:, 0], down - half[:, 1], across + half[:, 0], down + half[:, 1]]
-        scores, labels = raw[:, : self.classes].sigmoid().max(1)
-        return torch.stack(sides, -1).flatten(1, 2), scores.flatten(1), labels.flatten(1)
+        best, labels = raw[:, : self.classes].max(1)  # before the sigmoid, which has many equal values near 0 and 1
+        return torch.stack(sides, -1).flatten(1, 2), best.sigmoid().flatten(1), labels.flatten(1)
 
 
 class TinySeg:

@@ -69,7 +69,7 @@ def test_two_runs_and_a_resumed_one_have_the_same_bytes(kind: str, tmp_path: Pat
     newest.unlink()  # as if the process had died in the last epoch
     for file in ("summary.json", "model.safetensors"):
         (again.path / file).unlink()
-    list(resume(again.path, settings.load()))
+    list(resume(again.path, settings=settings.load()))
     assert runs.RunDir(again.path).weights.read_bytes() == whole.weights.read_bytes()
     assert (again.path / "metrics.jsonl").read_bytes() == (whole.path / "metrics.jsonl").read_bytes()
 

@@ -8,12 +8,14 @@ from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
+    from resnetctl.tasks.nets.predicted import FoundOutcome
     from resnetctl.tasks.predict import PredictOutcome
 
 
 def run(parsed: Parsed[PredictOptions]) -> None:
     """Run `predict`."""
     from resnetctl.system import settings
+    from resnetctl.tasks.nets.predicted import FoundOutcome
     from resnetctl.tasks.predict import predict
 
     options = parsed.options
@@ -25,9 +27,36 @@ def run(parsed: Parsed[PredictOptions]) -> None:
             top=options.top,
             level=options.level,
             max_pixels=options.max_pixels,
+            out=options.out,
+            min_score=options.min_score,
         )
-    show(outcome, as_json=options.as_json)
+    if isinstance(outcome, FoundOutcome):
+        show_found(outcome, as_json=options.as_json)
+    else:
+        show(outcome, as_json=options.as_json)
     outcome.require()
+
+
+def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
+    """Print a line for each box, or for each class of a mask, and what was written."""
+    for notice in outcome.notices:
+        streams.say(streams.notice(notice))
+    if as_json:
+        streams.report(outcome)
+        return
+    if outcome.task == "detect":
+        boxes = [
+            (item.file, name, f"{score:.3f}", *(f"{corner:.1f}" for corner in box))
+            for item in outcome.results
+            for name, score, box in item.boxes
+        ]
+        tables.table(("file", "class", "score", "x1", "y1", "x2", "y2"), boxes)
+    else:
+        shares = [(item.file, name, tables.percent(share)) for item in outcome.results for name, share in item.shares]
+        tables.table(("file", "class", "of the pixels"), shares)
+    for item in outcome.results:
+        if item.written is not None:
+            streams.say(streams.one_line(f"wrote {item.written}"))
 
 
 def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
@@ -66,6 +95,7 @@ COMMAND = Command(
     examples=(
         ("resnetctl predict last cat.jpg dog.png", "with the newest run"),
         ("resnetctl predict model.onnx ./photos --top 3", "an ONNX file needs no PyTorch"),
+        ("resnetctl predict last cells.jpg --out drawn", "boxes, or masks, of a network with a head"),
         ("resnetctl predict last cat.jpg --set 0.9", "the classes that hold the true one in 90 % of the cases"),
     ),
 )

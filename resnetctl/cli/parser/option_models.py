@@ -130,6 +130,10 @@ class PredictOptions(Common):
         metavar="LEVEL",
         panel=USED,
     )
+    min_score: float = option(0.3, "Detectors: smallest score of a box", panel=USED, ge=0, le=1, metavar="X")
+    out: Path | None = option(
+        None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
+    )
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 

@@ -1,0 +1,174 @@
+"""`predict` with a head: boxes in pixels of the pictures, listed and drawn; masks as PNG in the pictures' size."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from resnetctl.data.dense.drawing import colour, draw_boxes
+from resnetctl.data.dense.geometry import placement
+from resnetctl.data.image_files import Listed, listed, skipped
+from resnetctl.data.images import prepare_array
+from resnetctl.data.reading.decode import BadImage, Pixels
+from resnetctl.errors import DataError
+from resnetctl.report.base import Report
+from resnetctl.system import storage
+from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
+from resnetctl.wording import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a network found in one picture, or the picture's problem.
+
+    Attributes:
+        size: (width, height) of the picture.
+        boxes: for detection: (class, score, (x1, y1, x2, y2) in pixels of the picture), the best first.
+        shares: for segmentation: (class, share of the pixels), the largest first.
+        written: the picture with boxes, or the mask; None if nothing was written.
+    """
+
+    file: Path | None
+    size: tuple[int, int] = (0, 0)
+    boxes: tuple[tuple[str, float, tuple[float, ...]], ...] = ()
+    shares: tuple[tuple[str, float], ...] = ()
+    written: Path | None = None
+    problem: BadImage | None = None
+
+    def to_json(self, task: str) -> dict[str, Any]:
+        """Return the JSON form, with `boxes` or `shares`."""
+        own: dict[str, Any] = {"classes": [{"class": name, "share": share} for name, share in self.shares]}
+        if task == "detect":
+            own = {"boxes": [{"class": name, "score": score, "box": list(box)} for name, score, box in self.boxes]}
+        return {
+            "file": self.file and str(self.file),
+            "size": list(self.size),
+            **own,
+            "written": self.written and str(self.written),
+            "problem": self.problem and self.problem.message,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundOutcome(Report):
+    """One result for each picture, in order."""
+
+    schema: ClassVar[str] = "resnetctl.predict/1"
+    task: str
+    results: tuple[Found, ...]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each picture that cannot be read."""
+        return tuple(f"{item.file or 'image'}: {item.problem.message}" for item in self.results if item.problem)
+
+    def require(self) -> None:
+        """Raise `DataError` that lists the bad files. Call it after showing the results."""
+        if self.problems:
+            raise DataError(f"{counted(len(self.problems), 'image')} cannot be read", problems=self.problems)
+
+    def body(self) -> dict[str, Any]:
+        """Return the results, the problems and the notices."""
+        results = [item.to_json(self.task) for item in self.results]
+        rest = {"problems": list(self.problems), "notices": list(self.notices)}
+        return {"task": self.task, "results": results, **rest}
+
+
+def predict_net(
+    net: Answering, images: Sequence[str | Path], *, out: Path | None, min_score: float, max_pixels: int
+) -> FoundOutcome:
+    """Return what the network finds in image files; a folder stands for all images in it and below, sorted.
+
+    Args:
+        out: folder for the pictures with boxes, or for the masks: PNG with the class of each pixel as palette index.
+        min_score: the smallest score of a box.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    ignored = Counter[str]()
+    if out is not None:
+        storage.make_folder(out)
+    names = _Names(out)
+    results = tuple(
+        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
+        for picture in listed(images, ignored=ignored)
+    )
+    return FoundOutcome(task=net.card.task, results=results, notices=tuple(filter(None, [skipped(ignored)])))
+
+
+def _found(net: Answering, picture: Listed, *, names: _Names, min_score: float, max_pixels: int) -> Found:
+    image = net.card.image
+    pixels = picture.decoded(image.channels, max_pixels=max_pixels)
+    if isinstance(pixels, BadImage):
+        return Found(file=picture.file, problem=pixels)
+    height, width = pixels.shape[:2]
+    place = placement(width, height, side=image.resize, fit=image.fit)
+    prediction = net.answer(prepare_array(pixels, image)[None])
+    found = Found(file=picture.file, size=(width, height))
+    if net.card.task == "detect":
+        boxes, scores, labels = (part[0] for part in boxes_in_pictures(prediction, [place]))
+        order = np.argsort(-scores, kind="stable")
+        kept = order[(scores[order] >= min_score) & (labels[order] >= 0)]
+        return _with_boxes(found, net, pixels, boxes=(boxes[kept], scores[kept], labels[kept]), names=names)
+    (mask,) = masks_in_pictures(prediction, [place])
+    return _with_mask(found, net, mask, names=names)
+
+
+def _with_boxes(found: Found, net: Answering, pixels: Pixels, *, boxes: Any, names: _Names) -> Found:
+    corners, scores, labels = boxes
+    classes = [net.card.classes[label] for label in labels]
+    rows = zip(classes, scores.tolist(), corners.tolist(), strict=True)
+    found = replace(found, boxes=tuple((name, score, tuple(box)) for name, score, box in rows))
+    path = names.next(found.file)
+    if path is None:
+        return found
+    texts = [f"{name} {score:.2f}" for name, score in zip(classes, scores, strict=True)]
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+    _write(path, draw_boxes(picture, corners, labels=labels, texts=texts))
+    return replace(found, written=path)
+
+
+def _with_mask(found: Found, net: Answering, mask: Pixels, *, names: _Names) -> Found:
+    counts = np.bincount(mask.ravel(), minlength=len(net.card.classes))
+    order = [label for label in np.argsort(-counts, kind="stable").tolist() if counts[label]]
+    shares = tuple((net.card.classes[label], int(counts[label]) / mask.size) for label in order)
+    found = replace(found, shares=shares)
+    path = names.next(found.file)
+    if path is None:
+        return found
+    picture = Image.frombytes("P", mask.shape[::-1], mask.tobytes())
+    picture.putpalette([level for label in range(256) for level in colour(label)])
+    _write(path, picture)
+    return replace(found, written=path)
+
+
+class _Names:
+    """Names of the files to write: that of the picture, with `.png`; a number tells equal names apart."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._used: Counter[str] = Counter()
+
+    def next(self, file: Path | None) -> Path | None:
+        """Return the path for what was found in a picture; None without a folder."""
+        if self._folder is None:
+            return None
+        stem = "image" if file is None else file.stem
+        self._used[stem] += 1
+        number = self._used[stem]
+        return self._folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+
+
+def _write(path: Path, picture: Image.Image) -> None:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    storage.write(path, content.getvalue())
