@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
-from resnetctl.tasks.targets import Opened, described, open_target, resolve
+from resnetctl.tasks.targets import Opened, Target, described, open_target, resolve
 from resnetctl.wording import counted
 
 MIN_SCORE = 0.3  # of a box that is listed and drawn
@@ -86,31 +86,39 @@ class PredictOutcome(Report):
         return [max(limits, key=lambda hint: int(str(hint.value)))] if limits else []
 
 
+class Options(TypedDict, total=False):
+    """The other arguments of `predict`."""
+
+    top: int
+    level: float | None
+    max_pixels: int
+    out: str | Path | None
+    min_score: float
+
+
 def predict(
     target: str | Path | None,
     images: Sequence[str | Path],
     *,
     settings: Settings,
-    top: int = 1,
-    level: float | None = None,
-    max_pixels: int = MAX_PIXELS,
-    out: str | Path | None = None,
-    min_score: float = MIN_SCORE,
+    **options: Unpack[Options],
 ) -> PredictOutcome | FoundOutcome:
     """Classify image files; a folder stands for all images in it and below, sorted.
 
     A file that cannot be read does not stop the others; its result has the problem.
 
     Args:
-        level: also return the prediction set of this level, such as 0.9, for each picture.
-        out: for networks with a head: the folder for pictures with boxes, or for masks.
-        min_score: for detectors: the smallest score of a box.
+        options: `top`: classes to list, 1 by default; `max_pixels`: larger pictures are refused; `level`: also return
+            the prediction set of this level, such as 0.9, for each picture. For networks with a head: `out`, the folder
+            for pictures with boxes, or for masks; `min_score`, the smallest score of a box.
 
     Raises:
         UsageError: there is no image, the target is an image, `top` is below 1, or an argument does not suit the
             network.
         InputError: the target is missing or unusable, or its card has no prediction sets of this level.
     """
+    top, level, out = options.get("top", 1), options.get("level"), options.get("out")
+    max_pixels = options.get("max_pixels", MAX_PIXELS)
     if not images:
         raise UsageError("there is no image to classify", hint=Call("predict", ("TARGET", "IMAGE...")))
     check_top(top)
@@ -121,12 +129,7 @@ def predict(
             raise
         raise _no_target(target, images) from None
     if described(resolved)[0].head is not None:
-        if level is not None or top != 1:
-            named = "top" if level is None else "set"
-            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(named))
-        net, place = open_net(resolved, settings), None if out is None else Path(out)
-        found = predict_net(net, images, out=place, min_score=min_score, max_pixels=max_pixels)
-        return replace(found, notices=(*resolved.notices, *found.notices))
+        return _found(resolved, images, settings=settings, options=options)
     if out is not None:
         raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))
     opened, ignored = open_target(resolved, settings), Counter[str]()
@@ -135,6 +138,22 @@ def predict(
     results = tuple(classified(opened, pictures, top=top, threshold=threshold, max_pixels=max_pixels))
     notices = (*resolved.notices, *filter(None, [skipped(ignored)]))
     return PredictOutcome(results=results, notices=notices)
+
+
+def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> FoundOutcome:
+    """Return what a network with a head finds. Raises `UsageError` for options that only a classifier has."""
+    for name, key, default in (("level", "set", None), ("top", "top", 1)):
+        if options.get(name, default) != default:
+            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(key))
+    out = options.get("out")
+    found = predict_net(
+        open_net(target, settings),
+        images,
+        out=None if out is None else Path(out),
+        min_score=options.get("min_score", MIN_SCORE),
+        max_pixels=options.get("max_pixels", MAX_PIXELS),
+    )
+    return replace(found, notices=(*target.notices, *found.notices))
 
 
 def check_top(top: int) -> None:

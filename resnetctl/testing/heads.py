@@ -17,12 +17,16 @@ from resnetctl.testing.schedules import settable
 CLASSES, SIDE = 3, 96
 IMAGE = ImageSpec(size=SIDE)
 SMALL = Arch(name="small", block="basic", depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), stem="cifar")
-ARCHS = (
-    SMALL,
-    replace(SMALL, name="photo", stem="imagenet"),
-    replace(SMALL, name="preactivation", block="preact_basic"),
-    replace(SMALL, name="bottleneck", block="bottleneck"),
-)
+
+
+def archs() -> tuple[Arch, ...]:
+    """Return small archs with each kind of stem and block."""
+    return (
+        SMALL,
+        replace(SMALL, name="photo", stem="imagenet"),
+        replace(SMALL, name="preactivation", block="preact_basic"),
+        replace(SMALL, name="bottleneck", block="bottleneck"),
+    )
 
 
 def truth_of(kind: str, images: int = 2) -> Truth:
@@ -78,11 +82,11 @@ def signature(head: Any) -> str:
 
 def builds(head: Any) -> str:
     """It builds a network on small stems and large ones, on plain blocks, bottlenecks and pre-activation."""
-    for arch in ARCHS:
+    for arch in archs():
         net = net_of(head, arch)
         expect(isinstance(net, Net), f"on {arch.name} it builds a {type(net).__name__} without loss, forward or decode")
         backbone_of(net)
-    return ", ".join(arch.name for arch in ARCHS)
+    return ", ".join(arch.name for arch in archs())
 
 
 def learns(head: Any) -> str:

@@ -35,13 +35,13 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.dense import parts, with_head
+from resnetctl.models.limits import require_first_size, require_statistics
 from resnetctl.models.resnet import build
 from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.dense import chosen_head, require_head, validate_net
-from resnetctl.training.limits import require_size, require_statistics
 from resnetctl.training.plugin_trial import explained, try_plugins
 from resnetctl.weights.file import NamedWeights
 
@@ -200,7 +200,8 @@ def settle(
         teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
         head=head or chosen_head(settled, train, image=image),
     )
-    require_size(job)
+    unit = settled.progressive.size_increment
+    require_first_size(arch, first=job.sides[0][1], size=image.size, unit=unit)
     _augment(job)  # refuses a policy that cannot move boxes or masks
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return job
@@ -243,7 +244,8 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
         [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
-    require_statistics(job, model, frozen)
+    if job.config.batch_size == 1:
+        require_statistics(model, frozen, channels=job.image.channels, side=job.sides[0][1])
     return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from resnetctl import registry
 from resnetctl.data import policies, preprocess
 from resnetctl.data.preprocess import normalise
 from resnetctl.errors import ConfigError
-from resnetctl.spec import Batch, ImageSpec, Policy, Scalar
+from resnetctl.spec import Batch, Boxes, ImageSpec, Masks, Policy, Scalar
 
 POLICIES = {
     policy.name: policy
@@ -377,3 +378,53 @@ def test_a_dataset_that_forbids_mirroring_keeps_the_arguments(name: str) -> None
     output = augment(source).images.float()
     brighter_left = output[..., :8].mean((1, 2, 3)) >= output[..., 8:].mean((1, 2, 3))
     assert brighter_left.float().mean() > 0.9
+
+
+def _scene(side: int = 32) -> tuple[torch.Tensor, Boxes, Masks]:
+    """Four pictures with one bright rectangle each, its box and its mask."""
+    boxes = torch.tensor([[4.0, 6, 20, 14], [8, 8, 24, 24], [2, 16, 14, 30], [10, 4, 30, 12]])
+    masks = torch.zeros(4, side, side, dtype=torch.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[y1:y2, x1:x2] = 1
+    images = (masks[..., None] * 200).expand(-1, -1, -1, 3).contiguous().permute(0, 3, 1, 2)
+    return images, Boxes(offsets=torch.arange(5), boxes=boxes, labels=torch.arange(4)), Masks(masks=masks)
+
+
+@pytest.mark.parametrize("name", ["none", "standard", "shift", "resized-crop"])
+@pytest.mark.parametrize("resize", [32, 40])
+def test_boxes_and_masks_move_as_the_pixels_under_them(name: str, resize: int) -> None:
+    images, boxes, masks = _scene(resize)
+    image = ImageSpec(size=32, resize=resize)
+    rows = torch.arange(4)
+    for epoch in range(4):
+        moved = []
+        for truth in (boxes, masks):
+            transform = policies.augmentation(name, image, num_classes=2, mirror=True, truth=truth.kind)
+            torch.manual_seed(epoch)
+            batch = Batch(images=images, targets=rows, index=rows, epoch=epoch, step=0, truth=truth)
+            moved.append(transform(batch))
+        assert torch.equal(moved[0].images, moved[1].images)
+        bright, mask = moved[1].images[:, 0] > 100, moved[1].truth
+        assert isinstance(mask, Masks)
+        known = mask.masks != 255
+        assert (bright[known] == (mask.masks[known] == 1)).float().mean() > 0.97
+        found = moved[0].truth
+        assert isinstance(found, Boxes)
+        for (corners, _), picture in zip(found.split(), bright, strict=True):
+            for x1, y1, x2, y2 in corners.tolist():
+                inside = picture[round(y1 + 1) : round(y2 - 1), round(x1 + 1) : round(x2 - 1)]
+                assert inside.float().mean() > 0.9 or not inside.numel()
+                assert picture.sum() <= (x2 - x1 + 2) * (y2 - y1 + 2)
+
+
+def test_a_policy_that_leaves_boxes_where_they_are_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"policy 'standard\+cutout' cannot move boxes with the picture"):
+        policies.augmentation("standard+cutout", ImageSpec(size=32), num_classes=2, mirror=True, truth="boxes")
+
+
+def test_a_plugin_that_loses_the_boxes_is_named() -> None:
+    images, boxes, _ = _scene()
+    rows = torch.arange(4)
+    batch = Batch(images=images, targets=rows, index=rows, epoch=0, step=0, truth=boxes)
+    lost = policies.complaints(batch, replace(batch, truth=None), image=ImageSpec(size=32), classes=4)
+    assert lost == {"shapes": "NoneType of the images, not the boxes that it got"}
