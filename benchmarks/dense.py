@@ -5,7 +5,7 @@
 
 One thread. `--seconds` counts CPU time of the training alone. The archives are those of two public data sets: BCCD (VOC
 XML) and CamVid (PNG masks). Pictures are padded to a square. mAP is faster-coco-eval's. One JSON line at the end.
-`--against` times the same steps with torchvision's own detector or DeepLab, on its own trunk of the same sizes.
+`dense_speed.py` times their steps beside those of torchvision.
 """
 
 import argparse
@@ -32,14 +32,14 @@ import resnetctl as rc
 from resnetctl.spec import Boxes, ImageSpec, Masks
 
 HEADS = {head.name: head for head in (ssd, fasterrcnn, unet, deeplabv3)}
-SIZES = {"ssd": 320, "fasterrcnn": 256, "unet": 256, "deeplabv3": 256}
-BATCHES = {"ssd": 8, "fasterrcnn": 4, "unet": 8, "deeplabv3": 8}
+SIZES = {"ssd": 320, "fasterrcnn": 256, "unet": 256, "deeplabv3": 192}
+BATCH = 4
 IGNORE = 255
 
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures `(N, S, S, 3)` uint8 and their truth; `scales` maps pixels of the net to those of the source."""
+    """Pictures `(N, S, S, 3)` uint8, and for each its boxes and labels or its mask, in pixels of the net."""
 
     pictures: np.ndarray[Any, Any]
     truth: list[Any]
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--args", type=json.loads, default={}, help="arguments of the head, as JSON")
     parser.add_argument("--split", default="test")
     arguments = parser.parse_args()
@@ -74,7 +74,7 @@ def main() -> None:
         boxes = np.concatenate([boxes for boxes, _ in train.truth])
         options |= head.fit_anchors(boxes, np.concatenate([labels for _, labels in train.truth]), image)
     net = head.build(rc.backbone(arguments.arch), classes=len(train.classes), image=image, **options)
-    steps, seconds = fit(net, train, arguments, batch_size=arguments.batch or BATCHES[arguments.head])
+    steps, seconds = fit(net, train, arguments, batch_size=arguments.batch)
     outputs = predict(net, test)
     measure = mean_precision if read is read_voc else mean_iou
     print(

@@ -19,7 +19,7 @@ from resnetctl.models.trunk import walk
 from resnetctl.spec import Arch, ImageSpec
 
 EXACT = ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
-OTHERS = ["resnext_bottleneck", "resnetd_basic", "resnetd_bottleneck"]
+OTHERS = ["resnext_bottleneck", "resnetd_basic", "resnetd_bottleneck", "separable_basic", "inverted_bottleneck"]
 REFUSED = ["se_basic", "se_bottleneck", "eca_basic", "cbam_basic"]
 
 
@@ -228,7 +228,7 @@ def test_a_max_pool_with_a_stride_is_spread(own_block: Callable[..., ResNet]) ->
 
 
 def test_a_refusal_says_how_the_module_differs(own_block: Callable[..., ResNet]) -> None:
-    with pytest.raises(PluginError, match=r"layer4\.\d\.conv\d: it differs by 0\.\d+ of the largest"):
+    with pytest.raises(PluginError, match=r"layer4\.\d\.conv\d: it differs by [\d.]+ of the largest"):
         dilation.dilated(own_block(Functional), 16)
     with pytest.raises(PluginError, match="the stride is mine") as caught:
         dilation.dilated(own_block(Broken), 16)
@@ -278,6 +278,13 @@ class Gated(BasicBlock):
 def test_a_gate_is_never_mistaken_for_a_constant(own_block: Callable[..., ResNet], units: int) -> None:
     with pytest.raises(PluginError, match=r"layer4\.0"):
         dilation.dilated(own_block(type("Gated", (Gated,), {"units": units})), 16)
+
+
+@pytest.mark.parametrize("block", installed(REFUSED))
+def test_wide_gates_whose_differences_average_out_are_refused(block: str) -> None:
+    arch = Arch(name="t", block=block, depths=(1, 1, 1, 1), widths=(64, 96, 128, 256), stem="imagenet")
+    with pytest.raises(PluginError, match=r"layer4\.0"):
+        dilation.dilated(build(arch, classes=2, image=ImageSpec(size=64)), 16)
 
 
 @pytest.mark.parametrize("block", installed(REFUSED))

@@ -14,7 +14,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 Sizes = Sequence[Sequence[float]]  # width and height in pixels
 COVERED = 0.99  # share of the boxes that an anchor must fit with an IoU of at least FIT
 FIT = 0.5
-COUNTS = (12, 18, 24)  # numbers of anchors to try: multiples of what 2, 3 or 6 levels need
+COUNTS = (12, 24)  # numbers of anchors to try: one to four levels divide them
 ROUNDS = 30
 
 

@@ -70,7 +70,7 @@ def test_the_head_returns_an_argument_of_its_build() -> None:
 def test_levels_get_the_same_number_the_smallest_first() -> None:
     assert even_levels([[4, 4], [1, 1], [3, 3], [2, 2]], 2) == [[[1, 1], [2, 2]], [[3, 3], [4, 4]]]
     for levels in (1, 2, 3, 4):
-        assert all(count % levels == 0 for count in (len(anchors.default(100)), 12, 24))
+        assert all(count % levels == 0 for count in (len(anchors.default(100)), *anchors.COUNTS))
 
 
 @pytest.mark.parametrize(("wrong", "levels"), [([[1, 1]], 2), ([[1, 0]], 1), ([[1]], 1), ([], 1)])
