@@ -353,7 +353,7 @@ def test_only_report_writes_markup() -> None:
 
 def test_only_the_command_line_speaks_of_flags_and_commands() -> None:
     """Below it an error names a setting and a verb as data (`hints`), so that a notebook is told about arguments."""
-    verbs = "bench|config|data|eval|export|finetune|plugins|predict|report|runs|train|weights"
+    verbs = "bench|config|data|eval|export|finetune|plugins|predict|report|runs|slurm|sweep|train|weights"
 
     def offence(node: ast.AST) -> str:
         text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -27,6 +27,7 @@ ROOT = Group(
         "explain": Lazy("resnetctl.cli.commands.explain", "Show what a network looked at, as maps", WORK),
         "compress": Lazy("resnetctl.cli.commands.compress", "Make a network smaller and faster", WORK),
         "export": Lazy("resnetctl.cli.commands.export", "Write an ONNX file, checked against PyTorch", WORK),
+        "slurm": Lazy("resnetctl.cli.commands.cluster.slurm", "Print a batch script for SLURM", TOOLS),
         "bench": Lazy("resnetctl.cli.commands.bench", "Time this machine, suggest what is faster", TOOLS),
         "weights": Lazy("resnetctl.cli.commands.weights", "Show weights files, import others", TOOLS),
         "runs": Lazy("resnetctl.cli.commands.runs", "List, compare, export, remove and verify runs", TOOLS),

@@ -27,6 +27,7 @@ VERBS = {
     "explain": ["explain", "nothing.safetensors", "cat.jpg"],
     "compress": ["compress", "nothing.safetensors", "--speedup", "2", "--out", "small.safetensors"],
     "export": ["export", "nothing.safetensors", "--onnx"],
+    "slurm": ["slurm", "nothing"],
     "bench": ["bench", "--set", "no.such=1"],
     "weights": ["weights", "show", "nothing.safetensors"],
     "runs": ["runs", "list", "--json"],
@@ -43,6 +44,7 @@ CODES = {
     "explain": 3,
     "compress": 3,
     "export": 3,
+    "slurm": 3,
     "bench": 2,
     "weights": 3,
 }

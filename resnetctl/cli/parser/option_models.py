@@ -77,6 +77,17 @@ class SweepShowOptions(SweepGroupOptions):
     plot: Path | None = option(None, "Write a plot of all seeds", metavar="FILE.svg", panel=USED)
 
 
+class SlurmOptions(Common):
+    target: str = argument("Run, or a TOML file with a config", metavar="RUN|CONFIG", complete="run")
+    processes: int = option(0, "Processes in all (0: one for each shard)", metavar="N", panel=USED, ge=0)
+    nodes: int = option(1, "Nodes to share them", metavar="N", panel=USED, ge=1)
+    time: Annotated[float, BeforeValidator(seconds)] = option(
+        4 * 3600.0, "Longest wall time of one start: 90min, 12h", metavar="TIME", panel=USED
+    )
+    grace: int = option(90, "Seconds before the end at which the run is saved", metavar="S", panel=USED, ge=1)
+    gpus: bool = option(False, "Ask for one GPU for each process", panel=USED)
+
+
 class FinetuneOptions(RunOptions):
     target: str | None = argument("Run or weights file to start from", metavar="RUN|FILE", default=None, complete="run")
 
