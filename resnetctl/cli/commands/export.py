@@ -74,7 +74,7 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
         if report.input == "raw":
             rows.append(("pixels", _pixels(gate)))
         rows.append(("difference", f"{report.parity.max_abs_diff:.1e}   ({report.parity.tolerance:.1e} is allowed)"))
-        rows.append(("same top-1", tables.percent(report.parity.agreement, 2)))
+        rows.append(("same answers" if report.head else "same top-1", tables.percent(report.parity.agreement, 2)))
     tables.pairs([*rows, ("sha256", report.sha256)])
     if report.exporter is None:
         streams.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))

@@ -59,7 +59,10 @@ def form_of(input: Input, to: str | None, **int8: Unpack[int8_form.Int8Options])
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport(Report):
-    """The written file, and the images that it was checked on. `int8`: what int8 costs and gains, for such a file."""
+    """The written file, and the images that it was checked on.
+
+    `int8`: what int8 costs and gains, for such a file. `head`: of a detector or a segmenter; "" for a classifier.
+    """
 
     schema: ClassVar[str] = "resnetctl.export/1"
     path: Path
@@ -72,6 +75,7 @@ class ExportReport(Report):
     exporter: str | None = None
     files: tuple[str, ...] = ()
     int8: Int8Report | None = None
+    head: str = ""
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
@@ -159,6 +163,7 @@ def export(
         parity=checked.parity,
         gate=subject.about,
         input=input,
+        head="" if card.head is None else card.head.name,
         notices=resolved.notices,
     )
     if to is not None:

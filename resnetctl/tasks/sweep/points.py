@@ -68,7 +68,10 @@ def read_sweep(path: Path) -> SweepFile:
         raise ConfigError(f"the sweep is not TOML: {error}", where=str(path)) from None
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc']))}: {complaint(item)}" for item in error.errors()]
-        raise ConfigError("the sweep has wrong keys", where=str(path), problems=problems) from None
+        keys = [str(item["loc"][0]) for item in error.errors() if item["type"] == "extra_forbidden"]
+        known = TrainConfig.model_fields.keys() & keys
+        hint = [f"{key}: under [config] for all runs, or under [vary] with a list of values" for key in sorted(known)]
+        raise ConfigError("the sweep has wrong keys", where=str(path), problems=problems, hint=hint) from None
 
 
 def points(sweep: SweepFile) -> list[dict[str, Any]]:

@@ -41,6 +41,7 @@ def test_weights_and_onnx_file_give_the_same_numbers(kind: str, tmp_path: Path) 
     report = export(run.path, settings=settings.load())
     assert report.parity is not None
     assert report.parity.agreement == 1
+    assert report.head, "the screen speaks of answers, not of top-1"
     other = evaluate(run.onnx, settings=settings.load())
     assert isinstance(other, NetOutcome)
     for name, value in found.measured.figures.items():

@@ -64,6 +64,7 @@ def test_a_sweep_that_makes_no_sense_is_refused(values: dict[str, Any], words: s
     [
         ("vary =", "not TOML"),
         ("speed = 3", "wrong keys"),
+        ("data = 'digits'\nepochs = 3", "wrong keys"),
         ("seeds = 0", "wrong keys"),
         ('method = "best"', "wrong keys"),
     ],
@@ -120,3 +121,12 @@ def test_a_file_opens_a_new_group_and_a_name_an_old_one(tmp_path: Path) -> None:
     assert made.path == tmp_path / "lr"
     assert made.plan()["halving"] == 2
     assert open_group(tmp_path / "lr", settings.load(), name=None, out=None, halving=0) == made
+
+
+def test_a_config_key_in_the_wrong_place_is_told_its_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("epochs = 3\nlr = 0.1\nspeed = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        read_sweep(path)
+    assert [str(hint).partition(":")[0] for hint in caught.value.hint] == ["epochs", "lr"]
+    assert all("[config]" in str(hint) and "[vary]" in str(hint) for hint in caught.value.hint)
