@@ -130,8 +130,8 @@ def ssd_pair() -> tuple[Step, Step]:
     """Return the steps of both SSDs, at 320 px with 8 images."""
 
     def make(pyramid: nn.Module, ours: Any) -> nn.Module:
-        head = SSDHead([WIDTH] * 3, ours.anchor_generator.counts, CLASSES + 1)
-        return SSD(pyramid, ours.anchor_generator, (320, 320), CLASSES + 1, head=head)
+        head = SSDHead([WIDTH] * 3, ours.anchors.generator.counts, CLASSES + 1)
+        return SSD(pyramid, ours.anchors.generator, (320, 320), CLASSES + 1, head=head)
 
     return detector_pair(ssd, 320, 8, stages=("layer2", "layer3", "layer4"), make=make)
 
@@ -143,7 +143,7 @@ def fasterrcnn_pair() -> tuple[Step, Step]:
     def make(pyramid: nn.Module, ours: Any) -> nn.Module:
         return FasterRCNN(
             pyramid,
-            rpn_anchor_generator=ours.anchor_generator,
+            rpn_anchor_generator=ours.anchors.generator,
             box_roi_pool=MultiScaleRoIAlign(list(stages), 7, 2),
             box_head=TwoMLPHead(WIDTH * 49, 256),
             box_predictor=FastRCNNPredictor(256, CLASSES + 1),

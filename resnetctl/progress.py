@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from resnetctl.engine.metrics import EvalReport
 from resnetctl.facts import EpochTimed, Started
 from resnetctl.report import html
+from resnetctl.spec import Measured
 
 if TYPE_CHECKING:
     from resnetctl.engine.loop import StepResult
@@ -72,8 +72,8 @@ class _Screen:
         result, val = fact.result, fact.result.val
         accuracy = {}
         if val is not None:
-            name = "accuracy" if isinstance(val, EvalReport) else val.primary.name
-            value = val.top1 if isinstance(val, EvalReport) else val.primary.value
+            name = val.primary.name if isinstance(val, Measured) else "accuracy"
+            value = val.primary.value if isinstance(val, Measured) else val.top1
             accuracy = {f"val {name}": f"{value:.1%}{' *' if result.is_best else ''}"}
         return {
             "epoch": f"{result.epoch}/{self._epochs}",
