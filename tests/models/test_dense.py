@@ -9,7 +9,7 @@ from support import heads
 from torch import nn
 
 from resnetctl import registry
-from resnetctl.errors import ConfigError
+from resnetctl.errors import ConfigError, PluginError
 from resnetctl.models.archs import preact_resnet20, resnet20
 from resnetctl.models.dense import backbone_of, build_net, head_card, parts, with_head
 from resnetctl.models.resnet import build
