@@ -1,6 +1,6 @@
 """Train a group of runs on the screen, and show what came out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.screen import shell_hints, streams, tables
@@ -23,7 +23,7 @@ def work_on(group: "Group", *, as_json: bool) -> None:
     from resnetctl.tasks.sweep.work import Trainer, work
     from resnetctl.tasks.train import train
 
-    _follow(work(group, settings.load(), trainer=Trainer(start=train, resume=resume)))
+    watched(work(group, settings.load(), trainer=Trainer(start=train, resume=resume)))
     show_results(results.show(group), as_json=as_json)
 
 
@@ -38,13 +38,17 @@ def show_results(report: "SweepReport", *, as_json: bool) -> None:
     streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))
 
 
-def _follow(facts: Iterable[Any]) -> None:
-    """Show a line for each run that begins or ends, and the step below them."""
+def watched(facts: "Iterator[Any]") -> Any:
+    """Show a line for each run that begins or ends, and the step below them; return what the generator returns."""
     from resnetctl.facts import Finished, Notice, Started
 
     started: Started | None = None
     with Screen() as screen:
-        for fact in facts:
+        while True:
+            try:
+                fact = next(facts)
+            except StopIteration as end:
+                return end.value
             if isinstance(fact, Notice):
                 screen.line(shell_hints.notice_lines(fact))
             elif isinstance(fact, Started):

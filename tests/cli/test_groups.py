@@ -1,8 +1,14 @@
 """The table of a group says what can be said, and what cannot."""
 
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from resnetctl.cli.groups import show_results
+from resnetctl.cli.groups import show_results, watched
+from resnetctl.errors import WorkFailed
+from resnetctl.facts import Finished, Notice
 from resnetctl.tasks.sweep.results import SettingResult, SweepReport
 from resnetctl.trust.seeds import seed_mean, seed_pairs
 
@@ -44,3 +50,34 @@ def test_one_seed_and_no_seed(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, one, none = lines(capsys, {0: 0.9}, {})
     assert one[2:] == ["-", "1", "-", "-1.00 points, not distinguishable; one seed tells nothing"]
     assert none == ["lr 2", "-", "-", "0", "-", "-"]
+
+
+def test_watching_shows_runs_that_begin_and_end_and_returns_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    def facts() -> Generator[Any, None, str]:
+        yield Notice("run 1 of 2: first")
+        yield Finished(
+            run=Path("runs/g/first"),
+            summary={"kept": "best", "best": {"val_top1": 0.912}, "epochs": 3, "seconds": 4.0},
+        )
+        yield Notice("run 2 of 2: second")
+        yield Finished(
+            run=Path("runs/g/second"),
+            summary={"kept": "last", "last": {"train_loss": 0.1}, "epochs": 1, "seconds": 1.0},
+        )
+        return "the report"
+
+    assert watched(facts()) == "the report"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "run 1 of 2: first"
+    assert lines[1].startswith("  val accuracy 91.2 %, 3 epochs in ")
+    assert lines[2] == "run 2 of 2: second"
+    assert lines[3].startswith("  1 epoch in ")
+
+
+def test_watching_lets_errors_through() -> None:
+    def facts() -> Generator[Any, None, str]:
+        yield Notice("run 1 of 1: first")
+        raise WorkFailed("the disk is full")
+
+    with pytest.raises(WorkFailed, match="the disk is full"):
+        watched(facts())

@@ -14,8 +14,8 @@ def test_every_verb_is_loaded_on_first_use() -> None:
 
 def test_the_table_has_every_verb_in_order() -> None:
     assert list(ROOT.members) == [
-        "data", "train", "finetune", "sweep", "eval", "report", "predict", "explain", "compress", "export", "slurm",
-        "bench", "weights", "runs", "plugins", "config",
+        "data", "train", "finetune", "sweep", "eval", "report", "predict", "explain", "compress", "export",
+        "recipes", "slurm", "bench", "weights", "runs", "plugins", "config",
     ]  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def words(bench: Bench, cwd: Path, processes: int, sets: tuple[str, ...]) -> lis
     return [*begin, *(["--processes", str(processes)] if processes > 1 else [])]
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 180) -> None:
     """Wait until the condition holds. Raises `AssertionError` if it takes too long."""
     end = time.monotonic() + seconds
     while not condition():

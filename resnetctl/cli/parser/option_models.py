@@ -77,6 +77,12 @@ class SweepShowOptions(SweepGroupOptions):
     plot: Path | None = option(None, "Write a plot of all seeds", metavar="FILE.svg", panel=USED)
 
 
+class RecipesVerifyOptions(Common):
+    name: str = argument("Recipe", metavar="NAME", complete="recipe")
+    data: str | None = option(None, "Dataset of the band (default: its first)", short="-d", metavar="NAME", panel=USED)
+    seeds: int = option(3, "Seeds to train, other than those of the band", metavar="N", panel=USED, ge=1)
+
+
 class SlurmOptions(Common):
     target: str = argument("Run, or a TOML file with a config", metavar="RUN|CONFIG", complete="run")
     processes: int = option(0, "Processes in all (0: one for each shard)", metavar="N", panel=USED, ge=0)
