@@ -74,8 +74,8 @@ def test_arguments_go_through_json_and_come_back_as_tuples() -> None:
 
 def test_unknown_arguments_are_refused_with_those_that_exist() -> None:
     with pytest.raises(ConfigError) as caught:
-        head_card("tiny_seg", {"widht": 3})
-    assert caught.value.problems == ("'widht' is not an argument: did you mean 'width'?",) or caught.value.problems
+        head_card("tiny_seg", {"wide": 3})
+    assert caught.value.problems == ("'wide' is not an argument: did you mean 'width'?",) or caught.value.problems
     assert any("width=16" in str(hint) for hint in caught.value.hint)
 
 
