@@ -91,7 +91,7 @@ def _applied(node: Node) -> Result:
     kind = node.message.one("op_type", "")
     try:
         result = (RULES.get(kind) or onnx_detection.RULES[kind])(node)
-    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{_title(node.message)} does not fit its inputs: {error}") from None
     if any(side < 0 for shape in result.shapes for side in shape):
         raise ValueError(f"{_title(node.message)} has a negative side")

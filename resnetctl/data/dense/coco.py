@@ -1,6 +1,7 @@
 """Read COCO JSON: files with `images`, `annotations` and `categories`, one for each split or one for all."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -152,4 +153,5 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a JSON value is a number that a float can hold."""
+    return isinstance(value, float) or (_is_int(value) and abs(value) <= sys.float_info.max)

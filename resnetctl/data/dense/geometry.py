@@ -94,7 +94,7 @@ def mask_back(mask: NDArray[Any], place: Placement) -> NDArray[np.uint8]:
     picture = Image.fromarray(np.ascontiguousarray(mask[y1:y2, x1:x2].astype(np.uint8)))
     # the part of the picture that the square shows; all of it, unless `fit` crops
     shown = place.back(np.array([[x1, y1, x2, y2]], np.float32))[0]
-    a, b, c, d = np.rint(shown).astype(int).tolist()
+    a, b, c, d = np.floor(shown + 0.5).astype(int).tolist()  # halves go one way: the part keeps its sides
     whole = np.zeros((place.height, place.width), np.uint8)
     whole[b:d, a:c] = np.asarray(picture.resize((c - a, d - b), Image.Resampling.NEAREST))
     return whole

@@ -29,6 +29,8 @@ HINT = (
     "A file classes.txt with a class a line, such as `cell 255 255 255` or `cell 255`, maps colours or levels to them"
 )
 TWO_LEVELS = f"255 means 'not known'. {HINT}"
+MOST_CLASSES = IGNORE  # levels 0 to 254 of the stored masks
+LONGEST = 200  # characters of a line of `classes.txt`
 MOST_UNKNOWN = 0.25  # share of a mask of class 0 that may be 255; a mask with more looks like one of 0 and 255
 
 
@@ -62,6 +64,8 @@ def read_masks(files: Files, found: dict[str, str]) -> Annotated:
     classes, palette = _classes(files, problems)
     if not classes:
         classes = _counted_classes(files, [mask for mask in found.values() if mask])
+    if len(classes) > MOST_CLASSES:
+        problems.append(f"masks have at most {MOST_CLASSES} classes, and these have {len(classes):,}. {HINT}")
     return Annotated(
         path=files.path,
         format="masks",
@@ -82,6 +86,9 @@ def _classes(files: Files, problems: list[str]) -> tuple[tuple[str, ...], Palett
     if not lists:
         return (), Palette()
     lines = [line.strip() for line in files.text(lists[0]).splitlines() if line.strip()]
+    if any(len(line) > LONGEST for line in lines):
+        problems.append(f"{lists[0]}: a line has more than {LONGEST} characters")
+        return (), Palette()
     rows = [match.groupdict() for line in lines if (match := _LINE.fullmatch(line))]
     if len({row["values"] is None for row in rows}) > 1:
         problems.append(f"{lists[0]}: some lines have a level or a colour, and some have none")

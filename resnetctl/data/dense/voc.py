@@ -82,12 +82,12 @@ def _scene(name: str, text: str, finder: ImageFinder, split: Split | None) -> Sc
     image = finder.find(name, (root.findtext("filename") or "").strip())
     size = [root.findtext(f"size/{key}") for key in ("width", "height")]
     objects = tuple(_object(item, number) for number, item in enumerate(root.iter("object"), start=1))
-    sides = tuple(_number(side, "its size") for side in size) if all(size) else ()
+    sides = tuple(_side(side) for side in size) if all(size) else ()
     return Scene(
         name=image,
         split=split,
         where=name,
-        size=(int(sides[0]), int(sides[1])) if sides and all(sides) else None,
+        size=(sides[0], sides[1]) if sides and all(sides) else None,
         objects=objects,
     )
 
@@ -101,6 +101,13 @@ def _object(item: ElementTree.Element, number: int) -> Object:
         raise ValueError(f"{title} has no bndbox")
     x1, y1, x2, y2 = (_number(item.findtext(f"bndbox/{side}"), f"{title}: {side}") for side in SIDES)
     return Object(corners=(x1, y1, x2, y2), label=label, name=title)
+
+
+def _side(text: str | None) -> int:
+    side = _number(text, "its size")
+    if not side.is_integer():  # nor are infinity and NaN
+        raise ValueError(f"its size is {(text or '')[:20]!r}, not a number of pixels")
+    return int(side)
 
 
 def _number(text: str | None, title: str) -> float:

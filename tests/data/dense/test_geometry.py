@@ -66,3 +66,45 @@ def test_padding_of_a_mask_is_not_known() -> None:
     assert (square[:5] == 255).all()
     assert (square[15:] == 255).all()
     assert (square[5:15] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(4, 1), (1, 4), (6, 3), (3, 6), (7, 4), (1000, 1), (9, 9)])
+def test_a_crop_comes_back_to_the_part_that_it_shows(size: tuple[int, int]) -> None:
+    width, height = size
+    cut = min(size)
+    place = placement(width, height, side=12, fit="crop")
+    back = mask_back(np.full((12, 12), 7, np.uint8), place)
+    rows, columns = np.nonzero(back)
+    assert len(rows) == cut * cut
+    for found, whole in ((rows, height), (columns, width)):
+        assert found.max() - found.min() + 1 == cut
+        assert abs(found.min() - (whole - cut) / 2) <= 0.5
+
+
+def test_a_very_thin_picture_keeps_a_pixel_of_its_short_side() -> None:
+    place = placement(1000, 1, side=20, fit="pad")
+    x1, y1, x2, y2 = place.visible()
+    assert (x2 - x1, y2 - y1) == (20, 1)
+    mask = np.full((1, 1000), 3, np.uint8)
+    assert (mask_back(fit_mask(mask, side=20, fit="pad"), place) == 3).all()
+
+
+@pytest.mark.parametrize("kind", ["pad", "squash", "crop"])
+def test_a_picture_of_the_right_size_stays_as_it_is(kind: str) -> None:
+    mask = np.random.default_rng(1).integers(0, 256, (16, 16), dtype=np.uint8)
+    place = placement(16, 16, side=16, fit=kind)  # type: ignore[arg-type]
+    assert fit_mask(mask, side=16, fit=kind) is mask  # type: ignore[arg-type]
+    assert (mask_back(mask, place) == mask).all()
+    boxes = np.array([[0, 0, 16, 16], [3.5, 1, 9, 15.25]], np.float32)
+    assert np.array_equal(place.inside(boxes), boxes)
+
+
+def test_no_box_is_no_box_in_every_direction() -> None:
+    place, none = placement(40, 30, side=20, fit="pad"), np.empty((0, 4), np.float32)
+    assert place.inside(none).shape == place.back(none).shape == (0, 4)
+
+
+def test_a_mask_that_is_no_whole_piece_of_memory_is_placed_alike() -> None:
+    whole = np.random.default_rng(2).integers(0, 9, (30, 80), dtype=np.uint8)
+    part = whole[:, ::2]
+    assert (fit_mask(part, side=20, fit="pad") == fit_mask(part.copy(), side=20, fit="pad")).all()
