@@ -131,13 +131,15 @@ def _staleness(value: str, dist: Any) -> str:
 
 
 def _admits(requirement: str, version: str) -> bool:
-    """Return whether a `Requires-Dist` line such as `resnetctl>=1,<2` admits `version`."""
+    """Return whether a `Requires-Dist` line such as `resnetctl>=1,<2` admits `version`, or is not for this machine."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        return Requirement(requirement).specifier.contains(version, prereleases=True)
+        wanted = Requirement(requirement)
     except InvalidRequirement:
         return False
+    is_for_others = wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
+    return is_for_others or wanted.specifier.contains(version, prereleases=True)
 
 
 def _requirement_name(text: str) -> str:

@@ -35,7 +35,7 @@ class Group:
     def plan(self) -> dict[str, Any]:
         """Return the plan: `keys` that vary, `points` by run, `halving`. Raises `InputError` if it cannot be read."""
         plan = storage.read_json(self.path / PLAN, error=InputError)
-        if plan.get("schema") != SCHEMA or not isinstance(plan.get("points"), dict):
+        if plan.get("schema") != SCHEMA or not _is_plan(**plan):
             raise InputError("this is no group of runs", where=str(self.path / PLAN))
         return plan
 
@@ -64,6 +64,12 @@ class Group:
             yield True
         finally:
             lock.__exit__(None, None, None)
+
+
+def _is_plan(*, points: Any = None, keys: Any = None, halving: Any = 0, **_: Any) -> bool:
+    """Return whether the values of a plan have the right types."""
+    has_points = isinstance(points, dict) and bool(points) and all(isinstance(each, dict) for each in points.values())
+    return has_points and isinstance(keys, list) and isinstance(halving, int)
 
 
 def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: Mapping[str, str]) -> Group:

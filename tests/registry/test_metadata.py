@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import resnetctl
 from resnetctl import registry
 from resnetctl.errors import PluginError
-from resnetctl.registry import entries, find, get, names
+from resnetctl.registry import Entry, entries, find, get, names
+from resnetctl.registry.metadata import NAME, normal_name, remedy
 
 Install = Callable[..., None]
 
@@ -18,7 +21,10 @@ def status(name: str) -> dict[str, str]:
     return {entry.distribution: entry.status for entry in entries("arch") if entry.name == name}
 
 
-@pytest.mark.parametrize("requires", ["resnetctl<0.0.1", "resnetctl>=99", "ResNetCtl (>=99)"])
+@pytest.mark.parametrize(
+    "requires",
+    ["resnetctl<0.0.1", "resnetctl>=99", "ResNetCtl (>=99)", "resnetctl>=99; python_version > '3'", "resnetctl >=< 1"],
+)
 def test_a_plugin_for_another_version_is_stale(install: Install, requires: str) -> None:
     install("old-nets", {"net": "plug_a:net"}, requires=requires)
     assert status("net") == {"old-nets": "stale"}
@@ -27,7 +33,17 @@ def test_a_plugin_for_another_version_is_stale(install: Install, requires: str) 
         get("arch", "net")
 
 
-@pytest.mark.parametrize("requires", ["resnetctl", "resnetctl>=0.0.1", "numpy<0.1", "resnetctl-extras>=99"])
+@pytest.mark.parametrize(
+    "requires",
+    [
+        "resnetctl",
+        "resnetctl>=0.0.1",
+        "numpy<0.1",
+        "resnetctl-extras>=99",
+        "resnetctl>=99; extra == 'new'",
+        "resnetctl>=99; python_version < '3'",
+    ],
+)
 def test_a_plugin_for_this_version_is_available(install: Install, requires: str) -> None:
     install("nets", {"net": "plug_a:net"}, requires=requires)
     assert status("net") == {"nets": "available"}
@@ -88,3 +104,64 @@ def test_a_metadata_folder_without_name_breaks_nothing(install: Install, folder:
     registry.refresh()
     assert status("net") == {"nets": "available"}
     assert set(status("lost").values()) == {"stale"}
+
+
+@pytest.mark.parametrize("name", ["a", "0", "ResNet_20.x+y-z", "a" * 100, "a.b"])
+def test_names_that_are_easy_to_type_are_good(name: str) -> None:
+    assert NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a.", "_a", "+", "a" * 101, "a b", "a\n", "\u0661"])
+def test_names_that_are_no_folder_name_everywhere_are_not(name: str) -> None:
+    assert not NAME.fullmatch(name)
+
+
+@given(st.text("aB1-_.", max_size=12))
+def test_a_normal_name_is_its_own_and_has_single_dashes(name: str) -> None:
+    normal = normal_name(name)
+    assert normal_name(normal) == normal
+    assert not {"--", "_", "."} & {normal[at : at + size] for at in range(len(normal)) for size in (1, 2)}
+    assert normal_name(name.replace("_", ".")) == normal
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        ("broken", "a name has letters", "give the entry another name in its pyproject.toml"),
+        ("stale", "it requires resnetctl>=99, and this is 1", "pip install --upgrade nets"),
+        ("stale", "there is no module 'x'", "pip install --force-reinstall nets"),
+    ],
+)
+def test_each_status_has_its_remedy(status: registry.Status, reason: str, words: str) -> None:
+    entry = Entry(kind="arch", name="n", value="m:n", distribution="nets", version="1", status=status, reason=reason)
+    assert remedy(entry).startswith(words)
+
+
+@pytest.mark.parametrize("value", [":net", ".x:net", "no_such.part:net"])
+def test_an_entry_point_without_a_module_is_stale(install: Install, value: str) -> None:
+    install("odd", {"net": value}, code=None)
+    assert status("net") == {"odd": "stale"}
+
+
+def test_the_name_of_a_built_in_that_is_reserved_is_broken(install: Install) -> None:
+    reserving = [kind for kind, row in registry.KINDS.items() if row.reserved]
+    assert reserving
+    for kind in reserving:
+        taken = sorted(registry.resolve(registry.KINDS[kind].reserved)())[0]
+        install(f"grabs-{kind}", {taken: "plug_a:net"}, kind=kind)
+        (entry,) = (entry for entry in entries(kind) if entry.distribution == f"grabs-{kind}")
+        assert (entry.status, entry.reason) == ("broken", "this is the name of a built-in")
+
+
+def test_the_first_distribution_of_a_name_on_the_path_counts(install: Install, tmp_path: Path) -> None:
+    install("twice", {"net": "plug_a:net"})
+    other = tmp_path / "other" / "twice-9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: twice\nVersion: 9\n")
+    (other / "entry_points.txt").write_text("[resnetctl.archs]\nnet = plug_a:net\n")
+    sys.path.append(str(other.parent))
+    try:
+        registry.refresh()
+        assert [entry.version for entry in entries("arch") if entry.name == "net"] == ["1.2"]
+    finally:
+        sys.path.remove(str(other.parent))

@@ -52,8 +52,41 @@ def test_a_group_is_found_by_path_or_name(group: Group, tmp_path: Path) -> None:
         find_group("rl", tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"schema": "resnetctl.sweep/1", "points": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "no json",
+        '{"schema": "resnetctl.sweep/1", "points": 3}',
+        '{"schema": "resnetctl.sweep/1", "points": {"a": {}}}',
+        '{"schema": "resnetctl.sweep/1", "keys": [], "points": {}}',
+        '{"schema": "resnetctl.sweep/1", "keys": [], "points": {"a": 3}}',
+        '{"schema": "resnetctl.sweep/1", "keys": [], "points": {"a": {}}, "halving": "3"}',
+        '{"schema": "resnetctl.sweep/2", "keys": [], "points": {"a": {}}}',
+    ],
+)
 def test_a_damaged_plan_is_one_clear_error(group: Group, text: str) -> None:
     (group.path / "sweep.json").write_text(text)
     with pytest.raises(InputError):
         group.plan()
+
+
+@pytest.mark.parametrize("name", ["", "last", ".", "..", ".hidden", "-x", "a/b", "a\\b"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a run"):
+        create_group(tmp_path / "runs", name, plan=PLAN, configs=CONFIGS)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_may_have_keys_of_its_own_and_no_halving(tmp_path: Path) -> None:
+    plan = {"keys": [], "points": {"0": {}}, "note": "mine"}
+    assert create_group(tmp_path, "g", plan=plan, configs={"0": ""}).plan()["note"] == "mine"
+
+
+def test_the_queue_is_the_folder_and_locks_are_no_runs(group: Group) -> None:
+    with group.taken("1-lr0.2"):
+        assert (group.path / "queue" / "1-lr0.2.lock").exists()
+        assert group.names() == [*CONFIGS]
+    (group.path / "queue" / "2-late.toml").write_text("")
+    assert group.names() == [*CONFIGS, "2-late"]

@@ -12,6 +12,7 @@
 """
 
 import itertools
+import json
 import math
 import re
 import tomllib
@@ -80,19 +81,15 @@ def points(sweep: SweepFile) -> list[dict[str, Any]]:
     Raises `ConfigError` if nothing varies, or a range cannot be drawn from.
     """
     makers = {"grid": _grid, "random": _random, "list": _listed}
-    found = list(dict.fromkeys(tuple(point.items()) for point in map(_hashable, makers[sweep.method](sweep))))
-    if not found or (found == [()] and sweep.seeds == 1):
+    found = list({json.dumps(point, default=str): point for point in makers[sweep.method](sweep)}.values())
+    if not found or (found == [{}] and sweep.seeds == 1):
         raise ConfigError(
             "the sweep has one run: nothing varies", hint="a table [vary], such as lr = [0.05, 0.1], or seeds = 3"
         )
     if len(found) * sweep.seeds > MAX_RUNS:
         raise ConfigError(f"the sweep has {len(found) * sweep.seeds:,} runs; at most {MAX_RUNS:,} can be made")
-    first = int(flatten(sweep.config).get("seed", 0))
-    return [
-        {key: list(value) if isinstance(value, tuple) else value for key, value in point} | _seed(sweep, first + number)
-        for point in found
-        for number in range(sweep.seeds)
-    ]
+    first = _first_seed(sweep)
+    return [point | _seed(sweep, first + number) for point in found for number in range(sweep.seeds)]
 
 
 def plan_sweep(sweep: SweepFile, settings: Settings, *, name: str, out: Path | None = None) -> Group:
@@ -151,6 +148,17 @@ def plan_group(
     return create_group(*where, plan={"keys": keys, "halving": halving, "points": named}, configs=configs)
 
 
+def _first_seed(sweep: SweepFile) -> int:
+    """Return the seed of the shared config. Raises `ConfigError` if it is no number, or if the points have seeds."""
+    seed = flatten(sweep.config).get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigError(f"the seed of the sweep's config is a whole number, not {seed!r}")
+    tables = sweep.items if sweep.method == "list" else [sweep.vary]
+    if sweep.seeds > 1 and any("seed" in table for table in tables):
+        raise ConfigError("the seeds are given twice", hint="seeds = 3, or a list of values for seed")
+    return seed
+
+
 def _seed(sweep: SweepFile, seed: int) -> dict[str, int]:
     return {"seed": seed} if sweep.seeds > 1 else {}
 
@@ -177,15 +185,18 @@ def _random(sweep: SweepFile) -> Iterator[dict[str, Any]]:
 def _drawn(key: str, values: Any, seed: int, *, number: int) -> Any:
     """Return one value: an item of a list, or a number of a range. It depends on key, seed and number only."""
     share = rng.derive(seed, f"sweep {key}", number) / 2**63
-    if isinstance(values, list):
+    if isinstance(values, list) and values:
         return values[int(share * len(values))]
     try:
         low, high = values["low"], values["high"]
         logs = (math.log(low), math.log(high)) if values.get("log") else None
+        is_range = math.isfinite(high - low) and low <= high
     except (KeyError, TypeError, ValueError):
+        is_range = False
+    if not is_range:
         raise ConfigError(
             f"'{key}' needs a list of values, or a range such as {{ low = 0.01, high = 1.0, log = true }}"
-        ) from None
+        )
     drawn = math.exp(logs[0] + share * (logs[1] - logs[0])) if logs else low + share * (high - low)
     return round(drawn) if isinstance(low, int) and isinstance(high, int) else float(f"{drawn:.4g}")
 
@@ -197,10 +208,6 @@ def _choices(vary: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         is_table = isinstance(value, dict) and not {"low", "high"} <= value.keys()
         found |= _choices(value, f"{prefix}{key}.") if is_table else {prefix + key: value}
     return found
-
-
-def _hashable(point: Point) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in point.items()}
 
 
 def _words(point: Point) -> str:

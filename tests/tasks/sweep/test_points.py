@@ -4,13 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.jobs import to_train
 
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.layers import from_file
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.system import settings
-from resnetctl.tasks.sweep.points import SweepFile, open_group, plan_seeds, plan_sweep, points, read_sweep
+from resnetctl.tasks.sweep.points import (
+    MAX_FILE,
+    SweepFile,
+    _words,
+    open_group,
+    plan_seeds,
+    plan_sweep,
+    points,
+    read_sweep,
+)
 
 
 def sweep(**values: Any) -> SweepFile:
@@ -130,3 +141,89 @@ def test_a_config_key_in_the_wrong_place_is_told_its_table(tmp_path: Path) -> No
         read_sweep(path)
     assert [str(hint).partition(":")[0] for hint in caught.value.hint] == ["epochs", "lr"]
     assert all("[config]" in str(hint) and "[vary]" in str(hint) for hint in caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "random", "vary": {"lr": []}},
+        {"method": "random", "vary": {"lr": {"low": "a", "high": 1}}},
+        {"method": "random", "vary": {"lr": {"low": 1.0, "high": 0.1}}},
+        {"method": "random", "vary": {"lr": {"low": 0.1, "high": float("inf")}}},
+        {"method": "random", "vary": {"lr": {"low": float("nan"), "high": 1.0}}},
+        {"method": "random", "vary": {"lr": {"low": -1.0, "high": 1.0, "log": True}}},
+    ],
+)
+def test_a_range_that_cannot_be_drawn_from_is_named(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="'lr' needs a list of values, or a range"):
+        points(sweep(**values))
+
+
+@pytest.mark.parametrize("seed", ["five", 1.5, True, [1]])
+def test_a_seed_that_is_no_whole_number_is_one_clear_error(seed: object) -> None:
+    with pytest.raises(ConfigError, match="the seed of the sweep's config is a whole number"):
+        points(sweep(seeds=2, config={"seed": seed}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"vary": {"seed": [1, 2]}},
+        {"method": "list", "items": [{"lr": 0.1}, {"seed": 3}]},
+        {"method": "random", "vary": {"seed": {"low": 0, "high": 9}}},
+    ],
+)
+def test_seeds_that_are_given_twice_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="the seeds are given twice"):
+        points(sweep(seeds=2, **values))
+    assert points(sweep(**values))
+
+
+def test_values_may_be_lists_of_lists_and_true_is_not_one() -> None:
+    deep = [[[1, 2], [3]], [[1, 2], [4]], [[1, 2], [3]]]
+    assert points(sweep(vary={"a": deep})) == [{"a": deep[0]}, {"a": deep[1]}]
+    assert points(sweep(vary={"a": [True, 1, 1.0]})) == [{"a": True}, {"a": 1}, {"a": 1.0}]
+
+
+@given(st.integers(-1000, 1000), st.integers(0, 1000), st.integers(0, 99))
+def test_whole_numbers_stay_between_their_ends(low: int, width: int, seed: int) -> None:
+    drawn = points(sweep(method="random", runs=9, seed=seed, seeds=2, vary={"a": {"low": low, "high": low + width}}))
+    assert all(isinstance(point["a"], int) and low <= point["a"] <= low + width for point in drawn)
+
+
+def test_a_draw_depends_on_its_key_and_number_only() -> None:
+    few, many = (points(sweep(method="random", runs=runs, vary={"lr": {"low": 0.0, "high": 1.0}})) for runs in (3, 9))
+    assert many[:3] == few
+    both = points(sweep(method="random", runs=3, vary={"a": [1, 2], "lr": {"low": 0.0, "high": 1.0}}))
+    assert [point["lr"] for point in both] == [point["lr"] for point in few]
+
+
+def test_long_and_odd_values_make_plain_folder_names() -> None:
+    values = sweep(config={"data": "digits"}, vary={"name_of": ["../../up", "a b/c"]})
+    names = [_words(point) for point in points(values)]
+    assert names == ["name_of.._.._up", "name_ofa_b_c"]
+    assert len(_words({"key": "x" * 500})) == 80
+    assert _words({"optim.lr": 0.1, "seed": 3}) == "lr0.1-seed3"
+
+
+def test_eleven_runs_are_numbered_in_the_order_of_the_queue(tmp_path: Path) -> None:
+    group = plan_sweep(sweep(seeds=11, config={"data": "digits"}), settings.load(), name="s", out=tmp_path)
+    assert group.names() == [f"{number:02d}-seed{number}" for number in range(11)]
+    assert [group.plan()["points"][name]["seed"] for name in group.names()] == [*range(11)]
+
+
+def test_the_name_of_a_group_is_asked_for_or_in_the_file_or_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "three.toml"
+    path.write_text('seeds = 2\nname = "two"\n')
+    for name, expected in (("one", "one"), (None, "two")):
+        assert open_group(path, settings.load(), name=name, out=tmp_path, halving=0).path.name == expected
+    with pytest.raises(UsageError, match="the group 'two' exists"):
+        open_group(path, settings.load(), name=None, out=tmp_path, halving=0)
+    with pytest.raises(InputError):
+        open_group(tmp_path / "none.toml", settings.load(), name=None, out=tmp_path, halving=0)
+
+
+def test_a_file_above_the_limit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("# " + "x" * MAX_FILE)
+    with pytest.raises(InputError):
+        read_sweep(tmp_path / "a.toml")

@@ -101,3 +101,80 @@ def test_lengths_grow_with_images_of_more_than_32_pixels() -> None:
     small, wide = (corrupt(images, "defocus_blur", severity=5, rows=ROWS[:1]) for images in (PHOTOS[:1], large))
     shrunk = wide.reshape(1, 32, 4, 32, 4, 3).mean(axis=(2, 4))
     assert np.abs(shrunk - small).mean() < 0.35 * np.abs(small.astype(int) - PHOTOS[:1]).mean()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith("noise") or kind in ("fog", "glass_blur")])
+def test_row_kind_severity_and_seed_each_choose_what_is_drawn(kind: str) -> None:
+    same = np.repeat(PHOTOS[:1], 2, axis=0)
+    first, second = corrupt(same, kind, severity=3, rows=ROWS[:2])
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(corrupt(same[:1], kind, severity=3, rows=ROWS[:1], seed=1)[0], first)
+    assert np.array_equal(corrupt(same[:1], kind, severity=3, rows=ROWS[:1])[0], first)
+
+
+@pytest.mark.parametrize("kind", ["defocus_blur", "brightness", "contrast", "saturate", "jpeg_compression", "pixelate"])
+def test_kinds_without_chance_do_not_depend_on_the_row(kind: str) -> None:
+    one, other = corrupt(np.repeat(PHOTOS[:1], 2, axis=0), kind, severity=4, rows=ROWS[:2])
+    assert np.array_equal(one, other)
+
+
+def test_images_and_rows_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        corrupt(PHOTOS, "fog", severity=1, rows=ROWS[:2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_images_that_are_corrupted_are_not_written_to(kind: str) -> None:
+    images = PHOTOS[:1].copy()
+    images.setflags(write=False)
+    corrupt(images, kind, severity=5, rows=ROWS[:1])
+    assert np.array_equal(images, PHOTOS[:1])
+
+
+def test_impulses_leave_other_values_as_they_are() -> None:
+    made = corrupt(PHOTOS, "impulse_noise", severity=5, rows=ROWS)
+    is_hit = np.isin(made, (0, 255))
+    assert np.array_equal(made[~is_hit], PHOTOS[~is_hit])
+    assert (made[is_hit] == 0).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_glass_blur_keeps_pixels_near_their_place() -> None:
+    """Half an image is black: no white pixel may go further than the reach of the rounds and the blur."""
+    image = np.zeros((1, 32, 32, 1), np.uint8)
+    image[:, :, 16:] = 255
+    made = corrupt(image, "glass_blur", severity=5, rows=ROWS[:1])[0, ..., 0]
+    assert made[:, :10].max() == 0
+    assert made[:, 22:].min() == 255
+    assert not np.array_equal(made, image[0, ..., 0])
+
+
+def test_a_pixelated_image_has_blocks() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8)
+    made = corrupt(image, "pixelate", severity=5, rows=ROWS[:1])[0]
+    small = np.asarray(
+        Image.fromarray(image[0]).resize((26, 26), Image.Resampling.BOX).resize((40, 40), Image.Resampling.BOX)
+    )
+    assert np.array_equal(made, small)
+
+
+def test_grey_images_have_no_saturation_to_change() -> None:
+    grey = PHOTOS[..., :1]
+    assert np.array_equal(corrupt(grey, "saturate", severity=5, rows=ROWS), grey)
+
+
+def test_an_elastic_transform_without_shift_is_affine() -> None:
+    """Severity 1 moves corners only: a ramp stays a ramp in the middle of the image."""
+    ramp = np.broadcast_to((np.arange(64) * 3)[None, None, :, None], (1, 64, 64, 1)).astype(np.uint8)
+    made = corrupt(ramp, "elastic_transform", severity=1, rows=ROWS[:1])[0, 24:40, 24:40, 0].astype(float)
+    y, x = np.mgrid[:16, :16]
+    design = np.column_stack([y.ravel(), x.ravel(), np.ones(256)])
+    fitted = design @ np.linalg.lstsq(design, made.ravel(), rcond=None)[0]
+    assert np.abs(made.ravel() - fitted).max() < 1.01
+
+
+def test_fog_hides_and_contrast_of_a_flat_image_does_nothing() -> None:
+    fogged = corrupt(PHOTOS, "fog", severity=5, rows=ROWS)
+    assert fogged.std() < 0.8 * PHOTOS.std()
+    assert all(made.max() <= image.max() for made, image in zip(fogged, PHOTOS, strict=True))
+    flat = np.full((1, 9, 9, 3), 77, np.uint8)
+    assert np.array_equal(corrupt(flat, "contrast", severity=5, rows=ROWS[:1]), flat)

@@ -127,3 +127,41 @@ def test_a_random_head_changes_the_map_and_not_the_network() -> None:
     assert torch.equal(net.fc.weight, before)
     assert all(-1 <= item.random_head < 0.999 for item in judged)
     assert all(0 <= item.deletion <= 1 and 0 <= item.insertion <= 1 for item in judged)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_need_no_gradient_around_them_and_leave_none_behind(method: maps.Method) -> None:
+    net = colour_net()
+    with torch.no_grad():
+        inside, logits = class_maps(net, pixels(COLOUR), labels=LABELS, method=method)
+    outside, _ = class_maps(net, pixels(COLOUR), labels=LABELS, method=method)
+    assert np.array_equal(inside, outside)
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert logits.shape == (4, 3)
+
+
+def test_a_class_has_a_map_of_its_own() -> None:
+    one, other = (
+        class_maps(colour_net(), pixels(COLOUR), labels=torch.full((4,), label), method="hirescam")[0]
+        for label in (0, 2)
+    )
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_a_constant_map_scores_without_dividing_by_nothing() -> None:
+    judged = scores(colour_net(), pixels(COLOUR), labels=LABELS, maps=np.zeros((4, 8, 8), np.float32))
+    assert [item.random_head for item in judged] == [0, 0, 0, 0]
+    assert all(0 < item.insertion < 1 for item in judged)
+
+
+def test_a_blurred_image_has_colours_and_no_shapes() -> None:
+    flat = torch.full((1, 3, 16, 16), 0.3)
+    assert maps._blurred(flat) == pytest.approx(flat, abs=1e-6)
+    assert maps._blurred(pixels(COLOUR)).std() < 0.3 * pixels(COLOUR).std()
+
+
+def test_reversed_maps_have_the_opposite_rank_correlation() -> None:
+    draw = np.random.default_rng(1).random((6, 6)).astype(np.float32)
+    assert rank_correlation(draw, draw) == pytest.approx(1)
+    assert rank_correlation(draw, -draw) == pytest.approx(-1)
+    assert rank_correlation(draw, np.exp(draw)) == pytest.approx(1)

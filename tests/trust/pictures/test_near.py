@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.shots import saved_again, shots
 
 from resnetctl.trust.pictures import near
@@ -71,3 +72,67 @@ def test_images_that_are_alike_list_nearly_identical_ones_only() -> None:
     same = Pair(row=9, other=1, score=0.995)
     assert kept([*few, same], 100) == ([same], True)
     assert kept([], 100) == ([], False)
+
+
+@pytest.mark.parametrize(("shift", "is_found"), [((0, 4), True), ((-4, 4), True), ((3, -2), True), ((0, 7), False)])
+@pytest.mark.parametrize("turn", [1, -1], ids=["as it is", "mirrored"])
+def test_the_score_is_that_of_the_best_shift_up_to_four_pixels(
+    shift: tuple[int, int], is_found: bool, turn: int
+) -> None:
+    wide = np.kron(np.random.default_rng(5).integers(0, 256, (10, 16, 16), np.uint8), np.ones((3, 3), np.uint8))
+    still, moved = wide[:, 5:37, 5:37], wide[:, 5 + shift[0] :, 5 + shift[1] :][:, :32, :32]
+    scores = near._scores(near._fine(still), near._fine(moved)[:, :, ::turn])
+    assert scores.shape == (10,)
+    assert (scores.min() >= FOUND) if is_found else (scores.max() < FOUND)
+
+
+def test_a_mirrored_shifted_copy_is_found() -> None:
+    moved = np.roll(TRAIN[:20, :, ::-1], (1, 2), axis=(1, 2))
+    assert len({(pair.row, pair.other) for pair in found(moved, TRAIN)} & {(place, place) for place in range(20)}) >= 18
+
+
+def test_pairs_of_a_row_come_best_first_and_once() -> None:
+    others = np.concatenate([saved_again(TRAIN[:5]), TRAIN[:5], shots(40, seed=5)])
+    hits = found(TRAIN[:5], others)
+    assert [pair.row for pair in hits] == sorted(pair.row for pair in hits)
+    for row in range(5):
+        own = [pair for pair in hits if pair.row == row]
+        assert [pair.other for pair in own[:2]] == [row + 5, row]
+        assert own[0].score >= own[1].score >= FOUND
+        assert len({pair.other for pair in own}) == len(own)
+    assert all(FOUND <= pair.score <= 1 for pair in hits)
+
+
+def test_progress_counts_the_images_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_ROWS", 4)
+    greys = thumbnails(TRAIN[:10])
+    assert [done for done, _ in pairs(greys, greys)] == [4, 8, 10]
+    assert list(pairs(greys[:0], greys)) == []
+
+
+def test_the_exact_score_is_a_plain_correlation_at_the_best_shift() -> None:
+    one, other = near._fine(thumbnails(TRAIN[:2]))
+    best = 0.0
+    for y in range(-4, 5):
+        for x in range(-4, 5):
+            mine, its = (np.roll(one, (-y, -x), axis=(0, 1)), other)
+            window = np.s_[max(0, -y) : 32 + min(0, -y), max(0, -x) : 32 + min(0, -x)]
+            a, b = mine[window].astype(float), its[window].astype(float)
+            best = max(best, (a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), a.size * near._FLAT**2))
+    assert near._exact(one[None], other[None])[0] == pytest.approx(best, rel=1e-4)
+
+
+def test_the_share_of_alike_images_is_exclusive() -> None:
+    few = [Pair(row=row, other=1, score=0.9) for row in range(5)]
+    many = [*few, Pair(row=4, other=2, score=0.9)]  # the same image twice
+    assert kept(many, 100) == (many, False)
+    assert kept([*many, Pair(row=5, other=1, score=0.9)], 100) == ([], True)
+    limit = [Pair(row=row, other=0, score=near.IDENTICAL) for row in range(9)]
+    assert kept(limit, 10) == (limit, True)
+
+
+def test_grey_thumbnails_have_the_luminance_of_pillow() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    wanted = np.asarray(Image.fromarray(image[0]).convert("L")).astype(int)
+    assert np.abs(thumbnails(image)[0].astype(int) - wanted).max() <= 1
+    assert np.array_equal(thumbnails(image[..., :1])[0], image[0, ..., 0])
