@@ -34,7 +34,7 @@ from resnetctl.tasks.held_out import (
 )
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.measured import NetOutcome, measure_net
-from resnetctl.tasks.targets import Target, described, open_target, resolve
+from resnetctl.tasks.targets import Target, described, has_head, open_target, resolve
 from resnetctl.wording import counted
 
 COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
@@ -132,7 +132,7 @@ def evaluate(
     if per_image is not None:
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
     resolved = resolve(target, settings)
-    if described(resolved)[0].head is not None:
+    if has_head(resolved):
         _require_classifier(gates, per_image)
         return _of_net(resolved, settings, data=data, split=split, device=device)
     opened = open_target(resolved, settings, device=device)

@@ -20,7 +20,7 @@ from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
-from resnetctl.tasks.targets import Opened, Target, described, open_target, resolve
+from resnetctl.tasks.targets import Opened, Target, has_head, open_target, resolve
 from resnetctl.wording import counted
 
 MIN_SCORE = 0.3  # of a box that is listed and drawn
@@ -128,7 +128,7 @@ def predict(
         if target is None or not _is_image(target):
             raise
         raise _no_target(target, images) from None
-    if described(resolved)[0].head is not None:
+    if has_head(resolved):
         return _found(resolved, images, settings=settings, options=options)
     if out is not None:
         raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))

@@ -100,6 +100,20 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     return Opened(card=card.weights, predict=model.logits, takes_originals=card.input == "raw")
 
 
+def has_head(target: Target) -> bool:
+    """Return whether the target is no classifier: cheap, and False for a file that `open_target` will refuse."""
+    if target.kind == "weights":
+        return read_header(target.path).card.head is not None
+    from resnetctl.deploy import onnx_proto, onnx_session
+    from resnetctl.deploy.protobuf import Malformed
+
+    try:
+        properties = onnx_proto.properties(onnx_proto.parse(onnx_session.read_bytes(target.path)))
+    except Malformed:
+        return False
+    return properties.get("task", "classify") != "classify"
+
+
 def described(target: Target) -> tuple[WeightsCard, str]:
     """Return the card, and a digest of weights, classes and preprocessing: of all that decides the logits.
 

@@ -10,7 +10,7 @@ from resnetctl import runs
 from resnetctl.errors import InputError, UsageError, WeightsError
 from resnetctl.hints import Call, in_shell
 from resnetctl.system import settings, storage
-from resnetctl.tasks.targets import open_target, resolve
+from resnetctl.tasks.targets import has_head, open_target, resolve
 from resnetctl.weights.file import to_bytes
 
 
@@ -140,3 +140,13 @@ def test_a_missing_device_is_an_error(machine: Path) -> None:
     run = make_run(card())
     with pytest.raises(UsageError, match="no device"):
         open_target(resolve(run.path, settings.load()), settings.load(), device="cuda:99")
+
+
+def test_a_classifier_and_a_damaged_onnx_file_have_no_head(run: runs.RunDir, machine: Path) -> None:
+    assert not has_head(resolve(None, settings.load()))
+    damaged = machine / "damaged.onnx"
+    damaged.write_bytes(b"\xff" * 50)
+    target = resolve(damaged, settings.load())
+    assert not has_head(target)
+    with pytest.raises(WeightsError, match="not an ONNX file"):
+        open_target(target, settings.load())

@@ -43,9 +43,10 @@ def open_net(target: Target, settings: Settings, *, device: str | None = None) -
     from resnetctl.deploy.onnx_checks import check
 
     where, data = str(target.path), onnx_session.read_bytes(target.path)
-    card = check(data, where).weights
+    checked = check(data, where)
+    card = checked.weights
     threads = pick_threads(settings.threads, arch=card.arch, size=card.image.size)
-    model = onnx_session.start(data, check(data, where), where=where, threads=threads)
+    model = onnx_session.start(data, checked, where=where, threads=threads)
     return Answering(card=card, task=registry.get("task", card.task), answer=model.answer)
 
 

@@ -49,7 +49,8 @@ def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[A
         "a.png\tdog\t0.0500",
         "b\\x1b.png\tdog\t1.0000",
     ]
-    assert calls == [("last", [Path("a.png"), Path("b.png")], {"top": 2, "level": None, "max_pixels": 99})]
+    rest = {"top": 2, "level": None, "max_pixels": 99, "out": None, "min_score": 0.3}
+    assert calls == [("last", [Path("a.png"), Path("b.png")], rest)]
 
 
 def test_predict_prints_the_prediction_set_once_for_each_file(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
