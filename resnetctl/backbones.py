@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING
 
 from resnetctl import registry
 from resnetctl.errors import UsageError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system import settings as machine
 from resnetctl.system.settings import Settings
@@ -19,29 +19,27 @@ if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
 
 
-class BackboneOptions(TypedDict, total=False):
-    """Options of a backbone that have a default."""
-
-    output_stride: int | None
-    channels: int | None
-
-
 def backbone(
-    source: str | PathLike[str] | Arch | None, out: Names | None = None, **options: Unpack[BackboneOptions]
+    source: str | PathLike[str] | Arch | None,
+    out: Names | None = None,
+    *,
+    output_stride: int | None = None,
+    channels: int | None = None,
 ) -> Backbone:
     """Return a `torch.nn.Module` from images to a dict of features, with `channels` and `reductions` by name.
 
     Args:
         source: an arch or its name, which starts fresh; or a run or a weights file. None: the newest run.
         out: "stem" and names of stages, `("layer1", ...)`; a mapping renames them. None: every stage.
-        options: `output_stride`, the largest reduction, 8 or 16; `PluginError` when a block cannot be dilated exactly.
-            `channels` of the images, by default 3 or those of the weights.
+        output_stride: the largest reduction, 8 or 16; `PluginError` when a block cannot be dilated exactly.
+        channels: of the images, by default 3 or those of the weights.
     """
     from resnetctl.models.backbone import Backbone
 
-    channels = options.get("channels")
+    if channels is not None and channels < 1:
+        raise UsageError(f"images have 1 channel or more, not {channels}", where=Setting("channels"))
     net = _fresh(source, channels or 3) if _is_arch(source) else _trained(source, machine.load(), channels)
-    return Backbone(net, out, output_stride=options.get("output_stride"))
+    return Backbone(net, out, output_stride=output_stride)
 
 
 def _is_arch(source: object) -> bool:

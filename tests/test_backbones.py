@@ -5,9 +5,7 @@ import torch
 from support.trained import ARCH, card, make_run
 
 import resnetctl as rc
-from resnetctl.backbones import backbone
 from resnetctl.errors import InputError, UsageError
-from resnetctl.system import settings
 
 
 def test_an_arch_by_name_starts_fresh_with_the_stem_of_its_paper() -> None:
@@ -40,6 +38,40 @@ def test_what_has_no_weights_is_refused() -> None:
     run = make_run(card())
     run.write_onnx(b"")
     with pytest.raises(UsageError, match="ONNX"):
-        backbone(run.onnx, settings=settings.load())
+        rc.backbone(run.onnx)
     with pytest.raises(InputError, match="no run 'resnet21'"):
         rc.backbone("resnet21")
+
+
+@pytest.mark.parametrize("channels", [0, -1])
+def test_images_without_a_channel_are_a_wrong_argument(channels: int) -> None:
+    with pytest.raises(UsageError, match=f"1 channel or more, not {channels}") as caught:
+        rc.backbone("resnet20", channels=channels)
+    assert caught.value.exit_code == 2
+
+
+def test_a_misspelt_argument_is_no_silent_default() -> None:
+    with pytest.raises(TypeError, match="output_strides"):
+        rc.backbone("resnet20", output_strides=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_an_output_stride_keeps_the_channels_and_the_weights(stride: int) -> None:
+    plain = rc.backbone(ARCH, channels=1)
+    selected = plain.select(output_stride=min(stride, max(plain.reductions.values())))
+    assert selected.channels == plain.channels
+    assert max(selected.reductions.values()) <= stride
+    state = plain.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in selected.state_dict().items())
+
+
+def test_outputs_are_renamed_and_follow_the_order_of_the_network() -> None:
+    found = rc.backbone("resnet20", {"layer3": "last", "stem": "first"})
+    assert list(found.channels) == list(found(torch.randn(1, 3, 16, 16))) == ["first", "last"]
+    assert found.stages == ("layer1", "layer2", "layer3")
+    with pytest.raises(UsageError, match="no features 'layer4'") as caught:
+        rc.backbone("resnet20", ("layer4",))
+    assert any("layer" in str(hint) for hint in caught.value.hint)
+    for out in ((), {"layer1": "x", "layer2": "x"}):
+        with pytest.raises(UsageError, match="outputs with different names"):
+            rc.backbone("resnet20", out)

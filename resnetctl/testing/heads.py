@@ -97,13 +97,13 @@ def learns(head: Any) -> str:
     odd = [name for name, value in losses.items() if not (isinstance(value, Tensor) and value.ndim == 0)]
     expect(not odd, f"these losses are no single numbers: {', '.join(odd)}")
     total = torch.stack([value.float() for value in losses.values()]).sum()
-    expect(bool(total.isfinite()), f"the loss is {float(total)}")
+    expect(bool(total.isfinite()), f"the loss is {float(total.detach())}")
     total.backward()  # type: ignore[no-untyped-call]
     still = [name for name, item in net.named_parameters() if item.requires_grad and item.grad is None]
     expect(not still, f"{len(still)} parameters have no gradient, such as {still[:1]}")
     empty = truth.take(torch.tensor([1, 1])) if isinstance(truth, Boxes) else Masks(masks=truth.masks * 0 + 255)  # type: ignore[union-attr]
     nothing = torch.stack([value.float() for value in net.loss(_images(), empty).values()]).sum()  # type: ignore[operator]
-    expect(bool(nothing.isfinite()), f"the loss of images without an object is {float(nothing)}")
+    expect(bool(nothing.isfinite()), f"the loss of images without an object is {float(nothing.detach())}")
     return ", ".join(losses)
 
 

@@ -168,3 +168,36 @@ def test_a_classifier_may_have_none_of_them() -> None:
     model = onnx_proto.parse(graph("Floor", {"x": IMAGE}, {}).SerializeToString())
     assert list(onnx_checks.dangers(model)) == ["the operator 'Floor', which no export needs"]
     assert list(onnx_checks.dangers(model, known=onnx_detection.RULES)) == []
+
+
+@pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan, 1e30, -1.0])
+def test_a_resize_by_a_scale_that_is_no_scale_is_refused(scale: float) -> None:
+    scales = np.float32([1, 1, scale, 1])
+    model = graph("Resize", {"x": IMAGE}, {"scales": scales}, order="x - scales")
+    with pytest.raises(ValueError, match=r"the operator 'Resize' (does not fit|has a negative|needs more memory)"):
+        inferred(model, {"x": IMAGE})
+
+
+@pytest.mark.parametrize(
+    ("kind", "constants", "attributes"),
+    [
+        ("Expand", {"shape": [2**63 - 1, 1, 1, 1, 1]}, {}),
+        ("Resize", {"sizes": [2, 6, 2**63 - 1, 2**63 - 1]}, {"order": "x - - sizes"}),
+        ("Gather", {"index": np.zeros((9, 9), np.int64)}, {"axis": -5}),
+        ("TopK", {"count": [1, 2]}, {"axis": 1}),
+        ("TopK", {"count": [2**63 - 1]}, {"axis": 1}),
+        ("Expand", {"shape": [0.5]}, {}),
+    ],
+)
+def test_numbers_at_the_edge_of_int64_are_refused_and_crash_nothing(
+    kind: str, constants: Constants, attributes: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=f"the operator '{kind}' (does not fit its inputs|needs more memory)"):
+        inferred(graph(kind, {"x": IMAGE}, constants, **attributes), {"x": IMAGE})
+
+
+def test_a_detail_of_the_largest_legal_size_is_allowed() -> None:
+    for count in (0, 6):
+        assert inferred(graph("TopK", {"x": IMAGE}, {"count": [count]}, axis=1), {"x": IMAGE})["z"] == (2, count, 9, 8)
+    gathered = graph("GatherElements", {"x": (2, 6)}, {"index": np.zeros((2, 99), np.int64)}, axis=1)
+    assert inferred(gathered, {"x": (2, 6)})["y"] == (2, 99)

@@ -11,9 +11,9 @@ from support import heads as tiny
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import Boxes, ImageSpec, Masks
 from resnetctl.testing import heads
-from resnetctl.testing.findings import judge_all
+from resnetctl.testing.findings import Broken, judge_all
 
 
 class NoDefault(tiny.TinySeg):
@@ -75,6 +75,63 @@ class Good(tiny.TinySeg):
         return Safe(backbone, classes, image.size, width)
 
 
+def with_net(**members: Any) -> Any:
+    """A head whose network has other members than a good one."""
+
+    class Head(tiny.TinySeg):
+        def build(self, backbone: Any, *, classes: int, image: ImageSpec) -> nn.Module:  # type: ignore[override]
+            return type("Net", (Safe,), members)(backbone, classes, image.size, 8)
+
+    return Head()
+
+
+def unused(net: Any, images: Tensor, truth: Any) -> dict[str, Tensor]:
+    """A loss that leaves out the last layer."""
+    return {"trunk": net.mix(net.backbone(images)[net.last]).square().mean()}
+
+
+class Keywords(tiny.TinySeg):
+    def build(self, *, backbone: Any, classes: int, image: ImageSpec) -> nn.Module:  # type: ignore[override]
+        return super().build(backbone, classes=classes, image=image)
+
+
+class NoImage(tiny.TinySeg):
+    def build(self, backbone: Any, *, classes: int) -> nn.Module:  # type: ignore[override]
+        return super().build(backbone, classes=classes, image=heads.IMAGE)
+
+
+class Silent(tiny.TinySeg):
+    summary = " "
+
+
+@pytest.mark.parametrize(
+    ("head", "rule", "words"),
+    [
+        (Good, "signature", "it is a class, not an instance"),
+        (Silent(), "signature", "name or summary is empty"),
+        (UnknownTask(), "signature", "no task is called 'dance'"),
+        (Keywords(), "signature", "it takes no backbone by position"),
+        (NoImage(), "signature", "it does not take classes and image"),
+        (NoDefault(), "signature", "with a default of numbers, text or switches: "),
+        (with_net(loss=lambda *_: {}), "learns", "loss returns no mapping of losses"),
+        (with_net(loss=lambda net, images, _: net(images).sum()), "learns", "loss returns no mapping of losses"),
+        (with_net(loss=lambda net, images, _: {"a": net(images)}), "learns", "these losses are no single numbers: a"),
+        (with_net(loss=lambda *_: {"a": 0.5}), "learns", "these losses are no single numbers: a"),
+        (with_net(loss=lambda net, images, _: {"a": net(images).sum() / 0}), "learns", "the loss is "),
+        (with_net(loss=unused), "learns", "2 parameters have no gradient, such as ['out.weight']"),
+        (Nan(), "learns", "the loss of images without an object is nan"),
+        (with_net(decode=lambda _, raw: raw.argmax(1)), "answers", "it gives Tensor"),
+        (with_net(decode=lambda _, raw: (raw.argmax(1), raw)), "answers", "it gives tuple"),
+        (with_net(decode=lambda _, raw: (raw.argmax(1)[:1],)), "answers", "for one image and (1, 96, 96) for three"),
+        (with_net(decode=lambda _, raw: (raw.argmax(1).flatten(1),)), "answers", "'classes' is (1, 9216) for one"),
+    ],
+)
+def test_each_rule_says_what_it_observed(head: Any, rule: str, words: str) -> None:
+    with registry.overlay("head", tiny_seg=head), pytest.raises(Broken) as caught:
+        heads.RULES[rule].judge(head)
+    assert words in str(caught.value)
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
@@ -112,3 +169,20 @@ def test_the_template_of_plugins_new_follows_every_rule() -> None:
 )
 def test_a_broken_head_breaks_its_rule(head: Any, rule: str) -> None:
     assert rule in failed(head)
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_the_truth_of_the_rules_has_an_image_without_an_object(kind: str) -> None:
+    truth = heads.truth_of(kind)
+    if isinstance(truth, Boxes):
+        assert truth.counts.tolist() == [2, 0]
+        assert float(truth.boxes.max()) < heads.SIDE
+    else:
+        assert isinstance(truth, Masks)
+        assert set(truth.masks.unique().tolist()) == {0, 1, 255}
+
+
+def test_the_networks_of_the_rules_have_the_same_weights_every_time() -> None:
+    with registry.overlay("head", tiny_det=tiny.TinyDet()):
+        one, two = (heads.net_of(tiny.TinyDet()).state_dict() for _ in range(2))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())

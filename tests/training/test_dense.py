@@ -1,5 +1,6 @@
 """Runs with a head: they learn, keep the best epoch by the number of the task, and resume bit for bit."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ import torch
 from support import heads
 from support.jobs import to_train
 
-from resnetctl import runs
+from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.data.splits import open_eval_set
+from resnetctl.data.store import open_store
 from resnetctl.errors import ConfigError
+from resnetctl.spec import ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
+from resnetctl.training.dense import validate_net
 from resnetctl.weights.file import load_net, read_header
 
 
@@ -74,6 +79,26 @@ def test_two_runs_and_a_resumed_one_have_the_same_bytes(kind: str, tmp_path: Pat
     assert (again.path / "metrics.jsonl").read_bytes() == (whole.path / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_a_run_that_is_broken_off_anywhere_is_resumed_to_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    heads.stored(kind, tmp_path, count=16)
+    changes = ("epochs=3", "batch_size=4", "ema_decay=0.9", "augment=standard")
+    whole = heads.run(kind, *changes)
+    base = ["data=scenes", "model.arch=resnet20", f"model.head={heads.KINDS[kind][0]}", *changes]
+    epochs = len(whole.metrics())
+    for number in range(1, epochs + 1):
+        draft = to_train(from_sets(base), name=f"part{number}")
+        with contextlib.closing(train(draft, settings.load())) as facts:
+            for _ in facts:
+                folder = settings.load().runs_dir / f"part{number}"
+                if (folder / "metrics.jsonl").is_file() and len(runs.RunDir(folder).metrics()) == number:
+                    break
+        assert not (folder / "summary.json").exists()
+        list(resume(folder, settings=settings.load()))
+        assert runs.RunDir(folder).weights.read_bytes() == whole.weights.read_bytes(), f"after epoch {number}"
+        assert (folder / "metrics.jsonl").read_bytes() == (whole.path / "metrics.jsonl").read_bytes()
+
+
 def test_accumulated_parts_and_growing_images_train(tmp_path: Path) -> None:
     heads.stored("boxes", tmp_path)
     run = heads.run("boxes", "accumulate=2", "progressive.initial_scale=0.5", "epochs=4")
@@ -127,3 +152,58 @@ def test_a_frozen_backbone_keeps_its_bits(tmp_path: Path) -> None:
     shutil.copy(first.weights, tmp_path / "start.safetensors")
     again = load_net(read_header(tmp_path / "start.safetensors")).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ("class_weights=balanced", "class_weights"),
+        ("label_smoothing=0.1", "label_smoothing"),
+    ],
+)
+def test_the_setting_that_a_head_cannot_use_is_named(tmp_path: Path, change: str, where: str) -> None:
+    heads.stored("masks", tmp_path)
+    error = refused("model.head=tiny_seg", change)
+    assert error.message == "head 'tiny_seg' brings its own loss"
+    assert where in str(error.where)
+
+
+def test_without_a_head_for_the_data_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads.stored("boxes", tmp_path)
+    names = registry.names
+    monkeypatch.setattr(registry, "names", lambda kind: [] if kind == "head" else names(kind))
+    error = refused()
+    assert error.message == "'scenes' has boxes: a head learns from them"
+    assert [*error.hint] == ["install a plugin that brings a head for them"]
+
+
+def test_the_anchors_of_a_plugin_that_fails_are_not_silent(tmp_path: Path) -> None:
+    class Head(heads.TinyDet):
+        def fit_anchors(self, boxes: torch.Tensor, labels: torch.Tensor, image: ImageSpec) -> dict[str, object]:
+            assert boxes.dtype == torch.float32
+            assert boxes.shape == (len(labels), 4)
+            assert float(boxes.max()) <= image.size
+            return {"size": 3}
+
+    heads.stored("boxes", tmp_path)
+    config = from_sets(["data=scenes", "model.arch=resnet20", "model.head=tiny_det", "epochs=1"])
+    with registry.overlay("head", tiny_det=Head()), pytest.raises(ConfigError, match="size"):
+        list(train(to_train(config), settings.load()))
+
+
+def test_val_is_measured_without_images_moved_and_the_same_every_time(tmp_path: Path) -> None:
+    heads.stored("masks", tmp_path)
+    run = heads.run("masks", "epochs=1", "augment=standard")
+    card = read_header(run.weights).card
+    net, store = load_net(read_header(run.weights)), open_store(settings.load().data_dir, "scenes")
+    images = open_eval_set(store, "val", val_split=card.split)
+    assert card.head is not None
+    one, two = (
+        validate_net(net, images, image=card.image, head=card.head, device=torch.device("cpu"), precision="float32")
+        for _ in range(2)
+    )
+    assert one == two
+    assert one.primary.value == pytest.approx(card.metrics["val_miou"], abs=1e-6)
+    assert one.count == 2

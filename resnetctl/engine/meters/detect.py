@@ -29,6 +29,8 @@ class DetectMeter:
         for detections, (boxes, labels) in zip(each_image(prediction), truth.split(), strict=True):
             if not all(np.isfinite(part).all() for part in detections[:2]):
                 raise WorkFailed("the network gives boxes or scores that are not finite: its weights are broken")
+            if (detections[2] >= len(self._classes)).any():
+                raise WorkFailed(f"the network gives classes outside 0..{len(self._classes) - 1}")
             self._detections.append(detections)
             self._truths.append((boxes.numpy(), labels.numpy()))
 

@@ -97,10 +97,10 @@ def predict_net(
     ignored = Counter[str]()
     if out is not None:
         storage.make_folder(out)
-    names = _Names(out)
+    pictures = [*listed(images, ignored=ignored)]
+    names = _Names(out, [picture.file for picture in pictures if picture.file is not None])
     results = tuple(
-        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
-        for picture in listed(images, ignored=ignored)
+        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels) for picture in pictures
     )
     return FoundOutcome(task=net.card.task, results=results, notices=tuple(filter(None, [skipped(ignored)])))
 
@@ -152,20 +152,28 @@ def _with_mask(found: Found, net: Answering, mask: Pixels, *, names: _Names) -> 
 
 
 class _Names:
-    """Names of the files to write: that of the picture, with `.png`; a number tells equal names apart."""
+    """Names of the files to write: that of the picture, with `.png`; a number tells equal names apart.
 
-    def __init__(self, folder: Path | None) -> None:
+    A picture that is read is never written over.
+    """
+
+    def __init__(self, folder: Path | None, pictures: Sequence[Path]) -> None:
         self._folder = folder
         self._used: Counter[str] = Counter()
+        self._taken = {path for picture in pictures for path in (picture.absolute(), picture.resolve())}
 
     def next(self, file: Path | None) -> Path | None:
         """Return the path for what was found in a picture; None without a folder."""
         if self._folder is None:
             return None
         stem = "image" if file is None else file.stem
-        self._used[stem] += 1
-        number = self._used[stem]
-        return self._folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+        while True:
+            self._used[stem] += 1
+            number = self._used[stem]
+            path = self._folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+            if self._taken.isdisjoint((path.absolute(), path.resolve())):
+                self._taken.add(path.absolute())
+                return path
 
 
 def _write(path: Path, picture: Image.Image) -> None:

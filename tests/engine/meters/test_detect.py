@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnetctl.engine.meters.detect import Detect, DetectMeter
+from resnetctl.engine.meters.detect import MOST, Detect, DetectMeter
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Boxes, Measured
 
@@ -174,3 +174,59 @@ def test_a_moved_box_another_class_and_a_missing_detection_have_no_equal() -> No
         agreement = Detect().agree((boxes, scores, labels), other)
         assert (agreement.same, agreement.total) == (2, 3)
         assert agreement.problems == ("image 0: 1 of 3 detections have no equal",)
+
+
+def test_a_class_that_does_not_exist_is_an_error_and_padding_is_none() -> None:
+    prediction, truth = scene(8)
+    prediction[2][0, 0] = len(CLASSES)
+    with pytest.raises(WorkFailed, match=r"classes outside 0\.\.3"):
+        measured(prediction, truth)
+    prediction[2][0, 0] = -1
+    prediction[0][0, 0] = np.nan  # padding may be anything
+    assert measured(prediction, truth).count == 12
+
+
+def test_batches_of_any_size_give_the_same_numbers() -> None:
+    prediction, truth = scene(9)
+    whole, meter = measured(prediction, truth), DetectMeter(CLASSES)
+    for start, stop in ((0, 1), (1, 7), (7, 12)):
+        meter.add(tuple(part[start:stop] for part in prediction), truth.take(torch.arange(start, stop)))
+    assert meter.report() == whole
+
+
+@pytest.mark.parametrize("scale", [0.25, 8.0])
+def test_the_numbers_do_not_depend_on_the_unit_of_the_boxes(scale: float) -> None:
+    prediction, truth = scene(10)
+    other = Boxes(offsets=truth.offsets, boxes=truth.boxes * scale, labels=truth.labels)
+    found = measured((prediction[0] * np.float32(scale), *prediction[1:]), other)
+    assert found.figures == measured(prediction, truth).figures
+
+
+def test_more_detections_than_count_leave_out_the_worst() -> None:
+    box, far = [10.0, 10, 20, 20], [50.0, 50, 60, 60]
+    truth = Boxes(offsets=torch.tensor([0, 1]), boxes=torch.tensor([box]), labels=torch.tensor([0]))
+    boxes = np.array([[far] * MOST + [box]], np.float32)
+    scores, labels = np.linspace(1, 0.5, MOST + 1, dtype=np.float32)[None], np.zeros((1, MOST + 1), np.int64)
+    assert measured((boxes, scores, labels), truth).figures["map50"] == 0
+    kept = (boxes[:, 1:], scores[:, 1:], labels[:, 1:])
+    assert measured(kept, truth).figures["map50"] == pytest.approx(1 / MOST)
+
+
+def test_the_figures_without_any_box_are_unknown_and_the_primary_is_zero() -> None:
+    prediction, _ = scene(11, images=3)
+    none = Boxes(offsets=torch.zeros(4, dtype=torch.int64), boxes=torch.empty(0, 4), labels=torch.empty(0).long())
+    report = measured(prediction, none)
+    assert report.figures == {"map50": None, "map": None}
+    assert (report.primary.value, report.primary.interval) == (0, None)
+    assert {row["ap50"] for row in report.per_class} == {None}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_agreement_is_the_same_in_both_orders(turned: bool) -> None:
+    prediction, _ = scene(12)
+    fewer = (*prediction[:2], np.where(prediction[1] > 0.5, prediction[2], -1))
+    pair = (fewer, prediction) if turned else (prediction, fewer)
+    agreement = Detect().agree(*pair)
+    assert agreement.total == int((prediction[2] >= 0).sum())
+    assert agreement.same == int((fewer[2] >= 0).sum())
+    assert 0 < agreement.share < 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from resnetctl.engine.meters.segment import Segment, SegmentMeter
+from resnetctl.engine.meters.segment import Segment, SegmentMeter, confusion, ious
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import IGNORE, Masks, Measured
 
@@ -83,3 +83,44 @@ def test_agreement_counts_pixels_and_names_images() -> None:
     agreement = Segment().agree((maps,), (other,))
     assert (agreement.same, agreement.total) == (maps.size - 24, maps.size)
     assert agreement.problems == ("image 2: 24 of 120 pixels differ",)
+
+
+def test_batches_of_any_size_and_pictures_of_any_size_give_the_same_numbers() -> None:
+    maps, masks = scene(6)
+    meter = SegmentMeter(CLASSES)
+    for row in range(len(maps)):
+        meter.add((maps[row : row + 1, :, ::-1].transpose(0, 2, 1),), Masks(masks=masks[row : row + 1].flip(2).mT))
+    assert meter.report().figures == measured(maps, masks).figures
+
+
+@pytest.mark.parametrize("value", [-1, np.nan])
+def test_a_negative_class_and_a_number_that_is_none_are_errors(value: float) -> None:
+    maps, masks = scene(7)
+    broken = maps.astype(np.float32)
+    broken[0, 0, 0] = value
+    with pytest.raises(WorkFailed, match=r"outside 0\.\.3"):
+        measured(broken, masks)
+
+
+def test_the_confusion_has_a_row_for_each_true_class() -> None:
+    truth, found = np.array([[0, 0, 1, IGNORE]], np.uint8), np.array([[0, 2, 1, 1]])
+    assert confusion(found, truth, count=3).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    each = ious(confusion(found, truth, count=4))
+    assert each[:3].tolist() == [0.5, 1, 0]
+    assert np.isnan(each[3])
+
+
+def test_a_class_that_is_only_predicted_lowers_the_mean() -> None:
+    truth = torch.zeros(2, 4, 4, dtype=torch.uint8)
+    maps = np.zeros((2, 4, 4), np.int64)
+    maps[0, 0] = 3
+    report = measured(maps, truth)
+    assert report.per_class[3] == {"name": "unseen", "count": 0, "iou": 0}
+    assert report.figures == {"miou": pytest.approx(28 / 32 / 2), "pixel_accuracy": 28 / 32}
+
+
+def test_one_image_has_no_interval_and_equal_maps_agree() -> None:
+    maps, masks = scene(8, images=1)
+    assert measured(maps, masks).primary.interval is None
+    agreement = Segment().agree((maps,), (maps.copy(),))
+    assert (agreement.share, agreement.problems) == (1, ())

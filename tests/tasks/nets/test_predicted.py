@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from support import dense, heads
 
+from resnetctl import registry
 from resnetctl.errors import DataError, UsageError, WeightsError
+from resnetctl.spec import ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.explain import explain
 from resnetctl.tasks.export import export
-from resnetctl.tasks.nets.predicted import FoundOutcome
+from resnetctl.tasks.nets.answers import Answering
+from resnetctl.tasks.nets.predicted import FoundOutcome, _Names, predict_net
 from resnetctl.tasks.predict import predict
 
 
@@ -87,3 +92,106 @@ def test_arguments_and_verbs_of_classifiers_are_refused(tmp_path: Path) -> None:
             found(run.path, image, **options)
     with pytest.raises(WeightsError, match="this needs a classifier"):
         list(explain(run.path, [image], settings=settings.load(), out=tmp_path / "maps"))  # type: ignore[call-arg]
+
+
+def names(folder: Path | None, *pictures: Path) -> list[Path | None]:
+    """The names for pictures that are read in this order."""
+    chosen = _Names(folder, pictures)
+    return [chosen.next(picture) for picture in pictures]
+
+
+def test_no_two_pictures_are_written_under_one_name(tmp_path: Path) -> None:
+    pictures = [tmp_path / name for name in ("x/a.png", "y/a.jpg", "z/a-2.png", "z/a.b.png", "w/a-2.bmp")]
+    found = names(tmp_path / "out", *pictures)
+    assert [path.name for path in found if path] == ["a.png", "a-2.png", "a-2-2.png", "a.b.png", "a-2-3.png"]
+    assert names(None, *pictures) == [None] * 5
+    assert _Names(tmp_path, []).next(None) == tmp_path / "image.png"
+
+
+def test_a_picture_that_is_read_is_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real.png").write_bytes(b"")
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    found = names(tmp_path, tmp_path / "a.jpg", tmp_path / "real.png", tmp_path / "link.png", tmp_path / "a.png")
+    assert [path.name for path in found if path] == ["a-2.png", "real-2.png", "link-2.png", "a-3.png"]
+    monkeypatch.chdir(tmp_path)
+    assert names(Path("."), tmp_path / "real.png") == [Path("real-2.png")]
+    assert names(tmp_path, Path("../") / tmp_path.name / "real.png") == [tmp_path / "real-2.png"]
+
+
+def answering(task: str, parts: tuple[np.ndarray, ...], *, fit: str = "pad") -> Answering:
+    """A network that gives this answer for every picture."""
+    image: Any = {"size": 40, "fit": fit}
+    card: Any = SimpleNamespace(image=ImageSpec(**image), classes=("ground", "bar", "disc"), task=task)
+    return Answering(card=card, task=registry.get("task", task), answer=lambda _: parts)
+
+
+def wide(folder: Path, name: str = "wide.png", *, mode: str = "RGB") -> Path:
+    """A picture of 80 x 40 pixels."""
+    Image.new(mode, (80, 40), 100 if mode == "L" else (100, 100, 100)).save(folder / name)
+    return folder / name
+
+
+BOXES = (
+    np.array([[[0, 10, 20, 30], [10, 15, 20, 25], [0, 0, 40, 8], [5, 12, 9, 20]]], np.float32),
+    np.array([[0.5, 0.9, 0.95, 0.5]], np.float32),
+    np.array([[1, 2, 0, 0]]),
+)
+
+
+def test_boxes_lie_in_the_picture_best_first_and_the_smallest_score_counts(tmp_path: Path) -> None:
+    net = answering("detect", BOXES)
+    (item,) = predict_net(net, [wide(tmp_path)], out=None, min_score=0.5, max_pixels=10**6).results
+    assert item.boxes == (
+        ("disc", pytest.approx(0.9), (20, 10, 40, 30)),
+        ("bar", 0.5, (0, 0, 40, 40)),
+        ("ground", 0.5, (10, 4, 18, 20)),
+    )  # the third lies in the padding: it is none
+    (few,) = predict_net(net, [wide(tmp_path)], out=None, min_score=0.51, max_pixels=10**6).results
+    assert [box[0] for box in few.boxes] == ["disc"]
+    assert (few.written, few.size) == (None, (80, 40))
+
+
+def test_a_grey_picture_is_drawn_in_colour_and_without_a_box_as_it_was(tmp_path: Path) -> None:
+    grey = wide(tmp_path, mode="L")
+    for least, changed in ((0.5, True), (1.0, False)):
+        net = answering("detect", BOXES)
+        (item,) = predict_net(net, [grey], out=tmp_path / "out", min_score=least, max_pixels=10**6).results
+        assert item.written == tmp_path / "out/wide.png"
+        with Image.open(item.written) as drawn:
+            assert (drawn.mode, drawn.size) == ("RGB", (80, 40))
+            assert (np.asarray(drawn) != 100).any() == changed
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "squash"])
+def test_shares_of_a_mask_are_those_of_the_written_file_and_sum_to_one(tmp_path: Path, fit: str) -> None:
+    maps = np.zeros((1, 40, 40), np.int64)
+    maps[:, 20:], maps[:, 25:, :10] = 2, 1
+    net = answering("segment", (maps,), fit=fit)
+    (item,) = predict_net(net, [wide(tmp_path)], out=tmp_path / "out", min_score=0, max_pixels=10**6).results
+    assert item.written is not None
+    with Image.open(item.written) as mask:
+        assert (mask.mode, mask.size) == ("P", (80, 40))
+        pixels = np.asarray(mask)
+    assert dict(item.shares) == {name: float((pixels == label).mean()) for label, name in enumerate(net.card.classes)}
+    assert sum(share for _, share in item.shares) == pytest.approx(1)
+    assert [share for _, share in item.shares] == sorted((share for _, share in item.shares), reverse=True)
+
+
+def test_the_json_of_a_bad_picture_has_its_problem_and_folders_count_what_is_left_out(tmp_path: Path) -> None:
+    wide(tmp_path)
+    (tmp_path / "bad.png").write_bytes(b"x")
+    (tmp_path / "notes.md").write_text("x")
+    outcome = predict_net(answering("detect", BOXES), [tmp_path], out=None, min_score=0.5, max_pixels=10**6)
+    bad, good = outcome.to_json()["results"]
+    assert (bad["boxes"], bad["size"], bad["written"]) == ([], [0, 0], None)
+    assert bad["problem"] in outcome.problems[0]
+    assert (good["problem"], len(good["boxes"])) == (None, 3)
+    assert ".md: 1" in outcome.notices[0]
+
+
+def test_a_picture_of_too_many_pixels_is_a_problem_and_no_crash(tmp_path: Path) -> None:
+    net = answering("segment", (np.zeros((1, 40, 40), np.int64),))
+    outcome = predict_net(net, [wide(tmp_path)], out=None, min_score=0, max_pixels=80 * 40 - 1)
+    assert "80x40 pixels are over the limit" in outcome.problems[0]
+    with pytest.raises(DataError, match="1 image cannot be read"):
+        outcome.require()
