@@ -56,6 +56,7 @@ def even_depths(depths: Depths) -> list[Depths]:
     for blocks in range(sum(depths) - 1, len(depths) - 1, -1):
         share = blocks / sum(depths)
         choices[tuple(max(1, min(depth, round(depth * share))) for depth in depths)] = None
+    choices[(1,) * len(depths)] = None  # shares alone do not reach it where stages differ much
     choices.pop(depths, None)
     return list(choices)
 

@@ -100,7 +100,8 @@ def spread(values: Iterator[float]) -> tuple[float, float]:
     """Return the least and the largest value; equal ones are moved apart."""
     known = list(values)
     low, high = min(known), max(known)
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+    room = max(0.5, abs(low) * 1e-6)
+    return (low, high) if low < high else (low - room, high + room)
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -49,9 +49,9 @@ class Coverage(Card):
 
 def threshold(shares: Floats, labels: Labels, *, level: float) -> float:
     """Return the smallest probability of a class in the set, fitted on probabilities (N, K); 0: every class."""
-    scores = np.sort(1 - shares[np.arange(len(labels)), labels])
+    own = np.sort(shares[np.arange(len(labels)), labels])  # not 1 - share, whose rounding would leave an image out
     rank = math.ceil((len(labels) + 1) * level)
-    return 0.0 if rank > len(labels) else float(1 - scores[rank - 1])
+    return 0.0 if rank > len(labels) else float(own[len(labels) - rank])
 
 
 def sets(shares: Floats, limit: float) -> NDArray[np.bool_]:

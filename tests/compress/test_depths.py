@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.trained import ARCH, IMAGE
 
+from resnetctl.compress import depths
 from resnetctl.compress.depths import (
     importance,
     kept_blocks,
@@ -18,6 +19,7 @@ from resnetctl.compress.depths import (
 )
 from resnetctl.data.preprocess import normalise
 from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch
 
@@ -110,3 +112,46 @@ def test_norms_are_measured_again_without_touching_weights_or_momentum() -> None
     assert all(torch.equal(value, weights[name]) for name, value in model.named_parameters())
     assert model.bn1.momentum == 0.1
     assert not model.training
+
+
+@pytest.mark.parametrize("keep", [(3, 2), (2, 1, 1), (), (-1, 2), (3, 0)])
+def test_a_refusal_names_the_setting_and_what_the_network_has(keep: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="3,2") as caught:
+        require_depths(DEEP, keep)
+    assert caught.value.where == Setting("keep_blocks")
+    require_depths(DEEP, (1, 2))
+    require_depths(DEEP, (3, 1))
+
+
+def test_importance_does_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = importance(net(), pictures(10), spec=IMAGE)
+    monkeypatch.setattr(depths, "BATCH", 3)
+    assert importance(net(), pictures(10), spec=IMAGE) == pytest.approx(whole, rel=1e-4, abs=1e-9)
+    assert all(value >= 0 for value in whole.values())
+
+
+def test_a_block_that_fails_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = net()
+    block = model.get_submodule("layer1.1")
+
+    def broken(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(depths.F, "kl_div", broken)
+    with pytest.raises(MemoryError):
+        importance(model, pictures(4), spec=IMAGE)
+    assert model.get_submodule("layer1.1") is block
+
+
+def test_equal_scores_keep_the_earlier_blocks() -> None:
+    scores = {"layer1.1": 0.0, "layer1.2": 0.0, "layer1.3": 0.0}
+    assert kept_blocks((4,), scores, keep=(2,)) == [[0, 1]]
+    assert kept_blocks((4,), scores, keep=(4,)) == [[0, 1, 2, 3]]
+
+
+def test_all_blocks_are_the_same_network() -> None:
+    model = net()
+    same = without_blocks(model, [[0, 1, 2], [0, 1]], image=IMAGE)
+    assert same.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        assert torch.equal(same(pixels()), model(pixels()))

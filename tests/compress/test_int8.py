@@ -1,10 +1,13 @@
 """int8 is compared with float32 on val; layers that hurt go back to float32, and a slow file is refused."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.trained import card, network
 
 from resnetctl.compress import int8
@@ -13,6 +16,7 @@ from resnetctl.deploy.onnx_session import from_bytes
 from resnetctl.deploy.onnx_writer import to_bytes
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed
+from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
 
 FAST, SLOW = (Spread(median=value, low=value, high=value, n=3) for value in (2.0, 0.5))
@@ -117,3 +121,91 @@ def test_the_metadata_hold_no_measured_time() -> None:
         calibration=4, float_layers=("fc",), layers=2, reduce_range=True, float_bytes=9, gap=gap, speedup={"1": FAST}
     )
     assert report.recorded() == {"calibration": 4, "float_layers": ["fc"], "reduce_range": True}
+
+
+def test_equal_files_have_no_gap_and_one_image_divides_by_nothing() -> None:
+    labels = np.array([0, 1, 2])
+    same = gap_between(labels, labels, labels=labels)
+    assert (same.drop, same.interval, same.agreement) == (0, (0, 0), 1)
+    lost = gap_between(labels[:1], labels[1:2], labels=labels[:1])
+    assert (lost.drop, lost.interval, lost.before, lost.after) == (1, (1, 1), 1, 0)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=1, max_size=60))
+def test_the_gap_turns_round_with_the_files(rows: list[tuple[int, int, int]]) -> None:
+    labels, one, two = (np.array(column) for column in zip(*rows, strict=True))
+    there, back = gap_between(one, two, labels=labels), gap_between(two, one, labels=labels)
+    assert there.drop == pytest.approx(-back.drop)
+    assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]))
+    assert there.drop == pytest.approx(there.before - there.after)
+    assert there.interval[0] <= there.drop <= there.interval[1]
+    assert 1 - there.agreement >= abs(there.drop) - 1e-12
+
+
+class Made:
+    """A maker whose gap falls by the points of each layer that is float32, and whose speeds are given."""
+
+    def __init__(self, points: dict[str, float], *, grouped: tuple[str, ...] = (), mixed: Spread = FAST) -> None:
+        self.points, self.mixed = points, mixed
+        self.ranges = SimpleNamespace(layers=tuple(points), grouped=grouped)
+        self.asked: list[tuple[str, ...]] = []
+
+    def gap(self, floats: tuple[str, ...]) -> Gap:
+        self.asked.append(tuple(floats))
+        drop = sum(value for name, value in self.points.items() if name not in floats) / 100
+        return Gap(before=0.9, after=0.9 - drop, drop=drop, interval=(drop, drop), agreement=1.0, count=1234)
+
+    def most_hurt(self, floats: tuple[str, ...]) -> list[str]:
+        return sorted((name for name in self.points if name not in floats), key=lambda name: -self.points[name])
+
+    def speedup(self, floats: tuple[str, ...]) -> dict[str, Spread]:
+        return {"1": self.mixed if floats else SLOW}
+
+
+def test_layers_go_back_worst_first_and_no_more_than_needed() -> None:
+    maker = Made({"a": 1.0, "b": 3.0, "c": 0.3, "d": 0.0})
+    floats, gap = int8._put_back(maker, (), Limits(max_drop=0.5))  # type: ignore[arg-type]
+    assert floats == ("b", "a")
+    assert 100 * gap.drop == pytest.approx(0.3)
+    assert maker.asked == [(), ("b",), ("b", "a")]
+    assert int8._put_back(maker, ("b",), Limits(max_drop=1.3))[0] == ("b",)  # type: ignore[arg-type]
+
+
+def test_no_more_than_half_of_the_layers_go_back() -> None:
+    maker = Made({"a": 1.0, "b": 3.0, "c": 2.0, "d": 4.0})
+    with pytest.raises(CheckFailed, match=r"int8 loses 10.00 points on val .* 1,234 images") as caught:
+        int8._put_back(maker, (), Limits(max_drop=0.5))  # type: ignore[arg-type]
+    assert caught.value.problems == ("still 3.00 points with these layers in float32: d, b",)
+    assert caught.value.hint == (Setting("max_drop", 3.0, note="accepts it"),)
+    full = Made({"a": 9.0})
+    assert int8._put_back(full, (), Limits())[0] == ("a",)  # type: ignore[arg-type]
+
+
+def test_the_drop_that_the_hint_names_is_accepted() -> None:
+    maker = Made({"a": 1.23, "b": 5.0})
+    with pytest.raises(CheckFailed) as caught:
+        int8._put_back(maker, (), Limits(max_drop=1.0))  # type: ignore[arg-type]
+    (hint,) = caught.value.hint
+    assert isinstance(hint, Setting)
+    assert hint.value == pytest.approx(1.3)
+    assert int8._put_back(maker, (), Limits(max_drop=hint.value))[0] == ("b",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("mixed", "floats"), [(FAST, ("g",)), (SLOW, ())])
+def test_grouped_layers_stay_float32_only_where_that_is_faster(mixed: Spread, floats: tuple[str, ...]) -> None:
+    assert int8._without_slow_groups(Made({"a": 0.0}, grouped=("g",), mixed=mixed)) == floats  # type: ignore[arg-type]
+    assert int8._without_slow_groups(Made({"a": 0.0})) == ()  # type: ignore[arg-type]
+
+
+def test_a_file_is_slower_when_every_size_is_clearly_slower() -> None:
+    def report(**speeds: Spread) -> Int8Report:
+        gap = gap_between(np.zeros(1, int), np.zeros(1, int), labels=np.zeros(1, int))
+        return Int8Report(
+            calibration=1, float_layers=(), layers=1, reduce_range=False, float_bytes=1, gap=gap, speedup=speeds
+        )
+
+    unsure = Spread(median=0.9, low=0.8, high=1.0, n=3)
+    assert report(a=SLOW, b=SLOW).is_slower
+    assert not report(a=SLOW, b=FAST).is_slower
+    assert not report(a=unsure).is_slower
+    assert slow_lines(report(a=unsure, b=FAST)) == ["batch of a: 0.90 times the speed of float32 (0.80 to 1.00)"]

@@ -29,3 +29,19 @@ def test_a_network_that_needs_a_quarter_of_the_time_is_faster(monkeypatch: pytes
     assert base.sizes == other.sizes == {1, 5}
     assert list(result["quick"]) == [1, 5]
     assert all(spread.median > 1.2 and spread.n == 3 for spread in result["quick"].values())
+
+
+def test_a_sample_is_at_least_one_batch_and_counts_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, seen = [0.0], []
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        now[0] += 0.02
+        seen.append(len(images))
+        return images
+
+    assert latency.Repeated(predict, np.zeros((4, 1)))() == pytest.approx(50)
+    assert seen == [4, 4, 4]  # 0.05 s are full after the third
+    monkeypatch.setattr(latency, "SAMPLE", 0.0)
+    assert latency.Repeated(predict, np.zeros((4, 1)))() == pytest.approx(50)
+    assert len(seen) == 4

@@ -4,6 +4,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resnetctl.compress import speed_plan
 from resnetctl.compress.depths import Depths
@@ -61,3 +63,19 @@ def test_the_table_is_measured_by_taking_blocks_out_of_one_stage(monkeypatch: py
     assert table.blocks[2] == 0
     assert table.blocks[1] > table.blocks[0] > 0
     assert table.whole > 2 * table.blocks[1]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=4).map(tuple))
+def test_even_depths_are_smaller_distinct_and_end_with_one_block_a_stage(depths: Depths) -> None:
+    choices = even_depths(depths)
+    assert len(set(choices)) == len(choices)
+    assert depths not in choices
+    assert all(1 <= count <= depth for keep in choices for count, depth in zip(keep, depths, strict=True))
+    assert choices[-1:] == ([(1,) * len(depths)] if max(depths) > 1 else [])
+
+
+def test_a_table_that_saves_everything_predicts_a_finite_speed_up() -> None:
+    table = LatencyTable(whole=1.0, blocks=(1.0,))
+    assert table.predicted((5,), (1,)) == pytest.approx(1e9)
+    assert table.predicted((5,), (5,)) == 1
+    assert candidates(LatencyTable(whole=1.0, blocks=(0.0,)), (3,), speedup=1.01) == [(1,)]

@@ -84,3 +84,38 @@ def test_a_teacher_for_other_channels_is_refused() -> None:
 def test_the_teachers_arch_names_it() -> None:
     assert hired().arch == ARCH.name
     assert build(ARCH, classes=3, image=IMAGE).arch == hired().net.arch
+
+
+def test_a_long_list_of_unknown_classes_is_cut() -> None:
+    many = dataclasses.replace(DATA, classes=tuple(f"class {number}" for number in range(25)))
+    with pytest.raises(WeightsError) as caught:
+        hire(source(card()), many, device=CPU)
+    (problem,) = caught.value.problems
+    assert problem.startswith("unknown to the teacher: class 0, class 1, ")
+    assert problem.endswith("class 9 and 15 more")
+
+
+def test_features_are_those_of_each_stage_of_the_folded_network() -> None:
+    images = normalise(pixels(), IMAGE)
+    features, logits = hired().features(images, IMAGE)
+    with torch.no_grad():
+        expected = network().features(images)
+    assert features.keys() == expected.keys()
+    for stage, value in features.items():
+        torch.testing.assert_close(value, expected[stage], rtol=1e-3, atol=1e-4)
+    assert not logits.requires_grad
+
+
+@pytest.mark.parametrize("changes", [{"mean": (0.2,)}, {"std": (0.9,)}, {"size": 12, "resize": 12}])
+def test_each_difference_of_the_preprocessing_is_undone(changes: dict[str, object]) -> None:
+    own = dataclasses.replace(IMAGE, **changes)  # type: ignore[arg-type]
+    adapted = hired(image=own)._adapted(normalise(pixels(), IMAGE), IMAGE)
+    wanted = normalise(resize(pixels(), own.size, interpolation=own.interpolation), own)
+    torch.testing.assert_close(adapted, wanted, rtol=1e-3, atol=1e-3)
+    same = hired()
+    images = normalise(pixels(), IMAGE)
+    assert same._adapted(images, IMAGE) is images
+
+
+def test_the_digest_is_that_of_the_weights() -> None:
+    assert hired().sha256 == "ab"

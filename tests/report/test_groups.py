@@ -44,3 +44,26 @@ def test_the_file_of_a_group_has_its_style_inside() -> None:
     tree = ElementTree.fromstring(data)
     assert any(child.tag.endswith("style") and ".plot" in (child.text or "") for child in tree)
     assert data == group_file([("lr 0.1", [0.9, 0.92], 0.91, (0.8, 1.0))])
+
+
+def test_marks_and_intervals_are_where_their_numbers_are() -> None:
+    tree = ElementTree.fromstring(settings_plot([("a", [0.2, 0.4], 0.3, (0.1, 0.5)), ("b", [0.3], 0.3, None)]).drawing)
+    marks = [item.attrib for item in tree.iter() if item.tag.endswith("circle")]
+    (line,) = [item.attrib for item in tree.iter() if item.tag.endswith("line")]
+    low, high, mean = (float(marks[place]["cx"]) for place in (0, 1, 2))
+    assert mean == pytest.approx((low + high) / 2, abs=0.02)
+    assert (float(line["x1"]) + float(line["x2"])) / 2 == pytest.approx(mean, abs=0.02)
+    assert float(line["x2"]) - float(line["x1"]) == pytest.approx(2 * (high - low), abs=0.03)
+    assert [mark["class"] for mark in marks] == ["mark s1", "mark s1", "mark s0", "mark s1", "mark s0"]
+    assert float(marks[3]["cx"]) == mean
+    assert float(marks[3]["cy"]) > float(marks[0]["cy"])
+
+
+def test_the_drawing_grows_with_its_rows_and_long_names_are_shortened_in_it_only() -> None:
+    heights = []
+    for count in (1, 10):
+        plot = settings_plot([("x" * 40, [0.5], 0.5, None)] * count)
+        heights.append(float(ElementTree.fromstring(plot.drawing).attrib["viewBox"].split()[3]))
+        assert plot.rows[0][0] == "x" * 40
+        assert "x" * 16 not in plot.drawing
+    assert heights[1] - heights[0] == 9 * 24

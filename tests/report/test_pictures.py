@@ -30,3 +30,18 @@ def test_a_url_contains_the_file() -> None:
         head, _, text = data_url(data).partition(",")
         assert head == f"data:image/{'png' if size == 8 else 'jpeg'};base64"
         assert base64.b64decode(text) == data
+
+
+def test_a_long_picture_keeps_its_shape() -> None:
+    shown = Image.open(io.BytesIO(thumbnail(np.zeros((40, 400, 3), np.uint8))))
+    assert shown.size == (SIDE, round(SIDE * 40 / 400))
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+@pytest.mark.parametrize("size", [10, 100])
+def test_grey_stays_grey(channels: int, mode: str, size: int) -> None:
+    image = np.full((size, size, channels), 120, np.uint8)
+    shown = Image.open(io.BytesIO(thumbnail(image)))
+    assert shown.mode == mode
+    assert np.abs(np.asarray(shown).astype(int) - 120).max() <= 1
+    assert thumbnail(image) == thumbnail(image)

@@ -49,3 +49,73 @@ def test_a_point_is_where_the_axes_say() -> None:
     axes = svg.Axes(x=(0, 10), y=(0, 1), names=("x", "y"))
     assert axes.place(0, 0) == (svg.LEFT, svg.HEIGHT - svg.BOTTOM)
     assert axes.place(10, 1) == (svg.WIDTH - svg.RIGHT, svg.TOP)
+
+
+def test_numbers_are_rounded_and_written_without_trailing_zeros() -> None:
+    assert svg.element("circle", cx=1.0, cy=2.456, r=3, x=-0.5) == '<circle cx="1" cy="2.46" r="3" x="-0.5"/>'
+    assert svg.element("g", svg.element("a"), fill_opacity=0.1, class_="s0") == (
+        '<g fill-opacity="0.1" class="s0"><a/></g>'
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.5, 1e17, -1e300, 1e-300])
+def test_one_value_has_a_range_with_ticks(value: float) -> None:
+    low, high = svg.spread(iter([value, value]))
+    assert low < high
+    assert svg.ticks(low, high)
+    ElementTree.fromstring(svg.lines([("a", [(1, value), (2, value)])], title="t", names=("x", "y")))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 5, [0, 1, 2, 3, 4, 5]),
+        (0, 8, [0, 2, 4, 6, 8]),
+        (0, 12, [0, 2.5, 5, 7.5, 10]),
+        (0.4, 0.6, [0.4, 0.45, 0.5, 0.55, 0.6]),
+    ],
+)
+def test_steps_are_one_two_two_and_a_half_or_five(low: float, high: float, expected: list[float]) -> None:
+    assert svg.ticks(low, high) == pytest.approx(expected)
+
+
+def test_labels_have_four_digits() -> None:
+    assert [svg.label(value) for value in (0.0, -0.0, 0.30000000000000004, 12345.6, 1e-5)] == [
+        "0",
+        "0",
+        "0.3",
+        "1.235e+04",
+        "1e-05",
+    ]
+
+
+def test_a_legend_names_two_lines_and_not_one() -> None:
+    one, two = (
+        svg.lines([(name, [(0, 0), (1, 1)]) for name in names], title="t", names=("x", "y"))
+        for names in (["only"], ["first", "second"])
+    )
+    assert "only" not in one
+    assert two.count('class="mark') == 2
+    assert 'class="line s0"' in two
+    assert 'class="line s1"' in two
+
+
+def test_a_bar_has_the_corners_of_the_data_and_is_never_negative() -> None:
+    axes = svg.Axes(x=(0, 1), y=(0, 1), names=("x", "y"))
+    upward, downward = (
+        ElementTree.fromstring(axes.bar((0, 0.5), ends, kind="bar")) for ends in ((0.2, 0.8), (0.8, 0.2))
+    )
+    assert upward.attrib == downward.attrib
+    assert float(upward.attrib["height"]) == pytest.approx(0.6 * (svg.HEIGHT - svg.TOP - svg.BOTTOM), abs=0.01)
+    assert float(ElementTree.fromstring(axes.bar((0.5, 0.5), (0, 1), kind="bar")).attrib["width"]) == 0
+
+
+def test_axes_of_one_value_divide_by_nothing() -> None:
+    axes = svg.Axes(x=(3, 3), y=(1, 1), names=("x", "y"))
+    assert axes.place(3, 1) == (svg.LEFT, svg.HEIGHT - svg.BOTTOM)
+
+
+def test_a_range_above_zero_is_not_padded_below_it() -> None:
+    assert svg._padded(0.01, 1.0)[0] == 0
+    assert svg._padded(0.5, 1.0)[0] == pytest.approx(0.475)
+    assert svg._padded(-1.0, 1.0) == pytest.approx((-1.1, 1.1))

@@ -17,3 +17,13 @@ def test_drop_deletes_a_checkpoint_by_name(tmp_path: Path) -> None:
     files.save(1, b"x")
     files.drop("step-000000001.safetensors")
     assert files.paths() == []
+
+
+def test_saving_a_step_again_replaces_it_and_other_files_are_none(tmp_path: Path) -> None:
+    files = Checkpoints(tmp_path / "checkpoints")
+    for data in (b"old", b"new"):
+        files.save(7, data)
+    (files.folder / "notes.txt").write_text("mine")
+    (path,) = files.paths()
+    assert path.read_bytes() == b"new"
+    assert Checkpoints(tmp_path / "none").paths() == []

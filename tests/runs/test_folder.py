@@ -277,3 +277,10 @@ def test_an_evaluation_is_never_written_outside_the_run(tmp_path: Path, name: st
     with pytest.raises(InputError, match="cannot name an evaluation"):
         run.write_eval(name, {})
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_evaluations_are_read_back_by_name_without_damaged_ones(tmp_path: Path) -> None:
+    run = runs.RunDir(tmp_path)
+    run.write_eval("digits-test", {"top1": 0.5})
+    (tmp_path / "eval" / "broken.json").write_text("{")
+    assert run.evals() == {"digits-test": {"top1": 0.5}}

@@ -28,3 +28,12 @@ def test_a_huge_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "log.jsonl").write_bytes(to_line({"a": "long enough"}))
     with pytest.raises(InputError):
         read_lines(tmp_path / "log.jsonl")
+
+
+def test_lines_without_an_end_and_empty_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(to_line({"a": 1}) + b'{"b": 2}')
+    assert read_lines(path) == [{"a": 1}, {"b": 2}]
+    path.write_bytes(b"\n" + to_line({"a": 1}))
+    assert read_lines(path) == []
+    assert to_line({"a": "\n\u00e9"}).count(b"\n") == 1

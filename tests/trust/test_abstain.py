@@ -1,7 +1,12 @@
+"""Thresholds are proved, and the curve counts the errors of the most confident."""
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resnetctl.trust import abstain
+from resnetctl.trust.beta import upper_bound
 
 
 def answers(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,3 +57,25 @@ def test_abstention_is_measured_on_other_images() -> None:
     assert entry.threshold is not None
     assert entry.coverage == (confidence >= entry.threshold).mean()
     assert entry.accuracy == pytest.approx(0.9, abs=0.03)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=80), st.sampled_from([0.5, 0.8, 0.95])
+)
+def test_a_threshold_is_the_smallest_that_is_proved(images: list[tuple[int, bool]], target: float) -> None:
+    confidence, correct = np.array([sure / 10 for sure, _ in images]), np.array([right for _, right in images])
+
+    def is_proved(limit: float) -> bool:
+        answered = confidence >= limit
+        bound = upper_bound(int((~correct[answered]).sum()), int(answered.sum()), confidence=0.95)
+        return bound <= 1 - target
+
+    proved = [limit for limit in sorted(set(confidence.tolist())) if is_proved(limit)]
+    assert abstain.threshold(confidence, correct, target=target) == (proved[0] if proved else None)
+
+
+def test_no_image_proves_nothing() -> None:
+    empty = np.empty(0)
+    assert abstain.threshold(empty, empty.astype(bool), target=0.5) is None
+    (entry,) = abstain.abstention(np.array([0.9]), np.array([True]), fit=(empty, empty.astype(bool)), targets=[0.9])
+    assert (entry.threshold, entry.coverage, entry.accuracy, entry.fitted_on, entry.n) == (None, 0, None, 0, 1)

@@ -2,6 +2,8 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import special, stats
 
 from resnetctl.trust import beta
@@ -32,3 +34,24 @@ def test_the_bound_is_clopper_pearsons(errors: int, count: int) -> None:
 
 def test_the_ends_of_the_distribution() -> None:
     assert [beta.cdf(x, a=2, b=3) for x in (0, 1, -1)] == [0, 1, 0]
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.5, 500), st.floats(0.5, 500))
+def test_the_quantile_is_the_inverse_of_the_distribution(p: float, a: float, b: float) -> None:
+    assert beta.cdf(beta.quantile(p, a=a, b=b), a=a, b=b) == pytest.approx(p, abs=1e-7)
+
+
+@given(st.integers(0, 200), st.integers(1, 200), st.floats(0.001, 0.999))
+def test_a_rate_is_below_where_the_bound_is(errors: int, extra: int, rate: float) -> None:
+    count = errors + extra
+    bound = beta.upper_bound(errors, count, confidence=0.95)
+    assert errors / count < bound <= 1
+    if abs(bound - rate) > 1e-9:
+        assert beta.is_below(errors, count, rate=rate, confidence=0.95) == (bound < rate)
+
+
+def test_more_images_bound_a_rate_more_closely() -> None:
+    bounds = [beta.upper_bound(count // 10, count, confidence=0.95) for count in (10, 100, 1000, 100_000)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] == pytest.approx(0.1, abs=0.002)
+    assert beta.upper_bound(0, 1, confidence=0.95) == pytest.approx(0.95)

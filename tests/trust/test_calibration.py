@@ -1,5 +1,11 @@
+"""Temperatures, errors and bins, against scikit-learn, scipy and cases known without computing."""
+
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import optimize
 from sklearn.metrics import log_loss
 
@@ -74,3 +80,64 @@ def test_one_image_divides_by_nothing() -> None:
     report = module.calibration(np.array([[3.0, -1.0]]), np.array([0]))
     assert report.n == 1
     assert np.isfinite([report.nll, report.brier, report.ece, report.ece_mass, report.ece_null]).all()
+
+
+@given(st.floats(0.1, 15), st.floats(-50, 50), st.integers(0, 10))
+def test_a_temperature_scales_with_the_logits_and_ignores_what_is_added(scale: float, shift: float, seed: int) -> None:
+    logits, labels = sample(300, seed=seed)
+    plain, other = (module.fit_temperature(values, labels) for values in (logits, logits * scale + shift))
+    assert other == pytest.approx(min(20.0, max(0.05, plain * scale)), rel=1e-4)
+
+
+def test_a_confidence_of_an_edge_is_in_the_upper_bin_and_one_in_the_last() -> None:
+    edges = np.linspace(0, 1, module.BINS + 1)
+    assert module._places(edges, module.BINS).tolist() == [*range(module.BINS), module.BINS - 1]
+    counts = [one.count for one in module.bins(edges, np.ones(16, bool))]
+    assert counts == [1] * 14 + [2]
+    ends = [(one.low, one.high) for one in module.bins(edges, np.ones(16, bool))]
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(ends))
+
+
+def test_empty_bins_have_no_means() -> None:
+    found = module.bins(np.array([0.5]), np.array([True]), count=3)
+    assert [(one.count, one.confidence, one.accuracy) for one in found] == [
+        (0, None, None),
+        (1, 0.5, 1.0),
+        (0, None, None),
+    ]
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.3, 1.0])
+def test_the_error_of_one_confidence_is_its_gap(confidence: float) -> None:
+    sure, correct = np.full(10, confidence), np.arange(10) < 3
+    for error in (module.ece, module.ece_mass):
+        assert error(sure, correct, count=1) == pytest.approx(abs(0.3 - confidence))
+
+
+def test_bins_of_equal_count_need_no_image_each() -> None:
+    assert module.ece_mass(np.array([0.25, 0.75]), np.array([False, True])) == pytest.approx(0.25)
+
+
+def test_a_simulation_in_parts_has_all_its_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    confidence = softmax(sample(100)[0]).max(axis=1)
+    assert module.ece_null(confidence, draws=7).shape == (7,)
+    assert not np.array_equal(module.ece_null(confidence, draws=7), module.ece_null(confidence, draws=7, seed=1))
+    sure = module.ece_null(np.ones(20), draws=3)
+    assert sure.tolist() == [0, 0, 0]
+
+
+def test_a_fitted_temperature_is_reported_with_its_split_and_lowers_the_nll() -> None:
+    logits, labels = sample(1000, scale=4.0)
+    best = module.fit_temperature(logits, labels)
+    before = module.calibration(logits, labels)
+    after = module.calibration(logits, labels, temperature=best, fitted_on="val")
+    assert (before.temperature, before.fitted_on, after.temperature, after.fitted_on) == (1.0, None, best, "val")
+    assert after.nll < before.nll
+    assert after.ece < before.ece
+    assert sum(one.count for one in after.bins) == after.n == 1000
+
+
+def test_large_logits_do_not_overflow() -> None:
+    logits = np.array([[1e4, 0.0], [0.0, -1e4]])
+    assert module.nll(logits, np.array([0, 0])) == 0
+    assert module.nll(logits, np.array([1, 0])) == pytest.approx(5000)

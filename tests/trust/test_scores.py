@@ -1,5 +1,11 @@
+"""Scores of single images, against scikit-learn and scipy."""
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import special
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -34,3 +40,40 @@ def test_msp_and_energy_rank_flat_logits_as_stranger() -> None:
     assert np.diff(scores.msp(logits)) > 0
     assert np.diff(scores.energy(logits)) > 0
     assert scores.energy(np.array([[1000.0, 0.0]])) == pytest.approx([-1000])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_probabilities_are_float64_and_do_not_overflow(dtype: type) -> None:
+    shares = scores.softmax(np.array([[6e4, 0.0], [0.0, 0.0]], dtype))
+    assert shares.dtype == np.float64
+    assert shares.tolist() == [[1, 0], [0.5, 0.5]]
+    assert scores.msp(np.zeros((1, 4), dtype)) == pytest.approx([0.75])
+
+
+def test_scores_are_those_of_scipy() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 7)) * 30
+    assert scores.softmax(logits) == pytest.approx(special.softmax(logits, axis=1), abs=1e-12)
+    assert scores.energy(logits) == pytest.approx(-special.logsumexp(logits, axis=1), abs=1e-9)
+
+
+@given(
+    arrays(float, st.integers(1, 20), elements=st.integers(0, 5)),
+    arrays(float, st.integers(1, 20), elements=st.integers(0, 5)),
+)
+def test_auroc_is_the_share_of_ordered_pairs(strange: np.ndarray, known: np.ndarray) -> None:
+    pairs = (strange[:, None] > known).mean() + (strange[:, None] == known).mean() / 2
+    assert scores.auroc(strange, known) == pytest.approx(pairs)
+    assert scores.auroc(known, strange) == pytest.approx(1 - pairs)
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 21, 100])
+def test_the_threshold_calls_95_percent_strange_and_no_fewer(count: int) -> None:
+    strange = np.arange(count, dtype=float)
+    threshold = min(value for value in strange if scores.fpr95(strange, np.array([value])) == 1)
+    assert (strange >= threshold).mean() >= 0.95
+    assert (strange > threshold).mean() < 0.95
+
+
+def test_knn_needs_no_image_and_no_length() -> None:
+    assert scores.knn(np.empty((0, 3)), np.ones((2, 3))).shape == (0,)
+    assert np.isfinite(scores.knn(np.zeros((2, 3)), np.eye(3))).all()

@@ -39,3 +39,17 @@ def test_one_image_and_no_sets_divide_by_nothing() -> None:
     assert (found.level, found.cells[0].coverage, found.interval) == (None, None, (0.0, 1.0))
     json.dumps(dataclasses.asdict(found), allow_nan=False)
     assert np.isfinite(found.mean)
+
+
+def test_the_mean_is_over_cells_and_the_interval_over_images() -> None:
+    right, wrong = (dataclasses.replace(make_evidence(400), labels=labels) for labels in _labels(400))
+    found = shift({("fog", 1): right, ("fog", 2): wrong}, assess(right, None), source="x")
+    assert [cell.accuracy for cell in found.cells] == [1, 0]
+    assert (found.mean, found.interval) == (0.5, (0.5, 0.5))  # each image is right in one cell of two
+    alone = shift({("fog", 1): right}, assess(right, None), source="x")
+    assert alone.interval == (1, 1)
+
+
+def _labels(count: int) -> tuple[np.ndarray, np.ndarray]:
+    answers = make_evidence(count).logits.argmax(axis=1)
+    return answers, (answers + 1) % 4

@@ -91,3 +91,86 @@ def test_the_folder_describes_itself(tmp_path: Path) -> None:
     assert set(document["files"]) == {"1/model.onnx", "config.pbtxt", "labels.txt"}
     assert document["card"] == json.loads(json.dumps(card().to_json()))
     assert gate.digest(tmp_path) != before
+
+
+class Foreign(exporters.Honest):
+    """List a file that it did not write."""
+
+    def write(self, bundle: Any, folder: Path) -> list[Path]:
+        return [*super().write(bundle, folder), folder / "other"]
+
+
+class Idle(exporters.Honest):
+    """Write nothing."""
+
+    def write(self, bundle: Any, folder: Path) -> list[Path]:
+        return []
+
+
+class Narrow(exporters.Honest):
+    """Predict for the first image only."""
+
+    def open(self, folder: Path) -> Any:
+        honest = super().open(folder)
+        return lambda images: honest(images)[:1]
+
+
+class Crashes(exporters.Honest):
+    """Fail when it predicts."""
+
+    def open(self, folder: Path) -> Any:
+        super().open(folder)
+
+        def predict(images: Any) -> Any:
+            raise KeyError("images")
+
+        return predict
+
+
+@pytest.mark.parametrize(
+    ("broken", "seen"),
+    [
+        (Foreign, "it wrote 1 file and lists 2"),
+        (Idle, "it wrote 0 files and lists 0"),
+        (Narrow, r"it predicts float32 \(1, 3\), not float32 \(2, 3\)"),
+        (Crashes, "KeyError: 'images'"),
+    ],
+)
+def test_what_an_exporter_claims_is_counted(go: Go, broken: type, seen: str) -> None:
+    with pytest.raises(PluginError, match=seen):
+        go(broken())
+
+
+def test_relative_and_repeated_paths_are_the_files_too(tmp_path: Path) -> None:
+    class Relative(exporters.Honest):
+        def write(self, bundle: Any, folder: Path) -> list[Path]:
+            return [Path("inside/model.onnx"), *super().write(bundle, folder)]
+
+    with registry.overlay("exporter", x=Relative()):
+        assert gate.fill("x", BUNDLE, folder=tmp_path) == [Path("inside/model.onnx")]
+
+
+def test_a_digest_follows_names_and_bytes(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, name in ((one, "a"), (other, "b")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"same")
+    assert gate.digest(one) != gate.digest(other)
+    (other / "b").rename(other / "a")
+    assert gate.digest(one) == gate.digest(other)
+    (other / "a").write_bytes(b"more")
+    assert gate.digest(one) != gate.digest(other)
+
+
+@pytest.mark.parametrize(("kind", "is_checked"), [("none", False), ("val", True), ("synthetic", True)])
+def test_a_folder_says_whether_it_was_checked(tmp_path: Path, kind: str, is_checked: bool) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_bytes(b"abc")
+    gate.describe("triton", BUNDLE, folder=tmp_path, gate={"kind": kind, "images": 3})
+    document = json.loads((tmp_path / gate.ABOUT).read_text())
+    assert (document["checked"], document["gate"], document["input"]) == (
+        is_checked,
+        {"kind": kind, "images": 3},
+        "float",
+    )
+    assert document["files"] == {"sub/file": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from support.raw_files import preprocess
 
 from resnetctl.data.images import prepare, prepare_array
+from resnetctl.deploy.raw.gate import as_image
 from resnetctl.deploy.raw.resize import SUPPORT
 from resnetctl.spec import ImageSpec
 
@@ -83,3 +86,49 @@ def test_real_photos_give_the_pixels_of_pillow(shared_data: Path) -> None:
         picture = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"))
         wanted = prepare(photo, image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         assert np.array_equal(run(picture[None])[0], wanted)
+
+
+@pytest.mark.parametrize("interpolation", SUPPORT)
+@pytest.mark.parametrize("value", [0, 1, 127, 254, 255])
+def test_a_flat_picture_keeps_its_value_to_the_bit(interpolation: str, value: int) -> None:
+    image = spec(interpolation=interpolation)
+    run = preprocess(image)
+    for size in ((1, 1), (24, 30), (211, 95)):
+        assert (run(np.full((1, *size, 3), value, np.uint8)) == np.float32(value) / np.float32(255)).all()
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "lanczos"])
+def test_filters_that_overshoot_are_clipped_as_pillow_clips(interpolation: str) -> None:
+    image = spec(interpolation=interpolation)
+    edges = np.zeros((1, 60, 60, 3), np.uint8)
+    edges[:, ::7], edges[:, :, 30:] = 255, 255
+    result = preprocess(image)(edges)
+    assert np.array_equal(result, expected(edges, image))
+    assert (result.min(), result.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 5, 3), (1, 5, 0, 3)])
+def test_a_picture_without_pixels_is_refused_by_a_telling_name(shape: tuple[int, ...]) -> None:
+    with pytest.raises(Exception, match="image_needs_pixels"):  # onnxruntime's exceptions share no base
+        preprocess(spec())(np.zeros(shape, np.uint8))
+
+
+def test_a_batch_without_pictures_gives_none() -> None:
+    assert preprocess(spec())(np.zeros((0, 40, 50, 3), np.uint8)).shape == (0, 3, 24, 24)
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from(FITS),
+    st.sampled_from([*SUPPORT]),
+    st.sampled_from([1, 3, 4]),
+)
+@settings(max_examples=40, deadline=None)
+def test_small_pictures_of_every_kind_give_the_pixels_of_pillow(
+    height: int, width: int, fit: str, interpolation: str, depth: int
+) -> None:
+    image = spec(size=9, resize=11, fit=fit, interpolation=interpolation)
+    picture = noise(height, width, depth)
+    wanted = np.stack([prepare(as_image(picture[0]), image)]).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    assert np.array_equal(preprocess(image)(picture), wanted)
