@@ -10,8 +10,8 @@ from torch import nn
 
 from resnetctl import registry
 from resnetctl.config.arguments import keywords
-from resnetctl.errors import ConfigError, PluginError, ResnetctlError
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import ConfigError, ResnetctlError
+from resnetctl.hints import Setting
 from resnetctl.models.backbone import Backbone
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, HeadCard, ImageSpec, Net, Scalar
@@ -47,11 +47,8 @@ def with_head(trunk: ResNet | Backbone, head: HeadCard, *, classes: int, image: 
                 hint=[Setting("size", note="larger images"), Setting("model.arch", note="an arch with more stages")],
             ) from error
     if not (isinstance(net, nn.Module) and isinstance(net, Net)):
-        raise PluginError(
-            f"head '{head.name}' builds a {type(net).__name__} that lacks loss, forward or decode",
-            where=type(net).__module__,
-            hint=Call("plugins check", (head.name,)),
-        )
+        problem = f"it builds a {type(net).__name__} that lacks loss, forward or decode"
+        raise registry.fault("head", head.name, problem=problem)
     return net
 
 
