@@ -64,3 +64,37 @@ def test_what_a_crop_cuts_off_is_not_stored() -> None:
     )
     assert truth.boxes.tolist() == [[5, 5, 15, 25]]
     assert truth.size == (40, 30)
+
+
+@pytest.mark.parametrize("corners", [(40, 5, 40, 9), (0, 0, 0, 30), (0, 30, 40, 30)])
+def test_a_flat_box_on_the_border_is_flat_and_not_outside(corners: Corners) -> None:
+    check = BoxCheck()
+    assert check.check(scene(corners), (40, 30)) == []
+    assert (check.problems, check.flat) == ([], ["x.xml: object 0"])
+
+
+@pytest.mark.parametrize(
+    ("corners", "stored"),
+    [
+        ((-3, -4, 5, 6), [0, 0, 5, 6]),
+        ((35, 25, 99, 99), [35, 25, 40, 30]),
+        ((-1e9, -1e9, 1e9, 1e9), [0, 0, 40, 30]),
+        ((0.5, 1.25, 39.5, 29.75), [0.5, 1.25, 39.5, 29.75]),
+    ],
+)
+def test_a_box_is_stored_inside_its_picture(corners: Corners, stored: list[float]) -> None:
+    check, item, place = BoxCheck(), scene(corners), placement(40, 30, side=40, fit="squash")
+    assert len(check.check(item, (40, 30))) == 1
+    truth = check.truth(item, (40, 30), place=placement(40, 30, side=40, fit="pad"), classes=("a",))
+    assert truth.boxes.tolist() == [[stored[0], stored[1] + 5, stored[2], stored[3] + 5]]
+    assert check.clipped == (tuple(stored) != corners)
+    squashed = check.truth(item, (40, 30), place=place, classes=("a",)).boxes[0]
+    assert squashed.tolist() == pytest.approx([stored[0], stored[1] * 4 / 3, stored[2], stored[3] * 4 / 3])
+
+
+def test_good_boxes_of_a_bad_picture_are_still_judged_and_labels_keep_their_order() -> None:
+    check = BoxCheck()
+    kept = check.check(scene((1, 1, 3, 3), (9, 9, 5, 5), (2, 2, 2, 5), (-9, 2, -5, 5), (4, 4, 9, 9)), (40, 30))
+    assert [item.name for item in kept] == ["object 0", "object 4"]
+    assert [problem.split(": ")[1] for problem in check.problems] == ["object 1", "object 3"]
+    assert check.negatives == 0

@@ -297,3 +297,78 @@ def test_a_source_without_train_is_refused(tmp_path: Path) -> None:
     folder = dense.coco(tmp_path / "coco")
     (folder / "annotations/instances_train.json").unlink()
     assert "there is val, but no train split" in problems(folder, tmp_path)[0]
+
+
+def test_a_picture_that_its_exif_turns_is_stored_upright_with_its_boxes(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    picture, _, boxes = next(iter(dense.scenes(1)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # show it turned by 90 degrees to the right
+    Image.fromarray(np.rot90(picture)).save(folder / "JPEGImages/p00.jpg", quality=95, exif=exif)
+    store = dense.added(folder, tmp_path / "data")
+    assert boxes_of(store)[0] == [[x1, y1 + 5, x2, y2 + 5] for x1, y1, x2, y2, _ in boxes]
+    stored = store.split("train")
+    x1, y1, x2, y2 = map(int, boxes_of(store)[0][0])
+    inside = stored.images[0, y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].reshape(-1, 3).mean(0)
+    assert np.abs(inside - dense.COLOURS[boxes[0][4]]).max() < 25
+
+
+def test_pictures_of_which_only_some_have_a_split_are_refused_by_name(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc", with_lists=False)
+    (folder / "train").mkdir()
+    for file in ("Annotations/p00.xml", "JPEGImages/p00.jpg"):
+        (folder / file).rename(folder / "train" / Path(file).name)
+    lines = problems(folder, tmp_path)
+    assert lines[0] == "some pictures have a split and some have none"
+    assert len(lines) == 1 + 11
+    assert "JPEGImages/p01.jpg" in lines
+
+
+def test_a_source_without_any_object_is_refused(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    for number in range(12):
+        _xml(folder, number)
+    assert problems(folder, tmp_path) == ["no object in 12 pictures (VOC XML)"]
+
+
+def test_flat_boxes_are_no_class_of_a_picture_but_their_class_stays(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    _xml(folder, 0, (9, 9, 9, 9, "rare"))
+    store = dense.added(folder, tmp_path / "data")
+    assert store.card.classes == ("bar", "disc", "rare")
+    assert store.split("train").labels[0] == 3, "as a picture without an object"
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_grey_pictures_have_one_channel_and_are_not_mirrored_by_default(
+    tmp_path: Path, mode: str, channels: int
+) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    for file in folder.glob("JPEGImages/*"):
+        Image.open(file).convert(mode).save(file)
+    card = dense.added(folder, tmp_path / "data").card
+    assert (card.image.channels, card.defaults["mirror"]) == (channels, channels == 3)
+
+
+def test_pictures_beyond_the_limit_of_pixels_are_listed_with_their_size(tmp_path: Path) -> None:
+    lines = problems(dense.voc(tmp_path / "voc"), tmp_path, max_pixels=1199)
+    assert len(lines) == 13
+    assert all("40x30 pixels are over the limit of 1,199" in line for line in lines[1:])
+    assert dense.added(tmp_path / "voc", tmp_path / "data", max_pixels=1200).card.splits["train"] == 8
+
+
+@pytest.mark.parametrize("write", [dense.voc, dense.coco, dense.masked])
+def test_the_same_source_is_stored_with_the_same_bytes(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    folder = write(tmp_path / "source")
+    one, two = (dense.added(folder, tmp_path / "data", name) for name in "ab")
+    for split in one.splits:
+        assert one.file(split).read_bytes() == two.file(split).read_bytes()
+        assert one.truth_file(split).read_bytes() == two.truth_file(split).read_bytes()
+
+
+def test_a_picture_of_one_row_is_stored_with_its_box(tmp_path: Path) -> None:
+    folder = dense.voc(tmp_path / "voc")
+    Image.new("RGB", (40, 1)).save(folder / "JPEGImages/p00.jpg")
+    _xml(folder, 0, (4, 0, 20, 1, "disc"), size=(40, 1))
+    for fit, expected in (("pad", [4, 19, 20, 20]), ("squash", [4, 0, 20, 40])):
+        assert boxes_of(dense.added(folder, tmp_path / "data", fit, fit=fit))[0] == [expected]
