@@ -2,10 +2,13 @@
 
 import random
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
+import pytest
 import torch
 
-from resnetctl.testing.findings import Broken, Finding, Rule, Skipped, expect, judge, judge_all
+from resnetctl.testing.findings import Broken, Finding, Rule, Skipped, expect, judge, judge_all, judge_together
 
 
 def rule(function: object) -> Rule:
@@ -104,3 +107,69 @@ def test_a_failed_rule_does_not_change_the_others() -> None:
         raise Broken("x")
 
     assert [one.status for one in judge_all("s", {"a": rule(broken), "b": rule(broken)}, target=3)] == ["failed"] * 2
+
+
+def together(*values: str, error: BaseException | None = None) -> Rule:
+    def judge_them(targets: Sequence[Any]) -> Sequence[str]:
+        if error is not None:
+            raise error
+        return values
+
+    return Rule(wants="w", judge=str, fix="f", together=judge_them)
+
+
+def test_rules_that_judge_several_give_each_its_value() -> None:
+    rules = {"fast": together("a", "b"), "slow": rule(str)}
+    assert judge_together(rules, [1, 2]) == [{"fast": "a"}, {"fast": "b"}]
+    assert judge_together(rules, [1]) == [{}]
+    assert judge_together(rules, []) == []
+
+
+@pytest.mark.parametrize("error", [Broken("x"), ValueError("x"), SystemExit(3)])
+def test_a_rule_that_fails_for_several_blames_none_of_them(error: BaseException) -> None:
+    rules = {"broken": together(error=error), "fast": together("a", "b")}
+    assert judge_together(rules, [1, 2]) == [{"fast": "a"}, {"fast": "b"}]
+
+
+def test_a_signal_is_no_finding() -> None:
+    def stop(value: int) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outcome(stop)
+
+
+def test_what_is_known_to_hold_is_not_judged_again() -> None:
+    asked: list[int] = []
+    table = {"a": rule(lambda value: str(asked.append(value))), "b": rule(str)}
+    findings = judge_all("s", table, target=3, seen={"a": "12 shapes"})
+    assert [(one.rule, one.status, one.seen) for one in findings] == [("a", "ok", "12 shapes"), ("b", "ok", "3")]
+    assert asked == []
+
+
+def test_an_error_without_words_is_named_by_its_type() -> None:
+    def silent(value: int) -> str:
+        raise ValueError
+
+    assert outcome(silent).seen == "ValueError: "
+
+
+def test_each_rule_starts_from_the_same_seed_and_silence() -> None:
+    def noisy(value: int) -> str:
+        warnings.warn("noise", stacklevel=1)
+        return f"{torch.rand(1).item()} {random.random()}"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        findings = judge_all("s", {"a": rule(noisy), "b": rule(noisy)}, target=3)
+    assert findings[0].status == "ok"
+    assert findings[0].seen == findings[1].seen
+
+
+def test_state_is_restored_after_a_rule_that_fails() -> None:
+    def breaks(value: int) -> str:
+        torch.set_default_dtype(torch.float64)
+        raise Broken("x")
+
+    assert not outcome(breaks).ok
+    assert torch.get_default_dtype() == torch.float32

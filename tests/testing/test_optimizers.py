@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from resnetctl import registry
 from resnetctl.testing import optimizers
-from resnetctl.testing.findings import judge_all
+from resnetctl.testing.findings import judge, judge_all
 
 Groups = list[dict[str, Any]]
 
@@ -109,3 +110,81 @@ def test_the_optimizers_of_the_core_follow_every_rule(name: str) -> None:
 )
 def test_a_broken_optimizer_breaks_its_rule(optimizer: Callable[..., Any], rule: str) -> None:
     assert rule in failed(optimizer)
+
+
+def one_lr(groups: Groups, lr: float) -> torch.optim.Optimizer:
+    return Plain(groups, lr)
+
+
+def needs(groups: Groups, *, lr: float, beta: float) -> torch.optim.Optimizer:
+    return Plain(groups, lr)
+
+
+def by_keyword(*, groups: Groups, lr: float) -> torch.optim.Optimizer:
+    return Plain(groups, lr)
+
+
+def nothing(groups: Groups, *, lr: float) -> None:
+    return None
+
+
+class Explodes(Plain):
+    def move(self, weight: torch.Tensor, gradient: torch.Tensor, *, lr: float, decay: float) -> None:
+        weight.fill_(float("nan"))
+
+
+class Random(Plain):
+    def move(self, weight: torch.Tensor, gradient: torch.Tensor, *, lr: float, decay: float) -> None:
+        noise = np.random.default_rng().normal()  # no seed of torch reaches it
+        weight.mul_(1 - lr * decay).sub_(gradient, alpha=lr * (1 + 0.1 * noise))
+
+
+class ForgetsThawed(Plain):
+    """Look at the frozen weights once, at the beginning."""
+
+    def __init__(self, groups: Any, lr: float) -> None:
+        super().__init__(groups, lr)
+        self.known = {id(weight) for group in self.param_groups for weight in group["params"] if weight.requires_grad}
+
+    def move(self, weight: torch.Tensor, gradient: torch.Tensor, *, lr: float, decay: float) -> None:
+        if id(weight) in self.known:
+            super().move(weight, gradient, lr=lr, decay=decay)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule", "seen"),
+    [
+        (without_rate, "signature", "it takes no lr"),
+        (needs, "signature", "not keywords with a default of numbers, text or switches: beta"),
+        (by_keyword, "signature", "it takes no groups by position"),
+        (build(Explodes), "learns", "the loss changes by NaN"),
+        (build(Random), "resume", "parameters differ after a resume from step 3"),
+        (build(ForgetsThawed), "frozen", "a weight does not move after it thaws"),
+        (build(MovesFrozen), "frozen", "a frozen weight moves"),
+        (build(OwnRate), "rate", "7 of 7 parameters move"),
+        (build(DecaysAll), "decay", "3 norms or biases change, although their weight_decay is 0"),
+        (build(NoDecay), "decay", "weights of 3 layers are not smaller with weight_decay 1"),
+    ],
+)
+def test_the_finding_says_what_is_wrong(optimizer: Callable[..., Any], rule: str, seen: str) -> None:
+    finding = judge("o", rule, rule=optimizers.RULES[rule], target=optimizer)
+    assert finding.status == "failed"
+    assert seen in finding.seen
+    assert finding.fix == optimizers.RULES[rule].fix
+
+
+def test_what_is_no_optimizer_breaks_the_rule_of_groups() -> None:
+    assert failed(nothing)[0] == "groups"
+    assert failed(one_lr) == []  # lr by position is a keyword too
+
+
+def test_groups_are_those_of_the_engine() -> None:
+    model = optimizers.net()
+    next(model.parameters()).requires_grad_(False)
+    made = optimizers.groups(model, weight_decay=0.5)
+    assert sum(len(group["params"]) for group in made) == len([*model.parameters()])
+    assert {(group["lr_scale"], group["weight_decay"]) for group in made} == {(1.0, 0.5), (0.5, 0.0)}
+    assert len(made) == 3  # the frozen weight is apart
+    assert all(
+        torch.equal(one, two) for one, two in zip(optimizers.net().parameters(), model.parameters(), strict=True)
+    )

@@ -184,3 +184,50 @@ def test_an_argument_by_position_cannot_be_set_by_the_config() -> None:
         "p", "signature", rule=policies.RULES["signature"], target=Policy(name="p", build=build, summary="s")
     )
     assert "not keywords with a default: strength" in finding.seen
+
+
+def test_a_batch_of_the_kit_is_as_the_loader_gives_it() -> None:
+    for image in policies.SPECS:
+        source = policies.batch(image, 7)
+        assert source.images.shape == (7, image.channels, image.resize, image.resize)
+        assert source.images.dtype == torch.uint8
+        assert source.images.is_contiguous(memory_format=torch.channels_last)
+        assert source.targets.max() < policies.CLASSES
+        assert source.index.tolist() == [*range(100, 107)]
+
+
+def test_every_builder_spec_and_count_is_tried() -> None:
+    plain = images(lambda pixels: pixels)
+    cases = len(policies.SPECS) * len(policies.COUNTS)
+    assert sum(1 for _ in policies.runs(plain)) == cases
+    assert sum(1 for _ in policies.runs(replace(plain, unmirrored=plain.build))) == 2 * cases
+
+
+def test_a_fault_of_the_second_builder_is_found() -> None:
+    value = replace(images(lambda pixels: pixels), unmirrored=images(lambda pixels: pixels.double()).build)
+    assert "torch.float64" in judge("p", "dtype", rule=policies.RULES["dtype"], target=value).seen
+
+
+@pytest.mark.parametrize(("name", "summary"), [("", "s"), ("p", ""), ("p", "  ")])
+def test_a_policy_needs_a_name_and_a_summary(name: str, summary: str) -> None:
+    value = replace(images(lambda pixels: pixels), name=name, summary=summary)
+    assert judge("p", "signature", rule=policies.RULES["signature"], target=value).seen == "name or summary is empty"
+
+
+def test_a_builder_that_returns_no_function_is_named() -> None:
+    value = Policy(name="p", build=lambda image, classes: None, summary="s")  # type: ignore[arg-type,return-value]
+    assert "returns no function" in judge("p", "signature", rule=policies.RULES["signature"], target=value).seen
+
+
+def test_an_inverted_picture_is_like_itself_and_another_is_not() -> None:
+    source = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert policies._alike(source, 1 - source) == pytest.approx(torch.ones(4), abs=1e-5)
+    assert policies._alike(source, source.roll(1, 0)).max() < 0.5
+
+
+def test_halves_that_change_alike_are_not_apart() -> None:
+    changes = torch.rand(20, 50, generator=torch.Generator().manual_seed(0))
+    assert policies._places_apart(changes) < 3
+    changes[:, :25] += 1
+    assert policies._places_apart(changes) > 10
+    assert policies._places_apart(torch.zeros(20, 50)) == 0
