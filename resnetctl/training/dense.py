@@ -15,6 +15,7 @@ from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.dense import head_card
 from resnetctl.spec import DatasetCard, HeadCard, ImageSpec, Measured
 
+VAL_BATCH = 32  # images
 # Settings that shape the loss of classifiers; a head brings its own loss.
 OF_CLASSIFIERS: Mapping[str, Any] = {"label_smoothing": 0.0, "class_weights": "none"}
 
@@ -76,7 +77,7 @@ def validate_net(
 ) -> Measured:
     """Measure a network with a head on val, without intervals: they take longer than the pass."""
     predict = net_predictor(net, image, device=device, precision=precision)
-    batches = eval_batches(images, image, batch_size=32)
-    truths = eval_truth(images, image, batch_size=32)
+    batches = eval_batches(images, image, batch_size=VAL_BATCH)
+    truths = eval_truth(images, image, batch_size=VAL_BATCH)
     meter = registry.get("task", head.task).meter(images.classes)
     return measure_net(predict, zip((pixels for pixels, _ in batches), truths, strict=True), meter=meter)

@@ -16,6 +16,7 @@ from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import open_store
 from resnetctl.errors import ConfigError
+from resnetctl.facts import Finished, Notice
 from resnetctl.spec import ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
@@ -207,3 +208,15 @@ def test_val_is_measured_without_images_moved_and_the_same_every_time(tmp_path: 
     assert one == two
     assert one.primary.value == pytest.approx(card.metrics["val_miou"], abs=1e-6)
     assert one.count == 2
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+@pytest.mark.parametrize("asked", [{"dry_run": True}, {"budget": 4.0}, {"tune": True}])
+def test_steps_and_evaluations_of_heads_are_timed(kind: str, asked: dict[str, object], tmp_path: Path) -> None:
+    heads.stored(kind, tmp_path)
+    sets = ["data=scenes", "model.arch=resnet20", f"model.head={heads.KINDS[kind][0]}", "batch_size=8", "epochs=1"]
+    facts = list(
+        train(to_train(from_sets(sets[: 4 if "budget" in asked else 5]), name="timed", **asked), settings.load())
+    )
+    said = [fact.text for fact in facts if isinstance(fact, Notice)]
+    assert "dry run: nothing was written" in said if "dry_run" in asked else isinstance(facts[-1], Finished)
