@@ -1,5 +1,6 @@
 """What a run with a head needs besides: the head that suits the data, its anchors, and its number on val."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +69,8 @@ def chosen_head(config: TrainConfig, train: ImageSet, *, image: ImageSpec) -> He
         whole = train.truth.tensors()
         boxes = whole.take(torch.from_numpy(train.index)).resize(train.truth.side, size=image.size)
         with registry.guarded("head", name):
-            fitted = fit(boxes.boxes, boxes.labels, image)  # type: ignore[union-attr]  # only boxes have anchors
+            found = fit(boxes.boxes, boxes.labels, image)  # type: ignore[union-attr]  # only boxes have anchors
+            fitted = json.loads(json.dumps(found, allow_nan=False))  # what the card cannot hold is the plugin's mistake
     return head_card(name, config.model.head_args, fitted=fitted)
 
 

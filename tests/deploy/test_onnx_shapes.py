@@ -128,3 +128,72 @@ def test_values_that_are_alive_at_once_count_together() -> None:
     for number, node in enumerate(chained[2:]):
         node.input[0] = f"z{number}"
     assert "z39" in inferred(model, [IMAGE])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("Conv", [IMAGE, (4, 6, 3, 3)], [], {"kernel_shape": [5, 5]}),
+        ("Conv", [IMAGE, (4, 6, 3, 3)], [], {"pads": [-1, 0, 0, 0]}),
+        ("Conv", [IMAGE, (4, 6, 3, 3)], [], {"pads": [3, 0, 0, 0]}),
+        ("Conv", [IMAGE, (4, 6, 3, 3)], [], {"dilations": [0, 1]}),
+        ("Conv", [IMAGE, (4, 6, 3, 3)], [], {"strides": [1]}),
+        ("MaxPool", [IMAGE], [], {}),
+        ("MatMul", [(2, 5), (4, 5)], [], {}),
+        ("Reshape", [IMAGE], [[-1, -1]], {}),
+        ("Reshape", [IMAGE], [[0, -1, 0, 0, 0]], {}),
+        ("Reshape", [IMAGE], [[-1, 0]], {"allowzero": 1}),
+        ("Reshape", [IMAGE, (2,)], [], {}),
+        ("Squeeze", [(2, 1)], [[5]], {}),
+        ("Unsqueeze", [(2, 6)], [[4]], {}),
+        ("Transpose", [IMAGE], [], {"perm": [1, 0]}),
+        ("Concat", [IMAGE, IMAGE], [], {"axis": 4}),
+        ("Slice", [IMAGE], [[0], [1, 2]], {}),
+        ("Slice", [IMAGE], [[0], [9], [1], [0]], {}),
+        ("Pad", [IMAGE], [[0, 1]], {}),
+        ("Pad", [IMAGE], [[0, 0, 0, 0, 0, 0, -10, 0]], {}),
+        ("ReduceSum", [IMAGE], [[-5]], {}),
+    ],
+)
+def test_a_file_that_onnxruntime_would_refuse_or_misread_is_refused_first(case: Case) -> None:
+    with pytest.raises(ValueError, match=f"the operator '{case[0]}' (does not fit its inputs|has a negative side)"):
+        inferred(graph(case), case[1])
+
+
+def test_an_operator_of_no_table_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="the operator 'Loop' does not fit its inputs: 'Loop'"):
+        inferred(graph(("Loop", [IMAGE], [], {})), [IMAGE])
+
+
+def test_a_value_that_nobody_computes_and_one_that_two_compute_are_refused() -> None:
+    model = graph(("Relu", [IMAGE], [], {}))
+    model.graph.node[0].input[0] = "ghost"
+    with pytest.raises(ValueError, match="'Relu' does not fit its inputs: 'ghost'"):
+        inferred(model, [IMAGE])
+    model = graph(("Relu", [IMAGE], [], {}))
+    model.graph.node.append(helper.make_node("Relu", ["x0"], ["y"]))
+    with pytest.raises(ValueError, match="'Relu' has other outputs than its operator"):
+        inferred(model, [IMAGE])
+    model.graph.node[1].output[:] = ["z", "more"]
+    with pytest.raises(ValueError, match="'Relu' has other outputs than its operator"):
+        inferred(model, [IMAGE])
+
+
+def test_too_many_operators_are_refused_before_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = graph(("Relu", [IMAGE], [], {}))
+    model.graph.node.extend(helper.make_node("Relu", ["y"], [f"z{number}"]) for number in range(3))
+    monkeypatch.setattr(onnx_shapes, "MAX_NODES", 4)
+    assert "z2" in inferred(model, [IMAGE])
+    monkeypatch.setattr(onnx_shapes, "MAX_NODES", 3)
+    with pytest.raises(ValueError, match="it has 4 operators, the limit is 3"):
+        inferred(model, [IMAGE])
+
+
+def test_a_split_into_equal_parts_and_its_name_in_messages() -> None:
+    model = graph(("Split", [(2, 7)], [], {"axis": 1}))
+    model.graph.node[0].output.append("z")
+    assert inferred(model, [(2, 7)])["y"] == (2, 4)
+    model.graph.node[0].name = "cut"
+    model.graph.node[0].input.append("missing")
+    with pytest.raises(ValueError, match="the operator 'cut' does not fit its inputs"):
+        inferred(model, [(2, 7)])

@@ -231,3 +231,50 @@ def test_the_encoder_lists_the_images_first() -> None:
     assert first is IMAGES
     assert encoder.out_channels == [3, *(value.shape[1] for value in features)]
     assert encoder.output_stride == 4
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_renamed_selection_survives_a_round_trip_of_its_weights(block: str) -> None:
+    first = Backbone(net(block), {"layer4": "deep", "stem": "fine"})
+    second = Backbone(net(block), {"layer4": "deep", "stem": "fine"})
+    second.load_state_dict(first.state_dict())
+    with torch.inference_mode():
+        one, two = first.eval()(IMAGES), second.eval()(IMAGES)
+    assert list(one) == ["fine", "deep"], "in the order of the network"
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_lone_name_is_no_sequence_of_letters() -> None:
+    assert list(Backbone(net(), "layer2").channels) == ["layer2"]
+
+
+@pytest.mark.parametrize("side", [32, 33, 47, 64])
+def test_features_of_any_side_have_the_rounded_up_reduction(side: int) -> None:
+    backbone = Backbone(net(), ("stem", "layer1", "layer4"))
+    for name, value in backbone(torch.randn(1, 3, side, side + 5)).items():
+        reduction = backbone.reductions[name]
+        assert value.shape[2:] == (-(-side // reduction), -(-(side + 5) // reduction))
+
+
+def test_the_mode_and_the_statistics_of_the_network_are_left_alone() -> None:
+    model = net().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    backbone = Backbone(model)
+    assert model.layer1.training
+    assert backbone.layer4[0].bn1.training
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_an_encoder_refuses_other_channels_and_takes_its_own() -> None:
+    encoder = Backbone(net()).encoder()
+    encoder.set_in_channels(3)
+    with pytest.raises(ValueError, match="reads 3 channels, not 1"):
+        encoder.set_in_channels(1, pretrained=False)
+
+
+def test_a_selection_cannot_have_stages_that_were_left_out() -> None:
+    part = Backbone(net(), ("layer2",))
+    assert part.select(("stem", "layer1")).stages == ("layer1",)
+    with pytest.raises(UsageError, match="no features 'layer3'") as caught:
+        part.select(("layer3",))
+    assert caught.value.exit_code == 2

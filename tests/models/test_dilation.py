@@ -292,3 +292,68 @@ def test_one_block_a_stage_is_enough_to_refuse_a_gate(block: str) -> None:
     arch = Arch(name="t", block=block, depths=(1, 1, 1, 1), widths=(8, 8, 12, 16), stem="imagenet")
     with pytest.raises(PluginError, match=r"layer4\.0"):
         dilation.dilated(build(arch, classes=2, image=ImageSpec(size=64)), 16)
+
+
+def pooled(pool: Callable[[int], nn.Module]) -> type[nn.Module]:
+    """A block whose branch pools as the test says, instead of striding."""
+
+    class Block(Pooling):
+        def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
+            super().__init__(in_channels, width, stride=stride)
+            self.pool = pool(stride) if stride > 1 else nn.Identity()
+
+    return Block
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda stride: nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False),
+        lambda stride: nn.MaxPool2d(stride, ceil_mode=True),
+    ],
+)
+def test_pools_of_the_blocks_of_resnet_d_are_spread(own_block: Callable[..., ResNet], pool: Any) -> None:
+    model = own_block(pooled(pool))
+    assert worst(model, dilation.dilated(model, 16), {"layer4": 2}, 128) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda stride: nn.AvgPool2d(3, stride=stride, padding=1),
+        lambda stride: nn.MaxPool2d((3, 3), stride=stride, padding=(1, 1)),
+    ],
+)
+def test_a_pool_of_another_form_is_refused_by_name(own_block: Callable[..., ResNet], pool: Any) -> None:
+    model = own_block(pooled(pool))
+    with pytest.raises(PluginError, match=r"block 'own' .* layer4\.0") as caught:
+        dilation.dilated(model, 16)
+    assert caught.value.exit_code == 4
+    assert dilation.stage_reductions(model)["layer4"] == 32, "the network stays as it was"
+
+
+@pytest.mark.parametrize("stride", [0, -8, 64, 12])
+def test_strides_that_no_stage_has_list_those_that_exist(stride: int) -> None:
+    with pytest.raises(ConfigError, match=f"output stride {stride}") as caught:
+        Backbone(net(), output_stride=stride)
+    assert caught.value.exit_code == 2
+    assert "its stages have 4, 8, 16, 32" in " ".join(map(str, caught.value.hint))
+
+
+@pytest.mark.parametrize("rate", [2, 3])
+def test_a_spread_max_pool_is_the_plain_one_on_every_grid(rate: int) -> None:
+    images = torch.randn(1, 2, 12, 12)
+    spread = dilation.SpreadMaxPool(3, rate, padding=1)(images)
+    for row in range(rate):
+        for column in range(rate):
+            part = F.max_pool2d(images[..., row::rate, column::rate], 3, stride=1, padding=1)
+            assert torch.equal(spread[..., row::rate, column::rate], part)
+
+
+def test_two_dilations_after_each_other_equal_one() -> None:
+    model = net()
+    once, twice = dilation.dilated(model, 8), dilation.dilated(dilation.dilated(model, 16), 8)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        for (name, one), (_, two) in zip(walk(once, images), walk(twice, images), strict=True):
+            assert torch.allclose(one, two, atol=1e-5), name

@@ -3,19 +3,20 @@
 import contextlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from support import heads
+from support import distributions, heads
 from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import open_store
-from resnetctl.errors import ConfigError
+from resnetctl.errors import ConfigError, PluginError
 from resnetctl.facts import Finished, Notice
 from resnetctl.spec import ImageSpec
 from resnetctl.system import settings
@@ -220,3 +221,45 @@ def test_steps_and_evaluations_of_heads_are_timed(kind: str, asked: dict[str, ob
     )
     said = [fact.text for fact in facts if isinstance(fact, Notice)]
     assert "dry run: nothing was written" in said if "dry_run" in asked else isinstance(facts[-1], Finished)
+
+
+HEAD = """
+import torch
+from support.heads import TinyDet
+
+
+class Head(TinyDet):
+    def fit_anchors(self, boxes, labels, image):
+        return {"base": BASE}
+
+
+mine = Head()
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "problem"),
+    [
+        ("boxes.mean()", "TypeError: Object of type Tensor is not JSON serializable"),
+        ("float('nan')", "ValueError: Out of range float values are not JSON compliant"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_anchors_that_no_card_can_hold_are_the_mistake_of_the_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, problem: str
+) -> None:
+    heads.stored("boxes", tmp_path)
+    code = HEAD.replace("BASE", base)
+    distributions.install(tmp_path / "site", "my-anchors", {"head": {"mine": "my_anchors:mine"}}, code=code)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.refresh()
+    config = from_sets(["data=scenes", "model.arch=resnet20", "model.head=mine", "epochs=1"])
+    try:
+        with pytest.raises(PluginError) as caught:
+            list(train(to_train(config), settings.load()))
+    finally:
+        monkeypatch.undo()
+        sys.modules.pop("my_anchors", None)
+        registry.refresh()
+    assert caught.value.exit_code == 4
+    assert caught.value.message.startswith(f"head 'mine' of my-anchors 1.2: {problem}")

@@ -27,8 +27,7 @@ class DetectMeter:
     def add(self, prediction: Sequence[Array], truth: Boxes) -> None:
         """Add boxes (N, K, 4), scores (N, K) and labels (N, K), and the true boxes in the same pixels."""
         for detections, (boxes, labels) in zip(each_image(prediction), truth.split(), strict=True):
-            if not all(np.isfinite(part).all() for part in detections[:2]):
-                raise WorkFailed("the network gives boxes or scores that are not finite: its weights are broken")
+            require_finite(*detections[:2])
             if (detections[2] >= len(self._classes)).any():
                 raise WorkFailed(f"the network gives classes outside 0..{len(self._classes) - 1}")
             self._detections.append(detections)
@@ -64,6 +63,12 @@ class DetectMeter:
             return float(np.mean(known)) if known else float("nan")
 
         return bootstrap.interval(len(self._truths), value, purpose="map50")
+
+
+def require_finite(boxes: Array, scores: Array) -> None:
+    """Raise `WorkFailed` if a detection has a number that is none. Padding is no detection."""
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise WorkFailed("the network gives boxes or scores that are not finite: its weights are broken")
 
 
 def each_image(prediction: Sequence[Array]) -> Iterator[tuple[Array, Array, Array]]:

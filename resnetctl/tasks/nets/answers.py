@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resnetctl import registry
 from resnetctl.data.dense.geometry import Placement, mask_back, placement
 from resnetctl.engine.device import pick_device, pick_threads
+from resnetctl.engine.meters.detect import require_finite
 from resnetctl.spec import ImageSpec, Task, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target
@@ -71,9 +72,11 @@ def places(sizes: NDArray[np.int64], image: ImageSpec) -> list[Placement]:
 def boxes_in_pictures(prediction: Arrays, where: Sequence[Placement], *, scale: float = 1.0) -> Arrays:
     """Return detections in pixels of their pictures, clipped at the borders; without area they lose their class.
 
-    `scale` is the side of the placements divided by that of the network's input.
+    `scale` is the side of the placements divided by that of the network's input. Raises `WorkFailed` for numbers that
+    are not finite: a box of NaN would look like one without area.
     """
     boxes, scores, labels = prediction
+    require_finite(boxes[labels >= 0], scores[labels >= 0])
     moved = np.stack([place.back(own * scale) for place, own in zip(where, boxes.astype(np.float32), strict=True)])
     is_flat = ~(moved[..., 2:] > moved[..., :2]).all(-1)
     return moved, np.where(is_flat, 0, scores), np.where(is_flat, -1, labels)

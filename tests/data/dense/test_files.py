@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import dense
 
+from resnetctl.data.dense import files as module
 from resnetctl.data.dense.files import Files, opened, stem_of, suffix_of
 from resnetctl.data.reading.decode import BadImage
 from resnetctl.errors import DataError
@@ -68,3 +69,60 @@ def test_the_listing_changes_with_an_annotation(tmp_path: Path) -> None:
 
 def test_stem_and_suffix_of_a_name() -> None:
     assert (stem_of("a/b.c.JPG"), suffix_of("a/b.c.JPG"), stem_of("b")) == ("b.c", ".jpg", "b")
+
+
+def tarred(path: Path, *members: tuple[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_a_name_that_occurs_twice_is_refused_with_every_other_problem(tmp_path: Path) -> None:
+    path = tarred(tmp_path / "a.tar", ("a.xml", b"1"), ("./a.xml", b"2"), ("../b.xml", b"3"), ("c.xml", b"4"))
+    with pytest.raises(DataError, match="2 members that cannot be used") as caught, opened(path):
+        pass
+    assert "'./a.xml': the name occurs twice" in caught.value.problems
+    assert any("b.xml" in problem for problem in caught.value.problems)
+    assert caught.value.exit_code == 3
+
+
+def test_links_in_an_archive_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        link = tarfile.TarInfo("a.xml")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(DataError, match="1 member that cannot be used"), opened(tmp_path / "a.tar"):
+        pass
+
+
+def test_an_archive_of_other_files_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_OTHERS", 5)
+    path = tarred(tmp_path / "a.tar", *((f"{number}.bin", b"") for number in range(9)))
+    with pytest.raises(DataError, match="too many members that are not images"), opened(path):
+        pass
+    pictures = [(f"{number}.png", b"x") for number in range(4)]
+    path = tarred(tmp_path / "b.tar", *pictures, *((f"{number}.bin", b"") for number in range(9)))
+    with opened(path) as files:
+        assert [*files.paths] == [name for name, _ in pictures]
+
+
+def test_what_was_unpacked_is_removed_and_has_no_name_of_a_member(tmp_path: Path) -> None:
+    with opened(tarred(tmp_path / "a.tar", ("x/y.xml", b"text"), (".hidden/z.xml", b""))) as files:
+        assert files.text("x/y.xml") == "text"
+        (path,) = files.paths.values()
+        assert path.name.isdigit()
+    assert not path.exists()
+
+
+def test_the_listing_changes_with_a_name_and_a_size_and_not_with_the_place(tmp_path: Path) -> None:
+    listings = []
+    for folder, name, size in (("a", "p.png", 3), ("b", "p.png", 3), ("c", "p.png", 4), ("d", "q.png", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(b"x" * size)
+        with opened(tmp_path / folder) as files:
+            listings.append(files.listing([]))
+    assert listings[0] == listings[1]
+    assert len(set(listings)) == 3

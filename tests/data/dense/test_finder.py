@@ -55,3 +55,35 @@ def test_images_that_are_named_twice_or_never_are_counted() -> None:
 )
 def test_folders_and_names_tell_the_split(name: str, split: str | None) -> None:
     assert split_of(name) == split
+
+
+def test_folders_of_the_caller_come_before_other_places_and_after_the_own() -> None:
+    images = finder("annotations/a.png", "images/train/a.png", "images/a.png", "train/a.png", "other/a.png")
+    assert images.find("annotations/x.json", "a.png", folders=("train",)) == "annotations/a.png"
+    images = finder("images/train/a.png", "images/a.png", "train/a.png", "other/a.png")
+    assert images.find("annotations/x.json", "a.png", folders=("train", "images/train")) == "train/a.png"
+    images = finder("images/train/a.png", "images/val/a.png")
+    assert images.find("annotations/x.json", "a.png", folders=("val", "images/val")) == "images/val/a.png"
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/a.png", "./a.png", "sub\\..\\a.png", "file:///x/a.png"])
+def test_a_name_never_leads_out_of_the_source(name: str) -> None:
+    assert finder("x/a.png").find("y/z.xml", name) == "x/a.png"
+    with pytest.raises(ValueError, match="is missing"):
+        finder("x/b.png").find("y/z.xml", name)
+
+
+def test_two_images_with_one_stem_are_told_apart_by_the_suffix_only() -> None:
+    images = finder("x/a.png", "y/a.jpg")
+    assert images.find("z/a.xml", "a.jpg") == "y/a.jpg"
+    with pytest.raises(ValueError, match=r"its image 'a\.bmp' is in 2 folders: x/a\.png, y/a\.jpg"):
+        images.find("z/a.xml", "a.bmp")
+    assert images.unused() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("val/train/a.png", "val"), ("Train_images/a.png", "train"), ("x/test-01.xml", "test"), ("a/b/c.png", None)],
+)
+def test_the_outermost_folder_with_a_split_decides(name: str, split: str | None) -> None:
+    assert split_of(name) == split

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnetctl.engine.meters.bootstrap import interval
+from resnetctl.engine.meters.bootstrap import DRAWS, interval
 
 
 def test_the_interval_of_a_mean_is_near_that_of_the_formula() -> None:
@@ -24,3 +24,33 @@ def test_draws_without_a_value_are_left_out_and_one_image_has_no_interval() -> N
     assert interval(1, lambda _: 1.0, purpose="x") is None
     assert interval(5, lambda _: float("nan"), purpose="x") is None
     assert interval(5, lambda times: 0.5 if times[0] else float("nan"), purpose="x") == (0.5, 0.5)
+
+
+def test_every_draw_has_as_many_images_and_other_purposes_draw_others() -> None:
+    seen: dict[str, list[list[int]]] = {"x": [], "y": []}
+    for purpose, rows in seen.items():
+
+        def value(times: np.ndarray, rows: list[list[int]] = rows) -> float:
+            rows.append(times.tolist())
+            return float(times[0])
+
+        interval(7, value, purpose=purpose)
+    assert {sum(times) for times in seen["x"]} == {7}
+    assert len(seen["x"]) == DRAWS
+    assert seen["x"] != seen["y"]
+
+
+def test_a_number_that_never_changes_has_an_interval_without_width() -> None:
+    assert interval(2, lambda _: 0.75, purpose="x") == (0.75, 0.75)
+    assert interval(0, lambda _: 1.0, purpose="x") is None
+
+
+@pytest.mark.parametrize("count", [20, 50])
+def test_the_interval_of_a_share_holds_the_truth_about_95_times_in_100(count: int) -> None:
+    draw, hits = np.random.default_rng(count), 0
+    for number in range(60):
+        values = draw.random(count) < 0.7
+        found = interval(count, lambda times, own=values: float((own * times).mean()), purpose=f"share {number}")
+        assert found is not None
+        hits += found[0] <= 0.7 <= found[1]
+    assert hits >= 51

@@ -44,3 +44,35 @@ def test_near_ties_agree_and_other_classes_do_not() -> None:
     agreement = classify.agree((one,), (other - [[0, 5, 0]],))
     assert agreement.share == 0
     assert agreement.problems == ("image 0: classes 1 and 2",)
+
+
+def test_agreement_is_counted_by_image_and_names_those_that_differ() -> None:
+    other = LOGITS.copy()
+    other[[3, 11]] = other[[3, 11]][:, ::-1] * 2
+    agreement = classify.agree((LOGITS,), (other,))
+    assert (agreement.same, agreement.total) == (18, 20)
+    assert agreement.largest == pytest.approx(np.abs(LOGITS.astype(np.float64) - other).max())
+    assert [problem.split(":")[0] for problem in agreement.problems] == ["image 3", "image 11"]
+
+
+@pytest.mark.parametrize(("gap", "same"), [(0.9e-4, True), (1.1e-4, False)])
+@pytest.mark.parametrize("size", [1.0, 100.0])
+def test_what_counts_as_rounding_grows_with_the_largest_logit(gap: float, same: bool, size: float) -> None:
+    one = np.array([[size, size - gap * size, 0.0]])
+    two = np.array([[size - gap * size, size, 0.0]])
+    assert (classify.agree((one,), (two,)).share == 1) == same
+
+
+def test_nothing_agrees_with_nothing() -> None:
+    none = np.empty((0, 6), np.float32)
+    agreement = classify.agree((none,), (none,))
+    assert (agreement.share, agreement.total, agreement.largest) == (1, 0, 0)
+
+
+def test_a_class_without_an_image_has_no_accuracy_and_five_classes_make_top5_certain() -> None:
+    meter = ClassifyMeter(CLASSES[:5])
+    meter.add((LOGITS[:4, :5],), Labels(labels=torch.tensor([0, 0, 1, 4])))
+    report = meter.report()
+    assert report.figures["top5"] == 1
+    assert [row["count"] for row in report.per_class] == [2, 1, 0, 0, 1]
+    assert report.per_class[2]["top1"] is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnetctl.errors import WorkFailed
 from resnetctl.spec import ImageSpec
 from resnetctl.tasks.nets.answers import boxes_in_pictures, enlarged, masks_in_pictures, places
 
@@ -69,3 +70,15 @@ def test_padding_keeps_its_class_and_no_detection_is_no_problem() -> None:
     assert [part.shape for part in boxes_in_pictures(none, where)] == [(2, 0, 4), (2, 0), (2, 0)]
     padding = (np.zeros((2, 1, 4), np.float32), np.zeros((2, 1)), np.full((2, 1), -1))
     assert boxes_in_pictures(padding, where)[2].tolist() == [[-1], [-1]]
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_an_error_but_in_padding(part: int, value: float) -> None:
+    prediction = (np.ones((2, 1, 4), np.float32), np.ones((2, 1), np.float32), np.array([[0], [-1]]))
+    where = places(SIZES, PADDED)
+    prediction[part][1] = value
+    assert boxes_in_pictures(prediction, where)[2][1].tolist() == [-1]
+    prediction[part][0] = value
+    with pytest.raises(WorkFailed, match="its weights are broken"):
+        boxes_in_pictures(prediction, where)

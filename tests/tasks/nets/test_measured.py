@@ -1,17 +1,26 @@
 """`eval` of networks with a head: the numbers of the task, the same from weights and from ONNX."""
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from support import dense, heads
 
-from resnetctl.errors import DataError, UsageError
+from resnetctl import registry, runs
+from resnetctl.data.store import Store
+from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
-from resnetctl.tasks.nets.measured import NetOutcome
+from resnetctl.tasks.nets.answers import Answering
+from resnetctl.tasks.nets.measured import NetOutcome, measure_net
+from resnetctl.tasks.targets import Target
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +84,92 @@ def test_other_forms_of_export_are_refused(form: dict[str, str], tmp_path: Path)
     run = heads.run("masks", "epochs=1")
     with pytest.raises(UsageError, match="exported as an ONNX file of floats only"):
         export(run.path, settings=settings.load(), **form)  # type: ignore[arg-type]
+
+
+def net_of(task: str, answer: Callable[[np.ndarray[Any, Any]], Any], store: Store, **card: Any) -> Answering:
+    """A network that answers with what the test says."""
+    known = {"image": store.card.image, "classes": store.card.classes, "task": task, "trained_on": {}}
+    whole: Any = SimpleNamespace(**known | {"metrics": {}, "split": {}, **card})
+    return Answering(card=whole, task=registry.get("task", task), answer=answer)
+
+
+NOWHERE = Target(path=Path("m.safetensors"), kind="weights", run=None)
+
+
+def measured(net: Answering, store: Store, split: Any = "test") -> NetOutcome:
+    return measure_net(net, store, split=split, target=NOWHERE)
+
+
+@pytest.mark.parametrize("fit", ["pad", "squash"])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_truth_itself_has_map_1_at_every_size_of_the_network(tmp_path: Path, fit: str, scale: int) -> None:
+    store = dense.added(dense.voc(tmp_path / "voc", 24), tmp_path / "data", fit=fit)
+    truth = store.split("train").truth
+    assert truth is not None
+    taken = itertools.count()
+
+    def answer(pixels: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        boxes, labels = np.zeros((len(pixels), 3, 4), np.float32), np.full((len(pixels), 3), -1)
+        for row in range(len(pixels)):
+            first, last = truth.offsets[(number := next(taken)) : number + 2]
+            boxes[row, : last - first], labels[row, : last - first] = (
+                truth.boxes[first:last] * scale,
+                truth.labels[first:last],
+            )
+        return boxes, np.where(labels < 0, 0.0, 0.9), labels
+
+    image = replace(store.card.image, size=40 * scale, resize=40 * scale)
+    report = measured(net_of("detect", answer, store, image=image), store, "train").to_json()
+    assert (report["map50"], report["map"], report["count"]) == (1, 1, 20)
+    assert (report["primary"], report["epoch"], report["unwritten"]) == ("map50", None, None)
+    assert [row["count"] for row in report["per_class"]] == np.bincount(truth.labels).tolist()
+
+
+@pytest.mark.parametrize("classes", [("ground", "bar", "disc"), ("disc", "ground", "bar")])
+def test_the_masks_themselves_have_miou_1_in_any_order_of_classes(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    store = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data")
+    truth = store.split("test").truth
+    assert truth is not None
+    assert truth.masks is not None
+    order = np.array([classes.index(name) for name in store.card.classes] + [0] * 253)
+    report = measured(net_of("segment", lambda _: (order[truth.masks],), store, classes=classes), store).to_json()
+    assert (report["miou"], report["pixel_accuracy"], report["count"]) == (1, 1, 2)
+    assert [row["name"] for row in report["per_class"]] == [*classes]
+
+
+def test_classes_that_the_data_does_not_have_and_other_truth_are_refused(tmp_path: Path) -> None:
+    store = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data")
+    net = net_of("segment", lambda _: (), store, classes=("ground", "bar", "car"))
+    with pytest.raises(DataError, match="the classes of the model and of 'scenes' differ") as caught:
+        measured(net, store)
+    assert caught.value.problems == ("only the model has: car", "only the dataset has: disc")
+    with pytest.raises(DataError, match="answers with boxes, and 'scenes' has masks"):
+        measured(net_of("detect", lambda _: (), store), store)
+
+
+def test_a_network_with_broken_weights_is_no_result(tmp_path: Path) -> None:
+    store = dense.added(dense.voc(tmp_path / "voc"), tmp_path / "data")
+
+    def answer(pixels: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        return np.full((len(pixels), 1, 4), np.nan, np.float32), np.ones((len(pixels), 1)), np.zeros((len(pixels), 1))
+
+    with pytest.raises(WorkFailed, match="its weights are broken"):
+        measured(net_of("detect", answer, store), store)
+
+
+def test_a_report_that_cannot_be_written_still_has_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads.stored("masks", tmp_path)
+    run = heads.run("masks", "epochs=1")
+
+    def full(*_: object) -> None:
+        raise WorkFailed("no space left", where="eval")
+
+    monkeypatch.setattr(runs.RunDir, "write_eval", full)
+    found = evaluate(run.path, settings=settings.load())
+    assert isinstance(found, NetOutcome)
+    assert found.written is None
+    body = found.to_json()
+    assert "the report was not written: no space left" in body["unwritten"]
+    assert body["count"] == 2
+    with pytest.raises(WorkFailed, match="the report was not written"):
+        found.require()
