@@ -7,9 +7,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the nets of the tests are tiny:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests start onnxruntime themselves
 
+import hypothesis
 import pytest
 
 from resnetctl.system import settings
+
+hypothesis.settings.register_profile("busy", deadline=None)  # no test fails because the machine is busy
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)

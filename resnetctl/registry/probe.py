@@ -6,6 +6,7 @@ modules must be torch-free come first, while torch is not loaded: whether they l
 """
 
 import contextlib
+import hashlib
 import json
 import signal
 import subprocess
@@ -98,7 +99,7 @@ def fingerprint() -> dict[str, Any]:
         "torch's number of threads": torch.get_num_threads(),
         "torch's grad mode": torch.is_grad_enabled(),
         "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
-        "torch's random state": torch.get_rng_state().sum().item(),
+        "torch's random state": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
         "torch.backends.cudnn.benchmark": torch.backends.cudnn.benchmark,
     }
 

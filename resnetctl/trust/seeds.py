@@ -1,5 +1,6 @@
 """What several seeds say: mean, spread, interval, pairs by seed, and how many seeds would tell a difference."""
 
+import bisect
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -82,8 +83,11 @@ def seed_pairs(first: Mapping[int, float], second: Mapping[int, float], *, resol
 
 def seeds_needed(sd: float, *, difference: float) -> int | None:
     """Return the fewest seeds whose 95 % interval has a half-width below `difference`; None above `MOST_SEEDS`."""
-    for n in range(2, 200):
-        if student_quantile(0.975, n - 1) * sd / math.sqrt(n) < difference:
-            return n
+    few = range(2, 200)
+    place = bisect.bisect_left(  # the half-width falls with n
+        few, True, key=lambda n: student_quantile(0.975, n - 1) * sd / math.sqrt(n) < difference
+    )
+    if place < len(few):
+        return few[place]
     many = math.ceil((1.96 * sd / difference) ** 2) + 1  # Student's t is close to the normal distribution by then
     return many if many <= MOST_SEEDS else None

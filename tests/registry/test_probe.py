@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ CODES = {
     "leaves": "import os\nos._exit(0)\n",
     "heavy": "import torch\n" + ARCH,
     "late": ARCH,
+    "killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+    "talks": "for number in range(9):\n    print('line', number)\n" + ARCH,
     "hangs": "import time\ntime.sleep(60)\n" + ARCH,
 }
 BLOCKS = {
@@ -106,3 +109,48 @@ def test_a_fingerprint_has_methods_and_settings_of_torch(monkeypatch: pytest.Mon
 
 def test_no_entries_have_no_probes() -> None:
     assert probe([]) == {}
+
+
+def test_an_entry_that_is_killed_is_named_by_its_signal(entries: dict[str, Entry]) -> None:
+    probes = ask(entries, "killed", "one")
+    assert probes["killed"].error == "importing it ended the process with SIGKILL"
+    assert probes["one"].error == ""
+
+
+def test_what_is_printed_is_kept_in_three_lines_and_has_an_owner(entries: dict[str, Entry]) -> None:
+    probes = ask(entries, "one", "talks", "late")
+    assert probes["talks"].printed == "line 0\nline 1\nline 2"
+    assert (probes["one"].printed, probes["late"].printed) == ("", "")
+    assert probes["talks"].own_name == "net"
+
+
+def test_an_entry_without_its_object_has_a_remedy(entries: dict[str, Entry]) -> None:
+    (found,) = probe([replace(entries["one"], value="pr_one:missing")]).values()
+    assert "pr-one 1.2 cannot be imported: AttributeError" not in found.error  # the child reads the metadata again
+    (found,) = probe([replace(entries["one"], name="renamed")]).values()
+    assert "no arch is called" in found.error
+
+
+@pytest.mark.parametrize("before", [{"a": 1, "b": "x"}, {}])
+def test_equal_fingerprints_have_no_changes(before: dict[str, object]) -> None:
+    assert changes(before, dict(before)) == ()
+    assert changes(before, before | {"new": 3}) == ()
+
+
+def test_changes_compare_values_by_kind() -> None:
+    def own() -> None: ...
+
+    before = {"number": 1, "text": "a", "function": torch.cat, "gone": torch.stack, "list": [1]}
+    after = {"number": 1.0, "text": "b", "function": own, "list": [1]}
+    assert changes(before, after) == ("text", "function", "gone", "list")
+    assert changes({"f": own}, {"f": torch.nn.functional.relu}) == ()  # torch changes itself
+
+
+def test_a_fingerprint_is_the_same_twice_and_drawing_changes_it() -> None:
+    before = fingerprint()
+    assert changes(before, fingerprint()) == ()
+    with torch.random.fork_rng(devices=[]):
+        torch.rand(1)
+        assert changes(before, fingerprint()) == ("torch's random state",)
+    with torch.no_grad():
+        assert changes(before, fingerprint()) == ("torch's grad mode",)

@@ -77,3 +77,34 @@ def test_a_comparison_uses_the_word_of_its_interval(verdict_word: str) -> None:
 def test_names_and_shares_are_short() -> None:
     assert short_name("/a/b/c.onnx") == "b/c.onnx"
     assert percent(0.12345, 2) == "12.35\u00a0%" or percent(0.12345, 2) == "12.34\u00a0%"
+
+
+@pytest.mark.parametrize(("confidence", "word"), [(0.99, "too sure of itself"), (0.01, "too careful")])
+def test_a_gap_has_its_side_and_its_points(confidence: float, word: str) -> None:
+    document = make_document(against=False)
+    count = document["calibration"]["n"]
+    bins = [{"count": count, "confidence": confidence}, {"count": 0, "confidence": None}]
+    found = document["calibration"] | {"ece": 0.2, "ece_null": 0.011, "ece_null_95": 0.02, "bins": bins}
+    points = abs(100 * (confidence - document["accuracy"]["top1"]))
+    text = said(2, calibration=found)
+    assert f"off by 0.200 on average, where a perfect model would show 0.011; on the whole it is {word}" in text
+    assert text.endswith(f"by {points:.1f} points.")
+
+
+def test_the_highest_proved_target_is_told() -> None:
+    entries = [
+        {"target": 0.9, "threshold": 0.5, "accuracy": 0.93, "coverage": 0.8},
+        {"target": 0.95, "threshold": 0.75, "accuracy": 0.97, "coverage": 0.5},
+        {"target": 0.99, "threshold": None, "accuracy": None, "coverage": 0.0},
+    ]
+    assert said(4, abstain=entries) == (
+        "If it answers only from a probability of 0.750 on, it answers 50.0 % of the images and is right on 97.0 % "
+        "of these."
+    )
+    unused = [{"target": 0.9, "threshold": 0.99, "accuracy": None, "coverage": 0.0}]
+    assert said(4, abstain=unused) == "No threshold for abstaining is proved to reach 90 %."
+
+
+def test_one_image_is_not_plural() -> None:
+    assert " of 1 test image of 'zoo'" in said(0, count=1)
+    assert "10,000 test images" in said(0, count=10_000)

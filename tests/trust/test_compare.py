@@ -1,5 +1,9 @@
+"""Comparisons of two models and of two recipes, against scipy and by simulation."""
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from resnetctl.trust.compare import bonett_price, compare, mid_p, student_quantile, welch
@@ -63,3 +67,30 @@ def test_welch_equals_scipys() -> None:
 
 def test_equal_seeds_have_no_variance() -> None:
     assert welch([0.9, 0.9], [0.9, 0.9]) == (0.0, (0.0, 0.0), 1.0)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(80, 500))
+def test_a_comparison_turns_round_with_its_models(first: int, second: int, n: int) -> None:
+    there, back = compare(first, second, n=n), compare(second, first, n=n)
+    assert there.difference == -back.difference
+    assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]))
+    assert (there.p, there.smallest) == (back.p, back.smallest)
+    assert 0 <= there.p <= 1
+    assert -1 <= there.interval[0] <= there.interval[1] <= 1
+    turned = {"better": "worse", "worse": "better"}
+    assert there.verdict == turned.get(back.verdict, back.verdict)
+
+
+def test_many_discordant_images_do_not_underflow() -> None:
+    assert mid_p(50_000, 50_001) == pytest.approx(1, abs=0.01)
+    assert mid_p(0, 5000) == pytest.approx(0, abs=1e-300)
+
+
+@pytest.mark.parametrize("freedom", [1, 2.5, 30, 1000])
+def test_quantiles_of_t_are_those_of_scipy(freedom: float) -> None:
+    assert student_quantile(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-8)
+    assert student_quantile(0.9, freedom) == pytest.approx(stats.t.ppf(0.9, freedom), rel=1e-8)
+
+
+def test_constant_but_different_values_are_surely_different() -> None:
+    assert welch([0.75, 0.75], [0.5, 0.5, 0.5]) == (0.25, (0.25, 0.25), 0.0)

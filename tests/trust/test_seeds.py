@@ -2,7 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from resnetctl.trust.seeds import MOST_SEEDS, seed_mean, seed_pairs, seeds_needed
 
@@ -65,3 +69,30 @@ def test_no_absurd_number_of_seeds_is_suggested() -> None:
     assert seeds_needed(1.0, difference=0.003) is None
     assert seeds_needed(0.0, difference=0.003) == 2
     assert MOST_SEEDS == 10_000
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_the_interval_is_that_of_scipy(values: list[float]) -> None:
+    found = seed_mean(values)
+    assert found.interval is not None
+    assert found.sd == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    if found.sd:
+        expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+        assert found.interval == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.integers(0, 9), st.floats(0, 1), min_size=1), st.floats(-0.5, 0.5))
+def test_pairs_turn_round_with_their_settings(values: dict[int, float], shift: float) -> None:
+    other = {seed: value + shift * (1 + seed % 3) for seed, value in values.items()}
+    there, back = seed_pairs(values, other), seed_pairs(other, values)
+    assert there.difference == pytest.approx(-back.difference, abs=1e-12)
+    assert there.n == back.n == len(values)
+    turned = {"better": "worse", "worse": "better"}
+    assert there.verdict == turned.get(back.verdict, back.verdict)
+
+
+def test_equal_differences_are_sure_with_two_seeds() -> None:
+    found = seed_pairs({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
+    assert (found.verdict, found.sd, found.needed, found.resolution) == ("better", 0.0, 2, 0.003)
+    assert seed_pairs({0: 0.5, 1: 0.5}, {0: 0.5, 1: 0.5}).verdict == "not distinguishable"

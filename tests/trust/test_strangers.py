@@ -69,3 +69,22 @@ def test_blobs_are_smooth_and_gauss_is_not() -> None:
         return float(np.abs(np.diff(images.astype(int), axis=1)).mean())
 
     assert roughness(noise("blobs", IMAGES)) * 3 < roughness(noise("gauss", IMAGES))
+
+
+@pytest.mark.parametrize("side", [4, 9, 32])
+def test_tiles_of_any_grid_keep_their_pixels_together(side: int) -> None:
+    ramp = np.arange(side * side, dtype=np.uint16).astype(np.uint8).reshape(1, side, side, 1)
+    made = noise("tiles", ramp)
+    assert set(np.unique(made)) <= set(np.unique(ramp))
+    if side == 32:
+        tiles = {made[0, y : y + 8, x : x + 8].tobytes() for y in range(0, 32, 8) for x in range(0, 32, 8)}
+        assert tiles == {ramp[0, y : y + 8, x : x + 8].tobytes() for y in range(0, 32, 8) for x in range(0, 32, 8)}
+
+
+def test_noise_has_the_stated_spread_and_an_unknown_kind_has_no_images() -> None:
+    gauss = noise("gauss", np.zeros((4, 64, 64, 1), np.uint8))
+    assert gauss.mean() == pytest.approx(127.5, abs=2)
+    blobs = noise("blobs", IMAGES)
+    assert all((one.min(), one.max()) == (0, 255) for one in blobs)
+    with pytest.raises(KeyError):
+        noise("snow", IMAGES)

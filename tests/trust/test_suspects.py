@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resnetctl.trust.suspects import named, suspects
 
@@ -52,3 +54,25 @@ def test_suspects_have_names_and_probabilities() -> None:
     assert (first.name, first.label, first.predicted, first.own, first.probability) == ("x.png", "<b>", "a", 0.05, 0.95)
     assert second.name == "y.png"
     json.dumps(first.to_json(), allow_nan=False)
+
+
+@given(st.integers(0, 50), st.integers(2, 6), st.integers(1, 60))
+def test_a_suspect_is_likelier_than_its_label_and_listed_once(seed: int, classes: int, count: int) -> None:
+    shares, labels = sample(count, classes=classes, seed=seed)
+    labels = np.roll(labels, 1)
+    found = suspects(shares, labels)
+    places = [place for place, _ in found]
+    assert len(set(places)) == len(places)
+    gaps = [shares[place, predicted] - shares[place, labels[place]] for place, predicted in found]
+    assert gaps == sorted(gaps, reverse=True)
+    assert all(gap > 0 for gap in gaps)
+    for place, predicted in found:
+        assert predicted != labels[place]
+        assert shares[place, predicted] >= shares[labels == predicted, predicted].mean() - 1e-12
+
+
+def test_no_image_has_no_suspect_and_names_are_as_many() -> None:
+    assert suspects(np.empty((0, 3)), np.empty(0, np.int64)) == []
+    shares, labels = np.array([[0.1, 0.9]]), np.array([0])
+    with pytest.raises(ValueError, match="zip"):
+        named([(0, 1)], shares, labels=labels, classes=("a", "b"), names=())

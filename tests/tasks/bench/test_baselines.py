@@ -1,5 +1,7 @@
 """The baselines have the right units. No speed is asserted."""
 
+import subprocess
+
 import pytest
 import torch
 
@@ -39,3 +41,19 @@ def test_start_up_runs_the_commands_in_turns(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_process_is_timed_from_outside() -> None:
     assert baselines._process(("-c", "pass")) > 0
+
+
+def test_a_process_that_fails_is_no_time() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        baselines._process(("-c", "raise SystemExit(3)"))
+
+
+def test_a_copy_copies_and_a_product_is_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "COPIED", 4096)
+    monkeypatch.setattr(baselines, "SIDE", 4)
+    made: list[torch.Tensor] = []
+    ones = torch.ones
+    monkeypatch.setattr(torch, "ones", lambda *a, **k: made.append(ones(*a, **k)) or made[-1])
+    assert copy(CPU)() == 2 * 4096 / 1e9
+    assert made[0].numel() * made[0].element_size() == 4096
+    assert sgemm(CPU)() == 2 * 4**3 / 1e9

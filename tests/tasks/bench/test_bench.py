@@ -1,6 +1,7 @@
 """`bench` runs once in full on tiny data; its parts are tested alone."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,3 +161,71 @@ def test_onnxruntime_is_compared_with_torch_in_the_same_rounds() -> None:
 def test_the_machine_is_reported_with_its_baselines() -> None:
     machine = task._machine({"sgemm": [10.0] * 3, "copy": [5.0] * 3}, OtherLoad())
     assert (machine.cores, machine.sgemm_gflops.median, machine.copy_gb_per_second.n) == (2, 10.0, 3)
+
+
+def test_settings_that_were_not_timed_are_not_reported() -> None:
+    bench = new_bench()
+    bench.options = {"with a": Setting("threads", 2), "with b": Setting("batch_size", 8)}
+    (row,) = task._tried(bench, {"train": [10.0, 20.0, 40.0], "with b": [20.0, 40.0, 80.0]})
+    assert (row.what, row.option, row.ratio.median, row.images_per_second.median) == (
+        "with b",
+        Setting("batch_size", 8),
+        2.0,
+        40.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("threads", "expected"), [(1, ["with 2 threads"]), (2, ["with 1 thread"]), (3, ["with 1 thread", "with 2 threads"])]
+)
+def test_one_thread_and_all_cores_are_tried_besides_the_runs_own(threads: int, expected: list[str]) -> None:
+    bench = new_bench(f"threads={threads}")
+    task._add_other_threads(bench)
+    assert list(bench.options) == list(bench.ways) == expected
+
+
+def test_own_training_keeps_its_steps_and_counts_images() -> None:
+    bench = new_bench()
+    bench.timer.steps = lambda seconds: [TimedStep(seconds=0.5, images=16), TimedStep(seconds=1.5, images=4)]  # type: ignore[method-assign]
+    assert bench.train() == 10.0
+    assert bench.train() == 10.0
+    assert len(bench.steps) == 4
+
+
+def test_a_way_runs_with_the_threads_that_it_asks_for() -> None:
+    bench = new_bench("threads=1")
+    seen: list[int] = []
+
+    def way() -> float:
+        seen.append(torch.get_num_threads())
+        return 1.0
+
+    bench.add("own", way)
+    bench.add("two", way, threads=2)
+    assert [bench.ways[name]() for name in ("two", "own")] == [1.0, 1.0]
+    assert seen == [2, 1]
+    torch.set_num_threads(1)
+
+
+def test_the_subject_is_the_run_that_train_would_do() -> None:
+    subject = task._subject(new_bench("threads=1").job)
+    assert (subject.arch, subject.data, subject.image_size, subject.precision) == ("resnet20", "tiny", 8, "fp32")
+    assert subject.params == sum(parameter.numel() for parameter in new_bench().state.model.parameters())
+    assert subject.train_images + subject.val_images > 0
+
+
+def test_a_network_that_disagrees_after_the_export_is_timed_on_torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = SimpleNamespace(problems=("logits differ by 3",))
+    monkeypatch.setattr(task, "compare", lambda *a, **k: problems)
+    monkeypatch.setattr(onnx_writer, "to_bytes", lambda *a, **k: b"")
+    monkeypatch.setattr(task.onnx_session, "from_bytes", lambda *a, **k: None)
+    bench = new_bench()
+    assert [name for name, _ in task._predictors(bench, None)] == ["torch"]
+    assert bench.left_out == ["onnxruntime: logits differ by 3"]
+
+
+def test_a_head_is_refused_before_anything_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "prepare", lambda *a, **k: SimpleNamespace(head=SimpleNamespace(name="fcn")))
+    with pytest.raises(UsageError, match="bench measures classifiers, not head 'fcn'") as caught:
+        list(bench(to_bench(from_sets(["data=tiny"])), settings.load()))
+    assert caught.value.where == Setting("model.head")

@@ -6,6 +6,7 @@ import pytest
 from support.reports import PARTS, about, report, tried
 
 from resnetctl.engine.stopwatch import Spread
+from resnetctl.hints import in_shell
 from resnetctl.tasks.bench.report import is_faster, times
 
 NOTHING = "nothing that was tried is faster than this"
@@ -72,3 +73,30 @@ def test_the_document_has_every_figure() -> None:
 
 def test_a_ratio_prints_with_its_quartiles_and_n() -> None:
     assert times(about(2.0, low=1.5, high=2.25, n=3)) == "2.00x (1.50-2.25, n=3)"
+
+
+def test_hints_are_written_for_their_reader() -> None:
+    bench = report(tried=(tried(about(1.5)),), onnx_ratio={"batch 1": about(2.0)})
+    shell, python = bench.advice(in_shell), bench.advice()
+    assert shell[0].endswith("--threads 2")
+    assert python[0].endswith("threads=2")
+    assert shell[1].endswith("resnetctl export --onnx")
+    assert bench.to_json()["advice"] == shell
+    assert bench.to_json()["tried"][0]["option"] == "--threads 2"
+
+
+@pytest.mark.parametrize(("share", "is_advised"), [(0.0999, False), (0.1001, True)])
+def test_the_input_is_mentioned_from_a_tenth_of_the_step_on(share: float, is_advised: bool) -> None:
+    parts = PARTS | {"gather": share, "augment": 0.0, "normalise": 0.0}
+    assert (report(parts=parts).advice() != [NOTHING]) is is_advised
+
+
+def test_a_warning_comes_after_the_advice() -> None:
+    advice = report(foreign=0.5, tried=(tried(about(1.5, low=1.4)),)).advice()
+    assert len(advice) == 2
+    assert advice[1].startswith("other processes used 0.5 of 2 cores")
+
+
+@pytest.mark.parametrize(("median", "low", "is_sure"), [(1.05, 1.01, True), (1.0499, 1.01, False), (1.5, 1.0, False)])
+def test_the_limits_of_a_gain(median: float, low: float, is_sure: bool) -> None:
+    assert is_faster(Spread(median=median, low=low, high=9, n=3)) is is_sure

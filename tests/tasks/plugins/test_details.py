@@ -1,5 +1,6 @@
 """The facts of an object of each kind."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from resnetctl.tasks.plugins.details import (
     arch_details,
     command_details,
     dataset_details,
+    exporter_details,
     head_details,
     object_details,
     policy_details,
@@ -91,3 +93,42 @@ def test_head_details_have_the_arguments_of_build() -> None:
     details = head_details(Head())
     assert details["parameters"]["levels"] == "int = 3"
     assert (details["task"], details["summary"], details["fits_anchors"]) == ("segment", "one line", False)
+
+
+def test_every_kind_with_a_function_describes_every_object_of_the_core() -> None:
+    for kind, row in registry.KINDS.items():
+        if not row.details:
+            continue
+        describe = registry.resolve(row.details)
+        for name in registry.names(kind):
+            if ":" not in name and not registry.distribution_of(kind, name):
+                facts = describe(registry.get(kind, name))
+                json.dumps(facts)
+                assert facts.get("summary") or kind == "arch", (kind, name)
+
+
+def test_an_exporter_is_described_by_its_class_and_summary() -> None:
+    details = exporter_details(registry.get("exporter", "triton"))
+    assert details["source"].endswith("triton.py")
+    assert details["summary"] == registry.get("exporter", "triton").summary
+
+
+def test_a_group_of_commands_lists_them() -> None:
+    app = typer.Typer(help="Do things.\n\nMore.")
+    app.command("second")(lambda: None)
+    app.command("first")(lambda: None)
+    details = command_details(app)
+    assert (details["summary"], details["commands"]) == ("Do things.", ["first", "second"])
+    assert details["source"].endswith("test_details.py")
+
+
+def test_parameters_are_written_as_in_a_signature() -> None:
+    def build(image: int, *sizes: int, width: float = 0.5, **others: str) -> None:
+        """Build.
+
+        More words.
+        """
+
+    details = object_details(build)
+    assert details["parameters"] == {"image": "int", "sizes": "int", "width": "float = 0.5", "others": "str"}
+    assert details["summary"] == "Build."

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from support import environments
 
-from resnetctl.errors import UsageError
+from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.registry import KINDS, Kind
 from resnetctl.tasks.plugins.new import create
 
+WITH_TEMPLATE = [kind for kind, row in KINDS.items() if row.scaffold is not None]
 
-@pytest.mark.parametrize("kind", KINDS)
+
+@pytest.mark.parametrize("kind", WITH_TEMPLATE)
 def test_a_new_distribution_has_all_its_files_and_its_entry(kind: Kind, tmp_path: Path) -> None:
     plugin = create("resnetctl-my-own", kind, parent=tmp_path / "new")
     assert plugin.folder == tmp_path / "new" / "resnetctl-my-own"
@@ -62,10 +64,59 @@ def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
 def test_the_tests_of_new_plugins_pass(tmp_path: Path) -> None:
     """One plugin of each kind, installed by pip into one environment."""
     environment = environments.sharing(tmp_path / "environment")
-    folders = [create(f"fresh-{kind}", kind, parent=tmp_path / "new").folder for kind in KINDS]
+    folders = [create(f"fresh-{kind}", kind, parent=tmp_path / "new").folder for kind in WITH_TEMPLATE]
     words = " ".join(f"-e ./{folder.name}" for folder in folders)
     done = environments.run(f"pip install {words}", environment, folder=tmp_path / "new")
     assert done.returncode == 0, done.stderr
     done = environments.run("python -m pytest -q --import-mode=importlib", environment, folder=tmp_path / "new")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" in done.stdout, "the new policy has hard targets, so the rule of soft targets is skipped"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "entry", "start"),
+    [
+        ("squeeze", "block", "squeeze", "class SqueezeBlock("),
+        ("squeeze-block", "block", "squeeze_block", "class SqueezeBlock("),
+        ("resnetctl-lion", "optimizer", "lion", "def lion("),
+        ("a1-b2", "policy", "a1_b2", "a1_b2 = "),
+    ],
+)
+def test_objects_are_named_after_their_distribution(
+    name: str, kind: Kind, entry: str, start: str, tmp_path: Path
+) -> None:
+    plugin = create(name, kind, parent=tmp_path)
+    assert plugin.name == entry
+    assert start in (plugin.folder / name.replace("-", "_") / f"{KINDS[kind].plural}.py").read_text()
+
+
+def test_an_entry_that_is_a_word_of_python_still_makes_a_valid_module(tmp_path: Path) -> None:
+    for kind in WITH_TEMPLATE:
+        plugin = create("resnetctl-class", kind, parent=tmp_path / kind)
+        for path in plugin.files:
+            if path.suffix == ".py":
+                compile(path.read_text(), str(path), "exec")
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {kind for kind, row in KINDS.items() if row.scaffold}))
+def test_a_kind_without_a_template_is_refused(kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"there is no template for a {kind}"):
+        create("mine", kind, parent=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_error_leaves_no_part_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises((OSError, ResnetctlError)):
+        create("mine", "policy", parent=tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_readme_shows_how_the_entry_is_used(tmp_path: Path) -> None:
+    plugin = create("my-sched", "schedule", parent=tmp_path)
+    text = (plugin.folder / "README.md").read_text()
+    assert "my_sched" in text
+    assert "resnetctl train" in text

@@ -14,3 +14,11 @@ def test_rows_and_findings_are_lists() -> None:
     document = CheckReport(entries=1, failed=0, findings=({"rule": "shapes", "ok": True},)).to_json()
     assert document["findings"] == [{"rule": "shapes", "ok": True}]
     assert (document["entries"], document["failed"]) == (1, 0)
+
+
+def test_each_report_has_a_caption_and_a_schema_of_its_own() -> None:
+    reports = (ListReport(plugins=()), ShowReport(facts={}), CheckReport(entries=0, failed=0, findings=()))
+    assert [report.caption for report in reports] == ["plugins list", "plugins show", "plugins check"]
+    assert [next(iter(report.to_json())) for report in reports] == ["schema"] * 3
+    assert dict(ShowReport(facts={"summary": "s", "nested": {"a": 1}}).rows()) == {"summary": "s"}
+    assert dict(CheckReport(entries=2, failed=1, findings=()).rows())["failed"] == "1"

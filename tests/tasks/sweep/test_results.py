@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resnetctl.config.layers import layer
-from resnetctl.errors import UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.runs.group import Group
 from resnetctl.system import settings
 from resnetctl.tasks.sweep.points import plan_group
@@ -70,3 +70,43 @@ def test_a_group_before_its_first_run_has_no_plot(tmp_path: Path) -> None:
     assert report.states["waiting"] == 2
     with pytest.raises(UsageError, match="no run of the group has finished"):
         report.plot()
+
+
+def test_a_damaged_plan_is_no_report(group: Group) -> None:
+    plan = json.loads((group.path / "sweep.json").read_text())
+    for wrong in ({"points": {}}, {"keys": None}, {"points": {"a": 1}}):
+        (group.path / "sweep.json").write_text(json.dumps(plan | wrong))
+        with pytest.raises(InputError, match="this is no group of runs"):
+            show(group)
+
+
+def test_a_damaged_run_is_failed_and_not_finished(group: Group) -> None:
+    (group.path / group.names()[-1]).mkdir()
+    run = group.run(group.names()[-1])
+    run.save_config("seed = 2\n", {})
+    assert show(group).states["begun"] == 1
+    run.save_failure("the loss is not finite")
+    assert show(group).states == {"finished": 5, "failed": 1, "begun": 0, "waiting": 0}
+
+
+def test_a_run_without_val_counts_as_finished_and_has_no_accuracy(group: Group) -> None:
+    for name in group.names():
+        if group.run(name).config.is_file():
+            group.run(name).save_summary({"kept": "last", "last": {"epoch": 1}, "epochs": 1})
+    report = show(group)
+    assert report.states["finished"] == 5
+    assert [item.val_top1 for item in report.settings] == [None, None]
+    assert {text for _, text in report.rows()} == {"-"}
+
+
+def test_only_seeds_are_one_setting_without_a_name(tmp_path: Path) -> None:
+    each = [{"seed": seed} for seed in (4, 5)]
+    made = plan_group([layer({"data": "digits"}, "test")], each, settings=settings.load(), where=(tmp_path, "s"))
+    for name, seed in zip(made.names(), (4, 5), strict=True):
+        made.run(name).path.mkdir()
+        made.run(name).save_config(f"seed = {seed}\n", {})
+        made.run(name).save_summary({"kept": "last", "last": {"epoch": 1, "val_top1": seed / 10}, "epochs": 1})
+    (only,) = show(made).settings
+    assert (only.name, only.seeds, only.against_best) == ("", {4: 0.4, 5: 0.5}, None)
+    assert dict(show(made).rows()) == {"all runs": "45.0% (n = 2)"}
+    assert b"all runs" in show(made).plot()
