@@ -9,7 +9,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from resnetctl import stream
 from resnetctl.backbones import backbone as backbone
@@ -31,7 +31,6 @@ from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, Int8Options
-from resnetctl.tasks.nets.measured import NetOutcome
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 
@@ -124,8 +123,8 @@ def evaluate(
     device: str | None = None,
     per_image: str | Path | None = None,
     **limits: Unpack[Limits],
-) -> EvalOutcome | NetOutcome:
-    """Measure a run, a weights file or an ONNX file on one split.
+) -> EvalOutcome:
+    """Measure a run, a weights file or an ONNX file on one split. For a network with a head it is a `NetOutcome`.
 
     Args:
         target: a run, its name, or a file. None: the newest run.
@@ -147,7 +146,7 @@ def evaluate(
     )
     for notice in outcome.notices:
         warn_caller(notice)
-    return outcome
+    return cast(EvalOutcome, outcome)
 
 
 def report(target: Target = None, *, device: str | None = None, **options: Unpack[ReportOptions]) -> TrustReport:

@@ -2,7 +2,7 @@
 
 from resnetctl.cli.groups import show_results, work_on
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.option_models import SweepGroupOptions, SweepRunOptions, SweepShowOptions
+from resnetctl.cli.parser.scale_options import SweepGroupOptions, SweepRunOptions, SweepShowOptions
 from resnetctl.cli.screen import streams
 from resnetctl.wording import counted
 

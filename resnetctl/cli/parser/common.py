@@ -1,6 +1,8 @@
 """Options that every command has. They have their own module because the first help screen needs no others."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from resnetctl.config.options import USED, option
 
@@ -36,3 +38,9 @@ class Common(Global):
     """Options of every command."""
 
     as_json: bool = option(False, "Print one JSON document on stdout", flag="--json", panel=USED)
+
+
+def argument(help: str, *, metavar: str, default: Any = ..., complete: str | None = None) -> Any:
+    """Return a field for a positional argument, required unless it has a default."""
+    extra: dict[str, Any] = {"argument": True, "metavar": metavar, "panel": "Arguments", "complete": complete}
+    return Field(default, description=help, json_schema_extra=extra)

@@ -5,14 +5,15 @@ import inspect
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from resnetctl.cli.parser import complete
+from resnetctl.cli.parser import complete, scale_options
 from resnetctl.cli.parser import option_models as options
 from resnetctl.config.options import flags
 
 MODELS = [
     model
-    for _, model in inspect.getmembers(options, inspect.isclass)
-    if issubclass(model, BaseModel) and model.__module__ == options.__name__
+    for module in (options, scale_options)
+    for _, model in inspect.getmembers(module, inspect.isclass)
+    if issubclass(model, BaseModel) and model.__module__ == module.__name__
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from resnetctl.cli.groups import watched
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.option_models import RecipesVerifyOptions
+from resnetctl.cli.parser.scale_options import RecipesVerifyOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.errors import CheckFailed

@@ -1,14 +1,14 @@
 """`slurm`."""
 
 from resnetctl.cli.parser.command import Command, Parsed
-from resnetctl.cli.parser.option_models import SlurmOptions
+from resnetctl.cli.parser.scale_options import SlurmOptions
 from resnetctl.cli.screen import streams
 
 
 def run(parsed: Parsed[SlurmOptions]) -> None:
     """Run `slurm`."""
     from resnetctl.system import settings
-    from resnetctl.tasks.slurm import Request, slurm
+    from resnetctl.tasks.slurm.script import Request, slurm
 
     options = parsed.options
     request = Request(

@@ -9,7 +9,7 @@ from support.trained import card, make_run
 
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.system import settings
-from resnetctl.tasks.slurm import Request, slurm
+from resnetctl.tasks.slurm.script import Request, slurm
 
 CONFIG = 'data = "digits"\nshards = 4\nthreads = 2\n'
 

@@ -1,0 +1,1 @@
+"""`slurm`: a batch script that trains a run."""
