@@ -25,6 +25,7 @@ PYTHON = {  # verb -> function of `import resnetctl as rc`
 }
 ARGUMENTS = {  # config key -> Python argument and flag, where the name is not the key
     "model.arch": "arch",
+    "model.head": "head",
     "model.block": "block",
     "optim.name": "optimizer",
     "schedule.name": "schedule",
