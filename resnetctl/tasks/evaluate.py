@@ -18,7 +18,7 @@ from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.models.published import Published, differences, published
-from resnetctl.report.base import Report
+from resnetctl.report.base import EVAL, Report
 from resnetctl.spec import SPLITS, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -61,7 +61,7 @@ class EvalOutcome(Report):
         looks: how many models this test split has judged; None for val and train.
     """
 
-    schema: ClassVar[str] = "resnetctl.eval/1"
+    schema: ClassVar[str] = EVAL
     report: EvalReport
     target: Path
     data: str

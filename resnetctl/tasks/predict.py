@@ -15,7 +15,7 @@ from resnetctl.data.reading.source import why_ignored
 from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.hints import Call, Hint, Setting
-from resnetctl.report.base import Report
+from resnetctl.report.base import PREDICT, Report
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
@@ -54,7 +54,7 @@ class Prediction:
 class PredictOutcome(Report):
     """One result for each picture, in order."""
 
-    schema: ClassVar[str] = "resnetctl.predict/1"
+    schema: ClassVar[str] = PREDICT
     results: tuple[Prediction, ...]
     notices: tuple[str, ...] = ()
 

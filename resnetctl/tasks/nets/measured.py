@@ -14,7 +14,7 @@ from resnetctl.data.store import Store
 from resnetctl.engine.metrics import Labels
 from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Call
-from resnetctl.report.base import Report
+from resnetctl.report.base import EVAL, Report
 from resnetctl.spec import Boxes, Masks, Measured, Split
 from resnetctl.tasks.held_out import class_order, split_notices
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
@@ -27,7 +27,7 @@ BATCH = 16  # images
 class NetOutcome(Report):
     """The numbers of a network with a head on one split. Attributes as in `EvalOutcome`."""
 
-    schema: ClassVar[str] = "resnetctl.eval/1"
+    schema: ClassVar[str] = EVAL
     measured: Measured
     task: str
     target: Path

@@ -18,7 +18,7 @@ from resnetctl.data.image_files import Listed, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.errors import DataError
-from resnetctl.report.base import Report
+from resnetctl.report.base import PREDICT, Report
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
 from resnetctl.wording import counted
@@ -60,7 +60,7 @@ class Found:
 class FoundOutcome(Report):
     """One result for each picture, in order."""
 
-    schema: ClassVar[str] = "resnetctl.predict/1"
+    schema: ClassVar[str] = PREDICT
     task: str
     results: tuple[Found, ...]
     notices: tuple[str, ...] = ()
