@@ -96,7 +96,7 @@ def find(kind: Kind, name: str) -> Entry:
         entry for entry in entries(kind) if entry.name == bare and normal_name(distribution) in ("", entry.distribution)
     ]
     if not matches:
-        raise UsageError(f"no {kind} is called '{name}'", hint=[suggest(name, names(kind)), KINDS[kind].listing])
+        raise UsageError(f"no {kind} is called '{name}'", hint=[suggest(name, names(kind)), KINDS[kind].list_names()])
     usable = [entry for entry in matches if entry.status == "available"]
     if usable:
         for other in matches:

@@ -49,7 +49,7 @@ class Row:
         torch_free: whether its modules must not import torch.
         reserved: `module:object`, a function that returns the names that no plugin may take; "" if all are free.
         seconds: rough time of all rules for one entry; the slowest entries are judged first.
-        listing: the call that lists the names.
+        listing: the call that lists the names; None: `plugins list`.
     """
 
     name: str
@@ -64,7 +64,11 @@ class Row:
     torch_free: bool = False
     reserved: str = ""
     seconds: float = 0.0
-    listing: Call
+    listing: Call | None = None
+
+    def list_names(self) -> Call:
+        """Return the call that lists the names."""
+        return self.listing or Call("plugins list", settings={"kind": self.name})
 
 
 def resolve(reference: str) -> Any:
@@ -98,25 +102,14 @@ def _kind_of(value: Any) -> str:
     return "a class" if isinstance(value, type) else type(value).__name__
 
 
-def _check_dataset(value: Any) -> str:
-    missing = [name for name in ("card", "fetch", "read") if not hasattr(value, name)]
-    return f"lacks {', '.join(missing)}" if missing else ""
+def _check_members(*names: str) -> Callable[[Any], str]:
+    """Return the check of an object that must have these members."""
 
+    def check(value: Any) -> str:
+        missing = [name for name in names if not hasattr(value, name)]
+        return f"lacks {', '.join(missing)}" if missing else ""
 
-def _check_exporter(value: Any) -> str:
-    missing = [name for name in ("name", "summary", "write", "open") if not hasattr(value, name)]
-    return f"lacks {', '.join(missing)}" if missing else ""
-
-
-def _check_head(value: Any) -> str:
-    missing = [name for name in ("name", "task", "summary", "build") if not hasattr(value, name)]
-    return f"lacks {', '.join(missing)}" if missing else ""
-
-
-def _check_task(value: Any) -> str:
-    names = ("name", "summary", "truth", "outputs", "primary", "meter", "agree")
-    missing = [name for name in names if not hasattr(value, name)]
-    return f"lacks {', '.join(missing)}" if missing else ""
+    return check
 
 
 def _check_command(value: Any) -> str:
@@ -138,7 +131,6 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:arch_details",
         torch_free=True,
         seconds=2,
-        listing=Call("plugins list", settings={"kind": "arch"}),
     ),
     "block": Row(
         name="block",
@@ -155,7 +147,6 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
         seconds=5,
-        listing=Call("plugins list", settings={"kind": "block"}),
     ),
     "policy": Row(
         name="policy",
@@ -170,7 +161,6 @@ KINDS: dict[str, Row] = {
         ),
         details="resnetctl.tasks.plugins.details:policy_details",
         seconds=1,
-        listing=Call("plugins list", settings={"kind": "policy"}),
     ),
     "optimizer": Row(
         name="optimizer",
@@ -185,7 +175,6 @@ KINDS: dict[str, Row] = {
         ),
         details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
-        listing=Call("plugins list", settings={"kind": "optimizer"}),
     ),
     "schedule": Row(
         name="schedule",
@@ -200,13 +189,12 @@ KINDS: dict[str, Row] = {
         ),
         details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
-        listing=Call("plugins list", settings={"kind": "schedule"}),
     ),
     "dataset": Row(
         name="dataset",
         plural="datasets",
         group="resnetctl.datasets",
-        check=_check_dataset,
+        check=_check_members("card", "fetch", "read"),
         rules=("resnetctl.testing.datasets:RULES",),
         prepare="resnetctl.testing.datasets:prepared",
         scaffold=Scaffold(
@@ -221,7 +209,7 @@ KINDS: dict[str, Row] = {
         name="exporter",
         plural="exporters",
         group="resnetctl.exporters",
-        check=_check_exporter,
+        check=_check_members("name", "summary", "write", "open"),
         rules=("resnetctl.testing.exporters:RULES",),
         prepare="resnetctl.testing.exporters:prepared",
         scaffold=Scaffold(
@@ -231,23 +219,21 @@ KINDS: dict[str, Row] = {
         ),
         details="resnetctl.tasks.plugins.details:exporter_details",
         seconds=8,
-        listing=Call("plugins list", settings={"kind": "exporter"}),
     ),
     "task": Row(
         name="task",
         plural="tasks",
         group="resnetctl.tasks",
-        check=_check_task,
+        check=_check_members("name", "summary", "truth", "outputs", "primary", "meter", "agree"),
         rules=("resnetctl.testing.tasks:RULES",),
         details="resnetctl.tasks.plugins.details:task_details",
         seconds=1,
-        listing=Call("plugins list", settings={"kind": "task"}),
     ),
     "head": Row(
         name="head",
         plural="heads",
         group="resnetctl.heads",
-        check=_check_head,
+        check=_check_members("name", "task", "summary", "build"),
         rules=("resnetctl.testing.heads:RULES",),
         scaffold=Scaffold(
             template="head.py.txt",
@@ -256,7 +242,6 @@ KINDS: dict[str, Row] = {
         ),
         seconds=3,
         details="resnetctl.tasks.plugins.details:head_details",
-        listing=Call("plugins list", settings={"kind": "head"}),
     ),
     "command": Row(
         name="command",
@@ -267,7 +252,6 @@ KINDS: dict[str, Row] = {
         scaffold=Scaffold(template="command.py.txt", summary="A command for resnetctl.", use=Call(NAME)),
         details="resnetctl.tasks.plugins.details:command_details",
         has_name=False,
-        listing=Call("plugins list", settings={"kind": "command"}),
     ),
 }
 if TYPE_CHECKING:

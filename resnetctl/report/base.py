@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from resnetctl.fields import plain
 from resnetctl.report import html
 
-EVAL, PREDICT = "resnetctl.eval/1", "resnetctl.predict/1"  # of classifiers, and of networks with a head
 MAX_ITEMS = 10  # items of a list shown in a notebook's table
 SHARES = ("interval", "min_accuracy")  # shown in percent, as all names with top1 or top5
 NAMES = {"top1": "accuracy", "interval": "95 % interval"}

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 from resnetctl import registry
 from resnetctl.data.cards import manifest_names
@@ -14,11 +14,11 @@ from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, measure
-from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
+from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.models.published import Published, differences, published
-from resnetctl.report.base import EVAL, Report
+from resnetctl.report.outcomes import Measurement
 from resnetctl.spec import SPLITS, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -34,54 +34,38 @@ from resnetctl.tasks.held_out import (
 )
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.measured import NetOutcome, measure_net
-from resnetctl.tasks.targets import Target, described, has_head, open_target, resolve
+from resnetctl.tasks.targets import Target, described, has_head, open_target, resolve, write_outcome
 from resnetctl.wording import counted
 
 COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOutcome(Report):
+class EvalOutcome(Measurement):
     """The accuracy of one file on one split.
 
     Attributes:
         report: the numbers.
-        target: the measured file.
-        data: the name of the dataset.
-        split: the measured split: val if the dataset has no test.
-        epoch: the epoch of the weights, None if they do not name it.
-        notices: sentences for the user.
         published: a published accuracy of the arch, None without one.
         incomparable: what keeps it from being compared with this one.
         rankings: how well each class is ranked; None when that is too much work.
-        written: the file of the report in the run's folder, None for a target outside a run.
         per_image: the file with a row for each image.
-        unwritten: why the report or the file of images could not be written.
         gates: the limits that `require` checks.
         looks: how many models this test split has judged; None for val and train.
     """
 
-    schema: ClassVar[str] = EVAL
     report: EvalReport
-    target: Path
-    data: str
-    split: Split
-    epoch: int | None = None
-    notices: tuple[str, ...] = ()
     published: Published | None = None
     incomparable: tuple[str, ...] = ()
     rankings: tuple[ClassRanking, ...] | None = None
-    written: Path | None = None
     per_image: Path | None = None
-    unwritten: ResnetctlError | None = None
     gates: Gates = field(default_factory=Gates)
     looks: Looks | None = None
 
     def require(self) -> None:
         """Raise `CheckFailed` when a figure is below its limit, then `unwritten`. Call it after showing the report."""
         self.gates.check(self.report)
-        if self.unwritten is not None:
-            raise self.unwritten
+        super().require()
 
     def body(self) -> dict[str, Any]:
         """Return the numbers, then data, split and target."""
@@ -165,7 +149,7 @@ def evaluate(
         gates=gates,
         looks=looks,
     )
-    outcome = _write(outcome, resolved)
+    outcome = write_outcome(outcome, resolved)
     return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))
 
 
@@ -202,21 +186,6 @@ def _incomparable(reference: Published, store: Store, images: ImageSet, card: We
     yield from differences(reference, is_its_data=is_its_data, split=images.split, image=card.image)
 
 
-def _write(outcome: EvalOutcome, target: Target) -> EvalOutcome:
-    """Write the report into the run's folder. An error waits until the numbers are shown: they matter more."""
-    if target.run is None:
-        return outcome
-    name = f"{outcome.data}-{outcome.split}"
-    if target.kind == "onnx":
-        name += "-onnx" if target.path.name == target.run.onnx.name else "-onnx-raw"
-    try:
-        written = target.run.write_eval(name, outcome.to_json())
-    except (UsageError, WorkFailed) as error:
-        error.message = f"the report was not written: {error.message}"
-        return replace(outcome, unwritten=error)
-    return replace(outcome, written=written)
-
-
 def _image_rows(scores: Scores, images: ImageSet, store: Store) -> Iterator[tuple[object, ...]]:
     """Yield the `COLUMNS` of each image. `file` is empty when the dataset was not made of files."""
     stored = images.split if images.split in store.card.splits else "train"
@@ -230,7 +199,7 @@ def _image_rows(scores: Scores, images: ImageSet, store: Store) -> Iterator[tupl
 
 
 def _write_images(outcome: EvalOutcome, path: Path, rows: Iterator[tuple[object, ...]]) -> EvalOutcome:
-    """Write the rows as CSV. An error waits, as that of `_write`."""
+    """Write the rows as CSV. An error waits, as that of `write_outcome`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -13,15 +13,14 @@ from resnetctl.data.image_files import BATCH, Listed, listed, skipped
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.source import why_ignored
 from resnetctl.engine.metrics import probabilities
-from resnetctl.errors import DataError, InputError, UsageError
-from resnetctl.hints import Call, Hint, Setting
-from resnetctl.report.base import PREDICT, Report
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call, Setting
+from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
 from resnetctl.tasks.targets import Opened, Target, has_head, open_target, resolve
-from resnetctl.wording import counted
 
 MIN_SCORE = 0.3  # of a box that is listed and drawn
 Guesses = tuple[tuple[str, float], ...]
@@ -51,39 +50,16 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOutcome(Report):
-    """One result for each picture, in order."""
+class PredictOutcome(PerPicture):
+    """The classes of each picture, in order."""
 
-    schema: ClassVar[str] = PREDICT
+    done: ClassVar[str] = "classified"
     results: tuple[Prediction, ...]
-    notices: tuple[str, ...] = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """One line for each picture that cannot be read."""
-        return tuple(f"{item.file or 'image'}: {item.problem.message}" for item in self.results if item.problem)
-
-    def require(self) -> None:
-        """Raise `DataError` that lists the bad files. Call it after showing the results."""
-        if self.problems:
-            count = len(self.problems)
-            raise DataError(
-                f"{counted(count, 'image')} cannot be read"
-                + ("; the others are classified" if count < len(self.results) else ""),
-                problems=self.problems,
-                hint=self._hints(),
-            )
 
     def body(self) -> dict[str, Any]:
         """Return the results, the problems and the notices."""
         results = [item.to_json() for item in self.results]
         return {"results": results, "problems": list(self.problems), "notices": list(self.notices)}
-
-    def _hints(self) -> list[Hint]:
-        """Return the limit of pixels under which every picture would be read, if one is over the limit."""
-        hints = [hint for item in self.results if item.problem for hint in item.problem.hint]
-        limits = [hint for hint in hints if isinstance(hint, Setting) and isinstance(hint.value, int)]
-        return [max(limits, key=lambda hint: int(str(hint.value)))] if limits else []
 
 
 class Options(TypedDict, total=False):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import resnetctl.runs as runs
 from resnetctl.engine.device import pick_device, pick_threads
-from resnetctl.errors import UsageError, WeightsError
+from resnetctl.errors import UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call
+from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from resnetctl.deploy.onnx_card import OnnxCard
     from resnetctl.engine.metrics import Predictor
 
+Outcome = TypeVar("Outcome", bound=Measurement)
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 
 
@@ -200,3 +202,18 @@ def _of_file(path: Path) -> Target:
     own = (run.onnx.name, run.raw_onnx.name) if is_onnx else (run.weights.name,)
     inside = run.config.is_file() and path.name in own
     return Target(kind="onnx" if is_onnx else "weights", path=path, run=run if inside else None)
+
+
+def write_outcome(outcome: Outcome, target: Target) -> Outcome:
+    """Write the numbers into the run's folder. An error waits until they are shown: they matter more."""
+    if target.run is None:
+        return outcome
+    name = f"{outcome.data}-{outcome.split}"
+    if target.kind == "onnx":
+        name += "-onnx" if target.path.name == target.run.onnx.name else "-onnx-raw"
+    try:
+        written = target.run.write_eval(name, outcome.to_json())
+    except (UsageError, WorkFailed) as error:
+        error.message = f"the report was not written: {error.message}"
+        return replace(outcome, unwritten=error)
+    return replace(outcome, written=written)

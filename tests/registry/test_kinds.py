@@ -10,6 +10,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, UsageError
+from resnetctl.hints import Call
 from resnetctl.registry import KINDS, resolve
 from resnetctl.tasks.plugins.listing import describe, listing
 from resnetctl.tasks.plugins.new import create
@@ -50,7 +51,6 @@ KINDS["number"] = Row(
     details="made_up_kind:details",
     has_name=False,
     torch_free=True,
-    listing=Call("plugins list", settings={"kind": "number"}),
 )
 """
 
@@ -81,7 +81,7 @@ def test_a_kind_added_by_one_row_is_listed_shown_scaffolded_and_checked(install:
     assert describe("four")["half"] == 2
     with pytest.raises(UsageError) as caught:
         registry.get("number", "six")
-    assert caught.value.hint[1] == KINDS["number"].listing
+    assert caught.value.hint[1] == Call("plugins list", settings={"kind": "number"})
 
     plugin = create("lucky-seven", "number", parent=tmp_path)
     assert (plugin.folder / "lucky_seven" / "numbers.py").read_text() == "lucky_seven = 8\n"

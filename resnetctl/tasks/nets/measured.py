@@ -4,44 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.engine.metrics import Labels
-from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
+from resnetctl.errors import DataError
 from resnetctl.hints import Call
-from resnetctl.report.base import EVAL, Report
+from resnetctl.report.outcomes import Measurement
 from resnetctl.spec import Boxes, Masks, Measured, Split
 from resnetctl.tasks.held_out import class_order, split_notices
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
-from resnetctl.tasks.targets import Target
+from resnetctl.tasks.targets import Target, write_outcome
 
 BATCH = 16  # images
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetOutcome(Report):
-    """The numbers of a network with a head on one split. Attributes as in `EvalOutcome`."""
+class NetOutcome(Measurement):
+    """The numbers of a network with a head on one split."""
 
-    schema: ClassVar[str] = EVAL
     measured: Measured
     task: str
-    target: Path
-    data: str
-    split: Split
-    epoch: int | None = None
-    notices: tuple[str, ...] = ()
-    written: Path | None = None
-    unwritten: ResnetctlError | None = None
-
-    def require(self) -> None:
-        """Raise `unwritten`. Call it after showing the numbers."""
-        if self.unwritten is not None:
-            raise self.unwritten
 
     def body(self) -> dict[str, Any]:
         """Return the numbers, then data, split and target."""
@@ -92,7 +78,7 @@ def measure_net(
         epoch=None if "epoch" not in card.metrics else int(card.metrics["epoch"]),
         notices=(*target.notices, *told, *split_notices(store, card, requested=split, used=images.split)),
     )
-    return _written(outcome, target)
+    return write_outcome(outcome, target)
 
 
 def _compared(
@@ -117,14 +103,3 @@ def _compared(
         true = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
         boxes = torch.from_numpy(np.concatenate(true))
         yield found, replace(truth, boxes=boxes, labels=classes[truth.labels])
-
-
-def _written(outcome: NetOutcome, target: Target) -> NetOutcome:
-    if target.run is None:
-        return outcome
-    name = f"{outcome.data}-{outcome.split}{'-onnx' if target.kind == 'onnx' else ''}"
-    try:
-        return replace(outcome, written=target.run.write_eval(name, outcome.to_json()))
-    except (UsageError, WorkFailed) as error:
-        error.message = f"the report was not written: {error.message}"
-        return replace(outcome, unwritten=error)

@@ -17,11 +17,9 @@ from resnetctl.data.dense.geometry import placement
 from resnetctl.data.image_files import Listed, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
-from resnetctl.errors import DataError
-from resnetctl.report.base import PREDICT, Report
+from resnetctl.report.outcomes import PerPicture
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
-from resnetctl.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +55,12 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundOutcome(Report):
-    """One result for each picture, in order."""
+class FoundOutcome(PerPicture):
+    """What was found in each picture, in order."""
 
-    schema: ClassVar[str] = PREDICT
+    done: ClassVar[str] = "searched"
     task: str
     results: tuple[Found, ...]
-    notices: tuple[str, ...] = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """One line for each picture that cannot be read."""
-        return tuple(f"{item.file or 'image'}: {item.problem.message}" for item in self.results if item.problem)
-
-    def require(self) -> None:
-        """Raise `DataError` that lists the bad files. Call it after showing the results."""
-        if self.problems:
-            raise DataError(f"{counted(len(self.problems), 'image')} cannot be read", problems=self.problems)
 
     def body(self) -> dict[str, Any]:
         """Return the results, the problems and the notices."""

@@ -1,0 +1,73 @@
+"""What `eval` and `predict` return in common: for classifiers, and for networks with a head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from resnetctl.errors import DataError, ResnetctlError
+from resnetctl.hints import Hint, Setting
+from resnetctl.report.base import Report
+from resnetctl.spec import Split
+from resnetctl.wording import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement(Report):
+    """The numbers of one file on one split.
+
+    Attributes:
+        target: the measured file.
+        data: the name of the dataset.
+        split: the measured split: val if the dataset has no test.
+        epoch: the epoch of the weights, None if they do not name it.
+        notices: sentences for the user.
+        written: the file of the report in the run's folder, None for a target outside a run.
+        unwritten: why the report, or another file, could not be written.
+    """
+
+    schema: ClassVar[str] = "resnetctl.eval/1"
+    target: Path
+    data: str
+    split: Split
+    epoch: int | None = None
+    notices: tuple[str, ...] = ()
+    written: Path | None = None
+    unwritten: ResnetctlError | None = None
+
+    def require(self) -> None:
+        """Raise `unwritten`. Call it after showing the numbers."""
+        if self.unwritten is not None:
+            raise self.unwritten
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerPicture(Report):
+    """One result for each picture, in order. A result has a `file` (None in memory) and a `problem` (or None)."""
+
+    schema: ClassVar[str] = "resnetctl.predict/1"
+    done: ClassVar[str]  # what happened to the pictures that could be read
+    results: Sequence[Any]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each picture that cannot be read."""
+        return tuple(f"{item.file or 'image'}: {item.problem.message}" for item in self.results if item.problem)
+
+    def require(self) -> None:
+        """Raise `DataError` that lists the bad files. Call it after showing the results."""
+        if self.problems:
+            count = len(self.problems)
+            raise DataError(
+                f"{counted(count, 'image')} cannot be read"
+                + (f"; the others are {self.done}" if count < len(self.results) else ""),
+                problems=self.problems,
+                hint=self._hints(),
+            )
+
+    def _hints(self) -> list[Hint]:
+        """Return the limit of pixels under which every picture would be read, if one is over the limit."""
+        hints = [hint for item in self.results if item.problem for hint in item.problem.hint]
+        limits = [hint for hint in hints if isinstance(hint, Setting) and isinstance(hint.value, int)]
+        return [max(limits, key=lambda hint: int(str(hint.value)))] if limits else []
