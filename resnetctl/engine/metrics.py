@@ -173,7 +173,7 @@ def grouped(predict: Predictor, batches: Iterable[tuple[Images, Tag]]) -> Iterat
         yield np.concatenate(logits), tags
 
 
-def probabilities(logits: Logits, *, temperature: float = 1.0) -> NDArray[np.float64]:
+def probabilities(logits: NDArray[np.floating], *, temperature: float = 1.0) -> NDArray[np.float64]:
     """Return the softmax of each row of `logits / temperature`: (B, K) logits to (B, K) shares that sum to 1.
 
     The largest logit of a row is subtracted first, which changes no share and keeps `exp` from overflowing.

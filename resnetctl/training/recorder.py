@@ -32,8 +32,7 @@ from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started, verdict
 from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
-from resnetctl.trust.calibration import ENOUGH
-from resnetctl.trust.fitting import fit_card
+from resnetctl.trust.fitting import ENOUGH, fit_card
 from resnetctl.weights.file import LoadedWeights, instantiate, to_bytes
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnetctl.engine.metrics import EvalReport
+from resnetctl.engine.metrics import EvalReport, probabilities
 from resnetctl.spec import Calibration as Fitted
 from resnetctl.spec import Card
 from resnetctl.trust.abstain import COVERAGES, Abstention, Bools, Floats, abstention, aurc, risk_coverage
-from resnetctl.trust.calibration import ENOUGH, RANGE, Calibration, calibration, fit_temperature
+from resnetctl.trust.calibration import Calibration, calibration
 from resnetctl.trust.compare import Comparison, compare
 from resnetctl.trust.conformal import Coverage, coverage
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.fitting import fit_card
-from resnetctl.trust.scores import softmax
+from resnetctl.trust.fitting import ENOUGH, RANGE, fit_card, fit_temperature
 from resnetctl.wording import counted
 
 SHOWN = 5  # names of classes in a notice
@@ -70,7 +69,7 @@ def assess(measured: Evidence, val: Evidence | None, *, chosen: Fitted | None = 
     scale = 1.0 if chosen is None else chosen.temperature
     is_scaled = chosen is not None and scale != 1
     wide = _wide(measured)
-    shares = softmax(wide / scale)
+    shares = probabilities(wide, temperature=scale)
     confidence, correct = shares.max(axis=1), measured.correct
     return Assessment(
         calibration=calibration(
@@ -80,7 +79,7 @@ def assess(measured: Evidence, val: Evidence | None, *, chosen: Fitted | None = 
         conformal=() if chosen is None else tuple(_sets(shares, measured, chosen)),
         abstain=()
         if val is None
-        else tuple(abstention(confidence, correct, fit=(softmax(_wide(val) / scale).max(axis=1), val.correct))),
+        else tuple(abstention(confidence, correct, fit=(_confidence(val, scale), val.correct))),
         aurc=aurc(confidence, correct),
         risk_coverage=tuple(_curve(confidence, correct)),
     )
@@ -156,6 +155,11 @@ def _curve(confidence: Floats, correct: Bools) -> Iterator[Point]:
     for wanted in COVERAGES:
         place = max(0, int(np.ceil(wanted * len(answered))) - 1)
         yield Point(coverage=float(answered[place]), accuracy=1 - float(errors[place]))
+
+
+def _confidence(evidence: Evidence, scale: float) -> Floats:
+    result: Floats = probabilities(_wide(evidence), temperature=scale).max(axis=1)
+    return result
 
 
 def _wide(evidence: Evidence) -> Floats:

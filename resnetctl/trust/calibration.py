@@ -3,22 +3,19 @@
 Shapes: N images, K classes. Logits are (N, K), labels (N,) int64. All sums are float64.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.engine.metrics import probabilities
 from resnetctl.spec import Card
-from resnetctl.trust.scores import softmax
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 BINS = 15  # as in Guo et al. 2017
 NULL_DRAWS = 400  # simulated sets of labels for the expected error of a perfectly calibrated model
-RANGE = (0.05, 20.0)  # of a temperature: beyond it the probabilities are one-hot or uniform
-ENOUGH = 100  # images: on fewer, the temperature is too uncertain to be used
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +59,7 @@ def calibration(
     logits: Floats, labels: Labels, *, temperature: float = 1.0, fitted_on: str | None = None
 ) -> Calibration:
     """Measure the probabilities at `temperature`. `logits` must be finite, with at least one image."""
-    shares = softmax(logits / temperature)
+    shares = probabilities(logits, temperature=temperature)
     confidence, correct = shares.max(axis=1), shares.argmax(axis=1) == labels
     null = ece_null(confidence)
     return Calibration(
@@ -77,29 +74,6 @@ def calibration(
         ece_null_95=float(np.quantile(null, 0.95)),
         bins=tuple(bins(confidence, correct)),
     )
-
-
-def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """Return the temperature T that minimises the NLL of `softmax(logits / T)` (Guo et al. 2017, arXiv:1706.04599).
-
-    In t = 1 / T the NLL is convex: its slope is mean(E[z] - z_true) under the probabilities at t, and the slope never
-    falls. So the zero of the slope is bracketed and halved. The result stays in `RANGE`.
-    """
-    wide = logits.astype(np.float64)
-    true = wide[np.arange(len(labels)), labels]
-
-    def slope(scale: float) -> float:
-        return float(((softmax(wide * scale) * wide).sum(axis=1) - true).mean())
-
-    low, high = 1 / RANGE[1], 1 / RANGE[0]
-    if slope(low) >= 0:
-        return RANGE[1]
-    if slope(high) <= 0:
-        return RANGE[0]
-    while high / low > 1 + 1e-9:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 1 / math.sqrt(low * high)
 
 
 def nll(logits: Floats, labels: Labels) -> float:

@@ -6,23 +6,17 @@ Shapes: N images, K classes, D features, M images of the bank. For every score a
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.engine.metrics import probabilities
+
 Floats = NDArray[np.float64]
 
 NEIGHBOURS = 5
 CHUNK = 1024  # images whose distances to the bank are computed at once
 
 
-def softmax(logits: NDArray[np.floating]) -> Floats:
-    """Return the probabilities (N, K) in float64."""
-    wide = logits.astype(np.float64)
-    exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
-    shares: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return shares
-
-
 def msp(logits: NDArray[np.floating]) -> Floats:
     """Return 1 - the largest probability (Hendrycks and Gimpel 2017, arXiv:1610.02136)."""
-    result: Floats = 1 - softmax(logits).max(axis=1)
+    result: Floats = 1 - probabilities(logits).max(axis=1)
     return result
 
 

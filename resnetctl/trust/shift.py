@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnetctl.engine.metrics import Z95
+from resnetctl.engine.metrics import Z95, probabilities
 from resnetctl.spec import Card
 from resnetctl.trust.assessment import Assessment
 from resnetctl.trust.calibration import ece
 from resnetctl.trust.conformal import sets
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.scores import softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ def shift(passes: Mapping[tuple[str, int], Evidence], judged: Assessment, *, sou
 
 
 def _cell(kind: str, severity: int, evidence: Evidence, *, scale: float, limit: float | None) -> Cell:
-    shares = softmax(evidence.logits / np.float64(scale))
+    shares = probabilities(evidence.logits, temperature=scale)
     own = sets(shares, limit)[np.arange(len(evidence)), evidence.labels] if limit is not None else None
     return Cell(
         kind=kind,

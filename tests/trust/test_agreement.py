@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn import metrics as sklearn_metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from support.evidence import make_evidence
@@ -11,7 +12,7 @@ from resnetctl.trust import scores
 from resnetctl.trust.calibration import brier, ece, nll
 from resnetctl.trust.conformal import sets, threshold
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.scores import auroc, energy, fpr95, msp, softmax
+from resnetctl.trust.scores import auroc, energy, fpr95, msp
 
 CLOSE = 1e-6
 
@@ -23,12 +24,12 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
 
 def confidence(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    return softmax(evidence.logits).max(axis=1), evidence.correct
+    return softmax(evidence.logits.astype(np.float64), axis=1).max(axis=1), evidence.correct
 
 
 def test_ece_is_that_of_torchmetrics(evidence: Evidence) -> None:
     others = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
-    shares = torch.from_numpy(softmax(evidence.logits))
+    shares = torch.from_numpy(softmax(evidence.logits.astype(np.float64), axis=1))
     wanted = others.multiclass_calibration_error(
         shares, torch.from_numpy(evidence.labels), num_classes=shares.shape[1], n_bins=15, norm="l1"
     )
@@ -37,12 +38,12 @@ def test_ece_is_that_of_torchmetrics(evidence: Evidence) -> None:
 
 def test_ece_is_that_of_netcal(evidence: Evidence) -> None:
     others = pytest.importorskip("netcal.metrics", reason="netcal is not installed")
-    wanted = others.ECE(15).measure(softmax(evidence.logits), evidence.labels)
+    wanted = others.ECE(15).measure(softmax(evidence.logits.astype(np.float64), axis=1), evidence.labels)
     assert ece(*confidence(evidence)) == pytest.approx(wanted, abs=CLOSE)
 
 
 def test_nll_and_brier_are_those_of_scikit_learn(evidence: Evidence) -> None:
-    shares, classes = softmax(evidence.logits), range(evidence.logits.shape[1])
+    shares, classes = softmax(evidence.logits.astype(np.float64), axis=1), range(evidence.logits.shape[1])
     wide = evidence.logits.astype(np.float64)
     wanted = sklearn_metrics.log_loss(evidence.labels, shares, labels=classes)
     assert nll(wide, evidence.labels) == pytest.approx(wanted, abs=CLOSE)
@@ -72,7 +73,7 @@ class Given(ClassifierMixin, BaseEstimator):
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_prediction_sets_are_those_of_mapie(evidence: Evidence, level: float) -> None:
     others = pytest.importorskip("mapie.classification", reason="MAPIE is not installed")
-    shares, half = softmax(evidence.logits), len(evidence) // 2
+    shares, half = softmax(evidence.logits.astype(np.float64), axis=1), len(evidence) // 2
     val, val_labels, test = shares[:half], evidence.labels[:half], shares[half:]
     model = others.SplitConformalClassifier(
         estimator=Given(shares.shape[1]), confidence_level=level, conformity_score="lac", prefit=True

@@ -9,6 +9,7 @@ from scipy import special
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from resnetctl.engine.metrics import probabilities
 from resnetctl.trust import scores
 
 
@@ -44,7 +45,7 @@ def test_msp_and_energy_rank_flat_logits_as_stranger() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_probabilities_are_float64_and_do_not_overflow(dtype: type) -> None:
-    shares = scores.softmax(np.array([[6e4, 0.0], [0.0, 0.0]], dtype))
+    shares = probabilities(np.array([[6e4, 0.0], [0.0, 0.0]], dtype))
     assert shares.dtype == np.float64
     assert shares.tolist() == [[1, 0], [0.5, 0.5]]
     assert scores.msp(np.zeros((1, 4), dtype)) == pytest.approx([0.75])
@@ -52,7 +53,7 @@ def test_probabilities_are_float64_and_do_not_overflow(dtype: type) -> None:
 
 def test_scores_are_those_of_scipy() -> None:
     logits = np.random.default_rng(0).normal(size=(50, 7)) * 30
-    assert scores.softmax(logits) == pytest.approx(special.softmax(logits, axis=1), abs=1e-12)
+    assert probabilities(logits) == pytest.approx(special.softmax(logits, axis=1), abs=1e-12)
     assert scores.energy(logits) == pytest.approx(-special.logsumexp(logits, axis=1), abs=1e-9)
 
 

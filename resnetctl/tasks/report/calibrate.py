@@ -7,9 +7,8 @@ from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import storage
 from resnetctl.tasks.targets import Target
-from resnetctl.trust.calibration import ENOUGH
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.fitting import fit_card
+from resnetctl.trust.fitting import ENOUGH, fit_card
 from resnetctl.weights.file import load, read_header, save
 from resnetctl.wording import counted
 

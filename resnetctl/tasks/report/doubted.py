@@ -1,14 +1,12 @@
 """Images of the split whose labels the network doubts, by their names."""
 
-import numpy as np
-
 from resnetctl.data.splits import ImageSet
 from resnetctl.data.store import Store
+from resnetctl.engine.metrics import probabilities
 from resnetctl.report.page import SUSPECTS
 from resnetctl.report.pictures import thumbnail
 from resnetctl.tasks.near import row_names
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.scores import softmax
 from resnetctl.trust.suspects import MOST, Suspect, named, suspects
 
 
@@ -16,7 +14,7 @@ def doubted(
     evidence: Evidence, images: ImageSet, *, store: Store, classes: tuple[str, ...], temperature: float
 ) -> tuple[tuple[Suspect, ...], tuple[bytes, ...]]:
     """Return at most `MOST` suspects, and pictures of those that the page shows."""
-    shares = softmax(evidence.logits / np.float64(temperature))
+    shares = probabilities(evidence.logits, temperature=temperature)
     found = suspects(shares, evidence.labels)[:MOST]
     rows = images.index[[place for place, _ in found]]
     names = row_names(store, images, rows=rows)

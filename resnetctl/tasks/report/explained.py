@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from resnetctl.data.splits import ImageSet
 from resnetctl.data.store import Store
+from resnetctl.engine.metrics import probabilities
 from resnetctl.report.overlay import laid_over
 from resnetctl.report.pictures import thumbnail
 from resnetctl.spec import Card
@@ -15,7 +16,6 @@ from resnetctl.tasks.judge import Judge
 from resnetctl.tasks.near import row_names
 from resnetctl.trust.evidence import Evidence
 from resnetctl.trust.pictures.maps import MapScore, class_maps, enlarged, normalised, scores
-from resnetctl.trust.scores import softmax
 
 EACH = 6  # wrong images, and right ones
 
@@ -57,7 +57,7 @@ def explained(judge: Judge, measured: Evidence, *, images: ImageSet, store: Stor
         return None
     import torch
 
-    shares = softmax(measured.logits / np.float64(temperature))
+    shares = probabilities(measured.logits, temperature=temperature)
     places = _chosen(shares, measured.correct)
     predicted = measured.logits.argmax(axis=1)[places]
     pixels = judge.pixels(replace(images, index=images.index[places]))
