@@ -24,18 +24,24 @@ def work_on(group: "Group", *, as_json: bool) -> None:
     from resnetctl.tasks.train import train
 
     watched(work(group, settings.load(), trainer=Trainer(start=train, resume=resume)))
-    show_results(results.show(group), as_json=as_json)
+    show_results(results.show(group), as_json=as_json, next_step=True)
 
 
-def show_results(report: "SweepReport", *, as_json: bool) -> None:
-    """Print a table with a row for each setting, and what can be said about the best."""
+def show_results(report: "SweepReport", *, as_json: bool, next_step: bool = False) -> None:
+    """Print a table with a row for each setting, or each seed of a single one, and what can be said about the best."""
     if as_json:
         streams.report(report)
         return
     rows = [_row(setting) for setting in report.settings]
-    tables.table(["setting", "val acc", "sd", "n", "95 % interval", "against the best"], rows)
+    tables.table(["setting", "val acc", "sd, points", "n", "95 % interval", "against the best"], rows)
+    if len(report.settings) == 1 and report.settings[0].seeds:
+        streams.result("")
+        seeds = report.settings[0].seeds.items()
+        tables.table(["seed", "val acc"], [(seed, tables.percent(accuracy)) for seed, accuracy in seeds])
     states = [f"{number} {state}" for state, number in report.states.items() if number]
     streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))
+    if next_step:
+        streams.result("\n".join(["", "Next", f"  resnetctl sweep show {report.path} --plot FILE.svg"]))
 
 
 def watched(facts: "Iterator[Any]") -> Any:
@@ -61,9 +67,13 @@ def watched(facts: "Iterator[Any]") -> Any:
 
 
 def _result(summary: Any) -> str:
+    from resnetctl.runs.log import val_key
+
     kept = summary.get(str(summary.get("kept"))) or {}
-    accuracy = f"val accuracy {tables.percent(kept['val_top1'])}, " if "val_top1" in kept else ""
-    return f"{accuracy}{counted(summary['epochs'], 'epoch')} in {tables.duration(summary['seconds'])}"
+    key = val_key(kept)
+    name = "val accuracy" if key == "val_top1" else key.replace("_", " ", 1)
+    number = f"{name} {tables.percent(kept[key])}, " if key else ""
+    return f"{number}{counted(summary['epochs'], 'epoch')} in {tables.duration(summary['seconds'])}"
 
 
 def _row(setting: "SettingResult") -> tuple[str, ...]:

@@ -56,12 +56,12 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def flags(model: type[BaseModel]) -> list[Flag]:
-    """Return the flags of a model: one for every top-level key, and one for every nested key that names its flag."""
+    """Return the flags of a model: one for every top-level key but tables, and for nested keys that name their flag."""
     all_flags = []
     for key, field in fields(model):
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         named = extra.get("flag")
-        if named or "." not in key:
+        if named or not ("." in key or str(field.annotation).startswith("dict")):
             known: dict[str, Any] = {name: extra.get(name) for name in ("short", "metavar", "complete")}
             all_flags.append(
                 Flag(

@@ -225,7 +225,7 @@ class TrainConfig(Frozen):
     @model_validator(mode="after")
     def _length(self) -> Self:
         if not self.epochs and not self.steps:
-            raise ValueError("0 epochs train nothing: give epochs or steps")
+            raise ValueError("epochs: 0 train nothing; give epochs or steps")
         if self.epochs and self.steps:
             raise ValueError(f"give epochs or steps, one of them (got epochs={self.epochs}, steps={self.steps})")
         return self

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from resnetctl.data.dense.drawing import draw_boxes, draw_mask
+from resnetctl.data.dense.drawing import colour, draw_boxes, draw_mask
 from resnetctl.data.store import Store, StoredSplit
 from resnetctl.spec import Split
 from resnetctl.system import storage
@@ -36,7 +36,8 @@ def write_sheet(store: Store, path: Path, *, split: Split = "train") -> None:
 def draw_sheet(store: Store, split: Split) -> Image.Image:
     """Return a picture with up to ten images of each class of a split, evenly spaced over its rows.
 
-    Boxes and masks are drawn on the images; the class of such an image is its rarest one.
+    Boxes and masks are drawn on the images, in the colours of their classes, which stand beside the names. The row of a
+    class then has images with a box of it, or those in whose mask it is the rarest class.
     """
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
@@ -51,12 +52,23 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
     for label, (name, font) in enumerate(names):
         top = _GAP + label * (side + _GAP)
         draw.text((_GAP, top + side // 2), name, fill=_INK, font=font, anchor="lm")
-        for column, row in enumerate(_spread(np.flatnonzero(stored.labels == label))):
+        if stored.truth is not None:
+            swatch = (_GAP, top + side // 2 + _FONT, _GAP + 2 * _FONT, top + side // 2 + _FONT + _GAP)
+            draw.rectangle(swatch, fill=colour(label))
+        for column, row in enumerate(_spread(_rows_of(stored, label))):
             picture = _with_truth(stored, int(row))
             sheet.paste(_cell(picture, side), (margin + column * (side + _GAP), top))
     if extra:
         draw.text((_GAP, height - _FONT), f"and {extra:,} more classes", fill=_INK, font=fonts[0], anchor="lm")
     return sheet
+
+
+def _rows_of(stored: StoredSplit, label: int) -> NDArray[np.int64]:
+    """Return the rows of a class."""
+    truth = stored.truth
+    if truth is None or truth.masks is not None:
+        return np.flatnonzero(stored.labels == label)
+    return np.unique(np.searchsorted(truth.offsets, np.flatnonzero(truth.labels == label), side="right") - 1)
 
 
 def _with_truth(stored: StoredSplit, row: int) -> NDArray[np.uint8]:

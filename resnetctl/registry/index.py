@@ -152,10 +152,10 @@ def _unusable(matches: list[Entry]) -> PluginError:
         )
     if first.status == "disabled":
         return PluginError(
-            f"{first.kind} '{first.name}' is in {owner}, which RESNETCTL_PLUGINS leaves out",
+            f"{first.kind} '{first.name}' is in {owner}, which is switched off",
             hint=[
                 f"RESNETCTL_PLUGINS={first.distribution}",
-                Setting("no_plugins", note="leave it out"),
+                Setting("no_plugins", note="switches plugins off: leave it out"),
             ],
         )
     return PluginError(

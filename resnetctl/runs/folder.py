@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LAST = "last"
 CONFIG = "config.toml"
+GROUP = "sweep.json"  # the plan of a group of runs
 LOCK = ".lock"
 
 
@@ -303,11 +304,17 @@ def find(text: str | Path, folder: Path) -> RunDir:
     """Return the run at path `text`, or the run named `text` in `folder`. `last` is the newest run that exists.
 
     Raises:
-        InputError: there is no such run; the hint has a close name.
+        InputError: there is no such run, and the hint has a close name; or it is a group of runs.
     """
     for path in (Path(text), folder / text):
         if (path / CONFIG).is_file():
             return RunDir(path)
+        if (path / GROUP).is_file():
+            raise InputError(
+                f"'{text}' is a group of runs, not a run",
+                where=str(path),
+                hint=[Call("sweep show", (path,)), "or name one run in it"],
+            )
     existing = all_runs(folder)
     is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
     if is_last and existing:  # the run behind the link was removed, or the folder was moved without its links

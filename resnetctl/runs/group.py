@@ -19,10 +19,9 @@ from typing import Any
 
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Hint, Setting
-from resnetctl.runs.folder import RunDir, free_path
+from resnetctl.runs.folder import GROUP, RunDir, free_path
 from resnetctl.system import storage
 
-PLAN = "sweep.json"
 SCHEMA = "resnetctl.sweep/1"
 
 
@@ -34,9 +33,9 @@ class Group:
 
     def plan(self) -> dict[str, Any]:
         """Return the plan: `keys` that vary, `points` by run, `halving`. Raises `InputError` if it cannot be read."""
-        plan = storage.read_json(self.path / PLAN, error=InputError)
+        plan = storage.read_json(self.path / GROUP, error=InputError)
         if plan.get("schema") != SCHEMA or not _is_plan(**plan):
-            raise InputError("this is no group of runs", where=str(self.path / PLAN))
+            raise InputError("this is no group of runs", where=str(self.path / GROUP))
         return plan
 
     def names(self) -> list[str]:
@@ -75,7 +74,7 @@ def _is_plan(*, points: Any = None, keys: Any = None, halving: Any = 0, **_: Any
 def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: Mapping[str, str]) -> Group:
     """Create `folder/name` by one rename, with the config of each run. Raises `UsageError` if it exists."""
     path = folder / name
-    if (path / PLAN).is_file():
+    if (path / GROUP).is_file():
         hint: list[Hint] = [Call("sweep work", (path,)), Setting("name", "OTHER", note="uses another name")]
         raise UsageError(f"the group '{name}' exists", where=str(path), hint=hint)
     free_path(folder, name)
@@ -83,14 +82,14 @@ def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: M
         (draft / "queue").mkdir()
         for run, config in configs.items():
             storage.write(draft / "queue" / f"{run}.toml", config.encode())
-        storage.write(draft / PLAN, (json.dumps({"schema": SCHEMA, **plan}, indent=2) + "\n").encode())
+        storage.write(draft / GROUP, (json.dumps({"schema": SCHEMA, **plan}, indent=2) + "\n").encode())
     return Group(path)
 
 
 def find_group(text: str | Path, folder: Path) -> Group:
     """Return the group at path `text`, or the one named `text` in `folder`. Raises `InputError` if there is none."""
     for path in (Path(text), folder / text):
-        if (path / PLAN).is_file():
+        if (path / GROUP).is_file():
             return Group(path)
     raise InputError(
         f"there is no group '{text}'",

@@ -33,3 +33,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def to_line(values: Mapping[str, Any]) -> bytes:
     """Return an object as one line of a log."""
     return (json.dumps(values) + "\n").encode()
+
+
+def val_key(line: Mapping[str, Any]) -> str:
+    """Return the key of the number on val that decides the best epoch, `val_top1` or e.g. `val_map50`; "" without val.
+
+    A network with a head has several numbers, of which the deciding one is logged first.
+    """
+    return "val_top1" if "val_top1" in line else next((key for key in line if key.startswith("val_")), "")

@@ -247,7 +247,8 @@ def _metrics(result: EpochResult) -> dict[str, Any]:
 def _val_numbers(report: EvalReport | Measured) -> dict[str, float]:
     if isinstance(report, EvalReport):
         return {"val_loss": report.loss, "val_top1": report.top1}
-    return {f"val_{name}": value for name, value in report.figures.items() if value is not None}
+    numbers = {report.primary.name: report.primary.value, **report.figures}  # the deciding one first: see `val_key`
+    return {f"val_{name}": value for name, value in numbers.items() if value is not None}
 
 
 def _summary(run: RunDir, job: Job, state: TrainState) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def notices(
         yield f"val has {counted(len(val), 'image')}, at least {ENOUGH} are needed: {left_out}"
     else:
         if fit_temperature(_wide(val), val.labels) in RANGE:
-            yield "the temperature that fits val is at the limit of its range, so none is used: val is too easy"
+            yield "no temperature is used: val is too easy to choose one, almost every image of it is right"
         if absent := _absent(val, classes):
             yield f"val has no image of {absent}: sets and thresholds promise nothing for such images"
     if absent := _absent(measured, classes):

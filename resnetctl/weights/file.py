@@ -216,7 +216,7 @@ def require_classifier(card: WeightsCard, path: Path) -> None:
     """Raise `WeightsError` for a network with a head, where only a classifier will do."""
     if card.head is not None:
         raise WeightsError(
-            f"these weights answer the task '{card.task}', with the head '{card.head.name}': this needs a classifier",
+            f"only a classifier will do, and these weights have the head '{card.head.name}' for the task '{card.task}'",
             where=str(path),
             hint=[Call("eval", (path,)), Call("predict", (path, "IMAGE"))],
         )

@@ -92,7 +92,7 @@ def test_a_run_has_epochs_or_steps(epochs: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "steps", "message"), [(0, 0, "0 epochs train nothing"), (3, 7, "got epochs=3, steps=7")]
+    ("epochs", "steps", "message"), [(0, 0, "epochs: 0 train nothing"), (3, 7, "got epochs=3, steps=7")]
 )
 def test_both_or_neither_of_epochs_and_steps_is_refused(epochs: int, steps: int, message: str) -> None:
     assert message in problems({"epochs": epochs, "steps": steps})[0]

@@ -1,6 +1,7 @@
 """The contact sheet is the same every time and keeps small images sharp."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,3 +133,11 @@ def test_a_missing_split_is_an_error_with_a_hint(tmp_path: Path) -> None:
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write"):
         write_sheet(make(tmp_path), tmp_path / "nowhere" / "x.png")
+
+
+def test_the_row_of_a_class_has_images_with_a_box_of_it() -> None:
+    truth = SimpleNamespace(masks=None, offsets=np.array([0, 2, 2, 3]), labels=np.array([0, 1, 1]))
+    stored = SimpleNamespace(truth=truth, labels=np.array([0, 0, 1]))
+    assert [sheet_module._rows_of(stored, label).tolist() for label in (0, 1, 2)] == [[0], [0, 2], []]
+    masks = SimpleNamespace(truth=SimpleNamespace(masks=np.zeros((3, 1, 1))), labels=np.array([0, 0, 1]))
+    assert sheet_module._rows_of(masks, 0).tolist() == [0, 1], "the rarest class of a mask"

@@ -284,3 +284,11 @@ def test_evaluations_are_read_back_by_name_without_damaged_ones(tmp_path: Path) 
     run.write_eval("digits-test", {"top1": 0.5})
     (tmp_path / "eval" / "broken.json").write_text("{")
     assert run.evals() == {"digits-test": {"top1": 0.5}}
+
+
+def test_a_group_is_no_run_and_the_hint_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "five").mkdir()
+    (tmp_path / "five" / "sweep.json").write_text("{}")
+    with pytest.raises(InputError, match="'five' is a group of runs, not a run") as caught:
+        runs.find("five", tmp_path)
+    assert in_shell(caught.value.hint[0]) == f"resnetctl sweep show {tmp_path / 'five'}"

@@ -6,7 +6,7 @@ import pytest
 
 from resnetctl.errors import InputError
 from resnetctl.runs import log
-from resnetctl.runs.log import read_lines, to_line
+from resnetctl.runs.log import read_lines, to_line, val_key
 
 
 def test_lines_are_read_back(tmp_path: Path) -> None:
@@ -37,3 +37,15 @@ def test_lines_without_an_end_and_empty_lines(tmp_path: Path) -> None:
     path.write_bytes(b"\n" + to_line({"a": 1}))
     assert read_lines(path) == []
     assert to_line({"a": "\n\u00e9"}).count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ({"epoch": 1, "val_loss": 1.0, "val_top1": 0.5}, "val_top1"),
+        ({"epoch": 1, "val_map50": 0.5, "val_map": 0.2}, "val_map50"),
+        ({"epoch": 1, "train_loss": 1.0}, ""),
+    ],
+)
+def test_the_deciding_number_on_val_is_known_by_its_key(line: dict[str, float], key: str) -> None:
+    assert val_key(line) == key

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.option_models import ExportOptions
 from resnetctl.cli.screen import streams, tables
-from resnetctl.cli.screen.loading import load_torch
+from resnetctl.cli.screen.loading import load_torch, working
 from resnetctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,14 +44,15 @@ def run(parsed: Parsed[ExportOptions]) -> None:
         form["to"] = forms[0]
     if options.int8:
         form["int8"] = int8  # type: ignore[typeddict-item]
-    report = export(
-        options.target,
-        settings=settings.load(),
-        out=options.triton or options.hub or options.out,
-        images=options.images,
-        gate=options.gate,
-        **form,
-    )
+    with working("Exporting, and checking the answers…"):
+        report = export(
+            options.target,
+            settings=settings.load(),
+            out=options.triton or options.hub or options.out,
+            images=options.images,
+            gate=options.gate,
+            **form,
+        )
     show(report, as_json=options.as_json)
 
 

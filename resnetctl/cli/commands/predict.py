@@ -50,7 +50,11 @@ def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
             for item in outcome.results
             for name, score, box in item.boxes
         ]
-        tables.table(("file", "class", "score", "x1", "y1", "x2", "y2"), boxes)
+        if boxes:
+            tables.table(("file", "class", "score", "x1", "y1", "x2", "y2"), boxes)
+        for item in outcome.results:
+            if not item.boxes and item.problem is None:
+                streams.say(streams.one_line(f"no box found in {item.file}: a smaller --min-score shows weaker ones"))
     else:
         shares = [(item.file, name, tables.percent(share)) for item in outcome.results for name, share in item.shares]
         tables.table(("file", "class", "of the pixels"), shares)

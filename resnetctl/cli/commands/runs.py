@@ -201,7 +201,9 @@ def _result(key: str, value: Any) -> str:
 
 def _shown(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    if key in ACCURACIES:
+    if key in ACCURACIES and row.get("primary"):
+        return f"{row['primary']} {tables.percent(row.get(key.removesuffix('_top1')))}"
+    if key in (*ACCURACIES, "val", "test"):
         return tables.percent(value)
     if key == "arch" and row.get("block"):
         return f"{value} + {row['block']}"

@@ -37,6 +37,8 @@ def show(parsed: Parsed[SweepShowOptions]) -> None:
     if parsed.options.plot is not None:
         storage.write(parsed.options.plot, report.plot())
     show_results(report, as_json=parsed.options.as_json)
+    if parsed.options.plot is not None:
+        streams.say(streams.one_line(f"wrote {parsed.options.plot}"))
 
 
 COMMAND = Group(

@@ -1,4 +1,4 @@
-"""A note on the screen while PyTorch loads: seconds of silence look like a hang."""
+"""A note on the screen while PyTorch loads, or other work takes long: seconds of silence look like a hang."""
 
 import contextlib
 import os
@@ -19,7 +19,22 @@ def torch_note() -> Iterator[None]:
     if "torch" in sys.modules or not streams.is_terminal(sys.stderr):
         yield
         return
-    note = _Note()
+    with _shown_later(_Note(NOTE, needs="torch")):
+        yield
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show `text` on a terminal while the work inside this `with` statement takes long."""
+    if not streams.is_terminal(sys.stderr):
+        yield
+        return
+    with _shown_later(_Note(text)):
+        yield
+
+
+@contextlib.contextmanager
+def _shown_later(note: "_Note") -> Iterator[None]:
     timer = threading.Timer(PATIENCE, note.show)
     timer.daemon = True
     timer.start()
@@ -49,23 +64,27 @@ def load_torch() -> None:
 
 
 class _Note:
-    """One line on stderr, erased by `clear`. The lock keeps a late timer from writing after `clear`."""
+    """One line on stderr, erased by `clear`. The lock keeps a late timer from writing after `clear`.
 
-    def __init__(self) -> None:
+    `needs` is a module without which the line is not shown.
+    """
+
+    def __init__(self, text: str, *, needs: str = "sys") -> None:
+        self._text, self._needs = text, needs
         self._lock = threading.Lock()
         self._over = False
         self._shown = False
 
     def show(self) -> None:
         with self._lock:
-            if not self._over and "torch" in sys.modules:
+            if not self._over and self._needs in sys.modules:
                 self._shown = True
-                sys.stderr.write(NOTE)
+                sys.stderr.write(self._text)
                 sys.stderr.flush()
 
     def clear(self) -> None:
         with self._lock:
             self._over = True
             if self._shown:
-                sys.stderr.write("\r" + " " * len(NOTE) + "\r")
+                sys.stderr.write("\r" + " " * len(self._text) + "\r")
                 sys.stderr.flush()

@@ -10,7 +10,8 @@ from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
 from resnetctl.tasks.runs.listing import details, flat
 
-RESULTS = ("status", "epochs", "val_top1", "test_top1", "seconds")
+RESULTS = ("status", "epochs", "val_top1", "test_top1", "primary", "val", "test", "seconds")
+OF_HEADS = ("primary", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,5 +47,9 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
     return CompareReport(
         runs=tuple(row["name"] for row in rows),
         config={key: values for key, values in columns.items() if any(value != values[0] for value in values)},
-        results={key: tuple(row.get(key) for row in rows) for key in RESULTS},
+        results={
+            key: tuple(row.get(key) for row in rows)
+            for key in RESULTS
+            if key not in OF_HEADS or any(row.get(key) is not None for row in rows)
+        },
     )

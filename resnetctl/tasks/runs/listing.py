@@ -13,10 +13,12 @@ from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
+from resnetctl.runs.log import val_key
 
 CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
 KINDS = {  # of facts; the others are text
     "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
+    "val": float | int, "test": float | int,
 }  # fmt: skip
 
 
@@ -98,8 +100,7 @@ def details(run: RunDir) -> dict[str, Any]:
     row = facts(run)
     if row["status"] == "unreadable":
         return row
-    figures = ("data", "split", "top1", "balanced_accuracy", "loss", "count", "interval", "epoch")
-    evals = {name: {key: report.get(key) for key in figures} for name, report in run.evals().items()}
+    evals = {name: _figures(report) for name, report in run.evals().items()}
     config = nest(from_file(run.config).values)
     return {**row, "path": str(run.path), "config": config, "evals": evals}
 
@@ -109,7 +110,7 @@ def facts(run: RunDir) -> dict[str, Any]:
 
     The status is running, finished, unfinished, failed or unreadable. `block` is None if it is the arch's own, and
     `recipe` if no recipe was used. `test_top1` is that of the final weights on the test split of `data`, None if it was
-    not measured.
+    not measured. A run with a head has `primary`, e.g. `map50`, and this number as `val` and `test` instead.
     """
     name = run.path.resolve().name  # of the run that `last` points to
     try:
@@ -124,7 +125,9 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
     """Return the facts of a run from its files, which may hold values of any type."""
     summary, failure, metrics, sources = run.summary(), run.failure(), run.metrics(), _sources(run)
     config = from_file(run.config).values
-    tops = [top for line in metrics if isinstance(top := line.get("val_top1"), float | int)]
+    primary = next((key.removeprefix("val_") for line in metrics if (key := val_key(line))), "top1")
+    tops = [top for line in metrics if isinstance(top := line.get(f"val_{primary}"), float | int)]
+    numbers = {"val": max(tops, default=None), "test": _on_test(run, primary, config=config, metrics=metrics)}
     block = config.get("model.block")
     recipes = [origin.removeprefix("recipe ") for origin in sources.values() if origin.startswith("recipe ")]
     return {
@@ -137,19 +140,25 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
         "seed": config.get("seed"),
         "epochs": len(metrics),
         "epochs_planned": None if config.get("steps") else config.get("epochs"),
-        "val_top1": max(tops, default=None),
-        "test_top1": _test_accuracy(run, config, metrics),
+        **({f"{split}_top1": value for split, value in numbers.items()} if primary == "top1" else {}),
+        **({} if primary == "top1" else {"primary": primary, **numbers}),
         "created": run.created() or None,
         "failure": failure or None,
     }
 
 
-def _test_accuracy(run: RunDir, config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the accuracy on test that `eval` measured; None without one, and for weights of an earlier epoch."""
+def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the main figures of a report in `eval/`."""
+    own = ("top1", "balanced_accuracy", "loss") if "primary" not in report else ("primary", str(report["primary"]))
+    return {key: report.get(key) for key in ("data", "split", *own, "count", "interval", "epoch")}
+
+
+def _on_test(run: RunDir, name: str, *, config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the number on test that `eval` measured; None without one, and for weights of an earlier epoch."""
     epochs = [line.get("epoch") for line in metrics if line.get("best") or config.get("keep") == "last"]
     kept = epochs[-1] if epochs else metrics[-1].get("epoch") if metrics else None
     report = run.evals().get(f"{config.get('data')}-test", {})
-    return report.get("top1") if report.get("epoch") == kept else None
+    return report.get(name) if report.get("epoch") == kept else None
 
 
 def _status(run: RunDir, *, finished: bool, failed: bool) -> str:

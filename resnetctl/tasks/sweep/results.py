@@ -10,6 +10,7 @@ from resnetctl.hints import Call
 from resnetctl.report.base import Report
 from resnetctl.report.page import group_file
 from resnetctl.runs.group import Group
+from resnetctl.runs.log import val_key
 from resnetctl.tasks.sweep.work import progress
 from resnetctl.trust.seeds import SeedMean, SeedPairs, seed_mean, seed_pairs
 
@@ -97,7 +98,7 @@ def _accuracy(group: Group, name: str) -> float | None:
     run = group.run(name)
     summary = run.summary() if run.config.is_file() else None
     kept = summary.get(str(summary.get("kept"))) if summary else None
-    return float(kept["val_top1"]) if isinstance(kept, Mapping) and "val_top1" in kept else None
+    return float(kept[val_key(kept)]) if isinstance(kept, Mapping) and val_key(kept) else None
 
 
 def _seed(group: Group, name: str) -> int:

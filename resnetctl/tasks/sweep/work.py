@@ -16,6 +16,7 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.facts import EpochTimed, Notice, TrainFact
 from resnetctl.runs.group import Group
+from resnetctl.runs.log import val_key
 from resnetctl.system.settings import Settings
 from resnetctl.wording import counted
 
@@ -82,9 +83,10 @@ def survivors(group: Group, earlier: list[int], *, halving: int) -> list[str]:
 
 
 def _rank(group: Group, name: str, epoch: int) -> tuple[float, float, str]:
-    """Return the key that sorts runs by their best val accuracy up to an epoch, best first."""
-    lines = [line for line in group.run(name).metrics()[:epoch] if "val_top1" in line]
-    best: tuple[float, float] = min(((-line["val_top1"], line["val_loss"]) for line in lines), default=(0.0, math.inf))
+    """Return the key that sorts runs by their best number on val up to an epoch, best first."""
+    lines = [line for line in group.run(name).metrics()[:epoch] if val_key(line)]
+    ranks = ((-line[val_key(line)], line.get("val_loss", 0.0)) for line in lines)
+    best: tuple[float, float] = min(ranks, default=(0.0, math.inf))
     return (*best, name)
 
 

@@ -136,10 +136,23 @@ def test_eval_refuses_limits_of_classifiers_and_report_says_what_it_needs(cli: C
     assert "this network is no classifier" in limited.err
     judged = cli("report", "one")
     assert judged.code == 3
-    assert "this needs a classifier" in " ".join(judged.err.split())
+    assert "only a classifier will do" in " ".join(judged.err.split())
 
 
 def test_a_finished_run_is_verified(cli: Cli) -> None:
     trained(cli, "masks")
     result = cli("runs", "verify", "one")
     assert result.code == 0, result.out + result.err
+
+
+def test_a_detector_is_listed_with_its_number_and_an_empty_picture_is_told(cli: Cli) -> None:
+    trained(cli, "boxes")
+    assert cli("eval").code == 0
+    (row,) = cli("runs", "list").out.splitlines()[1:]
+    assert row.count("map50 ") == 2
+    assert "map50" in cli("runs", "show", "one").out
+    picture = next(Path("source").rglob("*.jpg"))
+    result = cli("predict", "one", str(picture), "--min-score", "1")
+    assert result.code == 0
+    assert result.out == ""
+    assert f"no box found in {picture}" in " ".join(result.err.split())

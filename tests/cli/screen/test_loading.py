@@ -66,3 +66,17 @@ def test_a_removed_current_folder_is_a_usage_error(tmp_path: Path, monkeypatch: 
     (tmp_path / "gone").rmdir()
     with pytest.raises(UsageError, match="the current folder was removed"):
         loading.load_torch()
+
+
+@pytest.mark.usefixtures("terminal")
+def test_long_work_shows_its_note_and_removes_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loading, "PATIENCE", 0.01)
+    with loading.working("Exporting…"):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "Exporting…\r          \r"
+    monkeypatch.setattr(loading, "PATIENCE", 60.0)
+    with loading.working("Exporting…"):
+        pass
+    assert capsys.readouterr().err == ""

@@ -90,7 +90,7 @@ def test_arguments_and_verbs_of_classifiers_are_refused(tmp_path: Path) -> None:
     for options in ({"top": 3}, {"level": 0.9}):
         with pytest.raises(UsageError, match="no classifier"):
             found(run.path, image, **options)
-    with pytest.raises(WeightsError, match="this needs a classifier"):
+    with pytest.raises(WeightsError, match="only a classifier will do"):
         list(explain(run.path, [image], settings=settings.load(), out=tmp_path / "maps"))  # type: ignore[call-arg]
 
 

@@ -1,5 +1,6 @@
 """The facts of a run come from its files, whatever state it is in."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,16 @@ def test_a_row_has_everything(folder: Path) -> None:
     assert row["config"]["model"] == {"arch": "resnet20"}
     assert row["path"] == str(folder / "a")
     assert listing.flat(row)["config.model.arch"] == "resnet20"
+
+
+def test_a_run_with_a_head_has_its_own_number(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"epoch": one, "val_map50": one / 10, "val_map": 0.9}) + "\n" for one in (1, 2))
+    one = run(tmp_path / "a", metrics=lines)
+    facts = listing.facts(one)
+    assert (facts["primary"], facts["val"], facts["test"]) == ("map50", 0.2, None)
+    assert not {"val_top1", "test_top1"} & facts.keys()
+    report = {"primary": "map50", "map50": 0.25, "map": 0.1, "epoch": 2, "split": "test", "data": "digits", "count": 9}
+    one.write_eval("digits-test", report)
+    row = listing.details(one)
+    assert row["test"] == 0.25
+    assert row["evals"]["digits-test"].keys() == {"data", "split", "primary", "map50", "count", "interval", "epoch"}

@@ -1,5 +1,6 @@
 """Workers train every run of a group once, resume what was stopped, and stop the worse runs at each rung."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,3 +140,14 @@ def test_a_stopped_run_is_taken_up_again_exactly() -> None:
 )
 def test_rungs_are_powers_below_the_length(epochs: int, seeds: int, factor: int, expected: list[int]) -> None:
     assert rungs(grouped(f"epochs={epochs}", seeds=seeds), settings.load(), factor=factor) == expected
+
+
+def test_runs_with_a_head_are_ranked_by_their_own_number() -> None:
+    group = grouped("epochs=4", seeds=2, halving=2)
+    for name, numbers in zip(group.names(), ([0.2, 0.1], [0.1, 0.4]), strict=True):
+        group.run(name).path.mkdir()
+        lines = [{"epoch": epoch, "val_map50": number} for epoch, number in enumerate(numbers, start=1)]
+        (group.run(name).path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second = group.names()
+    assert survivors(group, [1], halving=2) == [first]
+    assert survivors(group, [2], halving=2) == [second]
