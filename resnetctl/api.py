@@ -3,12 +3,10 @@
 Keyword arguments are named as the command line's flags. The functions return reports. Only training shows its progress.
 """
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from resnetctl import stream
@@ -23,7 +21,7 @@ from resnetctl.hints import in_python
 from resnetctl.predictor import PictureResult, Predictor, Target
 from resnetctl.progress import watched
 from resnetctl.run import Run
-from resnetctl.runs import all_runs
+from resnetctl.run import runs as runs
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
@@ -297,16 +295,6 @@ def bench(
             return report
 
 
-def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
-    """Return all runs in a folder, oldest first, the unfinished ones too.
-
-    Args:
-        folder: holds the run folders; None: `RESNETCTL_RUNS_DIR`, by default `runs`.
-    """
-    place = machine.load().runs_dir if folder is None else Path(folder)
-    return [Run(path=run.path, summary=run.summary() or {}) for run in all_runs(place)]
-
-
 def sweep(
     file: str | PathLike[str], *, name: str | None = None, out: str | Path | None = None, halving: int = 0
 ) -> "SweepReport":
@@ -321,16 +309,6 @@ def sweep(
     group = points.open_group(file, settings, name=name, out=place, halving=halving)
     list(work.work(group, settings, trainer=work.Trainer(start=train.train, resume=resume.resume)))
     return results.show(group)
-
-
-class _CallableRuns(ModuleType):
-    """The module `resnetctl.runs` hides the function of that name, so the module can be called, too."""
-
-    def __call__(self, folder: str | PathLike[str] | None = None) -> list[Run]:
-        return runs(folder)
-
-
-sys.modules["resnetctl.runs"].__class__ = _CallableRuns
 
 
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":

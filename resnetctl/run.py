@@ -1,16 +1,19 @@
-"""A run as Python gets it: its summary, its epochs, and a table in a notebook."""
+"""Runs as Python gets them: their summary, their epochs, and a table in a notebook."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from resnetctl.errors import UsageError
 from resnetctl.report.base import lines
-from resnetctl.runs import RunDir
+from resnetctl.runs import RunDir, all_runs
+from resnetctl.system import settings as machine
 from resnetctl.system import storage
 from resnetctl.training.report import TrainReport
 
@@ -81,3 +84,23 @@ class History(list[dict[str, Any]]):
         if find_spec("pandas") is None:
             raise UsageError("the package pandas is not installed", hint="pip install pandas")
         return import_module("pandas").DataFrame(list(self))
+
+
+def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
+    """Return all runs in a folder, oldest first, the unfinished ones too.
+
+    Args:
+        folder: holds the run folders; None: `RESNETCTL_RUNS_DIR`, by default `runs`.
+    """
+    place = machine.load().runs_dir if folder is None else Path(folder)
+    return [Run(path=run.path, summary=run.summary() or {}) for run in all_runs(place)]
+
+
+class _CallableRuns(ModuleType):
+    """The module `resnetctl.runs` hides the function of that name, so the module can be called, too."""
+
+    def __call__(self, folder: str | PathLike[str] | None = None) -> list[Run]:
+        return runs(folder)
+
+
+sys.modules["resnetctl.runs"].__class__ = _CallableRuns
