@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import hosts
 from support.certification import Bench, files, report
 from support.several import (
+    PROGRAM,
     SHARDS,
     TORCHRUN,
     Ended,
@@ -75,6 +77,40 @@ def test_a_run_killed_at_two_processes_resumes_at_one_two_or_four(bench: Bench, 
         until(lambda: not any(map(is_alive, workers)))  # noqa: B023
         finish(bench, cwd, sets, (1, 2, 4)[number % 3])
     report("S2 kills at two processes, resumed at 1, 2 or 4", kills=kills, identical=kills)
+
+
+def on_host(rank: int, addresses: dict[str, str], way: str) -> tuple[str, ...]:
+    """Return the program that starts process `rank` of two in its own network namespace."""
+    name, first = [*addresses][rank], next(iter(addresses.values()))
+    port = "29517"
+    variables = [f"GLOO_SOCKET_IFNAME={hosts.LINK[rank]}"]
+    if way == "torchrun":
+        options = ("--nnodes", "2", "--node-rank", str(rank), "--master-addr", first, "--master-port", port)
+        program = (*TORCHRUN, "1", *options, "-m", "resnetctl")
+    else:
+        variables += [f"RANK={rank}", "WORLD_SIZE=2", "LOCAL_RANK=0", "LOCAL_WORLD_SIZE=1"]
+        variables += [f"MASTER_ADDR={first}", f"MASTER_PORT={port}"]
+        program = PROGRAM
+    return ("ip", "netns", "exec", name, "env", *variables, *program)
+
+
+@pytest.mark.certify
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(bool(hosts.missing()), reason=hosts.missing())
+@pytest.mark.parametrize("way", ["variables", "torchrun"])
+def test_two_hosts_give_the_same_bytes(bench: Bench, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    sets, folders = (*SHARDS, "epochs=2"), (bench.room(), bench.room())
+    expected = bench.reference(sets)
+    monkeypatch.setitem(bench.shop.environment, "RESNETCTL_RUNS_DIR", str(folders[0] / "runs"))
+    with hosts.two_hosts() as addresses:
+        processes = [
+            start(bench, folder, bench.start(sets), on_host(rank, addresses, way))
+            for rank, folder in enumerate(folders)
+        ]
+        ended = [wait(process, folder) for process, folder in zip(processes, folders, strict=True)]
+    assert [one.code for one in ended] == [0, 0], ended
+    assert files(folders[0]) == expected
+    report("S8 two hosts", way=way, identical=True)
 
 
 def stopped(bench: Bench, cwd: Path, program: tuple[str, ...], whom: str) -> Ended:
