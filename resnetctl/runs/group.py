@@ -20,6 +20,7 @@ from typing import Any
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs.folder import GROUP, RunDir, free_path
+from resnetctl.runs.log import val_key
 from resnetctl.system import storage
 
 SCHEMA = "resnetctl.sweep/1"
@@ -42,9 +43,34 @@ class Group:
         """Return the names of the runs, in the order of the queue."""
         return sorted(path.stem for path in (self.path / "queue").glob("*.toml"))
 
+    def total(self) -> int:
+        """Return how many runs the group has; of a search, how many it will have."""
+        return int(self.plan().get("search", {}).get("runs", len(self.names())))
+
     def config(self, name: str) -> Path:
         """Return the file with the config of a run."""
         return self.path / "queue" / f"{name}.toml"
+
+    def value(self, name: str) -> float | None:
+        """Return the deciding number on val of a finished run; None if it is not finished or has no val split."""
+        run = self.run(name)
+        summary = run.summary() if run.config.is_file() else None
+        kept = summary.get(str(summary.get("kept"))) if summary else None
+        return float(kept[val_key(kept)]) if isinstance(kept, Mapping) and val_key(kept) else None
+
+    @contextmanager
+    def growing(self) -> Iterator[dict[str, Any]]:
+        """Hold the lock of the plan while runs are added; yield the plan."""
+        with storage.lock(self.path / "queue" / "plan.lock", owner="the plan of the group"):
+            yield self.plan()
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Replace the plan, inside `growing`."""
+        storage.write(self.path / GROUP, _text(plan))
+
+    def queue(self, name: str, config: str) -> None:
+        """Let workers train a run of the plan."""
+        storage.write(self.config(name), config.encode())
 
     def run(self, name: str) -> RunDir:
         """Return the run, which may not have begun."""
@@ -65,6 +91,10 @@ class Group:
             lock.__exit__(None, None, None)
 
 
+def _text(plan: Mapping[str, Any]) -> bytes:
+    return (json.dumps(plan, indent=2) + "\n").encode()
+
+
 def _is_plan(*, points: Any = None, keys: Any = None, halving: Any = 0, **_: Any) -> bool:
     """Return whether the values of a plan have the right types."""
     has_points = isinstance(points, dict) and bool(points) and all(isinstance(each, dict) for each in points.values())
@@ -82,7 +112,7 @@ def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: M
         (draft / "queue").mkdir()
         for run, config in configs.items():
             storage.write(draft / "queue" / f"{run}.toml", config.encode())
-        storage.write(draft / GROUP, (json.dumps({"schema": SCHEMA, **plan}, indent=2) + "\n").encode())
+        storage.write(draft / GROUP, _text({"schema": SCHEMA, **plan}))
     return Group(path)
 
 

@@ -14,7 +14,7 @@ def run(parsed: Parsed[SweepRunOptions]) -> None:
 
     options = parsed.options
     group = open_group(options.file, settings.load(), name=options.name, out=options.out, halving=options.halving)
-    streams.say(streams.one_line(f"{group.path}: {counted(len(group.names()), 'run')}"))
+    streams.say(streams.one_line(f"{group.path}: {counted(group.total(), 'run')}"))
     if not options.queue_only:
         work_on(group, as_json=options.as_json)
 

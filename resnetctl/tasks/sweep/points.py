@@ -2,7 +2,8 @@
 
 ::
 
-    method = "grid"            # every combination; "random" draws `runs` of them; "list" takes the tables [[items]]
+    method = "grid"            # every combination; "random" draws `runs` of them; "list" takes the tables [[items]];
+                               # "optuna" chooses each of `runs` from the results before it
     seeds = 3                  # each combination with three seeds
     halving = 3                # optional: at each rung, only the best third goes on
     [config]                   # what all runs share, any config key
@@ -33,6 +34,7 @@ from resnetctl.hints import Setting
 from resnetctl.runs.group import Group, create_group, find_group
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.sweep.asking import suggest
 
 MAX_FILE = 2**18  # bytes
 MAX_RUNS = 10_000
@@ -44,10 +46,10 @@ class SweepFile(Frozen):
     """The keys of a sweep's TOML file."""
 
     name: str = ""
-    method: Literal["grid", "random", "list"] = "grid"
+    method: Literal["grid", "random", "list", "optuna"] = "grid"
     runs: int = Field(8, ge=1, le=MAX_RUNS)
     seeds: int = Field(1, ge=1, le=MAX_RUNS)
-    seed: int = Field(0, ge=0)  # of the draws of "random"
+    seed: int = Field(0, ge=0)  # of the draws of "random" and "optuna"
     halving: int = Field(0, ge=0)
     recipe: str = ""
     config: dict[str, Any] = Field({})
@@ -98,10 +100,61 @@ def plan_sweep(sweep: SweepFile, settings: Settings, *, name: str, out: Path | N
     Raises:
         ConfigError, UsageError: a config is wrong, or the group exists.
     """
-    base = [from_recipe(sweep.recipe)] if sweep.recipe else []
-    base.append(layer(sweep.config, "the sweep's config"))
     where = (out or settings.runs_dir, name)
-    return plan_group(base, points(sweep), settings=settings, where=where, halving=sweep.halving)
+    if sweep.method == "optuna":
+        return _plan_search(sweep, settings, where=where)
+    return plan_group(_base(sweep), points(sweep), settings=settings, where=where, halving=sweep.halving)
+
+
+def _base(sweep: SweepFile) -> list[Layer]:
+    recipe = [from_recipe(sweep.recipe)] if sweep.recipe else []
+    return [*recipe, layer(sweep.config, "the sweep's config")]
+
+
+def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str]) -> Group:
+    """Create the group of a search, with its first run. The ends of all ranges and all values are checked now."""
+    if sweep.seeds > 1 or sweep.halving:
+        raise ConfigError("optuna compares single, whole runs: leave seeds and halving out")
+    vary = _choices(sweep.vary)
+    if not vary:
+        raise ConfigError(
+            "optuna has nothing to choose", hint="a table [vary], such as lr = { low = 0.01, high = 1.0 }"
+        )
+    first = suggest(vary, [], seed=sweep.seed)
+    ends = {
+        key: values if isinstance(values, list) else [values["low"], values["high"]] for key, values in vary.items()
+    }
+    for number in range(max(map(len, ends.values()))):
+        _config(_base(sweep), {key: each[number % len(each)] for key, each in ends.items()}, number, settings=settings)
+    name = _name(0, first, count=sweep.runs)
+    plan = {"keys": sorted(vary), "points": {name: first}, "search": sweep.model_dump()}
+    return create_group(*where, plan=plan, configs={name: _config(_base(sweep), first, 0, settings=settings)})
+
+
+def ask(group: Group, settings: Settings) -> str | None:
+    """Add the next run of a search to its group; return its name. None: the group is no search, or has all its runs."""
+    with group.growing() as plan:
+        if "search" not in plan:
+            return None
+        sweep, done = SweepFile.model_validate(plan["search"]), dict(plan["points"])
+        waiting = next((name for name in done if not group.config(name).is_file()), None)  # its worker was killed
+        if waiting is None and len(done) >= sweep.runs:
+            return None
+        if waiting is None:
+            tried = [(point, _outcome(group, name)) for name, point in done.items()]
+            point = suggest(_choices(sweep.vary), tried, seed=sweep.seed)
+            waiting = _name(len(done), point, count=sweep.runs)
+            done[waiting] = point
+            group.write_plan(plan | {"points": done})
+        group.queue(waiting, _config(_base(sweep), done[waiting], [*done].index(waiting), settings=settings))
+        return waiting
+
+
+def _outcome(group: Group, name: str) -> float | Literal["failed", "open"]:
+    value = group.value(name)
+    if value is not None:
+        return value
+    return "failed" if group.run(name).failure() is not None else "open"
 
 
 def open_group(
@@ -130,22 +183,25 @@ def plan_group(
     base: Sequence[Layer], each: Sequence[Point], *, settings: Settings, where: tuple[Path, str], halving: int = 0
 ) -> Group:
     """Create the group `where` (folder and name) with a run for each point, on top of the layers `base`."""
-    import tomlkit
-
     keys = sorted({key for point in each for key in point})
-    width = len(str(len(each) - 1))
-    configs: dict[str, str] = {}
-    named: dict[str, Point] = {}
-    for number, point in enumerate(each):
-        made = draft(TrainConfig, [*base, layer(nest(point), f"run {number} of the sweep")], settings=settings)
-        if halving and not made.config.epochs:
-            raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
-        name = f"{number:0{width}d}-{_words(point)}"
-        configs[name] = tomlkit.dumps(nest(dict(made.asked.values)))
-        named[name] = dict(point)
+    named = {_name(number, point, count=len(each)): dict(point) for number, point in enumerate(each)}
+    configs = {
+        name: _config(base, point, number, settings=settings, in_epochs=bool(halving))
+        for number, (name, point) in enumerate(named.items())
+    }
     if halving == 1:
         raise ConfigError("halving by 1 stops no run", hint="halving = 2 or more, or 0")
     return create_group(*where, plan={"keys": keys, "halving": halving, "points": named}, configs=configs)
+
+
+def _config(base: Sequence[Layer], point: Point, number: int, *, settings: Settings, in_epochs: bool = False) -> str:
+    """Return the config file of a run, with the keys that were asked for. Raises for a wrong one."""
+    import tomlkit
+
+    made = draft(TrainConfig, [*base, layer(nest(point), f"run {number} of the sweep")], settings=settings)
+    if in_epochs and not made.config.epochs:
+        raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
+    return tomlkit.dumps(nest(dict(made.asked.values)))
 
 
 def _first_seed(sweep: SweepFile) -> int:
@@ -210,7 +266,11 @@ def _choices(vary: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _name(number: int, point: Point, *, count: int) -> str:
+    """Return the folder name of a run: `03-lr0.1-seed0`."""
+    return f"{number:0{len(str(count - 1))}d}-{_words(point)}"
+
+
 def _words(point: Point) -> str:
-    """Return a point as a part of a folder name: `lr0.1-seed0`."""
     words = (f"{key.rpartition('.')[2]}{value}" for key, value in point.items())
     return re.sub(r"[^A-Za-z0-9._+=-]+", "_", "-".join(words))[:80]

@@ -10,7 +10,6 @@ from resnetctl.hints import Call
 from resnetctl.report.base import Report
 from resnetctl.report.page import group_file
 from resnetctl.runs.group import Group
-from resnetctl.runs.log import val_key
 from resnetctl.tasks.sweep.work import progress
 from resnetctl.trust.seeds import SeedMean, SeedPairs, seed_mean, seed_pairs
 
@@ -72,7 +71,7 @@ def show(group: Group) -> SweepReport:
     for name, point in plan["points"].items():
         values = {key: point[key] for key in keys if key in point}
         _, seeds = found.setdefault(json.dumps(values, sort_keys=True), (values, {}))
-        accuracy = _accuracy(group, name)
+        accuracy = group.value(name)
         if accuracy is not None:
             seeds[_seed(group, name)] = accuracy
     ranked = sorted(found.values(), key=lambda item: -seed_mean([*item[1].values()]).mean if item[1] else 1.0)
@@ -91,14 +90,6 @@ def show(group: Group) -> SweepReport:
             for place, (values, seeds) in enumerate(ranked)
         ),
     )
-
-
-def _accuracy(group: Group, name: str) -> float | None:
-    """Return the val accuracy of a finished run; None if it is not finished or has no val split."""
-    run = group.run(name)
-    summary = run.summary() if run.config.is_file() else None
-    kept = summary.get(str(summary.get("kept"))) if summary else None
-    return float(kept[val_key(kept)]) if isinstance(kept, Mapping) and val_key(kept) else None
 
 
 def _seed(group: Group, name: str) -> int:

@@ -18,6 +18,7 @@ from resnetctl.facts import EpochTimed, Notice, TrainFact
 from resnetctl.runs.group import Group
 from resnetctl.runs.log import val_key
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.sweep.points import ask
 from resnetctl.wording import counted
 
 POLL_SECONDS = 1.0  # how often a worker looks whether the others have reached a rung
@@ -41,6 +42,9 @@ def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = Tru
         Stopped: a signal came; the run is saved, and another worker resumes it.
         ResnetctlError: a run cannot be trained. A run whose numbers are not finite is left out instead.
     """
+    if "search" in group.plan():
+        yield from _search(group, settings, trainer=trainer)
+        return
     halving = int(group.plan().get("halving", 0))
     stops = rungs(group, settings, factor=halving) if halving else [0]
     for place, rung in enumerate(stops):
@@ -53,8 +57,22 @@ def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = Tru
             if not began:
                 time.sleep(POLL_SECONDS)
         if left:
-            yield Notice(f"other workers train {counted(len(left), 'run')}")
+            yield _with_others(left)
             return
+
+
+def _search(group: Group, settings: Settings, *, trainer: Trainer) -> Iterator[TrainFact | Any]:
+    """Train what is free, then ask for the next run, until the search has all its runs."""
+    asked: str | None = ""
+    while asked is not None:
+        yield from _pass(group, group.names(), settings, trainer=trainer, rung=0)
+        asked = ask(group, settings)
+    if left := [name for name in group.names() if not is_done(group, name, rung=0)]:
+        yield _with_others(left)
+
+
+def _with_others(names: list[str]) -> Notice:
+    return Notice(f"other workers train {counted(len(names), 'run')}")
 
 
 def is_done(group: Group, name: str, *, rung: int) -> bool:
@@ -112,7 +130,7 @@ def _pass(
 def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, rung: int) -> Iterator[Any]:
     """Begin or resume one run; stop after the epoch `rung`."""
     path = group.path / name
-    place = f"run {group.names().index(name) + 1} of {len(group.names())}"
+    place = f"run {group.names().index(name) + 1} of {group.total()}"
     if group.run(name).config.is_file():
         yield Notice(f"{place}: {name} goes on")
         facts = trainer.resume(path, settings=settings)

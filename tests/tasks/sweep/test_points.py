@@ -16,6 +16,7 @@ from resnetctl.tasks.sweep.points import (
     MAX_FILE,
     SweepFile,
     _words,
+    ask,
     open_group,
     plan_seeds,
     plan_sweep,
@@ -227,3 +228,55 @@ def test_a_file_above_the_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("# " + "x" * MAX_FILE)
     with pytest.raises(InputError):
         read_sweep(tmp_path / "a.toml")
+
+
+SEARCH = {"method": "optuna", "runs": 3, "vary": {"lr": {"low": 0.01, "high": 0.5, "log": True}}}
+
+
+@pytest.fixture
+def optuna() -> None:
+    pytest.importorskip("optuna")
+
+
+@pytest.mark.usefixtures("optuna")
+def test_a_search_begins_with_one_run_and_asks_until_it_has_all(tmp_path: Path) -> None:
+    group = plan_sweep(sweep(**SEARCH), settings.load(), name="s", out=tmp_path)
+    asked = [ask(group, settings.load()) for _ in range(3)]
+    assert asked[-1] is None
+    assert group.total() == 3
+    assert group.names() == [*group.plan()["points"]]
+    assert len({*group.names()}) == 3
+    assert from_file(group.config(group.names()[2])).values["lr"] == group.plan()["points"][group.names()[2]]["lr"]
+
+
+@pytest.mark.usefixtures("optuna")
+def test_a_search_whose_worker_was_killed_queues_the_planned_run(tmp_path: Path) -> None:
+    group = plan_sweep(sweep(**SEARCH), settings.load(), name="s", out=tmp_path)
+    name = ask(group, settings.load())
+    assert name is not None
+    group.config(name).unlink()
+    assert ask(group, settings.load()) == name
+    assert group.config(name).is_file()
+
+
+def test_a_group_that_is_no_search_asks_for_nothing(tmp_path: Path) -> None:
+    assert ask(plan_sweep(sweep(seeds=2), settings.load(), name="g", out=tmp_path), settings.load()) is None
+
+
+@pytest.mark.usefixtures("optuna")
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"seeds": 2}, "leave seeds and halving out"),
+        ({"halving": 3}, "leave seeds and halving out"),
+        ({"vary": {}}, "nothing to choose"),
+        ({"vary": {"lr": 0.1}}, "'lr' needs a list of values, or a range"),
+        ({"vary": {"lr": {"low": 0.1, "high": -1.0}}}, "'lr' needs a list of values, or a range"),
+        ({"vary": {"lr": {"low": -1.0, "high": 1.0}}}, "wrong values"),
+        ({"vary": {"model": {"arch": ["resnet20", "resnet7"]}}}, "no arch"),
+    ],
+)
+def test_a_wrong_search_leaves_no_group(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+    with pytest.raises((ConfigError, UsageError), match=words):
+        plan_sweep(sweep(**SEARCH | values), settings.load(), name="g", out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

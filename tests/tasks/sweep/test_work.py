@@ -19,7 +19,7 @@ from resnetctl.runs.group import Group
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.sweep import work as module
-from resnetctl.tasks.sweep.points import plan_group
+from resnetctl.tasks.sweep.points import SweepFile, plan_group, plan_sweep
 from resnetctl.tasks.sweep.work import Trainer, is_done, progress, rungs, survivors, work
 from resnetctl.tasks.train import train
 
@@ -151,3 +151,33 @@ def test_runs_with_a_head_are_ranked_by_their_own_number() -> None:
     first, second = group.names()
     assert survivors(group, [1], halving=2) == [first]
     assert survivors(group, [2], halving=2) == [second]
+
+
+def searched(name: str) -> Group:
+    values = {"method": "optuna", "runs": 3, "vary": {"lr": {"low": 0.01, "high": 0.2}}}
+    shared = dict(item.split("=", 1) for item in (*ARCH, "data=tiny"))
+    config = {"data": shared["data"], "epochs": 1, "model": {"arch": shared["model.arch"]}}
+    sweep = SweepFile.model_validate(values | {"config": config})
+    return plan_sweep(sweep, settings.load(), name=name, out=Path("runs"))
+
+
+def test_a_search_trains_all_its_runs_and_a_stop_changes_nothing() -> None:
+    pytest.importorskip("optuna")
+    whole, stopped = searched("whole"), searched("stopped")
+    worked(whole)
+    facts = work(stopped, settings.load(), trainer=TRAINER)
+    next(fact for fact in facts if isinstance(fact, Finished))
+    facts.close()  # as if the worker were killed after its first run
+    assert "run 2 of 3" in notice_texts(worked(stopped))
+    assert progress(whole) == {"finished": 3, "failed": 0, "begun": 0, "waiting": 0} == progress(stopped)
+    assert whole.plan()["points"] == stopped.plan()["points"]
+    for name in whole.names():
+        assert files(whole.run(name)) == files(stopped.run(name))
+
+
+def test_two_workers_share_a_search() -> None:
+    pytest.importorskip("optuna")
+    group = searched("two")
+    with group.taken(group.names()[0]):
+        assert "other workers train 1 run" in notice_texts(worked(group))
+    assert progress(group) == {"finished": 2, "failed": 0, "begun": 0, "waiting": 1}
