@@ -105,7 +105,7 @@ def reporting(
     calibrated = None if out is None else write_calibrated(judge.target, passes.val, out=Path(out))
     judged = assess(passes.measured, passes.val, chosen=passes.chosen)
     looks = judge.look(store, images, measured=passes.measured)
-    strange = tuple(told_apart(judge, passes.measured, images=images, store=store, sets=sets))
+    strange = tuple(told_apart(judge, passes.measured, val=passes.val, images=images, store=store, sets=sets))
     folder = None if request.cifar_c is None else Path(request.cifar_c)
     scale = judged.calibration.temperature
     doubts, doubted_pictures = doubted(passes.measured, images, store=store, classes=card.classes, temperature=scale)
