@@ -19,13 +19,16 @@ Guess = TypedDict("Guess", {"class": str, "probability": float})
 class PictureResult(TypedDict):
     """The result for one picture. `file` is None for a picture in memory, `problem` for one that was read.
 
-    `set` is there when a level was asked for: the classes of the prediction set, the likeliest first.
+    `set` is there when a level was asked for: the classes of the prediction set, the likeliest first. `strange` is
+    there where the file can say it: True for a picture unlike anything in training, with its `distance`.
     """
 
     file: str | None
     predictions: list[Guess]
     problem: str | None
     set: NotRequired[list[str]]
+    strange: NotRequired[bool]
+    distance: NotRequired[float]
 
 
 class Predictor:

@@ -13,6 +13,7 @@ from typing import Any
 from resnetctl.errors import UsageError
 from resnetctl.report.base import lines
 from resnetctl.runs import RunDir, all_runs
+from resnetctl.runs.log import with_speed
 from resnetctl.system import settings as machine
 from resnetctl.system import storage
 from resnetctl.training.report import TrainReport
@@ -46,14 +47,14 @@ class Run(TrainReport):
         )
 
     def plot(self) -> "Curves":
-        """Return the curves of loss, accuracy and learning rate, which a notebook draws.
+        """Return the curves of loss, accuracy, learning rate and speed, which a notebook draws.
 
         Raises:
             UsageError: the run has fewer than two epochs.
         """
         from resnetctl.report.page import curve_files
 
-        files = curve_files(self.history)
+        files = curve_files(with_speed(self.history, RunDir(self.path).timings()))
         if not files:
             raise UsageError("a curve needs two epochs", where=str(self.path))
         return Curves(files)

@@ -55,8 +55,8 @@ def test_a_run_is_a_path(run: Run) -> None:
 
 def test_the_curves_of_a_run_are_drawings_and_files(run: Run, tmp_path: Path) -> None:
     curves = run.plot()
-    assert list(curves) == ["loss.svg", "accuracy.svg", "learning-rate.svg"]
-    assert curves._repr_html_().count("<svg") == 3
+    assert list(curves) == ["loss.svg", "accuracy.svg", "learning-rate.svg", "speed.svg"]
+    assert curves._repr_html_().count("<svg") == 4
     paths = curves.write(tmp_path / "new" / "curves")
     for path in paths:
         drawing = ElementTree.parse(path).getroot()

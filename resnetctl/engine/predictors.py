@@ -5,6 +5,7 @@ The functions import torch when they are called: prediction with an ONNX file (`
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -76,17 +77,20 @@ def shipped_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) 
 def feature_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> FeaturePredictor:
     """Return `shipped_predictor` with features: the last stage averaged over all pixels (B, D), which the head reads.
 
-    The logits are those of `shipped_predictor`, bit for bit.
+    The logits are those of `shipped_predictor`, bit for bit. Several threads may use one.
     """
     net = _shipped(model, device)
-    inputs: list[torch.Tensor] = []
-    net.get_submodule("fc").register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    seen = threading.local()  # what the head of this thread's pass read
+
+    def remember(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        seen.features = arguments[0]
+
+    net.get_submodule("fc").register_forward_pre_hook(remember)
     predict = torch_predictor(net, image, device=device)
 
     def predict_both(images: Images) -> tuple[Logits, Features]:
-        inputs.clear()
         logits = predict(images)
-        features: Features = inputs[0].float().cpu().numpy()
+        features: Features = seen.features.float().cpu().numpy()
         return logits, features
 
     return predict_both

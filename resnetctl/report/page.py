@@ -12,7 +12,7 @@ from typing import Any
 
 from resnetctl.report.groups import Row, settings_plot
 from resnetctl.report.pictures import Gallery, data_url
-from resnetctl.report.plots import curves, plots
+from resnetctl.report.plots import CURVES, curves, plots
 from resnetctl.report.verdict import percent, short_name, verdict
 
 Document = Mapping[str, Any]
@@ -31,7 +31,7 @@ def page(
 
     Args:
         document: the JSON document of a report.
-        epochs: the lines of the run's metrics; none for a file outside a run.
+        epochs: the run's epochs with their numbers and speed; none for a file outside a run.
         provenance: names and values to list last.
         gallery: pictures, which the file contains.
     """
@@ -64,7 +64,7 @@ def plot_files(document: Document, *, epochs: Sequence[Document]) -> dict[str, b
 
 
 def curve_files(epochs: Sequence[Document]) -> dict[str, bytes]:
-    """Return the SVG files of loss, accuracy and learning rate by epoch, by file name; {} for fewer than two epochs."""
+    """Return the SVG files of loss, accuracy, learning rate and speed by name; {} for fewer than two epochs."""
     return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in curves(epochs)}
 
 
@@ -86,7 +86,7 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
         report=document,
         sentences=verdict(document),
         plots=drawn,
-        curves=[drawn[name] for name in ("loss", "accuracy", "learning-rate") if name in drawn],
+        curves=[drawn[name] for name, *_ in CURVES if name in drawn],
         provenance=provenance,
         gallery=gallery,
     )

@@ -13,6 +13,7 @@ CURVES = (
     ("loss", "Loss by epoch", "cross-entropy in nats", (("train", "train_loss"), ("val", "val_loss"))),
     ("accuracy", "Accuracy by epoch", "accuracy", (("train", "train_top1"), ("val", "val_top1"))),
     ("learning-rate", "Learning rate by epoch", "learning rate", (("learning rate", "lr"),)),
+    ("speed", "Speed of training by epoch", "images per second", (("images per second", "images_per_second"),)),
 )
 
 Document = Mapping[str, Any]
@@ -192,7 +193,7 @@ def differences(comparison: Document) -> Plot:
 
 
 def curves(epochs: Sequence[Document]) -> Iterator[Plot]:
-    """Yield loss, accuracy and learning rate of a run by epoch; nothing for fewer than two epochs."""
+    """Yield loss, accuracy, learning rate and speed of a run by epoch; nothing for fewer than two epochs."""
     for name, title, axis, columns in CURVES if len(epochs) > 1 else ():
         series = [
             (word, [(float(line["epoch"]), float(line[key])) for line in epochs if _is_number(line.get(key))])

@@ -90,6 +90,12 @@ class RunDir:
         """Return the origin of each config value, by dotted key."""
         return {str(key): str(value) for key, value in self._json("config.sources.json").items()}
 
+    def environment(self) -> dict[str, Any]:
+        """Return versions, machine and data of the run, from `env.json`; {} when it cannot be read."""
+        with contextlib.suppress(InputError):
+            return self._json("env.json")
+        return {}
+
     def summary(self) -> dict[str, Any] | None:
         """Return the summary of a finished run; None while it is unfinished. Raises `InputError` for wrong values."""
         path = self.path / "summary.json"
@@ -115,8 +121,8 @@ class RunDir:
 
     def created(self) -> str:
         """Return when the run started, such as `2026-11-25T23:08:38.042Z`; "" if the time is unknown."""
-        with contextlib.suppress(InputError, TypeError, ValueError):
-            written = self._json("env.json").get("created", "")
+        with contextlib.suppress(TypeError, ValueError):
+            written = self.environment().get("created", "")
             datetime.fromisoformat(written)
             return str(written)
         return ""
@@ -222,8 +228,7 @@ def create(
 
     Args:
         name: the name of the run, or names to try in turn: processes that start at once take different ones.
-        first: the checkpoint of step 0, for a run that cannot start from its config alone. It is written before the
-            rename.
+        first: the checkpoint of step 0, for a run that cannot start from its config alone.
 
     Raises:
         UsageError: the run exists, or the folder cannot be written.
@@ -263,8 +268,7 @@ def _place(path: Path, documents: Mapping[str, bytes], first: bytes, *, refuse: 
 def free_path(folder: Path, name: str) -> Path:
     """Return `folder/name`. Raises `UsageError` when it exists or `name` is not a plain folder name."""
     if name in ("", LAST) or "/" in name or "\\" in name or name.startswith((".", "-")):
-        hint = "a plain folder name other than 'last'"
-        raise UsageError(f"'{name}' cannot name a run", where=Setting("name"), hint=hint)
+        raise UsageError(f"'{name}' cannot name a run", where=Setting("name"), hint="a plain name other than 'last'")
     path = folder / name
     if path.exists() or path.is_symlink():
         raise UsageError(
@@ -278,7 +282,7 @@ def free_path(folder: Path, name: str) -> Path:
 def automatic_names(folder: Path, *, arch: str, data: str) -> Iterator[str]:
     """Yield free names for a run: `<utc>-<arch>-<dataset>`, then the same with the numbers 2, 3, ..."""
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
-    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    names = (f"{base}-{number}" if number > 1 else base for number in itertools.count(1))
     return (name for name in names if not (folder / name).exists())
 
 
@@ -319,9 +323,8 @@ def find(text: str | Path, folder: Path) -> RunDir:
     is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
     if is_last and existing:  # the run behind the link was removed, or the folder was moved without its links
         return existing[-1]
-    known = [run.path.name for run in existing]
-    first = Call("train", settings={"data": "digits"}, note="trains a first run")
-    hint = suggest(str(text), known) if known else first
+    names = [run.path.name for run in existing]
+    hint = suggest(str(text), names) if names else Call("train", settings={"data": "digits"}, note="trains a first run")
     if str(text) == LAST:
         raise InputError("there is no run yet", where=str(folder), hint=hint)
     raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)

@@ -1,7 +1,7 @@
 """The logs of a run: files of one JSON object a line."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             break
         lines.append(values)
     return lines
+
+
+def with_speed(metrics: Sequence[Mapping[str, Any]], timings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl, each with the `images_per_second` of its line in timings.jsonl."""
+    rates = (line.get("images_per_second") for line in timings)
+    return [{**line, "images_per_second": next(rates, None)} for line in metrics]
 
 
 def to_line(values: Mapping[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 import re
@@ -205,6 +206,37 @@ class ValSplit(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Familiar(Card):
+    """What the features of known images look like, and how far away an image is unlike anything in training.
+
+    Args:
+        means: for each class that val has, the direction of its mean feature: int8 numbers in base64, one a feature.
+        limit: the largest distance to the nearest mean, between directions of length 1.
+        level: share of known images within the limit.
+    """
+
+    means: tuple[str, ...]
+    limit: float
+    level: float
+
+    def __post_init__(self) -> None:
+        self._freeze(tuples=("means",))
+        try:
+            lengths = {len(base64.b64decode(mean, validate=True)) for mean in self.means}
+        except ValueError:
+            lengths = set()
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError("'means' are not base64 texts with one length")
+        if not (0 <= self.limit <= 2 and 0 < self.level < 1):
+            raise ValueError("'limit' is not in 0..2, or 'level' is not in 0..1")
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return len(base64.b64decode(self.means[0]))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration(Card):
     """How logits become probabilities and prediction sets, as images of val chose it.
 
@@ -213,15 +245,19 @@ class Calibration(Card):
         sets: level, e.g. `"0.9"`, to the smallest probability of a class in a prediction set of this level.
         images: number of images that chose them.
         split: the split of these images.
+        familiar: what tells images of another kind; None without features, or for too many of them.
     """
 
     temperature: float
     sets: Mapping[str, float]
     images: int
     split: str = "val"
+    familiar: Familiar | None = None
 
     def __post_init__(self) -> None:
         self._freeze(tables=("sets",))
+        if isinstance(self.familiar, Mapping):
+            self._put(familiar=Familiar.from_json(self.familiar))
         if not self.temperature > 0:
             raise ValueError(f"'temperature' is {self.temperature:g}, not above 0")
         if not all(0 < float(level) < 1 and 0 <= least <= 1 for level, least in self.sets.items()):
@@ -254,7 +290,7 @@ class WeightsCard(Card):
         trained_on: `{"name": dataset, "digest": digest of its train split}`; empty for imported weights.
         split: how val was drawn from train; None if the dataset has its own val split, or val is off.
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
-        calibration: temperature and thresholds of prediction sets; None if val had too few images.
+        calibration: temperature, prediction sets and what is familiar; None if val had too few images.
         teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
         head: the head of a network for boxes or masks; None: the classifier of the arch.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from resnetctl.data.image_files import BATCH, Listed, listed, skipped
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.engine.metrics import probabilities
+from resnetctl.engine.metrics import Logits, probabilities
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import PerPicture
@@ -21,6 +21,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
 from resnetctl.tasks.targets import Opened, Target, has_head, open_target, resolve
+from resnetctl.trust.strangers import distances
 
 MIN_SCORE = 0.3  # of a box that is listed and drawn
 Guesses = tuple[tuple[str, float], ...]
@@ -30,23 +31,31 @@ Guesses = tuple[tuple[str, float], ...]
 class Prediction:
     """The likeliest classes of one picture with their probabilities, best first; or its problem.
 
-    `file` is None for a picture in memory, `classes` without a level: the prediction set, the likeliest class first.
+    Attributes:
+        file: None for a picture in memory.
+        classes: the prediction set, the likeliest class first; None without a level.
+        is_strange: whether the picture is unlike anything in training; None where the file cannot say.
+        distance: of its features to those of the nearest class.
     """
 
     file: Path | None
     guesses: Guesses = ()
     classes: tuple[str, ...] | None = None
     problem: BadImage | None = None
+    is_strange: bool | None = None
+    distance: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}], "problem": ...}`.
 
-        With a level, `"set"` has the classes of the prediction set.
+        With a level, `"set"` has the classes of the prediction set. Where the file can say it, `"strange"` is true for
+        a picture unlike anything in training, and `"distance"` is what it follows from.
         """
         guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
         file, problem = self.file and str(self.file), self.problem and self.problem.message
-        document = {"file": file, "predictions": guesses, "problem": problem}
-        return document if self.classes is None else {**document, "set": list(self.classes)}
+        document: dict[str, Any] = {"file": file, "predictions": guesses, "problem": problem}
+        document |= {} if self.classes is None else {"set": list(self.classes)}
+        return document | ({} if self.distance is None else {"strange": self.is_strange, "distance": self.distance})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +220,23 @@ def _results(opened: Opened, images: Sequence[Pixels], *, top: int, threshold: f
     if not images:
         return
     names = opened.card.classes
-    shares = probabilities(opened.predict(np.stack(images)), temperature=opened.card.temperature)
+    logits, strange = _read(opened, np.stack(images))
+    shares = probabilities(logits, temperature=opened.card.temperature)
     best = np.argsort(-shares, axis=1, kind="stable")  # stable: the first class wins a tie
-    for order, row in zip(best.tolist(), np.take_along_axis(shares, best, axis=1).tolist(), strict=True):
+    rows = np.take_along_axis(shares, best, axis=1)
+    for order, row, (is_strange, distance) in zip(best.tolist(), rows.tolist(), strange, strict=True):
         ranked = tuple(zip((names[i] for i in order), row, strict=True))
         classes = None if threshold is None else tuple(name for name, share in ranked if share >= threshold)
-        yield Prediction(file=None, guesses=ranked[:top], classes=classes)
+        yield Prediction(file=None, guesses=ranked[:top], classes=classes, is_strange=is_strange, distance=distance)
+
+
+def _read(opened: Opened, images: Pixels) -> tuple[Logits, list[tuple[bool | None, float | None]]]:
+    """Return the logits, and for each image whether it is strange, and its distance; None where the file cannot say."""
+    known = opened.card.calibration
+    if opened.read is None or known is None or known.familiar is None:
+        return opened.predict(images), [(None, None)] * len(images)
+    logits, features = opened.read(images)
+    if features is None:
+        return logits, [(None, None)] * len(images)
+    limit = known.familiar.limit
+    return logits, [(away > limit, away) for away in distances(features, known.familiar).tolist()]

@@ -23,6 +23,7 @@ from resnetctl.weights.file import load_model, read_header, require_classifier
 if TYPE_CHECKING:
     from resnetctl.deploy.onnx_card import OnnxCard
     from resnetctl.engine.metrics import Predictor
+    from resnetctl.engine.predictors import FeaturePredictor
 
 Outcome = TypeVar("Outcome", bound=Measurement)
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
@@ -42,12 +43,14 @@ class Target:
 class Opened:
     """A loaded target: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), and `card` names the classes.
 
-    With `takes_originals`, images are (B, H, W, C) of any size: the file resizes them itself.
+    With `takes_originals`, images are (B, H, W, C) of any size: the file resizes them itself. `read` returns logits and
+    features where the card says what features are familiar; None elsewhere, and for ONNX files, which have no features.
     """
 
     card: WeightsCard
     predict: Predictor
     takes_originals: bool = False
+    read: FeaturePredictor | None = None
 
 
 def resolve(text: str | Path | None, settings: Settings) -> Target:
@@ -146,13 +149,22 @@ def _onnx_card(path: Path) -> OnnxCard:
 def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: bool) -> Opened:
     import torch
 
-    from resnetctl.engine.predictors import shipped_predictor
+    from resnetctl.engine.predictors import feature_predictor, shipped_predictor
 
     where = pick_device(device)
     net, card = load_model(path)
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
-    return Opened(card=card, predict=shipped_predictor(net, card.image, device=where))
+    if card.calibration is None or card.calibration.familiar is None:
+        return Opened(card=card, predict=shipped_predictor(net, card.image, device=where))
+    if card.calibration.familiar.width != net.fc.in_features:
+        raise WeightsError(
+            f"the card of the weights is broken: 'calibration.familiar' is about {card.calibration.familiar.width} "
+            f"features, the network has {net.fc.in_features}",
+            where=str(path),
+        )
+    read = feature_predictor(net, card.image, device=where)
+    return Opened(card=card, predict=lambda images: read(images)[0], read=read)
 
 
 def _of_run(run: RunDir, settings: Settings) -> Target:

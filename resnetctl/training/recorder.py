@@ -19,7 +19,7 @@ from resnetctl.engine import checkpoint
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import EpochResult, StepResult, TrainState, fit
 from resnetctl.engine.metrics import EvalReport
-from resnetctl.engine.predictors import shipped_predictor
+from resnetctl.engine.predictors import feature_predictor
 from resnetctl.engine.schedule import work
 from resnetctl.errors import NonFinite, Stopped, WorkFailed
 from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
@@ -184,17 +184,19 @@ def shipped(job: Job, state: TrainState, *, calibration: Calibration | None = No
 
 
 def calibrated(job: Job, state: TrainState, *, path: Path) -> Calibration | None:
-    """Return temperature and thresholds of the weights that are shipped, from one pass over val. None: no or small val.
+    """Return what val says about the weights that are shipped, from one pass over it. None: no or small val.
 
     The pass runs what `eval` and `predict` run, in float32. `path` is the file of the weights, for errors.
     """
     if job.val is None or len(job.val) < ENOUGH or job.head is not None:
         return None
     weights = LoadedWeights(path=path, state=_shipped_state(job, state), card=job.card({}))
-    predict = shipped_predictor(instantiate(weights), job.image, device=job.device)
-    passes = [(predict(images), labels) for images, labels in eval_batches(job.val, job.image)]
-    logits, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
-    return fit_card(logits, labels) if np.isfinite(logits).all() else None
+    predict = feature_predictor(instantiate(weights), job.image, device=job.device)
+    passes = [(*predict(images), labels) for images, labels in eval_batches(job.val, job.image)]
+    logits, features, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    if not (np.isfinite(logits).all() and np.isfinite(features).all()):
+        return None
+    return fit_card(logits, labels, features=features)
 
 
 def _ships_last(job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""Fit what the card of the weights says about probabilities on val: the temperature, and thresholds of sets."""
+"""Fit what the card of the weights says, on val: the temperature, thresholds of sets, and what is familiar."""
 
 import math
 
@@ -8,17 +8,24 @@ from numpy.typing import NDArray
 from resnetctl.engine.metrics import probabilities
 from resnetctl.spec import Calibration
 from resnetctl.trust.conformal import LEVELS, threshold
+from resnetctl.trust.strangers import fit_familiar
 
 DIGITS = 6  # of the numbers in the card
 RANGE = (0.05, 20.0)  # of a temperature: beyond it the probabilities are one-hot or uniform
 ENOUGH = 100  # images: on fewer, the temperature is too uncertain to be used
 
 
-def fit_card(logits: NDArray[np.floating], labels: NDArray[np.int64], *, split: str = "val") -> Calibration | None:
+def fit_card(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    *,
+    features: NDArray[np.floating] | None = None,
+    split: str = "val",
+) -> Calibration | None:
     """Return temperature and thresholds for logits (N, K) and labels (N,); None for fewer than `ENOUGH` images.
 
-    A temperature at the limit of its range says nothing, so it becomes 1. Thresholds are rounded down: a set may
-    become larger by that, never smaller.
+    With `features` (N, D) also what is familiar. A temperature at the limit of its range says nothing, so it becomes 1.
+    Thresholds are rounded down: a set may become larger by that, never smaller.
     """
     if len(labels) < ENOUGH:
         return None
@@ -28,7 +35,8 @@ def fit_card(logits: NDArray[np.floating], labels: NDArray[np.int64], *, split: 
     shares = probabilities(wide, temperature=temperature)
     unit = 10**DIGITS
     sets = {f"{level:g}": math.floor(threshold(shares, labels, level=level) * unit) / unit for level in LEVELS}
-    return Calibration(temperature=temperature, sets=sets, images=len(labels), split=split)
+    familiar = None if features is None else fit_familiar(features, labels)
+    return Calibration(temperature=temperature, sets=sets, images=len(labels), split=split, familiar=familiar)
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:

@@ -36,10 +36,10 @@ def knn(features: NDArray[np.floating], bank: NDArray[np.floating], *, neighbour
         bank: (M, D), with at least one row; `neighbours` is lowered to M.
     """
     nearest = min(neighbours, len(bank)) - 1
-    known = _unit(bank)
+    known = unit(bank)
     parts = [np.empty(0)]
     for start in range(0, len(features), CHUNK):
-        similarity = _unit(features[start : start + CHUNK]) @ known.T
+        similarity = unit(features[start : start + CHUNK]) @ known.T
         # on the unit sphere the squared distance is 2 - 2 cos
         kth = -np.partition(-similarity, nearest, axis=1)[:, nearest]
         parts.append(np.sqrt(np.maximum(0, 2 - 2 * kth)))
@@ -61,7 +61,8 @@ def fpr95(strange: NDArray[np.floating], known: NDArray[np.floating]) -> float:
     return float((known >= threshold).mean())
 
 
-def _unit(vectors: NDArray[np.floating]) -> Floats:
+def unit(vectors: NDArray[np.floating]) -> Floats:
+    """Return the vectors with length 1, in float64; a vector of zeros stays one."""
     wide = vectors.astype(np.float64)
     result: Floats = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
     return result

@@ -1,5 +1,11 @@
-"""Strangers: does a score tell images of another kind from the test images? A stranger is the positive case."""
+"""Strangers: does a score tell images of another kind from the test images? A stranger is the positive case.
 
+The bank of the nearest neighbours is too large for the card of the weights. The card has one mean direction for each
+class instead: the features of a known image lie near one of them.
+"""
+
+import base64
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,14 +13,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.spec import Card
+from resnetctl.spec import Card, Familiar
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.scores import auroc, energy, fpr95, knn, msp
+from resnetctl.trust.scores import auroc, energy, fpr95, knn, msp, unit
 
 BANK = 5000  # images of train that the nearest neighbours are taken from
 NOISE = ("gauss", "blobs", "tiles")
 NOISE_COUNT = 500  # images of each noise
 TILES = 4  # a side of the image has so many tiles
+LEVEL = 0.99  # share of known images that the card calls familiar: a warning at every twentieth image would be ignored
+MOST = 1 << 18  # numbers of all means together: 350 kB of the card, whose limit is 1 MB
+DIGITS = 6  # of the limit in the card
+STEPS = 127  # of an int8 number, from 0
 
 Images = NDArray[np.uint8]
 
@@ -26,10 +36,12 @@ class Strangers(Card):
     Attributes:
         set: a dataset, or `noise:gauss` and so on.
         n: strange images.
-        score: `msp`, `energy` or `knn`.
+        score: `msp`, `energy`, `knn`, or `means`: the distance that `predict` judges by.
         auroc: probability that a strange image has a larger score than a test image; .5 is chance.
         fpr95: share of test images that are called strange when 95 % of the strange ones are.
         positive: `strange`, the case that a large score stands for.
+        flagged, alarms: shares of the strange and of the test images beyond the limit of the card; None for a score
+            that the card has no limit for.
     """
 
     set: str
@@ -38,15 +50,61 @@ class Strangers(Card):
     auroc: float
     fpr95: float
     positive: str = "strange"
+    flagged: float | None = None
+    alarms: float | None = None
 
 
-def strangers(known: Evidence, others: Mapping[str, Evidence], *, bank: Evidence | None) -> Iterator[Strangers]:
-    """Yield one entry for each set and score. Without `bank`, images of train, or without features, KNN is left out."""
+def strangers(
+    known: Evidence, others: Mapping[str, Evidence], *, bank: Evidence | None, familiar: Familiar | None = None
+) -> Iterator[Strangers]:
+    """Yield one entry for each set and score.
+
+    Without `bank`, images of train, or without features, KNN is left out. `familiar` is what the card says, or would.
+    """
     for name, other in others.items():
-        for score, (strange, familiar) in _scores(known, other, bank).items():
+        for score, (strange, usual) in _scores(known, other, bank=bank, familiar=familiar).items():
+            limit = familiar.limit if familiar is not None and score == "means" else None
             yield Strangers(
-                set=name, n=len(other), score=score, auroc=auroc(strange, familiar), fpr95=fpr95(strange, familiar)
+                set=name,
+                n=len(other),
+                score=score,
+                auroc=auroc(strange, usual),
+                fpr95=fpr95(strange, usual),
+                flagged=None if limit is None else float((strange > limit).mean()),
+                alarms=None if limit is None else float((usual > limit).mean()),
             )
+
+
+def fit_familiar(features: NDArray[np.floating], labels: NDArray[np.int64], *, level: float = LEVEL) -> Familiar | None:
+    """Return the mean direction of each class of val, and the distance that `level` of its images stay within.
+
+    An image is measured against the mean of its class without itself: otherwise a small val would set the limit too
+    low. The limit is a conformal quantile, so a new image of the same source passes it in at most 1 - `level` of the
+    cases. None for more than `MOST` numbers.
+
+    Args:
+        features: (N, D) of val, at least two images.
+        labels: (N,); classes without an image have no mean.
+    """
+    present, places = np.unique(labels, return_inverse=True)
+    if len(present) * features.shape[1] > MOST:
+        return None
+    directions = unit(features)
+    sums = np.stack([directions[labels == label].sum(axis=0) for label in present])
+    rounded = _int8(sums)
+    near = directions @ unit(rounded.astype(np.float64)).T
+    near[np.arange(len(labels)), places] = (unit(sums[places] - directions) * directions).sum(axis=1)
+    ranked = np.sort(_chord(near.max(axis=1)))
+    rank = min(math.ceil((len(labels) + 1) * level), len(labels))
+    limit = math.ceil(ranked[rank - 1] * 10**DIGITS) / 10**DIGITS
+    means = tuple(base64.b64encode(row.tobytes()).decode("ascii") for row in rounded)
+    return Familiar(means=means, limit=min(limit, 2.0), level=level)
+
+
+def distances(features: NDArray[np.floating], familiar: Familiar) -> NDArray[np.float64]:
+    """Return the distance of each image to the nearest mean, (N,). Raises `ValueError` for features of another size."""
+    means = np.stack([np.frombuffer(base64.b64decode(mean), np.int8) for mean in familiar.means])
+    return knn(features, means.astype(np.float64), neighbours=1)
 
 
 def noise(kind: str, images: Images, *, seed: int = 0) -> Images:
@@ -63,15 +121,33 @@ def noise(kind: str, images: Images, *, seed: int = 0) -> Images:
 
 
 def _scores(
-    known: Evidence, other: Evidence, bank: Evidence | None
+    known: Evidence, other: Evidence, *, bank: Evidence | None, familiar: Familiar | None
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return the scores of the other and of the known images, by name."""
     found = {
         "msp": (msp(other.logits), msp(known.logits)),
         "energy": (energy(other.logits), energy(known.logits)),
     }
-    if bank is not None and bank.features is not None and known.features is not None and other.features is not None:
+    if known.features is None or other.features is None:
+        return found
+    if bank is not None and bank.features is not None:
         found["knn"] = (knn(other.features, bank.features), knn(known.features, bank.features))
+    if familiar is not None:
+        found["means"] = (distances(other.features, familiar), distances(known.features, familiar))
     return found
+
+
+def _int8(directions: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Return each row with its largest number at 127; all zeros stay zeros."""
+    largest = np.abs(directions).max(axis=1, keepdims=True)
+    scaled: NDArray[np.int8] = np.rint(directions / np.maximum(largest, 1e-12) * STEPS).astype(np.int8)
+    return scaled
+
+
+def _chord(cosine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance between two points of the unit sphere."""
+    result: NDArray[np.float64] = np.sqrt(np.maximum(0, 2 - 2 * cosine))
+    return result
 
 
 def _gauss(image: Images, generator: np.random.Generator) -> Images:

@@ -1,5 +1,7 @@
 """The torch predictor gives the same logits as plain torch."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -59,3 +61,16 @@ def test_the_feature_predictor_gives_the_shipped_logits_and_what_the_head_reads(
         pixels = torch.from_numpy(IMAGES.astype(np.float32)).permute(0, 3, 1, 2)
         last = network().features((pixels / 255 - 0.4) / 0.3)["layer2"].mean((2, 3)).numpy()
     assert features == pytest.approx(last, abs=1e-5)
+
+
+def test_threads_that_share_a_predictor_get_their_own_features() -> None:
+    both = feature_predictor(network(), IMAGE, device=CPU)
+    batches = [np.random.default_rng(seed).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8) for seed in range(40)]
+    alone = [both(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(both, batches))
+    for (logits, features), (its, own) in zip(alone, together, strict=True):
+        assert np.array_equal(logits, its)
+        assert features is not None
+        assert own is not None
+        assert np.array_equal(features, own)

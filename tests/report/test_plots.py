@@ -64,6 +64,13 @@ def test_curves_need_two_epochs_and_shorten_long_tables() -> None:
     assert loss.rows[-1][0] == "300"
 
 
+def test_the_speed_of_a_run_is_a_curve_of_its_own() -> None:
+    lines = [{"epoch": epoch, "images_per_second": 1000.0 + epoch} for epoch in (1, 2, 3)]
+    (speed,) = curves(lines)
+    assert (speed.name, speed.header) == ("speed", ("epoch", "images per second"))
+    assert speed.rows[0] == ("1", "1001")
+
+
 def test_numbers_that_are_not_finite_are_left_out() -> None:
     lines = [{"epoch": epoch, "train_loss": loss} for epoch, loss in enumerate((1.0, float("nan"), 0.5), start=1)]
     (loss,) = curves(lines)

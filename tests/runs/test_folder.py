@@ -292,3 +292,10 @@ def test_a_group_is_no_run_and_the_hint_shows_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'five' is a group of runs, not a run") as caught:
         runs.find("five", tmp_path)
     assert in_shell(caught.value.hint[0]) == f"resnetctl sweep show {tmp_path / 'five'}"
+
+
+def test_an_environment_that_cannot_be_read_is_empty(tmp_path: Path) -> None:
+    run = runs.create(tmp_path, "one", config="", sources={}, env={"python": "3.13"})
+    assert run.environment()["python"] == "3.13"
+    (run.path / "env.json").write_text("[]")
+    assert run.environment() == {}

@@ -6,7 +6,7 @@ import pytest
 
 from resnetctl.errors import InputError
 from resnetctl.runs import log
-from resnetctl.runs.log import read_lines, to_line, val_key
+from resnetctl.runs.log import read_lines, to_line, val_key, with_speed
 
 
 def test_lines_are_read_back(tmp_path: Path) -> None:
@@ -49,3 +49,13 @@ def test_lines_without_an_end_and_empty_lines(tmp_path: Path) -> None:
 )
 def test_the_deciding_number_on_val_is_known_by_its_key(line: dict[str, float], key: str) -> None:
     assert val_key(line) == key
+
+
+def test_epochs_have_their_speed_as_far_as_it_was_logged() -> None:
+    metrics = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]
+    timings = [{"epoch": 1, "seconds": 2.0, "images_per_second": 300.0}]
+    assert with_speed(metrics, timings) == [
+        {"epoch": 1, "train_loss": 2.0, "images_per_second": 300.0},
+        {"epoch": 2, "train_loss": 1.0, "images_per_second": None},
+    ]
+    assert with_speed([], timings) == []

@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.spec import Arch, Batch, Card, DatasetCard, HeadCard, ImageSpec, Plugins, Policy, ValSplit, WeightsCard
+from resnetctl.spec import (
+    Arch,
+    Batch,
+    Calibration,
+    Card,
+    DatasetCard,
+    Familiar,
+    HeadCard,
+    ImageSpec,
+    Plugins,
+    Policy,
+    ValSplit,
+    WeightsCard,
+)
 
 ARCH = Arch(name="tiny", block="basic", depths=(1, 2), widths=(16, 32), block_args={"shortcut": "A"}, params=123)
 IMAGE = ImageSpec(size=24, resize=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), interpolation="bicubic", fit="pad")
@@ -30,12 +43,17 @@ WEIGHTS = WeightsCard(
     split=ValSplit(val_fraction=0.1, seed=3, digest="cd"),
     metrics={"val_top1": 0.5},
 )
+CALIBRATION = Calibration(
+    temperature=1.5, sets={"0.9": 0.25}, images=200, familiar=Familiar(means=("AAAA", "AQID"), limit=0.4, level=0.99)
+)
 CARDS = [
     ARCH,
     IMAGE,
     DATASET,
     WEIGHTS,
     dataclasses.replace(WEIGHTS, split=None),
+    dataclasses.replace(WEIGHTS, calibration=CALIBRATION),
+    CALIBRATION,
     dataclasses.replace(WEIGHTS, head=HeadCard(name="ssd", task="detect", args={"anchors": [[3.5, 4.0]], "levels": 2})),
     dataclasses.replace(DATASET, truth="boxes"),
     Plugins(),
@@ -209,3 +227,21 @@ def test_cards_of_classifiers_have_no_keys_for_other_tasks() -> None:
     assert DatasetCard.from_json(DATASET.to_json() | {"truth": "masks"}).truth == "masks"
     with pytest.raises(ValueError, match="truth"):
         DatasetCard.from_json(DATASET.to_json() | {"truth": "keypoints"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"means": ()}, "base64 texts with one length"),
+        ({"means": ("AAAA", "AA==")}, "base64 texts with one length"),
+        ({"means": ("A*",)}, "base64 texts with one length"),
+        ({"means": ("",)}, "base64 texts with one length"),
+        ({"limit": 2.5}, "limit"),
+        ({"level": 1.0}, "level"),
+    ],
+)
+def test_what_is_familiar_must_be_numbers_in_their_ranges(changes: dict[str, Any], message: str) -> None:
+    good = {"means": ["AAAA", "AQID"], "limit": 0.5, "level": 0.99}
+    assert Familiar.from_json(good).width == 3
+    with pytest.raises(ValueError, match=message):
+        Familiar.from_json(good | changes)

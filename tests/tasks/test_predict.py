@@ -1,5 +1,6 @@
 """`predict` classifies image files, lists the unreadable ones, and needs no torch for ONNX."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -18,10 +19,10 @@ from resnetctl.data.image_files import listed
 from resnetctl.data.images import prepare
 from resnetctl.data.reading.decode import SUFFIXES
 from resnetctl.engine.metrics import probabilities
-from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.predictors import feature_predictor, torch_predictor
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
 from resnetctl.hints import Setting, in_shell
-from resnetctl.spec import Calibration, WeightsCard
+from resnetctl.spec import Calibration, Familiar, WeightsCard
 from resnetctl.system import settings
 from resnetctl.tasks import predict as task
 from resnetctl.tasks.export import export
@@ -240,3 +241,44 @@ def test_weights_without_sets_say_how_to_get_them(run: runs.RunDir, pictures: Pa
     with pytest.raises(InputError, match="no prediction sets") as caught:
         predicted([pictures], level=0.9)
     assert "report" in in_shell(caught.value.hint[0])
+
+
+def knowing(limit: float) -> WeightsCard:
+    """Return a card whose only mean is the direction of the first feature."""
+    mean = base64.b64encode(bytes([127, *[0] * 7])).decode()
+    familiar = Familiar(means=(mean,), limit=limit, level=0.99)
+    return card(calibration=Calibration(temperature=1.0, sets={"0.9": 0.1}, images=120, familiar=familiar))
+
+
+def test_a_picture_beyond_the_limit_is_strange(pictures: Path) -> None:
+    make_run(knowing(limit=2.0))
+    plain = predicted([pictures], top=3).results
+    pixels = np.stack([prepare(pictures / f"{number}.png", IMAGE) for number in range(5)])
+    _, features = feature_predictor(network(), IMAGE, device=torch.device("cpu"))(pixels)
+    assert features is not None
+    cosine = features[:, 0] / np.linalg.norm(features, axis=1)
+    assert [item.distance for item in plain] == pytest.approx(np.sqrt(2 - 2 * cosine).tolist(), abs=1e-6)
+    assert {item.is_strange for item in plain} == {False}
+    limit = float(np.median([item.distance for item in plain if item.distance is not None]))
+    make_run(knowing(limit=limit), name="second")
+    strict = predicted([pictures], top=3).results
+    assert [item.is_strange for item in strict] == [item.distance > limit for item in plain if item.distance]
+    assert [item.guesses for item in strict] == [item.guesses for item in plain], "the answer stays the same"
+    document = strict[0].to_json()
+    assert (document["strange"], document["distance"]) == (strict[0].is_strange, strict[0].distance)
+
+
+def test_weights_and_onnx_files_that_cannot_judge_say_nothing(pictures: Path) -> None:
+    make_run(calibrated(0.5))
+    assert "strange" not in predicted([pictures]).results[0].to_json()
+    run = make_run(knowing(limit=0.0), name="second")
+    export(None, settings=settings.load(), gate="synthetic")
+    (theirs, *_) = predict(run.onnx, [pictures], settings=settings.load()).results
+    assert (theirs.is_strange, theirs.distance) == (None, None)
+
+
+def test_means_of_another_network_are_refused(pictures: Path) -> None:
+    familiar = Familiar(means=("AAAA",), limit=1.0, level=0.99)
+    make_run(card(calibration=Calibration(temperature=1.0, sets={}, images=120, familiar=familiar)))
+    with pytest.raises(WeightsError, match="about 3 features, the network has 8"):
+        predicted([pictures])

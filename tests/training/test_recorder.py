@@ -15,7 +15,7 @@ from resnetctl.data.splits import eval_batches, open_eval_set
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.distributed import Team
-from resnetctl.engine.predictors import shipped_predictor
+from resnetctl.engine.predictors import feature_predictor
 from resnetctl.errors import NonFinite, PeerFailed, Stopped, WorkFailed
 from resnetctl.facts import Finished, Notice
 from resnetctl.runs.checkpoints import Checkpoints
@@ -138,11 +138,12 @@ def test_the_card_gets_a_calibration_when_val_has_100_images(train_images: int, 
         assert card.calibration is None
         return
     val = open_eval_set(open_store(settings.load().data_dir, "tiny"), "val", val_split=card.split)
-    predict = shipped_predictor(model, card.image, device=torch.device("cpu"))
-    passes = [(predict(images), labels) for images, labels in eval_batches(val, card.image)]
-    logits, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    predict = feature_predictor(model, card.image, device=torch.device("cpu"))
+    passes = [(*predict(images), labels) for images, labels in eval_batches(val, card.image)]
+    logits, features, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
     assert card.calibration is not None
-    assert card.calibration == fit_card(logits, labels)
+    assert card.calibration == fit_card(logits, labels, features=features)
+    assert card.calibration.familiar is not None
     assert card.calibration.images == 102
 
 

@@ -1,4 +1,4 @@
-"""Scores of strangers, and noise that depends on the index of an image only."""
+"""Scores of strangers, what is familiar to a card, and noise that depends on the index of an image only."""
 
 import dataclasses
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from support.evidence import make_evidence
 
-from resnetctl.trust.strangers import NOISE, noise, strangers
+from resnetctl.spec import Familiar
+from resnetctl.trust.evidence import Evidence
+from resnetctl.trust.strangers import MOST, NOISE, distances, fit_familiar, noise, strangers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 
@@ -88,3 +90,73 @@ def test_noise_has_the_stated_spread_and_an_unknown_kind_has_no_images() -> None
     assert all((one.min(), one.max()) == (0, 255) for one in blobs)
     with pytest.raises(KeyError):
         noise("snow", IMAGES)
+
+
+def clustered(count: int, *, seed: int, classes: int = 5, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, D) around one direction for each class, and labels (N,)."""
+    centres = np.random.default_rng(9).normal(size=(classes, width))
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count)
+    return (centres[labels] + generator.normal(size=(count, width)) / 2).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("count", [100, 145, 2000])
+def test_known_images_pass_the_limit_as_often_as_promised(count: int) -> None:
+    shares = []
+    for seed in range(20):
+        fitted = fit_familiar(*clustered(count, seed=seed))
+        assert fitted is not None
+        fresh, _ = clustered(4000, seed=1000 + seed)
+        shares.append((distances(fresh, fitted) > fitted.limit).mean())
+    assert 0.003 < np.mean(shares) <= 0.0125, "1 % is promised, on average over val"
+
+
+def test_images_far_from_every_class_are_beyond_the_limit() -> None:
+    fitted = fit_familiar(*clustered(500, seed=0))
+    assert fitted is not None
+    away = np.random.default_rng(3).normal(size=(300, 16))
+    assert (distances(away, fitted) > fitted.limit).mean() > 0.9
+    assert (fitted.level, fitted.width, len(fitted.means)) == (0.99, 16, 5)
+    assert Familiar.from_json(fitted.to_json()) == fitted
+
+
+def test_a_class_without_images_has_no_mean_and_one_image_is_not_its_own_mean() -> None:
+    features, labels = clustered(200, seed=0)
+    features, labels = features[labels != 2], labels[labels != 2]
+    one = np.zeros((1, 16), np.float32)
+    one[0, 0] = 9
+    fitted = fit_familiar(np.concatenate([features, one]), np.append(labels, 2), level=0.999)
+    assert fitted is not None
+    assert len(fitted.means) == 5
+    assert fitted.limit > 1, "the only image of a class is measured against the other classes"
+    without = fit_familiar(features, labels)
+    assert without is not None
+    assert len(without.means) == 4
+
+
+def test_features_of_zeros_are_measured_too() -> None:
+    fitted = fit_familiar(np.zeros((120, 4)), np.zeros(120, np.int64))
+    assert fitted is not None
+    assert fitted.limit == pytest.approx(2**0.5, abs=1e-6)
+
+
+def test_too_many_numbers_for_a_card_are_left_out() -> None:
+    labels = np.arange(200) % 100
+    assert fit_familiar(np.ones((200, MOST // 100)), labels) is not None
+    assert fit_familiar(np.ones((200, MOST // 100 + 1)), labels) is None
+
+
+def test_the_score_of_the_card_has_its_shares() -> None:
+    val_features, labels = clustered(500, seed=0)
+    features, its = clustered(400, seed=1)
+    known = Evidence(logits=make_evidence(400).logits, labels=its, features=features.astype(np.float16))
+    other = dataclasses.replace(make_evidence(100), features=np.random.default_rng(4).normal(size=(100, 16)))
+    found = {
+        item.score: item
+        for item in strangers(known, {"far": other}, bank=None, familiar=fit_familiar(val_features, labels))
+    }
+    assert list(found) == ["msp", "energy", "means"]
+    assert found["msp"].flagged is None
+    assert found["means"].flagged is not None
+    assert found["means"].alarms is not None
+    assert found["means"].flagged > 0.9 > 0.05 > found["means"].alarms

@@ -9,7 +9,7 @@ from resnetctl.cli.screen.loading import torch_note
 
 if TYPE_CHECKING:
     from resnetctl.tasks.nets.predicted import FoundOutcome
-    from resnetctl.tasks.predict import PredictOutcome
+    from resnetctl.tasks.predict import Prediction, PredictOutcome
 
 
 def run(parsed: Parsed[PredictOptions]) -> None:
@@ -70,25 +70,26 @@ def show(outcome: "PredictOutcome", *, as_json: bool) -> None:
     if as_json:
         streams.report(outcome)
         return
-    rows = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.guesses]
-    if not rows:
+    if not any(item.guesses for item in outcome.results):
         return
-    if all(item.classes is None for item in outcome.results):
-        tables.table(("file", "class", "probability"), rows)
-    else:
-        sets = [
-            _set(item.classes or ()) if not place else ""
-            for item in outcome.results
-            for place, _ in enumerate(item.guesses)
-        ]
-        tables.table(
-            ("file", "class", "probability", "set"), [(*row, shown) for row, shown in zip(rows, sets, strict=True)]
-        )
+    has_sets = any(item.classes is not None for item in outcome.results)
+    has_remarks = any(item.is_strange for item in outcome.results)
+    header = ("file", "class", "probability", *(["set"] if has_sets else []), *(["remark"] if has_remarks else []))
+    rows = []
+    for item in outcome.results:
+        extra = ([_set(item.classes or ())] if has_sets else []) + ([_remark(item)] if has_remarks else [])
+        for place, (name, share) in enumerate(item.guesses):
+            rows.append((item.file, name, f"{share:.4f}", *(extra if not place else [""] * len(extra))))
+    tables.table(header, rows)
 
 
 def _set(classes: tuple[str, ...]) -> str:
     """Return the classes of a prediction set, which may be empty."""
     return ", ".join(classes) or "no class"
+
+
+def _remark(item: "Prediction") -> str:
+    return "unlike anything in training" if item.is_strange else ""
 
 
 COMMAND = Command(

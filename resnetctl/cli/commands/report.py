@@ -84,8 +84,18 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
         tables.table(("corruption", *map(str, range(1, 6))), shift_rows(outcome.corruptions))
     if outcome.ood:
         streams.result("")
-        rows = [(item.set, item.n, item.score, f"{item.auroc:.4f}", tables.percent(item.fpr95)) for item in outcome.ood]
-        tables.table(("strange images", "images", "score", "AUROC", "false alarms at 95 %"), rows)
+        rows = [
+            (
+                item.set,
+                item.n,
+                item.score,
+                f"{item.auroc:.4f}",
+                tables.percent(item.fpr95),
+                "" if item.flagged is None else tables.percent(item.flagged),
+            )
+            for item in outcome.ood
+        ]
+        tables.table(("strange images", "images", "score", "AUROC", "false alarms at 95 %", "predict notices"), rows)
 
 
 def calibration_text(outcome: "TrustReport") -> str:

@@ -1,4 +1,4 @@
-"""`runs list`, `show`, `compare`, `export`, `remove` and `verify`."""
+"""`runs list`, `show`, `compare`, `diff`, `export`, `remove` and `verify`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.option_models import (
     RunsCompareOptions,
+    RunsDiffOptions,
     RunsExportOptions,
     RunsListOptions,
     RunsRemoveOptions,
@@ -18,6 +19,7 @@ from resnetctl.hints import Setting
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
+    from resnetctl.tasks.runs.difference import Parting
     from resnetctl.tasks.runs.listing import ListReport
 
 COLUMNS = {
@@ -91,6 +93,49 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     tables.table(["key", *report.runs], [*config, *results])
     if not config:
         streams.say("The configs are equal")
+
+
+def diff(parsed: Parsed[RunsDiffOptions]) -> None:
+    """Run `runs diff`."""
+    from resnetctl.runs import find
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import difference
+
+    folder = settings.load().runs_dir
+    report = difference.diff(find(parsed.options.one, folder), find(parsed.options.other, folder))
+    if parsed.options.as_json:
+        streams.report(report)
+        return
+    if report.config:
+        rows = [
+            (item.key, *(text for pair in zip(map(_toml, item.values), item.origins, strict=True) for text in pair))
+            for item in report.config
+        ]
+        one, other = report.runs
+        tables.table(["config", one, "from", other, "from"], [[text or "-" for text in row] for row in rows])
+    else:
+        streams.result("The configs are equal")
+    for name in ("versions", "machine", "data"):
+        pairs = getattr(report, name)
+        if pairs:
+            streams.result("")
+            tables.table([name, *report.runs], [(key, *map(_toml, values)) for key, values in pairs.items()])
+    streams.result("")
+    streams.result(_parted(report.curves))
+    if report.curves.numbers:
+        numbers = report.curves.numbers.items()
+        tables.table(["number", *report.runs], [(key, *map(_toml, values)) for key, values in numbers])
+
+
+def _parted(curves: "Parting") -> str:
+    """Return the sentence on the curves."""
+    if curves.epoch is not None:
+        before = f"after {counted(curves.equal, 'equal epoch')}" if curves.equal else "from the first epoch on"
+        return f"The curves part at epoch {curves.epoch}, {before}:"
+    if not curves.equal:
+        return "No epoch of both runs can be compared"
+    rest = "" if curves.epochs[0] == curves.epochs[1] else f"; one run has {counted(max(curves.epochs), 'epoch')}"
+    return f"The curves are equal to the last digit for {counted(curves.equal, 'epoch')}{rest}"
 
 
 def export(parsed: Parsed[RunsExportOptions]) -> None:
@@ -241,6 +286,13 @@ COMMAND = Group(
             run=compare,
             options=RunsCompareOptions,
             examples=(("resnetctl runs compare baseline last", "two runs, by name"),),
+        ),
+        "diff": Command(
+            name="diff",
+            summary="Show why two runs differ, and the first epoch where they do.",
+            run=diff,
+            options=RunsDiffOptions,
+            examples=(("resnetctl runs diff baseline last", "config with origins, versions, data, curves"),),
         ),
         "export": Command(
             name="export",

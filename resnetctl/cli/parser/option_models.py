@@ -308,6 +308,11 @@ class RunsCompareOptions(Common):
     runs: list[str] = argument("Two runs or more", metavar="RUN...", complete="run")
 
 
+class RunsDiffOptions(Common):
+    one: str = argument("Run", metavar="A", complete="run")
+    other: str = argument("The other run", metavar="B", complete="run")
+
+
 class RunsRemoveOptions(Common):
     runs: list[str] = argument("Runs to delete", metavar="RUN...", complete="run")
     yes: bool = option(False, "Do not ask", short="-y", panel=USED)

@@ -1,4 +1,4 @@
-"""Write weights again, with temperature and prediction sets in their card. The first file stays as it is."""
+"""Write weights again, with what val says in their card. The first file stays as it is."""
 
 import dataclasses
 from pathlib import Path
@@ -34,7 +34,7 @@ def write_calibrated(target: Target, val: Evidence | None, *, out: Path) -> Path
     Raises:
         InputError: there is no val split, or it has too few images.
     """
-    fitted = None if val is None else fit_card(val.logits, val.labels)
+    fitted = None if val is None else fit_card(val.logits, val.labels, features=val.features)
     if fitted is None:
         have = "there is no val split" if val is None else f"val has {counted(len(val), 'image')}"
         raise InputError(

@@ -71,7 +71,7 @@ class TrustReport(Report):
         maps: what the network looked at in wrong and right images; None when they are left out.
         calibrated: the new weights file with temperature and prediction sets.
         notices: sentences for the user.
-        epochs: the lines of the run's metrics, for the curves of the page.
+        epochs: the run's epochs with their numbers and speed, for the curves of the page.
         provenance: where the numbers come from, for the page.
         gallery: pictures for the page.
     """

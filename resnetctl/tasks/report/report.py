@@ -5,11 +5,11 @@ The outputs of the pass are stored in the run, by digests of weights and images.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Any, Unpack, cast
 
 from resnetctl import __version__
 from resnetctl.data.splits import ImageSet, open_eval_set
@@ -17,6 +17,7 @@ from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError
 from resnetctl.facts import Progress
 from resnetctl.report.pictures import Gallery
+from resnetctl.runs.log import with_speed
 from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import class_order, require_split, split_notices, stored, trained_on
@@ -105,7 +106,7 @@ def reporting(
     calibrated = None if out is None else write_calibrated(judge.target, passes.val, out=Path(out))
     judged = assess(passes.measured, passes.val, chosen=passes.chosen)
     looks = judge.look(store, images, measured=passes.measured)
-    strange = tuple(told_apart(judge, passes.measured, images=images, store=store, sets=sets))
+    strange = tuple(told_apart(judge, passes.measured, val=passes.val, images=images, store=store, sets=sets))
     folder = None if request.cifar_c is None else Path(request.cifar_c)
     scale = judged.calibration.temperature
     doubts, doubted_pictures = doubted(passes.measured, images, store=store, classes=card.classes, temperature=scale)
@@ -123,7 +124,7 @@ def reporting(
         )
     return TrustReport(
         looks=looks,
-        epochs=() if judge.target.run is None else tuple(judge.target.run.metrics()),
+        epochs=_epochs(judge),
         provenance=_provenance(judge, store, images),
         target=judge.target.path,
         weights=judge.weights,
@@ -172,6 +173,11 @@ def _run(judge: Judge, other: Judge | None, request: Request, *, store: Store, i
         other.look(store, images, measured=its)
     is_new = images.split == "val" or request.calibrate is not None
     return _Passes(measured=measured, val=val, other=its, chosen=None if is_new else judge.card.calibration)
+
+
+def _epochs(judge: Judge) -> tuple[Mapping[str, Any], ...]:
+    run = judge.target.run
+    return () if run is None else tuple(with_speed(run.metrics(), run.timings()))
 
 
 def _provenance(judge: Judge, store: Store, images: ImageSet) -> dict[str, str]:

@@ -6,11 +6,12 @@ from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
-from resnetctl.spec import Split
+from resnetctl.spec import Familiar, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.judge import Judge, evenly
+from resnetctl.trust.assessment import is_enough
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.strangers import NOISE, Strangers, strangers
+from resnetctl.trust.strangers import NOISE, Strangers, fit_familiar, strangers
 
 
 def open_strange(names: Sequence[str], store: Store, *, settings: Settings) -> dict[str, ImageSet | None]:
@@ -34,9 +35,15 @@ def _strange(name: str, store: Store, *, settings: Settings) -> ImageSet | None:
 
 
 def told_apart(
-    judge: Judge, measured: Evidence, *, images: ImageSet, store: Store, sets: Mapping[str, ImageSet | None]
+    judge: Judge,
+    measured: Evidence,
+    *,
+    val: Evidence | None,
+    images: ImageSet,
+    store: Store,
+    sets: Mapping[str, ImageSet | None],
 ) -> Iterator[Strangers]:
-    """Yield how well each score tells each set from the measured images."""
+    """Yield how well each score tells each set from the measured images. `val` says what is familiar, or the card."""
     if not sets:
         return
     others: dict[str, Evidence] = {}
@@ -52,4 +59,15 @@ def told_apart(
         if measured.features is None
         else judge.evidence(store, evenly(open_eval_set(store, "train", val_split=None)))
     )
-    yield from strangers(measured, others, bank=bank)
+    yield from strangers(measured, others, bank=bank, familiar=_familiar(judge, val, split=images.split))
+
+
+def _familiar(judge: Judge, val: Evidence | None, *, split: Split) -> Familiar | None:
+    """Return what the card says, else what val would write into it; None on val itself, which cannot measure it."""
+    if split == "val":
+        return None
+    if judge.card.calibration is not None and judge.card.calibration.familiar is not None:
+        return judge.card.calibration.familiar
+    if val is None or val.features is None or not is_enough(val):
+        return None
+    return fit_familiar(val.features, val.labels)

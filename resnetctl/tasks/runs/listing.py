@@ -80,7 +80,7 @@ def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), revers
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a row of `list_runs`, then its config by dotted key."""
     facts = {key: value for key, value in row.items() if key not in ("config", "evals")}
-    return facts | {f"config.{key}": value for key, value in _leaves(row.get("config", {}))}
+    return facts | {f"config.{key}": value for key, value in leaves(row.get("config", {}))}
 
 
 def show(run: RunDir) -> ShowReport:
@@ -123,18 +123,18 @@ def facts(run: RunDir) -> dict[str, Any]:
 
 def _read(run: RunDir, name: str) -> dict[str, Any]:
     """Return the facts of a run from its files, which may hold values of any type."""
-    summary, failure, metrics, sources = run.summary(), run.failure(), run.metrics(), _sources(run)
+    summary, failure, metrics, origins = run.summary(), run.failure(), run.metrics(), sources(run)
     config = from_file(run.config).values
     primary = next((key.removeprefix("val_") for line in metrics if (key := val_key(line))), "top1")
     tops = [top for line in metrics if isinstance(top := line.get(f"val_{primary}"), float | int)]
     numbers = {"val": max(tops, default=None), "test": _on_test(run, primary, config=config, metrics=metrics)}
     block = config.get("model.block")
-    recipes = [origin.removeprefix("recipe ") for origin in sources.values() if origin.startswith("recipe ")]
+    recipes = [origin.removeprefix("recipe ") for origin in origins.values() if origin.startswith("recipe ")]
     return {
         "name": name,
         "status": _status(run, finished=summary is not None, failed=failure is not None),
         "arch": summary.get("arch") if summary is not None else config.get("model.arch"),
-        "block": block if sources.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
+        "block": block if origins.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
         "data": config.get("data"),
         "recipe": recipes[0] if recipes else None,
         "seed": config.get("seed"),
@@ -167,7 +167,8 @@ def _status(run: RunDir, *, finished: bool, failed: bool) -> str:
     return "finished" if finished else "failed" if failed else "unfinished"
 
 
-def _sources(run: RunDir) -> dict[str, str]:
+def sources(run: RunDir) -> dict[str, str]:
+    """Return the origin of each config value; {} when it cannot be read."""
     with contextlib.suppress(ResnetctlError):
         return run.sources()
     return {}
@@ -207,9 +208,10 @@ def _rank(value: Any) -> tuple[int, float, str]:
     return (0, 0.0, "") if value is None else (2, 0.0, str(value))
 
 
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of nested tables with its dotted key."""
     for key, value in table.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

@@ -68,6 +68,20 @@ def test_predict_prints_the_prediction_set_once_for_each_file(cli: Cli, monkeypa
     ]
 
 
+def test_predict_remarks_on_a_strange_picture(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = [dataclasses.replace(OUTCOME.results[0], is_strange=True, distance=0.9)]
+    familiar = [dataclasses.replace(OUTCOME.results[1], is_strange=False, distance=0.1)]
+    monkeypatch.setattr(task, "predict", lambda *_, **__: task.PredictOutcome(results=(*strange, *familiar)))
+    assert cli("predict", "last", "a.png", "b.png").out.splitlines() == [
+        "file\tclass\tprobability\tremark",
+        "a.png\tcat\t0.9124\tunlike anything in training",
+        "a.png\tdog\t0.0500\t",
+        "b\\x1b.png\tdog\t1.0000\t",
+    ]
+    monkeypatch.setattr(task, "predict", lambda *_, **__: task.PredictOutcome(results=tuple(familiar)))
+    assert "remark" not in cli("predict", "last", "b.png").out
+
+
 def test_predict_prints_json(cli: Cli, calls: list[Any]) -> None:
     document = cli("predict", "last", "a.png", "--json").json()
     assert document["schema"] == "resnetctl.predict/1"

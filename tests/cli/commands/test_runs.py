@@ -151,3 +151,41 @@ def test_remove_asks_on_a_terminal(
     assert "a   unfinished, " in result.err
     assert "Remove 1 run? [y/N] " in result.err
     assert sorted(path.name for path in two_runs.iterdir()) == left
+
+
+def test_diff_prints_what_differs_and_where_the_curves_part(cli: Cli, two_runs: Path) -> None:
+    config = two_runs / "a" / "config.toml"
+    config.write_text("lr = 0.5\n" + config.read_text())
+    (two_runs / "a" / "config.sources.json").write_text('{"lr": "argument lr"}')
+    (two_runs / "a" / "env.json").write_text('{"packages": {"torch": "2.12"}, "data": {"digests": {"train": "ab"}}}')
+    assert cli("runs", "diff", "a", "b").out.splitlines() == [
+        "config\ta\tfrom\tb\tfrom",
+        "lr\t0.5\targument lr\t-\t-",
+        "",
+        "versions\ta\tb",
+        "packages.torch\t2.12\t-",
+        "",
+        "data\ta\tb",
+        "data.digests.train\tab\t-",
+        "",
+        "The curves part at epoch 1, from the first epoch on:",
+        "number\ta\tb",
+        "val_top1\t0.5\t0.75",
+    ]
+    document = cli("runs", "diff", "a", "b", "--json").json()
+    assert document["curves"] == {"epochs": [1, 1], "equal": 0, "epoch": 1, "numbers": {"val_top1": [0.5, 0.75]}}
+    assert cli("runs", "diff", "a").code == 2
+    assert cli("runs", "diff", "a", "c").code == 3
+
+
+def test_diff_of_equal_runs_says_how_far_they_are_equal(cli: Cli, two_runs: Path) -> None:
+    assert cli("runs", "diff", "a", "a").out.splitlines() == [
+        "The configs are equal",
+        "",
+        "The curves are equal to the last digit for 1 epoch",
+    ]
+    with (two_runs / "b" / "metrics.jsonl").open("w") as file:
+        file.write('{"epoch": 1, "val_top1": 0.5}\n{"epoch": 2, "val_top1": 0.6}\n')
+    assert cli("runs", "diff", "a", "b").out.splitlines()[-1].endswith("for 1 epoch; one run has 2 epochs")
+    (two_runs / "b" / "metrics.jsonl").unlink()
+    assert cli("runs", "diff", "a", "b").out.splitlines()[-1] == "No epoch of both runs can be compared"

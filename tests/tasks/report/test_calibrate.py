@@ -27,7 +27,10 @@ def test_the_new_file_has_the_same_tensors_and_a_calibration() -> None:
     assert run.weights.read_bytes() == before
     old, new = read_header(run.weights), read_header(OUT)
     assert (new.sha256, new.card.arch, new.card.split) == (old.sha256, old.card.arch, old.card.split)
-    assert load(new).card.calibration is not None
+    fitted = load(new).card.calibration
+    assert fitted is not None
+    assert fitted.familiar is not None
+    assert fitted.familiar.width == 8
     assert new.card.temperature == outcome.assessment.calibration.temperature
     assert outcome.to_json()["calibrated"] == str(OUT)
     again = report(OUT, settings=settings.load())

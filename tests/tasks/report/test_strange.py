@@ -9,7 +9,7 @@ from resnetctl.system import settings
 from resnetctl.tasks.export import export
 from resnetctl.tasks.report.report import report
 
-SPLITS = {"train": 200, "test": 60}
+SPLITS = {"train": 150, "test": 60}  # val has 90 images: the card learns nothing from them
 
 
 @pytest.fixture
@@ -32,6 +32,22 @@ def test_strangers_are_told_from_test_images(store: Store) -> None:
     assert [item.score for item in onnx.ood] == ["msp", "energy"]
     assert "an ONNX file gives no features" in "\n".join(onnx.notices)
     assert report(run.path, settings=settings.load()).ood == ()
+
+
+def test_the_score_of_the_card_stands_beside_the_others() -> None:
+    """val would write it into the card; a card that has it is what counts."""
+    store = make_store(splits={"train": 200, "test": 60})
+    make_run(card(store))
+    make_store(name="aliens", classes=("x", "y"), splits={"train": 20, "test": 25})
+    outcome = report(None, ood=["aliens"], settings=settings.load(), calibrate="new.safetensors")
+    assert [item.score for item in outcome.ood] == ["msp", "energy", "knn", "means"]
+    assert "unlike anything in training" in outcome._repr_html_()
+    again = report("new.safetensors", data="zoo", ood=["aliens"], settings=settings.load())
+    assert again.ood[3] == outcome.ood[3]
+    assert again.ood[3].flagged is not None
+    assert [item.score for item in report(None, ood=["aliens"], split="val", settings=settings.load()).ood] == [
+        "msp", "energy", "knn",
+    ]  # fmt: skip
 
 
 def test_the_training_set_is_no_stranger(store: Store) -> None:

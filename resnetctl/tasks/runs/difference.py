@@ -1,0 +1,107 @@
+"""`runs diff`: in what two runs differ, and the first epoch where their curves part. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from resnetctl.config.layers import from_file
+from resnetctl.report.base import Report
+from resnetctl.runs import RunDir
+from resnetctl.tasks.runs.listing import leaves, sources
+
+VERSIONS = ("resnetctl", "python", "packages.", "plugins.")  # keys of env.json, or their beginning
+MACHINE = ("platform", "machine.")
+DATA = ("data.",)
+Pair = tuple[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """A config key whose values differ: both values, and where each comes from. None: the run has no such key."""
+
+    key: str
+    values: Pair
+    origins: tuple[str | None, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parting:
+    """The curves of two runs.
+
+    Attributes:
+        epochs: the epochs of each run.
+        equal: epochs from the first one on whose numbers are equal to the last digit.
+        epoch: the first epoch whose numbers differ; None if none does as far as both runs go.
+        numbers: what differs in this epoch, both values by key.
+    """
+
+    epochs: tuple[int, int]
+    equal: int
+    epoch: int | None
+    numbers: Mapping[str, Pair]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffReport(Report):
+    """In what two runs differ; what is equal is left out.
+
+    Attributes:
+        runs: the names.
+        config: the keys that differ, with both values and origins.
+        versions, machine, data: what `env.json` has in two values, by dotted key; digests of the splits are in `data`.
+        curves: how far the curves are equal.
+    """
+
+    schema: ClassVar[str] = "resnetctl.runs.diff/1"
+    runs: tuple[str, str]
+    config: tuple[Changed, ...]
+    versions: Mapping[str, Pair]
+    machine: Mapping[str, Pair]
+    data: Mapping[str, Pair]
+    curves: Parting
+
+
+def diff(one: RunDir, other: RunDir) -> DiffReport:
+    """Return the report on two runs. Raises `InputError` for a run that cannot be read."""
+    for run in (one, other):
+        run.read_config()  # raises for a run that cannot be read
+    environments = tuple(dict(leaves(run.environment())) for run in (one, other))
+    return DiffReport(
+        runs=(one.path.resolve().name, other.path.resolve().name),
+        config=tuple(_changed(one, other)),
+        versions=_unequal(environments, VERSIONS),
+        machine=_unequal(environments, MACHINE),
+        data=_unequal(environments, DATA),
+        curves=parting(one.metrics(), other.metrics()),
+    )
+
+
+def parting(ones: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Parting:
+    """Return how far the epochs of two runs, the lines of their metrics, are equal."""
+    lengths = (len(ones), len(others))
+    for place, (one, other) in enumerate(zip(ones, others, strict=False)):
+        numbers = {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
+        if numbers:
+            epoch = one.get("epoch", place + 1)
+            return Parting(epochs=lengths, equal=place, epoch=epoch, numbers=numbers)
+    return Parting(epochs=lengths, equal=min(lengths), epoch=None, numbers={})
+
+
+def _changed(one: RunDir, other: RunDir) -> list[Changed]:
+    mine, its = from_file(one.config).values, from_file(other.config).values
+    from_mine, from_its = sources(one), sources(other)
+    return [
+        Changed(key=key, values=(mine.get(key), its.get(key)), origins=(from_mine.get(key), from_its.get(key)))
+        for key in {**mine, **its}
+        if mine.get(key) != its.get(key)
+    ]
+
+
+def _unequal(environments: Sequence[Mapping[str, Any]], wanted: tuple[str, ...]) -> dict[str, Pair]:
+    one, other = environments
+    return {
+        key: (one.get(key), other.get(key))
+        for key in {**one, **other}
+        if any(key == name or (name.endswith(".") and key.startswith(name)) for name in wanted)
+        and one.get(key) != other.get(key)
+    }
