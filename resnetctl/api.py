@@ -18,7 +18,7 @@ from resnetctl.engine.gates import Limits
 from resnetctl.errors import warn_caller
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import in_python
-from resnetctl.predictor import PictureResult, Predictor, Target
+from resnetctl.predictor import OfHeads, PictureResult, Predictor, Target
 from resnetctl.progress import watched
 from resnetctl.run import Run
 from resnetctl.run import runs as runs
@@ -129,9 +129,10 @@ def evaluate(
         data: dataset name, folder, archive or CSV; by default the dataset of the training.
         split: `test`, `val` or `train`; val replaces a missing test.
         device: `cpu`, `cuda` or `mps`.
-        per_image: CSV file to write, with what each image was given, the largest loss first.
-        limits: fractions in 0..1: `min_accuracy`, `min_balanced_accuracy`, `min_per_class` (of every class) and
-            `min_lower` (lower end of the 95 % interval). The result's `require()` raises `CheckFailed` below them.
+        per_image: CSV file to write, with what each image was given, the worst first.
+        limits: fractions in 0..1: `min_primary` (`top1`, `map50`, `miou`), `min_accuracy`, `min_balanced_accuracy`,
+            `min_per_class` (of every class) and `min_lower` (lower end of the 95 % interval). The result's `require()`
+            raises `CheckFailed` below them.
 
     Raises:
         UsageError, InputError: as the command `eval`.
@@ -261,13 +262,14 @@ def predict(
     top: int = 1,
     set: float | None = None,
     max_pixels: int = MAX_PIXELS,
+    **of_heads: Unpack[OfHeads],
 ) -> list[PictureResult]:
-    """Classify pictures; return `{"file", "predictions": [{"class", "probability"}], "problem"}` for each, in order.
+    """Return `{"file", "predictions": [{"class", "probability"}], "problem"}` for each picture, in order.
 
-    Arguments and errors as `Predictor`, which is faster for many calls. A picture that cannot be read raises nothing:
-    its `problem` is a text, and its `predictions` are empty.
+    A detector gives `boxes`, a segmenter a `mask`: see `PictureResult`. Arguments and errors as `Predictor`, which is
+    faster for many calls. A picture that cannot be read raises nothing: its `problem` is a text, and the rest is empty.
     """
-    return Predictor(target, top=top, set=set, max_pixels=max_pixels)(images)
+    return Predictor(target, top=top, set=set, max_pixels=max_pixels, **of_heads)(images)
 
 
 def bench(

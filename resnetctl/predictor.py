@@ -1,38 +1,62 @@
-"""`rc.Predictor`: a network that is loaded once and classifies pictures, from files and from memory."""
+"""`rc.Predictor`: a network that is loaded once and answers for pictures, from files and from memory."""
 
 from collections import Counter
 from collections.abc import Iterable
 from os import PathLike
-from typing import NotRequired, TypedDict, cast
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, Unpack, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.data.image_files import Picture, listed, skipped
+from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.errors import warn_caller
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import predict as task
 from resnetctl.tasks import targets
+from resnetctl.tasks.nets import answers, predicted
 
 Target = str | PathLike[str] | None  # a run, its name, or a file; None: the newest run
 Guess = TypedDict("Guess", {"class": str, "probability": float})
+FoundBox = TypedDict("FoundBox", {"class": str, "score": float, "box": list[float]})
+Share = TypedDict("Share", {"class": str, "share": float})
 
 
 class PictureResult(TypedDict):
     """The result for one picture. `file` is None for a picture in memory, `problem` for one that was read.
 
-    `set` is there when a level was asked for: the classes of the prediction set, the likeliest first. `strange` is
-    there where the file can say it: True for a picture unlike anything in training, with its `distance`.
+    A classifier gives `predictions`, and `set` when a level was asked for: the classes of the prediction set, the
+    likeliest first. Where the file can say it, `strange` is True for a picture unlike anything in training, and
+    `distance` is what it follows from. Networks with a head give the `size` (width, height) of the picture and
+    `written`, the file in `out`. A detector gives `boxes`, x1 y1 x2 y2 in pixels of the picture, the best first. A
+    segmenter gives `mask`, the class of each pixel, uint8 (H, W), None for a picture with a problem; and `classes` with
+    their share of the pixels.
     """
 
     file: str | None
-    predictions: list[Guess]
+    predictions: NotRequired[list[Guess]]
     problem: str | None
     set: NotRequired[list[str]]
     strange: NotRequired[bool]
     distance: NotRequired[float]
+    size: NotRequired[list[int]]
+    boxes: NotRequired[list[FoundBox]]
+    classes: NotRequired[list[Share]]
+    mask: NotRequired[NDArray[np.uint8] | None]
+    written: NotRequired[str | None]
+
+
+class OfHeads(TypedDict, total=False):
+    """Arguments for networks with a head; see `Predictor`."""
+
+    min_score: float
+    out: str | PathLike[str] | None
 
 
 class Predictor:
-    """A loaded network that classifies pictures: `cats = rc.Predictor("runs/last"); cats("cat.jpg")`.
+    """A loaded network that answers for pictures: `cats = rc.Predictor("runs/last"); cats("cat.jpg")`.
 
     It is loaded once and may be called from several threads. torch's number of threads is left as it is.
 
@@ -48,6 +72,7 @@ class Predictor:
         set: float | None = None,
         max_pixels: int = MAX_PIXELS,
         device: str | None = None,
+        **of_heads: Unpack[OfHeads],
     ) -> None:
         """Load a run, a weights file or an ONNX file. None: the newest run.
 
@@ -56,18 +81,29 @@ class Predictor:
             set: add the prediction set of this level, such as 0.9, to each result.
             max_pixels: images with more pixels get a problem.
             device: `cpu`, `cuda` or `mps`; an ONNX file always runs on the CPU.
+            of_heads: for networks with a head: `min_score`, the smallest score of a box (0.3); `out`, a folder for the
+                pictures with boxes, or for the masks (PNG).
 
         Raises:
-            UsageError: this machine has no such device, or `top` is below 1.
+            UsageError: this machine has no such device, `top` is below 1, or an argument does not suit the network.
             InputError: the target is missing or unusable, or has no prediction sets of this level.
         """
         task.check_top(top)
         settings = machine.load()
         resolved = targets.resolve(targets.text(target), settings)
-        self._opened = targets.open_target(resolved, settings, device=device, keep_threads=True)
-        self._top, self._max_pixels = top, max_pixels
-        self.card: WeightsCard = self._opened.card
-        self._threshold = None if set is None else task.set_threshold(self.card, set, where=resolved.path)
+        self._top, self._max_pixels, self._threshold = top, max_pixels, None
+        out = of_heads.get("out")
+        self._min_score, self._out = of_heads.get("min_score", SHOWN_SCORE), None if out is None else Path(out)
+        self._net: answers.Answering | None = None
+        if targets.has_head(resolved):
+            task.require_no_list(top=top, level=set)
+            self._net = answers.open_net(resolved, settings, device=device, keep_threads=True)
+            self.card: WeightsCard = self._net.card
+        else:
+            task.require_no_folder(out)
+            self._opened = targets.open_target(resolved, settings, device=device, keep_threads=True)
+            self.card = self._opened.card
+            self._threshold = None if set is None else task.set_threshold(self.card, set, where=resolved.path)
         for notice in resolved.notices:
             warn_caller(notice)
 
@@ -84,6 +120,9 @@ class Predictor:
         """
         top = self._top if top is None else top
         task.check_top(top)
+        if self._net is not None:
+            task.require_no_list(top=top, level=None)
+            return self._searched(self._net, _several(pictures))
         ignored = Counter[str]()
         each = listed(_several(pictures), ignored=ignored)
         found = task.classified(self._opened, each, top=top, threshold=self._threshold, max_pixels=self._max_pixels)
@@ -93,6 +132,19 @@ class Predictor:
         return results
 
     predict = __call__
+
+    def _searched(self, net: answers.Answering, pictures: Iterable[Picture]) -> list[PictureResult]:
+        """Return what a network with a head finds in each picture."""
+        outcome = predicted.predict_net(
+            net, pictures, out=self._out, min_score=self._min_score, max_pixels=self._max_pixels
+        )
+        for notice in outcome.notices:
+            warn_caller(notice)
+        masks: list[dict[str, Any]] = [
+            {"mask": item.mask} if net.task.truth == "masks" else {} for item in outcome.results
+        ]
+        found = [{**item.to_json(outcome.task), **mask} for item, mask in zip(outcome.results, masks, strict=True)]
+        return [cast("PictureResult", item) for item in found]
 
     def __repr__(self) -> str:
         return f"Predictor({self.card.arch.name}, {len(self.card.classes)} classes)"

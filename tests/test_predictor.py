@@ -3,6 +3,7 @@
 import gc
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import heads
 from support.trained import CLASSES, card, make_pictures, make_run, make_store, network
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ import resnetctl as rc
 from resnetctl.errors import ResnetctlWarning, UsageError
 from resnetctl.predictor import PictureResult
 from resnetctl.system import settings
+from resnetctl.tasks import predict as task
 from resnetctl.tasks.export import export
 from resnetctl.weights.file import to_bytes
 
@@ -170,3 +173,46 @@ def test_a_thousand_predictions_keep_memory_flat(weights: Path, pictures: Path) 
         assert grown(1000) < 50_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.fixture
+def tiny_heads() -> Iterator[None]:
+    with heads.registered():
+        yield
+
+
+@pytest.mark.usefixtures("tiny_heads")
+def test_a_detector_gives_the_boxes_of_predict_for_files_and_memory(tmp_path: Path) -> None:
+    heads.stored("boxes", tmp_path)
+    run, file = heads.run("boxes", "epochs=1").path, tmp_path / "boxes/JPEGImages/p00.jpg"
+    predictor = rc.Predictor(run, min_score=0.2, out=tmp_path / "drawn")
+    with Image.open(file) as picture:
+        pixels = np.asarray(picture)
+    listed, in_memory, bad = predictor([file, pixels, b"no picture"])
+    (expected,) = task.predict(run, [file], settings=settings.load(), min_score=0.2).results
+    assert listed["boxes"] == expected.to_json("detect")["boxes"] == in_memory["boxes"]
+    assert (listed["file"], in_memory["file"], listed["size"]) == (str(file), None, [40, 30])
+    assert (bad["boxes"], bad["written"], bad["problem"] is None) == ([], None, False)
+    assert "predictions" not in listed
+    assert Path(str(listed["written"])).is_file()
+    assert rc.predict(run, file, min_score=0.2)[0]["boxes"] == listed["boxes"]
+
+
+@pytest.mark.usefixtures("tiny_heads")
+def test_a_segmenter_gives_masks_in_the_size_of_each_picture(tmp_path: Path) -> None:
+    heads.stored("masks", tmp_path)
+    run = heads.run("masks", "epochs=1").path
+    predictor = rc.Predictor(run)
+    pixels = np.full((50, 90, 3), 100, np.uint8)
+    found, bad = predictor([pixels, tmp_path / "missing.png"])
+    mask = found["mask"]
+    assert mask is not None
+    assert mask.shape == (50, 90)
+    for item in found["classes"]:
+        assert item["share"] == np.mean(mask == predictor.card.classes.index(item["class"]))
+    assert (bad["mask"], bad["classes"]) == (None, [])
+    for arguments in ({"top": 2}, {"set": 0.9}):
+        with pytest.raises(UsageError, match="no classifier"):
+            rc.Predictor(run, **arguments)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no classifier"):
+        predictor(pixels, top=2)

@@ -1,4 +1,4 @@
-"""Gates: the limits that a measured accuracy must reach, such as `min_accuracy`. Imports no torch."""
+"""Gates: the limits that a measured number must reach, such as `min_accuracy`. Imports no torch."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Self, TypedDict
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting, suggest
+from resnetctl.spec import Measured
 
 SHOWN = 10  # classes in an error
 
@@ -15,6 +16,7 @@ SHOWN = 10  # classes in an error
 class Limits(TypedDict, total=False):
     """The limits as keyword arguments; each is a fraction in 0..1, or None for no limit."""
 
+    min_primary: float | None
     min_accuracy: float | None
     min_balanced_accuracy: float | None
     min_per_class: float | None
@@ -23,15 +25,17 @@ class Limits(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Gates:
-    """Limits on an `EvalReport`. Each is a fraction in 0..1, or None for no limit.
+    """Limits on what was measured. Each is a fraction in 0..1, or None for no limit.
 
     Attributes:
+        min_primary: limit of the number that the task is judged by: `top1`, `map50`, `miou`.
         min_accuracy: limit of the accuracy (top-1).
         min_balanced_accuracy: limit of the balanced accuracy.
-        min_per_class: limit of the accuracy of every class that has images.
-        min_lower: limit of the lower end of the 95 % interval of the accuracy.
+        min_per_class: limit of every class that has images: of its accuracy, or of its first number.
+        min_lower: limit of the lower end of the 95 % interval of the primary number.
     """
 
+    min_primary: float | None = None
     min_accuracy: float | None = None
     min_balanced_accuracy: float | None = None
     min_per_class: float | None = None
@@ -51,7 +55,17 @@ class Gates:
             _require_fraction(name, limit)
         return cls(**limits)  # type: ignore[arg-type]
 
-    def check(self, report: EvalReport) -> None:
+    def require_known(self, report: EvalReport | Measured) -> None:
+        """Raise `UsageError` for the limit of a number that was not measured."""
+        known = {name for name, _, _ in _figures(report)} | {"min_per_class"}
+        for name in (field.name for field in fields(self)):
+            limit = getattr(self, name)
+            if limit is not None and name not in known:
+                raise UsageError(
+                    "this network has no such number", where=Setting(name), hint=Setting("min_primary", limit)
+                )
+
+    def check(self, report: EvalReport | Measured) -> None:
         """Raise `CheckFailed` when a figure is below its limit. The error names each figure with its limit."""
         failures = list(self._failures(report))
         if len(failures) == 1:
@@ -60,22 +74,44 @@ class Gates:
         if failures:
             problems = [problem for _, problem in failures]
             more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-            raise CheckFailed("the accuracy is below the required limits", problems=[*problems[:SHOWN], *more])
+            raise CheckFailed("the numbers are below the required limits", problems=[*problems[:SHOWN], *more])
 
-    def _failures(self, report: EvalReport) -> Iterator[tuple[str, str]]:
+    def _failures(self, report: EvalReport | Measured) -> Iterator[tuple[str, str]]:
         """Yield the name of the limit and a sentence for each figure below its limit; classes last, worst first."""
-        low = report.interval[0]
-        classes = sorted((item.accuracy, item.name) for item in report.per_class if item.accuracy is not None)
-        figures = [
-            ("min_accuracy", "the accuracy", report.top1),
-            ("min_balanced_accuracy", "the balanced accuracy", report.balanced_accuracy),
-            ("min_lower", "the lower end of the 95 % interval", low),
-            *(("min_per_class", f"the accuracy of class '{name}'", accuracy) for accuracy, name in classes),
-        ]
-        for name, subject, figure in figures:
+        for name, subject, figure in _figures(report):
             limit = getattr(self, name)
             if limit is not None and figure < limit:
                 yield name, f"{subject} is {_percent(figure, limit)} %, below the required {100 * limit:g} %"
+
+
+def _figures(report: EvalReport | Measured) -> list[tuple[str, str, float]]:
+    """Return the name of the limit, the subject of a sentence, and the value of each number that can have a limit."""
+    if isinstance(report, Measured):
+        primary = report.primary
+        figures = [("min_primary", primary.name, primary.value)]
+        if primary.interval is not None:
+            figures.append(("min_lower", f"the lower end of the 95 % interval of {primary.name}", primary.interval[0]))
+        return figures + [
+            ("min_per_class", f"the {key} of class '{name}'", value) for value, name, key in _classes(report)
+        ]
+    classes = sorted((item.accuracy, item.name) for item in report.per_class if item.accuracy is not None)
+    return [
+        ("min_primary", "the accuracy", report.top1),
+        ("min_accuracy", "the accuracy", report.top1),
+        ("min_balanced_accuracy", "the balanced accuracy", report.balanced_accuracy),
+        ("min_lower", "the lower end of the 95 % interval", report.interval[0]),
+        *(("min_per_class", f"the accuracy of class '{name}'", accuracy) for accuracy, name in classes),
+    ]
+
+
+def _classes(report: Measured) -> list[tuple[float, str, str]]:
+    """Return first number, name and the number's key of each class that has one, worst first."""
+    found = []
+    for row in report.per_class:
+        key = next((key for key in row if key not in ("name", "count")), None)
+        if key is not None and row[key] is not None:
+            found.append((float(row[key]), str(row["name"]), key))
+    return sorted(found)
 
 
 def _percent(figure: float, limit: float) -> str:

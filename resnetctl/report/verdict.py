@@ -110,8 +110,8 @@ def _looks(document: Document) -> str:
         return "It was measured on val or on a test split without a ledger, so take no final number from here."
     if looks["models"] < 2:
         return "It is the first model that this test split has judged."
+    judged = f"This test split has judged {looks['models']:,} models"
+    if looks["interval"] is None:
+        return f"{judged}."
     low, high = looks["interval"]
-    return (
-        f"This test split has judged {looks['models']:,} models; an interval that holds for all of them is "
-        f"{percent(low)} to {percent(high)}."
-    )
+    return f"{judged}; an interval that holds for all of them is {percent(low)} to {percent(high)}."

@@ -69,13 +69,17 @@ class Measured:
         primary: the number that chooses the best epoch; higher is better.
         count: images.
         figures: all numbers, by their JSON key; fractions are 0..1.
-        per_class: the numbers of each class, each with its `name` and the `count` of its objects, pixels or images.
+        per_class: the numbers of each class, each with its `name` and the `count` of its objects, pixels or images. A
+            limit on every class (`--min-per-class`) holds for the first number.
+        per_image: the numbers of each image, in the order of `Meter.add`; the first one ranks the images, higher is
+            better, None if the image has no such number. () if the task has no numbers of single images.
     """
 
     primary: Figure
     count: int
     figures: Mapping[str, float | None]
     per_class: tuple[Mapping[str, Any], ...] = ()
+    per_image: tuple[Mapping[str, float | None], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,39 +1,37 @@
 """`eval`: measure the accuracy of a run, a weights file or an ONNX file on images that training did not see."""
 
-import csv
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 from resnetctl import registry
-from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, measure
-from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.errors import UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.models.published import Published, differences, published
-from resnetctl.report.outcomes import Measurement
 from resnetctl.spec import SPLITS, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import (
-    Looks,
+    Judged,
     class_order,
+    image_names,
     listed,
     look,
     relabelled_batches,
     split_notices,
     stored,
     trained_on,
+    write_images,
 )
 from resnetctl.tasks.nets.answers import open_net
-from resnetctl.tasks.nets.measured import NetOutcome, measure_net
+from resnetctl.tasks.nets.measured import Asked, NetOutcome, measure_net
 from resnetctl.tasks.targets import Target, described, has_head, open_target, resolve, write_outcome
 from resnetctl.wording import counted
 
@@ -41,7 +39,7 @@ COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss") 
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOutcome(Measurement):
+class EvalOutcome(Judged):
     """The accuracy of one file on one split.
 
     Attributes:
@@ -49,23 +47,17 @@ class EvalOutcome(Measurement):
         published: a published accuracy of the arch, None without one.
         incomparable: what keeps it from being compared with this one.
         rankings: how well each class is ranked; None when that is too much work.
-        per_image: the file with a row for each image.
-        gates: the limits that `require` checks.
-        looks: how many models this test split has judged; None for val and train.
     """
 
     report: EvalReport
     published: Published | None = None
     incomparable: tuple[str, ...] = ()
     rankings: tuple[ClassRanking, ...] | None = None
-    per_image: Path | None = None
-    gates: Gates = field(default_factory=Gates)
-    looks: Looks | None = None
 
-    def require(self) -> None:
-        """Raise `CheckFailed` when a figure is below its limit, then `unwritten`. Call it after showing the report."""
-        self.gates.check(self.report)
-        super().require()
+    @property
+    def numbers(self) -> EvalReport:
+        """The report."""
+        return self.report
 
     def body(self) -> dict[str, Any]:
         """Return the numbers, then data, split and target."""
@@ -117,8 +109,8 @@ def evaluate(
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
     resolved = resolve(target, settings)
     if has_head(resolved):
-        _require_classifier(gates, per_image)
-        return _of_net(resolved, settings, data=data, split=split, device=device)
+        path = None if per_image is None else Path(per_image)
+        return _of_net(resolved, settings, data=data, split=split, device=device, gates=gates, per_image=path)
     opened = open_target(resolved, settings, device=device)
     name, told = stored(data, settings) if data else (trained_on(opened.card, resolved.path), [])
     store = open_store(settings.data_dir, name)
@@ -150,21 +142,19 @@ def evaluate(
         looks=looks,
     )
     outcome = write_outcome(outcome, resolved)
-    return outcome if per_image is None else _write_images(outcome, Path(per_image), _image_rows(scores, images, store))
+    if per_image is None:
+        return outcome
+    return write_images(outcome, Path(per_image), rows=_image_rows(scores, images, store), columns=COLUMNS)
 
 
-def _require_classifier(gates: Gates, per_image: str | Path | None) -> None:
-    """Raise `UsageError` for arguments that only a classifier has."""
-    chosen = [name for name, value in plain(gates).items() if value is not None]
-    chosen += ["per_image"] if per_image is not None else []
-    if chosen:
-        raise UsageError("this network is no classifier, so it has no such number", where=Setting(chosen[0]))
-
-
-def _of_net(target: Target, settings: Settings, *, data: str | None, split: Split, device: str | None) -> NetOutcome:
+def _of_net(
+    target: Target, settings: Settings, *, data: str | None, split: Split, device: str | None, **asked: Unpack[Asked]
+) -> NetOutcome:
     net = open_net(target, settings, device=device)
     name, told = stored(data, settings) if data else (trained_on(net.card, target.path), [])
-    return measure_net(net, open_store(settings.data_dir, name), split=split, target=target, told=tuple(told))
+    store = open_store(settings.data_dir, name)
+    asked = {**asked, "weights": described(target)[1]}
+    return measure_net(net, store, split=split, target=target, told=tuple(told), **asked)
 
 
 def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
@@ -187,26 +177,10 @@ def _incomparable(reference: Published, store: Store, images: ImageSet, card: We
 
 
 def _image_rows(scores: Scores, images: ImageSet, store: Store) -> Iterator[tuple[object, ...]]:
-    """Yield the `COLUMNS` of each image. `file` is empty when the dataset was not made of files."""
-    stored = images.split if images.split in store.card.splits else "train"
-    names = manifest_names(store.path, stored, rows=images.index.tolist())
+    """Yield the `COLUMNS` of each image."""
+    names = image_names(images, store)
     for item in scores.images():
-        row = int(images.index[item.place])
         yield (
-            images.split, row, names.get(row, ""),
+            images.split, *names[item.place],
             item.label, item.predicted, f"{item.probability:.6g}", f"{item.loss:.6g}",
         )  # fmt: skip
-
-
-def _write_images(outcome: EvalOutcome, path: Path, rows: Iterator[tuple[object, ...]]) -> EvalOutcome:
-    """Write the rows as CSV. An error waits, as that of `write_outcome`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    try:
-        storage.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
-    except (UsageError, WorkFailed) as error:
-        error.message = f"the file of images was not written: {error.message}"
-        return replace(outcome, unwritten=error)
-    return replace(outcome, per_image=path)

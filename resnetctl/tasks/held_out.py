@@ -1,22 +1,30 @@
 """What `eval` and `report` share: the images of a split with labels in the order of the model's outputs."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 
 from resnetctl import registry
+from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.data.store import Store
-from resnetctl.engine.metrics import EvalReport, Images, Labels, wilson
+from resnetctl.engine.gates import Gates
+from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Card, Split, WeightsCard
+from resnetctl.report.outcomes import Measurement
+from resnetctl.spec import Card, Measured, Split, WeightsCard
+from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets
-from resnetctl.trust.looks import Look, record
+from resnetctl.trust.looks import Look, NetLook, record
 
 SHOWN = 10  # class names in an error
 SPLITS = ("test", "val")  # the splits that training did not see
@@ -24,14 +32,45 @@ SPLITS = ("test", "val")  # the splits that training did not see
 
 @dataclass(frozen=True, kw_only=True)
 class Looks(Card):
-    """How many models a test split has judged, and the 95 % interval of this one that holds for all of them."""
+    """How many models a test split has judged, and the 95 % interval of this one that holds for all of them.
+
+    The interval is None for a number that has none.
+    """
 
     models: int
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Measurement):
+    """The numbers of `eval` for one file on one split.
+
+    Attributes:
+        per_image: the file with a row for each image.
+        gates: the limits that `require` checks.
+        looks: how many models this test split has judged; None for val and train.
+    """
+
+    per_image: Path | None = None
+    gates: Gates = field(default_factory=Gates)
+    looks: Looks | None = None
+
+    @property
+    def numbers(self) -> EvalReport | Measured:
+        """The numbers that the limits are for."""
+        raise NotImplementedError
+
+    def require(self) -> None:
+        """Raise `CheckFailed` when a figure is below its limit, then `unwritten`. Call it after showing the numbers."""
+        self.gates.check(self.numbers)
+        super().require()
+
+
+Outcome = TypeVar("Outcome", bound=Judged)
 
 
 def look(
-    store: Store, images: ImageSet, *, weights: str, target: Path, report: EvalReport
+    store: Store, images: ImageSet, *, weights: str, target: Path, report: EvalReport | Measured
 ) -> tuple[Looks | None, tuple[str, ...]]:
     """Record that weights were judged on a test split. Return the looks, and notices.
 
@@ -39,12 +78,31 @@ def look(
     """
     if images.split != "test" or not images.store_digest:
         return None, ()
-    entry = Look(weights=weights, target=str(target), data=store.card.name, correct=report.correct, count=report.count)
+    whose = {"weights": weights, "target": str(target), "data": store.card.name}
+    if isinstance(report, Measured):
+        primary = report.primary
+        entry: Look | NetLook = NetLook(**whose, primary=primary.name, value=primary.value, count=report.count)
+    else:
+        entry = Look(**whose, correct=report.correct, count=report.count)
     try:
         models = record(store.path.parent, images.store_digest, look=entry)
     except (UsageError, WorkFailed) as error:
         return None, (f"this look at test was not recorded: {error.headline}",)
-    return Looks(models=models, interval=wilson(report.correct, report.count, models=models)), ()
+    return Looks(models=models, interval=interval_of_all(report, models)), ()
+
+
+def interval_of_all(report: EvalReport | Measured, models: int) -> tuple[float, float] | None:
+    """Return the interval that holds for so many models together (Bonferroni); None if the number has none.
+
+    The interval of images drawn again is stretched as that of a normal distribution would be, and stays in 0..1.
+    """
+    if isinstance(report, EvalReport):
+        return wilson(report.correct, report.count, models=models)
+    value, own = report.primary.value, report.primary.interval
+    if own is None:
+        return None
+    stretch = NormalDist().inv_cdf(1 - 0.025 / models) / Z95 if models > 1 else 1.0
+    return max(0.0, value - stretch * (value - own[0])), min(1.0, value + stretch * (own[1] - value))
 
 
 def require_split(split: str) -> None:
@@ -130,3 +188,27 @@ def listed(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     rest = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def image_names(images: ImageSet, store: Store) -> list[tuple[int, str]]:
+    """Return row and file of each image of a set; the file is "" when the dataset was not made of files."""
+    stored = images.split if images.split in store.card.splits else "train"
+    rows = images.index.tolist()
+    names = manifest_names(store.path, stored, rows=rows)
+    return [(row, names.get(row, "")) for row in rows]
+
+
+def write_images(
+    outcome: Outcome, path: Path, *, rows: Iterable[tuple[object, ...]], columns: Sequence[str]
+) -> Outcome:
+    """Write a CSV file with a row for each image. An error waits, as that of `targets.write_outcome`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    try:
+        storage.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    except (UsageError, WorkFailed) as error:
+        error.message = f"the file of images was not written: {error.message}"
+        return replace(outcome, unwritten=error)
+    return replace(outcome, per_image=path)

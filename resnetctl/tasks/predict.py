@@ -12,6 +12,7 @@ import numpy as np
 from resnetctl.data.image_files import BATCH, Listed, listed, skipped
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.source import why_ignored
+from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.engine.metrics import Logits, probabilities
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Setting
@@ -23,7 +24,6 @@ from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
 from resnetctl.tasks.targets import Opened, Target, has_head, open_target, resolve
 from resnetctl.trust.strangers import distances
 
-MIN_SCORE = 0.3  # of a box that is listed and drawn
 Guesses = tuple[tuple[str, float], ...]
 
 
@@ -115,8 +115,7 @@ def predict(
         raise _no_target(target, images) from None
     if has_head(resolved):
         return _found(resolved, images, settings=settings, options=options)
-    if out is not None:
-        raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))
+    require_no_folder(out)
     opened, ignored = open_target(resolved, settings), Counter[str]()
     threshold = None if level is None else set_threshold(opened.card, level, where=resolved.path)
     pictures = listed(images, ignored=ignored)
@@ -127,18 +126,29 @@ def predict(
 
 def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> FoundOutcome:
     """Return what a network with a head finds. Raises `UsageError` for options that only a classifier has."""
-    for name, key, default in (("level", "set", None), ("top", "top", 1)):
-        if options.get(name, default) != default:
-            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(key))
+    require_no_list(top=options.get("top", 1), level=options.get("level"))
     out = options.get("out")
     found = predict_net(
         open_net(target, settings),
         images,
         out=None if out is None else Path(out),
-        min_score=options.get("min_score", MIN_SCORE),
+        min_score=options.get("min_score", SHOWN_SCORE),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
     )
     return replace(found, notices=(*target.notices, *found.notices))
+
+
+def require_no_folder(out: object) -> None:
+    """Raise `UsageError` for the folder of drawn pictures, for a classifier."""
+    if out is not None:
+        raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))
+
+
+def require_no_list(*, top: int, level: float | None) -> None:
+    """Raise `UsageError` for options of classifiers, for a network with a head."""
+    for key, value, default in (("set", level, None), ("top", top, 1)):
+        if value != default:
+            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(key))
 
 
 def check_top(top: int) -> None:

@@ -77,7 +77,7 @@ def chosen_head(config: TrainConfig, train: ImageSet, *, image: ImageSpec) -> He
 def validate_net(
     net: nn.Module, images: ImageSet, *, image: ImageSpec, head: HeadCard, device: Any, precision: str
 ) -> Measured:
-    """Measure a network with a head on val, without intervals: they take longer than the pass."""
+    """Measure a network with a head on val."""
     predict = net_predictor(net, image, device=device, precision=precision)
     batches = eval_batches(images, image, batch_size=VAL_BATCH)
     truths = eval_truth(images, image, batch_size=VAL_BATCH)

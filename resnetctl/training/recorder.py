@@ -249,7 +249,10 @@ def _metrics(result: EpochResult) -> dict[str, Any]:
 def _val_numbers(report: EvalReport | Measured) -> dict[str, float]:
     if isinstance(report, EvalReport):
         return {"val_loss": report.loss, "val_top1": report.top1}
-    numbers = {report.primary.name: report.primary.value, **report.figures}  # the deciding one first: see `val_key`
+    primary = report.primary
+    low, high = primary.interval or (None, None)
+    numbers = {primary.name: primary.value, **report.figures}  # the deciding one first: see `val_key`
+    numbers |= {f"{primary.name}_low": low, f"{primary.name}_high": high}
     return {f"val_{name}": value for name, value in numbers.items() if value is not None}
 
 

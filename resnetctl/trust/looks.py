@@ -26,7 +26,19 @@ class Look(Card):
     count: int
 
 
-def record(data_dir: Path, split: str, *, look: Look) -> int:
+@dataclass(frozen=True, kw_only=True)
+class NetLook(Card):
+    """One network with a head on one test split: as `Look`, with the name and the value of its primary number."""
+
+    weights: str
+    target: str
+    data: str
+    primary: str
+    value: float
+    count: int
+
+
+def record(data_dir: Path, split: str, *, look: Look | NetLook) -> int:
     """Add a look at the split with this digest, unless these weights are in its ledger. Return the models in it.
 
     Raises:

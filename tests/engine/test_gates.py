@@ -9,6 +9,7 @@ from resnetctl.engine.gates import SHOWN, Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport, wilson
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting
+from resnetctl.spec import Figure, Measured
 
 
 def report(*classes: tuple[int, int]) -> EvalReport:
@@ -92,3 +93,39 @@ def test_an_unknown_limit_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="unknown argument 'min_acc'") as caught:
         Gates.of({"min_acc": 0.5})
     assert caught.value.hint == ("did you mean 'min_accuracy'?",)
+
+
+def measured(interval: tuple[float, float] | None = (0.4, 0.6)) -> Measured:
+    rows = (
+        {"name": "a", "count": 3, "ap50": 0.75},
+        {"name": "b", "count": 0, "ap50": None},
+        {"name": "c", "count": 1, "ap50": 0.25},
+    )
+    return Measured(
+        primary=Figure(name="map50", value=0.5, interval=interval), count=4, figures={"map50": 0.5}, per_class=rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "passes", "fails", "message"),
+    [
+        ("min_primary", 0.5, 0.51, "map50 is 50.00 %, below the required 51 %"),
+        ("min_lower", 0.4, 0.41, "the lower end of the 95 % interval of map50 is 40.00 %, below the required 41 %"),
+        ("min_per_class", 0.25, 0.3, "the ap50 of class 'c' is 25.00 %, below the required 30 %"),
+    ],
+)
+def test_the_numbers_of_any_task_can_have_limits(name: str, passes: float, fails: float, message: str) -> None:
+    Gates.of({name: passes}).check(measured())
+    with pytest.raises(CheckFailed) as caught:
+        Gates.of({name: fails}).check(measured())
+    assert (caught.value.message, caught.value.where) == (message, Setting(name))
+
+
+def test_a_limit_of_a_number_that_was_not_measured_is_an_error_not_a_pass() -> None:
+    for gates, found in ((Gates(min_accuracy=0.1), measured()), (Gates(min_lower=0.1), measured(None))):
+        with pytest.raises(UsageError, match="no such number"):
+            gates.require_known(found)
+    Gates(min_primary=0.1, min_lower=0.1, min_per_class=0.1).require_known(measured())
+    Gates(min_primary=0.1, min_accuracy=0.1).require_known(CONSTANT)
+    with pytest.raises(CheckFailed, match="the accuracy is 90"):
+        Gates(min_primary=0.95).check(CONSTANT)

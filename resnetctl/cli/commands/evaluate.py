@@ -26,6 +26,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
 
     options, machine = parsed.options, settings.load()
     limits = Limits(
+        min_primary=options.min_primary,
         min_accuracy=options.min_accuracy,
         min_balanced_accuracy=options.min_balanced_accuracy,
         min_per_class=options.min_per_class,
@@ -65,8 +66,19 @@ def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
     ]
     title = f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"
     written = None if outcome.written is None else tables.short(outcome.written)
+    judged = None if outcome.looks is None else tables.looks(outcome.looks.models, outcome.looks.interval)
+    files = None if outcome.per_image is None else tables.short(outcome.per_image)
     count = f"{tables.count(measured.count)}"
-    tables.pairs([("measured", title), *numbers, ("images", count), ("wrote", written)])
+    tables.pairs(
+        [
+            ("measured", title),
+            *numbers,
+            ("judged", judged),
+            ("images", count),
+            ("per image", files),
+            ("wrote", written),
+        ]
+    )
     columns = [key for key in (measured.per_class[0] if measured.per_class else {}) if key not in ("name", "count")]
     unit = {"detect": "boxes", "segment": "pixels"}.get(outcome.task, "count")
     rows = [

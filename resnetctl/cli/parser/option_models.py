@@ -81,14 +81,20 @@ class EvalOptions(Common):
     )
     split: Literal["test", "val", "train"] = option("test", "Split to measure", panel=USED)
     per_image: Path | None = option(
-        None, "Write what each image was given, largest loss first (CSV)", metavar="FILE", panel=USED
+        None, "Write what each image was given, the worst first (CSV)", metavar="FILE", panel=USED
+    )
+    min_primary: float | None = option(
+        None,
+        "Exit 5 when the number that the task is judged by (top1, map50, miou) is below X",
+        metavar="X",
+        panel=USED,
     )
     min_accuracy: float | None = option(None, "Exit 5 when the accuracy is below X, e.g. 0.9", metavar="X", panel=USED)
     min_balanced_accuracy: float | None = option(
         None, "Exit 5 when the mean accuracy of the classes is below X", metavar="X", panel=USED
     )
     min_per_class: float | None = option(
-        None, "Exit 5 when the accuracy of a class is below X", metavar="X", panel=USED
+        None, "Exit 5 when the accuracy, ap50 or iou of a class is below X", metavar="X", panel=USED
     )
     min_lower: float | None = option(
         None, "Exit 5 when the lower end of the 95 % interval is below X", metavar="X", panel=USED

@@ -203,11 +203,13 @@ def _accuracies(summary: Mapping[str, Any], shipped: Mapping[str, Any]) -> Seque
     if not shipped:
         return []
     if "primary" in summary:
-        value = shipped.get(f"val_{summary['primary']}")
+        key = f"val_{summary['primary']}"
+        value, low, high = (shipped.get(f"{key}{end}") for end in ("", "_low", "_high"))
+        between = "" if low is None or high is None else f"95 % interval {tables.interval(low, high)}, "
         text = (
             "there is no val split"
             if value is None
-            else f"{tables.percent(value)}   ({counted(summary['val_images'], 'image')})"
+            else f"{tables.percent(value)}   ({between}{counted(summary['val_images'], 'image')})"
         )
         return [(f"val {summary['primary']}", text)]
     if "val_top1" not in shipped:

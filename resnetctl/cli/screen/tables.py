@@ -75,12 +75,12 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f}-{100 * high:.1f}"
 
 
-def looks(models: int, interval_of_all: tuple[float, float]) -> str | None:
+def looks(models: int, interval_of_all: tuple[float, float] | None) -> str | None:
     """Return how many models a test split has judged, None for the first."""
-    low, high = interval_of_all
-    return (
-        None if models < 2 else f"{count(models)} models on this test; interval for all of them {interval(low, high)}"
-    )
+    if models < 2:
+        return None
+    between = "" if interval_of_all is None else f"; interval for all of them {interval(*interval_of_all)}"
+    return f"{count(models)} models on this test{between}"
 
 
 def count(number: float) -> str:

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.engine.meters import bootstrap
-from resnetctl.engine.meters.matching import average_precision, matched, pairs
+from resnetctl.engine.meters.matching import average_precision, hits_of, matched, pairs
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Agreement, Boxes, Figure, Measured, Output, TruthKind
 
 Array = NDArray[Any]
 MOST = 100  # detections of an image that count, the best first, as in COCO
+SHOWN_SCORE = 0.3  # smallest score of a box that is listed, drawn, and counted in the numbers of an image
 SAME_IOU, SAME_SCORE = 0.99, 1e-3  # two detections are the same
 
 
@@ -49,6 +50,7 @@ class DetectMeter:
                 {"name": name, "count": count, "ap50": _mean(values[:1]), "ap": _mean(values)}
                 for name, count, values in rows
             ),
+            per_image=tuple(map(_of_image, self._detections, self._truths)),
         )
 
     def _interval(self) -> tuple[float, float] | None:
@@ -63,6 +65,18 @@ class DetectMeter:
             return float(np.mean(known)) if known else float("nan")
 
         return bootstrap.interval(len(self._truths), value, purpose="map50")
+
+
+def _of_image(detections: tuple[Array, Array, Array], truth: tuple[Array, Array]) -> dict[str, float | None]:
+    """Return F1 of the boxes with at least `SHOWN_SCORE`, and its counts; 1 if there are no boxes, true or found."""
+    boxes, scores, labels = (part[detections[1] >= SHOWN_SCORE] for part in detections)
+    hits = sum(
+        int(hits_of(boxes[mine][np.argsort(-scores[mine], kind="stable")], truth[0][truth[1] == label], at=0.5).sum())
+        for label in np.unique(labels)
+        for mine in [labels == label]
+    )
+    total = len(boxes) + len(truth[0])
+    return {"f1": 2 * hits / total if total else 1.0, "boxes": len(truth[0]), "found": len(boxes), "right": hits}
 
 
 def require_finite(boxes: Array, scores: Array) -> None:

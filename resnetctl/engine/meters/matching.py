@@ -59,14 +59,15 @@ def matched(
         wanted = true[classes == label]
         counts[number] = len(wanted)
         scores.append(marks[order])
-        hits.append(_hits(overlaps_of(boxes[order], wanted), at))
+        hits.append(hits_of(boxes[order], wanted, at=at))
         images.append(np.full(len(order), number))
     ranked = np.argsort(-np.concatenate(scores), kind="mergesort")
     return Matches(images=np.concatenate(images)[ranked], hits=np.concatenate(hits)[ranked], counts=counts)
 
 
-def _hits(overlaps: Array, at: float) -> Array:
-    """Return whether each detection, best first, gets a true box that no better one took: bool (K,)."""
+def hits_of(boxes: Array, true: Array, *, at: float) -> Array:
+    """Return whether each box of a class, best first, gets a true one that no better one took: bool (K,)."""
+    overlaps = overlaps_of(boxes, true)
     free = np.ones(overlaps.shape[1], bool)
     hits = np.zeros(len(overlaps), bool)
     for place, row in enumerate(overlaps):

@@ -65,11 +65,20 @@ class SegmentMeter:
             primary=Figure(name="miou", value=miou, interval=spread),
             count=len(images),
             figures={"miou": miou, "pixel_accuracy": int(total.trace()) / pixels if pixels else None},
+            per_image=tuple(map(_of_image, images)),
             per_class=tuple(
                 {"name": name, "count": int(row), "iou": None if np.isnan(iou) else float(iou)}
                 for name, row, iou in zip(self._classes, total.sum(1), each, strict=True)
             ),
         )
+
+
+def _of_image(counts: Counts) -> dict[str, float | None]:
+    """Return the numbers of one image: over the classes that it has or was given. None without a known pixel."""
+    pixels, each = int(counts.sum()), ious(counts)
+    if not pixels:
+        return {"miou": None, "pixel_accuracy": None}
+    return {"miou": float(np.nanmean(each)), "pixel_accuracy": int(counts.trace()) / pixels}
 
 
 class Segment:

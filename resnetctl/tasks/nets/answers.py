@@ -36,10 +36,10 @@ class Answering:
     answer: NetPredictor
 
 
-def open_net(target: Target, settings: Settings, *, device: str | None = None) -> Answering:
-    """Load a network with a head, from a weights file or an ONNX file. Raises as `targets.open_target`."""
+def open_net(target: Target, settings: Settings, *, device: str | None = None, keep_threads: bool = False) -> Answering:
+    """Load a network with a head, from weights or an ONNX file. Arguments and errors as `targets.open_target`."""
     if target.kind == "weights":
-        return _open_weights(target, settings, device=device or settings.device)
+        return _open_weights(target, settings, device=device or settings.device, keep_threads=keep_threads)
     from resnetctl.deploy import onnx_session
     from resnetctl.deploy.onnx_checks import check
 
@@ -51,7 +51,7 @@ def open_net(target: Target, settings: Settings, *, device: str | None = None) -
     return Answering(card=card, task=registry.get("task", card.task), answer=model.answer)
 
 
-def _open_weights(target: Target, settings: Settings, *, device: str) -> Answering:
+def _open_weights(target: Target, settings: Settings, *, device: str, keep_threads: bool) -> Answering:
     import torch
 
     from resnetctl.engine.predictors import net_predictor
@@ -59,7 +59,8 @@ def _open_weights(target: Target, settings: Settings, *, device: str) -> Answeri
     where = pick_device(device)
     header = read_header(target.path)
     net, card = load_net(header), header.card
-    torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
+    if not keep_threads:
+        torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     answer = net_predictor(net.to(where), card.image, device=where)
     return Answering(card=card, task=registry.get("task", card.task), answer=answer)
 

@@ -4,30 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store
+from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import Labels
-from resnetctl.errors import DataError
-from resnetctl.hints import Call
-from resnetctl.report.outcomes import Measurement
+from resnetctl.errors import DataError, UsageError
+from resnetctl.fields import plain
+from resnetctl.hints import Call, Setting
 from resnetctl.spec import Boxes, Masks, Measured, Split
-from resnetctl.tasks.held_out import class_order, split_notices
+from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
 
 BATCH = 16  # images
+LIMITS = ("min_primary", "min_per_class", "min_lower")  # that a network with a head can have
+
+
+class Asked(TypedDict, total=False):
+    """What else `eval` is asked for: limits, a CSV file of the images, and a look at test by these weights."""
+
+    gates: Gates
+    per_image: Path | None
+    weights: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetOutcome(Measurement):
+class NetOutcome(Judged):
     """The numbers of a network with a head on one split."""
 
     measured: Measured
     task: str
+
+    @property
+    def numbers(self) -> Measured:
+        """What the task's meter found."""
+        return self.measured
 
     def body(self) -> dict[str, Any]:
         """Return the numbers, then data, split and target."""
@@ -42,21 +58,32 @@ class NetOutcome(Measurement):
             "data": self.data,
             "split": self.split,
             "epoch": self.epoch,
+            "looks": None if self.looks is None else self.looks.to_json(),
             "target": str(self.target),
+            **{name: value for name, value in plain(self.gates).items() if name in LIMITS},
             "notices": list(self.notices),
+            "per_image": None if self.per_image is None else str(self.per_image),
             "unwritten": None if self.unwritten is None else self.unwritten.headline,
         }
 
 
 def measure_net(
-    net: Answering, store: Store, *, split: Split, target: Target, told: tuple[str, ...] = ()
+    net: Answering,
+    store: Store,
+    *,
+    split: Split,
+    target: Target,
+    told: tuple[str, ...] = (),
+    **asked: Unpack[Asked],
 ) -> NetOutcome:
     """Measure a network on a split of a dataset, and write the report into its run.
 
     Raises:
         DataError: the dataset has another truth, other classes, or no such split.
+        UsageError: a limit, or the file of images, is for numbers that this task does not have.
     """
-    card = net.card
+    gates, path, card = asked.get("gates", Gates()), asked.get("per_image"), net.card
+    _require_limits(gates)
     if store.card.truth != net.task.truth:
         raise DataError(
             f"the network answers with {net.task.truth}, and '{store.card.name}' has {store.card.truth}",
@@ -69,16 +96,55 @@ def measure_net(
     meter = net.task.meter(card.classes)
     for prediction, truth in _compared(net, images, store, order=order):
         meter.add(prediction, truth)
+    found = meter.report()
+    gates.require_known(found)
+    if path is not None and not found.per_image:
+        raise UsageError(f"task '{card.task}' has no numbers of single images", where=Setting("per_image"))
+    weights = asked.get("weights")
+    looks, said = (
+        (None, ()) if weights is None else look(store, images, weights=weights, target=target.path, report=found)
+    )
     outcome = NetOutcome(
-        measured=meter.report(),
+        measured=found,
+        gates=gates,
+        looks=looks,
         task=card.task,
         target=target.path,
         data=store.card.name,
         split=images.split,
         epoch=None if "epoch" not in card.metrics else int(card.metrics["epoch"]),
-        notices=(*target.notices, *told, *split_notices(store, card, requested=split, used=images.split)),
+        notices=(*target.notices, *told, *split_notices(store, card, requested=split, used=images.split), *said),
     )
-    return write_outcome(outcome, target)
+    outcome = write_outcome(outcome, target)
+    if path is None:
+        return outcome
+    columns = ("split", "row", "file", *found.per_image[0])
+    return write_images(outcome, path, rows=_image_rows(found, images, store), columns=columns)
+
+
+def _require_limits(gates: Gates) -> None:
+    """Raise `UsageError` for a limit that only a classifier has, before any work."""
+    for name, value in plain(gates).items():
+        if value is not None and name not in LIMITS:
+            raise UsageError(
+                "this network is no classifier, so it has no such number",
+                where=Setting(name),
+                hint=Setting("min_primary", value),
+            )
+
+
+def _image_rows(found: Measured, images: ImageSet, store: Store) -> Iterator[tuple[object, ...]]:
+    """Yield split, row, file and numbers of each image, the worst first; images without a number come last."""
+    names = image_names(images, store)
+    for place in worst_first(found):
+        numbers = found.per_image[place].values()
+        yield images.split, *names[place], *("" if value is None else f"{value:.6g}" for value in numbers)
+
+
+def worst_first(found: Measured) -> list[int]:
+    """Return the places of the images by their first number, the lowest first; without a number they come last."""
+    ranks = [next(iter(numbers.values())) for numbers in found.per_image]
+    return sorted(range(len(ranks)), key=lambda place: (ranks[place] is None, ranks[place] or 0.0))
 
 
 def _compared(

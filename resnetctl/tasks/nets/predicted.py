@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from resnetctl.data.dense.drawing import colour, draw_boxes
 from resnetctl.data.dense.geometry import placement
-from resnetctl.data.image_files import Listed, listed, skipped
+from resnetctl.data.image_files import Listed, Picture, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.report.outcomes import PerPicture
@@ -30,6 +30,7 @@ class Found:
         size: (width, height) of the picture.
         boxes: for detection: (class, score, (x1, y1, x2, y2) in pixels of the picture), the best first.
         shares: for segmentation: (class, share of the pixels), the largest first.
+        mask: for segmentation: the class of each pixel, uint8 (H, W).
         written: the picture with boxes, or the mask; None if nothing was written.
     """
 
@@ -37,6 +38,7 @@ class Found:
     size: tuple[int, int] = (0, 0)
     boxes: tuple[tuple[str, float, tuple[float, ...]], ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
+    mask: Pixels | None = field(default=None, repr=False, compare=False)
     written: Path | None = None
     problem: BadImage | None = None
 
@@ -70,9 +72,9 @@ class FoundOutcome(PerPicture):
 
 
 def predict_net(
-    net: Answering, images: Sequence[str | Path], *, out: Path | None, min_score: float, max_pixels: int
+    net: Answering, images: Iterable[Picture], *, out: Path | None, min_score: float, max_pixels: int
 ) -> FoundOutcome:
-    """Return what the network finds in image files; a folder stands for all images in it and below, sorted.
+    """Return what the network finds in pictures; a folder stands for all images in it and below, sorted.
 
     Args:
         out: folder for the pictures with boxes, or for the masks: PNG with the class of each pixel as palette index.
@@ -128,7 +130,7 @@ def _with_mask(found: Found, net: Answering, mask: Pixels, *, names: _Names) -> 
     counts = np.bincount(mask.ravel(), minlength=len(net.card.classes))
     order = [label for label in np.argsort(-counts, kind="stable").tolist() if counts[label]]
     shares = tuple((net.card.classes[label], int(counts[label]) / mask.size) for label in order)
-    found = replace(found, shares=shares)
+    found = replace(found, shares=shares, mask=mask)
     path = names.next(found.file)
     if path is None:
         return found

@@ -1,6 +1,7 @@
 """The commands on boxes and masks, from the folder of annotations to the checked file."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,21 @@ def test_a_detector_is_trained_measured_exported_and_used(cli: Cli) -> None:
     assert table.out.splitlines()[0] == "file\tclass\tscore\tx1\ty1\tx2\ty2"
 
 
+def test_limits_and_the_file_of_images_are_arguments_of_eval(cli: Cli) -> None:
+    trained(cli, "masks")
+    result = cli("eval", "one", "--min-primary", "0.999", "--per-image", "images.csv")
+    assert result.code == 5
+    assert "miou is" in result.err
+    assert "per image" in result.out
+    assert Path("images.csv").read_text().startswith("split,row,file,miou,pixel_accuracy\n")
+    refused = cli("eval", "one", "--min-accuracy", "0.5")
+    assert refused.code == 2
+    assert "--min-primary 0.5" in refused.err
+
+
 def test_a_segmenter_is_trained_measured_and_used(cli: Cli) -> None:
-    trained(cli, "masks", "--augment", "resized-crop")
+    result = trained(cli, "masks", "--augment", "resized-crop")
+    assert re.search(r"val miou +\d.* \(95 % interval \d", result.err + result.out)
     measured = cli("eval", "one")
     assert "miou" in measured.out
     assert "class\tiou\tpixels" in measured.out

@@ -230,3 +230,21 @@ def test_agreement_is_the_same_in_both_orders(turned: bool) -> None:
     assert agreement.total == int((prediction[2] >= 0).sum())
     assert agreement.same == int((fewer[2] >= 0).sum())
     assert 0 < agreement.share < 1
+
+
+def test_each_image_has_f1_of_the_boxes_that_would_be_shown() -> None:
+    truth = Boxes(
+        offsets=torch.tensor([0, 2, 2, 2, 3]),
+        boxes=torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 9, 9]]),
+        labels=torch.tensor([0, 1, 0]),
+    )
+    box = [0.0, 0, 10, 10]
+    boxes = np.array([[box, box, [20, 20, 30, 30]], [box] * 3, [box] * 3, [box] * 3], np.float32)
+    scores = np.array([[0.9, 0.8, 0.29], [0.0, 0, 0], [0.5, 0, 0], [0.3, 0, 0]], np.float32)
+    labels = np.array([[0, 0, 1], [-1, -1, -1], [0, -1, -1], [1, -1, -1]])
+    meter = DetectMeter(["a", "b"])
+    meter.add((boxes, scores, labels), truth)
+    keys = ("f1", "boxes", "found", "right")
+    rows = [tuple(row[key] for key in keys) for row in meter.report().per_image]
+    # a second box on one object, and one of too little score; nothing to find; one too many; another class
+    assert rows == [(0.5, 2, 2, 1), (1.0, 0, 0, 0), (0.0, 0, 1, 0), (0.0, 1, 1, 0)]

@@ -124,3 +124,13 @@ def test_one_image_has_no_interval_and_equal_maps_agree() -> None:
     assert measured(maps, masks).primary.interval is None
     agreement = Segment().agree((maps,), (maps.copy(),))
     assert (agreement.share, agreement.problems) == (1, ())
+
+
+def test_each_image_has_its_own_numbers_and_none_without_a_known_pixel() -> None:
+    truth = torch.tensor([[[0, 0], [1, 1]], [[255, 255], [255, 255]], [[0, 0], [0, 255]]], dtype=torch.uint8)
+    meter = SegmentMeter(["a", "b"])
+    meter.add((np.array([[[0, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 1]]]),), Masks(masks=truth))
+    rows = meter.report().per_image
+    assert rows[0] == {"miou": pytest.approx((1 / 2 + 2 / 3) / 2), "pixel_accuracy": 0.75}
+    assert rows[1] == {"miou": None, "pixel_accuracy": None}
+    assert rows[2] == {"miou": 1.0, "pixel_accuracy": 1.0}

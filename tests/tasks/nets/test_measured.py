@@ -1,5 +1,6 @@
 """`eval` of networks with a head: the numbers of the task, the same from weights and from ONNX."""
 
+import csv
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from support import dense, heads
 
 from resnetctl import registry, runs
 from resnetctl.data.store import Store
-from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
+from resnetctl.spec import Measured
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
@@ -173,3 +175,67 @@ def test_a_report_that_cannot_be_written_still_has_its_numbers(tmp_path: Path, m
     assert body["count"] == 2
     with pytest.raises(WorkFailed, match="the report was not written"):
         found.require()
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_limits_looks_and_the_file_of_images_are_as_for_classifiers(kind: str, tmp_path: Path) -> None:
+    heads.stored(kind, tmp_path)
+    run, machine = heads.run(kind, "epochs=1"), settings.load()
+    primary = {"boxes": "map50", "masks": "miou"}[kind]
+    path = tmp_path / "images.csv"
+    found = evaluate(run.path, settings=machine, per_image=path, min_primary=1, min_lower=0)
+    assert isinstance(found, NetOutcome)
+    body = found.to_json()
+    assert (body["min_primary"], body["min_lower"], body["min_per_class"]) == (1, 0, None)
+    assert body["looks"] == {"models": 1, "interval": body["interval"]}
+    with pytest.raises(CheckFailed, match=f"{primary} is .* below the required 100 %"):
+        found.require()
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = {"boxes": "f1", "masks": "miou"}[kind]
+    assert list(rows[0])[:4] == ["split", "row", "file", first]
+    assert [float(row[first]) for row in rows] == sorted(float(row[first]) for row in rows)
+    names = {
+        "boxes": {"JPEGImages/p22.jpg", "JPEGImages/p23.jpg"},
+        "masks": {"images/test/022.png", "images/test/023.png"},
+    }
+    assert {row["file"] for row in rows} == names[kind]
+    assert body["per_image"] == str(path)
+
+
+def test_a_second_network_widens_the_interval_of_both_and_val_has_no_ledger(tmp_path: Path) -> None:
+    heads.stored("masks", tmp_path)
+    machine = settings.load()
+    one, two = (heads.run("masks", "epochs=1", f"seed={seed}", name=f"s{seed}") for seed in (1, 2))
+    first = evaluate(one.path, settings=machine).to_json()
+    again, second = (evaluate(run.path, settings=machine).to_json() for run in (one, two))
+    assert [item["looks"]["models"] for item in (first, again, second)] == [1, 1, 2]
+    (low, high), (wide_low, wide_high) = second["interval"], second["looks"]["interval"]
+    assert wide_low <= low
+    assert wide_high >= high
+    assert wide_high - wide_low > high - low
+    assert evaluate(one.path, settings=machine, split="val").to_json()["looks"] is None
+    (file,) = (machine.data_dir / "looks").glob("*.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["primary"] for line in lines] == ["miou", "miou"]
+    assert lines[1]["value"] == second["miou"]
+
+
+def test_a_task_without_numbers_of_images_writes_no_file_of_them(tmp_path: Path) -> None:
+    store = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data")
+    truth = store.split("test").truth
+    assert truth is not None
+    net = net_of("segment", lambda _: (truth.masks.clip(0, 2),), store)
+
+    class Bare:
+        def __init__(self, meter: Any) -> None:
+            self.add, self._report = meter.add, meter.report
+
+        def report(self) -> Measured:
+            return replace(self._report(), per_image=())
+
+    whole = net.task.meter
+    task: Any = SimpleNamespace(truth="masks", meter=lambda classes: Bare(whole(classes)))
+    with pytest.raises(UsageError, match="no numbers of single images"):
+        measure_net(replace(net, task=task), store, split="test", target=NOWHERE, per_image=tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
