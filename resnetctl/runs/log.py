@@ -30,6 +30,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def to_document(values: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a JSON document, indented."""
+    return (json.dumps(dict(values), indent=2) + "\n").encode()
+
+
 def to_line(values: Mapping[str, Any]) -> bytes:
     """Return an object as one line of a log."""
     return (json.dumps(values) + "\n").encode()
