@@ -3,7 +3,7 @@
 Keyword arguments are named as the command line's flags. The functions return reports. Only training shows its progress.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -35,7 +35,7 @@ from resnetctl.weights.file import load_model
 if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
     from resnetctl.models.resnet import ResNet
-    from resnetctl.tasks.compress import CompressReport
+    from resnetctl.tasks.compress import CompressReport, OrderOptions
     from resnetctl.tasks.sweep.results import SweepReport
 
 
@@ -231,25 +231,27 @@ def export(
 def compress(
     target: Target = None,
     *,
-    out: str | Path,
-    keep_blocks: Sequence[int] | None = None,
-    speedup: float | None = None,
-    data: str | None = None,
+    out: str | Path | None = None,
+    name: str | None = None,
+    progress: bool | None = None,
+    **order: "Unpack[OrderOptions]",
 ) -> "CompressReport":
-    """Write the weights of a network with fewer blocks. Errors as the command `compress`.
+    """Make a network smaller: `compress("last", speedup=2, finetune="5epochs", name="small")`. Errors as the command.
 
     Args:
         target: a run, its name, or a weights file. None: the newest run.
-        out: the weights file to write.
-        keep_blocks: the blocks that each stage keeps; or else
-        speedup: how many times as fast single images must become on this machine.
-        data: the dataset to choose and measure on; by default that of the training.
+        out: write a weights file, without training; otherwise the result is a run.
+        name: the name of the run. A run that was stopped goes on.
+        progress: as in `train`.
+        order: `keep_blocks`, the blocks that each stage keeps, or `speedup`, how many times as fast single images must
+            become on this machine; `finetune`, how long to train then, and `set`, config keys of this training;
+            `data`, the dataset to choose, measure and train on, by default that of the training.
     """
-    from resnetctl.tasks.compress import Cut
-    from resnetctl.tasks.compress import compress as task
-
-    cut = Cut(keep_blocks=None if keep_blocks is None else tuple(keep_blocks), speedup=speedup)
-    report = task(targets.text(target), settings=machine.load(), out=out, cut=cut, data=data)
+    if out is not None:
+        report = stream.cut(target, out, name=name, **order)
+    else:
+        *_, last = _told(stream.compress(target, name=name, **order), progress=progress)
+        report = cast("CompressReport", last)
     for notice in report.notices:
         warn_caller(notice)
     return report
@@ -306,10 +308,11 @@ def sweep(
     """
     from resnetctl.tasks import resume, train
     from resnetctl.tasks.sweep import points, results, work
+    from resnetctl.training.launch import Trainer
 
     settings, place = machine.load(), None if out is None else Path(out)
     group = points.open_group(file, settings, name=name, out=place, halving=halving)
-    list(work.work(group, settings, trainer=work.Trainer(start=train.train, resume=resume.resume)))
+    list(work.work(group, settings, trainer=Trainer(start=train.train, resume=resume.resume)))
     return results.show(group)
 
 
@@ -318,12 +321,14 @@ def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     return load_model(targets.resolve(targets.text(target), machine.load()).path)
 
 
-def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:
-    finished: Finished | None = None
+def _told(facts: Iterator[Any], *, progress: bool | None) -> Iterator[Any]:
+    """Yield the facts, show them, and warn of notices."""
     for fact in watched(facts, show=progress):
         if isinstance(fact, Notice):
             warn_caller("\n  try  ".join([fact.text, *map(in_python, fact.hint)]))
-        elif isinstance(fact, Finished):
-            finished = fact
-    assert finished is not None, "the last fact of a run"
-    return Run(path=finished.run, summary=finished.summary)
+        yield fact
+
+
+def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:
+    finished = [fact for fact in _told(facts, progress=progress) if isinstance(fact, Finished)]
+    return Run(path=finished[-1].run, summary=finished[-1].summary)

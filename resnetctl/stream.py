@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.duration import seconds
@@ -24,6 +24,7 @@ from resnetctl.tasks import targets
 if TYPE_CHECKING:
     from resnetctl.engine.loop import StepResult
     from resnetctl.facts import TrainFact
+    from resnetctl.tasks.compress import CompressReport, OrderOptions
 
     Facts = Iterator[TrainFact | StepResult]
 
@@ -74,6 +75,32 @@ def resume(
     from resnetctl.tasks.resume import resume as task
 
     return task(str(targets.text(run)), settings=machine.load(), epochs=epochs, exact=exact, device=device)
+
+
+def compress(target: Target = None, *, name: str | None = None, **order: Unpack[OrderOptions]) -> Iterator[Any]:
+    """Return the facts of `rc.compress` while it makes a run; its report is the last."""
+    from resnetctl.tasks import finetune, resume
+    from resnetctl.tasks.compress import Order, into_run
+    from resnetctl.training.launch import Trainer
+
+    trainer = Trainer(start=finetune.finetune, resume=resume.resume)
+    work = into_run(Order.of(targets.text(target), **order), machine.load(), name=name, trainer=trainer)
+
+    def facts() -> Iterator[Any]:
+        report = yield from work
+        yield report
+
+    return facts()
+
+
+def cut(target: Target, out: str | Path, *, name: str | None, **order: Unpack[OrderOptions]) -> CompressReport:
+    """Write the weights file of `rc.compress`, and return the report."""
+    from resnetctl.tasks.compress import Order
+    from resnetctl.tasks.compress import compress as task
+
+    text, wanted = targets.text(target), Order.of(None, **order)
+    wanted.require_file(name)
+    return task(text, settings=machine.load(), out=out, cut=wanted.cut, data=wanted.data or None)
 
 
 def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:

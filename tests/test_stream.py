@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.compressed import make_deep_run
 from support.datasets import tiny
 
 import resnetctl as rc
@@ -25,6 +26,17 @@ def test_a_training_gives_its_facts_while_it_works() -> None:
     tuned = list(rc.stream.finetune("one", data="tiny", epochs=1, name="two"))
     assert sum(isinstance(fact, Started) for fact in tuned) == 1
     assert [run.path.name for run in rc.runs()] == ["one", "two"]
+
+
+def test_compressing_gives_its_facts_and_its_report_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_deep_run(monkeypatch)
+    *facts, report = rc.stream.compress("first", name="small", keep_blocks=[2, 1], finetune="1epoch")
+    assert any(isinstance(fact, Finished) for fact in facts)
+    assert report.run == settings.load().runs_dir / "small"
+    assert rc.compress("small", name="less", keep_blocks=[1, 1], progress=False).cut.before == (2, 1)
+    assert rc.compress("small", out="less.safetensors", keep_blocks=[1, 1]).run is None
+    with pytest.raises(UsageError, match="finetune makes a run"):
+        rc.compress("small", out="more.safetensors", keep_blocks=[1, 1], finetune="1epoch")
 
 
 def test_a_wrong_argument_raises_when_the_function_is_called() -> None:

@@ -20,8 +20,9 @@ def work_on(group: "Group", *, as_json: bool) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks.resume import resume
     from resnetctl.tasks.sweep import results
-    from resnetctl.tasks.sweep.work import Trainer, work
+    from resnetctl.tasks.sweep.work import work
     from resnetctl.tasks.train import train
+    from resnetctl.training.launch import Trainer
 
     watched(work(group, settings.load(), trainer=Trainer(start=train, resume=resume)))
     show_results(results.show(group), as_json=as_json, next_step=True)

@@ -2,9 +2,11 @@
 
 import math
 import re
+from dataclasses import dataclass
 
 UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0}
 LONGEST = 366 * 24 * 3600.0
+_EPOCHS = re.compile(r"(\d{1,6}) ?epochs?")
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(h|min|s)")
 
 
@@ -14,6 +16,27 @@ def seconds(text: str | float) -> float:
     if not (math.isfinite(length) and 0 < length <= LONGEST):
         raise ValueError("should be more than 0 s and at most a year")
     return length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How long to train: a number of epochs, or else seconds."""
+
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+def length(text: str) -> Length:
+    """Return the length in `5epochs`, or in a time as `seconds` reads it. Raises `ValueError`, also for 0."""
+    match = _EPOCHS.fullmatch(text.strip())
+    if match is None:
+        try:
+            return Length(seconds=seconds(text))
+        except ValueError:
+            raise ValueError("should be epochs such as 5epochs, or a time such as 10min") from None
+    if int(match[1]) < 1:
+        raise ValueError("should be one epoch or more")
+    return Length(epochs=int(match[1]))
 
 
 def spoken(length: float) -> str:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
-from resnetctl.runs.log import read_lines, to_line
+from resnetctl.runs.log import read_lines, to_document, to_line
 from resnetctl.runs.summary import checked
 from resnetctl.system import storage
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 LAST = "last"
 CONFIG = "config.toml"
 GROUP = "sweep.json"  # the plan of a group of runs
+PLAN = "compress.json"  # the plan of a run in stages
 LOCK = ".lock"
 
 
@@ -160,14 +160,14 @@ class RunDir:
     def save_config(self, config: str, sources: Mapping[str, str]) -> None:
         """Replace the config, for a resume that extends the run."""
         storage.write(self.config, config.encode())
-        storage.write(self.path / "config.sources.json", _document(sources))
+        storage.write(self.path / "config.sources.json", to_document(sources))
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
-        storage.write(self.path / "summary.json", _document(summary))
+        storage.write(self.path / "summary.json", to_document(summary))
 
     def save_failure(self, message: str, problems: Sequence[str] = ()) -> None:
         failure = {"schema": "resnetctl.failure/1", "message": message, "problems": list(problems)}
-        storage.write(self.path / "failure.json", _document(failure))
+        storage.write(self.path / "failure.json", to_document(failure))
 
     def reopen(self) -> None:
         """Delete the summary and the failure, because the run resumes."""
@@ -189,7 +189,7 @@ class RunDir:
             raise InputError(f"{name[:80]!r} cannot name an evaluation", where=str(self.path))
         path = self.path / "eval" / f"{name}.json"
         storage.make_folder(path.parent)
-        storage.write(path, _document(document))
+        storage.write(path, to_document(document))
         return path
 
     def pass_file(self, name: str) -> Path:
@@ -235,8 +235,8 @@ def create(
     """
     documents = {
         CONFIG: config.encode(),
-        "config.sources.json": _document(sources),
-        "env.json": _document({"created": _now(), **env}),
+        "config.sources.json": to_document(sources),
+        "env.json": to_document({"created": _now(), **env}),
     }
     path = folder / (name if isinstance(name, str) else next(name))
     while not _place(path, documents, first, refuse=isinstance(name, str)):
@@ -319,6 +319,12 @@ def find(text: str | Path, folder: Path) -> RunDir:
                 where=str(path),
                 hint=[Call("sweep show", (path,)), "or name one run in it"],
             )
+        if (path / PLAN).is_file():
+            raise InputError(
+                f"the run '{text}' is not finished",
+                where=str(path),
+                hint=Call("compress", settings={"name": path.name}),
+            )
     existing = all_runs(folder)
     is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
     if is_last and existing:  # the run behind the link was removed, or the folder was moved without its links
@@ -344,7 +350,3 @@ def all_runs(folder: Path) -> list[RunDir]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _document(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(dict(values), indent=2) + "\n").encode()

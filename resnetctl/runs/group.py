@@ -10,7 +10,6 @@
 The folder is the queue: a run is free while its lock is free and it has no summary. A lock dies with its process.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs.folder import GROUP, RunDir, free_path
-from resnetctl.runs.log import val_key
+from resnetctl.runs.log import to_document, val_key
 from resnetctl.system import storage
 
 SCHEMA = "resnetctl.sweep/1"
@@ -66,7 +65,7 @@ class Group:
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """Replace the plan, inside `growing`."""
-        storage.write(self.path / GROUP, _text(plan))
+        storage.write(self.path / GROUP, to_document(plan))
 
     def queue(self, name: str, config: str) -> None:
         """Let workers train a run of the plan."""
@@ -91,10 +90,6 @@ class Group:
             lock.__exit__(None, None, None)
 
 
-def _text(plan: Mapping[str, Any]) -> bytes:
-    return (json.dumps(plan, indent=2) + "\n").encode()
-
-
 def _is_plan(*, points: Any = None, keys: Any = None, halving: Any = 0, **_: Any) -> bool:
     """Return whether the values of a plan have the right types."""
     has_points = isinstance(points, dict) and bool(points) and all(isinstance(each, dict) for each in points.values())
@@ -112,7 +107,7 @@ def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: M
         (draft / "queue").mkdir()
         for run, config in configs.items():
             storage.write(draft / "queue" / f"{run}.toml", config.encode())
-        storage.write(draft / GROUP, _text({"schema": SCHEMA, **plan}))
+        storage.write(draft / GROUP, to_document({"schema": SCHEMA, **plan}))
     return Group(path)
 
 

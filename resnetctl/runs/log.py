@@ -36,6 +36,11 @@ def with_speed(metrics: Sequence[Mapping[str, Any]], timings: Sequence[Mapping[s
     return [{**line, "images_per_second": next(rates, None)} for line in metrics]
 
 
+def to_document(values: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a JSON document, indented."""
+    return (json.dumps(dict(values), indent=2) + "\n").encode()
+
+
 def to_line(values: Mapping[str, Any]) -> bytes:
     """Return an object as one line of a log."""
     return (json.dumps(values) + "\n").encode()

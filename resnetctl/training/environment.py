@@ -2,11 +2,13 @@
 
 import platform
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 from resnetctl import __version__
 from resnetctl.engine.checkpoint import machine_facts
+from resnetctl.spec import DatasetCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
 
@@ -15,15 +17,19 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "onnx", "o
 
 def describe(job: Job) -> dict[str, Any]:
     """Return the versions, machine, plugins and data of a run."""
-    plugins = job.card({}).plugins
+    return environment(job.store.card, plugins=job.card({}).plugins.used, device=str(job.device))
+
+
+def environment(data: DatasetCard, *, plugins: Mapping[str, str], device: str) -> dict[str, Any]:
+    """Return the versions, machine, plugins and data of work on a dataset."""
     return {
         "schema": "resnetctl.env/1",
         "resnetctl": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "machine": machine_facts() | {"cores": cores_granted(), "device": str(job.device)},
-        "plugins": dict(plugins.used),
-        "data": {"name": job.store.card.name, "digests": dict(job.store.card.digests)},
+        "machine": machine_facts() | {"cores": cores_granted(), "device": device},
+        "plugins": dict(plugins),
+        "data": {"name": data.name, "digests": dict(data.digests)},
         "command": sys.argv[1:],
     }

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -28,6 +30,14 @@ from resnetctl.training.timing.budget import choose_length
 from resnetctl.training.timing.tune import tune
 
 Facts = Iterator[TrainFact | StepResult]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """How a verb that trains several runs begins one and goes on with one: the tasks of other verbs."""
+
+    start: Callable[..., Any]
+    resume: Callable[..., Any]
 
 
 def require_place(request: RunRequest, settings: Settings) -> Path:

@@ -89,3 +89,30 @@ def test_t3_a_full_disk_is_one_clear_error(bench: Bench) -> None:
     assert "No space left on device" in done.output
     assert "free some space, then run the command again" in done.output
     bench.finish(cwd, SHORT)
+
+
+@pytest.mark.certify
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [20])
+def test_t1_compress_killed_at_random_moments_ends_with_the_same_bytes(bench: Bench, kills: int) -> None:
+    """The network is cut, then trained with the whole one as teacher; the same command goes on after each kill."""
+    start = ["train", "--name", "whole", "--set", "model.arch=deep", "--set", "data=tiny", "--set", "epochs=1"]
+    command = ["compress", "whole", "--keep-blocks", "1,1", "--finetune", "4epochs", "--name", "r"]
+    quick = {"resnetctl.compress.latency:SECONDS": 0.1}
+    cwd = bench.room()
+    assert bench.shop.run(*start, cwd=cwd).code == 0
+    shutil.copytree(cwd, again := bench.folder / "compressed", symlinks=True)
+    whole = bench.shop.run(*command, cwd=again, patch=quick)
+    assert whole.code == 0, whole.output
+    dice, left = random.Random(kills), kills
+    while left:
+        shutil.copytree(cwd, other := bench.folder / f"kill{left}", symlinks=True)
+        code = -9
+        while code:
+            send = ((dice.uniform(0.05, 0.9) * whole.seconds, "SIGKILL"),) if left else ()
+            code = (done := bench.shop.run(*command, cwd=other, patch=quick | ALWAYS, send=send)).code
+            assert code in (-9, 0), done.output
+            left -= code == -9
+        assert files(other) == files(again)
+        shutil.rmtree(other)
+    report("T1 compress", kills=kills, seconds=round(whole.seconds))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from resnetctl.config.duration import rough, seconds, spoken
+from resnetctl.config import duration
+from resnetctl.config.duration import Length, rough, seconds, spoken
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,14 @@ def test_spoken_writes_times_as_people_read_them(length: float, text: str) -> No
 )
 def test_rough_rounds_estimates(length: float, text: str) -> None:
     assert rough(length) == text
+
+
+def test_a_training_is_as_long_as_a_number_of_epochs_or_a_time() -> None:
+    assert duration.length("5epochs") == Length(epochs=5)
+    assert duration.length("1 epoch") == Length(epochs=1)
+    assert duration.length("10min") == Length(seconds=600.0)
+    for text in ("", "5", "epochs", "-1epochs", "1.5epochs"):
+        with pytest.raises(ValueError, match="epochs such as 5epochs, or a time such as 10min"):
+            duration.length(text)
+    with pytest.raises(ValueError, match="one epoch or more"):
+        duration.length("0epochs")

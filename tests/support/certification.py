@@ -21,6 +21,7 @@ import math
 from resnetctl.spec import Arch, Policy
 
 nano = Arch(name="nano", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar", block_args={"shortcut": "A"})
+deep = dataclasses.replace(nano, name="deep", depths=(2, 2))
 
 
 def spoiler(value):
@@ -40,7 +41,7 @@ poison = Policy(name="poison", build=spoiler(math.nan))
 endless = Policy(name="endless", build=spoiler(math.inf))
 '''
 POINTS = {
-    "arch": {"nano": "nano_plugin:nano"},
+    "arch": {"nano": "nano_plugin:nano", "deep": "nano_plugin:deep"},
     "policy": {"poison": "nano_plugin:poison", "endless": "nano_plugin:endless"},
 }
 SETS = ("model.arch=nano", "data=tiny")

@@ -2,58 +2,89 @@
 
 from typing import TYPE_CHECKING
 
+from resnetctl.cli.groups import watched
 from resnetctl.cli.parser.command import Command, Parsed
+from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.parser.option_models import CompressOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from resnetctl.tasks.compress import CompressReport
+    from resnetctl.system.settings import Settings
+    from resnetctl.tasks.compress import CompressReport, Order
 
 
 def run(parsed: Parsed[CompressOptions]) -> None:
     """Run `compress`."""
     options = parsed.options
     keep = None if options.keep_blocks is None else _depths(options.keep_blocks)
-    from resnetctl.system import settings
-
     load_torch()
-    from resnetctl.tasks.compress import Cut, compress
+    from resnetctl.system import settings
+    from resnetctl.tasks.compress import Order, compress
 
-    cut = Cut(keep_blocks=keep, speedup=options.speedup)
-    report = compress(options.target, settings=settings.load(), out=options.out, cut=cut, data=options.data)
+    order = Order.of(
+        options.target,
+        data=options.data,
+        keep_blocks=keep,
+        speedup=options.speedup,
+        finetune=options.finetune,
+        set=dict(from_sets(options.sets).values),
+    )
+    if options.out is None:
+        report = _into_run(order, settings.load(), name=options.name)
+    else:
+        order.require_file(options.name)
+        report = compress(options.target, settings=settings.load(), out=options.out, cut=order.cut, data=options.data)
     show(report, as_json=options.as_json)
 
 
+def _into_run(order: "Order", settings: "Settings", *, name: str | None) -> "CompressReport":
+    """Make a run, or go on with it, and show its training."""
+    from resnetctl.tasks.compress import into_run
+    from resnetctl.tasks.finetune import finetune
+    from resnetctl.tasks.resume import resume
+    from resnetctl.training.launch import Trainer
+
+    trainer = Trainer(start=finetune, resume=resume)
+    report: CompressReport = watched(into_run(order, settings, name=name, trainer=trainer))
+    return report
+
+
 def show(report: "CompressReport", *, as_json: bool) -> None:
-    """Print what was removed, what it costs and gains, and how to train on."""
+    """Print what was removed, what it costs and gains, and what to do next."""
     for notice in report.notices:
         streams.say(streams.notice(notice))
     if as_json:
         streams.report(report)
         return
-    path, (before, after) = tables.short(report.path), report.accuracy
+    path, cut = tables.short(report.run or report.path), report.cut
     pairs = [
         ("wrote", path),
-        ("blocks", f"{_listed(report.before)} -> {_listed(report.after)}"),
-        ("removed", ", ".join(report.removed)),
-        ("params", " -> ".join(map(tables.count, report.params))),
-        (
-            "accuracy on val",
-            f"{tables.percent(before.top1)} -> {tables.percent(after.top1)} before training ({after.count:,} images)",
-        ),
+        ("blocks", f"{_listed(cut.before)} -> {_listed(cut.after)}"),
+        ("removed", ", ".join(cut.removed)),
+        ("params", " -> ".join(map(tables.count, cut.params))),
+        ("accuracy on val", _accuracy(report)),
     ]
-    if report.table is not None:
-        blocks = ", ".join(f"{milliseconds:.3f}" for milliseconds in report.table.blocks)
-        pairs.append(("ms a block", f"{blocks} by stage; {report.table.whole:.3f} for all (one image, one thread)"))
-    for size, spread in report.speedup.items():
+    if cut.table is not None:
+        blocks = ", ".join(f"{milliseconds:.3f}" for milliseconds in cut.table.blocks)
+        pairs.append(("ms a block", f"{blocks} by stage; {cut.table.whole:.3f} for all (one image, one thread)"))
+    for size, spread in cut.speedup.items():
         pairs.append(
             (f"batch of {size}", f"{spread.median:.2f} times as fast here ({spread.low:.2f} to {spread.high:.2f})")
         )
     tables.pairs(pairs)
     teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)}"
-    streams.result("\n".join(["", "Next", teach]))
+    after = f"  resnetctl export {path} --onnx --int8"
+    streams.result("\n".join(["", "Next", teach if report.trained is None else after]))
+
+
+def _accuracy(report: "CompressReport") -> str:
+    before, after = report.cut.accuracy
+    text = f"{tables.percent(before.top1)} -> {tables.percent(after.top1)} before training"
+    if report.trained is not None:
+        text += f" -> {tables.percent(report.trained.top1)} after"
+    return f"{text} ({after.count:,} images)"
 
 
 def _listed(depths: tuple[int, ...]) -> str:
@@ -72,11 +103,12 @@ def _depths(text: str) -> tuple[int, ...]:
 
 COMMAND = Command(
     name="compress",
-    summary="Remove the blocks that matter least. Train the smaller network on afterwards.",
+    summary="Make a network smaller: remove the blocks that matter least, and train what is left.",
     run=run,
     options=CompressOptions,
     examples=(
-        ("resnetctl compress last --speedup 2 --out small.safetensors", "measured here"),
-        ("resnetctl compress last --keep-blocks 5,5,5 --out small.safetensors", ""),
+        ("resnetctl compress last --speedup 2 --finetune 5epochs --name small", "a run"),
+        ("resnetctl compress --name small", "go on after a stop"),
+        ("resnetctl compress last --keep-blocks 5,5,5 --out small.safetensors", "a file, not trained"),
     ),
 )

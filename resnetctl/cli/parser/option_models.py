@@ -212,7 +212,13 @@ class CompressOptions(Common):
     speedup: float | None = option(
         None, "Keep the most blocks that make single images X times as fast on this machine", metavar="X", panel=USED
     )
-    out: Path = option(..., "Weights file to write", short="-o", metavar="FILE", panel=USED)
+    finetune: str | None = option(
+        None, "Train afterwards, taught by the whole network: 5epochs, 10min", metavar="LENGTH", panel=USED
+    )
+    name: str | None = option(
+        None, "Name of the run folder; alone, go on with this run", short="-n", metavar="NAME", panel=USED
+    )
+    out: Path | None = option(None, "Write a weights file instead of a run", short="-o", metavar="FILE", panel=USED)
     data: str | None = option(
         None,
         "Dataset to choose and measure on (default: the one trained on)",
@@ -220,6 +226,13 @@ class CompressOptions(Common):
         metavar="NAME",
         panel=USED,
         complete="dataset",
+    )
+    sets: list[str] = option(
+        [],
+        "With --finetune: any config key, e.g. --set lr=0.01",
+        flag="--set",
+        metavar="KEY=VALUE",
+        panel=USED,
     )
 
 

@@ -161,6 +161,9 @@ class _Checker:
         if summary is None:
             raise Skipped("the run is not finished")
         config, lines = self.run.read_config(), self.run.metrics()
+        if not summary["steps"]:  # the run of `compress` without training
+            _require(not lines, "it counts no step, and the metrics have epochs")
+            return "finished; nothing was trained"
         _require(
             summary["epochs"] == len(lines),
             f"it counts {counted(summary['epochs'], 'epoch')}, the metrics {len(lines)}",
@@ -183,8 +186,8 @@ class _Checker:
     def weights(self) -> str:
         if not self.run.weights.is_file():
             raise Skipped("there are none yet")
-        loaded = weights_file.load(self.header)
-        if self.run.summary() is None:
+        loaded, summary = weights_file.load(self.header), self.run.summary()
+        if summary is None or not summary["steps"]:
             return "whole and finite"
         snapshot = self.newest.snapshot
         config, card = self.run.read_config(), loaded.card

@@ -21,7 +21,8 @@ from resnetctl.spec import Card
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.points import plan_group
 from resnetctl.tasks.sweep.results import show
-from resnetctl.tasks.sweep.work import Trainer, work
+from resnetctl.tasks.sweep.work import work
+from resnetctl.training.launch import Trainer
 from resnetctl.trust.compare import student_quantile
 from resnetctl.trust.seeds import seed_mean
 

@@ -6,8 +6,7 @@ rung, and goes on when all runs have reached the rung and it is among the best.
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from resnetctl.config.draft import RunRequest, draft
@@ -19,17 +18,10 @@ from resnetctl.runs.group import Group
 from resnetctl.runs.log import val_key
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.points import ask
+from resnetctl.training.launch import Trainer
 from resnetctl.wording import counted
 
 POLL_SECONDS = 1.0  # how often a worker looks whether the others have reached a rung
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trainer:
-    """How a worker trains: the tasks `train` and `resume`."""
-
-    start: Callable[..., Any]
-    resume: Callable[..., Any]
 
 
 def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = True) -> Iterator[TrainFact | Any]:

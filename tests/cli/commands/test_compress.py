@@ -1,8 +1,8 @@
 """`compress` prints the report of a replaced task."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,19 +10,22 @@ import pytest
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.tasks import compress as task
+from resnetctl.tasks.compress.report import Accuracy, CutFacts
 
 Cli = Callable[..., Any]
 REPORT = task.CompressReport(
     path=Path("small.safetensors"),
     target=Path("runs/a/model.safetensors"),
     data="digits",
-    before=(3, 3, 3),
-    after=(2, 2, 3),
-    removed={"layer1.2": 0.1, "layer2.1": 0.2},
-    table=LatencyTable(whole=1.2, blocks=(0.1, 0.11, 0.12)),
-    speedup={"1": Spread(median=1.3, low=1.2, high=1.4, n=9)},
-    params=(269_722, 200_000),
-    accuracy=(SimpleNamespace(top1=0.9, count=100), SimpleNamespace(top1=0.5, count=100)),  # type: ignore[arg-type]
+    cut=CutFacts(
+        before=(3, 3, 3),
+        after=(2, 2, 3),
+        removed={"layer1.2": 0.1, "layer2.1": 0.2},
+        table=LatencyTable(whole=1.2, blocks=(0.1, 0.11, 0.12)),
+        speedup={"1": Spread(median=1.3, low=1.2, high=1.4, n=9)},
+        params=(269_722, 200_000),
+        accuracy=tuple(Accuracy(top1=top1, interval=(0.0, 1.0), count=100) for top1 in (0.9, 0.5)),  # type: ignore[arg-type]
+    ),
 )
 
 
@@ -34,7 +37,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         received.append((target, {key: value for key, value in options.items() if key != "settings"}))
         return REPORT
 
+    def into_run(order: task.Order, *_: Any, name: str, trainer: Any) -> Iterator[Any]:
+        received.append((order, name))
+        yield from ()
+        trained = Accuracy(top1=0.88, interval=(0.8, 0.9), count=100)
+        return dataclasses.replace(REPORT, run=Path("runs/small"), trained=trained)
+
     monkeypatch.setattr(task, "compress", compress)
+    monkeypatch.setattr(task, "into_run", into_run)
     return received
 
 
@@ -63,3 +73,25 @@ def test_the_blocks_to_keep_are_a_list_of_numbers(cli: Cli, calls: list[Any]) ->
     result = cli("compress", "--keep-blocks", "2,x", "-o", "small.safetensors")
     assert result.code == 2
     assert "'2,x' is not a list of numbers" in result.err
+
+
+def test_a_run_is_made_with_a_training_and_its_keys(cli: Cli, calls: list[Any]) -> None:
+    result = cli("compress", "a", "--keep-blocks", "2,2,3", "--finetune", "5epochs", "--set", "lr=0.01", "-n", "small")
+    assert result.code == 0
+    order = task.Order(target="a", keep_blocks=(2, 2, 3), finetune="5epochs", set={"lr": 0.01})
+    assert calls == [(order, "small")]
+    lines = result.out.splitlines()
+    assert lines[0] == "wrote            runs/small"
+    assert lines[4] == "accuracy on val  90.0 % -> 50.0 % before training -> 88.0 % after (100 images)"
+    assert lines[-1] == "  resnetctl export runs/small --onnx --int8"
+
+
+def test_a_run_goes_on_by_its_name_alone(cli: Cli, calls: list[Any]) -> None:
+    cli("compress", "--name", "small")
+    assert calls == [(task.Order(), "small")]
+
+
+def test_a_file_and_a_run_are_not_written_together(cli: Cli, calls: list[Any]) -> None:
+    result = cli("compress", "--speedup", "2", "-o", "small.safetensors", "--finetune", "5epochs")
+    assert (result.code, calls) == (2, [])
+    assert "finetune makes a run" in result.err

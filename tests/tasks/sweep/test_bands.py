@@ -12,7 +12,7 @@ from resnetctl.errors import InputError, UsageError
 from resnetctl.runs import RunDir
 from resnetctl.system import settings
 from resnetctl.tasks.sweep.bands import LEAST, Band, BandReport, band_of, bands, verify
-from resnetctl.tasks.sweep.work import Trainer
+from resnetctl.training.launch import Trainer
 
 BAND = Band(
     recipe="fast",

@@ -20,8 +20,9 @@ from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.sweep import work as module
 from resnetctl.tasks.sweep.points import SweepFile, plan_group, plan_sweep
-from resnetctl.tasks.sweep.work import Trainer, is_done, progress, rungs, survivors, work
+from resnetctl.tasks.sweep.work import is_done, progress, rungs, survivors, work
 from resnetctl.tasks.train import train
+from resnetctl.training.launch import Trainer
 
 TRAINER = Trainer(start=train, resume=resume)
 

@@ -37,8 +37,8 @@ def verify(parsed: Parsed[RecipesVerifyOptions]) -> None:
     band = bands.band_of(options.name, options.data)
     load_torch()
     from resnetctl.tasks.resume import resume
-    from resnetctl.tasks.sweep.work import Trainer
     from resnetctl.tasks.train import train
+    from resnetctl.training.launch import Trainer
 
     trainer = Trainer(start=train, resume=resume)
     facts: Generator[Any, None, Any] = bands.verify(band, settings.load(), seeds=options.seeds, trainer=trainer)

@@ -1,13 +1,12 @@
-"""`compress` writes ordinary weights of a shallower network, which every other verb takes."""
+"""`compress --out` writes ordinary weights of a smaller network, which every other verb takes."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from support.trained import ARCH, CLASSES, card, make_run, make_store
+from support.compressed import DEEP, OUT
+from support.trained import CLASSES, card
 
 from resnetctl import runs
 from resnetctl.data.store import build as build_store
@@ -17,33 +16,9 @@ from resnetctl.hints import Setting
 from resnetctl.models.resnet import build
 from resnetctl.spec import DatasetCard
 from resnetctl.system import settings
-from resnetctl.tasks import compress as task
-from resnetctl.tasks.compress import CompressReport, Cut, compress
+from resnetctl.tasks.compress import CompressReport, Cut, compress, smaller
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.weights.file import load_model, read_card, to_bytes
-
-DEEP = dataclasses.replace(ARCH, depths=(3, 2))
-OUT = Path("small.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def run(monkeypatch: pytest.MonkeyPatch) -> runs.RunDir:
-    """A run of five blocks; files are not really exported or timed: the speed-up is 5 / blocks."""
-    store = make_store()
-    torch.manual_seed(2)
-    net = build(DEEP, classes=3, image=card().image).eval()
-    folder = make_run(card(store, arch=ARCH))
-    folder.save_weights(to_bytes(net.state_dict(), card(store, arch=DEEP, metrics={"epoch": 3})))
-    monkeypatch.setattr(task._Work, "_exported", lambda self, model: model)
-
-    def timed(base: object, others: dict[str, object], *, images: object) -> dict[str, dict[int, Spread]]:
-        times = {name: 5 / sum(net.arch.depths) for name, net in others.items()}  # type: ignore[attr-defined]
-        return {name: {1: Spread(median=value, low=value, high=value, n=3)} for name, value in times.items()}
-
-    table = task.LatencyTable(whole=5.0, blocks=(1.0, 1.0))
-    monkeypatch.setattr(task, "speedups", timed)
-    monkeypatch.setattr(task, "measure_table", lambda depths, images, *, export: table)
-    return folder
 
 
 def go(target: str | Path | None = None, **cut: object) -> CompressReport:
@@ -57,11 +32,11 @@ def test_the_written_weights_are_a_shallower_network(run: runs.RunDir) -> None:
     assert (described.metrics, described.trained_on, described.split) == (
         {}, read_card(run.weights).trained_on, read_card(run.weights).split,
     )  # fmt: skip
-    assert (report.before, report.after, len(report.removed)) == ((3, 2), (2, 1), 2)
-    assert "layer2.1" in report.removed
-    assert report.params[1] == sum(parameter.numel() for parameter in net.parameters()) < report.params[0]
+    assert (report.cut.before, report.cut.after, len(report.cut.removed)) == ((3, 2), (2, 1), 2)
+    assert "layer2.1" in report.cut.removed
+    assert report.cut.params[1] == sum(parameter.numel() for parameter in net.parameters()) < report.cut.params[0]
     measured = evaluate(OUT, settings=settings.load(), split="val").report
-    assert measured.correct == report.accuracy[1].correct
+    assert measured.top1 == report.cut.accuracy[1].top1
 
 
 def test_the_same_command_gives_the_same_bytes() -> None:
@@ -75,15 +50,15 @@ def test_the_same_command_gives_the_same_bytes() -> None:
 def test_a_compressed_network_can_be_compressed_again() -> None:
     go(keep_blocks=(2, 2))
     again = compress(OUT, settings=settings.load(), out="less.safetensors", cut=Cut(keep_blocks=(1, 1)))
-    assert (again.before, again.after) == ((2, 2), (1, 1))
+    assert (again.cut.before, again.cut.after) == ((2, 2), (1, 1))
     assert read_card(Path("less.safetensors")).arch.name == "tiny-blocks-1-1"
 
 
 def test_a_speed_up_keeps_the_most_blocks_that_reach_it() -> None:
     report = go(speedup=1.6)
-    assert sum(report.after) == 3
-    assert report.speedup["1"].median >= 1.6
-    assert report.table is not None
+    assert sum(report.cut.after) == 3
+    assert report.cut.speedup["1"].median >= 1.6
+    assert report.cut.table is not None
 
 
 def test_a_speed_up_that_nothing_reaches_fails_the_check_with_the_best_one() -> None:
@@ -98,7 +73,7 @@ def test_the_hint_names_a_speed_up_only_if_there_is_one(
     monkeypatch: pytest.MonkeyPatch, median: float, hint: tuple[Setting, ...]
 ) -> None:
     spread = Spread(median=median, low=median, high=median, n=3)
-    monkeypatch.setattr(task, "speedups", lambda *_, **__: {"smaller": {1: spread}})
+    monkeypatch.setattr(smaller, "speedups", lambda *_, **__: {"smaller": {1: spread}})
     with pytest.raises(CheckFailed) as caught:
         go(speedup=9.0)
     assert caught.value.hint == hint

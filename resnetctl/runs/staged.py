@@ -1,0 +1,96 @@
+"""Runs that are made in stages: a plan, a run for each stage, and in the end the files of the last stage.
+
+::
+
+    RUN/  compress.json     what was asked for, written first
+          stages/NAME/      the run of a stage; one that was cut has cut.json, what was measured
+          compressed.json   the report
+          config.toml ...   the files of the last stage: from here on RUN is a run like any other
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetctl.errors import InputError
+from resnetctl.runs.folder import LAST, LOCK, PLAN, RunDir, free_path
+from resnetctl.runs.log import to_document
+from resnetctl.system import storage
+
+CUT = "cut.json"
+REPORT = "compressed.json"
+COPIED = (  # config.toml is copied last
+    "model.safetensors", "metrics.jsonl", "timings.jsonl", "config.sources.json", "env.json", "summary.json",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StagedRun:
+    """A run in stages on disk: `path` is its folder."""
+
+    path: Path
+
+    @property
+    def stages(self) -> Path:
+        """The folder with the runs of the stages."""
+        return self.path / "stages"
+
+    def plan(self) -> dict[str, Any]:
+        """Return what was asked for. Raises `InputError` if it cannot be read."""
+        return storage.read_json(self.path / PLAN, error=InputError)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
+        with storage.lock(self.path / LOCK, owner=f"the run {self.path.name}"):
+            for folder in (self.path, self.path / "checkpoints", self.stages):
+                storage.sweep(folder)
+            yield
+
+    def stage(self, name: str) -> RunDir:
+        """Return the run of a stage, which may not have begun."""
+        return RunDir(self.stages / name)
+
+    def drop(self, name: str) -> None:
+        """Remove a stage that was not finished, if it exists."""
+        if (self.stages / name).exists():
+            storage.remove(self.stages / name)
+
+    def cut(self, name: str) -> dict[str, Any]:
+        """Return what was measured when a stage cut the network."""
+        return storage.read_json(self.stages / name / CUT, error=InputError)
+
+    def save_cut(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Write what was measured when a stage cut the network."""
+        storage.write(self.stages / name / CUT, to_document(facts))
+
+    def publish(self, last: RunDir, report: Mapping[str, Any]) -> RunDir:
+        """Copy the files of the last stage, so that the folder is a run, and point `last` at it."""
+        (self.path / "checkpoints").mkdir(exist_ok=True)
+        for source in last.checkpoints.paths()[:1]:
+            storage.write(self.path / "checkpoints" / source.name, source.read_bytes())
+        for name in COPIED:
+            if (last.path / name).exists():
+                storage.write(self.path / name, (last.path / name).read_bytes())
+        storage.write(self.path / REPORT, to_document(report))
+        run = RunDir(self.path)
+        storage.write(run.config, last.config.read_bytes())
+        storage.point(self.path.parent / LAST, self.path.name)
+        return run
+
+
+def is_begun(folder: Path, name: str) -> bool:
+    """Return whether `folder/name` is a run in stages that is not finished."""
+    path = folder / name
+    return (path / PLAN).is_file() and not RunDir(path).config.is_file()
+
+
+def begin(folder: Path, name: str, *, plan: Mapping[str, Any]) -> StagedRun:
+    """Create `folder/name` by one rename, with its plan. Raises `UsageError` if it exists or cannot be written."""
+    path = free_path(folder, name)
+    with storage.staged_folder(path) as draft:
+        (draft / "stages").mkdir()
+        storage.write(draft / PLAN, to_document(plan))
+    return StagedRun(path)

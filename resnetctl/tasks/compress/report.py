@@ -1,0 +1,94 @@
+"""The report of `compress`: what was removed, what it costs and gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from resnetctl.compress.depths import Depths
+from resnetctl.compress.speed_plan import LatencyTable
+from resnetctl.engine.metrics import EvalReport
+from resnetctl.engine.stopwatch import Spread
+from resnetctl.fields import plain
+from resnetctl.report.base import Report
+from resnetctl.spec import Card
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy(Card):
+    """The top-1 accuracy on a split, with its 95 % interval."""
+
+    top1: float
+    interval: tuple[float, float]
+    count: int
+
+    @classmethod
+    def of(cls, report: EvalReport) -> Accuracy:
+        """Return the accuracy in a report."""
+        return cls(top1=report.top1, interval=report.interval, count=report.count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutFacts(Card):
+    """A network before and after it was cut.
+
+    Attributes:
+        before, after: blocks of each stage.
+        removed: the importance of each removed block, in nats.
+        table: measured latencies, when a speed-up was asked for.
+        speedup: how many times as fast as the whole network on this machine, by images a batch.
+        params: parameters before and after.
+        accuracy: on val before and after, without training.
+    """
+
+    before: Depths
+    after: Depths
+    removed: Mapping[str, float]
+    table: LatencyTable | None
+    speedup: Mapping[str, Spread]
+    params: tuple[int, int]
+    accuracy: tuple[Accuracy, Accuracy]
+
+    def __post_init__(self) -> None:
+        self._freeze(tables=("removed", "speedup"))
+        if isinstance(self.table, Mapping):
+            self._put(table=LatencyTable.from_json(self.table))
+        self._put(
+            speedup={size: _card(Spread, value) for size, value in self.speedup.items()},
+            accuracy=tuple(_card(Accuracy, value) for value in self.accuracy),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressReport(Report):
+    """The smaller network, and what it costs and gains.
+
+    Attributes:
+        path: the written weights file.
+        target: the weights that it was made from.
+        data: the dataset that it was chosen and measured on.
+        run: the run that holds it; None for a file.
+        trained: accuracy on val after fine-tuning; None without.
+    """
+
+    schema: ClassVar[str] = "resnetctl.compress/1"
+    path: Path
+    target: Path
+    data: str
+    cut: CutFacts
+    run: Path | None = None
+    trained: Accuracy | None = None
+    notices: tuple[str, ...] = field(default=())
+
+    def body(self) -> dict[str, Any]:
+        """Return every field, those of the cut among them."""
+        values: dict[str, Any] = plain(self)
+        cut = values.pop("cut")
+        notices = values.pop("notices")
+        return {**values, **cut, "notices": notices}
+
+
+def _card(kind: type[Card], value: Any) -> Card:
+    return kind.from_json(value) if isinstance(value, Mapping) else value

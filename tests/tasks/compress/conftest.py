@@ -1,0 +1,12 @@
+"""The run that all tests of `compress` begin with."""
+
+import pytest
+from support.compressed import make_deep_run
+
+from resnetctl import runs
+
+
+@pytest.fixture(autouse=True)
+def run(monkeypatch: pytest.MonkeyPatch) -> runs.RunDir:
+    """A run of five blocks on three classes."""
+    return make_deep_run(monkeypatch)

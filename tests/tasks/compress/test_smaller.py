@@ -1,0 +1,43 @@
+"""A cut network keeps what describes it and loses what was measured on the whole one."""
+
+import dataclasses
+
+from support.compressed import DEEP
+
+from resnetctl import runs
+from resnetctl.data.store import open_store
+from resnetctl.models.resnet import build
+from resnetctl.spec import Calibration
+from resnetctl.system import settings
+from resnetctl.tasks.compress import Cut, smaller
+from resnetctl.weights.file import load_network, read_header
+
+
+def test_the_card_of_a_cut_network_has_no_number_of_the_whole_one(run: runs.RunDir) -> None:
+    card = read_header(run.weights).card
+    net = build(DEEP, classes=3, image=card.image)
+    cut = smaller.cut_card(dataclasses.replace(card, calibration=_calibration(), teacher={"arch": "a"}), net)
+    assert (cut.metrics, cut.calibration, cut.teacher, cut.config_sha256) == ({}, None, {}, "")
+    assert (cut.classes, cut.split, cut.trained_on) == (card.classes, card.split, card.trained_on)
+
+
+def test_the_images_of_the_choice_are_of_train_and_of_val(run: runs.RunDir) -> None:
+    judge = smaller.Judge(read_header(run.weights).card, open_store(settings.load().data_dir, "zoo"))
+    seen, unseen = judge.seen(), judge.unseen()
+    assert (len(seen), len(unseen)) == (72, 18)
+    assert not {image.tobytes() for image in seen} & {image.tobytes() for image in unseen}
+
+
+def test_a_network_is_measured_on_val_before_and_after(run: runs.RunDir) -> None:
+    header = read_header(run.weights)
+    made = smaller.make_smaller(
+        header, store := open_store(settings.load().data_dir, "zoo"), cut=Cut(keep_blocks=(1, 1))
+    )
+    judge = smaller.Judge(header.card, store)
+    assert made.facts.accuracy[0] == judge.accuracy(load_network(header))
+    assert made.facts.accuracy[0].count == 18
+    assert made.card.arch.depths == (1, 1)
+
+
+def _calibration() -> Calibration:
+    return Calibration(temperature=1.5, sets={"0.9": 0.2}, images=100)

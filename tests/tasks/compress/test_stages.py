@@ -1,0 +1,161 @@
+"""`compress --name` makes a run in stages, and goes on where it stopped."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny_runs import files, notice_texts
+
+from resnetctl import runs
+from resnetctl.config.schema import FinetuneConfig
+from resnetctl.errors import InputError, Stopped, UsageError, WeightsError
+from resnetctl.facts import Finished
+from resnetctl.hints import Call
+from resnetctl.runs.staged import StagedRun
+from resnetctl.system import settings
+from resnetctl.tasks.compress import CompressReport, Order, into_run, stages
+from resnetctl.tasks.evaluate import evaluate
+from resnetctl.tasks.finetune import finetune
+from resnetctl.tasks.resume import resume
+from resnetctl.tasks.runs.verify import verify
+from resnetctl.training.launch import Trainer
+from resnetctl.weights.file import read_card
+
+TRAINER = Trainer(start=finetune, resume=resume)
+SHORT = {"keep_blocks": (2, 1), "finetune": "2epochs", "set": {"batch_size": 16}}
+
+
+def work(order: Order, name: str | None = "small", *, trainer: Trainer = TRAINER) -> tuple[list[Any], CompressReport]:
+    """Run the stages to the end; return the facts and the report."""
+    facts: list[Any] = []
+    generator = into_run(order, settings.load(), name=name, trainer=trainer)
+    while True:
+        try:
+            facts.append(next(generator))
+        except StopIteration as end:
+            return facts, end.value
+
+
+def test_the_result_is_a_run_that_was_cut_and_trained() -> None:
+    facts, report = work(Order.of("first", **SHORT))
+    assert report.run is not None
+    small = runs.find("small", settings.load().runs_dir)
+    assert small.path == report.run
+    card = read_card(small.weights)
+    assert (card.arch.name, card.teacher["arch"]) == ("tiny-blocks-2-1", "tiny")
+    config = small.read_config()
+    assert isinstance(config, FinetuneConfig)
+    assert (config.epochs, config.batch_size, config.distill.teacher) == (2, 16, str(report.target))
+    assert all(check.passed in (True, None) for check in verify(small, settings.load()).checks)
+    assert report.trained is not None
+    assert evaluate("small", settings=settings.load(), split="val").report.top1 == report.trained.top1
+    assert any(isinstance(fact, Finished) for fact in facts)
+    assert (small.path.parent / "last").resolve() == small.path.resolve()
+    assert json.loads((small.path / "compressed.json").read_text()) == report.to_json()
+
+
+def test_val_stays_that_of_the_whole_network(run: runs.RunDir) -> None:
+    _, report = work(Order.of("first", **SHORT))
+    assert read_card(report.path).split == read_card(run.weights).split
+
+
+def test_a_run_without_training_can_be_measured_trained_and_compressed_again() -> None:
+    _, report = work(Order.of("first", keep_blocks=(2, 2)), "cut")
+    assert report.trained is None
+    cut = runs.find("cut", settings.load().runs_dir)
+    assert all(check.passed in (True, None) for check in verify(cut, settings.load()).checks)
+    assert evaluate("cut", settings=settings.load(), split="val").report.count == 18
+    assert "finetune --config config.toml" in cut.config.read_text()
+    _, again = work(Order.of("cut", **SHORT), "again")
+    assert again.cut.before == (2, 2)
+    assert read_card(again.path).arch.name == "tiny-blocks-2-1"
+
+
+def test_a_run_has_a_name_of_its_own_without_one() -> None:
+    _, report = work(Order.of(None, keep_blocks=(2, 2)), None)
+    assert report.run is not None
+    assert report.run.name.endswith("-tiny-smaller-zoo")
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes() -> None:
+    work(Order.of("first", **SHORT), "whole")
+
+    def stopping(*arguments: Any, **more: Any) -> Iterator[Any]:
+        for number, fact in enumerate(finetune(*arguments, **more)):
+            yield fact
+            if number == 9:
+                raise Stopped("after step 5", signum=15)
+
+    with pytest.raises(Stopped) as caught:
+        work(Order.of("first", **SHORT), trainer=Trainer(start=stopping, resume=resume))
+    assert caught.value.exit_code == 143
+    assert caught.value.hint == (Call("compress", settings={"name": "small"}),)
+    with pytest.raises(InputError, match="the run 'small' is not finished"):
+        runs.find("small", settings.load().runs_dir)
+    facts, _ = work(Order())
+    folder = settings.load().runs_dir
+    assert files(runs.RunDir(folder / "small")) == files(runs.RunDir(folder / "whole"))
+    assert "2-finetune goes on" in notice_texts(facts) or "choosing" not in notice_texts(facts)
+
+
+def test_a_cut_that_was_not_finished_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(StagedRun, "save_cut", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            work(Order.of("first", **SHORT))
+    assert (settings.load().runs_dir / "small" / "stages" / "1-cut" / "config.toml").is_file()
+    _, report = work(Order.of("first", **SHORT))
+    assert report.trained is not None
+
+
+def test_a_run_that_trained_but_was_not_published_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(StagedRun, "publish", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            work(Order.of("first", **SHORT))
+    never = Trainer(start=_fail, resume=_fail)
+    facts, report = work(Order(), trainer=never)
+    assert (facts, report.path.is_file()) == ([], True)
+
+
+def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "make_smaller", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            work(Order.of("first", **SHORT))
+    with pytest.raises(UsageError, match="begun with another value of keep_blocks"):
+        work(Order.of("first", keep_blocks=(1, 1)))
+    work(Order())
+    with pytest.raises(UsageError, match="the run 'small' exists"):
+        work(Order.of("first", **SHORT))
+
+
+def test_weights_that_changed_in_between_are_refused(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "make_smaller", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            work(Order.of("first", **SHORT))
+    run.save_weights(run.weights.read_bytes() + b" ")
+    with pytest.raises(WeightsError):
+        work(Order())
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ({"keep_blocks": (1, 1), "finetune": "ages"}, "should be epochs"),
+        ({"keep_blocks": (1, 1), "set": {"lr": 0.1}}, "none is asked for"),
+        ({"keep_blocks": (1, 1), "finetune": "1epoch", "set": {"no.such": 1}}, "no.such"),
+        ({}, "give either"),
+    ],
+)
+def test_a_wrong_order_writes_nothing(order: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        work(Order.of("first", **order))
+    assert not Path(settings.load().runs_dir / "small").exists()
+
+
+def _fail(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
