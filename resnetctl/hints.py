@@ -29,6 +29,7 @@ ARGUMENTS = {  # config key -> Python argument and flag, where the name is not t
     "model.block": "block",
     "optim.name": "optimizer",
     "schedule.name": "schedule",
+    "objective.name": "objective",
     "distill.teacher": "teacher",
 }
 IMPLIED = ("onnx",)  # settings that the Python functions always imply

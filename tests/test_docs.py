@@ -37,6 +37,7 @@ KEYED_BY = {
     "augment": "policy",
     "optim.name": "optimizer",
     "schedule.name": "schedule",
+    "objective.name": "objective",
 }
 
 

@@ -1,6 +1,7 @@
 """Knowledge distillation: a student learns from the labels and from the outputs of a teacher.
 
-The loss of a step is `(1 - weight) * cross-entropy + weight * distance`. The distance compares the softmax of student
+The loss of a step is `(1 - weight) * objective + weight * distance`; the objective is that of the config, such as the
+cross-entropy of the labels. The distance compares the softmax of student
 and teacher, both at a temperature above 1: their logits are divided by it, so that the teacher's opinion on the wrong
 classes counts, too. It is multiplied by the squared temperature, because the gradients shrink by that factor (Hinton et
 al. 2015, arXiv:1503.02531, section 2).
@@ -9,7 +10,7 @@ Shapes: N images, K classes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -18,8 +19,8 @@ from torch.nn import functional as F
 
 from resnetctl import rng
 from resnetctl.compress.teacher import Teacher
-from resnetctl.config.schema import DistillConfig
-from resnetctl.engine.objective import Objective, cross_entropy, weighted_cross_entropy, weighted_mean
+from resnetctl.config.schema import TrainConfig
+from resnetctl.engine.objective import StepObjective, Supervised, chosen, weighted_mean
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import Batch, ImageSpec
 
@@ -28,9 +29,10 @@ DKD_BETA = 8.0  # weight of the wrong classes against the true one, as published
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation:
-    """An `Objective` with a teacher.
+    """A `StepObjective` with a teacher.
 
     Attributes:
+        labels: what the student learns from the labels.
         image: the student's preprocessing.
         method: a key of `DISTANCES`, or "hint", which is "kd" plus the distance of the features.
         temperature: divides the logits.
@@ -42,9 +44,10 @@ class Distillation:
     method: str
     temperature: float
     weight: float
+    labels: Supervised = field(default_factory=Supervised)
 
     def __call__(self, model: nn.Module, batch: Batch, *, plan: Any) -> tuple[Tensor, Tensor]:
-        """Return the loss and the student's logits, see `engine.objective.Objective`."""
+        """Return the loss and the student's logits, see `engine.objective.StepObjective`."""
         student = cast(ResNet, model)
         hints = torch.zeros((), device=batch.images.device)
         if self.method == "hint":
@@ -61,20 +64,25 @@ class Distillation:
         )
         # the images have the same weights in both parts of the loss
         taught_loss = weighted_mean(distance + hints, batch.targets, plan=plan)
-        loss = (1 - self.weight) * weighted_cross_entropy(logits, batch.targets, plan=plan)
+        loss = (1 - self.weight) * self.labels.loss(logits, batch.targets, plan=plan)
         return loss + self.weight * taught_loss, logits
 
 
-def learned_from(teacher: Teacher | None, config: DistillConfig, *, image: ImageSpec) -> Objective:
-    """Return the objective of a run: cross-entropy without a teacher. `image` is the student's preprocessing."""
+def learned_from(teacher: Teacher | None, config: TrainConfig, *, image: ImageSpec) -> StepObjective:
+    """Return the objective of a run: that of the config, and a teacher's if there is one.
+
+    `image` is the student's preprocessing. Raises as `engine.objective.chosen`.
+    """
+    labels, distill = chosen(config), config.distill
     if teacher is None:
-        return cross_entropy
+        return labels
     return Distillation(
         teacher=teacher,
         image=image,
-        method=config.method,
-        temperature=config.temperature,
-        weight=config.weight,
+        method=distill.method,
+        temperature=distill.temperature,
+        weight=distill.weight,
+        labels=labels,
     )
 
 

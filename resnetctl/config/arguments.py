@@ -10,7 +10,13 @@ from resnetctl.spec import Scalar
 
 
 def keywords(
-    function: Callable[..., Any], *, shared: Mapping[str, Any], args: Mapping[str, Scalar], key: str, title: str
+    function: Callable[..., Any],
+    *,
+    shared: Mapping[str, Any],
+    args: Mapping[str, Scalar],
+    key: str,
+    title: str,
+    table: str | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of a call of `function`.
 
@@ -19,12 +25,14 @@ def keywords(
         args: its own arguments, from the config.
         key: the key of the config that has them, e.g. "schedule.args".
         title: the function in messages, e.g. "schedule 'poly'".
+        table: the table of the config with the shared keys, "" for the top level; None: that of `key`.
 
     Raises:
         ConfigError: it has no such argument, or a value has another type than the default.
     """
     own = own_arguments(function, shared)
-    problems = [_problem(name, value, own, shared=shared, key=key) for name, value in args.items()]
+    prefix = f"{key.rpartition('.')[0]}." if table is None else table and f"{table}."
+    problems = [_problem(name, value, own, shared=shared, prefix=prefix) for name, value in args.items()]
     if any(problems):
         accepted = ", ".join(f"{name}={default!r}" for name, default in own.items())
         raise ConfigError(
@@ -59,9 +67,9 @@ def is_like(value: Any, default: Any) -> bool:
     return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
 
 
-def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Collection[str], key: str) -> str:
+def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Collection[str], prefix: str) -> str:
     if name in shared:
-        return f"'{name}' is set by {key.rpartition('.')[0]}.{name}"
+        return f"'{name}' is set by {prefix}{name}"
     if name not in own:
         near = closest(name, own)
         return f"'{name}' is not an argument" + (f": {near}" if near else "")

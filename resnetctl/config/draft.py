@@ -96,8 +96,8 @@ def draft(
 
     Raises:
         ConfigError: a key or a value is wrong; all are listed.
-        UsageError: an arch, block, policy, optimizer or schedule is unknown, or the user fixed a value that `budget` or
-            `tune` chooses.
+        UsageError: an arch, block, policy, optimizer, schedule or objective is unknown, or the user fixed a value that
+            `budget` or `tune` chooses.
         PluginError: the plugin that provides one of them is broken.
     """
     request = request or RunRequest()
@@ -115,6 +115,7 @@ def draft(
         registry.find("head", config.model.head)
     registry.find("optimizer", config.optim.name)
     registry.find("schedule", config.schedule.name)
+    registry.find("objective", config.objective.name)
     return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))
 
 

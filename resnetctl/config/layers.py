@@ -33,6 +33,7 @@ SUPERSEDES = {
     "augment": ("augment_args",),
     "optim.name": ("optim.args",),
     "schedule.name": ("schedule.args",),
+    "objective.name": ("objective.args",),
     "weights": ("weights_sha256",),
     "distill.teacher": ("distill.teacher_sha256",),
 }

@@ -106,6 +106,20 @@ class ScheduleConfig(Frozen):
         return value
 
 
+class ObjectiveConfig(Frozen):
+    """`[objective]`"""
+
+    name: str = option(
+        "cross-entropy",
+        "Loss: cross-entropy, binary-cross-entropy, focal or a plugin's",
+        flag="--objective",
+        metavar="NAME",
+        panel="Optimisation",
+        complete="objective",
+    )
+    args: dict[str, Scalar] = Field({}, description="Arguments of the objective, e.g. objective.args.gamma=2")
+
+
 class ProgressiveConfig(Frozen):
     """`[progressive]`: progressive resizing, which trains the first steps on smaller images."""
 
@@ -207,6 +221,7 @@ class TrainConfig(Frozen):
     keep: Literal["best", "last"] = option("best", "Keep weights of the best val epoch, or the last", panel="Data")
     optim: OptimConfig = Field(default_factory=OptimConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     progressive: ProgressiveConfig = Field(default_factory=ProgressiveConfig)
     distill: DistillConfig = Field(default_factory=DistillConfig)
 

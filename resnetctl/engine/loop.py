@@ -20,7 +20,7 @@ from resnetctl.engine import shares
 from resnetctl.engine.average import averaged
 from resnetctl.engine.distributed import Shard, Team, step_in_shards
 from resnetctl.engine.metrics import EvalReport
-from resnetctl.engine.objective import Objective, cross_entropy, net_loss
+from resnetctl.engine.objective import StepObjective, Supervised, net_loss
 from resnetctl.engine.optim import set_lr
 from resnetctl.errors import NonFinite
 from resnetctl.hints import Setting
@@ -145,7 +145,7 @@ class Plan:
     seed: int
     learning_rate: Callable[[int], float]
     sampler: Callable[..., Tensor] = epoch_order  # places of an epoch's images, from (count, seed, epoch)
-    objective: Objective = cross_entropy
+    objective: StepObjective = field(default_factory=Supervised)
     class_weights: Tensor | None = None
     shards: int = 1  # parts of a batch with batch-norm statistics of their own, which processes may share
     team: Team = field(default_factory=Team)  # the processes that train

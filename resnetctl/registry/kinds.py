@@ -190,6 +190,20 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
     ),
+    "objective": Row(
+        name="objective",
+        plural="objectives",
+        group="resnetctl.objectives",
+        check=_check_function,
+        rules=("resnetctl.testing.objectives:RULES",),
+        scaffold=Scaffold(
+            template="objective.py.txt",
+            summary="An objective for resnetctl.",
+            use=Call("train", settings={"objective.name": NAME, "data": "digits", "epochs": 1}),
+        ),
+        details="resnetctl.tasks.plugins.details:object_details",
+        has_name=False,
+    ),
     "dataset": Row(
         name="dataset",
         plural="datasets",

@@ -1,4 +1,4 @@
-"""What plugins implement: the types of a policy, a block, an optimizer, a schedule and a dataset.
+"""What plugins implement: the types of a policy, a block, an optimizer, a schedule, an objective and a dataset.
 
 Imports no torch. Shapes: N images, C channels, H rows, W columns.
 """
@@ -108,6 +108,20 @@ class Optimizer(Protocol):
     """
 
     def __call__(self, groups: list[dict[str, Any]], *, lr: float, **args: Any) -> torch.optim.Optimizer: ...
+
+
+class Objective(Protocol):
+    """What a classifier minimises: a function of logits `(N, K)` float32 and targets, of N images and K classes.
+
+    Targets are class numbers `(N,)` int64, or shares `(N, K)` float32 after mixing. It returns the loss of each image,
+    `(N,)`, which depends on no other image; the engine weighs the classes and takes the mean. A function that names
+    `class_weights` (`(K,)` float32, or None) does both, and returns the mean, 0-d.
+
+    Its keyword arguments have defaults. `label_smoothing` gets the config's value, and a config with label smoothing is
+    refused without it; the others are set by `objective.args`. It raises `ValueError` for values that it cannot use.
+    """
+
+    def __call__(self, logits: torch.Tensor, targets: torch.Tensor, **args: Any) -> torch.Tensor: ...
 
 
 class Block(Protocol):

@@ -6,8 +6,8 @@ This is the whole test of a plugin::
 
     test_conformance = conformance("my-distribution")
 
-`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule`, `check_dataset` and `check_exporter`
-take an object and return findings.
+`check_block`, `check_arch`, `check_policy`, `check_optimizer`, `check_schedule`, `check_objective`, `check_dataset` and
+`check_exporter` take an object and return findings.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from resnetctl.testing.findings import Finding
 
 if TYPE_CHECKING:
-    from resnetctl.spec import Arch, Optimizer, Policy, Schedule
+    from resnetctl.spec import Arch, Objective, Optimizer, Policy, Schedule
 
 __all__ = [
     "Finding",
@@ -25,6 +25,7 @@ __all__ = [
     "check_block",
     "check_dataset",
     "check_exporter",
+    "check_objective",
     "check_optimizer",
     "check_policy",
     "check_schedule",
@@ -74,6 +75,13 @@ def check_schedule(schedule: "Schedule") -> list[Finding]:
     from resnetctl.testing.kit import check_object
 
     return check_object("schedule", schedule)
+
+
+def check_objective(objective: "Objective") -> list[Finding]:
+    """Apply every rule to an objective: a function of logits and targets."""
+    from resnetctl.testing.kit import check_object
+
+    return check_object("objective", objective)
 
 
 def check_dataset(dataset: Any, source: Path | None = None) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from resnetctl import registry
-from resnetctl.config.schema import TrainConfig
+from resnetctl.config.schema import ObjectiveConfig, TrainConfig
 from resnetctl.data.splits import ImageSet, eval_batches, eval_truth
 from resnetctl.engine.meters.run import measure_net
 from resnetctl.engine.predictors import net_predictor
@@ -42,6 +42,7 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
         )
     changed = [key for key, default in OF_CLASSIFIERS.items() if getattr(config, key) != default]
     changed += ["distill.teacher"] if config.distill.teacher else []
+    changed += ["objective.name"] if config.objective != ObjectiveConfig() else []
     if changed:
         raise ConfigError(
             f"head '{name}' brings its own loss", where=Setting(changed[0]), hint="leave this setting out"

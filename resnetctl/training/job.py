@@ -156,7 +156,7 @@ def settle(
         ConfigError: values of the config contradict each other, or the data.
         DataError: the data has one class, so there is nothing to learn.
         WeightsError: the teacher does not know the classes of the data, or reads other images.
-        PluginError: a plugin's block, policy, optimizer or schedule fails its trial.
+        PluginError: a plugin's block, policy, optimizer, schedule or objective fails its trial.
     """
     config = resolved.config
     require_head(config, store.card)
@@ -284,7 +284,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         batch_size=config.batch_size,
         seed=config.seed,
         learning_rate=learning_rate,
-        objective=learned_from(job.teacher, config.distill, image=job.image) if job.head is None else net_loss,
+        objective=learned_from(job.teacher, config, image=job.image) if job.head is None else net_loss,
         sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
         shards=config.shards,
@@ -338,6 +338,7 @@ def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:
     if head is not None:
         required |= registry.distribution_of("head", head.name) | registry.distribution_of("task", head.task)
     named = {"policy": config.augment, "optimizer": config.optim.name, "schedule": config.schedule.name}
+    named["objective"] = config.objective.name
     used = required.copy()
     for kind, name in named.items():
         used |= registry.distribution_of(kind, name)

@@ -1,4 +1,4 @@
-"""Try a plugin's block, policy, optimizer and schedule before a run, and name them if they fail in it.
+"""Try a plugin's block, policy, optimizer, schedule and objective before a run, and name them if they fail in it.
 
 Without the trial a mistake would show after hours, or look like ours.
 """
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from resnetctl import registry
 from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data import policies
+from resnetctl.engine import objective
 from resnetctl.engine.optim import build_optimizer, set_lr
 from resnetctl.engine.schedule import factors
 from resnetctl.errors import WorkFailed, is_out_of_memory
@@ -39,7 +40,7 @@ def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: i
     Restores torch's random state, because a plugin's module may draw or seed random numbers on import.
 
     Raises:
-        ConfigError: the optimizer or the schedule does not have an argument of the config.
+        ConfigError: the optimizer, the schedule or the objective does not have an argument of the config.
         PluginError: the plugin raises, returns wrong values, cannot be trained, or keeps weights outside its state
             dict.
     """
@@ -49,6 +50,7 @@ def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: i
         _try_policy(config, image=image, classes=classes, mirror=mirror)
         _try_optimizer(config)
         _try_schedule(config.schedule)
+        objective.try_out(config)
 
 
 @contextlib.contextmanager

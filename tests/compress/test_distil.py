@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from resnetctl.compress.distil import DISTANCES, Distillation, dist, dkd, feature_distance, kd, learned_from
 from resnetctl.compress.teacher import Teacher, hire
-from resnetctl.config.schema import DistillConfig
-from resnetctl.engine.objective import cross_entropy
+from resnetctl.config.schema import DistillConfig, ObjectiveConfig, TrainConfig
+from resnetctl.engine.objective import Supervised, cross_entropy, focal
 from resnetctl.engine.shares import parts
 from resnetctl.models.resnet import build
 from resnetctl.spec import Batch, DatasetCard
@@ -33,7 +33,7 @@ def teacher(seed: int = 5) -> Teacher:
 
 def distillation(method: str = "kd", weight: float = 0.5) -> Distillation:
     config = DistillConfig(teacher="t", method=method, weight=weight, temperature=3.0)  # type: ignore[arg-type]
-    objective = learned_from(teacher(), config, image=IMAGE)
+    objective = learned_from(teacher(), TrainConfig(distill=config), image=IMAGE)
     assert isinstance(objective, Distillation)
     return objective
 
@@ -120,7 +120,7 @@ def test_the_loss_weighs_labels_and_teacher(soft: bool) -> None:
     losses = {}
     for weight in (0.25, 1.0):
         losses[weight], logits = distillation(weight=weight)(student, lesson, plan=PLAN)
-    labels, same = cross_entropy(student, lesson, plan=PLAN)
+    labels, same = Supervised()(student, lesson, plan=PLAN)
     assert torch.equal(logits, same)
     assert losses[0.25].item() == pytest.approx(0.75 * labels.item() + 0.25 * losses[1.0].item(), rel=1e-5)
 
@@ -153,7 +153,23 @@ def test_training_under_autocast_computes_the_loss_in_float32() -> None:
 
 
 def test_without_a_teacher_the_objective_is_cross_entropy() -> None:
-    assert learned_from(None, DistillConfig(), image=IMAGE) is cross_entropy
+    assert learned_from(None, TrainConfig(), image=IMAGE) == Supervised()
+
+
+@pytest.mark.parametrize("method", ["kd", "dkd", "dist", "hint"])
+def test_a_distillation_learns_the_rest_from_the_objective_of_the_config(method: str) -> None:
+    distill, plan = DistillConfig(method=method, weight=0.4), SimpleNamespace(label_smoothing=0.1, class_weights=None)
+    config = TrainConfig(distill=distill, objective=ObjectiveConfig(name="focal", args={"gamma": 3.0}))
+    plain, with_focal = (
+        learned_from(teacher(), each, image=IMAGE)(network(1), batch(), plan=plan)[0]
+        for each in (config.model_copy(update={"objective": ObjectiveConfig()}), config)
+    )
+    logits, targets = network(1)(batch().images), batch().targets
+    expected = 0.6 * (
+        focal(logits, targets, label_smoothing=0.1, gamma=3.0).mean()
+        - cross_entropy(logits, targets, label_smoothing=0.1)
+    )
+    assert (with_focal - plain).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_a_deeper_teacher_hands_its_knowledge_to_a_student_in_a_few_steps() -> None:

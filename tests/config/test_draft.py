@@ -9,7 +9,7 @@ from support.jobs import to_bench, to_finetune, to_train
 from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config import layers as layering
 from resnetctl.config.draft import draft
-from resnetctl.config.layers import Layer, from_file
+from resnetctl.config.layers import Layer, from_file, together
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.hints import Setting
@@ -169,9 +169,15 @@ def test_other_weights_void_the_digest_of_a_weaker_layer() -> None:
 
 @pytest.mark.parametrize(
     ("key", "wrong", "kind", "close"),
-    [("optim.name", "adanw", "optimizer", "adamw"), ("schedule.name", "multstep", "schedule", "multistep")],
+    [
+        ("optim.name", "adanw", "optimizer", "adamw"),
+        ("schedule.name", "multstep", "schedule", "multistep"),
+        ("objective.name", "focl", "objective", "focal"),
+    ],
 )
-def test_an_unknown_optimizer_or_schedule_suggests_a_similar_one(key: str, wrong: str, kind: str, close: str) -> None:
+def test_an_unknown_optimizer_schedule_or_objective_suggests_a_similar_one(
+    key: str, wrong: str, kind: str, close: str
+) -> None:
     with pytest.raises(UsageError, match=f"no {kind} is called '{wrong}'") as caught:
         to_train(from_sets([f"{key}={wrong}"]))
     assert caught.value.hint[0] == f"did you mean '{close}'?"
@@ -179,10 +185,12 @@ def test_an_unknown_optimizer_or_schedule_suggests_a_similar_one(key: str, wrong
 
 def test_another_optimizer_or_schedule_drops_the_arguments_of_the_old_one() -> None:
     weaker = from_sets(["optim.name=muon", "optim.args.rho=0.1", "schedule.name=poly", "schedule.args.power=2"])
-    stronger = from_sets(["optim.name=sgd", "schedule.name=linear"])
+    weaker = together(weaker, from_sets(["objective.name=focal", "objective.args.gamma=1"]))
+    stronger = from_sets(["optim.name=sgd", "schedule.name=linear", "objective.name=cross-entropy"])
     config = to_train(weaker, stronger).config
     assert (config.optim.name, config.optim.args) == ("sgd", {})
     assert (config.schedule.name, config.schedule.args) == ("linear", {})
+    assert (config.objective.name, config.objective.args) == ("cross-entropy", {})
     added = from_sets(["optim.args.momentum_end=0.95"])
     assert to_train(stronger, added).config.optim.args == {"momentum_end": 0.95}
 

@@ -267,9 +267,20 @@ def odd(groups, *, lr):
             r"it returned 2\.5 for .*, not a factor in 0\.\.1",
         ),
         ("schedule", "schedule", "def odd(point):\n    return 1 / 0\n", "ZeroDivisionError: division by zero"),
+        (
+            "objective",
+            "objective",
+            "def odd(logits, targets):\n    return logits.sum()\n",
+            r"it returned the shape \(\), not \(2,\)",
+        ),
+        ("objective", "objective", "def odd(logits, targets):\n    return 0.5\n", "it returned float, not a tensor"),
+        ("objective", "objective", "def odd(logits, targets):\n    return logits.detach()[:, 0]\n", "no gradient"),
+        ("objective", "objective", "def odd(logits, targets):\n    return {}[1]\n", "KeyError: 1"),
     ],
 )
-def test_a_failing_optimizer_or_schedule_is_named(site: Path, kind: str, key: str, code: str, problem: str) -> None:
+def test_a_failing_optimizer_schedule_or_objective_is_named(
+    site: Path, kind: str, key: str, code: str, problem: str
+) -> None:
     add_plugin(site, kind, code)
     error = refused(f"{key}.name=odd")
     assert re.search(problem, error.message)
@@ -281,6 +292,51 @@ def test_an_optimizer_that_fails_later_is_named(site: Path) -> None:
     add_plugin(site, "optimizer", OPTIMIZER.format(body=body))
     with pytest.raises(PluginError, match=r"optimizer 'odd' of odd 1\.2: AssertionError: twice"):
         trained("optim.name=odd", "steps=3")
+
+
+HINGE = """
+def odd(logits, targets, *, margin=1.0):
+    if margin <= 0:
+        raise ValueError(f"margin is {margin}, not above 0")
+    own = logits.gather(1, targets[:, None])
+    return (margin + logits - own).relu().sum(1)
+"""
+
+
+def test_an_objective_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None:
+    add_plugin(site, "objective", HINGE)
+    weights = []
+    for number, margin in enumerate((1.0, 5.0, 1.0)):
+        layers = [from_sets(["data=tiny", "steps=2", "objective.name=odd", f"objective.args.margin={margin}"])]
+        list(train(to_train(*layers, name=f"run{number}"), settings.load()))
+        run = runs.find(f"run{number}", settings.load().runs_dir)
+        file = load(read_header(run.weights))
+        assert dict(file.card.plugins.used) == {"odd": "1.2"}
+        weights.append(file.state["conv1.weight"])
+    assert torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("objective.args.margin=-1", "objective 'odd' refuses its arguments: margin is -1, not above 0"),
+        ("objective.args.margn=1", "objective 'odd' cannot use objective.args"),
+        ("label_smoothing=0.1", "objective 'odd' takes no label smoothing"),
+    ],
+)
+def test_a_wrong_argument_of_an_objective_is_the_users_mistake(site: Path, setting: str, problem: str) -> None:
+    add_plugin(site, "objective", HINGE)
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        trained("objective.name=odd", setting)
+    assert not (settings.load().runs_dir / "one").exists()
+
+
+def test_an_objective_that_fails_later_is_named(site: Path) -> None:
+    code = "def odd(logits, targets):\n    assert len(logits) == 2, 'two only'\n    return logits[:, 0]\n"
+    add_plugin(site, "objective", code)
+    with pytest.raises(PluginError, match=r"objective 'odd' of odd 1\.2: AssertionError: two only"):
+        trained("objective.name=odd", "steps=3")
 
 
 ARGUED = """

@@ -1,0 +1,1 @@
+"""PolyLoss and the generalised cross-entropy for resnetctl."""
