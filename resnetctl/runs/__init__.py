@@ -1,5 +1,6 @@
 """Run folders on disk. Only this package writes their files."""
 
-from resnetctl.runs.folder import CONFIG, LAST, RunDir, all_runs, automatic_names, create, find, free_path, remove
+from resnetctl.runs.finding import all_runs, find, remove
+from resnetctl.runs.folder import CONFIG, LAST, RunDir, automatic_names, create, free_path
 
 __all__ = ["CONFIG", "LAST", "RunDir", "all_runs", "automatic_names", "create", "find", "free_path", "remove"]

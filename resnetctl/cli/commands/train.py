@@ -58,7 +58,7 @@ def go_on(parsed: Parsed[TrainOptions], target: str) -> None:
     _only_resumable(parsed)
 
     def shards() -> int:
-        from resnetctl.runs.folder import find
+        from resnetctl.runs import find
         from resnetctl.system import settings
 
         return find(target, settings.load().runs_dir).read_config().shards

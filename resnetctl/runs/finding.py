@@ -1,0 +1,71 @@
+"""Find runs in a folder by path or name, list them, and remove one."""
+
+import os
+from pathlib import Path
+
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call, suggest
+from resnetctl.runs.folder import CONFIG, GROUP, LAST, PLAN, RunDir
+from resnetctl.system import storage
+
+
+def remove(run: RunDir) -> None:
+    """Delete the folder of a run. If `last` pointed at it, `last` then points at the newest run that is left.
+
+    Raises:
+        UsageError: a process works on the run, or the folder was not made by `create`.
+    """
+    path = run.path.resolve()
+    if not (path / "config.sources.json").is_file():  # any folder may have a config.toml
+        raise UsageError("this folder is not a run, so it is not removed", where=str(path))
+    with RunDir(path).locked():
+        pass  # nobody works on it; Windows cannot remove a folder with a locked file
+    storage.remove(path)
+    link = path.parent / LAST
+    if link.is_symlink() and not link.exists():
+        left = all_runs(path.parent)
+        storage.point(link, left[-1].path.name) if left else storage.remove(link)
+
+
+def find(text: str | Path, folder: Path) -> RunDir:
+    """Return the run at path `text`, or the run named `text` in `folder`. `last` is the newest run that exists.
+
+    Raises:
+        InputError: there is no such run, and the hint has a close name; or it is a group of runs.
+    """
+    for path in (Path(text), folder / text):
+        if (path / CONFIG).is_file():
+            return RunDir(path)
+        if (path / GROUP).is_file():
+            raise InputError(
+                f"'{text}' is a group of runs, not a run",
+                where=str(path),
+                hint=[Call("sweep show", (path,)), "or name one run in it"],
+            )
+        if (path / PLAN).is_file():
+            raise InputError(
+                f"the run '{text}' is not finished",
+                where=str(path),
+                hint=Call("compress", settings={"name": path.name}),
+            )
+    existing = all_runs(folder)
+    is_last = str(text) == LAST or os.path.abspath(text) == os.path.abspath(folder / LAST)
+    if is_last and existing:  # the run behind the link was removed, or the folder was moved without its links
+        return existing[-1]
+    names = [run.path.name for run in existing]
+    hint = suggest(str(text), names) if names else Call("train", settings={"data": "digits"}, note="trains a first run")
+    if str(text) == LAST:
+        raise InputError("there is no run yet", where=str(folder), hint=hint)
+    raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)
+
+
+def all_runs(folder: Path) -> list[RunDir]:
+    """Return every run in `folder`, oldest first. Runs without a start time come first, by name."""
+    if not folder.is_dir():
+        return []
+    existing = [
+        RunDir(path)
+        for path in folder.iterdir()
+        if not path.is_symlink() and not path.name.startswith(".") and (path / CONFIG).is_file()
+    ]
+    return sorted(existing, key=lambda run: (run.created(), run.path.name))

@@ -1,0 +1,88 @@
+"""Runs are found by path, by name and as the last one, and are removed."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resnetctl import runs
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import in_shell
+
+
+def make(folder: Path, name: str | Iterator[str] = "one") -> runs.RunDir:
+    return runs.create(folder, name, config="epochs = 1\n", sources={"epochs": "flag --epochs"}, env={"a": 1})
+
+
+def set_start(run: runs.RunDir, second: int) -> None:
+    (run.path / "env.json").write_text(json.dumps({"created": f"2026-11-25T00:00:{second:02d}Z"}))
+
+
+def test_a_run_is_found_by_path_by_name_and_as_last(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    for text in (str(run.path), "one", "last", str(tmp_path / "last")):
+        assert runs.find(text, tmp_path).path.resolve() == run.path.resolve()
+
+
+def test_a_missing_run_suggests_a_close_name(tmp_path: Path) -> None:
+    make(tmp_path, "resnet")
+    with pytest.raises(InputError, match="no run 'resnte'") as caught:
+        runs.find("resnte", tmp_path)
+    assert caught.value.hint == ("did you mean 'resnet'?",)
+
+
+def test_without_any_run_the_hint_trains_a_first_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run yet") as caught:
+        runs.find("last", tmp_path)
+    assert in_shell(caught.value.hint[0]).startswith("resnetctl train --data digits")
+
+
+def test_all_runs_are_listed_oldest_first_without_other_folders(tmp_path: Path) -> None:
+    for second, name in enumerate(["b", "c", "a"]):
+        set_start(make(tmp_path, name), second)
+    (make(tmp_path, "older").path / "env.json").unlink()  # its start time is unknown
+    (tmp_path / "notes").mkdir()
+    assert [run.path.name for run in runs.all_runs(tmp_path)] == ["older", "b", "c", "a"]
+    assert runs.all_runs(tmp_path / "nowhere") == []
+
+
+def test_last_is_the_newest_run_that_still_exists(tmp_path: Path) -> None:
+    for second, name in enumerate(["b", "a", "c"]):
+        set_start(make(tmp_path, name), second)
+    shutil.rmtree(tmp_path / "c")
+    for text in ("last", tmp_path / "last", f"{tmp_path}/./last/"):
+        assert runs.find(text, tmp_path).path.name == "a"
+
+
+def test_last_points_at_the_newest_run_left_after_a_removal(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    for second, name in enumerate("abc"):
+        set_start(make(folder, name), second)
+    runs.remove(runs.RunDir(folder / "last"))
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "last"]
+    assert (folder / "last").readlink() == Path("b")
+    runs.remove(runs.RunDir(folder / "a"))
+    runs.remove(runs.RunDir(folder / "b"))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_in_use_and_a_folder_that_is_no_run_are_not_removed(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    with run.locked(), pytest.raises(UsageError, match="in use"):
+        runs.remove(run)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "config.toml").write_text("")
+    with pytest.raises(UsageError, match="is not a run"):
+        runs.remove(runs.RunDir(tmp_path / "project"))
+    assert run.config.is_file()
+    assert (tmp_path / "project" / "config.toml").is_file()
+
+
+def test_a_group_is_no_run_and_the_hint_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "five").mkdir()
+    (tmp_path / "five" / "sweep.json").write_text("{}")
+    with pytest.raises(InputError, match="'five' is a group of runs, not a run") as caught:
+        runs.find("five", tmp_path)
+    assert in_shell(caught.value.hint[0]) == f"resnetctl sweep show {tmp_path / 'five'}"
