@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     Facts = Iterator[TrainFact | StepResult]
 
-RUN_ARGUMENTS = ("budget", "config", "name", "out", "recipe", "set", "tune")  # of `train`, which are no config keys
+RUN_ARGUMENTS = (
+    "budget",
+    "config",
+    "name",
+    "out",
+    "recipe",
+    "set",
+    "track",
+    "tune",
+)  # of `train`, which are no config keys
 
 
 def train(
@@ -105,12 +114,18 @@ def cut(target: Target, out: str | Path, *, name: str | None, **order: Unpack[Or
 
 def _request(flags: dict[str, Any], *, name: str | None, out: str | Path | None) -> RunRequest:
     """Remove the arguments that are no config keys from `flags`. Raises `UsageError` when the budget is not a time."""
-    budget, tune = flags.pop("budget", None), bool(flags.pop("tune", False))
+    budget, tune, track = flags.pop("budget", None), bool(flags.pop("tune", False)), flags.pop("track", ())
     try:
         length = 0.0 if budget is None else seconds(budget)
     except (TypeError, ValueError) as error:
         raise UsageError(f"budget {error}", where=Setting("budget")) from None
-    return RunRequest(name=name, out=None if out is None else Path(out), budget=length, tune=tune)
+    return RunRequest(
+        name=name,
+        out=None if out is None else Path(out),
+        budget=length,
+        tune=tune,
+        track=tuple([track] if isinstance(track, str) else track),
+    )
 
 
 def layers(

@@ -31,6 +31,7 @@ class RunRequest:
         dry_run: check and time everything, write nothing.
         budget: wall time in seconds that sets the length of the training; 0: the config sets it.
         tune: let timed steps choose the number of threads.
+        track: trackers that the run is written for.
     """
 
     name: str | None = None
@@ -38,6 +39,7 @@ class RunRequest:
     dry_run: bool = False
     budget: float = 0.0
     tune: bool = False
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +98,8 @@ def draft(
 
     Raises:
         ConfigError: a key or a value is wrong; all are listed.
-        UsageError: an arch, block, policy, optimizer, schedule or objective is unknown, or the user fixed a value that
-            `budget` or `tune` chooses.
+        UsageError: an arch, block, policy, optimizer, schedule, objective or tracker is unknown, or the user fixed a
+            value that `budget` or `tune` chooses.
         PluginError: the plugin that provides one of them is broken.
     """
     request = request or RunRequest()
@@ -116,6 +118,9 @@ def draft(
     registry.find("optimizer", config.optim.name)
     registry.find("schedule", config.schedule.name)
     registry.find("objective", config.objective.name)
+    for name in request.track:
+        if name not in registry.names("tracker"):
+            registry.find("tracker", name)
     return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))
 
 

@@ -257,6 +257,19 @@ KINDS: dict[str, Row] = {
         seconds=3,
         details="resnetctl.tasks.plugins.details:head_details",
     ),
+    "tracker": Row(
+        name="tracker",
+        plural="trackers",
+        group="resnetctl.trackers",
+        check=_check_members("name", "summary", "start"),
+        rules=("resnetctl.testing.trackers:RULES",),
+        scaffold=Scaffold(
+            template="tracker.py.txt",
+            summary="A tracker for resnetctl.",
+            use=Call("train", settings={"track": NAME, "data": "digits", "epochs": 1}),
+        ),
+        details="resnetctl.tasks.plugins.details:exporter_details",
+    ),
     "command": Row(
         name="command",
         plural="commands",

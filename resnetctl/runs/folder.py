@@ -10,6 +10,7 @@
           model.safetensors                   the final weights
           eval/DATA-SPLIT.json  export/model.onnx  export/model-raw.onnx  export/model-int8.onnx
           report/WEIGHTS-SPLIT.safetensors    logits, features and labels of one pass, by digests
+          trackers/NAME/                      files of a tracker
           summary.json                        the results, written last
           failure.json                        why the run failed, if it would fail again
     runs/last -> the run that started last
@@ -35,11 +36,10 @@ from resnetctl.system import storage
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
 
-LAST = "last"
+LAST, LOCK = "last", ".lock"
 CONFIG = "config.toml"
 GROUP = "sweep.json"  # the plan of a group of runs
 PLAN = "compress.json"  # the plan of a run in stages
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
-"""What plugins implement: the types of a policy, a block, an optimizer, a schedule, an objective and a dataset.
+"""What plugins implement: the types of a policy, block, optimizer, schedule, objective, dataset and tracker.
 
 Imports no torch. Shapes: N images, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from resnetctl.spec.cards import DatasetCard, Scalar, Split
 from resnetctl.spec.truth import Boxes, Masks, TruthKind
@@ -163,4 +163,51 @@ class Dataset(Protocol):
 
     def read(self, path: Path, split: Split) -> Iterator[tuple[np.ndarray[Any, Any], str]]:
         """Yield `(H, W, C)` uint8 arrays with their class names, in a fixed order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """A training run as a tracker sees it.
+
+    Attributes:
+        path: the run's folder. Its name is the run's name, and other runs lie beside it.
+        folder: for the files of the tracker, inside the run's folder; it exists, and a resumed run finds it again.
+        config: every config key, dotted, with its value.
+        epoch: finished epochs; more than 0 in a resumed run, which repeats the epochs after it.
+    """
+
+    path: Path
+    folder: Path
+    config: Mapping[str, Any]
+    epoch: int = 0
+
+
+Ending = Literal["finished", "stopped", "failed"]
+
+
+class Tracking(Protocol):
+    """One run that a tracker writes down."""
+
+    def epoch(self, number: int, numbers: Mapping[str, float]) -> None:
+        """Write the numbers of one epoch, counted from 1: those of `metrics.jsonl` and `timings.jsonl`."""
+        ...
+
+    def close(self, ending: Ending) -> None:
+        """Close all files. A stopped or failed run may be resumed."""
+        ...
+
+
+class Tracker(Protocol):
+    """A tracker: an instance that writes runs for another program, with these members.
+
+    It has `name` and `summary` too. It writes files only, and draws no random numbers. An exception ends the tracking
+    with a notice; the run goes on.
+    """
+
+    name: str
+    summary: str
+
+    def start(self, run: TrackedRun) -> Tracking:
+        """Begin to write down a run, or go on with one."""
         ...

@@ -20,6 +20,7 @@ from resnetctl.errors import UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
+from resnetctl.runs.trackers import trackers_of
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks import sources
@@ -29,6 +30,7 @@ from resnetctl.training.newest_checkpoint import card_of, differences, facts_the
 from resnetctl.training.processes import ready
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session
+from resnetctl.training.trackers import tracked
 from resnetctl.weights.file import NamedWeights, require_plugins
 from resnetctl.wording import counted
 
@@ -107,7 +109,9 @@ def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Fa
             run.checkpoints.drop(name)
     team.agree(is_last=True)
     with Stop() as stop:
-        yield from consume(Session.of(job, state, stop=stop, run=run if team.is_writer else None, team=team))
+        written = run if team.is_writer else None
+        facts = consume(Session.of(job, state, stop=stop, run=written, team=team))
+        yield from tracked(facts, trackers_of(run), run=written, config=job.config, epoch=state.epochs)
 
 
 def _too_few(epochs: int, run: RunDir, done: str, *, least: int) -> UsageError:

@@ -28,6 +28,7 @@ from resnetctl.training.recorder import checkpoint_bytes, consume
 from resnetctl.training.session import Session
 from resnetctl.training.timing.budget import choose_length
 from resnetctl.training.timing.tune import tune
+from resnetctl.training.trackers import tracked
 
 Facts = Iterator[TrainFact | StepResult]
 
@@ -94,7 +95,8 @@ def launch(
         )
     team.agree(is_last=True)
     with run.locked() if run is not None else nullcontext(), Stop() as stop:
-        yield from consume(Session.of(job, state, stop=stop, run=run, team=team))
+        facts = consume(Session.of(job, state, stop=stop, run=run, team=team))
+        yield from tracked(facts, request.track, run=run, config=job.config)
 
 
 def config_text(config: TrainConfig) -> str:

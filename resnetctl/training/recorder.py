@@ -86,7 +86,7 @@ class Recorder:
             return
         result = fact.result
         timings = {"epoch": result.epoch, "seconds": fact.seconds, "images_per_second": fact.images_per_second}
-        self._run.log(_metrics(result), timings)
+        self._run.log(metrics_line(result), timings)
         if result.is_best or self._job.config.keep == "last":
             self._run.save_weights(shipped(self._job, state))
         self.save(state)
@@ -232,7 +232,8 @@ def _stopped(session: Session) -> Stopped:
     )
 
 
-def _metrics(result: EpochResult) -> dict[str, Any]:
+def metrics_line(result: EpochResult) -> dict[str, Any]:
+    """Return the line of an epoch in `metrics.jsonl`."""
     line: dict[str, Any] = {
         "epoch": result.epoch,
         "step": result.step,

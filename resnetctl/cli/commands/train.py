@@ -42,7 +42,12 @@ def run(parsed: Parsed[TrainOptions]) -> None:
 
 def _train_seeds(options: TrainOptions, run_draft: "Draft[TrainConfig]") -> None:
     """Make a group of runs that differ in their seed, and train them."""
-    chosen = {"--processes": options.processes, "--budget": options.budget, "--tune": options.tune}
+    chosen = {
+        "--processes": options.processes,
+        "--budget": options.budget,
+        "--tune": options.tune,
+        "--track": options.track,
+    }
     for flag, value in chosen.items():
         if value:
             raise UsageError(f"{flag} is for one run, not for several seeds", where="--seeds")

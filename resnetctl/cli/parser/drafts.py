@@ -47,5 +47,6 @@ def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
             dry_run=options.dry_run,
             budget=options.budget,
             tune=options.tune,
+            track=tuple(options.track),
         )
     return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request)

@@ -36,6 +36,13 @@ class RunOptions(LayerOptions):
         0.0, "Train as many epochs as this wall time allows: 90s, 1h30min", metavar="TIME", panel=USED
     )
     tune: bool = option(False, "Time a few steps to choose the number of threads", panel="Machine")
+    track: list[str] = option(
+        [],
+        "Write the run for a tracker too, e.g. tensorboard; repeatable",
+        metavar="NAME",
+        panel="Run",
+        complete="tracker",
+    )
     processes: str | None = option(
         None,
         "Processes that share the shards on this machine (auto: one a core or GPU)",

@@ -64,7 +64,7 @@ def command_details(command: Any) -> dict[str, Any]:
 
 
 def exporter_details(exporter: Any) -> dict[str, Any]:
-    """Return the facts of an exporter's class, with its summary."""
+    """Return the facts of the class of an exporter or a tracker, with its summary."""
     return object_details(type(exporter)) | {"summary": exporter.summary}
 
 

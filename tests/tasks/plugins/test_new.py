@@ -79,6 +79,7 @@ def test_the_tests_of_new_plugins_pass(tmp_path: Path) -> None:
         ("squeeze", "block", "squeeze", "class SqueezeBlock("),
         ("squeeze-block", "block", "squeeze_block", "class SqueezeBlock("),
         ("resnetctl-lion", "optimizer", "lion", "def lion("),
+        ("resnetctl-csv", "tracker", "csv", "csv = Tracker()"),
         ("a1-b2", "policy", "a1_b2", "a1_b2 = "),
     ],
 )

@@ -1,0 +1,1 @@
+"""A tracker for resnetctl that writes MLflow's file store."""
