@@ -31,7 +31,7 @@ from resnetctl.spec.contracts import (
     SchedulePoint,
     Transform,
 )
-from resnetctl.spec.dense import Agreement, Figure, Head, Measured, Meter, Net, Output, Task
+from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
 from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, Truth, TruthKind
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Boxes",
     "Calibration",
     "Card",
+    "Curve",
     "Dataset",
     "DatasetCard",
     "Figure",

@@ -62,6 +62,15 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A line of a chart: `name` of the class, the names of x and y, and the points, by rising x; all in 0..1."""
+
+    name: str
+    axes: tuple[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What a meter found on one split.
 
@@ -71,6 +80,8 @@ class Measured:
         figures: all numbers, by their JSON key; fractions are 0..1.
         per_class: the numbers of each class, each with its `name` and the `count` of its objects, pixels or images. A
             limit on every class (`--min-per-class`) holds for the first number.
+            `interval` is the 95 % interval of this number, None without one.
+        curves: what the numbers come from, such as precision by recall, for the page of `report`.
         per_image: the numbers of each image, in the order of `Meter.add`; the first one ranks the images, higher is
             better, None if the image has no such number. () if the task has no numbers of single images.
     """
@@ -79,6 +90,7 @@ class Measured:
     count: int
     figures: Mapping[str, float | None]
     per_class: tuple[Mapping[str, Any], ...] = ()
+    curves: tuple[Curve, ...] = ()
     per_image: tuple[Mapping[str, float | None], ...] = ()
 
 

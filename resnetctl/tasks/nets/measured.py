@@ -54,7 +54,7 @@ class NetOutcome(Judged):
             "primary": primary.name,
             "interval": None if primary.interval is None else list(primary.interval),
             "count": self.measured.count,
-            "per_class": [dict(row) for row in self.measured.per_class],
+            "per_class": plain(list(self.measured.per_class)),
             "data": self.data,
             "split": self.split,
             "epoch": self.epoch,
@@ -84,19 +84,8 @@ def measure_net(
     """
     gates, path, card = asked.get("gates", Gates()), asked.get("per_image"), net.card
     _require_limits(gates)
-    if store.card.truth != net.task.truth:
-        raise DataError(
-            f"the network answers with {net.task.truth}, and '{store.card.name}' has {store.card.truth}",
-            where=str(store.path),
-            hint=Call("data list"),
-        )
-    is_own = card.trained_on.get("name") == store.card.name
-    images = open_eval_set(store, split, val_split=card.split if is_own or split != "train" else None)
-    order = class_order(store.card.classes, card.classes, name=store.card.name)
-    meter = net.task.meter(card.classes)
-    for prediction, truth in _compared(net, images, store, order=order):
-        meter.add(prediction, truth)
-    found = meter.report()
+    images = open_images(net, store, split=split)
+    found = measure_images(net, images, store=store)
     gates.require_known(found)
     if path is not None and not found.per_image:
         raise UsageError(f"task '{card.task}' has no numbers of single images", where=Setting("per_image"))
@@ -145,6 +134,27 @@ def worst_first(found: Measured) -> list[int]:
     """Return the places of the images by their first number, the lowest first; without a number they come last."""
     ranks = [next(iter(numbers.values())) for numbers in found.per_image]
     return sorted(range(len(ranks)), key=lambda place: (ranks[place] is None, ranks[place] or 0.0))
+
+
+def open_images(net: Answering, store: Store, *, split: Split) -> ImageSet:
+    """Return the images of a split, with the truth that the network learned from. Raises as `measure_net`."""
+    if store.card.truth != net.task.truth:
+        raise DataError(
+            f"the network answers with {net.task.truth}, and '{store.card.name}' has {store.card.truth}",
+            where=str(store.path),
+            hint=Call("data list"),
+        )
+    is_own = net.card.trained_on.get("name") == store.card.name
+    return open_eval_set(store, split, val_split=net.card.split if is_own or split != "train" else None)
+
+
+def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measured:
+    """Return what the task's meter finds. Raises `DataError` when the classes differ."""
+    order = class_order(store.card.classes, net.card.classes, name=store.card.name)
+    meter = net.task.meter(net.card.classes)
+    for prediction, truth in _compared(net, images, store, order=order):
+        meter.add(prediction, truth)
+    return meter.report()
 
 
 def _compared(
