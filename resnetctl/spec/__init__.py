@@ -32,7 +32,7 @@ from resnetctl.spec.contracts import (
     Transform,
 )
 from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
-from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, Truth, TruthKind
+from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
 
 __all__ = [
     "IGNORE",
@@ -65,10 +65,12 @@ __all__ = [
     "Plugins",
     "Policy",
     "Scalar",
+    "SceneTruths",
     "Schedule",
     "SchedulePoint",
     "Split",
     "Stem",
+    "Tags",
     "Task",
     "Transform",
     "Truth",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from resnetctl.spec.cards import ImageSpec
-from resnetctl.spec.truth import Boxes, Labels, Masks, TruthKind
+from resnetctl.spec.truth import Truth, TruthKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,8 @@ class Net(Protocol):
 
     Images are normalised float32 `(N, C, S, S)`. `decode(forward(images))` is exported, so it uses fixed shapes and no
     control flow that depends on values. Detection gives boxes `(N, K, 4)` float32 in input pixels, scores `(N, K)`
-    float32, and labels `(N, K)` int64, padded with score 0 and label -1. Segmentation gives classes `(N, S, S)`.
+    float32, and labels `(N, K)` int64, padded with score 0 and label -1. Segmentation gives classes `(N, S, S)`, and
+    `multilabel` probabilities `(N, classes)`.
     """
 
     def loss(self, images: Tensor, truth: Any) -> Mapping[str, Tensor]: ...
@@ -115,7 +116,7 @@ class Agreement:
 class Meter(Protocol):
     """Sums up predictions."""
 
-    def add(self, prediction: Arrays, truth: Labels | Boxes | Masks) -> None:
+    def add(self, prediction: Arrays, truth: Truth) -> None:
         """Add a batch: arrays as the task's outputs, and the truth in the same pixels, on the CPU."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from resnetctl.engine.metrics import Labels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Boxes, Masks, Measured, Split
+from resnetctl.spec import Masks, Measured, SceneTruths, Split, Tags
 from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH = 16  # images
 LIMITS = ("min_primary", "min_per_class", "min_lower")  # that a network with a head can have
@@ -157,9 +160,7 @@ def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measure
     return meter.report()
 
 
-def _compared(
-    net: Answering, images: ImageSet, store: Store, *, order: Labels
-) -> Iterator[tuple[Arrays, Boxes | Masks]]:
+def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) -> Iterator[tuple[Arrays, SceneTruths]]:
     """Yield the prediction of each batch and its truth, in the same pixels."""
     import torch
 
@@ -170,6 +171,9 @@ def _compared(
         rows = images.index[start : start + len(pixels)]
         start += len(pixels)
         truth, prediction = whole.take(torch.from_numpy(rows)), net.answer(pixels)
+        if isinstance(truth, Tags):
+            yield prediction, _reordered(truth, classes)
+            continue
         if isinstance(truth, Masks):
             known = torch.cat([classes, torch.full((256 - len(classes),), 255)]).to(torch.uint8)
             yield (enlarged(prediction[0], side),), Masks(masks=known[truth.masks.long()])
@@ -179,3 +183,10 @@ def _compared(
         true = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
         boxes = torch.from_numpy(np.concatenate(true))
         yield found, replace(truth, boxes=boxes, labels=classes[truth.labels])
+
+
+def _reordered(truth: Tags, order: Tensor) -> Tags:
+    """Return the tags with class i of the data at place `order[i]`."""
+    moved = truth.tags.clone()
+    moved[:, order] = truth.tags
+    return Tags(tags=moved)
