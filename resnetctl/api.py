@@ -151,6 +151,8 @@ def evaluate(
 def report(target: Target = None, *, device: str | None = None, **options: Unpack[ReportOptions]) -> TrustReport:
     """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
 
+    For a network with a head it is a `NetReport`: numbers by class, and the pictures that it answers worst and best.
+
     Args:
         target: a run, its name, or a file. None: the newest run.
         device: `cpu`, `cuda` or `mps`.
@@ -168,7 +170,7 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
     settings = settings if device is None else replace(settings, device=device)
     if "against" in options:
         options["against"] = targets.text(options["against"])
-    return task(targets.text(target), settings=settings, **options)
+    return cast(TrustReport, task(targets.text(target), settings=settings, **options))
 
 
 def explain(

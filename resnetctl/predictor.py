@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.image_files import Picture, listed, skipped
-from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.errors import warn_caller
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system import settings as machine
@@ -33,6 +32,7 @@ class PictureResult(TypedDict):
     `written`, the file in `out`. A detector gives `boxes`, x1 y1 x2 y2 in pixels of the picture, the best first. A
     segmenter gives `mask`, the class of each pixel, uint8 (H, W), None for a picture with a problem; and `classes` with
     their share of the pixels.
+    A network for several labels gives `labels` with probabilities, the likeliest first.
     """
 
     file: str | None
@@ -44,6 +44,7 @@ class PictureResult(TypedDict):
     size: NotRequired[list[int]]
     boxes: NotRequired[list[FoundBox]]
     classes: NotRequired[list[Share]]
+    labels: NotRequired[list[Guess]]
     mask: NotRequired[NDArray[np.uint8] | None]
     written: NotRequired[str | None]
 
@@ -51,7 +52,7 @@ class PictureResult(TypedDict):
 class OfHeads(TypedDict, total=False):
     """Arguments for networks with a head; see `Predictor`."""
 
-    min_score: float
+    min_score: float | None
     out: str | PathLike[str] | None
 
 
@@ -81,8 +82,8 @@ class Predictor:
             set: add the prediction set of this level, such as 0.9, to each result.
             max_pixels: images with more pixels get a problem.
             device: `cpu`, `cuda` or `mps`; an ONNX file always runs on the CPU.
-            of_heads: for networks with a head: `min_score`, the smallest score of a box (0.3); `out`, a folder for the
-                pictures with boxes, or for the masks (PNG).
+            of_heads: for networks with a head: `min_score`, the smallest score of a box (0.3) or probability of one of
+                several labels (0.5); `out`, a folder for the pictures with boxes, or for the masks (PNG).
 
         Raises:
             UsageError: this machine has no such device, `top` is below 1, or an argument does not suit the network.
@@ -93,7 +94,7 @@ class Predictor:
         resolved = targets.resolve(targets.text(target), settings)
         self._top, self._max_pixels, self._threshold = top, max_pixels, None
         out = of_heads.get("out")
-        self._min_score, self._out = of_heads.get("min_score", SHOWN_SCORE), None if out is None else Path(out)
+        self._min_score, self._out = of_heads.get("min_score"), None if out is None else Path(out)
         self._net: answers.Answering | None = None
         if targets.has_head(resolved):
             task.require_no_list(top=top, level=set)

@@ -15,7 +15,7 @@ from resnetctl import rng
 from resnetctl.data.preprocess import repeat, resize, to_grey
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import Batch, Boxes, ImageSpec, Masks
+from resnetctl.spec import Batch, ImageSpec, SceneTruths
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ class Feed:
             truth=self._truth_of(index),
         )
 
-    def _truth_of(self, index: Tensor) -> Boxes | Masks | None:
-        """Return the boxes or masks of stored rows, in pixels of the batch's images, on the device."""
+    def _truth_of(self, index: Tensor) -> SceneTruths | None:
+        """Return the boxes, masks or tags of stored rows, in pixels of the batch's images, on the device."""
         if self._truth is None:
             return None
         return self._truth.take(index.cpu()).to(self.device).resize(self._stored, size=self.spec.resize)

@@ -24,7 +24,7 @@ from resnetctl.hints import Call, Setting
 from resnetctl.spec import Batch, ImageSpec, Policy, Scalar, Transform, TruthKind
 
 Range = tuple[float, float]
-DENSE: tuple[TruthKind, ...] = ("boxes", "masks")
+DENSE: tuple[TruthKind, ...] = ("boxes", "masks", "tags")
 BOX_SCALE = (0.08, 1.0)  # share of the image area in a box, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
 BOX_TRIES = 10  # as many as in torchvision; if no box lies inside the image, the whole image is used

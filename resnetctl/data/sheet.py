@@ -68,6 +68,8 @@ def _rows_of(stored: StoredSplit, label: int) -> NDArray[np.int64]:
     truth = stored.truth
     if truth is None or truth.masks is not None:
         return np.flatnonzero(stored.labels == label)
+    if truth.tags is not None:
+        return np.flatnonzero(truth.tags[:, label])
     return np.unique(np.searchsorted(truth.offsets, np.flatnonzero(truth.labels == label), side="right") - 1)
 
 
@@ -75,7 +77,7 @@ def _with_truth(stored: StoredSplit, row: int) -> NDArray[np.uint8]:
     """Return a stored image, with its boxes or its mask drawn on it where the dataset has them."""
     image: NDArray[np.uint8] = stored.images[row]
     truth = stored.truth
-    if truth is None:
+    if truth is None or truth.tags is not None:
         return image
     truth.check(np.array([row]))
     picture = Image.fromarray(np.ascontiguousarray(image[..., :3] if image.shape[-1] >= 3 else image[..., 0]))

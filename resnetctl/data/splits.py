@@ -20,7 +20,7 @@ from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.rng import derive
-from resnetctl.spec import Boxes, ImageSpec, Masks, Split, ValSplit
+from resnetctl.spec import ImageSpec, SceneTruths, Split, ValSplit
 
 Rows = NDArray[np.int64]
 EVAL_BATCH = 128  # images; larger batches exceed the cache of a CPU
@@ -173,8 +173,8 @@ def eval_batches(
         yield np.ascontiguousarray(pixels) if as_stored else _prepared(pixels, spec), images.labels[rows]
 
 
-def eval_truth(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[Boxes | Masks]:
-    """Yield the boxes or masks of the batches of `eval_batches`, in pixels of the prepared images, on the CPU."""
+def eval_truth(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[SceneTruths]:
+    """Yield the boxes, masks or tags of the batches of `eval_batches`, in pixels of the prepared images, on the CPU."""
     import torch
 
     assert images.truth is not None, "the dataset has boxes or masks"

@@ -108,7 +108,7 @@ def _classes(report: Measured) -> list[tuple[float, str, str]]:
     """Return first number, name and the number's key of each class that has one, worst first."""
     found = []
     for row in report.per_class:
-        key = next((key for key in row if key not in ("name", "count")), None)
+        key = next((key for key in row if key not in ("name", "count", "interval")), None)
         if key is not None and row[key] is not None:
             found.append((float(row[key]), str(row["name"]), key))
     return sorted(found)

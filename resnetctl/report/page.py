@@ -13,7 +13,7 @@ from typing import Any
 from resnetctl.report.groups import Row, settings_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import CURVES, curves, plots
-from resnetctl.report.verdict import percent, short_name, verdict
+from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
 
 Document = Mapping[str, Any]
 SUSPECTS, PAIRS = 20, 12  # that the page shows
@@ -82,15 +82,24 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
     from markupsafe import Markup
 
     drawn = {plot.name: (plot, Markup(plot.drawing)) for plot in plots(document, epochs)}
-    text: str = _template("report.html.jinja").render(
+    is_net = "task" in document
+    text: str = _template("net.html.jinja" if is_net else "report.html.jinja").render(
         report=document,
-        sentences=verdict(document),
+        sentences=net_verdict(document) if is_net else verdict(document),
         plots=drawn,
-        curves=[drawn[name] for name, *_ in CURVES if name in drawn],
+        curves=[drawn[name] for name in (*(name for name, *_ in CURVES), "number") if name in drawn],
         provenance=provenance,
         gallery=gallery,
+        legend=_legend(document) if is_net else [],
     )
     return text
+
+
+def _legend(document: Document) -> list[tuple[str, str]]:
+    """Return name and colour of each class in the pictures."""
+    from resnetctl.data.dense.drawing import colour
+
+    return [(row["name"], f"rgb{colour(label)}") for label, row in enumerate(document["per_class"])]
 
 
 @cache

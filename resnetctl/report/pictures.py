@@ -22,16 +22,18 @@ class Gallery:
         duplicates: for each pair, the measured image and the one of train.
         corruptions: for each kind one image: undamaged, then from the least severity to the largest.
         maps: for each explained image, the image and its map.
+        scenes: for each shown image, the picture with its truth and with the answer.
     """
 
     suspects: tuple[bytes, ...] = ()
     duplicates: tuple[tuple[bytes, bytes], ...] = ()
     corruptions: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     maps: tuple[tuple[bytes, bytes], ...] = ()
+    scenes: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def thumbnail(image: NDArray[np.uint8]) -> bytes:
-    """Return the file of an image (R, R, C) with 1 or 3 channels: a PNG, or a JPEG of `SIDE` pixels if it is large."""
+def thumbnail(image: NDArray[np.uint8], *, side: int = SIDE) -> bytes:
+    """Return the file of an image (R, R, C) with 1 or 3 channels: a PNG, or a JPEG of `side` pixels if it is large."""
     from PIL import Image
 
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
@@ -39,7 +41,7 @@ def thumbnail(image: NDArray[np.uint8]) -> bytes:
     if max(picture.size) <= EXACT:
         picture.save(file, "PNG", optimize=True)
     else:
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+        picture.thumbnail((side, side), Image.Resampling.BOX)
         picture.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
 

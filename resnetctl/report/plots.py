@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from resnetctl.report import svg
+from resnetctl.runs.log import val_key
 
 MAX_CLASSES = 25  # in the drawn confusion matrix
 MAX_ROWS = 40  # epochs in a table beside a curve
@@ -37,6 +38,8 @@ class Plot:
 
 def plots(document: Document, epochs: Sequence[Document]) -> list[Plot]:
     """Return the plots of a report's JSON document and of the lines of its run's metrics."""
+    if "task" in document:
+        return [*precision_recall(document), *curves(epochs)]
     drawn = [reliability(document), risk(document)]
     if len(document["accuracy"]["per_class"]) <= MAX_CLASSES:
         drawn.insert(0, confusion(document))
@@ -90,6 +93,27 @@ def confusion(document: Document) -> Plot:
         ),
         header=("true class", *names),
         rows=tuple((name, *map(str, matrix[row])) for row, name in enumerate(names)),
+    )
+
+
+def precision_recall(document: Document) -> Iterator[Plot]:
+    """Yield the curve of each class, or their mean where there are more than the chart has colours."""
+    found = document["curves"]
+    if not found:
+        return
+    (across, up), grid = found[0]["axes"], [x for x, _ in found[0]["points"]]
+    series = [(item["name"], [tuple(point) for point in item["points"]]) for item in found]
+    if len(found) > svg.SERIES:
+        heights = [[y for _, y in item["points"]] for item in found]
+        series = [("mean", [(x, sum(column) / len(found)) for x, *column in zip(grid, *heights, strict=True)])]
+    shown = range(0, len(grid), max(1, len(grid) // 10))
+    title = f"{up.capitalize()} by {across}"
+    yield Plot(
+        name=f"{up}-{across}",
+        title=title + ("" if len(found) <= svg.SERIES else ": the mean of the classes"),
+        drawing=svg.lines(series, title=f"{title}; the table has the numbers", names=(across, up)),
+        header=(across, *(name for name, _ in series)),
+        rows=tuple((f"{grid[place]:.2f}", *(f"{line[place][1]:.3f}" for _, line in series)) for place in shown),
     )
 
 
@@ -194,7 +218,10 @@ def differences(comparison: Document) -> Plot:
 
 def curves(epochs: Sequence[Document]) -> Iterator[Plot]:
     """Yield loss, accuracy, learning rate and speed of a run by epoch; nothing for fewer than two epochs."""
-    for name, title, axis, columns in CURVES if len(epochs) > 1 else ():
+    key = next((key for line in epochs if (key := val_key(line))), "val_top1")
+    number = key.removeprefix("val_")
+    own = () if number in ("top1", "loss") else (("number", f"{number} by epoch", number, (("val", key),)),)
+    for name, title, axis, columns in (*CURVES, *own) if len(epochs) > 1 else ():
         series = [
             (word, [(float(line["epoch"]), float(line[key])) for line in epochs if _is_number(line.get(key))])
             for word, key in columns

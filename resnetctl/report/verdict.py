@@ -1,6 +1,6 @@
 """The verdict of a report: six sentences that a hurried reader needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -19,6 +19,36 @@ def verdict(document: Document) -> list[str]:
         _abstaining(document),
         _comparison(document["comparison"]) if "comparison" in document else _looks(document),
     ]
+
+
+def net_verdict(document: Document) -> list[str]:
+    """Return sentences on a network with a head: its number, its weakest class, its worst pictures, and the looks."""
+    number, images = document["primary"], counted(document["count"], f"{document['split']} image")
+    ends = document["interval"]
+    between = "" if ends is None else f"; the 95 % interval is {percent(ends[0])} to {percent(ends[1])}"
+    name, value = short_name(document["target"]), percent(document[number] or 0)
+    first = f"{name} has {number} {value} on {images} of '{document['data']}'{between}."
+    return [first, *_weakest_class(document), *_worst_picture(document), _looks(document)]
+
+
+def _weakest_class(document: Document) -> Iterator[str]:
+    rows = document["per_class"]
+    key = next((key for key in (rows[0] if rows else {}) if key not in ("name", "count", "interval")), "")
+    known = sorted(((row[key], row) for row in rows if key and row[key] is not None), key=lambda entry: entry[0])
+    if not known:
+        return
+    (low, worst), (high, best) = known[0], known[-1]
+    yield (
+        f"Its weakest class is '{worst['name']}' with {key} {percent(low)}, "
+        f"its strongest is '{best['name']}' with {percent(high)}."
+    )
+
+
+def _worst_picture(document: Document) -> Iterator[str]:
+    if document["worst"]:
+        worst = document["worst"][0]
+        key = next(name for name in worst if name != "file")
+        yield f"It answers {PurePath(worst['file']).name} worst, with {key} {percent(worst[key])}."
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -37,8 +37,8 @@ from resnetctl.spec.contracts import (
     Tracking,
     Transform,
 )
-from resnetctl.spec.dense import Agreement, Figure, Head, Measured, Meter, Net, Output, Task
-from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, Truth, TruthKind
+from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
+from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
 
 __all__ = [
     "IGNORE",
@@ -52,6 +52,7 @@ __all__ = [
     "Boxes",
     "Calibration",
     "Card",
+    "Curve",
     "Dataset",
     "DatasetCard",
     "Ending",
@@ -73,10 +74,12 @@ __all__ = [
     "Plugins",
     "Policy",
     "Scalar",
+    "SceneTruths",
     "Schedule",
     "SchedulePoint",
     "Split",
     "Stem",
+    "Tags",
     "Task",
     "TrackedRun",
     "Tracker",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from resnetctl.spec.cards import DatasetCard, Scalar, Split
-from resnetctl.spec.truth import Boxes, Masks, TruthKind
+from resnetctl.spec.truth import SceneTruths, TruthKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,8 @@ class Batch:
         targets: `(N,)` int64, or `(N, num_classes)` float32 after mixing.
         index: `(N,)` int64, the row of each image in the stored split.
         epoch, step: counters of the run, from 0.
-        truth: boxes or masks, in pixels of `images`, which a policy moves with the picture; None for classification.
-            `targets` is then the rarest class in each image.
+        truth: boxes or masks, in pixels of `images`, which a policy moves with the picture, or tags, which stay; None
+            for classification. `targets` is then the rarest class in each image.
     """
 
     images: torch.Tensor
@@ -37,7 +37,7 @@ class Batch:
     index: torch.Tensor
     epoch: int
     step: int
-    truth: Boxes | Masks | None = None
+    truth: SceneTruths | None = None
 
 
 Transform = Callable[[Batch], Batch]  # augments one training batch
@@ -54,8 +54,8 @@ class Policy:
     Keyword arguments of a builder have defaults; the config sets them, e.g. `--set augment.magnitude=5`. A builder
     raises `ValueError` for a value that it cannot use.
 
-    `moves` are the kinds of truth that it moves with the picture, besides labels: "boxes", "masks". On data with
-    another truth it is refused before the run.
+    `moves` are the kinds of truth that stay right, besides labels: "boxes" and "masks", which it moves with the
+    picture, and "tags". On data with another truth it is refused before the run.
     """
 
     name: str

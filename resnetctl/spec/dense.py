@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from resnetctl.spec.cards import ImageSpec
-from resnetctl.spec.truth import Boxes, Labels, Masks, TruthKind
+from resnetctl.spec.truth import Truth, TruthKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,8 @@ class Net(Protocol):
 
     Images are normalised float32 `(N, C, S, S)`. `decode(forward(images))` is exported, so it uses fixed shapes and no
     control flow that depends on values. Detection gives boxes `(N, K, 4)` float32 in input pixels, scores `(N, K)`
-    float32, and labels `(N, K)` int64, padded with score 0 and label -1. Segmentation gives classes `(N, S, S)`.
+    float32, and labels `(N, K)` int64, padded with score 0 and label -1. Segmentation gives classes `(N, S, S)`, and
+    `multilabel` probabilities `(N, classes)`.
     """
 
     def loss(self, images: Tensor, truth: Any) -> Mapping[str, Tensor]: ...
@@ -62,6 +63,15 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A line of a chart: `name` of the class, the names of x and y, and the points, by rising x; all in 0..1."""
+
+    name: str
+    axes: tuple[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What a meter found on one split.
 
@@ -71,6 +81,8 @@ class Measured:
         figures: all numbers, by their JSON key; fractions are 0..1.
         per_class: the numbers of each class, each with its `name` and the `count` of its objects, pixels or images. A
             limit on every class (`--min-per-class`) holds for the first number.
+            `interval` is the 95 % interval of this number, None without one.
+        curves: what the numbers come from, such as precision by recall, for the page of `report`.
         per_image: the numbers of each image, in the order of `Meter.add`; the first one ranks the images, higher is
             better, None if the image has no such number. () if the task has no numbers of single images.
     """
@@ -79,6 +91,7 @@ class Measured:
     count: int
     figures: Mapping[str, float | None]
     per_class: tuple[Mapping[str, Any], ...] = ()
+    curves: tuple[Curve, ...] = ()
     per_image: tuple[Mapping[str, float | None], ...] = ()
 
 
@@ -103,7 +116,7 @@ class Agreement:
 class Meter(Protocol):
     """Sums up predictions."""
 
-    def add(self, prediction: Arrays, truth: Labels | Boxes | Masks) -> None:
+    def add(self, prediction: Arrays, truth: Truth) -> None:
         """Add a batch: arrays as the task's outputs, and the truth in the same pixels, on the CPU."""
         ...
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-TruthKind = Literal["labels", "boxes", "masks"]
+TruthKind = Literal["labels", "boxes", "masks", "tags"]
 TRUTHS: tuple[TruthKind, ...] = get_args(TruthKind)
 IGNORE = 255  # value of a mask where no class is known: no loss, no metric
 KEPT_SHARE = 0.25  # of a box's area; a box of which less is left after a crop is dropped
@@ -204,7 +204,46 @@ class Masks:
         return Masks(masks=picked.view(count, size, size).masked_fill(outside, IGNORE))
 
 
-Truth = Labels | Boxes | Masks
+@dataclass(frozen=True, kw_only=True)
+class Tags:
+    """Any number of classes for each image: `tags` uint8 `(N, classes)`, 1 where an image has the class, else 0.
+
+    They are true of the whole picture, so they stay as they are when a policy moves it.
+    """
+
+    kind: ClassVar[TruthKind] = "tags"
+    tags: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def take(self, index: Tensor) -> Tags:
+        """Return the tags of the images in `index`, int64 `(n,)`."""
+        return Tags(tags=self.tags[index.to(self.tags.device)])
+
+    def to(self, device: torch.device | str) -> Tags:
+        """Return the tags on `device`."""
+        return Tags(tags=self.tags.to(device))
+
+    def flip(self, chosen: Tensor, *, width: int) -> Tags:
+        """Return the tags as they are; so do the other methods that move a picture."""
+        return self
+
+    def crop(self, corners: Tensor, *, size: int, pad: int = 0) -> Tags:
+        """Return the tags as they are."""
+        return self
+
+    def resample(self, windows: Tensor, *, size: int) -> Tags:
+        """Return the tags as they are."""
+        return self
+
+    def resize(self, side: int, *, size: int) -> Tags:
+        """Return the tags as they are."""
+        return self
+
+
+Truth = Labels | Boxes | Masks | Tags
+SceneTruths = Boxes | Masks | Tags  # what the images of a dataset may have besides one label
 
 
 def _area(boxes: Any) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 from resnetctl.data.image_files import BATCH, Listed, listed, skipped
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.engine.metrics import Logits, probabilities
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Setting
@@ -78,7 +77,7 @@ class Options(TypedDict, total=False):
     level: float | None
     max_pixels: int
     out: str | Path | None
-    min_score: float
+    min_score: float | None
 
 
 def predict(
@@ -132,7 +131,7 @@ def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, 
         open_net(target, settings),
         images,
         out=None if out is None else Path(out),
-        min_score=options.get("min_score", SHOWN_SCORE),
+        min_score=options.get("min_score"),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
     )
     return replace(found, notices=(*target.notices, *found.notices))

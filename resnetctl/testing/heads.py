@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resnetctl import registry
 from resnetctl.models.dense import backbone_of, build_net, head_card
-from resnetctl.spec import Arch, Boxes, ImageSpec, Masks, Net, Truth
+from resnetctl.spec import Arch, Boxes, ImageSpec, Masks, Net, Tags, Truth
 from resnetctl.testing.findings import SEED, Rule, expect
 from resnetctl.testing.schedules import settable
 
@@ -36,6 +36,8 @@ def truth_of(kind: str, images: int = 2) -> Truth:
         masks[:, SIDE // 4 : SIDE // 2, SIDE // 4 :] = 1
         masks[:, -4:] = 255
         return Masks(masks=masks)
+    if kind == "tags":
+        return Tags(tags=(torch.arange(images * CLASSES).view(images, CLASSES) % 2).to(torch.uint8))
     boxes = torch.tensor([[8.0, 8, 40, 40], [48, 20, 90, 88]])
     offsets = torch.tensor([0, *[2] * images])
     return Boxes(offsets=offsets, boxes=boxes, labels=torch.tensor([0, 2]))
@@ -101,10 +103,16 @@ def learns(head: Any) -> str:
     total.backward()  # type: ignore[no-untyped-call]
     still = [name for name, item in net.named_parameters() if item.requires_grad and item.grad is None]
     expect(not still, f"{len(still)} parameters have no gradient, such as {still[:1]}")
-    empty = truth.take(torch.tensor([1, 1])) if isinstance(truth, Boxes) else Masks(masks=truth.masks * 0 + 255)  # type: ignore[union-attr]
-    nothing = torch.stack([value.float() for value in net.loss(_images(), empty).values()]).sum()  # type: ignore[operator]
+    nothing = torch.stack([value.float() for value in net.loss(_images(), _empty(truth)).values()]).sum()  # type: ignore[operator]
     expect(bool(nothing.isfinite()), f"the loss of images without an object is {float(nothing.detach())}")
     return ", ".join(losses)
+
+
+def _empty(truth: Truth) -> Truth:
+    """Return the truth of as many images without an object."""
+    if isinstance(truth, Boxes):
+        return truth.take(torch.tensor([1, 1]))
+    return Tags(tags=truth.tags * 0) if isinstance(truth, Tags) else Masks(masks=truth.masks * 0 + 255)  # type: ignore[union-attr]
 
 
 def answers(head: Any) -> str:

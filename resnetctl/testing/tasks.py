@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnetctl.spec import TRUTHS, Boxes, Labels, Masks, Output, Truth
+from resnetctl.spec import TRUTHS, Boxes, Labels, Masks, Output, Tags, Truth
 from resnetctl.testing.findings import SEED, Rule, Skipped, expect
 
 CLASSES = ("a", "b", "c")
@@ -27,6 +27,8 @@ def truth_of(kind: str) -> Truth:
         masks = generator.integers(0, len(CLASSES), (IMAGES, SIDE, SIDE), dtype=np.uint8)
         masks[0, :4] = 255
         return Masks(masks=torch.from_numpy(masks))
+    if kind == "tags":
+        return Tags(tags=torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]], dtype=torch.uint8))
     return Labels(labels=torch.tensor([0, 1, 2, 0, 1]))
 
 
@@ -40,6 +42,8 @@ def perfect(truth: Truth) -> Arrays:
             boxes[row, : len(mine)], labels[row, : len(mine)] = mine, classes
             scores[row, : len(mine)] = 0.9 - 0.1 * np.arange(len(mine))
         return boxes, scores, labels
+    if isinstance(truth, Tags):
+        return (0.1 + 0.8 * truth.tags.numpy().astype(np.float32),)
     if isinstance(truth, Masks):
         known = np.where(truth.masks == 255, 0, truth.masks)
         return (known.astype(np.int64),)
@@ -55,6 +59,8 @@ def wrong(prediction: Arrays) -> Arrays:
         return boxes, scores, np.where(labels < 0, -1, (labels + 1) % len(CLASSES))
     if len(prediction) == 2:
         return tuple(np.roll(part, 1, axis=1) for part in prediction)
+    if prediction[0].dtype == np.float32:
+        return (1 - prediction[0],)
     return ((prediction[0] + 1) % len(CLASSES),)
 
 

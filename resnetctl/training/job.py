@@ -160,7 +160,7 @@ def settle(
     """
     config = resolved.config
     require_head(config, store.card)
-    if len(store.card.classes) < 2 and store.card.truth != "boxes":
+    if len(store.card.classes) < 2 and store.card.truth not in ("boxes", "tags"):
         raise DataError(
             f"the dataset '{store.card.name}' has one class, '{store.card.classes[0]}': there is nothing to learn",
             where=str(store.path),

@@ -1,5 +1,6 @@
 """T1, T2, T3: a run that is killed at any instant, or fails at any durable call, ends with the same bytes."""
 
+import os
 import random
 import shutil
 import time
@@ -10,6 +11,7 @@ from support.faults import Fault
 
 SETS = ("epochs=5",)
 SHORT = ("epochs=2",)
+DETECTOR = ("data=scenes", "model.head=tiny_det", "batch_size=4", "epochs=4", "lr=0.003")
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS")
 FULL = (pytest.mark.certify, pytest.mark.timeout(7200))
 
@@ -35,6 +37,25 @@ def test_t1_a_run_killed_at_any_instant_ends_with_the_same_bytes(bench: Bench, r
         shutil.rmtree(cwd)
     report("T1", runs=runs, kills=kills, identical=runs, seconds=round(time.monotonic() - began))
     assert kills >= runs * 2
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(int(os.environ.get("RESNETCTL_CERTIFY_KILLS", "50")), marks=FULL)])
+def test_t1_a_detector_killed_at_any_instant_ends_with_the_same_bytes(bench: Bench, kills: int) -> None:
+    """Kill a run with a head up to five times, resume it, and begin another one, until there were so many kills."""
+    dice, killed, runs, began = random.Random(kills), 0, 0, time.monotonic()
+    whole = bench.train(bench.room(), DETECTOR)
+    assert whole.code == 0, whole.output
+    while killed < kills:
+        cwd, patch = bench.room(), ALWAYS if runs % 2 == 0 else {}
+        for _ in range(min(5, kills - killed)):
+            pause = dice.uniform(0.05, 0.6) * whole.seconds
+            done = bench.train(cwd, DETECTOR, send=((pause, "SIGKILL"),), patch=patch)
+            assert done.code in (-9, 0), done.output
+            killed += done.code == -9
+        bench.finish(cwd, DETECTOR)
+        shutil.rmtree(cwd)
+        runs += 1
+    report("T1 head", kills=killed, runs=runs, identical=runs, seconds=round(time.monotonic() - began))
 
 
 def every_call(bench: Bench, action: str, step: int, lasting: bool) -> tuple[int, int]:

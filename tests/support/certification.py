@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support import dense
 from support.datasets import tiny
 from support.distributions import install
 from support.faults import Outcome, Workshop
@@ -40,6 +41,7 @@ def spoiler(value):
 poison = Policy(name="poison", build=spoiler(math.nan))
 endless = Policy(name="endless", build=spoiler(math.inf))
 '''
+HEADS = "from support.heads import TinyDet\n\ntiny_det = TinyDet()\n"
 POINTS = {
     "arch": {"nano": "nano_plugin:nano", "deep": "nano_plugin:deep"},
     "policy": {"poison": "nano_plugin:poison", "endless": "nano_plugin:endless"},
@@ -55,10 +57,12 @@ def site(folder: Path) -> Path:
 
 
 def open_shop(folder: Path) -> Workshop:
-    """Return a workshop with the plugin and the dataset `tiny`."""
+    """Return a workshop with the plugin, the head `tiny_det`, and the datasets `tiny` and `scenes`, which has boxes."""
     tiny(folder / "data")
+    dense.added(dense.voc(folder / "voc", 24), folder / "data", "scenes")
+    install(folder / "heads", "tiny-heads", {"head": {"tiny_det": "tiny_heads:tiny_det"}}, code=HEADS)
     tests = Path(__file__).parents[1]
-    path = os.pathsep.join(map(str, (site(folder / "site"), tests, tests.parent)))
+    path = os.pathsep.join(map(str, (site(folder / "site"), folder / "heads", tests, tests.parent)))
     return Workshop({"RESNETCTL_DATA_DIR": str(folder / "data"), "RESNETCTL_RUNS_DIR": "runs", "PYTHONPATH": path})
 
 

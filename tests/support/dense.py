@@ -98,6 +98,22 @@ def masked(folder: Path, count: int = 12, *, names: str | None = "ground\nbar\nd
     return folder
 
 
+def tagged(folder: Path, count: int = 12) -> Path:
+    """Write `labels.csv` beside pictures that show a bar, a disc, both, or nothing; the last four are val and test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["path,labels,split"]
+    for number, (picture, mask, _) in enumerate(scenes(count)):
+        wanted = [name for place, name in enumerate(CLASSES, start=1) if number % 4 in (0, place)]
+        for place, name in enumerate(CLASSES, start=1):
+            if name not in wanted:
+                picture[mask == place] = 100
+        split = "train" if number < count - 4 else "val" if number < count - 2 else "test"
+        Image.fromarray(picture).save(folder / f"{number:03d}.png")
+        lines.append(f"{number:03d}.png,{'|'.join(wanted)},{split}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder / "labels.csv"
+
+
 def added(source: Path, data_dir: Path, name: str = "scenes", **options: Any) -> Store:
     """Store a source and return the dataset."""
     data_dir.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.facts import Finished
-from resnetctl.spec import Boxes, ImageSpec, Masks
+from resnetctl.spec import Boxes, ImageSpec, Masks, Tags
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
 
@@ -77,6 +77,32 @@ class DetNet(nn.Module):
         return torch.stack(sides, -1).flatten(1, 2), best.sigmoid().flatten(1), labels.flatten(1)
 
 
+class TagsNet(nn.Module):
+    """One linear layer on the means of the last features."""
+
+    def __init__(self, backbone: Any, classes: int) -> None:
+        super().__init__()
+        self.backbone, self.last = backbone, list(backbone.channels)[-1]
+        self.out = nn.Linear(backbone.channels[self.last], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.out(self.backbone(images)[self.last].mean((2, 3)))
+        return logits
+
+    def loss(self, images: Tensor, truth: Tags) -> dict[str, Tensor]:
+        return {"tags": F.binary_cross_entropy_with_logits(self(images).float(), truth.tags.float())}
+
+    def decode(self, raw: Tensor) -> tuple[Tensor, ...]:
+        return (raw.sigmoid(),)
+
+
+class TinyTags:
+    name, task, summary = "tiny_tags", "multilabel", "a sigmoid for each class"
+
+    def build(self, backbone: Any, *, classes: int, image: ImageSpec) -> nn.Module:
+        return TagsNet(backbone, classes)
+
+
 class TinySeg:
     name, task, summary = "tiny_seg", "segment", "a linear layer"
 
@@ -99,12 +125,12 @@ class TinyDet:
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """Register both heads within a `with` statement."""
-    with registry.overlay("head", tiny_seg=TinySeg(), tiny_det=TinyDet()):
+    """Register the heads within a `with` statement."""
+    with registry.overlay("head", tiny_seg=TinySeg(), tiny_det=TinyDet(), tiny_tags=TinyTags()):
         yield
 
 
-KINDS = {"boxes": ("tiny_det", dense.voc), "masks": ("tiny_seg", dense.masked)}
+KINDS = {"boxes": ("tiny_det", dense.voc), "masks": ("tiny_seg", dense.masked), "tags": ("tiny_tags", dense.tagged)}
 
 
 def stored(kind: str, folder: Path, *, count: int = 24) -> None:

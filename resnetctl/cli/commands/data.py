@@ -133,7 +133,8 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
 
 def _head(card: "DatasetCard") -> str:
     """Return the flag that a dataset of boxes or masks needs."""
-    return {"labels": "", "boxes": " --arch resnet18 --head ssd", "masks": " --arch resnet18 --head unet"}[card.truth]
+    head = {"labels": "", "boxes": "ssd", "masks": "unet", "tags": "multilabel"}[card.truth]
+    return f" --arch resnet18 --head {head}" if head else ""
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:
@@ -162,7 +163,7 @@ def _shown(report: "ShowReport") -> None:
     if report.empty is not None:
         rows.append(["(images without)", *(report.empty.get(split, 0) for split in splits)])
     streams.result("")
-    unit = {"labels": "class", "boxes": "boxes of class", "masks": "pixels of class"}[report.card.truth]
+    unit = {"boxes": "boxes of class", "masks": "pixels of class"}.get(report.card.truth, "class")
     tables.table([unit, *splits], rows)
 
 

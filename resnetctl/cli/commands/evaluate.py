@@ -79,14 +79,8 @@ def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
             ("wrote", written),
         ]
     )
-    columns = [key for key in (measured.per_class[0] if measured.per_class else {}) if key not in ("name", "count")]
-    unit = {"detect": "boxes", "segment": "pixels"}.get(outcome.task, "count")
-    rows = [
-        (row["name"], *("-" if row[key] is None else tables.percent(row[key]) for key in columns), row["count"])
-        for row in measured.per_class
-    ]
     streams.result("")
-    tables.table(("class", *columns, unit), rows)
+    tables.table(*tables.net_classes(measured.per_class, task=outcome.task))
 
 
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:

@@ -55,6 +55,13 @@ def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
         for item in outcome.results:
             if not item.boxes and item.problem is None:
                 streams.say(streams.one_line(f"no box found in {item.file}: a smaller --min-score shows weaker ones"))
+    elif outcome.task == "multilabel":
+        labels = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.labels]
+        if labels:
+            tables.table(("file", "class", "probability"), labels)
+        for item in outcome.results:
+            if not item.labels and item.problem is None:
+                streams.say(streams.one_line(f"no label for {item.file}: a smaller --min-score shows weaker ones"))
     else:
         shares = [(item.file, name, tables.percent(share)) for item in outcome.results for name, share in item.shares]
         tables.table(("file", "class", "of the pixels"), shares)

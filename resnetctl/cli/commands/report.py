@@ -12,6 +12,7 @@ from resnetctl.cli.screen.loading import torch_note
 if TYPE_CHECKING:
     from resnetctl.tasks.report.document import Against, TrustReport
     from resnetctl.tasks.report.duplicates import Duplicates
+    from resnetctl.tasks.report.nets import NetReport
     from resnetctl.trust.abstain import Abstention
     from resnetctl.trust.conformal import Coverage
     from resnetctl.trust.shift import Shift
@@ -21,6 +22,7 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     """Run `report`."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
+    from resnetctl.tasks.report.nets import NetReport
     from resnetctl.tasks.report.report import reporting
 
     options, machine = parsed.options, settings.load()
@@ -39,12 +41,39 @@ def run(parsed: Parsed[ReportOptions]) -> None:
                 calibrate=options.calibrate,
             )
         )
-    written = [] if outcome.calibrated is None else [outcome.calibrated]
+    calibrated = None if isinstance(outcome, NetReport) else outcome.calibrated
+    written = [] if calibrated is None else [calibrated]
     written += [] if options.html is None else [outcome.write_html(options.html)]
     written += [] if options.plots is None else outcome.write_plots(options.plots)
-    show(outcome, as_json=options.as_json)
+    if isinstance(outcome, NetReport):
+        show_net(outcome, as_json=options.as_json)
+    else:
+        show(outcome, as_json=options.as_json)
     for path in written:
         streams.say(f"wrote {tables.short(path)}")
+
+
+def show_net(outcome: "NetReport", *, as_json: bool) -> None:
+    """Print the verdict of a network with a head, then its classes and its worst pictures."""
+    from resnetctl.report.verdict import net_verdict
+
+    for notice in outcome.notices:
+        streams.say(streams.notice(notice))
+    if as_json:
+        streams.report(outcome)
+        return
+    for sentence in net_verdict(outcome.to_json()):
+        streams.result(sentence)
+    streams.result("")
+    tables.table(*tables.net_classes(outcome.measured.per_class, task=outcome.task))
+    if outcome.worst:
+        streams.result("")
+        keys = list(outcome.worst[0])
+        tables.table(("worst pictures", *keys[1:]), ([_short(row[key]) for key in keys] for row in outcome.worst))
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def show(outcome: "TrustReport", *, as_json: bool) -> None:

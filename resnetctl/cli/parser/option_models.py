@@ -147,7 +147,14 @@ class PredictOptions(Common):
         metavar="LEVEL",
         panel=USED,
     )
-    min_score: float = option(0.3, "Detectors: smallest score of a box", panel=USED, ge=0, le=1, metavar="X")
+    min_score: float | None = option(
+        None,
+        "Smallest score of a box (default 0.3), or of a label (0.5)",
+        panel=USED,
+        metavar="X",
+        ge=0,
+        le=1,
+    )
     out: Path | None = option(
         None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
     )

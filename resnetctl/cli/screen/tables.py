@@ -2,9 +2,10 @@
 
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from resnetctl.cli.screen import streams
 from resnetctl.config.duration import spoken
@@ -81,6 +82,22 @@ def looks(models: int, interval_of_all: tuple[float, float] | None) -> str | Non
         return None
     between = "" if interval_of_all is None else f"; interval for all of them {interval(*interval_of_all)}"
     return f"{count(models)} models on this test{between}"
+
+
+def net_classes(per_class: Sequence[Mapping[str, Any]], *, task: str) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Return header and rows of the numbers of each class, with the interval of the first one."""
+    columns = [key for key in (per_class[0] if per_class else {}) if key not in ("name", "count", "interval")]
+    unit = {"detect": "boxes", "segment": "pixels"}.get(task, "images")
+    rows = [
+        (
+            row["name"],
+            *(percent(row[key]) for key in columns),
+            "-" if row.get("interval") is None else interval(*row["interval"]),
+            row["count"],
+        )
+        for row in per_class
+    ]
+    return ["class", *columns, "95 % interval", unit], rows
 
 
 def count(number: float) -> str:

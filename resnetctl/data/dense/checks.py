@@ -36,7 +36,7 @@ def check_dense_source(dense: Dense, auditor: Auditor) -> Generator[int, None, N
     auditor.add("warning", "flat-box", message="boxes without area", names=work.boxes.flat)
     auditor.add("warning", "unknown-mask", message="masks that are not known anywhere", names=survey.hidden)
     auditor.conclude({})
-    if survey.present and work.source.truth == "boxes":
+    if survey.present and work.source.truth != "masks":
         _few(auditor, work.source.classes, np.stack(survey.present).sum(0).tolist())
     yield len(dense.annotated.scenes)
 
@@ -66,7 +66,7 @@ def check_dense_store(store: Store, auditor: Auditor) -> Generator[int, None, No
                 yield done
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({})
-    if store.card.truth == "boxes":
+    if store.card.truth != "masks":
         _few(auditor, classes, counts.tolist())
     yield done
 

@@ -105,7 +105,9 @@ class Work:
         data = self.files.read(scene.name)
         image = open_plain(data, scene.name, max_pixels=self.options.max_pixels, load=False)
         size = image.size[::-1] if image.getexif().get(_ORIENTATION) in _ROTATED else image.size
-        if scene.mask:
+        if self.source.truth == "tags":
+            counts = self._tags(scene).astype(np.int64)
+        elif scene.mask:
             counts = self._mask_counts(scene, size)
             survey.hidden += [] if counts.any() else [scene.mask]
         else:
@@ -116,6 +118,9 @@ class Work:
         survey.channels = survey.channels if image.mode in GREY else 3
         survey.scenes.append(scene)
         survey.present.append(counts)
+
+    def _tags(self, scene: Scene) -> NDArray[np.uint8]:
+        return np.array([name in scene.tags for name in self.source.classes], np.uint8)
 
     def _mask_counts(self, scene: Scene, size: tuple[int, int]) -> NDArray[np.int64]:
         """Return the pixels of each class. Raises `BadImage` for a mask that cannot be used."""
@@ -131,7 +136,9 @@ class Work:
         image, _ = open_image(data, scene.name, max_pixels=self.options.max_pixels)
         spec = builder.image
         pixels = square(image, spec.channels, resize=spec.resize, fit=self.fit)
-        if scene.mask:
+        if self.source.truth == "tags":
+            truth = SceneTruth(size=image.size, tags=self._tags(scene))
+        elif scene.mask:
             mask = self.masks.read(self.files.read(scene.mask), scene.mask)
             truth = SceneTruth(size=image.size, mask=fit_mask(mask, side=spec.resize, fit=self.fit))
         else:

@@ -29,7 +29,8 @@ class Scene:
         where: the file that describes it, for messages.
         size: (width, height) as that file says; None: it says nothing.
         objects: its boxes.
-        mask: the name of its mask's file; "": it has boxes.
+        mask: the name of its mask's file; "": it has no mask.
+        tags: its classes, if the source says which classes a picture shows.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scene:
     size: tuple[int, int] | None = None
     objects: tuple[Object, ...] = ()
     mask: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class Annotated:
     """All pictures of a source, before one is decoded.
 
     Attributes:
-        format: what the reader reads: "VOC XML", "COCO JSON" or "masks".
+        format: what the reader reads: "VOC XML", "COCO JSON", "masks" or "CSV".
         problems: what is wrong with the annotations, a line each.
         remarks: what the reader left out or changed, for the notes of the card.
         listing: SHA-256 of the names and of the annotations, to detect changes.

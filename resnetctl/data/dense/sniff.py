@@ -9,6 +9,7 @@ from resnetctl.data.dense.coco import documents, read_coco, require_coco
 from resnetctl.data.dense.files import Files, opened
 from resnetctl.data.dense.masks import IMAGES, MASKS, pairs, read_masks
 from resnetctl.data.dense.scenes import Annotated
+from resnetctl.data.dense.tags import is_tag_table, read_tags
 from resnetctl.data.dense.voc import read_voc
 from resnetctl.data.reading import archive
 from resnetctl.data.reading.sniff import open_source
@@ -20,7 +21,7 @@ ANNOTATIONS = (".xml", ".json")  # files with such a suffix may describe picture
 
 @dataclass(frozen=True)
 class Dense:
-    """Pictures with boxes or masks: the files, which can be read while the source is open, and what they say."""
+    """Pictures with boxes, masks or tags: the files, which can be read while the source is open, and what they say."""
 
     files: Files
     annotated: Annotated
@@ -30,6 +31,9 @@ class Dense:
 def open_any(path: Path) -> Iterator[Source | Dense]:
     """Yield the source at `path`. Raises `DataError` for what no reader knows, and as the readers."""
     path, problem = path.expanduser(), None
+    if is_tag_table(path):
+        yield Dense(*read_tags(path))
+        return
     try:
         source = open_source(path)
     except DataError as error:

@@ -1,10 +1,11 @@
-"""Boxes or masks of one stored split: a safetensors file beside that of the images.
+"""Boxes, masks or tags of one stored split: a safetensors file beside that of the images.
 
 ::
 
     DATA/<name>/train.truth.safetensors    sizes int64 (N, 2), width and height of the pictures in the source; and
         boxes: offsets int64 (N + 1,), boxes float32 (M, 4), labels int64 (M,), in pixels of the stored images
         masks: masks uint8 (N, R, R)
+        tags: tags uint8 (N, K), 1 where an image has the class
         digests uint8 (D + 1, 32): of each segment of masks (`data.digests`) and, last, of all the other tensors
 
 The file of the images has the SHA-256 of this file in its header. So the digest of a split covers its truth.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -29,7 +31,7 @@ from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 
 if TYPE_CHECKING:
-    from resnetctl.spec import Boxes, Masks
+    from resnetctl.spec import SceneTruths
 
 TRUTH = "truth_sha256"  # metadata key of the file of the images: digest of the file with its boxes or masks
 _HEADER_ROOM = 1024  # bytes: the header is written last
@@ -55,13 +57,15 @@ class SceneTruth:
     Attributes:
         size: (width, height) of the picture in the source.
         boxes, labels: float32 `(m, 4)` in pixels of the stored image, and int64 `(m,)`.
-        mask: uint8 `(R, R)`; None: the image has boxes.
+        mask: uint8 `(R, R)`; None: the image has no mask.
+        tags: uint8 `(K,)`, 1 for the classes of the image; None: it has boxes or a mask.
     """
 
     size: tuple[int, int]
     boxes: NDArray[np.float32] = field(default_factory=_no_boxes)
     labels: Rows = field(default_factory=_no_labels)
     mask: NDArray[np.uint8] | None = None
+    tags: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -104,10 +108,13 @@ class TruthWriter:
             offsets = np.cumsum([0, *(len(row.boxes) for row in self._rows)])
             boxes, labels = (np.concatenate([getattr(row, key) for row in self._rows]) for key in ("boxes", "labels"))
             parts += [offsets.astype("<i8").tobytes(), labels.astype("<i8").tobytes(), boxes.astype("<f4").tobytes()]
+        tags = [row.tags for row in self._rows if row.tags is not None]
+        parts += [np.stack(tags).tobytes()] if tags else []
         self._digests.append(hashlib.sha256(b"".join(parts)).digest())
         self.file.write(b"".join([*parts, *self._digests]))
         count = sum(len(row.boxes) for row in self._rows)
-        tensors = _tensors(self.kind, len(self._rows), side=self.side, boxes=count, segments=len(self._digests))
+        widths = {"boxes": count, "classes": len(tags[0]) if tags else 0}
+        tensors = _tensors(self.kind, len(self._rows), side=self.side, widths=widths, segments=len(self._digests))
         self.file.seek(0)
         self.file.write(header_bytes(Layout.of(tensors, {"truth": self.kind}), room=_HEADER_ROOM))
 
@@ -140,12 +147,17 @@ def truth_name(split: Split) -> str:
     return f"{split}.truth.safetensors"
 
 
-def _tensors(kind: str, count: int, *, side: int, boxes: int, segments: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return dtype and shape of the tensors, in the order of the file."""
+def _tensors(
+    kind: str, count: int, *, side: int, widths: Mapping[str, int], segments: int
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of the tensors, in the order of the file; `widths` has the number of boxes and classes."""
     sizes = {"sizes": ("I64", (count, 2))}
     digests = {"digests": ("U8", (segments, DIGEST_BYTES))}
     if kind == "masks":
         return {"masks": ("U8", (count, side, side)), **sizes, **digests}
+    if kind == "tags":
+        return {**sizes, "tags": ("U8", (count, widths["classes"])), **digests}
+    boxes = widths["boxes"]
     objects = {"offsets": ("I64", (count + 1,)), "labels": ("I64", (boxes,)), "boxes": ("F32", (boxes, 4))}
     return {**sizes, **objects, **digests}
 
@@ -161,6 +173,7 @@ class StoredTruth:
     boxes: NDArray[np.float32] = field(default_factory=_no_boxes)
     labels: Rows = field(default_factory=_no_labels)
     masks: NDArray[np.uint8] | None = None
+    tags: NDArray[np.uint8] | None = None
     guard: Guard | None = None
 
     def check(self, rows: Rows) -> None:
@@ -168,20 +181,24 @@ class StoredTruth:
         if self.guard is not None:
             self.guard.check(rows)
 
-    def tensors(self) -> Boxes | Masks:
+    def tensors(self) -> SceneTruths:
         """Return the truth of the whole split as torch tensors that share its memory."""
         import torch
 
-        from resnetctl.spec import Boxes, Masks
+        from resnetctl.spec import Boxes, Masks, Tags
 
+        if self.tags is not None:
+            return Tags(tags=torch.from_numpy(self.tags))
         if self.masks is not None:
             return Masks(masks=torch.from_numpy(self.masks))
         offsets, boxes, labels = map(torch.from_numpy, (self.offsets, self.boxes, self.labels))
         return Boxes(offsets=offsets, boxes=boxes, labels=labels)
 
     def counts(self, rows: Rows, classes: int) -> Rows:
-        """Return the boxes, or the pixels, of each class in `rows`, int64 `(classes,)`."""
+        """Return the boxes, the pixels, or the images of each class in `rows`, int64 `(classes,)`."""
         self.check(rows)
+        if self.tags is not None:
+            return np.asarray(self.tags[rows].sum(0), np.int64)
         if self.masks is not None:
             pixels = np.zeros(256, np.int64)
             for row in rows.tolist():
@@ -191,7 +208,9 @@ class StoredTruth:
         return np.bincount(self.labels[inside], minlength=classes)
 
     def empty(self, rows: Rows) -> int:
-        """Return how many of the images in `rows` have no box, or no pixel of a known class."""
+        """Return how many of the images in `rows` have no box, no pixel of a known class, or no tag."""
+        if self.tags is not None:
+            return int((~self.tags[rows].any(1)).sum())
         if self.masks is not None:
             return sum(bool((self.masks[row] == 255).all()) for row in rows.tolist())
         return int((np.diff(self.offsets)[rows] == 0).sum())
@@ -208,7 +227,8 @@ def read_truth(path: Path, kind: TruthKind, *, count: int, side: int, classes: i
     shapes = {name: info.shape for name, info in layout.tensors.items()}
     boxes = prod(shapes.get("labels", (0,)))
     segments = -(-count // rows_per_digest((side, side))) + 1 if kind == "masks" else 1
-    expected = Layout.of(_tensors(kind, count, side=side, boxes=boxes, segments=segments), {"truth": kind})
+    widths = {"boxes": boxes, "classes": classes}
+    expected = Layout.of(_tensors(kind, count, side=side, widths=widths, segments=segments), {"truth": kind})
     if layout != expected:
         raise ValueError(f"the tensors of {path.name} are { ({name: list(shape) for name, shape in shapes.items()}) }")
 
@@ -221,6 +241,7 @@ def read_truth(path: Path, kind: TruthKind, *, count: int, side: int, classes: i
     columns = [read("sizes", "<i8")]
     if kind == "boxes":
         columns += [read("offsets", "<i8"), read("labels", "<i8"), read("boxes", "<f4")]
+    columns += [read("tags", "u1")] if kind == "tags" else []
     if hashlib.sha256(b"".join(column.tobytes() for column in columns)).digest() != digests[-1].tobytes():
         raise ValueError(f"{path.name} changed since it was stored")
     sizes = columns[0].astype(np.int64, copy=False)
@@ -230,6 +251,10 @@ def read_truth(path: Path, kind: TruthKind, *, count: int, side: int, classes: i
         return StoredTruth(kind=kind, side=side, sizes=sizes, masks=mapped, guard=guard)
     if storage.sha256(path) != sha256:  # a mask file is verified by its segments instead
         raise ValueError(f"{path.name} is not the file that belongs to these images")
+    if kind == "tags":
+        if columns[1].max(initial=0) > 1:
+            raise ValueError("a tag is neither 0 nor 1")
+        return StoredTruth(kind=kind, side=side, sizes=sizes, tags=columns[1])
     offsets, labels, corners = columns[1:]
     _require_sound(offsets, labels, corners, classes=classes, side=side)
     return StoredTruth(kind=kind, side=side, sizes=sizes, offsets=offsets, labels=labels, boxes=corners)

@@ -1,6 +1,6 @@
 """Intervals of numbers that are no share of images: images are drawn again, with replacement (Efron 1979)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,23 @@ def interval(count: int, value: Callable[[NDArray[np.int64]], float], *, purpose
         value: the number, from how often each image was drawn, int64 `(count,)`; NaN where it has none.
         purpose: names the number, for the seed: the interval is the same every time.
     """
+    return intervals(count, lambda times: [value(times)], purpose=purpose)[0]
+
+
+def intervals(
+    count: int, values: Callable[[NDArray[np.int64]], Sequence[float]], *, purpose: str
+) -> list[tuple[float, float] | None]:
+    """Return the interval of each of several numbers that are computed together. Arguments as `interval`."""
     if count < 2:
-        return None
+        return [None for _ in values(np.ones(count, np.int64))]
     generator = np.random.Generator(np.random.PCG64(derive(0, f"bootstrap {purpose}")))
     rows = generator.integers(0, count, (DRAWS, count))
-    values = np.array([value(np.bincount(row, minlength=count)) for row in rows])
-    low, high = np.nanpercentile(values, LEVELS) if not np.isnan(values).all() else (np.nan, np.nan)
-    return None if np.isnan(low) else (float(low), float(high))
+    table = np.array([values(np.bincount(row, minlength=count)) for row in rows], np.float64)
+    return [_ends(column[~np.isnan(column)]) for column in table.T]
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    if not len(values):
+        return None
+    low, high = np.percentile(values, LEVELS)
+    return float(low), float(high)

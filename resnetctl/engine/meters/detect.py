@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from resnetctl.engine.meters import bootstrap
 from resnetctl.engine.meters.matching import average_precision, hits_of, matched, pairs
 from resnetctl.errors import DataError, WorkFailed
-from resnetctl.spec import Agreement, Boxes, Figure, Measured, Output, TruthKind
+from resnetctl.spec import Agreement, Boxes, Curve, Figure, Measured, Output, TruthKind
 
 Array = NDArray[Any]
 MOST = 100  # detections of an image that count, the best first, as in COCO
@@ -41,30 +41,43 @@ class DetectMeter:
         precision = coco_precision(self._detections, self._truths, classes=len(self._classes))
         counts = np.bincount(np.concatenate([labels for _, labels in self._truths]), minlength=len(self._classes))
         map50, map_all = (_mean(precision[thresholds]) for thresholds in (slice(0, 1), slice(None)))
-        rows = zip(self._classes, counts.tolist(), precision.transpose(2, 0, 1), strict=True)
+        spread, *each = self._intervals()
+        rows = zip(self._classes, counts.tolist(), precision.transpose(2, 0, 1), each, strict=True)
         return Measured(
-            primary=Figure(name="map50", value=map50 or 0.0, interval=self._interval()),
+            primary=Figure(name="map50", value=map50 or 0.0, interval=spread),
             count=len(self._truths),
             figures={"map50": map50, "map": map_all},
             per_class=tuple(
-                {"name": name, "count": count, "ap50": _mean(values[:1]), "ap": _mean(values)}
-                for name, count, values in rows
+                {"name": name, "count": count, "ap50": _mean(values[:1]), "ap": _mean(values), "interval": ends}
+                for name, count, values, ends in rows
             ),
+            curves=tuple(_curves(precision[0], self._classes)),
             per_image=tuple(map(_of_image, self._detections, self._truths)),
         )
 
-    def _interval(self) -> tuple[float, float] | None:
-        """Return the interval of map50: matches are found once, and images are drawn again."""
+    def _intervals(self) -> list[tuple[float, float] | None]:
+        """Return the interval of map50, then of each class: matches are found once, and images are drawn again."""
         tables = [
             matched(self._detections, self._truths, label=label, most=MOST) for label in range(len(self._classes))
         ]
 
-        def value(times: Array) -> float:
-            values = [average_precision(table, times) for table in tables]
-            known = [value for value in values if value is not None]
-            return float(np.mean(known)) if known else float("nan")
+        def values(times: Array) -> list[float]:
+            each = [average_precision(table, times) for table in tables]
+            known = [value for value in each if value is not None]
+            mean = float(np.mean(known)) if known else float("nan")
+            return [mean, *(float("nan") if value is None else value for value in each)]
 
-        return bootstrap.interval(len(self._truths), value, purpose="map50")
+        return bootstrap.intervals(len(self._truths), values, purpose="map50")
+
+
+def _curves(precision: Array, classes: Sequence[str]) -> Iterator[Curve]:
+    """Yield precision by recall of each class that has boxes, from COCO's precision at one IoU `(101, K)`."""
+    recalls = np.linspace(0, 1, len(precision)).tolist()
+    for name, column in zip(classes, precision.T, strict=True):
+        if column[0] > -1:
+            yield Curve(
+                name=name, axes=("recall", "precision"), points=tuple(zip(recalls, column.tolist(), strict=True))
+            )
 
 
 def _of_image(detections: tuple[Array, Array, Array], truth: tuple[Array, Array]) -> dict[str, float | None]:

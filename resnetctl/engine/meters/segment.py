@@ -55,20 +55,21 @@ class SegmentMeter:
         total = images.sum(0)
         each, pixels = ious(total), int(total.sum())
 
-        def value(times: Counts) -> float:
+        def values(times: Counts) -> list[float]:
             drawn = ious(np.tensordot(times, images, 1))
-            return float("nan") if np.isnan(drawn).all() else float(np.nanmean(drawn))
+            mean = float("nan") if np.isnan(drawn).all() else float(np.nanmean(drawn))
+            return [mean, *drawn.tolist()]
 
         miou = float(np.nanmean(each)) if pixels else 0.0
-        spread = bootstrap.interval(len(images), value, purpose="miou") if pixels else None
+        spread, *ends = bootstrap.intervals(len(images), values, purpose="miou")
         return Measured(
             primary=Figure(name="miou", value=miou, interval=spread),
             count=len(images),
             figures={"miou": miou, "pixel_accuracy": int(total.trace()) / pixels if pixels else None},
             per_image=tuple(map(_of_image, images)),
             per_class=tuple(
-                {"name": name, "count": int(row), "iou": None if np.isnan(iou) else float(iou)}
-                for name, row, iou in zip(self._classes, total.sum(1), each, strict=True)
+                {"name": name, "count": int(row), "iou": None if np.isnan(iou) else float(iou), "interval": end}
+                for name, row, iou, end in zip(self._classes, total.sum(1), each, ends, strict=True)
             ),
         )
 

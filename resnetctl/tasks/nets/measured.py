@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from resnetctl.engine.metrics import Labels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Boxes, Masks, Measured, Split
+from resnetctl.spec import Masks, Measured, SceneTruths, Split, Tags
 from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH = 16  # images
 LIMITS = ("min_primary", "min_per_class", "min_lower")  # that a network with a head can have
@@ -54,7 +57,7 @@ class NetOutcome(Judged):
             "primary": primary.name,
             "interval": None if primary.interval is None else list(primary.interval),
             "count": self.measured.count,
-            "per_class": [dict(row) for row in self.measured.per_class],
+            "per_class": plain(list(self.measured.per_class)),
             "data": self.data,
             "split": self.split,
             "epoch": self.epoch,
@@ -84,19 +87,8 @@ def measure_net(
     """
     gates, path, card = asked.get("gates", Gates()), asked.get("per_image"), net.card
     _require_limits(gates)
-    if store.card.truth != net.task.truth:
-        raise DataError(
-            f"the network answers with {net.task.truth}, and '{store.card.name}' has {store.card.truth}",
-            where=str(store.path),
-            hint=Call("data list"),
-        )
-    is_own = card.trained_on.get("name") == store.card.name
-    images = open_eval_set(store, split, val_split=card.split if is_own or split != "train" else None)
-    order = class_order(store.card.classes, card.classes, name=store.card.name)
-    meter = net.task.meter(card.classes)
-    for prediction, truth in _compared(net, images, store, order=order):
-        meter.add(prediction, truth)
-    found = meter.report()
+    images = open_images(net, store, split=split)
+    found = measure_images(net, images, store=store)
     gates.require_known(found)
     if path is not None and not found.per_image:
         raise UsageError(f"task '{card.task}' has no numbers of single images", where=Setting("per_image"))
@@ -147,9 +139,28 @@ def worst_first(found: Measured) -> list[int]:
     return sorted(range(len(ranks)), key=lambda place: (ranks[place] is None, ranks[place] or 0.0))
 
 
-def _compared(
-    net: Answering, images: ImageSet, store: Store, *, order: Labels
-) -> Iterator[tuple[Arrays, Boxes | Masks]]:
+def open_images(net: Answering, store: Store, *, split: Split) -> ImageSet:
+    """Return the images of a split, with the truth that the network learned from. Raises as `measure_net`."""
+    if store.card.truth != net.task.truth:
+        raise DataError(
+            f"the network answers with {net.task.truth}, and '{store.card.name}' has {store.card.truth}",
+            where=str(store.path),
+            hint=Call("data list"),
+        )
+    is_own = net.card.trained_on.get("name") == store.card.name
+    return open_eval_set(store, split, val_split=net.card.split if is_own or split != "train" else None)
+
+
+def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measured:
+    """Return what the task's meter finds. Raises `DataError` when the classes differ."""
+    order = class_order(store.card.classes, net.card.classes, name=store.card.name)
+    meter = net.task.meter(net.card.classes)
+    for prediction, truth in _compared(net, images, store, order=order):
+        meter.add(prediction, truth)
+    return meter.report()
+
+
+def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) -> Iterator[tuple[Arrays, SceneTruths]]:
     """Yield the prediction of each batch and its truth, in the same pixels."""
     import torch
 
@@ -160,6 +171,9 @@ def _compared(
         rows = images.index[start : start + len(pixels)]
         start += len(pixels)
         truth, prediction = whole.take(torch.from_numpy(rows)), net.answer(pixels)
+        if isinstance(truth, Tags):
+            yield prediction, _reordered(truth, classes)
+            continue
         if isinstance(truth, Masks):
             known = torch.cat([classes, torch.full((256 - len(classes),), 255)]).to(torch.uint8)
             yield (enlarged(prediction[0], side),), Masks(masks=known[truth.masks.long()])
@@ -169,3 +183,10 @@ def _compared(
         true = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
         boxes = torch.from_numpy(np.concatenate(true))
         yield found, replace(truth, boxes=boxes, labels=classes[truth.labels])
+
+
+def _reordered(truth: Tags, order: Tensor) -> Tags:
+    """Return the tags with class i of the data at place `order[i]`."""
+    moved = truth.tags.clone()
+    moved[:, order] = truth.tags
+    return Tags(tags=moved)

@@ -17,6 +17,10 @@ from resnetctl.data.dense.geometry import placement
 from resnetctl.data.image_files import Listed, Picture, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
+from resnetctl.engine.meters.detect import SHOWN_SCORE
+from resnetctl.engine.meters.multilabel import THRESHOLD
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
@@ -31,6 +35,7 @@ class Found:
         boxes: for detection: (class, score, (x1, y1, x2, y2) in pixels of the picture), the best first.
         shares: for segmentation: (class, share of the pixels), the largest first.
         mask: for segmentation: the class of each pixel, uint8 (H, W).
+        labels: for several labels: (class, probability), the likeliest first.
         written: the picture with boxes, or the mask; None if nothing was written.
     """
 
@@ -39,14 +44,17 @@ class Found:
     boxes: tuple[tuple[str, float, tuple[float, ...]], ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
     mask: Pixels | None = field(default=None, repr=False, compare=False)
+    labels: tuple[tuple[str, float], ...] = ()
     written: Path | None = None
     problem: BadImage | None = None
 
     def to_json(self, task: str) -> dict[str, Any]:
-        """Return the JSON form, with `boxes` or `shares`."""
+        """Return the JSON form, with `boxes`, `labels` or `classes`."""
         own: dict[str, Any] = {"classes": [{"class": name, "share": share} for name, share in self.shares]}
         if task == "detect":
             own = {"boxes": [{"class": name, "score": score, "box": list(box)} for name, score, box in self.boxes]}
+        if task == "multilabel":
+            own = {"labels": [{"class": name, "probability": share} for name, share in self.labels]}
         return {
             "file": self.file and str(self.file),
             "size": list(self.size),
@@ -72,17 +80,21 @@ class FoundOutcome(PerPicture):
 
 
 def predict_net(
-    net: Answering, images: Iterable[Picture], *, out: Path | None, min_score: float, max_pixels: int
+    net: Answering, images: Iterable[Picture], *, out: Path | None, min_score: float | None, max_pixels: int
 ) -> FoundOutcome:
     """Return what the network finds in pictures; a folder stands for all images in it and below, sorted.
 
     Args:
         out: folder for the pictures with boxes, or for the masks: PNG with the class of each pixel as palette index.
-        min_score: the smallest score of a box.
+        min_score: the smallest score of a box, or probability of one of several labels; None: 0.3, or 0.5.
 
     Raises:
-        UsageError: `out` cannot be written.
+        UsageError: `out` cannot be written, or there is nothing to draw.
     """
+    if min_score is None:
+        min_score = THRESHOLD if net.task.truth == "tags" else SHOWN_SCORE
+    if out is not None and net.task.truth == "tags":
+        raise UsageError("this network gives labels, so there is nothing to draw", where=Setting("out"))
     ignored = Counter[str]()
     if out is not None:
         storage.make_folder(out)
@@ -108,6 +120,10 @@ def _found(net: Answering, picture: Listed, *, names: _Names, min_score: float, 
         order = np.argsort(-scores, kind="stable")
         kept = order[(scores[order] >= min_score) & (labels[order] >= 0)]
         return _with_boxes(found, net, pixels, boxes=(boxes[kept], scores[kept], labels[kept]), names=names)
+    if net.task.truth == "tags":
+        shares = prediction[0][0]
+        chosen = [label for label in np.argsort(-shares, kind="stable").tolist() if shares[label] >= min_score]
+        return replace(found, labels=tuple((net.card.classes[label], float(shares[label])) for label in chosen))
     (mask,) = masks_in_pictures(prediction, [place])
     return _with_mask(found, net, mask, names=names)
 

@@ -52,7 +52,43 @@ class Against:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrustReport(Report):
+class PageReport(Report):
+    """A report that has a page and plots.
+
+    Attributes:
+        epochs: the lines of the run's metrics, for the curves of the page.
+        provenance: where the numbers come from, for the page.
+        gallery: pictures for the page.
+    """
+
+    schema: ClassVar[str] = "resnetctl.report/1"
+    epochs: tuple[Mapping[str, Any], ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    gallery: Gallery = field(default_factory=Gallery)
+
+    def write_html(self, path: str | Path) -> Path:
+        """Write the page: one file without a script that loads nothing. Return its path."""
+        storage.write(Path(path), page(self.to_json(), **self._rest()))
+        return Path(path)
+
+    def write_plots(self, folder: str | Path) -> list[Path]:
+        """Write each plot as an SVG file into `folder`, which is created. Return their paths."""
+        storage.make_folder(Path(folder), parents=True)
+        drawn = plot_files(self.to_json(), epochs=self.epochs)
+        for name, data in drawn.items():
+            storage.write(Path(folder) / name, data)
+        return [Path(folder) / name for name in drawn]
+
+    def _repr_html_(self) -> str:
+        """Return the content of the page, which a notebook shows."""
+        return fragment(self.to_json(), **self._rest())
+
+    def _rest(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "provenance": self.provenance, "gallery": self.gallery}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustReport(PageReport):
     """What a network is worth on one split.
 
     Attributes:
@@ -71,12 +107,8 @@ class TrustReport(Report):
         maps: what the network looked at in wrong and right images; None when they are left out.
         calibrated: the new weights file with temperature and prediction sets.
         notices: sentences for the user.
-        epochs: the run's epochs with their numbers and speed, for the curves of the page.
-        provenance: where the numbers come from, for the page.
-        gallery: pictures for the page.
     """
 
-    schema: ClassVar[str] = "resnetctl.report/1"
     target: Path
     weights: str
     data: str
@@ -92,9 +124,6 @@ class TrustReport(Report):
     maps: Maps | None = None
     calibrated: Path | None = None
     notices: tuple[str, ...] = ()
-    epochs: tuple[Mapping[str, Any], ...] = ()
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    gallery: Gallery = field(default_factory=Gallery)
 
     def body(self) -> dict[str, Any]:
         """Return the document without its schema."""
@@ -121,23 +150,3 @@ class TrustReport(Report):
             document["comparison"] = self.against.to_json()
         calibrated = None if self.calibrated is None else str(self.calibrated)
         return {**document, "calibrated": calibrated, "notices": list(self.notices)}
-
-    def write_html(self, path: str | Path) -> Path:
-        """Write the page: one file without a script that loads nothing. Return its path."""
-        storage.write(Path(path), page(self.to_json(), **self._rest()))
-        return Path(path)
-
-    def write_plots(self, folder: str | Path) -> list[Path]:
-        """Write each plot as an SVG file into `folder`, which is created. Return their paths."""
-        storage.make_folder(Path(folder), parents=True)
-        drawn = plot_files(self.to_json(), epochs=self.epochs)
-        for name, data in drawn.items():
-            storage.write(Path(folder) / name, data)
-        return [Path(folder) / name for name in drawn]
-
-    def _repr_html_(self) -> str:
-        """Return the content of the page, which a notebook shows."""
-        return fragment(self.to_json(), **self._rest())
-
-    def _rest(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "provenance": self.provenance, "gallery": self.gallery}

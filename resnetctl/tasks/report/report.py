@@ -5,19 +5,17 @@ The outputs of the pass are stored in the run, by digests of weights and images.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Unpack, cast
 
-from resnetctl import __version__
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError
 from resnetctl.facts import Progress
 from resnetctl.report.pictures import Gallery
-from resnetctl.runs.log import with_speed
 from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import class_order, require_split, split_notices, stored, trained_on
@@ -28,7 +26,10 @@ from resnetctl.tasks.report.document import Against, ReportOptions, TrustReport
 from resnetctl.tasks.report.doubted import doubted
 from resnetctl.tasks.report.duplicates import duplicates, pair_pictures, said
 from resnetctl.tasks.report.explained import explained
+from resnetctl.tasks.report.nets import NetReport, net_report
+from resnetctl.tasks.report.provenance import epochs, provenance
 from resnetctl.tasks.report.strange import open_strange, told_apart
+from resnetctl.tasks.targets import has_head, resolve
 from resnetctl.trust.assessment import assess, compare_classes, compare_evidence, drawbacks, notices
 from resnetctl.trust.evidence import Evidence
 
@@ -68,23 +69,25 @@ class _Passes:
     chosen: Calibration | None  # what the card decided before this report
 
 
-def report(target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]) -> TrustReport:
+def report(
+    target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]
+) -> TrustReport | NetReport:
     """Do the work of `reporting` and return its report."""
     work = reporting(target, settings=settings, **options)
     while True:
         try:
             next(work)
         except StopIteration as end:
-            return cast(TrustReport, end.value)
+            return cast("TrustReport | NetReport", end.value)
 
 
 def reporting(
     target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]
-) -> Generator[Progress, None, TrustReport]:
+) -> Generator[Progress, None, TrustReport | NetReport]:
     """Judge a network on a split; yield progress. val chooses temperature and thresholds, the split measures them.
 
     Args:
-        options: see `Request`.
+        options: see `Request`. A network with a head takes `data`, `split` and `quick`.
 
     Raises:
         UsageError: `split` is not one of these two, `ood` names the dataset itself, or this machine has no such device.
@@ -94,7 +97,15 @@ def reporting(
     request = Request(**options)
     require_split(request.split)
     kinds = require_kinds(request.corruption)
-    judge = open_judge(target, settings)
+    resolved = resolve(target, settings)
+    if has_head(resolved):
+        return net_report(resolved, settings, asked=options)
+    return (yield from _of_classifier(open_judge(target, settings), request, kinds=kinds))
+
+
+def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> Generator[Progress, None, TrustReport]:
+    """Do the work of `reporting` for a classifier."""
+    settings = judge.settings
     if request.calibrate is not None:
         require_new(judge.target, Path(request.calibrate))
     other = None if request.against is None else open_judge(fspath(request.against), settings)
@@ -124,8 +135,8 @@ def reporting(
         )
     return TrustReport(
         looks=looks,
-        epochs=_epochs(judge),
-        provenance=_provenance(judge, store, images),
+        epochs=epochs(judge.target.run),
+        provenance=provenance(card, judge.target.path, store=store, images=images, weights=judge.weights),
         target=judge.target.path,
         weights=judge.weights,
         data=store.card.name,
@@ -173,28 +184,6 @@ def _run(judge: Judge, other: Judge | None, request: Request, *, store: Store, i
         other.look(store, images, measured=its)
     is_new = images.split == "val" or request.calibrate is not None
     return _Passes(measured=measured, val=val, other=its, chosen=None if is_new else judge.card.calibration)
-
-
-def _epochs(judge: Judge) -> tuple[Mapping[str, Any], ...]:
-    run = judge.target.run
-    return () if run is None else tuple(with_speed(run.metrics(), run.timings()))
-
-
-def _provenance(judge: Judge, store: Store, images: ImageSet) -> dict[str, str]:
-    """Return names and values of everything that decides the numbers."""
-    card = judge.card
-    values = {
-        "file": str(judge.target.path),
-        "weights, classes and preprocessing (SHA-256)": judge.weights,
-        "architecture": f"{card.arch.name}, {len(card.classes)} classes, {card.image.size} px",
-        "trained on": card.trained_on.get("name", ""),
-        "config (SHA-256)": card.config_sha256,
-        "dataset": store.card.name,
-        "images of this split (SHA-256)": images.store_digest,
-        "license of the dataset": store.card.licence,
-        "resnetctl": __version__,
-    }
-    return {name: value for name, value in values.items() if value}
 
 
 def _val(store: Store, judge: Judge) -> Evidence | None:

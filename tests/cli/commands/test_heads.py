@@ -82,7 +82,7 @@ def test_a_detector_is_trained_measured_exported_and_used(cli: Cli) -> None:
     assert "val acc" not in result.err + result.out
     measured = cli("eval", "one")
     assert "95 % interval" in measured.out or "map50" in measured.out
-    assert "class\tap50\tap\tboxes" in measured.out
+    assert "class\tap50\tap\t95 % interval\tboxes" in measured.out
     document = cli("eval", "one", "--split", "val", "--json").json()
     assert {"map50", "map", "per_class", "count"} <= document.keys()
     assert document["task"] == "detect"
@@ -114,7 +114,7 @@ def test_a_segmenter_is_trained_measured_and_used(cli: Cli) -> None:
     assert re.search(r"val miou +\d.* \(95 % interval \d", result.err + result.out)
     measured = cli("eval", "one")
     assert "miou" in measured.out
-    assert "class\tiou\tpixels" in measured.out
+    assert "class\tiou\t95 % interval\tpixels" in measured.out
     document = json.loads(Path("runs/one/eval/scenes-test.json").read_text())
     assert {"miou", "pixel_accuracy", "per_class", "count"} <= document.keys()
     assert cli("predict", "one", "source/images/test/023.png", "--out", "drawn").code == 0
@@ -170,3 +170,18 @@ def test_a_detector_is_listed_with_its_number_and_an_empty_picture_is_told(cli: 
     assert result.code == 0
     assert result.out == ""
     assert f"no box found in {picture}" in " ".join(result.err.split())
+
+
+def test_report_shows_the_verdict_and_writes_a_page(cli: Cli) -> None:
+    trained(cli, "boxes")
+    result = cli("report", "one", "--html", "page.html", "--plots", "plots")
+    assert result.code == 0
+    assert result.out.startswith("one/model.safetensors has map50 ")
+    assert "class\tap50\tap\t95 % interval\tboxes" in result.out
+    assert "worst pictures\tf1\tboxes\tfound\tright" in result.out
+    assert "calibration, prediction sets" in result.err
+    assert Path("page.html").is_file()
+    assert Path("plots/precision-recall.svg").is_file()
+    document = cli("report", "one", "--json").json()
+    assert document["task"] == "detect"
+    assert cli("report", "one", "--calibrate", "new.safetensors").code == 2

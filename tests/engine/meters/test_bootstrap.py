@@ -1,9 +1,11 @@
 """The interval of a mean is that of the normal approximation, and it is the same every time."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from resnetctl.engine.meters.bootstrap import DRAWS, interval
+from resnetctl.engine.meters.bootstrap import DRAWS, interval, intervals
 
 
 def test_the_interval_of_a_mean_is_near_that_of_the_formula() -> None:
@@ -54,3 +56,14 @@ def test_the_interval_of_a_share_holds_the_truth_about_95_times_in_100(count: in
         assert found is not None
         hits += found[0] <= 0.7 <= found[1]
     assert hits >= 51
+
+
+def test_numbers_that_are_drawn_together_have_the_intervals_of_each_alone() -> None:
+    values = np.random.default_rng(1).random((2, 30))
+
+    def mean(row: int) -> Callable[[np.ndarray], float]:
+        return lambda times: float((values[row] * times).mean()) if times[0] or row else float("nan")
+
+    both = intervals(30, lambda times: [mean(0)(times), mean(1)(times)], purpose="x")
+    assert both == [interval(30, mean(row), purpose="x") for row in (0, 1)]
+    assert intervals(1, lambda _: [0.5, 0.5], purpose="x") == [None, None]

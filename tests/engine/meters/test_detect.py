@@ -248,3 +248,18 @@ def test_each_image_has_f1_of_the_boxes_that_would_be_shown() -> None:
     rows = [tuple(row[key] for key in keys) for row in meter.report().per_image]
     # a second box on one object, and one of too little score; nothing to find; one too many; another class
     assert rows == [(0.5, 2, 2, 1), (1.0, 0, 0, 0), (0.0, 0, 1, 0), (0.0, 1, 1, 0)]
+
+
+def test_each_class_has_its_interval_and_its_curve() -> None:
+    outputs, truth = scene(3)
+    meter = DetectMeter(CLASSES)
+    meter.add(outputs, truth)
+    report = meter.report()
+    rows = {row["name"]: row for row in report.per_class}
+    assert rows["unseen"]["interval"] is None
+    assert [curve.name for curve in report.curves] == ["cell", "plate", "virus"]
+    for curve in report.curves:
+        low, high = rows[curve.name]["interval"]
+        assert low <= rows[curve.name]["ap50"] <= high
+        assert np.mean([y for _, y in curve.points]) == pytest.approx(rows[curve.name]["ap50"])
+        assert [x for x, _ in curve.points] == pytest.approx(np.linspace(0, 1, 101))

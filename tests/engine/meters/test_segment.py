@@ -43,7 +43,7 @@ def test_miou_and_accuracy_equal_those_of_torchmetrics(seed: int) -> None:
 
 def test_a_class_without_pixels_has_no_iou_and_does_not_lower_the_mean() -> None:
     report = measured(*scene(0))
-    assert report.per_class[3] == {"name": "unseen", "count": 0, "iou": None}
+    assert report.per_class[3] == {"name": "unseen", "count": 0, "iou": None, "interval": None}
     assert report.primary.value == pytest.approx(np.mean([row["iou"] for row in report.per_class[:3]]))
 
 
@@ -115,7 +115,7 @@ def test_a_class_that_is_only_predicted_lowers_the_mean() -> None:
     maps = np.zeros((2, 4, 4), np.int64)
     maps[0, 0] = 3
     report = measured(maps, truth)
-    assert report.per_class[3] == {"name": "unseen", "count": 0, "iou": 0}
+    assert report.per_class[3] == {"name": "unseen", "count": 0, "iou": 0, "interval": (0, 0)}
     assert report.figures == {"miou": pytest.approx(28 / 32 / 2), "pixel_accuracy": 28 / 32}
 
 

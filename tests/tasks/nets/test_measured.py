@@ -32,8 +32,8 @@ def tiny() -> Iterator[None]:
 
 
 KEYS = {
-    "boxes": ({"map50", "map", "per_class", "count"}, {"name", "count", "ap50", "ap"}),
-    "masks": ({"miou", "pixel_accuracy", "per_class", "count"}, {"name", "count", "iou"}),
+    "boxes": ({"map50", "map", "per_class", "count"}, {"name", "count", "ap50", "ap", "interval"}),
+    "masks": ({"miou", "pixel_accuracy", "per_class", "count"}, {"name", "count", "iou", "interval"}),
 }
 
 

@@ -1,0 +1,1 @@
+"""A head for several labels per image, for resnetctl."""
