@@ -209,3 +209,13 @@ def test_cards_of_classifiers_have_no_keys_for_other_tasks() -> None:
     assert DatasetCard.from_json(DATASET.to_json() | {"truth": "masks"}).truth == "masks"
     with pytest.raises(ValueError, match="truth"):
         DatasetCard.from_json(DATASET.to_json() | {"truth": "keypoints"})
+
+
+def test_channels_are_written_only_where_some_are_gone() -> None:
+    whole = WeightsCard(arch=ARCH, classes=("a", "b", "c"), image=IMAGE)
+    assert "channels" not in whole.to_json()
+    card = dataclasses.replace(whole, channels={"conv1": (3, 2, 1)})
+    assert card.to_json()["channels"] == {"conv1": [3, 2, 1]}
+    assert WeightsCard.from_json(card.to_json()) == card
+    with pytest.raises(ValueError, match="conv1"):
+        WeightsCard.from_json(card.to_json() | {"channels": {"conv1": ["x"]}})
