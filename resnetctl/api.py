@@ -245,9 +245,10 @@ def compress(
         out: write a weights file, without training; otherwise the result is a run.
         name: the name of the run. A run that was stopped goes on.
         progress: as in `train`.
-        order: `keep_blocks`, the blocks that each stage keeps, or `speedup`, how many times as fast single images must
-            become on this machine; `finetune`, how long to train then, and `set`, config keys of this training;
-            `data`, the dataset to choose, measure and train on, by default that of the training.
+        order: `keep_blocks`, the blocks that each stage keeps; `channels`, the share of inner channels that stays; or
+            `speedup`, how many times as fast single images must become on this machine. `finetune`, how long to train
+            then, and `set`, config keys of this training. `data`, the dataset to choose, measure and train on, by
+            default that of the training.
     """
     if out is not None:
         report = stream.cut(target, out, name=name, **order)

@@ -85,15 +85,19 @@ def without_blocks(model: ResNet, kept: Sequence[Sequence[int]], *, image: Image
         for new, old in enumerate(places)
     }
     state = {new: value for name, value in model.state_dict().items() if (new := _renamed(name, names))}
+    channels = {new: shape for name, shape in model.channels.items() if (new := _renamed(name, names))}
     with torch.random.fork_rng(devices=[]):
-        smaller = build(shallower(model.arch, depths), classes=model.fc.out_features, image=image)
+        arch = shallower(model.arch, depths)
+        smaller = build(arch, classes=model.fc.out_features, image=image, channels=channels)
     smaller.load_state_dict(state)
     return smaller.eval()
 
 
 def shallower(arch: Arch, depths: Depths) -> Arch:
     """Return the arch with other depths. Its name has them, since it is no longer the published one."""
-    name = f"{arch.name.partition('-blocks-')[0]}-blocks-{'-'.join(map(str, depths))}"
+    mark = "-channels" if arch.name.endswith("-channels") else ""
+    base = arch.name.removesuffix(mark).partition("-blocks-")[0]
+    name = f"{base}-blocks-{'-'.join(map(str, depths))}{mark}"
     return dataclasses.replace(arch, name=name, depths=depths, params=None, summary="", paper="")
 
 

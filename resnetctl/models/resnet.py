@@ -11,6 +11,7 @@ from resnetctl import registry
 from resnetctl.config.arguments import is_like
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError
 from resnetctl.hints import Call, Setting
+from resnetctl.models.channels import Channels, narrow
 from resnetctl.models.layers import conv3x3
 from resnetctl.spec import Arch, ImageSpec
 
@@ -29,6 +30,7 @@ class ResNet(nn.Module):
         arch: the arch, with its stem resolved.
         stages: names of the stages, `("layer1", ...)`.
         rates: `dropout` and `drop_path` of its blocks, if they are not 0.
+        channels: shapes of the layers that are narrower than in the arch (`models.channels`).
     """
 
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1"}
@@ -40,6 +42,7 @@ class ResNet(nn.Module):
         self.stages = tuple(f"layer{number}" for number in range(1, len(arch.depths) + 1))
         self.preactivation = bool(getattr(block, "preactivation", False))
         self.rates = rates
+        self.channels: Channels = {}
         width = arch.stem_width or arch.widths[0]
         if arch.stem == "imagenet":
             self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
@@ -113,7 +116,15 @@ class ResNet(nn.Module):
         return {"stem": [self.conv1, self.bn1], **stages, "head": [self.fc]}
 
 
-def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, drop_path: float = 0.0) -> ResNet:
+def build(
+    arch: Arch,
+    *,
+    classes: int,
+    image: ImageSpec,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    channels: Channels | None = None,
+) -> ResNet:
     """Return a freshly initialised network on the current default device.
 
     Args:
@@ -123,9 +134,11 @@ def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, d
         dropout: probability of dropout inside blocks.
         drop_path: rate of stochastic depth at the last block; it rises linearly from block to block (Huang et al.
             2016, eq. 4).
+        channels: shapes of the layers that are narrower than in the arch.
 
     Raises:
-        ConfigError: the image is too small for the stages, or the block lacks or refuses an argument.
+        ConfigError: the image is too small for the stages, the block lacks or refuses an argument, or `channels` does
+            not fit.
         UsageError: no block has the name `arch.block`.
         PluginError: the block cannot be loaded, or its own code fails.
     """
@@ -137,7 +150,10 @@ def build(arch: Arch, *, classes: int, image: ImageSpec, dropout: float = 0.0, d
     rates = {name: rate for name, rate in (("dropout", dropout), ("drop_path", drop_path)) if rate}
     _check_arguments(arch, block, rates)
     try:
-        return ResNet(arch, block, classes=classes, channels=image.channels, rates=rates)
+        net = ResNet(arch, block, classes=classes, channels=image.channels, rates=rates)
+        narrow(net, channels or {})
+        net.channels = dict(channels or {})
+        return net
     except ResnetctlError:
         raise
     except ValueError as error:

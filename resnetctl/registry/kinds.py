@@ -137,7 +137,11 @@ KINDS: dict[str, Row] = {
         plural="blocks",
         group="resnetctl.blocks",
         check=_check_block,
-        rules=("resnetctl.testing.blocks:RULES", "resnetctl.testing.networks:RULES"),
+        rules=(
+            "resnetctl.testing.blocks:RULES",
+            "resnetctl.testing.pruning:RULES",
+            "resnetctl.testing.networks:RULES",
+        ),
         scaffold=Scaffold(
             template="block.py.txt",
             summary="A residual block for resnetctl.",

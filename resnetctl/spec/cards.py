@@ -293,6 +293,7 @@ class WeightsCard(Card):
         calibration: temperature, prediction sets and what is familiar; None if val had too few images.
         teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
         head: the head of a network for boxes or masks; None: the classifier of the arch.
+        channels: `(in, out, groups)` of each layer that is narrower than in the arch, by its name.
     """
 
     schema: int = 1
@@ -308,13 +309,15 @@ class WeightsCard(Card):
     config_sha256: str = ""
     version: str = ""
     head: HeadCard | None = None
+    channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form; without `head` for a classifier."""
-        return _without(super().to_json(), "head", default=None)
+        """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
+        return _without(_without(super().to_json(), "head", default=None), "channels", default={})
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
+        self._put(channels=MappingProxyType({name: tuple(shape) for name, shape in self.channels.items()}))
         if not self.classes:
             raise ValueError("'classes' is empty")
         kinds: tuple[type[Card], ...] = (Arch, ImageSpec, Plugins, ValSplit, Calibration, HeadCard)

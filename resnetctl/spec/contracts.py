@@ -137,6 +137,10 @@ class Block(Protocol):
     a convolution, and the batch norm that alone reads its output. `forward` calls both once and reads no other
     attribute of them. Names that a block lacks, and pairs that cannot be folded, are ignored. A subclass with a
     `forward` of its own declares its own pairs.
+
+    Which inner channels `compress` may remove is found by tracing `forward`. A block that cannot be traced may name the
+    layers that its channels pass, `prunable = {"conv1": ("bn1", "relu", "conv2")}`: the convolution that writes them,
+    then all layers up to the convolution that mixes them.
     """
 
     expansion: ClassVar[int]

@@ -96,7 +96,7 @@ def _prepare(draft: Draft[FinetuneConfig], store: Store, start: NamedWeights, *,
     job = settle(resolved, store, arch=card.arch, image=image, teacher=teacher)
     config = job.config.model_copy(update={"weights": start.name, "weights_sha256": start.sha256})
     origins = {**job.origins, "weights_sha256": "weights"}
-    return dataclasses.replace(job, config=config, origins=origins, weights_sha256=start.sha256)
+    return dataclasses.replace(job, config=config, origins=origins, weights_sha256=start.sha256, channels=card.channels)
 
 
 def _scaled(job: Job) -> Iterator[Notice]:

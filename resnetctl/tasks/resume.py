@@ -182,7 +182,8 @@ def _with_shape_of(
             hint="restore the old dataset, or start a new run",
         )
     job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher, head=card.head)
-    job = dataclasses.replace(job, weights_sha256=str(snapshot.card.get("weights_sha256", "")))
+    start = str(snapshot.card.get("weights_sha256", ""))
+    job = dataclasses.replace(job, weights_sha256=start, channels=card.channels)
     return job, fresh_state(job, fresh_model(job))
 
 

@@ -6,7 +6,7 @@
 import dataclasses
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -63,6 +63,7 @@ class Job:
         weights_sha256: digest of the weights that the run starts from; empty when it starts from scratch.
         teacher: the network that teaches; None without one.
         head: the head for boxes or masks; None: the classifier of the arch.
+        channels: shapes of the layers that are narrower than in the arch.
     """
 
     config: TrainConfig
@@ -76,6 +77,7 @@ class Job:
     weights_sha256: str = ""
     teacher: Teacher | None = None
     head: HeadCard | None = None
+    channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def primary(self) -> str:
@@ -124,6 +126,7 @@ class Job:
             config_sha256=config_sha256(self.config, self.weights_sha256),
             version=__version__,
             head=self.head,
+            channels=self.channels,
         )
 
     def _taught_by(self) -> dict[str, str]:
@@ -224,6 +227,7 @@ def fresh_model(job: Job) -> torch.nn.Module:
         image=job.image,
         dropout=config.dropout,
         drop_path=config.drop_path,
+        channels=job.channels,
     )
     if config.zero_init:
         zero_branches(model)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry
-from resnetctl.errors import PluginError, ResnetctlError, WeightsError
+from resnetctl.errors import ConfigError, PluginError, ResnetctlError, WeightsError
 from resnetctl.fields import read_json
-from resnetctl.hints import Call, Hint
+from resnetctl.hints import Call
 from resnetctl.spec import WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, digest, read_layout
+from resnetctl.weights.checks import check_keys, require_finite
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -202,14 +203,31 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     require_classifier(card, path)
     try:
         with torch.device("meta"):  # take no memory for a hostile card before its shapes are compared
-            expected = build(card.arch, classes=len(card.classes), image=card.image).state_dict()
+            expected = build(
+                card.arch, classes=len(card.classes), image=card.image, channels=card.channels
+            ).state_dict()
         check_keys(loaded.state, expected, path=path)
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
+    rates = {"dropout": dropout, "drop_path": drop_path}
     with torch.random.fork_rng(devices=[]):
-        model = build(card.arch, classes=len(card.classes), image=card.image, dropout=dropout, drop_path=drop_path)
+        model = build(card.arch, classes=len(card.classes), image=card.image, channels=card.channels, **rates)
     model.load_state_dict(dict(loaded.state))
+    if card.channels:
+        _require_fit(model, card, path)
     return model.eval()
+
+
+def _require_fit(model: "ResNet", card: WeightsCard, path: Path) -> None:
+    """Raise `WeightsError` when the narrower layers of the card do not fit together."""
+    import torch
+
+    from resnetctl.models.channels import require_fit
+
+    try:
+        require_fit(model, torch.zeros(1, card.image.channels, card.image.size, card.image.size))
+    except ConfigError as error:
+        raise WeightsError(f"the card of the weights is broken: {error.message}", where=str(path)) from None
 
 
 def require_classifier(card: WeightsCard, path: Path) -> None:
@@ -226,14 +244,16 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
     """Return the network of `loaded`, a classifier or one with a head, in evaluation mode. Raises as `load_network`."""
     import torch
 
-    from resnetctl.models.dense import build_net
+    from resnetctl.models.dense import with_head
+    from resnetctl.models.resnet import build
 
     card, path = loaded.card, loaded.path
     if card.head is None:
         return instantiate(loaded)
     try:
         with torch.random.fork_rng(devices=[]):
-            net = build_net(card.arch, card.head, classes=len(card.classes), image=card.image)
+            trunk = build(card.arch, classes=len(card.classes), image=card.image, channels=card.channels)
+            net = with_head(trunk, card.head, classes=len(card.classes), image=card.image)
         check_keys(loaded.state, net.state_dict(), path=path)
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
@@ -245,35 +265,6 @@ def load_net(header: Header) -> "nn.Module":
     """Return the network behind a header, a classifier or one with a head. Raises as `load_network`."""
     require_plugins(header.card, header.path)
     return instantiate_net(load(header))
-
-
-def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
-    """Compare keys and shapes. Raises one `WeightsError` that lists every mismatch."""
-    problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
-    problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
-    problems += [
-        f"shape: {name} is {_shape(state[name])}, the arch needs {_shape(tensor)}"
-        for name, tensor in expected.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    if problems:
-        raise WeightsError(
-            f"{len(problems)} {'key does' if len(problems) == 1 else 'keys do'} not match the arch",
-            where=str(path),
-            problems=problems,
-            hint=hint or (),
-        )
-
-
-def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
-    """Raise a `WeightsError` that lists every tensor with NaN or infinity."""
-    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if bad:
-        raise WeightsError(
-            f"{counted(len(bad), 'tensor')} with NaN or infinity",
-            where=str(path),
-            problems=[f"not finite: {name}" for name in bad],
-        )
 
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
@@ -342,7 +333,3 @@ def _foreign(message: str, path: Path) -> WeightsError:
         where=str(path),
         hint=Call("weights import", (path,), {"arch": "NAME", "classes": "FILE", "out": "weights.safetensors"}),
     )
-
-
-def _shape(tensor: "Tensor") -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"

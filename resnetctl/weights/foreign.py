@@ -24,7 +24,8 @@ from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system import pickles
 from resnetctl.system.safetensors import read_layout
 from resnetctl.system.storage import open_regular
-from resnetctl.weights.file import LoadedWeights, check_keys, is_pickle, require_finite
+from resnetctl.weights.checks import check_keys, require_finite
+from resnetctl.weights.file import LoadedWeights, is_pickle
 from resnetctl.wording import counted
 
 NESTS = ("state_dict", "model_state_dict", "model")

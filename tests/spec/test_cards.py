@@ -245,3 +245,13 @@ def test_what_is_familiar_must_be_numbers_in_their_ranges(changes: dict[str, Any
     assert Familiar.from_json(good).width == 3
     with pytest.raises(ValueError, match=message):
         Familiar.from_json(good | changes)
+
+
+def test_channels_are_written_only_where_some_are_gone() -> None:
+    whole = WeightsCard(arch=ARCH, classes=("a", "b", "c"), image=IMAGE)
+    assert "channels" not in whole.to_json()
+    card = dataclasses.replace(whole, channels={"conv1": (3, 2, 1)})
+    assert card.to_json()["channels"] == {"conv1": [3, 2, 1]}
+    assert WeightsCard.from_json(card.to_json()) == card
+    with pytest.raises(ValueError, match="conv1"):
+        WeightsCard.from_json(card.to_json() | {"channels": {"conv1": ["x"]}})

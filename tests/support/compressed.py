@@ -11,20 +11,22 @@ from resnetctl import runs
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.models.resnet import build
+from resnetctl.spec import Arch
 from resnetctl.tasks.compress import smaller
 from resnetctl.weights.file import to_bytes
 
 DEEP = dataclasses.replace(ARCH, depths=(3, 2))
+WIDE = dataclasses.replace(ARCH, depths=(2, 2), widths=(32, 64))
 OUT = Path("small.safetensors")
 
 
-def make_deep_run(monkeypatch: pytest.MonkeyPatch) -> runs.RunDir:
-    """A run of five blocks; files are not really exported or timed: the speed-up is 5 / blocks."""
+def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs.RunDir:
+    """Make a run of five blocks; files are not really exported or timed: the speed-up is 5 / blocks."""
     store = make_store()
     torch.manual_seed(2)
-    net = build(DEEP, classes=3, image=card().image).eval()
+    net = build(arch, classes=3, image=card().image).eval()
     folder = make_run(card(store, arch=ARCH))
-    folder.save_weights(to_bytes(net.state_dict(), card(store, arch=DEEP, metrics={"epoch": 3})))
+    folder.save_weights(to_bytes(net.state_dict(), card(store, arch=arch, metrics={"epoch": 3})))
     monkeypatch.setattr(smaller._Work, "_exported", lambda self, model: model)
 
     def timed(base: object, others: dict[str, object], *, images: object) -> dict[str, dict[int, Spread]]:

@@ -1,5 +1,6 @@
 """`compress`."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.groups import watched
@@ -9,8 +10,11 @@ from resnetctl.cli.parser.option_models import CompressOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.errors import UsageError
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from resnetctl.system.settings import Settings
     from resnetctl.tasks.compress import CompressReport, Order
 
@@ -27,6 +31,7 @@ def run(parsed: Parsed[CompressOptions]) -> None:
         options.target,
         data=options.data,
         keep_blocks=keep,
+        channels=options.channels,
         speedup=options.speedup,
         finetune=options.finetune,
         set=dict(from_sets(options.sets).values),
@@ -61,8 +66,9 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
     path, cut = tables.short(report.run or report.path), report.cut
     pairs = [
         ("wrote", path),
-        ("blocks", f"{_listed(cut.before)} -> {_listed(cut.after)}"),
-        ("removed", ", ".join(cut.removed)),
+        *([("blocks", f"{_listed(cut.before)} -> {_listed(cut.after)}")] if cut.removed else []),
+        *([("removed", ", ".join(cut.removed))] if cut.removed else []),
+        *([("channels", _widths(cut.widths))] if cut.widths else []),
         ("params", " -> ".join(map(tables.count, cut.params))),
         ("accuracy on val", _accuracy(report)),
     ]
@@ -85,6 +91,12 @@ def _accuracy(report: "CompressReport") -> str:
     if report.trained is not None:
         text += f" -> {tables.percent(report.trained.top1)} after"
     return f"{text} ({after.count:,} images)"
+
+
+def _widths(widths: "Mapping[str, tuple[int, ...]]") -> str:
+    """Return how many layers became narrower, by their widths: `9 layers 32 -> 16, 9 layers 64 -> 32`."""
+    counts = Counter(tuple(pair) for pair in widths.values())
+    return ", ".join(f"{counted(count, 'layer')} {before} -> {after}" for (before, after), count in counts.items())
 
 
 def _listed(depths: tuple[int, ...]) -> str:

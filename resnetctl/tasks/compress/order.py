@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
@@ -17,9 +18,16 @@ from resnetctl.spec import Card, WeightsCard
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """What to remove: the blocks that each stage keeps, or how much faster the network must become. One of them."""
+    """What to remove. One of the three is set.
+
+    Attributes:
+        keep_blocks: the blocks that each stage keeps.
+        channels: the share of inner channels that stays.
+        speedup: how much faster the network must become.
+    """
 
     keep_blocks: Depths | None = None
+    channels: float | None = None
     speedup: float | None = None
 
 
@@ -28,6 +36,7 @@ class OrderOptions(TypedDict, total=False):
 
     data: str | None
     keep_blocks: Sequence[int] | None
+    channels: float | None
     speedup: float | None
     finetune: str | None
     set: Mapping[str, Any]
@@ -41,7 +50,7 @@ class Order(Card):
         target: the weights to compress; "" for those of the newest run.
         sha256: digest of that file.
         data: the dataset to choose, measure and train on; "" for that of the training.
-        keep_blocks, speedup: the cut.
+        keep_blocks, channels, speedup: the cut.
         finetune: how long to train afterwards, such as `5epochs` or `10min`; "" for not at all.
         set: config keys of this training.
     """
@@ -50,6 +59,7 @@ class Order(Card):
     sha256: str = ""
     data: str = ""
     keep_blocks: Depths | None = None
+    channels: float | None = None
     speedup: float | None = None
     finetune: str = ""
     set: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +78,7 @@ class Order(Card):
     @property
     def cut(self) -> Cut:
         """What to remove."""
-        return Cut(keep_blocks=self.keep_blocks, speedup=self.speedup)
+        return Cut(keep_blocks=self.keep_blocks, channels=self.channels, speedup=self.speedup)
 
     @property
     def length(self) -> Length | None:
@@ -114,17 +124,29 @@ class Order(Card):
 
 def require_cut(cut: Cut, card: WeightsCard) -> None:
     """Raise `UsageError` unless `cut` names one way to make this network smaller that is possible."""
-    if (cut.keep_blocks is None) == (cut.speedup is None):
+    if sum(value is not None for value in (cut.keep_blocks, cut.channels, cut.speedup)) != 1:
         raise UsageError(
-            "give either the blocks to keep or a speed-up",
-            hint=[Setting("keep_blocks", ",".join("1" for _ in card.arch.depths)), Setting("speedup", 2)],
+            "give one of these: the blocks to keep, the share of the channels, or a speed-up",
+            hint=[
+                Setting("keep_blocks", ",".join("1" for _ in card.arch.depths)),
+                Setting("channels", 0.5),
+                Setting("speedup", 2),
+            ],
         )
     if cut.keep_blocks is not None:
         require_depths(card.arch, cut.keep_blocks)
-    elif cut.speedup is not None and not cut.speedup > 1:
-        raise UsageError(f"a speed-up is more than 1, not {cut.speedup:g}", where=Setting("speedup"))
-    elif not even_depths(card.arch.depths):
-        raise UsageError("every stage of the network has one block, so none can be removed")
+    elif cut.channels is not None:
+        _require(0 < cut.channels < 1, f"the share of the channels is above 0 and below 1, not {cut.channels:g}",
+                 at="channels")  # fmt: skip
+    elif cut.speedup is not None:
+        _require(1 < cut.speedup < math.inf, f"a speed-up is more than 1, not {cut.speedup:g}", at="speedup")
+        if not even_depths(card.arch.depths):
+            raise UsageError("every stage of the network has one block, so none can be removed")
+
+
+def _require(holds: bool, otherwise: str, *, at: str) -> None:
+    if not holds:
+        raise UsageError(otherwise, where=Setting(at))
 
 
 def dataset_of(card: WeightsCard, data: str | None) -> str:

@@ -37,6 +37,7 @@ class CutFacts(Card):
     Attributes:
         before, after: blocks of each stage.
         removed: the importance of each removed block, in nats.
+        widths: inner channels before and after, of each layer that has fewer.
         table: measured latencies, when a speed-up was asked for.
         speedup: how many times as fast as the whole network on this machine, by images a batch.
         params: parameters before and after.
@@ -50,9 +51,11 @@ class CutFacts(Card):
     speedup: Mapping[str, Spread]
     params: tuple[int, int]
     accuracy: tuple[Accuracy, Accuracy]
+    widths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._freeze(tables=("removed", "speedup"))
+        self._put(widths={name: tuple(pair) for name, pair in self.widths.items()})
         if isinstance(self.table, Mapping):
             self._put(table=LatencyTable.from_json(self.table))
         self._put(

@@ -9,6 +9,7 @@ import torch
 
 from resnetctl import __version__
 from resnetctl.compress import calibration
+from resnetctl.compress.channels import narrower
 from resnetctl.compress.depths import Depths, importance, kept_blocks, reestimate_norms, without_blocks
 from resnetctl.compress.latency import speedups
 from resnetctl.compress.speed_plan import LatencyTable, candidates, measure_table
@@ -44,25 +45,37 @@ def make_smaller(header: Header, store: Store, *, cut: Cut) -> Smaller:
     """Return the network of a weights file after a cut. Raises `CheckFailed` when no cut gives the speed-up."""
     judge = Judge(header.card, store)
     work = _Work(load_network(header), judge)
-    keep, table = (cut.keep_blocks, None) if cut.keep_blocks is not None else work.planned(cut.speedup or 0)
-    smaller, measured = work.made[keep] if keep in work.made else work.timed(keep)
-    card = cut_card(header.card, smaller)
+    whole = header.card.arch.depths
+    if cut.speedup is not None:
+        shape, table = work.planned(cut.speedup)
+    else:
+        shape, table = Shape(depths=cut.keep_blocks or whole, channels=cut.channels), None
+    made = work.timed(shape)
+    card = cut_card(header.card, made.net)
     facts = CutFacts(
-        before=header.card.arch.depths,
-        after=keep,
-        removed=work.removed(keep),
+        before=whole,
+        after=shape.depths,
+        removed=work.removed(shape.depths),
+        widths=made.widths,
         table=table,
-        speedup={str(size): value for size, value in measured.items()},
-        params=(_params(work.model), _params(smaller)),
-        accuracy=(judge.accuracy(work.model), judge.accuracy(smaller)),
+        speedup={str(size): value for size, value in made.speedup.items()},
+        params=(_params(work.model), _params(made.net)),
+        accuracy=(judge.accuracy(work.model), judge.accuracy(made.net)),
     )
-    return Smaller(data=to_bytes(smaller.state_dict(), card), card=card, facts=facts)
+    return Smaller(data=to_bytes(made.net.state_dict(), card), card=card, facts=facts)
 
 
 def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
     """Return the card of the cut network, without what was measured on the whole one."""
     return dataclasses.replace(
-        card, arch=smaller.arch, metrics={}, calibration=None, teacher={}, config_sha256="", version=__version__
+        card,
+        arch=smaller.arch,
+        channels=smaller.channels,
+        metrics={},
+        calibration=None,
+        teacher={},
+        config_sha256="",
+        version=__version__,
     )
 
 
@@ -89,26 +102,43 @@ class Judge:
         return Accuracy.of(measure(predict, batches, classes=self.card.classes))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What is left: the blocks of each stage, and the share of inner channels; None for all of them."""
+
+    depths: Depths
+    channels: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A cut network, its narrower layers, and how many times as fast as the whole one it is, by images a batch."""
+
+    net: ResNet
+    widths: dict[str, tuple[int, int]]
+    speedup: dict[int, Spread]
+
+
 class _Work:
-    """A network and the measures that its smaller versions are made by. `made`: those timed so far."""
+    """A network and the measures that its smaller versions are made by."""
 
     def __init__(self, model: ResNet, judge: Judge) -> None:
         self.model = model
-        self.made: dict[Depths, tuple[ResNet, dict[int, Spread]]] = {}
+        self._made: dict[Shape, Made] = {}
         self._card = judge.card
         self._seen = judge.seen()
         self._scores = importance(model, judge.unseen(), spec=self._card.image)
         self._whole = self._exported(model)
 
-    def planned(self, speedup: float) -> tuple[Depths, LatencyTable]:
+    def planned(self, speedup: float) -> tuple[Shape, LatencyTable]:
         """Return the most blocks that reach the speed-up for single images, measured, and the table of latencies."""
         depths = self.model.arch.depths
         table = measure_table(depths, self._seen, export=self._variant)
         reached = {}
         for keep in candidates(table, depths, speedup=speedup):
-            reached[keep] = self.timed(keep)[1][1].median
+            reached[keep] = self.timed(Shape(depths=keep)).speedup[1].median
             if reached[keep] >= speedup:
-                return keep, table
+                return Shape(depths=keep), table
         best = max(reached, key=lambda keep: reached[keep])
         raise CheckFailed(
             f"no number of blocks makes the network {speedup:g} times as fast on this machine; no file was written",
@@ -116,13 +146,14 @@ class _Work:
             hint=Setting("speedup", int(10 * reached[best]) / 10) if reached[best] >= SLIGHT else (),
         )
 
-    def timed(self, keep: Depths) -> tuple[ResNet, dict[int, Spread]]:
-        """Return the network that keeps these blocks, and how many times as fast it is, by images a batch."""
-        smaller = self._smaller(keep)
-        reestimate_norms(smaller, self._seen, spec=self._card.image)
-        measured = speedups(self._whole, {"smaller": self._exported(smaller)}, images=self._seen)["smaller"]
-        self.made[keep] = smaller, measured
-        return self.made[keep]
+    def timed(self, shape: Shape) -> Made:
+        """Return the network of this shape, with norms that are measured again, and its speed. Made once."""
+        if shape not in self._made:
+            smaller, widths = self._smaller(shape)
+            reestimate_norms(smaller, self._seen, spec=self._card.image)
+            measured = speedups(self._whole, {"smaller": self._exported(smaller)}, images=self._seen)["smaller"]
+            self._made[shape] = Made(net=smaller, widths=widths, speedup=measured)
+        return self._made[shape]
 
     def removed(self, keep: Depths) -> dict[str, float]:
         """Return the importance of the blocks that are not kept."""
@@ -130,15 +161,18 @@ class _Work:
         stay = {f"layer{stage}.{place}" for stage, places in enumerate(kept, start=1) for place in places}
         return {name: score for name, score in self._scores.items() if name not in stay}
 
-    def _smaller(self, keep: Depths) -> ResNet:
-        kept = kept_blocks(self.model.arch.depths, self._scores, keep=keep)
-        return without_blocks(self.model, kept, image=self._card.image)
+    def _smaller(self, shape: Shape) -> tuple[ResNet, dict[str, tuple[int, int]]]:
+        net = self.model
+        if shape.depths != net.arch.depths:
+            kept = kept_blocks(net.arch.depths, self._scores, keep=shape.depths)
+            net = without_blocks(net, kept, image=self._card.image)
+        return (net, {}) if shape.channels is None else narrower(net, shape.channels, image=self._card.image)
 
     def _variant(self, keep: Depths) -> OnnxModel:
-        return self._whole if keep == self.model.arch.depths else self._exported(self._smaller(keep))
+        return self._whole if keep == self.model.arch.depths else self._exported(self._smaller(Shape(depths=keep))[0])
 
     def _exported(self, model: ResNet) -> OnnxModel:
-        card = dataclasses.replace(self._card, arch=model.arch)
+        card = dataclasses.replace(self._card, arch=model.arch, channels=model.channels)
         return from_bytes(to_onnx(model, card, weights_sha256="", gate={}), "the exported model")
 
 

@@ -95,3 +95,14 @@ def test_a_file_and_a_run_are_not_written_together(cli: Cli, calls: list[Any]) -
     result = cli("compress", "--speedup", "2", "-o", "small.safetensors", "--finetune", "5epochs")
     assert (result.code, calls) == (2, [])
     assert "finetune makes a run" in result.err
+
+
+def test_narrower_layers_are_counted_by_their_widths(
+    cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = {"layer1.0.conv1": (32, 16), "layer1.1.conv1": (32, 16), "layer2.0.conv1": (64, 32)}
+    cut = dataclasses.replace(REPORT.cut, removed={}, widths=widths)
+    monkeypatch.setattr(task, "compress", lambda *_, **__: dataclasses.replace(REPORT, cut=cut))
+    lines = cli("compress", "a", "--channels", "0.5", "--out", "small.safetensors").out.splitlines()
+    assert lines[1] == "channels         2 layers 32 -> 16, 1 layer 64 -> 32"
+    assert not any(line.startswith(("blocks", "removed")) for line in lines)

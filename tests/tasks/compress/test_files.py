@@ -98,8 +98,8 @@ def test_the_json_document_has_numbers_of_both_networks() -> None:
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
-        ({}, "give either the blocks to keep or a speed-up"),
-        ({"keep_blocks": (1, 1), "speedup": 2.0}, "give either"),
+        ({}, "give one of these"),
+        ({"keep_blocks": (1, 1), "speedup": 2.0}, "give one of these"),
         ({"keep_blocks": (0, 1)}, "cannot be kept"),
         ({"speedup": 1.0}, "a speed-up is more than 1"),
     ],

@@ -51,11 +51,16 @@ def test_an_order_goes_on_only_with_the_same_values() -> None:
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
-        ({}, "give either the blocks to keep or a speed-up"),
-        ({"keep_blocks": (1, 1), "speedup": 2.0}, "give either"),
+        ({}, "give one of these: the blocks to keep, the share of the channels, or a speed-up"),
+        ({"keep_blocks": (1, 1), "speedup": 2.0}, "give one of these"),
+        ({"channels": 0.5, "speedup": 2.0}, "give one of these"),
+        ({"channels": 1.0}, "the share of the channels is above 0 and below 1, not 1"),
+        ({"channels": 0.0}, "the share of the channels is above 0"),
+        ({"channels": float("nan")}, "the share of the channels is above 0"),
         ({"keep_blocks": (0, 1)}, "cannot be kept"),
         ({"keep_blocks": (3, 2)}, "has 3,2 blocks already"),
         ({"speedup": 1.0}, "a speed-up is more than 1"),
+        ({"speedup": float("inf")}, "a speed-up is more than 1"),
         ({"speedup": float("nan")}, "a speed-up is more than 1"),
     ],
 )

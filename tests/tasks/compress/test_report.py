@@ -13,6 +13,7 @@ FACTS = CutFacts(
     before=(3, 3),
     after=(2, 3),
     removed={"layer1.1": 0.1},
+    widths={"layer2.0.conv1": (32, 16)},
     table=LatencyTable(whole=1.0, blocks=(0.1, 0.2)),
     speedup={"1": Spread(median=1.2, low=1.1, high=1.3, n=5)},
     params=(100, 80),

@@ -148,7 +148,7 @@ def test_weights_that_changed_in_between_are_refused(run: runs.RunDir, monkeypat
         ({"keep_blocks": (1, 1), "finetune": "ages"}, "should be epochs"),
         ({"keep_blocks": (1, 1), "set": {"lr": 0.1}}, "none is asked for"),
         ({"keep_blocks": (1, 1), "finetune": "1epoch", "set": {"no.such": 1}}, "no.such"),
-        ({}, "give either"),
+        ({}, "give one of these"),
     ],
 )
 def test_a_wrong_order_writes_nothing(order: dict[str, Any], message: str) -> None:

@@ -1,0 +1,45 @@
+"""Checks of a state dict: its keys and shapes, and that its numbers are finite."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnetctl.errors import WeightsError
+from resnetctl.hints import Hint
+from resnetctl.wording import counted
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
+    """Compare keys and shapes. Raises one `WeightsError` that lists every mismatch."""
+    problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
+    problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
+    problems += [
+        f"shape: {name} is {_shape(state[name])}, the arch needs {_shape(tensor)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if problems:
+        raise WeightsError(
+            f"{len(problems)} {'key does' if len(problems) == 1 else 'keys do'} not match the arch",
+            where=str(path),
+            problems=problems,
+            hint=hint or (),
+        )
+
+
+def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
+    """Raise a `WeightsError` that lists every tensor with NaN or infinity."""
+    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        raise WeightsError(
+            f"{counted(len(bad), 'tensor')} with NaN or infinity",
+            where=str(path),
+            problems=[f"not finite: {name}" for name in bad],
+        )
+
+
+def _shape(tensor: "Tensor") -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"

@@ -1,0 +1,26 @@
+"""A state dict that does not fit is one error with every mismatch; `test_file` and `test_foreign` have real files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnetctl.errors import WeightsError
+from resnetctl.weights.checks import check_keys, require_finite
+
+PATH = Path("net.safetensors")
+
+
+def test_every_mismatch_is_listed() -> None:
+    expected = {"a": torch.zeros(2, 3), "b": torch.zeros(()), "c": torch.zeros(1)}
+    check_keys(expected, expected, path=PATH)
+    with pytest.raises(WeightsError, match="3 keys do not match the arch") as caught:
+        check_keys({"a": torch.zeros(3, 2), "c": torch.zeros(1), "d": torch.zeros(4)}, expected, path=PATH)
+    assert caught.value.problems == ("missing: b scalar", "unexpected: d 4", "shape: a is 3x2, the arch needs 2x3")
+
+
+def test_numbers_that_are_not_finite_are_named_with_their_tensor() -> None:
+    require_finite({"a": torch.ones(2), "count": torch.tensor(3)}, PATH)
+    with pytest.raises(WeightsError, match="1 tensor with NaN or infinity") as caught:
+        require_finite({"a": torch.tensor([1.0, float("nan")]), "b": torch.ones(1)}, PATH)
+    assert caught.value.problems == ("not finite: a",)
