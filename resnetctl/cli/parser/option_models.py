@@ -244,6 +244,10 @@ class DataNameOptions(Common):
     name: str = argument("Dataset", metavar="NAME", complete="dataset")
 
 
+class DataRemoveOptions(DataNameOptions):
+    yes: bool = option(False, "Do not ask", short="-y", panel=USED)
+
+
 class DataShowOptions(DataNameOptions):
     sheet: Path | None = option(None, "Write a contact sheet", metavar="FILE.png", panel=USED)
 
@@ -307,7 +311,7 @@ class RunsExportOptions(RunsListOptions):
 
 
 class RunsCompareOptions(Common):
-    runs: list[str] = argument("Two runs or more", metavar="RUN...", complete="run")
+    runs: list[str] = argument("Runs, patterns such as 'lr-*', or a group", metavar="RUN...", complete="run")
 
 
 class RunsRemoveOptions(Common):
