@@ -3,7 +3,7 @@
 Keyword arguments are named as the command line's flags. The functions return reports. Only training shows its progress.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from resnetctl import stream
 from resnetctl.backbones import backbone as backbone
 from resnetctl.config.draft import draft
-from resnetctl.config.schema import BenchConfig
+from resnetctl.config.schema import BenchConfig, TrainConfig
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.gates import Limits
 from resnetctl.errors import warn_caller
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport, OrderOptions
     from resnetctl.tasks.sweep.results import SweepReport
+    from resnetctl.training.lr_search import LrReport
 
 
 def train(
@@ -293,13 +294,35 @@ def bench(
 
     layers = stream.layers(stream.keywords(BenchConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    work = task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)
+    return cast(BenchReport, _result(task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)))
+
+
+def find_lr(
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    **flags: Any,
+) -> "LrReport":
+    """Try rising learning rates on the run that `train` with these arguments would start; write no run.
+
+    The report has the `proposal`, the `points` of the curve, and `plot()`, which returns an SVG. Arguments and errors
+    as `train`.
+    """
+    from resnetctl.tasks.train import find_lr as task
+
+    layers = stream.layers(stream.keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
+    settings = machine.load()
+    return cast("LrReport", _result(task(draft(TrainConfig, layers, settings=settings), settings)))
+
+
+def _result(work: Generator[Any, None, Any]) -> Any:
+    """Drain a task without a display, and return its report."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            report: BenchReport = end.value
-            return report
+            return end.value
 
 
 def sweep(

@@ -97,15 +97,19 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return `"did you mean 'x'?"`, or None when no name is close. Among equally close names the longest match wins."""
+    """Return `"did you mean 'x'?"`, or None when no name is close. Among equally close names the longest match wins.
+
+    Leading dashes do not count: all flags have them.
+    """
     from difflib import SequenceMatcher, get_close_matches
 
     def closeness(other: str) -> tuple[float, int]:
-        matcher = SequenceMatcher(None, other, name)
+        matcher = SequenceMatcher(None, other, bare)
         return matcher.ratio(), matcher.find_longest_match().size
 
-    close = get_close_matches(name, sorted(known), n=5)
-    return f"did you mean '{max(close, key=closeness)}'?" if close else None
+    bare, names = name.lstrip("-"), {other.lstrip("-"): other for other in sorted(known)}
+    close = get_close_matches(bare, names, n=5)
+    return f"did you mean '{names[max(close, key=closeness)]}'?" if close else None
 
 
 def _flag(name: str, value: object, named: Mapping[str, str]) -> str:

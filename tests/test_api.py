@@ -183,6 +183,7 @@ for result in (*predictor("cat.jpg"), *predictor([Path("cat.jpg"), b"", "x"]), *
 losses: list[float] = [epoch["train_loss"] for run in rc.runs() for epoch in run.history]
 for fact in rc.stream.train(data="digits", epochs=1):
     print(fact)
+proposal: float | None = rc.find_lr(data="digits", batch_size=64).proposal
 print(rc.bench(arch="resnet56").to_json(), model.training, rc.__version__)
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
-from resnetctl.hints import ARGUMENTS, Call, Hint, Setting, in_python, in_shell, suggest
+from resnetctl.hints import ARGUMENTS, Call, Hint, Setting, closest, in_python, in_shell, suggest
 
 CASES: list[tuple[Hint, str, str]] = [
     ("free some space", "free some space", "free some space"),
@@ -64,3 +64,11 @@ def test_a_close_name_is_suggested_else_all_are_listed(name: str, known: list[st
 def test_python_arguments_have_the_names_of_the_flags() -> None:
     named = {flag.key: flag.flag.removeprefix("--").replace("-", "_") for flag in flags(TrainConfig)}
     assert {key: name for key, name in named.items() if key != name} == ARGUMENTS
+
+
+def test_dashes_of_flags_do_not_make_names_close() -> None:
+    flags = ["--out", "--data", "--epochs", "--dry-run"]
+    assert closest("--bogus", flags) is None
+    assert closest("--epocs", flags) == "did you mean '--epochs'?"
+    assert closest("--datta", flags) == "did you mean '--data'?"
+    assert closest("-", flags) is None

@@ -113,6 +113,8 @@ def draft(
         registry.find("block", final_arch(config.model).block)
     if "augment" in asked.values:
         registry.find("policy", config.augment)
+    if config.augment_until:
+        registry.find("policy", config.augment_after)
     if config.model.head and config.model.head not in registry.names("head"):
         registry.find("head", config.model.head)
     registry.find("optimizer", config.optim.name)

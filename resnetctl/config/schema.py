@@ -171,6 +171,12 @@ class TrainConfig(Frozen):
     model: ModelConfig = Field(default_factory=ModelConfig)
     augment: str = option("standard", "Augmentation policy", metavar="NAME", panel=USED, complete="policy")
     augment_args: dict[str, Scalar] = Field({}, description="Arguments of the policy; short: augment.magnitude=5")
+    augment_until: int | str = option(
+        0, 'Epochs with this policy, or a share of the run, e.g. "90%" (0: all)', metavar="EPOCHS", panel="Data"
+    )
+    augment_after: str = option(
+        "none", "Policy of the epochs after augment_until", metavar="NAME", panel="Data", complete="policy"
+    )
     epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
     steps: int = option(0, "Optimizer steps, instead of epochs", panel="Optimisation", ge=0)
     batch_size: int = option(128, "Images per step", short="-b", panel=USED, ge=1)
@@ -236,6 +242,21 @@ class TrainConfig(Frozen):
         if not 0 <= amount < math.inf or (isinstance(value, str) and value.endswith("%") and amount > 100):
             raise ValueError("must be 0 or more, and at most 100%")
         return value if isinstance(value, str) and value.endswith("%") else amount
+
+    @field_validator("augment_until")
+    @classmethod
+    def _until(cls, value: int | str) -> int | str:
+        try:
+            amount = float(str(value).removesuffix("%"))
+        except ValueError:
+            raise ValueError('must be epochs such as 90, or a share of the run such as "90%"') from None
+        if str(value).endswith("%"):
+            if not 0 < amount <= 100:
+                raise ValueError("must be more than 0% and at most 100%")
+            return value
+        if amount < 0 or not amount.is_integer():
+            raise ValueError("must be a whole number of epochs, 0 or more")
+        return int(amount)
 
     @model_validator(mode="after")
     def _length(self) -> Self:

@@ -10,9 +10,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from resnetctl.report import svg
 from resnetctl.report.groups import Row, settings_plot
 from resnetctl.report.pictures import Gallery, data_url
-from resnetctl.report.plots import CURVES, curves, plots
+from resnetctl.report.plots import CURVES, Plot, curves, plots
 from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
 
 Document = Mapping[str, Any]
@@ -71,6 +72,12 @@ def curve_files(epochs: Sequence[Document]) -> dict[str, bytes]:
 def group_file(rows: Sequence[Row]) -> bytes:
     """Return the SVG file of the settings of a group of runs."""
     return settings_plot(rows).file(_read("plots.css"))
+
+
+def curve_file(points: Sequence[tuple[float, float]], *, title: str, names: tuple[str, str]) -> bytes:
+    """Return the SVG file of one line; `names` are those of x and y."""
+    drawing = svg.lines([(names[1], points)], title=title, names=names)
+    return Plot(name="curve", title=title, drawing=drawing, header=names, rows=()).file(_read("plots.css"))
 
 
 def style() -> str:

@@ -24,6 +24,7 @@ from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
+from resnetctl.training.dense import require_head
 from resnetctl.training.job import Job, settle
 from resnetctl.training.launch import Facts, launch, require_place
 from resnetctl.weights import file as weights_file
@@ -52,7 +53,9 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
         hint = Call("finetune", settings={"data": "./photos"})
         raise UsageError("finetune needs to know which data to train on", where=Setting("data"), hint=hint)
     pick_device(config.device)
-    datasets.identify(config.data, settings)  # report a wrong name before weights are fetched
+    # report a wrong name, or a head for other data, before weights are fetched
+    if datasets.identify(config.data, settings) == "stored" and config.model.head:
+        require_head(config, open_store(settings.data_dir, config.data).card)
     origins = draft.asked.origins
     start = sources.open_weights(config.weights, settings)
     yield from map(Notice, start.notices)

@@ -1,5 +1,6 @@
-"""`train` from scratch."""
+"""`train` from scratch, and the search for its learning rate."""
 
+from collections.abc import Generator
 from functools import partial
 
 from resnetctl.config.draft import Draft
@@ -7,10 +8,12 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine.device import pick_device
 from resnetctl.engine.distributed import Team
+from resnetctl.facts import Notice, Progress
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
-from resnetctl.training.job import fresh_model, prepare
+from resnetctl.training.job import fresh_model, fresh_state, prepare
 from resnetctl.training.launch import Facts, launch, require_place
+from resnetctl.training.lr_search import LrReport, search
 
 
 def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = None) -> Facts:
@@ -35,3 +38,14 @@ def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = 
             name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
             job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
             yield from launch(job, partial(fresh_model, job), request=request, folder=folder, team=team)
+
+
+def find_lr(draft: Draft[TrainConfig], settings: Settings) -> Generator[Notice | Progress, None, LrReport]:
+    """Take steps of the run that `draft` describes while the learning rate rises. Writes no run. Errors as `train`."""
+    config = draft.config
+    pick_device(config.device)
+    teacher = sources.open_teacher(config.distill, settings, origin="")
+    with datasets.scratch(settings, config.data, dry_run=True) as place:
+        name = yield from datasets.ensure_in_turn(config.data, place, team=Team(), is_kept=place is settings)
+        job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
+        return (yield from search(job, fresh_state(job, fresh_model(job))))

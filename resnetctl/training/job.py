@@ -24,7 +24,6 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.config.shards import require_images
 from resnetctl.data.images import resized
 from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
-from resnetctl.data.policies import augmentation
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
@@ -44,6 +43,7 @@ from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
+from resnetctl.training.augment import run_augmentation
 from resnetctl.training.dense import chosen_head, require_head, validate_net
 from resnetctl.training.plugin_trial import explained, try_plugins
 from resnetctl.weights.file import NamedWeights
@@ -105,6 +105,11 @@ class Job:
     @property
     def steps(self) -> int:
         return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of the run; the last one may be incomplete."""
+        return -(-self.steps // self.steps_per_epoch)
 
     @property
     def sides(self) -> tuple[tuple[int, int], ...]:
@@ -305,15 +310,8 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
 
 
 def _augment(job: Job) -> Transform:
-    config = job.config
-    return augmentation(
-        config.augment,
-        job.image,
-        num_classes=len(job.classes),
-        mirror=job.mirror,
-        args=config.augment_args,
-        truth=job.store.card.truth,
-    )
+    truth, classes = job.store.card.truth, len(job.classes)
+    return run_augmentation(job.config, job.image, classes=classes, mirror=job.mirror, truth=truth, epochs=job.epochs)
 
 
 def validate(job: Job, model: torch.nn.Module, *, team: Team | None = None) -> EvalReport:
@@ -346,6 +344,7 @@ def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:
     used = required.copy()
     for kind, name in named.items():
         used |= registry.distribution_of(kind, name)
+    used |= registry.distribution_of("policy", config.augment_after) if config.augment_until else {}
     if config.data in registry.names("dataset"):
         used |= registry.distribution_of("dataset", config.data)
     return Plugins(required=required, used=used)

@@ -17,6 +17,7 @@ from resnetctl.hints import Setting
 from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
+from resnetctl.training.augment import until_epoch
 from resnetctl.training.job import Job, validate
 from resnetctl.wording import counted
 
@@ -57,6 +58,12 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             "a smaller batch learns more from it"
         )
     yield from _late_thaw(job)
+    last = until_epoch(job.config, epochs=job.epochs)
+    if last >= job.epochs:
+        yield Notice(
+            f"the policy stays: augment_until={job.config.augment_until} is the end of the run, "
+            f"which has {counted(job.epochs, 'epoch')}"
+        )
     if job.teacher is not None and job.val is not None and not state.step and isinstance(job.config, FinetuneConfig):
         yield from _weak_teacher(job, student=validate(job, state.shipped).top1)
     yield from _short_average(job)

@@ -24,7 +24,7 @@ from resnetctl.engine.schedule import factors
 from resnetctl.errors import WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
-from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint
+from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
 
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
@@ -130,9 +130,16 @@ def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:
 
 
 def _try_policy(config: TrainConfig, *, image: ImageSpec, classes: int, mirror: bool) -> None:
-    """Create the policy of the config, and apply it to a few batches if it is a plugin's."""
-    name = config.augment
-    augment = policies.augmentation(name, image, num_classes=classes, mirror=mirror, args=config.augment_args)
+    """Create the policies of the config, and apply those of plugins to a few batches."""
+    augment = policies.augmentation(config.augment, image, num_classes=classes, mirror=mirror, args=config.augment_args)
+    _apply(config.augment, augment, image=image, classes=classes)
+    if config.augment_until:
+        then = policies.augmentation(config.augment_after, image, num_classes=classes, mirror=mirror)
+        _apply(config.augment_after, then, image=image, classes=classes)
+
+
+def _apply(name: str, augment: Transform, *, image: ImageSpec, classes: int) -> None:
+    """Apply a plugin's policy to batches of several sizes."""
     if not registry.distribution_of("policy", name):
         return
     for step, count in enumerate(COUNTS):

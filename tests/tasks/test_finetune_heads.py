@@ -68,3 +68,12 @@ def test_a_classifier_needs_a_head_for_boxes(tmp_path: Path) -> None:
     heads.stored("boxes", tmp_path)
     with pytest.raises(ConfigError, match="'scenes' has boxes: a head learns from them"):
         tuned(start.weights, name="no")
+
+
+def test_a_head_for_other_data_is_refused_before_weights_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads.stored("masks", tmp_path)
+    monkeypatch.setattr("resnetctl.tasks.sources.open_weights", lambda *_, **__: pytest.fail("weights were opened"))
+    with pytest.raises(ConfigError, match="head 'tiny_det' learns from boxes, and 'scenes' has masks"):
+        tuned(Path("torchvision:resnet18"), "model.head=tiny_det", name="on")

@@ -8,10 +8,11 @@ from resnetctl.cli.parser.option_models import (
     DataAddOptions,
     DataCheckOptions,
     DataGetOptions,
-    DataNameOptions,
+    DataRemoveOptions,
     DataShowOptions,
 )
 from resnetctl.cli.screen import streams, tables
+from resnetctl.cli.screen.ask import confirm
 from resnetctl.errors import CheckFailed
 from resnetctl.wording import counted
 
@@ -93,12 +94,15 @@ def check(parsed: Parsed[DataCheckOptions]) -> None:
         raise CheckFailed(f"'{report.target}' has errors")
 
 
-def remove(parsed: Parsed[DataNameOptions]) -> None:
-    """Run `data remove`."""
+def remove(parsed: Parsed[DataRemoveOptions]) -> None:
+    """Run `data remove`: ask on a terminal, elsewhere only with `--yes`."""
     from resnetctl.system import settings
     from resnetctl.tasks.data import remove as task
 
-    report = task.remove(parsed.options.name, settings.load())
+    machine, name = settings.load(), parsed.options.name
+    if not parsed.options.yes:
+        confirm(streams.one_line(f"Remove '{name}' from {task.stored(name, machine)}?") + " [y/N] ")
+    report = task.remove(name, machine)
     if parsed.options.as_json:
         streams.report(report)
     else:
@@ -226,7 +230,11 @@ COMMAND = Group(
             ),
         ),
         "remove": Command(
-            name="remove", summary="Remove a dataset from the store.", run=remove, options=DataNameOptions
+            name="remove",
+            summary="Remove a dataset from the store.",
+            run=remove,
+            options=DataRemoveOptions,
+            examples=(("resnetctl data remove pets --yes", "without a question"),),
         ),
     },
 )

@@ -1,6 +1,5 @@
 """`runs list`, `show`, `compare`, `diff`, `export`, `remove` and `verify`."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,7 @@ from resnetctl.cli.parser.option_models import (
     RunsShowOptions,
 )
 from resnetctl.cli.screen import streams, tables
-from resnetctl.errors import UsageError
-from resnetctl.hints import Setting
+from resnetctl.cli.screen.ask import confirm
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -77,12 +75,10 @@ def show(parsed: Parsed[RunsShowOptions]) -> None:
 
 def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     """Run `runs compare`."""
-    from resnetctl.runs import find
     from resnetctl.system import settings
     from resnetctl.tasks.runs import comparison
 
-    folder = settings.load().runs_dir
-    report = comparison.compare([find(name, folder) for name in parsed.options.runs])
+    report = comparison.compare(comparison.chosen(parsed.options.runs, settings.load().runs_dir))
     if parsed.options.as_json:
         streams.report(report)
         return
@@ -166,7 +162,7 @@ def remove(parsed: Parsed[RunsRemoveOptions]) -> None:
         for run in chosen:
             size = tables.size(sum(listing.files(run).values()))
             streams.say(streams.printable(f"{run.path}   {listing.facts(run)['status']}, {size}"))
-        _ask(f"Remove {counted(len(chosen), 'run')}? [y/N] ")
+        confirm(f"Remove {counted(len(chosen), 'run')}? [y/N] ")
     report = removal.remove(chosen)
     if parsed.options.as_json:
         streams.report(report)
@@ -204,16 +200,6 @@ def _listed(options: RunsListOptions) -> "ListReport":
 
     folder = settings.load().runs_dir
     return listing.list_runs(folder, sort=options.sort, where=options.where, reverse=options.reverse)
-
-
-def _ask(question: str) -> None:
-    """Return when the user says yes. Raises `UsageError` otherwise, or when there is no terminal to ask on."""
-    if not (sys.stdin is not None and sys.stdin.isatty() and streams.is_terminal(sys.stderr)):
-        raise UsageError("there is no terminal to ask on", hint=Setting("yes", True, note="removes without a question"))
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("nothing was removed")
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

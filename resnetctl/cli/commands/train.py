@@ -7,6 +7,8 @@ from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.option_models import RunOptions, TrainOptions
 from resnetctl.cli.processes import train_in_processes
+from resnetctl.cli.screen import streams, tables
+from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
@@ -15,15 +17,21 @@ if TYPE_CHECKING:
     from resnetctl.config.draft import Draft
     from resnetctl.engine.distributed import Team
     from resnetctl.training.launch import Facts
+    from resnetctl.training.lr_search import LrReport
 
 RESUMABLE = {"epochs", "device"}
 
 
 def run(parsed: Parsed[TrainOptions]) -> None:
     """Run `train`."""
+    if parsed.options.find_lr:
+        find_lr(parsed)
+        return
     if parsed.options.resume is not None:
         go_on(parsed, parsed.options.resume)
         return
+    if parsed.options.plot is not None:
+        raise UsageError("--plot needs --find-lr", hint="resnetctl train --find-lr --plot lr.svg")
     if parsed.options.exact:
         raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
     run_draft = draft(parsed, TrainConfig)  # report mistakes before PyTorch is loaded
@@ -56,6 +64,48 @@ def _train_seeds(options: TrainOptions, run_draft: "Draft[TrainConfig]") -> None
     from resnetctl.tasks.sweep.points import plan_seeds
 
     work_on(plan_seeds(run_draft, settings.load(), seeds=options.seeds), as_json=options.as_json)
+
+
+def find_lr(parsed: Parsed[TrainOptions]) -> None:
+    """Run `train --find-lr`: print the curve and a proposal."""
+    options = parsed.options
+    if options.resume is not None:
+        raise UsageError("--find-lr looks before a run begins", where="--resume", hint="leave one of them out")
+    extra = {
+        "--name": options.name, "--out": options.out, "--seeds": options.seeds, "--budget": options.budget,
+        "--tune": options.tune, "--processes": options.processes, "--exact": options.exact,
+        "--dry-run": options.dry_run,
+    }  # fmt: skip
+    chosen = [flag for flag, value in extra.items() if value]
+    if chosen:
+        raise UsageError(f"--find-lr writes no run: remove {', '.join(chosen)}", where="--find-lr")
+    run_draft = draft(parsed, TrainConfig)
+    load_torch()
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.system import settings, storage
+    from resnetctl.tasks.train import find_lr as task
+
+    report = watch(task(run_draft, settings.load()))
+    if options.plot is not None:
+        storage.write(options.plot, report.plot())
+    if options.as_json:
+        streams.report(report)
+    else:
+        _show_lr(report)
+    if options.plot is not None:
+        streams.say(streams.one_line(f"wrote {options.plot}"))
+
+
+def _show_lr(report: "LrReport") -> None:
+    rows = [(f"{point.lr:.2g}", f"{point.loss:.3f}", f"{point.smooth:.3f}") for point in report.rows_of_table()]
+    tables.table(("lr", "loss", "smooth"), rows)
+    streams.result("")
+    ended = f" ({report.stopped} at {report.points[-1].lr:.2g})" * bool(report.stopped)
+    streams.result(f"the loss is lowest at lr {report.lowest:.2g}{ended}")
+    if report.proposal is None:
+        streams.result("no proposal: the loss hardly falls at any learning rate")
+    else:
+        streams.result(f"proposal: --lr {report.proposal:g}, for {report.optimizer} and batches of {report.batch_size}")
 
 
 def go_on(parsed: Parsed[TrainOptions], target: str) -> None:

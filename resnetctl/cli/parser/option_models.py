@@ -59,6 +59,8 @@ class TrainOptions(RunOptions):
         None, "Resume a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
     )
     exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
+    find_lr: bool = option(False, "Try rising learning rates for two minutes at most, and propose one", panel="Run")
+    plot: Path | None = option(None, "With --find-lr: write the curve", metavar="FILE.svg", panel="Run")
     seeds: int = option(0, "Train N runs with different seeds, as the group --name", metavar="N", panel="Run", ge=0)
 
 
@@ -278,6 +280,10 @@ class DataNameOptions(Common):
     name: str = argument("Dataset", metavar="NAME", complete="dataset")
 
 
+class DataRemoveOptions(DataNameOptions):
+    yes: bool = option(False, "Do not ask", short="-y", panel=USED)
+
+
 class DataShowOptions(DataNameOptions):
     sheet: Path | None = option(None, "Write a contact sheet", metavar="FILE.png", panel=USED)
 
@@ -341,7 +347,7 @@ class RunsExportOptions(RunsListOptions):
 
 
 class RunsCompareOptions(Common):
-    runs: list[str] = argument("Two runs or more", metavar="RUN...", complete="run")
+    runs: list[str] = argument("Runs, patterns such as 'lr-*', or a group", metavar="RUN...", complete="run")
 
 
 class RunsDiffOptions(Common):

@@ -70,7 +70,7 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     taught = (
         [f"taught by {started.teacher}, {Path(distill.teacher).name} ({distill.method})"] if started.teacher else []
     )
-    more = [place, *begun, *taught, images, f"config: {config_sources(started.origins)}"]
+    more = [place, *begun, *taught, images, f"config from {config_sources(started.origins)}"]
     return [*_flowed(parts, width), *_flowed(more, width)]
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, ClassVar
 
-from resnetctl.errors import UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir
+from resnetctl.runs import RunDir, find
+from resnetctl.runs.folder import GROUP, all_runs
 from resnetctl.tasks.runs.listing import details, flat
 
 RESULTS = ("status", "epochs", "val_top1", "test_top1", "primary", "val", "test", "seconds")
@@ -28,6 +31,27 @@ class CompareReport(Report):
     runs: tuple[str, ...]
     config: Mapping[str, tuple[Any, ...]]
     results: Mapping[str, tuple[Any, ...]]
+
+
+def chosen(texts: Sequence[str], folder: Path) -> list[RunDir]:
+    """Return the runs that names, paths, patterns such as `lr-*` and groups stand for, each once.
+
+    A group stands for its runs that have begun. Raises `InputError` when there is no such run.
+    """
+    runs = [run for text in texts for run in _runs_of(text, folder)]
+    return list({run.path.resolve(): run for run in runs}.values())
+
+
+def _runs_of(text: str, folder: Path) -> list[RunDir]:
+    for path in (Path(text), folder / text):
+        if (path / GROUP).is_file():
+            return all_runs(path)
+    if not any(sign in text for sign in "*?["):
+        return [find(text, folder)]
+    matching = [run for run in all_runs(folder) if fnmatchcase(run.path.name, text)]
+    if not matching:
+        raise InputError(f"no run has a name like '{text}'", where=str(folder), hint=Call("runs list"))
+    return matching
 
 
 def compare(runs: Sequence[RunDir]) -> CompareReport:

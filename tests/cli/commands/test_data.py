@@ -1,5 +1,6 @@
 """`data` on the embedded digits and on temporary folders."""
 
+import io
 import os
 import signal
 import subprocess
@@ -62,7 +63,7 @@ def test_a_dataset_can_be_added_shown_and_removed(cli: Cli, photos: Path, machin
     table = shown.out.splitlines()[-3:]
     assert [row.split("\t")[0] for row in table] == ["class", "cat", "dog"]
     assert cli("data", "show", "pets", "--json").json()["schema"] == "resnetctl.data.show/1"
-    assert cli("data", "remove", "pets").out.startswith("removed pets: ")
+    assert cli("data", "remove", "pets", "--yes").out.startswith("removed pets: ")
     assert cli("data", "show", "pets").code == 3
 
 
@@ -219,3 +220,25 @@ def test_a_killed_worker_is_one_clear_error(machine: Path) -> None:
     assert where.startswith("  where  a/")
     assert hint == "  try    RESNETCTL_THREADS=1 does the same in one process, with less memory"
     assert not list((machine / "store").iterdir())
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 2)])
+def test_remove_asks_on_a_terminal(
+    cli: Cli, photos: Path, terminal: None, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    cli("data", "add", "photos", "--name", "pets")
+    stdin = io.StringIO(answer)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    result = cli("data", "remove", "pets")
+    assert result.code == code
+    assert "Remove 'pets' from " in result.err
+    assert cli("data", "show", "pets").code == (3 if code == 0 else 0)
+
+
+def test_remove_without_a_terminal_needs_yes(cli: Cli, photos: Path) -> None:
+    cli("data", "add", "photos", "--name", "pets")
+    result = cli("data", "remove", "pets")
+    assert (result.code, "try    --yes" in result.err) == (2, True)
+    assert cli("data", "show", "pets").code == 0
+    assert cli("data", "remove", "pets", "--yes", "--json").json()["name"] == "pets"

@@ -1,5 +1,6 @@
 """`train` and `train --resume` pass their options to replaced tasks."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from resnetctl.errors import Stopped
 from resnetctl.facts import Finished, Notice
 from resnetctl.tasks import resume as resuming
 from resnetctl.tasks import train as task
+from resnetctl.training.lr_search import LrPoint, LrReport
 
 Cli = Callable[..., Any]
 
@@ -124,3 +126,49 @@ def test_a_stopped_run_offers_a_resume(cli: Cli, monkeypatch: pytest.MonkeyPatch
         "stopped: stopped after step 3 of 9",
         "  try    resnetctl train --resume runs/a",
     ]
+
+
+@pytest.fixture
+def curve(monkeypatch: pytest.MonkeyPatch) -> LrReport:
+    """Replace the search for a learning rate; return its report."""
+    points = tuple(LrPoint(lr=10.0**power, loss=2.0 + power / 10, smooth=2.0) for power in (-2, -1, 0))
+    report = LrReport(proposal=0.03, lowest=0.1, stopped="", batch_size=64, optimizer="sgd", points=points)
+
+    def find_lr(draft: Draft[TrainConfig], settings: object) -> Iterator[Any]:
+        yield Notice(text=f"searching for {draft.config.optim.name}")
+        return report
+
+    monkeypatch.setattr(task, "find_lr", find_lr)
+    return report
+
+
+def test_find_lr_prints_the_curve_and_a_proposal(cli: Cli, curve: LrReport, tmp_path: Path) -> None:
+    result = cli("train", "--data", "digits", "--find-lr", "--plot", str(tmp_path / "lr.svg"))
+    assert result.code == 0
+    assert result.out.splitlines()[0].split("\t") == ["lr", "loss", "smooth"]
+    assert "proposal: --lr 0.03, for sgd and batches of 64" in result.out
+    assert (tmp_path / "lr.svg").read_bytes() == curve.plot()
+    assert cli("train", "--data", "digits", "--find-lr", "--json").json() == json.loads(json.dumps(curve.to_json()))
+
+
+def test_find_lr_says_when_the_loss_never_falls(cli: Cli, curve: LrReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    object.__setattr__(curve, "proposal", None)
+    object.__setattr__(curve, "stopped", "the loss exploded")
+    out = cli("train", "--data", "digits", "--find-lr").out
+    assert "no proposal: the loss hardly falls at any learning rate" in out
+    assert "(the loss exploded at 1)" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--find-lr --name n --budget 10min", "--find-lr writes no run: remove --name, --budget"),
+        ("--find-lr --seeds 3", "--find-lr writes no run: remove --seeds"),
+        ("--find-lr --resume last", "--find-lr looks before a run begins"),
+        ("--plot lr.svg", "--plot needs --find-lr"),
+    ],
+)
+def test_find_lr_refuses_what_belongs_to_a_run(cli: Cli, line: str, message: str) -> None:
+    result = cli("train", *line.split())
+    assert result.code == 2
+    assert message in result.err

@@ -18,7 +18,7 @@ Epoch = Callable[..., EpochTimed]
 def test_the_header_is_two_lines(started: Make) -> None:
     assert epochs.header(started(), "train", width=80) == [
         "resnetctl train  resnet20 on digits   272,474 params   cpu (1 thread)   seed 0",
-        "runs/a   1,294 + 143 val images, 8 px   config: recipe fast + 1 flag",
+        "runs/a   1,294 + 143 val images, 8 px   config from recipe fast + 1 flag",
     ]
 
 
@@ -48,7 +48,7 @@ def test_weights_inside_the_current_folder_have_a_relative_path(started: Make) -
 def test_a_long_header_is_wrapped_and_not_cut(started: Make) -> None:
     run = Path("runs/20261123-214412-preact_resnet110-a-long-dataset-name")
     lines = epochs.header(started(run=run, val_images=0), "train", width=80)
-    assert lines[1:] == [f"{run}   1,294 images, 8 px", "config: recipe fast + 1 flag"]
+    assert lines[1:] == [f"{run}   1,294 images, 8 px", "config from recipe fast + 1 flag"]
 
 
 def test_the_header_of_a_dry_run_on_a_gpu(started: Make) -> None:

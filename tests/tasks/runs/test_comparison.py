@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl.errors import ConfigError, UsageError
+from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.runs import RunDir, create
-from resnetctl.tasks.runs.comparison import compare
+from resnetctl.tasks.runs.comparison import chosen, compare
 
 
 def run(folder: Path, name: str, config: str) -> RunDir:
@@ -30,6 +30,28 @@ def test_only_what_differs_is_shown(tmp_path: Path) -> None:
         "seconds": (3.0, None),
     }
     assert report.to_json()["schema"] == "resnetctl.runs.compare/1"
+
+
+def test_names_patterns_and_groups_stand_for_runs(tmp_path: Path) -> None:
+    for name in ("lr-1", "lr-2", "other"):
+        run(tmp_path, name, "")
+    group = tmp_path / "seeds"
+    group.mkdir()
+    (group / "sweep.json").write_text("{}")
+    for name in ("seed-0", "seed-1"):
+        run(group, name, "")
+
+    def names(*texts: str) -> list[str]:
+        return sorted(one.path.name for one in chosen(texts, tmp_path))
+
+    assert names("lr-*") == ["lr-1", "lr-2"]
+    assert names("lr-1", "lr-?", str(tmp_path / "lr-2")) == ["lr-1", "lr-2"]
+    assert names("seeds", "other") == ["other", "seed-0", "seed-1"]
+    assert names(str(group)) == ["seed-0", "seed-1"]
+    with pytest.raises(InputError, match=r"no run has a name like 'x\*'"):
+        names("x*")
+    with pytest.raises(InputError, match="there is no run 'nothing'"):
+        names("nothing")
 
 
 def test_a_comparison_needs_two_runs_that_can_be_read(tmp_path: Path) -> None:
