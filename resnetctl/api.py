@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport, OrderOptions
     from resnetctl.tasks.sweep.results import SweepReport
-    from resnetctl.training.lr_search import LrReport
+    from resnetctl.training.timing.lr_search import LrReport
 
 
 def train(

@@ -13,7 +13,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
 from resnetctl.training.job import fresh_model, fresh_state, prepare
 from resnetctl.training.launch import Facts, launch, require_place
-from resnetctl.training.lr_search import LrReport, search
+from resnetctl.training.timing.lr_search import LrReport, search
 
 
 def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = None) -> Facts:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resnetctl.config.draft import Draft
     from resnetctl.engine.distributed import Team
     from resnetctl.training.launch import Facts
-    from resnetctl.training.lr_search import LrReport
+    from resnetctl.training.timing.lr_search import LrReport
 
 RESUMABLE = {"epochs", "device"}
 

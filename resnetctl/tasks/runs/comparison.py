@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir, find
-from resnetctl.runs.folder import GROUP, all_runs
+from resnetctl.runs import RunDir, all_runs, find
+from resnetctl.runs.folder import GROUP
 from resnetctl.tasks.runs.listing import details, flat
 
 RESULTS = ("status", "epochs", "val_top1", "test_top1", "primary", "val", "test", "seconds")

@@ -13,7 +13,7 @@ from resnetctl.errors import Stopped
 from resnetctl.facts import Finished, Notice
 from resnetctl.tasks import resume as resuming
 from resnetctl.tasks import train as task
-from resnetctl.training.lr_search import LrPoint, LrReport
+from resnetctl.training.timing.lr_search import LrPoint, LrReport
 
 Cli = Callable[..., Any]
 

@@ -9,9 +9,9 @@ from support.jobs import job
 
 from resnetctl.errors import NonFinite
 from resnetctl.facts import Progress
-from resnetctl.training import lr_search
 from resnetctl.training.job import fresh_model, fresh_state
-from resnetctl.training.lr_search import FEWEST, HIGHEST, LOWEST, STEPS, LrPoint, LrReport, proposal, search
+from resnetctl.training.timing import lr_search
+from resnetctl.training.timing.lr_search import FEWEST, HIGHEST, LOWEST, STEPS, LrPoint, LrReport, proposal, search
 
 
 def points(*losses: float) -> list[LrPoint]:
