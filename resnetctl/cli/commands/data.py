@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
-from resnetctl.cli.parser.option_models import (
+from resnetctl.cli.parser.store_options import (
     DataAddOptions,
     DataCheckOptions,
     DataGetOptions,

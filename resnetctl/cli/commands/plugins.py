@@ -3,7 +3,7 @@
 from typing import Any
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.option_models import (
+from resnetctl.cli.parser.store_options import (
     PluginsCheckOptions,
     PluginsListOptions,
     PluginsNewOptions,

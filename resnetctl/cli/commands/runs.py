@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.option_models import (
+from resnetctl.cli.parser.store_options import (
     RunsCompareOptions,
     RunsDiffOptions,
     RunsExportOptions,

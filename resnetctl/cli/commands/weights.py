@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
-from resnetctl.cli.parser.option_models import WeightsImportOptions, WeightsShowOptions
+from resnetctl.cli.parser.store_options import WeightsImportOptions, WeightsShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 from resnetctl.wording import counted

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from resnetctl.cli.parser.option_models import DataAddOptions, EvalOptions, LayerOptions, PredictOptions
+from resnetctl.cli.parser.option_models import EvalOptions, LayerOptions, PredictOptions
+from resnetctl.cli.parser.store_options import DataAddOptions
 from resnetctl.cli.parser.values import choices, coerce, label
 from resnetctl.config.options import Flag, flags
 from resnetctl.config.schema import TrainConfig
