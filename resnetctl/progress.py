@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from resnetctl.facts import EpochTimed, Started
+from resnetctl.errors import warn_caller
+from resnetctl.facts import EpochTimed, Notice, Started
+from resnetctl.hints import in_python
 from resnetctl.report import html
 from resnetctl.spec import Measured
 
@@ -110,3 +112,11 @@ class _Notebook(_Screen):
             self._handle = display.display(table, display_id=True)
         else:
             self._handle.update(table)
+
+
+def told(facts: Iterator[Any], *, progress: bool | None) -> Iterator[Any]:
+    """Yield the facts, show them as `watched`, and warn of notices."""
+    for fact in watched(facts, show=progress):
+        if isinstance(fact, Notice):
+            warn_caller("\n  try  ".join([fact.text, *map(in_python, fact.hint)]))
+        yield fact

@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from resnetctl.cli.parser import complete, scale_options, store_options
 from resnetctl.cli.parser import option_models as options

@@ -1,31 +1,22 @@
-"""The verbs as functions, for notebooks and scripts: `import resnetctl as rc; rc.train(data="digits")`.
+"""The verbs for a trained network, as functions: measure, explain, predict, compress, export, load."""
 
-Keyword arguments are named as the command line's flags. The functions return reports. Only training shows its progress.
-"""
-
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 from resnetctl import stream
 from resnetctl.backbones import backbone as backbone
-from resnetctl.config.draft import draft
-from resnetctl.config.schema import BenchConfig, TrainConfig
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.gates import Limits
 from resnetctl.errors import warn_caller
-from resnetctl.facts import Finished, Notice
-from resnetctl.hints import in_python
 from resnetctl.predictor import OfHeads, PictureResult, Predictor, Target
-from resnetctl.progress import watched
-from resnetctl.run import Run
+from resnetctl.progress import told
 from resnetctl.run import runs as runs
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
-from resnetctl.tasks.bench.report import BenchReport
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, Int8Options
@@ -36,82 +27,6 @@ if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport, OrderOptions
-    from resnetctl.tasks.sweep.results import SweepReport
-    from resnetctl.training.timing.lr_search import LrReport
-
-
-def train(
-    *,
-    recipe: str | None = None,
-    config: str | Path | None = None,
-    name: str | None = None,
-    out: str | Path | None = None,
-    set: Mapping[str, Any] | None = None,
-    progress: bool | None = None,
-    **flags: Any,
-) -> Run:
-    """Train from scratch: `train(data="digits", arch="resnet20", epochs=5)`.
-
-    Args:
-        recipe: a packaged recipe, such as `"fast"`.
-        config: a TOML file with config keys; it is stronger than the recipe.
-        name: the run folder's name.
-        out: the folder that will hold the run folder.
-        set: config keys that have no argument of their own: `{"optim.nesterov": False}`.
-        progress: False is silent. None shows the epochs in a terminal and in a notebook; True shows them everywhere.
-        flags: config values, named like their flags. In addition, `budget="10min"` trains as many epochs as this wall
-            time allows, and `tune=True` chooses the threads by timing.
-
-    Raises:
-        UsageError, ConfigError: an argument is wrong; nothing was fetched or written.
-        DataError, PluginError, WorkFailed: as the command `train`.
-    """
-    return _drain(stream.train(recipe=recipe, config=config, name=name, out=out, set=set, **flags), progress=progress)
-
-
-def finetune(
-    weights: Target = None,
-    *,
-    data: str,
-    out: str | Path | None = None,
-    set: Mapping[str, Any] | None = None,
-    progress: bool | None = None,
-    **flags: Any,
-) -> Run:
-    """Train on from trained weights: `finetune("torchvision:resnet18", data="./photos", epochs=5)`.
-
-    Args:
-        weights: a run, a weights file or `"torchvision:resnet18"`. None: the newest run.
-        data: dataset name, folder, archive or CSV.
-        out, set, progress, flags: as in `train`; `recipe`, `config` and `name` work as there, too.
-
-    Raises as `train`, and `WeightsError` for weights that cannot be used.
-    """
-    return _drain(stream.finetune(weights, data=data, out=out, set=set, **flags), progress=progress)
-
-
-def resume(
-    run: str | PathLike[str] = "last",
-    epochs: int | None = None,
-    *,
-    exact: bool = False,
-    device: str | None = None,
-    progress: bool | None = None,
-) -> Run:
-    """Go on with a run from its newest whole checkpoint: `resume("last")`, or `resume("last", epochs=30)`.
-
-    Args:
-        run: a run, its folder or its name.
-        epochs: a new length. A finished run goes on only with more epochs than it has.
-        exact: refuse if the result could differ from that of an uninterrupted run.
-        device: a device other than the run's own.
-        progress: as in `train`.
-
-    Raises:
-        UsageError: the run is in use, or an exact resume is not possible here.
-        InputError: there is no such run, or it cannot be read.
-    """
-    return _drain(stream.resume(run, epochs, exact=exact, device=device), progress=progress)
 
 
 def evaluate(
@@ -254,7 +169,7 @@ def compress(
     if out is not None:
         report = stream.cut(target, out, name=name, **order)
     else:
-        *_, last = _told(stream.compress(target, name=name, **order), progress=progress)
+        *_, last = told(stream.compress(target, name=name, **order), progress=progress)
         report = cast("CompressReport", last)
     for notice in report.notices:
         warn_caller(notice)
@@ -278,83 +193,6 @@ def predict(
     return Predictor(target, top=top, set=set, max_pixels=max_pixels, **of_heads)(images)
 
 
-def bench(
-    *,
-    recipe: str | None = None,
-    config: str | Path | None = None,
-    set: Mapping[str, Any] | None = None,
-    compiled: bool = False,
-    **flags: Any,
-) -> BenchReport:
-    """Time this machine on the run that `train` with these arguments would start. `data` defaults to the digits.
-
-    `compiled` also times torch.compile, which takes a minute or more. Other arguments and errors as `train`.
-    """
-    from resnetctl.tasks.bench.bench import bench as task
-
-    layers = stream.layers(stream.keywords(BenchConfig, flags), recipe=recipe, config=config, set=set)
-    settings = machine.load()
-    return cast(BenchReport, _result(task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)))
-
-
-def find_lr(
-    *,
-    recipe: str | None = None,
-    config: str | Path | None = None,
-    set: Mapping[str, Any] | None = None,
-    **flags: Any,
-) -> "LrReport":
-    """Try rising learning rates on the run that `train` with these arguments would start; write no run.
-
-    The report has the `proposal`, the `points` of the curve, and `plot()`, which returns an SVG. Arguments and errors
-    as `train`.
-    """
-    from resnetctl.tasks.train import find_lr as task
-
-    layers = stream.layers(stream.keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
-    settings = machine.load()
-    return cast("LrReport", _result(task(draft(TrainConfig, layers, settings=settings), settings)))
-
-
-def _result(work: Generator[Any, None, Any]) -> Any:
-    """Drain a task without a display, and return its report."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def sweep(
-    file: str | PathLike[str], *, name: str | None = None, out: str | Path | None = None, halving: int = 0
-) -> "SweepReport":
-    """Train the runs that a TOML file describes, or go on with a group; return what came out.
-
-    Arguments and errors as the command `sweep`. The report's `plot()` returns an SVG.
-    """
-    from resnetctl.tasks import resume, train
-    from resnetctl.tasks.sweep import points, results, work
-    from resnetctl.training.launch import Trainer
-
-    settings, place = machine.load(), None if out is None else Path(out)
-    group = points.open_group(file, settings, name=name, out=place, halving=halving)
-    list(work.work(group, settings, trainer=Trainer(start=train.train, resume=resume.resume)))
-    return results.show(group)
-
-
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     return load_model(targets.resolve(targets.text(target), machine.load()).path)
-
-
-def _told(facts: Iterator[Any], *, progress: bool | None) -> Iterator[Any]:
-    """Yield the facts, show them, and warn of notices."""
-    for fact in watched(facts, show=progress):
-        if isinstance(fact, Notice):
-            warn_caller("\n  try  ".join([fact.text, *map(in_python, fact.hint)]))
-        yield fact
-
-
-def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:
-    finished = [fact for fact in _told(facts, progress=progress) if isinstance(fact, Finished)]
-    return Run(path=finished[-1].run, summary=finished[-1].summary)
