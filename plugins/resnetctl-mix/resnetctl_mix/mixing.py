@@ -11,31 +11,31 @@ import torch
 from torch import Tensor
 
 
-def mixup(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Blend images and targets by one share each (Zhang et al. 2017, arXiv:1710.09412, alpha 1).
+def mixup(images: Tensor, targets: Tensor, num_classes: int, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Blend images and targets by one share each, from Beta(alpha, alpha) (Zhang et al. 2017, arXiv:1710.09412).
 
     Maps images uint8 `(N, C, S, S)` to float32, and targets `(N,)` to soft targets `(N, num_classes)`.
     """
-    share = draw_shares(images)
+    share = draw_shares(images, alpha=alpha)
     return blend(images, before(images), share), mix_targets(targets, share, num_classes=num_classes)
 
 
-def cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Paste a box of the partner into each image (Yun et al. 2019, arXiv:1905.04899, alpha 1).
+def cutmix(images: Tensor, targets: Tensor, num_classes: int, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Paste a box of the partner into each image, shares from Beta(alpha, alpha) (Yun et al. 2019, arXiv:1905.04899).
 
     Maps images uint8 `(N, C, S, S)` to uint8, and targets `(N,)` to soft targets `(N, num_classes)` by the pasted area.
     """
-    box = draw_boxes(draw_shares(images), size=images.shape[2])
+    box = draw_boxes(draw_shares(images, alpha=alpha), size=images.shape[2])
     share = kept(box, size=images.shape[2])
     return paste(images, box), mix_targets(targets, share, num_classes=num_classes)
 
 
-def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
     """Mix half of the images by `mixup`, the others by `cutmix`.
 
     Maps images uint8 `(N, C, S, S)` to float32, and targets `(N,)` to soft targets `(N, num_classes)`.
     """
-    size, partners, share = images.shape[2], before(images), draw_shares(images)
+    size, partners, share = images.shape[2], before(images), draw_shares(images, alpha=alpha)
     blended = torch.rand_like(share) < 0.5
     # blended images get an empty box, and the others the share 1, so each image is mixed only once
     box = draw_boxes(share.masked_fill(blended, 1), size=size)
@@ -44,9 +44,12 @@ def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int) -> tuple[Ten
     return mixed, mix_targets(targets, share, num_classes=num_classes)
 
 
-def draw_shares(images: Tensor) -> Tensor:
-    """Draw one share for each image, float32 `(N,)`, uniform in 0..1, which is Beta(1, 1)."""
-    return torch.rand(len(images), device=images.device)
+def draw_shares(images: Tensor, *, alpha: float = 1.0) -> Tensor:
+    """Draw one share for each image, float32 `(N,)`, from Beta(alpha, alpha): uniform in 0..1 for 1."""
+    if alpha == 1:
+        return torch.rand(len(images), device=images.device)
+    shape = torch.full((len(images),), alpha, device=images.device)
+    return torch.distributions.Beta(shape, shape, validate_args=False).sample()  # type: ignore[no-any-return]
 
 
 def blend(images: Tensor, partners: Tensor, share: Tensor) -> Tensor:

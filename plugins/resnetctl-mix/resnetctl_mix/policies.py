@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -10,13 +11,13 @@ import torch
 from torch import Tensor
 
 from resnetctl.spec import Batch, ImageSpec, Policy
-from resnetctl_mix import mixing, spaces
+from resnetctl_mix import mixing, ops, spaces
 from resnetctl_mix.apply import apply
 from resnetctl_mix.crops import crop_and_mirror
 
 Transform = Callable[[Batch], Batch]
 Plans = Callable[[int], tuple[spaces.Plan, ...]]
-Mixing = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+Mixing = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _augment(image: ImageSpec, num_classes: int, *, plans: Plans, mirror: bool) -> Transform:
@@ -43,13 +44,94 @@ def _table(plans: Plans, size: int, device: torch.device) -> spaces.Space:
     return spaces.tabulate(plans(size), size, device=device)
 
 
-def _mix(image: ImageSpec, num_classes: int, *, how: Mixing, mirror: bool) -> Transform:
+def _mix(image: ImageSpec, num_classes: int, *, how: Mixing, mirror: bool, alpha: float = 1.0) -> Transform:
+    """`alpha` is that of the Beta distribution of the shares: near 0, most images are hardly mixed."""
+    if alpha <= 0:
+        raise ValueError(f"alpha is {alpha:g}, not above 0")
+
     def mix(batch: Batch) -> Batch:
         cropped = crop_and_mirror(batch, size=image.size, mirror=mirror)
-        images, targets = how(cropped, batch.targets, num_classes)
+        images, targets = how(cropped, batch.targets, num_classes, alpha=alpha)
         return replace(batch, images=images, targets=targets)
 
     return mix
+
+
+def _jitter(
+    image: ImageSpec,
+    num_classes: int,
+    *,
+    mirror: bool,
+    brightness: float = 0.4,
+    contrast: float = 0.4,
+    saturation: float = 0.4,
+) -> Transform:
+    """Each argument is the largest change: a factor is uniform in `1 - x` to `1 + x`."""
+    changes = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+    for name, change in changes.items():
+        if not 0 <= change <= 1:
+            raise ValueError(f"{name} is {change:g}, not in 0..1")
+    if image.channels not in (1, 3):
+        raise ValueError(f"colour operations are for 1 or 3 channels, not {image.channels}")
+
+    def jitter(batch: Batch) -> Batch:
+        images = crop_and_mirror(batch, size=image.size, mirror=mirror)
+        for name, change in changes.items():
+            if change:
+                factor = torch.empty(len(images), device=images.device).uniform_(1 - change, 1 + change)
+                images = getattr(ops, name)(images, factor)
+        return replace(batch, images=images.contiguous(memory_format=torch.channels_last))
+
+    return jitter
+
+
+def _erasing(
+    image: ImageSpec,
+    num_classes: int,
+    *,
+    mirror: bool,
+    probability: float = 0.25,
+    smallest: float = 0.02,
+    largest: float = 0.33,
+    ratio: float = 3.3,
+) -> Transform:
+    """Areas are shares of the image, uniform in `smallest` to `largest`; `ratio` is the largest of height to width."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"probability is {probability:g}, not in 0..1")
+    if not 0 < smallest <= largest <= 1:
+        raise ValueError(f"areas are {smallest:g} to {largest:g}, not rising shares of the image")
+    if ratio < 1:
+        raise ValueError(f"ratio is {ratio:g}, not 1 or more")
+
+    colour = cache(partial(_mean_colour, image))  # one for each device: a copy stalls it
+
+    def erase(batch: Batch) -> Batch:
+        images = crop_and_mirror(batch, size=image.size, mirror=mirror)
+        count, device = len(images), images.device
+        area = torch.empty(count, device=device).uniform_(smallest, largest)
+        shape = torch.empty(count, device=device).uniform_(-math.log(ratio), math.log(ratio)).exp()
+        sides = torch.stack([(area * shape).sqrt(), (area / shape).sqrt()]) * image.size
+        sides = sides.round().clamp(1, image.size)
+        starts = (torch.rand(2, count, device=device) * (image.size - sides + 1)).floor()
+        inside = [_inside(starts[axis], sides[axis], size=image.size) for axis in range(2)]
+        chosen = torch.rand(count, device=device) < probability
+        hidden = (inside[0][:, :, None] & inside[1][:, None, :] & chosen[:, None, None])[:, None]
+        # with bit operations, as `mixing.paste`: they keep the strides, and CPUs do many bytes at once
+        change = (images ^ colour(device)) & hidden.to(torch.uint8).mul_(255)
+        return replace(batch, images=images.bitwise_xor_(change))  # the crops are new tensors
+
+    return erase
+
+
+def _inside(start: Tensor, side: Tensor, *, size: int) -> Tensor:
+    """Return which of `size` places lie in each range, bool `(N, size)`."""
+    place = torch.arange(size, device=start.device)
+    return (place >= start[:, None]) & (place < (start + side)[:, None])
+
+
+def _mean_colour(image: ImageSpec, device: torch.device) -> Tensor:
+    levels = torch.tensor([round(255 * value) for value in image.mean], dtype=torch.uint8, device=device)
+    return levels[:, None, None]
 
 
 def _policy(name: str, make: Callable[..., Transform], summary: str, paper: str) -> Policy:
@@ -98,4 +180,16 @@ autoaugment_cifar = _policy(
     partial(_augment, plans=spaces.autoaugment_cifar_plans),
     "one of the 25 sub-policies found on CIFAR-10",
     "Cubuk et al. 2018, table 7, arXiv:1805.09501",
+)
+color_jitter = _policy(
+    "color-jitter",
+    _jitter,
+    "change brightness, contrast and saturation at random",
+    "Krizhevsky et al. 2012; ranges as in torchvision's ColorJitter and SimCLR, arXiv:2002.05709",
+)
+erasing = _policy(
+    "erasing",
+    _erasing,
+    "hide a box of the mean colour in a quarter of the images",
+    "Zhong et al. 2017, arXiv:1708.04896",
 )

@@ -18,6 +18,8 @@ ALL = {
         policies.randaugment,
         policies.trivialaugment,
         policies.autoaugment_cifar,
+        policies.color_jitter,
+        policies.erasing,
     )
 }
 CLASSES = 7
@@ -116,3 +118,68 @@ def test_images_are_on_average_like_torchvisions(plans: policies.Plans, transfor
         first, second = statistic(ours.float(), (1, 2, 3)), statistic(theirs.float(), (1, 2, 3))
         noise = float(((first.var() + second.var()) / 1000).sqrt())
         assert abs(float(first.mean() - second.mean())) < 4 * noise
+
+
+def built(policy: Policy, image: ImageSpec, batch: Batch, **arguments: float) -> Batch:
+    torch.manual_seed(3)
+    return policy.unmirrored(image, CLASSES, **arguments)(batch)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 8.0])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mixup+cutmix"])
+def test_alpha_is_that_of_the_beta_distribution(name: str, alpha: float) -> None:
+    image = spec(32, 3)
+    batch = make(image, count=2000)
+    shares = built(ALL[name], image, batch, alpha=alpha).targets.amax(1)
+    # a small alpha leaves many images as they are, a large one nearly none
+    kept = float((shares > 0.95).float().mean())
+    low, high = {0.1: (0.35, 1.0), 1.0: (0.03, 0.3), 8.0: (0.0, 0.02)}[alpha]
+    assert low <= kept <= high
+
+
+def test_the_default_alpha_draws_as_before() -> None:
+    image = spec(16, 3)
+    batch = make(image)
+    assert torch.equal(
+        built(policies.mixup, image, batch).images, built(policies.mixup, image, batch, alpha=1.0).images
+    )
+
+
+def test_jitter_changes_brightness_within_its_range() -> None:
+    image = spec(16, 3)
+    grey = torch.full((50, 16, 16, 3), 100, dtype=torch.uint8).permute(0, 3, 1, 2)
+    batch = make(image)
+    batch = Batch(images=grey, targets=batch.targets, index=batch.index, epoch=0, step=0)
+    middle = built(policies.color_jitter, image, batch, brightness=0.3, contrast=0, saturation=0).images[:, :, 8, 8]
+    assert 70 <= int(middle.min()) < 85
+    assert 115 < int(middle.max()) <= 130
+    still = built(policies.color_jitter, image, batch, brightness=0, contrast=0, saturation=0).images
+    assert set(still[:, :, 8, 8].flatten().tolist()) == {100}
+
+
+def test_erasing_hides_boxes_of_the_asked_area_in_the_asked_share_of_images() -> None:
+    image = spec(32, 3)
+    white = torch.full((1000, 32, 32, 3), 255, dtype=torch.uint8).permute(0, 3, 1, 2)
+    source = make(image, count=1000)
+    batch = Batch(images=white, targets=source.targets, index=source.index, epoch=0, step=0)
+    arguments = {"probability": 0.5, "smallest": 0.1, "largest": 0.2, "ratio": 2.0}
+    images = built(policies.erasing, image, batch, **arguments).images
+    hidden = (images == round(255 * 0.4)).all(1).flatten(1).float().mean(1)
+    assert 0.44 < float((hidden > 0).float().mean()) < 0.56
+    assert 0.08 < float(hidden[hidden > 0].min()) <= float(hidden.max()) < 0.23
+    assert not (built(policies.erasing, image, batch, probability=0.0).images == round(255 * 0.4)).all(1).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("mixup", {"alpha": 0.0}),
+        ("color-jitter", {"contrast": 1.5}),
+        ("erasing", {"probability": 2.0}),
+        ("erasing", {"smallest": 0.5, "largest": 0.1}),
+        ("erasing", {"ratio": 0.5}),
+    ],
+)
+def test_impossible_arguments_are_refused(name: str, arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="not"):
+        ALL[name].build(spec(16, 3), CLASSES, **arguments)

@@ -3,7 +3,7 @@
 Shapes: N images, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resnetctl.engine.metrics import Labels, Logits, probabilities
 from resnetctl.spec import Card
 
+POINTS, MOST_POINTS = 25, 2500  # of the curves: of one class, and of all classes together
 CHEAP = 10_000_000  # probabilities (N x K) up to which every class is ranked: a second of sorting
 
 
@@ -28,6 +29,9 @@ class ClassRanking(Card):
         average_precision: sum over the thresholds of (recall - recall before) * precision, without interpolation.
         threshold: the probability at which "at least this much" has the best F1.
         precision, recall: at this threshold.
+        curve: points of the ROC and the precision-recall curve, the highest threshold first: lists of `threshold`,
+            `recall` (the true positive rate), `precision` and `false_positive_rate`. At most 25 points, spread evenly
+            over the ROC curve; None above 833 classes.
     """
 
     name: str
@@ -36,6 +40,7 @@ class ClassRanking(Card):
     threshold: float | None = None
     precision: float | None = None
     recall: float | None = None
+    curve: Mapping[str, tuple[float, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +108,20 @@ class Scores:
         if not self._all_shares:
             return None
         labels, shares = np.concatenate(self._labels), np.concatenate(self._all_shares)
-        return tuple(rank(name, shares[:, place], positive=labels == place) for place, name in enumerate(self.classes))
+        points = min(POINTS, MOST_POINTS // len(self.classes))
+        return tuple(
+            rank(name, shares[:, place], positive=labels == place, points=points)
+            for place, name in enumerate(self.classes)
+        )
 
 
-def rank(name: str, scores: NDArray[Any], *, positive: NDArray[np.bool_]) -> ClassRanking:
+def rank(name: str, scores: NDArray[Any], *, positive: NDArray[np.bool_], points: int = POINTS) -> ClassRanking:
     """Return the ranking of one class against all others.
 
     Args:
         scores: (N,) the probability of the class.
         positive: (N,) whether an image is of the class.
+        points: the most points of its curve; below 3 it has none.
     """
     of_class = int(positive.sum())
     others = len(positive) - of_class
@@ -122,6 +132,13 @@ def rank(name: str, scores: NDArray[Any], *, positive: NDArray[np.bool_]) -> Cla
     hits = positive[order].cumsum()[ends]
     taken = ends + 1
     new_hits, new_misses = np.diff(hits, prepend=0), np.diff(taken - hits, prepend=0)
+    shown = spread(hits / of_class + (taken - hits) / others, points)
+    columns = {
+        "threshold": scores[order][ends],
+        "recall": hits / of_class,
+        "precision": hits / taken,
+        "false_positive_rate": (taken - hits) / others,
+    }
     best = int(np.argmax(2 * hits / (of_class + taken)))  # F1 = 2 hits / (images of the class + images taken)
     return ClassRanking(
         name=name,
@@ -130,4 +147,21 @@ def rank(name: str, scores: NDArray[Any], *, positive: NDArray[np.bool_]) -> Cla
         threshold=float(scores[order][ends[best]]),
         precision=float(hits[best] / taken[best]),
         recall=float(hits[best] / of_class),
+        curve={key: _rounded(values[shown]) for key, values in columns.items()} if shown else None,
     )
+
+
+def _rounded(values: NDArray[Any]) -> tuple[float, ...]:
+    return tuple(np.round(values.astype(np.float64), 6).tolist())
+
+
+def spread(way: NDArray[np.float64], count: int) -> list[int]:
+    """Return the places of at most `count` points, the first and the last among them; [] for fewer than 3.
+
+    Args:
+        way: (P,) rising: how far along the curve each point lies. The chosen ones are about equally far apart.
+    """
+    if count < 3:
+        return []
+    places: list[int] = np.unique(np.searchsorted(way, np.linspace(way[0], way[-1], count))).tolist()
+    return places

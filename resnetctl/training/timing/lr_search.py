@@ -1,7 +1,8 @@
 """Find a learning rate: train a discarded state while the rate rises, and look at the loss.
 
-The range test of Smith 2017, arXiv:1506.01186: at small rates the loss stays, then it falls, then it explodes. Trouble
-begins at the lowest point, so the proposal is a third of its rate.
+The range test of Smith 2017, arXiv:1506.01186: at small rates the loss stays, then it falls, then it explodes. The
+proposal is the rate at which it falls fastest. Its lowest point is too high for a whole run, above all with Adam, whose
+steps have one size whatever the gradient.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from resnetctl.engine.loop import Plan, StepResult, TrainState, fit
+from resnetctl.engine.loop import Plan, StepResult, TrainState, fit, not_finite
 from resnetctl.errors import NonFinite
 from resnetctl.facts import Progress
 from resnetctl.report.base import Report
@@ -21,7 +22,8 @@ from resnetctl.training.job import Job, make_plan
 
 LOWEST, HIGHEST = 1e-6, 10.0  # rates
 STEPS = 140  # 20 for each power of ten
-BELOW = 3  # the proposal is this many times below the rate with the lowest loss
+WINDOW = 0.25  # powers of ten on both sides, over which the fall of the loss is taken
+HARDLY = 0.98  # times the first loss: a lower one is a fall
 FEWEST, SECONDS = 70, 120.0  # fewer steps where they are slow; the whole search takes about this long
 SMOOTHING = 0.9  # share of the past in the average of the loss
 EXPLODED = 2.0  # times the lowest loss
@@ -44,7 +46,7 @@ class LrReport(Report):
     """The curve of the loss over rising learning rates.
 
     Attributes:
-        proposal: a third of the rate with the lowest smooth loss, of two digits; None where the loss never falls.
+        proposal: the rate at which the smooth loss falls fastest, of two digits; None where it hardly falls.
         lowest: the rate with the lowest smooth loss.
         stopped: why the search ended before the highest rate; "" if it did not.
     """
@@ -90,7 +92,9 @@ def search(job: Job, state: TrainState) -> Generator[Progress, None, LrReport]:
 
 
 def report(points: list[LrPoint], job: Job, *, stopped: str) -> LrReport:
-    """Return the report of a curve."""
+    """Return the report of a curve. Raises `NonFinite` when not even the first loss was finite."""
+    if not points:
+        raise not_finite(1)
     best = min(points, key=lambda point: point.smooth)
     return LrReport(
         proposal=proposal(points),
@@ -103,9 +107,16 @@ def report(points: list[LrPoint], job: Job, *, stopped: str) -> LrReport:
 
 
 def proposal(points: list[LrPoint]) -> float | None:
-    """Return a third of the rate with the lowest smooth loss, of two digits; None where the loss hardly falls."""
+    """Return the rate at which the smooth loss falls fastest, of two digits; None where it hardly falls."""
     best = min(points, key=lambda point: point.smooth)
-    return float(f"{best.lr / BELOW:.1e}") if best.smooth < 0.98 * points[0].smooth else None
+    if len(points) < 2 or best.smooth >= HARDLY * points[0].smooth:
+        return None
+    width = max(1, round(WINDOW / math.log10(points[1].lr / points[0].lr)))
+    falls = {
+        place: points[max(0, place - width)].smooth - points[min(len(points) - 1, place + width)].smooth
+        for place in range(len(points))
+    }
+    return float(f"{points[max(falls, key=lambda place: falls[place])].lr:.1e}")
 
 
 def _point(fact: StepResult, *, before: list[LrPoint]) -> LrPoint:

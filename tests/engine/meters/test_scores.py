@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from resnetctl.engine.meters import scores as module
 from resnetctl.engine.meters.scores import ClassRanking, Scores, rank
@@ -59,6 +59,41 @@ def test_ties_are_ranked_as_by_scikit_learn(pairs: list[tuple[int, bool]]) -> No
     taken = values >= ranking.threshold
     assert ranking.precision == pytest.approx(positive[taken].mean())
     assert ranking.recall == pytest.approx(positive[taken].sum() / positive.sum())
+
+
+def test_the_points_of_a_curve_lie_on_those_of_scikit_learn(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, labels = sample
+    rankings = collected(logits, labels).rankings()
+    assert rankings is not None
+    shares, positive = probabilities(logits).astype(np.float32)[:, 0], labels == 0
+    curve = rankings[0].curve
+    assert curve is not None
+    misses, hits, limits = roc_curve(positive, shares, drop_intermediate=False)
+    known = {round(float(limit), 6): (hit, miss) for hit, miss, limit in zip(hits, misses, limits, strict=True)}
+    assert 3 <= len(curve["threshold"]) <= module.POINTS
+    assert list(curve["threshold"]) == sorted(curve["threshold"], reverse=True)
+    for limit, recall, miss in zip(curve["threshold"], curve["recall"], curve["false_positive_rate"], strict=True):
+        assert (recall, miss) == pytest.approx(known[limit], abs=1e-6)
+    precisions, recalls, limits = precision_recall_curve(positive, shares)
+    rows = zip(limits, precisions[:-1], recalls[:-1], strict=True)
+    pairs = {round(float(limit), 6): both for limit, *both in rows}
+    for limit, precision, recall in zip(curve["threshold"], curve["precision"], curve["recall"], strict=True):
+        assert (precision, recall) == pytest.approx(pairs[limit], abs=1e-6)
+    assert (curve["recall"][-1], curve["false_positive_rate"][-1]) == (1.0, 1.0)
+    steps = np.diff(np.add(curve["recall"], curve["false_positive_rate"]))
+    assert steps.max() < 0.2  # evenly spread: a large step would hide a part of the curve
+
+
+def test_curves_of_all_classes_together_are_bounded() -> None:
+    positive = np.arange(100) % 2 == 0
+    values = np.linspace(0, 1, 100)
+    assert rank("a", values, positive=positive, points=2).curve is None
+    short = rank("a", values, positive=positive, points=5).curve
+    assert short is not None
+    assert len(short["threshold"]) == 5
+    tied = rank("a", np.ones(100), positive=positive).curve
+    assert tied is not None
+    assert tied["recall"] == (1.0,)
 
 
 def test_too_many_probabilities_are_not_ranked(

@@ -59,8 +59,9 @@ def test_a_slow_network_takes_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> No
     assert lr_search._rates(FEWEST)[-1] == pytest.approx(HIGHEST)
 
 
-def test_the_proposal_is_below_the_lowest_point_and_missing_where_the_loss_never_falls() -> None:
-    assert proposal(points(2.3, 2.2, 1.0, 3.0)) == pytest.approx(0.01 / lr_search.BELOW, rel=0.05)
+def test_the_proposal_is_where_the_loss_falls_fastest_and_missing_where_it_never_falls() -> None:
+    assert proposal(points(2.3, 2.2, 1.0, 3.0)) == 1e-3  # from 2.3 to 1.0 around it
+    assert proposal(points(2.3, 2.2, 2.1, 1.2, 1.0, 0.99, 5.0)) == 1e-1  # the lowest point is at 10
     assert proposal(points(2.3, 2.29, 2.3)) is None
     assert proposal(points(2.3, 2.5, 9.0)) is None
 
@@ -96,3 +97,14 @@ def test_the_plot_is_an_svg_and_the_table_is_short() -> None:
     document = report.to_json()
     assert document["schema"] == "resnetctl.find_lr/1"
     assert set(document["points"][0]) == {"lr", "loss", "smooth"}
+
+
+def test_a_first_loss_that_is_not_finite_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(state, plan):
+        raise NonFinite("no")
+        yield
+
+    monkeypatch.setattr(lr_search, "fit", breaks)
+    with pytest.raises(NonFinite):
+        drain(job())
+    assert proposal(points(2.3)) is None
