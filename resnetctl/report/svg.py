@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 44  # margins of the axes
+LEFT, RIGHT, TOP, BOTTOM = 64, 14, 26, 44  # margins of the axes; the legend is above
 TICKS = 5
+LETTER = 7  # width of a letter of a tick, about
 SERIES = 3  # colours of lines, as classes s0, s1, ...
 
 
@@ -80,11 +81,12 @@ class Axes:
 
 
 def legend(names: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Yield the names of series as (name, class), in the upper right corner."""
-    for row, (name, kind) in enumerate(names):
-        y = TOP + 12 + 18 * row
-        yield element("rect", x=WIDTH - RIGHT - 14, y=y - 9, width=10, height=10, class_=f"mark {kind}")
-        yield text(name, x=WIDTH - RIGHT - 20, y=y, class_="tick end")
+    """Yield the names of series as (name, class), in a line above the axes: lines never run through them."""
+    x = float(LEFT)
+    for name, kind in names:
+        yield element("rect", x=x, y=4, width=10, height=10, class_=f"mark {kind}")
+        yield text(name, x=x + 15, y=13, class_="tick")
+        x += 36 + LETTER * len(name)
 
 
 def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, title: str, names: tuple[str, str]) -> str:

@@ -142,8 +142,14 @@ def test_names_that_are_not_unicode_are_written(name: str) -> None:
 
 def test_strangers_have_a_section_with_the_positive_side() -> None:
     entry = {"set": "<i>aliens", "n": 1200, "score": "knn", "auroc": 0.9712, "fpr95": 0.125, "positive": "strange"}
-    text = make_page(ood=[entry])
+    silent = entry | {"flagged": None, "alarms": None}
+    text = make_page(ood=[silent])
     assert text.index('id="sets"') < text.index('id="strangers"') < text.index('id="comparison"')
     assert "&lt;i&gt;aliens" in text
     assert "a strange image is the positive case" in text
     assert "0.9712" in text
+    assert "unlike anything in training" not in text
+    judged = make_page(ood=[silent, entry | {"score": "means", "flagged": 0.625, "alarms": 0.011}])
+    assert "unlike anything in training" in judged
+    assert "1.1\u00a0% of this split" in judged
+    assert "&lt;i&gt;aliens: 62.5\u00a0%" in judged

@@ -96,6 +96,8 @@ def test_a_legend_names_two_lines_and_not_one() -> None:
     )
     assert "only" not in one
     assert two.count('class="mark') == 2
+    marks = [item for item in ElementTree.fromstring(two).iter() if item.attrib.get("class", "").startswith("mark")]
+    assert all(float(item.attrib["y"]) + 10 < svg.TOP for item in marks), "a line runs through the legend"
     assert 'class="line s0"' in two
     assert 'class="line s1"' in two
 

@@ -20,12 +20,13 @@ def test_equal_counts_are_no_evidence() -> None:
     assert mid_p(0, 0) == mid_p(7, 7) == 1
 
 
-def test_under_the_null_few_pairs_are_rejected_and_the_interval_holds_zero() -> None:
+@pytest.mark.parametrize(("n", "discordant"), [(359, 0.1), (1000, 0.02), (1000, 0.1), (10_000, 0.03), (10_000, 0.14)])
+def test_under_the_null_few_pairs_are_rejected_and_the_interval_holds_zero(n: int, discordant: float) -> None:
     draw = np.random.default_rng(0)
     rejected = covered = 0
     for _ in range(1000):
-        counts = draw.multinomial(1000, [0.05, 0.05, 0.9])
-        result = compare(int(counts[0]), int(counts[1]), n=1000)
+        counts = draw.multinomial(n, [discordant / 2, discordant / 2, 1 - discordant])
+        result = compare(int(counts[0]), int(counts[1]), n=n)
         rejected += result.p < 0.05
         covered += result.interval[0] <= 0 <= result.interval[1]
     assert rejected / 1000 <= 0.065

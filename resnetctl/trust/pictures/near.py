@@ -1,7 +1,8 @@
 """Near-duplicates across two sets of images: the same shot, shifted, mirrored, or saved again. No model is needed.
 
-Two stages. Candidates are images whose grey thumbnails correlate most. A candidate is a pair when the fine structure
-of both images correlates, at the best shift of up to `SHIFT` pixels, as it is or mirrored.
+Two stages. Candidates are images whose grey thumbnails correlate most, or whose spectra do: a shift changes the phases
+of a spectrum and leaves its amplitudes. A candidate is a pair when the fine structure of both images correlates, at the
+best shift of up to `SHIFT` pixels, as it is or mirrored.
 
 Shapes: N and M images of two sets, P pairs; thumbnails are `SIDE` pixels a side.
 """
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 
 from resnetctl.trust.pictures.filters import mirrored
 
-METHOD = "near/1"  # another name for each change of what is found
+METHOD = "near/2"  # another name for each change of what is found
 SIDE = 32
 SHIFT = 4  # pixels of a thumbnail
 FOUND, IDENTICAL = 0.8, 0.99  # correlations from which on a pair is one
-NEIGHBOURS = 5  # candidates of each image and thumbnail
+NEIGHBOURS = 5  # candidates of each image and descriptor
 ALIKE = 0.05  # share of flagged images from which on the images are merely alike
 _COARSE = 0.5  # correlation without the correction for the overlap
 _SIGMA = 4.0  # pixels: structure that is coarser is removed
+_WAVES = 10  # frequencies of a spectrum, per axis, besides 0: waves of 3 pixels and longer
 _FLAT = 2.0  # grey levels: structure below it is noise
 _ROWS, _COLUMNS, _PAIRS = 512, 16_384, 2048  # computed at once
 Greys = NDArray[np.uint8]
@@ -52,14 +54,17 @@ def thumbnails(images: NDArray[np.uint8]) -> Greys:
 
 def pairs(images: Greys, others: Greys) -> Iterator[tuple[int, list[Pair]]]:
     """Yield how many of the thumbnails (N, ...) are done, with their pairs among the others (M, ...), best first."""
-    known = [_descriptors(others, cells) for cells in (16, 8)]
     fine = _fine(others)
+    spectra = _spectra(fine)
+    usual = _moments(spectra)
+    known = [_descriptors(others, 16), _descriptors(others, 8), _unusual(spectra, usual)]
     for start in range(0, len(images), _ROWS):
         part = images[start : start + _ROWS]
-        queries = [(_descriptors(part, 16), 0), (_descriptors(part, 8), 1), (_descriptors(part[:, :, ::-1], 16), 0)]
-        near = np.concatenate([_nearest(query, known[place]) for query, place in queries], axis=1)
+        own = _fine(part)
+        queries = [_descriptors(part, 16), _descriptors(part, 8), _unusual(_spectra(own), usual)]
+        near = np.concatenate([_nearest(*both) for both in zip(queries, known, strict=True)], axis=1)
         rows, columns = _unique(near)
-        scores = _scores(_fine(part)[rows], fine[columns])
+        scores = _scores(own[rows], fine[columns])
         yield (
             min(start + _ROWS, len(images)),
             [
@@ -87,11 +92,43 @@ def _descriptors(greys: Greys, cells: int) -> Floats:
     """Return thumbnails averaged over `cells` x `cells`, without their mean and of length 1: (N, cells * cells)."""
     step = SIDE // cells
     means = greys.reshape(len(greys), cells, step, cells, step).mean(axis=(2, 4), dtype=np.float32)
-    flat = means.reshape(len(greys), -1)
-    flat -= flat.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(flat, axis=1, keepdims=True)
-    result: Floats = flat / np.maximum(lengths, 1e-6)
+    return _unit(means.reshape(len(greys), -1))
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Return vectors (N, D) without their mean and of length 1."""
+    flat = vectors - vectors.mean(axis=1, keepdims=True)
+    result: Floats = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     return result
+
+
+def _spectra(fine: Floats) -> Floats:
+    """Return the logarithms of the amplitudes of low frequencies: (N, D), the same for a mirrored image.
+
+    A window that falls to the borders makes what a shift moves out of the image count little.
+    """
+    line = np.hanning(SIDE + 2)[1:-1].astype(np.float32)
+    parts = [np.zeros((0, (_WAVES + 1) ** 2), np.float32)]
+    for start in range(0, len(fine), _PAIRS):
+        waves = np.fft.rfft2(fine[start : start + _PAIRS] * line[:, None] * line)
+        amplitudes = np.log1p(np.abs(waves[:, np.r_[0 : _WAVES + 1, -_WAVES:0], : _WAVES + 1])).astype(np.float32)
+        # mirroring swaps the frequencies y and -y
+        both = amplitudes[:, : _WAVES + 1] + amplitudes[:, np.r_[0, -1 : -_WAVES - 1 : -1]]
+        parts.append(both.reshape(len(both), -1))
+    return np.concatenate(parts)
+
+
+def _moments(spectra: Floats) -> tuple[Floats, Floats]:
+    """Return the mean and the spread of each amplitude."""
+    if not len(spectra):
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    return spectra.mean(axis=0), spectra.std(axis=0) + np.float32(1e-6)
+
+
+def _unusual(spectra: Floats, usual: tuple[Floats, Floats]) -> Floats:
+    """Return in what spectra differ from the usual one, of length 1: all photos have about the same."""
+    mean, spread = usual
+    return _unit((spectra - mean) / spread)
 
 
 def _nearest(queries: Floats, known: Floats) -> NDArray[np.int64]:

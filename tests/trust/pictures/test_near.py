@@ -91,6 +91,31 @@ def test_a_mirrored_shifted_copy_is_found() -> None:
     assert len({(pair.row, pair.other) for pair in found(moved, TRAIN)} & {(place, place) for place in range(20)}) >= 18
 
 
+def moved(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Return images moved by up to four pixels; the border is repeated where nothing is known."""
+    wide = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="edge")
+    return wide[:, 4 - down : 36 - down, 4 - right : 36 - right]
+
+
+@pytest.mark.parametrize("shift", [(2, 2), (4, 0), (-3, 1), (3, -3)])
+@pytest.mark.parametrize("turn", [1, -1], ids=["as it is", "mirrored"])
+def test_copies_shifted_by_several_pixels_are_candidates_among_many(shift: tuple[int, int], turn: int) -> None:
+    """Thumbnails of shifted images do not correlate, their spectra do."""
+    others = shots(1500, seed=8)
+    copies = moved(others[:60], *shift)[:, :, ::turn]
+    hits = {(pair.row, pair.other) for pair in found(copies, others)}
+    assert len(hits & {(place, place) for place in range(60)}) >= 57
+
+
+def test_a_spectrum_stays_when_an_image_is_mirrored_and_nearly_when_it_is_shifted() -> None:
+    greys = thumbnails(TRAIN)
+    still, turned = near._spectra(near._fine(greys)), near._spectra(near._fine(greys[:, :, ::-1]))
+    assert turned == pytest.approx(still, abs=1e-2)
+    away = near._spectra(near._fine(thumbnails(moved(TRAIN, 2, -1))))
+    own = np.abs(away - still).mean()
+    assert own < np.abs(away - np.roll(still, 1, axis=0)).mean() / 2
+
+
 def test_pairs_of_a_row_come_best_first_and_once() -> None:
     others = np.concatenate([saved_again(TRAIN[:5]), TRAIN[:5], shots(40, seed=5)])
     hits = found(TRAIN[:5], others)
