@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from resnetctl.report.groups import Row, settings_plot
+from resnetctl.report.pareto import Point, pareto_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import curves, plots
 from resnetctl.report.verdict import percent, short_name, verdict
@@ -71,6 +72,11 @@ def curve_files(epochs: Sequence[Document]) -> dict[str, bytes]:
 def group_file(rows: Sequence[Row]) -> bytes:
     """Return the SVG file of the settings of a group of runs."""
     return settings_plot(rows).file(_read("plots.css"))
+
+
+def pareto_file(points: Sequence[Point]) -> bytes:
+    """Return the SVG file of networks by time and accuracy."""
+    return pareto_plot(points).file(_read("plots.css"))
 
 
 def style() -> str:

@@ -15,7 +15,7 @@ from resnetctl.facts import Finished
 from resnetctl.hints import Call
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
-from resnetctl.tasks.compress import CompressReport, Order, into_run, stages
+from resnetctl.tasks.compress import CompressReport, Order, into_run, steps
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
@@ -122,7 +122,7 @@ def test_a_run_that_trained_but_was_not_published_is_published(monkeypatch: pyte
 
 def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "make_smaller", _fail)
+        patch.setattr(steps, "make_smaller", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     with pytest.raises(UsageError, match="begun with another value of keep_blocks"):
@@ -134,7 +134,7 @@ def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.Monkey
 
 def test_weights_that_changed_in_between_are_refused(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "make_smaller", _fail)
+        patch.setattr(steps, "make_smaller", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     run.save_weights(run.weights.read_bytes() + b" ")
