@@ -1,7 +1,7 @@
 """Remove inner channels of residual blocks: how many, which ones, and the narrower network that is left.
 
-Widths are multiples of 16, because onnxruntime's kernels work on 8 and 16 channels at once: measured on one net, widths
-of 9, 17 and 33 were slower than 16, 32 and 64 in int8. So a layer of 16 channels stays as it is.
+Widths are multiples of 16, because onnxruntime's kernels work on 8 and 16 channels at once: other widths cost as much
+as the next larger one, or more. So a layer of 16 channels stays as it is.
 """
 
 import copy

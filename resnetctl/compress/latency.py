@@ -1,15 +1,19 @@
 """The time that two ONNX files take on this machine, in turns, with one thread."""
 
+import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from resnetctl.deploy.onnx_session import OnnxModel
 from resnetctl.engine.metrics import Images, Predictor
 from resnetctl.engine.stopwatch import Spread, interleave, ratios
+from resnetctl.spec import Card
 
 SAMPLE = 0.05  # seconds of one sample, at least one batch
 SECONDS = 6.0  # for one batch size
 ROUNDS = 21
+CALLS = 400  # for a percentile
 BASE = "base"
 SIZES = (1, 64)  # images a batch
 
@@ -45,3 +49,41 @@ class Repeated:
             self._predict(self._batch)
             done += 1
         return done / (time.perf_counter() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency(Card):
+    """Milliseconds of one batch with one thread: the median and the 95th percentile of `n` calls."""
+
+    p50: float
+    p95: float
+    n: int
+
+
+def latencies(
+    models: Mapping[str, OnnxModel], *, images: Images, sizes: Sequence[int] = SIZES
+) -> dict[str, dict[int, Latency]]:
+    """Return the latencies of networks by name and images a batch, called one by one in alternating order."""
+    results: dict[str, dict[int, Latency]] = {name: {} for name in models}
+    for size in sizes:
+        batch = images[[place % len(images) for place in range(size)]]
+        ways = {name: _Once(model.logits, batch) for name, model in models.items()}
+        rates = interleave(ways, seconds=SECONDS, rounds=CALLS, needed=len(ways))
+        for name in models:
+            times = [1000 / rate for rate in rates[name]]
+            p95 = statistics.quantiles(times, n=20, method="inclusive")[-1]
+            results[name][size] = Latency(p50=statistics.median(times), p95=p95, n=len(times))
+    return results
+
+
+class _Once:
+    """A way that calls a network once: returns batches a second."""
+
+    def __init__(self, predict: Predictor, batch: Images) -> None:
+        self._predict = predict
+        self._batch = batch
+
+    def __call__(self) -> float:
+        began = time.perf_counter()
+        self._predict(self._batch)
+        return 1 / (time.perf_counter() - began)

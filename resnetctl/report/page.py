@@ -12,6 +12,7 @@ from typing import Any
 
 from resnetctl.report import svg
 from resnetctl.report.groups import Row, settings_plot
+from resnetctl.report.pareto import Point, pareto_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import CURVES, Plot, curves, plots
 from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
@@ -78,6 +79,11 @@ def curve_file(points: Sequence[tuple[float, float]], *, title: str, names: tupl
     """Return the SVG file of one line; `names` are those of x and y."""
     drawing = svg.lines([(names[1], points)], title=title, names=names)
     return Plot(name="curve", title=title, drawing=drawing, header=names, rows=()).file(_read("plots.css"))
+
+
+def pareto_file(points: Sequence[Point]) -> bytes:
+    """Return the SVG file of networks by time and accuracy."""
+    return pareto_plot(points).file(_read("plots.css"))
 
 
 def style() -> str:

@@ -4,7 +4,7 @@
 
     RUN/  compress.json     what was asked for, written first
           stages/NAME/      the run of a stage; one that was cut has cut.json, what was measured
-          compressed.json   the report
+          compressed.json   the report; with a goal, pareto.svg
           config.toml ...   the files of the last stage: from here on RUN is a run like any other
 """
 
@@ -21,6 +21,7 @@ from resnetctl.system import storage
 
 CUT = "cut.json"
 REPORT = "compressed.json"
+PLOT = "pareto.svg"
 COPIED = (  # config.toml is copied last
     "model.safetensors", "metrics.jsonl", "timings.jsonl", "config.sources.json", "env.json", "summary.json",
 )  # fmt: skip
@@ -58,6 +59,11 @@ class StagedRun:
         if (self.stages / name).exists():
             storage.remove(self.stages / name)
 
+    def discard_if_empty(self) -> None:
+        """Remove the run if no stage has begun: nothing is lost, and its name is free again."""
+        if not any(self.stages.iterdir()):
+            storage.remove(self.path)
+
     def cut(self, name: str) -> dict[str, Any]:
         """Return what was measured when a stage cut the network."""
         return storage.read_json(self.stages / name / CUT, error=InputError)
@@ -66,8 +72,17 @@ class StagedRun:
         """Write what was measured when a stage cut the network."""
         storage.write(self.stages / name / CUT, to_document(facts))
 
-    def publish(self, last: RunDir, report: Mapping[str, Any]) -> RunDir:
-        """Copy the files of the last stage, so that the folder is a run, and point `last` at it."""
+    def publish(self, last: RunDir, report: Mapping[str, Any], *, plot: bytes = b"") -> RunDir:
+        """Copy the files of the last stage, so that the folder is a run, and point `last` at it.
+
+        Args:
+            plot: the SVG file of the stages.
+        """
+        for source in (last.onnx, last.int8_onnx):
+            if source.exists():
+                RunDir(self.path).write_onnx(source.read_bytes(), int8=source == last.int8_onnx)
+        if plot:
+            storage.write(self.path / PLOT, plot)
         (self.path / "checkpoints").mkdir(exist_ok=True)
         for source in last.checkpoints.paths()[:1]:
             storage.write(self.path / "checkpoints" / source.name, source.read_bytes())

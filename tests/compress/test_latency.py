@@ -45,3 +45,23 @@ def test_a_sample_is_at_least_one_batch_and_counts_batches(monkeypatch: pytest.M
     monkeypatch.setattr(latency, "SAMPLE", 0.0)
     assert latency.Repeated(predict, np.zeros((4, 1)))() == pytest.approx(50)
     assert len(seen) == 4
+
+
+def test_latencies_are_percentiles_of_single_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+
+    class Once:
+        """Takes a millisecond, and ten in every tenth call."""
+
+        calls = 0
+
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            now[0] += 0.01 if self.calls % 10 == 0 else 0.001
+            return images
+
+    result = latency.latencies({"a": Once(), "b": Once()}, images=np.zeros((3, 2, 2, 1), np.uint8), sizes=(1, 64))  # type: ignore[dict-item]
+    assert result["a"][1].p50 == pytest.approx(1.0)
+    assert result["a"][64].p95 == pytest.approx(10.0)
+    assert result["b"][1].n == latency.CALLS

@@ -10,7 +10,7 @@ from support.trained import ARCH, card, make_run, make_store
 from resnetctl import runs
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.models.resnet import build
+from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch
 from resnetctl.tasks.compress import smaller
 from resnetctl.weights.file import to_bytes
@@ -27,7 +27,11 @@ def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs
     net = build(arch, classes=3, image=card().image).eval()
     folder = make_run(card(store, arch=ARCH))
     folder.save_weights(to_bytes(net.state_dict(), card(store, arch=arch, metrics={"epoch": 3})))
-    monkeypatch.setattr(smaller._Work, "_exported", lambda self, model: model)
+
+    def opened(_: object, net: ResNet, *, int8: bool = False) -> tuple[ResNet, int]:
+        return net, (1 if int8 else 4) * sum(parameter.numel() for parameter in net.parameters())
+
+    monkeypatch.setattr(smaller._Work, "_opened", opened)
 
     def timed(base: object, others: dict[str, object], *, images: object) -> dict[str, dict[int, Spread]]:
         times = {name: 5 / sum(net.arch.depths) for name, net in others.items()}  # type: ignore[attr-defined]

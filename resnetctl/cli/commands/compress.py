@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from resnetctl.cli.groups import watched
 from resnetctl.cli.parser.command import Command, Parsed
+from resnetctl.cli.parser.compress_options import CompressOptions
 from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.cli.parser.option_models import CompressOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.errors import UsageError
@@ -35,6 +35,11 @@ def run(parsed: Parsed[CompressOptions]) -> None:
         speedup=options.speedup,
         finetune=options.finetune,
         set=dict(from_sets(options.sets).values),
+        target_ms=options.target_ms,
+        size=options.size,
+        int8=options.int8,
+        max_drop=options.max_drop,
+        budget=options.budget,
     )
     if options.out is None:
         report = _into_run(order, settings.load(), name=options.name)
@@ -79,10 +84,33 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
         pairs.append(
             (f"batch of {size}", f"{spread.median:.2f} times as fast here ({spread.low:.2f} to {spread.high:.2f})")
         )
+    if report.test is not None:
+        pairs.append(
+            ("accuracy on test", f"{tables.percent(report.test.top1)} ({report.test.count:,} images, opened once)")
+        )
+    pairs += [("taken back", reason) for reason in report.undone]
     tables.pairs(pairs)
+    if report.file is not None:
+        _show_stages(report)
+        return
     teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)}"
     after = f"  resnetctl export {path} --onnx --int8"
     streams.result("\n".join(["", "Next", teach if report.trained is None else after]))
+
+
+def _show_stages(report: "CompressReport") -> None:
+    """Print a row for each stage, and what to do with the file."""
+    streams.result("")
+    rows = []
+    for stage in report.stages:
+        times = [f"{stage.latency[size].p50:.2f} / {stage.latency[size].p95:.2f}" for size in ("1", "64")]
+        sizes = [tables.count(stage.params), f"{stage.multiply_adds / 1e6:,.1f} M", tables.size(stage.bytes)]
+        accuracy = [tables.percent(stage.accuracy.top1), tables.interval(*stage.accuracy.interval)]
+        rows.append((stage.name, *accuracy, *times, *sizes))
+    header = ["stage", "val acc", "95 % interval", "ms, 1 image", "ms, 64 images", "params", "MACs", "file"]
+    tables.table(header, rows)
+    streams.say("ms: median / 95th percentile of calls in turns, one thread")
+    streams.result(f"\nNext\n  resnetctl predict {tables.short(report.file or report.path)} IMAGE")
 
 
 def _accuracy(report: "CompressReport") -> str:
@@ -121,6 +149,7 @@ COMMAND = Command(
     examples=(
         ("resnetctl compress last --speedup 2 --finetune 5epochs --name small", "a run"),
         ("resnetctl compress --name small", "go on after a stop"),
+        ("resnetctl compress last --speedup 3 --int8 --max-drop 1 --name tiny", "a checked file, or exit 5"),
         ("resnetctl compress last --keep-blocks 5,5,5 --out small.safetensors", "a file, not trained"),
     ),
 )

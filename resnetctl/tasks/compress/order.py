@@ -10,7 +10,8 @@ from typing import Any, TypedDict, Unpack
 
 from resnetctl.compress.depths import Depths, require_depths
 from resnetctl.compress.speed_plan import even_depths
-from resnetctl.config.duration import Length, length
+from resnetctl.config.duration import Length, length, seconds
+from resnetctl.config.sizes import byte_count
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import Card, WeightsCard
@@ -40,6 +41,11 @@ class OrderOptions(TypedDict, total=False):
     speedup: float | None
     finetune: str | None
     set: Mapping[str, Any]
+    target_ms: float | None
+    size: str | None
+    int8: bool
+    max_drop: float | None
+    budget: str | float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,11 @@ class Order(Card):
         keep_blocks, channels, speedup: the cut.
         finetune: how long to train afterwards, such as `5epochs` or `10min`; "" for not at all.
         set: config keys of this training.
+        target_ms: the largest time of a single image on this machine, in milliseconds.
+        size: the largest ONNX file, such as `500kB`.
+        int8: whether the file is quantised.
+        max_drop: the largest fall of the accuracy on val, in percent points.
+        budget: the wall time for everything, such as `30min`.
     """
 
     target: str = ""
@@ -63,6 +74,11 @@ class Order(Card):
     speedup: float | None = None
     finetune: str = ""
     set: Mapping[str, Any] = field(default_factory=dict)
+    target_ms: float | None = None
+    size: str = ""
+    int8: bool = False
+    max_drop: float | None = None
+    budget: str = ""
 
     def __post_init__(self) -> None:
         self._freeze(tables=("set",))
@@ -73,12 +89,52 @@ class Order(Card):
         values: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
         if "keep_blocks" in values:
             values["keep_blocks"] = tuple(values["keep_blocks"])
+        if "budget" in values:
+            values["budget"] = str(values["budget"]) + ("s" if isinstance(values["budget"], int | float) else "")
         return cls(target=target or "", **values)
 
     @property
     def cut(self) -> Cut:
         """What to remove."""
         return Cut(keep_blocks=self.keep_blocks, channels=self.channels, speedup=self.speedup)
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether the result is a checked file that keeps limits, and not only a smaller network."""
+        return bool(self.target_ms or self.size or self.int8 or self.max_drop is not None or self.budget)
+
+    @property
+    def size_bytes(self) -> int:
+        """The largest file in bytes; 0: any. Raises `UsageError` for text that is no size."""
+        try:
+            return byte_count(self.size) if self.size else 0
+        except ValueError as error:
+            raise UsageError(f"size {error}", where=Setting("size")) from None
+
+    @property
+    def budget_seconds(self) -> float:
+        """The wall time in seconds; 0: any. Raises `UsageError` for text that is no time."""
+        try:
+            return seconds(self.budget) if self.budget else 0.0
+        except ValueError as error:
+            raise UsageError(f"budget {error}", where=Setting("budget")) from None
+
+    def require_goal(self, card: WeightsCard) -> None:
+        """Raise `UsageError` unless the limits are numbers above zero, and the network can be cut."""
+        cuts = [key for key in ("keep_blocks", "channels", "speedup", "target_ms") if getattr(self, key) is not None]
+        if len(cuts) > 1 or not (cuts or self.size):
+            raise UsageError(
+                "give one of these: a time, a speed-up, a size, the blocks to keep, or the share of the channels",
+                hint=[Setting("target_ms", 0.8), Setting("speedup", 3), Setting("size", "500kB")],
+            )
+        if self.target_ms is not None:
+            _require(0 < self.target_ms < math.inf, f"the time is above 0 ms, not {self.target_ms:g}", at="target_ms")
+        if self.max_drop is not None:
+            _require(0 <= self.max_drop <= 100, f"points are 0 to 100, not {self.max_drop:g}", at="max_drop")
+        if self.keep_blocks is not None or self.channels is not None or self.speedup is not None:
+            require_cut(self.cut, card, is_alone=False)
+        assert self.size_bytes >= 0
+        assert self.budget_seconds >= 0
 
     @property
     def length(self) -> Length | None:
@@ -92,7 +148,8 @@ class Order(Card):
 
     def require_file(self, name: str | None) -> None:
         """Raise `UsageError` when the order, or a `name`, is for a run, where only a file is to be written."""
-        for key, value in (("name", name), ("finetune", self.finetune), ("set", self.set)):
+        goals = [(key, getattr(self, key)) for key in ("target_ms", "size", "int8", "max_drop", "budget")]
+        for key, value in [("name", name), ("finetune", self.finetune), ("set", self.set), *goals]:
             if value:
                 raise UsageError(
                     f"{key} makes a run, and out writes a file without training: give one of them", where=Setting(key)
@@ -100,13 +157,13 @@ class Order(Card):
 
     def require_training(self) -> None:
         """Raise `UsageError` for a length that is none, and for config keys without a training."""
-        if self.length is None and self.set:
+        if self.length is None and self.set and not self.has_goal:
             hint = Setting("finetune", "5epochs")
             raise UsageError("config keys are for a training, and none is asked for", where=Setting("set"), hint=hint)
 
     def require_same(self, stored: Order, *, name: str) -> None:
         """Raise `UsageError` when this order asks for something else than the stored one of the run `name`."""
-        asked = {key: value for key, value in self.to_json().items() if value not in ("", None, {})}
+        asked = {key: value for key, value in self.to_json().items() if value not in ("", None, {}, False)}
         was = stored.to_json()
         others = [key for key, value in asked.items() if was[key] != value]
         if others:
@@ -122,8 +179,12 @@ class Order(Card):
         return dataclasses.replace(self, **values)
 
 
-def require_cut(cut: Cut, card: WeightsCard) -> None:
-    """Raise `UsageError` unless `cut` names one way to make this network smaller that is possible."""
+def require_cut(cut: Cut, card: WeightsCard, *, is_alone: bool = True) -> None:
+    """Raise `UsageError` unless `cut` names one way to make this network smaller that is possible.
+
+    Args:
+        is_alone: whether nothing else makes the network faster, as int8 does.
+    """
     if sum(value is not None for value in (cut.keep_blocks, cut.channels, cut.speedup)) != 1:
         raise UsageError(
             "give one of these: the blocks to keep, the share of the channels, or a speed-up",
@@ -140,7 +201,7 @@ def require_cut(cut: Cut, card: WeightsCard) -> None:
                  at="channels")  # fmt: skip
     elif cut.speedup is not None:
         _require(1 < cut.speedup < math.inf, f"a speed-up is more than 1, not {cut.speedup:g}", at="speedup")
-        if not even_depths(card.arch.depths):
+        if is_alone and not even_depths(card.arch.depths):
             raise UsageError("every stage of the network has one block, so none can be removed")
 
 

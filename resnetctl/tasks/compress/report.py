@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from resnetctl.compress.depths import Depths
+from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.stopwatch import Spread
@@ -65,6 +66,24 @@ class CutFacts(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageFacts(Card):
+    """A network at one stage of the work, as an ONNX file on this machine.
+
+    Attributes:
+        name: `whole`, or the stage that made it.
+        bytes: size of the ONNX file.
+        latency: of one batch with one thread, by images a batch.
+    """
+
+    name: str
+    params: int
+    multiply_adds: int
+    bytes: int
+    accuracy: Accuracy
+    latency: Mapping[str, Latency]
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompressReport(Report):
     """The smaller network, and what it costs and gains.
 
@@ -74,6 +93,10 @@ class CompressReport(Report):
         data: the dataset that it was chosen and measured on.
         run: the run that holds it; None for a file.
         trained: accuracy on val after fine-tuning; None without.
+        file: the checked ONNX file, when a goal was set.
+        stages: the network before, and after each stage that was kept, when a goal was set.
+        undone: what was tried and taken back, and why.
+        test: accuracy of the file on test; None without a goal, or without a test split.
     """
 
     schema: ClassVar[str] = "resnetctl.compress/1"
@@ -83,6 +106,10 @@ class CompressReport(Report):
     cut: CutFacts
     run: Path | None = None
     trained: Accuracy | None = None
+    file: Path | None = None
+    stages: tuple[StageFacts, ...] = ()
+    undone: tuple[str, ...] = ()
+    test: Accuracy | None = None
     notices: tuple[str, ...] = field(default=())
 
     def body(self) -> dict[str, Any]:

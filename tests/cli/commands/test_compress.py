@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.tasks import compress as task
-from resnetctl.tasks.compress.report import Accuracy, CutFacts
+from resnetctl.tasks.compress.report import Accuracy, CutFacts, StageFacts
 
 Cli = Callable[..., Any]
 REPORT = task.CompressReport(
@@ -106,3 +107,28 @@ def test_narrower_layers_are_counted_by_their_widths(
     lines = cli("compress", "a", "--channels", "0.5", "--out", "small.safetensors").out.splitlines()
     assert lines[1] == "channels         2 layers 32 -> 16, 1 layer 64 -> 32"
     assert not any(line.startswith(("blocks", "removed")) for line in lines)
+
+
+def test_a_goal_shows_a_row_for_each_stage(cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    latency = {size: Latency(p50=1.5, p95=2.5, n=9) for size in ("1", "64")}
+    accuracy = Accuracy(top1=0.9, interval=(0.85, 0.95), count=100)
+    stages = [
+        StageFacts(name=name, params=5000, multiply_adds=2_000_000, bytes=size, accuracy=accuracy, latency=latency)
+        for name, size in (("whole", 20_000), ("int8", 5_000))
+    ]
+    done = {"run": Path("r"), "file": Path("r/export/model-int8.onnx"), "stages": tuple(stages), "test": accuracy}
+
+    def into_run(order: task.Order, *_: Any, **__: Any) -> Iterator[Any]:
+        calls.append(order)
+        yield from ()
+        return dataclasses.replace(REPORT, **done, undone=("int8: too slow",))
+
+    monkeypatch.setattr(task, "into_run", into_run)
+    result = cli("compress", "a", "--size", "5kB", "--int8", "--max-drop", "1", "--budget", "9min")
+    assert result.code == 0
+    assert calls == [task.Order(target="a", size="5kB", int8=True, max_drop=1.0, budget="9min")]
+    lines = result.out.splitlines()
+    assert "accuracy on test  90.0 % (100 images, opened once)" in lines
+    assert "taken back        int8: too slow" in lines
+    assert any(line.startswith("int8\t") and "1.50 / 2.50" in line for line in lines)
+    assert lines[-1] == "  resnetctl predict r/export/model-int8.onnx IMAGE"

@@ -1,5 +1,6 @@
 """`compress --name` makes a run in stages, and goes on where it stopped."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +11,19 @@ from support.tiny_runs import files, notice_texts
 
 from resnetctl import runs
 from resnetctl.config.schema import FinetuneConfig
-from resnetctl.errors import InputError, Stopped, UsageError, WeightsError
+from resnetctl.errors import InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
 from resnetctl.facts import Finished
 from resnetctl.hints import Call
 from resnetctl.runs.staged import StagedRun
+from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
-from resnetctl.tasks.compress import CompressReport, Order, into_run, stages
+from resnetctl.tasks.compress import CompressReport, Order, into_run, steps
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.runs.verify import verify
 from resnetctl.training.launch import Trainer
-from resnetctl.weights.file import read_card
+from resnetctl.weights.file import load_model, read_card, to_bytes
 
 TRAINER = Trainer(start=finetune, resume=resume)
 SHORT = {"keep_blocks": (2, 1), "finetune": "2epochs", "set": {"batch_size": 16}}
@@ -122,7 +124,7 @@ def test_a_run_that_trained_but_was_not_published_is_published(monkeypatch: pyte
 
 def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "make_smaller", _fail)
+        patch.setattr(steps, "make_smaller", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     with pytest.raises(UsageError, match="begun with another value of keep_blocks"):
@@ -134,7 +136,7 @@ def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.Monkey
 
 def test_weights_that_changed_in_between_are_refused(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "make_smaller", _fail)
+        patch.setattr(steps, "make_smaller", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     run.save_weights(run.weights.read_bytes() + b" ")
@@ -155,6 +157,53 @@ def test_a_wrong_order_writes_nothing(order: dict[str, Any], message: str) -> No
     with pytest.raises(UsageError, match=message):
         work(Order.of("first", **order))
     assert not Path(settings.load().runs_dir / "small").exists()
+
+
+def broken(run: runs.RunDir, kind: str) -> str:
+    """Spoil the weights of the run, or name another target; return the target."""
+    net, card = load_model(run.weights)
+    state = net.state_dict()
+    if kind == "nan":
+        state["fc.bias"][0] = float("nan")
+    plugins = Plugins(required={"no-such-plugin": "1.0"}) if kind == "plugin" else card.plugins
+    head = HeadCard(name="ssd", task="detect") if kind == "head" else None
+    if kind == "onnx":
+        Path("net.onnx").write_bytes(b"\x08\x0a")
+        return "net.onnx"
+    run.save_weights(to_bytes(state, dataclasses.replace(card, plugins=plugins, head=head)))
+    return "first"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [
+        ("nan", 3, "NaN or infinity"),
+        ("plugin", 4, "no-such-plugin==1.0"),
+        ("head", 3, "only a classifier will do"),
+        ("onnx", 2, "an ONNX file cannot be made smaller"),
+    ],
+)
+@pytest.mark.parametrize("goal", [{}, {"int8": True}])
+def test_weights_that_cannot_be_cut_are_one_error_and_leave_nothing(
+    run: runs.RunDir, kind: str, code: int, message: str, goal: dict[str, Any]
+) -> None:
+    with pytest.raises(ResnetctlError, match=message) as caught:
+        work(Order.of(broken(run, kind), keep_blocks=[1, 1], **goal))
+    assert caught.value.exit_code == code
+    assert not Path(settings.load().runs_dir / "small").exists()
+
+
+def test_a_full_disk_leaves_a_run_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.RunDir, "save_weights", _full)
+        with pytest.raises(WorkFailed, match="No space left"):
+            work(Order.of("first", **SHORT))
+    _, report = work(Order())
+    assert report.trained is not None
+
+
+def _full(*_: Any) -> None:
+    raise WorkFailed("writing failed: No space left on device")
 
 
 def _fail(*_: Any, **__: Any) -> Any:

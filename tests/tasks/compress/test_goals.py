@@ -1,0 +1,180 @@
+"""A goal ends with a checked file, or with exit code 5 and the best that was reached."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from support.compressed import OUT
+
+import resnetctl as rc
+from resnetctl import runs
+from resnetctl.compress import int8, latency
+from resnetctl.compress.cost import params
+from resnetctl.compress.latency import Latency
+from resnetctl.deploy.onnx_checks import check
+from resnetctl.engine.stopwatch import Spread
+from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.runs.staged import StagedRun
+from resnetctl.system import settings
+from resnetctl.tasks.compress import goals
+from resnetctl.tasks.compress.goals import File
+from resnetctl.tasks.compress.report import Accuracy, CompressReport
+from resnetctl.tasks.compress.steps import Steps
+from resnetctl.tasks.evaluate import evaluate
+from resnetctl.weights.file import Header, load_model, load_network
+
+GOAL: dict[str, Any] = {"speedup": 1.6, "int8": True, "max_drop": 100.0, "finetune": "1epoch"}
+
+
+TIMES = {1: Latency(p50=1.0, p95=2.0, n=3), 64: Latency(p50=30.0, p95=40.0, n=3)}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export, quantise and time nothing."""
+
+    def file(steps: Steps, name: str, header: Header) -> File:
+        net = load_network(header)
+        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge().accuracy(net))
+
+    def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
+        return dataclasses.replace(source, name="int8", data=source.data[: len(source.data) // 4])
+
+    always = SimpleNamespace(logits=lambda images: np.eye(3, dtype=np.float32)[[0] * len(images)])
+    monkeypatch.setattr(goals, "_float_file", file)
+    monkeypatch.setattr(goals, "_int8_file", quantised)
+    monkeypatch.setattr(goals, "from_bytes", lambda data, where: always)
+    monkeypatch.setattr(goals, "latencies", lambda models, images: dict.fromkeys(models, TIMES))
+
+
+def go(name: str = "small", **changes: Any) -> CompressReport:
+    return rc.compress("first", name=name, progress=False, **{**GOAL, **changes})
+
+
+def test_a_goal_ends_with_a_checked_file_and_test_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.01)
+    spread = Spread(median=1.5, low=1.5, high=1.5, n=3)
+    monkeypatch.setattr(int8, "speedups", lambda base, others, **_: {key: {1: spread} for key in others})
+    report = go()
+    assert report.file is not None
+    assert [stage.name for stage in report.stages] == ["whole", "1-cut", "2-finetune", "int8"]
+    assert report.cut.after == (2, 1)  # the most blocks with 5 / blocks >= 1.6
+    whole, cut, trained, last = report.stages
+    assert whole.multiply_adds > cut.multiply_adds == trained.multiply_adds
+    assert last.bytes == report.file.stat().st_size
+    assert set(last.latency) == {"1", "64"}
+    assert last.latency["1"].p50 <= last.latency["1"].p95
+    assert check(report.file.read_bytes(), str(report.file)).weights.arch.name == "tiny-blocks-2-1"
+    assert evaluate(report.file, settings=settings.load(), split="val").report.top1 == last.accuracy.top1
+    assert report.run is not None
+    assert (report.run / "pareto.svg").read_bytes().startswith(b"<svg")
+    assert report.test is not None
+    measured = evaluate(report.file, settings=settings.load())
+    assert (measured.report.top1, measured.report.count) == (report.test.top1, report.test.count)
+    assert measured.looks is not None
+    assert measured.looks.models == 1  # the same weights: not another look
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_int8_file_that_fails_its_gate_is_taken_back_and_more_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slower(*_: Any, **__: Any) -> File:
+        raise CheckFailed("int8 is slower than float32", problems=["batch of 1: 0.50 times"])
+
+    monkeypatch.setattr(goals, "_int8_file", slower)
+    report = go()
+    assert report.file == runs.find("small", settings.load().runs_dir).onnx
+    assert [stage.name for stage in report.stages] == ["whole", "3-cut", "4-finetune"]
+    assert report.undone == ("int8: int8 is slower than float32 (batch of 1: 0.50 times)",)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_accuracy_that_falls_too_far_ends_with_exit_code_5_and_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = goals._float_file
+
+    def worse(steps: Steps, name: str, header: Header) -> File:
+        top1 = 0.9 if name == "whole" else 0.8
+        accuracy = Accuracy(top1=top1, interval=(0.0, 1.0), count=100)
+        return dataclasses.replace(real(steps, name, header), accuracy=accuracy)
+
+    monkeypatch.setattr(goals, "_float_file", worse)
+    with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
+        go(max_drop=2.0, int8=False)
+    assert caught.value.exit_code == 5
+    assert "2-finetune loses 10.00 points on val, and 2 are allowed" in caught.value.problems[0]
+    assert "1.67 times as fast, 80.00% on val" in caught.value.problems[0]
+    staged = StagedRun(settings.load().runs_dir / "small")
+    assert staged.stage("2-finetune").summary() is not None
+    assert not staged.path.joinpath("config.toml").exists()
+
+
+def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
+    with pytest.raises(CheckFailed) as caught:
+        go(speedup=9.0)
+    assert len(caught.value.problems) == 2
+    assert "1,1 blocks: 2.50 times as fast" in caught.value.problems[0]
+    assert not (settings.load().runs_dir / "small").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_size_is_kept() -> None:
+    whole = 4 * params(load_model(runs.find("first", settings.load().runs_dir).weights)[0])
+    report = go(speedup=None, size=f"{whole // 2}B", int8=False)
+    assert report.stages[-1].bytes <= whole // 2
+    with pytest.raises(CheckFailed, match="no network keeps all limits"):
+        go("none", speedup=None, size="10B", int8=False)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_time_is_a_speed_up_over_the_measured_time_of_the_whole_network() -> None:
+    report = go(speedup=None, target_ms=3.0, int8=False)  # the whole takes 5.0 in the table of the tests
+    assert sum(report.cut.after) == 3
+    assert report.cut.table is not None
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_kept_blocks_may_be_named_and_quantised() -> None:
+    report = go(speedup=None, keep_blocks=[2, 2])
+    assert report.cut.after == (2, 2)
+    assert report.stages[-1].name == "int8"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_killed_goal_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = go("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(goals, "_int8_file", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            go()
+    report = rc.compress(name="small", progress=False)
+    assert report.path.read_bytes() == whole.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ({"speedup": None}, "give one of these: a time, a speed-up, a size"),
+        ({"target_ms": 1.0}, "give one of these"),
+        ({"speedup": None, "target_ms": -1.0}, "the time is above 0 ms"),
+        ({"speedup": None, "size": "big"}, "size should be a size such as 500kB"),
+        ({"max_drop": -1.0}, "points are 0 to 100"),
+        ({"budget": "soon"}, "budget should be a time"),
+        ({"speedup": 0.5}, "a speed-up is more than 1"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused_before_any_work(order: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        go(**order)
+    assert not (settings.load().runs_dir / "small").exists()
+
+
+def test_a_file_alone_has_no_goal() -> None:
+    with pytest.raises(UsageError, match="int8 makes a run"):
+        rc.compress("first", out=OUT, keep_blocks=[1, 1], int8=True)
+    assert not Path(OUT).exists()
+
+
+def _stop(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt

@@ -1,0 +1,51 @@
+"""The stages are numbered by attempt, and the training is that of the order."""
+
+from pathlib import Path
+
+import pytest
+from support.compressed import DEEP
+from support.trained import card
+
+from resnetctl.spec import ValSplit
+from resnetctl.system import settings
+from resnetctl.tasks.compress.order import Order
+from resnetctl.tasks.compress.steps import EPOCHS, cut_name, train_name, training
+
+CARD = card(arch=DEEP, trained_on={"name": "zoo", "digest": "d"}, split=ValSplit(val_fraction=0.3, seed=7))
+
+
+def drafted(order: Order, **more: object) -> object:
+    return training(order, CARD, settings=settings.load(), folder=Path("s"), **more)  # type: ignore[arg-type]
+
+
+def test_stages_are_numbered() -> None:
+    assert [cut_name(0), train_name(0), cut_name(1), train_name(1)] == ["1-cut", "2-finetune", "3-cut", "4-finetune"]
+
+
+def test_the_whole_network_teaches_on_the_val_split_that_it_had() -> None:
+    config = drafted(Order(target="/w", data="zoo", finetune="7epochs")).config  # type: ignore[attr-defined]
+    assert (config.epochs, config.distill.teacher, config.weights) == (7, "/w", "s/1-cut")
+    assert (config.val_fraction, config.split_seed) == (0.3, 7)
+    other = drafted(Order(target="/w", data="other", finetune="7epochs")).config  # type: ignore[attr-defined]
+    assert (other.val_fraction, other.split_seed) == (0.1, 0)
+
+
+def test_set_changes_the_training_but_not_its_start() -> None:
+    order = Order(target="/w", data="zoo", finetune="7epochs", set={"distill.teacher": "t", "lr": 0.5, "epochs": 3})
+    config = drafted(order).config  # type: ignore[attr-defined]
+    assert (config.distill.teacher, config.lr, config.epochs) == ("t", 0.5, 7)
+
+
+@pytest.mark.parametrize(
+    ("order", "budget", "epochs", "seconds"),
+    [
+        (Order(data="zoo", max_drop=1.0), 0.0, EPOCHS, 0.0),
+        (Order(data="zoo", budget="10min"), 400.0, 20, 400.0),
+        (Order(data="zoo", finetune="90s", budget="10min"), 400.0, 20, 90.0),
+    ],
+)
+def test_a_goal_trains_for_some_epochs_or_for_what_is_left_of_its_budget(
+    order: Order, budget: float, epochs: int, seconds: float
+) -> None:
+    draft = drafted(order, budget=budget)
+    assert (draft.config.epochs, draft.request.budget) == (epochs, seconds)  # type: ignore[attr-defined]
