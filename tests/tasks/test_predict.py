@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.pictures import write_zip
 from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_store, network
 
 from resnetctl import runs
@@ -240,3 +241,18 @@ def test_weights_without_sets_say_how_to_get_them(run: runs.RunDir, pictures: Pa
     with pytest.raises(InputError, match="no prediction sets") as caught:
         predicted([pictures], level=0.9)
     assert "report" in in_shell(caught.value.hint[0])
+
+
+def test_archives_and_patterns_are_read_as_folders_are(run: runs.RunDir, pictures: Path, tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "x.zip", {file.name: file.read_bytes() for file in sorted(pictures.iterdir())})
+    wanted = [item.guesses for item in predicted([pictures], batch=2).results]
+    for source in (archive, pictures / "*.png"):
+        assert [item.guesses for item in predicted([source], batch=2).results] == wanted
+    assert [str(item.file) for item in predicted([archive]).results] == [f"{archive}/{n}.png" for n in range(5)]
+
+
+def test_many_images_show_their_progress(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "REPORT_EVERY", 2)
+    facts = list(task.predicting(None, [pictures], settings=settings.load()))
+    assert [(fact.done, fact.total) for fact in facts] == [(5, 5), (5, 5), (5, 5)]
+    assert list(task.predicting(None, [pictures / "0.png"], settings=settings.load())) == []

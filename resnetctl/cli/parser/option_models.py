@@ -125,7 +125,7 @@ class ReportOptions(Common):
 
 class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
-    images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
+    images: list[Path] = argument("Image files, folders, archives, or patterns such as '*/*.jpg'", metavar="IMAGE...")
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
     level: float | None = option(
         None,
@@ -134,6 +134,12 @@ class PredictOptions(Common):
         metavar="LEVEL",
         panel=USED,
     )
+    csv: Path | None = option(
+        None, "Write a row for each image; the same command goes on after a stop", metavar="FILE", panel=USED
+    )
+    jsonl: bool = option(False, "Print one JSON object a line, as soon as it is known", panel=USED)
+    move: Path | None = option(None, "Move each file into DIR/CLASS; none is replaced", metavar="DIR", panel=USED)
+    batch: int = option(64, "Images that the network sees at once", ge=1, metavar="N")
     min_score: float = option(0.3, "Detectors: smallest score of a box", panel=USED, ge=0, le=1, metavar="X")
     out: Path | None = option(
         None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED

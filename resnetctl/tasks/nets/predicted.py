@@ -17,6 +17,7 @@ from resnetctl.data.dense.geometry import placement
 from resnetctl.data.image_files import Listed, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
+from resnetctl.data.reading.files import image_items
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
@@ -84,10 +85,10 @@ def predict_net(
     ignored = Counter[str]()
     if out is not None:
         storage.make_folder(out)
-    pictures = [*listed(images, ignored=ignored)]
-    names = _Names(out, [picture.file for picture in pictures if picture.file is not None])
+    names = _Names(out, [Path(item.name) for item in image_items(map(Path, images), ignored=Counter())])
     results = tuple(
-        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels) for picture in pictures
+        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
+        for picture in listed(images, ignored=ignored)
     )
     return FoundOutcome(task=net.card.task, results=results, notices=tuple(filter(None, [skipped(ignored)])))
 
