@@ -162,6 +162,7 @@ class ExplainOptions(Common):
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
+    web: bool = option(False, "Write one HTML file that classifies pictures, without a network", panel=USED)
     triton: Path | None = option(None, "Write a model for a Triton repository", metavar="DIR", panel=USED)
     hub: Path | None = option(None, "Write a folder for timm, transformers and the hub", metavar="DIR", panel=USED)
     to: str | None = option(
@@ -204,6 +205,9 @@ class ExportOptions(Common):
         ge=0,
     )
     allow_slower: bool = option(False, "With --int8: write it even if it is slower here", panel="Quantisation")
+    ort_web: Path | None = option(
+        None, "With --web: the folder dist of your copy of onnxruntime-web", flag="--ort-web", metavar="DIR"
+    )
 
 
 class CompressOptions(Common):
