@@ -1,8 +1,9 @@
 """Classify pictures over HTTP: `python examples/serve.py runs/last`, then
 
-    curl --data-binary @cat.jpg http://127.0.0.1:8000
+    curl -T cat.jpg http://127.0.0.1:8000
 
-The network is loaded once; every request has a thread of its own. The answer is JSON.
+The network is loaded once; every request has a thread of its own. The answer is JSON: 200 for a picture, 400 without a
+byte, 413 for too many bytes, 422 for what is no picture or has too many pixels. The server goes on after each of them.
 """
 
 import argparse
@@ -12,25 +13,34 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import resnetctl as rc
 
 LARGEST = 20_000_000  # bytes of a picture
+MOST_PIXELS = 50_000_000  # a small file may hold a huge picture
+SECONDS = 30  # that a client may be silent
 
 
 def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
     """Return a server on this machine; port 0 takes a free one."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+        timeout = SECONDS
+
+        def do_PUT(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > LARGEST:
+            if not (length.isascii() and length.isdecimal() and int(length)):
+                self.answer(400, {"problem": "send the bytes of one picture"})
+            elif int(length) > LARGEST:
                 self.answer(413, {"problem": f"send one picture of at most {LARGEST:,} bytes"})
-                return
-            (result,) = predictor(self.rfile.read(int(length)), top=3)
-            self.answer(200 if result["problem"] is None else 422, dict(result))
+            else:
+                (result,) = predictor(self.rfile.read(int(length)), top=3)
+                self.answer(200 if result["problem"] is None else 422, dict(result))
+
+        do_POST = do_PUT
 
         def answer(self, status: int, document: dict[str, object]) -> None:
             body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")  # the rest of a refused picture is not read
             self.end_headers()
             self.wfile.write(body)
 
@@ -45,7 +55,7 @@ def main() -> None:
     parser.add_argument("target", nargs="?", help="run, weights or ONNX file (default: the newest run)")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    predictor = rc.Predictor(options.target)
+    predictor = rc.Predictor(options.target, max_pixels=MOST_PIXELS)
     with server(predictor, port=options.port) as serving:
         print(f"{predictor} answers at http://127.0.0.1:{serving.server_port}")
         serving.serve_forever()

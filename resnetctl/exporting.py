@@ -28,6 +28,7 @@ class Bundle:
         input: what the ONNX file takes: `float` images in 0..1 (B, C, S, S), or `raw` pictures, uint8 (B, H, W, C).
         weights: the weights file, safetensors with the parameter names of the arch.
         evals: the reports of `eval` in the run, by dataset and split; empty for a weights file without a run.
+        assets: a folder of the user with files of other programs that the exporter needs; None: it has its own.
     """
 
     card: WeightsCard
@@ -35,10 +36,14 @@ class Bundle:
     input: Literal["float", "raw"]
     weights: Path
     evals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    assets: Path | None = None
 
 
 class Exporter(Protocol):
-    """An exporter plugin: an instance with these four members."""
+    """An exporter plugin: an instance with these four members.
+
+    One that refuses `float` input also has `input = "raw"`, so that it is tried with a raw file.
+    """
 
     @property
     def name(self) -> str:

@@ -9,13 +9,16 @@ from typing import Any, NotRequired, TypedDict, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data.image_files import Picture, listed, skipped
+from resnetctl.data.image_files import BATCH, Picture, listed, skipped
 from resnetctl.errors import warn_caller
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system import settings as machine
+from resnetctl.system.machine import cores_granted
 from resnetctl.tasks import predict as task
 from resnetctl.tasks import targets
 from resnetctl.tasks.nets import answers, predicted
+from resnetctl.tasks.predictions.job import JobReport, write_table
+from resnetctl.tasks.predictions.moving import Mover
 
 Target = str | PathLike[str] | None  # a run, its name, or a file; None: the newest run
 Guess = TypedDict("Guess", {"class": str, "probability": float})
@@ -92,6 +95,7 @@ class Predictor:
         task.check_top(top)
         settings = machine.load()
         resolved = targets.resolve(targets.text(target), settings)
+        self._target, self._cores = resolved, settings.threads or cores_granted()
         self._top, self._max_pixels, self._threshold = top, max_pixels, None
         out = of_heads.get("out")
         self._min_score, self._out = of_heads.get("min_score"), None if out is None else Path(out)
@@ -146,6 +150,48 @@ class Predictor:
         ]
         found = [{**item.to_json(outcome.task), **mask} for item, mask in zip(outcome.results, masks, strict=True)]
         return [cast("PictureResult", item) for item in found]
+
+    def to_csv(
+        self,
+        images: str | PathLike[str] | Iterable[str | PathLike[str]],
+        csv: str | PathLike[str],
+        *,
+        batch: int = BATCH,
+        move: str | PathLike[str] | None = None,
+    ) -> JobReport:
+        """Write a row for each image into the file `csv`; the same call goes on with it after a stop.
+
+        Memory does not grow with the number of images, and worker processes decode large work. Images that cannot be
+        read have a row with their problem; `problems` of the report lists them.
+
+        Args:
+            images: paths of image files, folders and archives, and patterns such as `*/*.jpg`.
+            batch: images that the network sees at once.
+            move: a folder that gets each file, in a folder with the name of its class.
+
+        Raises:
+            UsageError: the network is no classifier, `csv` is another table, or has predictions of other weights; or
+                files cannot move there.
+        """
+        if self._net is not None:
+            raise task.no_single_class(self._target)
+        paths = [Path(item) for item in ([images] if isinstance(images, str | PathLike) else images)]
+        job = task.Job(
+            target=self._target,
+            opened=self._opened,
+            images=paths,
+            ranking=task.Ranking(top=self._top, threshold=self._threshold, batch=batch),
+            max_pixels=self._max_pixels,
+            cores=self._cores,
+            mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),
+        )
+        work = write_table(job, Path(csv))
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                report: JobReport = end.value[0]
+                return report
 
     def __repr__(self) -> str:
         return f"Predictor({self.card.arch.name}, {len(self.card.classes)} classes)"

@@ -1,5 +1,7 @@
 """The examples run, and the reference lists the files and documents that a run writes."""
 
+import http.client
+import io
 import json
 import os
 import re
@@ -201,7 +203,7 @@ def test_every_key_of_the_metadata_is_in_the_reference(bench: Path) -> None:
 
 
 def test_the_server_answers_several_requests_at_once(here: Path) -> None:
-    predictor = rc.Predictor("first")
+    predictor = rc.Predictor("first", max_pixels=50_000_000)
     serving = load_script(EXAMPLES / "serve.py").server(predictor, port=0)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{serving.server_port}"
@@ -209,17 +211,50 @@ def test_the_server_answers_several_requests_at_once(here: Path) -> None:
 
     def post(data: bytes) -> tuple[int, dict[str, Any]]:
         try:
-            with urllib.request.urlopen(url, data=data, timeout=60) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, data, method="PUT"), timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    bad = {b"no picture": 422, b"": 400, solid_png(10_000): 422}
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(post, [*pictures, b"no picture"]))
+        refused = list(pool.map(post, bad))
+        connection = http.client.HTTPConnection("127.0.0.1", serving.server_port, timeout=60)
+        connection.putrequest("PUT", "/")
+        connection.putheader("Content-Length", "999999999999")
+        connection.endheaders()
+        too_long = connection.getresponse().status
+        answers = list(pool.map(post, pictures))  # still alive
     serving.shutdown()
     serving.server_close()
-    assert [status for status, _ in answers] == [200] * len(pictures) + [422]
-    assert [result["predictions"] for _, result in answers[:-1]] == [
+    assert [status for status, _ in refused] == list(bad.values())
+    assert all(result["problem"] for _, result in refused)
+    assert "10000x10000 pixels are over the limit" in refused[2][1]["problem"]
+    assert too_long == 413
+    assert [status for status, _ in answers] == [200] * len(pictures)
+    assert [result["predictions"] for _, result in answers] == [
         predictor(picture, top=3)[0]["predictions"] for picture in pictures
     ]
-    assert answers[-1][1]["problem"]
+
+
+def solid_png(side: int) -> bytes:
+    """Return a picture of one colour: 100 million pixels take 12 kB."""
+    content = io.BytesIO()
+    Image.new("1", (side, side)).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_the_gradio_app_shows_the_classes_of_predict(here: Path) -> None:
+    module = load_script(EXAMPLES / "gradio_app.py")
+    predictor = rc.Predictor("first")
+    path = here / "photos/zero/000.jpg"
+    with Image.open(path) as picture:
+        shown = module.classify(predictor, picture)
+    assert list(shown.items()) == [
+        (guess["class"], guess["probability"]) for guess in predictor(path, top=5)[0]["predictions"]
+    ]
+    assert module.classify(predictor, None) == {}
+    with pytest.raises(ValueError, match="value range"):
+        module.classify(predictor, Image.new("F", (4, 4)))
+    pytest.importorskip("gradio", reason="gradio is not installed: its page is not built")
+    assert module.app(predictor).title == "resnet20"

@@ -216,3 +216,14 @@ def test_a_segmenter_gives_masks_in_the_size_of_each_picture(tmp_path: Path) -> 
             rc.Predictor(run, **arguments)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no classifier"):
         predictor(pixels, top=2)
+
+
+def test_a_predictor_writes_a_table_and_goes_on_with_it(machine: Path, tmp_path: Path) -> None:
+    make_run(card())
+    pictures = make_pictures(tmp_path / "pictures")
+    predictor = rc.Predictor("first", top=2)
+    report = predictor.to_csv(pictures / "0.png", machine / "a.csv", batch=2)
+    assert (report.images, report.before) == (1, 0)
+    report = predictor.to_csv([pictures], machine / "a.csv", move=machine / "sorted")
+    assert (report.images, report.before, report.moved, report.problems) == (5, 1, 5, ())
+    assert len((machine / "a.csv").read_text().splitlines()) == 6

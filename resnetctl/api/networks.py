@@ -19,7 +19,7 @@ from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 from resnetctl.tasks.evaluate import EvalOutcome
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
-from resnetctl.tasks.export import ExportReport, Gate, Int8Options
+from resnetctl.tasks.export import ExportReport, Gate, More
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
 from resnetctl.weights.file import load_model
 
@@ -122,7 +122,7 @@ def export(
     gate: Gate = "real",
     input: Input = "float",
     to: str | None = None,
-    **more: Unpack[Int8Options],
+    **more: Unpack[More],
 ) -> ExportReport:
     """Write a checked ONNX file, or the folder of an exporter. Errors as the command `export`.
 
@@ -134,7 +134,8 @@ def export(
         input: `raw` puts the preprocessing into the file, which then takes uint8 pictures of any size.
         to: name of an exporter, such as `triton`; then `out` is a folder.
         more: `int8=True` writes int8, checked against float32 on val. With it: `data` (a dataset other than the
-            training's), `calibrate` (images), `max_drop` (percent points) and `allow_slower`.
+            training's), `calibrate` (images), `max_drop` (percent points) and `allow_slower`. For an
+            exporter: `assets`, a folder with files of other programs that it needs.
     """
     from resnetctl.tasks.export import export as task
     from resnetctl.tasks.export import form_of

@@ -14,7 +14,8 @@ from PIL import Image
 
 from resnetctl.data.images import prepare_array, with_channels
 from resnetctl.data.reading.decode import HEIF_SUFFIXES, BadImage, Pixels, has_heif, read_image
-from resnetctl.data.reading.source import why_ignored
+from resnetctl.data.reading.files import image_items
+from resnetctl.data.reading.source import Item
 from resnetctl.spec import MAX_PIXELS, ImageSpec
 from resnetctl.wording import counted
 
@@ -50,13 +51,14 @@ def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Li
     """Yield each picture in order; a folder gives all images in it and below, sorted, by the rules of `data add`.
 
     Args:
-        pictures: paths of files and folders, and pictures in memory.
+        pictures: paths of files, folders and archives, patterns such as `*/*.jpg`, and pictures in memory.
         ignored: counts the other files of the folders by reason: a suffix, "no suffix" or "hidden".
     """
     for picture in pictures:
         if isinstance(picture, str | PathLike):
-            path = Path(picture)
-            yield from _in_folder(path, ignored) if path.is_dir() else [Listed(path, path)]
+            yield from (
+                Listed(Path(item.name), _content(item)) for item in image_items([Path(picture)], ignored=ignored)
+            )
         elif isinstance(picture, bytes | np.ndarray | Image.Image):
             yield Listed(None, picture)
         else:
@@ -101,18 +103,14 @@ def prepared_batches(
         yield np.stack(images), paths
 
 
-def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Listed]:
-    is_empty = True
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            reason = why_ignored(file.relative_to(folder).parts)
-            if reason:
-                ignored[reason] += 1
-            else:
-                is_empty = False
-                yield Listed(file, file)
-    if is_empty:
-        yield Listed(folder, BadImage("the folder has no image"))
+def _content(item: Item) -> Path | bytes | BadImage:
+    """Return the file of an item, or what was read from an archive: its stream goes on."""
+    if isinstance(item.content, Path):
+        return item.content
+    try:
+        return item.read()
+    except BadImage as error:
+        return error
 
 
 def _checked(image: Pixels) -> Pixels:

@@ -39,14 +39,16 @@ def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpo
     return np.stack([_fitted(plane, resize, fit, interpolation) for plane in planes], axis=-1)
 
 
-def square(image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop") -> Pixels:
+def square(
+    image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop", interpolation: Interpolation = "bilinear"
+) -> Pixels:
     """Return an image of mode "L" or "RGB" as `(resize, resize, channels)`: `fit(to_array(image))` in one step.
 
     Raises `BadImage` unless channels is 1 or 3.
     """
     if image.width == image.height == resize:
         return to_array(image, channels)
-    return _fitted(with_mode(image, channels), resize, fit, "bilinear").reshape(resize, resize, channels)
+    return _fitted(with_mode(image, channels), resize, fit, interpolation).reshape(resize, resize, channels)
 
 
 def nearest_places(source: int, side: int) -> list[int]:

@@ -26,6 +26,7 @@ from resnetctl.system.exchange import TEMPORARY, claimed, replace_folder, restor
 
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # errors of the machine, which say nothing about a file
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)  # another disk, or one without links
 PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
     errno.ENAMETOOLONG, errno.ELOOP,
@@ -159,6 +160,36 @@ def point(link: Path, target: str) -> None:
             temporary.unlink()
         temporary.symlink_to(target, target_is_directory=True)
         os.replace(temporary, link)
+
+
+def move(file: Path, place: Path) -> None:
+    """Move a file to a free name, also to another disk. Raises `UsageError` when the name is taken, as `write`."""
+    with _reported(place):
+        try:
+            os.link(file, place, follow_symlinks=False)  # unlike a rename, it never replaces a file
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            _copy(file, place)
+        try:
+            os.unlink(file)
+        except OSError:
+            os.unlink(place)
+            raise
+
+
+def _copy(file: Path, place: Path) -> None:
+    """Copy a file to a free name, durably; after a failure the name is free again."""
+    with place.open("xb") as copy:
+        try:
+            with file.open("rb") as original:
+                shutil.copyfileobj(original, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+            shutil.copystat(file, place)
+        except BaseException:
+            os.unlink(place)
+            raise
 
 
 def remove(path: Path) -> None:

@@ -1,7 +1,8 @@
 """`predict`: class names and probabilities for pictures. With an ONNX file no torch is loaded."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -9,20 +10,27 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
-from resnetctl.data.image_files import BATCH, Listed, listed, skipped
+from resnetctl.data.image_files import BATCH, Listed, skipped
 from resnetctl.data.reading.decode import BadImage, Pixels
-from resnetctl.data.reading.source import why_ignored
+from resnetctl.data.reading.files import Sized, image_items, survey
+from resnetctl.data.reading.parallel import Outcome, decoded, workers
+from resnetctl.data.reading.source import Item
 from resnetctl.engine.metrics import Logits, probabilities
 from resnetctl.errors import InputError, UsageError
+from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS, WeightsCard
+from resnetctl.system.machine import cores_granted
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
-from resnetctl.tasks.targets import Opened, Target, has_head, open_target, resolve
+from resnetctl.tasks.predictions.moving import Mover
+from resnetctl.tasks.predictions.subjects import resolve_for, square_for
+from resnetctl.tasks.targets import Opened, Target, has_head, open_target
 from resnetctl.trust.strangers import distances
 
+REPORT_EVERY = 64  # images; fewer are done before a bar could help
 Guesses = tuple[tuple[str, float], ...]
 
 
@@ -35,6 +43,7 @@ class Prediction:
         classes: the prediction set, the likeliest class first; None without a level.
         is_strange: whether the picture is unlike anything in training; None where the file cannot say.
         distance: of its features to those of the nearest class.
+        moved: the new place of a file that was moved.
     """
 
     file: Path | None
@@ -43,18 +52,21 @@ class Prediction:
     problem: BadImage | None = None
     is_strange: bool | None = None
     distance: float | None = None
+    moved: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}], "problem": ...}`.
 
         With a level, `"set"` has the classes of the prediction set. Where the file can say it, `"strange"` is true for
-        a picture unlike anything in training, and `"distance"` is what it follows from.
+        a picture unlike anything in training, and `"distance"` is what it follows from. A file that was moved has
+        `"moved"`.
         """
         guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
         file, problem = self.file and str(self.file), self.problem and self.problem.message
         document: dict[str, Any] = {"file": file, "predictions": guesses, "problem": problem}
         document |= {} if self.classes is None else {"set": list(self.classes)}
-        return document | ({} if self.distance is None else {"strange": self.is_strange, "distance": self.distance})
+        document |= {} if self.distance is None else {"strange": self.is_strange, "distance": self.distance}
+        return document | ({} if self.moved is None else {"moved": str(self.moved)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +88,14 @@ class Options(TypedDict, total=False):
     top: int
     level: float | None
     max_pixels: int
+    batch: int
+    move: str | Path | None
     out: str | Path | None
     min_score: float | None
+
+
+Picture = tuple[Path | None, Pixels | BadImage]
+Facts = Generator[Notice | Progress | Prediction, None, None]
 
 
 def predict(
@@ -87,45 +105,143 @@ def predict(
     settings: Settings,
     **options: Unpack[Options],
 ) -> PredictOutcome | FoundOutcome:
-    """Classify image files; a folder stands for all images in it and below, sorted.
+    """Return what `predicting` returns."""
+    work = predicting(target, images, settings=settings, **options)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            outcome: PredictOutcome | FoundOutcome = end.value
+            return outcome
 
-    A file that cannot be read does not stop the others; its result has the problem.
+
+def predicting(
+    target: str | Path | None,
+    images: Sequence[str | Path],
+    *,
+    settings: Settings,
+    **options: Unpack[Options],
+) -> Generator[Progress, None, PredictOutcome | FoundOutcome]:
+    """Classify image files; yield the progress.
+
+    A folder stands for all images in it and below, sorted; an archive for those in it; and a pattern such as `*/*.jpg`
+    for those that match. A file that cannot be read does not stop the others; its result has the problem.
 
     Args:
         options: `top`: classes to list, 1 by default; `max_pixels`: larger pictures are refused; `level`: also return
-            the prediction set of this level, such as 0.9, for each picture. For networks with a head: `out`, the folder
-            for pictures with boxes, or for masks; `min_score`, the smallest score of a box.
+            the prediction set of this level, such as 0.9, for each picture; `batch`: images that the network sees at
+            once; `move`: a folder that gets each file, in a folder with the name of its class. For networks with a
+            head: `out`, the folder for pictures with boxes, or for masks; `min_score`, the smallest score of a box.
 
     Raises:
         UsageError: there is no image, the target is an image, `top` is below 1, or an argument does not suit the
             network.
         InputError: the target is missing or unusable, or its card has no prediction sets of this level.
     """
-    top, level, out = options.get("top", 1), options.get("level"), options.get("out")
-    max_pixels = options.get("max_pixels", MAX_PIXELS)
-    if not images:
-        raise UsageError("there is no image to classify", hint=Call("predict", ("TARGET", "IMAGE...")))
-    check_top(top)
-    try:
-        resolved = resolve(target, settings)
-    except InputError:
-        if target is None or not _is_image(target):
-            raise
-        raise _no_target(target, images) from None
+    resolved = resolve_for(target, images, settings=settings)
+    check_top(options.get("top", 1))
     if has_head(resolved):
         return _found(resolved, images, settings=settings, options=options)
-    require_no_folder(out)
-    opened, ignored = open_target(resolved, settings), Counter[str]()
-    threshold = None if level is None else set_threshold(opened.card, level, where=resolved.path)
-    pictures = listed(images, ignored=ignored)
-    results = tuple(classified(opened, pictures, top=top, threshold=threshold, max_pixels=max_pixels))
-    notices = (*resolved.notices, *filter(None, [skipped(ignored)]))
-    return PredictOutcome(results=results, notices=notices)
+    results: list[Prediction] = []
+    notices: list[str] = []
+    job = open_job(resolved, images, settings=settings, options=options)
+    for fact in job.facts():
+        if isinstance(fact, Progress):
+            yield fact
+        elif isinstance(fact, Notice):
+            notices.append(fact.text)
+        else:
+            results.append(job.moved(fact))
+    return PredictOutcome(results=tuple(results), notices=tuple(notices))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What is asked about each picture: the `top` likeliest classes, and the prediction set above a `threshold`."""
+
+    top: int = 1
+    threshold: float | None = None
+    batch: int = BATCH  # pictures that the network sees at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A loaded classifier, and the images that it will classify."""
+
+    target: Target
+    opened: Opened
+    images: Sequence[str | Path]
+    ranking: Ranking
+    max_pixels: int
+    cores: int
+    mover: Mover | None = None
+
+    def facts(self, is_done: Callable[[str], bool] = lambda name: False) -> Facts:
+        """Yield the prediction of each image in order, the progress, and notices. Memory does not grow with the images.
+
+        Worker processes decode large work. Images are left out if `is_done` is true for their path.
+        """
+        yield from (Notice(text) for text in self.target.notices)
+        image, is_own, ignored = self.opened.card.image, self.opened.takes_originals, Counter[str]()
+        amount, count = survey(self._items(Counter())), Counter[str]()
+        items = (item for item in self._items(ignored) if _counted(item, count) and not is_done(item.name))
+        into = square_for(image, is_own=is_own, max_pixels=self.max_pixels)
+        with workers(amount, self.cores) as by, closing(decoded(items, into, by=by)) as outcomes:
+            for number, prediction in enumerate(
+                ranked(self.opened, map(_picture, outcomes), ranking=self.ranking), start=1
+            ):
+                yield prediction
+                if number % REPORT_EVERY == 0:
+                    yield Progress(what="classifying", done=count.total(), total=amount.total, unit="images")
+        if amount.total > REPORT_EVERY:
+            yield Progress(what="classifying", done=amount.total, total=amount.total, unit="images")
+        left = self.mover and self.mover.left()
+        yield from (Notice(text) for text in (skipped(ignored), left) if text)
+
+    def moved(self, item: Prediction) -> Prediction:
+        """Move the file of a prediction, if files are moved, and return the prediction with its new place."""
+        if self.mover is None or item.file is None or item.problem is not None:
+            return item
+        return replace(item, moved=self.mover.move(item.file, item.guesses[0][0]))
+
+    def _items(self, ignored: Counter[str]) -> Iterator[Sized]:
+        items = image_items(map(Path, self.images), ignored=ignored)
+        return items if self.mover is None else self.mover.outside(items)
+
+
+def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> Job:
+    """Load the network and check the options. Raises as `predicting`."""
+    require_no_folder(options.get("out"))
+    top, level, move = options.get("top", 1), options.get("level"), options.get("move")
+    check_top(top)
+    opened = open_target(target, settings)
+    threshold = None if level is None else set_threshold(opened.card, level, where=target.path)
+    return Job(
+        target=target,
+        opened=opened,
+        images=images,
+        ranking=Ranking(top=top, threshold=threshold, batch=options.get("batch", BATCH)),
+        max_pixels=options.get("max_pixels", MAX_PIXELS),
+        cores=settings.threads or cores_granted(),
+        mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),
+    )
+
+
+def _counted(item: Item, count: Counter[str]) -> bool:
+    count["images"] += 1
+    return True
+
+
+def _picture(outcome: tuple[Item, Outcome]) -> Picture:
+    item, pixels = outcome
+    return Path(item.name), pixels if isinstance(pixels, BadImage) else pixels.pixels
 
 
 def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> FoundOutcome:
     """Return what a network with a head finds. Raises `UsageError` for options that only a classifier has."""
     require_no_list(top=options.get("top", 1), level=options.get("level"))
+    if options.get("move") is not None:
+        raise no_single_class(target)
     out = options.get("out")
     found = predict_net(
         open_net(target, settings),
@@ -148,6 +264,14 @@ def require_no_list(*, top: int, level: float | None) -> None:
     for key, value, default in (("set", level, None), ("top", top, 1)):
         if value != default:
             raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(key))
+
+
+def no_single_class(target: Target) -> UsageError:
+    """Return the error for a network whose results have no single class, where one is needed."""
+    return UsageError(
+        "this network is no classifier: its results have no single class", where=str(target.path),
+        hint="print them as a table or as one JSON document",
+    )  # fmt: skip
 
 
 def check_top(top: int) -> None:
@@ -178,21 +302,6 @@ def set_threshold(card: WeightsCard, level: float, *, where: Path) -> float:
     raise UsageError(f"the weights have no prediction sets of level {level:g}", where=Setting("set"), hint=others)
 
 
-def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
-    """Return the error for images without a target."""
-    words = tuple(str(word) for word in (target, *images))
-    dashes = ("--",) if any(word.startswith("-") for word in words) else ()
-    return UsageError(
-        "the first argument must be a run, a weights file or an ONNX file",
-        where=str(target),
-        hint=Call("predict", ("last", *dashes, *words[:2], *(("...",) if len(words) > 2 else ()))),
-    )
-
-
-def _is_image(target: str | Path) -> bool:
-    return not why_ignored((Path(target).name,)) and not Path(target).is_dir()
-
-
 def classified(
     opened: Opened,
     pictures: Iterable[Listed],
@@ -207,21 +316,28 @@ def classified(
 
     Several threads may do this with one `opened`: nothing here changes it, and neither do torch and onnxruntime.
     """
-    remaining, image = iter(pictures), opened.card.image
-    while batch := list(
-        islice(remaining, 1 if opened.takes_originals else BATCH)
-    ):  # originals are large: one at a time
+    image = opened.card.image
+
+    def read(picture: Listed) -> Picture:
         if opened.takes_originals:
-            read = [picture.decoded(image.channels, max_pixels=max_pixels) for picture in batch]
-        else:
-            read = [picture.pixels(image, max_pixels=max_pixels) for picture in batch]
-        good = [pixels for pixels in read if not isinstance(pixels, BadImage)]
-        results = _results(opened, good, top=top, threshold=threshold)
-        for picture, pixels in zip(batch, read, strict=True):
+            return picture.file, picture.decoded(image.channels, max_pixels=max_pixels)
+        return picture.file, picture.pixels(image, max_pixels=max_pixels)
+
+    return ranked(opened, map(read, pictures), ranking=Ranking(top=top, threshold=threshold, batch=BATCH))
+
+
+def ranked(opened: Opened, pictures: Iterable[Picture], *, ranking: Ranking) -> Iterator[Prediction]:
+    """Yield the prediction of each picture, whose pixels are `(S, S, C)`, or those of originals `(H, W, C)`."""
+    remaining = iter(pictures)
+    size = 1 if opened.takes_originals else ranking.batch  # originals are large, and have different sizes
+    while batch := list(islice(remaining, size)):
+        good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+        results = _results(opened, good, top=ranking.top, threshold=ranking.threshold)
+        for file, pixels in batch:
             if isinstance(pixels, BadImage):
-                yield Prediction(file=picture.file, problem=pixels)
+                yield Prediction(file=file, problem=pixels)
             else:
-                yield replace(next(results), file=picture.file)
+                yield replace(next(results), file=file)
 
 
 def _results(opened: Opened, images: Sequence[Pixels], *, top: int, threshold: float | None) -> Iterator[Prediction]:

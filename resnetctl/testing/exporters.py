@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from resnetctl.deploy.onnx_card import Input
 from resnetctl.deploy.onnx_writer import to_bytes
 from resnetctl.deploy.parity import compare_batches, in_batches
+from resnetctl.deploy.raw.writer import with_preprocessing
 from resnetctl.engine.metrics import Predictor, probabilities
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.exporting import Bundle
@@ -55,7 +57,9 @@ def prepared(exporter: Any, source: Path | None = None) -> Iterator[Subject]:
         weights = Path(folder, "small.safetensors")
         weights.write_bytes(weights_file.to_bytes(model.state_dict(), card))
         onnx = to_bytes(model, card, weights_sha256="", gate={"kind": "synthetic", "images": 74})
-        bundle = Bundle(card=card, onnx=onnx, input="float", weights=weights)
+        input: Input = getattr(exporter, "input", "float")
+        onnx = with_preprocessing(onnx, IMAGE) if input == "raw" else onnx
+        bundle = Bundle(card=card, onnx=onnx, input=input, weights=weights)
         reference = torch_predictor(model, IMAGE, device=torch.device("cpu"))
         yield Subject(exporter=exporter, bundle=bundle, reference=reference, room=Path(folder))
 

@@ -431,3 +431,52 @@ def test_read_json_has_one_error(folder: Path, content: bytes) -> None:
     with pytest.raises(DataError) as caught:
         storage.read_json(folder / "a", error=DataError)
     assert caught.value.where == str(folder / "a")
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_moves_to_a_free_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    def refuse(*paths: object, **options: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    file, place = tmp_path / "a", tmp_path / "b"
+    file.write_bytes(b"1")
+    storage.move(file, place)
+    assert (file.exists(), place.read_bytes()) == (False, b"1")
+    file.write_bytes(b"2")
+    with pytest.raises(UsageError, match="File exists"):
+        storage.move(file, place)
+    assert (file.read_bytes(), place.read_bytes()) == (b"2", b"1")
+
+
+def test_a_copy_to_another_disk_that_fails_leaves_the_file_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object, **options: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def full(*files: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(storage.shutil, "copyfileobj", full)
+    (tmp_path / "a").write_bytes(b"1")
+    with pytest.raises(WorkFailed, match="No space left"):
+        storage.move(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
+
+
+def test_a_file_that_cannot_be_removed_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, place, unlink = tmp_path / "a", tmp_path / "b", os.unlink
+    file.write_bytes(b"1")
+
+    def refuse(path: Path) -> None:
+        if path == file:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(UsageError, match="Permission denied"):
+        storage.move(file, place)
+    assert (file.exists(), place.exists()) == (True, False)

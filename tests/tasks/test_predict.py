@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.pictures import write_zip
 from support.trained import CLASSES, IMAGE, card, make_pictures, make_run, make_store, network
 
 from resnetctl import runs
@@ -282,3 +283,18 @@ def test_means_of_another_network_are_refused(pictures: Path) -> None:
     make_run(card(calibration=Calibration(temperature=1.0, sets={}, images=120, familiar=familiar)))
     with pytest.raises(WeightsError, match="about 3 features, the network has 8"):
         predicted([pictures])
+
+
+def test_archives_and_patterns_are_read_as_folders_are(run: runs.RunDir, pictures: Path, tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "x.zip", {file.name: file.read_bytes() for file in sorted(pictures.iterdir())})
+    wanted = [item.guesses for item in predicted([pictures], batch=2).results]
+    for source in (archive, pictures / "*.png"):
+        assert [item.guesses for item in predicted([source], batch=2).results] == wanted
+    assert [str(item.file) for item in predicted([archive]).results] == [f"{archive}/{n}.png" for n in range(5)]
+
+
+def test_many_images_show_their_progress(run: runs.RunDir, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "REPORT_EVERY", 2)
+    facts = list(task.predicting(None, [pictures], settings=settings.load()))
+    assert [(fact.done, fact.total) for fact in facts] == [(5, 5), (5, 5), (5, 5)]
+    assert list(task.predicting(None, [pictures / "0.png"], settings=settings.load())) == []

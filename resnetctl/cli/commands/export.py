@@ -23,23 +23,27 @@ def run(parsed: Parsed[ExportOptions]) -> None:
     options = parsed.options
     places = {"triton": options.triton, "hub": options.hub}
     named = [name for name, place in places.items() if place is not None]
-    forms = [*named, *filter(None, [options.to, "onnx" if options.onnx else None])]
+    forms = [*named, *filter(None, ["web" if options.web else None, options.to, "onnx" if options.onnx else None])]
     if len(forms) != 1:
         target = f"{options.target} " if options.target else ""
         choice = "choose one format" if forms else "choose a format"
         raise UsageError(
-            f"{choice}: --onnx, --triton DIR, --hub DIR or --to NAME", hint=f"resnetctl export {target}--onnx"
+            f"{choice}: --onnx, --web, --triton DIR, --hub DIR or --to NAME", hint=f"resnetctl export {target}--onnx"
         )
     int8 = {key: value for key in INT8 if (value := getattr(options, key)) is not None and value is not False}
     if int8 and not options.int8:
         flag = "--" + next(iter(int8)).replace("_", "-")
         raise UsageError(f"{flag} needs --int8", where=flag)
+    if options.ort_web is not None and not options.web:
+        raise UsageError("--ort-web needs --web", where="--ort-web")
     from resnetctl.system import settings
 
     load_torch()
     from resnetctl.tasks.export import Form, export
 
-    form: Form = {"input": options.input}
+    form: Form = {"input": "raw" if options.web else options.input}
+    if options.ort_web is not None:
+        form["assets"] = options.ort_web
     if not options.onnx:
         form["to"] = forms[0]
     if options.int8:
@@ -112,6 +116,7 @@ COMMAND = Command(
         ("resnetctl export net.safetensors --onnx --out net.onnx", ""),
         ("resnetctl export last --onnx --images ./photos", "checked on these"),
         ("resnetctl export --onnx --input raw", "resizes pictures itself"),
+        ("resnetctl export --web", "a page for a browser, without a network"),
         ("resnetctl export --triton models/pets --input raw", "for a Triton server"),
         ("resnetctl export last --onnx --int8", "a quarter of the size, mostly faster"),
     ),

@@ -1,40 +1,119 @@
 """`predict`."""
 
+import json
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.option_models import PredictOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
+from resnetctl.errors import UsageError
+from resnetctl.system.signals import Terminated
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.tasks.nets.predicted import FoundOutcome
-    from resnetctl.tasks.predict import Prediction, PredictOutcome
+    from resnetctl.tasks.predict import Options, Prediction, PredictOutcome
 
 
 def run(parsed: Parsed[PredictOptions]) -> None:
     """Run `predict`."""
+    options = parsed.options
+    if options.jsonl and (options.as_json or options.csv):
+        raise UsageError("choose one output: --csv FILE, --json or --jsonl", where="--jsonl")
+    if options.csv is not None:
+        _table(options)
+    elif options.jsonl:
+        _lines(options)
+    else:
+        _outcome(options)
+
+
+def _outcome(options: PredictOptions) -> None:
+    """Print what was predicted when all of it is known."""
+    from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
     from resnetctl.tasks.nets.predicted import FoundOutcome
-    from resnetctl.tasks.predict import predict
+    from resnetctl.tasks.predict import predicting
 
-    options = parsed.options
     with torch_note():
-        outcome = predict(
-            options.target,
-            options.images,
-            settings=settings.load(),
-            top=options.top,
-            level=options.level,
-            max_pixels=options.max_pixels,
-            out=options.out,
-            min_score=options.min_score,
-        )
+        outcome = watch(predicting(options.target, options.images, settings=settings.load(), **_asked(options)))
     if isinstance(outcome, FoundOutcome):
         show_found(outcome, as_json=options.as_json)
     else:
         show(outcome, as_json=options.as_json)
     outcome.require()
+
+
+def _lines(options: PredictOptions) -> None:
+    """Print each prediction as soon as it is known."""
+    from resnetctl.cli.screen.progress import Screen
+    from resnetctl.facts import Notice, Progress
+    from resnetctl.system import settings
+    from resnetctl.tasks.predict import open_job
+    from resnetctl.tasks.predictions.job import classifier
+    from resnetctl.tasks.predictions.problems import Problems
+
+    known = settings.load()
+    target = classifier(options.target, options.images, settings=known)
+    with torch_note():
+        job = open_job(target, options.images, settings=known, options=_asked(options))
+    problems, count = Problems(), 0
+    with Screen() as screen:
+        for fact in job.facts():
+            if isinstance(fact, Progress):
+                screen.progress(fact)
+            elif isinstance(fact, Notice):
+                screen.line(streams.notice(fact.text))
+            else:
+                count += 1
+                if fact.problem is not None:
+                    problems.add(fact.file, fact.problem)
+                streams.result(json.dumps(job.moved(fact).to_json()))
+    problems.require(count)
+
+
+def _table(options: PredictOptions) -> None:
+    """Write the CSV file, and print how many rows it has."""
+    from resnetctl.cli.screen.progress import watch
+    from resnetctl.system import settings
+    from resnetctl.tasks.predict import open_job
+    from resnetctl.tasks.predictions.job import classifier, write_table
+
+    known = settings.load()
+    target = classifier(options.target, options.images, settings=known)
+    try:
+        with torch_note():
+            job = open_job(target, options.images, settings=known, options=_asked(options))
+            report, problems = watch(write_table(job, options.csv or ""))
+    except (KeyboardInterrupt, Terminated):
+        streams.say(streams.one_line(f"{options.csv} keeps the rows so far; the same command goes on from there"))
+        raise
+    if options.as_json:
+        streams.report(report)
+    else:
+        rows = [
+            ("wrote", tables.short(report.csv)),
+            ("images", tables.count(report.images)),
+            ("before", f"{tables.count(report.before)} were there already" if report.before else None),
+            ("moved", f"{counted(report.moved, 'file')} to {options.move}" if options.move else None),
+            ("unreadable", tables.count(report.unreadable) if report.unreadable else None),
+        ]
+        tables.pairs(rows)
+    problems.require(report.images)
+
+
+def _asked(options: PredictOptions) -> "Options":
+    """Return the options of the task."""
+    return {
+        "top": options.top,
+        "level": options.level,
+        "max_pixels": options.max_pixels,
+        "batch": options.batch,
+        "move": options.move,
+        "out": options.out,
+        "min_score": options.min_score,
+    }
 
 
 def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
@@ -107,6 +186,8 @@ COMMAND = Command(
     examples=(
         ("resnetctl predict last cat.jpg dog.png", "with the newest run"),
         ("resnetctl predict model.onnx ./photos --top 3", "an ONNX file needs no PyTorch"),
+        ("resnetctl predict model.onnx photos.zip --csv classes.csv", "any number of images; goes on after a stop"),
+        ("resnetctl predict last ./inbox --move sorted", "each file into the folder of its class"),
         ("resnetctl predict last cells.jpg --out drawn", "boxes, or masks, of a network with a head"),
         ("resnetctl predict last cat.jpg --set 0.9", "the classes that hold the true one in 90 % of the cases"),
     ),

@@ -139,7 +139,7 @@ class ReportOptions(Common):
 
 class PredictOptions(Common):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
-    images: list[Path] = argument("Image files, or folders of them", metavar="IMAGE...")
+    images: list[Path] = argument("Image files, folders, archives, or patterns such as '*/*.jpg'", metavar="IMAGE...")
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
     level: float | None = option(
         None,
@@ -148,6 +148,12 @@ class PredictOptions(Common):
         metavar="LEVEL",
         panel=USED,
     )
+    csv: Path | None = option(
+        None, "Write a row for each image; the same command goes on after a stop", metavar="FILE", panel=USED
+    )
+    jsonl: bool = option(False, "Print one JSON object a line, as soon as it is known", panel=USED)
+    move: Path | None = option(None, "Move each file into DIR/CLASS; none is replaced", metavar="DIR", panel=USED)
+    batch: int = option(64, "Images that the network sees at once", ge=1, metavar="N")
     min_score: float | None = option(
         None,
         "Smallest score of a box (default 0.3), or of a label (0.5)",
@@ -177,6 +183,7 @@ class ExplainOptions(Common):
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
+    web: bool = option(False, "Write one HTML file that classifies pictures, without a network", panel=USED)
     triton: Path | None = option(None, "Write a model for a Triton repository", metavar="DIR", panel=USED)
     hub: Path | None = option(None, "Write a folder for timm, transformers and the hub", metavar="DIR", panel=USED)
     to: str | None = option(
@@ -219,3 +226,6 @@ class ExportOptions(Common):
         ge=0,
     )
     allow_slower: bool = option(False, "With --int8: write it even if it is slower here", panel="Quantisation")
+    ort_web: Path | None = option(
+        None, "With --web: the folder dist of your copy of onnxruntime-web", flag="--ort-web", metavar="DIR"
+    )

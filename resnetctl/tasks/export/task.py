@@ -42,16 +42,29 @@ Kind = Literal["float", "raw", "int8"]  # of ONNX files
 
 
 class Form(TypedDict, total=False):
-    """What is written: an ONNX file with this `input`, what the exporter `to` makes of it, or that file in int8."""
+    """What is written: an ONNX file with this `input`, what the exporter `to` makes of it, or that file in int8.
+
+    `assets`: a folder with files of other programs that the exporter needs.
+    """
 
     input: Input
     to: str
+    assets: Path
     int8: int8_form.Int8Settings
 
 
-def form_of(input: Input, to: str | None, **int8: Unpack[int8_form.Int8Options]) -> Form:
+class More(int8_form.Int8Options, total=False):
+    """The arguments of `export` that only some forms have."""
+
+    assets: str | Path
+
+
+def form_of(input: Input, to: str | None, **more: Unpack[More]) -> Form:
     """Return the form that these arguments ask for. Raises `UsageError` for a setting of int8 without `int8`."""
     form: Form = {"input": input} if to is None else {"input": input, "to": to}
+    if "assets" in more:
+        form["assets"] = Path(more["assets"])
+    int8: int8_form.Int8Options = {key: value for key, value in more.items() if key != "assets"}  # type: ignore[assignment]
     if (settings := int8_form.asked(**int8)) is not None:
         form["int8"] = settings
     return form
@@ -116,7 +129,8 @@ def export(
         gate: `synthetic` checks on noise, and the file's metadata says so. `none`, for an exporter that cannot open its
             files here: they are not checked, and say so.
         form: `input`: `raw` puts the preprocessing into the file, `RUN/export/model-raw.onnx`, which takes pictures of
-            any size. `to`: the name of an exporter, which writes a folder, `RUN/export/NAME`. `int8`: write
+            any size. `to`: the name of an exporter, which writes a folder, `RUN/export/NAME`. `assets`: a folder with
+            files of other programs that the exporter needs. `int8`: write
             `RUN/export/model-int8.onnx`, as `compress.int8` makes it from the checked float32 file.
 
     Raises:
@@ -168,7 +182,9 @@ def export(
     )
     if to is not None:
         evals = {} if resolved.run is None else resolved.run.evals()
-        bundle = Bundle(card=card, onnx=checked.data, input=input, weights=header.path, evals=evals)
+        bundle = Bundle(
+            card=card, onnx=checked.data, input=input, weights=header.path, evals=evals, assets=form.get("assets")
+        )
         return _exported(report, to, bundle, subject=subject, reference=None if gate == "none" else checked.reference)
     data = checked.data
     if int8 is not None and store is not None:

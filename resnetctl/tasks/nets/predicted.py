@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from resnetctl.data.dense.geometry import placement
 from resnetctl.data.image_files import Listed, Picture, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
+from resnetctl.data.reading.files import image_items
 from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.engine.meters.multilabel import THRESHOLD
 from resnetctl.errors import UsageError
@@ -98,10 +100,12 @@ def predict_net(
     ignored = Counter[str]()
     if out is not None:
         storage.make_folder(out)
-    pictures = [*listed(images, ignored=ignored)]
-    names = _Names(out, [picture.file for picture in pictures if picture.file is not None])
+    pictures = [*images]
+    paths = [Path(picture) for picture in pictures if isinstance(picture, str | PathLike)]
+    names = _Names(out, [Path(item.name) for item in image_items(paths, ignored=Counter())])
     results = tuple(
-        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels) for picture in pictures
+        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
+        for picture in listed(pictures, ignored=ignored)
     )
     return FoundOutcome(task=net.card.task, results=results, notices=tuple(filter(None, [skipped(ignored)])))
 

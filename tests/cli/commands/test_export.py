@@ -77,7 +77,7 @@ def test_export_prints_json(cli: Cli, calls: list[Any]) -> None:
 def test_export_without_a_format_is_a_usage_error(cli: Cli, calls: list[Any], line: list[str], hint: str) -> None:
     result = cli("export", *line)
     assert result.code == 2
-    message = "error: choose a format: --onnx, --triton DIR, --hub DIR or --to NAME"
+    message = "error: choose a format: --onnx, --web, --triton DIR, --hub DIR or --to NAME"
     assert result.err.splitlines() == [message, f"  try    {hint}"]
     assert calls == []
 
@@ -102,6 +102,20 @@ def test_triton_is_the_exporter_of_that_name(cli: Cli, monkeypatch: pytest.Monke
         "unchecked  nothing opened these files: --gate none",
         "sha256     ab",
     ]
+
+
+def test_web_is_the_exporter_of_that_name_with_raw_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[Any] = []
+
+    def export(target: str | None, **options: Any) -> task.ExportReport:
+        received.append((options["to"], options["input"], options["assets"]))
+        return dataclasses.replace(REPORT, exporter="web", files=("index.html",), parity=None)
+
+    monkeypatch.setattr(task, "export", export)
+    assert cli("export", "--web", "--ort-web", "dist").code == 0
+    assert received == [("web", "raw", Path("dist"))]
+    result = cli("export", "--onnx", "--ort-web", "dist")
+    assert (result.code, result.err.splitlines()[0]) == (2, "error: --ort-web needs --web")
 
 
 def test_export_prints_what_int8_costs_and_gains(cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """`predict` prints the outcome of a replaced task."""
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.trained import card, make_pictures, make_run
 
 from resnetctl.data.reading.decode import BadImage
+from resnetctl.facts import Progress
 from resnetctl.hints import Setting
 from resnetctl.tasks import predict as task
 
@@ -25,6 +28,11 @@ def bad(name: str, problem: str) -> task.Prediction:
     return task.Prediction(file=Path(name), problem=BadImage(problem, hint=Setting("max_pixels", 7)))
 
 
+def returning(outcome: task.PredictOutcome) -> Generator[Progress, None, task.PredictOutcome]:
+    yield from ()
+    return outcome
+
+
 SETS = (("cat", "dog"), ())
 
 
@@ -32,24 +40,27 @@ SETS = (("cat", "dog"), ())
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     received: list[Any] = []
 
-    def predict(target: str, images: list[Path], *, settings: object, **options: Any) -> task.PredictOutcome:
+    def predicting(
+        target: str, images: list[Path], *, settings: object, **options: Any
+    ) -> Generator[Progress, None, task.PredictOutcome]:
         received.append((target, images, options))
+        yield Progress(what="classifying", done=1, total=2, unit="images")
         return OUTCOME
 
-    monkeypatch.setattr(task, "predict", predict)
+    monkeypatch.setattr(task, "predicting", predicting)
     return received
 
 
 def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[Any]) -> None:
     result = cli("predict", "last", "a.png", "b.png", "--top", "2", "--max-pixels", "99")
-    assert (result.code, result.err) == (0, "the run is unfinished\n")
+    assert (result.code, result.err) == (0, "classifying ...\nthe run is unfinished\n")
     assert result.out.splitlines() == [
         "file\tclass\tprobability",
         "a.png\tcat\t0.9124",
         "a.png\tdog\t0.0500",
         "b\\x1b.png\tdog\t1.0000",
     ]
-    rest = {"top": 2, "level": None, "max_pixels": 99, "out": None, "min_score": 0.3}
+    rest = {"top": 2, "level": None, "max_pixels": 99, "batch": 64, "move": None, "out": None, "min_score": 0.3}
     assert calls == [("last", [Path("a.png"), Path("b.png")], rest)]
 
 
@@ -57,7 +68,7 @@ def test_predict_prints_the_prediction_set_once_for_each_file(cli: Cli, monkeypa
     with_sets = [dataclasses.replace(item, classes=names) for item, names in zip(OUTCOME.results, SETS, strict=True)]
     outcome = task.PredictOutcome(results=tuple(with_sets))
     levels: list[float] = []
-    monkeypatch.setattr(task, "predict", lambda *_, level, **__: (levels.append(level), outcome)[1])
+    monkeypatch.setattr(task, "predicting", lambda *_, level, **__: (levels.append(level), returning(outcome))[1])
     result = cli("predict", "last", "a.png", "b.png", "--top", "2", "--set", "0.9")
     assert levels == [0.9]
     assert result.out.splitlines() == [
@@ -90,7 +101,7 @@ def test_predict_prints_json(cli: Cli, calls: list[Any]) -> None:
 
 def test_bad_files_are_exit_3_after_the_results(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = task.PredictOutcome(results=(*OUTCOME.results, bad("c.png", "no image")))
-    monkeypatch.setattr(task, "predict", lambda *args, **options: mixed)
+    monkeypatch.setattr(task, "predicting", lambda *args, **options: returning(mixed))
     result = cli("predict", "last", "a.png", "c.png")
     assert result.code == 3
     assert result.out.count("\n") == 4
@@ -117,6 +128,62 @@ def test_a_line_without_target_gets_an_example(cli: Cli) -> None:
 
 def test_without_results_no_header_is_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = task.PredictOutcome(results=(bad("x.png", "no such file"),))
-    monkeypatch.setattr(task, "predict", lambda *args, **more: nothing)
+    monkeypatch.setattr(task, "predicting", lambda *args, **more: returning(nothing))
     result = cli("predict", "last", "x.png")
     assert (result.code, result.out) == (3, "")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    make_run(card())
+    folder = make_pictures(tmp_path / "pictures")
+    (folder / "bad.png").write_bytes(b"no image")
+    return folder
+
+
+def test_jsonl_has_a_line_for_each_image_and_the_bad_ones_at_the_end(cli: Cli, pictures: Path) -> None:
+    result = cli("predict", "first", str(pictures), "--jsonl")
+    whole = cli("predict", "first", str(pictures), "--json")
+    assert [json.loads(line) for line in result.out.splitlines()] == whole.json()["results"]
+    assert (result.code, whole.code) == (3, 3)
+    assert f"- {pictures / 'bad.png'}: cannot be read as an image" in " ".join(result.err.split())
+
+
+def test_csv_prints_what_was_written_and_resumes(cli: Cli, pictures: Path, machine: Path) -> None:
+    first = cli("predict", "first", str(pictures), "--csv", "a.csv")
+    assert first.out.splitlines() == ["wrote       a.csv", "images      6", "unreadable  1"]
+    assert (first.code, len((machine / "a.csv").read_text().splitlines())) == (3, 7)
+    again = cli("predict", "first", str(pictures), "--csv", "a.csv", "--json")
+    assert again.code == 3
+    document = again.json()
+    assert document["schema"] == "resnetctl.predict-job/1"
+    assert (document["images"], document["before"], document["unreadable"]) == (6, 6, 1)
+
+
+def test_move_puts_each_file_into_the_folder_of_its_class(cli: Cli, pictures: Path, machine: Path) -> None:
+    result = cli("predict", "first", str(pictures), "--move", "sorted", "--jsonl")
+    items = [json.loads(line) for line in result.out.splitlines()]
+    for item in items:
+        if item["problem"] is None:
+            assert item["moved"] == str(Path("sorted", item["predictions"][0]["class"], Path(item["file"]).name))
+            assert (machine / item["moved"]).is_file()
+    assert [file.name for file in pictures.iterdir()] == ["bad.png"]
+    (pictures / "bad.png").unlink()
+    make_pictures(pictures)
+    assert "5 files to sorted" in cli("predict", "first", str(pictures), "--move", "sorted", "--csv", "a.csv").out
+
+
+def test_one_output_is_chosen(cli: Cli) -> None:
+    for other in (["--json"], ["--csv", "a.csv"]):
+        result = cli("predict", "last", "a.png", "--jsonl", *other)
+        assert (result.code, "choose one output" in result.err) == (2, True)
+
+
+def test_a_stopped_table_says_how_to_go_on(cli: Cli, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*values: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "ranked", stopped)
+    result = cli("predict", "first", str(pictures), "--csv", "a.csv")
+    assert result.code == 130
+    assert "a.csv keeps the rows so far; the same command goes on from there" in result.err

@@ -2,7 +2,9 @@
 
 import struct
 import zlib
+from concurrent.futures import Future
 from contextlib import closing, nullcontext
+from dataclasses import astuple
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,13 +13,14 @@ import pytest
 from PIL import Image
 from support.pictures import encode, grey, solid, tree, write_tar, write_tree
 
-from resnetctl.data.images import fit
+from resnetctl.data.images import fit, prepare
 from resnetctl.data.reading import parallel
 from resnetctl.data.reading.decode import BadImage, read_image
 from resnetctl.data.reading.parallel import Decoded, Square, decode, decoded, worker_count, workers
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.reading.source import Item, Source
 from resnetctl.errors import DataError, WorkFailed
+from resnetctl.spec import ImageSpec
 from resnetctl.system.processes import Workers
 
 SQUARE = Square(channels=3, resize=8, fit="crop")
@@ -216,3 +219,56 @@ def test_a_source_knows_its_size(tmp_path: Path) -> None:
     (root / "list.csv").write_text("path,label\na/1.png,x\na/2.png,x\n")
     for path in (root, write_tar(tmp_path / "a.tar", files), root / "list.csv"):
         assert open_source(path).size == size
+
+
+SPECS = [
+    ImageSpec(size=6, resize=8, channels=3, interpolation="bicubic"),
+    ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.5,), fit="pad", interpolation="lanczos"),
+    ImageSpec(size=5, resize=9, channels=3, fit="squash", interpolation="nearest"),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.fit)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_pictures_for_a_network_are_those_of_prepare(spec: ImageSpec, mode: str) -> None:
+    into = Square(
+        channels=spec.channels, resize=spec.resize, fit=spec.fit, interpolation=spec.interpolation, crop=spec.size
+    )
+    data = encode(wide(mode))
+    outcome = decode(data, "a.png", into=into)
+    assert isinstance(outcome, Decoded)
+    assert np.array_equal(outcome.pixels, prepare(data, spec))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_images_can_keep_their_own_size(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when an answer has no room for all of them: the process that asked decodes the rest."""
+    pictures = [wide("RGB", (10 + number, 7)) for number in range(6)]
+    root = write_tree(tmp_path, {f"{number}.png": encode(picture) for number, picture in enumerate(pictures)})
+    (root / "9.png").write_bytes(b"no image")
+    items = [Item(str(path), None, "", path) for path in sorted(root.glob("*.png"))]
+    into = Square(channels=3, resize=0, fit="crop", has_digest=False)
+    context = Workers(count, serve="resnetctl.data.reading.parallel:answer") if count > 1 else nullcontext()
+    with context as by:
+        outcomes = [outcome for _, outcome in decoded(items, into, by=by)]
+    for picture, outcome in zip(pictures, outcomes[:-1], strict=True):
+        assert isinstance(outcome, Decoded)
+        assert np.array_equal(outcome.pixels, np.asarray(picture))
+        assert outcome.sha256 == ""
+    assert isinstance(outcomes[-1], BadImage)
+    assert outcomes[-1].where == str(root / "9.png")
+
+
+def test_an_answer_has_a_limited_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "LARGEST_ANSWER", 500)
+    data = [encode(wide("RGB")) for _ in range(4)]
+    into = Square(channels=3, resize=0, fit="crop")
+    answers = parallel.answer([astuple(into), [*data, b"no image"]])
+    assert [item is None for item in answers] == [False, True, True, True, True]
+    chunk = [(Item(f"{number}.png", None, "", Path()), content) for number, content in enumerate([*data, b"no image"])]
+    pending: Future[list[object]] = Future()
+    pending.set_result(answers)
+    outcomes = [outcome for _, outcome in parallel._outcomes(chunk, pending, into)]
+    assert all(np.array_equal(outcome.pixels, np.asarray(wide("RGB"))) for outcome in outcomes[:4])  # type: ignore[union-attr]
+    assert isinstance(outcomes[4], BadImage)
+    assert outcomes[4].where == "4.png"

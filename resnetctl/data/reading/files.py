@@ -1,0 +1,184 @@
+"""List the images of files, folders, archives and patterns, one after another and without decoding them.
+
+Memory stays flat: a folder keeps the names of one folder at a time, an archive is read as a stream and not unpacked.
+What cannot be listed becomes an item that raises `BadImage` when it is read, so it does not stop the others.
+"""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from resnetctl.data.reading.archive import Member, members, sniff
+from resnetctl.data.reading.decode import BadImage
+from resnetctl.data.reading.source import Item, clean, file_size, why_ignored
+from resnetctl.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """How much there is to read: images, and the bytes of their files."""
+
+    total: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sized(Item):
+    """An image and the bytes of its file, as the file system or the archive claims; 0 if unknown."""
+
+    size: int = 0
+
+
+def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Sized, None, None]:
+    """Yield every image in order; the name of an item is its path. Folders are sorted, archives keep their order.
+
+    Args:
+        paths: image files, folders, archives (`.tar`, `.tar.gz`, `.tar.xz`, `.zip`), and patterns such as `*/*.jpg`.
+            A member of an archive must be read before the next item is taken.
+        ignored: counts files that are no images by reason: a suffix, "no suffix" or "hidden".
+    """
+    for path in paths:
+        if glob.has_magic(str(path)) and not os.path.lexists(path):
+            yield from _matching(str(path), ignored)
+        else:
+            yield from _at(path, ignored)
+
+
+def survey(items: Iterable[Sized]) -> Survey:
+    """Return how many images there are, and the bytes of their files. Reads no image."""
+    total = size = 0
+    for item in items:
+        total += 1
+        size += item.size
+    return Survey(total=total, size=size)
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether the images of an archive would be read here."""
+    return _archive_kind(path) is not None
+
+
+def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
+    """Yield the images that match; a folder stands for its images, unless the pattern has `**` and names them too."""
+    is_empty = True
+    for path in map(Path, sorted(glob.iglob(pattern, recursive=True))):
+        reason = why_ignored((path.name,))
+        if path.is_dir():
+            inside = () if "**" in pattern else _in_folder(path, ignored)
+        elif reason and _archive_kind(path) is None:
+            ignored[reason] += 1
+            continue
+        else:
+            inside = _at(path, ignored)
+        for item in inside:
+            is_empty = False
+            yield item
+    if is_empty:
+        yield _problem(pattern, "no image matches")
+
+
+def _at(path: Path, ignored: Counter[str]) -> Iterator[Sized]:
+    if path.is_dir():
+        yield from _in_folder(path, ignored)
+    elif kind := _archive_kind(path):
+        yield from _in_archive(path, kind, ignored)
+    else:
+        yield _file(path)
+
+
+def _file(path: Path) -> Sized:
+    return Sized(str(path), None, "", path, size=max(0, file_size(path)))
+
+
+def _archive_kind(path: Path) -> str | None:
+    """Return the kind of an archive; None for other files, for image files too, and for what cannot be read."""
+    try:
+        return sniff(path) if why_ignored((path.name,)) and path.is_file() else None
+    except OSError:
+        return None
+
+
+def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Sized]:
+    is_empty = True
+    for item in _below(folder, (), ignored):
+        is_empty = False
+        yield item
+    if is_empty:
+        yield _problem(folder, "the folder has no image")
+
+
+def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterator[Sized]:
+    """Yield the images of a folder and of those in it, sorted by the parts of their paths."""
+    folder = root.joinpath(*parts)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, entry.is_dir() and not entry.is_symlink()) for entry in entries)
+    except OSError as error:
+        yield _problem(folder, f"the folder cannot be read: {error.strerror}")
+        return
+    for name, is_folder in names:
+        path = folder / name
+        if is_folder:
+            yield from _below(root, (*parts, name), ignored)
+        elif path.is_file():
+            reason = why_ignored((*parts, name))
+            if reason:
+                ignored[reason] += 1
+            else:
+                yield _file(path)
+
+
+def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Sized]:
+    is_empty = True
+    try:
+        with closing(members(path, kind)) as found:
+            for member in found:
+                if item := _member(path, member, ignored):
+                    is_empty = False
+                    yield item
+    except DataError as error:
+        is_empty = False
+        yield _problem(path, error.message)
+    if is_empty:
+        yield _problem(path, "the archive has no image")
+
+
+def _member(path: Path, member: Member, ignored: Counter[str]) -> Sized | None:
+    """Return a member that is an image; None for folders and other files."""
+    try:
+        parts = clean(member.name)
+    except ValueError as error:
+        return _problem(f"{path}/{member.name[:200]}", str(error))
+    reason = why_ignored(parts) if parts else "no name"
+    if member.is_folder or reason:
+        ignored.update(() if member.is_folder else [reason])
+        return None
+    name = "/".join([str(path), *parts])
+    if member.refusal:
+        return _problem(name, member.refusal)
+    return Sized(name, None, "", partial(_read, member.read, name), size=member.size)
+
+
+def _read(read: Callable[[], bytes], name: str) -> bytes:
+    """Return the bytes of a member. Raises `BadImage`, also when the archive is damaged there."""
+    try:
+        return read()
+    except BadImage:
+        raise
+    except DataError as error:
+        raise BadImage(error.message, where=name) from error
+
+
+def _problem(where: str | Path, message: str) -> Sized:
+    """Return an item that cannot be read."""
+    return Sized(str(where), None, "", partial(_refuse, str(where), message))
+
+
+def _refuse(where: str, message: str) -> NoReturn:
+    raise BadImage(message, where=where)

@@ -1,0 +1,1 @@
+"""What `predict` does with many files: a table that grows and resumes, files that move, problems listed at the end."""

@@ -1,0 +1,112 @@
+"""`predict` with a CSV file: any number of images, and a stopped job goes on where it was."""
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from resnetctl.facts import Notice, Progress
+from resnetctl.report.base import Report
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.predict import Job, Prediction, no_single_class
+from resnetctl.tasks.predictions.problems import Problems
+from resnetctl.tasks.predictions.subjects import resolve_for
+from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
+from resnetctl.tasks.targets import Target, described, has_head
+
+DIGITS = 12  # hex digits that tell weights apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport(Report):
+    """What a job wrote.
+
+    Attributes:
+        csv: the table.
+        images: its rows, with those of earlier calls.
+        before: rows of earlier calls.
+        moved: files that this call moved.
+        unreadable: images that cannot be read; `problems` has a line for each, 1,000 at most.
+        notices: sentences for the user.
+    """
+
+    schema: ClassVar[str] = "resnetctl.predict-job/1"
+    csv: Path
+    images: int
+    before: int
+    moved: int
+    unreadable: int
+    problems: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+def classifier(target: str | Path | None, images: Sequence[str | Path], *, settings: Settings) -> Target:
+    """Return the target, which must be a classifier. Raises as `predict`, and `UsageError` for one with a head."""
+    resolved = resolve_for(target, images, settings=settings)
+    if has_head(resolved):
+        raise no_single_class(resolved)
+    return resolved
+
+
+def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None, tuple[JobReport, Problems]]:
+    """Write one row for each image into the file `csv`; yield notices and the progress.
+
+    Images that have a row there are not read again. A row is written before its file moves, so no result is lost; when
+    files move, one that has a row and did not move is classified again, and moved.
+
+    Raises:
+        UsageError: `csv` is another table, or has predictions of other weights.
+    """
+    count = min(job.ranking.top, len(job.opened.card.classes))
+    columns = list(_columns(count, has_set=job.ranking.threshold is not None))
+    weights = described(job.target)[1][:DIGITS]
+    notices: list[str] = []
+    moved = 0
+    with open_table(Path(csv), weights=weights, columns=columns) as table:
+        waiting: list[Prediction] = []
+        for fact in job.facts(table.is_done if job.mover is None else lambda name: False):
+            if not isinstance(fact, Prediction):
+                notices.extend([fact.text] if isinstance(fact, Notice) else [])
+                yield fact
+                continue
+            if job.mover is None or not table.is_done(str(fact.file)):
+                _add(table, fact)
+            waiting.append(fact)
+            if len(waiting) >= FLUSH_EVERY:
+                moved += _move(job, table, waiting)
+        moved += _move(job, table, waiting)
+        problems = table.problems
+        report = JobReport(
+            csv=Path(csv), images=table.rows, before=table.before, moved=moved,
+            unreadable=problems.count, problems=problems.listed(), notices=tuple(notices),
+        )  # fmt: skip
+    return report, problems
+
+
+def _columns(top: int, *, has_set: bool) -> Iterator[str]:
+    for number in range(1, top + 1):
+        end = "" if number == 1 else f"_{number}"
+        yield f"class{end}"
+        yield f"probability{end}"
+    if has_set:
+        yield "set"
+
+
+def _add(table: Table, item: Prediction) -> None:
+    if item.problem is not None:
+        table.problems.add(item.file, item.problem)
+        table.add(str(item.file), [""] * (len(table.columns) - 3), problem=item.problem.message)
+        return
+    values: list[Any] = [value for name, share in item.guesses for value in (name, f"{share:.6g}")]
+    if item.classes is not None:
+        values.append(json.dumps(item.classes, ensure_ascii=False))
+    table.add(str(item.file), values)
+
+
+def _move(job: Job, table: Table, waiting: list[Prediction]) -> int:
+    """Move the files whose rows the system has; return how many moved."""
+    table.flush()
+    count = sum(job.moved(item).moved not in (None, item.file) for item in waiting)
+    waiting.clear()
+    return count

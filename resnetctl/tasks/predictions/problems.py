@@ -1,0 +1,43 @@
+"""The images of a long job that cannot be read: all are counted, the first thousand are kept."""
+
+from resnetctl.errors import DataError
+from resnetctl.hints import Setting
+from resnetctl.wording import counted
+
+KEPT = 1000  # lines
+
+
+class Problems:
+    """Collects one line for each bad image. Memory stays flat."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lines: list[str] = []
+        self._limit = 0
+
+    def add(self, file: object, error: DataError) -> None:
+        """Record the problem of a file, and the limit of pixels under which it could be read."""
+        self.note(f"{file}: {error.message}")
+        limits = [hint.value for hint in error.hint if isinstance(hint, Setting) and hint.name == "max_pixels"]
+        self._limit = max(self._limit, *(int(str(value)) for value in limits), 0)
+
+    def note(self, line: str) -> None:
+        """Record a line."""
+        self.count += 1
+        if len(self.lines) < KEPT:
+            self.lines.append(line)
+
+    def listed(self) -> tuple[str, ...]:
+        """Return the lines that were kept, and how many more there are."""
+        rest = self.count - len(self.lines)
+        return (*self.lines, *([f"and {counted(rest, 'image')} more"] if rest else []))
+
+    def require(self, images: int) -> None:
+        """Raise `DataError` that lists the bad ones of `images`. Call it after the results."""
+        if self.count:
+            others = "; the others are classified" if self.count < images else ""
+            raise DataError(
+                f"{counted(self.count, 'image')} cannot be read{others}",
+                problems=self.listed(),
+                hint=[Setting("max_pixels", self._limit)] if self._limit else [],
+            )

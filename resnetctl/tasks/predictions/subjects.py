@@ -1,0 +1,52 @@
+"""What `predict` is asked: the network, and how its pictures are read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnetctl.data.reading.parallel import Square
+from resnetctl.data.reading.source import why_ignored
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call
+from resnetctl.spec import ImageSpec
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.targets import Target, resolve
+
+
+def resolve_for(target: str | Path | None, images: Sequence[str | Path], *, settings: Settings) -> Target:
+    """Return the target. Raises as `predicting`: also when there is no image, or the target is one."""
+    if not images:
+        raise UsageError("there is no image to classify", hint=Call("predict", ("TARGET", "IMAGE...")))
+    try:
+        return resolve(target, settings)
+    except InputError:
+        if target is None or not _is_image(target):
+            raise
+        raise _no_target(target, images) from None
+
+
+def square_for(image: ImageSpec, *, is_own: bool, max_pixels: int) -> Square:
+    """Return how files are decoded for a network: as `data.images.prepare`, or, if `is_own`, in their own size."""
+    return Square(
+        channels=image.channels,
+        resize=0 if is_own else image.resize,
+        fit=image.fit,
+        max_pixels=max_pixels,
+        interpolation=image.interpolation,
+        crop=0 if is_own else image.size,
+        has_digest=False,
+    )
+
+
+def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
+    """Return the error for images without a target."""
+    words = tuple(str(word) for word in (target, *images))
+    dashes = ("--",) if any(word.startswith("-") for word in words) else ()
+    return UsageError(
+        "the first argument must be a run, a weights file or an ONNX file",
+        where=str(target),
+        hint=Call("predict", ("last", *dashes, *words[:2], *(("...",) if len(words) > 2 else ()))),
+    )
+
+
+def _is_image(target: str | Path) -> bool:
+    return not why_ignored((Path(target).name,)) and not Path(target).is_dir()

@@ -1,0 +1,196 @@
+"""A table of predictions has a row for each image, resumes after a kill, and moves no file before its row."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pictures import write_tar
+from support.trained import CLASSES, card, make_pictures, make_run, make_store
+
+from resnetctl.data.reading import parallel
+from resnetctl.errors import DataError, UsageError
+from resnetctl.facts import Notice, Progress
+from resnetctl.spec import Calibration
+from resnetctl.system import settings, storage
+from resnetctl.tasks import predict as task
+from resnetctl.tasks.export import export
+from resnetctl.tasks.predictions import job as job_module
+from resnetctl.tasks.predictions.job import JobReport, classifier, write_table
+from resnetctl.tasks.predictions.problems import Problems
+
+SETS = Calibration(temperature=1.0, sets={"0.9": 1 / 3}, images=120)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    make_run(card(calibration=SETS))
+    return make_pictures(tmp_path / "pictures")
+
+
+def job(images: list[Path], path: Path, *, target: Any = None, **options: Any) -> tuple[JobReport, Problems]:
+    known = settings.load()
+    opened = task.open_job(classifier(target, images, settings=known), images, settings=known, options=options)
+    work = write_table(opened, path)
+    while True:
+        try:
+            assert isinstance(next(work), Notice | Progress)
+        except StopIteration as end:
+            return end.value
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_image_has_a_row_with_what_predict_returns(pictures: Path, machine: Path) -> None:
+    (pictures / "bad.png").write_bytes(b"no image")
+    report, problems = job([pictures], machine / "a.csv", top=2, level=0.9)
+    written = rows(machine / "a.csv")
+    outcome = task.predict(None, [pictures], settings=settings.load(), top=2, level=0.9)
+    assert list(written[0]) == [
+        "file", "class", "probability", "class_2", "probability_2", "set", "problem", "weights",
+    ]  # fmt: skip
+    for row, item in zip(written, outcome.results, strict=True):
+        assert row["file"] == str(item.file)
+        assert row["problem"] == (item.problem.message if item.problem else "")
+        if not item.problem:
+            assert [row["class"], row["class_2"]] == [name for name, _ in item.guesses]
+            assert float(row["probability_2"]) == pytest.approx(item.guesses[1][1], rel=1e-5)
+            assert json.loads(row["set"]) == list(item.classes or ())
+    assert (report.images, report.before, report.unreadable, report.moved) == (6, 0, 1, 0)
+    assert report.to_json()["problems"] == list(outcome.problems)
+    with pytest.raises(DataError, match="1 image cannot be read; the others are classified"):
+        problems.require(report.images)
+
+
+def test_an_image_that_has_a_row_is_not_read_again(
+    pictures: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job([pictures / "1.png", pictures / "gone.png"], machine / "a.csv")
+    read: list[str] = []
+    decode = parallel.decode
+    monkeypatch.setattr(
+        parallel, "decode", lambda data, name, **more: (read.append(name), decode(data, name, **more))[1]
+    )
+    report, problems = job([pictures, pictures / "gone.png"], machine / "a.csv")
+    assert [Path(name).name for name in read] == ["0.png", "2.png", "3.png", "4.png"]
+    assert (report.images, report.before) == (6, 2)
+    assert problems.count == 1, "a bad image of an earlier call is still reported"
+
+
+def test_rows_of_other_weights_are_not_mixed(pictures: Path, machine: Path) -> None:
+    run = make_run(card(classes=("x", "y", "z")), name="second")
+    job([pictures], machine / "a.csv", target="first")
+    before = (machine / "a.csv").read_bytes()
+    with pytest.raises(UsageError, match="other weights"):
+        job([pictures], machine / "a.csv", target=run.path)
+    assert (machine / "a.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_weights_and_both_kinds_of_onnx_files_write_the_same_classes(tmp_path: Path, kind: str) -> None:
+    run = make_run(card(make_store()))
+    images = make_pictures(tmp_path / "pictures")
+    if kind == "tar":
+        files = {file.name: file.read_bytes() for file in sorted(images.iterdir())}
+        images = write_tar(tmp_path / "pictures.tar", files)
+    for input in ("float", "raw"):
+        export(None, settings=settings.load(), input=input, gate="synthetic" if input == "float" else "real")
+    tables = []
+    for number, target in enumerate((run.path, run.onnx, run.raw_onnx)):
+        job([images], tmp_path / f"{number}.csv", target=target)
+        tables.append([(row["file"], row["class"], row["weights"]) for row in rows(tmp_path / f"{number}.csv")])
+    assert len(tables[0]) == 5
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_workers_write_the_same_bytes(pictures: Path, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pictures / "bad.png").write_bytes(b"no image")
+    job([pictures], machine / "one.csv")
+    monkeypatch.setattr(parallel, "SHARE", 1)
+    monkeypatch.setenv("RESNETCTL_THREADS", "2")
+    settings.load.cache_clear()
+    job([pictures], machine / "two.csv")
+    assert (machine / "one.csv").read_bytes() == (machine / "two.csv").read_bytes()
+
+
+def test_a_row_is_written_before_its_file_moves(pictures: Path, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a kill between the two loses no result, and the next call moves what stayed."""
+    moves: list[Path] = []
+    move = storage.move
+
+    def fail_after_two(file: Path, place: Path) -> None:
+        assert str(file) in [row["file"] for row in rows(machine / "a.csv")]
+        if len(moves) == 2:
+            raise KeyboardInterrupt
+        moves.append(file)
+        move(file, place)
+
+    monkeypatch.setattr(storage, "move", fail_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        job([pictures], machine / "a.csv", move=machine / "sorted")
+    monkeypatch.setattr(storage, "move", move)
+    report, _ = job([pictures], machine / "a.csv", move=machine / "sorted")
+    assert (report.images, report.before, report.moved) == (5, 5, 3)
+    assert not list(pictures.iterdir())
+    for row in rows(machine / "a.csv"):
+        assert (machine / "sorted" / row["class"] / Path(row["file"]).name).is_file()
+    assert {row["class"] for row in rows(machine / "a.csv")} <= set(CLASSES)
+
+
+def test_bad_images_do_not_move(pictures: Path, machine: Path) -> None:
+    (pictures / "bad.png").write_bytes(b"no image")
+    report, _ = job([pictures], machine / "a.csv", move=machine / "sorted")
+    assert [file.name for file in pictures.iterdir()] == ["bad.png"]
+    assert report.moved == 5
+
+
+def test_a_network_with_a_head_has_no_table(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "has_head", lambda target: target.kind == "weights")
+    make_run(card())
+    with pytest.raises(UsageError, match="no classifier"):
+        classifier(None, [machine], settings=settings.load())
+
+
+def test_a_killed_job_goes_on_to_the_same_bytes(pictures: Path, tmp_path: Path, machine: Path) -> None:
+    """Kill the command again and again, until it comes to its end."""
+    for number in range(600):
+        shutil.copy(pictures / "0.png", pictures / f"more-{number}.png")
+    job([pictures], machine / "whole.csv")
+    program = """
+import sys, time
+from resnetctl.tasks.predictions import table
+add = table.Table.add
+table.Table.add = lambda *values, **more: (time.sleep(0.001), add(*values, **more))
+table.FLUSH_EVERY = 5
+from resnetctl.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+    line = [sys.executable, "-c", program, "predict", "first", str(pictures), "--csv", "killed.csv"]
+    killed, sizes = 0, [0]
+    while True:
+        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ)
+        wanted = sizes[-1] + 20_000
+        path = machine / "killed.csv"
+        while process.poll() is None and not (path.exists() and path.stat().st_size > wanted):
+            time.sleep(0.005)
+        if process.poll() is not None:
+            assert process.returncode == 0
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed += 1
+        sizes.append(path.stat().st_size)
+        with path.open("ab") as file:
+            file.write(b"torn,row")
+    assert killed >= 1
+    assert path.read_bytes() == (machine / "whole.csv").read_bytes()

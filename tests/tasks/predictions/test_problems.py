@@ -1,0 +1,39 @@
+"""Bad images are counted, the first thousand are listed, and the hint reads all of them."""
+
+import pytest
+
+from resnetctl.data.reading.decode import BadImage
+from resnetctl.errors import DataError
+from resnetctl.hints import Setting
+from resnetctl.tasks.predictions.problems import KEPT, Problems
+
+
+def test_the_error_lists_every_bad_image_and_the_largest_limit() -> None:
+    problems = Problems()
+    problems.add("a.png", BadImage("no image"))
+    problems.add("b.png", BadImage("too large", hint=Setting("max_pixels", 7)))
+    problems.add("c.png", BadImage("larger", hint=Setting("max_pixels", 9)))
+    with pytest.raises(DataError, match="3 images cannot be read; the others are classified") as caught:
+        problems.require(4)
+    assert caught.value.problems == ("a.png: no image", "b.png: too large", "c.png: larger")
+    assert caught.value.hint == (Setting("max_pixels", 9),)
+
+
+def test_without_a_good_image_nothing_is_said_of_others() -> None:
+    problems = Problems()
+    problems.note("a.png: no image")
+    with pytest.raises(DataError) as caught:
+        problems.require(1)
+    assert caught.value.message == "1 image cannot be read"
+
+
+def test_a_million_bad_images_keep_a_thousand_lines() -> None:
+    problems = Problems()
+    for number in range(KEPT + 5):
+        problems.note(str(number))
+    assert (problems.count, len(problems.lines)) == (KEPT + 5, KEPT)
+    assert problems.listed()[-1] == "and 5 images more"
+
+
+def test_no_problem_is_no_error() -> None:
+    Problems().require(0)
