@@ -22,7 +22,9 @@ TRAIN_KEYS = (
 )
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
 HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
-DENSE_STEPS, DENSE_BATCH = 2000, 8  # of a run with a head
+DENSE_STEPS = 2000  # of a run with a head
+FEW_SCENES = 1000  # training images with boxes or masks; below, more steps of smaller batches learn more
+TAGS_BATCH = 16  # images with several labels
 FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
 # the recipe has AdamW's; one learning rate does not suit every optimizer
 FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
@@ -61,22 +63,28 @@ def suited(
 
 
 def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, Any]) -> Layer:
-    """Return the config values of a network with a head: AdamW, batches of 8, a warm-up, and about 2,000 steps."""
+    """Return the config values of a network with a head: AdamW, a warm-up, and about 2,000 steps.
+
+    Batches have 8 images, or 4 at twice the learning rate where there are few: `benchmarks/dense.md` has measurements.
+    """
     images = card.splits.get("train", 0)
+    batch, rate = (4, 2e-3) if images < FEW_SCENES else (8, 1e-3)
+    if card.truth == "tags":
+        batch, rate = TAGS_BATCH, 1e-3
     origin = f"head {config.head}"
     optimizer = asked.get("optim.name", "adamw")
     values: dict[str, Any] = {
         "augment": "standard",
-        "batch_size": DENSE_BATCH,
+        "batch_size": batch,
         "optim.name": optimizer,
         "weight_decay": 0.05 if optimizer == "adamw" else 1e-4,
-        "lr": 1e-3 if optimizer in ("adam", "adamw") else 0.01,
+        "lr": rate if optimizer in ("adam", "adamw") else 0.01,
         "grad_clip": 5.0,
         "warmup": "5%",
         "size": card.defaults.get("size", card.image.size),
     }
     if images and not asked.get("steps"):
-        values["epochs"] = max(1, round(DENSE_STEPS * DENSE_BATCH / images))
+        values["epochs"] = max(1, round(DENSE_STEPS * batch / images))
     return layer(nest(values), origin)
 
 

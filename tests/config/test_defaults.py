@@ -138,3 +138,29 @@ def test_the_stem_can_be_set() -> None:
 def test_an_unknown_arch_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no arch is called 'nett'"):
         final_arch(ModelConfig(arch="nett"))
+
+
+@pytest.mark.parametrize(
+    ("truth", "images", "batch", "rate", "epochs"),
+    [
+        ("boxes", 205, 4, 2e-3, 39),
+        ("masks", 999, 4, 2e-3, 8),
+        ("boxes", 5000, 8, 1e-3, 3),
+        ("tags", 205, 16, 1e-3, 156),
+    ],
+)
+def test_few_pictures_with_boxes_or_masks_get_small_batches(
+    truth: Any, images: int, batch: int, rate: float, epochs: int
+) -> None:
+    data = dataclasses.replace(card_of(images), truth=truth)
+    values = suited(NET, data, head=ModelConfig(head="any")).values
+    assert (values["batch_size"], values["lr"], values["epochs"]) == (batch, rate, epochs)
+    assert "epochs" not in suited(NET, data, head=ModelConfig(head="any"), asked={"steps": 9}).values
+    own = suited_to_finetune(FinetuneConfig(model=ModelConfig(head="any")), data).values
+    assert own["batch_size"] == batch
+
+
+def test_another_optimizer_of_a_head_has_its_own_rate() -> None:
+    data = dataclasses.replace(card_of(205), truth="boxes")
+    values = suited(NET, data, head=ModelConfig(head="any"), asked={"optim.name": "sgd"}).values
+    assert (values["lr"], values["weight_decay"]) == (0.01, 1e-4)

@@ -136,8 +136,13 @@ def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_row_of_a_class_has_images_with_a_box_of_it() -> None:
-    truth = SimpleNamespace(masks=None, offsets=np.array([0, 2, 2, 3]), labels=np.array([0, 1, 1]))
+    truth = SimpleNamespace(masks=None, tags=None, offsets=np.array([0, 2, 2, 3]), labels=np.array([0, 1, 1]))
     stored = SimpleNamespace(truth=truth, labels=np.array([0, 0, 1]))
     assert [sheet_module._rows_of(stored, label).tolist() for label in (0, 1, 2)] == [[0], [0, 2], []]
     masks = SimpleNamespace(truth=SimpleNamespace(masks=np.zeros((3, 1, 1))), labels=np.array([0, 0, 1]))
     assert sheet_module._rows_of(masks, 0).tolist() == [0, 1], "the rarest class of a mask"
+    tags = SimpleNamespace(masks=None, tags=np.array([[1, 1], [0, 0], [0, 1]]))
+    tagged = SimpleNamespace(truth=tags, labels=np.array([0, 2, 1]))
+    assert [sheet_module._rows_of(tagged, label).tolist() for label in (0, 1)] == [[0], [0, 2]], (
+        "every class of a picture"
+    )

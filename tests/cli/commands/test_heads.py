@@ -143,14 +143,14 @@ def test_what_does_not_go_together_ends_before_the_run(cli: Cli, words: tuple[st
     assert not Path("runs").exists()
 
 
-def test_eval_refuses_limits_of_classifiers_and_report_says_what_it_needs(cli: Cli) -> None:
+def test_eval_and_report_refuse_what_only_classifiers_have(cli: Cli) -> None:
     trained(cli, "boxes")
     limited = cli("eval", "one", "--min-accuracy", "0.5")
     assert limited.code == 2
     assert "this network is no classifier" in limited.err
-    judged = cli("report", "one")
-    assert judged.code == 3
-    assert "only a classifier will do" in " ".join(judged.err.split())
+    judged = cli("report", "one", "--ood", "noise")
+    assert judged.code == 2
+    assert "this part of a report is for classifiers" in " ".join(judged.err.split())
 
 
 def test_a_finished_run_is_verified(cli: Cli) -> None:

@@ -60,7 +60,7 @@ def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[A
         "a.png\tdog\t0.0500",
         "b\\x1b.png\tdog\t1.0000",
     ]
-    rest = {"top": 2, "level": None, "max_pixels": 99, "batch": 64, "move": None, "out": None, "min_score": 0.3}
+    rest = {"top": 2, "level": None, "max_pixels": 99, "batch": 64, "move": None, "out": None, "min_score": None}
     assert calls == [("last", [Path("a.png"), Path("b.png")], rest)]
 
 
