@@ -19,6 +19,7 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.nets import answers, predicted
 from resnetctl.tasks.predictions.job import JobReport, write_table
 from resnetctl.tasks.predictions.moving import Mover
+from resnetctl.tasks.predictions.ranking import Ranking
 
 Target = str | PathLike[str] | None  # a run, its name, or a file; None: the newest run
 Guess = TypedDict("Guess", {"class": str, "probability": float})
@@ -180,7 +181,7 @@ class Predictor:
             target=self._target,
             opened=self._opened,
             images=paths,
-            ranking=task.Ranking(top=self._top, threshold=self._threshold, batch=batch),
+            ranking=Ranking(top=self._top, threshold=self._threshold, batch=batch),
             max_pixels=self._max_pixels,
             cores=self._cores,
             mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),

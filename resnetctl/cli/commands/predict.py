@@ -13,7 +13,8 @@ from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.tasks.nets.predicted import FoundOutcome
-    from resnetctl.tasks.predict import Options, Prediction, PredictOutcome
+    from resnetctl.tasks.predict import Options, PredictOutcome
+    from resnetctl.tasks.predictions.ranking import Prediction
 
 
 def run(parsed: Parsed[PredictOptions]) -> None:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from resnetctl.facts import Notice, Progress
 from resnetctl.report.base import Report
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.predict import Job, Prediction, no_single_class
+from resnetctl.tasks.predict import Job, no_single_class
 from resnetctl.tasks.predictions.problems import Problems
+from resnetctl.tasks.predictions.ranking import Prediction
 from resnetctl.tasks.predictions.subjects import resolve_for
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
 from resnetctl.tasks.targets import Target, described, has_head

@@ -13,19 +13,20 @@ from resnetctl.data.reading.decode import BadImage
 from resnetctl.facts import Progress
 from resnetctl.hints import Setting
 from resnetctl.tasks import predict as task
+from resnetctl.tasks.predictions.ranking import Prediction
 
 Cli = Callable[..., Any]
 OUTCOME = task.PredictOutcome(
     results=(
-        task.Prediction(file=Path("a.png"), guesses=(("cat", 0.91239), ("dog", 0.05))),
-        task.Prediction(file=Path("b\x1b.png"), guesses=(("dog", 1.0),)),
+        Prediction(file=Path("a.png"), guesses=(("cat", 0.91239), ("dog", 0.05))),
+        Prediction(file=Path("b\x1b.png"), guesses=(("dog", 1.0),)),
     ),
     notices=("the run is unfinished",),
 )
 
 
-def bad(name: str, problem: str) -> task.Prediction:
-    return task.Prediction(file=Path(name), problem=BadImage(problem, hint=Setting("max_pixels", 7)))
+def bad(name: str, problem: str) -> Prediction:
+    return Prediction(file=Path(name), problem=BadImage(problem, hint=Setting("max_pixels", 7)))
 
 
 def returning(outcome: task.PredictOutcome) -> Generator[Progress, None, task.PredictOutcome]:
@@ -82,14 +83,16 @@ def test_predict_prints_the_prediction_set_once_for_each_file(cli: Cli, monkeypa
 def test_predict_remarks_on_a_strange_picture(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     strange = [dataclasses.replace(OUTCOME.results[0], is_strange=True, distance=0.9)]
     familiar = [dataclasses.replace(OUTCOME.results[1], is_strange=False, distance=0.1)]
-    monkeypatch.setattr(task, "predict", lambda *_, **__: task.PredictOutcome(results=(*strange, *familiar)))
+    outcome = task.PredictOutcome(results=(*strange, *familiar))
+    monkeypatch.setattr(task, "predicting", lambda *_, **__: returning(outcome))
     assert cli("predict", "last", "a.png", "b.png").out.splitlines() == [
         "file\tclass\tprobability\tremark",
         "a.png\tcat\t0.9124\tunlike anything in training",
         "a.png\tdog\t0.0500\t",
         "b\\x1b.png\tdog\t1.0000\t",
     ]
-    monkeypatch.setattr(task, "predict", lambda *_, **__: task.PredictOutcome(results=tuple(familiar)))
+    plain = task.PredictOutcome(results=tuple(familiar))
+    monkeypatch.setattr(task, "predicting", lambda *_, **__: returning(plain))
     assert "remark" not in cli("predict", "last", "b.png").out
 
 

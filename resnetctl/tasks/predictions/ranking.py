@@ -1,0 +1,103 @@
+"""The likeliest classes of pictures, their prediction sets, and whether they are strange."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnetctl.data.image_files import BATCH
+from resnetctl.data.reading.decode import BadImage, Pixels
+from resnetctl.engine.metrics import Logits, probabilities
+from resnetctl.tasks.targets import Opened
+from resnetctl.trust.strangers import distances
+
+Guesses = tuple[tuple[str, float], ...]
+Picture = tuple[Path | None, Pixels | BadImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The likeliest classes of one picture with their probabilities, best first; or its problem.
+
+    Attributes:
+        file: None for a picture in memory.
+        classes: the prediction set, the likeliest class first; None without a level.
+        is_strange: whether the picture is unlike anything in training; None where the file cannot say.
+        distance: of its features to those of the nearest class.
+        moved: the new place of a file that was moved.
+    """
+
+    file: Path | None
+    guesses: Guesses = ()
+    classes: tuple[str, ...] | None = None
+    problem: BadImage | None = None
+    is_strange: bool | None = None
+    distance: float | None = None
+    moved: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `{"file": ..., "predictions": [{"class": ..., "probability": ...}], "problem": ...}`.
+
+        With a level, `"set"` has the classes of the prediction set. Where the file can say it, `"strange"` is true for
+        a picture unlike anything in training, and `"distance"` is what it follows from. A file that was moved has
+        `"moved"`.
+        """
+        guesses = [{"class": name, "probability": probability} for name, probability in self.guesses]
+        file, problem = self.file and str(self.file), self.problem and self.problem.message
+        document: dict[str, Any] = {"file": file, "predictions": guesses, "problem": problem}
+        document |= {} if self.classes is None else {"set": list(self.classes)}
+        document |= {} if self.distance is None else {"strange": self.is_strange, "distance": self.distance}
+        return document | ({} if self.moved is None else {"moved": str(self.moved)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What is asked about each picture: the `top` likeliest classes, and the prediction set above a `threshold`."""
+
+    top: int = 1
+    threshold: float | None = None
+    batch: int = BATCH  # pictures that the network sees at once
+
+
+def ranked(opened: Opened, pictures: Iterable[Picture], *, ranking: Ranking) -> Iterator[Prediction]:
+    """Yield the prediction of each picture, whose pixels are `(S, S, C)`, or those of originals `(H, W, C)`."""
+    remaining = iter(pictures)
+    size = 1 if opened.takes_originals else ranking.batch  # originals are large, and have different sizes
+    while batch := list(islice(remaining, size)):
+        good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+        results = _results(opened, good, top=ranking.top, threshold=ranking.threshold)
+        for file, pixels in batch:
+            if isinstance(pixels, BadImage):
+                yield Prediction(file=file, problem=pixels)
+            else:
+                yield replace(next(results), file=file)
+
+
+def _results(opened: Opened, images: Sequence[Pixels], *, top: int, threshold: float | None) -> Iterator[Prediction]:
+    """Yield the result of each image `(S, S, C)`, or of one original `(H, W, C)`, without its file."""
+    if not images:
+        return
+    names = opened.card.classes
+    logits, strange = _read(opened, np.stack(images))
+    shares = probabilities(logits, temperature=opened.card.temperature)
+    best = np.argsort(-shares, axis=1, kind="stable")  # stable: the first class wins a tie
+    rows = np.take_along_axis(shares, best, axis=1)
+    for order, row, (is_strange, distance) in zip(best.tolist(), rows.tolist(), strange, strict=True):
+        ranked = tuple(zip((names[i] for i in order), row, strict=True))
+        classes = None if threshold is None else tuple(name for name, share in ranked if share >= threshold)
+        yield Prediction(file=None, guesses=ranked[:top], classes=classes, is_strange=is_strange, distance=distance)
+
+
+def _read(opened: Opened, images: Pixels) -> tuple[Logits, list[tuple[bool | None, float | None]]]:
+    """Return the logits, and for each image whether it is strange, and its distance; None where the file cannot say."""
+    known = opened.card.calibration
+    if opened.read is None or known is None or known.familiar is None:
+        return opened.predict(images), [(None, None)] * len(images)
+    logits, features = opened.read(images)
+    if features is None:
+        return logits, [(None, None)] * len(images)
+    limit = known.familiar.limit
+    return logits, [(away > limit, away) for away in distances(features, known.familiar).tolist()]
