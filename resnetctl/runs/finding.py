@@ -10,21 +10,30 @@ from resnetctl.system import storage
 
 
 def remove(run: RunDir) -> None:
-    """Delete the folder of a run. If `last` pointed at it, `last` then points at the newest run that is left.
+    """Delete the folder of a run or a group. If `last` pointed at it, `last` then points at the newest run left.
 
     Raises:
-        UsageError: a process works on the run, or the folder was not made by `create`.
+        UsageError: a process works on it, or the folder was made by another program.
     """
     path = run.path.resolve()
-    if not (path / "config.sources.json").is_file():  # any folder may have a config.toml
+    if not _has(path, "config.sources.json", GROUP, PLAN):  # any folder may have a config.toml
         raise UsageError("this folder is not a run, so it is not removed", where=str(path))
-    with RunDir(path).locked():
-        pass  # nobody works on it; Windows cannot remove a folder with a locked file
+    for each in (RunDir(path), *all_runs(path)):
+        with each.locked():
+            pass  # nobody works on it; Windows cannot remove a folder with a locked file
     storage.remove(path)
     link = path.parent / LAST
     if link.is_symlink() and not link.exists():
         left = all_runs(path.parent)
         storage.point(link, left[-1].path.name) if left else storage.remove(link)
+
+
+def find_folder(text: str | Path, folder: Path) -> RunDir:
+    """Return what `remove` may delete: a run, one in stages that is not finished, or a group. Raises as `find`."""
+    for path in (Path(text), folder / text):
+        if _has(path, GROUP, PLAN):
+            return RunDir(path)
+    return find(text, folder)
 
 
 def find(text: str | Path, folder: Path) -> RunDir:
@@ -69,3 +78,7 @@ def all_runs(folder: Path) -> list[RunDir]:
         if not path.is_symlink() and not path.name.startswith(".") and (path / CONFIG).is_file()
     ]
     return sorted(existing, key=lambda run: (run.created(), run.path.name))
+
+
+def _has(folder: Path, *names: str) -> bool:
+    return any((folder / name).is_file() for name in names)

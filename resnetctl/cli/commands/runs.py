@@ -161,7 +161,7 @@ def remove(parsed: Parsed[RunsRemoveOptions]) -> None:
     if not parsed.options.yes:
         for run in chosen:
             size = tables.size(sum(listing.files(run).values()))
-            streams.say(streams.printable(f"{run.path}   {listing.facts(run)['status']}, {size}"))
+            streams.say(streams.printable(f"{run.path}   {removal.described(run)}, {size}"))
         confirm(f"Remove {counted(len(chosen), 'run')}? [y/N] ")
     report = removal.remove(chosen)
     if parsed.options.as_json:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir, find
+from resnetctl.runs import RunDir, all_runs
 from resnetctl.runs import remove as delete
+from resnetctl.runs.finding import find_folder
+from resnetctl.tasks.runs.listing import facts
+from resnetctl.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +22,17 @@ class RemoveReport(Report):
 
 
 def chosen(names: Sequence[str], folder: Path) -> list[RunDir]:
-    """Return the runs of these names or paths, each once. Raises `InputError` when there is no such run."""
-    paths = [find(name, folder).path.resolve() for name in names]
+    """Return the runs and groups of these names or paths, each once. Raises `InputError` when there is no such run."""
+    paths = [find_folder(name, folder).path.resolve() for name in names]
     return [RunDir(path) for path in dict.fromkeys(paths)]
+
+
+def described(run: RunDir) -> str:
+    """Return what would be lost: the status of a run, or how many runs a group has."""
+    if run.config.is_file():
+        return str(facts(run)["status"])
+    inside = all_runs(run.path)
+    return f"group of {counted(len(inside), 'run')}" if inside else "unfinished"
 
 
 def remove(chosen: Sequence[RunDir]) -> RemoveReport:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl import runs
-from resnetctl.errors import InputError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.tasks.runs import removal
 
 
@@ -23,3 +23,24 @@ def test_nothing_is_removed_when_a_name_is_unknown(tmp_path: Path) -> None:
     runs.create(tmp_path, "a", config="", sources={}, env={})
     with pytest.raises(InputError, match="no run 'x'"):
         removal.chosen(["a", "x"], tmp_path)
+
+
+def test_a_group_and_a_run_in_stages_are_removed_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    for name, file in (("five", "sweep.json"), ("small", "compress.json")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / file).write_text("{}")
+    runs.create(folder / "five", "0-seed0", config="", sources={}, env={})
+    chosen = removal.chosen(["five", "small"], folder)
+    assert [removal.described(run) for run in chosen] == ["group of 1 run", "unfinished"]
+    removal.remove(chosen)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_group_in_which_a_run_is_trained_stays(tmp_path: Path) -> None:
+    (tmp_path / "five").mkdir()
+    (tmp_path / "five" / "sweep.json").write_text("{}")
+    run = runs.create(tmp_path / "five", "0-seed0", config="", sources={}, env={})
+    with run.locked(), pytest.raises(UsageError, match="in use"):
+        removal.remove(removal.chosen(["five"], tmp_path))
+    assert run.config.is_file()
