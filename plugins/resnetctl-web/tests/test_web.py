@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,26 @@ def test_a_page_of_a_run_is_small_and_the_command_checks_it(
     assert (run.path / "export/web" / PAGE).stat().st_size <= 8_000_000
     assert main(["export", "--web", "--out", "other", "--ort-web", "gone"]) == 3
     assert not (machine / "other").exists()
+
+
+def test_npm_that_is_missing_or_brings_another_file_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="npm is not installed"):
+        assets.fetch(tmp_path / "assets")
+    program = tmp_path / "npm"
+    program.write_text("#!/bin/sh\necho no registry >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(InputError, match="npm pack failed: no registry"):
+        assets.fetch(tmp_path / "assets")
+    package = tmp_path / "source.tgz"
+    with tarfile.open(package, "w:gz") as archive:
+        for name in assets.DIGESTS:
+            info = tarfile.TarInfo(f"package/dist/{name}")
+            info.size = 5
+            archive.addfile(info, io.BytesIO(b"other"))
+    program.write_text(f"#!/bin/sh\n/bin/cp {package} onnxruntime-web-1.tgz\n")
+    with pytest.raises(InputError, match="is not that of onnxruntime-web"):
+        assets.fetch(tmp_path / "assets")
+    assert not (tmp_path / "assets").exists()
