@@ -10,22 +10,22 @@ class CompressOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     keep_blocks: str | None = option(None, "Blocks that each stage keeps, e.g. 5,5,5", metavar="N,N,N", panel=USED)
     channels: float | None = option(
-        None, "Share of the inner channels that stays, e.g. 0.5; widths stay multiples of 16", metavar="X", panel=USED
+        None, "Share of the inner channels that stays, e.g. 0.5", metavar="X", panel=USED
     )
     speedup: float | None = option(
-        None, "Keep the most blocks that make single images X times as fast on this machine", metavar="X", panel=USED
+        None, "Make single images X times as fast on this machine", metavar="X", panel=USED
     )
     target_ms: float | None = option(
-        None, "Make single images take at most X milliseconds on this machine", metavar="X", panel=USED
+        None, "Make single images take at most X ms on this machine", metavar="X", panel=USED
     )
     size: str | None = option(None, "Make the ONNX file at most this large, e.g. 500kB", metavar="SIZE", panel=USED)
     int8: bool = option(False, "Quantise the file too", panel=USED)
     max_drop: float | None = option(
-        None, "Exit 5 when val accuracy falls by more points (default with a goal: 1.0)", metavar="X", panel=USED
+        None, "Most points of val accuracy to lose (with a goal: 1)", metavar="X", panel=USED
     )
     budget: str | None = option(None, "Wall time for everything, e.g. 30min", metavar="TIME", panel=USED)
     finetune: str | None = option(
-        None, "Train afterwards, taught by the whole network: 5epochs, 10min", metavar="LENGTH", panel=USED
+        None, "Train after it, taught by the whole: 5epochs, 10min", metavar="LENGTH", panel=USED
     )
     name: str | None = option(
         None, "Name of the run folder; alone, go on with this run", short="-n", metavar="NAME", panel=USED
@@ -33,7 +33,7 @@ class CompressOptions(Common):
     out: Path | None = option(None, "Write a weights file instead of a run", short="-o", metavar="FILE", panel=USED)
     data: str | None = option(
         None,
-        "Dataset to choose and measure on (default: the one trained on)",
+        "Dataset to measure on (default: the one trained on)",
         short="-d",
         metavar="NAME",
         panel=USED,

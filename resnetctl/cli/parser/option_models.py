@@ -183,7 +183,7 @@ class ExplainOptions(Common):
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
-    web: bool = option(False, "Write one HTML file that classifies pictures, without a network", panel=USED)
+    web: bool = option(False, "Write one HTML page that classifies pictures offline", panel=USED)
     triton: Path | None = option(None, "Write a model for a Triton repository", metavar="DIR", panel=USED)
     hub: Path | None = option(None, "Write a folder for timm, transformers and the hub", metavar="DIR", panel=USED)
     to: str | None = option(
@@ -203,7 +203,7 @@ class ExportOptions(Common):
     gate: Literal["real", "synthetic", "none"] = option(
         "real", "Check on real images or on noise; none: do not check what an exporter wrote", panel=USED
     )
-    int8: bool = option(False, "Write int8: smaller and mostly faster, checked against float32 on val", panel=USED)
+    int8: bool = option(False, "Write int8: smaller, mostly faster, checked on val", panel=USED)
     data: str | None = option(
         None,
         "With --int8: dataset to check on (default: the one trained on)",
