@@ -16,7 +16,7 @@ from resnetctl.config.layers import Layer, from_file, from_recipe, layer, togeth
 from resnetctl.config.options import flags as known_flags
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import UsageError
-from resnetctl.hints import Call, Setting, suggest
+from resnetctl.hints import Call, Setting, in_shell, suggest
 from resnetctl.predictor import Target
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
@@ -144,6 +144,9 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
     unknown = [name for name in arguments if name not in keys]
     if "resume" in unknown:
         raise UsageError("training resumes by a function of its own", hint=Call("train", settings={"resume": "last"}))
+    if "processes" in unknown:
+        shell = in_shell(Call("train", settings={"processes": arguments["processes"]}))
+        raise UsageError("this process trains alone; several are started from a shell", hint=shell)
     if unknown:
         raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RUN_ARGUMENTS]))
     values = {keys[name]: fspath(value) if isinstance(value, PathLike) else value for name, value in arguments.items()}

@@ -49,3 +49,9 @@ def test_a_wrong_argument_raises_when_the_function_is_called() -> None:
 def test_a_path_may_stand_for_text() -> None:
     layer = stream.keywords(TrainConfig, {"teacher": Path("net.safetensors"), "lr": 0.1})
     assert layer.values == {"distill.teacher": "net.safetensors", "lr": 0.1}
+
+
+def test_several_processes_are_started_from_a_shell() -> None:
+    with pytest.raises(UsageError, match="this process trains alone") as caught:
+        rc.stream.train(data="digits", processes=2)
+    assert "resnetctl train --processes 2" in str(caught.value)

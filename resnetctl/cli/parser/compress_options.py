@@ -9,12 +9,8 @@ from resnetctl.config.options import USED, option
 class CompressOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     keep_blocks: str | None = option(None, "Blocks that each stage keeps, e.g. 5,5,5", metavar="N,N,N", panel=USED)
-    channels: float | None = option(
-        None, "Share of the inner channels that stays, e.g. 0.5", metavar="X", panel=USED
-    )
-    speedup: float | None = option(
-        None, "Make single images X times as fast on this machine", metavar="X", panel=USED
-    )
+    channels: float | None = option(None, "Share of the inner channels that stays, e.g. 0.5", metavar="X", panel=USED)
+    speedup: float | None = option(None, "Make single images X times as fast on this machine", metavar="X", panel=USED)
     target_ms: float | None = option(
         None, "Make single images take at most X ms on this machine", metavar="X", panel=USED
     )
