@@ -46,7 +46,7 @@ class ModelConfig(Frozen):
     )
     head: str = option(
         "",
-        "Head for boxes or masks, e.g. ssd or unet (empty: classify)",
+        "Head, e.g. ssd, unet or multilabel (empty: classify)",
         flag="--head",
         metavar="NAME",
         panel=USED,

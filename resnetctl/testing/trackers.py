@@ -104,7 +104,7 @@ RULES = {
     "resume": Rule(
         wants="a stopped run that goes on in its files",
         judge=resumes,
-        fix="find the files of before in run.folder; drop the epochs after run.epoch, which are repeated",
+        fix="open the earlier files in run.folder; remove the epochs after run.epoch, which are trained again",
     ),
     "randomness": Rule(
         wants="generators of random numbers that stay where they are",

@@ -58,7 +58,7 @@ class TrainOptions(RunOptions):
         None, "Resume a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
     )
     exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
-    find_lr: bool = option(False, "Try rising learning rates for two minutes at most, and propose one", panel="Run")
+    find_lr: bool = option(False, "Try rising learning rates for about two minutes, and propose one", panel="Run")
     plot: Path | None = option(None, "With --find-lr: write the curve", metavar="FILE.svg", panel="Run")
     seeds: int = option(0, "Train N runs with different seeds, as the group --name", metavar="N", panel="Run", ge=0)
 
@@ -93,7 +93,7 @@ class EvalOptions(Common):
     )
     min_primary: float | None = option(
         None,
-        "Exit 5 when the number that the task is judged by (top1, map50, miou) is below X",
+        "Exit 5 when the number that the task is judged by (top1, map50, miou, map) is below X",
         metavar="X",
         panel=USED,
     )
