@@ -93,7 +93,7 @@ def test_plugins_can_be_disabled_or_chosen(command: Run) -> None:
     refused = command("plugins", "show", "slow", "--no-plugins")
     assert refused.returncode == 4
     assert "t17-slow 1.2" in refused.stderr
-    assert "--no-plugins    leave it out" in refused.stderr
+    assert "--no-plugins    switches plugins off: leave it out" in refused.stderr
     misspelt = command("plugins", "list", RESNETCTL_PLUGINS="t17-slow,t17-fats")
     assert misspelt.returncode == 0
     assert "RESNETCTL_PLUGINS names 't17-fats'" in misspelt.stderr
