@@ -83,10 +83,27 @@ def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any
 def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:
     calls = replaced_task()
     cli("eval")
-    limits = ("--min-accuracy", ".5", "--min-balanced-accuracy", ".4", "--min-per-class", ".3", "--min-lower", ".2")
+    limits = (
+        "--min-primary",
+        ".6",
+        "--min-accuracy",
+        ".5",
+        "--min-balanced-accuracy",
+        ".4",
+        "--min-per-class",
+        ".3",
+        "--min-lower",
+        ".2",
+    )
     result = cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
     assert result.err.startswith("pets is stored\n")
-    numbers = {"min_accuracy": 0.5, "min_balanced_accuracy": 0.4, "min_per_class": 0.3, "min_lower": 0.2}
+    numbers = {
+        "min_primary": 0.6,
+        "min_accuracy": 0.5,
+        "min_balanced_accuracy": 0.4,
+        "min_per_class": 0.3,
+        "min_lower": 0.2,
+    }
     defaults = {"data": None, "split": "test", "device": None, "per_image": None, **dict.fromkeys(numbers)}
     options = {"data": "pets-stored", "split": "val", "device": "cpu", "per_image": Path("a.csv"), **numbers}
     assert calls == [(None, defaults), ("m.onnx", options)]
@@ -120,7 +137,7 @@ def test_every_failed_limit_is_named_in_one_error(cli: Cli, replaced_task: Calla
     result = cli("eval")
     assert result.code == 5
     assert result.err.splitlines() == [
-        "error: the accuracy is below the required limits",
+        "error: the numbers are below the required limits",
         "  - the accuracy is 80.00 %, below the required 90 %",
         "  - the lower end of the 95 % interval is 58.40 %, below the required 60 %",
     ]

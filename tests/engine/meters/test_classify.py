@@ -29,7 +29,7 @@ def test_the_numbers_are_those_of_measure() -> None:
 
 def test_it_is_an_entry_of_the_registry_like_any_other() -> None:
     assert registry.get("task", "classify") is classify
-    assert registry.names("task") == ["classify", "detect", "segment"]
+    assert registry.names("task") == ["classify", "detect", "multilabel", "segment"]
 
 
 def test_no_image_is_an_error() -> None:
