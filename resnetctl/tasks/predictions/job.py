@@ -32,7 +32,7 @@ class JobReport(Report):
         notices: sentences for the user.
     """
 
-    schema: ClassVar[str] = "resnetctl.predict-job/1"
+    schema: ClassVar[str] = "resnetctl.predict.csv/1"
     csv: Path
     images: int
     before: int

@@ -51,7 +51,7 @@ class LrReport(Report):
         stopped: why the search ended before the highest rate; "" if it did not.
     """
 
-    schema: ClassVar[str] = "resnetctl.find_lr/1"
+    schema: ClassVar[str] = "resnetctl.train.lr/1"
     proposal: float | None
     lowest: float
     stopped: str

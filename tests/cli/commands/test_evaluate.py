@@ -83,7 +83,7 @@ def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any
 def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:
     calls = replaced_task()
     cli("eval")
-    limits = (
+    limits = [
         "--min-primary",
         ".6",
         "--min-accuracy",
@@ -94,7 +94,7 @@ def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> No
         ".3",
         "--min-lower",
         ".2",
-    )
+    ]
     result = cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
     assert result.err.startswith("pets is stored\n")
     numbers = {

@@ -159,7 +159,7 @@ def test_csv_prints_what_was_written_and_resumes(cli: Cli, pictures: Path, machi
     again = cli("predict", "first", str(pictures), "--csv", "a.csv", "--json")
     assert again.code == 3
     document = again.json()
-    assert document["schema"] == "resnetctl.predict-job/1"
+    assert document["schema"] == "resnetctl.predict.csv/1"
     assert (document["images"], document["before"], document["unreadable"]) == (6, 6, 1)
 
 

@@ -95,7 +95,7 @@ def test_the_plot_is_an_svg_and_the_table_is_short() -> None:
     assert b"Loss by learning rate" in report.plot()
     assert 1 < len(report.rows_of_table()) <= lr_search.ROWS
     document = report.to_json()
-    assert document["schema"] == "resnetctl.find_lr/1"
+    assert document["schema"] == "resnetctl.train.lr/1"
     assert set(document["points"][0]) == {"lr", "loss", "smooth"}
 
 
