@@ -83,27 +83,11 @@ def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any
 def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:
     calls = replaced_task()
     cli("eval")
-    limits = [
-        "--min-primary",
-        ".6",
-        "--min-accuracy",
-        ".5",
-        "--min-balanced-accuracy",
-        ".4",
-        "--min-per-class",
-        ".3",
-        "--min-lower",
-        ".2",
-    ]
+    names = ("min_primary", "min_accuracy", "min_balanced_accuracy", "min_per_class", "min_lower")
+    numbers = {name: 0.6 - place / 10 for place, name in enumerate(names)}
+    limits = [word for name, value in numbers.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     result = cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
     assert result.err.startswith("pets is stored\n")
-    numbers = {
-        "min_primary": 0.6,
-        "min_accuracy": 0.5,
-        "min_balanced_accuracy": 0.4,
-        "min_per_class": 0.3,
-        "min_lower": 0.2,
-    }
     defaults = {"data": None, "split": "test", "device": None, "per_image": None, **dict.fromkeys(numbers)}
     options = {"data": "pets-stored", "split": "val", "device": "cpu", "per_image": Path("a.csv"), **numbers}
     assert calls == [(None, defaults), ("m.onnx", options)]
