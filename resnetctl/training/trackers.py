@@ -21,15 +21,18 @@ Facts = Iterator[TrainFact | StepResult]
 
 
 def tracked(facts: Facts, names: Sequence[str], *, run: RunDir | None, config: TrainConfig, epoch: int = 0) -> Facts:
-    """Yield all facts, and tell the trackers of each epoch.
+    """Return all facts; while they are taken, the trackers are told of each epoch.
 
     Args:
         run: the run's folder; None in a process that writes nothing, which tracks nothing.
         epoch: finished epochs.
     """
     if run is None or not names:
-        yield from facts
-        return
+        return facts
+    return _tracked(facts, names, run=run, config=config, epoch=epoch)
+
+
+def _tracked(facts: Facts, names: Sequence[str], *, run: RunDir, config: TrainConfig, epoch: int) -> Facts:
     open_ones: dict[str, Tracking] = {}
     for name in names:
         yield from _tried(name, lambda: open_ones.update({name: _start(name, run, config, epoch=epoch)}))  # noqa: B023
