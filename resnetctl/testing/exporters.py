@@ -5,6 +5,7 @@ import inspect
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from resnetctl.deploy.raw.writer import with_preprocessing
 from resnetctl.engine.metrics import Predictor, probabilities
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.exporting import Bundle
-from resnetctl.models.resnet import build
+from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
 from resnetctl.testing.findings import Rule, Skipped, expect
 from resnetctl.weights import file as weights_file
@@ -49,19 +50,25 @@ class Subject:
 @contextlib.contextmanager
 def prepared(exporter: Any, source: Path | None = None) -> Iterator[Subject]:
     """Yield the exporter as the argument of the rules, with a bundle of a small random network."""
+    model, card, onnx = _small()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "small.safetensors")
+        weights.write_bytes(weights_file.to_bytes(model.state_dict(), card))
+        input: Input = getattr(exporter, "input", "float")
+        data = with_preprocessing(onnx, IMAGE) if input == "raw" else onnx
+        bundle = Bundle(card=card, onnx=data, input=input, weights=weights)
+        reference = torch_predictor(model, IMAGE, device=torch.device("cpu"))
+        yield Subject(exporter=exporter, bundle=bundle, reference=reference, room=Path(folder))
+
+
+@cache
+def _small() -> tuple[ResNet, WeightsCard, bytes]:
+    """Return a small random network, its card and its ONNX file; torch takes seconds to export even that."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build(ARCH, classes=len(CLASSES), image=IMAGE).eval()
     card = WeightsCard(arch=ARCH, classes=CLASSES, image=IMAGE)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder, "small.safetensors")
-        weights.write_bytes(weights_file.to_bytes(model.state_dict(), card))
-        onnx = to_bytes(model, card, weights_sha256="", gate={"kind": "synthetic", "images": 74})
-        input: Input = getattr(exporter, "input", "float")
-        onnx = with_preprocessing(onnx, IMAGE) if input == "raw" else onnx
-        bundle = Bundle(card=card, onnx=onnx, input=input, weights=weights)
-        reference = torch_predictor(model, IMAGE, device=torch.device("cpu"))
-        yield Subject(exporter=exporter, bundle=bundle, reference=reference, room=Path(folder))
+    return model, card, to_bytes(model, card, weights_sha256="", gate={"kind": "synthetic", "images": 74})
 
 
 def signature(subject: Subject) -> str:
