@@ -60,8 +60,8 @@ class StagedRun:
             storage.remove(self.stages / name)
 
     def discard_if_empty(self) -> None:
-        """Remove the run if no stage has begun: nothing is lost, and its name is free again."""
-        if not any(self.stages.iterdir()):
+        """Remove the run if no stage has begun and no process works on it: its name is free again."""
+        if not RunDir(self.path).is_running() and not any(self.stages.iterdir()):
             storage.remove(self.path)
 
     def cut(self, name: str) -> dict[str, Any]:

@@ -202,6 +202,17 @@ def test_a_full_disk_leaves_a_run_that_goes_on(monkeypatch: pytest.MonkeyPatch) 
     assert report.trained is not None
 
 
+def test_a_second_process_does_not_remove_what_the_first_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "make_smaller", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            work(Order.of("first", **SHORT))
+    staged = StagedRun(settings.load().runs_dir / "small")
+    with staged.locked(), pytest.raises(UsageError, match="in use by another process"):
+        work(Order())
+    assert staged.plan()["keep_blocks"] == [2, 1]
+
+
 def _full(*_: Any) -> None:
     raise WorkFailed("writing failed: No space left on device")
 
