@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import InputError
-from resnetctl.runs.folder import LAST, LOCK, PLAN, RunDir, free_path
+from resnetctl.runs.folder import LAST, PLAN, RunDir, free_path
 from resnetctl.runs.log import to_document
 from resnetctl.system import storage
 
@@ -45,9 +45,8 @@ class StagedRun:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
-        with storage.lock(self.path / LOCK, owner=f"the run {self.path.name}"):
-            for folder in (self.path, self.path / "checkpoints", self.stages):
-                storage.sweep(folder)
+        with RunDir(self.path).locked():
+            storage.sweep(self.stages)
             yield
 
     def stage(self, name: str) -> RunDir:
@@ -78,19 +77,19 @@ class StagedRun:
         Args:
             plot: the SVG file of the stages.
         """
+        run = RunDir(self.path)
         for source in (last.onnx, last.int8_onnx):
             if source.exists():
-                RunDir(self.path).write_onnx(source.read_bytes(), int8=source == last.int8_onnx)
+                run.write_onnx(source.read_bytes(), int8=source == last.int8_onnx)
         if plot:
             storage.write(self.path / PLOT, plot)
-        (self.path / "checkpoints").mkdir(exist_ok=True)
+        storage.make_folder(self.path / "checkpoints")
         for source in last.checkpoints.paths()[:1]:
             storage.write(self.path / "checkpoints" / source.name, source.read_bytes())
         for name in COPIED:
             if (last.path / name).exists():
                 storage.write(self.path / name, (last.path / name).read_bytes())
         storage.write(self.path / REPORT, to_document(report))
-        run = RunDir(self.path)
         storage.write(run.config, last.config.read_bytes())
         storage.point(self.path.parent / LAST, self.path.name)
         return run
