@@ -16,6 +16,8 @@ from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import Card, WeightsCard
 
+GOALS = ("target_ms", "size", "int8", "max_drop", "budget")  # each makes the result a checked file
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
@@ -101,7 +103,13 @@ class Order(Card):
     @property
     def has_goal(self) -> bool:
         """Whether the result is a checked file that keeps limits, and not only a smaller network."""
-        return bool(self.target_ms or self.size or self.int8 or self.max_drop is not None or self.budget)
+        return not self._asked.keys().isdisjoint(GOALS)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """The values that are not left open. A limit of 0 is not left open: it is wrong, or no point may be lost."""
+        nothing = Order().to_json()
+        return {key: value for key, value in self.to_json().items() if value != nothing[key]}
 
     @property
     def size_bytes(self) -> int:
@@ -148,9 +156,9 @@ class Order(Card):
 
     def require_file(self, name: str | None) -> None:
         """Raise `UsageError` when the order, or a `name`, is for a run, where only a file is to be written."""
-        goals = [(key, getattr(self, key)) for key in ("target_ms", "size", "int8", "max_drop", "budget")]
-        for key, value in [("name", name), ("finetune", self.finetune), ("set", self.set), *goals]:
-            if value:
+        asked = self._asked | ({"name": name} if name else {})
+        for key in ("name", "finetune", "set", *GOALS):
+            if key in asked:
                 raise UsageError(
                     f"{key} makes a run, and out writes a file without training: give one of them", where=Setting(key)
                 )
@@ -163,9 +171,8 @@ class Order(Card):
 
     def require_same(self, stored: Order, *, name: str) -> None:
         """Raise `UsageError` when this order asks for something else than the stored one of the run `name`."""
-        asked = {key: value for key, value in self.to_json().items() if value not in ("", None, {}, False)}
         was = stored.to_json()
-        others = [key for key, value in asked.items() if was[key] != value]
+        others = [key for key, value in self._asked.items() if was[key] != value]
         if others:
             key = others[0]
             raise UsageError(
