@@ -170,12 +170,12 @@ class Order(Card):
 
     def require_same(self, stored: Order, *, name: str) -> None:
         """Raise `UsageError` when this order asks for something else than the stored one of the run `name`."""
-        was = stored.to_json()
-        others = [key for key, value in self._asked.items() if was[key] != value]
+        was = stored._asked
+        others = [key for key, value in self._asked.items() if was.get(key) != value]
         if others:
             key = others[0]
             raise UsageError(
-                f"the run '{name}' was begun with another value of {key}: {was[key] or 'none'}",
+                f"the run '{name}' was begun with another value of {key}: {was.get(key, 'none')}",
                 where=Setting(key),
                 hint=[Setting("name", name, note="alone goes on with it"), Setting("name", "OTHER")],
             )

@@ -56,6 +56,8 @@ def test_a_limit_of_zero_is_asked_for() -> None:
         Order(max_drop=0.0).require_file(None)
     with pytest.raises(UsageError, match="begun with another value of max_drop: 2"):
         Order(max_drop=0.0).require_same(Order(max_drop=2.0), name="n")
+    with pytest.raises(UsageError, match="begun with another value of max_drop: 0"):
+        Order(max_drop=2.0).require_same(Order(max_drop=0.0), name="n")
 
 
 @pytest.mark.parametrize(
