@@ -142,6 +142,12 @@ class Order(Card):
         if self.keep_blocks is not None or self.channels is not None or self.speedup is not None:
             require_cut(self.cut, card, is_alone=False)
         _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
+        if self.budget and self.length is not None and self.length.epochs:
+            raise UsageError(
+                f"finetune asks for {self.finetune}, however long they take, so the budget cannot be kept",
+                where=Setting("budget"),
+                hint="leave one of them out",
+            )
 
     @property
     def length(self) -> Length | None:

@@ -161,6 +161,7 @@ def test_a_killed_goal_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPat
         ({"speedup": None, "size": "big"}, "size should be a size such as 500kB"),
         ({"max_drop": -1.0}, "points are 0 to 100"),
         ({"budget": "soon"}, "budget should be a time"),
+        ({"budget": "9min"}, "finetune asks for 1epoch, however long they take"),
         ({"speedup": 0.5}, "a speed-up is more than 1"),
     ],
 )
