@@ -5,7 +5,7 @@ An attempt cuts, trains and exports. One that breaks a limit is taken back: with
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from resnetctl.compress import calibration
 from resnetctl.compress.cost import multiply_adds, params
 from resnetctl.compress.int8 import Limits, quantise
-from resnetctl.compress.latency import latencies
+from resnetctl.compress.latency import latencies, speedups
 from resnetctl.data.splits import open_eval_set
 from resnetctl.deploy.onnx_card import OnnxCard, to_properties
 from resnetctl.deploy.onnx_session import from_bytes
@@ -33,6 +33,7 @@ from resnetctl.tasks.compress.steps import Steps, cut_name, train_name
 from resnetctl.tasks.held_out import look
 from resnetctl.tasks.targets import Target, described
 from resnetctl.weights.file import Header, load_network, read_header
+from resnetctl.wording import counted
 
 MAX_DROP = 1.0  # percent points on val, unless the order says otherwise
 INT8 = "int8"
@@ -40,12 +41,16 @@ INT8 = "int8"
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """An ONNX file of a network, its accuracy on val, and the stage that made it."""
+    """An ONNX file of a network, its accuracy on val, and the stage that made it.
+
+    `float_layers` are the layers of an int8 file that went back to float32.
+    """
 
     name: str
     net: ResNet
     data: bytes
     accuracy: Accuracy
+    float_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +112,26 @@ def _attempt(steps: Steps, attempt: int, *, int8: bool) -> Generator[Any, None, 
         header = read_header(last.weights)
         files.append(_int8_file(steps, header, trained, max_drop=max(0.0, allowed - drop)))
         last.write_onnx(files[-1].data, int8=True)
+        _require_speed(steps, cut, files)
     if order.size_bytes and len(files[-1].data) > order.size_bytes:
         raise CheckFailed(f"{files[-1].name} has {len(files[-1].data):,} bytes, and {order.size_bytes:,} are allowed")
     return Reached(last=last, cut=cut, files=tuple(files))
+
+
+def _require_speed(steps: Steps, cut: CutFacts, files: Sequence[File]) -> None:
+    """Raise `CheckFailed` when the layers that went back to float32 made the last file slower than the goal."""
+    whole, last, order, needed = files[0], files[-1], steps.order, steps.order.speedup
+    if order.target_ms is not None and cut.table is not None:
+        needed = cut.table.whole / order.target_ms
+    if needed is None or not last.float_layers:
+        return
+    base, model = (from_bytes(file.data, file.name) for file in (whole, last))
+    median = speedups(base, {INT8: model}, images=steps.judge().seen(), sizes=(1,))[INT8][1].median
+    if median < needed:
+        layers = counted(len(last.float_layers), "layer")
+        raise CheckFailed(
+            f"with {layers} in float32 it is {median:.2f} times as fast, and {needed:.2f} times are needed"
+        )
 
 
 def _float_file(steps: Steps, name: str, header: Header) -> File:
@@ -138,7 +160,7 @@ def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -
     with stop_later():
         data = ranges.quantised(floats=report.float_layers, metadata=properties)
     accuracy = Accuracy.of(judge.measured(from_bytes(data, "the int8 file").logits))
-    return File(name=INT8, net=source.net, data=data, accuracy=accuracy)
+    return File(name=INT8, net=source.net, data=data, accuracy=accuracy, float_layers=report.float_layers)
 
 
 def _published(steps: Steps, reached: Reached, *, undone: tuple[str, ...]) -> CompressReport:

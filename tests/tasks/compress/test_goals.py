@@ -91,6 +91,25 @@ def test_an_int8_file_that_fails_its_gate_is_taken_back_and_more_is_cut(monkeypa
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("median", "name"), [(1.59, "4-finetune"), (1.61, "int8")])
+@pytest.mark.parametrize("goal", [{"speedup": 1.6}, {"speedup": None, "target_ms": 5.0 / 1.6}])
+def test_layers_that_went_back_to_float32_must_leave_the_file_fast_enough(
+    monkeypatch: pytest.MonkeyPatch, median: float, name: str, goal: dict[str, Any]
+) -> None:
+    real, spread = goals._int8_file, Spread(median=median, low=median, high=median, n=3)
+
+    def mixed(*arguments: Any, **more: Any) -> File:
+        return dataclasses.replace(real(*arguments, **more), float_layers=("conv1", "fc"))
+
+    monkeypatch.setattr(goals, "_int8_file", mixed)
+    monkeypatch.setattr(goals, "speedups", lambda base, others, **_: {key: {1: spread} for key in others})
+    report = go(**goal)
+    assert report.stages[-1].name == name
+    undone = "int8: with 2 layers in float32 it is 1.59 times as fast, and 1.60 times are needed"
+    assert report.undone == ((undone,) if median < 1.6 else ())
+
+
+@pytest.mark.usefixtures("quick")
 def test_an_accuracy_that_falls_too_far_ends_with_exit_code_5_and_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     real = goals._float_file
 
