@@ -12,7 +12,7 @@ from resnetctl.config.draft import Draft, RunRequest, draft
 from resnetctl.config.layers import layer, to_toml
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
-from resnetctl.errors import WeightsError
+from resnetctl.errors import CheckFailed, ResnetctlError, UsageError, WeightsError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.runs import RunDir
@@ -64,10 +64,13 @@ class Steps:
         return CutFacts.from_json(self.staged.cut(name))
 
     def train(self, attempt: int) -> Generator[Any, None, RunDir]:
-        """Train the cut network, or go on with its training."""
+        """Train the cut network, or go on with its training. Raises `CheckFailed` when the budget is too short."""
         stage = self.staged.stage(train_name(attempt))
         if not stage.config.is_file():
-            yield from self.trainer.start(self._training(attempt, budget=self._left()), self.settings)
+            try:
+                yield from self.trainer.start(self._training(attempt, budget=self._left()), self.settings)
+            except UsageError as error:
+                raise self._named(error) from None
         elif stage.summary() is None:
             yield Notice(f"{train_name(attempt)} goes on")
             yield from self.trainer.resume(stage.path, settings=self.settings)
@@ -77,6 +80,15 @@ class Steps:
         """Return the seconds of the budget that are left for training; 0 without a budget."""
         whole = self.order.budget_seconds
         return max(1.0, whole - (time.monotonic() - self._began) - RESERVE) if whole else 0.0
+
+    def _named(self, error: UsageError) -> ResnetctlError:
+        """Return the error; one on the time to train is about the option that set it."""
+        if error.where != Setting("budget"):
+            return error
+        if self.order.length is None:
+            budget = self.order.budget
+            return CheckFailed(f"the budget of {budget} leaves too little time to train: {error.message}")
+        return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
     def _training(self, attempt: int, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
         return training(

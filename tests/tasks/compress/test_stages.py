@@ -11,9 +11,9 @@ from support.tiny_runs import files, notice_texts
 
 from resnetctl import runs
 from resnetctl.config.schema import FinetuneConfig
-from resnetctl.errors import InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
+from resnetctl.errors import CheckFailed, InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
 from resnetctl.facts import Finished
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
@@ -211,6 +211,22 @@ def test_a_second_process_does_not_remove_what_the_first_one_has_begun(monkeypat
     with staged.locked(), pytest.raises(UsageError, match="in use by another process"):
         work(Order())
     assert staged.plan()["keep_blocks"] == [2, 1]
+
+
+def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
+    def short(*_: Any) -> Iterator[Any]:
+        yield from ()
+        raise UsageError("1.0 s is too short: 100 steps take 2 s here", where=Setting("budget"), hint="at least 3 s")
+
+    trainer = Trainer(start=short, resume=resume)
+    with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
+        work(Order.of("first", keep_blocks=(2, 1), budget="50s"), trainer=trainer)
+    assert caught.value.problems == (
+        "float32: the budget of 50s leaves too little time to train: 1.0 s is too short: 100 steps take 2 s here",
+    )
+    with pytest.raises(UsageError, match="is too short") as refused:
+        work(Order.of("first", keep_blocks=(2, 1), finetune="1s"), "other", trainer=trainer)
+    assert (refused.value.where, refused.value.hint) == (Setting("finetune"), ("at least 3 s",))
 
 
 def _full(*_: Any) -> None:
