@@ -218,7 +218,7 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     return model.eval()
 
 
-def _require_fit(model: "ResNet", card: WeightsCard, path: Path) -> None:
+def _require_fit(model: "nn.Module", card: WeightsCard, path: Path) -> None:
     """Raise `WeightsError` when the narrower layers of the card do not fit together."""
     import torch
 
@@ -258,6 +258,8 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
     net.load_state_dict(dict(loaded.state))
+    if card.channels:
+        _require_fit(net, card, path)
     return net.eval()
 
 
