@@ -38,6 +38,11 @@ class StagedRun:
         """The folder with the runs of the stages."""
         return self.path / "stages"
 
+    @property
+    def has_stages(self) -> bool:
+        """Whether a stage has begun."""
+        return any(self.stages.iterdir())
+
     def plan(self) -> dict[str, Any]:
         """Return what was asked for. Raises `InputError` if it cannot be read."""
         return storage.read_json(self.path / PLAN, error=InputError)
@@ -60,7 +65,7 @@ class StagedRun:
 
     def discard_if_empty(self) -> None:
         """Remove the run if no stage has begun and no process works on it: its name is free again."""
-        if not RunDir(self.path).is_running() and not any(self.stages.iterdir()):
+        if not RunDir(self.path).is_running() and not self.has_stages:
             storage.remove(self.path)
 
     def cut(self, name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from resnetctl.deploy.parity import BATCHES, compare_batches, in_batches
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError
 from resnetctl.facts import Notice
+from resnetctl.hints import Call
 from resnetctl.models.resnet import ResNet
 from resnetctl.report.page import pareto_file
 from resnetctl.runs import RunDir
@@ -82,6 +83,7 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
         "no network keeps all limits on this machine; no run was published",
         where=str(steps.staged.path),
         problems=undone,
+        hint=Call("runs remove", (steps.staged.path,), note="deletes its stages") if steps.staged.has_stages else (),
     )
 
 

@@ -17,6 +17,7 @@ from resnetctl.compress.latency import Latency
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.hints import in_shell
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
 from resnetctl.tasks.compress import goals
@@ -127,6 +128,7 @@ def test_an_accuracy_that_falls_too_far_ends_with_exit_code_5_and_the_best(monke
     staged = StagedRun(settings.load().runs_dir / "small")
     assert staged.stage("2-finetune").summary() is not None
     assert not staged.path.joinpath("config.toml").exists()
+    assert in_shell(caught.value.hint[0]) == f"resnetctl runs remove {staged.path}    deletes its stages"
 
 
 def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
@@ -134,6 +136,7 @@ def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
         go(speedup=9.0)
     assert len(caught.value.problems) == 2
     assert "1,1 blocks: 2.50 times as fast" in caught.value.problems[0]
+    assert caught.value.hint == ()
     assert not (settings.load().runs_dir / "small").exists()
 
 
