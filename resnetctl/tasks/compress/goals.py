@@ -128,7 +128,7 @@ def _require_speed(steps: Steps, cut: CutFacts, files: Sequence[File]) -> None:
     if needed is None or not last.float_layers:
         return
     base, model = (from_bytes(file.data, file.name) for file in (whole, last))
-    median = speedups(base, {INT8: model}, images=steps.judge().seen(), sizes=(1,))[INT8][1].median
+    median = speedups(base, {INT8: model}, images=steps.judge.seen(), sizes=(1,))[INT8][1].median
     if median < needed:
         layers = counted(len(last.float_layers), "layer")
         raise CheckFailed(
@@ -138,7 +138,7 @@ def _require_speed(steps: Steps, cut: CutFacts, files: Sequence[File]) -> None:
 
 def _float_file(steps: Steps, name: str, header: Header) -> File:
     """Return the float32 file of a network, compared with torch on images of val. Raises `CheckFailed`."""
-    judge, net, card = steps.judge(), load_network(header), header.card
+    judge, net, card = steps.judge, load_network(header), header.card
     pool = judge.unseen()[: sum(BATCHES)]
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(pool)}
     with stop_later():
@@ -153,7 +153,7 @@ def _float_file(steps: Steps, name: str, header: Header) -> File:
 
 def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
     """Return the int8 file of a float32 one. Raises `CheckFailed` when it is too inaccurate or slower."""
-    judge, card = steps.judge(), header.card
+    judge, card = steps.judge, header.card
     images = calibration.choose(judge.train, card.image, count=min(CALIBRATE, len(judge.train)))
     ranges, report = quantise(source.data, images, val=judge.batches(), limits=Limits(max_drop=max_drop))
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(judge.unseen()[: sum(BATCHES)])}
@@ -191,7 +191,7 @@ def _published(steps: Steps, reached: Reached, *, undone: tuple[str, ...]) -> Co
 
 def _facts(steps: Steps, files: tuple[File, ...]) -> tuple[StageFacts, ...]:
     models = {file.name: from_bytes(file.data, file.name) for file in files}
-    times = latencies(models, images=steps.judge().seen())
+    times = latencies(models, images=steps.judge.seen())
     return tuple(
         StageFacts(
             name=file.name,
@@ -214,7 +214,7 @@ def _on_test(steps: Steps, reached: Reached) -> tuple[Accuracy | None, tuple[str
     if images.split != "test":
         return None, ("not measured on test: the dataset has no test split",)
     weights = reached.last.weights
-    report = steps.judge().measured(from_bytes(reached.files[-1].data, "the file").logits, images)
+    report = steps.judge.measured(from_bytes(reached.files[-1].data, "the file").logits, images)
     _, notices = look(
         steps.store, images, weights=described(Target(kind="weights", path=weights))[1], target=weights, report=report
     )

@@ -88,7 +88,7 @@ def _cut_and_train(steps: Steps) -> Work:
     last, trained = steps.staged.stage(cut_name(0)), None
     if steps.order.length is not None:
         last = yield from steps.train(0)
-        trained = steps.judge().accuracy(load_network(read_header(last.weights)))
+        trained = steps.judge.accuracy(load_network(read_header(last.weights)))
     run = RunDir(steps.staged.path)
     report = CompressReport(
         path=run.weights, target=steps.target, data=steps.order.data, cut=facts, run=run.path, trained=trained

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ class Steps:
         self.store = open_store(settings.data_dir, order.data)
         self._began = time.monotonic()
 
+    @cached_property
     def judge(self) -> Judge:
-        """Return the images that the networks are measured by."""
+        """The images that the networks are measured by. Val is drawn once."""
         return Judge(self.header.card, self.store)
 
     def cut(self, attempt: int, *, limit: Limit | None = None) -> Generator[Any, None, CutFacts]:

@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def file(steps: Steps, name: str, header: Header) -> File:
         net = load_network(header)
-        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge().accuracy(net))
+        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge.accuracy(net))
 
     def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
         return dataclasses.replace(source, name="int8", data=source.data[: len(source.data) // 4])
