@@ -6,7 +6,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from resnetctl.compress.depths import Depths, require_depths
 from resnetctl.compress.speed_plan import even_depths
@@ -16,6 +17,7 @@ from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import Card, WeightsCard
 
+Stored = TypeVar("Stored", bound=Card)
 GOALS = ("target_ms", "size", "int8", "max_drop", "budget")  # each makes the result a checked file
 
 
@@ -220,6 +222,14 @@ def require_cut(cut: Cut, card: WeightsCard, *, is_alone: bool = True) -> None:
 def _require(holds: bool, otherwise: str, *, at: str) -> None:
     if not holds:
         raise UsageError(otherwise, where=Setting(at))
+
+
+def read_back(kind: type[Stored], values: Mapping[str, Any], *, where: Path) -> Stored:
+    """Return the card that the run `where` keeps. Raises `InputError` for wrong values."""
+    try:
+        return kind.from_json(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the run cannot be read: {error}", where=str(where)) from None
 
 
 def dataset_of(card: WeightsCard, data: str | None) -> str:

@@ -19,7 +19,7 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.compress.files import resolve_weights
 from resnetctl.tasks.compress.goals import reach
-from resnetctl.tasks.compress.order import Order, dataset_of, require_cut
+from resnetctl.tasks.compress.order import Order, dataset_of, read_back, require_cut
 from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.steps import Steps, cut_name, training
 from resnetctl.training.launch import Trainer
@@ -61,7 +61,7 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
     target = resolve_weights(order.target, settings).path.resolve() if order.target else None
     if name is not None and is_begun(folder, name):
         staged = StagedRun(folder / name)
-        stored = Order.from_json(staged.plan())
+        stored = read_back(Order, staged.plan(), where=staged.path)
         order.settled(target="" if target is None else str(target)).require_same(stored, name=name)
         return staged, stored
     if name is not None:

@@ -21,7 +21,7 @@ from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.compress.order import Order
+from resnetctl.tasks.compress.order import Order, read_back
 from resnetctl.tasks.compress.report import CutFacts
 from resnetctl.tasks.compress.smaller import Judge, Limit, Smaller, make_smaller
 from resnetctl.training.environment import environment
@@ -63,7 +63,7 @@ class Steps:
             yield Notice("choosing what to remove, by what it matters and by the time that it takes here")
             made = make_smaller(self.header, self.store, cut=self.order.cut, limit=limit)
             self._write_cut(attempt, made)
-        return CutFacts.from_json(self.staged.cut(name))
+        return read_back(CutFacts, self.staged.cut(name), where=stage.path)
 
     def train(self, attempt: int) -> Generator[Any, None, RunDir]:
         """Train the cut network, or go on with its training. Raises `CheckFailed` when the budget is too short."""

@@ -14,7 +14,7 @@ from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import CheckFailed, InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
 from resnetctl.facts import Finished
 from resnetctl.hints import Call, Setting
-from resnetctl.runs.staged import StagedRun
+from resnetctl.runs.staged import StagedRun, begin
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
 from resnetctl.tasks.compress import CompressReport, Order, into_run, steps
@@ -211,6 +211,15 @@ def test_a_second_process_does_not_remove_what_the_first_one_has_begun(monkeypat
     with staged.locked(), pytest.raises(UsageError, match="in use by another process"):
         work(Order())
     assert staged.plan()["keep_blocks"] == [2, 1]
+
+
+@pytest.mark.parametrize("text", ['{"aim": 3}', '{"speedup": "much"}', "no json"])
+def test_a_damaged_plan_is_one_error(text: str) -> None:
+    staged = begin(settings.load().runs_dir, "small", plan={})
+    (staged.path / "compress.json").write_text(text)
+    with pytest.raises(InputError, match=r"aim|speedup|JSON"):
+        work(Order())
+    assert staged.path.is_dir()
 
 
 def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
