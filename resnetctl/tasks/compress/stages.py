@@ -11,8 +11,8 @@ from typing import Any
 
 import resnetctl.runs as runs
 from resnetctl.data.store import open_store
-from resnetctl.errors import ResnetctlError, Stopped
-from resnetctl.hints import Call
+from resnetctl.errors import ResnetctlError, Stopped, UsageError
+from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
 from resnetctl.runs.staged import StagedRun, begin, is_begun
 from resnetctl.system import storage
@@ -66,6 +66,9 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
         return staged, stored
     if name is not None:
         runs.free_path(folder, name)
+        if order == Order():
+            hint = Setting("speedup", 2, note="begins one")
+            raise UsageError(f"there is no run '{name}' to go on with", where=Setting("name"), hint=hint)
     target = target or resolve_weights(None, settings).path.resolve()
     header = read_header(target)
     if order.has_goal:
