@@ -19,9 +19,12 @@ def remove(run: RunDir) -> None:
     is_run = (path / "config.sources.json").is_file()  # any folder may have a config.toml
     if not (is_run or _is_group(path) or _is_staged(path)):
         raise UsageError("this folder is not a run, so it is not removed", where=str(path))
-    for each in (RunDir(path), *all_runs(path)):
+    for each in (RunDir(path), *all_runs(path), *all_runs(path / "stages")):
         with each.locked():
             pass  # nobody works on it; Windows cannot remove a folder with a locked file
+    for lock in path.glob("queue/*.lock"):  # a worker holds it before the run of a group exists
+        with storage.lock(lock, owner=f"the run {lock.stem}"):
+            pass
     storage.remove(path)
     link = path.parent / LAST
     if link.is_symlink() and not link.exists():

@@ -6,6 +6,8 @@ import pytest
 
 from resnetctl import runs
 from resnetctl.errors import InputError, UsageError
+from resnetctl.runs.group import create_group
+from resnetctl.runs.staged import begin
 from resnetctl.tasks.runs import removal
 
 
@@ -44,6 +46,18 @@ def test_a_group_in_which_a_run_is_trained_stays(tmp_path: Path) -> None:
     with run.locked(), pytest.raises(UsageError, match="in use"):
         removal.remove(removal.chosen(["five"], tmp_path))
     assert run.config.is_file()
+
+
+def test_a_group_whose_worker_prepares_a_run_and_a_stage_that_is_trained_stay(tmp_path: Path) -> None:
+    group = create_group(tmp_path, "five", plan={"keys": [], "points": {"0": {}}}, configs={"0": ""})
+    with group.taken("0"), pytest.raises(UsageError, match="the run 0 is in use"):
+        removal.remove(removal.chosen(["five"], tmp_path))
+    staged = begin(tmp_path, "small", plan={})
+    stage = runs.create(staged.stages, "1-cut", config="", sources={}, env={})
+    with stage.locked(), pytest.raises(UsageError, match="the run 1-cut is in use"):
+        removal.remove(removal.chosen(["small"], tmp_path))
+    removal.remove(removal.chosen(["five", "small"], tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("plan", ["sweep.json", "compress.json"])
