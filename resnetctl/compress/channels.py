@@ -15,6 +15,7 @@ from torch import nn
 from resnetctl.compress.groups import Group, groups, remove, strength
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
+from resnetctl.models import features
 from resnetctl.models.channels import shape_of
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec
@@ -25,18 +26,11 @@ Widths = Mapping[str, tuple[int, int]]
 
 def prunable(model: ResNet) -> Iterator[tuple[str, nn.Module, Group]]:
     """Yield the name of each block, the block, and each group of its channels that may go."""
-    inputs = shape_of(model.conv1)[1]
+    inputs, outputs = shape_of(model.conv1)[1], features.channels(model.arch)
     for stage in model.stages:
         for position, block in model.get_submodule(stage).named_children():
             yield from ((f"{stage}.{position}", block, group) for group in groups(block.eval(), inputs))
-            inputs = outputs_of(model, stage)
-
-
-def outputs_of(model: ResNet, stage: str) -> int:
-    """Return the channels of a stage's features, which removing inner channels leaves as they are."""
-    number = model.stages.index(stage)
-    expansion = model.fc.in_features // model.arch.widths[-1]
-    return model.arch.widths[number] * expansion
+            inputs = outputs[stage]  # removing inner channels leaves them as they are
 
 
 def left(group: Group, width: int, *, share: float) -> int:

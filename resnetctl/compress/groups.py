@@ -84,10 +84,10 @@ def gap(block: nn.Module, group: Group, *, images: Tensor) -> float:
     with torch.no_grad():
         reader.weight[:, gone] = 0
         remove(cut, group, kept=kept)
-        wanted = masked(images)
         try:
+            wanted = masked(images)
             apart = (wanted - cut(images)).abs().max()
-        except RuntimeError:  # a layer outside the chain reads these channels
+        except Exception:  # a layer outside the chain reads these channels, and a plugin may raise anything then
             return float("inf")
     return float(apart / wanted.abs().max().clamp(min=1e-6))
 
@@ -119,7 +119,7 @@ def remove(block: nn.Module, group: Group, *, kept: Tensor) -> None:
             _replace(module, {"weight": module.weight[rows][:, columns]}, rows=rows)
         elif isinstance(module, nn.BatchNorm2d):
             module.num_features = len(rows)
-            _replace(module, {"weight": module.weight}, rows=rows)
+            _replace(module, {}, rows=rows)
 
 
 def strength(block: nn.Module, group: Group) -> Tensor:
@@ -145,10 +145,9 @@ def _keep_groups(module: nn.Conv2d, rows: Tensor, *, share: float) -> None:
 
 
 def _replace(module: nn.Module, ready: Mapping[str, Tensor], *, rows: Tensor) -> None:
-    """Replace the tensors of a layer: the `ready` ones of a convolution, and the rows of all others."""
-    is_norm = isinstance(module, nn.BatchNorm2d)
+    """Replace the tensors of a layer: by the `ready` ones, and all others by their rows."""
     for name, parameter in list(module.named_parameters(recurse=False)):
-        value = ready[name] if name in ready and not is_norm else parameter[rows]
+        value = ready[name] if name in ready else parameter[rows]
         setattr(module, name, nn.Parameter(value.detach().clone(), requires_grad=parameter.requires_grad))
     for name, buffer in list(module.named_buffers(recurse=False)):
         if buffer.dim():

@@ -28,7 +28,7 @@ def speedups(
     """
     results: dict[str, dict[int, Spread]] = {name: {} for name in others}
     for size in sizes:
-        batch = images[[place % len(images) for place in range(size)]]
+        batch = _batch(images, size)
         ways = {name: Repeated(model.logits, batch) for name, model in ((BASE, base), *others.items())}
         speeds = interleave(ways, seconds=SECONDS, rounds=ROUNDS, needed=len(ways))
         for name in others:
@@ -37,15 +37,16 @@ def speedups(
 
 
 class Repeated:
-    """A way to spend `SAMPLE` seconds: returns batches a second."""
+    """A way that predicts a batch for some seconds, at least once: returns batches a second."""
 
-    def __init__(self, predict: Predictor, batch: Images) -> None:
+    def __init__(self, predict: Predictor, batch: Images, *, seconds: float | None = None) -> None:
         self._predict = predict
         self._batch = batch
+        self._seconds = SAMPLE if seconds is None else seconds
 
     def __call__(self) -> float:
         began, done = time.perf_counter(), 0
-        while not done or time.perf_counter() - began < SAMPLE:
+        while not done or time.perf_counter() - began < self._seconds:
             self._predict(self._batch)
             done += 1
         return done / (time.perf_counter() - began)
@@ -66,8 +67,8 @@ def latencies(
     """Return the latencies of networks by name and images a batch, called one by one in alternating order."""
     results: dict[str, dict[int, Latency]] = {name: {} for name in models}
     for size in sizes:
-        batch = images[[place % len(images) for place in range(size)]]
-        ways = {name: _Once(model.logits, batch) for name, model in models.items()}
+        batch = _batch(images, size)
+        ways = {name: Repeated(model.logits, batch, seconds=0) for name, model in models.items()}
         rates = interleave(ways, seconds=SECONDS, rounds=CALLS, needed=len(ways))
         for name in models:
             times = [1000 / rate for rate in rates[name]]
@@ -76,14 +77,5 @@ def latencies(
     return results
 
 
-class _Once:
-    """A way that calls a network once: returns batches a second."""
-
-    def __init__(self, predict: Predictor, batch: Images) -> None:
-        self._predict = predict
-        self._batch = batch
-
-    def __call__(self) -> float:
-        began = time.perf_counter()
-        self._predict(self._batch)
-        return 1 / (time.perf_counter() - began)
+def _batch(images: Images, size: int) -> Images:
+    return images[[place % len(images) for place in range(size)]]

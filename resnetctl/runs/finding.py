@@ -16,11 +16,15 @@ def remove(run: RunDir) -> None:
         UsageError: a process works on it, or the folder was made by another program.
     """
     path = run.path.resolve()
-    if not _has(path, "config.sources.json", GROUP, PLAN):  # any folder may have a config.toml
+    is_run = (path / "config.sources.json").is_file()  # any folder may have a config.toml
+    if not (is_run or _is_group(path) or _is_staged(path)):
         raise UsageError("this folder is not a run, so it is not removed", where=str(path))
-    for each in (RunDir(path), *all_runs(path)):
+    for each in (RunDir(path), *all_runs(path), *all_runs(path / "stages")):
         with each.locked():
             pass  # nobody works on it; Windows cannot remove a folder with a locked file
+    for lock in path.glob("queue/*.lock"):  # a worker holds it before the run of a group exists
+        with storage.lock(lock, owner=f"the run {lock.stem}"):
+            pass
     storage.remove(path)
     link = path.parent / LAST
     if link.is_symlink() and not link.exists():
@@ -31,7 +35,7 @@ def remove(run: RunDir) -> None:
 def find_folder(text: str | Path, folder: Path) -> RunDir:
     """Return what `remove` may delete: a run, one in stages that is not finished, or a group. Raises as `find`."""
     for path in (Path(text), folder / text):
-        if _has(path, GROUP, PLAN):
+        if _is_group(path) or _is_staged(path):
             return RunDir(path)
     return find(text, folder)
 
@@ -45,13 +49,13 @@ def find(text: str | Path, folder: Path) -> RunDir:
     for path in (Path(text), folder / text):
         if (path / CONFIG).is_file():
             return RunDir(path)
-        if (path / GROUP).is_file():
+        if _is_group(path):
             raise InputError(
                 f"'{text}' is a group of runs, not a run",
                 where=str(path),
                 hint=[Call("sweep show", (path,)), "or name one run in it"],
             )
-        if (path / PLAN).is_file():
+        if _is_staged(path):
             raise InputError(
                 f"the run '{text}' is not finished",
                 where=str(path),
@@ -80,5 +84,9 @@ def all_runs(folder: Path) -> list[RunDir]:
     return sorted(existing, key=lambda run: (run.created(), run.path.name))
 
 
-def _has(folder: Path, *names: str) -> bool:
-    return any((folder / name).is_file() for name in names)
+def _is_group(folder: Path) -> bool:
+    return (folder / GROUP).is_file() and (folder / "queue").is_dir()  # other programs have a sweep.json, too
+
+
+def _is_staged(folder: Path) -> bool:
+    return (folder / PLAN).is_file() and (folder / "stages").is_dir()

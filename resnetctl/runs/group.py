@@ -23,6 +23,7 @@ from resnetctl.runs.log import to_document, val_key
 from resnetctl.system import storage
 
 SCHEMA = "resnetctl.sweep/1"
+PLAN_WAIT = 60.0  # seconds: another worker loads Optuna and chooses its run meanwhile
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Group:
 
     @contextmanager
     def growing(self) -> Iterator[dict[str, Any]]:
-        """Hold the lock of the plan while runs are added; yield the plan."""
-        with storage.lock(self.path / "queue" / "plan.lock", owner="the plan of the group"):
+        """Hold the lock of the plan while runs are added; yield the plan. Waits for another worker that adds one."""
+        with storage.lock(self.path / "queue" / "plan.lock", owner="the plan of the group", wait=PLAN_WAIT):
             yield self.plan()
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:

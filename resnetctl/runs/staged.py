@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import InputError
-from resnetctl.runs.folder import LAST, LOCK, PLAN, RunDir, free_path
+from resnetctl.runs.folder import LAST, PLAN, RunDir, free_path
 from resnetctl.runs.log import to_document
 from resnetctl.system import storage
 
@@ -38,6 +38,11 @@ class StagedRun:
         """The folder with the runs of the stages."""
         return self.path / "stages"
 
+    @property
+    def has_stages(self) -> bool:
+        """Whether a stage has begun."""
+        return any(self.stages.iterdir())
+
     def plan(self) -> dict[str, Any]:
         """Return what was asked for. Raises `InputError` if it cannot be read."""
         return storage.read_json(self.path / PLAN, error=InputError)
@@ -45,9 +50,8 @@ class StagedRun:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
-        with storage.lock(self.path / LOCK, owner=f"the run {self.path.name}"):
-            for folder in (self.path, self.path / "checkpoints", self.stages):
-                storage.sweep(folder)
+        with RunDir(self.path).locked():
+            storage.sweep(self.stages)
             yield
 
     def stage(self, name: str) -> RunDir:
@@ -60,8 +64,8 @@ class StagedRun:
             storage.remove(self.stages / name)
 
     def discard_if_empty(self) -> None:
-        """Remove the run if no stage has begun: nothing is lost, and its name is free again."""
-        if not any(self.stages.iterdir()):
+        """Remove the run if no stage has begun and no process works on it: its name is free again."""
+        if not RunDir(self.path).is_running() and not self.has_stages:
             storage.remove(self.path)
 
     def cut(self, name: str) -> dict[str, Any]:
@@ -78,19 +82,19 @@ class StagedRun:
         Args:
             plot: the SVG file of the stages.
         """
+        run = RunDir(self.path)
         for source in (last.onnx, last.int8_onnx):
             if source.exists():
-                RunDir(self.path).write_onnx(source.read_bytes(), int8=source == last.int8_onnx)
+                run.write_onnx(source.read_bytes(), int8=source == last.int8_onnx)
         if plot:
             storage.write(self.path / PLOT, plot)
-        (self.path / "checkpoints").mkdir(exist_ok=True)
+        storage.make_folder(self.path / "checkpoints")
         for source in last.checkpoints.paths()[:1]:
             storage.write(self.path / "checkpoints" / source.name, source.read_bytes())
         for name in COPIED:
             if (last.path / name).exists():
                 storage.write(self.path / name, (last.path / name).read_bytes())
         storage.write(self.path / REPORT, to_document(report))
-        run = RunDir(self.path)
         storage.write(run.config, last.config.read_bytes())
         storage.point(self.path.parent / LAST, self.path.name)
         return run

@@ -197,28 +197,30 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     """Return the network of `loaded`, in evaluation mode, with this regularisation. Raises as `load_network`."""
     import torch
 
-    from resnetctl.models.resnet import build
-
     card, path = loaded.card, loaded.path
     require_classifier(card, path)
     try:
         with torch.device("meta"):  # take no memory for a hostile card before its shapes are compared
-            expected = build(
-                card.arch, classes=len(card.classes), image=card.image, channels=card.channels
-            ).state_dict()
+            expected = _fresh(card).state_dict()
         check_keys(loaded.state, expected, path=path)
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
-    rates = {"dropout": dropout, "drop_path": drop_path}
     with torch.random.fork_rng(devices=[]):
-        model = build(card.arch, classes=len(card.classes), image=card.image, channels=card.channels, **rates)
+        model = _fresh(card, dropout=dropout, drop_path=drop_path)
     model.load_state_dict(dict(loaded.state))
     if card.channels:
         _require_fit(model, card, path)
     return model.eval()
 
 
-def _require_fit(model: "ResNet", card: WeightsCard, path: Path) -> None:
+def _fresh(card: WeightsCard, **rates: float) -> "ResNet":
+    """Return a new classifier as the card describes it, on torch's current device."""
+    from resnetctl.models.resnet import build
+
+    return build(card.arch, classes=len(card.classes), image=card.image, channels=card.channels, **rates)
+
+
+def _require_fit(model: "nn.Module", card: WeightsCard, path: Path) -> None:
     """Raise `WeightsError` when the narrower layers of the card do not fit together."""
     import torch
 
@@ -245,19 +247,19 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
     import torch
 
     from resnetctl.models.dense import with_head
-    from resnetctl.models.resnet import build
 
     card, path = loaded.card, loaded.path
     if card.head is None:
         return instantiate(loaded)
     try:
         with torch.random.fork_rng(devices=[]):
-            trunk = build(card.arch, classes=len(card.classes), image=card.image, channels=card.channels)
-            net = with_head(trunk, card.head, classes=len(card.classes), image=card.image)
+            net = with_head(_fresh(card), card.head, classes=len(card.classes), image=card.image)
         check_keys(loaded.state, net.state_dict(), path=path)
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
     net.load_state_dict(dict(loaded.state))
+    if card.channels:
+        _require_fit(net, card, path)
     return net.eval()
 
 

@@ -92,11 +92,31 @@ class Declaring(Branching):
         return super().forward(images)
 
 
+class Picky(Declaring):
+    """Checks its inner channels itself."""
+
+    prunable: ClassVar[dict[str, tuple[str, ...]]] = {"first": ("between", "last")}
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.first(images).shape[1] != 8:
+            raise ValueError("eight channels, please")
+        return super().forward(images)
+
+
+class Large(Declaring):
+    """Needs larger images than those of the proof."""
+
+    prunable: ClassVar[dict[str, tuple[str, ...]]] = {"first": ("between", "last")}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(F.conv2d(images, torch.ones(4, 1, 9, 9), groups=4))
+
+
 def test_functions_count_as_modules_do() -> None:
     assert [group.source for group in groups(Functional(nn.Identity()).eval(), 4)] == ["first"]
 
 
-@pytest.mark.parametrize("block", [Reused, Split, Branching])
+@pytest.mark.parametrize("block", [Reused, Split, Branching, Picky, Large])
 def test_what_cannot_be_proved_stays(block: type[Chain]) -> None:
     assert groups(block(nn.Identity()).eval(), 4) == []
 

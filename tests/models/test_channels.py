@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from support import heads
 from support.trained import ARCH, CLASSES, IMAGE
 
 from resnetctl.errors import ConfigError, WeightsError
 from resnetctl.models.channels import narrow, require_fit, shape_of
+from resnetctl.models.dense import with_head
 from resnetctl.models.resnet import build
-from resnetctl.spec import WeightsCard
-from resnetctl.weights.file import load_model, to_bytes
+from resnetctl.spec import HeadCard, WeightsCard
+from resnetctl.weights.file import load_model, load_net, read_header, to_bytes
 
 WIDE = dataclasses.replace(ARCH, widths=(8, 16))
 CUT = {"layer2.0.conv1": (8, 6, 1), "layer2.0.bn1": (6, 6, 1), "layer2.0.conv2": (6, 16, 1)}
@@ -61,3 +63,14 @@ def test_a_weights_file_with_such_a_map_is_refused(channels: dict[str, Any], tmp
     (path := tmp_path / "bad.safetensors").write_bytes(to_bytes(net.state_dict(), card))
     with pytest.raises((WeightsError, ConfigError), match="channels"):
         load_model(path)
+
+
+def test_a_weights_file_of_a_network_with_a_head_and_such_a_map_is_refused(tmp_path: Path) -> None:
+    channels, head = {"layer2.0.conv1": (8, 6, 1)}, HeadCard(name="tiny_seg", task="segment")
+    with heads.registered():
+        trunk = build(WIDE, classes=3, image=IMAGE, channels=channels)
+        net = with_head(trunk, head, classes=3, image=IMAGE)
+        card = WeightsCard(arch=WIDE, classes=CLASSES, image=IMAGE, channels=channels, head=head)
+        (path := tmp_path / "bad.safetensors").write_bytes(to_bytes(net.state_dict(), card))
+        with pytest.raises(WeightsError, match="do not fit together"):
+            load_net(read_header(path))

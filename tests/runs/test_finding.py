@@ -81,7 +81,7 @@ def test_a_run_in_use_and_a_folder_that_is_no_run_are_not_removed(tmp_path: Path
 
 
 def test_a_group_is_no_run_and_the_hint_shows_it(tmp_path: Path) -> None:
-    (tmp_path / "five").mkdir()
+    (tmp_path / "five" / "queue").mkdir(parents=True)
     (tmp_path / "five" / "sweep.json").write_text("{}")
     with pytest.raises(InputError, match="'five' is a group of runs, not a run") as caught:
         runs.find("five", tmp_path)

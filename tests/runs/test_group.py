@@ -1,5 +1,7 @@
 """A group is a folder with a queue; the lock of a run says that somebody trains it."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,19 @@ def test_the_queue_is_the_folder_and_locks_are_no_runs(group: Group) -> None:
         assert group.names() == [*CONFIGS]
     (group.path / "queue" / "2-late.toml").write_text("")
     assert group.names() == [*CONFIGS, "2-late"]
+
+
+def test_a_worker_waits_while_another_adds_a_run(group: Group) -> None:
+    began = threading.Event()
+
+    def add() -> None:
+        with group.growing() as plan:
+            began.set()
+            time.sleep(0.6)
+            group.write_plan(plan | {"points": {**plan["points"], "2": {}}})
+
+    (other := threading.Thread(target=add)).start()
+    assert began.wait(10)
+    with group.growing() as plan:
+        assert [*plan["points"]] == [*CONFIGS, "2"]
+    other.join()

@@ -17,11 +17,11 @@ class CompressOptions(Common):
     size: str | None = option(None, "Make the ONNX file at most this large, e.g. 500kB", metavar="SIZE", panel=USED)
     int8: bool = option(False, "Quantise the file too", panel=USED)
     max_drop: float | None = option(
-        None, "Most points of val accuracy to lose (with a goal: 1)", metavar="X", panel=USED
+        None, "Largest fall of val accuracy, in points (default: 1)", metavar="X", panel=USED
     )
     budget: str | None = option(None, "Wall time for everything, e.g. 30min", metavar="TIME", panel=USED)
     finetune: str | None = option(
-        None, "Train after it, taught by the whole: 5epochs, 10min", metavar="LENGTH", panel=USED
+        None, "Then train; the whole network teaches (e.g. 5epochs)", metavar="LENGTH", panel=USED
     )
     name: str | None = option(
         None, "Name of the run folder; alone, go on with this run", short="-n", metavar="NAME", panel=USED

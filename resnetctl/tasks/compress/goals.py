@@ -5,7 +5,7 @@ An attempt cuts, trains and exports. One that breaks a limit is taken back: with
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from resnetctl.compress import calibration
 from resnetctl.compress.cost import multiply_adds, params
 from resnetctl.compress.int8 import Limits, quantise
-from resnetctl.compress.latency import latencies
+from resnetctl.compress.latency import latencies, speedups
 from resnetctl.data.splits import open_eval_set
 from resnetctl.deploy.onnx_card import OnnxCard, to_properties
 from resnetctl.deploy.onnx_session import from_bytes
@@ -23,6 +23,7 @@ from resnetctl.deploy.parity import BATCHES, compare_batches, in_batches
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError
 from resnetctl.facts import Notice
+from resnetctl.hints import Call
 from resnetctl.models.resnet import ResNet
 from resnetctl.report.page import pareto_file
 from resnetctl.runs import RunDir
@@ -33,6 +34,7 @@ from resnetctl.tasks.compress.steps import Steps, cut_name, train_name
 from resnetctl.tasks.held_out import look
 from resnetctl.tasks.targets import Target, described
 from resnetctl.weights.file import Header, load_network, read_header
+from resnetctl.wording import counted
 
 MAX_DROP = 1.0  # percent points on val, unless the order says otherwise
 INT8 = "int8"
@@ -40,12 +42,16 @@ INT8 = "int8"
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """An ONNX file of a network, its accuracy on val, and the stage that made it."""
+    """An ONNX file of a network, its accuracy on val, and the stage that made it.
+
+    `float_layers` are the layers of an int8 file that went back to float32.
+    """
 
     name: str
     net: ResNet
     data: bytes
     accuracy: Accuracy
+    float_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,7 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
         "no network keeps all limits on this machine; no run was published",
         where=str(steps.staged.path),
         problems=undone,
+        hint=Call("runs remove", (steps.staged.path,), note="deletes its stages") if steps.staged.has_stages else (),
     )
 
 
@@ -107,14 +114,31 @@ def _attempt(steps: Steps, attempt: int, *, int8: bool) -> Generator[Any, None, 
         header = read_header(last.weights)
         files.append(_int8_file(steps, header, trained, max_drop=max(0.0, allowed - drop)))
         last.write_onnx(files[-1].data, int8=True)
+        _require_speed(steps, cut, files)
     if order.size_bytes and len(files[-1].data) > order.size_bytes:
         raise CheckFailed(f"{files[-1].name} has {len(files[-1].data):,} bytes, and {order.size_bytes:,} are allowed")
     return Reached(last=last, cut=cut, files=tuple(files))
 
 
+def _require_speed(steps: Steps, cut: CutFacts, files: Sequence[File]) -> None:
+    """Raise `CheckFailed` when the layers that went back to float32 made the last file slower than the goal."""
+    whole, last, order, needed = files[0], files[-1], steps.order, steps.order.speedup
+    if order.target_ms is not None and cut.table is not None:
+        needed = cut.table.whole / order.target_ms
+    if needed is None or not last.float_layers:
+        return
+    base, model = (from_bytes(file.data, file.name) for file in (whole, last))
+    median = speedups(base, {INT8: model}, images=steps.judge.seen(), sizes=(1,))[INT8][1].median
+    if median < needed:
+        layers = counted(len(last.float_layers), "layer")
+        raise CheckFailed(
+            f"with {layers} in float32 it is {median:.2f} times as fast, and {needed:.2f} times are needed"
+        )
+
+
 def _float_file(steps: Steps, name: str, header: Header) -> File:
     """Return the float32 file of a network, compared with torch on images of val. Raises `CheckFailed`."""
-    judge, net, card = steps.judge(), load_network(header), header.card
+    judge, net, card = steps.judge, load_network(header), header.card
     pool = judge.unseen()[: sum(BATCHES)]
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(pool)}
     with stop_later():
@@ -129,7 +153,7 @@ def _float_file(steps: Steps, name: str, header: Header) -> File:
 
 def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
     """Return the int8 file of a float32 one. Raises `CheckFailed` when it is too inaccurate or slower."""
-    judge, card = steps.judge(), header.card
+    judge, card = steps.judge, header.card
     images = calibration.choose(judge.train, card.image, count=min(CALIBRATE, len(judge.train)))
     ranges, report = quantise(source.data, images, val=judge.batches(), limits=Limits(max_drop=max_drop))
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(judge.unseen()[: sum(BATCHES)])}
@@ -138,7 +162,7 @@ def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -
     with stop_later():
         data = ranges.quantised(floats=report.float_layers, metadata=properties)
     accuracy = Accuracy.of(judge.measured(from_bytes(data, "the int8 file").logits))
-    return File(name=INT8, net=source.net, data=data, accuracy=accuracy)
+    return File(name=INT8, net=source.net, data=data, accuracy=accuracy, float_layers=report.float_layers)
 
 
 def _published(steps: Steps, reached: Reached, *, undone: tuple[str, ...]) -> CompressReport:
@@ -167,7 +191,7 @@ def _published(steps: Steps, reached: Reached, *, undone: tuple[str, ...]) -> Co
 
 def _facts(steps: Steps, files: tuple[File, ...]) -> tuple[StageFacts, ...]:
     models = {file.name: from_bytes(file.data, file.name) for file in files}
-    times = latencies(models, images=steps.judge().seen())
+    times = latencies(models, images=steps.judge.seen())
     return tuple(
         StageFacts(
             name=file.name,
@@ -190,7 +214,7 @@ def _on_test(steps: Steps, reached: Reached) -> tuple[Accuracy | None, tuple[str
     if images.split != "test":
         return None, ("not measured on test: the dataset has no test split",)
     weights = reached.last.weights
-    report = steps.judge().measured(from_bytes(reached.files[-1].data, "the file").logits, images)
+    report = steps.judge.measured(from_bytes(reached.files[-1].data, "the file").logits, images)
     _, notices = look(
         steps.store, images, weights=described(Target(kind="weights", path=weights))[1], target=weights, report=report
     )

@@ -6,7 +6,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from resnetctl.compress.depths import Depths, require_depths
 from resnetctl.compress.speed_plan import even_depths
@@ -15,6 +16,9 @@ from resnetctl.config.sizes import byte_count
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import Card, WeightsCard
+
+Stored = TypeVar("Stored", bound=Card)
+GOALS = ("target_ms", "size", "int8", "max_drop", "budget")  # each makes the result a checked file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,13 @@ class Order(Card):
     @property
     def has_goal(self) -> bool:
         """Whether the result is a checked file that keeps limits, and not only a smaller network."""
-        return bool(self.target_ms or self.size or self.int8 or self.max_drop is not None or self.budget)
+        return not self._asked.keys().isdisjoint(GOALS)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """The values that are not left open. A limit of 0 is not left open: it is wrong, or no point may be lost."""
+        nothing = Order().to_json()
+        return {key: value for key, value in self.to_json().items() if value != nothing[key]}
 
     @property
     def size_bytes(self) -> int:
@@ -133,8 +143,13 @@ class Order(Card):
             _require(0 <= self.max_drop <= 100, f"points are 0 to 100, not {self.max_drop:g}", at="max_drop")
         if self.keep_blocks is not None or self.channels is not None or self.speedup is not None:
             require_cut(self.cut, card, is_alone=False)
-        assert self.size_bytes >= 0
-        assert self.budget_seconds >= 0
+        _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
+        if self.budget and self.length is not None and self.length.epochs:
+            raise UsageError(
+                f"finetune asks for {self.finetune}, however long they take, so the budget cannot be kept",
+                where=Setting("budget"),
+                hint="leave one of them out",
+            )
 
     @property
     def length(self) -> Length | None:
@@ -148,9 +163,9 @@ class Order(Card):
 
     def require_file(self, name: str | None) -> None:
         """Raise `UsageError` when the order, or a `name`, is for a run, where only a file is to be written."""
-        goals = [(key, getattr(self, key)) for key in ("target_ms", "size", "int8", "max_drop", "budget")]
-        for key, value in [("name", name), ("finetune", self.finetune), ("set", self.set), *goals]:
-            if value:
+        asked = self._asked | ({"name": name} if name else {})
+        for key in ("name", "finetune", "set", *GOALS):
+            if key in asked:
                 raise UsageError(
                     f"{key} makes a run, and out writes a file without training: give one of them", where=Setting(key)
                 )
@@ -163,13 +178,12 @@ class Order(Card):
 
     def require_same(self, stored: Order, *, name: str) -> None:
         """Raise `UsageError` when this order asks for something else than the stored one of the run `name`."""
-        asked = {key: value for key, value in self.to_json().items() if value not in ("", None, {}, False)}
-        was = stored.to_json()
-        others = [key for key, value in asked.items() if was[key] != value]
+        was = stored._asked
+        others = [key for key, value in self._asked.items() if was.get(key) != value]
         if others:
             key = others[0]
             raise UsageError(
-                f"the run '{name}' was begun with another value of {key}: {was[key] or 'none'}",
+                f"the run '{name}' was begun with another value of {key}: {was.get(key, 'none')}",
                 where=Setting(key),
                 hint=[Setting("name", name, note="alone goes on with it"), Setting("name", "OTHER")],
             )
@@ -208,6 +222,14 @@ def require_cut(cut: Cut, card: WeightsCard, *, is_alone: bool = True) -> None:
 def _require(holds: bool, otherwise: str, *, at: str) -> None:
     if not holds:
         raise UsageError(otherwise, where=Setting(at))
+
+
+def read_back(kind: type[Stored], values: Mapping[str, Any], *, where: Path) -> Stored:
+    """Return the card that the run `where` keeps. Raises `InputError` for wrong values."""
+    try:
+        return kind.from_json(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the run cannot be read: {error}", where=str(where)) from None
 
 
 def dataset_of(card: WeightsCard, data: str | None) -> str:

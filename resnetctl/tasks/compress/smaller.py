@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -170,8 +171,13 @@ class _Work:
         self._made: dict[tuple[Shape, bool], Made] = {}
         self._card = judge.card
         self._seen = judge.seen()
-        self._scores = importance(model, judge.unseen(), spec=self._card.image)
+        self._unseen = judge.unseen()
         self._whole = self._exported(model)
+
+    @cached_property
+    def _scores(self) -> dict[str, float]:
+        """The importance of each block: a pass over the images for each, so only if blocks go."""
+        return importance(self.model, self._unseen, spec=self._card.image)
 
     def planned(self, speedup: float) -> tuple[Shape, LatencyTable]:
         """Return the most blocks that reach the speed-up for single images, measured, and the table of latencies."""
@@ -245,6 +251,8 @@ class _Work:
 
     def removed(self, keep: Depths) -> dict[str, float]:
         """Return the importance of the blocks that are not kept."""
+        if keep == self.model.arch.depths:
+            return {}
         kept = kept_blocks(self.model.arch.depths, self._scores, keep=keep)
         stay = {f"layer{stage}.{place}" for stage, places in enumerate(kept, start=1) for place in places}
         return {name: score for name, score in self._scores.items() if name not in stay}

@@ -11,15 +11,15 @@ from typing import Any
 
 import resnetctl.runs as runs
 from resnetctl.data.store import open_store
-from resnetctl.errors import ResnetctlError, Stopped
-from resnetctl.hints import Call
+from resnetctl.errors import ResnetctlError, Stopped, UsageError
+from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
 from resnetctl.runs.staged import StagedRun, begin, is_begun
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.compress.files import resolve_weights
 from resnetctl.tasks.compress.goals import reach
-from resnetctl.tasks.compress.order import Order, dataset_of, require_cut
+from resnetctl.tasks.compress.order import Order, dataset_of, read_back, require_cut
 from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.steps import Steps, cut_name, training
 from resnetctl.training.launch import Trainer
@@ -61,11 +61,14 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
     target = resolve_weights(order.target, settings).path.resolve() if order.target else None
     if name is not None and is_begun(folder, name):
         staged = StagedRun(folder / name)
-        stored = Order.from_json(staged.plan())
+        stored = read_back(Order, staged.plan(), where=staged.path)
         order.settled(target="" if target is None else str(target)).require_same(stored, name=name)
         return staged, stored
     if name is not None:
         runs.free_path(folder, name)
+        if order == Order():
+            hint = Setting("speedup", 2, note="begins one")
+            raise UsageError(f"there is no run '{name}' to go on with", where=Setting("name"), hint=hint)
     target = target or resolve_weights(None, settings).path.resolve()
     header = read_header(target)
     if order.has_goal:
@@ -88,7 +91,7 @@ def _cut_and_train(steps: Steps) -> Work:
     last, trained = steps.staged.stage(cut_name(0)), None
     if steps.order.length is not None:
         last = yield from steps.train(0)
-        trained = steps.judge().accuracy(load_network(read_header(last.weights)))
+        trained = steps.judge.accuracy(load_network(read_header(last.weights)))
     run = RunDir(steps.staged.path)
     report = CompressReport(
         path=run.weights, target=steps.target, data=steps.order.data, cut=facts, run=run.path, trained=trained

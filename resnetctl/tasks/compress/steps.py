@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from resnetctl.config.draft import Draft, RunRequest, draft
 from resnetctl.config.layers import layer, to_toml
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
-from resnetctl.errors import WeightsError
+from resnetctl.errors import CheckFailed, ResnetctlError, UsageError, WeightsError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.runs import RunDir
@@ -20,7 +21,7 @@ from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.compress.order import Order
+from resnetctl.tasks.compress.order import Order, read_back
 from resnetctl.tasks.compress.report import CutFacts
 from resnetctl.tasks.compress.smaller import Judge, Limit, Smaller, make_smaller
 from resnetctl.training.environment import environment
@@ -48,8 +49,9 @@ class Steps:
         self.store = open_store(settings.data_dir, order.data)
         self._began = time.monotonic()
 
+    @cached_property
     def judge(self) -> Judge:
-        """Return the images that the networks are measured by."""
+        """The images that the networks are measured by. Val is drawn once."""
         return Judge(self.header.card, self.store)
 
     def cut(self, attempt: int, *, limit: Limit | None = None) -> Generator[Any, None, CutFacts]:
@@ -61,13 +63,16 @@ class Steps:
             yield Notice("choosing what to remove, by what it matters and by the time that it takes here")
             made = make_smaller(self.header, self.store, cut=self.order.cut, limit=limit)
             self._write_cut(attempt, made)
-        return CutFacts.from_json(self.staged.cut(name))
+        return read_back(CutFacts, self.staged.cut(name), where=stage.path)
 
     def train(self, attempt: int) -> Generator[Any, None, RunDir]:
-        """Train the cut network, or go on with its training."""
+        """Train the cut network, or go on with its training. Raises `CheckFailed` when the budget is too short."""
         stage = self.staged.stage(train_name(attempt))
         if not stage.config.is_file():
-            yield from self.trainer.start(self._training(attempt, budget=self._left()), self.settings)
+            try:
+                yield from self.trainer.start(self._training(attempt, budget=self._left()), self.settings)
+            except UsageError as error:
+                raise self._named(error) from None
         elif stage.summary() is None:
             yield Notice(f"{train_name(attempt)} goes on")
             yield from self.trainer.resume(stage.path, settings=self.settings)
@@ -77,6 +82,15 @@ class Steps:
         """Return the seconds of the budget that are left for training; 0 without a budget."""
         whole = self.order.budget_seconds
         return max(1.0, whole - (time.monotonic() - self._began) - RESERVE) if whole else 0.0
+
+    def _named(self, error: UsageError) -> ResnetctlError:
+        """Return the error; one on the time to train is about the option that set it."""
+        if error.where != Setting("budget"):
+            return error
+        if self.order.length is None:
+            budget = self.order.budget
+            return CheckFailed(f"the budget of {budget} leaves too little time to train: {error.message}")
+        return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
     def _training(self, attempt: int, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
         return training(

@@ -14,6 +14,7 @@ from resnetctl.errors import ConfigError
 if TYPE_CHECKING:
     import optuna
 
+MAX_SEED = 2**32  # of Optuna's generator; a seed of the sweep may be any whole number
 Result = float | Literal["failed", "open"]  # the number on val; a failed run; a run that is not finished
 
 
@@ -32,7 +33,7 @@ def suggest(vary: Mapping[str, Any], tried: Sequence[tuple[Mapping[str, Any], Re
     spaces = {key: _space(key, values) for key, values in vary.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constant_liar
-        sampler = optuna.samplers.TPESampler(seed=seed + len(tried), constant_liar=True)
+        sampler = optuna.samplers.TPESampler(seed=(seed + len(tried)) % MAX_SEED, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for setting, result in tried:
         study.add_trial(_trial(setting, result, vary=vary, spaces=spaces))

@@ -151,10 +151,19 @@ def ask(group: Group, settings: Settings) -> str | None:
 
 
 def _outcome(group: Group, name: str) -> float | Literal["failed", "open"]:
-    value = group.value(name)
+    """Return what came out of a run. Raises `ConfigError` when it has finished without a number to learn from."""
+    value, run = group.value(name), group.run(name)
     if value is not None:
         return value
-    return "failed" if group.run(name).failure() is not None else "open"
+    if run.failure() is not None:
+        return "failed"
+    if run.summary() is not None:
+        raise ConfigError(
+            "a search learns from val, and its runs have no val split",
+            where=str(run.path),
+            hint=Setting("val_fraction", 0.1),
+        )
+    return "open"
 
 
 def open_group(

@@ -17,6 +17,7 @@ from resnetctl.compress.latency import Latency
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.hints import in_shell
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
 from resnetctl.tasks.compress import goals
@@ -38,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def file(steps: Steps, name: str, header: Header) -> File:
         net = load_network(header)
-        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge().accuracy(net))
+        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge.accuracy(net))
 
     def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
         return dataclasses.replace(source, name="int8", data=source.data[: len(source.data) // 4])
@@ -91,6 +92,25 @@ def test_an_int8_file_that_fails_its_gate_is_taken_back_and_more_is_cut(monkeypa
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("median", "name"), [(1.59, "4-finetune"), (1.61, "int8")])
+@pytest.mark.parametrize("goal", [{"speedup": 1.6}, {"speedup": None, "target_ms": 5.0 / 1.6}])
+def test_layers_that_went_back_to_float32_must_leave_the_file_fast_enough(
+    monkeypatch: pytest.MonkeyPatch, median: float, name: str, goal: dict[str, Any]
+) -> None:
+    real, spread = goals._int8_file, Spread(median=median, low=median, high=median, n=3)
+
+    def mixed(*arguments: Any, **more: Any) -> File:
+        return dataclasses.replace(real(*arguments, **more), float_layers=("conv1", "fc"))
+
+    monkeypatch.setattr(goals, "_int8_file", mixed)
+    monkeypatch.setattr(goals, "speedups", lambda base, others, **_: {key: {1: spread} for key in others})
+    report = go(**goal)
+    assert report.stages[-1].name == name
+    undone = "int8: with 2 layers in float32 it is 1.59 times as fast, and 1.60 times are needed"
+    assert report.undone == ((undone,) if median < 1.6 else ())
+
+
+@pytest.mark.usefixtures("quick")
 def test_an_accuracy_that_falls_too_far_ends_with_exit_code_5_and_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     real = goals._float_file
 
@@ -108,6 +128,7 @@ def test_an_accuracy_that_falls_too_far_ends_with_exit_code_5_and_the_best(monke
     staged = StagedRun(settings.load().runs_dir / "small")
     assert staged.stage("2-finetune").summary() is not None
     assert not staged.path.joinpath("config.toml").exists()
+    assert in_shell(caught.value.hint[0]) == f"resnetctl runs remove {staged.path}    deletes its stages"
 
 
 def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
@@ -115,6 +136,7 @@ def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
         go(speedup=9.0)
     assert len(caught.value.problems) == 2
     assert "1,1 blocks: 2.50 times as fast" in caught.value.problems[0]
+    assert caught.value.hint == ()
     assert not (settings.load().runs_dir / "small").exists()
 
 
@@ -161,6 +183,7 @@ def test_a_killed_goal_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPat
         ({"speedup": None, "size": "big"}, "size should be a size such as 500kB"),
         ({"max_drop": -1.0}, "points are 0 to 100"),
         ({"budget": "soon"}, "budget should be a time"),
+        ({"budget": "9min"}, "finetune asks for 1epoch, however long they take"),
         ({"speedup": 0.5}, "a speed-up is more than 1"),
     ],
 )

@@ -13,6 +13,7 @@ from resnetctl import runs
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.models.resnet import ResNet
 from resnetctl.system import settings
+from resnetctl.tasks.compress import smaller
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.weights.file import load_model, read_card
 
@@ -41,6 +42,11 @@ def small() -> Path:
     assert set(report.cut.widths.values()) == {(32, 16), (64, 32)}
     assert report.run is not None
     return report.run
+
+
+def test_no_block_is_weighed_when_channels_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smaller, "importance", lambda *_, **__: pytest.fail("a pass for each block"))
+    assert rc.compress("first", channels=0.5, out="half.safetensors").cut.removed == {}
 
 
 def test_it_is_measured_and_exported_with_the_same_counts(small: Path) -> None:

@@ -48,6 +48,18 @@ def test_an_order_goes_on_only_with_the_same_values() -> None:
         Order(speedup=2.0).require_same(stored, name="n")
 
 
+def test_a_limit_of_zero_is_asked_for() -> None:
+    assert Order(target_ms=0.0).has_goal
+    with pytest.raises(UsageError, match="the time is above 0 ms, not 0"):
+        Order(target_ms=0.0).require_goal(card(arch=DEEP))
+    with pytest.raises(UsageError, match="max_drop makes a run"):
+        Order(max_drop=0.0).require_file(None)
+    with pytest.raises(UsageError, match="begun with another value of max_drop: 2"):
+        Order(max_drop=0.0).require_same(Order(max_drop=2.0), name="n")
+    with pytest.raises(UsageError, match="begun with another value of max_drop: 0"):
+        Order(max_drop=2.0).require_same(Order(max_drop=0.0), name="n")
+
+
 @pytest.mark.parametrize(
     ("cut", "message"),
     [

@@ -11,10 +11,10 @@ from support.tiny_runs import files, notice_texts
 
 from resnetctl import runs
 from resnetctl.config.schema import FinetuneConfig
-from resnetctl.errors import InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
+from resnetctl.errors import CheckFailed, InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
 from resnetctl.facts import Finished
-from resnetctl.hints import Call
-from resnetctl.runs.staged import StagedRun
+from resnetctl.hints import Call, Setting
+from resnetctl.runs.staged import StagedRun, begin
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
 from resnetctl.tasks.compress import CompressReport, Order, into_run, steps
@@ -200,6 +200,47 @@ def test_a_full_disk_leaves_a_run_that_goes_on(monkeypatch: pytest.MonkeyPatch) 
             work(Order.of("first", **SHORT))
     _, report = work(Order())
     assert report.trained is not None
+
+
+def test_a_second_process_does_not_remove_what_the_first_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "make_smaller", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            work(Order.of("first", **SHORT))
+    staged = StagedRun(settings.load().runs_dir / "small")
+    with staged.locked(), pytest.raises(UsageError, match="in use by another process"):
+        work(Order())
+    assert staged.plan()["keep_blocks"] == [2, 1]
+
+
+@pytest.mark.parametrize("text", ['{"aim": 3}', '{"speedup": "much"}', "no json"])
+def test_a_damaged_plan_is_one_error(text: str) -> None:
+    staged = begin(settings.load().runs_dir, "small", plan={})
+    (staged.path / "compress.json").write_text(text)
+    with pytest.raises(InputError, match=r"aim|speedup|JSON"):
+        work(Order())
+    assert staged.path.is_dir()
+
+
+def test_a_name_that_no_run_has_is_not_an_order_without_a_cut() -> None:
+    with pytest.raises(UsageError, match="there is no run 'smal' to go on with"):
+        work(Order(), "smal")
+
+
+def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
+    def short(*_: Any) -> Iterator[Any]:
+        yield from ()
+        raise UsageError("1.0 s is too short: 100 steps take 2 s here", where=Setting("budget"), hint="at least 3 s")
+
+    trainer = Trainer(start=short, resume=resume)
+    with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
+        work(Order.of("first", keep_blocks=(2, 1), budget="50s"), trainer=trainer)
+    assert caught.value.problems == (
+        "float32: the budget of 50s leaves too little time to train: 1.0 s is too short: 100 steps take 2 s here",
+    )
+    with pytest.raises(UsageError, match="is too short") as refused:
+        work(Order.of("first", keep_blocks=(2, 1), finetune="1s"), "other", trainer=trainer)
+    assert (refused.value.where, refused.value.hint) == (Setting("finetune"), ("at least 3 s",))
 
 
 def _full(*_: Any) -> None:

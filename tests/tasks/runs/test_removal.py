@@ -6,6 +6,8 @@ import pytest
 
 from resnetctl import runs
 from resnetctl.errors import InputError, UsageError
+from resnetctl.runs.group import create_group
+from resnetctl.runs.staged import begin
 from resnetctl.tasks.runs import removal
 
 
@@ -27,8 +29,8 @@ def test_nothing_is_removed_when_a_name_is_unknown(tmp_path: Path) -> None:
 
 def test_a_group_and_a_run_in_stages_are_removed_whole(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
-    for name, file in (("five", "sweep.json"), ("small", "compress.json")):
-        (folder / name).mkdir(parents=True)
+    for name, file, inside in (("five", "sweep.json", "queue"), ("small", "compress.json", "stages")):
+        (folder / name / inside).mkdir(parents=True)
         (folder / name / file).write_text("{}")
     runs.create(folder / "five", "0-seed0", config="", sources={}, env={})
     chosen = removal.chosen(["five", "small"], folder)
@@ -38,9 +40,32 @@ def test_a_group_and_a_run_in_stages_are_removed_whole(tmp_path: Path) -> None:
 
 
 def test_a_group_in_which_a_run_is_trained_stays(tmp_path: Path) -> None:
-    (tmp_path / "five").mkdir()
+    (tmp_path / "five" / "queue").mkdir(parents=True)
     (tmp_path / "five" / "sweep.json").write_text("{}")
     run = runs.create(tmp_path / "five", "0-seed0", config="", sources={}, env={})
     with run.locked(), pytest.raises(UsageError, match="in use"):
         removal.remove(removal.chosen(["five"], tmp_path))
     assert run.config.is_file()
+
+
+def test_a_group_whose_worker_prepares_a_run_and_a_stage_that_is_trained_stay(tmp_path: Path) -> None:
+    group = create_group(tmp_path, "five", plan={"keys": [], "points": {"0": {}}}, configs={"0": ""})
+    with group.taken("0"), pytest.raises(UsageError, match="the run 0 is in use"):
+        removal.remove(removal.chosen(["five"], tmp_path))
+    staged = begin(tmp_path, "small", plan={})
+    stage = runs.create(staged.stages, "1-cut", config="", sources={}, env={})
+    with stage.locked(), pytest.raises(UsageError, match="the run 1-cut is in use"):
+        removal.remove(removal.chosen(["small"], tmp_path))
+    removal.remove(removal.chosen(["five", "small"], tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("plan", ["sweep.json", "compress.json"])
+def test_a_folder_of_another_program_with_such_a_file_stays(tmp_path: Path, plan: str) -> None:
+    (project := tmp_path / "project").mkdir()
+    (project / plan).write_text("{}")
+    with pytest.raises(InputError, match="there is no run"):
+        removal.chosen([str(project)], tmp_path / "runs")
+    with pytest.raises(UsageError, match="is not a run"):
+        runs.remove(runs.RunDir(project))
+    assert (project / plan).is_file()

@@ -53,6 +53,10 @@ def test_a_range_of_one_value_and_its_ends_hold() -> None:
     assert suggest(one, [], seed=0) == {"lr": 0.123456789}
 
 
+def test_a_seed_may_be_larger_than_the_generators_own() -> None:
+    assert suggest(VARY, [], seed=2**40 + 3) == suggest(VARY, [], seed=3)
+
+
 def test_without_optuna_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match="needs the package optuna") as caught:

@@ -12,7 +12,7 @@ from support.tiny_runs import ARCH, files, notice_texts
 from support.tiny_runs import run as whole_run
 
 from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.errors import NonFinite
+from resnetctl.errors import ConfigError, NonFinite
 from resnetctl.facts import EpochTimed, Finished
 from resnetctl.runs import RunDir
 from resnetctl.runs.group import Group
@@ -154,10 +154,10 @@ def test_runs_with_a_head_are_ranked_by_their_own_number() -> None:
     assert survivors(group, [2], halving=2) == [second]
 
 
-def searched(name: str) -> Group:
+def searched(name: str, **more: Any) -> Group:
     values = {"method": "optuna", "runs": 3, "vary": {"lr": {"low": 0.01, "high": 0.2}}}
     shared = dict(item.split("=", 1) for item in (*ARCH, "data=tiny"))
-    config = {"data": shared["data"], "epochs": 1, "model": {"arch": shared["model.arch"]}}
+    config = {"data": shared["data"], "epochs": 1, "model": {"arch": shared["model.arch"]}, **more}
     sweep = SweepFile.model_validate(values | {"config": config})
     return plan_sweep(sweep, settings.load(), name=name, out=Path("runs"))
 
@@ -182,3 +182,11 @@ def test_two_workers_share_a_search() -> None:
     with group.taken(group.names()[0]):
         assert "other workers train 1 run" in notice_texts(worked(group))
     assert progress(group) == {"finished": 2, "failed": 0, "begun": 0, "waiting": 1}
+
+
+def test_a_search_without_a_val_split_stops_after_its_first_run() -> None:
+    pytest.importorskip("optuna")
+    group = searched("blind", val_fraction=0.0)
+    with pytest.raises(ConfigError, match="have no val split"):
+        worked(group)
+    assert progress(group)["finished"] == 1
