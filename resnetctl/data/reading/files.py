@@ -69,7 +69,7 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
     is_empty = True
     for path in map(Path, sorted(glob.iglob(pattern, recursive=True))):
         reason = why_ignored((path.name,))
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = () if "**" in pattern else _in_folder(path, ignored)
         elif reason and _archive_kind(path) is None:
             ignored[reason] += 1
@@ -84,7 +84,7 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
 
 
 def _at(path: Path, ignored: Counter[str]) -> Iterator[Sized]:
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a path that the system refuses, such as a long name
         yield from _in_folder(path, ignored)
     elif kind := _archive_kind(path):
         yield from _in_archive(path, kind, ignored)
@@ -118,20 +118,25 @@ def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterato
     folder = root.joinpath(*parts)
     try:
         with os.scandir(folder) as entries:
-            names = sorted((entry.name, entry.is_dir() and not entry.is_symlink()) for entry in entries)
+            names = sorted((entry.name, kind) for entry in entries if (kind := _kind(entry)))
     except OSError as error:
         yield _problem(folder, f"the folder cannot be read: {error.strerror}")
         return
-    for name, is_folder in names:
-        path = folder / name
-        if is_folder:
+    for name, kind in names:
+        if kind == "folder":
             yield from _below(root, (*parts, name), ignored)
-        elif path.is_file():
-            reason = why_ignored((*parts, name))
-            if reason:
-                ignored[reason] += 1
-            else:
-                yield _file(path)
+        elif reason := why_ignored((*parts, name)):
+            ignored[reason] += 1
+        else:
+            yield _file(folder / name)
+
+
+def _kind(entry: "os.DirEntry[str]") -> str:
+    """Return "file" or "folder"; "" for others, among them links to folders."""
+    try:
+        return "file" if entry.is_file() else "folder" * entry.is_dir(follow_symlinks=False)
+    except OSError:  # a link to itself
+        return ""
 
 
 def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Sized]:

@@ -131,6 +131,21 @@ def test_a_folder_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch:
     assert second.name == str(root / "b/1.png")
 
 
+def test_a_link_to_itself_hides_no_other_file(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", {"a.png": b"", "b/c.png": b""})
+    (root / "loop.png").symlink_to("loop.png")
+    (root / "up").symlink_to(root, target_is_directory=True)
+    (root / "link.png").symlink_to("a.png")
+    assert [Path(item.name).name for item in listed(root)] == ["a.png", "c.png", "link.png"]
+
+
+def test_a_path_that_the_system_refuses_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    first, second = listed(tmp_path / f"{'x' * 300}.png", tmp_path / "a.png")
+    assert "name too long" in problem(first)
+    assert second.name == str(tmp_path / "a.png")
+
+
 def test_a_survey_counts_images_and_bytes_without_reading(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a.png": b"12", "b.png": b"345"})
     path = write_zip(tmp_path / "x.zip", {"c.png": b"6789"})
