@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 from resnetctl.data.image_files import BATCH, Listed, skipped
 from resnetctl.data.reading.decode import BadImage
-from resnetctl.data.reading.files import Sized, image_items, survey
+from resnetctl.data.reading.files import image_items, survey
 from resnetctl.data.reading.parallel import Outcome, decoded, workers
 from resnetctl.data.reading.source import Item
 from resnetctl.errors import InputError, UsageError
@@ -154,7 +154,7 @@ class Job:
             return item
         return replace(item, moved=self.mover.move(item.file, item.guesses[0][0]))
 
-    def _items(self, ignored: Counter[str]) -> Iterator[Sized]:
+    def _items(self, ignored: Counter[str]) -> Iterator[Item]:
         items = image_items(map(Path, self.images), ignored=ignored)
         return items if self.mover is None else self.mover.outside(items)
 

@@ -28,14 +28,7 @@ class Survey:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sized(Item):
-    """An image and the bytes of its file, as the file system or the archive claims; 0 if unknown."""
-
-    size: int = 0
-
-
-def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Sized, None, None]:
+def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Item, None, None]:
     """Yield every image in order; the name of an item is its path. Folders are sorted, archives keep their order.
 
     Args:
@@ -50,12 +43,12 @@ def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Si
             yield from _at(path, ignored)
 
 
-def survey(items: Iterable[Sized]) -> Survey:
+def survey(items: Iterable[Item]) -> Survey:
     """Return how many images there are, and the bytes of their files. Reads no image."""
     total = size = 0
     for item in items:
         total += 1
-        size += item.size
+        size += max(0, item.size)
     return Survey(total=total, size=size)
 
 
@@ -64,7 +57,7 @@ def is_archive(path: Path) -> bool:
     return _archive_kind(path) is not None
 
 
-def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
+def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:
     """Yield the images that match; a folder stands for its images, unless the pattern has `**` and names them too."""
     is_empty = True
     for path in map(Path, sorted(glob.iglob(pattern, recursive=True))):
@@ -83,7 +76,7 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
         yield _problem(pattern, "no image matches")
 
 
-def _at(path: Path, ignored: Counter[str]) -> Iterator[Sized]:
+def _at(path: Path, ignored: Counter[str]) -> Iterator[Item]:
     if os.path.isdir(path):  # unlike Path.is_dir, False for a path that the system refuses, such as a long name
         yield from _in_folder(path, ignored)
     elif kind := _archive_kind(path):
@@ -92,8 +85,8 @@ def _at(path: Path, ignored: Counter[str]) -> Iterator[Sized]:
         yield _file(path)
 
 
-def _file(path: Path) -> Sized:
-    return Sized(str(path), None, "", path, size=max(0, file_size(path)))
+def _file(path: Path) -> Item:
+    return Item(str(path), None, "", path, size=file_size(path))
 
 
 def _archive_kind(path: Path) -> str | None:
@@ -104,7 +97,7 @@ def _archive_kind(path: Path) -> str | None:
         return None
 
 
-def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Sized]:
+def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Item]:
     is_empty = True
     for item in _below(folder, (), ignored):
         is_empty = False
@@ -113,7 +106,7 @@ def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Sized]:
         yield _problem(folder, "the folder has no image")
 
 
-def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterator[Sized]:
+def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterator[Item]:
     """Yield the images of a folder and of those in it, sorted by the parts of their paths."""
     folder = root.joinpath(*parts)
     try:
@@ -139,7 +132,7 @@ def _kind(entry: "os.DirEntry[str]") -> str:
         return ""
 
 
-def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Sized]:
+def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Item]:
     is_empty = True
     try:
         with closing(members(path, kind)) as found:
@@ -154,7 +147,7 @@ def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Sized]
         yield _problem(path, "the archive has no image")
 
 
-def _member(path: Path, member: Member, ignored: Counter[str]) -> Sized | None:
+def _member(path: Path, member: Member, ignored: Counter[str]) -> Item | None:
     """Return a member that is an image; None for folders and other files."""
     try:
         parts = clean(member.name)
@@ -167,7 +160,7 @@ def _member(path: Path, member: Member, ignored: Counter[str]) -> Sized | None:
     name = "/".join([str(path), *parts])
     if member.refusal:
         return _problem(name, member.refusal)
-    return Sized(name, None, "", partial(_read, member.read, name), size=member.size)
+    return Item(name, None, "", partial(_read, member.read, name), size=member.size)
 
 
 def _read(read: Callable[[], bytes], name: str) -> bytes:
@@ -180,9 +173,9 @@ def _read(read: Callable[[], bytes], name: str) -> bytes:
         raise BadImage(error.message, where=name) from error
 
 
-def _problem(where: str | Path, message: str) -> Sized:
+def _problem(where: str | Path, message: str) -> Item:
     """Return an item that cannot be read."""
-    return Sized(str(where), None, "", partial(_refuse, str(where), message))
+    return Item(str(where), None, "", partial(_refuse, str(where), message))
 
 
 def _refuse(where: str, message: str) -> NoReturn:

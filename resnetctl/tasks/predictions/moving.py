@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from resnetctl.data.reading.files import Sized, is_archive
+from resnetctl.data.reading.files import is_archive
+from resnetctl.data.reading.source import Item
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import storage
@@ -35,7 +36,7 @@ class Mover:
         self._images = [os.path.abspath(path) for path in images]
         self._left = 0
 
-    def outside(self, items: Iterable[Sized]) -> Iterator[Sized]:
+    def outside(self, items: Iterable[Item]) -> Iterator[Item]:
         """Leave out the items in the folder, which were moved before, unless an image or folder in it was asked for."""
         if any(path.startswith(self._inside) for path in self._images):
             yield from items
