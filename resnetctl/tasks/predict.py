@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -104,7 +105,7 @@ def predicting(
     results: list[Prediction] = []
     notices: list[str] = []
     job = open_job(resolved, images, settings=settings, options=options)
-    for fact in job.facts():
+    for fact in chain(job.facts(), job.unmoved()):
         if isinstance(fact, Progress):
             yield fact
         elif isinstance(fact, Notice):
@@ -145,14 +146,18 @@ class Job:
                     yield Progress(what="classifying", done=count.total(), total=amount.total, unit="images")
         if amount.total > REPORT_EVERY:
             yield Progress(what="classifying", done=amount.total, total=amount.total, unit="images")
-        left = self.mover and self.mover.left()
-        yield from (Notice(text) for text in (skipped(ignored), left) if text)
+        yield from (Notice(text) for text in filter(None, [skipped(ignored)]))
 
     def moved(self, item: Prediction) -> Prediction:
         """Move the file of a prediction, if files are moved, and return the prediction with its new place."""
         if self.mover is None or item.file is None or item.problem is not None:
             return item
         return replace(item, moved=self.mover.move(item.file, item.guesses[0][0]))
+
+    def unmoved(self) -> Iterator[Notice]:
+        """Yield the notice on files that stayed, after the last `moved`."""
+        left = "" if self.mover is None else self.mover.left()
+        yield from (Notice(text) for text in filter(None, [left]))
 
     def _items(self, ignored: Counter[str]) -> Iterator[Item]:
         items = image_items(map(Path, self.images), ignored=ignored)

@@ -77,6 +77,9 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
             if len(waiting) >= FLUSH_EVERY:
                 moved += _move(job, table, waiting)
         moved += _move(job, table, waiting)
+        for notice in job.unmoved():
+            notices.append(notice.text)
+            yield notice
         problems = table.problems
         report = JobReport(
             csv=Path(csv), images=table.rows, before=table.before, moved=moved,

@@ -154,6 +154,12 @@ def test_bad_images_do_not_move(pictures: Path, machine: Path) -> None:
     assert report.moved == 5
 
 
+def test_a_link_that_stays_is_told(pictures: Path, machine: Path) -> None:
+    (pictures / "link.png").symlink_to("0.png")
+    report, _ = job([pictures], machine / "a.csv", move=machine / "sorted")
+    assert [text.partition(":")[0] for text in report.notices] == ["1 file not moved"]
+
+
 def test_a_network_with_a_head_has_no_table(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_module, "has_head", lambda target: target.kind == "weights")
     make_run(card())
