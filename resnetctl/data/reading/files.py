@@ -37,7 +37,7 @@ def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[It
         ignored: counts files that are no images by reason: a suffix, "no suffix" or "hidden".
     """
     for path in paths:
-        if glob.has_magic(str(path)) and not os.path.lexists(path):
+        if _is_pattern(path):
             yield from _matching(str(path), ignored)
         else:
             yield from _at(path, ignored)
@@ -53,8 +53,13 @@ def survey(items: Iterable[Item]) -> Survey:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether the images of an archive would be read here."""
-    return _archive_kind(path) is not None
+    """Return whether the images of an archive would be read here, or of one that a pattern matches."""
+    paths = map(Path, glob.iglob(str(path), recursive=True)) if _is_pattern(path) else [path]
+    return any(_archive_kind(item) for item in paths)
+
+
+def _is_pattern(path: Path) -> bool:
+    return glob.has_magic(str(path)) and not os.path.lexists(path)
 
 
 def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:

@@ -22,7 +22,8 @@ class Mover:
         """Check everything before the first file moves.
 
         Raises:
-            UsageError: the folder cannot be written, a class cannot be the name of a folder, or there is an archive.
+            UsageError: the folder cannot be written or is itself asked for, a class cannot be the name of a folder, or
+                there is an archive.
         """
         for path in map(Path, images):
             if is_archive(path):
@@ -34,6 +35,12 @@ class Mover:
         self._folder = folder
         self._inside = os.path.join(os.path.abspath(folder), "")
         self._images = [os.path.abspath(path) for path in images]
+        if os.path.abspath(folder) in self._images:
+            raise UsageError(
+                "the images are in the folder that they would move to",
+                where=str(folder),
+                hint=Setting("move", folder / "sorted"),
+            )
         self._left = 0
 
     def outside(self, items: Iterable[Item]) -> Iterator[Item]:
