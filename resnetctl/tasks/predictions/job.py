@@ -14,7 +14,7 @@ from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.tasks.predictions.ranking import Prediction
 from resnetctl.tasks.predictions.subjects import resolve_for
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
-from resnetctl.tasks.targets import Target, described, has_head
+from resnetctl.tasks.targets import Target, has_head
 
 DIGITS = 12  # hex digits that tell weights apart
 
@@ -61,7 +61,7 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
     """
     count = min(job.ranking.top, len(job.opened.card.classes))
     columns = list(_columns(count, has_set=job.ranking.threshold is not None))
-    weights = described(job.target)[1][:DIGITS]
+    weights = job.opened.digest[:DIGITS]
     notices: list[str] = []
     moved = 0
     with open_table(Path(csv), weights=weights, columns=columns) as table:
