@@ -120,7 +120,7 @@ def has_head(target: Target) -> bool:
     from resnetctl.deploy.protobuf import Malformed
 
     try:
-        properties = onnx_proto.properties(onnx_proto.parse(onnx_session.read_bytes(target.path)))
+        properties = onnx_proto.read_properties(onnx_session.read_bytes(target.path))
     except Malformed:
         return False
     return properties.get("task", "classify") != "classify"
