@@ -171,8 +171,8 @@ class Predictor:
             move: a folder that gets each file, in a folder with the name of its class.
 
         Raises:
-            UsageError: the network is no classifier, `csv` is another table, or has predictions of other weights; or
-                files cannot move there.
+            UsageError: the network is no classifier, `csv` is another table, or has predictions of other weights;
+                `batch` is below 1; or files cannot move there.
         """
         if self._net is not None:
             raise task.no_single_class(self._target)

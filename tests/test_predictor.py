@@ -238,3 +238,9 @@ def test_a_table_names_the_weights_that_were_loaded(pictures: Path, weights: Pat
     assert (report.before, report.images) == (1, 5)
     with pytest.raises(UsageError, match="other weights"):
         rc.Predictor(weights).to_csv(pictures, machine / "a.csv")
+
+
+def test_a_table_without_images_in_a_batch_is_refused(pictures: Path, weights: Path, machine: Path) -> None:
+    with pytest.raises(UsageError, match="at least one image, not 0"):
+        rc.Predictor(weights).to_csv(pictures, machine / "a.csv", batch=0)
+    assert not (machine / "a.csv").exists()

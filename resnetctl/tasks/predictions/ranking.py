@@ -11,6 +11,8 @@ import numpy as np
 from resnetctl.data.image_files import BATCH
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.engine.metrics import Logits, probabilities
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 from resnetctl.tasks.targets import Opened
 from resnetctl.trust.strangers import distances
 
@@ -60,6 +62,10 @@ class Ranking:
     top: int = 1
     threshold: float | None = None
     batch: int = BATCH  # pictures that the network sees at once
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise UsageError(f"a batch has at least one image, not {self.batch}", where=Setting("batch"))
 
 
 def ranked(opened: Opened, pictures: Iterable[Picture], *, ranking: Ranking) -> Iterator[Prediction]:
