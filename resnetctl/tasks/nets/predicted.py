@@ -101,7 +101,7 @@ def predict_net(
     if out is not None:
         storage.make_folder(out)
     pictures = [*images]
-    paths = [Path(picture) for picture in pictures if isinstance(picture, str | PathLike)]
+    paths = [] if out is None else [Path(picture) for picture in pictures if isinstance(picture, str | PathLike)]
     names = _Names(out, [Path(item.name) for item in image_items(paths, ignored=Counter())])
     results = tuple(
         _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
