@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnetctl import stream
-from resnetctl.backbones import backbone as backbone
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig, TrainConfig
 from resnetctl.facts import Finished
 from resnetctl.predictor import Target
 from resnetctl.progress import told
 from resnetctl.run import Run
-from resnetctl.run import runs as runs
 from resnetctl.system import settings as machine
 from resnetctl.tasks.bench.report import BenchReport
 
