@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from resnetctl.data.image_files import BATCH, Picture, listed, skipped
 from resnetctl.errors import warn_caller
+from resnetctl.facts import result_of
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.system.machine import cores_granted
@@ -186,13 +187,8 @@ class Predictor:
             cores=self._cores,
             mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),
         )
-        work = write_table(job, Path(csv))
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                report: JobReport = end.value[0]
-                return report
+        report, _ = result_of(write_table(job, Path(csv)))
+        return report
 
     def __repr__(self) -> str:
         return f"Predictor({self.card.arch.name}, {len(self.card.classes)} classes)"

@@ -14,7 +14,7 @@ from resnetctl.data.reading.files import image_items, survey
 from resnetctl.data.reading.parallel import Outcome, decoded, workers
 from resnetctl.data.reading.source import Item
 from resnetctl.errors import InputError, UsageError
-from resnetctl.facts import Notice, Progress
+from resnetctl.facts import Notice, Progress, result_of
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS, WeightsCard
@@ -66,13 +66,7 @@ def predict(
     **options: Unpack[Options],
 ) -> PredictOutcome | FoundOutcome:
     """Return what `predicting` returns."""
-    work = predicting(target, images, settings=settings, **options)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            outcome: PredictOutcome | FoundOutcome = end.value
-            return outcome
+    return result_of(predicting(target, images, settings=settings, **options))
 
 
 def predicting(
