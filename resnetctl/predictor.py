@@ -98,7 +98,7 @@ class Predictor:
         settings = machine.load()
         resolved = targets.resolve(targets.text(target), settings)
         self._target, self._cores = resolved, settings.threads or cores_granted()
-        self._top, self._max_pixels, self._threshold = top, max_pixels, None
+        self._top, self._max_pixels, self._level, self._threshold = top, max_pixels, set, None
         out = of_heads.get("out")
         self._min_score, self._out = of_heads.get("min_score"), None if out is None else Path(out)
         self._net: answers.Answering | None = None
@@ -182,7 +182,7 @@ class Predictor:
             target=self._target,
             opened=self._opened,
             images=paths,
-            ranking=Ranking(top=self._top, threshold=self._threshold, batch=batch),
+            ranking=Ranking(top=self._top, threshold=self._threshold, level=self._level, batch=batch),
             max_pixels=self._max_pixels,
             cores=self._cores,
             mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),

@@ -169,7 +169,7 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         target=target,
         opened=opened,
         images=images,
-        ranking=Ranking(top=top, threshold=threshold, batch=options.get("batch", BATCH)),
+        ranking=Ranking(top=top, threshold=threshold, level=level, batch=options.get("batch", BATCH)),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         cores=settings.threads or cores_granted(),
         mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),

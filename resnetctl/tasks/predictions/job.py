@@ -60,7 +60,7 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
         UsageError: `csv` is another table, or has predictions of other weights.
     """
     count = min(job.ranking.top, len(job.opened.card.classes))
-    columns = list(_columns(count, has_set=job.ranking.threshold is not None))
+    columns = list(_columns(count, level=job.ranking.level))
     weights = job.opened.digest[:DIGITS]
     notices: list[str] = []
     moved = 0
@@ -88,13 +88,13 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
     return report, problems
 
 
-def _columns(top: int, *, has_set: bool) -> Iterator[str]:
+def _columns(top: int, *, level: float | None) -> Iterator[str]:
     for number in range(1, top + 1):
         end = "" if number == 1 else f"_{number}"
         yield f"class{end}"
         yield f"probability{end}"
-    if has_set:
-        yield "set"
+    if level is not None:
+        yield f"set_{level:g}"
 
 
 def _add(table: Table, item: Prediction) -> None:

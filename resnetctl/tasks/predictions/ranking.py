@@ -57,10 +57,14 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """What is asked about each picture: the `top` likeliest classes, and the prediction set above a `threshold`."""
+    """What is asked about each picture: the `top` likeliest classes, and the prediction set above a `threshold`.
+
+    `level` is the probability with which such a set holds the true class; tables name it.
+    """
 
     top: int = 1
     threshold: float | None = None
+    level: float | None = None
     batch: int = BATCH  # pictures that the network sees at once
 
     def __post_init__(self) -> None:
