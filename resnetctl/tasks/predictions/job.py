@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.tasks.predictions.ranking import Prediction
 from resnetctl.tasks.predictions.subjects import resolve_for
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
-from resnetctl.tasks.targets import Target, has_head
+from resnetctl.tasks.targets import Opened, Target, has_head
 
 DIGITS = 12  # hex digits that tell weights apart
 
@@ -61,7 +62,7 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
     """
     count = min(job.ranking.top, len(job.opened.card.classes))
     columns = list(_columns(count, level=job.ranking.level))
-    weights = job.opened.digest[:DIGITS]
+    weights = _network(job.opened)[:DIGITS]
     notices: list[str] = []
     moved = 0
     with open_table(Path(csv), weights=weights, columns=columns) as table:
@@ -86,6 +87,12 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
             unreadable=problems.count, problems=problems.listed(), notices=tuple(notices),
         )  # fmt: skip
     return report, problems
+
+
+def _network(opened: Opened) -> str:
+    """Return a digest of all that decides the probabilities: what decides the logits, and the temperature."""
+    temperature = opened.card.temperature
+    return opened.digest if temperature == 1 else sha256(f"{opened.digest} {temperature!r}".encode()).hexdigest()
 
 
 def _columns(top: int, *, level: float | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,13 @@ def test_rows_of_other_weights_are_not_mixed(pictures: Path, machine: Path) -> N
     with pytest.raises(UsageError, match="other weights"):
         job([pictures], machine / "a.csv", target=run.path)
     assert (machine / "a.csv").read_bytes() == before
+
+
+def test_probabilities_before_and_after_calibration_are_not_mixed(pictures: Path, machine: Path) -> None:
+    job([pictures / "0.png"], machine / "a.csv")
+    warm = make_run(card(calibration=replace(SETS, temperature=2.0)), name="warm")
+    with pytest.raises(UsageError, match="other weights"):
+        job([pictures], machine / "a.csv", target=warm.path)
 
 
 def test_prediction_sets_of_other_levels_are_not_mixed(pictures: Path, machine: Path) -> None:
