@@ -132,7 +132,9 @@ def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterato
 def _kind(entry: "os.DirEntry[str]") -> str:
     """Return "file" or "folder"; "" for others, among them links to folders."""
     try:
-        return "file" if entry.is_file() else "folder" * entry.is_dir(follow_symlinks=False)
+        if entry.is_file():
+            return "file"
+        return "folder" if entry.is_dir(follow_symlinks=False) else ""
     except OSError:  # a link to itself
         return ""
 
