@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     model = onnx_session.from_bytes(onnx_session.read_bytes(args.model), str(args.model), threads=1)
-    opened = Opened(card=model.card.weights, predict=model.logits)
+    opened = Opened(card=model.card.weights, digest="", predict=model.logits)
     images = open_eval_set(open_store(settings.load().data_dir, args.data), "test", val_split=None)
     print(
         f"{hardware()}; one thread; {args.images} images of {args.data}; {args.rounds} rounds; SGEMM {sgemm():.0f} GF/s"

@@ -46,7 +46,7 @@ def app(predictor: rc.Predictor) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", nargs="?", help="run, weights or ONNX file (default: the newest run)")
-    app(rc.Predictor(parser.parse_args().target)).launch()
+    app(rc.Predictor(parser.parse_args().target, top=TOP)).launch()  # refuses what is no classifier
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import resnetctl as rc
 LARGEST = 20_000_000  # bytes of a picture
 MOST_PIXELS = 50_000_000  # a small file may hold a huge picture
 SECONDS = 30  # that a client may be silent
+TOP = 3  # classes in an answer
 
 
 def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
@@ -30,7 +31,7 @@ def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
             elif int(length) > LARGEST:
                 self.answer(413, {"problem": f"send one picture of at most {LARGEST:,} bytes"})
             else:
-                (result,) = predictor(self.rfile.read(int(length)), top=3)
+                (result,) = predictor(self.rfile.read(int(length)), top=TOP)
                 self.answer(200 if result["problem"] is None else 422, dict(result))
 
         do_POST = do_PUT
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("target", nargs="?", help="run, weights or ONNX file (default: the newest run)")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    predictor = rc.Predictor(options.target, max_pixels=MOST_PIXELS)
+    predictor = rc.Predictor(options.target, top=TOP, max_pixels=MOST_PIXELS)  # refuses what is no classifier
     with server(predictor, port=options.port) as serving:
         print(f"{predictor} answers at http://127.0.0.1:{serving.server_port}")
         serving.serve_forever()

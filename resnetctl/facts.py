@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnetctl.engine.schedule import work
 from resnetctl.hints import Hint
@@ -14,6 +14,18 @@ from resnetctl.spec import Arch
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
     from resnetctl.engine.loop import EpochResult
+
+Result = TypeVar("Result")
+
+
+def result_of(work: Generator[Any, None, Result]) -> Result:
+    """Run a task to its end without a display, and return its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 @dataclass(frozen=True)

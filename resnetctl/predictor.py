@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from resnetctl.data.image_files import BATCH, Picture, listed, skipped
 from resnetctl.errors import warn_caller
+from resnetctl.facts import result_of
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.system.machine import cores_granted
@@ -97,7 +98,7 @@ class Predictor:
         settings = machine.load()
         resolved = targets.resolve(targets.text(target), settings)
         self._target, self._cores = resolved, settings.threads or cores_granted()
-        self._top, self._max_pixels, self._threshold = top, max_pixels, None
+        self._top, self._max_pixels, self._level, self._threshold = top, max_pixels, set, None
         out = of_heads.get("out")
         self._min_score, self._out = of_heads.get("min_score"), None if out is None else Path(out)
         self._net: answers.Answering | None = None
@@ -171,8 +172,8 @@ class Predictor:
             move: a folder that gets each file, in a folder with the name of its class.
 
         Raises:
-            UsageError: the network is no classifier, `csv` is another table, or has predictions of other weights; or
-                files cannot move there.
+            UsageError: the network is no classifier, `csv` is another table, or has predictions of other weights;
+                `batch` is below 1; or files cannot move there.
         """
         if self._net is not None:
             raise task.no_single_class(self._target)
@@ -181,18 +182,13 @@ class Predictor:
             target=self._target,
             opened=self._opened,
             images=paths,
-            ranking=Ranking(top=self._top, threshold=self._threshold, batch=batch),
+            ranking=Ranking(top=self._top, threshold=self._threshold, level=self._level, batch=batch),
             max_pixels=self._max_pixels,
             cores=self._cores,
             mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),
         )
-        work = write_table(job, Path(csv))
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                report: JobReport = end.value[0]
-                return report
+        report, _ = result_of(write_table(job, Path(csv)))
+        return report
 
     def __repr__(self) -> str:
         return f"Predictor({self.card.arch.name}, {len(self.card.classes)} classes)"

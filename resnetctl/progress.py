@@ -5,6 +5,7 @@ The command line has a screen of its own (`cli.screen`). Facts that are no resul
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -92,7 +93,8 @@ class _Line(_Screen):
     def draw(self) -> None:
         cells = (f"{name} {text}" for name, text in (self.rows[-1] if self.rows else {}).items())
         text = "  ".join([self.title, *cells])
-        sys.stderr.write(f"\r{text}\033[K" if sys.stderr.isatty() else f"{text}\n")
+        room = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
+        sys.stderr.write(f"\r{text[:room]}\033[K" if sys.stderr.isatty() else f"{text}\n")
         sys.stderr.flush()
 
     def close(self) -> None:

@@ -227,3 +227,20 @@ def test_a_predictor_writes_a_table_and_goes_on_with_it(machine: Path, tmp_path:
     report = predictor.to_csv([pictures], machine / "a.csv", move=machine / "sorted")
     assert (report.images, report.before, report.moved, report.problems) == (5, 1, 5, ())
     assert len((machine / "a.csv").read_text().splitlines()) == 6
+
+
+def test_a_table_names_the_weights_that_were_loaded(pictures: Path, weights: Path, machine: Path) -> None:
+    """A training that is still running writes others in their place."""
+    predictor = rc.Predictor(weights)
+    predictor.to_csv(pictures / "0.png", machine / "a.csv")
+    weights.write_bytes(to_bytes(network(1).state_dict(), card()))
+    report = predictor.to_csv(pictures, machine / "a.csv")
+    assert (report.before, report.images) == (1, 5)
+    with pytest.raises(UsageError, match="other weights"):
+        rc.Predictor(weights).to_csv(pictures, machine / "a.csv")
+
+
+def test_a_table_without_images_in_a_batch_is_refused(pictures: Path, weights: Path, machine: Path) -> None:
+    with pytest.raises(UsageError, match="at least one image, not 0"):
+        rc.Predictor(weights).to_csv(pictures, machine / "a.csv", batch=0)
+    assert not (machine / "a.csv").exists()

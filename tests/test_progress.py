@@ -36,10 +36,19 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_has_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setenv("COLUMNS", "120")
     assert len(list(watched(facts(2, val=SimpleNamespace(top1=0.5)), show=None))) == 4
     assert screen.getvalue().count("\n") == 1
     last = screen.getvalue().split("\r")[-1]
     assert "epoch 2/2  learning rate 0.1  train loss 0.500  val accuracy 50.0% *  time 2.0 s" in last
+
+
+def test_a_narrow_terminal_gets_no_line_that_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    list(watched(facts(2), show=None))
+    lines = [line.removesuffix("\n").removesuffix("\033[K") for line in screen.getvalue().split("\r")]
+    assert max(map(len, lines)) == 39
 
 
 @pytest.mark.parametrize("show", [None, False])

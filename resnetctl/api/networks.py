@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from resnetctl import stream
-from resnetctl.backbones import backbone as backbone
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.gates import Limits
 from resnetctl.errors import warn_caller
 from resnetctl.predictor import OfHeads, PictureResult, Predictor, Target
 from resnetctl.progress import told
-from resnetctl.run import runs as runs
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets

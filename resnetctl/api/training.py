@@ -1,19 +1,17 @@
 """The verbs that train, as functions: `train`, `finetune`, `resume`, `sweep`, and the trials `bench` and `find_lr`."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from resnetctl import stream
-from resnetctl.backbones import backbone as backbone
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig, TrainConfig
-from resnetctl.facts import Finished
+from resnetctl.facts import Finished, result_of
 from resnetctl.predictor import Target
 from resnetctl.progress import told
 from resnetctl.run import Run
-from resnetctl.run import runs as runs
 from resnetctl.system import settings as machine
 from resnetctl.tasks.bench.report import BenchReport
 
@@ -112,7 +110,7 @@ def bench(
 
     layers = stream.layers(stream.keywords(BenchConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    return cast(BenchReport, _result(task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)))
+    return result_of(task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled))
 
 
 def find_lr(
@@ -131,7 +129,7 @@ def find_lr(
 
     layers = stream.layers(stream.keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    return cast("LrReport", _result(task(draft(TrainConfig, layers, settings=settings), settings)))
+    return result_of(task(draft(TrainConfig, layers, settings=settings), settings))
 
 
 def sweep(
@@ -149,15 +147,6 @@ def sweep(
     group = points.open_group(file, settings, name=name, out=place, halving=halving)
     list(work.work(group, settings, trainer=Trainer(start=train.train, resume=resume.resume)))
     return results.show(group)
-
-
-def _result(work: Generator[Any, None, Any]) -> Any:
-    """Drain a task without a display, and return its report."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def _drain(facts: "stream.Facts", *, progress: bool | None) -> Run:

@@ -146,6 +146,12 @@ def parse(data: bytes) -> Message:
     return read(data, "ModelProto", messages=MESSAGES)
 
 
+def read_properties(data: bytes) -> dict[str, str]:
+    """Return the metadata of a ModelProto without parsing its graph. Raises as `parse` and `properties`."""
+    outside = {**MESSAGES["ModelProto"], 7: Field("graph", "bytes")}
+    return properties(read(data, "ModelProto", messages={**MESSAGES, "ModelProto": outside}))
+
+
 def properties(model: Message) -> dict[str, str]:
     """Return the metadata of a ModelProto.
 

@@ -32,7 +32,7 @@ from resnetctl.tasks.held_out import (
 )
 from resnetctl.tasks.nets.answers import open_net
 from resnetctl.tasks.nets.measured import Asked, NetOutcome, measure_net
-from resnetctl.tasks.targets import Target, described, has_head, open_target, resolve, write_outcome
+from resnetctl.tasks.targets import Target, has_head, open_target, resolve, write_outcome
 from resnetctl.wording import counted
 
 COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
@@ -121,7 +121,7 @@ def evaluate(
     reference = published(opened.card.arch)
     scores = Scores(opened.card.classes, opened.card.temperature)
     report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
-    looks, said = look(store, images, weights=described(resolved)[1], target=resolved.path, report=report)
+    looks, said = look(store, images, weights=opened.digest, target=resolved.path, report=report)
     outcome = EvalOutcome(
         report=report,
         target=resolved.path,
@@ -153,7 +153,7 @@ def _of_net(
     net = open_net(target, settings, device=device)
     name, told = stored(data, settings) if data else (trained_on(net.card, target.path), [])
     store = open_store(settings.data_dir, name)
-    asked = {**asked, "weights": described(target)[1]}
+    asked = {**asked, "weights": net.digest}
     return measure_net(net, store, split=split, target=target, told=tuple(told), **asked)
 
 

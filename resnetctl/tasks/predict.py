@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from resnetctl.data.image_files import BATCH, Listed, skipped
 from resnetctl.data.reading.decode import BadImage
-from resnetctl.data.reading.files import Sized, image_items, survey
+from resnetctl.data.reading.files import image_items, survey
 from resnetctl.data.reading.parallel import Outcome, decoded, workers
 from resnetctl.data.reading.source import Item
 from resnetctl.errors import InputError, UsageError
-from resnetctl.facts import Notice, Progress
+from resnetctl.facts import Notice, Progress, result_of
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS, WeightsCard
@@ -65,13 +66,7 @@ def predict(
     **options: Unpack[Options],
 ) -> PredictOutcome | FoundOutcome:
     """Return what `predicting` returns."""
-    work = predicting(target, images, settings=settings, **options)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            outcome: PredictOutcome | FoundOutcome = end.value
-            return outcome
+    return result_of(predicting(target, images, settings=settings, **options))
 
 
 def predicting(
@@ -104,7 +99,7 @@ def predicting(
     results: list[Prediction] = []
     notices: list[str] = []
     job = open_job(resolved, images, settings=settings, options=options)
-    for fact in job.facts():
+    for fact in chain(job.facts(), job.unmoved()):
         if isinstance(fact, Progress):
             yield fact
         elif isinstance(fact, Notice):
@@ -145,8 +140,7 @@ class Job:
                     yield Progress(what="classifying", done=count.total(), total=amount.total, unit="images")
         if amount.total > REPORT_EVERY:
             yield Progress(what="classifying", done=amount.total, total=amount.total, unit="images")
-        left = self.mover and self.mover.left()
-        yield from (Notice(text) for text in (skipped(ignored), left) if text)
+        yield from (Notice(text) for text in filter(None, [skipped(ignored)]))
 
     def moved(self, item: Prediction) -> Prediction:
         """Move the file of a prediction, if files are moved, and return the prediction with its new place."""
@@ -154,7 +148,12 @@ class Job:
             return item
         return replace(item, moved=self.mover.move(item.file, item.guesses[0][0]))
 
-    def _items(self, ignored: Counter[str]) -> Iterator[Sized]:
+    def unmoved(self) -> Iterator[Notice]:
+        """Yield the notice on files that stayed, after the last `moved`."""
+        left = "" if self.mover is None else self.mover.left()
+        yield from (Notice(text) for text in filter(None, [left]))
+
+    def _items(self, ignored: Counter[str]) -> Iterator[Item]:
         items = image_items(map(Path, self.images), ignored=ignored)
         return items if self.mover is None else self.mover.outside(items)
 
@@ -170,7 +169,7 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         target=target,
         opened=opened,
         images=images,
-        ranking=Ranking(top=top, threshold=threshold, batch=options.get("batch", BATCH)),
+        ranking=Ranking(top=top, threshold=threshold, level=level, batch=options.get("batch", BATCH)),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         cores=settings.threads or cores_granted(),
         mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),

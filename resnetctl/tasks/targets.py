@@ -18,7 +18,7 @@ from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.weights.file import load_model, read_header, require_classifier
+from resnetctl.weights.file import load_network, read_header, require_classifier
 
 if TYPE_CHECKING:
     from resnetctl.deploy.onnx_card import OnnxCard
@@ -43,11 +43,13 @@ class Target:
 class Opened:
     """A loaded target: `predict` maps raw uint8 images (B, S, S, C) to logits (B, K), and `card` names the classes.
 
-    With `takes_originals`, images are (B, H, W, C) of any size: the file resizes them itself. `read` returns logits and
+    `digest` is that of `described`, of the file that was loaded: a running training may have replaced it since. With
+    `takes_originals`, images are (B, H, W, C) of any size: the file resizes them itself. `read` returns logits and
     features where the card says what features are familiar; None elsewhere, and for ONNX files, which have no features.
     """
 
     card: WeightsCard
+    digest: str
     predict: Predictor
     takes_originals: bool = False
     read: FeaturePredictor | None = None
@@ -102,7 +104,12 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     require_classifier(card.weights, target.path)
     threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
     model = onnx_session.start(data, card, where=where, threads=threads)
-    return Opened(card=card.weights, predict=model.logits, takes_originals=card.input == "raw")
+    return Opened(
+        card=card.weights,
+        digest=digest_of(card.weights, card.weights_sha256),
+        predict=model.logits,
+        takes_originals=card.input == "raw",
+    )
 
 
 def has_head(target: Target) -> bool:
@@ -113,7 +120,7 @@ def has_head(target: Target) -> bool:
     from resnetctl.deploy.protobuf import Malformed
 
     try:
-        properties = onnx_proto.properties(onnx_proto.parse(onnx_session.read_bytes(target.path)))
+        properties = onnx_proto.read_properties(onnx_session.read_bytes(target.path))
     except Malformed:
         return False
     return properties.get("task", "classify") != "classify"
@@ -130,8 +137,13 @@ def described(target: Target) -> tuple[WeightsCard, str]:
     else:
         exported = _onnx_card(target.path)
         card, sha256 = exported.weights, exported.weights_sha256
+    return card, digest_of(card, sha256)
+
+
+def digest_of(card: WeightsCard, sha256: str) -> str:
+    """Return the digest of `described`, of a card and the digest of its weights."""
     text = json.dumps([sha256, list(card.classes), card.image.to_json()], sort_keys=True)
-    return card, hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def takes_originals(target: Target) -> bool:
@@ -152,11 +164,13 @@ def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: 
     from resnetctl.engine.predictors import feature_predictor, shipped_predictor
 
     where = pick_device(device)
-    net, card = load_model(path)
+    header = read_header(path)
+    net, card = load_network(header), header.card
+    digest = digest_of(card, header.sha256)
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     if card.calibration is None or card.calibration.familiar is None:
-        return Opened(card=card, predict=shipped_predictor(net, card.image, device=where))
+        return Opened(card=card, digest=digest, predict=shipped_predictor(net, card.image, device=where))
     if card.calibration.familiar.width != net.fc.in_features:
         raise WeightsError(
             f"the card of the weights is broken: 'calibration.familiar' is about {card.calibration.familiar.width} "
@@ -164,7 +178,7 @@ def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: 
             where=str(path),
         )
     read = feature_predictor(net, card.image, device=where)
-    return Opened(card=card, predict=lambda images: read(images)[0], read=read)
+    return Opened(card=card, digest=digest, predict=lambda images: read(images)[0], read=read)
 
 
 def _of_run(run: RunDir, settings: Settings) -> Target:

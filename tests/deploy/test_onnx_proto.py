@@ -55,6 +55,7 @@ def test_a_plain_model_is_parsed_as_onnx_parses_it() -> None:
     graph = parsed.one("graph", None)
     assert [node.one("op_type", "") for node in graph.all("node")] == [node.op_type for node in model.graph.node]
     assert onnx_proto.properties(parsed) == {item.key: item.value for item in model.metadata_props}
+    assert onnx_proto.read_properties(model.SerializeToString()) == onnx_proto.properties(parsed)
     onnx_checks.check_numbers(parsed)
     onnx_checks.check_interface(parsed, CARD)
 

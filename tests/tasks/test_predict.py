@@ -85,7 +85,7 @@ def test_the_batch_size_does_not_change_the_predictions(batch: int, monkeypatch:
     """Each image gets the same guesses as alone: best first, and the first class wins a tie."""
     monkeypatch.setattr(task, "BATCH", batch)
     logits = np.random.default_rng(0).integers(-3, 4, (200, 3)).astype(np.float32)
-    opened = Opened(card=card(), predict=lambda images: logits[images[:, 0, 0, 0]])
+    opened = Opened(card=card(), digest="", predict=lambda images: logits[images[:, 0, 0, 0]])
     pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None, None], (200, 8, 8, 1))
     predictions = list(classified(opened, listed(pixels, ignored=Counter()), top=2))
     for row, item in zip(logits, predictions, strict=True):

@@ -30,6 +30,9 @@ def run(parsed: Parsed[ExportOptions]) -> None:
         raise UsageError(
             f"{choice}: --onnx, --web, --triton DIR, --hub DIR or --to NAME", hint=f"resnetctl export {target}--onnx"
         )
+    place = options.triton or options.hub
+    if place is not None and options.out is not None:
+        raise UsageError(f"--{forms[0]} names the folder already", where="--out", hint="remove one of the two")
     int8 = {key: value for key in INT8 if (value := getattr(options, key)) is not None and value is not False}
     if int8 and not options.int8:
         flag = "--" + next(iter(int8)).replace("_", "-")
@@ -52,7 +55,7 @@ def run(parsed: Parsed[ExportOptions]) -> None:
         report = export(
             options.target,
             settings=settings.load(),
-            out=options.triton or options.hub or options.out,
+            out=place or options.out,
             images=options.images,
             gate=options.gate,
             **form,

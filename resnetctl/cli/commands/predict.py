@@ -1,6 +1,7 @@
 """`predict`."""
 
 import json
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Parsed
@@ -61,7 +62,7 @@ def _lines(options: PredictOptions) -> None:
         job = open_job(target, options.images, settings=known, options=_asked(options))
     problems, count = Problems(), 0
     with Screen() as screen:
-        for fact in job.facts():
+        for fact in chain(job.facts(), job.unmoved()):
             if isinstance(fact, Progress):
                 screen.progress(fact)
             elif isinstance(fact, Notice):

@@ -73,7 +73,7 @@ def find_lr(parsed: Parsed[TrainOptions]) -> None:
         raise UsageError("--find-lr looks before a run begins", where="--resume", hint="leave one of them out")
     extra = {
         "--name": options.name, "--out": options.out, "--seeds": options.seeds, "--budget": options.budget,
-        "--tune": options.tune, "--processes": options.processes, "--exact": options.exact,
+        "--tune": options.tune, "--track": options.track, "--processes": options.processes, "--exact": options.exact,
         "--dry-run": options.dry_run,
     }  # fmt: skip
     chosen = [flag for flag, value in extra.items() if value]

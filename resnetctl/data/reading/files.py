@@ -28,14 +28,7 @@ class Survey:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sized(Item):
-    """An image and the bytes of its file, as the file system or the archive claims; 0 if unknown."""
-
-    size: int = 0
-
-
-def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Sized, None, None]:
+def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Item, None, None]:
     """Yield every image in order; the name of an item is its path. Folders are sorted, archives keep their order.
 
     Args:
@@ -44,32 +37,37 @@ def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Si
         ignored: counts files that are no images by reason: a suffix, "no suffix" or "hidden".
     """
     for path in paths:
-        if glob.has_magic(str(path)) and not os.path.lexists(path):
+        if _is_pattern(path):
             yield from _matching(str(path), ignored)
         else:
             yield from _at(path, ignored)
 
 
-def survey(items: Iterable[Sized]) -> Survey:
+def survey(items: Iterable[Item]) -> Survey:
     """Return how many images there are, and the bytes of their files. Reads no image."""
     total = size = 0
     for item in items:
         total += 1
-        size += item.size
+        size += max(0, item.size)
     return Survey(total=total, size=size)
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether the images of an archive would be read here."""
-    return _archive_kind(path) is not None
+    """Return whether the images of an archive would be read here, or of one that a pattern matches."""
+    paths = map(Path, glob.iglob(str(path), recursive=True)) if _is_pattern(path) else [path]
+    return any(_archive_kind(item) for item in paths)
 
 
-def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
+def _is_pattern(path: Path) -> bool:
+    return glob.has_magic(str(path)) and not os.path.lexists(path)
+
+
+def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:
     """Yield the images that match; a folder stands for its images, unless the pattern has `**` and names them too."""
     is_empty = True
     for path in map(Path, sorted(glob.iglob(pattern, recursive=True))):
         reason = why_ignored((path.name,))
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = () if "**" in pattern else _in_folder(path, ignored)
         elif reason and _archive_kind(path) is None:
             ignored[reason] += 1
@@ -83,8 +81,8 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Sized]:
         yield _problem(pattern, "no image matches")
 
 
-def _at(path: Path, ignored: Counter[str]) -> Iterator[Sized]:
-    if path.is_dir():
+def _at(path: Path, ignored: Counter[str]) -> Iterator[Item]:
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a path that the system refuses, such as a long name
         yield from _in_folder(path, ignored)
     elif kind := _archive_kind(path):
         yield from _in_archive(path, kind, ignored)
@@ -92,8 +90,8 @@ def _at(path: Path, ignored: Counter[str]) -> Iterator[Sized]:
         yield _file(path)
 
 
-def _file(path: Path) -> Sized:
-    return Sized(str(path), None, "", path, size=max(0, file_size(path)))
+def _file(path: Path) -> Item:
+    return Item(str(path), None, "", path, size=file_size(path))
 
 
 def _archive_kind(path: Path) -> str | None:
@@ -104,7 +102,7 @@ def _archive_kind(path: Path) -> str | None:
         return None
 
 
-def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Sized]:
+def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Item]:
     is_empty = True
     for item in _below(folder, (), ignored):
         is_empty = False
@@ -113,28 +111,35 @@ def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Sized]:
         yield _problem(folder, "the folder has no image")
 
 
-def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterator[Sized]:
+def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterator[Item]:
     """Yield the images of a folder and of those in it, sorted by the parts of their paths."""
     folder = root.joinpath(*parts)
     try:
         with os.scandir(folder) as entries:
-            names = sorted((entry.name, entry.is_dir() and not entry.is_symlink()) for entry in entries)
+            names = sorted((entry.name, kind) for entry in entries if (kind := _kind(entry)))
     except OSError as error:
         yield _problem(folder, f"the folder cannot be read: {error.strerror}")
         return
-    for name, is_folder in names:
-        path = folder / name
-        if is_folder:
+    for name, kind in names:
+        if kind == "folder":
             yield from _below(root, (*parts, name), ignored)
-        elif path.is_file():
-            reason = why_ignored((*parts, name))
-            if reason:
-                ignored[reason] += 1
-            else:
-                yield _file(path)
+        elif reason := why_ignored((*parts, name)):
+            ignored[reason] += 1
+        else:
+            yield _file(folder / name)
 
 
-def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Sized]:
+def _kind(entry: "os.DirEntry[str]") -> str:
+    """Return "file" or "folder"; "" for others, among them links to folders."""
+    try:
+        if entry.is_file():
+            return "file"
+        return "folder" if entry.is_dir(follow_symlinks=False) else ""
+    except OSError:  # a link to itself
+        return ""
+
+
+def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Item]:
     is_empty = True
     try:
         with closing(members(path, kind)) as found:
@@ -149,7 +154,7 @@ def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Sized]
         yield _problem(path, "the archive has no image")
 
 
-def _member(path: Path, member: Member, ignored: Counter[str]) -> Sized | None:
+def _member(path: Path, member: Member, ignored: Counter[str]) -> Item | None:
     """Return a member that is an image; None for folders and other files."""
     try:
         parts = clean(member.name)
@@ -162,7 +167,7 @@ def _member(path: Path, member: Member, ignored: Counter[str]) -> Sized | None:
     name = "/".join([str(path), *parts])
     if member.refusal:
         return _problem(name, member.refusal)
-    return Sized(name, None, "", partial(_read, member.read, name), size=member.size)
+    return Item(name, None, "", partial(_read, member.read, name), size=member.size)
 
 
 def _read(read: Callable[[], bytes], name: str) -> bytes:
@@ -175,9 +180,9 @@ def _read(read: Callable[[], bytes], name: str) -> bytes:
         raise BadImage(error.message, where=name) from error
 
 
-def _problem(where: str | Path, message: str) -> Sized:
+def _problem(where: str | Path, message: str) -> Item:
     """Return an item that cannot be read."""
-    return Sized(str(where), None, "", partial(_refuse, str(where), message))
+    return Item(str(where), None, "", partial(_refuse, str(where), message))
 
 
 def _refuse(where: str, message: str) -> NoReturn:

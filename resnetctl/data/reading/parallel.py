@@ -176,7 +176,7 @@ def _chunks(items: Iterable[Item], into: Square) -> Iterator[_Chunk]:
     for item in items:
         if isinstance(item.content, Path) and not str(item.content).startswith(OURS):
             chunk.append((item, str(item.content)))
-            size += max(0, file_size(item.content))
+            size += item.size if item.size >= 0 else max(0, file_size(item.content))
         else:
             data = _read(item.read)
             chunk.append((item, data))

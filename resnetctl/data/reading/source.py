@@ -40,8 +40,8 @@ class Item:
     """One image of a source.
 
     `name` is relative to the source, with `/`. `split` is None when the source has no splits. Items with one `group`
-    stay in one split; "": none. `content` is a path, or a
-    function that reads a member of an archive and works until the next item is taken.
+    stay in one split; "": none. `content` is a path, or a function that reads a member of an archive and works until
+    the next item is taken. `size` is the bytes of the file, as the file system or the archive claims; below 0: unknown.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Item:
     label: str
     content: Path | Callable[[], bytes]
     group: str = ""
+    size: int = -1
 
     def read(self) -> bytes:
         """Return the bytes of the image file. Raises `BadImage`."""

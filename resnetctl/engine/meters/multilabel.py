@@ -46,6 +46,12 @@ class Ranked:
         return float("nan") if found is None else float((np.diff(found[0], prepend=0.0) * found[1]).sum())
 
 
+def require_finite(shares: Array) -> None:
+    """Raise `WorkFailed` if a probability is no number: it would look like a class that the image has not."""
+    if not np.isfinite(shares).all():
+        raise WorkFailed("the network gives probabilities that are not finite: its weights are broken")
+
+
 class MultilabelMeter:
     """Keeps the probabilities and the tags of all images."""
 
@@ -57,8 +63,7 @@ class MultilabelMeter:
     def add(self, prediction: Sequence[Array], truth: Tags) -> None:
         """Add probabilities (N, K) and the tags of the same images. Raises `WorkFailed` for numbers that are none."""
         (shares,) = prediction
-        if not np.isfinite(shares).all():
-            raise WorkFailed("the network gives probabilities that are not finite: its weights are broken")
+        require_finite(shares)
         self._shares.append(np.asarray(shares, np.float64))
         self._tags.append(np.asarray(truth.tags) > 0)
 

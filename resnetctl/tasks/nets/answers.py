@@ -18,7 +18,7 @@ from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.engine.meters.detect import require_finite
 from resnetctl.spec import ImageSpec, Task, WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.targets import Target
+from resnetctl.tasks.targets import Target, digest_of
 from resnetctl.weights.file import load_net, read_header
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ Arrays = tuple[NDArray[Any], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Answering:
-    """A network with a head: `answer` maps uint8 images (N, S, S, C) to the outputs of its task."""
+    """A network with a head: `answer` maps uint8 images (N, S, S, C) to the outputs of its task.
+
+    `digest`: as in `Opened`.
+    """
 
     card: WeightsCard
+    digest: str
     task: Task
     answer: NetPredictor
 
@@ -48,7 +52,8 @@ def open_net(target: Target, settings: Settings, *, device: str | None = None, k
     card = checked.weights
     threads = pick_threads(settings.threads, arch=card.arch, size=card.image.size)
     model = onnx_session.start(data, checked, where=where, threads=threads)
-    return Answering(card=card, task=registry.get("task", card.task), answer=model.answer)
+    digest = digest_of(card, checked.weights_sha256)
+    return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=model.answer)
 
 
 def _open_weights(target: Target, settings: Settings, *, device: str, keep_threads: bool) -> Answering:
@@ -62,7 +67,8 @@ def _open_weights(target: Target, settings: Settings, *, device: str, keep_threa
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     answer = net_predictor(net.to(where), card.image, device=where)
-    return Answering(card=card, task=registry.get("task", card.task), answer=answer)
+    digest = digest_of(card, header.sha256)
+    return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=answer)
 
 
 def places(sizes: NDArray[np.int64], image: ImageSpec) -> list[Placement]:

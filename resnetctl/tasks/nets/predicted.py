@@ -20,7 +20,7 @@ from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.files import image_items
 from resnetctl.engine.meters.detect import SHOWN_SCORE
-from resnetctl.engine.meters.multilabel import THRESHOLD
+from resnetctl.engine.meters.multilabel import THRESHOLD, require_finite
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.report.outcomes import PerPicture
@@ -101,7 +101,7 @@ def predict_net(
     if out is not None:
         storage.make_folder(out)
     pictures = [*images]
-    paths = [Path(picture) for picture in pictures if isinstance(picture, str | PathLike)]
+    paths = [] if out is None else [Path(picture) for picture in pictures if isinstance(picture, str | PathLike)]
     names = _Names(out, [Path(item.name) for item in image_items(paths, ignored=Counter())])
     results = tuple(
         _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
@@ -126,6 +126,7 @@ def _found(net: Answering, picture: Listed, *, names: _Names, min_score: float, 
         return _with_boxes(found, net, pixels, boxes=(boxes[kept], scores[kept], labels[kept]), names=names)
     if net.task.truth == "tags":
         shares = prediction[0][0]
+        require_finite(shares)
         chosen = [label for label in np.argsort(-shares, kind="stable").tolist() if shares[label] >= min_score]
         return replace(found, labels=tuple((net.card.classes[label], float(shares[label])) for label in chosen))
     (mask,) = masks_in_pictures(prediction, [place])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.tasks.predictions.ranking import Prediction
 from resnetctl.tasks.predictions.subjects import resolve_for
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
-from resnetctl.tasks.targets import Target, described, has_head
+from resnetctl.tasks.targets import Opened, Target, has_head
 
 DIGITS = 12  # hex digits that tell weights apart
 
@@ -60,8 +61,8 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
         UsageError: `csv` is another table, or has predictions of other weights.
     """
     count = min(job.ranking.top, len(job.opened.card.classes))
-    columns = list(_columns(count, has_set=job.ranking.threshold is not None))
-    weights = described(job.target)[1][:DIGITS]
+    columns = list(_columns(count, level=job.ranking.level))
+    weights = _network(job.opened)[:DIGITS]
     notices: list[str] = []
     moved = 0
     with open_table(Path(csv), weights=weights, columns=columns) as table:
@@ -77,6 +78,9 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
             if len(waiting) >= FLUSH_EVERY:
                 moved += _move(job, table, waiting)
         moved += _move(job, table, waiting)
+        for notice in job.unmoved():
+            notices.append(notice.text)
+            yield notice
         problems = table.problems
         report = JobReport(
             csv=Path(csv), images=table.rows, before=table.before, moved=moved,
@@ -85,13 +89,19 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
     return report, problems
 
 
-def _columns(top: int, *, has_set: bool) -> Iterator[str]:
+def _network(opened: Opened) -> str:
+    """Return a digest of all that decides the probabilities: what decides the logits, and the temperature."""
+    temperature = opened.card.temperature
+    return opened.digest if temperature == 1 else sha256(f"{opened.digest} {temperature!r}".encode()).hexdigest()
+
+
+def _columns(top: int, *, level: float | None) -> Iterator[str]:
     for number in range(1, top + 1):
         end = "" if number == 1 else f"_{number}"
         yield f"class{end}"
         yield f"probability{end}"
-    if has_set:
-        yield "set"
+    if level is not None:
+        yield f"set_{level:g}"
 
 
 def _add(table: Table, item: Prediction) -> None:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from resnetctl.data.reading.files import Sized, is_archive
+from resnetctl.data.reading.files import is_archive
+from resnetctl.data.reading.source import Item
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import storage
@@ -21,7 +22,8 @@ class Mover:
         """Check everything before the first file moves.
 
         Raises:
-            UsageError: the folder cannot be written, a class cannot be the name of a folder, or there is an archive.
+            UsageError: the folder cannot be written or is itself asked for, a class cannot be the name of a folder, or
+                there is an archive.
         """
         for path in map(Path, images):
             if is_archive(path):
@@ -33,9 +35,15 @@ class Mover:
         self._folder = folder
         self._inside = os.path.join(os.path.abspath(folder), "")
         self._images = [os.path.abspath(path) for path in images]
+        if os.path.abspath(folder) in self._images:
+            raise UsageError(
+                "the images are in the folder that they would move to",
+                where=str(folder),
+                hint=Setting("move", folder / "sorted"),
+            )
         self._left = 0
 
-    def outside(self, items: Iterable[Sized]) -> Iterator[Sized]:
+    def outside(self, items: Iterable[Item]) -> Iterator[Item]:
         """Leave out the items in the folder, which were moved before, unless an image or folder in it was asked for."""
         if any(path.startswith(self._inside) for path in self._images):
             yield from items

@@ -1,7 +1,7 @@
 """The likeliest classes of pictures, their prediction sets, and whether they are strange."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 from resnetctl.data.image_files import BATCH
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.engine.metrics import Logits, probabilities
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 from resnetctl.tasks.targets import Opened
 from resnetctl.trust.strangers import distances
 
@@ -55,11 +57,19 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """What is asked about each picture: the `top` likeliest classes, and the prediction set above a `threshold`."""
+    """What is asked about each picture: the `top` likeliest classes, and the prediction set above a `threshold`.
+
+    `level` is the probability with which such a set holds the true class; tables name it.
+    """
 
     top: int = 1
     threshold: float | None = None
+    level: float | None = None
     batch: int = BATCH  # pictures that the network sees at once
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise UsageError(f"a batch has at least one image, not {self.batch}", where=Setting("batch"))
 
 
 def ranked(opened: Opened, pictures: Iterable[Picture], *, ranking: Ranking) -> Iterator[Prediction]:
@@ -67,28 +77,31 @@ def ranked(opened: Opened, pictures: Iterable[Picture], *, ranking: Ranking) -> 
     remaining = iter(pictures)
     size = 1 if opened.takes_originals else ranking.batch  # originals are large, and have different sizes
     while batch := list(islice(remaining, size)):
-        good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-        results = _results(opened, good, top=ranking.top, threshold=ranking.threshold)
+        good = [(file, pixels) for file, pixels in batch if not isinstance(pixels, BadImage)]
+        results = _results(opened, good, ranking=ranking)
         for file, pixels in batch:
-            if isinstance(pixels, BadImage):
-                yield Prediction(file=file, problem=pixels)
-            else:
-                yield replace(next(results), file=file)
+            yield Prediction(file=file, problem=pixels) if isinstance(pixels, BadImage) else next(results)
 
 
-def _results(opened: Opened, images: Sequence[Pixels], *, top: int, threshold: float | None) -> Iterator[Prediction]:
-    """Yield the result of each image `(S, S, C)`, or of one original `(H, W, C)`, without its file."""
-    if not images:
+def _results(
+    opened: Opened, pictures: Sequence[tuple[Path | None, Pixels]], *, ranking: Ranking
+) -> Iterator[Prediction]:
+    """Yield the prediction of each picture `(S, S, C)`, or of one original `(H, W, C)`."""
+    if not pictures:
         return
-    names = opened.card.classes
+    names, threshold = opened.card.classes, ranking.threshold
+    files, images = zip(*pictures, strict=True)
     logits, strange = _read(opened, np.stack(images))
     shares = probabilities(logits, temperature=opened.card.temperature)
-    best = np.argsort(-shares, axis=1, kind="stable")  # stable: the first class wins a tie
+    needed = ranking.top if threshold is None else len(names)
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :needed]  # stable: the first class wins a tie
     rows = np.take_along_axis(shares, best, axis=1)
-    for order, row, (is_strange, distance) in zip(best.tolist(), rows.tolist(), strange, strict=True):
+    for file, order, row, (is_strange, distance) in zip(files, best.tolist(), rows.tolist(), strange, strict=True):
         ranked = tuple(zip((names[i] for i in order), row, strict=True))
         classes = None if threshold is None else tuple(name for name, share in ranked if share >= threshold)
-        yield Prediction(file=None, guesses=ranked[:top], classes=classes, is_strange=is_strange, distance=distance)
+        yield Prediction(
+            file=file, guesses=ranked[: ranking.top], classes=classes, is_strange=is_strange, distance=distance
+        )
 
 
 def _read(opened: Opened, images: Pixels) -> tuple[Logits, list[tuple[bool | None, float | None]]]:

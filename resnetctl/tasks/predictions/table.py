@@ -111,8 +111,7 @@ def _rows(file: IO[bytes], path: Path) -> Iterator[tuple[list[str], int]]:
             raise _other(path, "a row is too long")
         if line.endswith(b"\n") and pending.count(b'"') % 2 == 0:
             end += len(pending)
-            text = os.fsdecode(pending)
-            yield next(csv.reader(io.StringIO(text, newline="")), []), end
+            yield _decoded(pending), end
             pending = b""
 
 
@@ -123,8 +122,16 @@ def _head(file: IO[bytes]) -> bytes:
 
 def _encoded(row: Row) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(row)
-    return os.fsencode(text.getvalue())
+    csv.writer(text, lineterminator="\r\n").writerow(row)  # it quotes fields that have a character of the line's end
+    return os.fsencode(text.getvalue().removesuffix("\r\n") + "\n")
+
+
+def _decoded(row: bytes) -> list[str]:
+    limit = csv.field_size_limit(LONGEST_ROW)  # of the whole process; the default is too small for a large set
+    try:
+        return next(csv.reader(io.StringIO(os.fsdecode(row), newline="")), [])
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _key(name: str) -> int:

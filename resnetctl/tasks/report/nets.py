@@ -25,7 +25,7 @@ from resnetctl.tasks.nets.answers import Answering, enlarged, open_net
 from resnetctl.tasks.nets.measured import measure_images, open_images, worst_first
 from resnetctl.tasks.report.document import PageReport, ReportOptions
 from resnetctl.tasks.report.provenance import epochs, provenance
-from resnetctl.tasks.targets import Target, described
+from resnetctl.tasks.targets import Target
 
 SHOWN = 4  # pictures of the worst, and of the best
 SIDE = 240  # pixels of a picture on the page
@@ -95,7 +95,8 @@ def net_report(target: Target, settings: Settings, *, asked: ReportOptions) -> N
     for name in OF_CLASSIFIERS:
         if asked.get(name):
             raise UsageError("this part of a report is for classifiers", where=Setting(name))
-    net, (card, weights) = open_net(target, settings), described(target)
+    net = open_net(target, settings)
+    card, weights = net.card, net.digest
     data, requested = asked.get("data"), asked.get("split", "test")
     name, told = stored(data, settings) if data else (trained_on(card, target.path, verb="report"), [])
     store = open_store(settings.data_dir, name)

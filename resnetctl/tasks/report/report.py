@@ -9,12 +9,12 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Unpack
 
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError
-from resnetctl.facts import Progress
+from resnetctl.facts import Progress, result_of
 from resnetctl.report.pictures import Gallery
 from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
@@ -73,12 +73,7 @@ def report(
     target: str | Path | None, *, settings: Settings, **options: Unpack[ReportOptions]
 ) -> TrustReport | NetReport:
     """Do the work of `reporting` and return its report."""
-    work = reporting(target, settings=settings, **options)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return cast("TrustReport | NetReport", end.value)
+    return result_of(reporting(target, settings=settings, **options))
 
 
 def reporting(

@@ -86,6 +86,11 @@ def test_two_formats_are_refused(cli: Cli) -> None:
     assert cli("export", "--onnx", "--to", "triton").err.startswith("error: choose one format: --onnx")
 
 
+def test_two_places_are_refused(cli: Cli, calls: list[Any]) -> None:
+    assert cli("export", "--hub", "a", "--out", "b").err.startswith("error: --hub names the folder already")
+    assert calls == []
+
+
 def test_triton_is_the_exporter_of_that_name(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[Any] = []
 

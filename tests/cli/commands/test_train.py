@@ -164,6 +164,7 @@ def test_find_lr_says_when_the_loss_never_falls(cli: Cli, curve: LrReport, monke
     [
         ("--find-lr --name n --budget 10min", "--find-lr writes no run: remove --name, --budget"),
         ("--find-lr --seeds 3", "--find-lr writes no run: remove --seeds"),
+        ("--find-lr --track mlflow", "--find-lr writes no run: remove --track"),
         ("--find-lr --resume last", "--find-lr looks before a run begins"),
         ("--plot lr.svg", "--plot needs --find-lr"),
     ],

@@ -11,17 +11,19 @@ from pathlib import Path
 import pytest
 from support.pictures import solid, write_tar, write_tree, write_zip
 
+from resnetctl.data.reading import files, parallel
 from resnetctl.data.reading.decode import BadImage
-from resnetctl.data.reading.files import Sized, image_items, is_archive, survey
+from resnetctl.data.reading.files import image_items, is_archive, survey
+from resnetctl.data.reading.source import Item
 
 FILES = {"b/2.png": solid(2), "a.jpg": solid(1), "b/.hidden.png": b"", "notes.txt": b"", "b/c/1.PNG": solid(3)}
 
 
-def listed(*paths: Path, ignored: Counter[str] | None = None) -> list[Sized]:
+def listed(*paths: Path, ignored: Counter[str] | None = None) -> list[Item]:
     return list(image_items(paths, ignored=Counter() if ignored is None else ignored))
 
 
-def problem(item: Sized) -> str:
+def problem(item: Item) -> str:
     with pytest.raises(BadImage) as caught:
         item.read()
     assert caught.value.where == item.name
@@ -131,11 +133,38 @@ def test_a_folder_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch:
     assert second.name == str(root / "b/1.png")
 
 
+def test_a_link_to_itself_hides_no_other_file(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", {"a.png": b"", "b/c.png": b""})
+    (root / "loop.png").symlink_to("loop.png")
+    (root / "up").symlink_to(root, target_is_directory=True)
+    (root / "link.png").symlink_to("a.png")
+    assert [Path(item.name).name for item in listed(root)] == ["a.png", "c.png", "link.png"]
+
+
+def test_a_path_that_the_system_refuses_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    first, second = listed(tmp_path / f"{'x' * 300}.png", tmp_path / "a.png")
+    assert "name too long" in problem(first)
+    assert second.name == str(tmp_path / "a.png")
+
+
 def test_a_survey_counts_images_and_bytes_without_reading(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a.png": b"12", "b.png": b"345"})
     path = write_zip(tmp_path / "x.zip", {"c.png": b"6789"})
     amount = survey(image_items([root, path, tmp_path / "gone"], ignored=Counter()))
     assert (amount.total, amount.size) == (4, 9)
+
+
+def test_workers_and_the_survey_use_the_sizes_of_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_tree(tmp_path / "p", {"a.png": b"12", "b.png": b"345"})
+    asked: list[str] = []
+    size = files.file_size
+    monkeypatch.setattr(files, "file_size", lambda path: (asked.append(path.name), size(path))[1])
+    monkeypatch.setattr(parallel, "file_size", files.file_size)
+    items = listed(root)
+    (chunk,) = parallel._chunks(items, parallel.Square(channels=3, resize=8, fit="crop"))
+    assert ([item.size for item, _ in chunk], survey(items).size) == ([2, 3], 5)
+    assert asked == ["a.png", "b.png"]
 
 
 def test_listing_a_large_archive_keeps_memory_flat(tmp_path: Path) -> None:

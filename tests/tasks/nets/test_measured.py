@@ -92,7 +92,7 @@ def net_of(task: str, answer: Callable[[np.ndarray[Any, Any]], Any], store: Stor
     """A network that answers with what the test says."""
     known = {"image": store.card.image, "classes": store.card.classes, "task": task, "trained_on": {}}
     whole: Any = SimpleNamespace(**known | {"metrics": {}, "split": {}, **card})
-    return Answering(card=whole, task=registry.get("task", task), answer=answer)
+    return Answering(card=whole, digest="", task=registry.get("task", task), answer=answer)
 
 
 NOWHERE = Target(path=Path("m.safetensors"), kind="weights", run=None)

@@ -11,7 +11,7 @@ from PIL import Image
 from support import dense, heads
 
 from resnetctl import registry
-from resnetctl.errors import DataError, UsageError, WeightsError
+from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
 from resnetctl.spec import ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.explain import explain
@@ -122,7 +122,7 @@ def answering(task: str, parts: tuple[np.ndarray, ...], *, fit: str = "pad") -> 
     """A network that gives this answer for every picture."""
     image: Any = {"size": 40, "fit": fit}
     card: Any = SimpleNamespace(image=ImageSpec(**image), classes=("ground", "bar", "disc"), task=task)
-    return Answering(card=card, task=registry.get("task", task), answer=lambda _: parts)
+    return Answering(card=card, digest="", task=registry.get("task", task), answer=lambda _: parts)
 
 
 def wide(folder: Path, name: str = "wide.png", *, mode: str = "RGB") -> Path:
@@ -175,6 +175,13 @@ def test_shares_of_a_mask_are_those_of_the_written_file_and_sum_to_one(tmp_path:
     assert dict(item.shares) == {name: float((pixels == label).mean()) for label, name in enumerate(net.card.classes)}
     assert sum(share for _, share in item.shares) == pytest.approx(1)
     assert [share for _, share in item.shares] == sorted((share for _, share in item.shares), reverse=True)
+
+
+def test_probabilities_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
+    """They would pass for a picture without a label: weights can be finite and overflow in the network."""
+    net = answering("multilabel", (np.array([[np.nan, 0.9, 0.1]], np.float32),))
+    with pytest.raises(WorkFailed, match="not finite"):
+        predict_net(net, [wide(tmp_path)], out=None, min_score=0.5, max_pixels=10**6)
 
 
 def test_the_json_of_a_bad_picture_has_its_problem_and_folders_count_what_is_left_out(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from resnetctl.tasks.predictions import job as job_module
 from resnetctl.tasks.predictions.job import JobReport, classifier, write_table
 from resnetctl.tasks.predictions.problems import Problems
 
-SETS = Calibration(temperature=1.0, sets={"0.9": 1 / 3}, images=120)
+SETS = Calibration(temperature=1.0, sets={"0.9": 1 / 3, "0.95": 0.1}, images=120)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_every_image_has_a_row_with_what_predict_returns(pictures: Path, machine
     written = rows(machine / "a.csv")
     outcome = task.predict(None, [pictures], settings=settings.load(), top=2, level=0.9)
     assert list(written[0]) == [
-        "file", "class", "probability", "class_2", "probability_2", "set", "problem", "weights",
+        "file", "class", "probability", "class_2", "probability_2", "set_0.9", "problem", "weights",
     ]  # fmt: skip
     for row, item in zip(written, outcome.results, strict=True):
         assert row["file"] == str(item.file)
@@ -65,7 +66,7 @@ def test_every_image_has_a_row_with_what_predict_returns(pictures: Path, machine
         if not item.problem:
             assert [row["class"], row["class_2"]] == [name for name, _ in item.guesses]
             assert float(row["probability_2"]) == pytest.approx(item.guesses[1][1], rel=1e-5)
-            assert json.loads(row["set"]) == list(item.classes or ())
+            assert json.loads(row["set_0.9"]) == list(item.classes or ())
     assert (report.images, report.before, report.unreadable, report.moved) == (6, 0, 1, 0)
     assert report.to_json()["problems"] == list(outcome.problems)
     with pytest.raises(DataError, match="1 image cannot be read; the others are classified"):
@@ -94,6 +95,19 @@ def test_rows_of_other_weights_are_not_mixed(pictures: Path, machine: Path) -> N
     with pytest.raises(UsageError, match="other weights"):
         job([pictures], machine / "a.csv", target=run.path)
     assert (machine / "a.csv").read_bytes() == before
+
+
+def test_probabilities_before_and_after_calibration_are_not_mixed(pictures: Path, machine: Path) -> None:
+    job([pictures / "0.png"], machine / "a.csv")
+    warm = make_run(card(calibration=replace(SETS, temperature=2.0)), name="warm")
+    with pytest.raises(UsageError, match="other weights"):
+        job([pictures], machine / "a.csv", target=warm.path)
+
+
+def test_prediction_sets_of_other_levels_are_not_mixed(pictures: Path, machine: Path) -> None:
+    job([pictures / "0.png"], machine / "a.csv", level=0.9)
+    with pytest.raises(UsageError, match=r"its columns are not file,class,probability,set_0\.95,"):
+        job([pictures], machine / "a.csv", level=0.95)
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar"])
@@ -152,6 +166,12 @@ def test_bad_images_do_not_move(pictures: Path, machine: Path) -> None:
     report, _ = job([pictures], machine / "a.csv", move=machine / "sorted")
     assert [file.name for file in pictures.iterdir()] == ["bad.png"]
     assert report.moved == 5
+
+
+def test_a_link_that_stays_is_told(pictures: Path, machine: Path) -> None:
+    (pictures / "link.png").symlink_to("0.png")
+    report, _ = job([pictures], machine / "a.csv", move=machine / "sorted")
+    assert [text.partition(":")[0] for text in report.notices] == ["1 file not moved"]
 
 
 def test_a_network_with_a_head_has_no_table(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,8 +52,16 @@ def test_a_class_that_cannot_be_a_folder_is_refused_before_the_first_move(tmp_pa
 
 def test_the_images_of_an_archive_are_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "x.zip", {"a.png": b""})
-    with pytest.raises(UsageError, match="archive cannot be moved"):
-        mover(tmp_path / "out", path)
+    for asked in (path, tmp_path / "*.zip"):
+        with pytest.raises(UsageError, match="archive cannot be moved"):
+            mover(tmp_path / "out", asked)
+
+
+def test_a_folder_is_not_sorted_into_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its images would be taken for ones that were moved before, and nothing would happen."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the images are in the folder that they would move to"):
+        mover(tmp_path, Path())
 
 
 def test_files_that_were_moved_before_are_left_out(tmp_path: Path) -> None:

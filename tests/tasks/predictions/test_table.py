@@ -9,7 +9,16 @@ from resnetctl.errors import UsageError
 from resnetctl.tasks.predictions.table import Table, open_table
 
 COLUMNS = ("class", "probability")
-HARD = ["a.png", "with,comma.png", 'with"quote.png', "with\nnewline.png", "with\r\nboth.png", "\udcff.png", " ü.png"]
+HARD = [
+    "a.png",
+    "with,comma.png",
+    'with"quote.png',
+    "with\nnewline.png",
+    "with\r\nboth.png",
+    "with\rreturn.png",
+    "\udcff.png",
+    " ü.png",
+]
 
 
 def write(path: Path, names: list[str], *, weights: str = "abc") -> int:
@@ -82,6 +91,14 @@ def test_the_problems_of_earlier_rows_are_kept(tmp_path: Path) -> None:
     with open_table(path, weights="abc", columns=COLUMNS) as table:
         assert (table.before, table.rows) == (1, 1)
         assert table.problems.lines == ["bad.png: no image"]
+
+
+def test_a_set_of_many_long_classes_is_read_again(tmp_path: Path) -> None:
+    path, limit = tmp_path / "a.csv", csv.field_size_limit()
+    with open_table(path, weights="abc", columns=COLUMNS) as table:
+        table.add("a.png", ["x" * 2 * limit, "0.9"])
+    assert write(path, ["a.png"]) == 1
+    assert csv.field_size_limit() == limit
 
 
 def test_two_processes_cannot_write_one_table(tmp_path: Path) -> None:
