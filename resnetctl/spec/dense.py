@@ -138,7 +138,8 @@ class Task(Protocol):
     """What a network answers: an instance.
 
     `truth` is the kind of truth that it learns from, `outputs` what `decode` returns, in order, `primary` the JSON key
-    of the number that chooses the best epoch.
+    of the number that chooses the best epoch. Outputs may have another form than `Net` says for this truth: then `eval`
+    gives them to the meter as they are, with the truth in pixels of the network, and `predict` lists their numbers.
     """
 
     name: str

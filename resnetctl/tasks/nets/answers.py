@@ -5,7 +5,7 @@ Shapes: N images, S pixels a side of the network's input, K detections.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from resnetctl import registry
 from resnetctl.data.dense.geometry import Placement, mask_back, placement
 from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.engine.meters.detect import require_finite
-from resnetctl.spec import ImageSpec, Task, WeightsCard
+from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target
 from resnetctl.weights.file import load_net, read_header
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from resnetctl.engine.predictors import NetPredictor
 
 Arrays = tuple[NDArray[Any], ...]
+# The dimensions of the outputs, in order: boxes, scores and labels; maps of classes; probabilities. See `spec.Net`.
+FORMS: Mapping[tuple[int, ...], TruthKind] = {(3, 2, 2): "boxes", (3,): "masks", (2,): "tags"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,12 @@ class Answering:
     card: WeightsCard
     task: Task
     answer: NetPredictor
+
+    @property
+    def form(self) -> TruthKind | None:
+        """Boxes, masks or tags, if the outputs have the form of the task's truth; None: only its meter reads them."""
+        form = FORMS.get(tuple(len(output.shape) for output in self.task.outputs))
+        return form if form == self.task.truth else None
 
 
 def open_net(target: Target, settings: Settings, *, device: str | None = None, keep_threads: bool = False) -> Answering:

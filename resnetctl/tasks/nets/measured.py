@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
-from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
+from resnetctl.data.splits import ImageSet, eval_batches, eval_truth, open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import Labels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Masks, Measured, SceneTruths, Split, Tags
+from resnetctl.spec import IGNORE, Boxes, Masks, Measured, SceneTruths, Split, Tags
 from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
@@ -161,32 +161,43 @@ def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measure
 
 
 def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) -> Iterator[tuple[Arrays, SceneTruths]]:
-    """Yield the prediction of each batch and its truth, in the same pixels."""
+    """Yield the prediction of each batch and its truth, in the same pixels.
+
+    These are the pixels of the pictures for boxes, of the store for masks, and of the network for other outputs.
+    """
     import torch
 
     assert images.truth is not None, "the card says so"
-    classes = torch.from_numpy(order)
+    classes, batches = torch.from_numpy(order), eval_batches(images, net.card.image, batch_size=BATCH)
+    if net.form not in ("boxes", "masks"):
+        truths = eval_truth(images, net.card.image, batch_size=BATCH)
+        for (pixels, _), truth in zip(batches, truths, strict=True):
+            yield net.answer(pixels), _reordered(truth, classes)
+        return
     whole, side, start = images.truth.tensors(), images.truth.side, 0
-    for pixels, _ in eval_batches(images, net.card.image, batch_size=BATCH):
+    for pixels, _ in batches:
         rows = images.index[start : start + len(pixels)]
         start += len(pixels)
-        truth, prediction = whole.take(torch.from_numpy(rows)), net.answer(pixels)
-        if isinstance(truth, Tags):
-            yield prediction, _reordered(truth, classes)
-            continue
-        if isinstance(truth, Masks):
-            known = torch.cat([classes, torch.full((256 - len(classes),), 255)]).to(torch.uint8)
-            yield (enlarged(prediction[0], side),), Masks(masks=known[truth.masks.long()])
-            continue
-        where = places(images.truth.sizes[rows], store.card.image)
-        found = boxes_in_pictures(prediction, where, scale=side / net.card.image.size)
-        true = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
-        boxes = torch.from_numpy(np.concatenate(true))
-        yield found, replace(truth, boxes=boxes, labels=classes[truth.labels])
+        truth, prediction = _reordered(whole.take(torch.from_numpy(rows)), classes), net.answer(pixels)
+        if isinstance(truth, Boxes):
+            where = places(images.truth.sizes[rows], store.card.image)
+            boxes = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
+            truth = replace(truth, boxes=torch.from_numpy(np.concatenate(boxes)))
+            yield boxes_in_pictures(prediction, where, scale=side / net.card.image.size), truth
+        else:
+            yield (enlarged(prediction[0], side),), truth
 
 
-def _reordered(truth: Tags, order: Tensor) -> Tags:
-    """Return the tags with class i of the data at place `order[i]`."""
+def _reordered(truth: SceneTruths, order: Tensor) -> SceneTruths:
+    """Return the truth with class i of the data as class `order[i]`."""
+    import torch
+
+    if isinstance(truth, Boxes):
+        return replace(truth, labels=order[truth.labels])
+    if isinstance(truth, Masks):
+        table = torch.full((256,), IGNORE, dtype=torch.uint8)
+        table[: len(order)] = order.to(torch.uint8)
+        return Masks(masks=table[truth.masks.long()])
     moved = truth.tags.clone()
     moved[:, order] = truth.tags
     return Tags(tags=moved)

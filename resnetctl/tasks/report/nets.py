@@ -143,7 +143,7 @@ def _named(places: Sequence[int], found: Measured, *, images: ImageSet, store: S
 
 def _scenes(net: Answering, images: ImageSet, store: Store, *, places: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
     """Yield two pictures of each image: with its truth, and with the network's answer."""
-    if not places or images.truth is None or images.truth.tags is not None:  # labels cannot be drawn
+    if not places or images.truth is None or net.form not in ("boxes", "masks"):  # the others cannot be drawn
         return
     few = replace(images, index=images.index[list(places)])
     order = class_order(store.card.classes, net.card.classes, name=store.card.name)
