@@ -9,6 +9,7 @@ from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.spec import Measured
+from resnetctl.spec.dense import class_numbers
 
 SHOWN = 10  # classes in an error
 
@@ -106,12 +107,13 @@ def _figures(report: EvalReport | Measured) -> list[tuple[str, str, float]]:
 
 def _classes(report: Measured) -> list[tuple[float, str, str]]:
     """Return first number, name and the number's key of each class that has one, worst first."""
-    found = []
-    for row in report.per_class:
-        key = next((key for key in row if key not in ("name", "count", "interval")), None)
-        if key is not None and row[key] is not None:
-            found.append((float(row[key]), str(row["name"]), key))
-    return sorted(found)
+    rows = report.per_class
+    return sorted(
+        (float(row[key]), str(row["name"]), key)
+        for key in class_numbers(rows)[:1]
+        for row in rows
+        if row[key] is not None
+    )
 
 
 def _percent(figure: float, limit: float) -> str:

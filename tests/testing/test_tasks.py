@@ -54,7 +54,7 @@ def failed(task: Any) -> list[str]:
     return [one.rule for one in judge_all("t", tasks.RULES, target=task) if not one.ok]
 
 
-@pytest.mark.parametrize("name", ["classify", "detect", "segment"])
+@pytest.mark.parametrize("name", ["classify", "detect", "multilabel", "segment"])
 def test_the_tasks_of_the_core_follow_every_rule(name: str) -> None:
     assert failed(registry.get("task", name)) == []
 

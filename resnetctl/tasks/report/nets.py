@@ -77,6 +77,7 @@ class NetReport(PageReport):
             "primary": found.primary.name,
             "interval": plain(found.primary.interval),
             "looks": None if self.looks is None else self.looks.to_json(),
+            "unit": found.unit,
             "per_class": plain(list(found.per_class)),
             "curves": plain(list(found.curves)),
             "worst": list(self.worst),
