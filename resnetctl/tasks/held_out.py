@@ -20,6 +20,7 @@ from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import Measurement
+from resnetctl.runs.log import val_key
 from resnetctl.spec import Card, Measured, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -177,9 +178,9 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
         count, total = store.card.splits["test"], sum(store.card.splits.values())
         yield f"measured the test part of '{store.card.name}', {count:,} of {total:,} images"
     if used == "train" and same_name:
-        yield "training saw these images, so the accuracy says little about new ones"
-    if used == "val" and card.metrics.get("val_top1") is not None:
-        yield "these weights were chosen on val, so their accuracy on val is optimistic"
+        yield "training saw these images, so the numbers say little about new ones"
+    if used == "val" and same_name and val_key(card.metrics):
+        yield "these weights were chosen on val, so their numbers on val are optimistic"
     if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
         yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
 
