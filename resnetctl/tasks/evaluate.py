@@ -28,6 +28,7 @@ from resnetctl.tasks.held_out import (
     split_notices,
     stored,
     trained_on,
+    unchecked,
     write_images,
 )
 from resnetctl.tasks.nets.answers import open_net
@@ -132,7 +133,8 @@ def evaluate(
             *resolved.notices,
             *told,
             *split_notices(store, opened.card, requested=split, used=images.split),
-            *_warnings(report, gates),
+            *_warnings(report),
+            *unchecked(gates, report),
             *said,
         ),
         published=reference,
@@ -157,16 +159,13 @@ def _of_net(
     return measure_net(net, store, split=split, target=target, told=tuple(told), **asked)
 
 
-def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
+def _warnings(report: EvalReport) -> Iterator[str]:
     """Yield what the accuracy hides: classes that are never predicted, and a net that is no better than a constant."""
     if ignored := report.never_predicted:
         names = listed([f"'{item.name}' ({counted(item.count, 'image')})" for item in ignored])
         yield f"never predicted: {names}"
     if ignored and report.top1 <= report.baseline:
         yield f"the accuracy is no better than always answering '{report.majority.name}'"
-    empty = [item.name for item in report.per_class if item.accuracy is None]
-    if gates.min_per_class is not None and empty:
-        yield f"not checked, because the split has no image of them: {listed(empty)}"
 
 
 def _incomparable(reference: Published, store: Store, images: ImageSet, card: WeightsCard) -> Iterator[str]:

@@ -185,6 +185,12 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
         yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
 
 
+def unchecked(gates: Gates, report: EvalReport | Measured) -> Iterator[str]:
+    """Yield a sentence that names the classes which the limit on every class could not check."""
+    if names := gates.unchecked(report):
+        yield f"not checked, because the split has no image of them: {listed(names)}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     rest = len(names) - SHOWN

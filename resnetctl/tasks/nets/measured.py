@@ -17,7 +17,7 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import IGNORE, Boxes, Masks, Measured, SceneTruths, Split, Tags
-from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, write_images
+from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, unchecked, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
 
@@ -96,6 +96,7 @@ def measure_net(
     looks, said = (
         (None, ()) if weights is None else look(store, images, weights=weights, target=target.path, report=found)
     )
+    on_split = split_notices(store, card, requested=split, used=images.split)
     outcome = NetOutcome(
         measured=found,
         gates=gates,
@@ -105,7 +106,7 @@ def measure_net(
         data=store.card.name,
         split=images.split,
         epoch=None if "epoch" not in card.metrics else int(card.metrics["epoch"]),
-        notices=(*target.notices, *told, *split_notices(store, card, requested=split, used=images.split), *said),
+        notices=(*target.notices, *told, *on_split, *unchecked(gates, found), *said),
     )
     outcome = write_outcome(outcome, target)
     if path is None:

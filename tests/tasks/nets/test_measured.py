@@ -15,6 +15,7 @@ from support import dense, heads
 
 from resnetctl import registry, runs
 from resnetctl.data.store import Store
+from resnetctl.engine.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.spec import Boxes, Figure, Measured, Output
 from resnetctl.system import settings
@@ -137,6 +138,19 @@ def test_the_masks_themselves_have_miou_1_in_any_order_of_classes(tmp_path: Path
     report = measured(net_of("segment", lambda _: (order[truth.masks],), store, classes=classes), store).to_json()
     assert (report["miou"], report["pixel_accuracy"], report["count"]) == (1, 1, 2)
     assert [row["name"] for row in report["per_class"]] == [*classes]
+
+
+def test_a_class_that_a_limit_cannot_check_is_named(tmp_path: Path) -> None:
+    source = dense.voc(tmp_path / "voc")
+    for name in ("p08", "p09"):  # the pictures of val
+        (source / f"Annotations/{name}.xml").write_text(dense.xml(f"{name}.jpg", [(1, 1, 9, 9, "bar")]))
+    store = dense.added(source, tmp_path / "data")
+    nothing = (np.zeros((2, 1, 4), np.float32), np.zeros((2, 1)), np.full((2, 1), -1))
+    net = net_of("detect", lambda _: nothing, store)
+    notice = "not checked, because the split has no image of them: disc"
+    for limits, is_named in ((Gates(min_per_class=0.0), True), (Gates(), False)):
+        found = measure_net(net, store, split="val", target=NOWHERE, gates=limits)
+        assert (notice in found.notices) == is_named
 
 
 def test_classes_that_the_data_does_not_have_and_other_truth_are_refused(tmp_path: Path) -> None:
