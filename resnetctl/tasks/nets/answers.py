@@ -18,7 +18,7 @@ from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.engine.meters.detect import require_finite
 from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.targets import Target
+from resnetctl.tasks.targets import Target, start_onnx
 from resnetctl.weights.file import load_net, read_header
 
 if TYPE_CHECKING:
@@ -48,14 +48,8 @@ def open_net(target: Target, settings: Settings, *, device: str | None = None, k
     """Load a network with a head, from weights or an ONNX file. Arguments and errors as `targets.open_target`."""
     if target.kind == "weights":
         return _open_weights(target, settings, device=device or settings.device, keep_threads=keep_threads)
-    from resnetctl.deploy import onnx_session
-    from resnetctl.deploy.onnx_checks import check
-
-    where, data = str(target.path), onnx_session.read_bytes(target.path)
-    checked = check(data, where)
-    card = checked.weights
-    threads = pick_threads(settings.threads, arch=card.arch, size=card.image.size)
-    model = onnx_session.start(data, checked, where=where, threads=threads)
+    model = start_onnx(target.path, settings)
+    card = model.card.weights
     return Answering(card=card, task=registry.get("task", card.task), answer=model.answer)
 
 
