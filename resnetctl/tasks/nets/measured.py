@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 16  # images
-LIMITS = ("min_primary", "min_per_class", "min_lower")  # that a network with a head can have
 
 
 class Asked(TypedDict, total=False):
@@ -40,6 +39,7 @@ class Asked(TypedDict, total=False):
 class NetOutcome(Judged):
     """The numbers of a network with a head on one split."""
 
+    limits: ClassVar[tuple[str, ...]] = ("min_primary", "min_per_class", "min_lower")
     measured: Measured
     task: str
 
@@ -58,15 +58,7 @@ class NetOutcome(Judged):
             "interval": None if primary.interval is None else list(primary.interval),
             "count": self.measured.count,
             "per_class": plain(list(self.measured.per_class)),
-            "data": self.data,
-            "split": self.split,
-            "epoch": self.epoch,
-            "looks": None if self.looks is None else self.looks.to_json(),
-            "target": str(self.target),
-            **{name: value for name, value in plain(self.gates).items() if name in LIMITS},
-            "notices": list(self.notices),
-            "per_image": None if self.per_image is None else str(self.per_image),
-            "unwritten": None if self.unwritten is None else self.unwritten.headline,
+            **self.rest(),
         }
 
 
@@ -118,7 +110,7 @@ def measure_net(
 def _require_limits(gates: Gates) -> None:
     """Raise `UsageError` for a limit that only a classifier has, before any work."""
     for name, value in plain(gates).items():
-        if value is not None and name not in LIMITS:
+        if value is not None and name not in NetOutcome.limits:
             raise UsageError(
                 "this network is no classifier, so it has no such number",
                 where=Setting(name),

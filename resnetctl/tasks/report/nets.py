@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnetctl.data.dense.drawing import draw_boxes, draw_mask
 from resnetctl.data.splits import ImageSet, eval_batches
-from resnetctl.data.store import Store, open_store
+from resnetctl.data.store import Store
 from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.errors import UsageError
 from resnetctl.fields import plain
@@ -20,7 +20,7 @@ from resnetctl.hints import Setting
 from resnetctl.report.pictures import Gallery, thumbnail
 from resnetctl.spec import Measured, Split
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.held_out import Looks, class_order, image_names, look, split_notices, stored, trained_on
+from resnetctl.tasks.held_out import Looks, class_order, image_names, look, open_data, split_notices
 from resnetctl.tasks.nets.answers import Answering, enlarged, open_net
 from resnetctl.tasks.nets.measured import measure_images, open_images, worst_first
 from resnetctl.tasks.report.document import PageReport, ReportOptions
@@ -98,8 +98,7 @@ def net_report(target: Target, settings: Settings, *, asked: ReportOptions) -> N
             raise UsageError("this part of a report is for classifiers", where=Setting(name))
     net, (card, weights) = open_net(target, settings), described(target)
     data, requested = asked.get("data"), asked.get("split", "test")
-    name, told = stored(data, settings) if data else (trained_on(card, target.path, verb="report"), [])
-    store = open_store(settings.data_dir, name)
+    store, told = open_data(data, card, target.path, settings=settings, verb="report")
     images = open_images(net, store, split=requested)
     found = measure_images(net, images, store=store)
     looks, said = look(store, images, weights=weights, target=target.path, report=found)
