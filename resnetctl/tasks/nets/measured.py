@@ -165,13 +165,13 @@ def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) 
     if net.form not in ("boxes", "masks"):
         truths = eval_truth(images, net.card.image, batch_size=BATCH)
         for (pixels, _), truth in zip(batches, truths, strict=True):
-            yield net.answer(pixels), _reordered(truth, classes)
+            yield net.answer(pixels), reordered(truth, classes)
         return
     whole, side, start = images.truth.tensors(), images.truth.side, 0
     for pixels, _ in batches:
         rows = images.index[start : start + len(pixels)]
         start += len(pixels)
-        truth, prediction = _reordered(whole.take(torch.from_numpy(rows)), classes), net.answer(pixels)
+        truth, prediction = reordered(whole.take(torch.from_numpy(rows)), classes), net.answer(pixels)
         if isinstance(truth, Boxes):
             where = places(images.truth.sizes[rows], store.card.image)
             boxes = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
@@ -181,7 +181,7 @@ def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) 
             yield (enlarged(prediction[0], side),), truth
 
 
-def _reordered(truth: SceneTruths, order: Tensor) -> SceneTruths:
+def reordered(truth: SceneTruths, order: Tensor) -> SceneTruths:
     """Return the truth with class i of the data as class `order[i]`."""
     import torch
 

@@ -18,11 +18,11 @@ from resnetctl.errors import UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.report.pictures import Gallery, thumbnail
-from resnetctl.spec import Measured, Split
+from resnetctl.spec import Boxes, Masks, Measured, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, image_names, look, open_data, split_notices
 from resnetctl.tasks.nets.answers import Answering, enlarged, open_net
-from resnetctl.tasks.nets.measured import measure_images, open_images, worst_first
+from resnetctl.tasks.nets.measured import measure_images, open_images, reordered, worst_first
 from resnetctl.tasks.report.document import PageReport, ReportOptions
 from resnetctl.tasks.report.provenance import epochs, provenance
 from resnetctl.tasks.targets import Target, described
@@ -143,28 +143,30 @@ def _named(places: Sequence[int], found: Measured, *, images: ImageSet, store: S
 
 def _scenes(net: Answering, images: ImageSet, store: Store, *, places: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
     """Yield two pictures of each image: with its truth, and with the network's answer."""
+    import torch
+
     if not places or images.truth is None or net.form not in ("boxes", "masks"):  # the others cannot be drawn
         return
     few = replace(images, index=images.index[list(places)])
-    order = class_order(store.card.classes, net.card.classes, name=store.card.name)
+    order = torch.from_numpy(class_order(store.card.classes, net.card.classes, name=store.card.name))
+    truth, side = reordered(images.truth.tensors().take(torch.from_numpy(few.index)), order), images.truth.side
     batches = [net.answer(pixels) for pixels, _ in eval_batches(few, net.card.image)]
     answers = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    truth, side = images.truth, images.truth.side
     for place, row in enumerate(few.index.tolist()):
         picture = Image.fromarray(
             np.squeeze(images.images[row], -1) if images.images.shape[3] == 1 else images.images[row]
         )
         own = [part[place] for part in answers]
-        if truth.masks is not None:
-            table = np.append(order, np.full(256 - len(order), 255)).astype(np.uint8)
-            answer = enlarged(own[0][None], side)[0].astype(np.uint8)
-            drawn = draw_mask(picture, table[truth.masks[row]]), draw_mask(picture, answer)
-        else:
-            first, last = truth.offsets[row : row + 2]
+        if isinstance(truth, Boxes):
+            true, classes = truth.split()[place]
             boxes, scores, labels = own
             shown = (labels >= 0) & (scores >= SHOWN_SCORE)
             drawn = (
-                draw_boxes(picture, truth.boxes[first:last], labels=order[truth.labels[first:last]]),
+                draw_boxes(picture, true.numpy(), labels=classes.numpy()),
                 draw_boxes(picture, boxes[shown] * (side / net.card.image.size), labels=labels[shown]),
             )
+        else:
+            assert isinstance(truth, Masks), "nothing else is drawn"
+            answer = enlarged(own[0][None], side)[0].astype(np.uint8)
+            drawn = draw_mask(picture, truth.masks[place].numpy()), draw_mask(picture, answer)
         yield thumbnail(np.asarray(drawn[0]), side=SIDE), thumbnail(np.asarray(drawn[1]), side=SIDE)
