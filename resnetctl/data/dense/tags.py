@@ -24,7 +24,8 @@ def is_tag_table(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         first = file.readline(HEADER_BYTES).decode("utf-8-sig", "replace")
-    return {"path", "labels"} <= set(_names(next(csv.reader([first]), [])))
+    header = next(csv.reader(io.StringIO(first, newline="")), [])  # a line may end with \r alone
+    return {"path", "labels"} <= set(_names(header))
 
 
 def read_tags(path: Path) -> tuple[Files, Annotated]:
