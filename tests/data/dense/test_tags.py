@@ -66,5 +66,12 @@ def test_all_wrong_lines_are_one_error_and_nothing_is_stored(tmp_path: Path) -> 
 
 
 def test_a_table_without_a_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no object in 2 pictures"):
+    with pytest.raises(DataError, match="no label in 2 pictures"):
         dense.added(table(tmp_path / "source", "000.png,,train", "001.png,,train"), tmp_path / "data")
+
+
+def test_groups_are_refused_because_nothing_would_keep_them_in_one_split(tmp_path: Path) -> None:
+    path = table(tmp_path / "source", "000.png,bar,p1", "001.png,disc,p1", header="path,labels,group")
+    with pytest.raises(DataError) as caught:
+        dense.added(path, tmp_path / "data")
+    assert "the column 'group' is for one label an image" in caught.value.problems[0]
