@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Head(Protocol):
     """A head: an instance that builds a whole network on a backbone.
 
+    `task` learns from boxes, masks or tags. Labels are for the classifier of the arch, which is no head.
     `build` gets a backbone of any arch with all its stages: a module from images `(N, C, S, S)` to a dict of features,
     with `channels` and `reductions` by name. `backbone.select(names, output_stride=16)` gives one with other outputs.
     Keyword arguments besides these have defaults; the config sets them, e.g. `--set model.head_args.levels=3`. It
