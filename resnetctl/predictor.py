@@ -147,10 +147,8 @@ class Predictor:
         )
         for notice in outcome.notices:
             warn_caller(notice)
-        masks: list[dict[str, Any]] = [
-            {"mask": item.mask} if net.task.truth == "masks" else {} for item in outcome.results
-        ]
-        found = [{**item.to_json(outcome.task), **mask} for item, mask in zip(outcome.results, masks, strict=True)]
+        masks: list[dict[str, Any]] = [{"mask": item.mask} if net.form == "masks" else {} for item in outcome.results]
+        found = [{**item.to_json(outcome.form), **mask} for item, mask in zip(outcome.results, masks, strict=True)]
         return [cast("PictureResult", item) for item in found]
 
     def to_csv(

@@ -66,6 +66,7 @@ def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, An
     """Return the config values of a network with a head: AdamW, a warm-up, and about 2,000 steps.
 
     Batches have 8 images, or 4 at twice the learning rate where there are few: `benchmarks/dense.md` has measurements.
+    With several labels they have 16.
     """
     images = card.splits.get("train", 0)
     batch, rate = (4, 2e-3) if images < FEW_SCENES else (8, 1e-3)

@@ -37,7 +37,8 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
     """Return a picture with up to ten images of each class of a split, evenly spaced over its rows.
 
     Boxes and masks are drawn on the images, in the colours of their classes, which stand beside the names. The row of a
-    class then has images with a box of it, or those in whose mask it is the rarest class.
+    class then has images with a box of it, or those in whose mask it is the rarest class. An image with several labels
+    may be in several rows.
     """
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
@@ -52,7 +53,7 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
     for label, (name, font) in enumerate(names):
         top = _GAP + label * (side + _GAP)
         draw.text((_GAP, top + side // 2), name, fill=_INK, font=font, anchor="lm")
-        if stored.truth is not None:
+        if stored.truth is not None and stored.truth.tags is None:
             swatch = (_GAP, top + side // 2 + _FONT, _GAP + 2 * _FONT, top + side // 2 + _FONT + _GAP)
             draw.rectangle(swatch, fill=colour(label))
         for column, row in enumerate(_spread(_rows_of(stored, label))):

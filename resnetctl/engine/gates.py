@@ -9,6 +9,7 @@ from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.spec import Measured
+from resnetctl.spec.dense import class_numbers
 
 SHOWN = 10  # classes in an error
 
@@ -57,13 +58,22 @@ class Gates:
 
     def require_known(self, report: EvalReport | Measured) -> None:
         """Raise `UsageError` for the limit of a number that was not measured."""
-        known = {name for name, _, _ in _figures(report)} | {"min_per_class"}
+        known = {name for name, _, _ in _figures(report)} | ({"min_per_class"} if report.per_class else set())
         for name in (field.name for field in fields(self)):
             limit = getattr(self, name)
             if limit is not None and name not in known:
                 raise UsageError(
                     "this network has no such number", where=Setting(name), hint=Setting("min_primary", limit)
                 )
+
+    def unchecked(self, report: EvalReport | Measured) -> list[str]:
+        """Return the classes that `min_per_class` says nothing about, because they have no number; [] without it."""
+        if self.min_per_class is None:
+            return []
+        if isinstance(report, Measured):
+            keys = class_numbers(report.per_class)[:1]
+            return [str(row["name"]) for row in report.per_class for key in keys if row[key] is None]
+        return [item.name for item in report.per_class if item.accuracy is None]
 
     def check(self, report: EvalReport | Measured) -> None:
         """Raise `CheckFailed` when a figure is below its limit. The error names each figure with its limit."""
@@ -106,12 +116,13 @@ def _figures(report: EvalReport | Measured) -> list[tuple[str, str, float]]:
 
 def _classes(report: Measured) -> list[tuple[float, str, str]]:
     """Return first number, name and the number's key of each class that has one, worst first."""
-    found = []
-    for row in report.per_class:
-        key = next((key for key in row if key not in ("name", "count", "interval")), None)
-        if key is not None and row[key] is not None:
-            found.append((float(row[key]), str(row["name"]), key))
-    return sorted(found)
+    rows = report.per_class
+    return sorted(
+        (float(row[key]), str(row["name"]), key)
+        for key in class_numbers(rows)[:1]
+        for row in rows
+        if row[key] is not None
+    )
 
 
 def _percent(figure: float, limit: float) -> str:

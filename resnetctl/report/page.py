@@ -16,6 +16,7 @@ from resnetctl.report.pareto import Point, pareto_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import CURVES, Plot, curves, plots
 from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
+from resnetctl.spec.dense import class_numbers
 
 Document = Mapping[str, Any]
 SUSPECTS, PAIRS = 20, 12  # that the page shows
@@ -95,15 +96,21 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
     from markupsafe import Markup
 
     drawn = {plot.name: (plot, Markup(plot.drawing)) for plot in plots(document, epochs)}
-    is_net = "task" in document
-    text: str = _template("net.html.jinja" if is_net else "report.html.jinja").render(
-        report=document,
-        sentences=net_verdict(document) if is_net else verdict(document),
-        plots=drawn,
-        curves=[drawn[name] for name in (*(name for name, *_ in CURVES), "number") if name in drawn],
-        provenance=provenance,
-        gallery=gallery,
-        legend=_legend(document) if is_net else [],
+    of_run = [name for name in (*(name for name, *_ in CURVES), "number") if name in drawn]
+    if "task" in document:
+        template, own = (
+            "net.html.jinja",
+            {
+                "sentences": net_verdict(document),
+                "numbers": class_numbers(document["per_class"]),
+                "classes": [entry for name, entry in drawn.items() if name not in of_run],
+                "legend": _legend(document),
+            },
+        )
+    else:
+        template, own = "report.html.jinja", {"sentences": verdict(document), "plots": drawn}
+    text: str = _template(template).render(
+        report=document, curves=[drawn[name] for name in of_run], provenance=provenance, gallery=gallery, **own
     )
     return text
 

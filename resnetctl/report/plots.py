@@ -1,5 +1,6 @@
 """The plots of a report: each is an SVG with the numbers that it shows as a table."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -39,7 +40,7 @@ class Plot:
 def plots(document: Document, epochs: Sequence[Document]) -> list[Plot]:
     """Return the plots of a report's JSON document and of the lines of its run's metrics."""
     if "task" in document:
-        return [*precision_recall(document), *curves(epochs)]
+        return [*class_curves(document), *curves(epochs)]
     drawn = [reliability(document), risk(document)]
     if len(document["accuracy"]["per_class"]) <= MAX_CLASSES:
         drawn.insert(0, confusion(document))
@@ -96,7 +97,7 @@ def confusion(document: Document) -> Plot:
     )
 
 
-def precision_recall(document: Document) -> Iterator[Plot]:
+def class_curves(document: Document) -> Iterator[Plot]:
     """Yield the curve of each class, or their mean where there are more than the chart has colours."""
     found = document["curves"]
     if not found:
@@ -109,7 +110,7 @@ def precision_recall(document: Document) -> Iterator[Plot]:
     shown = range(0, len(grid), max(1, len(grid) // 10))
     title = f"{up.capitalize()} by {across}"
     yield Plot(
-        name=f"{up}-{across}",
+        name="-".join(re.findall(r"\w+", f"{up} {across}")),
         title=title + ("" if len(found) <= svg.SERIES else ": the mean of the classes"),
         drawing=svg.lines(series, title=f"{title}; the table has the numbers", names=(across, up)),
         header=(across, *(name for name, _ in series)),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from resnetctl.spec.dense import class_numbers
 from resnetctl.wording import counted
 
 Document = Mapping[str, Any]
@@ -33,7 +34,7 @@ def net_verdict(document: Document) -> list[str]:
 
 def _weakest_class(document: Document) -> Iterator[str]:
     rows = document["per_class"]
-    key = next((key for key in (rows[0] if rows else {}) if key not in ("name", "count", "interval")), "")
+    key = next(iter(class_numbers(rows)), "")
     known = sorted(((row[key], row) for row in rows if key and row[key] is not None), key=lambda entry: entry[0])
     if not known:
         return

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Head(Protocol):
     """A head: an instance that builds a whole network on a backbone.
 
+    `task` learns from boxes, masks or tags. Labels are for the classifier of the arch, which is no head.
     `build` gets a backbone of any arch with all its stages: a module from images `(N, C, S, S)` to a dict of features,
     with `channels` and `reductions` by name. `backbone.select(names, output_stride=16)` gives one with other outputs.
     Keyword arguments besides these have defaults; the config sets them, e.g. `--set model.head_args.levels=3`. It
@@ -64,11 +65,19 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A line of a chart: `name` of the class, the names of x and y, and the points, by rising x; all in 0..1."""
+    """A line of a chart: `name` of the class, the names of x and y, and the points, by rising x; all in 0..1.
+
+    All curves of one `Measured` have the same axes and the same x.
+    """
 
     name: str
     axes: tuple[str, str]
     points: tuple[tuple[float, float], ...]
+
+
+def class_numbers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the numbers of the classes, from `Measured.per_class`; the first one has limits."""
+    return [key for key in (rows[0] if rows else ()) if key not in ("name", "count", "interval")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +88,13 @@ class Measured:
         primary: the number that chooses the best epoch; higher is better.
         count: images.
         figures: all numbers, by their JSON key; fractions are 0..1.
-        per_class: the numbers of each class, each with its `name` and the `count` of its objects, pixels or images. A
-            limit on every class (`--min-per-class`) holds for the first number.
-            `interval` is the 95 % interval of this number, None without one.
+        per_class: the numbers of each class, each with its `name` and its `count` in `unit`. A limit on every class
+            (`--min-per-class`) holds for the first number. `interval` is the 95 % interval of this number, None without
+            one.
         curves: what the numbers come from, such as precision by recall, for the page of `report`.
         per_image: the numbers of each image, in the order of `Meter.add`; the first one ranks the images, higher is
             better, None if the image has no such number. () if the task has no numbers of single images.
+        unit: what the `count` of a class counts.
     """
 
     primary: Figure
@@ -93,6 +103,7 @@ class Measured:
     per_class: tuple[Mapping[str, Any], ...] = ()
     curves: tuple[Curve, ...] = ()
     per_image: tuple[Mapping[str, float | None], ...] = ()
+    unit: str = "images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +149,8 @@ class Task(Protocol):
     """What a network answers: an instance.
 
     `truth` is the kind of truth that it learns from, `outputs` what `decode` returns, in order, `primary` the JSON key
-    of the number that chooses the best epoch.
+    of the number that chooses the best epoch. Outputs may have another form than `Net` says for this truth: then `eval`
+    gives them to the meter as they are, with the truth in pixels of the network, and `predict` lists their numbers.
     """
 
     name: str

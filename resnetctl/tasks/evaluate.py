@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from resnetctl import registry
 from resnetctl.data.splits import ImageSet, open_eval_set
-from resnetctl.data.store import Store, open_store
+from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, measure
@@ -24,10 +24,10 @@ from resnetctl.tasks.held_out import (
     image_names,
     listed,
     look,
+    open_data,
     relabelled_batches,
     split_notices,
-    stored,
-    trained_on,
+    unchecked,
     write_images,
 )
 from resnetctl.tasks.nets.answers import open_net
@@ -66,15 +66,7 @@ class EvalOutcome(Judged):
             **self.report.derived(),
             "published": self.published and {**self.published.to_json(), "incomparable": list(self.incomparable)},
             "rankings": plain(self.rankings),
-            "data": self.data,
-            "split": self.split,
-            "epoch": self.epoch,
-            "looks": None if self.looks is None else self.looks.to_json(),
-            "target": str(self.target),
-            **plain(self.gates),
-            "notices": list(self.notices),
-            "per_image": None if self.per_image is None else str(self.per_image),
-            "unwritten": None if self.unwritten is None else self.unwritten.headline,
+            **self.rest(),
         }
 
 
@@ -112,8 +104,7 @@ def evaluate(
         path = None if per_image is None else Path(per_image)
         return _of_net(resolved, settings, data=data, split=split, device=device, gates=gates, per_image=path)
     opened = open_target(resolved, settings, device=device)
-    name, told = stored(data, settings) if data else (trained_on(opened.card, resolved.path), [])
-    store = open_store(settings.data_dir, name)
+    store, told = open_data(data, opened.card, resolved.path, settings=settings)
     is_own = opened.card.trained_on.get("name") == store.card.name
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
@@ -132,7 +123,8 @@ def evaluate(
             *resolved.notices,
             *told,
             *split_notices(store, opened.card, requested=split, used=images.split),
-            *_warnings(report, gates),
+            *_warnings(report),
+            *unchecked(gates, report),
             *said,
         ),
         published=reference,
@@ -151,22 +143,18 @@ def _of_net(
     target: Target, settings: Settings, *, data: str | None, split: Split, device: str | None, **asked: Unpack[Asked]
 ) -> NetOutcome:
     net = open_net(target, settings, device=device)
-    name, told = stored(data, settings) if data else (trained_on(net.card, target.path), [])
-    store = open_store(settings.data_dir, name)
+    store, told = open_data(data, net.card, target.path, settings=settings)
     asked = {**asked, "weights": net.digest}
     return measure_net(net, store, split=split, target=target, told=tuple(told), **asked)
 
 
-def _warnings(report: EvalReport, gates: Gates) -> Iterator[str]:
+def _warnings(report: EvalReport) -> Iterator[str]:
     """Yield what the accuracy hides: classes that are never predicted, and a net that is no better than a constant."""
     if ignored := report.never_predicted:
         names = listed([f"'{item.name}' ({counted(item.count, 'image')})" for item in ignored])
         yield f"never predicted: {names}"
     if ignored and report.top1 <= report.baseline:
         yield f"the accuracy is no better than always answering '{report.majority.name}'"
-    empty = [item.name for item in report.per_class if item.accuracy is None]
-    if gates.min_per_class is not None and empty:
-        yield f"not checked, because the split has no image of them: {listed(empty)}"
 
 
 def _incomparable(reference: Published, store: Store, images: ImageSet, card: WeightsCard) -> Iterator[str]:

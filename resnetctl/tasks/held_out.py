@@ -3,23 +3,24 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from resnetctl import registry
 from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, eval_batches
-from resnetctl.data.store import Store
+from resnetctl.data.store import Store, open_store
 from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import Measurement
+from resnetctl.runs.log import val_key
 from resnetctl.spec import Card, Measured, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -55,10 +56,26 @@ class Judged(Measurement):
     gates: Gates = field(default_factory=Gates)
     looks: Looks | None = None
 
+    limits: ClassVar[tuple[str, ...]] = tuple(item.name for item in fields(Gates))  # that the numbers can have
+
     @property
     def numbers(self) -> EvalReport | Measured:
         """The numbers that the limits are for."""
         raise NotImplementedError
+
+    def rest(self) -> dict[str, Any]:
+        """Return what follows the numbers in the document: data, split and target, limits and notices."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "epoch": self.epoch,
+            "looks": None if self.looks is None else self.looks.to_json(),
+            "target": str(self.target),
+            **{name: getattr(self.gates, name) for name in self.limits},
+            "notices": list(self.notices),
+            "per_image": None if self.per_image is None else str(self.per_image),
+            "unwritten": None if self.unwritten is None else self.unwritten.headline,
+        }
 
     def require(self) -> None:
         """Raise `CheckFailed` when a figure is below its limit, then `unwritten`. Call it after showing the numbers."""
@@ -167,6 +184,20 @@ def stored(data: str, settings: Settings) -> tuple[str, list[str]]:
             told.append(fact.text)
 
 
+def open_data(
+    data: str | None, card: WeightsCard, path: Path, *, settings: Settings, verb: str = "eval"
+) -> tuple[Store, list[str]]:
+    """Return the dataset `data`, by default that of the training, and what to tell the user.
+
+    Args:
+        path: the file with the weights; it and `verb` are for hints.
+
+    Raises as `trained_on`, `stored` and `open_store`.
+    """
+    name, told = stored(data, settings) if data else (trained_on(card, path, verb=verb), [])
+    return open_store(settings.data_dir, name), told
+
+
 def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Split) -> Iterator[str]:
     """Yield what a reader must know about the measured split."""
     if requested != used:
@@ -177,11 +208,17 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
         count, total = store.card.splits["test"], sum(store.card.splits.values())
         yield f"measured the test part of '{store.card.name}', {count:,} of {total:,} images"
     if used == "train" and same_name:
-        yield "training saw these images, so the accuracy says little about new ones"
-    if used == "val" and card.metrics.get("val_top1") is not None:
-        yield "these weights were chosen on val, so their accuracy on val is optimistic"
+        yield "training saw these images, so the numbers say little about new ones"
+    if used == "val" and same_name and val_key(card.metrics):
+        yield "these weights were chosen on val, so their numbers on val are optimistic"
     if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
         yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
+
+
+def unchecked(gates: Gates, report: EvalReport | Measured) -> Iterator[str]:
+    """Yield a sentence that names the classes which the limit on every class could not check."""
+    if names := gates.unchecked(report):
+        yield f"not checked, because the split has no image of them: {listed(names)}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from resnetctl.errors import UsageError
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, look, relabelled_batches
-from resnetctl.tasks.targets import Target, described, resolve, takes_originals
+from resnetctl.tasks.targets import Target, described, resolve, start_onnx, takes_originals
 from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
 from resnetctl.trust.pictures import corruptions
 from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
@@ -158,13 +158,7 @@ def evenly(images: ImageSet, most: int = BANK) -> ImageSet:
 
 
 def _onnx_predictor(path: Path, settings: Settings) -> FeaturePredictor:
-    from resnetctl.deploy import onnx_session
-    from resnetctl.deploy.onnx_checks import check
-
-    data = onnx_session.read_bytes(path)
-    card = check(data, str(path))
-    threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
-    model = onnx_session.start(data, card, where=str(path), threads=threads)
+    model = start_onnx(path, settings)
 
     def predict(images: Images) -> tuple[Logits, None]:
         return model.logits(images), None

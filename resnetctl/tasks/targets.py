@@ -22,6 +22,7 @@ from resnetctl.weights.file import load_network, read_header, require_classifier
 
 if TYPE_CHECKING:
     from resnetctl.deploy.onnx_card import OnnxCard
+    from resnetctl.deploy.onnx_session import OnnxModel
     from resnetctl.engine.metrics import Predictor
     from resnetctl.engine.predictors import FeaturePredictor
 
@@ -96,20 +97,25 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
     """
     if target.kind == "weights":
         return _open_weights(target.path, settings, device=device or settings.device, keep_threads=keep_threads)
+    model = start_onnx(target.path, settings)
+    require_classifier(model.card.weights, target.path)
+    return Opened(
+        card=model.card.weights,
+        digest=digest_of(model.card.weights, model.card.weights_sha256),
+        predict=model.logits,
+        takes_originals=model.card.input == "raw",
+    )
+
+
+def start_onnx(path: Path, settings: Settings) -> OnnxModel:
+    """Check an ONNX file and open it with the best number of threads. Raises `WeightsError`."""
     from resnetctl.deploy import onnx_session
     from resnetctl.deploy.onnx_checks import check
 
-    where, data = str(target.path), onnx_session.read_bytes(target.path)
-    card = check(data, where)
-    require_classifier(card.weights, target.path)
+    data = onnx_session.read_bytes(path)
+    card = check(data, str(path))
     threads = pick_threads(settings.threads, arch=card.weights.arch, size=card.weights.image.size)
-    model = onnx_session.start(data, card, where=where, threads=threads)
-    return Opened(
-        card=card.weights,
-        digest=digest_of(card.weights, card.weights_sha256),
-        predict=model.logits,
-        takes_originals=card.input == "raw",
-    )
+    return onnx_session.start(data, card, where=str(path), threads=threads)
 
 
 def has_head(target: Target) -> bool:

@@ -73,6 +73,7 @@ def signature(head: Any) -> str:
     expect(not isinstance(head, type), "it is a class, not an instance")
     expect(bool(head.name and head.summary.strip()), "name or summary is empty")
     expect(head.task in registry.names("task"), f"no task is called '{head.task}'")
+    expect(_kind(head) != "labels", f"task '{head.task}' learns from labels, which the classifier of an arch does")
     first, *others = inspect.signature(head.build).parameters.values()
     expect(first.kind is not inspect.Parameter.KEYWORD_ONLY, "it takes no backbone by position")
     expect({"classes", "image"} <= {item.name for item in others}, "it does not take classes and image")

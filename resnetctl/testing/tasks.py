@@ -93,6 +93,8 @@ def judges(task: Any) -> str:
     expect(bad.primary.value < good.primary.value, f"a wrong prediction gets {bad.primary.value:.4g}")
     expect(good.count == IMAGES, f"it counts {good.count} images of {IMAGES}")
     expect(len(good.per_class) == len(CLASSES), f"it has numbers for {len(good.per_class)} of {len(CLASSES)} classes")
+    grids = {(curve.axes, tuple(x for x, _ in curve.points)) for curve in good.curves}
+    expect(len(grids) <= 1, "its curves do not share their axes and their x, so they fit in no chart")
     return f"{task.primary} 1 and {bad.primary.value:.3g}"
 
 

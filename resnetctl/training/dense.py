@@ -40,6 +40,12 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
             where=Setting("model.head"),
             hint=[*choices, listing] if card.truth != "labels" else [Call("data list"), listing],
         )
+    if wanted == "labels":
+        raise ConfigError(
+            f"head '{name}' learns from labels: only heads for boxes, masks or tags can be trained",
+            where=Setting("model.head"),
+            hint="leave this setting out: the classifier of the arch learns from labels",
+        )
     changed = [key for key, default in OF_CLASSIFIERS.items() if getattr(config, key) != default]
     changed += ["distill.teacher"] if config.distill.teacher else []
     changed += ["objective.name"] if config.objective != ObjectiveConfig() else []

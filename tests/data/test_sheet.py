@@ -1,13 +1,16 @@
 """The contact sheet is the same every time and keeps small images sharp."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
+from support import dense
 
 from resnetctl.data import sheet as sheet_module
+from resnetctl.data.dense.drawing import COLOURS
 from resnetctl.data.sheet import COLUMNS, MAX_CLASSES, draw_sheet, write_sheet
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError, UsageError
@@ -146,3 +149,13 @@ def test_the_row_of_a_class_has_images_with_a_box_of_it() -> None:
     assert [sheet_module._rows_of(tagged, label).tolist() for label in (0, 1)] == [[0], [0, 2]], (
         "every class of a picture"
     )
+
+
+@pytest.mark.parametrize(("source", "is_drawn"), [(dense.voc, True), (dense.tagged, False)])
+def test_a_class_has_a_colour_where_something_is_drawn_in_it(
+    tmp_path: Path, source: Callable[[Path], Path], is_drawn: bool
+) -> None:
+    sheet = draw_sheet(dense.added(source(tmp_path / "source"), tmp_path / "data"), "train")
+    margin = sheet.crop((0, 0, sheet.width - COLUMNS * (80 + 4), sheet.height))
+    colours = {colour for _, colour in margin.getcolors(sheet.width * sheet.height) or []}
+    assert set(COLOURS[:2]) <= colours if is_drawn else not colours & set(COLOURS)

@@ -129,3 +129,15 @@ def test_a_limit_of_a_number_that_was_not_measured_is_an_error_not_a_pass() -> N
     Gates(min_primary=0.1, min_accuracy=0.1).require_known(CONSTANT)
     with pytest.raises(CheckFailed, match="the accuracy is 90"):
         Gates(min_primary=0.95).check(CONSTANT)
+
+
+def test_a_task_without_numbers_of_classes_has_no_limit_on_every_class() -> None:
+    bare = Measured(primary=Figure(name="right", value=0.5), count=4, figures={"right": 0.5})
+    with pytest.raises(UsageError, match="no such number"):
+        Gates(min_per_class=0.1).require_known(bare)
+
+
+def test_classes_without_a_number_are_named_where_each_class_has_a_limit() -> None:
+    assert Gates(min_per_class=0.1).unchecked(measured()) == ["b"]
+    assert Gates(min_per_class=0.1).unchecked(report((10, 9), (0, 0))) == ["b"]
+    assert Gates(min_primary=0.1).unchecked(measured()) == []

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from support.report_documents import EPOCHS, GALLERY, NAMES, PROVENANCE, make_document
@@ -153,3 +154,28 @@ def test_strangers_have_a_section_with_the_positive_side() -> None:
     assert "unlike anything in training" in judged
     assert "1.1\u00a0% of this split" in judged
     assert "&lt;i&gt;aliens: 62.5\u00a0%" in judged
+
+
+def net_document(**changes: object) -> dict[str, Any]:
+    """The document of a network with a head of a plugin: a task with numbers, a unit and a chart of its own."""
+    curve = {"name": "a", "axes": ["threshold", "hits/image"], "points": [[0.0, 1.0], [1.0, 0.0]]}
+    row = {"name": "a", "count": 1234, "near": 0.5, "interval": [0.4, 0.6]}
+    return {
+        "task": "locate", "target": "m.safetensors", "data": "d", "split": "test", "count": 2, "near": 0.5,
+        "primary": "near", "interval": None, "looks": None, "unit": "points", "per_class": [row], "curves": [curve],
+        "worst": [], "best": [], "notices": [], **changes,
+    }  # fmt: skip
+
+
+def test_a_task_of_a_plugin_has_its_unit_and_its_charts_on_the_page() -> None:
+    document = net_document()
+    text = page(document, epochs=(), provenance={}).decode()
+    assert '<th scope="col">points</th>' in text
+    assert "Hits/image by threshold" in text
+    assert [*plot_files(document, epochs=())] == ["hits-image-threshold.svg"]
+
+
+def test_a_task_without_numbers_of_classes_has_a_page() -> None:
+    text = page(net_document(per_class=[], curves=[]), epochs=(), provenance={}).decode()
+    assert 'id="classes"' not in text
+    assert "near 50.0" in text

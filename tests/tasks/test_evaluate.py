@@ -93,7 +93,7 @@ def test_train_is_what_val_left(store: Store) -> None:
     predicted = by_hand(store, train.index, "train")
     assert (outcome.split, outcome.report.count) == ("train", 72)
     assert outcome.report.correct == sum(p == t for p, t in zip(predicted, train.labels[train.index], strict=True))
-    assert outcome.notices[0] == "training saw these images, so the accuracy says little about new ones"
+    assert outcome.notices[0] == "training saw these images, so the numbers say little about new ones"
     assert outcome.written == run.path / "eval" / "zoo-train.json"
 
 

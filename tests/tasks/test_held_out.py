@@ -10,7 +10,7 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
-from resnetctl.tasks.held_out import class_order, relabelled_batches, require_split, trained_on
+from resnetctl.tasks.held_out import class_order, relabelled_batches, require_split, split_notices, trained_on
 from resnetctl.tasks.report.report import report
 from resnetctl.weights.file import to_bytes
 
@@ -78,3 +78,17 @@ def test_a_ledger_that_cannot_be_written_is_a_notice() -> None:
 def test_no_dataset_is_called_looks() -> None:
     with pytest.raises(UsageError, match="'looks' cannot name a dataset"):
         make_store(name="looks")
+
+
+def told(metrics: dict[str, float], *, trained_on: str = "zoo") -> list[str]:
+    store = make_store()
+    described = card(store, metrics=metrics, trained_on={"name": trained_on})
+    return list(split_notices(store, described, requested="val", used="val"))
+
+
+@pytest.mark.parametrize("key", ["val_top1", "val_map50"])
+def test_weights_that_were_chosen_on_val_flatter_themselves_there_with_any_task(key: str) -> None:
+    said = "these weights were chosen on val, so their numbers on val are optimistic"
+    assert said in told({"epoch": 1.0, key: 0.5})
+    assert said not in told({"epoch": 1.0})
+    assert said not in told({"epoch": 1.0, key: 0.5}, trained_on="other"), "this val chose nothing"

@@ -8,7 +8,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.engine.meters.segment import Segment, SegmentMeter
-from resnetctl.spec import Agreement, Figure, Measured, Output
+from resnetctl.spec import Agreement, Curve, Figure, Measured, Output
 from resnetctl.testing import tasks
 from resnetctl.testing.findings import judge_all
 
@@ -29,6 +29,19 @@ class Generous(Segment):
             def report(self) -> Measured:
                 found = super().report()
                 return replace(found, primary=Figure(name="miou", value=1.0), figures={"miou": 1.0})
+
+        return Meter(classes)
+
+
+class Crooked(Segment):
+    """Each curve has an x of its own."""
+
+    def meter(self, classes: Sequence[str]) -> Any:
+        class Meter(SegmentMeter):
+            def report(self) -> Measured:
+                points = (((0.0, 1.0), (1.0, 0.0)), ((0.5, 1.0), (1.0, 0.0)))
+                curves = tuple(Curve(name="a", axes=("threshold", "hits"), points=each) for each in points)
+                return replace(super().report(), curves=curves)
 
         return Meter(classes)
 
@@ -54,7 +67,7 @@ def failed(task: Any) -> list[str]:
     return [one.rule for one in judge_all("t", tasks.RULES, target=task) if not one.ok]
 
 
-@pytest.mark.parametrize("name", ["classify", "detect", "segment"])
+@pytest.mark.parametrize("name", ["classify", "detect", "multilabel", "segment"])
 def test_the_tasks_of_the_core_follow_every_rule(name: str) -> None:
     assert failed(registry.get("task", name)) == []
 
@@ -66,6 +79,7 @@ def test_the_tasks_of_the_core_follow_every_rule(name: str) -> None:
         (Nameless(), "members"),
         (OddOutputs(), "members"),
         (Generous(), "judges"),
+        (Crooked(), "judges"),
         (Forgetful(), "batches"),
         (Agreeable(), "agrees"),
     ],

@@ -124,6 +124,15 @@ def test_data_and_head_must_suit_each_other(tmp_path: Path) -> None:
     assert labels.message == "head 'tiny_seg' learns from masks, and 'digits' has labels"
 
 
+def test_a_head_that_learns_from_labels_is_refused() -> None:
+    class TinyClasses(heads.TinyTags):
+        name, task = "tiny_classes", "classify"
+
+    with registry.overlay("head", tiny_classes=TinyClasses()):
+        error = refused("data=digits", "model.head=tiny_classes")
+    assert error.message == "head 'tiny_classes' learns from labels: only heads for boxes, masks or tags can be trained"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -80,7 +80,7 @@ def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
         ]
     )
     streams.result("")
-    tables.table(*tables.net_classes(measured.per_class, task=outcome.task))
+    tables.table(*tables.net_classes(measured))
 
 
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:

@@ -125,7 +125,7 @@ def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
     if as_json:
         streams.report(outcome)
         return
-    if outcome.task == "detect":
+    if outcome.form == "boxes":
         boxes = [
             (item.file, name, f"{score:.3f}", *(f"{corner:.1f}" for corner in box))
             for item in outcome.results
@@ -136,16 +136,23 @@ def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
         for item in outcome.results:
             if not item.boxes and item.problem is None:
                 streams.say(streams.one_line(f"no box found in {item.file}: a smaller --min-score shows weaker ones"))
-    elif outcome.task == "multilabel":
+    elif outcome.form == "tags":
         labels = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.labels]
         if labels:
             tables.table(("file", "class", "probability"), labels)
         for item in outcome.results:
             if not item.labels and item.problem is None:
                 streams.say(streams.one_line(f"no label for {item.file}: a smaller --min-score shows weaker ones"))
-    else:
+    elif outcome.form == "masks":
         shares = [(item.file, name, tables.percent(share)) for item in outcome.results for name, share in item.shares]
         tables.table(("file", "class", "of the pixels"), shares)
+    else:
+        outputs = [(item.file, *pair) for item in outcome.results for pair in item.outputs.items()]
+        rows = [
+            (file, name, " ".join(f"{value:.4g}" for value in values.ravel().tolist()))
+            for file, name, values in outputs
+        ]
+        tables.table(("file", "output", "values"), rows)
     for item in outcome.results:
         if item.written is not None:
             streams.say(streams.one_line(f"wrote {item.written}"))

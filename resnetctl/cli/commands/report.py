@@ -65,7 +65,7 @@ def show_net(outcome: "NetReport", *, as_json: bool) -> None:
     for sentence in net_verdict(outcome.to_json()):
         streams.result(sentence)
     streams.result("")
-    tables.table(*tables.net_classes(outcome.measured.per_class, task=outcome.task))
+    tables.table(*tables.net_classes(outcome.measured))
     if outcome.worst:
         streams.result("")
         keys = list(outcome.worst[0])

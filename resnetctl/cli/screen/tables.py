@@ -2,13 +2,16 @@
 
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from resnetctl.cli.screen import streams
 from resnetctl.config.duration import spoken
+
+if TYPE_CHECKING:
+    from resnetctl.spec import Measured
 
 GAP = "  "
 
@@ -84,10 +87,11 @@ def looks(models: int, interval_of_all: tuple[float, float] | None) -> str | Non
     return f"{count(models)} models on this test{between}"
 
 
-def net_classes(per_class: Sequence[Mapping[str, Any]], *, task: str) -> tuple[list[str], list[tuple[object, ...]]]:
+def net_classes(measured: "Measured") -> tuple[list[str], list[tuple[object, ...]]]:
     """Return header and rows of the numbers of each class, with the interval of the first one."""
-    columns = [key for key in (per_class[0] if per_class else {}) if key not in ("name", "count", "interval")]
-    unit = {"detect": "boxes", "segment": "pixels"}.get(task, "images")
+    from resnetctl.spec.dense import class_numbers
+
+    columns = class_numbers(measured.per_class)
     rows = [
         (
             row["name"],
@@ -95,9 +99,9 @@ def net_classes(per_class: Sequence[Mapping[str, Any]], *, task: str) -> tuple[l
             "-" if row.get("interval") is None else interval(*row["interval"]),
             row["count"],
         )
-        for row in per_class
+        for row in measured.per_class
     ]
-    return ["class", *columns, "95 % interval", unit], rows
+    return ["class", *columns, "95 % interval", measured.unit], rows
 
 
 def count(number: float) -> str:

@@ -219,7 +219,8 @@ def _require_sound(source: Annotated, survey: Survey) -> None:
         )
     if not source.classes or not survey.scenes:
         raise DataError(
-            f"no object in {counted(len(source.scenes), 'picture')} ({source.format})",
+            f"no {'label' if source.truth == 'tags' else 'object'} in {counted(len(source.scenes), 'picture')} "
+            f"({source.format})",
             where=str(source.path),
             problems=survey.bad,
         )

@@ -24,7 +24,8 @@ def is_tag_table(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         first = file.readline(HEADER_BYTES).decode("utf-8-sig", "replace")
-    return {"path", "labels"} <= set(_names(next(csv.reader([first]), [])))
+    header = next(csv.reader(io.StringIO(first, newline="")), [])  # a line may end with \r alone
+    return {"path", "labels"} <= set(_names(header))
 
 
 def read_tags(path: Path) -> tuple[Files, Annotated]:
@@ -60,7 +61,12 @@ class _Table:
         try:
             text = self.path.read_text(encoding="utf-8-sig", errors="surrogateescape")
             reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-            places = {name: place for place, name in enumerate(_names(next(reader, []))) if name in COLUMNS}
+            header = _names(next(reader, []))
+            if "group" in header:
+                self.problems.append(
+                    "the column 'group' is for one label an image; with several, give each line a split"
+                )
+            places = {name: place for place, name in enumerate(header) if name in COLUMNS}
             seen: set[str] = set()
             for cells in reader:
                 if not any(cells):

@@ -53,6 +53,7 @@ class DetectMeter:
             ),
             curves=tuple(_curves(precision[0], self._classes)),
             per_image=tuple(map(_of_image, self._detections, self._truths)),
+            unit="boxes",
         )
 
     def _intervals(self) -> list[tuple[float, float] | None]:

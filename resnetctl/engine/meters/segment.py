@@ -71,6 +71,7 @@ class SegmentMeter:
                 {"name": name, "count": int(row), "iou": None if np.isnan(iou) else float(iou), "interval": end}
                 for name, row, iou, end in zip(self._classes, total.sum(1), each, ends, strict=True)
             ),
+            unit="pixels",
         )
 
 

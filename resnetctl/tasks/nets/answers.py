@@ -5,7 +5,7 @@ Shapes: N images, S pixels a side of the network's input, K detections.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,17 @@ from resnetctl import registry
 from resnetctl.data.dense.geometry import Placement, mask_back, placement
 from resnetctl.engine.device import pick_device, pick_threads
 from resnetctl.engine.meters.detect import require_finite
-from resnetctl.spec import ImageSpec, Task, WeightsCard
+from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.targets import Target, digest_of
+from resnetctl.tasks.targets import Target, digest_of, start_onnx
 from resnetctl.weights.file import load_net, read_header
 
 if TYPE_CHECKING:
     from resnetctl.engine.predictors import NetPredictor
 
 Arrays = tuple[NDArray[Any], ...]
+# The dimensions of the outputs, in order: boxes, scores and labels; maps of classes; probabilities. See `spec.Net`.
+FORMS: Mapping[tuple[int, ...], TruthKind] = {(3, 2, 2): "boxes", (3,): "masks", (2,): "tags"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +41,21 @@ class Answering:
     task: Task
     answer: NetPredictor
 
+    @property
+    def form(self) -> TruthKind | None:
+        """Boxes, masks or tags, if the outputs have the form of the task's truth; None: only its meter reads them."""
+        form = FORMS.get(tuple(len(output.shape) for output in self.task.outputs))
+        return form if form == self.task.truth else None
+
 
 def open_net(target: Target, settings: Settings, *, device: str | None = None, keep_threads: bool = False) -> Answering:
     """Load a network with a head, from weights or an ONNX file. Arguments and errors as `targets.open_target`."""
     if target.kind == "weights":
         return _open_weights(target, settings, device=device or settings.device, keep_threads=keep_threads)
-    from resnetctl.deploy import onnx_session
-    from resnetctl.deploy.onnx_checks import check
-
-    where, data = str(target.path), onnx_session.read_bytes(target.path)
-    checked = check(data, where)
-    card = checked.weights
-    threads = pick_threads(settings.threads, arch=card.arch, size=card.image.size)
-    model = onnx_session.start(data, checked, where=where, threads=threads)
-    digest = digest_of(card, checked.weights_sha256)
-    return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=model.answer)
+    model = start_onnx(target.path, settings)
+    card, task = model.card.weights, registry.get("task", model.card.weights.task)
+    digest = digest_of(card, model.card.weights_sha256)
+    return Answering(card=card, digest=digest, task=task, answer=model.answer)
 
 
 def _open_weights(target: Target, settings: Settings, *, device: str, keep_threads: bool) -> Answering:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
-from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
+from resnetctl.data.splits import ImageSet, eval_batches, eval_truth, open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
 from resnetctl.engine.metrics import Labels
 from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Masks, Measured, SceneTruths, Split, Tags
-from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, write_images
+from resnetctl.spec import IGNORE, Boxes, Masks, Measured, SceneTruths, Split, Tags
+from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, unchecked, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 16  # images
-LIMITS = ("min_primary", "min_per_class", "min_lower")  # that a network with a head can have
 
 
 class Asked(TypedDict, total=False):
@@ -40,6 +39,7 @@ class Asked(TypedDict, total=False):
 class NetOutcome(Judged):
     """The numbers of a network with a head on one split."""
 
+    limits: ClassVar[tuple[str, ...]] = ("min_primary", "min_per_class", "min_lower")
     measured: Measured
     task: str
 
@@ -58,15 +58,7 @@ class NetOutcome(Judged):
             "interval": None if primary.interval is None else list(primary.interval),
             "count": self.measured.count,
             "per_class": plain(list(self.measured.per_class)),
-            "data": self.data,
-            "split": self.split,
-            "epoch": self.epoch,
-            "looks": None if self.looks is None else self.looks.to_json(),
-            "target": str(self.target),
-            **{name: value for name, value in plain(self.gates).items() if name in LIMITS},
-            "notices": list(self.notices),
-            "per_image": None if self.per_image is None else str(self.per_image),
-            "unwritten": None if self.unwritten is None else self.unwritten.headline,
+            **self.rest(),
         }
 
 
@@ -96,6 +88,7 @@ def measure_net(
     looks, said = (
         (None, ()) if weights is None else look(store, images, weights=weights, target=target.path, report=found)
     )
+    on_split = split_notices(store, card, requested=split, used=images.split)
     outcome = NetOutcome(
         measured=found,
         gates=gates,
@@ -105,7 +98,7 @@ def measure_net(
         data=store.card.name,
         split=images.split,
         epoch=None if "epoch" not in card.metrics else int(card.metrics["epoch"]),
-        notices=(*target.notices, *told, *split_notices(store, card, requested=split, used=images.split), *said),
+        notices=(*target.notices, *told, *on_split, *unchecked(gates, found), *said),
     )
     outcome = write_outcome(outcome, target)
     if path is None:
@@ -117,7 +110,7 @@ def measure_net(
 def _require_limits(gates: Gates) -> None:
     """Raise `UsageError` for a limit that only a classifier has, before any work."""
     for name, value in plain(gates).items():
-        if value is not None and name not in LIMITS:
+        if value is not None and name not in NetOutcome.limits:
             raise UsageError(
                 "this network is no classifier, so it has no such number",
                 where=Setting(name),
@@ -161,32 +154,43 @@ def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measure
 
 
 def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) -> Iterator[tuple[Arrays, SceneTruths]]:
-    """Yield the prediction of each batch and its truth, in the same pixels."""
+    """Yield the prediction of each batch and its truth, in the same pixels.
+
+    These are the pixels of the pictures for boxes, of the store for masks, and of the network for other outputs.
+    """
     import torch
 
     assert images.truth is not None, "the card says so"
-    classes = torch.from_numpy(order)
+    classes, batches = torch.from_numpy(order), eval_batches(images, net.card.image, batch_size=BATCH)
+    if net.form not in ("boxes", "masks"):
+        truths = eval_truth(images, net.card.image, batch_size=BATCH)
+        for (pixels, _), truth in zip(batches, truths, strict=True):
+            yield net.answer(pixels), reordered(truth, classes)
+        return
     whole, side, start = images.truth.tensors(), images.truth.side, 0
-    for pixels, _ in eval_batches(images, net.card.image, batch_size=BATCH):
+    for pixels, _ in batches:
         rows = images.index[start : start + len(pixels)]
         start += len(pixels)
-        truth, prediction = whole.take(torch.from_numpy(rows)), net.answer(pixels)
-        if isinstance(truth, Tags):
-            yield prediction, _reordered(truth, classes)
-            continue
-        if isinstance(truth, Masks):
-            known = torch.cat([classes, torch.full((256 - len(classes),), 255)]).to(torch.uint8)
-            yield (enlarged(prediction[0], side),), Masks(masks=known[truth.masks.long()])
-            continue
-        where = places(images.truth.sizes[rows], store.card.image)
-        found = boxes_in_pictures(prediction, where, scale=side / net.card.image.size)
-        true = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
-        boxes = torch.from_numpy(np.concatenate(true))
-        yield found, replace(truth, boxes=boxes, labels=classes[truth.labels])
+        truth, prediction = reordered(whole.take(torch.from_numpy(rows)), classes), net.answer(pixels)
+        if isinstance(truth, Boxes):
+            where = places(images.truth.sizes[rows], store.card.image)
+            boxes = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
+            truth = replace(truth, boxes=torch.from_numpy(np.concatenate(boxes)))
+            yield boxes_in_pictures(prediction, where, scale=side / net.card.image.size), truth
+        else:
+            yield (enlarged(prediction[0], side),), truth
 
 
-def _reordered(truth: Tags, order: Tensor) -> Tags:
-    """Return the tags with class i of the data at place `order[i]`."""
+def reordered(truth: SceneTruths, order: Tensor) -> SceneTruths:
+    """Return the truth with class i of the data as class `order[i]`."""
+    import torch
+
+    if isinstance(truth, Boxes):
+        return replace(truth, labels=order[truth.labels])
+    if isinstance(truth, Masks):
+        table = torch.full((256,), IGNORE, dtype=torch.uint8)
+        table[: len(order)] = order.to(torch.uint8)
+        return Masks(masks=table[truth.masks.long()])
     moved = truth.tags.clone()
     moved[:, order] = truth.tags
     return Tags(tags=moved)

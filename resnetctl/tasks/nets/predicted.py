@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnetctl.data.dense.drawing import colour, draw_boxes
@@ -24,6 +25,7 @@ from resnetctl.engine.meters.multilabel import THRESHOLD, require_finite
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.report.outcomes import PerPicture
+from resnetctl.spec import TruthKind
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
 
@@ -38,6 +40,7 @@ class Found:
         shares: for segmentation: (class, share of the pixels), the largest first.
         mask: for segmentation: the class of each pixel, uint8 (H, W).
         labels: for several labels: (class, probability), the likeliest first.
+        outputs: for every other task: the outputs of the network for this picture, by name.
         written: the picture with boxes, or the mask; None if nothing was written.
     """
 
@@ -47,15 +50,18 @@ class Found:
     shares: tuple[tuple[str, float], ...] = ()
     mask: Pixels | None = field(default=None, repr=False, compare=False)
     labels: tuple[tuple[str, float], ...] = ()
+    outputs: Mapping[str, NDArray[Any]] = field(default_factory=dict, compare=False)
     written: Path | None = None
     problem: BadImage | None = None
 
-    def to_json(self, task: str) -> dict[str, Any]:
-        """Return the JSON form, with `boxes`, `labels` or `classes`."""
-        own: dict[str, Any] = {"classes": [{"class": name, "share": share} for name, share in self.shares]}
-        if task == "detect":
+    def to_json(self, form: TruthKind | None) -> dict[str, Any]:
+        """Return the JSON form, with `boxes`, `classes`, `labels` or `outputs`; `form` is that of the network."""
+        own: dict[str, Any] = {"outputs": {name: values.tolist() for name, values in self.outputs.items()}}
+        if form == "boxes":
             own = {"boxes": [{"class": name, "score": score, "box": list(box)} for name, score, box in self.boxes]}
-        if task == "multilabel":
+        if form == "masks":
+            own = {"classes": [{"class": name, "share": share} for name, share in self.shares]}
+        if form == "tags":
             own = {"labels": [{"class": name, "probability": share} for name, share in self.labels]}
         return {
             "file": self.file and str(self.file),
@@ -68,15 +74,16 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundOutcome(PerPicture):
-    """What was found in each picture, in order."""
+    """What was found in each picture, in order; `form` is that of the network's outputs (`Answering.form`)."""
 
     done: ClassVar[str] = "searched"
     task: str
+    form: TruthKind | None
     results: tuple[Found, ...]
 
     def body(self) -> dict[str, Any]:
         """Return the results, the problems and the notices."""
-        results = [item.to_json(self.task) for item in self.results]
+        results = [item.to_json(self.form) for item in self.results]
         rest = {"problems": list(self.problems), "notices": list(self.notices)}
         return {"task": self.task, "results": results, **rest}
 
@@ -94,9 +101,9 @@ def predict_net(
         UsageError: `out` cannot be written, or there is nothing to draw.
     """
     if min_score is None:
-        min_score = THRESHOLD if net.task.truth == "tags" else SHOWN_SCORE
-    if out is not None and net.task.truth == "tags":
-        raise UsageError("this network gives labels, so there is nothing to draw", where=Setting("out"))
+        min_score = THRESHOLD if net.form == "tags" else SHOWN_SCORE
+    if out is not None and net.form not in ("boxes", "masks"):
+        raise UsageError("this network gives no boxes and no mask: there is nothing to draw", where=Setting("out"))
     ignored = Counter[str]()
     if out is not None:
         storage.make_folder(out)
@@ -107,7 +114,9 @@ def predict_net(
         _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
         for picture in listed(pictures, ignored=ignored)
     )
-    return FoundOutcome(task=net.card.task, results=results, notices=tuple(filter(None, [skipped(ignored)])))
+    return FoundOutcome(
+        task=net.card.task, form=net.form, results=results, notices=tuple(filter(None, [skipped(ignored)]))
+    )
 
 
 def _found(net: Answering, picture: Listed, *, names: _Names, min_score: float, max_pixels: int) -> Found:
@@ -119,18 +128,21 @@ def _found(net: Answering, picture: Listed, *, names: _Names, min_score: float, 
     place = placement(width, height, side=image.resize, fit=image.fit)
     prediction = net.answer(prepare_array(pixels, image)[None])
     found = Found(file=picture.file, size=(width, height))
-    if net.card.task == "detect":
+    if net.form == "boxes":
         boxes, scores, labels = (part[0] for part in boxes_in_pictures(prediction, [place]))
         order = np.argsort(-scores, kind="stable")
         kept = order[(scores[order] >= min_score) & (labels[order] >= 0)]
         return _with_boxes(found, net, pixels, boxes=(boxes[kept], scores[kept], labels[kept]), names=names)
-    if net.task.truth == "tags":
+    if net.form == "tags":
         shares = prediction[0][0]
         require_finite(shares)
         chosen = [label for label in np.argsort(-shares, kind="stable").tolist() if shares[label] >= min_score]
         return replace(found, labels=tuple((net.card.classes[label], float(shares[label])) for label in chosen))
-    (mask,) = masks_in_pictures(prediction, [place])
-    return _with_mask(found, net, mask, names=names)
+    if net.form == "masks":
+        (mask,) = masks_in_pictures(prediction, [place])
+        return _with_mask(found, net, mask, names=names)
+    outputs = zip(net.task.outputs, prediction, strict=True)
+    return replace(found, outputs={output.name: values[0] for output, values in outputs})
 
 
 def _with_boxes(found: Found, net: Answering, pixels: Pixels, *, boxes: Any, names: _Names) -> Found:

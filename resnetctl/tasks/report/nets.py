@@ -12,17 +12,17 @@ from PIL import Image
 
 from resnetctl.data.dense.drawing import draw_boxes, draw_mask
 from resnetctl.data.splits import ImageSet, eval_batches
-from resnetctl.data.store import Store, open_store
+from resnetctl.data.store import Store
 from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.errors import UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.report.pictures import Gallery, thumbnail
-from resnetctl.spec import Measured, Split
+from resnetctl.spec import Boxes, Masks, Measured, Split
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.held_out import Looks, class_order, image_names, look, split_notices, stored, trained_on
+from resnetctl.tasks.held_out import Looks, class_order, image_names, look, open_data, split_notices
 from resnetctl.tasks.nets.answers import Answering, enlarged, open_net
-from resnetctl.tasks.nets.measured import measure_images, open_images, worst_first
+from resnetctl.tasks.nets.measured import measure_images, open_images, reordered, worst_first
 from resnetctl.tasks.report.document import PageReport, ReportOptions
 from resnetctl.tasks.report.provenance import epochs, provenance
 from resnetctl.tasks.targets import Target
@@ -77,6 +77,7 @@ class NetReport(PageReport):
             "primary": found.primary.name,
             "interval": plain(found.primary.interval),
             "looks": None if self.looks is None else self.looks.to_json(),
+            "unit": found.unit,
             "per_class": plain(list(found.per_class)),
             "curves": plain(list(found.curves)),
             "worst": list(self.worst),
@@ -98,8 +99,7 @@ def net_report(target: Target, settings: Settings, *, asked: ReportOptions) -> N
     net = open_net(target, settings)
     card, weights = net.card, net.digest
     data, requested = asked.get("data"), asked.get("split", "test")
-    name, told = stored(data, settings) if data else (trained_on(card, target.path, verb="report"), [])
-    store = open_store(settings.data_dir, name)
+    store, told = open_data(data, card, target.path, settings=settings, verb="report")
     images = open_images(net, store, split=requested)
     found = measure_images(net, images, store=store)
     looks, said = look(store, images, weights=weights, target=target.path, report=found)
@@ -144,28 +144,30 @@ def _named(places: Sequence[int], found: Measured, *, images: ImageSet, store: S
 
 def _scenes(net: Answering, images: ImageSet, store: Store, *, places: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
     """Yield two pictures of each image: with its truth, and with the network's answer."""
-    if not places or images.truth is None or images.truth.tags is not None:  # labels cannot be drawn
+    import torch
+
+    if not places or images.truth is None or net.form not in ("boxes", "masks"):  # the others cannot be drawn
         return
     few = replace(images, index=images.index[list(places)])
-    order = class_order(store.card.classes, net.card.classes, name=store.card.name)
+    order = torch.from_numpy(class_order(store.card.classes, net.card.classes, name=store.card.name))
+    truth, side = reordered(images.truth.tensors().take(torch.from_numpy(few.index)), order), images.truth.side
     batches = [net.answer(pixels) for pixels, _ in eval_batches(few, net.card.image)]
     answers = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    truth, side = images.truth, images.truth.side
     for place, row in enumerate(few.index.tolist()):
         picture = Image.fromarray(
             np.squeeze(images.images[row], -1) if images.images.shape[3] == 1 else images.images[row]
         )
         own = [part[place] for part in answers]
-        if truth.masks is not None:
-            table = np.append(order, np.full(256 - len(order), 255)).astype(np.uint8)
-            answer = enlarged(own[0][None], side)[0].astype(np.uint8)
-            drawn = draw_mask(picture, table[truth.masks[row]]), draw_mask(picture, answer)
-        else:
-            first, last = truth.offsets[row : row + 2]
+        if isinstance(truth, Boxes):
+            true, classes = truth.split()[place]
             boxes, scores, labels = own
             shown = (labels >= 0) & (scores >= SHOWN_SCORE)
             drawn = (
-                draw_boxes(picture, truth.boxes[first:last], labels=order[truth.labels[first:last]]),
+                draw_boxes(picture, true.numpy(), labels=classes.numpy()),
                 draw_boxes(picture, boxes[shown] * (side / net.card.image.size), labels=labels[shown]),
             )
+        else:
+            assert isinstance(truth, Masks), "nothing else is drawn"
+            answer = enlarged(own[0][None], side)[0].astype(np.uint8)
+            drawn = draw_mask(picture, truth.masks[place].numpy()), draw_mask(picture, answer)
         yield thumbnail(np.asarray(drawn[0]), side=SIDE), thumbnail(np.asarray(drawn[1]), side=SIDE)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Unpack
 
 from resnetctl.data.splits import ImageSet, open_eval_set
-from resnetctl.data.store import Store, open_store
+from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.facts import Progress, result_of
 from resnetctl.report.pictures import Gallery
 from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.held_out import class_order, require_split, split_notices, stored, trained_on
+from resnetctl.tasks.held_out import class_order, open_data, require_split, split_notices
 from resnetctl.tasks.judge import Judge, open_judge
 from resnetctl.tasks.report.calibrate import require_new, write_calibrated
 from resnetctl.tasks.report.corrupted import corrupted, require_kinds, samples
@@ -159,12 +159,8 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
 
 def _open_data(judge: Judge, other: Judge | None, request: Request) -> Store:
     """Return the dataset, with the classes of both models."""
-    if request.data:
-        name, told = stored(request.data, judge.settings)
-        judge.said.extend(told)
-    else:
-        name = trained_on(judge.card, judge.target.path, verb="report")
-    store = open_store(judge.settings.data_dir, name)
+    store, told = open_data(request.data, judge.card, judge.target.path, settings=judge.settings, verb="report")
+    judge.said.extend(told)
     for each in filter(None, (judge, other)):
         class_order(store.card.classes, each.card.classes, name=store.card.name)
     return store

@@ -40,6 +40,18 @@ def test_the_column_labels_decides_and_one_label_stays_a_class(tmp_path: Path) -
         assert isinstance(source, Dense)
 
 
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_lines_may_end_as_on_any_machine(tmp_path: Path, end: str) -> None:
+    lines = [name + end for name in ("path,labels", "000.png,bar|disc", "001.png,bar")]
+    path = dense.tagged(tmp_path)
+    path.write_bytes("".join(lines).encode())
+    with open_any(path) as source:
+        assert isinstance(source, Dense)
+        assert [scene.tags for scene in source.annotated.scenes] == [("bar", "disc"), ("bar",)]
+    path.write_bytes("".join(lines).replace("labels", "label").encode())
+    assert not is_tag_table(path)
+
+
 def test_all_wrong_lines_are_one_error_and_nothing_is_stored(tmp_path: Path) -> None:
     lines = ("000.png,bar,train", "000.png,disc,train", "gone.png,bar,train", "001.png,bar||disc,train",
              "002.png,bar|bar,train", "003.png,bar,later", ",bar,train")  # fmt: skip
@@ -54,5 +66,12 @@ def test_all_wrong_lines_are_one_error_and_nothing_is_stored(tmp_path: Path) -> 
 
 
 def test_a_table_without_a_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no object in 2 pictures"):
+    with pytest.raises(DataError, match="no label in 2 pictures"):
         dense.added(table(tmp_path / "source", "000.png,,train", "001.png,,train"), tmp_path / "data")
+
+
+def test_groups_are_refused_because_nothing_would_keep_them_in_one_split(tmp_path: Path) -> None:
+    path = table(tmp_path / "source", "000.png,bar,p1", "001.png,disc,p1", header="path,labels,group")
+    with pytest.raises(DataError) as caught:
+        dense.added(path, tmp_path / "data")
+    assert "the column 'group' is for one label an image" in caught.value.problems[0]

@@ -15,8 +15,9 @@ from support import dense, heads
 
 from resnetctl import registry, runs
 from resnetctl.data.store import Store
+from resnetctl.engine.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
-from resnetctl.spec import Measured
+from resnetctl.spec import Boxes, Figure, Measured, Output
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.export import export
@@ -139,6 +140,19 @@ def test_the_masks_themselves_have_miou_1_in_any_order_of_classes(tmp_path: Path
     assert [row["name"] for row in report["per_class"]] == [*classes]
 
 
+def test_a_class_that_a_limit_cannot_check_is_named(tmp_path: Path) -> None:
+    source = dense.voc(tmp_path / "voc")
+    for name in ("p08", "p09"):  # the pictures of val
+        (source / f"Annotations/{name}.xml").write_text(dense.xml(f"{name}.jpg", [(1, 1, 9, 9, "bar")]))
+    store = dense.added(source, tmp_path / "data")
+    nothing = (np.zeros((2, 1, 4), np.float32), np.zeros((2, 1)), np.full((2, 1), -1))
+    net = net_of("detect", lambda _: nothing, store)
+    notice = "not checked, because the split has no image of them: disc"
+    for limits, is_named in ((Gates(min_per_class=0.0), True), (Gates(), False)):
+        found = measure_net(net, store, split="val", target=NOWHERE, gates=limits)
+        assert (notice in found.notices) == is_named
+
+
 def test_classes_that_the_data_does_not_have_and_other_truth_are_refused(tmp_path: Path) -> None:
     store = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data")
     net = net_of("segment", lambda _: (), store, classes=("ground", "bar", "car"))
@@ -235,7 +249,49 @@ def test_a_task_without_numbers_of_images_writes_no_file_of_them(tmp_path: Path)
             return replace(self._report(), per_image=())
 
     whole = net.task.meter
-    task: Any = SimpleNamespace(truth="masks", meter=lambda classes: Bare(whole(classes)))
+    task: Any = SimpleNamespace(truth="masks", outputs=net.task.outputs, meter=lambda classes: Bare(whole(classes)))
     with pytest.raises(UsageError, match="no numbers of single images"):
         measure_net(replace(net, task=task), store, split="test", target=NOWHERE, per_image=tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
+
+
+class Counts:
+    """A task of a plugin: the number of boxes of each class, which has another form than boxes."""
+
+    name, summary, truth, primary = "counts", "boxes of each class", "boxes", "right"
+    outputs = (Output(name="counts", shape=("batch", "classes")),)
+
+    def meter(self, classes: tuple[str, ...]) -> Any:
+        return self.Meter(classes)
+
+    class Meter:
+        def __init__(self, classes: tuple[str, ...]) -> None:
+            self._classes, self._right = classes, list[bool]()
+
+        def add(self, prediction: tuple[np.ndarray[Any, Any], ...], truth: Boxes) -> None:
+            for row, (boxes, labels) in enumerate(truth.split()):
+                assert len(boxes) == 0 or float(boxes.max()) > 40  # pixels of the network, which are twice the store's
+                wanted = np.bincount(labels.numpy(), minlength=len(self._classes))
+                self._right.append(bool((prediction[0][row] == wanted).all()))
+
+        def report(self) -> Measured:
+            right = float(np.mean(self._right))
+            return Measured(primary=Figure(name="right", value=right), count=len(self._right), figures={"right": right})
+
+
+def test_a_task_of_a_plugin_with_outputs_of_another_form_is_measured(tmp_path: Path) -> None:
+    store = dense.added(dense.voc(tmp_path / "voc", 24), tmp_path / "data")
+    truth = store.split("train").truth
+    assert truth is not None
+    ends, taken = truth.offsets.tolist(), itertools.count()
+
+    def answer(pixels: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        rows = [next(taken) for _ in pixels]
+        own = [np.bincount(1 - truth.labels[ends[row] : ends[row + 1]], minlength=2) for row in rows]
+        return (np.stack(own).astype(np.float32),)
+
+    image = replace(store.card.image, size=80, resize=80)
+    turned = store.card.classes[::-1]
+    net = net_of("detect", answer, store, image=image, classes=turned)
+    report = measured(replace(net, task=Counts()), store, "train").to_json()
+    assert (report["right"], report["primary"], report["count"], report["per_class"]) == (1, "right", 20, [])

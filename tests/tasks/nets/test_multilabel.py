@@ -57,7 +57,7 @@ def test_predict_lists_the_likely_labels_of_each_picture(tmp_path: Path) -> None
     run = heads.run("tags", "epochs=1")
     picture = tmp_path / "tags/000.png"
     (found,) = predict(run.path, [picture], settings=settings.load(), min_score=0.0).results
-    body = found.to_json("multilabel")
+    body = found.to_json("tags")
     assert {item["class"] for item in body["labels"]} == {"bar", "disc"}
     shares = [item["probability"] for item in body["labels"]]
     assert shares == sorted(shares, reverse=True)

@@ -1,6 +1,7 @@
 """`predict` with a head: boxes and masks in the pixels of the pictures."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,10 @@ from PIL import Image
 from support import dense, heads
 
 from resnetctl import registry
+from resnetctl.engine.meters.detect import Detect
+from resnetctl.engine.meters.multilabel import Multilabel
 from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import ImageSpec, Output
 from resnetctl.system import settings
 from resnetctl.tasks.explain import explain
 from resnetctl.tasks.export import export
@@ -202,3 +205,34 @@ def test_a_picture_of_too_many_pixels_is_a_problem_and_no_crash(tmp_path: Path) 
     assert "80x40 pixels are over the limit" in outcome.problems[0]
     with pytest.raises(DataError, match="1 image cannot be read"):
         outcome.require()
+
+
+def named(net: Answering, kind: type) -> Answering:
+    """The network, with a task of a plugin that has the form of one of the core's under another name."""
+    net.card.task = "mine"  # type: ignore[misc]  # the card of these tests is no WeightsCard
+    return replace(net, task=type("Mine", (kind,), {"name": "mine"})())
+
+
+def test_a_task_of_a_plugin_is_known_by_the_form_of_its_outputs(tmp_path: Path) -> None:
+    picture = wide(tmp_path)
+    own, mine = (
+        predict_net(net, [picture], out=tmp_path / "out", min_score=0.5, max_pixels=10**6)
+        for net in (answering("detect", BOXES), named(answering("detect", BOXES), Detect))
+    )
+    assert own.results[0].boxes == mine.results[0].boxes
+    (one,), (two,) = own.to_json()["results"], mine.to_json()["results"]
+    assert (mine.to_json()["task"], two["boxes"]) == ("mine", one["boxes"])
+    shares = (np.array([[0.1, 0.9, 0.6]], np.float32),)
+    net = named(answering("multilabel", shares), Multilabel)
+    (item,) = predict_net(net, [picture], out=None, min_score=None, max_pixels=10**6).to_json()["results"]
+    assert [label["class"] for label in item["labels"]] == ["bar", "disc"]
+
+
+def test_outputs_of_another_form_are_given_as_they_are(tmp_path: Path) -> None:
+    outputs = (Output(name="counts", shape=("batch", "classes")),)
+    task = type("Counts", (Detect,), {"name": "counts", "outputs": outputs})()
+    net = replace(answering("detect", (np.array([[3, 0, 1]]),)), task=task)
+    found = predict_net(net, [wide(tmp_path)], out=None, min_score=None, max_pixels=10**6)
+    assert found.to_json()["results"][0]["outputs"] == {"counts": [3, 0, 1]}
+    with pytest.raises(UsageError, match="nothing to draw"):
+        predict_net(net, [wide(tmp_path)], out=tmp_path / "out", min_score=None, max_pixels=10**6)
