@@ -62,7 +62,7 @@ def cli_page() -> str:
     lines += ["", "Every command takes these:", ""]
     lines += _table(_option_row(flag) for flag in [*flags(Common), *flags(HelpOptions)])
     lines += ["", "`resnetctl --version` (`-V`) prints the version.", ""]
-    lines += ["`follows`: what the dataset's card and the architecture suggest; see `resnetctl config show`.", ""]
+    lines += ["`follows`: what the dataset, the architecture or the weights suggest; see `resnetctl config show`.", ""]
     for path, command in found:
         lines += _command(path, command)
     return NOTE + "\n".join(lines).rstrip() + "\n"
@@ -87,12 +87,14 @@ def config_page() -> str:
         flag = named.get(key)
         what = (field.description or "") + (" (`finetune` only)" if key in only_finetune else "")
         star = " *" if key in TRAIN_KEYS else ""
-        rows.append([_code(key), _code(flag.flag if flag else ""), _kind(field), _default(field) + star, what])
+        default = _default(field.get_default(call_default_factory=True)) + star
+        rows.append([_code(key), _code(flag.flag if flag else ""), _kind(field), default, what])
     lines = ["# Config keys", ""]
     lines += ["What every key means and where to say it: [how-to/config.md](../how-to/config.md).", ""]
     lines += ["Where there is no flag, use `--set KEY=VALUE` or a TOML file. A key such as `optim.name` is `name`"]
     lines += ["under `[optim]` in TOML. `*`: the dataset's card or the architecture may say something more suitable;"]
-    lines += ["`resnetctl config show` prints what will be used.", "", *_grid(rows), "", "## Packaged recipes", ""]
+    lines += ["`resnetctl config show` prints what will be used. `finetune` begins with the recipe `finetune`, below,"]
+    lines += ["and has the architecture of the weights.", "", *_grid(rows), "", "## Packaged recipes", ""]
     return NOTE + "\n".join([*lines, *_grid(_recipe_rows())]) + "\n"
 
 
@@ -187,9 +189,8 @@ def _table(rows: Iterable[list[str]]) -> list[str]:
 def _option_row(flag: Flag) -> list[str]:
     name = str(flag.metavar) if is_argument(flag) else " ".join(word for word in (flag.short, flag.flag) if word)
     values = "" if is_switch(flag) else _kind(flag.field) if choices(flag) or not flag.metavar else _code(flag.metavar)
-    default = "required" if flag.field.is_required() else _default(flag.field)
-    if flag.key in TRAIN_KEYS or is_switch(flag) or is_repeated(flag):
-        default = "follows" if flag.key in TRAIN_KEYS else default if flag.field.is_required() else ""
+    shown = "" if is_switch(flag) or is_repeated(flag) else _default(flag.default)
+    default = "required" if flag.field.is_required() else "follows" if flag.follows else shown
     return [_code(name), values, default, flag.help]
 
 
@@ -212,8 +213,7 @@ def _limit(item: Any) -> str:
     return next(f"{sign} {getattr(item, name):g}" for name, sign in SIGNS.items() if hasattr(item, name))
 
 
-def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
+def _default(value: object) -> str:
     if value is None or value == "" or value == {} or value == []:
         return ""
     return _code(list(value) if isinstance(value, tuple) else value)

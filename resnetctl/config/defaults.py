@@ -20,6 +20,7 @@ TRAIN_KEYS = (
     "label_smoothing",
     "val_fraction",
 )
+FINETUNE_KEYS = ("model.arch", "augment", "batch_size", "lr", "weight_decay")  # the others are in recipe `finetune`
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
 HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
 DENSE_STEPS = 2000  # of a run with a head

@@ -146,7 +146,8 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     ]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
     # pydantic takes true for 1, which nobody means
-    truths = [key for key, value in merged.values.items() if isinstance(value, bool) and kinds.get(key) in (int, float)]
+    numbers = (int, float, int | str, float | str)
+    truths = [key for key, value in merged.values.items() if isinstance(value, bool) and kinds.get(key) in numbers]
     for key in truths:
         problems.append(f"{key}: should be a number, not {str(merged.values[key]).lower()} ({merged.origins[key]})")
     try:

@@ -22,6 +22,8 @@ class Flag:
     metavar: str | None = None
     panel: str = "Other"
     complete: str | None = None  # registry kind whose names complete it
+    default: Any = None
+    follows: bool = False  # whether the data, the arch or the weights decide the default
 
     @property
     def help(self) -> str:
@@ -69,6 +71,7 @@ def flags(model: type[BaseModel]) -> list[Flag]:
                     flag=str(named or "--" + key.replace("_", "-")),
                     field=field,
                     panel=str(extra.get("panel", "Other")),
+                    default=field.get_default(call_default_factory=True),
                     **known,
                 )
             )

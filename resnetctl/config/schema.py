@@ -5,7 +5,7 @@ fixed rule, whose result is written into the run's own config.
 """
 
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -13,6 +13,11 @@ from resnetctl.config.options import USED, option
 from resnetctl.spec import Scalar, Stem
 
 MAX_SEED = 10**18  # fits into 63 bits
+
+
+def _named(default: str, help: str, *, kind: str, panel: str = "Optimisation", **more: Any) -> Any:
+    """Return the field of a name in the registry. Its flag is called after the kind: `--optimizer NAME`."""
+    return option(default, help, panel=panel, metavar="NAME", complete=kind, **{"flag": f"--{kind}", **more})
 
 
 class Frozen(BaseModel):
@@ -27,31 +32,15 @@ class Frozen(BaseModel):
 class ModelConfig(Frozen):
     """`[model]`"""
 
-    arch: str = option(
-        "resnet20", "Architecture", flag="--arch", short="-a", metavar="NAME", panel=USED, complete="arch"
-    )
-    block: str = option(
-        "",
-        "Use another block (resets block arguments)",
-        flag="--block",
-        metavar="NAME",
-        panel="Model",
-        complete="block",
-    )
+    arch: str = _named("resnet20", "Architecture", kind="arch", short="-a", panel=USED)
+    block: str = _named("", "Use another block (resets block arguments)", kind="block", panel="Model")
     block_args: dict[str, Scalar] = Field({}, description="Arguments of the block, e.g. model.block_args.shortcut=B")
     stem: Stem | Literal[""] = option("", "auto, cifar or imagenet (empty: the stem of the arch)")
     dropout: float = option(0.0, "Dropout rate inside blocks that support it", ge=0, lt=1)
     drop_path: float = option(
         0.0, "Stochastic depth: drop rate of the last block; earlier blocks rise linearly from 0", ge=0, lt=1
     )
-    head: str = option(
-        "",
-        "Head, e.g. ssd, unet or multilabel (empty: classify)",
-        flag="--head",
-        metavar="NAME",
-        panel=USED,
-        complete="head",
-    )
+    head: str = _named("", "Head, e.g. ssd, unet or multilabel (empty: classify)", kind="head", panel=USED)
     head_args: dict[str, Scalar] = Field({}, description="Arguments of the head, e.g. model.head_args.levels=3")
     zero_init: bool = option(False, "Begin with residual branches of zero, so that each block is its shortcut at first")
 
@@ -59,14 +48,7 @@ class ModelConfig(Frozen):
 class OptimConfig(Frozen):
     """`[optim]`"""
 
-    name: str = option(
-        "sgd",
-        "Optimizer: sgd, adam, adamw or a plugin's",
-        flag="--optimizer",
-        metavar="NAME",
-        panel="Optimisation",
-        complete="optimizer",
-    )
+    name: str = _named("sgd", "Optimizer: sgd, adam, adamw or a plugin's", kind="optimizer")
     momentum: float = option(0.9, "SGD momentum", ge=0, lt=1)
     nesterov: bool = option(True, "Use Nesterov momentum in SGD")
     beta1: float = option(0.9, "Adam: decay rate of the gradient average", ge=0, lt=1)
@@ -83,13 +65,8 @@ class OptimConfig(Frozen):
 class ScheduleConfig(Frozen):
     """`[schedule]`"""
 
-    name: str = option(
-        "cosine",
-        "Learning-rate schedule: cosine, multistep, linear, constant or a plugin's",
-        flag="--schedule",
-        metavar="NAME",
-        panel="Optimisation",
-        complete="schedule",
+    name: str = _named(
+        "cosine", "Learning-rate schedule: cosine, multistep, linear, constant or a plugin's", kind="schedule"
     )
     final_lr: float = option(0.0, "cosine, linear: final learning rate as a share of lr", ge=0, le=1)
     milestones: tuple[float, ...] = option(
@@ -109,13 +86,8 @@ class ScheduleConfig(Frozen):
 class ObjectiveConfig(Frozen):
     """`[objective]`"""
 
-    name: str = option(
-        "cross-entropy",
-        "Loss: cross-entropy, binary-cross-entropy, focal or a plugin's",
-        flag="--objective",
-        metavar="NAME",
-        panel="Optimisation",
-        complete="objective",
+    name: str = _named(
+        "cross-entropy", "Loss: cross-entropy, binary-cross-entropy, focal or a plugin's", kind="objective"
     )
     args: dict[str, Scalar] = Field({}, description="Arguments of the objective, e.g. objective.args.gamma=2")
 
@@ -169,13 +141,13 @@ class TrainConfig(Frozen):
         complete="dataset",
     )
     model: ModelConfig = Field(default_factory=ModelConfig)
-    augment: str = option("standard", "Augmentation policy", metavar="NAME", panel=USED, complete="policy")
+    augment: str = _named("standard", "Augmentation policy", kind="policy", flag="--augment", panel=USED)
     augment_args: dict[str, Scalar] = Field({}, description="Arguments of the policy; short: augment.magnitude=5")
     augment_until: int | str = option(
         0, 'Epochs with this policy, or a share of the run, e.g. "90%" (0: all)', metavar="EPOCHS", panel="Data"
     )
-    augment_after: str = option(
-        "none", "Policy of the epochs after augment_until", metavar="NAME", panel="Data", complete="policy"
+    augment_after: str = _named(
+        "none", "Policy of the epochs after augment_until", kind="policy", flag="--augment-after", panel="Data"
     )
     epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
     steps: int = option(0, "Optimizer steps, instead of epochs", panel="Optimisation", ge=0)

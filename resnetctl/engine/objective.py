@@ -36,6 +36,14 @@ class ObjectivePlan(Protocol):
     def class_weights(self) -> Tensor | None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """An `ObjectivePlan` for trying an objective without a run."""
+
+    label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
+
+
 class StepObjective(Protocol):
     """A function of the model, the batch and the plan.
 
@@ -169,17 +177,11 @@ def try_out(config: TrainConfig) -> None:
         except ValueError as error:  # how a function refuses the values of its arguments
             title, where = f"objective '{name}'", Setting("objective.args")
             raise ConfigError(f"{title} refuses its arguments: {error}", where=where) from None
-    loss = objective.loss(logits, targets, plan=_Trial(label_smoothing=config.label_smoothing))
+    loss = objective.loss(logits, targets, plan=TrialPlan(label_smoothing=config.label_smoothing))
     if not loss.requires_grad:
         raise registry.fault("objective", name, problem="its loss has no gradient")
     with registry.guarded("objective", name):
         loss.backward()  # type: ignore[no-untyped-call]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Trial:
-    label_smoothing: float
-    class_weights: Tensor | None = None
 
 
 def complaint(losses: Any, *, images: int, is_mean: bool) -> str:

@@ -5,7 +5,7 @@ the table itself imports no torch.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,8 +37,7 @@ class Row:
     """One kind.
 
     Attributes:
-        name, plural: the kind's name for users; `plural` also names the module of a scaffold.
-        group: group of its entry points.
+        name, plural: the kind's name for users; `plural` also names its group and the module of a scaffold.
         check: returns the problem with the shape of an imported object, "" if there is none.
         rules: tables of conformance rules, each as `module:object`; () if only the import is judged.
         prepare: `module:object`, a context manager that turns the object (and `source`) into the argument of the rules;
@@ -54,17 +53,21 @@ class Row:
 
     name: str
     plural: str
-    group: str
     check: Callable[[Any], str]
     rules: tuple[str, ...] = ()
     prepare: str = ""
     scaffold: Scaffold | None = None
-    details: str = ""
+    details: str = "resnetctl.tasks.plugins.details:object_details"
     has_name: bool = True
     torch_free: bool = False
     reserved: str = ""
     seconds: float = 0.0
     listing: Call | None = None
+
+    @property
+    def group(self) -> str:
+        """The group of its entry points."""
+        return f"resnetctl.{self.plural}"
 
     def list_names(self) -> Call:
         """Return the call that lists the names."""
@@ -116,26 +119,29 @@ def _check_command(value: Any) -> str:
     return "" if callable(value) else f"must be a typer.Typer or a function, not {type(value).__name__}"
 
 
-KINDS: dict[str, Row] = {
-    "arch": Row(
+def _training(settings: Mapping[str, Any]) -> Call:
+    """Return the call that trains with an entry for an epoch."""
+    return Call("train", settings={**settings, "data": "digits", "epochs": 1})
+
+
+_ROWS = (
+    Row(
         name="arch",
         plural="archs",
-        group="resnetctl.archs",
         check=_check_arch,
         rules=("resnetctl.testing.archs:RULES",),
         scaffold=Scaffold(
             template="arch.py.txt",
             summary="A network for resnetctl.",
-            use=Call("train", settings={"arch": NAME, "data": "digits", "epochs": 1}),
+            use=_training({"arch": NAME}),
         ),
         details="resnetctl.tasks.plugins.details:arch_details",
         torch_free=True,
         seconds=2,
     ),
-    "block": Row(
+    Row(
         name="block",
         plural="blocks",
-        group="resnetctl.blocks",
         check=_check_block,
         rules=(
             "resnetctl.testing.blocks:RULES",
@@ -145,73 +151,64 @@ KINDS: dict[str, Row] = {
         scaffold=Scaffold(
             template="block.py.txt",
             summary="A residual block for resnetctl.",
-            use=Call("train", settings={"arch": "resnet20", "block": NAME, "data": "digits", "epochs": 1}),
+            use=_training({"arch": "resnet20", "block": NAME}),
             suffix="Block",
         ),
-        details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
         seconds=5,
     ),
-    "policy": Row(
+    Row(
         name="policy",
         plural="policies",
-        group="resnetctl.policies",
         check=_check_policy,
         rules=("resnetctl.testing.policies:RULES",),
         scaffold=Scaffold(
             template="policy.py.txt",
             summary="An augmentation policy for resnetctl.",
-            use=Call("train", settings={"augment": NAME, "data": "digits", "epochs": 1}),
+            use=_training({"augment": NAME}),
         ),
         details="resnetctl.tasks.plugins.details:policy_details",
         seconds=1,
     ),
-    "optimizer": Row(
+    Row(
         name="optimizer",
         plural="optimizers",
-        group="resnetctl.optimizers",
         check=_check_function,
         rules=("resnetctl.testing.optimizers:RULES",),
         scaffold=Scaffold(
             template="optimizer.py.txt",
             summary="An optimizer for resnetctl.",
-            use=Call("train", settings={"optim.name": NAME, "lr": 0.001, "data": "digits", "epochs": 1}),
+            use=_training({"optim.name": NAME, "lr": 0.001}),
         ),
-        details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
     ),
-    "schedule": Row(
+    Row(
         name="schedule",
         plural="schedules",
-        group="resnetctl.schedules",
         check=_check_function,
         rules=("resnetctl.testing.schedules:RULES",),
         scaffold=Scaffold(
             template="schedule.py.txt",
             summary="A learning-rate schedule for resnetctl.",
-            use=Call("train", settings={"schedule.name": NAME, "data": "digits", "epochs": 1}),
+            use=_training({"schedule.name": NAME}),
         ),
-        details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
     ),
-    "objective": Row(
+    Row(
         name="objective",
         plural="objectives",
-        group="resnetctl.objectives",
         check=_check_function,
         rules=("resnetctl.testing.objectives:RULES",),
         scaffold=Scaffold(
             template="objective.py.txt",
             summary="An objective for resnetctl.",
-            use=Call("train", settings={"objective.name": NAME, "data": "digits", "epochs": 1}),
+            use=_training({"objective.name": NAME}),
         ),
-        details="resnetctl.tasks.plugins.details:object_details",
         has_name=False,
     ),
-    "dataset": Row(
+    Row(
         name="dataset",
         plural="datasets",
-        group="resnetctl.datasets",
         check=_check_members("card", "fetch", "read"),
         rules=("resnetctl.testing.datasets:RULES",),
         prepare="resnetctl.testing.datasets:prepared",
@@ -223,10 +220,9 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:dataset_details",
         listing=Call("data list"),
     ),
-    "exporter": Row(
+    Row(
         name="exporter",
         plural="exporters",
-        group="resnetctl.exporters",
         check=_check_members("name", "summary", "write", "open"),
         rules=("resnetctl.testing.exporters:RULES",),
         prepare="resnetctl.testing.exporters:prepared",
@@ -238,19 +234,17 @@ KINDS: dict[str, Row] = {
         details="resnetctl.tasks.plugins.details:exporter_details",
         seconds=8,
     ),
-    "task": Row(
+    Row(
         name="task",
         plural="tasks",
-        group="resnetctl.tasks",
         check=_check_members("name", "summary", "truth", "outputs", "primary", "meter", "agree"),
         rules=("resnetctl.testing.tasks:RULES",),
         details="resnetctl.tasks.plugins.details:task_details",
         seconds=1,
     ),
-    "head": Row(
+    Row(
         name="head",
         plural="heads",
-        group="resnetctl.heads",
         check=_check_members("name", "task", "summary", "build"),
         rules=("resnetctl.testing.heads:RULES",),
         scaffold=Scaffold(
@@ -261,30 +255,29 @@ KINDS: dict[str, Row] = {
         seconds=3,
         details="resnetctl.tasks.plugins.details:head_details",
     ),
-    "tracker": Row(
+    Row(
         name="tracker",
         plural="trackers",
-        group="resnetctl.trackers",
         check=_check_members("name", "summary", "start"),
         rules=("resnetctl.testing.trackers:RULES",),
         scaffold=Scaffold(
             template="tracker.py.txt",
             summary="A tracker for resnetctl.",
-            use=Call("train", settings={"track": NAME, "data": "digits", "epochs": 1}),
+            use=_training({"track": NAME}),
         ),
         details="resnetctl.tasks.plugins.details:exporter_details",
     ),
-    "command": Row(
+    Row(
         name="command",
         plural="commands",
-        group="resnetctl.commands",
         check=_check_command,
         reserved="resnetctl.cli.verbs:names",
         scaffold=Scaffold(template="command.py.txt", summary="A command for resnetctl.", use=Call(NAME)),
         details="resnetctl.tasks.plugins.details:command_details",
         has_name=False,
     ),
-}
+)
+KINDS = {row.name: row for row in _ROWS}
 if TYPE_CHECKING:
     Kind = str
 else:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnetctl.engine.objective import SHARED, complaint, weighted_mean
+from resnetctl.engine.objective import SHARED, ObjectivePlan, TrialPlan, complaint, weighted_mean
 from resnetctl.engine.shares import weight
 from resnetctl.testing.findings import Rule, expect
 from resnetctl.testing.schedules import settable
@@ -24,14 +24,7 @@ RATES = (1.0, 10.0, 100.0)  # one of them suits the objective: a mean over class
 Objective = Callable[..., Any]
 
 
-class Plan:
-    """What the engine gives an objective besides logits and targets."""
-
-    def __init__(self, label_smoothing: float = 0.0, class_weights: Tensor | None = None) -> None:
-        self.label_smoothing, self.class_weights = label_smoothing, class_weights
-
-
-def mean_loss(objective: Objective, logits: Tensor, *, targets: Tensor, plan: Plan) -> Tensor:
+def mean_loss(objective: Objective, logits: Tensor, *, targets: Tensor, plan: ObjectivePlan) -> Tensor:
     """Return the mean loss as the engine takes it."""
     losses = objective(logits, targets, **_shared(objective, plan))
     wrong = complaint(losses, images=len(logits), is_mean=_takes_mean(objective))
@@ -52,7 +45,7 @@ def signature(objective: Objective) -> str:
 def shapes(objective: Objective) -> str:
     """It returns one loss per image for class numbers and for shares; a mean if it weighs the classes itself."""
     for logits, targets in _batches():
-        mean_loss(objective, logits, targets=targets, plan=Plan())
+        mean_loss(objective, logits, targets=targets, plan=TrialPlan())
     return "a mean" if _takes_mean(objective) else "one loss per image"
 
 
@@ -61,7 +54,7 @@ def finite(objective: Objective) -> str:
     for size in SIZES:
         for logits, targets in _batches(size=size):
             logits.requires_grad_(True)
-            loss = mean_loss(objective, logits, targets=targets, plan=Plan())
+            loss = mean_loss(objective, logits, targets=targets, plan=TrialPlan())
             expect(bool(loss.isfinite()), f"the loss is {float(loss)} for logits up to {float(logits.abs().max()):g}")
             expect(loss.requires_grad, "the loss has no gradient")
             (slope,) = torch.autograd.grad(loss, logits)
@@ -76,7 +69,7 @@ def learns(objective: Objective) -> str:
     for rate in RATES:
         logits = torch.randn(COUNT, 3, generator=_generator()).requires_grad_(True)
         for _ in range(STEPS):
-            (slope,) = torch.autograd.grad(mean_loss(objective, logits, targets=targets, plan=Plan()), logits)
+            (slope,) = torch.autograd.grad(mean_loss(objective, logits, targets=targets, plan=TrialPlan()), logits)
             logits = (logits - rate * slope).detach().requires_grad_(True)
         right[rate] = int((logits.argmax(1) == targets).sum())
     best = max(right.values())
@@ -89,7 +82,7 @@ def soft_targets(objective: Objective) -> str:
     for classes in CLASSES:
         logits, targets = _logits(classes), torch.arange(COUNT) % classes
         shares = torch.nn.functional.one_hot(targets, classes).float()
-        hard, soft = (mean_loss(objective, logits, targets=each, plan=Plan()) for each in (targets, shares))
+        hard, soft = (mean_loss(objective, logits, targets=each, plan=TrialPlan()) for each in (targets, shares))
         same = torch.allclose(hard, soft, rtol=1e-4, atol=1e-6)
         expect(same, f"class numbers give {float(hard):.4f}, the same classes as shares {float(soft):.4f}")
     return "as class numbers"
@@ -98,7 +91,7 @@ def soft_targets(objective: Objective) -> str:
 def parts(objective: Objective) -> str:
     """The mean over a batch is that of its parts: shards and accumulated parts add up to it, class weights included."""
     for weights in (None, torch.linspace(0.5, 2.0, 10)):
-        plan = Plan(class_weights=weights)
+        plan = TrialPlan(class_weights=weights)
         for logits, targets in _batches(classes=(10,)):
             whole = mean_loss(objective, logits, targets=targets, plan=plan)
             pieces = [slice(0, 2), slice(2, COUNT)]
@@ -114,16 +107,16 @@ def pure(objective: Objective) -> str:
     """The same logits and targets have the same loss again, and are not changed."""
     for logits, targets in _batches():
         kept = logits.clone(), targets.clone()
-        first = mean_loss(objective, logits, targets=targets, plan=Plan())
+        first = mean_loss(objective, logits, targets=targets, plan=TrialPlan())
         torch.manual_seed(1)
-        again = mean_loss(objective, logits, targets=targets, plan=Plan())
+        again = mean_loss(objective, logits, targets=targets, plan=TrialPlan())
         unchanged = torch.equal(kept[0], logits) and torch.equal(kept[1], targets)
         expect(unchanged, "it changed its logits or targets")
         expect(torch.equal(first, again), f"the loss was {float(first):.6f}, and then {float(again):.6f}")
     return "a function of logits and targets"
 
 
-def _shared(objective: Objective, plan: Plan) -> dict[str, Any]:
+def _shared(objective: Objective, plan: ObjectivePlan) -> dict[str, Any]:
     named = inspect.signature(objective).parameters
     return {name: getattr(plan, name) for name in SHARED if name in named}
 

@@ -15,7 +15,14 @@ import torch
 from resnetctl.spec import Ending, TrackedRun
 from resnetctl.testing.findings import Rule, expect
 
-CONFIG = {"data": "digits", "optim.name": "sgd", "optim.lr": 0.1, "seed": 0, "augment.mirror": True, "optim.args": {}}
+CONFIG = {
+    "data": "digits",
+    "optim.name": "sgd",
+    "optim.lr": 0.1,
+    "seed": 0,
+    "augment_args.mirror": True,
+    "progressive.size_increment": 4,
+}
 NUMBERS = {"step": 12.0, "lr": 0.1, "train_loss": 1.25, "val_top1": 0.5, "seconds": 2.0, "images_per_second": 900.0}
 
 

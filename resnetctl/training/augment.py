@@ -28,6 +28,6 @@ def run_augmentation(
 
 
 def until_epoch(config: TrainConfig, *, epochs: int) -> int:
-    """Return the number of epochs with the first policy, in a run of `epochs` epochs."""
+    """Return the number of epochs with the first policy, in a run of `epochs` epochs; at least one for any share."""
     until = config.augment_until
-    return round(epochs * float(until.removesuffix("%")) / 100) if isinstance(until, str) else until
+    return max(1, round(epochs * float(until.removesuffix("%")) / 100)) if isinstance(until, str) else until

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from resnetctl import registry
 from resnetctl.config.duration import rough
-from resnetctl.config.schema import FinetuneConfig
+from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.splits import eval_batches
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
@@ -58,12 +58,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             "a smaller batch learns more from it"
         )
     yield from _late_thaw(job)
-    last = until_epoch(job.config, epochs=job.epochs)
-    if last >= job.epochs:
-        yield Notice(
-            f"the policy stays: augment_until={job.config.augment_until} is the end of the run, "
-            f"which has {counted(job.epochs, 'epoch')}"
-        )
+    yield from _no_second_policy(job)
     if job.teacher is not None and job.val is not None and not state.step and isinstance(job.config, FinetuneConfig):
         yield from _weak_teacher(job, student=validate(job, state.shipped).top1)
     yield from _short_average(job)
@@ -107,7 +102,21 @@ def _late_thaw(job: Job) -> Iterator[Notice]:
     """Yield a notice if the run ends before its frozen parts train."""
     after = job.config.thaw_epoch if isinstance(job.config, FinetuneConfig) else 0
     if after and after * job.steps_per_epoch >= job.steps:
-        yield Notice(f"the frozen parts never train: thaw_epoch is {after}, and the run has {job.config.epochs} epochs")
+        length = counted(job.epochs, "epoch")
+        yield Notice(f"the frozen parts never train: thaw_epoch is {after}, and the run has {length}")
+
+
+def _no_second_policy(job: Job) -> Iterator[Notice]:
+    """Yield a notice if the policy never changes, although the config names an epoch or a second policy."""
+    until, after = job.config.augment_until, job.config.augment_after
+    if not until and after != TrainConfig().augment_after:
+        yield Notice(
+            f"the policy stays: augment_after={after} needs an epoch",
+            hint=(Setting("augment_until", "90%", note="changes it for the last tenth"),),
+        )
+    if until_epoch(job.config, epochs=job.epochs) >= job.epochs:
+        length = counted(job.epochs, "epoch")
+        yield Notice(f"the policy stays: augment_until={until} is the end of the run, which has {length}")
 
 
 def _short_average(job: Job) -> Iterator[Notice]:

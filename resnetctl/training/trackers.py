@@ -3,11 +3,10 @@
 A tracker is a stranger here: whatever it raises becomes one notice, and the run goes on without it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from resnetctl import registry
-from resnetctl.config.options import fields
+from resnetctl.config.layers import flatten
 from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import Stopped
@@ -53,14 +52,9 @@ def _tracked(facts: Facts, names: Sequence[str], *, run: RunDir, config: TrainCo
 
 def _start(name: str, run: RunDir, config: TrainConfig, *, epoch: int) -> Tracking:
     tracker = registry.get("tracker", name)
-    values = config.model_dump(mode="json")
+    values = flatten(config.model_dump(mode="json"))
     tracking: Tracking = tracker.start(
-        TrackedRun(
-            path=run.path,
-            folder=folder_for(run, name),
-            config={key: _value(values, key) for key, _ in fields(type(config))},
-            epoch=epoch,
-        )
+        TrackedRun(path=run.path, folder=folder_for(run, name), config=values, epoch=epoch)
     )
     return tracking
 
@@ -88,9 +82,3 @@ def _tried(name: str, work: Callable[[], object]) -> Iterator[Notice]:
     except (Exception, SystemExit) as error:  # the code of a stranger
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         yield Notice(f"the tracker '{name}' fails and is left out, the run goes on: {reason}")
-
-
-def _value(values: Mapping[str, Any], key: str) -> Any:
-    for part in key.split("."):
-        values = values[part]
-    return values

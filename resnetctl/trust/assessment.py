@@ -103,8 +103,11 @@ def notices(
     elif not is_enough(val):
         yield f"val has {counted(len(val), 'image')}, at least {ENOUGH} are needed: {left_out}"
     else:
-        if fit_temperature(_wide(val), val.labels) in RANGE:
+        fitted = fit_temperature(_wide(val), val.labels)
+        if fitted == RANGE[0]:
             yield "no temperature is used: val is too easy to choose one, almost every image of it is right"
+        if fitted == RANGE[1]:
+            yield f"no temperature is used: even at {RANGE[1]:g}, the network is too sure of wrong answers on val"
         if absent := _absent(val, classes):
             yield f"val has no image of {absent}: sets and thresholds promise nothing for such images"
     if absent := _absent(measured, classes):

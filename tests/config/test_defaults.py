@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from resnetctl import registry
-from resnetctl.config.defaults import TRAIN_KEYS, final_arch, suited, suited_to_finetune
+from resnetctl.config.defaults import FINETUNE_KEYS, TRAIN_KEYS, final_arch, suited, suited_to_finetune
+from resnetctl.config.options import fields
 from resnetctl.config.schema import FinetuneConfig, ModelConfig, OptimConfig, TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.spec import Arch, DatasetCard, ImageSpec, Scalar
@@ -107,6 +108,10 @@ def test_an_optimizer_of_the_user_gets_its_own_learning_rate() -> None:
 def test_defaults_are_keys_of_the_config() -> None:
     assert set(TRAIN_KEYS) <= set(TrainConfig.model_fields)
     assert set(suited(deep(18, 18, 18), card(224)).values) <= set(TRAIN_KEYS)
+    assert set(FINETUNE_KEYS) <= {key for key, _ in fields(FinetuneConfig)}
+    for name in ("sgd", "adam", "adamw"):
+        chosen = suited_to_finetune(FinetuneConfig(optim=OptimConfig(name=name)), card_of(2000))
+        assert set(chosen.values) <= set(FINETUNE_KEYS)
 
 
 def arch_of(**model: Any) -> Arch:

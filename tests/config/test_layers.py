@@ -308,7 +308,7 @@ def test_thousands_of_unknown_keys_make_a_short_error() -> None:
     assert caught.value.problems[-1] == "and 19,980 more"
 
 
-@pytest.mark.parametrize("key", ["lr", "epochs", "seed"])
+@pytest.mark.parametrize("key", ["lr", "epochs", "seed", "warmup", "augment_until"])
 def test_true_is_no_number(key: str) -> None:
     with pytest.raises(ConfigError, match="wrong values") as caught:
         resolve(TrainConfig, [layer({key: True}, "file:3")])

@@ -40,7 +40,6 @@ def details(value):
 KINDS["number"] = Row(
     name="number",
     plural="numbers",
-    group="resnetctl.numbers",
     check=lambda value: "" if isinstance(value, int) else "must be an int",
     rules=("made_up_kind:RULES",),
     scaffold=Scaffold(

@@ -26,7 +26,8 @@ def batch(epoch: int) -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("until", "epochs", "expected"), [(3, 10, 3), ("50%", 10, 5), ("90%", 5, 4), ("100%", 7, 7), (0, 4, 0)]
+    ("until", "epochs", "expected"),
+    [(3, 10, 3), ("50%", 10, 5), ("90%", 5, 4), ("100%", 7, 7), ("5%", 3, 1), (0, 4, 0)],
 )
 def test_the_length_is_epochs_or_a_share_of_the_run(until: int | str, epochs: int, expected: int) -> None:
     assert until_epoch(TrainConfig(augment_until=until), epochs=epochs) == expected
@@ -67,6 +68,12 @@ def test_a_run_that_ends_before_the_change_says_so() -> None:
     assert "the policy stays: augment_until=7 is the end of the run, which has 3 epochs" in texts
     settled = job("augment_until=2")
     assert not any("policy stays" in note.text for note in remarks(settled, fresh_state(settled, fresh_model(settled))))
+
+
+def test_a_second_policy_without_an_epoch_says_so() -> None:
+    settled = job("augment_after=shift")
+    texts = [notice.text for notice in remarks(settled, fresh_state(settled, fresh_model(settled)))]
+    assert "the policy stays: augment_after=shift needs an epoch" in texts
 
 
 def test_a_resume_across_the_change_has_the_same_weights() -> None:

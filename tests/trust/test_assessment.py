@@ -55,6 +55,13 @@ def test_a_val_that_is_all_right_gives_no_temperature() -> None:
     assert "val is too easy" in "\n".join(notices(make_evidence(500), val, classes=NAMES, split="test"))
 
 
+def test_a_val_that_is_all_wrong_is_not_called_easy() -> None:
+    val = right(make_evidence(200))
+    told = [*notices(make_evidence(500), dataclasses.replace(val, logits=-val.logits), classes=NAMES, split="test")]
+    assert told[0] == "no temperature is used: even at 20, the network is too sure of wrong answers on val"
+    assert len(told) == 1
+
+
 def test_one_image_divides_by_nothing() -> None:
     for measured in (make_evidence(1), right(make_evidence(1))):
         json.dumps(assess(measured, make_evidence(200)).to_json(), allow_nan=False)

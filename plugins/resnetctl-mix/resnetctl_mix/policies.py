@@ -21,8 +21,7 @@ Mixing = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _augment(image: ImageSpec, num_classes: int, *, plans: Plans, mirror: bool) -> Transform:
-    if image.channels not in (1, 3):
-        raise ValueError(f"colour operations are for 1 or 3 channels, not {image.channels}")
+    _require_colours(image)
     table = cache(partial(_table, plans, image.size))  # one for each device, created in the first step
 
     def augment(batch: Batch) -> Batch:
@@ -38,6 +37,11 @@ def _randaugment(image: ImageSpec, num_classes: int, *, mirror: bool, magnitude:
     plans = partial(spaces.randaugment_plans, strength=magnitude)
     plans(image.size)  # refuses a wrong magnitude before the first step
     return _augment(image, num_classes, plans=plans, mirror=mirror)
+
+
+def _require_colours(image: ImageSpec) -> None:
+    if image.channels not in (1, 3):
+        raise ValueError(f"colour operations are for 1 or 3 channels, not {image.channels}")
 
 
 def _table(plans: Plans, size: int, device: torch.device) -> spaces.Space:
@@ -71,8 +75,7 @@ def _jitter(
     for name, change in changes.items():
         if not 0 <= change <= 1:
             raise ValueError(f"{name} is {change:g}, not in 0..1")
-    if image.channels not in (1, 3):
-        raise ValueError(f"colour operations are for 1 or 3 channels, not {image.channels}")
+    _require_colours(image)
 
     def jitter(batch: Batch) -> Batch:
         images = crop_and_mirror(batch, size=image.size, mirror=mirror)

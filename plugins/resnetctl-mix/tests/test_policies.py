@@ -96,7 +96,7 @@ def test_the_unmirrored_builder_never_mirrors(name: str) -> None:
         assert (falling < 60) == (few == 20), (falling, few)  # some are inverted or rotated; if mirrored, it is half
 
 
-@pytest.mark.parametrize("name", ["randaugment", "trivialaugment", "autoaugment-cifar"])
+@pytest.mark.parametrize("name", ["randaugment", "trivialaugment", "autoaugment-cifar", "color-jitter"])
 def test_images_with_two_channels_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
         ALL[name].build(spec(8, 2), CLASSES)

@@ -5,6 +5,7 @@ The layout is that of `mlflow.store.tracking.file_store`. JSON is valid YAML, so
 
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,8 @@ def set_status(folder: Path, status: int, *, now: int | None) -> None:
 
 
 def write_meta(folder: Path, values: Mapping[str, Any]) -> None:
-    """Write `meta.yaml` by a rename, so that a reader never sees half of it."""
-    draft = folder / "meta.yaml.new"
-    draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    draft.replace(folder / "meta.yaml")
+    """Write `meta.yaml`."""
+    _replace(folder / "meta.yaml", json.dumps(values, indent=1) + "\n", drafts=folder)
 
 
 def write_text(folder: Path, values: Mapping[str, str]) -> None:
@@ -90,10 +89,22 @@ def append_metrics(folder: Path, values: Mapping[str, float], *, step: int, now:
 def drop_metrics(folder: Path, *, after: int) -> None:
     """Remove the lines of steps after `after`, which a resumed run repeats."""
     for path in (folder / "metrics").iterdir():
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if int(line.split()[2]) <= after]
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # a full disk may have cut the last line
+        kept = [line for line in lines if line.endswith("\n") and int(line.split()[2]) <= after]
+        _replace(path, "".join(kept), drafts=folder)
 
 
 def plain(name: str) -> str:
     """Return a name that MLflow takes: letters, digits, `_`, `-`, `.` and spaces."""
     return re.sub(r"[^\w\-. ]", "_", name)
+
+
+def _replace(path: Path, text: str, *, drafts: Path) -> None:
+    """Write a file by a rename, so that a reader never sees half of it; runs that start at once may write the same.
+
+    MLflow takes every file beside a metric for a metric, so `drafts` is another folder.
+    """
+    draft = drafts / f"{path.name}.{uuid.uuid4().hex}"
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -37,8 +37,8 @@ class Tracker:
         """Create a run of MLflow, or go on with it."""
         experiment = store.open_experiment(run.path.parent / "mlruns", now=_now())
         known = run.folder / "run_id"
-        if known.exists() and (experiment / known.read_text(encoding="utf-8")).is_dir():
-            folder = experiment / known.read_text(encoding="utf-8")
+        folder = experiment / (known.read_text(encoding="utf-8") if known.exists() else "")
+        if folder != experiment and (folder / "meta.yaml").is_file():
             store.drop_metrics(folder, after=run.epoch)
             store.set_status(folder, store.RUNNING, now=None)
             return Tracking(folder)

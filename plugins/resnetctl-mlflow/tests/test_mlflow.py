@@ -1,6 +1,7 @@
 """The file store follows every rule of resnetctl, and MLflow's own client reads every run in it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,33 @@ def test_several_runs_share_the_experiment(tmp_path: Path) -> None:
     experiment = tmp_path / "mlruns" / store.EXPERIMENT
     states = [json.loads(path.read_text())["status"] for path in experiment.glob("*/meta.yaml")]
     assert sorted(states) == [store.FINISHED, store.FAILED]
+
+
+def test_a_resume_leaves_out_a_line_that_a_full_disk_cut(tmp_path: Path) -> None:
+    tracking = mlflow.start(run(tmp_path))
+    for number in (1, 2):
+        tracking.epoch(number, {"train_loss": 1.5 / number})
+    (path,) = (tmp_path / "mlruns").rglob("train_loss")
+    path.write_bytes(path.read_bytes()[:-5])
+    mlflow.start(run(tmp_path, epoch=2)).epoch(3, {"train_loss": 0.25})
+    assert [line.split()[1:] for line in path.read_text().splitlines()] == [["1.5", "1"], ["0.25", "3"]]
+
+
+def test_an_id_that_a_kill_left_empty_begins_a_new_run(tmp_path: Path) -> None:
+    (run(tmp_path).folder / "run_id").write_text("")
+    mlflow.start(run(tmp_path)).epoch(1, {"train_loss": 1.0})
+    assert len([*(tmp_path / "mlruns").rglob("train_loss")]) == 1
+
+
+def test_runs_that_start_at_once_all_find_the_experiment(tmp_path: Path) -> None:
+    store_of = tmp_path / "mlruns"
+    with ThreadPoolExecutor(8) as pool:
+        folders = {*pool.map(lambda now: store.open_experiment(store_of, now=now), range(200))}
+        for _ in range(20):
+            (store_of / store.EXPERIMENT / "meta.yaml").unlink()
+            folders |= {*pool.map(lambda now: store.open_experiment(store_of, now=now), range(8))}
+    assert folders == {store_of / store.EXPERIMENT}
+    assert [path.name for path in (store_of / store.EXPERIMENT).iterdir()] == ["meta.yaml"]
 
 
 def test_a_store_that_was_removed_is_begun_again(tmp_path: Path) -> None:

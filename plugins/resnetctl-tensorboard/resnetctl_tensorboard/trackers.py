@@ -20,7 +20,7 @@ class Tracking:
     def epoch(self, number: int, numbers: Mapping[str, float]) -> None:
         """Append the numbers of an epoch. `train_loss` becomes `train/loss`, so train and val have groups of charts."""
         named = {
-            name.replace("_", "/", 1) if name[:4] in ("val_", "trai") else name: value
+            name.replace("_", "/", 1) if name.startswith(("train_", "val_")) else name: value
             for name, value in numbers.items()
         }
         self.append(events.scalars(time.time(), number, named))

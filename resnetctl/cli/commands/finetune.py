@@ -46,6 +46,7 @@ COMMAND = Command(
     run=run,
     options=FinetuneOptions,
     config=FinetuneConfig,
+    recipe="finetune",
     examples=(
         ("resnetctl finetune --data ./photos -w torchvision:resnet18", "from ImageNet"),
         ("resnetctl finetune runs/last --data mnist", "from your own run"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -31,7 +31,10 @@ class Parsed(Generic[Options]):
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One verb. `examples` are (command line, note); `keys` are the config keys that have a flag here (empty: all)."""
+    """One verb. `examples` are (command line, note); `keys` are the config keys that have a flag here (empty: all).
+
+    `recipe` is the packaged recipe whose values are the defaults of these flags.
+    """
 
     name: str
     summary: str
@@ -39,13 +42,24 @@ class Command:
     options: type[BaseModel] = Common
     config: type[BaseModel] | None = None
     keys: tuple[str, ...] = ()
+    recipe: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def config_flags(self) -> list[Flag]:
-        """Return the flags of config keys."""
-        all_keys = flags(self.config) if self.config is not None else []
-        return [flag for flag in all_keys if not self.keys or flag.key in self.keys]
+        """Return the flags of config keys, with the defaults that they have in this command."""
+        if self.config is None:
+            return []
+        from resnetctl.config.defaults import FINETUNE_KEYS, TRAIN_KEYS
+        from resnetctl.config.layers import from_recipe
+
+        own = from_recipe(self.recipe).values if self.recipe else {}
+        decided = FINETUNE_KEYS if self.recipe == "finetune" else TRAIN_KEYS
+        return [
+            replace(flag, default=own.get(flag.key, flag.default), follows=flag.key in decided)
+            for flag in flags(self.config)
+            if not self.keys or flag.key in self.keys
+        ]
 
     def all_flags(self) -> list[Flag]:
         """Return arguments and flags, in the order of the help screens."""

@@ -162,14 +162,11 @@ def _help(flag: Flag) -> str:
 
 def _default(flag: Flag) -> str:
     """Return the default, unless it depends on the dataset or the network."""
-    from resnetctl.config.defaults import TRAIN_KEYS
-
-    value = flag.field.get_default(call_default_factory=True)
     if flag.field.is_required():
         return "" if is_argument(flag) else "  [required]"
-    if flag.key in TRAIN_KEYS or value in (None, "", False) or is_repeated(flag) or str(value) in ("0", "0.0"):
+    if flag.follows or flag.default in (None, "", False) or is_repeated(flag) or str(flag.default) in ("0", "0.0"):
         return ""
-    return f"  [{value}]"
+    return f"  [{flag.default}]"
 
 
 def _placeholder(flag: Flag) -> str:

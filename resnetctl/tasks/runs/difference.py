@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from resnetctl.config.layers import from_file
+from resnetctl.config.layers import flatten, from_file
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
-from resnetctl.tasks.runs.listing import leaves, sources
+from resnetctl.tasks.runs.listing import sources
 
-VERSIONS = ("resnetctl", "python", "packages.", "plugins.")  # keys of env.json, or their beginning
-MACHINE = ("platform", "machine.")
-DATA = ("data.",)
+VERSIONS, MACHINE, DATA = ("resnetctl", "python", "packages", "plugins"), ("platform", "machine"), ("data",)
 Pair = tuple[Any, Any]
 
 
@@ -65,13 +63,13 @@ def diff(one: RunDir, other: RunDir) -> DiffReport:
     """Return the report on two runs. Raises `InputError` for a run that cannot be read."""
     for run in (one, other):
         run.read_config()  # raises for a run that cannot be read
-    environments = tuple(dict(leaves(run.environment())) for run in (one, other))
+    environment = _unequal(*(flatten(run.environment()) for run in (one, other)))
     return DiffReport(
         runs=(one.path.resolve().name, other.path.resolve().name),
         config=tuple(_changed(one, other)),
-        versions=_unequal(environments, VERSIONS),
-        machine=_unequal(environments, MACHINE),
-        data=_unequal(environments, DATA),
+        versions=_below(environment, VERSIONS),
+        machine=_below(environment, MACHINE),
+        data=_below(environment, DATA),
         curves=parting(one.metrics(), other.metrics()),
     )
 
@@ -80,28 +78,24 @@ def parting(ones: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any
     """Return how far the epochs of two runs, the lines of their metrics, are equal."""
     lengths = (len(ones), len(others))
     for place, (one, other) in enumerate(zip(ones, others, strict=False)):
-        numbers = {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
-        if numbers:
-            epoch = one.get("epoch", place + 1)
-            return Parting(epochs=lengths, equal=place, epoch=epoch, numbers=numbers)
+        if numbers := _unequal(one, other):
+            return Parting(epochs=lengths, equal=place, epoch=one.get("epoch", place + 1), numbers=numbers)
     return Parting(epochs=lengths, equal=min(lengths), epoch=None, numbers={})
 
 
 def _changed(one: RunDir, other: RunDir) -> list[Changed]:
-    mine, its = from_file(one.config).values, from_file(other.config).values
-    from_mine, from_its = sources(one), sources(other)
+    from_one, from_other = sources(one), sources(other)
     return [
-        Changed(key=key, values=(mine.get(key), its.get(key)), origins=(from_mine.get(key), from_its.get(key)))
-        for key in {**mine, **its}
-        if mine.get(key) != its.get(key)
+        Changed(key=key, values=values, origins=(from_one.get(key), from_other.get(key)))
+        for key, values in _unequal(from_file(one.config).values, from_file(other.config).values).items()
     ]
 
 
-def _unequal(environments: Sequence[Mapping[str, Any]], wanted: tuple[str, ...]) -> dict[str, Pair]:
-    one, other = environments
-    return {
-        key: (one.get(key), other.get(key))
-        for key in {**one, **other}
-        if any(key == name or (name.endswith(".") and key.startswith(name)) for name in wanted)
-        and one.get(key) != other.get(key)
-    }
+def _unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Pair]:
+    """Return both values of each key that has two."""
+    return {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
+
+
+def _below(pairs: Mapping[str, Pair], names: tuple[str, ...]) -> dict[str, Pair]:
+    """Return the keys in the tables of env.json with these names, and the keys that have such a name."""
+    return {key: pair for key, pair in pairs.items() if key.partition(".")[0] in names}

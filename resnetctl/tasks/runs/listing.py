@@ -1,12 +1,12 @@
 """`runs list`, `show` and `export`: the runs on disk, the unfinished ones too. No torch."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from resnetctl.config.layers import from_file, nest
+from resnetctl.config.layers import flatten, from_file, nest
 from resnetctl.config.options import flags
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import ResnetctlError, UsageError
@@ -80,7 +80,7 @@ def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), revers
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a row of `list_runs`, then its config by dotted key."""
     facts = {key: value for key, value in row.items() if key not in ("config", "evals")}
-    return facts | {f"config.{key}": value for key, value in leaves(row.get("config", {}))}
+    return facts | {f"config.{key}": value for key, value in flatten(row.get("config", {})).items()}
 
 
 def show(run: RunDir) -> ShowReport:
@@ -206,12 +206,3 @@ def _rank(value: Any) -> tuple[int, float, str]:
     if isinstance(value, int | float):
         return 1, float(value), ""
     return (0, 0.0, "") if value is None else (2, 0.0, str(value))
-
-
-def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of nested tables with its dotted key."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -111,7 +111,8 @@ def proposal(points: list[LrPoint]) -> float | None:
     best = min(points, key=lambda point: point.smooth)
     if len(points) < 2 or best.smooth >= HARDLY * points[0].smooth:
         return None
-    width = max(1, round(WINDOW / math.log10(points[1].lr / points[0].lr)))
+    # of the last points: the first may lie closer together, see `search`
+    width = max(1, round(WINDOW / math.log10(points[-1].lr / points[-2].lr)))
     falls = {
         place: points[max(0, place - width)].smooth - points[min(len(points) - 1, place + width)].smooth
         for place in range(len(points))

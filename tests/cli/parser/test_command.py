@@ -1,5 +1,7 @@
 """Commands are plain data."""
 
+from dataclasses import replace
+
 from resnetctl.cli.parser.command import Command, Group, is_argument, is_repeated, is_switch
 from resnetctl.cli.parser.option_models import EvalOptions, PredictOptions
 from resnetctl.config.schema import TrainConfig
@@ -20,6 +22,15 @@ def test_without_a_config_there_are_no_config_flags() -> None:
 def test_keys_limit_the_config_flags() -> None:
     some = Command(name="x", summary="X", run=print, config=TrainConfig, keys=("seed", "model.arch"))
     assert [flag.flag for flag in some.config_flags()] == ["--arch", "--seed"]
+
+
+def test_the_recipe_of_a_command_brings_its_defaults() -> None:
+    named = {flag.key: flag for flag in replace(COMMAND, recipe="finetune").config_flags()}
+    assert (named["optim.name"].default, named["schedule.name"].default) == ("adamw", "cosine")
+    assert [named[key].follows for key in ("model.arch", "batch_size", "epochs")] == [True, True, False]
+    named = {flag.key: flag for flag in COMMAND.config_flags()}
+    assert (named["optim.name"].default, named["model.arch"].default) == ("sgd", "resnet20")
+    assert [named[key].follows for key in ("model.arch", "batch_size", "epochs")] == [False, True, True]
 
 
 def test_arguments_keep_their_order() -> None:

@@ -131,6 +131,13 @@ def test_a_default_is_shown_unless_it_depends_on_the_dataset(cli: Cli) -> None:
     assert lines
 
 
+def test_finetune_shows_the_defaults_of_its_recipe(cli: Cli) -> None:
+    text = " ".join(cli("finetune", "--help-all").out.split())
+    assert "or a plugin's [adamw]" in text
+    assert "training images [20]" in text
+    assert "[resnet20]" not in text, "the weights decide the architecture"
+
+
 def test_the_more_line_counts_the_hidden_options() -> None:
     command = LEAVES[("train",)]
     short, full = command_help(command, "x"), command_help(command, "x", full=True)

@@ -66,6 +66,16 @@ def test_the_proposal_is_where_the_loss_falls_fastest_and_missing_where_it_never
     assert proposal(points(2.3, 2.5, 9.0)) is None
 
 
+def test_the_window_of_a_slow_search_is_no_wider() -> None:
+    """Its first steps have rates that lie closer together, because only they show that it is slow."""
+    rates = [*lr_search._rates(STEPS)[: lr_search.TIMED], *lr_search._rates(FEWEST)[lr_search.TIMED :]]
+    falls = {20: 0.6, 40: 0.5, 48: 0.5}  # one large fall, and two smaller ones that a wide window would add up
+    losses = [3.0 - sum(fall for place, fall in falls.items() if step >= place) for step in range(FEWEST)]
+    slow = [LrPoint(lr=lr, loss=loss, smooth=loss) for lr, loss in zip(rates, losses, strict=True)]
+    even = [dataclasses.replace(point, lr=lr) for point, lr in zip(slow, lr_search._rates(FEWEST), strict=True)]
+    assert proposal(slow) == proposal(even)
+
+
 def test_a_loss_that_is_not_finite_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     real = lr_search.fit
 
