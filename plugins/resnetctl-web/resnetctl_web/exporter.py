@@ -10,6 +10,7 @@ import html
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -83,7 +84,7 @@ def page(card: WeightsCard, onnx: bytes, files: dict[str, bytes]) -> str:
         style=style,
         card=_in_script(_card(card)),
         model=_packed(onnx),
-        runtime=_packed(files[assets.RUNTIME]),
+        runtime=_packed_runtime(files[assets.RUNTIME]),
         script=script,
     )
 
@@ -136,6 +137,11 @@ def _is_dark(image: ImageSpec) -> bool:
 def _in_script(values: dict[str, Any]) -> str:
     """Return JSON that cannot end the element that holds it, whatever the class names are."""
     return json.dumps(values, ensure_ascii=True, sort_keys=True).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+@lru_cache(maxsize=1)  # onnxruntime-web is 14 MB and the same in each page
+def _packed_runtime(data: bytes) -> str:
+    return _packed(data)
 
 
 def _packed(data: bytes) -> str:
