@@ -62,7 +62,7 @@ RUN_FILES = {
 }  # fmt: skip
 # Calls that only make a value. Besides these: classes, and functions of the same module.
 PURE_CALLS = {
-    "argument", "array", "cast", "compile", "dict", "field", "files", "float", "frozenset", "get_args", "int", "len",
+    "argument", "array", "cast", "compile", "dict", "field", "fields", "files", "float", "frozenset", "get_args", "int", "len",
     "log", "maketrans", "max", "min", "namedtuple", "option", "partial", "range", "resolve_type_descriptor", "round",
     "set", "sorted", "split", "splitlines", "sqrt", "tuple",
 }  # fmt: skip

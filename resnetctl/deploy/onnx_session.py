@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.deploy import onnx_features
 from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard, outputs_of
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import WeightsError, WorkFailed
@@ -28,11 +29,21 @@ MAX_BYTES = 1 << 30  # ResNet-152 takes 0.24 GB; protobuf allows 2 GB
 
 
 class OnnxModel:
-    """An exported network on onnxruntime's CPU provider."""
+    """An exported network on onnxruntime's CPU provider.
 
-    def __init__(self, card: OnnxCard, session: onnxruntime.InferenceSession) -> None:
+    `features` names the output that `read` returns; None where no card says what features are familiar.
+    """
+
+    def __init__(self, card: OnnxCard, session: onnxruntime.InferenceSession, *, features: str | None = None) -> None:
         self.card = card
+        self.features = features
         self._session = session
+
+    @property
+    def width(self) -> int:
+        """The number of features; 0 if they are not (B, D)."""
+        (shape,) = (item.shape for item in self._session.get_outputs() if item.name == self.features)
+        return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else 0
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits (B, K) for images (B, S, S, C) uint8, or (B, H, W, C) if the file takes pictures as they are.
@@ -44,6 +55,11 @@ class OnnxModel:
     def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return logits and probabilities, (B, K) each. Raises `WorkFailed` when onnxruntime fails."""
         return self._run([LOGITS, PROBABILITIES], images)
+
+    def read(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits (B, K) and features (B, D). Raises `WorkFailed` when onnxruntime fails."""
+        logits, features = self._run([LOGITS, str(self.features)], images)
+        return logits, features
 
     def answer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
         """Return the outputs of the network's task for images (B, S, S, C) uint8. Raises `WorkFailed` as `outputs`."""
@@ -66,7 +82,15 @@ def from_bytes(data: bytes, where: str, *, threads: int = 1) -> OnnxModel:
 
 def start(data: bytes, card: OnnxCard, *, where: str, threads: int) -> OnnxModel:
     """Open bytes for which `check` returned `card`. Raises `WeightsError` when onnxruntime refuses them."""
-    return OnnxModel(card, session(data, where, threads=threads))
+    features = onnx_features.find(data) if _knows(card) else None
+    whole = data + onnx_features.as_output(features) if features else data
+    return OnnxModel(card, session(whole, where, threads=threads), features=features)
+
+
+def _knows(card: OnnxCard) -> bool:
+    """Return whether the card says what features are familiar."""
+    known = card.weights.calibration
+    return card.weights.head is None and known is not None and known.familiar is not None
 
 
 def session(data: bytes, where: str, *, threads: int = 1) -> onnxruntime.InferenceSession:

@@ -104,7 +104,7 @@ def evaluate(
         path = None if per_image is None else Path(per_image)
         return _of_net(resolved, settings, data=data, split=split, device=device, gates=gates, per_image=path)
     opened = open_target(resolved, settings, device=device)
-    store, told = open_data(data, opened.card, resolved.path, settings=settings)
+    store, told = open_data(data, opened.card, path=resolved.path, settings=settings)
     is_own = opened.card.trained_on.get("name") == store.card.name
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
@@ -143,7 +143,7 @@ def _of_net(
     target: Target, settings: Settings, *, data: str | None, split: Split, device: str | None, **asked: Unpack[Asked]
 ) -> NetOutcome:
     net = open_net(target, settings, device=device)
-    store, told = open_data(data, net.card, target.path, settings=settings)
+    store, told = open_data(data, net.card, path=target.path, settings=settings)
     asked = {**asked, "weights": net.digest}
     return measure_net(net, store, split=split, target=target, told=tuple(told), **asked)
 

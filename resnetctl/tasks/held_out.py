@@ -185,7 +185,7 @@ def stored(data: str, settings: Settings) -> tuple[str, list[str]]:
 
 
 def open_data(
-    data: str | None, card: WeightsCard, path: Path, *, settings: Settings, verb: str = "eval"
+    data: str | None, card: WeightsCard, *, path: Path, settings: Settings, verb: str = "eval"
 ) -> tuple[Store, list[str]]:
     """Return the dataset `data`, by default that of the training, and what to tell the user.
 

@@ -46,7 +46,7 @@ class Opened:
 
     `digest` is that of `described`, of the file that was loaded: a running training may have replaced it since. With
     `takes_originals`, images are (B, H, W, C) of any size: the file resizes them itself. `read` returns logits and
-    features where the card says what features are familiar; None elsewhere, and for ONNX files, which have no features.
+    features where the card says what features are familiar; None elsewhere.
     """
 
     card: WeightsCard
@@ -99,11 +99,14 @@ def open_target(target: Target, settings: Settings, *, device: str | None = None
         return _open_weights(target.path, settings, device=device or settings.device, keep_threads=keep_threads)
     model = start_onnx(target.path, settings)
     require_classifier(model.card.weights, target.path)
+    if model.features is not None:
+        _require_width(model.card.weights, model.width, path=target.path)
     return Opened(
         card=model.card.weights,
         digest=digest_of(model.card.weights, model.card.weights_sha256),
         predict=model.logits,
         takes_originals=model.card.input == "raw",
+        read=None if model.features is None else model.read,
     )
 
 
@@ -177,14 +180,20 @@ def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: 
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     if card.calibration is None or card.calibration.familiar is None:
         return Opened(card=card, digest=digest, predict=shipped_predictor(net, card.image, device=where))
-    if card.calibration.familiar.width != net.fc.in_features:
-        raise WeightsError(
-            f"the card of the weights is broken: 'calibration.familiar' is about {card.calibration.familiar.width} "
-            f"features, the network has {net.fc.in_features}",
-            where=str(path),
-        )
+    _require_width(card, net.fc.in_features, path=path)
     read = feature_predictor(net, card.image, device=where)
     return Opened(card=card, digest=digest, predict=lambda images: read(images)[0], read=read)
+
+
+def _require_width(card: WeightsCard, features: int, *, path: Path) -> None:
+    """Raise `WeightsError` if the card speaks of another number of features than the network has."""
+    known = card.calibration.familiar if card.calibration is not None else None
+    if known is not None and known.width != features:
+        raise WeightsError(
+            f"the card of the weights is broken: 'calibration.familiar' is about {known.width} features, "
+            f"the network has {features}",
+            where=str(path),
+        )
 
 
 def _of_run(run: RunDir, settings: Settings) -> Target:

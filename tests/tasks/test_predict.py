@@ -19,6 +19,7 @@ from resnetctl import runs
 from resnetctl.data.image_files import listed
 from resnetctl.data.images import prepare
 from resnetctl.data.reading.decode import SUFFIXES
+from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.metrics import probabilities
 from resnetctl.engine.predictors import feature_predictor, torch_predictor
 from resnetctl.errors import DataError, InputError, UsageError, WeightsError
@@ -269,13 +270,18 @@ def test_a_picture_beyond_the_limit_is_strange(pictures: Path) -> None:
     assert (document["strange"], document["distance"]) == (strict[0].is_strange, strict[0].distance)
 
 
-def test_weights_and_onnx_files_that_cannot_judge_say_nothing(pictures: Path) -> None:
+def test_weights_without_means_say_nothing_about_strangers(pictures: Path) -> None:
     make_run(calibrated(0.5))
     assert "strange" not in predicted([pictures]).results[0].to_json()
-    run = make_run(knowing(limit=0.0), name="second")
-    export(None, settings=settings.load(), gate="synthetic")
-    (theirs, *_) = predict(run.onnx, [pictures], settings=settings.load()).results
-    assert (theirs.is_strange, theirs.distance) == (None, None)
+
+
+@pytest.mark.parametrize("input", ["float", "raw"])
+def test_an_onnx_file_knows_strangers_as_its_weights_do(pictures: Path, input: Input) -> None:
+    run = make_run(knowing(limit=0.5))
+    file = export(None, settings=settings.load(), gate="synthetic", input=input).path
+    theirs, ours = (predict(target, [pictures], settings=settings.load()).results for target in (file, run.path))
+    assert [item.distance for item in theirs] == pytest.approx([item.distance for item in ours], abs=1e-4)
+    assert [item.is_strange for item in theirs] == [item.is_strange for item in ours]
 
 
 def test_means_of_another_network_are_refused(pictures: Path) -> None:
@@ -283,6 +289,9 @@ def test_means_of_another_network_are_refused(pictures: Path) -> None:
     make_run(card(calibration=Calibration(temperature=1.0, sets={}, images=120, familiar=familiar)))
     with pytest.raises(WeightsError, match="about 3 features, the network has 8"):
         predicted([pictures])
+    file = export(None, settings=settings.load(), gate="synthetic").path
+    with pytest.raises(WeightsError, match="about 3 features, the network has 8"):
+        predict(file, [pictures], settings=settings.load())
 
 
 def test_archives_and_patterns_are_read_as_folders_are(run: runs.RunDir, pictures: Path, tmp_path: Path) -> None:

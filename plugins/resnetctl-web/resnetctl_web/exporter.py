@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from resnetctl.deploy import onnx_session
+from resnetctl.deploy import onnx_features, onnx_session
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.exporting import Bundle, Predict
 from resnetctl.hints import Setting
@@ -63,8 +63,8 @@ class Web:
         problems = []
         if _policy(style=_between(text, "<style>", "</style>"), script=_script(text)) not in html.unescape(text):
             problems.append("its policy does not allow its own script and style")
-        if json.loads(_part(text, "card", "application/json")) != _card(model.card.weights):
-            problems.append("it shows other classes than the network has")
+        if json.loads(_part(text, "card", "application/json")) != _card(model.card.weights, features=model.features):
+            problems.append("it shows other classes than the network has, or judges strange pictures otherwise")
         if hashlib.sha256(_unpacked(_part(text, "runtime"))).hexdigest() != assets.DIGESTS[assets.RUNTIME]:
             problems.append(f"it does not hold onnxruntime-web {assets.VERSION}")
         if model.card.input != "raw":
@@ -78,11 +78,12 @@ def page(card: WeightsCard, onnx: bytes, files: dict[str, bytes]) -> str:
     """Return the HTML file. The same network gives the same text."""
     here = Path(__file__).parent
     style = (here / "page.css").read_text("utf-8")
+    features = onnx_session.from_bytes(onnx, PAGE).features
     script = f"\n{_module(files[assets.MODULE].decode())}\n{{\n{(here / 'page.js').read_text('utf-8')}}}\n"
     return Template((here / "page.html").read_text("utf-8")).substitute(
         policy=html.escape(_policy(style=style, script=script)),
         style=style,
-        card=_in_script(_card(card)),
+        card=_in_script(_card(card, features=features)),
         model=_packed(onnx),
         runtime=_packed_runtime(files[assets.RUNTIME]),
         script=script,
@@ -110,8 +111,8 @@ def _sha256(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _card(card: WeightsCard) -> dict[str, Any]:
-    """Return what the script needs to know."""
+def _card(card: WeightsCard, *, features: str | None) -> dict[str, Any]:
+    """Return what the script needs to know. `features` names the value of the network that tells strange pictures."""
     is_drawn = card.image.channels == 1 and card.image.size <= DRAWN
     ink, paper = ("white", "black") if _is_dark(card.image) else ("black", "white")
     source = str(card.trained_on.get("name", "")) if card.trained_on else ""
@@ -126,7 +127,16 @@ def _card(card: WeightsCard) -> dict[str, Any]:
         "pen": 1.25 * PAD / card.image.resize,
         "ink": ink,
         "paper": paper,
+        "familiar": None if features is None else _familiar(card, features),
     }
+
+
+def _familiar(card: WeightsCard, features: str) -> dict[str, Any]:
+    """Return what tells strange pictures, and the bytes behind the network that make its features an output."""
+    known = card.calibration.familiar if card.calibration is not None else None
+    assert known is not None  # else the session names no features
+    behind = base64.b64encode(onnx_features.as_output(features)).decode()
+    return {"output": features, "behind": behind, "means": list(known.means), "limit": known.limit}
 
 
 def _is_dark(image: ImageSpec) -> bool:

@@ -1,12 +1,13 @@
 const part = (id) => document.getElementById(id);
+const decoded = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 const card = JSON.parse(part("card").textContent);
 const picture = part("picture"), pad = part("pad"), video = part("video");
+const means = card.familiar ? card.familiar.means.map((mean) => Array.from(new Int8Array(decoded(mean).buffer))) : [];
 let session, stream, latest = 0;
 
 // Undo base64 and gzip.
 async function unpacked(id) {
-  const text = atob(part(id).textContent.trim());
-  const bytes = Uint8Array.from(text, (sign) => sign.charCodeAt(0));
+  const bytes = decoded(part(id).textContent.trim());
   part(id).remove();
   const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(plain).arrayBuffer();
@@ -17,7 +18,9 @@ async function start() {
   env.wasm.proxy = false;
   env.logLevel = "error";
   env.wasm.wasmBinary = await unpacked("runtime");
-  session = await InferenceSession.create(new Uint8Array(await unpacked("model")), { executionProviders: ["wasm"] });
+  const behind = card.familiar ? decoded(card.familiar.behind) : new Uint8Array(); // makes the features an output
+  const model = await new Blob([await unpacked("model"), behind]).arrayBuffer();
+  session = await InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
 }
 const ready = start();
 
@@ -51,11 +54,21 @@ async function classify(source, width, height, name) {
   }
   const pixels = pixelsOf(source, width, height);
   await ready;
-  const { probabilities } = await session.run({ image: new Tensor("uint8", pixels, [1, height, width, 3]) });
-  const shares = Array.from(probabilities.data);
+  const results = await session.run({ image: new Tensor("uint8", pixels, [1, height, width, 3]) });
+  const shares = Array.from(results.probabilities.data);
   if (turn !== latest) return; // a newer picture came meanwhile
+  const distance = card.familiar ? distanceOf(results[card.familiar.output].data) : null;
   show(shares, name);
-  document.dispatchEvent(new CustomEvent("classified", { detail: { name, width, height, pixels, shares } }));
+  part("strange").hidden = distance === null || distance <= card.familiar.limit;
+  document.dispatchEvent(new CustomEvent("classified", { detail: { name, width, height, pixels, shares, distance } }));
+}
+
+// Return the distance of features to the nearest mean of a class, all of them with length 1.
+function distanceOf(features) {
+  const dot = (a, b) => a.reduce((sum, value, place) => sum + value * b[place], 0);
+  const length = Math.max(Math.sqrt(dot(features, features)), 1e-12);
+  const cosines = means.map((mean) => dot(features, mean) / length / Math.sqrt(dot(mean, mean)));
+  return Math.sqrt(Math.max(0, 2 - 2 * Math.max(...cosines)));
 }
 
 // Class names are set as text: whatever they hold, they are never markup.

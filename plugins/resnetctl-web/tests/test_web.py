@@ -1,5 +1,6 @@
 """The page holds the network that it was given, and shows in a browser what Python computes."""
 
+import base64
 import hashlib
 import io
 import json
@@ -26,14 +27,19 @@ from resnetctl.deploy import onnx_session
 from resnetctl.deploy.raw.writer import with_preprocessing
 from resnetctl.errors import CheckFailed, InputError, ResnetctlError, UsageError
 from resnetctl.exporting import Bundle
+from resnetctl.spec import Calibration, Familiar
 from resnetctl.system import settings
 from resnetctl.testing import conformance
+from resnetctl.trust.strangers import distances
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>\"'`\n\t&amp;",
     "\u202egnp.exe" + "x" * 10_000,
 )
+MEANS = np.eye(2, IMAGE.size**2, dtype=np.int8) * 127  # the features of `small_model` are its pixels
+FAMILIAR = Familiar(means=tuple(base64.b64encode(mean).decode() for mean in MEANS), limit=1.25, level=0.99)
+KNOWING = {"calibration": Calibration(temperature=1.0, sets={}, images=120, familiar=FAMILIAR)}
 MODULE = b"/*! ONNX */var a=1,b=2,c=3;export{a as InferenceSession,b as Tensor,c as env};\n//# sourceMappingURL=x.map\n"
 
 
@@ -42,8 +48,14 @@ def network(classes: tuple[str, ...] = ("ape", "bee", "cow"), **changes: Any) ->
 
 
 def bundle(classes: tuple[str, ...] = ("ape", "bee", "cow"), **changes: Any) -> Bundle:
-    values: dict[str, Any] = {"card": card(classes=classes), "input": "raw", "weights": Path("none"), **changes}
-    return Bundle(onnx=network(classes), **values)
+    known = {"calibration": changes.pop("calibration", None)}
+    values: dict[str, Any] = {
+        "card": card(classes=classes, **known),
+        "input": "raw",
+        "weights": Path("none"),
+        **changes,
+    }
+    return Bundle(onnx=network(classes, **known), **values)
 
 
 @pytest.fixture
@@ -83,6 +95,7 @@ def test_nothing_in_the_page_asks_another_host(tmp_path: Path, small: Path) -> N
     ("old", "new", "problem"),
     [
         ('"ape"', '"bat"', "other classes"),
+        ('"familiar": null', '"familiar": {}', "strange pictures"),
         ("sha256-", "sha256-x", "policy"),
         ("const ready = start();", "const ready = start(); fetch('https://x');", "policy"),
         ("main {", "main { color: red;", "policy"),
@@ -139,7 +152,7 @@ def test_missing_and_other_files_of_onnxruntime_web_are_named(tmp_path: Path, sm
 
 
 def test_only_small_grey_networks_see_drawings() -> None:
-    digits = exporter._card(card())
+    digits = exporter._card(card(), features=None)
     assert (digits["draw"], digits["ink"], digits["paper"]) == (True, "white", "black")
 
 
@@ -163,7 +176,8 @@ def runtime() -> Path:
 def page(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page with hostile class names, ready in a browser."""
     folder = tmp_path_factory.mktemp("page")
-    web.write(bundle(HOSTILE, assets=runtime), folder)
+    web.write(bundle(HOSTILE, assets=runtime, **KNOWING), folder)
+    web.open(folder)
     with browser(tmp_path_factory.mktemp("profile")) as shown:
         shown.open((folder / PAGE).as_uri())
         shown.wait("document.readyState === 'complete'")
@@ -210,7 +224,11 @@ def test_the_page_sees_the_pixels_of_pillow_and_shows_the_class_of_python(
     wanted = read_image(path, 3)
     pixels = np.array(seen["pixels"], np.uint8).reshape(seen["height"], seen["width"], 3)
     assert np.array_equal(pixels, wanted)
-    logits, shares = onnx_session.from_bytes(network(HOSTILE), "").outputs(wanted[None])
+    model = onnx_session.from_bytes(network(HOSTILE, **KNOWING), "")
+    logits, shares = model.outputs(wanted[None])
+    (distance,) = distances(model.read(wanted[None])[1], FAMILIAR)
+    assert seen["distance"] == pytest.approx(distance, abs=1e-5)
+    assert page.value("document.getElementById('strange').hidden") == (distance <= FAMILIAR.limit)
     assert int(np.argmax(seen["shares"])) == int(np.argmax(logits))
     assert seen["shares"] == pytest.approx(shares[0].tolist(), abs=1e-6)
     shown = page.value("Array.from(document.querySelectorAll('#results tr'), (row) => row.cells[0].textContent)")

@@ -99,7 +99,7 @@ def net_report(target: Target, settings: Settings, *, asked: ReportOptions) -> N
     net = open_net(target, settings)
     card, weights = net.card, net.digest
     data, requested = asked.get("data"), asked.get("split", "test")
-    store, told = open_data(data, card, target.path, settings=settings, verb="report")
+    store, told = open_data(data, card, path=target.path, settings=settings, verb="report")
     images = open_images(net, store, split=requested)
     found = measure_images(net, images, store=store)
     looks, said = look(store, images, weights=weights, target=target.path, report=found)

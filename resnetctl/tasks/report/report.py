@@ -159,7 +159,7 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
 
 def _open_data(judge: Judge, other: Judge | None, request: Request) -> Store:
     """Return the dataset, with the classes of both models."""
-    store, told = open_data(request.data, judge.card, judge.target.path, settings=judge.settings, verb="report")
+    store, told = open_data(request.data, judge.card, path=judge.target.path, settings=judge.settings, verb="report")
     judge.said.extend(told)
     for each in filter(None, (judge, other)):
         class_order(store.card.classes, each.card.classes, name=store.card.name)
