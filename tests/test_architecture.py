@@ -62,9 +62,9 @@ RUN_FILES = {
 }  # fmt: skip
 # Calls that only make a value. Besides these: classes, and functions of the same module.
 PURE_CALLS = {
-    "argument", "array", "cast", "compile", "dict", "field", "fields", "files", "float", "frozenset", "get_args", "int", "len",
-    "log", "maketrans", "max", "min", "namedtuple", "option", "partial", "range", "resolve_type_descriptor", "round",
-    "set", "sorted", "split", "splitlines", "sqrt", "tuple",
+    "argument", "array", "cast", "compile", "dict", "field", "fields", "files", "float", "frozenset", "get_args", "int",
+    "len", "log", "maketrans", "max", "min", "namedtuple", "option", "partial", "range", "resolve_type_descriptor",
+    "round", "set", "sorted", "split", "splitlines", "sqrt", "tuple",
 }  # fmt: skip
 # Modules that are data, doors or thin shells, tested through something else (said there).
 TESTED_ELSEWHERE = {"facts"}
