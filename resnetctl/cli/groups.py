@@ -10,7 +10,7 @@ from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.runs.group import Group
-    from resnetctl.tasks.sweep.results import SettingResult, SweepReport
+    from resnetctl.tasks.sweep.results import AgainstGroup, SettingResult, SweepReport
     from resnetctl.trust.seeds import SeedPairs
 
 
@@ -39,6 +39,8 @@ def show_results(report: "SweepReport", *, as_json: bool, next_step: bool = Fals
         streams.result("")
         seeds = report.settings[0].seeds.items()
         tables.table(["seed", "val acc"], [(seed, tables.percent(accuracy)) for seed, accuracy in seeds])
+    if report.against is not None:
+        streams.result("\n" + _other(report.settings[0].label, report.against))
     states = [f"{number} {state}" for state, number in report.states.items() if number]
     streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))
     if next_step:
@@ -79,12 +81,23 @@ def _result(summary: Any) -> str:
 
 def _row(setting: "SettingResult") -> tuple[str, ...]:
     mean = setting.val_top1
-    name = setting.name or "all runs"
+    name = setting.label
     if mean is None:
         return name, "-", "-", "0", "-", "-"
     interval = "-" if mean.interval is None else tables.interval(max(0.0, mean.interval[0]), min(1.0, mean.interval[1]))
     spread = "-" if mean.sd is None else f"{100 * mean.sd:.2f}"
     return name, tables.percent(mean.mean), spread, str(mean.n), interval, _against(setting.against_best)
+
+
+def _other(label: str, against: "AgainstGroup") -> str:
+    """Return the sentence about another group."""
+    seeds = against.seeds
+    low, high = (100 * bound for bound in seeds.interval)
+    return streams.one_line(
+        f"{label} against {against.settings[1]} of {against.path}: {100 * seeds.difference:+.2f} points "
+        f"({low:+.2f} to {high:+.2f}), p = {seeds.p:.2g}, {seeds.verdict}; Welch's t-test over {seeds.n[0]} and "
+        f"{seeds.n[1]} seeds"
+    )
 
 
 def _against(pairs: "SeedPairs | None") -> str:

@@ -35,6 +35,11 @@ class Comparison(Card):
     verdict: str
 
 
+def verdict(low: float, high: float) -> str:
+    """Return what an interval of a difference says: `better`, `worse` or, if it holds 0, `not distinguishable`."""
+    return "not distinguishable" if low <= 0 <= high else "better" if low > 0 else "worse"
+
+
 def compare(only_this: int, only_other: int, *, n: int) -> Comparison:
     """Compare two models by the images that only one of them has right, of `n` images."""
     low, high = bonett_price(only_this, only_other, n=n)
@@ -47,7 +52,7 @@ def compare(only_this: int, only_other: int, *, n: int) -> Comparison:
         interval=(low, high),
         p=mid_p(only_this, only_other),
         smallest=(Z95 + Z80) * math.sqrt(discordant / n),
-        verdict="not distinguishable" if low <= 0 <= high else "better" if low > 0 else "worse",
+        verdict=verdict(low, high),
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resnetctl.spec import Card
-from resnetctl.trust.compare import student_quantile
+from resnetctl.trust.compare import student_quantile, verdict, welch
 
 MOST_SEEDS = 10_000  # no more are suggested
+FEWEST_SEEDS = 3  # of each recipe, to compare two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,32 @@ class SeedPairs(Card):
     needed: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecipeComparison(Card):
+    """Two recipes, each over seeds of its own; the difference is this minus the other.
+
+    Attributes:
+        n: the seeds of both.
+        interval: 95 % interval of the difference of the means, and `p`, by Welch's t-test.
+        verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0.
+    """
+
+    n: tuple[int, int]
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    verdict: str
+
+
+def compare_recipes(first: Sequence[float], second: Sequence[float]) -> RecipeComparison:
+    """Compare the values of two recipes. Raises `ValueError` for fewer than `FEWEST_SEEDS` of one."""
+    if min(len(first), len(second)) < FEWEST_SEEDS:
+        raise ValueError(f"{len(first)} and {len(second)} seeds: {FEWEST_SEEDS} or more of each recipe are compared")
+    difference, interval, p = welch(first, second)
+    n = (len(first), len(second))
+    return RecipeComparison(n=n, difference=difference, interval=interval, p=p, verdict=verdict(*interval))
+
+
 def seed_mean(values: Sequence[float]) -> SeedMean:
     """Return the mean of one or more values with its spread and its t-interval."""
     mean, n = math.fsum(values) / len(values), len(values)
@@ -67,15 +94,12 @@ def seed_pairs(first: Mapping[int, float], second: Mapping[int, float], *, resol
     if not seeds:
         raise ValueError("no seed is in both")
     found = seed_mean([first[seed] - second[seed] for seed in seeds])
-    verdict = "not distinguishable"
-    if found.interval is not None and not found.interval[0] <= 0 <= found.interval[1]:
-        verdict = "better" if found.mean > 0 else "worse"
     return SeedPairs(
         difference=found.mean,
         sd=found.sd,
         n=found.n,
         interval=found.interval,
-        verdict=verdict,
+        verdict="not distinguishable" if found.interval is None else verdict(*found.interval),
         resolution=resolution,
         needed=None if found.sd is None else seeds_needed(found.sd, difference=resolution),
     )

@@ -9,8 +9,8 @@ import pytest
 from resnetctl.cli.groups import show_results, watched
 from resnetctl.errors import WorkFailed
 from resnetctl.facts import Finished, Notice
-from resnetctl.tasks.sweep.results import SettingResult, SweepReport
-from resnetctl.trust.seeds import seed_mean, seed_pairs
+from resnetctl.tasks.sweep.results import AgainstGroup, SettingResult, SweepReport
+from resnetctl.trust.seeds import compare_recipes, seed_mean, seed_pairs
 
 BEST = {0: 0.91, 1: 0.93, 2: 0.92}
 
@@ -50,6 +50,22 @@ def test_one_seed_and_no_seed(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, one, none = lines(capsys, {0: 0.9}, {})
     assert one[2:] == ["-", "1", "-", "-1.00 points, not distinguishable; one seed tells nothing"]
     assert none == ["lr 2", "-", "-", "0", "-", "-"]
+
+
+def test_another_group_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    seeds = compare_recipes([0.95, 0.96, 0.94], [0.90, 0.91, 0.92])
+    report = SweepReport(
+        path="runs/g",
+        keys=(),
+        states={"finished": 3},
+        settings=(SettingResult(values={}, seeds=BEST, val_top1=seed_mean([*BEST.values()])),),
+        against=AgainstGroup(path="runs/h", settings=("all runs", "lr 0.2"), seeds=seeds),
+    )
+    show_results(report, as_json=False)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "all runs against lr 0.2 of runs/h: +4.00 points (+1.73 to +6.27), p = 0.008, better; "
+        "Welch's t-test over 3 and 3 seeds"
+    )
 
 
 def test_watching_shows_runs_that_begin_and_end_and_returns_the_result(capsys: pytest.CaptureFixture[str]) -> None:

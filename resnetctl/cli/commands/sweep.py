@@ -33,12 +33,14 @@ def show(parsed: Parsed[SweepShowOptions]) -> None:
     from resnetctl.system import settings, storage
     from resnetctl.tasks.sweep import results
 
-    report = results.show(find_group(parsed.options.group, settings.load().runs_dir))
-    if parsed.options.plot is not None:
-        storage.write(parsed.options.plot, report.plot())
-    show_results(report, as_json=parsed.options.as_json)
-    if parsed.options.plot is not None:
-        streams.say(streams.one_line(f"wrote {parsed.options.plot}"))
+    options, folder = parsed.options, settings.load().runs_dir
+    group, other = find_group(options.group, folder), options.against
+    report = results.show(group) if other is None else results.compared(group, find_group(other, folder))
+    if options.plot is not None:
+        storage.write(options.plot, report.plot())
+    show_results(report, as_json=options.as_json)
+    if options.plot is not None:
+        streams.say(streams.one_line(f"wrote {options.plot}"))
 
 
 COMMAND = Group(
@@ -69,7 +71,10 @@ COMMAND = Group(
             summary="Show mean, spread and pairs by seed of a group.",
             run=show,
             options=SweepShowOptions,
-            examples=(("resnetctl sweep show lr --plot lr.svg", "a table, and a plot"),),
+            examples=(
+                ("resnetctl sweep show lr --plot lr.svg", "a table, and a plot"),
+                ("resnetctl sweep show mine --against plain", "is one recipe better?"),
+            ),
         ),
     },
     examples=(

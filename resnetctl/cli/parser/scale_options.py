@@ -23,6 +23,9 @@ class SweepGroupOptions(Common):
 
 
 class SweepShowOptions(SweepGroupOptions):
+    against: str | None = option(
+        None, "Compare its best setting with that of another group", metavar="GROUP", panel=USED, complete="run"
+    )
     plot: Path | None = option(None, "Write a plot of all seeds", metavar="FILE.svg", panel=USED)
 
 

@@ -2,16 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from resnetctl.errors import UsageError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.report.page import group_file
 from resnetctl.runs.group import Group
+from resnetctl.spec import Card
 from resnetctl.tasks.sweep.work import progress
-from resnetctl.trust.seeds import SeedMean, SeedPairs, seed_mean, seed_pairs
+from resnetctl.trust.seeds import (
+    FEWEST_SEEDS,
+    RecipeComparison,
+    SeedMean,
+    SeedPairs,
+    compare_recipes,
+    seed_mean,
+    seed_pairs,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,29 +44,47 @@ class SettingResult:
         """The values in one line; empty if only the seed varies."""
         return ", ".join(f"{key} {value}" for key, value in self.values.items())
 
+    @property
+    def label(self) -> str:
+        """The name on the screen."""
+        return self.name or "all runs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstGroup(Card):
+    """The best setting of a group against the best of another: its `path`, the names of both, what the seeds say."""
+
+    path: str
+    settings: tuple[str, str]
+    seeds: RecipeComparison
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepReport(Report):
-    """A group of runs: `settings` with the best mean val accuracy first, and how many runs are in which `state`."""
+    """A group of runs: `settings` with the best mean val accuracy first, and how many runs are in which `state`.
+
+    `against` is the comparison with another group, if it was asked for.
+    """
 
     schema: ClassVar[str] = "resnetctl.sweep.show/1"
     path: str
     keys: tuple[str, ...]
     states: Mapping[str, int]
     settings: tuple[SettingResult, ...]
+    against: AgainstGroup | None = None
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield one line for each setting."""
         for setting in self.settings:
             mean = setting.val_top1
-            yield setting.name or "all runs", "-" if mean is None else f"{mean.mean:.1%} (n = {mean.n})"
+            yield setting.label, "-" if mean is None else f"{mean.mean:.1%} (n = {mean.n})"
 
     def plot(self) -> bytes:
         """Return an SVG of the accuracies of all seeds, with the interval of each mean.
 
         Raises `UsageError` before the first run has finished.
         """
-        shown = [(item.name or "all runs", item.seeds, item.val_top1) for item in self.settings if item.val_top1]
+        shown = [(item.label, item.seeds, item.val_top1) for item in self.settings if item.val_top1]
         if not shown:
             raise UsageError("no run of the group has finished", where=self.path, hint=Call("sweep work", (self.path,)))
         return group_file([(name, [*seeds.values()], mean.mean, mean.interval) for name, seeds, mean in shown])
@@ -90,6 +117,31 @@ def show(group: Group) -> SweepReport:
             for place, (values, seeds) in enumerate(ranked)
         ),
     )
+
+
+def compared(group: Group, other: Group) -> SweepReport:
+    """Return the report of `show` with the comparison of both best settings, over the seeds of each.
+
+    Raises `UsageError` if they were trained on other data, or one has too few finished seeds.
+    """
+    reports = [show(each) for each in (group, other)]
+    one, two = (_data(each) for each in (group, other))
+    if one != two:
+        raise UsageError(f"the groups have other val images: {one} and {two}", where=Setting("against", other.path))
+    best = [report.settings[0] for report in reports]
+    try:
+        seeds = compare_recipes(*([*each.seeds.values()] for each in best))
+    except ValueError as error:
+        few = reports[len(best[0].seeds) >= FEWEST_SEEDS].path
+        raise UsageError(str(error), where=few, hint=Call("sweep show", (few,))) from None
+    names = (best[0].label, best[1].label)
+    return replace(reports[0], against=AgainstGroup(path=str(other.path), settings=names, seeds=seeds))
+
+
+def _data(group: Group) -> str:
+    """Return the dataset, and which of its images are val."""
+    config = group.run(group.names()[0]).read_config()
+    return f"{config.data} (val_fraction {config.val_fraction:g}, split_seed {config.split_seed})"
 
 
 def _seed(group: Group, name: str) -> int:

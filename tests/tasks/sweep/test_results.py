@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from resnetctl.config.layers import layer
 from resnetctl.errors import InputError, UsageError
 from resnetctl.runs.group import Group
 from resnetctl.system import settings
 from resnetctl.tasks.sweep.points import plan_group
-from resnetctl.tasks.sweep.results import show
+from resnetctl.tasks.sweep.results import compared, show
 
 LR = (0.1, 0.2)
 ACCURACY = {(0.1, 0): 0.90, (0.1, 1): 0.92, (0.1, 2): 0.94, (0.2, 0): 0.91, (0.2, 1): 0.935}
@@ -46,6 +47,39 @@ def test_settings_are_ranked_by_their_mean_and_paired_with_the_best(group: Group
     assert other.against_best.difference == pytest.approx(-0.0125)
     assert other.against_best.verdict == "not distinguishable"
     assert report.states == {"finished": 5, "failed": 0, "begun": 0, "waiting": 1}
+
+
+def finished(folder: Path, name: str, accuracies: list[float], *, data: str = "digits") -> Group:
+    """A group of one setting with a finished run for each accuracy."""
+    each: list[dict[str, Any]] = [{"seed": seed} for seed in range(len(accuracies))]
+    made = plan_group([layer({"data": data}, "test")], each, settings=settings.load(), where=(folder, name))
+    for run_name, seed in zip(made.names(), range(len(accuracies)), strict=True):
+        run = made.run(run_name)
+        run.path.mkdir()
+        run.save_config(f'seed = {seed}\ndata = "{data}"\n', {})
+        run.save_summary({"kept": "best", "best": {"epoch": 1, "val_top1": accuracies[seed]}, "epochs": 1})
+    return made
+
+
+def test_two_groups_are_compared_by_welchs_test(tmp_path: Path) -> None:
+    good, bad = [0.95, 0.96, 0.94], [0.90, 0.91, 0.92, 0.90]
+    report = compared(finished(tmp_path, "a", good), finished(tmp_path, "b", bad))
+    assert report.against is not None
+    found, oracle = report.against.seeds, stats.ttest_ind(good, bad, equal_var=False)
+    assert (found.n, found.verdict) == ((3, 4), "better")
+    assert found.p == pytest.approx(oracle.pvalue)
+    assert found.interval == pytest.approx(tuple(oracle.confidence_interval(0.95)))
+    assert json.loads(json.dumps(report.to_json()))["against"]["settings"] == ["all runs", "all runs"]
+
+
+def test_groups_with_few_seeds_or_other_images_are_not_compared(tmp_path: Path) -> None:
+    three, two = finished(tmp_path, "a", [0.9, 0.8, 0.7]), finished(tmp_path, "b", [0.9, 0.8])
+    for pair in ((three, two), (two, three)):
+        with pytest.raises(UsageError, match="3 or more of each") as caught:
+            compared(*pair)
+        assert caught.value.where == str(two.path)
+    with pytest.raises(UsageError, match=r"other val images: digits .* and mnist"):
+        compared(three, finished(tmp_path, "c", [0.9, 0.8, 0.7], data="mnist"))
 
 
 def test_the_report_is_one_json_document(group: Group) -> None:
