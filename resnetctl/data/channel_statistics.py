@@ -6,6 +6,12 @@ from math import sqrt
 import numpy as np
 
 
+def add_levels(histogram: np.ndarray, images: np.ndarray) -> None:
+    """Count the levels of uint8 images `(N, H, W, C)` into a histogram `(C, 256)`, in place."""
+    for channel, counts in enumerate(histogram):
+        counts += np.bincount(images[..., channel].ravel(), minlength=256)
+
+
 def mean_std(histograms: Iterable[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and std per channel in 0..1, from exact integer sums, rounded to 6 decimals.
 

@@ -157,16 +157,15 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
     for split in store.splits:
         try:
             stored = store.split(split)
+            if storage.sha256(store.file(split)) != store.card.digests.get(split):
+                damaged.append(f"{split}: its bytes changed since they were stored")
+            for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
+                auditor.see(image.tobytes(), split=split, label=store.card.classes[label], name=f"{split}/{row}")
+                done += 1
+                if done % _REPORT_EVERY == 0:
+                    yield done
         except DataError as error:
             damaged.append(error.headline)
-            continue
-        if storage.sha256(store.file(split)) != store.card.digests.get(split):
-            damaged.append(f"{split}: its bytes changed since they were stored")
-        for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
-            auditor.see(image.tobytes(), split=split, label=store.card.classes[label], name=f"{split}/{row}")
-            done += 1
-            if done % _REPORT_EVERY == 0:
-                yield done
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({} if damaged else count_classes(store), _source_names(store, auditor.twins()))
     yield done

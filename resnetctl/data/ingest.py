@@ -23,10 +23,11 @@ from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Source
 from resnetctl.data.splits import stratified
-from resnetctl.data.store import Builder, build
+from resnetctl.data.storage.choice import Choice, choose_form
+from resnetctl.data.store import Builder, Original, build
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, ImageSpec, Split
+from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, ImageSpec, Split, Storage
 from resnetctl.system.processes import Workers
 from resnetctl.wording import counted
 
@@ -43,6 +44,7 @@ class Options:
 
     An image with more than `max_pixels` pixels is a bad image. `fit` "auto" crops the images of class folders, and pads
     pictures with boxes or masks. With `strict`, a box without area is an error; otherwise it is left out and counted.
+    `storage` "auto" chooses the form by the free disk (`data.storage.choice`).
     """
 
     size: int | None = None
@@ -51,6 +53,7 @@ class Options:
     replace: bool = False
     max_pixels: int = MAX_PIXELS
     strict: bool = False
+    storage: Storage | Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +80,13 @@ class _Plan:
             fit=self.fit,
         )
 
-    @property
-    def square(self) -> Square:
+    def square(self, *, has_data: bool) -> Square:
         return Square(
             channels=self.channels,
             resize=self.image.resize,
             fit=self.fit,
             max_pixels=self.options.max_pixels,
+            has_data=has_data,
         )
 
 
@@ -159,10 +162,13 @@ class _Pass:
 
     def run(self, data_dir: Path, name: str) -> Generator[int, None, None]:
         """Write the dataset; yield the number of images done. Raises `_Replan` when an image contradicts the plan."""
+        options, source = self.plan.options, self.source
+        choice = choose_form(options.storage, data_dir, count=source.total, image=self.plan.image, size=source.size)
+        square = self.plan.square(has_data=choice.storage == "jpeg")
         with (
-            build(data_dir, name, draft=self._draft(name), replace=self.plan.options.replace) as builder,
-            closing(self.source.items()) as items,
-            closing(decoded(items, self.plan.square, by=self.by)) as outcomes,
+            build(data_dir, name, draft=self._draft(name, choice), replace=options.replace) as builder,
+            closing(source.items()) as items,
+            closing(decoded(items, square, by=self.by)) as outcomes,
         ):
             for done, (item, outcome) in enumerate(outcomes, start=1):
                 place, split = self.choose(item)
@@ -176,7 +182,7 @@ class _Pass:
             self._finish(builder)
         yield self.source.total
 
-    def _draft(self, name: str) -> DatasetCard:
+    def _draft(self, name: str, choice: Choice) -> DatasetCard:
         return DatasetCard(
             name=name,
             classes=self.source.classes,
@@ -186,13 +192,16 @@ class _Pass:
             defaults={
                 "mirror": self.plan.channels == 3
             },  # grey images are often writing or scans, which mirroring changes
+            notes=choice.notes,
+            storage=choice.storage,
         )
 
     def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
         self._require_plan(outcome, split)
         self.tally.has_colour |= split == "train" and outcome.has_colour
         self.tally.animated += outcome.is_animated
-        builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256, group=item.group)
+        file = Original(item.name, outcome.sha256, outcome.data)
+        builder.add_file(split, outcome.pixels, label=item.label, file=file, group=item.group)
         self.tally.stored += 1
         self.tally.labels.add(item.label)
 

@@ -6,8 +6,10 @@ C channels, R = `spec.resize` pixels per side for policies, S = `spec.size` for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.data.splits import ImageSet
+    from resnetctl.data.store import Images
 
 RESIDENT_BYTES = 2 * 2**30  # up to this size a split is copied to the accelerator; a larger one batch by batch
 
@@ -77,26 +80,26 @@ class Feed:
     """Gathers batches of one image set on one device, as input of a policy.
 
     Up to `RESIDENT_BYTES` of pixels are copied to an accelerator once. Larger sets, and all sets on the CPU, are
-    gathered batch by batch from the memory map. A batch is resized when the stored side is not `spec.resize`. Channels
+    gathered or decoded batch by batch. A batch is resized when the stored side is not `spec.resize`. Channels
     are converted as in Pillow: colour to grey by luma, grey to colour by repeating.
     """
 
     def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
         """Raise `DataError` when the channels cannot be converted, or images copied to the device are damaged."""
-        pixels = torch.from_numpy(images.images)
-        if pixels.shape[3] not in (1, spec.channels) and (pixels.shape[3], spec.channels) != (3, 1):
+        channels = images.images.shape[3]
+        if channels not in (1, spec.channels) and (channels, spec.channels) != (3, 1):
             raise DataError(
-                f"images with {counted(pixels.shape[3], 'channel')} cannot be used by a model for {spec.channels}",
+                f"images with {counted(channels, 'channel')} cannot be used by a model for {spec.channels}",
                 hint="1 channel (grey) can be repeated, 3 channels (colour) can become grey; other numbers must match",
             )
-        resident = device.type != "cpu" and pixels.nbytes <= RESIDENT_BYTES
+        resident = device.type != "cpu" and images.images.nbytes <= RESIDENT_BYTES
         home = device if resident else torch.device("cpu")
         self._check = images.check
         if resident:
             images.check(images.index)
         self.spec = spec
         self.device = device
-        self._pixels = pixels.to(home)
+        self._pixels = _gatherer(images.images[:] if resident else images.images, home)
         self._labels = torch.from_numpy(images.labels).to(home)
         self._index = torch.from_numpy(images.index).to(home)
         self._truth = None if images.truth is None else images.truth.tensors()
@@ -118,8 +121,7 @@ class Feed:
         index = self._index.index_select(0, rows.to(self._index.device))
         if index.device.type == "cpu":
             self._check(index.numpy())
-        # index_select copies whole images; pixels[index] copies single bytes and takes 16 times as long on a CPU
-        gathered = self._pixels.index_select(0, index).to(self.device, non_blocking=True)
+        gathered = self._pixels(index).to(self.device, non_blocking=True)
         images = gathered.permute(0, 3, 1, 2)
         images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
         if images.shape[1] != self.spec.channels:
@@ -139,3 +141,12 @@ class Feed:
         if self._truth is None:
             return None
         return self._truth.take(index.cpu()).to(self.device).resize(self._stored, size=self.spec.resize)
+
+
+def _gatherer(images: Images, home: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return what gathers rows of images on the device `home`: copies them from an array, or decodes them."""
+    if isinstance(images, np.ndarray):
+        pixels = torch.from_numpy(images).to(home)
+        # index_select copies whole images; pixels[index] copies single bytes and takes 16 times as long on a CPU
+        return lambda index: pixels.index_select(0, index)
+    return lambda index: torch.from_numpy(images[index.numpy()])

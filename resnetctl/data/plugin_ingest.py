@@ -60,7 +60,7 @@ def ingest_plugin(
         UsageError: the name is taken and `replace` is off.
     """
     card = plugin.card
-    draft = dataclasses.replace(card, digests={}, splits={})
+    draft = dataclasses.replace(card, digests={}, splits={}, storage="raw")  # a plugin gives arrays, no files
     done = 0
     with build(data_dir, name, draft=draft, replace=replace) as builder:
         builder.digests.update(card.digests)

@@ -16,7 +16,7 @@ from resnetctl.data.dense.stored import StoredTruth
 from resnetctl.data.digests import Guard
 from resnetctl.data.images import centre_crop, fit, with_channels
 from resnetctl.data.reading.decode import Pixels
-from resnetctl.data.store import Store
+from resnetctl.data.store import Images, Store
 from resnetctl.errors import DataError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.rng import derive
@@ -31,18 +31,18 @@ class ImageSet:
     """The images of one split, for training or evaluation.
 
     Attributes:
-        images: `(N, R, R, C)` uint8, a whole stored split, mapped.
+        images: `(N, R, R, C)` uint8, a whole stored split, mapped or decoded when read.
         labels: `(N,)` int64, of the stored split.
         index: `(M,)` int64, the rows of `images` that belong to this set, ascending.
         classes: names in label order.
         split: the split that is used: "val" if test was requested and the dataset has no test split.
         store_digest: SHA-256 of the stored split's file.
-        guard: verifies stored images; None: the images are not from the store.
+        guard: verifies mapped images; None: they are not from the store, or are verified when they are decoded.
         groups: `(N,)` int64, the first row of each row's group, which stays in one split; None: there are no groups.
         truth: boxes or masks of the stored split; None: the labels are the truth.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: Rows
     index: Rows
     classes: tuple[str, ...]

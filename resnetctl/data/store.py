@@ -1,17 +1,18 @@
-"""The store: datasets as decoded uint8 images, with one memory-mapped safetensors file per split.
+"""The store: datasets as uint8 images, in one of two forms, with one file of columns per split.
 
 ::
 
-    DATA/<name>/card.json                     the `DatasetCard`
-                train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32),
-                                              and groups int64 (N,) if images must stay in one split
+    DATA/<name>/card.json                     the `DatasetCard`; its `storage` names the form
+                train|val|test.safetensors    labels int64 (N,), groups int64 (N,) if images must stay in one split, and
+                                              raw: images uint8 (N, R, R, C), digests (`data.storage.raw`)
+                                              jpeg: where each file lies, digests (`data.storage.files`)
+                train-00000.bin ...           jpeg: the files as they came, which are decoded when they are read
                 train|...truth.safetensors    boxes or masks, if the card says so (`data.dense.stored`)
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
-`digests` has the SHA-256 of each segment of images (`data.digests`) and, last, that of the labels and groups. `groups`
-has the first row of each row's group (`data.groups`). In datasets of boxes or masks, a label is the rarest class in the
-image, or the number of classes where there is none; splits are stratified by it. The folder is written under a
-temporary name and then renamed.
+`groups` has the first row of each row's group (`data.groups`). In datasets of boxes or masks, a label is the rarest
+class in the image, or the number of classes where there is none; splits are stratified by it. The folder is written
+under a temporary name and then renamed.
 """
 
 import contextlib
@@ -19,10 +20,9 @@ import dataclasses
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +31,18 @@ from resnetctl.data import groups as grouping
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.dense.stored import TRUTH, SceneTruth, StoredTruth, TruthFiles, read_truth, truth_name
-from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
+from resnetctl.data.digests import Guard
 from resnetctl.data.reading.decode import Pixels
+from resnetctl.data.storage.files import FileWriter
+from resnetctl.data.storage.raw import RawWriter, open_raw
+from resnetctl.data.storage.rows import FileImages, open_files
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split
 from resnetctl.system import storage
-from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 from resnetctl.wording import counted
 
-_HEADER_ROOM = 512  # bytes: the header is written last, after the images are counted
-ROWS_PER_DIGEST = "rows_per_digest"  # metadata key of a split file: images per digest
-_BUFFER = 2**20  # bytes of pixels to collect before they are written
+Images = Pixels | FileImages  # an array `(N, R, R, C)` uint8, or what is read as one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +50,26 @@ class StoredSplit:
     """One split of a stored dataset.
 
     Attributes:
-        images: `(N, R, R, C)` uint8, mapped copy-on-write: writes to it never reach the file.
+        images: `(N, R, R, C)` uint8, mapped copy-on-write: writes to it never reach the file; or decoded when read.
         labels: `(N,)` int64.
-        guard: verifies images before use.
+        guard: verifies images before use; None: they are verified when they are decoded.
         groups: `(N,)` int64, the first row of each row's group; None: every image is on its own.
         truth: boxes or masks; None: the labels are the truth.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
-    guard: Guard
+    guard: Guard | None
     groups: NDArray[np.int64] | None = None
     truth: StoredTruth | None = None
+
+
+class Original(NamedTuple):
+    """The file of an image: its name in the source, its SHA-256, and its bytes, b"" where the form is raw."""
+
+    name: str
+    sha256: str
+    data: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Store:
                 hint=Call("data show", (self.card.name,)),
             )
         try:
-            return _mapped(self.file(name), self.card, truth=self.truth_file(name))
+            return _opened(self, name)
         except (DataError, OSError, ValueError, KeyError) as error:
             reason = error.message if isinstance(error, DataError) else error
             raise DataError(
@@ -115,8 +123,8 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
     Memory stays flat: a few images, 25 bytes per image, 32 bytes per segment. After an error nothing is stored.
 
     Args:
-        draft: classes, licence, source, defaults, notes, and `image`, whose `resize` and `channels` are the shape of
-            the stored images. Mean and std are measured.
+        draft: classes, licence, source, defaults, notes, the form (`storage`), and `image`, whose `resize` and
+            `channels` are the shape of the stored images. Mean and std are measured.
         replace: replace a dataset with this name.
 
     Raises:
@@ -155,25 +163,29 @@ class Builder:
         self._draft = draft
         self._files = files
         self._labels = {name: label for label, name in enumerate(draft.classes)}
-        self._shape = (draft.image.resize, draft.image.resize, draft.image.channels)
-        self._writers: dict[Split, _SplitWriter] = {}
+        self._shape = _shape(draft.image)
+        self._writers: dict[Split, RawWriter | FileWriter] = {}
         self._truths = files.enter_context(TruthFiles(folder, draft.truth, draft.image.resize))
         self._pixel_keys, self._group_keys, self._splits = array("q"), array("q"), array("b")
         self._group_numbers: dict[str, int] = {}
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
 
     def add(self, split: Split, image: Pixels, *, label: str, name: str, sha256: str, group: str = "") -> None:
-        """Append one `(R, R, C)` uint8 image of class `label`. `name` is its name in the source.
+        """Append an image as `add_file` does, without the bytes of its file."""
+        self.add_file(split, image, label=label, file=Original(name, sha256), group=group)
+
+    def add_file(self, split: Split, image: Pixels, *, label: str, file: Original, group: str = "") -> None:
+        """Append one `(R, R, C)` uint8 image of class `label`, and the file that it was decoded from.
 
         A `group` that is not empty stays in one split where a split is drawn, as identical images do.
         """
         if label not in self._labels:
-            raise DataError(f"class '{label}' is not in the card", where=name)
-        self._append(split, image, self._labels[label], name=name, sha256=sha256, group=group)
+            raise DataError(f"class '{label}' is not in the card", where=file.name)
+        self._append(split, image, self._labels[label], file=file, group=group)
 
-    def add_scene(self, split: Split, image: Pixels, *, label: int, truth: SceneTruth, name: str, sha256: str) -> None:
+    def add_scene(self, split: Split, image: Pixels, *, label: int, truth: SceneTruth, file: Original) -> None:
         """Append one image with boxes or a mask. `label` is its rarest class, or the number of classes."""
-        self._append(split, image, label, name=name, sha256=sha256, group="")
+        self._append(split, image, label, file=file, group="")
         self._truths.append(split, truth)
 
     @property
@@ -181,15 +193,15 @@ class Builder:
         """The shape of the stored images."""
         return self._draft.image
 
-    def _append(self, split: Split, image: Pixels, label: int, *, name: str, sha256: str, group: str) -> None:
+    def _append(self, split: Split, image: Pixels, label: int, *, file: Original, group: str) -> None:
         if image.shape != self._shape or image.dtype != np.uint8:
-            raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=name)
-        writer = self._writers.get(split) or self._open(split)
-        row = writer.append(image, label)
-        self._pixel_keys.append(grouping.pixel_key(image))
+            raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=file.name)
+        writer, key = self._writers.get(split) or self._open(split), grouping.pixel_key(image)
+        row = writer.append(image, label, key=key, file=file.data, digest=file.sha256)
+        self._pixel_keys.append(key)
         self._group_keys.append(self._group_numbers.setdefault(group, len(self._group_numbers)) if group else -1)
         self._splits.append(SPLITS.index(split))
-        self._manifest.write(json_line({"split": split, "row": row, "name": name, "sha256": sha256}))
+        self._manifest.write(json_line({"split": split, "row": row, "name": file.name, "sha256": file.sha256}))
 
     def add_array(self, split: Split, image: Pixels, *, label: str, name: str) -> None:
         """Append an image that has no file; its SHA-256 is that of its pixels."""
@@ -237,60 +249,13 @@ class Builder:
         )
         storage.write(self._folder / CARD, card_bytes(card))
 
-    def _open(self, split: Split) -> "_SplitWriter":
-        file = self._files.enter_context(storage.staged_file(self._folder / f"{split}.safetensors"))
-        self._writers[split] = _SplitWriter(file, self._shape)
+    def _open(self, split: Split) -> RawWriter | FileWriter:
+        path = self._folder / f"{split}.safetensors"
+        if self._draft.storage == "jpeg":
+            self._writers[split] = FileWriter(path, self._shape, self._files)
+        else:
+            self._writers[split] = RawWriter(self._files.enter_context(storage.staged_file(path)), self._shape)
         return self._writers[split]
-
-
-@dataclass
-class _SplitWriter:
-    """Streams one safetensors file: room for the header, images, labels, digests, and last the header."""
-
-    file: IO[bytes]
-    shape: tuple[int, int, int]
-    labels: "array[int]" = field(default_factory=lambda: array("q"))
-    buffer: list[Pixels] = field(default_factory=list)
-    digests: list[bytes] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.histogram = np.zeros((self.shape[2], 256), np.int64)
-        self.rows = rows_per_digest(self.shape)
-        self.capacity = self.rows * max(1, _BUFFER // (self.rows * prod(self.shape)))  # images: whole segments
-        self.file.write(bytes(_HEADER_ROOM))
-
-    @property
-    def count(self) -> int:
-        return len(self.labels)
-
-    def append(self, image: Pixels, label: int) -> int:
-        """Buffer one image; return its row."""
-        self.buffer.append(image)
-        self.labels.append(label)
-        if len(self.buffer) >= self.capacity:
-            self.flush()
-        return self.count - 1
-
-    def flush(self) -> None:
-        if self.buffer:
-            images = np.stack(self.buffer)
-            for channel, counts in enumerate(self.histogram):
-                counts += np.bincount(images[..., channel].ravel(), minlength=256)
-            self.digests += segment_digests(images, self.rows)
-            self.file.write(images.tobytes())
-            self.buffer.clear()
-
-    def finish(self, groups: NDArray[np.int64] | None, about: dict[str, str]) -> None:
-        """Write the labels, the groups and the digests, then the header, which is also `about` the truth."""
-        self.flush()
-        labels = np.array(self.labels, "<i8").tobytes()
-        grouped = b"" if groups is None else groups.astype("<i8").tobytes()
-        self.digests.append(hashlib.sha256(labels + grouped).digest())
-        self.file.write(labels + grouped + b"".join(self.digests))
-        tensors = _tensors(self.count, self.shape, rows=self.rows, has_groups=groups is not None)
-        layout = Layout.of(tensors, {ROWS_PER_DIGEST: str(self.rows), **about})
-        self.file.seek(0)
-        self.file.write(header_bytes(layout, room=_HEADER_ROOM))
 
 
 def _within(groups: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
@@ -300,48 +265,33 @@ def _within(groups: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> NDArray[
     return first[number] if len(first) < len(inside) else None
 
 
-def _tensors(
-    count: int, shape: tuple[int, ...], *, rows: int, has_groups: bool
-) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return dtype and shape of the tensors in a split file of `count` images, in the order of the file."""
-    segments = -(-count // rows)
-    return {
-        "images": ("U8", (count, *shape)),
-        "labels": ("I64", (count,)),
-        **({"groups": ("I64", (count,))} if has_groups else {}),
-        "digests": ("U8", (segments + 1, DIGEST_BYTES)),
-    }
-
-
-def _mapped(path: Path, card: DatasetCard, *, truth: Path) -> StoredSplit:
-    """Return a mapped split file, which is checked first: reading a mapping past the file's end kills the process."""
-    with storage.open_regular(path, error=DataError) as file:
-        layout = read_layout(file, path, error=DataError)
-        start = file.tell()
-    shape = (card.image.resize, card.image.resize, card.image.channels)
-    count = prod(layout.tensors["labels"].shape) if "labels" in layout.tensors else 0
-    rows = int(layout.metadata.get(ROWS_PER_DIGEST, 0))
-    has_groups = "groups" in layout.tensors
-    expected = _tensors(count, shape, rows=rows, has_groups=has_groups) if rows > 0 else {}
-    if count < 1 or layout != Layout.of(expected, layout.metadata):
-        shapes = {name: list(info.shape) for name, info in layout.tensors.items()}
-        raise ValueError(f"its tensors are {shapes}, not images of {list(shape)} with labels and digests")
-    mapped = np.memmap(path, np.uint8, "c", start, layout.tensors["images"].shape)
-    images = mapped.view(np.ndarray)  # a memmap runs Python code on every indexing, an array does not
-    columns = np.fromfile(path, "<i8", count * (1 + has_groups), offset=start + layout.tensors["labels"].start)
-    labels, *rest = np.split(columns.astype(np.int64, copy=False), 1 + has_groups)
-    groups = rest[0] if rest else None
+def _opened(store: Store, name: Split) -> StoredSplit:
+    """Return a split, checked as far as no image must be read."""
+    path, card = store.file(name), store.card
+    guard: Guard | None = None
+    images: Images
+    if card.storage == "jpeg":
+        images, table = open_files(path, card.image)
+    else:
+        images, guard, table = open_raw(path, _shape(card.image))
+    labels, groups = table.columns["labels"], table.columns.get("groups")
     most = len(card.classes) - (card.truth == "labels")  # an image with boxes or a mask may have no class
     if labels.min() < 0 or labels.max() > most:
         raise ValueError(f"a label is outside 0..{most}")
-    if groups is not None and not (groups.min() >= 0 and (groups <= np.arange(count)).all()):
+    if groups is not None and not (groups.min() >= 0 and (groups <= np.arange(len(groups))).all()):
         raise ValueError("a group does not begin at one of its rows")
-    digests = np.fromfile(path, np.uint8, offset=start + layout.tensors["digests"].start).reshape(-1, DIGEST_BYTES)
-    if hashlib.sha256(columns.data).digest() != digests[-1].tobytes():
-        raise ValueError("its labels changed since they were stored")
-    guard = Guard(images, digests[:-1], rows=rows, path=path)
-    known = None
+    truth = None
     if card.truth != "labels":
-        sha256 = layout.metadata.get(TRUTH, "")
-        known = read_truth(truth, card.truth, count=count, side=shape[0], classes=len(card.classes), sha256=sha256)
-    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=known)
+        truth = read_truth(
+            store.truth_file(name),
+            card.truth,
+            count=len(labels),
+            side=card.image.resize,
+            classes=len(card.classes),
+            sha256=table.metadata.get(TRUTH, ""),
+        )
+    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=truth)
+
+
+def _shape(image: ImageSpec) -> tuple[int, int, int]:
+    return image.resize, image.resize, image.channels

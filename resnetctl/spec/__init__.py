@@ -19,6 +19,7 @@ from resnetctl.spec.cards import (
     Scalar,
     Split,
     Stem,
+    Storage,
     ValSplit,
     WeightsCard,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "SchedulePoint",
     "Split",
     "Stem",
+    "Storage",
     "Tags",
     "Task",
     "TrackedRun",

@@ -19,6 +19,7 @@ MAX_PIXELS = 50_000_000  # of one image file, by default: 150 MB when decoded
 Stem = Literal["auto", "cifar", "imagenet"]
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Storage = Literal["raw", "jpeg"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")  # PEP 508
@@ -152,6 +153,7 @@ class DatasetCard(Card):
             class of an image.
         notes: remarks for the user, e.g. how the test split was made.
         truth: what is known of each image: its label, boxes, or a mask.
+        storage: the form in the store: pixels, or image files as they came, which are decoded when they are read.
     """
 
     name: str
@@ -164,10 +166,11 @@ class DatasetCard(Card):
     defaults: Mapping[str, Scalar] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     truth: TruthKind = "labels"
+    storage: Storage = "raw"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form; without `truth` where it is the labels."""
-        return _without(super().to_json(), "truth", default="labels")
+        """Return the JSON form; without `truth` where it is the labels, and without `storage` where it is raw."""
+        return _without(_without(super().to_json(), "truth", default="labels"), "storage", default="raw")
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
@@ -177,6 +180,8 @@ class DatasetCard(Card):
             raise ValueError(f"dataset '{self.name}': class names are not unique")
         if self.truth not in TRUTHS:
             raise ValueError(f"dataset '{self.name}': truth '{self.truth}' is not {' or '.join(TRUTHS)}")
+        if self.storage not in get_args(Storage):
+            raise ValueError(f"dataset '{self.name}': storage '{self.storage}' is not {' or '.join(get_args(Storage))}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -212,10 +212,16 @@ def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
         raise UsageError(f"cannot write: {reason}", where=str(place), hint=hint)
 
 
+def free_space(folder: Path) -> int:
+    """Return the free bytes of the disk on which `folder` is, or would be created."""
+    with _reported(folder):
+        place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+        return shutil.disk_usage(place).free
+
+
 def require_space(folder: Path, needed: int) -> None:
     """Raise `WorkFailed` when the disk of `folder` has less than `needed` bytes free."""
-    with _reported(folder):
-        free = shutil.disk_usage(folder).free
+    free = free_space(folder)
     if free < needed:
         raise WorkFailed(
             f"the disk is too full: {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free",

@@ -58,14 +58,6 @@ def test_a_split_file_has_a_digest_per_segment_and_one_for_the_labels(tmp_path: 
     assert [row.tobytes() for row in tensors["digests"][:-1]] == segment_digests(tensors["images"], 21)
 
 
-def test_digests_do_not_depend_on_the_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resnetctl.data import store
-
-    whole = store_of(tmp_path / "a").file("train").read_bytes()
-    monkeypatch.setattr(store, "_BUFFER", 1)
-    assert store_of(tmp_path / "b").file("train").read_bytes() == whole
-
-
 def test_each_segment_is_verified_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     guard = store_of(tmp_path).split("train").guard
     calls: list[int] = []

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 from support.datasets import tiny
+from support.photos import added
+from support.photos import files as photo_files
+from support.pictures import write_tree
 from support.tiny_runs import files, notice_texts, request, run
 
 from resnetctl import runs
@@ -56,6 +61,28 @@ def test_a_resumed_run_ends_with_the_same_bytes(after: int, sets: tuple[str, ...
     cut = killed(after, *sets)
     list(resume("cut", settings=settings.load()))
     assert files(cut) == files(whole)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> None:
+    """The same photos as the datasets `raw` and `files`, which has their files."""
+    source = write_tree(tmp_path / "photos", photo_files())
+    for name, storage in (("raw", "raw"), ("files", "jpeg")):
+        added(source, settings.load().data_dir, name, storage)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_run_on_files_trains_as_on_pixels_and_resumes_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = ("batch_size=4", "epochs=2", "val_fraction=0.2", "augment=standard")
+    monkeypatch.setattr("resnetctl.training.recorder.CHECKPOINT_SECONDS", -1.0)
+    raw, whole = (run(*sets, f"data={name}", name=name) for name in ("raw", "files"))
+    cut = killed(8, *sets, "data=files")
+    assert int(cut.checkpoints.paths()[0].stem[5:]) % 4 in (1, 2, 3), "of four steps"
+    list(resume("cut", settings=settings.load()))
+    assert files(cut) == files(whole)
+    assert files(cut)[1] == files(raw)[1]  # the weights name the digest of their dataset, the metrics do not
+    tensors = [safetensors.torch.load_file(folder.weights) for folder in (raw, whole)]
+    assert all(torch.equal(tensors[0][name], tensor) for name, tensor in tensors[1].items())
 
 
 def test_a_resume_of_a_finished_run_changes_nothing() -> None:

@@ -63,6 +63,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         replace=options.replace,
         max_pixels=options.max_pixels,
         strict=options.strict,
+        storage=options.storage,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
@@ -121,6 +122,11 @@ def _size(card: "DatasetCard") -> str:
     return f"{card.image.resize}x{card.image.resize}x{card.image.channels}"
 
 
+def _stored(card: "DatasetCard") -> str:
+    seen = f", nets see {card.image.size} px" if card.image.size != card.image.resize else ""
+    return _size(card) + seen + (", decoded from the original files" if card.storage == "jpeg" else "")
+
+
 def _done(report: "DataReport", *, as_json: bool) -> None:
     """Print the report of `get` and `add`."""
     if as_json:
@@ -148,7 +154,7 @@ def _card(card: "DatasetCard") -> list[tuple[str, object]]:
     return [
         ("images", splits),
         ("classes", f"{len(card.classes)}: {named}"),
-        ("stored", _size(card) + (f", nets see {card.image.size} px" if card.image.size != card.image.resize else "")),
+        ("stored", _stored(card)),
         ("mean", ", ".join(f"{value:.4f}" for value in card.image.mean)),
         ("std", ", ".join(f"{value:.4f}" for value in card.image.std)),
         ("licence", card.licence),
@@ -208,6 +214,7 @@ COMMAND = Group(
             examples=(
                 ("resnetctl data add ./photos --name pets", "one folder per class"),
                 ("resnetctl data add photos.zip --name pets64 --size 64", "stored at 64 x 64"),
+                ("resnetctl data add ./imagenet --storage jpeg", "keep the files: less disk, more decoding"),
                 ("resnetctl data add labels.csv --name pets", "path,label[,split][,group]"),
             ),
         ),

@@ -6,7 +6,7 @@ from typing import Literal
 from resnetctl.cli.parser.common import Common, argument
 from resnetctl.config.options import USED, option
 from resnetctl.registry import Kind
-from resnetctl.spec import MAX_PIXELS, Fit
+from resnetctl.spec import MAX_PIXELS, Fit, Storage
 
 
 class DataGetOptions(Common):
@@ -26,6 +26,9 @@ class DataAddOptions(Common):
     )
     on_bad_image: Literal["error", "skip"] = option("error", "Unreadable image: stop, or leave it out", panel=USED)
     max_pixels: int = option(MAX_PIXELS, "Images with more pixels are unreadable", panel=USED, ge=1, metavar="N")
+    storage: Storage | Literal["auto"] = option(
+        "auto", "Keep pixels, or the files and decode them each epoch (auto: by the free disk)", panel=USED
+    )
     strict: bool = option(False, "A box without area is an error, not left out", panel=USED)
     replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 

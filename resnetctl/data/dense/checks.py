@@ -51,19 +51,19 @@ def check_dense_store(store: Store, auditor: Auditor) -> Generator[int, None, No
             rows = np.arange(len(stored.labels))
             assert stored.truth is not None, "the card says so"
             found = stored.truth.counts(rows, len(classes))
+            if storage.sha256(store.file(split)) != store.card.digests.get(split):
+                damaged.append(f"{split}: its bytes changed since they were stored")
+            for row, image in enumerate(stored.images):
+                auditor.see(image.tobytes(), split=split, label="", name=f"{split}/{row}")
+                done += 1
+                if done % REPORT_EVERY == 0:
+                    yield done
         except DataError as error:
             damaged.append(error.headline)
             continue
-        if storage.sha256(store.file(split)) != store.card.digests.get(split):
-            damaged.append(f"{split}: its bytes changed since they were stored")
         counts += found
         untrained = [name for name, count in zip(classes, found, strict=True) if split == "train" and not count]
         auditor.add("error", "empty-class", message="classes without training objects", names=untrained)
-        for row, image in enumerate(stored.images):
-            auditor.see(image.tobytes(), split=split, label="", name=f"{split}/{row}")
-            done += 1
-            if done % REPORT_EVERY == 0:
-                yield done
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({})
     if store.card.truth != "masks":

@@ -15,7 +15,7 @@ from pathlib import Path
 from resnetctl.data.reading.archive import MAX_OTHERS, members, sniff
 from resnetctl.data.reading.decode import BadImage, is_image_suffix
 from resnetctl.data.reading.folder import walk
-from resnetctl.data.reading.source import clean, is_hidden, read_file
+from resnetctl.data.reading.source import clean, file_size, is_hidden, read_file
 from resnetctl.errors import DataError
 from resnetctl.wording import counted
 
@@ -35,6 +35,10 @@ class Files:
             return read_file(self.paths[name])
         except BadImage as error:
             raise BadImage(error.message, where=name) from error
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; 0 if it is gone."""
+        return max(0, file_size(self.paths[name]))
 
     def text(self, name: str) -> str:
         """Return the text of an annotation. Raises `DataError` when it is not UTF-8."""

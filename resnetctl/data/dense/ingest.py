@@ -24,7 +24,8 @@ from resnetctl.data.images import square
 from resnetctl.data.ingest import LISTING, Options
 from resnetctl.data.reading.decode import BadImage, open_image, open_plain
 from resnetctl.data.splits import stratified
-from resnetctl.data.store import Builder, build
+from resnetctl.data.storage.choice import choose_form
+from resnetctl.data.store import Builder, Original, build
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import IGNORE, DatasetCard, Fit, ImageSpec, Split
@@ -144,7 +145,8 @@ class Work:
         else:
             place = placement(*image.size, side=spec.resize, fit=self.fit)
             truth = self.boxes.truth(scene, image.size, place=place, classes=self.source.classes)
-        builder.add_scene(split, pixels, label=label, truth=truth, name=scene.name, sha256=sha256(data).hexdigest())
+        file = Original(scene.name, sha256(data).hexdigest(), data)
+        builder.add_scene(split, pixels, label=label, truth=truth, file=file)
 
     def finish(self, builder: Builder, survey: Survey, *, bad: list[str]) -> None:
         """Write the notes. Raises `DataError` when pictures cannot be read and none may be skipped."""
@@ -177,6 +179,9 @@ def ingest_dense(data_dir: Path, name: str, *, source: Dense, options: Options) 
     labels = _rarest(survey.present, len(work.source.classes))
     splits = _splits(survey.scenes, labels)
     draft = _draft(name, work, survey)
+    size = sum(work.files.size(scene.name) for scene in survey.scenes)
+    choice = choose_form(options.storage, data_dir, count=len(survey.scenes), image=draft.image, size=size)
+    draft = replace(draft, storage=choice.storage, notes=choice.notes)
     with build(data_dir, name, draft=draft, replace=options.replace) as builder:
         bad = list(survey.bad)
         for done, (scene, label, split) in enumerate(zip(survey.scenes, labels, splits, strict=True), start=1):

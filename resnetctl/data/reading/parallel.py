@@ -45,6 +45,7 @@ class Square:
         max_pixels: images with more pixels are bad images.
         crop: side of the central part that is kept, at most `resize`; 0: everything is kept.
         has_digest: whether the SHA-256 of each file is wanted.
+        has_data: whether the bytes of each file are wanted.
     """
 
     channels: int
@@ -54,10 +55,11 @@ class Square:
     interpolation: Interpolation = "bilinear"
     crop: int = 0
     has_digest: bool = True
+    has_data: bool = False
 
 
 class Decoded(NamedTuple):
-    """One image: `pixels` `(R, R, C)` uint8, and (width, height), colour, animation and SHA-256 of its file.
+    """One image: `pixels` `(R, R, C)` uint8, and (width, height), colour, animation, SHA-256 and bytes of its file.
 
     R is `crop` or `resize` of the `Square`; if both are 0, the pixels have the shape (height, width, C).
     """
@@ -67,6 +69,7 @@ class Decoded(NamedTuple):
     has_colour: bool
     is_animated: bool
     sha256: str
+    data: bytes = b""
 
 
 Outcome = Decoded | BadImage
@@ -79,7 +82,8 @@ def decode(data: bytes, name: str, *, into: Square) -> Outcome:
     except BadImage as error:
         return error
     digest = sha256(data).hexdigest() if into.has_digest else ""
-    return Decoded(_shaped(image, into), image.size, image.mode != "L", is_animated, digest)
+    kept = data if into.has_data else b""
+    return Decoded(_shaped(image, into), image.size, image.mode != "L", is_animated, digest, kept)
 
 
 def _shaped(image: Image.Image, into: Square) -> Pixels:
@@ -144,7 +148,7 @@ def answer(request: Frame) -> Frame:
     room = LARGEST_ANSWER
     for data in files:
         outcome = _decode_either(data, into) if room > 0 else None
-        room -= outcome.pixels.nbytes if isinstance(outcome, Decoded) else 0
+        room -= outcome.pixels.nbytes + len(outcome.data) if isinstance(outcome, Decoded) else 0
         answers.append(outcome and _plain(outcome))
     return answers
 

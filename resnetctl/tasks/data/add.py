@@ -10,7 +10,7 @@ from resnetctl.data.cards import check_name, read_card
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Setting
-from resnetctl.spec import MAX_PIXELS, Fit
+from resnetctl.spec import MAX_PIXELS, Fit, Storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import AddReport
 from resnetctl.tasks.datasets import path_name, read_and_store, require_source
@@ -29,6 +29,7 @@ class AddRequest:
         replace: replace a dataset with this name.
         max_pixels: an image with more pixels is a bad image.
         strict: a box without area is an error.
+        storage: the form: "raw" pixels, "jpeg" for the files as they came, or "auto" by the free disk.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class AddRequest:
     replace: bool = False
     max_pixels: int = MAX_PIXELS
     strict: bool = False
+    storage: Storage | Literal["auto"] = "auto"
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
@@ -69,6 +71,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         replace=request.replace,
         max_pixels=request.max_pixels,
         strict=request.strict,
+        storage=request.storage,
     )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

@@ -4,7 +4,7 @@ import struct
 import zlib
 from concurrent.futures import Future
 from contextlib import closing, nullcontext
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -73,7 +73,8 @@ def test_decode_returns_pixels_size_colour_and_digest() -> None:
     outcome = decode(data, "x.png", into=SQUARE)
     assert isinstance(outcome, Decoded)
     assert (outcome.pixels == fit(read_image(data, 3), resize=8)).all()
-    assert outcome[1:] == ((20, 12), True, False, sha256(data).hexdigest())
+    assert outcome[1:] == ((20, 12), True, False, sha256(data).hexdigest(), b"")
+    assert decode(data, "x.png", into=replace(SQUARE, has_data=True))[-1] == data  # type: ignore[index]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

@@ -1,0 +1,178 @@
+"""The form `jpeg` of a split: the image files as they came, in shards, and an index that finds and verifies them.
+
+::
+
+    train-00000.bin ...    the bytes of the files, one after the other; a file lies in one shard
+    train.safetensors      offsets int64 (N + 1,), of each file and of the end, counted over all shards
+                           shards int64 (S + 1,), the offset at which each shard begins, and the end
+                           pixels int64 (N,), a digest of the decoded pixels (`data.groups.pixel_key`)
+                           labels int64 (N,), groups int64 (N,) if images must stay in one split
+                           digests uint8 (N + 1, 32), SHA-256 of each file and, last, of the columns
+"""
+
+import contextlib
+import os
+import threading
+import weakref
+from array import array
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from resnetctl.data.channel_statistics import add_levels
+from resnetctl.data.reading.decode import Pixels
+from resnetctl.data.storage.table import Rows, Table, Tensors, read_table, table_bytes, tensors
+from resnetctl.errors import DataError, WorkFailed
+from resnetctl.hints import Call
+from resnetctl.system import storage
+from resnetctl.system.safetensors import Layout, header_bytes
+
+SHARD_BYTES = 2**30  # at most
+_TURN = threading.Lock()  # where a system cannot read at a place, and threads share the position in a file
+
+
+class FileWriter:
+    """Streams the files of a split into shards; the index is written last."""
+
+    def __init__(self, index: Path, shape: tuple[int, int, int], files: contextlib.ExitStack) -> None:
+        self.histogram = np.zeros((shape[2], 256), np.int64)
+        self._index = index
+        self._labels, self._pixels = array("q"), array("q")
+        self._digests = bytearray()
+        self._offsets, self._shards = array("q", [0]), array("q")
+        self._open = files.enter_context(contextlib.ExitStack())  # the shard that is being written
+        self._shard = self._next_shard()
+
+    @property
+    def count(self) -> int:
+        return len(self._labels)
+
+    def append(self, image: Pixels, label: int, *, key: int, file: bytes, digest: str) -> int:
+        """Write one file, whose SHA-256 is `digest`; `key` is that of its pixels. Return its row."""
+        assert file, "the form 'jpeg' keeps files, and an array has none"
+        end = self._offsets[-1] + len(file)
+        if end - self._shards[-1] > SHARD_BYTES and self._offsets[-1] > self._shards[-1]:
+            self._shard = self._next_shard()
+        self._shard.write(file)
+        self._offsets.append(end)
+        self._labels.append(label)
+        self._pixels.append(key)
+        self._digests += bytes.fromhex(digest)
+        add_levels(self.histogram, image[None])
+        return self.count - 1
+
+    def finish(self, groups: Rows | None, about: dict[str, str]) -> None:
+        """Close the last shard, and write the index, whose header is also `about` the truth."""
+        self._open.close()
+        numbers = [self._offsets, [*self._shards, self._offsets[-1]], self._pixels, self._labels]
+        columns = [np.array(values, np.int64) for values in numbers] + ([] if groups is None else [groups])
+        storage.write(self._index, index_bytes(columns, bytes(self._digests), about=about))
+
+    def _next_shard(self) -> IO[bytes]:
+        self._open.close()
+        path = shard_path(self._index, len(self._shards))
+        self._shards.append(self._offsets[-1])
+        return self._open.enter_context(storage.staged_file(path))
+
+
+def index_bytes(columns: list[Rows], digests: bytes, *, about: dict[str, str]) -> bytes:
+    """Return the file of an index: offsets, shards, pixels, labels, and groups if there are any."""
+    count, shards = len(columns[3]), len(columns[1]) - 1
+    layout = Layout.of(_tensors(count, shards, has_groups=len(columns) == 5), about)
+    return header_bytes(layout) + table_bytes(columns, digests)
+
+
+def shard_path(index: Path, number: int) -> Path:
+    """Return the path of a shard."""
+    return index.with_name(f"{index.stem}-{number:05d}.bin")
+
+
+def read_index(index: Path) -> Table:
+    """Return the table of an index. Raises as `read_table`."""
+    return read_table(index, _expected, content="an index of files with labels and digests")
+
+
+class Files:
+    """The files of a split, read from its shards and verified when they are first read. Threads may share it."""
+
+    def __init__(self, index: Path, table: Table) -> None:
+        """Open every shard. Raises `ValueError` for a wrong index or shard, `DataError` if a shard is missing."""
+        self.index = index
+        self._offsets, self._starts, self._digests = table.columns["offsets"], table.columns["shards"], table.digests
+        _require_ascending(self._offsets, self._starts)
+        self._is_pending = np.ones(len(self), np.bool_)
+        opened = contextlib.ExitStack()
+        weakref.finalize(self, opened.close)
+        self._shards = [
+            opened.enter_context(_opened(shard_path(index, number), size))
+            for number, size in enumerate(np.diff(self._starts).tolist())
+        ]
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def read(self, row: int) -> bytes:
+        """Return the bytes of a file. Raises `DataError` when they changed, `WorkFailed` when the disk fails."""
+        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
+        number = int(np.searchsorted(self._starts, start, side="right")) - 1
+        try:
+            data = _read_at(self._shards[number], end - start, place=start - int(self._starts[number]))
+        except OSError as error:
+            shard = shard_path(self.index, number)
+            raise WorkFailed(f"reading failed: {error.strerror or error}", where=str(shard)) from error
+        if len(data) < end - start:
+            raise self.damaged(row, f"{shard_path(self.index, number).name} was cut while it was in use")
+        if self._is_pending[row] and sha256(data).digest() != self._digests[row].tobytes():
+            raise self.damaged(
+                row, f"its bytes in {shard_path(self.index, number).name} changed since they were stored"
+            )
+        self._is_pending[row] = False
+        return data
+
+    def damaged(self, row: int, reason: str) -> DataError:
+        """Return the error for a row that cannot be used."""
+        name, split = self.index.parent.name, self.index.stem
+        return DataError(
+            f"row {row} of the {split} split of dataset '{name}' is damaged: {reason}",
+            where=str(self.index),
+            hint=[Call("data check", (name,)), Call("data remove", (name,)), "then add it again"],
+        )
+
+
+def _require_ascending(offsets: Rows, starts: Rows) -> None:
+    """Raise `ValueError` unless each file has bytes, and each shard begins with a file and has one."""
+    is_ascending = offsets[0] == 0 and bool((np.diff(offsets) > 0).all())
+    is_covering = starts[0] == 0 and starts[-1] == offsets[-1] and bool((np.diff(starts) > 0).all())
+    if not is_ascending or not is_covering or not np.isin(starts, offsets).all():
+        raise ValueError("the places of its files are not ascending")
+
+
+def _opened(path: Path, size: int) -> BinaryIO:
+    file = storage.open_regular(path, error=DataError)
+    actual = os.fstat(file.fileno()).st_size
+    if actual != size:
+        file.close()
+        raise ValueError(f"{path.name} has {actual:,} bytes instead of {size:,}")
+    return file
+
+
+def _read_at(file: BinaryIO, count: int, *, place: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), count, place)
+    with _TURN:
+        file.seek(place)
+        return file.read(count)
+
+
+def _expected(layout: Layout, count: int) -> Tensors:
+    shape = layout.tensors["shards"].shape if "shards" in layout.tensors else ()
+    return (
+        _tensors(count, shape[0] - 1, has_groups="groups" in layout.tensors) if len(shape) == 1 and shape[0] > 1 else {}
+    )
+
+
+def _tensors(count: int, shards: int, *, has_groups: bool) -> Tensors:
+    first = {"offsets": ("I64", (count + 1,)), "shards": ("I64", (shards + 1,)), "pixels": ("I64", (count,))}
+    return tensors(first, count, has_groups=has_groups, digests=count)
