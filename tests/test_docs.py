@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 PAGES = [*ROOT_PAGES, *sorted(DOCS.rglob("*.md"))]
-GENERATED = ("cli.md", "config.md", "conformance.md", "spec.md")
+GENERATED = ("api.md", "cli.md", "config.md", "conformance.md", "spec.md")
 WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page.name not in GENERATED]
 SHELL = ("", "sh", "bash", "console")
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)

@@ -18,6 +18,7 @@ from resnetctl.deploy.parity import compare_batches, in_batches
 from resnetctl.deploy.raw.writer import with_preprocessing
 from resnetctl.engine.metrics import Predictor, probabilities
 from resnetctl.engine.predictors import torch_predictor
+from resnetctl.errors import InputError
 from resnetctl.exporting import Bundle
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
@@ -40,10 +41,16 @@ class Subject:
     room: Path
 
     def written(self, name: str) -> tuple[Path, set[Path]]:
-        """Let the exporter write into a new folder; return it, and the files that the exporter lists."""
+        """Let the exporter write into a new folder; return it, and the files that the exporter lists.
+
+        An `InputError` says that this machine lacks what the exporter needs, because the bundle is sound.
+        """
         folder = self.room / name
         folder.mkdir()
-        listed = self.exporter.write(self.bundle, folder)
+        try:
+            listed = self.exporter.write(self.bundle, folder)
+        except InputError as error:
+            raise Skipped(f"it cannot write on this machine: {error.message}") from error
         return folder, {folder / path for path in listed}
 
 

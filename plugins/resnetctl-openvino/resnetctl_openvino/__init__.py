@@ -1,0 +1,1 @@
+"""OpenVINO files from a network."""
