@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from resnetctl.data.splits import ImageSet
     from resnetctl.data.store import Images
 
-RESIDENT_BYTES = 2 * 2**30  # up to this size a split is copied to the accelerator; a larger one batch by batch
+RESIDENT_BYTES = 2 * 2**30  # up to this size a split is copied to an accelerator; a larger one batch by batch
+RESIDENT_SHARE = 0.4  # of the free memory of a CUDA device, which a split of pixels may take instead
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -79,9 +80,10 @@ def batch_rows(order: Tensor, step: int, *, batch_size: int) -> Tensor:
 class Feed:
     """Gathers batches of one image set on one device, as input of a policy.
 
-    Up to `RESIDENT_BYTES` of pixels are copied to an accelerator once. Larger sets, and all sets on the CPU, are
-    gathered or decoded batch by batch. A batch is resized when the stored side is not `spec.resize`. Channels
-    are converted as in Pillow: colour to grey by luma, grey to colour by repeating.
+    Up to `RESIDENT_BYTES` of pixels, on CUDA up to `RESIDENT_SHARE` of its free memory, are copied to an accelerator
+    once. Larger sets, and all sets on the CPU, are gathered or decoded batch by batch. A batch is resized when the
+    stored side is not `spec.resize`. Channels are converted as in Pillow: colour to grey by luma, grey to colour by
+    repeating.
     """
 
     def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
@@ -92,7 +94,7 @@ class Feed:
                 f"images with {counted(channels, 'channel')} cannot be used by a model for {spec.channels}",
                 hint="1 channel (grey) can be repeated, 3 channels (colour) can become grey; other numbers must match",
             )
-        resident = device.type != "cpu" and images.images.nbytes <= RESIDENT_BYTES
+        resident = _fits(images.images, device)
         home = device if resident else torch.device("cpu")
         self._check = images.check
         if resident:
@@ -107,6 +109,10 @@ class Feed:
 
     def __len__(self) -> int:
         return len(self._index)
+
+    def placed(self, order: Tensor) -> Tensor:
+        """Return an epoch's order on the device that gathers the images: each step then cuts its rows out there."""
+        return order.to(self._index.device)
 
     def batch(self, rows: Tensor, *, epoch: int, step: int) -> Batch:
         """Return the batch of `rows`, int64 `(B,)` places in the image set.
@@ -141,6 +147,15 @@ class Feed:
         if self._truth is None:
             return None
         return self._truth.take(index.cpu()).to(self.device).resize(self._stored, size=self.spec.resize)
+
+
+def _fits(images: Images, device: torch.device) -> bool:
+    """Return whether the images are copied to the device at once. Files are decoded first, in the memory of the CPU."""
+    if device.type == "cpu":
+        return False
+    is_cuda = device.type == "cuda" and isinstance(images, np.ndarray)
+    limit = RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0] if is_cuda else RESIDENT_BYTES
+    return images.nbytes <= limit
 
 
 def _gatherer(images: Images, home: torch.device) -> Callable[[Tensor], Tensor]:

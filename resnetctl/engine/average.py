@@ -1,9 +1,11 @@
 """The moving average of the weights (EMA), with a decay that rises with the step."""
 
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+import itertools
+from collections.abc import Iterator
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
 def decay_at(step: int, *, most: float) -> float:
@@ -24,11 +26,36 @@ def steps_to_reach(decay: float) -> int:
     return steps
 
 
-def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
+class Average(AveragedModel):
+    """torch's `AveragedModel` with `decay_at`, and with updates that never wait for the device.
+
+    torch copies its counter to the device and reads it there in each update. Parameters and buffers are averaged;
+    whole numbers, such as the batches that a norm has seen, are copied.
+    """
+
+    def __init__(self, model: nn.Module, *, decay: float) -> None:
+        super().__init__(model, use_buffers=True)  # the counter stays on the CPU
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move the average towards the model; the first update copies it."""
+        pairs = [*zip(_tensors(self.module), _tensors(model), strict=True)]
+        count = int(self.n_averaged)
+        moving = [pair for pair in pairs if count and pair[0].is_floating_point()]
+        copied = [pair for pair in pairs if not count or not pair[0].is_floating_point()]
+        if moving:  # the first update is not counted: `count` is 1 at the second one
+            kept, new = zip(*moving, strict=True)
+            torch._foreach_lerp_(kept, new, 1 - decay_at(count, most=self.decay))
+        for old, value in copied:
+            old.copy_(value)
+        self.n_averaged += 1
+
+
+def averaged(model: nn.Module, *, decay: float) -> Average:
     """Return an average of `model`'s parameters and buffers. It counts its updates, so it continues after a resume."""
+    return Average(model, decay=decay)
 
-    def average(kept: Tensors, new: Tensors, count: Tensor | int) -> None:
-        # the first update copies the weights, and is not counted here: `count` is 1 at the second update
-        get_ema_multi_avg_fn(decay_at(int(count), most=decay))(kept, new, count)  # type: ignore[no-untyped-call]
 
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(module.parameters(), module.buffers())

@@ -178,7 +178,7 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
         # the epoch and the position in it follow from the step alone, so a resume needs nothing else
         epoch, offset = divmod(state.step, plan.steps_per_epoch)
         if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
-            order, order_epoch = plan.sampler(len(plan.feed), seed=plan.seed, epoch=epoch), epoch
+            order, order_epoch = plan.feed.placed(plan.sampler(len(plan.feed), seed=plan.seed, epoch=epoch)), epoch
         with plan.guard():
             step = _step(state, plan, epoch, batch_rows(order, offset, batch_size=plan.batch_size))
         yield step
@@ -308,15 +308,18 @@ def _has_fractions(value: object) -> bool:
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    """Seed the generator of `device`; on an accelerator, all generators.
+    """Seed the generators of the CPU and of `device`.
 
-    On a CPU `torch.manual_seed` would cost 1 ms a step: it also prepares the generators of absent devices, with a stack
-    trace for each.
+    `torch.manual_seed` would cost 1 ms a step on a CPU and 87 us with CUDA: it also prepares the generators of absent
+    devices, with a stack trace for each.
     """
-    if device.type == "cpu":
+    if device.type in ("cpu", "cuda"):
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
+    if device.type == "cuda":
+        place = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[place].manual_seed(seed)
 
 
 def _train_mode(state: TrainState, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -221,3 +222,16 @@ def test_the_rest_of_a_balanced_order_goes_to_other_classes_each_epoch() -> None
     counts = [labels[loader.balanced_order(labels, 10, seed=0, epoch=epoch)].bincount() for epoch in range(8)]
     assert all(sorted(count.tolist()) == [2, 2, 3, 3] for count in counts)
     assert len({tuple(count.tolist()) for count in counts}) > 1
+
+
+def test_pixels_take_a_share_of_a_cuda_device_and_files_are_decoded_up_to_a_fixed_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000, 2_000))
+    monkeypatch.setattr(loader, "RESIDENT_BYTES", 500)
+    for count, on_cuda in ((400, True), (401, False)):
+        pixels = np.zeros(count, np.uint8)
+        assert loader._fits(pixels, torch.device("cuda")) is on_cuda
+        assert loader._fits(SimpleNamespace(nbytes=count), torch.device("cuda"))  # type: ignore[arg-type]
+        assert loader._fits(pixels, torch.device("mps"))
+        assert not loader._fits(pixels, torch.device("cpu"))

@@ -1,9 +1,12 @@
 """The decay of the moving average rises with the step, and follows from the step alone."""
 
+from typing import Any
+
 import pytest
 import torch
 from support.nets import make
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnetctl.engine.average import averaged, decay_at, steps_to_reach
 from resnetctl.engine.loop import fit
@@ -32,6 +35,25 @@ def test_the_average_is_the_closed_form() -> None:
         share = 0.0 if step == 0 else min(0.3, (1 + step) / (10 + step))
         expected = share * expected + (1 - share) * value
     assert float(average.module.weight.detach()) == pytest.approx(expected)
+
+
+def test_the_average_has_the_bits_of_torchs_and_counts_the_batches_of_the_model() -> None:
+    def average(kept: Any, new: Any, count: Any) -> None:
+        get_ema_multi_avg_fn(decay_at(int(count), most=0.7))(kept, new, count)
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    own, torchs = averaged(net, decay=0.7), AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+    for _ in range(12):
+        with torch.no_grad():
+            net(torch.randn(2, 3, 5, 5))
+            for value in net.parameters():
+                value.add_(torch.randn_like(value))
+        own.update_parameters(net)
+        torchs.update_parameters(net)
+    mine, theirs = own.state_dict(), torchs.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine if "num_batches" not in name)
+    assert int(mine["module.1.num_batches_tracked"]) == 12
 
 
 def test_a_short_run_ships_an_average_close_to_its_last_weights() -> None:

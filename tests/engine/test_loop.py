@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -7,12 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.nets import CPU, IMAGE, image_set, make
+from support.nets import CPU, IMAGE, ImageList, image_set, make, model
+from support.waits import ACCELERATOR, Waits
 
-from resnetctl.data.loader import balanced_order
-from resnetctl.engine.loop import EpochResult, StepResult, fit
+from resnetctl import registry
+from resnetctl.data.loader import Feed, balanced_order
+from resnetctl.engine.loop import EpochResult, StepResult, TrainState, _seed, fit
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.errors import WorkFailed
+
+POLICIES = [
+    entry.name for entry in registry.all_entries() if (entry.kind, entry.distribution) == ("policy", "resnetctl")
+]
 
 
 def report(top1: float, loss: float = 1.0) -> EvalReport:
@@ -64,6 +71,26 @@ def test_each_epoch_has_every_image_once_in_a_new_order() -> None:
     first, second = (list(itertools.chain(*rows[:3])), list(itertools.chain(*rows[3:])))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_step_waits_for_an_accelerator(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the batch, a policy, clipping nor EMA reads a number or copies between devices."""
+    # autocast knows no such device
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    with torch.device(ACCELERATOR):
+        net = model(dropout=0.1)
+    optimizer = torch.optim.SGD([{"params": [*net.parameters()], "lr_scale": 1.0}], momentum=0.9, foreach=True)
+    state = TrainState.fresh(net, optimizer, device=ACCELERATOR, ema_decay=0.9)
+    feed = Feed(ImageList(**vars(image_set())), IMAGE, ACCELERATOR)
+    policy = registry.get("policy", name).build(IMAGE, 3)
+    _, plan = make(steps=3)
+    facts = fit(state, dataclasses.replace(plan, feed=feed, augment=policy, grad_clip=1.0))
+    next(facts)  # the first step also makes constants and the momentum
+    with Waits() as waits:
+        next(facts)
+    assert waits.found == []
+    assert waits.count > 50
 
 
 def test_training_lowers_the_loss() -> None:
@@ -223,3 +250,16 @@ def test_the_parts_of_a_batch_train_as_the_whole_batch_where_batch_norm_is_froze
     assert same == pytest.approx(loss, rel=1e-5)
     for name, value in whole.items():
         assert torch.allclose(value, split[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_step_on_cuda_seeds_the_generators_of_the_cpu_and_of_its_device(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = (torch.Generator(), torch.Generator())
+    monkeypatch.setattr(torch.cuda, "default_generators", devices)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    _seed(torch.device(name), 5)
+    used, other = devices if name == "cuda" else reversed(devices)
+    assert used.initial_seed() == torch.initial_seed() == 5
+    assert other.initial_seed() != 5
