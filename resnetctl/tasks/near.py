@@ -25,7 +25,7 @@ from resnetctl.system import storage
 from resnetctl.trust.pictures.near import METHOD, Pair, kept, pairs, thumbnails
 from resnetctl.wording import counted
 
-CHUNK = 2048  # images that are read at once
+CHUNK = 128  # images that are read at once
 
 
 @dataclass(frozen=True, kw_only=True)
