@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnetctl.data.images import prepare_array, with_channels
@@ -117,5 +119,15 @@ def _checked(image: Pixels) -> Pixels:
     """Return an array as `(H, W, C)`. Raises `BadImage` unless it is uint8 with one or three channels."""
     pixels = image[..., None] if image.ndim == 2 else image
     if image.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
-        raise BadImage(f"an array is uint8 (H, W), (H, W, 1) or (H, W, 3), not {image.dtype} {image.shape}")
+        known = "an array is uint8 (H, W), (H, W, 1) or (H, W, 3)"
+        raise BadImage(f"{known}, not {image.dtype} {image.shape}{_advice(image)}")
     return pixels
+
+
+def _advice(image: NDArray[Any]) -> str:
+    """Return what is wrong with an array that cannot be used; "" if its shape says it all."""
+    if image.dtype != np.uint8:
+        return ": levels are integers 0..255"
+    if image.size == 0:
+        return ": it has no pixels"
+    return ": the channels come last" if image.ndim == 3 and image.shape[0] in (1, 3) else ""

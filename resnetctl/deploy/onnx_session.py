@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from resnetctl.deploy import onnx_features
 from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard, outputs_of
 from resnetctl.deploy.onnx_checks import check
-from resnetctl.errors import WeightsError, WorkFailed
+from resnetctl.errors import DataError, WeightsError, WorkFailed
 from resnetctl.system.storage import open_regular
 
 if TYPE_CHECKING:
@@ -67,12 +67,21 @@ class OnnxModel:
         return tuple(self._run(names, images))
 
     def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        self._require(images)
         given = {IMAGE: images} if self.card.input == "raw" else {INPUT: _scaled(images)}
         try:
             outputs: list[NDArray[np.float32]] = self._session.run(names, given)
         except Exception as error:  # onnxruntime's exceptions share no base
             raise WorkFailed(f"onnxruntime failed: {error}") from error
         return outputs
+
+    def _require(self, images: NDArray[Any]) -> None:
+        """Raise `DataError` for other images than the file takes; NaN in floats would become NaN in the answer."""
+        image, is_raw = self.card.weights.image, self.card.input == "raw"
+        shape = ("H", "W", "C") if is_raw else (image.size, image.size, image.channels)
+        if images.dtype != np.uint8 or images.ndim != 4 or not (is_raw or images.shape[1:] == shape):
+            wanted = f"uint8 (B, {', '.join(map(str, shape))})"
+            raise DataError(f"images are {wanted}, not {images.dtype} {images.shape}")
 
 
 def from_bytes(data: bytes, where: str, *, threads: int = 1) -> OnnxModel:

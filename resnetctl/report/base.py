@@ -56,6 +56,8 @@ def lines(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _line(value: Any, *, is_share: bool = False) -> str:
     """Return the value as one line, `""` for None and for nested values."""
+    if isinstance(value, list) and any(isinstance(item, list) for item in value):
+        return ""
     if isinstance(value, list):
         items = [_line(item, is_share=is_share) for item in value[:MAX_ITEMS]]
         rest = [f"and {len(value) - MAX_ITEMS} more"] if len(value) > MAX_ITEMS else []

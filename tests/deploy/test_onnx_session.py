@@ -13,7 +13,8 @@ from support.trained import IMAGE, card
 
 from resnetctl.deploy import onnx_session
 from resnetctl.deploy.onnx_checks import check
-from resnetctl.errors import WeightsError, WorkFailed
+from resnetctl.deploy.raw.writer import with_preprocessing
+from resnetctl.errors import DataError, WeightsError, WorkFailed
 
 
 def test_a_good_file_runs() -> None:
@@ -67,9 +68,33 @@ def test_only_plain_files_of_limited_size_are_read(tmp_path: Path, monkeypatch: 
 
 
 def test_a_failure_inside_onnxruntime_is_work_failed() -> None:
+    model = onnx_session.from_bytes(with_preprocessing(small_model().SerializeToString(), IMAGE), "")
+    with pytest.raises(WorkFailed, match=r"onnxruntime failed: .*image_needs_1_3_or_4_channels"):
+        model.logits(np.zeros((1, 9, 9, 2), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.full((1, 8, 8, 1), np.nan, np.float32),
+        np.zeros((1, 1, 8, 8), np.uint8),
+        np.zeros((1, 8, 8, 2), np.uint8),
+        np.zeros((1, 8, 8, 5), np.uint8),
+        np.zeros((1, 0, 8, 1), np.uint8),
+        np.zeros((8, 8, 1), np.uint8),
+    ],
+    ids=["NaN", "CHW", "2 channels", "5 channels", "no height", "no batch"],
+)
+def test_other_images_are_refused_by_shape(images: np.ndarray) -> None:
     model = onnx_session.from_bytes(small_model().SerializeToString(), "")
-    with pytest.raises(WorkFailed, match="onnxruntime failed"):
-        model.logits(np.zeros((1, 9, 9, 1), np.uint8))
+    with pytest.raises(DataError) as caught:
+        model.logits(images)
+    assert caught.value.message == f"images are uint8 (B, 8, 8, 1), not {images.dtype} {images.shape}"
+
+
+def test_an_empty_batch_has_no_answers() -> None:
+    model = onnx_session.from_bytes(small_model().SerializeToString(), "")
+    assert [item.shape for item in model.outputs(np.zeros((0, 8, 8, 1), np.uint8))] == [(0, 3), (0, 3)]
 
 
 def test_bytes_that_look_like_onnxruntimes_own_format_run_as_onnx() -> None:

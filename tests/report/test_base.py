@@ -57,6 +57,10 @@ def test_a_notebook_shows_one_line_values_and_escapes_them() -> None:
     assert "<caption>small</caption>" in SMALL._repr_html_()
 
 
+def test_a_matrix_is_no_line() -> None:
+    assert list(lines({"confusion": [[1, 2], [3, 4]], "interval": [0.5, 0.7]})) == [("95 % interval", "50.0%, 70.0%")]
+
+
 def test_numbers_are_formatted_for_people() -> None:
     values = {"top1": 0.98765, "interval": [0.9, 0.95], "min_accuracy": None, "count": 12345, "epochs": 20, "ema": True}
     values |= {"loss": 0.123456, "seconds": 12345.678, "schema": "resnetctl.eval/1", "val_top1": 1.0}

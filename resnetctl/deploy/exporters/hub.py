@@ -170,9 +170,9 @@ def _accuracy(evals: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a name as Markdown code, in one line and without markup."""
+    """Return a name as Markdown code, in one line, without markup and without characters that turn the text around."""
     plain = " ".join(text.replace("`", "'").split())[:100]
-    return f"`{plain}`"
+    return f"`{''.join(sign if sign.isprintable() else f'<U+{ord(sign):04X}>' for sign in plain)}`"
 
 
 hub = Hub()

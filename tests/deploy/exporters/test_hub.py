@@ -142,8 +142,10 @@ def test_the_model_card_says_how_logits_become_probabilities(tmp_path: Path) -> 
 
 
 def test_class_names_stay_text(tmp_path: Path) -> None:
-    names = ("`x`\n# heading", "</script>", "a" * 10_000)
+    names = ("`x`\n# heading", "</script>", "\u202egnp.exe", '"quoted"', "a" * 10_000)
     described, model = resnet18(names)
     text = model_card(bundle(tmp_path, described, model))
-    assert "Classes: `'x' # heading`, `</script>`, `" + "a" * 100 + "`." in text
+    shown = "`'x' # heading`, `</script>`, `<U+202E>gnp.exe`, `\"quoted\"`, `" + "a" * 100 + "`"
+    assert f"Classes: {shown}." in text
+    assert "\u202e" not in text
     assert config(described)["label_names"] == list(names)

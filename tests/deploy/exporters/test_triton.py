@@ -75,7 +75,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_class_name_stays_on_its_line() -> None:
-    assert labels(["a\nb", "c\\nd", "\u202eright to left"]).count("\n") == 3
+    names = ["a\nb", "c\\nd", "\u202eright to left", "</script>", '"quoted"', "x" * 10_000, "two\r\nlines"]
+    lines = labels(names).split("\n")
+    assert lines == ["a\\nb", "c\\\\nd", *names[2:6], "two\\r\\nlines", ""]
 
 
 def test_the_configuration_is_read_by_tritons_own_protobuf(tmp_path: Path) -> None:
