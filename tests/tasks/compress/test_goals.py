@@ -2,10 +2,8 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from support.compressed import OUT
 
@@ -13,7 +11,6 @@ import resnetctl as rc
 from resnetctl import runs
 from resnetctl.compress import int8, latency
 from resnetctl.compress.cost import params
-from resnetctl.compress.latency import Latency
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed, UsageError
@@ -21,34 +18,13 @@ from resnetctl.hints import in_shell
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
 from resnetctl.tasks.compress import goals
-from resnetctl.tasks.compress.goals import File
+from resnetctl.tasks.compress.attempts import File
 from resnetctl.tasks.compress.report import Accuracy, CompressReport
 from resnetctl.tasks.compress.steps import Steps
 from resnetctl.tasks.evaluate import evaluate
-from resnetctl.weights.file import Header, load_model, load_network
+from resnetctl.weights.file import Header, load_model
 
 GOAL: dict[str, Any] = {"speedup": 1.6, "int8": True, "max_drop": 100.0, "finetune": "1epoch"}
-
-
-TIMES = {1: Latency(p50=1.0, p95=2.0, n=3), 64: Latency(p50=30.0, p95=40.0, n=3)}
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export, quantise and time nothing."""
-
-    def file(steps: Steps, name: str, header: Header) -> File:
-        net = load_network(header)
-        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge.accuracy(net))
-
-    def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
-        return dataclasses.replace(source, name="int8", data=source.data[: len(source.data) // 4])
-
-    always = SimpleNamespace(logits=lambda images: np.eye(3, dtype=np.float32)[[0] * len(images)])
-    monkeypatch.setattr(goals, "_float_file", file)
-    monkeypatch.setattr(goals, "_int8_file", quantised)
-    monkeypatch.setattr(goals, "from_bytes", lambda data, where: always)
-    monkeypatch.setattr(goals, "latencies", lambda models, images: dict.fromkeys(models, TIMES))
 
 
 def go(name: str = "small", **changes: Any) -> CompressReport:

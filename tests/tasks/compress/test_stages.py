@@ -63,6 +63,14 @@ def test_val_stays_that_of_the_whole_network(run: runs.RunDir) -> None:
     assert read_card(report.path).split == read_card(run.weights).split
 
 
+def test_classes_in_another_order_than_those_of_the_data_are_matched_by_name(run: runs.RunDir) -> None:
+    net, card = load_model(run.weights)
+    run.save_weights(to_bytes(net.state_dict(), dataclasses.replace(card, classes=card.classes[::-1])))
+    _, report = work(Order.of("first", **SHORT))
+    assert report.trained is not None
+    assert evaluate("small", settings=settings.load(), split="val").report.top1 == report.trained.top1
+
+
 def test_a_run_without_training_can_be_measured_trained_and_compressed_again() -> None:
     _, report = work(Order.of("first", keep_blocks=(2, 2)), "cut")
     assert report.trained is None
@@ -104,7 +112,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes() -> None:
 
 def test_a_cut_that_was_not_finished_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(StagedRun, "save_cut", _fail)
+        patch.setattr(StagedRun, "save_facts", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     assert (settings.load().runs_dir / "small" / "stages" / "1-cut" / "config.toml").is_file()
