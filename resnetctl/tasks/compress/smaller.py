@@ -27,7 +27,7 @@ from resnetctl.deploy.onnx_writer import to_bytes as to_onnx
 from resnetctl.engine.metrics import EvalReport, Images, Labels, Logits, Predictor, measure
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.errors import CheckFailed, DataError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import WeightsCard
@@ -111,9 +111,14 @@ class Judge:
 
     Args:
         val_of: the card that says which images are val; None: that of the network.
+
+    Raises:
+        DataError: the network has one class, or the dataset has other classes or too few images.
     """
 
     def __init__(self, card: WeightsCard, store: Store, *, val_of: WeightsCard | None = None) -> None:
+        if len(card.classes) < 2:
+            raise DataError("the network has one class, so its accuracy cannot show what a smaller one costs")
         self.card = card
         self.train, self._val = calibration.sets(store, val_of or card)
         self._order = calibration.class_order(store.card.classes, card.classes, name=store.card.name)

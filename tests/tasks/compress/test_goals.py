@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.compressed import OUT
+from support.faults import Fault, Hook
 
 import resnetctl as rc
 from resnetctl import runs
@@ -13,7 +14,7 @@ from resnetctl.compress import int8, latency
 from resnetctl.compress.cost import params
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.errors import CheckFailed, UsageError, WorkFailed
 from resnetctl.hints import in_shell
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
@@ -148,6 +149,20 @@ def test_a_killed_goal_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPat
             go()
     report = rc.compress(name="small", progress=False)
     assert report.path.read_bytes() == whole.path.read_bytes()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_disk_that_is_full_from_some_moment_is_one_error_and_the_goal_goes_on(share: float) -> None:
+    with Hook(Path.cwd(), Fault(10**6, "ENOSPC")).installed() as hook:
+        whole = go("whole")
+    fault = Fault(int(share * hook.count), "ENOSPC", lasting=True)
+    with Hook(Path.cwd(), fault).installed(), pytest.raises((WorkFailed, UsageError), match="No space left"):
+        go()
+    report = rc.compress(name="small", progress=False) if Path("runs/small").exists() else go()
+    assert report.path.read_bytes() == whole.path.read_bytes()
+    assert report.file is not None
+    assert report.file.read_bytes() == whole.file.read_bytes()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

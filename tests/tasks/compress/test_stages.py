@@ -7,13 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.compressed import DEEP
 from support.tiny_runs import files, notice_texts
+from support.trained import card as make_card
+from support.trained import make_store
 
 from resnetctl import runs
 from resnetctl.config.schema import FinetuneConfig
-from resnetctl.errors import CheckFailed, InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
+from resnetctl.errors import (
+    CheckFailed,
+    DataError,
+    InputError,
+    ResnetctlError,
+    Stopped,
+    UsageError,
+    WeightsError,
+    WorkFailed,
+)
 from resnetctl.facts import Finished
 from resnetctl.hints import Call, Setting
+from resnetctl.models.resnet import build
 from resnetctl.runs.staged import StagedRun, begin
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
@@ -198,6 +211,16 @@ def test_weights_that_cannot_be_cut_are_one_error_and_leave_nothing(
     with pytest.raises(ResnetctlError, match=message) as caught:
         work(Order.of(broken(run, kind), keep_blocks=[1, 1], **goal))
     assert caught.value.exit_code == code
+    assert not Path(settings.load().runs_dir / "small").exists()
+
+
+@pytest.mark.parametrize("goal", [{}, {"int8": True}])
+def test_a_network_of_one_class_is_one_error_and_leaves_nothing(run: runs.RunDir, goal: dict[str, Any]) -> None:
+    store = make_store(name="ones", classes=("ape",))
+    net = build(DEEP, classes=1, image=store.card.image)
+    run.save_weights(to_bytes(net.state_dict(), make_card(store, arch=DEEP)))
+    with pytest.raises(DataError, match="the network has one class"):
+        work(Order.of("first", keep_blocks=[1, 1], **goal))
     assert not Path(settings.load().runs_dir / "small").exists()
 
 
