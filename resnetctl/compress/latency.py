@@ -16,20 +16,24 @@ ROUNDS = 21
 CALLS = 400  # for a percentile
 BASE = "base"
 SIZES = (1, 64)  # images a batch
+Prepared = Images | Mapping[str, Images]
 
 
 def speedups(
-    base: OnnxModel, others: Mapping[str, OnnxModel], *, images: Images, sizes: Sequence[int] = SIZES
+    base: OnnxModel, others: Mapping[str, OnnxModel], *, images: Prepared, sizes: Sequence[int] = SIZES
 ) -> dict[str, dict[int, Spread]]:
     """Return how many times as fast as `base` each of the others is, by name and images a batch.
 
     Args:
-        images: (N, S, S, C) uint8; batches are cut from them, repeated if there are too few.
+        images: (N, S, S, C) uint8; batches are cut from them, repeated if there are too few. Where networks read other
+            sizes, those of each network, by name and `BASE`.
     """
     results: dict[str, dict[int, Spread]] = {name: {} for name in others}
     for size in sizes:
-        batch = _batch(images, size)
-        ways = {name: Repeated(model.logits, batch) for name, model in ((BASE, base), *others.items())}
+        ways = {
+            name: Repeated(model.logits, batch_of(images, name, size=size))
+            for name, model in ((BASE, base), *others.items())
+        }
         speeds = interleave(ways, seconds=SECONDS, rounds=ROUNDS, needed=len(ways))
         for name in others:
             results[name][size] = ratios(speeds[name], speeds[BASE])
@@ -62,13 +66,14 @@ class Latency(Card):
 
 
 def latencies(
-    models: Mapping[str, OnnxModel], *, images: Images, sizes: Sequence[int] = SIZES
+    models: Mapping[str, OnnxModel], *, images: Prepared, sizes: Sequence[int] = SIZES
 ) -> dict[str, dict[int, Latency]]:
     """Return the latencies of networks by name and images a batch, called one by one in alternating order."""
     results: dict[str, dict[int, Latency]] = {name: {} for name in models}
     for size in sizes:
-        batch = _batch(images, size)
-        ways = {name: Repeated(model.logits, batch, seconds=0) for name, model in models.items()}
+        ways = {
+            name: Repeated(model.logits, batch_of(images, name, size=size), seconds=0) for name, model in models.items()
+        }
         rates = interleave(ways, seconds=SECONDS, rounds=CALLS, needed=len(ways))
         for name in models:
             times = [1000 / rate for rate in rates[name]]
@@ -77,5 +82,7 @@ def latencies(
     return results
 
 
-def _batch(images: Images, size: int) -> Images:
-    return images[[place % len(images) for place in range(size)]]
+def batch_of(images: Prepared, name: str, *, size: int) -> Images:
+    """Return a batch for a network; there is one set of images for all of them, or one for each name."""
+    own: Images = images[name] if isinstance(images, Mapping) else images
+    return own[[place % len(own) for place in range(size)]]

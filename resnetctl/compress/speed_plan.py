@@ -1,10 +1,10 @@
 """Choose how many blocks each stage keeps from a table of latencies, measured on this machine for this network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnetctl.compress.depths import Depths
-from resnetctl.compress.latency import ROUNDS, SECONDS, Repeated
+from resnetctl.compress.latency import ROUNDS, SECONDS, Prepared, Repeated, batch_of
 from resnetctl.deploy.onnx_session import OnnxModel
 from resnetctl.engine.metrics import Images
 from resnetctl.engine.stopwatch import interleave, spread
@@ -37,14 +37,19 @@ def measure_table(depths: Depths, images: Images, *, export: Callable[[Depths], 
     """
     variants = {str(stage): _alone(depths, stage) for stage, depth in enumerate(depths) if depth > 1}
     models = {"": export(depths), **{name: export(variant) for name, variant in variants.items()}}
-    ways = {name: Repeated(model.logits, images[:1]) for name, model in models.items()}
-    speeds = interleave(ways, seconds=SECONDS * len(ways), rounds=ROUNDS, needed=len(ways))
-    times = {name: 1000 / spread(values).median for name, values in speeds.items()}
+    times = milliseconds(models, images=images)
     saved = [
         max(0.0, times[""] - times[str(stage)]) / (depth - 1) if depth > 1 else 0.0
         for stage, depth in enumerate(depths)
     ]
     return LatencyTable(whole=times[""], blocks=tuple(saved))
+
+
+def milliseconds(models: Mapping[str, OnnxModel], *, images: Prepared) -> dict[str, float]:
+    """Return the time of a single image by name, the median of turns; `images` as for `latency.speedups`."""
+    ways = {name: Repeated(model.logits, batch_of(images, name, size=1)) for name, model in models.items()}
+    speeds = interleave(ways, seconds=SECONDS * len(ways), rounds=ROUNDS, needed=len(ways))
+    return {name: 1000 / spread(values).median for name, values in speeds.items()}
 
 
 def even_depths(depths: Depths) -> list[Depths]:

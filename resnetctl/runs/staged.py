@@ -3,7 +3,7 @@
 ::
 
     RUN/  compress.json     what was asked for, written first
-          stages/NAME/      the run of a stage; one that was cut has cut.json, what was measured
+          stages/NAME/      the run of a stage; cut.json or student.json has what was measured
           compressed.json   the report; with a goal, pareto.svg
           config.toml ...   the files of the last stage: from here on RUN is a run like any other
 """
@@ -19,7 +19,6 @@ from resnetctl.runs.folder import LAST, PLAN, RunDir, free_path
 from resnetctl.runs.log import to_document
 from resnetctl.system import storage
 
-CUT = "cut.json"
 REPORT = "compressed.json"
 PLOT = "pareto.svg"
 COPIED = (  # config.toml is copied last
@@ -68,13 +67,16 @@ class StagedRun:
         if not RunDir(self.path).is_running() and not self.has_stages:
             storage.remove(self.path)
 
-    def cut(self, name: str) -> dict[str, Any]:
-        """Return what was measured when a stage cut the network."""
-        return storage.read_json(self.stages / name / CUT, error=InputError)
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return what was measured of the network of a stage before its training."""
+        return storage.read_json(self._facts(name), error=InputError)
 
-    def save_cut(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Write what was measured when a stage cut the network."""
-        storage.write(self.stages / name / CUT, to_document(facts))
+    def save_facts(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Write what was measured of the network of a stage before its training."""
+        storage.write(self._facts(name), to_document(facts))
+
+    def _facts(self, name: str) -> Path:
+        return self.stages / name / f"{name.rpartition('-')[2]}.json"  # 1-cut has cut.json
 
     def publish(self, last: RunDir, report: Mapping[str, Any], *, plot: bytes = b"") -> RunDir:
         """Copy the files of the last stage, so that the folder is a run, and point `last` at it.

@@ -61,8 +61,8 @@ def test_a_run_that_cannot_be_written_to_its_end_is_no_run(tmp_path: Path, monke
 def test_a_stage_can_be_dropped_and_keeps_what_its_cut_measured(tmp_path: Path) -> None:
     staged = begin(tmp_path, "small", plan={})
     stage(staged, "1-cut")
-    staged.save_cut("1-cut", {"params": [2, 1]})
-    assert staged.cut("1-cut") == {"params": [2, 1]}
+    staged.save_facts("1-cut", {"params": [2, 1]})
+    assert staged.facts("1-cut") == {"params": [2, 1]}
     staged.drop("1-cut")
     staged.drop("1-cut")
     assert not staged.stage("1-cut").path.exists()

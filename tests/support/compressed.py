@@ -2,18 +2,25 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from support.trained import ARCH, card, make_run, make_store
 
 from resnetctl import runs
+from resnetctl.compress.cost import params
+from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
+from resnetctl.engine.predictors import torch_predictor
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch
-from resnetctl.tasks.compress import smaller
-from resnetctl.weights.file import to_bytes
+from resnetctl.tasks.compress import goals, smaller, student
+from resnetctl.tasks.compress.attempts import File
+from resnetctl.tasks.compress.steps import Steps
+from resnetctl.weights.file import Header, load_network, to_bytes
 
 DEEP = dataclasses.replace(ARCH, depths=(3, 2))
 WIDE = dataclasses.replace(ARCH, depths=(2, 2), widths=(32, 64))
@@ -39,5 +46,37 @@ def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs
 
     table = LatencyTable(whole=5.0, blocks=(1.0, 1.0))
     monkeypatch.setattr(smaller, "speedups", timed)
+    monkeypatch.setattr(student, "speedups", timed)
+    monkeypatch.setattr(
+        student, "opened", lambda net, card, calibrate_on=None: opened(None, net, int8=calibrate_on is not None)
+    )
+    monkeypatch.setattr(
+        student,
+        "milliseconds",
+        lambda models, images: {name: float(sum(net.arch.depths)) for name, net in models.items()},
+    )
     monkeypatch.setattr(smaller, "measure_table", lambda depths, images, *, export: table)
     return folder
+
+
+TIMES = {1: Latency(p50=1.0, p95=2.0, n=3), 64: Latency(p50=30.0, p95=40.0, n=3)}
+
+
+def leave_out_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a goal export, quantise and time nothing."""
+
+    def file(steps: Steps, name: str, header: Header) -> File:
+        net, card = load_network(header), header.card
+        accuracy, is_right = steps.judge_of(card).answers(torch_predictor(net, card.image, device=torch.device("cpu")))
+        data = b"x" * 4 * params(net)
+        return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
+
+    def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
+        name = "int8" if source.name == "2-finetune" else "student-int8"
+        return dataclasses.replace(source, name=name, data=source.data[: len(source.data) // 4], is_int8=True)
+
+    always = SimpleNamespace(logits=lambda images: np.eye(3, dtype=np.float32)[[0] * len(images)])
+    monkeypatch.setattr(goals, "_float_file", file)
+    monkeypatch.setattr(goals, "_int8_file", quantised)
+    monkeypatch.setattr(goals, "from_bytes", lambda data, where: always)
+    monkeypatch.setattr(goals, "latencies", lambda models, images: dict.fromkeys(models, TIMES))

@@ -1,6 +1,7 @@
 """`compress`."""
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.groups import watched
@@ -13,10 +14,12 @@ from resnetctl.errors import UsageError
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from resnetctl.engine.stopwatch import Spread
     from resnetctl.system.settings import Settings
     from resnetctl.tasks.compress import CompressReport, Order
+    from resnetctl.tasks.compress.report import CutFacts
 
 
 def run(parsed: Parsed[CompressOptions]) -> None:
@@ -33,6 +36,7 @@ def run(parsed: Parsed[CompressOptions]) -> None:
         keep_blocks=keep,
         channels=options.channels,
         speedup=options.speedup,
+        student=options.student,
         finetune=options.finetune,
         set=dict(from_sets(options.sets).values),
         target_ms=options.target_ms,
@@ -68,30 +72,20 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
     if as_json:
         streams.report(report)
         return
-    path, cut = tables.short(report.run or report.path), report.cut
-    pairs = [
-        ("wrote", path),
-        *([("blocks", f"{_listed(cut.before)} -> {_listed(cut.after)}")] if cut.removed else []),
-        *([("removed", ", ".join(cut.removed))] if cut.removed else []),
-        *([("channels", _widths(cut.widths))] if cut.widths else []),
-        ("params", " -> ".join(map(tables.count, cut.params))),
-        ("accuracy on val", _accuracy(report)),
-    ]
-    if cut.table is not None:
-        blocks = ", ".join(f"{milliseconds:.3f}" for milliseconds in cut.table.blocks)
-        pairs.append(("ms a block", f"{blocks} by stage; {cut.table.whole:.3f} for all (one image, one thread)"))
-    for size, spread in cut.speedup.items():
-        pairs.append(
-            (f"batch of {size}", f"{spread.median:.2f} times as fast here ({spread.low:.2f} to {spread.high:.2f})")
-        )
+    path = tables.short(report.run or report.path)
+    pairs: list[tuple[str, object]] = [("wrote", path)]
+    pairs += [*_cut_pairs(report.cut), ("accuracy on val", _accuracy(report))] if report.cut is not None else []
+    pairs += _student_pairs(report)
     if report.test is not None:
         pairs.append(
             ("accuracy on test", f"{tables.percent(report.test.top1)} ({report.test.count:,} images, opened once)")
         )
     pairs += [("taken back", reason) for reason in report.undone]
     tables.pairs(pairs)
-    if report.file is not None:
+    if report.stages:
         _show_stages(report)
+    if report.file is not None:
+        streams.result(f"\nNext\n  resnetctl predict {tables.short(report.file)} IMAGE")
         return
     teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)}"
     after = f"  resnetctl export {path} --onnx --int8"
@@ -99,7 +93,7 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
 
 
 def _show_stages(report: "CompressReport") -> None:
-    """Print a row for each stage, and what to do with the file."""
+    """Print a row for each stage."""
     streams.result("")
     rows = []
     for stage in report.stages:
@@ -110,14 +104,50 @@ def _show_stages(report: "CompressReport") -> None:
     header = ["stage", "val acc", "95 % interval", "ms, 1 image", "ms, 64 images", "params", "MACs", "file"]
     tables.table(header, rows)
     streams.say("ms: median / 95th percentile of calls in turns, one thread")
-    streams.result(f"\nNext\n  resnetctl predict {tables.short(report.file or report.path)} IMAGE")
+
+
+def _cut_pairs(cut: "CutFacts") -> "Iterator[tuple[str, str]]":
+    """Yield what was removed, and what it costs and gains."""
+    if cut.removed:
+        yield "blocks", f"{_listed(cut.before)} -> {_listed(cut.after)}"
+        yield "removed", ", ".join(cut.removed)
+    if cut.widths:
+        yield "channels", _widths(cut.widths)
+    yield "params", " -> ".join(map(tables.count, cut.params))
+    if cut.table is not None:
+        blocks = ", ".join(f"{milliseconds:.3f}" for milliseconds in cut.table.blocks)
+        yield "ms a block", f"{blocks} by stage; {cut.table.whole:.3f} for all (one image, one thread)"
+    for size, spread in cut.speedup.items():
+        yield f"batch of {size}", f"{_gain(spread)} here ({spread.low:.2f} to {spread.high:.2f})"
+
+
+def _student_pairs(report: "CompressReport") -> "Iterator[tuple[str, str]]":
+    """Yield the student, how both networks came out, and which one was kept."""
+    student, choice = report.student, report.choice
+    if student is None or choice is None:
+        return
+    whole, own = student.milliseconds
+    source = "" if student.source == student.arch else f" of {tables.short(Path(student.source))}"
+    yield "student", f"{student.arch}{source}, {tables.count(student.params)} params"
+    yield "ms an image", f"{own:.3f} for the student; {whole:.3f} for the whole network (one thread)"
+    for candidate in choice.candidates:
+        gains = [f"{_gain(spread)} at a batch of {size}" for size, spread in candidate.speedup.items()]
+        accuracy = [] if candidate.trained is None else [f"{tables.percent(candidate.trained.top1)} on val"]
+        yield f"{candidate.name} trained", ", ".join([*accuracy, *gains, *filter(None, [candidate.problem])])
+    yield "kept", f"the {choice.kept}: {choice.why}" if choice.kept == "student" else f"the cut network: {choice.why}"
+
+
+def _gain(spread: "Spread") -> str:
+    return f"{spread.median:.2f} times as fast"
 
 
 def _accuracy(report: "CompressReport") -> str:
+    """Return the accuracies of the cut network, before and after its training."""
+    assert report.cut is not None
     before, after = report.cut.accuracy
     text = f"{tables.percent(before.top1)} -> {tables.percent(after.top1)} before training"
-    if report.trained is not None:
-        text += f" -> {tables.percent(report.trained.top1)} after"
+    own = [candidate.trained for candidate in report.choice.candidates[:1]] if report.choice else [report.trained]
+    text += "".join(f" -> {tables.percent(trained.top1)} after" for trained in own if trained is not None)
     return f"{text} ({after.count:,} images)"
 
 
@@ -150,6 +180,7 @@ COMMAND = Command(
         ("resnetctl compress last --speedup 2 --finetune 5epochs --name small", "a run"),
         ("resnetctl compress --name small", "go on after a stop"),
         ("resnetctl compress last --speedup 3 --int8 --max-drop 1 --name tiny", "a checked file, or exit 5"),
+        ("resnetctl compress last --speedup 2 --student resnet20 --finetune 5epochs", "keep the better of two"),
         ("resnetctl compress last --keep-blocks 5,5,5 --out small.safetensors", "a file, not trained"),
     ),
 )

@@ -11,6 +11,13 @@ class CompressOptions(Common):
     keep_blocks: str | None = option(None, "Blocks that each stage keeps, e.g. 5,5,5", metavar="N,N,N", panel=USED)
     channels: float | None = option(None, "Share of the inner channels that stays, e.g. 0.5", metavar="X", panel=USED)
     speedup: float | None = option(None, "Make single images X times as fast on this machine", metavar="X", panel=USED)
+    student: str | None = option(
+        None,
+        "A smaller network that competes with the cut one: run, weights file or arch",
+        metavar="RUN|FILE|ARCH",
+        panel=USED,
+        complete="run",
+    )
     target_ms: float | None = option(
         None, "Make single images take at most X ms on this machine", metavar="X", panel=USED
     )

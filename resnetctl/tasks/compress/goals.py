@@ -1,12 +1,13 @@
-"""`compress` with a goal: a checked ONNX file that is fast, small and accurate enough, or the best that was reached.
+"""`compress` with a goal or a student: the networks are cut, trained, exported and compared, and the best one is kept.
 
-An attempt cuts, trains and exports. One that breaks a limit is taken back: without int8, more must be cut.
+With a goal, the result is a checked ONNX file that is fast, small and accurate enough. A network that breaks a limit is
+taken back: without int8, more must be cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from resnetctl.compress import calibration
 from resnetctl.compress.cost import multiply_adds, params
 from resnetctl.compress.int8 import Limits, quantise
-from resnetctl.compress.latency import latencies, speedups
+from resnetctl.compress.latency import BASE, latencies, speedups
 from resnetctl.data.splits import open_eval_set
 from resnetctl.deploy.onnx_card import OnnxCard, to_properties
 from resnetctl.deploy.onnx_session import from_bytes
@@ -24,61 +25,45 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call
-from resnetctl.models.resnet import ResNet
 from resnetctl.report.page import pareto_file
 from resnetctl.runs import RunDir
 from resnetctl.system.signals import stop_later
-from resnetctl.tasks.compress.report import Accuracy, CompressReport, CutFacts, StageFacts
+from resnetctl.tasks.compress.attempts import CUT, STUDENT, Attempt, File, choose
+from resnetctl.tasks.compress.report import FLOAT, INT8, Accuracy, CompressReport, StageFacts
 from resnetctl.tasks.compress.smaller import CALIBRATE, Limit
-from resnetctl.tasks.compress.steps import Steps, cut_name, train_name
+from resnetctl.tasks.compress.steps import STUDENT_STAGES, Steps, stages_of
 from resnetctl.tasks.held_out import look
 from resnetctl.tasks.targets import Target, described
 from resnetctl.weights.file import Header, load_network, read_header
 from resnetctl.wording import counted
 
 MAX_DROP = 1.0  # percent points on val, unless the order says otherwise
-INT8 = "int8"
-
-
-@dataclass(frozen=True, kw_only=True)
-class File:
-    """An ONNX file of a network, its accuracy on val, and the stage that made it.
-
-    `float_layers` are the layers of an int8 file that went back to float32.
-    """
-
-    name: str
-    net: ResNet
-    data: bytes
-    accuracy: Accuracy
-    float_layers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reached:
-    """An attempt that keeps all limits: the run of its last stage, and the files of its stages."""
-
-    last: RunDir
-    cut: CutFacts
-    files: tuple[File, ...]
+Work = Generator[Any, None, None]
 
 
 def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
     """Yield the facts of the training; return the report of the published run.
 
     Raises:
-        CheckFailed: no network keeps all limits. The error names the best of each attempt; the stages stay.
+        CheckFailed: no network keeps all limits. The error names the best of each attempt; the stages stay. Or the
+            student is slower than the whole network.
     """
-    forms, undone = ((True, False) if steps.order.int8 else (False,)), []
-    for attempt, int8 in enumerate(forms):
-        try:
-            reached = yield from _attempt(steps, attempt, int8=int8)
-        except CheckFailed as error:
-            problems = "; ".join(error.problems)
-            undone.append(f"{INT8 if int8 else 'float32'}: {error.message}{f' ({problems})' if problems else ''}")
-            yield Notice(f"taken back: {undone[-1]}")
-            continue
-        return _published(steps, reached, undone=tuple(undone))
+    goal, undone = _Goal(steps), list[str]()
+    if steps.order.student:
+        yield from steps.student()  # one that is too slow is an error before any other work
+    for number, int8 in enumerate((True, False) if steps.order.int8 else (False,)):
+        attempts, lost = [], list[str]()
+        for name in (CUT, STUDENT) if steps.order.student else (CUT,):
+            attempts.append(attempt := Attempt(name=name))
+            try:
+                yield from goal.tried(attempt, number, int8=int8)
+            except CheckFailed as error:
+                attempt.problem = _text(error)
+                lost.append(f"{goal.label(attempt, int8=int8)}: {attempt.problem}")
+                yield Notice(f"taken back: {lost[-1]}")
+        if not all(attempt.problem for attempt in attempts):
+            return goal.published(attempts, undone=tuple(undone))
+        undone += lost
     raise CheckFailed(
         "no network keeps all limits on this machine; no run was published",
         where=str(steps.staged.path),
@@ -87,58 +72,134 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
     )
 
 
-def _attempt(steps: Steps, attempt: int, *, int8: bool) -> Generator[Any, None, Reached]:
-    """Cut, train and export. Raises `CheckFailed` when a limit is broken."""
-    order = steps.order
-    limit = Limit(target_ms=order.target_ms, size=order.size_bytes, int8=int8)
-    cut = yield from steps.cut(attempt, limit=limit)
-    last = yield from steps.train(attempt)
-    whole, first, trained = (
-        _float_file(steps, name, header)
-        for name, header in (
-            ("whole", steps.header),
-            (cut_name(attempt), read_header(steps.staged.stage(cut_name(attempt)).weights)),
-            (train_name(attempt), read_header(last.weights)),
-        )
-    )
-    allowed = MAX_DROP if order.max_drop is None else order.max_drop
-    drop = 100 * (whole.accuracy.top1 - trained.accuracy.top1)
-    if drop > allowed:
-        raise CheckFailed(
-            f"{trained.name} loses {drop:.2f} points on val, and {allowed:g} are allowed",
-            problems=[f"{cut.speedup['1'].median:.2f} times as fast, {trained.accuracy.top1:.2%} on val"],
-        )
-    last.write_onnx(trained.data)
-    files = [whole, first, trained]
-    if int8:
-        header = read_header(last.weights)
-        files.append(_int8_file(steps, header, trained, max_drop=max(0.0, allowed - drop)))
-        last.write_onnx(files[-1].data, int8=True)
-        _require_speed(steps, cut, files)
-    if order.size_bytes and len(files[-1].data) > order.size_bytes:
-        raise CheckFailed(f"{files[-1].name} has {len(files[-1].data):,} bytes, and {order.size_bytes:,} are allowed")
-    return Reached(last=last, cut=cut, files=tuple(files))
+class _Goal:
+    """The limits of an order, and the files that are held against them."""
 
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._order = steps.order
 
-def _require_speed(steps: Steps, cut: CutFacts, files: Sequence[File]) -> None:
-    """Raise `CheckFailed` when the layers that went back to float32 made the last file slower than the goal."""
-    whole, last, order, needed = files[0], files[-1], steps.order, steps.order.speedup
-    if order.target_ms is not None and cut.table is not None:
-        needed = cut.table.whole / order.target_ms
-    if needed is None or not last.float_layers:
-        return
-    base, model = (from_bytes(file.data, file.name) for file in (whole, last))
-    median = speedups(base, {INT8: model}, images=steps.judge.seen(), sizes=(1,))[INT8][1].median
-    if median < needed:
-        layers = counted(len(last.float_layers), "layer")
-        raise CheckFailed(
-            f"with {layers} in float32 it is {median:.2f} times as fast, and {needed:.2f} times are needed"
+    @cached_property
+    def _whole(self) -> File:
+        return _float_file(self._steps, "whole", self._steps.header)
+
+    def label(self, attempt: Attempt, *, int8: bool) -> str:
+        """Return the name of an attempt in a list of them."""
+        form = INT8 if int8 else FLOAT
+        return f"{attempt.label}, {form}" if self._order.student else form
+
+    def tried(self, attempt: Attempt, number: int, *, int8: bool) -> Work:
+        """Cut or take the student, train, export and quantise. Raises `CheckFailed` when a limit is broken."""
+        if attempt.name == CUT:
+            stages, needed = stages_of(number), (yield from self._cut(attempt, number, int8=int8))
+        else:
+            stages, needed = STUDENT_STAGES, (yield from self._student(attempt, int8=int8))
+        attempt.last = last = yield from self._steps.train(stages)
+        for name, weights in (
+            (stages.start, self._steps.staged.stage(stages.start).weights),
+            (stages.train, last.weights),
+        ):
+            attempt.files.append(_float_file(self._steps, name, read_header(weights)))
+        if self._order.has_goal:
+            self._finish(attempt, last, int8=int8, needed=needed)
+
+    def _cut(self, attempt: Attempt, number: int, *, int8: bool) -> Generator[Any, None, float]:
+        """Cut the network. Return the speed-up that the file must keep, 0 for any."""
+        order = self._order
+        limit = Limit(target_ms=order.target_ms, size=order.size_bytes, int8=int8) if order.has_goal else None
+        attempt.cut = cut = yield from self._steps.cut(number, limit=limit)
+        attempt.speedup = cut.speedup
+        return self._needed(None if cut.table is None else cut.table.whole)
+
+    def _student(self, attempt: Attempt, *, int8: bool) -> Generator[Any, None, float]:
+        """Hold the student against the limits of speed and size. Return the speed-up that the file must keep."""
+        facts = yield from self._steps.student()
+        file, needed = facts.forms[INT8 if int8 else FLOAT], self._needed(facts.milliseconds[0])
+        attempt.speedup = file.speedup
+        gain = file.speedup["1"].median
+        if gain < needed:
+            raise CheckFailed(f"it is {gain:.2f} times as fast, and {needed:.2f} times are needed")
+        self._require_size(file.bytes)
+        return needed
+
+    def _needed(self, whole_ms: float | None) -> float:
+        """Return the speed-up that the order asks for; 0: any."""
+        if self._order.target_ms is not None and whole_ms is not None:
+            return whole_ms / self._order.target_ms
+        return self._order.speedup or 0.0
+
+    def _finish(self, attempt: Attempt, last: RunDir, *, int8: bool, needed: float) -> None:
+        """Hold the trained network against the limits of a goal, and write its files. Raises `CheckFailed`."""
+        trained, order = attempt.files[-1], self._order
+        allowed = MAX_DROP if order.max_drop is None else order.max_drop
+        drop = 100 * (self._whole.accuracy.top1 - trained.accuracy.top1)
+        if drop > allowed:
+            raise CheckFailed(
+                f"{trained.name} loses {drop:.2f} points on val, and {allowed:g} are allowed",
+                problems=[f"{attempt.speedup['1'].median:.2f} times as fast, {trained.accuracy.top1:.2%} on val"],
+            )
+        if int8:
+            header, rest = read_header(last.weights), max(0.0, allowed - drop)
+            attempt.files.append(file := _int8_file(self._steps, header, trained, max_drop=rest))
+            self._require_speed(file, needed)
+        self._require_size(len(attempt.files[-1].data))
+
+    def _require_speed(self, file: File, needed: float) -> None:
+        """Raise `CheckFailed` when the layers that went back to float32 made the file slower than the goal."""
+        if not needed or not file.float_layers:
+            return
+        base, model = (from_bytes(each.data, each.name) for each in (self._whole, file))
+        images = {BASE: self._steps.judge.seen(), INT8: self._steps.judge_of(file.card).seen()}
+        median = speedups(base, {INT8: model}, images=images, sizes=(1,))[INT8][1].median
+        if median < needed:
+            layers = counted(len(file.float_layers), "layer")
+            raise CheckFailed(
+                f"with {layers} in float32 it is {median:.2f} times as fast, and {needed:.2f} times are needed"
+            )
+
+    def _require_size(self, count: int) -> None:
+        """Raise `CheckFailed` for a file of more bytes than the order allows."""
+        most = self._order.size_bytes
+        if most and count > most:
+            raise CheckFailed(f"its file has {count:,} bytes, and {most:,} are allowed")
+
+    def published(self, attempts: Sequence[Attempt], *, undone: tuple[str, ...]) -> CompressReport:
+        """Choose the network to keep, measure all stages, open test once, and make the run."""
+        steps, run = self._steps, RunDir(self._steps.staged.path)
+        order = self._order
+        kept, choice = choose(attempts, is_cut_the_measure=order.names_shape)
+        assert kept.last is not None
+        last = kept.files[-1]
+        for file in kept.files[1:] if order.has_goal else ():
+            kept.last.write_onnx(file.data, int8=file.is_int8)
+        files = [self._whole, *(file for attempt in attempts for file in attempt.files)]
+        stages = _facts(steps, files)
+        test, notices = _on_test(steps, kept.last, last) if order.has_goal else (None, ())
+        student, more = steps.competitor()
+        report = CompressReport(
+            path=run.weights,
+            target=steps.target,
+            data=order.data,
+            cut=attempts[0].cut,
+            student=student,
+            choice=choice,
+            run=run.path,
+            trained=kept.trained,
+            file=(run.int8_onnx if last.is_int8 else run.onnx) if order.has_goal else None,
+            stages=stages,
+            undone=undone,
+            test=test,
+            notices=(*notices, *more),
         )
+        points = [(item.name, item.latency["1"].p50, item.accuracy.top1, item.accuracy.interval) for item in stages]
+        steps.staged.publish(kept.last, report.to_json(), plot=pareto_file(points))
+        return report
 
 
 def _float_file(steps: Steps, name: str, header: Header) -> File:
     """Return the float32 file of a network, compared with torch on images of val. Raises `CheckFailed`."""
-    judge, net, card = steps.judge, load_network(header), header.card
+    net, card = load_network(header), header.card
+    judge = steps.judge_of(card)
     pool = judge.unseen()[: sum(BATCHES)]
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(pool)}
     with stop_later():
@@ -148,12 +209,14 @@ def _float_file(steps: Steps, name: str, header: Header) -> File:
     parity = compare_batches(reference, model.outputs, batches=in_batches(pool), temperature=card.temperature)
     if parity.problems:
         raise CheckFailed("onnxruntime does not agree with torch", where=str(header.path), problems=parity.problems)
-    return File(name=name, net=net, data=data, accuracy=Accuracy.of(judge.measured(model.logits)))
+    accuracy, is_right = judge.answers(model.logits)
+    return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
 
 
 def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
     """Return the int8 file of a float32 one. Raises `CheckFailed` when it is too inaccurate or slower."""
-    judge, card = steps.judge, header.card
+    card = header.card
+    judge = steps.judge_of(card)
     images = calibration.choose(judge.train, card.image, count=min(CALIBRATE, len(judge.train)))
     ranges, report = quantise(source.data, images, val=judge.batches(), limits=Limits(max_drop=max_drop))
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(judge.unseen()[: sum(BATCHES)])}
@@ -161,42 +224,28 @@ def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -
     properties = to_properties(OnnxCard(weights=card, weights_sha256=header.sha256, gate=gate))
     with stop_later():
         data = ranges.quantised(floats=report.float_layers, metadata=properties)
-    accuracy = Accuracy.of(judge.measured(from_bytes(data, "the int8 file").logits))
-    return File(name=INT8, net=source.net, data=data, accuracy=accuracy, float_layers=report.float_layers)
+    accuracy, is_right = judge.answers(from_bytes(data, "the int8 file").logits)
+    name = f"{STUDENT}-{INT8}" if source.name == STUDENT_STAGES.train else INT8
+    return File(
+        name=name, net=source.net, card=card, data=data, accuracy=accuracy, is_right=is_right,
+        float_layers=report.float_layers, is_int8=True,
+    )  # fmt: skip
 
 
-def _published(steps: Steps, reached: Reached, *, undone: tuple[str, ...]) -> CompressReport:
-    """Measure all stages, open test once, and make the run."""
-    run, files = RunDir(steps.staged.path), reached.files
-    stages = _facts(steps, files)
-    test, notices = _on_test(steps, reached)
-    is_int8 = files[-1].name == INT8
-    report = CompressReport(
-        path=run.weights,
-        target=steps.target,
-        data=steps.order.data,
-        cut=reached.cut,
-        run=run.path,
-        trained=files[2].accuracy,
-        file=run.int8_onnx if is_int8 else run.onnx,
-        stages=stages,
-        undone=undone,
-        test=test,
-        notices=notices,
-    )
-    points = [(stage.name, stage.latency["1"].p50, stage.accuracy.top1, stage.accuracy.interval) for stage in stages]
-    steps.staged.publish(reached.last, report.to_json(), plot=pareto_file(points))
-    return report
+def _text(error: CheckFailed) -> str:
+    problems = "; ".join(error.problems)
+    return f"{error.message}{f' ({problems})' if problems else ''}"
 
 
-def _facts(steps: Steps, files: tuple[File, ...]) -> tuple[StageFacts, ...]:
+def _facts(steps: Steps, files: Sequence[File]) -> tuple[StageFacts, ...]:
     models = {file.name: from_bytes(file.data, file.name) for file in files}
-    times = latencies(models, images=steps.judge.seen())
+    images = {file.name: steps.judge_of(file.card).seen() for file in files}
+    times = latencies(models, images=images)
     return tuple(
         StageFacts(
             name=file.name,
             params=params(file.net),
-            multiply_adds=multiply_adds(file.net, steps.header.card.image),
+            multiply_adds=multiply_adds(file.net, file.card.image),
             bytes=len(file.data),
             accuracy=file.accuracy,
             latency={str(size): latency for size, latency in times[file.name].items()},
@@ -205,7 +254,7 @@ def _facts(steps: Steps, files: tuple[File, ...]) -> tuple[StageFacts, ...]:
     )
 
 
-def _on_test(steps: Steps, reached: Reached) -> tuple[Accuracy | None, tuple[str, ...]]:
+def _on_test(steps: Steps, last: RunDir, file: File) -> tuple[Accuracy | None, tuple[str, ...]]:
     """Return the accuracy of the last file on test, and notices. The look is recorded."""
     try:
         images = open_eval_set(steps.store, "test", val_split=None)
@@ -213,8 +262,8 @@ def _on_test(steps: Steps, reached: Reached) -> tuple[Accuracy | None, tuple[str
         return None, (f"not measured on test: {error.message}",)
     if images.split != "test":
         return None, ("not measured on test: the dataset has no test split",)
-    weights = reached.last.weights
-    report = steps.judge.measured(from_bytes(reached.files[-1].data, "the file").logits, images)
+    weights = last.weights
+    report = steps.judge_of(file.card).measured(from_bytes(file.data, "the file").logits, images)
     _, notices = look(
         steps.store, images, weights=described(Target(kind="weights", path=weights))[1], target=weights, report=report
     )

@@ -43,6 +43,7 @@ class OrderOptions(TypedDict, total=False):
     keep_blocks: Sequence[int] | None
     channels: float | None
     speedup: float | None
+    student: str | None
     finetune: str | None
     set: Mapping[str, Any]
     target_ms: float | None
@@ -61,6 +62,8 @@ class Order(Card):
         sha256: digest of that file.
         data: the dataset to choose, measure and train on; "" for that of the training.
         keep_blocks, channels, speedup: the cut.
+        student: the weights file or the arch of a network that competes with the cut one; "" for none.
+        student_sha256: digest of that file.
         finetune: how long to train afterwards, such as `5epochs` or `10min`; "" for not at all.
         set: config keys of this training.
         target_ms: the largest time of a single image on this machine, in milliseconds.
@@ -76,6 +79,8 @@ class Order(Card):
     keep_blocks: Depths | None = None
     channels: float | None = None
     speedup: float | None = None
+    student: str = ""
+    student_sha256: str = ""
     finetune: str = ""
     set: Mapping[str, Any] = field(default_factory=dict)
     target_ms: float | None = None
@@ -101,6 +106,11 @@ class Order(Card):
     def cut(self) -> Cut:
         """What to remove."""
         return Cut(keep_blocks=self.keep_blocks, channels=self.channels, speedup=self.speedup)
+
+    @property
+    def names_shape(self) -> bool:
+        """Whether the cut says what is left, and not how fast or small the result must be."""
+        return self.keep_blocks is not None or self.channels is not None
 
     @property
     def has_goal(self) -> bool:
@@ -164,14 +174,17 @@ class Order(Card):
     def require_file(self, name: str | None) -> None:
         """Raise `UsageError` when the order, or a `name`, is for a run, where only a file is to be written."""
         asked = self._asked | ({"name": name} if name else {})
-        for key in ("name", "finetune", "set", *GOALS):
+        for key in ("name", "student", "finetune", "set", *GOALS):
             if key in asked:
                 raise UsageError(
                     f"{key} makes a run, and out writes a file without training: give one of them", where=Setting(key)
                 )
 
     def require_training(self) -> None:
-        """Raise `UsageError` for a length that is none, and for config keys without a training."""
+        """Raise `UsageError` for a length that is none, and for config keys or a student without a training."""
+        if self.length is None and self.student and not self.has_goal:
+            hint = Setting("finetune", "5epochs")
+            raise UsageError("a student is trained, and no training is asked for", where=Setting("student"), hint=hint)
         if self.length is None and self.set and not self.has_goal:
             hint = Setting("finetune", "5epochs")
             raise UsageError("config keys are for a training, and none is asked for", where=Setting("set"), hint=hint)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 from resnetctl.compress.depths import Depths
+from resnetctl.compress.int8 import Gap
 from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.metrics import EvalReport
@@ -15,6 +16,8 @@ from resnetctl.engine.stopwatch import Spread
 from resnetctl.fields import plain
 from resnetctl.report.base import Report
 from resnetctl.spec import Card
+
+FLOAT, INT8 = "float32", "int8"  # forms of a file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,86 @@ class StageFacts(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileFacts(Card):
+    """An ONNX file: its bytes, and how many times as fast as the whole network it is here, by images a batch."""
+
+    bytes: int
+    speedup: Mapping[str, Spread]
+
+    def __post_init__(self) -> None:
+        self._put(speedup={size: _card(Spread, value) for size, value in self.speedup.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentFacts(Card):
+    """A smaller network that competes with the cut one, before it was trained.
+
+    Attributes:
+        source: its weights file or its arch.
+        milliseconds: of one image with one thread, the whole network and the student.
+        forms: its ONNX file by `FLOAT`, and by `INT8` if that was asked for.
+        accuracy: on val.
+    """
+
+    source: str
+    arch: str
+    params: int
+    milliseconds: tuple[float, float]
+    forms: Mapping[str, FileFacts]
+    accuracy: Accuracy
+
+    def __post_init__(self) -> None:
+        self._put(
+            milliseconds=tuple(self.milliseconds),
+            forms={form: _card(FileFacts, value) for form, value in self.forms.items()},
+            accuracy=_card(Accuracy, self.accuracy),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate(Card):
+    """One of the two networks that were trained.
+
+    Attributes:
+        name: `cut` or `student`.
+        trained: accuracy on val; None if it was given up before.
+        speedup: how many times as fast as the whole network here, by images a batch; empty if there is no such cut.
+        problem: the limit that it breaks; "" if it keeps all.
+    """
+
+    name: str
+    is_kept: bool
+    trained: Accuracy | None
+    speedup: Mapping[str, Spread]
+    problem: str
+
+    def __post_init__(self) -> None:
+        self._put(speedup={size: _card(Spread, value) for size, value in self.speedup.items()})
+        if self.trained is not None:
+            self._put(trained=_card(Accuracy, self.trained))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Card):
+    """Which of the cut network and the student was kept, and why.
+
+    Attributes:
+        kept: `cut` or `student`.
+        gap: the accuracy of the cut network and of the student on the same images of val, where it decided.
+    """
+
+    kept: str
+    why: str
+    gap: Gap | None
+    candidates: tuple[Candidate, ...]
+
+    def __post_init__(self) -> None:
+        self._put(candidates=tuple(_card(Candidate, value) for value in self.candidates))
+        if self.gap is not None:
+            self._put(gap=_card(Gap, self.gap))
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompressReport(Report):
     """The smaller network, and what it costs and gains.
 
@@ -91,31 +174,36 @@ class CompressReport(Report):
         path: the written weights file.
         target: the weights that it was made from.
         data: the dataset that it was chosen and measured on.
+        cut: what was removed, also if the student is kept; None if no cut keeps the limits.
         run: the run that holds it; None for a file.
         trained: accuracy on val after fine-tuning; None without.
         file: the checked ONNX file, when a goal was set.
-        stages: the network before, and after each stage that was kept, when a goal was set.
+        stages: the network before, and after each stage, when a goal was set or a student competed.
         undone: what was tried and taken back, and why.
         test: accuracy of the file on test; None without a goal, or without a test split.
+        student: what was measured of the student; None without one.
+        choice: which of the two was kept; None without a student.
     """
 
     schema: ClassVar[str] = "resnetctl.compress/1"
     path: Path
     target: Path
     data: str
-    cut: CutFacts
+    cut: CutFacts | None
     run: Path | None = None
     trained: Accuracy | None = None
     file: Path | None = None
     stages: tuple[StageFacts, ...] = ()
     undone: tuple[str, ...] = ()
     test: Accuracy | None = None
+    student: StudentFacts | None = None
+    choice: Choice | None = None
     notices: tuple[str, ...] = field(default=())
 
     def body(self) -> dict[str, Any]:
-        """Return every field, those of the cut among them."""
+        """Return every field, those of the cut among them; they are None if there is no cut."""
         values: dict[str, Any] = plain(self)
-        cut = values.pop("cut")
+        cut = values.pop("cut") or dict.fromkeys(each.name for each in fields(CutFacts))
         notices = values.pop("notices")
         return {**values, **cut, "notices": notices}
 

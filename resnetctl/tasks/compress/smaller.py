@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from resnetctl import __version__
 from resnetctl.compress import calibration
@@ -22,10 +24,10 @@ from resnetctl.data.store import Store
 from resnetctl.deploy.int8 import calibrate
 from resnetctl.deploy.onnx_session import OnnxModel, from_bytes
 from resnetctl.deploy.onnx_writer import to_bytes as to_onnx
-from resnetctl.engine.metrics import EvalReport, Images, Labels, Predictor, measure
+from resnetctl.engine.metrics import EvalReport, Images, Labels, Logits, Predictor, measure
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.errors import CheckFailed, DataError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import WeightsCard
@@ -105,11 +107,20 @@ def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
 
 
 class Judge:
-    """The images that networks of the same classes are chosen and measured by."""
+    """The images that a network is chosen and measured by, as its card prepares them.
 
-    def __init__(self, card: WeightsCard, store: Store) -> None:
+    Args:
+        val_of: the card that says which images are val; None: that of the network.
+
+    Raises:
+        DataError: the network has one class, or the dataset has other classes or too few images.
+    """
+
+    def __init__(self, card: WeightsCard, store: Store, *, val_of: WeightsCard | None = None) -> None:
+        if len(card.classes) < 2:
+            raise DataError("the network has one class, so its accuracy cannot show what a smaller one costs")
         self.card = card
-        self.train, self._val = calibration.sets(store, card)
+        self.train, self._val = calibration.sets(store, val_of or card)
         self._order = calibration.class_order(store.card.classes, card.classes, name=store.card.name)
 
     def seen(self) -> Images:
@@ -127,6 +138,19 @@ class Judge:
         return measure(
             predict, ((pixels, self._order[labels]) for pixels, labels in batches), classes=self.card.classes
         )
+
+    def answers(self, predict: Predictor) -> tuple[Accuracy, NDArray[np.int64]]:
+        """Measure a predictor on val. Return its accuracy, and 1 for each image (N,) that it gets right."""
+        answers: list[NDArray[np.int64]] = []
+
+        def watched(images: Images) -> Logits:
+            logits = predict(images)
+            answers.append(logits.argmax(axis=1))
+            return logits
+
+        report = self.measured(watched)
+        labels = self._order[self._val.labels[self._val.index]]
+        return Accuracy.of(report), (np.concatenate(answers) == labels).astype(np.int64)
 
     def unseen(self) -> Images:
         """Return up to `IMAGES` images of val, balanced by class."""
@@ -271,12 +295,20 @@ class _Work:
         return self._opened(model)[0]
 
     def _opened(self, model: ResNet, *, int8: bool = False) -> tuple[OnnxModel, int]:
-        """Return the network as an ONNX file that is only for measuring, opened, and its bytes."""
         card = dataclasses.replace(self._card, arch=model.arch, channels=model.channels)
-        data = to_onnx(model, card, weights_sha256="", gate={})
-        if int8:
-            data = calibrate(data, self._seen[:CALIBRATE], reduce_range=not has_vnni()).quantised()
-        return from_bytes(data, "the exported model"), len(data)
+        return opened(model, card, calibrate_on=self._seen if int8 else None)
+
+
+def opened(model: ResNet, card: WeightsCard, *, calibrate_on: Images | None = None) -> tuple[OnnxModel, int]:
+    """Return the network as an ONNX file that is only for measuring, opened, and its bytes.
+
+    Args:
+        calibrate_on: images (N, S, S, C) for an int8 file; None for float32.
+    """
+    data = to_onnx(model, card, weights_sha256="", gate={})
+    if calibrate_on is not None:
+        data = calibrate(data, calibrate_on[:CALIBRATE], reduce_range=not has_vnni()).quantised()
+    return from_bytes(data, "the exported model"), len(data)
 
 
 def _images(images: ImageSet, card: WeightsCard) -> Images:

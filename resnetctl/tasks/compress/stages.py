@@ -21,7 +21,8 @@ from resnetctl.tasks.compress.files import resolve_weights
 from resnetctl.tasks.compress.goals import reach
 from resnetctl.tasks.compress.order import Order, dataset_of, read_back, require_cut
 from resnetctl.tasks.compress.report import CompressReport
-from resnetctl.tasks.compress.steps import Steps, cut_name, training
+from resnetctl.tasks.compress.steps import Steps, stages_of, training
+from resnetctl.tasks.compress.student import open_student, settled_name
 from resnetctl.training.launch import Trainer
 from resnetctl.weights.file import load_network, read_header
 
@@ -46,7 +47,7 @@ def into_run(order: Order, settings: Settings, *, name: str | None, trainer: Tra
     try:
         with staged.locked():
             steps = Steps(staged, order, settings=settings, trainer=trainer)
-            return (yield from reach(steps) if order.has_goal else _cut_and_train(steps))
+            return (yield from reach(steps) if order.has_goal or order.student else _cut_and_train(steps))
     except Stopped as error:
         go_on = Call("compress", settings={"name": staged.path.name})
         raise Stopped(error.message, signum=error.exit_code - 128, hint=go_on) from None
@@ -62,7 +63,11 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
     if name is not None and is_begun(folder, name):
         staged = StagedRun(folder / name)
         stored = read_back(Order, staged.plan(), where=staged.path)
-        order.settled(target="" if target is None else str(target)).require_same(stored, name=name)
+        asked = order.settled(
+            target="" if target is None else str(target),
+            student=settled_name(order.student, settings) if order.student else "",
+        )
+        asked.require_same(stored, name=name)
         return staged, stored
     if name is not None:
         runs.free_path(folder, name)
@@ -78,6 +83,9 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
     order.require_training()
     store = open_store(settings.data_dir, dataset_of(header.card, order.data))
     order = order.settled(target=str(target), sha256=storage.sha256(target), data=store.card.name)
+    if order.student:
+        student = open_student(order.student, header, settings=settings)
+        order = order.settled(student=student.name, student_sha256=student.sha256)
     training(order, header.card, settings=settings, folder=folder)  # report a wrong config before any work
     if name is None:
         name = next(runs.automatic_names(folder, arch=f"{header.card.arch.name}-smaller", data=order.data))
@@ -88,10 +96,11 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
 def _cut_and_train(steps: Steps) -> Work:
     """Cut and train; return the report of the published run."""
     facts = yield from steps.cut(0)
-    last, trained = steps.staged.stage(cut_name(0)), None
+    last, trained = steps.staged.stage(stages_of(0).start), None
     if steps.order.length is not None:
-        last = yield from steps.train(0)
-        trained = steps.judge.accuracy(load_network(read_header(last.weights)))
+        last = yield from steps.train(stages_of(0))
+        header = read_header(last.weights)
+        trained = steps.judge_of(header.card).accuracy(load_network(header))
     run = RunDir(steps.staged.path)
     report = CompressReport(
         path=run.weights, target=steps.target, data=steps.order.data, cut=facts, run=run.path, trained=trained

@@ -1,9 +1,10 @@
-"""The steps of a run in stages: cut the network, and train what is left. Each reads what an earlier call finished."""
+"""The steps of a run in stages: cut the network or take the student, and train it. Each reads what is finished."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,70 +19,109 @@ from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.runs import RunDir
 from resnetctl.runs.staged import StagedRun
-from resnetctl.spec import WeightsCard
+from resnetctl.spec import Card, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.compress.order import Order, read_back
-from resnetctl.tasks.compress.report import CutFacts
-from resnetctl.tasks.compress.smaller import Judge, Limit, Smaller, make_smaller
+from resnetctl.tasks.compress.report import CutFacts, StudentFacts
+from resnetctl.tasks.compress.smaller import Judge, Limit, make_smaller
+from resnetctl.tasks.compress.student import measure_student, open_student, seen_notices
 from resnetctl.training.environment import environment
 from resnetctl.training.launch import Trainer
 from resnetctl.training.report import TrainReport
-from resnetctl.weights.file import read_header
+from resnetctl.weights.file import read_card, read_header
 
 EPOCHS = 5  # of the training, where a goal is set and neither a length nor a budget
 RESERVE = 60.0  # seconds of the budget that are left for int8 and the measures
 
 
 class Steps:
-    """The steps of one run. `cut_name` and `train_name` number the stages of each attempt."""
+    """The steps of one run. Each attempt to cut has stages of its own, and the student has one pair."""
 
     def __init__(self, staged: StagedRun, order: Order, *, settings: Settings, trainer: Trainer) -> None:
         self.staged, self.order, self.settings, self.trainer = staged, order, settings, trainer
         self.target = Path(order.target)
         self.header = read_header(self.target)
         if storage.sha256(self.target) != order.sha256:
-            raise WeightsError(
-                "these weights have changed since the run was begun",
-                where=str(self.target),
-                hint=Setting("name", "OTHER", note="begins another run"),
-            )
+            raise _changed(self.target)
         self.store = open_store(settings.data_dir, order.data)
         self._began = time.monotonic()
 
     @cached_property
     def judge(self) -> Judge:
-        """The images that the networks are measured by. Val is drawn once."""
-        return Judge(self.header.card, self.store)
+        """The images that the whole network is measured by."""
+        return self.judge_of(self.header.card)
+
+    def judge_of(self, card: WeightsCard) -> Judge:
+        """Return the same images as this network reads them, and its order of the classes."""
+        return Judge(card, self.store, val_of=self.header.card)
 
     def cut(self, attempt: int, *, limit: Limit | None = None) -> Generator[Any, None, CutFacts]:
         """Cut the network, unless an earlier call has. Raises `CheckFailed` when no cut keeps the limit."""
-        name = cut_name(attempt)
+        name = stages_of(attempt).start
         stage = self.staged.stage(name)
         if not stage.config.is_file() or stage.summary() is None:
             self.staged.drop(name)
             yield Notice("choosing what to remove, by what it matters and by the time that it takes here")
             made = make_smaller(self.header, self.store, cut=self.order.cut, limit=limit)
-            self._write_cut(attempt, made)
-        return read_back(CutFacts, self.staged.cut(name), where=stage.path)
+            text = "This network was cut, not trained."
+            self._write(stages_of(attempt), made.data, card=made.card, text=text, facts=made.facts)
+        return read_back(CutFacts, self.staged.facts(name), where=stage.path)
 
-    def train(self, attempt: int) -> Generator[Any, None, RunDir]:
-        """Train the cut network, or go on with its training. Raises `CheckFailed` when the budget is too short."""
-        stage = self.staged.stage(train_name(attempt))
+    def student(self) -> Generator[Any, None, StudentFacts]:
+        """Measure the student, unless an earlier call has.
+
+        Raises:
+            CheckFailed: it is slower than the whole network.
+            WeightsError: its file has changed since the run was begun, or as `open_student`.
+        """
+        name, order = STUDENT_STAGES.start, self.order
+        stage = self.staged.stage(name)
+        if not stage.config.is_file() or stage.summary() is None:
+            self.staged.drop(name)
+            yield Notice("timing the student")
+            seed = self._training(STUDENT_STAGES).config.seed
+            student = open_student(order.student, self.header, settings=self.settings, seed=seed)
+            if student.sha256 != order.student_sha256:
+                raise _changed(student.name)
+            facts = measure_student(student, self.header, store=self.store, int8=order.int8)
+            text = "This is the student before its training."
+            self._write(STUDENT_STAGES, student.data, card=student.card, text=text, facts=facts)
+        return self._student_facts()
+
+    def _student_facts(self) -> StudentFacts:
+        name = STUDENT_STAGES.start
+        return read_back(StudentFacts, self.staged.facts(name), where=self.staged.stage(name).path)
+
+    def competitor(self) -> tuple[StudentFacts | None, tuple[str, ...]]:
+        """Return what was measured of the student, None without one, and notices about it."""
+        if not self.order.student:
+            return None, ()
+        card = read_card(self.staged.stage(STUDENT_STAGES.start).weights)
+        return self._student_facts(), seen_notices(card, self.header.card, data=self.order.data)
+
+    def train(self, stages: Stages) -> Generator[Any, None, RunDir]:
+        """Train a network, or go on with its training. Raises `CheckFailed` when the budget is too short."""
+        stage = self.staged.stage(stages.train)
         if not stage.config.is_file():
             try:
-                yield from self.trainer.start(self._training(attempt, budget=self._left()), self.settings)
+                yield from self.trainer.start(self._training(stages, budget=self._left(stages)), self.settings)
             except UsageError as error:
                 raise self._named(error) from None
         elif stage.summary() is None:
-            yield Notice(f"{train_name(attempt)} goes on")
+            yield Notice(f"{stages.train} goes on")
             yield from self.trainer.resume(stage.path, settings=self.settings)
         return stage
 
-    def _left(self) -> float:
-        """Return the seconds of the budget that are left for training; 0 without a budget."""
-        whole = self.order.budget_seconds
-        return max(1.0, whole - (time.monotonic() - self._began) - RESERVE) if whole else 0.0
+    def _left(self, stages: Stages) -> float:
+        """Return the seconds of the budget that are left for this training; 0 without a budget.
+
+        The cut network leaves half of them to a student that is not trained yet.
+        """
+        whole, student = self.order.budget_seconds, self.staged.stage(STUDENT_STAGES.train)
+        shares = 2 if self.order.student and stages != STUDENT_STAGES and student.summary() is None else 1
+        left = whole - (time.monotonic() - self._began) - RESERVE
+        return max(1.0, left / shares) if whole else 0.0
 
     def _named(self, error: UsageError) -> ResnetctlError:
         """Return the error; one on the time to train is about the option that set it."""
@@ -92,71 +132,88 @@ class Steps:
             return CheckFailed(f"the budget of {budget} leaves too little time to train: {error.message}")
         return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
-    def _training(self, attempt: int, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
+    def _training(self, stages: Stages, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
         return training(
-            self.order, self.header.card, settings=self.settings, folder=self.staged.stages, attempt=attempt,
+            self.order, self.header.card, settings=self.settings, folder=self.staged.stages, stages=stages,
             budget=budget,
         )  # fmt: skip
 
-    def _write_cut(self, attempt: int, smaller: Smaller) -> None:
-        """Write the cut network as a run, whose config is that of the training that it is for."""
-        name = cut_name(attempt)
-        resolved = self._training(attempt).settled(self.store.card, smaller.card)
+    def _write(self, stages: Stages, data: bytes, *, card: WeightsCard, text: str, facts: Card) -> None:
+        """Write a network that is not trained yet as a run, whose config is that of the training that it is for."""
+        resolved = self._training(stages).settled(self.store.card, card)
         repeat = in_shell(Call("finetune", settings={"config": runs.CONFIG}))
         run = runs.create(
             self.staged.stages,
-            name,
-            config=to_toml(resolved.config, f"This network was cut, not trained. To train it: {repeat}"),
+            stages.start,
+            config=to_toml(resolved.config, f"{text} To train it: {repeat}"),
             sources=resolved.origins,
-            env=environment(self.store.card, plugins=smaller.card.plugins.used, device="cpu"),
+            env=environment(self.store.card, plugins=card.plugins.used, device="cpu"),
         )
-        run.save_weights(smaller.data)
-        self.staged.save_cut(name, smaller.facts.to_json())
-        run.save_summary(_summary(smaller, self.store))
+        run.save_weights(data)
+        self.staged.save_facts(stages.start, facts.to_json())
+        run.save_summary(_summary(card.arch.name, self.store))
 
 
-def cut_name(attempt: int) -> str:
-    """Return the name of the stage that cuts: `1-cut`, and `3-cut` in the second attempt."""
-    return f"{2 * attempt + 1}-cut"
+@dataclass(frozen=True)
+class Stages:
+    """The names of two stages: one has the network, the other trains it."""
+
+    start: str
+    train: str
 
 
-def train_name(attempt: int) -> str:
-    """Return the name of the stage that trains: `2-finetune`, and `4-finetune` in the second attempt."""
-    return f"{2 * attempt + 2}-finetune"
+STUDENT_STAGES = Stages("student", "student-finetune")
+
+
+def stages_of(attempt: int) -> Stages:
+    """Return the stages of an attempt to cut: `1-cut`, `2-finetune`, then `3-cut`, `4-finetune`."""
+    return Stages(f"{2 * attempt + 1}-cut", f"{2 * attempt + 2}-finetune")
 
 
 def training(
-    order: Order, card: WeightsCard, *, settings: Settings, folder: Path, attempt: int = 0, budget: float = 0.0
+    order: Order,
+    card: WeightsCard,
+    *,
+    settings: Settings,
+    folder: Path,
+    stages: Stages | None = None,
+    budget: float = 0.0,
 ) -> Draft[FinetuneConfig]:
-    """Return the draft of the training of the cut network.
+    """Return the draft of the training of a smaller network.
 
     The whole network teaches, and val stays that of its own training. Both can be set otherwise.
 
     Args:
         folder: holds the runs of the stages.
+        stages: which ones; by default those of the first attempt to cut.
         budget: seconds that set the length; 0: the order sets it.
     """
-    length = order.length
+    length, stages = order.length, stages or stages_of(0)
     weak: dict[str, Any] = {"distill": {"teacher": order.target}}
     if order.has_goal and not order.budget:
         weak["epochs"] = EPOCHS
     if card.split is not None and card.trained_on.get("name") == order.data:
         weak |= {"val_fraction": card.split.val_fraction, "split_seed": card.split.seed}
-    fixed: dict[str, Any] = {"data": order.data, "weights": str(folder / cut_name(attempt))}
+    fixed: dict[str, Any] = {"data": order.data, "weights": str(folder / stages.start)}
     if length is not None and length.epochs:
         fixed["epochs"] = length.epochs
     layers = [layer(weak, "compress"), layer(order.set, "set"), layer(fixed, "compress")]
     allowed = budget if length is None else length.seconds
-    request = RunRequest(name=train_name(attempt), out=folder, budget=allowed)
+    request = RunRequest(name=stages.train, out=folder, budget=allowed)
     return draft(FinetuneConfig, layers, settings=settings, request=request)
 
 
-def _summary(smaller: Smaller, store: Store) -> dict[str, Any]:
+def _changed(path: str | Path) -> WeightsError:
+    hint = Setting("name", "OTHER", note="begins another run")
+    return WeightsError("these weights have changed since the run was begun", where=str(path), hint=hint)
+
+
+def _summary(arch: str, store: Store) -> dict[str, Any]:
     """Return the summary of a run that trained nothing."""
     return {
         "schema": TrainReport.schema,
         "status": "finished",
-        "arch": smaller.card.arch.name,
+        "arch": arch,
         "data": store.card.name,
         "epochs": 0,
         "steps": 0,

@@ -2,53 +2,30 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from support.compressed import OUT
+from support.faults import Fault, Hook
 
 import resnetctl as rc
 from resnetctl import runs
 from resnetctl.compress import int8, latency
 from resnetctl.compress.cost import params
-from resnetctl.compress.latency import Latency
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import CheckFailed, UsageError
+from resnetctl.errors import CheckFailed, UsageError, WorkFailed
 from resnetctl.hints import in_shell
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
 from resnetctl.tasks.compress import goals
-from resnetctl.tasks.compress.goals import File
+from resnetctl.tasks.compress.attempts import File
 from resnetctl.tasks.compress.report import Accuracy, CompressReport
 from resnetctl.tasks.compress.steps import Steps
 from resnetctl.tasks.evaluate import evaluate
-from resnetctl.weights.file import Header, load_model, load_network
+from resnetctl.weights.file import Header, load_model
 
 GOAL: dict[str, Any] = {"speedup": 1.6, "int8": True, "max_drop": 100.0, "finetune": "1epoch"}
-
-
-TIMES = {1: Latency(p50=1.0, p95=2.0, n=3), 64: Latency(p50=30.0, p95=40.0, n=3)}
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export, quantise and time nothing."""
-
-    def file(steps: Steps, name: str, header: Header) -> File:
-        net = load_network(header)
-        return File(name=name, net=net, data=b"x" * 4 * params(net), accuracy=steps.judge.accuracy(net))
-
-    def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
-        return dataclasses.replace(source, name="int8", data=source.data[: len(source.data) // 4])
-
-    always = SimpleNamespace(logits=lambda images: np.eye(3, dtype=np.float32)[[0] * len(images)])
-    monkeypatch.setattr(goals, "_float_file", file)
-    monkeypatch.setattr(goals, "_int8_file", quantised)
-    monkeypatch.setattr(goals, "from_bytes", lambda data, where: always)
-    monkeypatch.setattr(goals, "latencies", lambda models, images: dict.fromkeys(models, TIMES))
 
 
 def go(name: str = "small", **changes: Any) -> CompressReport:
@@ -172,6 +149,20 @@ def test_a_killed_goal_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPat
             go()
     report = rc.compress(name="small", progress=False)
     assert report.path.read_bytes() == whole.path.read_bytes()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_disk_that_is_full_from_some_moment_is_one_error_and_the_goal_goes_on(share: float) -> None:
+    with Hook(Path.cwd(), Fault(10**6, "ENOSPC")).installed() as hook:
+        whole = go("whole")
+    fault = Fault(int(share * hook.count), "ENOSPC", lasting=True)
+    with Hook(Path.cwd(), fault).installed(), pytest.raises((WorkFailed, UsageError), match="No space left"):
+        go()
+    report = rc.compress(name="small", progress=False) if Path("runs/small").exists() else go()
+    assert report.path.read_bytes() == whole.path.read_bytes()
+    assert report.file is not None
+    assert report.file.read_bytes() == whole.file.read_bytes()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.compressed import DEEP
 from support.tiny_runs import files, notice_texts
+from support.trained import card as make_card
+from support.trained import make_store
 
 from resnetctl import runs
 from resnetctl.config.schema import FinetuneConfig
-from resnetctl.errors import CheckFailed, InputError, ResnetctlError, Stopped, UsageError, WeightsError, WorkFailed
+from resnetctl.errors import (
+    CheckFailed,
+    DataError,
+    InputError,
+    ResnetctlError,
+    Stopped,
+    UsageError,
+    WeightsError,
+    WorkFailed,
+)
 from resnetctl.facts import Finished
 from resnetctl.hints import Call, Setting
+from resnetctl.models.resnet import build
 from resnetctl.runs.staged import StagedRun, begin
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
@@ -63,6 +76,14 @@ def test_val_stays_that_of_the_whole_network(run: runs.RunDir) -> None:
     assert read_card(report.path).split == read_card(run.weights).split
 
 
+def test_classes_in_another_order_than_those_of_the_data_are_matched_by_name(run: runs.RunDir) -> None:
+    net, card = load_model(run.weights)
+    run.save_weights(to_bytes(net.state_dict(), dataclasses.replace(card, classes=card.classes[::-1])))
+    _, report = work(Order.of("first", **SHORT))
+    assert report.trained is not None
+    assert evaluate("small", settings=settings.load(), split="val").report.top1 == report.trained.top1
+
+
 def test_a_run_without_training_can_be_measured_trained_and_compressed_again() -> None:
     _, report = work(Order.of("first", keep_blocks=(2, 2)), "cut")
     assert report.trained is None
@@ -104,7 +125,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes() -> None:
 
 def test_a_cut_that_was_not_finished_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(StagedRun, "save_cut", _fail)
+        patch.setattr(StagedRun, "save_facts", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     assert (settings.load().runs_dir / "small" / "stages" / "1-cut" / "config.toml").is_file()
@@ -190,6 +211,16 @@ def test_weights_that_cannot_be_cut_are_one_error_and_leave_nothing(
     with pytest.raises(ResnetctlError, match=message) as caught:
         work(Order.of(broken(run, kind), keep_blocks=[1, 1], **goal))
     assert caught.value.exit_code == code
+    assert not Path(settings.load().runs_dir / "small").exists()
+
+
+@pytest.mark.parametrize("goal", [{}, {"int8": True}])
+def test_a_network_of_one_class_is_one_error_and_leaves_nothing(run: runs.RunDir, goal: dict[str, Any]) -> None:
+    store = make_store(name="ones", classes=("ape",))
+    net = build(DEEP, classes=1, image=store.card.image)
+    run.save_weights(to_bytes(net.state_dict(), make_card(store, arch=DEEP)))
+    with pytest.raises(DataError, match="the network has one class"):
+        work(Order.of("first", keep_blocks=[1, 1], **goal))
     assert not Path(settings.load().runs_dir / "small").exists()
 
 

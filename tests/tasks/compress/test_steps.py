@@ -9,7 +9,7 @@ from support.trained import card
 from resnetctl.spec import ValSplit
 from resnetctl.system import settings
 from resnetctl.tasks.compress.order import Order
-from resnetctl.tasks.compress.steps import EPOCHS, cut_name, train_name, training
+from resnetctl.tasks.compress.steps import EPOCHS, Stages, stages_of, training
 
 CARD = card(arch=DEEP, trained_on={"name": "zoo", "digest": "d"}, split=ValSplit(val_fraction=0.3, seed=7))
 
@@ -19,7 +19,7 @@ def drafted(order: Order, **more: object) -> object:
 
 
 def test_stages_are_numbered() -> None:
-    assert [cut_name(0), train_name(0), cut_name(1), train_name(1)] == ["1-cut", "2-finetune", "3-cut", "4-finetune"]
+    assert [stages_of(0), stages_of(1)] == [Stages("1-cut", "2-finetune"), Stages("3-cut", "4-finetune")]
 
 
 def test_the_whole_network_teaches_on_the_val_split_that_it_had() -> None:
