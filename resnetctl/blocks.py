@@ -7,13 +7,14 @@ The four blocks of the core, to subclass, and their parts. N images, C channels,
 - `preact_sum(branch, images=, active=, downsample=)`: branch plus shortcut of a pre-activation block.
 - `DropPath(rate)`: stochastic depth over whole images; the shape `(N, C, H, W)` stays.
 - `conv3x3(in, out, stride=)`, `conv1x1(in, out, stride=)`: without bias, `H` to `ceil(H / stride)`.
+- `make_activation(name)`, `make_norm(name, channels)`: by the names of `model.activation` and `model.norm`.
 - `average_pool(stride)`: `H` to `ceil(H / stride)`; the identity at stride 1.
 
 `resnetctl.spec.Block` lists the rules for a block.
 """
 
 from resnetctl.models.blocks import BasicBlock, BottleneckBlock, PreactBasicBlock, PreactBottleneckBlock
-from resnetctl.models.layers import DropPath, average_pool, conv1x1, conv3x3
+from resnetctl.models.layers import DropPath, average_pool, conv1x1, conv3x3, make_activation, make_norm
 from resnetctl.models.shortcuts import PadShortcut, make_shortcut, preact_sum
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "average_pool",
     "conv1x1",
     "conv3x3",
+    "make_activation",
+    "make_norm",
     "make_shortcut",
     "preact_sum",
 ]

@@ -25,7 +25,7 @@ from resnetctl.models.channels import shape_of
 
 ZERO_TO_ZERO = (
     nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU,
-    nn.Tanh,
+    nn.Mish, nn.Tanh,
 )  # fmt: skip
 FUNCTIONS = (F.relu, F.relu6, F.leaky_relu, F.silu, F.gelu, F.hardswish, F.elu, torch.relu, torch.relu_, torch.tanh)
 METHODS = ("relu", "relu_", "tanh")

@@ -151,11 +151,19 @@ def final_arch(model: ModelConfig) -> Arch:
     arch = registry.get("arch", model.arch)
     block = model.block or arch.block
     block_args = ({} if model.block else dict(arch.block_args)) | model.block_args
-    as_published = block == arch.block and block_args == dict(arch.block_args)
-    return dataclasses.replace(
+    changed = dataclasses.replace(
         arch,
         block=block,
         block_args=block_args,
         stem=model.stem or arch.stem,
-        params=arch.params if as_published else None,
+        activation=model.activation or arch.activation,
+        norm=model.norm or arch.norm,
     )
+    as_published = changed == dataclasses.replace(arch, stem=changed.stem)
+    return changed if as_published else dataclasses.replace(changed, params=None)
+
+
+def described(arch: Arch) -> dict[str, Any]:
+    """Return the keys of `[model]` that describe an arch, for `final_arch` to build it again."""
+    names = ("block", "stem", "activation", "norm")
+    return {"arch": arch.name, "block_args": dict(arch.block_args)} | {name: getattr(arch, name) for name in names}

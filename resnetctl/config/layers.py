@@ -28,7 +28,7 @@ SHOWN = 20  # unknown keys in an error
 Config = TypeVar("Config", bound=BaseModel, covariant=True)
 # a layer that sets the key on the left removes the keys on the right from weaker layers
 SUPERSEDES = {
-    "model.arch": ("model.block", "model.block_args", "model.stem"),
+    "model.arch": ("model.block", "model.block_args", "model.stem", "model.activation", "model.norm"),
     "model.block": ("model.block_args",),
     "augment": ("augment_args",),
     "optim.name": ("optim.args",),

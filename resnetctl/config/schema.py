@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnetctl.config.options import USED, option
-from resnetctl.spec import Scalar, Stem
+from resnetctl.spec import Activation, Norm, Scalar, Stem
 
 MAX_SEED = 10**18  # fits into 63 bits
 
@@ -39,6 +39,12 @@ class ModelConfig(Frozen):
     dropout: float = option(0.0, "Dropout rate inside blocks that support it", ge=0, lt=1)
     drop_path: float = option(
         0.0, "Stochastic depth: drop rate of the last block; earlier blocks rise linearly from 0", ge=0, lt=1
+    )
+    activation: Activation | Literal[""] = option(
+        "", "Activation, e.g. silu or gelu, of the stem and of blocks that have a choice (empty: that of the arch)"
+    )
+    norm: Norm | Literal[""] = option(
+        "", "batch, or group for small batches: of the stem and of blocks that have a choice (empty: that of the arch)"
     )
     head: str = _named("", "Head, e.g. ssd, unet or multilabel (empty: classify)", kind="head", panel=USED)
     head_args: dict[str, Scalar] = Field({}, description="Arguments of the head, e.g. model.head_args.levels=3")

@@ -22,13 +22,6 @@ def _same(node: Node) -> Result:
     return Result([node.inputs[0]])
 
 
-def _shape(node: Node) -> Result:
-    """`Shape`: the batch of an image is that of the check, so what follows has the shapes of such a batch."""
-    (shape,) = node.inputs
-    part = shape[node.whole("start", 0) : node.whole("end", len(shape))]
-    return Result([(len(part),)], values=part)
-
-
 def _expand(node: Node) -> Result:
     return Result([np.broadcast_shapes(node.inputs[0], _wanted(node, 1))])
 
@@ -136,7 +129,6 @@ def _axis(node: Node, rank: int, *, default: int) -> int:
 GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
     (_broadcast, "Where Greater GreaterOrEqual Less LessOrEqual Equal And Or"),
     (_same, "Floor Ceil Not CumSum"),
-    (_shape, "Shape"),
     (_expand, "Expand"),
     (_gather, "Gather"),
     (_gather_elements, "GatherElements"),

@@ -183,6 +183,13 @@ def _reshape(node: Node) -> Result:
     return Result([tuple(wanted)])
 
 
+def _shape(node: Node) -> Result:
+    """`Shape`: the batch of an image is that of the check, so what follows has the shapes of such a batch."""
+    (shape,) = node.inputs
+    part = shape[node.whole("start", 0) : node.whole("end", len(shape))]
+    return Result([(len(part),)], values=part)
+
+
 def _flatten(node: Node) -> Result:
     (shape,) = node.inputs
     axis = node.whole("axis", 1)
@@ -273,6 +280,7 @@ GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
     (_gemm, "Gemm"),
     (_matmul, "MatMul"),
     (_reshape, "Reshape"),
+    (_shape, "Shape"),
     (_flatten, "Flatten"),
     (_squeeze, "Squeeze"),
     (_unsqueeze, "Unsqueeze"),

@@ -7,12 +7,12 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.models.dilation import dilated
+from resnetctl.models.layers import make_norm
 from resnetctl.models.trunk import STEM, blank, evaluating, expected_reduction, in_channels, walk, watching
 from resnetctl.spec import Arch
 
@@ -25,7 +25,7 @@ class Backbone(nn.Module):
 
     Features of pre-activation nets are normed and activated. Those of the last stage are bit-equal to what the head
     sees. Those of an earlier stage go through `norms[stage]`: a copy of the norm that reads them in the next stage, or
-    a fresh batch norm when there is none.
+    a fresh one when there is none.
 
     Attributes:
         arch: the arch, with its stem resolved.
@@ -87,7 +87,8 @@ class Backbone(nn.Module):
         if not self.preactivation:
             return outputs
         is_last = name not in self.norms
-        return F.relu(self.norm(outputs) if is_last else self.norms[name](outputs))
+        normed: Tensor = self.relu(self.norm(outputs) if is_last else self.norms[name](outputs))
+        return normed
 
     def _measure(self, trunk: Any) -> tuple[dict[str, int], dict[str, int], dict[str, nn.Module]]:
         """Return channels and reductions of the outputs, and the norms of those that lack one."""
@@ -107,7 +108,11 @@ class Backbone(nn.Module):
             follower = order[order.index(name) + 1] if name != order[-1] else ""
             if trunk.preactivation and (follower or name in getattr(trunk, "norms", ())):
                 known = getattr(trunk, "norms", {})
-                norms[name] = known[name] if name in known else _copied(readers.get(follower), channels[key])
+                norms[name] = (
+                    known[name]
+                    if name in known
+                    else _next_norm(readers.get(follower), channels[key], kind=trunk.arch.norm or "batch")
+                )
         return channels, reductions, norms
 
 
@@ -148,8 +153,8 @@ def _as_mapping(out: Names) -> dict[str, str]:
     return dict(out) if isinstance(out, Mapping) else {name: name for name in out}
 
 
-def _copied(reader: tuple[Tensor, nn.Module] | None, channels: int) -> nn.Module:
-    """Return a copy of the norm that reads `channels` channels first in the next stage, or a fresh batch norm."""
+def _next_norm(reader: tuple[Tensor, nn.Module] | None, channels: int, *, kind: str) -> nn.Module:
+    """Return a copy of the norm that reads `channels` channels first in the next stage, or a fresh one of the kind."""
     if reader is not None and reader[0].shape[1] == channels:
         return copy.deepcopy(reader[1])
-    return nn.BatchNorm2d(channels)
+    return make_norm(kind, channels)

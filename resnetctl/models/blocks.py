@@ -3,7 +3,8 @@
 All map `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))` and own their
 shortcut, `downsample`. Module names are torchvision's, so its state dicts load without renaming. `dropout` sits
 before the last convolution, where Zagoruyko and Komodakis 2016 (arXiv:1605.07146, fig. 1d) put it; `drop_path` drops
-the residual branch of whole images (Huang et al. 2016, arXiv:1603.09382).
+the residual branch of whole images (Huang et al. 2016, arXiv:1603.09382). `model.activation` and `model.norm` replace
+the layers that `activations` and `norms` name.
 """
 
 from typing import ClassVar, cast
@@ -34,6 +35,8 @@ class BasicBlock(nn.Module):
     preactivation: ClassVar[bool] = False
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.0": "downsample.1"}
     branch_end: ClassVar[str] = "bn2"
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "downsample.1")
 
     def __init__(
         self,
@@ -81,6 +84,8 @@ class BottleneckBlock(nn.Module):
         "downsample.0": "downsample.1",
     }
     branch_end: ClassVar[str] = "bn3"
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "bn3", "downsample.1")
 
     def __init__(
         self,
@@ -123,6 +128,8 @@ class PreactBasicBlock(nn.Module):
     preactivation: ClassVar[bool] = True
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn2"}
     branch_end: ClassVar[str] = "conv2"
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2")
 
     def __init__(
         self,
@@ -164,6 +171,8 @@ class PreactBottleneckBlock(nn.Module):
     preactivation: ClassVar[bool] = True
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn2", "conv2": "bn3"}
     branch_end: ClassVar[str] = "conv3"
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "bn3")
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from resnetctl import registry
 from resnetctl.errors import ConfigError, PluginError
 from resnetctl.hints import Call, Setting
+from resnetctl.models.layers import restyle
 from resnetctl.models.resnet import block_arguments
 from resnetctl.models.trunk import (
     Trunk,
@@ -150,6 +151,7 @@ def _rebuild(trunk: Any, late: list[str], output_stride: int) -> bool:
             inner = block.expansion * arch.widths[number - 1 if position == 0 else number]
             arguments = block_arguments(arch, trunk.rates, index=sum(arch.depths[:number]) + position + 1)
             new = block(inner, width, stride=1, dilation=rate, **arguments)
+            restyle(new, activation=arch.activation, norm=arch.norm)
             if list(new.state_dict()) != list(old.state_dict()):  # without a stride it may have no projection
                 return False
             stage[position] = _adopt(new, old)

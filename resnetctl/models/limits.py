@@ -36,7 +36,11 @@ def require_statistics(model: nn.Module, frozen: Iterable[nn.Module], *, channel
                 f"batch norm cannot train on one image per step: a layer of arch '{model.arch.name}' has one pixel for "
                 f"images of {side} px, so each channel has one value",
                 where=Setting("batch_size", 1),
-                hint=[Setting("batch_size", 2, note="or more"), Setting("size", 2 * side, note="or larger images")],
+                hint=[
+                    Setting("batch_size", 2, note="or more"),
+                    Setting("size", 2 * side, note="or larger images"),
+                    Setting("model.norm", "group", note="or a norm that takes one image, in a new network"),
+                ],
             ) from None
         raise
 

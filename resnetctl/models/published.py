@@ -76,4 +76,13 @@ def differences(reference: Published, *, is_its_data: bool, split: str, image: I
 
 def _structure(arch: Arch) -> tuple[object, ...]:
     stem = arch.resolve_stem(32).stem
-    return arch.block, arch.depths, arch.widths, stem, arch.stem_width, dict(arch.block_args)
+    return (
+        arch.block,
+        arch.depths,
+        arch.widths,
+        stem,
+        arch.stem_width,
+        dict(arch.block_args),
+        arch.activation,
+        arch.norm,
+    )

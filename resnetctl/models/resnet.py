@@ -12,7 +12,7 @@ from resnetctl.config.arguments import is_like
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError
 from resnetctl.hints import Call, Setting
 from resnetctl.models.channels import Channels, narrow
-from resnetctl.models.layers import conv3x3
+from resnetctl.models.layers import conv3x3, make_activation, make_norm, restyle
 from resnetctl.spec import Arch, ImageSpec
 
 RATES = ("dropout", "drop_path")  # set by model.dropout and model.drop_path, never by block_args
@@ -23,8 +23,8 @@ class ResNet(nn.Module):
     """A residual network as `arch` describes it; `build` creates it.
 
     Maps normalised float images `(N, C, H, W)` to logits `(N, classes)`: stem, stages, head. With pre-activation
-    blocks the stem has no norm and no ReLU (`bn1` is an identity), and the last stage ends with `norm` and ReLU.
-    With other blocks `norm` is an identity.
+    blocks the stem has no norm and no activation (`bn1` is an identity), and the last stage ends with `norm` and
+    activation. With other blocks `norm` is an identity. `relu` is the arch's activation, which is ReLU by default.
 
     Attributes:
         arch: the arch, with its stem resolved.
@@ -48,13 +48,13 @@ class ResNet(nn.Module):
             self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
         else:
             self.conv1 = conv3x3(channels, width)
-        self.bn1 = nn.Identity() if self.preactivation else nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.bn1 = nn.Identity() if self.preactivation else make_norm(arch.norm or "batch", width)
+        self.relu = make_activation(arch.activation or "relu")
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if arch.stem == "imagenet" else nn.Identity()
         for name, stage in zip(self.stages, _stages(arch, block, width, rates), strict=True):
             self.add_module(name, stage)
         width = arch.widths[-1] * block.expansion
-        self.norm = nn.BatchNorm2d(width) if self.preactivation else nn.Identity()
+        self.norm = make_norm(arch.norm or "batch", width) if self.preactivation else nn.Identity()
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(width, classes)
         _initialise(self)
@@ -212,6 +212,9 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
         elif name in known and not is_like(value, signature[name].default):
             problems.append(f"'{name}' should be like its default {signature[name].default!r}, not {value!r}")
     problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
+    for name, layers in (("activation", "activations"), ("norm", "norms")):
+        if getattr(arch, name) and not getattr(block, layers, ()):
+            problems.append(f"{name} {getattr(arch, name)}: the block has no choice of it, no '{layers}'")
     if problems:
         raise ConfigError(
             f"block '{arch.block}' cannot be built from this config", problems=problems, hint=_accepts(arch, block)
@@ -241,7 +244,9 @@ def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -
             arguments = block_arguments(arch, rates, index=index)
             # each stage but the first halves the image in its first block
             stride = 2 if number > 0 and position == 0 else 1
-            blocks.append(block(in_channels, width, stride=stride, **arguments))
+            unit = block(in_channels, width, stride=stride, **arguments)
+            restyle(unit, activation=arch.activation, norm=arch.norm)
+            blocks.append(unit)
             in_channels = width * block.expansion
         yield nn.Sequential(*blocks)
 

@@ -3,18 +3,20 @@
 All data classes are frozen and keyword-only. Shapes: N images, C channels, H rows, W columns.
 """
 
+from resnetctl.spec.base import Card
 from resnetctl.spec.cards import (
     MAX_PIXELS,
     SPLITS,
+    Activation,
     Arch,
     Calibration,
-    Card,
     DatasetCard,
     Familiar,
     Fit,
     HeadCard,
     ImageSpec,
     Interpolation,
+    Norm,
     Plugins,
     Scalar,
     Split,
@@ -46,6 +48,7 @@ __all__ = [
     "MAX_PIXELS",
     "SPLITS",
     "TRUTHS",
+    "Activation",
     "Agreement",
     "Arch",
     "Batch",
@@ -69,6 +72,7 @@ __all__ = [
     "Measured",
     "Meter",
     "Net",
+    "Norm",
     "Objective",
     "Optimizer",
     "Output",

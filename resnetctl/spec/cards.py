@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, get_args
 
-from resnetctl import fields
+from resnetctl.spec.base import Card, without
 from resnetctl.spec.truth import TRUTHS, TruthKind
 
 Scalar = bool | int | float | str
@@ -20,42 +20,13 @@ Stem = Literal["auto", "cifar", "imagenet"]
 Fit = Literal["crop", "pad", "squash"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Storage = Literal["raw", "jpeg"]
+Activation = Literal["relu", "relu6", "leaky-relu", "elu", "silu", "gelu", "hardswish", "mish"]
+Norm = Literal["batch", "group"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")  # PEP 508
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,98}|\??")  # PEP 440, more or less; "?": not known
 MAX_SIZE, MAX_CHANNELS, MAX_WIDTH = 8192, 1024, 1 << 16
-
-
-class Card:
-    """Base class of the frozen data classes that have a JSON form, which reads back equal."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the card as plain dicts, lists and scalars."""
-        return cast("dict[str, Any]", fields.plain(self))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the card of a JSON form.
-
-        Raises `TypeError` for wrong or missing keys, and `ValueError` for bad values; the message names the key.
-        """
-        fields.check(cls, values)
-        return cls(**{name: fields.frozen(value) for name, value in values.items()})
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle through the JSON form, because read-only mappings can be neither copied nor pickled."""
-        return type(self).from_json, (self.to_json(),)
-
-    def _put(self, **values: object) -> None:
-        """Set fields during construction: the class is frozen."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    def _freeze(self, *, tuples: tuple[str, ...] = (), tables: tuple[str, ...] = ()) -> None:
-        """Make fields tuples, or read-only copies of mappings. Raises `TypeError` for values of other types."""
-        self._put(**{name: tuple(getattr(self, name)) for name in tuples})
-        self._put(**{name: MappingProxyType(dict(getattr(self, name))) for name in tables})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +41,7 @@ class Arch(Card):
             to 64 pixels, else `imagenet`.
         stem_width: output channels of the stem; None: `widths[0]`.
         block_args: keyword arguments of the block.
+        activation, norm: those of stem, blocks and end; "": what the block has, with ReLU and batch norm in the stem.
         params: the published parameter count for 3 channels, with 1,000 classes at four stages, else 10 classes.
         summary, paper: one line and a reference.
     """
@@ -81,9 +53,15 @@ class Arch(Card):
     stem: Stem = "auto"
     stem_width: int | None = None
     block_args: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
+    activation: str = ""
+    norm: str = ""
     params: int | None = None
     summary: str = ""
     paper: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; without `activation` and `norm` where they are those of the block."""
+        return without(without(super().to_json(), "activation", default=""), "norm", default="")
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("depths", "widths"), tables=("block_args",))
@@ -97,6 +75,9 @@ class Arch(Card):
             raise ValueError(f"arch '{self.name}': the largest depth and width is {MAX_WIDTH}")
         if self.stem not in ("auto", "cifar", "imagenet"):
             raise ValueError(f"arch '{self.name}': stem '{self.stem}' is not auto, cifar or imagenet")
+        for name, known in (("activation", get_args(Activation)), ("norm", get_args(Norm))):
+            if getattr(self, name) not in ("", *known):
+                raise ValueError(f"arch '{self.name}': {name} '{getattr(self, name)}' is not {' or '.join(known)}")
 
     def resolve_stem(self, size: int) -> Arch:
         """Return the arch with a resolved `stem` for `size` pixels: `auto` is `cifar` up to 64, else `imagenet`."""
@@ -170,7 +151,7 @@ class DatasetCard(Card):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; without `truth` where it is the labels, and without `storage` where it is raw."""
-        return _without(_without(super().to_json(), "truth", default="labels"), "storage", default="raw")
+        return without(without(super().to_json(), "truth", default="labels"), "storage", default="raw")
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
@@ -318,7 +299,7 @@ class WeightsCard(Card):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
-        return _without(_without(super().to_json(), "head", default=None), "channels", default={})
+        return without(without(super().to_json(), "head", default=None), "channels", default={})
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
@@ -340,8 +321,3 @@ class WeightsCard(Card):
     def task(self) -> str:
         """The task that the network answers."""
         return "classify" if self.head is None else self.head.task
-
-
-def _without(values: dict[str, Any], key: str, *, default: Any) -> dict[str, Any]:
-    """Return the values without a key that has its default: cards of classifiers stay as they were."""
-    return {name: value for name, value in values.items() if name != key or value != default}

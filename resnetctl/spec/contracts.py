@@ -128,10 +128,14 @@ class Block(Protocol):
     """A residual block: an `nn.Module` class that owns its shortcut (named `downsample`).
 
     It maps `(N, in_channels, H, W)` to `(N, width * expansion, ceil(H / stride), ceil(W / stride))`. With
-    `preactivation` the trunk leaves the stem bare (no norm, no ReLU) and ends with norm and ReLU. The trunk passes
-    `dropout` and `drop_path` to blocks whose `__init__` names them. It applies He initialisation unless the block
-    defines `reset_parameters`. A block that can begin as its shortcut names the module at the end of its branch in a
-    class attribute `branch_end`, such as "bn2"; `model.zero_init` sets the weight of that module to zero.
+    `preactivation` the trunk leaves the stem bare (no norm, no ReLU) and ends with norm and ReLU. It applies He
+    initialisation unless the block defines `reset_parameters`. A block that can begin as its shortcut names the module
+    at the end of its branch in a class attribute `branch_end`, such as "bn2"; `model.zero_init` sets the weight of that
+    module to zero.
+
+    The trunk passes `dropout` and `drop_path` to blocks whose `__init__` names them. A block with a choice of
+    activation and norm names these submodules in class attributes, `activations = ("relu",)` and `norms = ("bn1",)`;
+    `model.activation` and `model.norm` replace them. Names that a block lacks are ignored.
 
     A class that defines `forward` may name pairs of submodules for prediction to fold, `foldable = {"conv1": "bn1"}`:
     a convolution, and the batch norm that alone reads its output. `forward` calls both once and reads no other

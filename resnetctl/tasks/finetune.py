@@ -78,6 +78,7 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
 def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:
     """Raise `UsageError` when the config asks for another network than that of the weights."""
     own: dict[str, Any] = {"model.arch": arch.name, "model.block": arch.block, "model.stem": arch.stem}
+    own |= {"model.activation": arch.activation or "relu", "model.norm": arch.norm or "batch"}
     own |= {BLOCK_ARGS + name: value for name, value in arch.block_args.items()}
     for key, value in chosen.items():
         is_decided = key in own or key.startswith(BLOCK_ARGS)

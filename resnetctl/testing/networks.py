@@ -1,7 +1,7 @@
 """The rules of a block inside a net of one block a stage: training, ONNX; torch.compile takes its second stage."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ import torch
 from resnetctl import registry
 from resnetctl.engine.fold import folded
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.spec import Arch, ImageSpec, WeightsCard
+from resnetctl.spec import Activation, Arch, ImageSpec, WeightsCard
 from resnetctl.testing.blocks import differ, jitter
 from resnetctl.testing.findings import SEED, Rule, expect
 
@@ -20,14 +20,16 @@ CLASSES = ("a", "b", "c", "d")
 TOLERANCE = 1e-4  # of the largest logit, as in the gate of an export
 
 
-def network(block: Any) -> ResNet:
+def network(block: Any, **style: Any) -> ResNet:
     """Return a jittered net in evaluation mode: two stages of one block, at 13 pixels and then 7.
+
+    `style` is its `activation` and its `norm`.
 
     Odd sides are hard to halve. There are only two stages, because each further one makes every check almost a second
     slower.
     """
     torch.manual_seed(SEED)
-    arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=WIDTHS)
+    arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=WIDTHS, **style)
     with registry.overlay("block", **{NAME: block}):
         net = build(arch, classes=len(CLASSES), image=IMAGE)
     jitter(net)
@@ -105,6 +107,25 @@ def folds(block: Any) -> str:
     return f"{before - after} of {before} norms folded"
 
 
+def choices(block: Any) -> str:
+    """The net takes every activation, and group norms, where the block names the layers to replace."""
+    images = torch.randn(2, 3, IMAGE.size, IMAGE.size)
+    activations, norms = (tuple(getattr(block, name, ())) for name in ("activations", "norms"))
+    styles = [{"activation": name} for name in get_args(Activation) if activations]
+    styles += [{"norm": "group"}] if norms else []
+    for style in styles:
+        net = network(block, **style)
+        with torch.no_grad():
+            expect(bool(net(images).isfinite().all()), f"with {style} the logits are NaN or infinity")
+    names = {name.partition(".0.")[2] for name, _ in net.named_modules()} if styles else set()
+    for listed in filter(None, (activations, norms)):
+        expect(bool(names & {*listed}), f"no layer of the block is called {' or '.join(listed)}")
+    if norms:
+        left = [name for name, part in net.named_modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+        expect(not left, f"with group norm, batch norm is left in {', '.join(left)}")
+    return " and ".join([*["activation"] * bool(activations), *["norm"] * bool(norms)]) or "the block has no choice"
+
+
 def exports(block: Any) -> str:
     """The net as ONNX agrees with torch on batches of 1 and 3."""
     return exports_together([block])[0]
@@ -149,6 +170,11 @@ RULES = {
         wants="folding the norms that `foldable` names changes no logit",
         judge=folds,
         fix="name a pair in foldable only if the norm alone reads the convolution, and both are called once",
+    ),
+    "choices": Rule(
+        wants="layers that model.activation and model.norm can replace, where the block names them",
+        judge=choices,
+        fix="name every norm of the block in `norms` and its activations in `activations`; call them as modules",
     ),
     "trains": Rule(
         wants="a few steps lower the loss",

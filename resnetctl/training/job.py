@@ -16,7 +16,7 @@ from resnetctl import __version__, registry, rng
 from resnetctl.compress.distil import learned_from
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config import class_weights
-from resnetctl.config.defaults import final_arch
+from resnetctl.config.defaults import described, final_arch
 from resnetctl.config.digest import config_sha256
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Resolved, flatten
@@ -185,9 +185,7 @@ def settle(
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
     }
     automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
-    model = config.model.model_copy(
-        update={"arch": arch.name, "block": arch.block, "block_args": dict(arch.block_args), "stem": arch.stem}
-    )
+    model = config.model.model_copy(update=described(arch))
     distill = config.distill
     if teacher is not None:
         distill = distill.model_copy(update={"teacher": teacher.name, "teacher_sha256": teacher.sha256})

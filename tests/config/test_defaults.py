@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resnetctl import registry
-from resnetctl.config.defaults import FINETUNE_KEYS, TRAIN_KEYS, final_arch, suited, suited_to_finetune
+from resnetctl.config.defaults import FINETUNE_KEYS, TRAIN_KEYS, described, final_arch, suited, suited_to_finetune
 from resnetctl.config.options import fields
 from resnetctl.config.schema import FinetuneConfig, ModelConfig, OptimConfig, TrainConfig
 from resnetctl.errors import UsageError
@@ -127,6 +127,14 @@ def test_block_arguments_override_those_of_the_arch() -> None:
     assert arch.block_args == {"shortcut": "A", "extra": 1}
     assert arch.params is None  # no longer what was published
     assert arch_of(block_args={"shortcut": "A"}).params == 7
+
+
+def test_activation_and_norm_are_part_of_the_arch() -> None:
+    arch = arch_of(activation="silu", norm="group", block_args={"extra": 1})
+    assert dict(arch.block_args) == {"shortcut": "A", "extra": 1}
+    assert (arch.activation, arch.norm, arch.params) == ("silu", "group", None)
+    assert arch_of(activation="silu").params is None
+    assert final_arch(ModelConfig(**described(arch))) == dataclasses.replace(arch, params=None)
 
 
 def test_another_block_drops_the_arguments_of_the_arch() -> None:

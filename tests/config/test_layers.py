@@ -151,9 +151,15 @@ def test_a_block_removes_weaker_block_arguments() -> None:
 
 
 def test_an_arch_removes_weaker_blocks_and_stems_only() -> None:
-    weak = layer(
-        {"model": {"arch": "a", "block": "b", "block_args": {"c": 1}, "stem": "cifar", "dropout": 0.3}}, "weak"
-    )
+    described = {
+        "arch": "a",
+        "block": "b",
+        "block_args": {"c": 1},
+        "stem": "cifar",
+        "activation": "silu",
+        "norm": "group",
+    }
+    weak = layer({"model": described | {"dropout": 0.3}}, "weak")
     merged = merge([weak, layer({"model.arch": "z"}, "strong")])
     assert merged.values == {"model.arch": "z", "model.dropout": 0.3}
     assert merged.origins == {"model.arch": "strong", "model.dropout": "weak"}

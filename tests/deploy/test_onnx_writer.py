@@ -1,5 +1,6 @@
 """The exported bytes hold the network and its card, no trace of this machine, and are always the same."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -12,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support.trained import CLASSES, IMAGE, card, network
+from support.trained import ARCH, CLASSES, IMAGE, card, network
 
 from resnetctl import __version__
 from resnetctl.deploy import onnx_session
@@ -21,6 +22,7 @@ from resnetctl.deploy.onnx_writer import Deployed, messages, seal, to_bytes
 from resnetctl.deploy.parity import compare
 from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import WorkFailed
+from resnetctl.models.resnet import build
 from resnetctl.spec import Calibration
 
 GATE = {"kind": "synthetic", "images": 74}
@@ -54,6 +56,18 @@ def test_the_exported_file_computes_the_same_as_torch(data: bytes, batch: int) -
     logits, shares = onnx_session.from_bytes(data, "").outputs(images)
     assert logits == pytest.approx(wanted, abs=1e-5)
     assert shares == pytest.approx(torch.from_numpy(wanted).softmax(1).numpy(), abs=1e-6)
+
+
+def test_the_strict_reader_takes_a_group_norm_and_agrees_with_torch() -> None:
+    arch = dataclasses.replace(ARCH, activation="gelu", norm="group")
+    torch.manual_seed(0)
+    model = build(arch, classes=3, image=IMAGE).eval()
+    data = to_bytes(model, card(arch=arch), weights_sha256="ab", gate=GATE)
+    reader = onnx_session.from_bytes(data, "")
+    for batch in (1, 5):
+        images = np.random.default_rng(batch).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
+        wanted = torch_predictor(model, IMAGE, device=torch.device("cpu"))(images)
+        assert reader.logits(images) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_interface_has_one_image_input_and_two_outputs(proto: onnx.ModelProto) -> None:

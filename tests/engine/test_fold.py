@@ -1,8 +1,9 @@
 """Folding keeps the function of every installed block, and does not change a block that it cannot fold safely."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,10 +23,11 @@ IMAGE = ImageSpec(size=16, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
 TOLERANCE = 1e-5  # of the largest logit
 
 
-def settled(block: Any, **arguments: Any) -> ResNet:
+def settled(block: Any, style: Mapping[str, Any] | None = None, **arguments: Any) -> ResNet:
     """Return a small net of the block, in which every norm has statistics that change its input."""
     with registry.overlay("block", probe=block):
         arch = Arch(name="probe", block="probe", depths=(2, 2), widths=(16, 32), stem="cifar", block_args=arguments)
+        arch = replace(arch, **(style or {}))
         torch.manual_seed(0)
         model = build(arch, classes=7, image=IMAGE).eval()
     generator = torch.Generator().manual_seed(1)
@@ -105,6 +107,16 @@ def test_every_installed_block_declares_the_pairs_that_its_forward_calls(name: s
 def test_folding_removes_every_norm_after_a_convolution(name: str, left: int, shortcut: str) -> None:
     """Pre-activation nets keep the first norm of each block and the final norm; the others are folded."""
     assert norms(folded(settled(registry.get("block", name), shortcut=shortcut))) == left
+
+
+def test_other_activations_fold_and_group_norms_stay() -> None:
+    model = settled(BasicBlock, {"activation": "silu"})
+    fast = folded(model)
+    assert norms(fast) == 0
+    assert_same(model, fast)
+    grouped = settled(BasicBlock, {"activation": "silu", "norm": "group"})
+    assert_same(grouped, folded(grouped))
+    assert len(folded(grouped).state_dict()) == len(grouped.state_dict())
 
 
 def test_a_folded_net_has_fewer_parameters() -> None:

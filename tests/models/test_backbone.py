@@ -1,11 +1,13 @@
 """A backbone gives what the head would see, with its shapes, and works in other people's heads."""
 
+import dataclasses
 import warnings
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.archs import arch as some_arch
 from support.archs import net
 from torch import nn
 from torchvision.models.detection import FasterRCNN
@@ -16,6 +18,8 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from resnetctl import registry
 from resnetctl.errors import UsageError
 from resnetctl.models.backbone import Backbone
+from resnetctl.models.resnet import build
+from resnetctl.spec import ImageSpec
 
 BLOCKS = ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]
 IMAGES = torch.randn(2, 3, 70, 70)
@@ -32,6 +36,17 @@ def test_the_last_features_are_bit_equal_to_what_the_head_sees(block: str, stem:
         features = Backbone(model)(IMAGES)
         assert torch.equal(model.head(features["layer4"]), logits)
         assert torch.equal(model(IMAGES), logits)  # a second pass: nothing was changed in place
+
+
+def test_features_have_the_activation_and_the_norm_of_the_arch() -> None:
+    arch = dataclasses.replace(some_arch("preact_basic"), activation="silu", norm="group")
+    model = build(arch, classes=3, image=ImageSpec(size=64)).eval()
+    backbone = Backbone(model, ("stem", "layer4"))
+    with torch.inference_mode():
+        features = backbone(IMAGES)
+        assert torch.equal(model.head(features["layer4"]), model(IMAGES))
+    assert features["stem"].min() < 0, "silu lets some negative numbers pass"
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in backbone.modules())
 
 
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])

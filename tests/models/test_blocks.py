@@ -13,6 +13,7 @@ from resnetctl.models.blocks import (
     PreactBasicBlock,
     PreactBottleneckBlock,
 )
+from resnetctl.models.layers import restyle
 
 BLOCKS = [BasicBlock, BottleneckBlock, PreactBasicBlock, PreactBottleneckBlock]
 
@@ -52,6 +53,19 @@ def test_rates_that_are_not_probabilities_are_refused(block: type[nn.Module]) ->
         block(8, 8, drop_path=1.0)
     with pytest.raises(ValueError, match="dropout"):
         block(8, 8, dropout=1.5)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_activation_and_norm_replace_those_of_every_layer(block: type[nn.Module]) -> None:
+    unit = block(8, 8, stride=2)
+    keys = [
+        key for key in unit.state_dict() if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    ]
+    restyle(unit, activation="silu", norm="group")
+    kinds = {type(part) for part in unit.modules()}
+    assert {nn.SiLU, nn.GroupNorm} <= kinds
+    assert not {nn.ReLU, nn.BatchNorm2d} & kinds
+    assert list(unit.state_dict()) == keys
 
 
 def test_only_a_change_of_shape_gets_a_projection() -> None:

@@ -250,6 +250,28 @@ def test_a_rate_that_the_block_does_not_have_is_an_error(rate: str) -> None:
             assert caught.value.problems == (f"{rate} 0.1: the block does not have it",)
 
 
+@pytest.mark.parametrize("block", ["basic", "preact_basic"])
+def test_the_stem_and_the_end_have_the_activation_and_the_norm_of_the_blocks(block: str) -> None:
+    arch = dataclasses.replace(TINY, block=block, activation="gelu", norm="group")
+    model = build(arch, classes=2, image=image(8)).train()
+    kinds = {type(part) for part in model.modules()}
+    assert {nn.GELU, nn.GroupNorm} <= kinds
+    assert not {nn.ReLU, nn.BatchNorm2d} & kinds
+    pictures = torch.randn(3, 3, 8, 8)
+    assert torch.allclose(model(pictures)[:1], model(pictures[:1]), atol=1e-5), "no image depends on the others"
+
+
+def test_a_block_that_has_no_choice_refuses_activation_and_norm() -> None:
+    arch = dataclasses.replace(TINY, block="plain", activation="silu", norm="group")
+    with registry.overlay("block", plain=Plain), pytest.raises(ConfigError) as caught:
+        build(arch, classes=2, image=image(8))
+    assert caught.value.problems == (
+        "activation silu: the block has no choice of it, no 'activations'",
+        "norm group: the block has no choice of it, no 'norms'",
+    )
+    assert caught.value.hint == ("arguments of block 'plain': gain",)
+
+
 def test_a_block_with_kwargs_gets_any_argument() -> None:
     with registry.overlay("block", greedy=Greedy):
         model = build(dataclasses.replace(TINY, block="greedy", block_args={"k": 3}), classes=2, image=image(8))

@@ -48,6 +48,7 @@ CALIBRATION = Calibration(
 )
 CARDS = [
     ARCH,
+    dataclasses.replace(ARCH, activation="silu", norm="group"),
     IMAGE,
     DATASET,
     WEIGHTS,
@@ -129,6 +130,8 @@ def test_everything_is_keyword_only(kind: type) -> None:
         ({"widths": (16, -1)}, "positive"),
         ({"stem_width": -4}, "positive"),
         ({"stem": "huge"}, "stem 'huge'"),
+        ({"activation": "swish"}, "activation 'swish' is not relu or relu6"),
+        ({"norm": "layer"}, "norm 'layer' is not batch or group"),
     ],
 )
 def test_arch_refuses_wrong_values(wrong: dict[str, Any], message: str) -> None:

@@ -161,6 +161,8 @@ def test_finetune_cannot_start_from_an_onnx_file(base: runs.RunDir) -> None:
     [
         ("model.block=bottleneck", "block comes from the weights of resnet20: it is basic, not bottleneck"),
         ("model.stem=imagenet", "stem comes from the weights"),
+        ("model.activation=silu", "activation comes from the weights of resnet20: it is relu, not silu"),
+        ("model.norm=group", "norm comes from the weights of resnet20: it is batch, not group"),
         ("model.block_args.shrink=3", "shrink comes from the weights of resnet20: it has none"),
     ],
 )

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnetctl.models.blocks import BasicBlock, PreactBottleneckBlock
 from resnetctl.testing import networks
@@ -54,6 +54,18 @@ class FoldsWrongly(BasicBlock):
         return self.relu(self.bn2(self.conv2(self.bn1(first) + first)) + self.downsample(images))
 
 
+class ExtraNorm(BasicBlock):
+    """A block with a norm that it does not name."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
+        super().__init__(in_channels, width, stride=stride)
+        self.extra = nn.BatchNorm2d(width)
+
+
+class NamesNothing(BasicBlock):
+    activations = ("act",)
+
+
 @pytest.mark.parametrize("rule", networks.RULES)
 @pytest.mark.parametrize("block", [BasicBlock, PreactBottleneckBlock])
 def test_sound_blocks_break_no_rule(block: Any, rule: str) -> None:
@@ -68,6 +80,8 @@ def test_sound_blocks_break_no_rule(block: Any, rule: str) -> None:
         (PeeksAtCompiler, "compile"),
         (BreaksGraph, "compile"),
         (FoldsWrongly, "folding"),
+        (ExtraNorm, "choices"),
+        (NamesNothing, "choices"),
         (FixedBatch, "onnx"),
         (NoOperator, "onnx"),
     ],

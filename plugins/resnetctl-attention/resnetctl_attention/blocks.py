@@ -18,6 +18,8 @@ class _Basic(nn.Module):
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.0": "downsample.1"}
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "downsample.1")
 
     def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
         super().__init__()
@@ -47,6 +49,8 @@ class _Bottleneck(nn.Module):
         "conv3": "bn3",
         "downsample.0": "downsample.1",
     }
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "bn3", "downsample.1")
 
     def __init__(self, in_channels: int, width: int, *, stride: int, shortcut: str, attention: nn.Module) -> None:
         super().__init__()

@@ -37,6 +37,8 @@ class SeparableBlock(nn.Module):
         "conv2.2": "bn2",
         "downsample.1": "downsample.2",
     }
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("conv1.1", "bn1", "conv2.1", "bn2", "downsample.2")
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int = 1, shortcut: str = "B", drop_path: float = 0.0
@@ -84,6 +86,8 @@ class InvertedBottleneckBlock(nn.Module):
         "conv3": "bn3",
         "downsample.1": "downsample.2",
     }
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "bn3", "downsample.2")
 
     def __init__(
         self,

@@ -31,6 +31,8 @@ class ResNetDBasicBlock(nn.Module):
     expansion: ClassVar[int] = 1
     preactivation: ClassVar[bool] = False
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1", "conv2": "bn2", "downsample.1": "downsample.2"}
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "downsample.2")
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
@@ -66,6 +68,8 @@ class ResNetDBottleneckBlock(nn.Module):
         "conv3": "bn3",
         "downsample.1": "downsample.2",
     }
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "bn3", "downsample.2")
 
     def __init__(
         self, in_channels: int, width: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0

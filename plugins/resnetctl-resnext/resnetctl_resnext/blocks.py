@@ -36,6 +36,8 @@ class ResNeXtBlock(nn.Module):
         "conv3": "bn3",
         "downsample.0": "downsample.1",
     }
+    activations: ClassVar[tuple[str, ...]] = ("relu",)
+    norms: ClassVar[tuple[str, ...]] = ("bn1", "bn2", "bn3", "downsample.1")
 
     def __init__(
         self,
