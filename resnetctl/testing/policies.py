@@ -3,11 +3,14 @@
 import inspect
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from resnetctl.data.policies import complaints
 from resnetctl.spec import Batch, ImageSpec, Policy
@@ -28,7 +31,23 @@ SIGMAS = 5.0  # chance alone exceeds it once in two million
 FOLLOWS = 0.75  # correlation of shares and pixels: 1 if correct, about 0.5 with the class of a wrong partner
 BLANK = 1.0  # levels; an image with a smaller standard deviation is blank
 
+ACCELERATOR = torch.device("meta")  # torch's device without numbers: reading one is an error
+
 Transform = Callable[[Batch], Batch]
+
+
+class NoWaits(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises `RuntimeError` for a copy between the CPU and an accelerator. Counts all operations."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        devices = {item.device.type for item in tree_leaves((args, result)) if isinstance(item, Tensor)}
+        if "copy" in str(function) and len(devices) > 1:
+            raise RuntimeError("it copies between the CPU and the accelerator")
+        self.count += 1
+        return result
 
 
 def batch(image: ImageSpec, count: int) -> Batch:
@@ -211,6 +230,23 @@ def soft_targets(policy: Policy) -> str:
     return f"shares and pixels correlate by {together:.2f}"
 
 
+def waits(policy: Policy) -> str:
+    """No transform makes the CPU wait for an accelerator: it reads no number, and copies nothing between the two."""
+    given = batch(SPECS[0], 7)
+    there = {name: getattr(given, name).to(ACCELERATOR) for name in ("images", "targets", "index")}
+    for build in builders(policy):
+        transform = build(SPECS[0], CLASSES)
+        try:
+            transform(replace(given, **there))  # the first call may make constants
+            with NoWaits():  # type: ignore[no-untyped-call]
+                transform(replace(given, **there))
+        except NotImplementedError as error:
+            if "Meta tensors, but" not in str(error):
+                raise
+            raise Skipped(f"an operation cannot be tried without a device: {error}") from None
+    return "no wait"
+
+
 def _ordered(source: Batch, order: Tensor) -> Batch:
     images = source.images[order].contiguous(memory_format=torch.channels_last)
     return Batch(images=images, targets=source.targets[order], index=source.index[order], epoch=1, step=3)
@@ -304,5 +340,11 @@ RULES = {
         wants="shares that follow the pixels",
         judge=soft_targets,
         fix="give each picture the share of its own class that it has in the mixture",
+    ),
+    "waits": Rule(
+        wants="a step that does not wait for an accelerator",
+        judge=waits,
+        fix="choose with torch.where instead of a mask or .nonzero(), call no .item(), .tolist() or .cpu(), and draw "
+        "on batch.images.device; where another way is faster on a CPU, ask images.device.type",
     ),
 }

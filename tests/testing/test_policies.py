@@ -208,6 +208,22 @@ def test_a_fault_of_the_second_builder_is_found() -> None:
     assert "torch.float64" in judge("p", "dtype", rule=policies.RULES["dtype"], target=value).seen
 
 
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (lambda pixels: pixels + int(pixels.float().mean().item()), "item() cannot be called"),
+        (lambda pixels: pixels.index_select(0, (pixels.amax((1, 2, 3)) >= 0).nonzero()[:, 0]), "nonzero"),
+        (lambda pixels: pixels.cpu().to(pixels.device), "Cannot copy out"),
+        (lambda pixels: pixels + torch.zeros(1, dtype=torch.uint8).to(pixels.device), "it copies between the CPU and"),
+    ],
+)
+def test_a_policy_that_waits_for_an_accelerator_is_found_at_its_line(change: Any, seen: str) -> None:
+    finding = judge("p", "waits", rule=policies.RULES["waits"], target=images(change))
+    assert seen in finding.seen
+    assert finding.status == "failed"
+    assert "test_policies.py" in finding.place
+
+
 @pytest.mark.parametrize(("name", "summary"), [("", "s"), ("p", ""), ("p", "  ")])
 def test_a_policy_needs_a_name_and_a_summary(name: str, summary: str) -> None:
     value = replace(images(lambda pixels: pixels), name=name, summary=summary)
