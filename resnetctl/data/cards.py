@@ -34,9 +34,7 @@ def read_card(data_dir: Path, name: str) -> DatasetCard:
     if not NAME.fullmatch(name) or not path.is_file():
         raise missing(data_dir, name)
     try:
-        card = DatasetCard.from_json(storage.read_json(path, error=DataError))
-        _check(card)
-        return card
+        return parse_card(storage.read_json(path, error=DataError))
     except (DataError, ValueError, TypeError) as error:
         reason = error.message if isinstance(error, DataError) else error
         raise DataError(
@@ -46,8 +44,9 @@ def read_card(data_dir: Path, name: str) -> DatasetCard:
         ) from error
 
 
-def _check(card: DatasetCard) -> None:
-    """Raise `ValueError` for a value that only the card of a plugin may have."""
+def parse_card(values: dict[str, Any]) -> DatasetCard:
+    """Return the card of a stored dataset. Raises `ValueError` or `TypeError` for values that it cannot have."""
+    card = DatasetCard.from_json(values)
     if not NAME.fullmatch(card.name):  # it becomes a part of file names
         raise ValueError(f"'name' is {card.name[:80]!r}, which cannot name a dataset")
     if not card.classes:
@@ -55,6 +54,7 @@ def _check(card: DatasetCard) -> None:
     for split, count in card.splits.items():
         if split not in SPLITS or count < 1:
             raise ValueError(f"'splits' has {count} images in '{split[:80]}'")
+    return card
 
 
 def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[int, str]:

@@ -4,8 +4,6 @@ An unexpected exception in the plugin becomes a `PluginError` with its name and 
 """
 
 import dataclasses
-import queue
-import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from resnetctl.data.store import build
 from resnetctl.errors import DataError, PluginError, ResnetctlError, own_line
 from resnetctl.hints import Call
 from resnetctl.spec import SPLITS, Dataset, Split
-from resnetctl.system.download import listening
+from resnetctl.system.download import watched
 
 REPORT_EVERY = 1000  # images
 
@@ -29,24 +27,16 @@ def fetch(plugin: Dataset, cache: Path, *, source: Path | None) -> Generator[tup
         DataError: the data cannot be fetched.
         PluginError: the plugin fails.
     """
-    facts: queue.SimpleQueue[tuple[int, int | None] | Path | BaseException] = queue.SimpleQueue()
-    name = plugin.card.name
 
-    def work() -> None:
+    def work() -> Path:
         try:
-            with listening(lambda done, total: facts.put((done, total))):
-                facts.put(plugin.fetch(cache, source))
-        except BaseException as error:  # re-raised by the waiting thread
-            facts.put(error)
+            return plugin.fetch(cache, source)
+        except ResnetctlError:
+            raise
+        except BaseException as error:
+            raise _plugin_failed(plugin.card.name, error) from error
 
-    threading.Thread(target=work, name=f"fetch {name}", daemon=True).start()
-    while isinstance(fact := facts.get(), tuple):
-        yield fact
-    if isinstance(fact, ResnetctlError):
-        raise fact
-    if isinstance(fact, BaseException):
-        raise _plugin_failed(name, fact) from fact
-    return fact
+    return (yield from watched(work, plugin.card.name))
 
 
 def ingest_plugin(

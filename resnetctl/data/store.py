@@ -240,6 +240,8 @@ class Builder:
         splits = self.counts
         self._files.close()
         digests = {name: storage.sha256(self._folder / f"{name}.safetensors") for name in splits}
+        if self._draft.storage == "jpeg":
+            digests[MANIFEST] = storage.sha256(self._folder / MANIFEST)
         card = dataclasses.replace(
             self._draft,
             image=dataclasses.replace(self._draft.image, mean=mean, std=std),

@@ -129,7 +129,8 @@ class DatasetCard(Card):
         classes: names in label order.
         image: preprocessing for this dataset; in the store, with mean and std measured on the train split.
         splits: images per split.
-        digests: SHA-256 of the split files, by split; in a plugin, digests of the archives, by file name.
+        digests: SHA-256 of the split files, by split, and of `manifest.jsonl` where files are stored; in a plugin,
+            digests of the archives, by file name.
         defaults: config values for this dataset (`epochs`, `augment`, ...), and `mirror`: whether mirroring keeps the
             class of an image.
         notes: remarks for the user, e.g. how the test split was made.

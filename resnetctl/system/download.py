@@ -9,22 +9,25 @@ give no more.
 
 import contextlib
 import hashlib
+import queue
 import re
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from resnetctl.errors import DataError
 from resnetctl.hints import Hint
 from resnetctl.system import storage
 
 Listener = Callable[[int, int | None], None]
+Result = TypeVar("Result")
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{8,32}")
 CHUNK = 1 << 18  # bytes between two progress reports
@@ -122,6 +125,48 @@ def fetch(remote: Remote, folder: Path, *, hint: Sequence[Hint] = (), patience: 
         )
         storage.remove(part)
     raise DataError(f"'{remote.name}' could not be downloaded", where=str(folder), hint=hint, problems=problems)
+
+
+def read(url: str, *, limit: int, patience: Patience | None = None) -> bytes:
+    """Return a document of at most `limit` bytes. Raises `DataError` when the server does not send it whole."""
+    try:
+        response = _open(url, 0, patience=patience or Patience())
+        assert response is not None, "only a resumed request has nothing to send"
+        data = bytearray()
+        with response:
+            for chunk in _fast_enough(_chunks(response), patience or Patience()):
+                data += chunk
+                if len(data) > limit:
+                    raise _Failed(f"the server sends more than {limit:,} bytes")
+    except _Failed as failure:
+        raise DataError(f"cannot be downloaded: {failure}", where=url) from failure
+    return bytes(data)
+
+
+def watched(work: Callable[[], Result], name: str) -> Generator[tuple[int, int | None], None, Result]:
+    """Run `work` in a thread: yield (bytes done, total bytes) of its downloads, then return its result.
+
+    Its error is raised here.
+    """
+    facts: queue.SimpleQueue[tuple[int, int | None] | Callable[[], Result]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            with listening(lambda done, total: facts.put((done, total))):
+                result = work()
+            facts.put(lambda: result)
+        except BaseException as error:
+            failure = error
+            facts.put(lambda: _raise(failure))
+
+    threading.Thread(target=run, name=f"fetch {name}", daemon=True).start()
+    while isinstance(fact := facts.get(), tuple):
+        yield fact
+    return fact()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def digest_of(path: Path, like: str) -> str:

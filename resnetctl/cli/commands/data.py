@@ -204,6 +204,7 @@ COMMAND = Group(
             examples=(
                 ("resnetctl data get cifar10", "from its official address"),
                 ("resnetctl data get cifar10 --from cifar-10-binary.tar.gz", "your copy"),
+                ("resnetctl data get https://data.example.org/pets", "from a server that has a store"),
             ),
         ),
         "add": Command(

@@ -10,7 +10,7 @@ from resnetctl.spec import MAX_PIXELS, Fit, Storage
 
 
 class DataGetOptions(Common):
-    name: str = argument("Dataset", metavar="NAME", complete="dataset")
+    name: str = argument("Dataset, or the address of a published one", metavar="NAME", complete="dataset")
     source: Path | None = option(
         None, "Use your own copy, archive or unpacked", flag="--from", metavar="PATH", panel=USED
     )

@@ -8,6 +8,7 @@
                            pixels int64 (N,), a digest of the decoded pixels (`data.groups.pixel_key`)
                            labels int64 (N,), groups int64 (N,) if images must stay in one split
                            digests uint8 (N + 1, 32), SHA-256 of each file and, last, of the columns
+                           in the header: SHA-256 of each shard, for copies of the store
 """
 
 import contextlib
@@ -30,6 +31,7 @@ from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, header_bytes
 
 SHARD_BYTES = 2**30  # at most
+SHARDS = "shards_sha256"  # metadata key of an index: digests of the shards, separated by spaces
 _TURN = threading.Lock()  # where a system cannot read at a place, and threads share the position in a file
 
 
@@ -43,6 +45,7 @@ class FileWriter:
         self._digests = bytearray()
         self._offsets, self._shards = array("q", [0]), array("q")
         self._open = files.enter_context(contextlib.ExitStack())  # the shard that is being written
+        self._shard_digests: list[str] = []
         self._shard = self._next_shard()
 
     @property
@@ -56,6 +59,7 @@ class FileWriter:
         if end - self._shards[-1] > SHARD_BYTES and self._offsets[-1] > self._shards[-1]:
             self._shard = self._next_shard()
         self._shard.write(file)
+        self._shard_hash.update(file)
         self._offsets.append(end)
         self._labels.append(label)
         self._pixels.append(key)
@@ -65,13 +69,20 @@ class FileWriter:
 
     def finish(self, groups: Rows | None, about: dict[str, str]) -> None:
         """Close the last shard, and write the index, whose header is also `about` the truth."""
-        self._open.close()
+        self._end_shard()
+        about = {SHARDS: " ".join(self._shard_digests), **about}
         numbers = [self._offsets, [*self._shards, self._offsets[-1]], self._pixels, self._labels]
         columns = [np.array(values, np.int64) for values in numbers] + ([] if groups is None else [groups])
         storage.write(self._index, index_bytes(columns, bytes(self._digests), about=about))
 
-    def _next_shard(self) -> IO[bytes]:
+    def _end_shard(self) -> None:
         self._open.close()
+        self._shard_digests.append(self._shard_hash.hexdigest())
+
+    def _next_shard(self) -> IO[bytes]:
+        if self._shards:
+            self._end_shard()
+        self._shard_hash = sha256()
         path = shard_path(self._index, len(self._shards))
         self._shards.append(self._offsets[-1])
         return self._open.enter_context(storage.staged_file(path))
@@ -98,7 +109,7 @@ class Files:
     """The files of a split, read from its shards and verified when they are first read. Threads may share it."""
 
     def __init__(self, index: Path, table: Table) -> None:
-        """Open every shard. Raises `ValueError` for a wrong index or shard, `DataError` if a shard is missing."""
+        """Open every shard. Raises `ValueError` when the index or a shard is not right."""
         self.index = index
         self._offsets, self._starts, self._digests = table.columns["offsets"], table.columns["shards"], table.digests
         _require_ascending(self._offsets, self._starts)
@@ -151,7 +162,10 @@ def _require_ascending(offsets: Rows, starts: Rows) -> None:
 
 
 def _opened(path: Path, size: int) -> BinaryIO:
-    file = storage.open_regular(path, error=DataError)
+    try:
+        file = storage.open_regular(path, error=DataError)
+    except DataError as error:
+        raise ValueError(f"{path.name}: {error.message}") from error
     actual = os.fstat(file.fileno()).st_size
     if actual != size:
         file.close()

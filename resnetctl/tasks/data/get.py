@@ -9,8 +9,9 @@ from resnetctl.errors import UsageError
 from resnetctl.facts import Progress
 from resnetctl.hints import Setting
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.data.mirror import SCHEMES, mirror
 from resnetctl.tasks.data.reports import GetReport
-from resnetctl.tasks.datasets import fetch_and_store, offered_name
+from resnetctl.tasks.datasets import fetch_and_store, offered_name, path_name
 
 
 def get(
@@ -19,6 +20,7 @@ def get(
     """Fetch the images of a dataset plugin and store them. A stored dataset is kept unless `replace` is True.
 
     Args:
+        data: the name of a dataset, or the address of a published one (`tasks.data.mirror`).
         source: a copy that the user has, used instead of a download.
 
     Raises:
@@ -26,6 +28,8 @@ def get(
         DataError: the data cannot be fetched, or does not match the plugin's card.
         PluginError: the plugin fails.
     """
+    if data.startswith(SCHEMES):
+        return (yield from _copied(data.rstrip("/"), settings, source=source, is_replacing=replace))
     plugin, name = registry.get("dataset", data), offered_name(data)
     source = None if source is None else source.expanduser()
     path = settings.data_dir / name
@@ -37,4 +41,22 @@ def get(
     is_work = replace or not is_stored
     if is_work:
         yield from fetch_and_store(plugin, name, settings=settings, source=source, replace=replace)
+    return GetReport(name=name, path=path, card=read_card(settings.data_dir, name), done=is_work)
+
+
+def _copied(
+    url: str, settings: Settings, *, source: Path | None, is_replacing: bool
+) -> Generator[Progress, None, GetReport]:
+    """Copy the dataset at an address under the last part of its name, unless it is in the store already."""
+    name = path_name(Path(url))
+    path = settings.data_dir / name
+    is_work = is_replacing or name not in store_names(settings.data_dir)
+    if source is not None:
+        raise UsageError("a published dataset is copied from its address", where=Setting("source"))
+    if is_work:
+        yield from mirror(url, name, settings=settings, is_replacing=is_replacing)
+    else:
+        card = read_card(settings.data_dir, name)
+        if card.source != url:
+            raise UsageError(f"the name '{name}' is taken in the store, by a dataset from {card.source}", where=url)
     return GetReport(name=name, path=path, card=read_card(settings.data_dir, name), done=is_work)

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from support import dense
 
+from resnetctl.data.checks import Auditor
+from resnetctl.data.dense.checks import check_dense_store
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 
@@ -372,3 +374,27 @@ def test_a_picture_of_one_row_is_stored_with_its_box(tmp_path: Path) -> None:
     _xml(folder, 0, (4, 0, 20, 1, "disc"), size=(40, 1))
     for fit, expected in (("pad", [4, 19, 20, 20]), ("squash", [4, 0, 20, 40])):
         assert boxes_of(dense.added(folder, tmp_path / "data", fit, fit=fit))[0] == [expected]
+
+
+@pytest.mark.parametrize("make", [dense.voc, dense.masked])
+def test_pictures_kept_as_files_have_the_pixels_and_the_truth_of_the_raw_form(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    source = make(tmp_path / "source")
+    raw, files = (dense.added(source, tmp_path / "data", form, storage=form) for form in ("raw", "jpeg"))
+    assert files.card.storage == "jpeg"
+    assert (files.path / "train-00000.bin").is_file()
+    for split in raw.splits:
+        ours, theirs = files.split(split), raw.split(split)
+        assert np.array_equal(ours.images[:], theirs.images)
+        assert ours.truth is not None
+        assert theirs.truth is not None
+        assert np.array_equal(ours.truth.boxes, theirs.truth.boxes)
+        assert (ours.truth.masks is None) == (theirs.truth.masks is None)
+        assert ours.truth.masks is None or np.array_equal(ours.truth.masks, theirs.truth.masks)
+    auditor = Auditor()
+    list(check_dense_store(files, auditor))
+    assert not [finding for finding in auditor.findings if finding.severity == "error"]
+    (files.path / "train-00000.bin").write_bytes(bytes((files.path / "train-00000.bin").stat().st_size))
+    list(check_dense_store(files, auditor := Auditor()))
+    assert "damaged" in [finding.code for finding in auditor.findings]

@@ -10,10 +10,13 @@ from support.pictures import tree, write_tree, write_zip
 from support.toy_dataset import Toy, done, run
 
 from resnetctl.data.cards import store_names
+from resnetctl.data.ingest import Options, ingest
+from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.store import open_store
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting
+from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.data.get import get
@@ -37,6 +40,35 @@ def test_add_passes_its_options_to_ingest(tmp_path: Path, settings: Settings) ->
     report = done(add(request(root, size=6, fit="pad", on_bad_image="skip"), settings))
     assert report.card is not None
     assert (report.card.image.size, report.card.image.fit, report.card.splits["train"]) == (6, "pad", 8)
+
+
+def test_add_keeps_files_where_asked_and_where_pixels_would_fill_the_disk(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    asked = done(add(request(root, storage="jpeg"), settings)).card
+    assert asked is not None
+    assert (asked.storage, asked.notes) == ("jpeg", ())
+    monkeypatch.setattr(storage, "free_space", lambda folder: 4000)  # the pixels need 5,184 bytes, the files less
+    chosen = done(add(request(root, "auto", size=24), settings)).card
+    assert chosen is not None
+    assert chosen.storage == "jpeg"
+    assert chosen.notes[0].startswith("stored as the original files: pixels would need 0.0 GB")
+
+
+def test_an_add_of_files_that_is_killed_leaves_the_old_dataset(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    before = done(add(request(root, storage="jpeg"), settings)).card
+    work = ingest(
+        settings.data_dir,
+        "pets",
+        source=open_source(write_tree(tmp_path / "q", tree(train=120))),
+        options=Options(storage="jpeg", replace=True),
+    )
+    next(work)  # 200 images are written
+    work.close()
+    assert [path.name for path in settings.data_dir.iterdir()] == ["pets"]
+    assert open_store(settings.data_dir, "pets").card == before
 
 
 def test_add_derives_the_same_name_from_a_path_as_train(tmp_path: Path, settings: Settings) -> None:

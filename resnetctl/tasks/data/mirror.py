@@ -1,0 +1,123 @@
+"""`data get URL`: copy a dataset of another store, whose folder a web server publishes.
+
+The card is believed. It has the digests of the split files, whose headers have those of the shards and of the truth. So
+every other byte is verified, file by file, before the dataset appears. An interrupted copy goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnetctl import fields
+from resnetctl.data.cards import CARD, MANIFEST, MAX_LINE, card_bytes, parse_card
+from resnetctl.errors import DataError
+from resnetctl.facts import Progress
+from resnetctl.spec import DatasetCard
+from resnetctl.system import storage
+from resnetctl.system.download import Remote, fetch, read, watched
+from resnetctl.system.safetensors import read_layout
+from resnetctl.system.settings import Settings
+from resnetctl.tasks.datasets import DOWNLOADS, ELSEWHERE
+
+if TYPE_CHECKING:
+    from resnetctl.system.safetensors import Layout
+
+SCHEMES = ("http://", "https://")
+AGAIN = "run the command again: it goes on where it stopped"
+PER_IMAGE = 128  # bytes of an image in a split file, besides its pixels: labels, places and digests
+ROOM = 2**21  # bytes of the header of a split file, and of an empty file
+MAX_TRUTH = 2**33  # bytes of a file of boxes or masks
+
+
+def mirror(url: str, name: str, *, settings: Settings, is_replacing: bool) -> Generator[Progress, None, None]:
+    """Copy the dataset at `url` into the store as `name`; yield the progress of each file.
+
+    Raises:
+        DataError: a file cannot be fetched, or is not the one that the card means. Nothing is stored.
+        UsageError: the data folder cannot be written.
+        WorkFailed: the disk is too full.
+    """
+    storage.require_writable(settings.data_dir, hint=ELSEWHERE)
+    card = replace(_published_card(url), name=name, source=url)
+    cache = settings.data_dir / DOWNLOADS / name
+    files: list[Path] = []
+    for split, count in card.splits.items():
+        limit = count * (card.image.resize**2 * card.image.channels + PER_IMAGE) + ROOM
+        main = Remote(name=f"{split}.safetensors", urls=(), digest=_sha256(card.digests.get(split, "")), limit=limit)
+        files.append((yield from _fetched(main, url, cache)))
+        with storage.open_regular(files[-1], error=DataError) as file:
+            layout = read_layout(file, f"{url}/{main.name}", error=DataError)
+        for remote in _others(layout, split, room=cache):
+            files.append((yield from _fetched(remote, url, cache)))
+    if MANIFEST in card.digests:
+        limit = sum(card.splits.values()) * MAX_LINE
+        remote = Remote(name=MANIFEST, urls=(), digest=_sha256(card.digests[MANIFEST]), limit=limit)
+        files.append((yield from _fetched(remote, url, cache)))
+    _require_sound(card, cache, url)
+    with storage.staged_folder(settings.data_dir / name, replace=is_replacing) as folder:
+        for path in files:
+            storage.move(path, folder / path.name)
+        storage.write(folder / CARD, card_bytes(card))
+    storage.remove(cache)
+
+
+def _require_sound(card: DatasetCard, folder: Path, url: str) -> None:
+    """Raise `DataError` unless files that agree with their digests are those of a dataset."""
+    from resnetctl.data.store import Store
+
+    for split in card.splits:
+        try:
+            Store(folder, card).split(split)  # type: ignore[arg-type]
+        except DataError as error:
+            raise DataError(f"what is published is not a dataset: {error.message}", where=url) from error
+
+
+def _published_card(url: str) -> DatasetCard:
+    place = f"{url}/{CARD}"
+    data = read(place, limit=storage.MAX_DOCUMENT)
+    try:
+        return parse_card(fields.read_json(data))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"this is not the card of a dataset: {error}", where=place) from error
+
+
+def _others(layout: Layout, split: str, *, room: Path) -> Iterator[Remote]:
+    """Yield the shards and the truth of a split. Raises `WorkFailed` when the shards do not fit on the disk."""
+    from resnetctl.data.dense.stored import TRUTH, truth_name
+    from resnetctl.data.storage.files import SHARD_BYTES, SHARDS, shard_path
+
+    digests = layout.metadata.get(SHARDS, "").split()
+    missing = [shard_path(Path(f"{split}.x"), number).name for number in range(len(digests))]
+    absent = sum(not (room / name).is_file() for name in missing)
+    storage.require_space(room, max(0, absent - 1) * SHARD_BYTES)
+    for name, digest in zip(missing, digests, strict=True):
+        yield Remote(name=name, urls=(), digest=_sha256(digest), limit=SHARD_BYTES)
+    if TRUTH in layout.metadata:
+        yield Remote(
+            name=truth_name(split),  # type: ignore[arg-type]
+            urls=(),
+            digest=_sha256(layout.metadata[TRUTH]),
+            limit=MAX_TRUTH,
+        )
+
+
+def _fetched(remote: Remote, url: str, cache: Path) -> Generator[Progress, None, Path]:
+    placed = replace(remote, urls=(f"{url}/{remote.name}",))
+    work = watched(lambda: fetch(placed, cache, hint=(AGAIN,)), remote.name)
+    while True:
+        try:
+            done, total = next(work)
+        except StopIteration as end:
+            path: Path = end.value
+            return path
+        yield Progress(what=f"downloading {remote.name}", done=done, total=total, unit="B")
+
+
+def _sha256(digest: str) -> str:
+    """Return a digest as `Remote` writes it. Raises `DataError` unless it is a whole SHA-256 in hex."""
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise DataError(f"the published dataset has no SHA-256 where one must be, but '{digest[:80]}'")
+    return f"sha256:{digest}"
