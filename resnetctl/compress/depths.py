@@ -23,6 +23,7 @@ from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec
 
 BATCH = 64  # images
+SHOWN = 6  # lines of torch's error about tensors, at most
 Depths = tuple[int, ...]
 
 
@@ -89,7 +90,14 @@ def without_blocks(model: ResNet, kept: Sequence[Sequence[int]], *, image: Image
     with torch.random.fork_rng(devices=[]):
         arch = shallower(model.arch, depths)
         smaller = build(arch, classes=model.fc.out_features, image=image, channels=channels)
-    smaller.load_state_dict(state)
+    try:
+        smaller.load_state_dict(state)
+    except RuntimeError as error:  # a block may have other parts at another place
+        raise UsageError(
+            f"block '{arch.block}' has other weights at other places, so its blocks cannot be left out",
+            where=Setting("keep_blocks"),
+            problems=str(error).strip().splitlines()[1:SHOWN],
+        ) from None
     return smaller.eval()
 
 

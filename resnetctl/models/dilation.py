@@ -149,7 +149,7 @@ def _rebuild(trunk: Any, late: list[str], output_stride: int) -> bool:
         stage, width = trunk.get_submodule(name), arch.widths[number]
         for position, old in enumerate(stage):
             inner = block.expansion * arch.widths[number - 1 if position == 0 else number]
-            arguments = block_arguments(arch, trunk.rates, index=sum(arch.depths[:number]) + position + 1)
+            arguments = block_arguments(block, arch, rates=trunk.rates, index=sum(arch.depths[:number]) + position + 1)
             new = block(inner, width, stride=1, dilation=rate, **arguments)
             restyle(new, activation=arch.activation, norm=arch.norm)
             if list(new.state_dict()) != list(old.state_dict()):  # without a stride it may have no projection

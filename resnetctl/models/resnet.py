@@ -1,7 +1,8 @@
 """The network that all archs share, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, ClassVar, cast
 
 import torch
@@ -16,7 +17,8 @@ from resnetctl.models.layers import conv3x3, make_activation, make_norm, restyle
 from resnetctl.spec import Arch, ImageSpec
 
 RATES = ("dropout", "drop_path")  # set by model.dropout and model.drop_path, never by block_args
-RESERVED = ("in_channels", "width", "stride", *RATES)
+PLACE = ("stage", "index", "depth")  # where a block is, for blocks that name it
+RESERVED = ("in_channels", "width", "stride", *RATES, *PLACE)
 
 
 class ResNet(nn.Module):
@@ -207,6 +209,8 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
     for name, value in arch.block_args.items():
         if name in RATES:
             problems.append(f"'{name}' is set by model.{name}")
+        elif name in PLACE and name in signature:
+            problems.append(f"'{name}' is set by the network: it says where the block is")
         elif name not in known and not (has_any and name not in RESERVED):
             problems.append(f"'{name}' is not an argument")
         elif name in known and not is_like(value, signature[name].default):
@@ -241,7 +245,7 @@ def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -
         blocks = []
         for position in range(depth):
             index += 1
-            arguments = block_arguments(arch, rates, index=index)
+            arguments = block_arguments(block, arch, rates=rates, index=index)
             # each stage but the first halves the image in its first block
             stride = 2 if number > 0 and position == 0 else 1
             unit = block(in_channels, width, stride=stride, **arguments)
@@ -251,13 +255,21 @@ def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -
         yield nn.Sequential(*blocks)
 
 
-def block_arguments(arch: Arch, rates: Mapping[str, float], *, index: int) -> dict[str, Any]:
+def block_arguments(block: Any, arch: Arch, *, rates: Mapping[str, float], index: int) -> dict[str, Any]:
     """Return the keyword arguments of block number `index`, counted from 1 through all stages, but its stride."""
-    arguments: dict[str, Any] = {**arch.block_args, **rates}
+    named = inspect.signature(block).parameters
+    place = {name: value for name, value in place_of(index, arch.depths).items() if name in named}
+    arguments: dict[str, Any] = {**arch.block_args, **rates, **place}
     # stochastic depth: later blocks are dropped more often, since all of them need the early features
     if "drop_path" in rates:
         arguments["drop_path"] = rates["drop_path"] * index / sum(arch.depths)
     return arguments
+
+
+def place_of(index: int, depths: Sequence[int]) -> dict[str, int]:
+    """Return the place of a block: its `stage` and its `index`, both counted from 1, and the `depth` in blocks."""
+    stage = next(number for number, last in enumerate(accumulate(depths), start=1) if index <= last)
+    return {"stage": stage, "index": index, "depth": sum(depths)}
 
 
 def _initialise(model: ResNet) -> None:

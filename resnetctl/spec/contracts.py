@@ -133,7 +133,8 @@ class Block(Protocol):
     at the end of its branch in a class attribute `branch_end`, such as "bn2"; `model.zero_init` sets the weight of that
     module to zero.
 
-    The trunk passes `dropout` and `drop_path` to blocks whose `__init__` names them. A block with a choice of
+    The trunk passes `dropout` and `drop_path` to blocks whose `__init__` names them, and where they are: `stage` and
+    `index`, counted from 1, the latter through all stages, and `depth`, the number of blocks. A block with a choice of
     activation and norm names these submodules in class attributes, `activations = ("relu",)` and `norms = ("bn1",)`;
     `model.activation` and `model.norm` replace them. Names that a block lacks are ignored.
 

@@ -1,5 +1,6 @@
 """The rules of a block inside a net of one block a stage: training, ONNX; torch.compile takes its second stage."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -8,7 +9,7 @@ import torch
 
 from resnetctl import registry
 from resnetctl.engine.fold import folded
-from resnetctl.models.resnet import ResNet, build
+from resnetctl.models.resnet import PLACE, ResNet, build
 from resnetctl.spec import Activation, Arch, ImageSpec, WeightsCard
 from resnetctl.testing.blocks import differ, jitter
 from resnetctl.testing.findings import SEED, Rule, expect
@@ -20,16 +21,16 @@ CLASSES = ("a", "b", "c", "d")
 TOLERANCE = 1e-4  # of the largest logit, as in the gate of an export
 
 
-def network(block: Any, **style: Any) -> ResNet:
+def network(block: Any, **changes: Any) -> ResNet:
     """Return a jittered net in evaluation mode: two stages of one block, at 13 pixels and then 7.
 
-    `style` is its `activation` and its `norm`.
+    `changes` are other values of its arch.
 
     Odd sides are hard to halve. There are only two stages, because each further one makes every check almost a second
     slower.
     """
     torch.manual_seed(SEED)
-    arch = Arch(name=NAME, block=NAME, depths=(1, 1), widths=WIDTHS, **style)
+    arch = Arch(name=NAME, block=NAME, **({"depths": (1, 1), "widths": WIDTHS} | changes))
     with registry.overlay("block", **{NAME: block}):
         net = build(arch, classes=len(CLASSES), image=IMAGE)
     jitter(net)
@@ -126,6 +127,21 @@ def choices(block: Any) -> str:
     return " and ".join([*["activation"] * bool(activations), *["norm"] * bool(norms)]) or "the block has no choice"
 
 
+def places(block: Any) -> str:
+    """A block that asks where it is works at every place of a net of three stages."""
+    named = [name for name in PLACE if name in inspect.signature(block).parameters]
+    if not named:
+        return "the block does not ask"
+    net = network(block, depths=(2, 2, 2), widths=(16, 32, 64))
+    with torch.no_grad():
+        features = net.features(torch.randn(2, 3, IMAGE.size, IMAGE.size))
+    for name, width, side in zip(net.stages, net.arch.widths, (13, 7, 4), strict=True):
+        shape, wanted = tuple(features[name].shape), (2, width * block.expansion, side, side)
+        expect(shape == wanted, f"{name} gives {shape}, not {wanted}")
+        expect(bool(features[name].isfinite().all()), f"{name} gives NaN or infinity")
+    return ", ".join(named)
+
+
 def exports(block: Any) -> str:
     """The net as ONNX agrees with torch on batches of 1 and 3."""
     return exports_together([block])[0]
@@ -175,6 +191,12 @@ RULES = {
         wants="layers that model.activation and model.norm can replace, where the block names them",
         judge=choices,
         fix="name every norm of the block in `norms` and its activations in `activations`; call them as modules",
+    ),
+    "places": Rule(
+        wants="a block that names stage, index or depth works at every place of a net",
+        judge=places,
+        fix="stage and index count from 1, and depth is the number of blocks, so index / depth is at most 1; give an "
+        "argument of your own another name",
     ),
     "trains": Rule(
         wants="a few steps lower the loss",

@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.trained import ARCH, IMAGE
 
+from resnetctl import registry
 from resnetctl.compress import depths
 from resnetctl.compress.depths import (
     importance,
@@ -20,6 +21,7 @@ from resnetctl.compress.depths import (
 from resnetctl.data.preprocess import normalise
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
+from resnetctl.models.blocks import BasicBlock
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch
 
@@ -80,6 +82,23 @@ def test_the_smaller_network_has_the_weights_of_the_kept_blocks_and_a_name_of_it
     assert torch.equal(new["layer1.1.conv1.weight"], old["layer1.2.conv1.weight"])
     assert torch.equal(new["fc.weight"], old["fc.weight"])
     assert not any(name.startswith("layer2.1") for name in new)
+
+
+class SecondHasMore(BasicBlock):
+    """A block that has one parameter more at the second place of a network."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1, index: int = 1) -> None:
+        super().__init__(in_channels, width, stride=stride)
+        if index == 2:
+            self.extra = torch.nn.Parameter(torch.ones(1))
+
+
+def test_a_block_with_other_weights_at_other_places_is_refused() -> None:
+    with registry.overlay("block", second=SecondHasMore):
+        model = net(dataclasses.replace(DEEP, block="second", block_args={}))
+        with pytest.raises(UsageError, match="block 'second' has other weights at other places") as caught:
+            without_blocks(model, [[0, 2], [0, 1]], image=IMAGE)
+    assert "layer1.1.extra" in " ".join(caught.value.problems)
 
 
 def test_a_second_cut_does_not_pile_up_names() -> None:

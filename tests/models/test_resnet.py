@@ -272,6 +272,27 @@ def test_a_block_that_has_no_choice_refuses_activation_and_norm() -> None:
     assert caught.value.hint == ("arguments of block 'plain': gain",)
 
 
+class Placed(Plain):
+    """A block that asks where it is."""
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int = 1, stage: int = 1, index: int = 1, depth: int = 1
+    ):
+        super().__init__(in_channels, width, stride=stride)
+        self.place = (stage, index, depth)
+
+
+def test_a_block_that_asks_learns_where_it_is() -> None:
+    arch = dataclasses.replace(TINY, block="placed", depths=(1, 2), block_args={})
+    with registry.overlay("block", placed=Placed):
+        model = build(arch, classes=2, image=image(8))
+        with pytest.raises(ConfigError) as caught:
+            build(dataclasses.replace(arch, block_args={"index": 1}), classes=2, image=image(8))
+    places = [model.get_submodule(name).place for name in ("layer1.0", "layer2.0", "layer2.1")]
+    assert places == [(1, 1, 3), (2, 2, 3), (2, 3, 3)]
+    assert caught.value.problems == ("'index' is set by the network: it says where the block is",)
+
+
 def test_a_block_with_kwargs_gets_any_argument() -> None:
     with registry.overlay("block", greedy=Greedy):
         model = build(dataclasses.replace(TINY, block="greedy", block_args={"k": 3}), classes=2, image=image(8))

@@ -66,6 +66,13 @@ class NamesNothing(BasicBlock):
     activations = ("act",)
 
 
+class CountsFromZero(BasicBlock):
+    """A block that takes its stage for a place in a list."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1, stage: int = 0) -> None:
+        super().__init__(in_channels, (16, 32, 64, 64)[stage], stride=stride)
+
+
 @pytest.mark.parametrize("rule", networks.RULES)
 @pytest.mark.parametrize("block", [BasicBlock, PreactBottleneckBlock])
 def test_sound_blocks_break_no_rule(block: Any, rule: str) -> None:
@@ -82,6 +89,7 @@ def test_sound_blocks_break_no_rule(block: Any, rule: str) -> None:
         (FoldsWrongly, "folding"),
         (ExtraNorm, "choices"),
         (NamesNothing, "choices"),
+        (CountsFromZero, "places"),
         (FixedBatch, "onnx"),
         (NoOperator, "onnx"),
     ],
