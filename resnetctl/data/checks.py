@@ -12,7 +12,7 @@ import numpy as np
 from resnetctl.data.cards import manifest_names
 from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.source import Source
-from resnetctl.data.store import Store
+from resnetctl.data.store import Store, StoredSplit
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS
 from resnetctl.system import storage
@@ -160,6 +160,8 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
         except DataError as error:
             damaged.append(error.headline)
             continue
+        if problem := _damaged_numbers(stored):
+            damaged.append(problem)
         if storage.sha256(store.file(split)) != store.card.digests.get(split):
             damaged.append(f"{split}: its bytes changed since they were stored")
         for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
@@ -170,6 +172,16 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({} if damaged else count_classes(store), _source_names(store, auditor.twins()))
     yield done
+
+
+def _damaged_numbers(stored: StoredSplit) -> str:
+    """Return what is wrong with the numbers of the images of a split, "" if nothing."""
+    try:
+        if stored.vectors is not None:
+            stored.vectors.check(np.arange(len(stored.labels)))
+    except DataError as error:
+        return error.headline
+    return ""
 
 
 def _source_names(store: Store, places: list[str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Source
 from resnetctl.data.splits import stratified
 from resnetctl.data.store import Builder, build
+from resnetctl.data.vectors.numbers import Numbers, numbers_of
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, ImageSpec, Split
@@ -42,7 +43,8 @@ class Options:
     """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped.
 
     An image with more than `max_pixels` pixels is a bad image. `fit` "auto" crops the images of class folders, and pads
-    pictures with boxes or masks. With `strict`, a box without area is an error; otherwise it is left out and counted.
+    pictures with boxes or masks. `vectors` is a file with numbers of the images. With `strict`, a box without area and
+    a column of one value are errors; otherwise the box is left out and counted, and the column stays and is named.
     """
 
     size: int | None = None
@@ -51,6 +53,7 @@ class Options:
     replace: bool = False
     max_pixels: int = MAX_PIXELS
     strict: bool = False
+    vectors: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +119,16 @@ def ingest(
     With several `cores`, worker processes decode large sources; the stored bytes are the same.
 
     Raises:
-        DataError: images are bad (all are listed, in order), or there is no train split.
+        DataError: images are bad (all are listed, in order), or lack numbers, or there is no train split.
         UsageError: the name is taken.
         WorkFailed: a worker died.
     """
     choose = _Chooser.of(source)
+    numbers = None if options.vectors is None else numbers_of(source, options.vectors)
     plan = _first_plan(source, options)
     with workers(source, cores) as by:
         while True:
-            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by)
+            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by, numbers=numbers)
             try:
                 yield from work.run(data_dir, name)
                 return
@@ -155,6 +159,7 @@ class _Pass:
     plan: _Plan
     choose: "_Chooser"
     by: Workers | None
+    numbers: Numbers | None = None
     tally: _Tally = field(default_factory=_Tally)
 
     def run(self, data_dir: Path, name: str) -> Generator[int, None, None]:
@@ -186,6 +191,7 @@ class _Pass:
             defaults={
                 "mirror": self.plan.channels == 3
             },  # grey images are often writing or scans, which mirroring changes
+            vector=None if self.numbers is None else self.numbers.draft,
         )
 
     def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
@@ -193,6 +199,8 @@ class _Pass:
         self.tally.has_colour |= split == "train" and outcome.has_colour
         self.tally.animated += outcome.is_animated
         builder.add(split, outcome.pixels, label=item.label, name=item.name, sha256=outcome.sha256, group=item.group)
+        if self.numbers is not None:
+            builder.add_vector(split, self.numbers.table.of(item.name))
         self.tally.stored += 1
         self.tally.labels.add(item.label)
 
@@ -215,6 +223,8 @@ class _Pass:
         better = self.choose.joining(builder.groups(), np.asarray(tally.places, np.int64))
         if better is not None:
             raise _Replan(plan, better)
+        if self.numbers is not None:
+            builder.notes.extend(self.numbers.notes(builder.vector, strict=plan.options.strict))
         builder.digests[LISTING] = self.source.listing
         builder.notes.extend(_notes(self.source, tally, self.choose.has_fixed_test, builder.counts))
 

@@ -6,6 +6,7 @@
                 train|val|test.safetensors    images uint8 (N, R, R, C), labels int64 (N,), digests uint8 (D + 1, 32),
                                               and groups int64 (N,) if images must stay in one split
                 train|...truth.safetensors    boxes or masks, if the card says so (`data.dense.stored`)
+                train|...vectors.safetensors  numbers of the images, if the card has them (`data.vectors.stored`)
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
 `digests` has the SHA-256 of each segment of images (`data.digests`) and, last, that of the labels and groups. `groups`
@@ -28,14 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data import groups as grouping
-from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, json_line, read_card
+from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, exists, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.dense.stored import TRUTH, SceneTruth, StoredTruth, TruthFiles, read_truth, truth_name
 from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment_digests
 from resnetctl.data.reading.decode import Pixels
-from resnetctl.errors import DataError, UsageError
-from resnetctl.hints import Call, Setting
-from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split
+from resnetctl.data.vectors.stored import VECTORS, StoredVectors, Vector, VectorFiles, read_vectors, vectors_name
+from resnetctl.errors import DataError
+from resnetctl.hints import Call
+from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split, VectorSpec
 from resnetctl.system import storage
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 from resnetctl.wording import counted
@@ -55,6 +57,7 @@ class StoredSplit:
         guard: verifies images before use.
         groups: `(N,)` int64, the first row of each row's group; None: every image is on its own.
         truth: boxes or masks; None: the labels are the truth.
+        vectors: the numbers that come with each image; None without numbers.
     """
 
     images: NDArray[np.uint8]
@@ -62,6 +65,7 @@ class StoredSplit:
     guard: Guard
     groups: NDArray[np.int64] | None = None
     truth: StoredTruth | None = None
+    vectors: StoredVectors | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Store:
                 hint=Call("data show", (self.card.name,)),
             )
         try:
-            return _mapped(self.file(name), self.card, truth=self.truth_file(name))
+            return _mapped(self, name)
         except (DataError, OSError, ValueError, KeyError) as error:
             reason = error.message if isinstance(error, DataError) else error
             raise DataError(
@@ -115,8 +119,8 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
     Memory stays flat: a few images, 25 bytes per image, 32 bytes per segment. After an error nothing is stored.
 
     Args:
-        draft: classes, licence, source, defaults, notes, and `image`, whose `resize` and `channels` are the shape of
-            the stored images. Mean and std are measured.
+        draft: classes, licence, source, defaults, notes, the columns of `vector`, and `image`, whose `resize` and
+            `channels` are the shape of the stored images. Mean and std are measured.
         replace: replace a dataset with this name.
 
     Raises:
@@ -133,18 +137,6 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
         builder.finish()
 
 
-def exists(name: str) -> UsageError:
-    """Return the error for a name that is taken."""
-    return UsageError(
-        f"dataset '{name}' is already in the store",
-        hint=[
-            Call("data show", (name,)),
-            Setting("replace", note="replaces it"),
-            Setting("name", "OTHER", note="stores it under another name"),
-        ],
-    )
-
-
 class Builder:
     """Writes the images of a new dataset; created by `build`. `notes` and `digests` are written to the card."""
 
@@ -158,6 +150,7 @@ class Builder:
         self._shape = (draft.image.resize, draft.image.resize, draft.image.channels)
         self._writers: dict[Split, _SplitWriter] = {}
         self._truths = files.enter_context(TruthFiles(folder, draft.truth, draft.image.resize))
+        self._vectors = files.enter_context(VectorFiles(folder, draft.vector))
         self._pixel_keys, self._group_keys, self._splits = array("q"), array("q"), array("b")
         self._group_numbers: dict[str, int] = {}
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
@@ -175,6 +168,15 @@ class Builder:
         """Append one image with boxes or a mask. `label` is its rarest class, or the number of classes."""
         self._append(split, image, label, name=name, sha256=sha256, group="")
         self._truths.append(split, truth)
+
+    def add_vector(self, split: Split, vector: Vector) -> None:
+        """Append the numbers of the image that was added last, float32 `(D,)`."""
+        self._vectors.append(split, vector)
+
+    @property
+    def vector(self) -> VectorSpec | None:
+        """Columns, mean and std of the numbers of train so far; None without numbers."""
+        return self._vectors.spec()
 
     @property
     def image(self) -> ImageSpec:
@@ -220,9 +222,10 @@ class Builder:
         if "train" not in self._writers:
             raise DataError(f"dataset '{self._draft.name}' would have no training images")
         groups, split_of = self.groups(), np.asarray(self._splits)
-        truths = self._truths.finish()
+        vector, vectors, truths = self.vector, self._vectors.finish(self.counts), self._truths.finish()
         for name, writer in self._writers.items():
-            writer.finish(_within(groups, split_of == SPLITS.index(name)), truths.get(name, {}))
+            about = {**truths.get(name, {}), **vectors.get(name, {})}
+            writer.finish(grouping.within(groups, split_of == SPLITS.index(name)), about)
         self.notes += self._group_notes()
         mean, std = mean_std(self._writers["train"].histogram)
         splits = self.counts
@@ -231,6 +234,7 @@ class Builder:
         card = dataclasses.replace(
             self._draft,
             image=dataclasses.replace(self._draft.image, mean=mean, std=std),
+            vector=vector,
             splits=splits,
             digests={**self.digests, **digests},
             notes=tuple(self.notes),
@@ -293,13 +297,6 @@ class _SplitWriter:
         self.file.write(header_bytes(layout, room=_HEADER_ROOM))
 
 
-def _within(groups: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-    """Return the groups of the images of one split, as rows of this split; None if no two images are together."""
-    inside = groups[is_inside]
-    _, first, number = np.unique(inside, return_index=True, return_inverse=True)
-    return first[number] if len(first) < len(inside) else None
-
-
 def _tensors(
     count: int, shape: tuple[int, ...], *, rows: int, has_groups: bool
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -313,8 +310,9 @@ def _tensors(
     }
 
 
-def _mapped(path: Path, card: DatasetCard, *, truth: Path) -> StoredSplit:
+def _mapped(store: Store, name: Split) -> StoredSplit:
     """Return a mapped split file, which is checked first: reading a mapping past the file's end kills the process."""
+    path, card = store.file(name), store.card
     with storage.open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
         start = file.tell()
@@ -343,5 +341,10 @@ def _mapped(path: Path, card: DatasetCard, *, truth: Path) -> StoredSplit:
     known = None
     if card.truth != "labels":
         sha256 = layout.metadata.get(TRUTH, "")
-        known = read_truth(truth, card.truth, count=count, side=shape[0], classes=len(card.classes), sha256=sha256)
-    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=known)
+        beside, classes = store.truth_file(name), len(card.classes)
+        known = read_truth(beside, card.truth, count=count, side=shape[0], classes=classes, sha256=sha256)
+    vectors = None
+    if card.vector is not None:
+        beside, sha256 = store.path / vectors_name(name), layout.metadata.get(VECTORS, "")
+        vectors = read_vectors(beside, card.vector.columns, count=count, sha256=sha256)
+    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=known, vectors=vectors)

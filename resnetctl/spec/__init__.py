@@ -3,12 +3,12 @@
 All data classes are frozen and keyword-only. Shapes: N images, C channels, H rows, W columns.
 """
 
+from resnetctl.spec.card import Card
 from resnetctl.spec.cards import (
     MAX_PIXELS,
     SPLITS,
     Arch,
     Calibration,
-    Card,
     DatasetCard,
     Familiar,
     Fit,
@@ -38,7 +38,8 @@ from resnetctl.spec.contracts import (
     Transform,
 )
 from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
-from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
+from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Kept, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
+from resnetctl.spec.vectors import VectorSpec
 
 __all__ = [
     "IGNORE",
@@ -63,6 +64,7 @@ __all__ = [
     "HeadCard",
     "ImageSpec",
     "Interpolation",
+    "Kept",
     "Labels",
     "Masks",
     "Measured",
@@ -88,5 +90,6 @@ __all__ = [
     "Truth",
     "TruthKind",
     "ValSplit",
+    "VectorSpec",
     "WeightsCard",
 ]

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, get_args
 
-from resnetctl import fields
+from resnetctl.spec.card import Card, without
 from resnetctl.spec.truth import TRUTHS, TruthKind
+from resnetctl.spec.vectors import VectorSpec
 
 Scalar = bool | int | float | str
 MAX_PIXELS = 50_000_000  # of one image file, by default: 150 MB when decoded
@@ -24,37 +25,6 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")  # PEP 508
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]{0,98}|\??")  # PEP 440, more or less; "?": not known
 MAX_SIZE, MAX_CHANNELS, MAX_WIDTH = 8192, 1024, 1 << 16
-
-
-class Card:
-    """Base class of the frozen data classes that have a JSON form, which reads back equal."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the card as plain dicts, lists and scalars."""
-        return cast("dict[str, Any]", fields.plain(self))
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the card of a JSON form.
-
-        Raises `TypeError` for wrong or missing keys, and `ValueError` for bad values; the message names the key.
-        """
-        fields.check(cls, values)
-        return cls(**{name: fields.frozen(value) for name, value in values.items()})
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle through the JSON form, because read-only mappings can be neither copied nor pickled."""
-        return type(self).from_json, (self.to_json(),)
-
-    def _put(self, **values: object) -> None:
-        """Set fields during construction: the class is frozen."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    def _freeze(self, *, tuples: tuple[str, ...] = (), tables: tuple[str, ...] = ()) -> None:
-        """Make fields tuples, or read-only copies of mappings. Raises `TypeError` for values of other types."""
-        self._put(**{name: tuple(getattr(self, name)) for name in tuples})
-        self._put(**{name: MappingProxyType(dict(getattr(self, name))) for name in tables})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +122,7 @@ class DatasetCard(Card):
             class of an image.
         notes: remarks for the user, e.g. how the test split was made.
         truth: what is known of each image: its label, boxes, or a mask.
+        vector: the numbers that come with each image; None without numbers.
     """
 
     name: str
@@ -164,15 +135,18 @@ class DatasetCard(Card):
     defaults: Mapping[str, Scalar] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     truth: TruthKind = "labels"
+    vector: VectorSpec | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form; without `truth` where it is the labels."""
-        return _without(super().to_json(), "truth", default="labels")
+        """Return the JSON form; without `truth` where it is the labels, and without `vector` where there is none."""
+        return without(without(super().to_json(), "truth", default="labels"), "vector", default=None)
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
         if isinstance(self.image, Mapping):
             self._put(image=ImageSpec.from_json(self.image))
+        if isinstance(self.vector, Mapping):
+            self._put(vector=VectorSpec.from_json(self.vector))
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"dataset '{self.name}': class names are not unique")
         if self.truth not in TRUTHS:
@@ -266,17 +240,25 @@ class Calibration(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadCard(Card):
-    """The head of a network for boxes or masks: its name, its task, and the arguments that built it.
+    """The head of a network: its name, its task, the arguments that built it, and the numbers that it reads.
 
-    `args` are those of the config, and those that were fitted to train, such as anchors.
+    `args` are those of the config, and those that were fitted to train, such as anchors. `vector` is None for a head
+    that reads the image alone.
     """
 
     name: str
     task: str
     args: Mapping[str, Any] = field(default_factory=dict)
+    vector: VectorSpec | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; without `vector` where the image is all."""
+        return without(super().to_json(), "vector", default=None)
 
     def __post_init__(self) -> None:
         self._freeze(tables=("args",))
+        if isinstance(self.vector, Mapping):
+            self._put(vector=VectorSpec.from_json(self.vector))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +274,7 @@ class WeightsCard(Card):
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
         calibration: temperature, prediction sets and what is familiar; None if val had too few images.
         teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
-        head: the head of a network for boxes or masks; None: the classifier of the arch.
+        head: the head of the network; None: the classifier of the arch.
         channels: `(in, out, groups)` of each layer that is narrower than in the arch, by its name.
     """
 
@@ -313,7 +295,8 @@ class WeightsCard(Card):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
-        return _without(_without(super().to_json(), "head", default=None), "channels", default={})
+        head = None if self.head is None else self.head.to_json()
+        return without(without({**super().to_json(), "head": head}, "head", default=None), "channels", default={})
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
@@ -332,11 +315,11 @@ class WeightsCard(Card):
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
+    def vector(self) -> VectorSpec | None:
+        """The numbers that the network reads with each image; None: it reads the image alone."""
+        return None if self.head is None else self.head.vector
+
+    @property
     def task(self) -> str:
         """The task that the network answers."""
         return "classify" if self.head is None else self.head.task
-
-
-def _without(values: dict[str, Any], key: str, *, default: Any) -> dict[str, Any]:
-    """Return the values without a key that has its default: cards of classifiers stay as they were."""
-    return {name: value for name, value in values.items() if name != key or value != default}

@@ -3,6 +3,7 @@
 import inspect
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -211,6 +212,21 @@ def soft_targets(policy: Policy) -> str:
     return f"shares and pixels correlate by {together:.2f}"
 
 
+def vectors(policy: Policy) -> str:
+    """Numbers of the images follow their targets: one for each class, they equal the shares of the targets."""
+    if "vectors" not in policy.moves:
+        raise Skipped("it is refused for networks that read numbers")
+    for build in builders(policy):
+        transform, source = build(SPECS[0], CLASSES), batch(SPECS[0], 16)
+        numbers = _shares(source.targets)
+        for seed in range(SEEDS):
+            output = draw(transform, replace(source, vectors=numbers.clone()), seed=seed)
+            given = output.vectors
+            same = given is not None and torch.allclose(given, _shares(output.targets), atol=1e-5)
+            expect(same, "the numbers are mixed by other shares than the targets, or not at all")
+    return "mixed as the targets, or as they were"
+
+
 def _ordered(source: Batch, order: Tensor) -> Batch:
     images = source.images[order].contiguous(memory_format=torch.channels_last)
     return Batch(images=images, targets=source.targets[order], index=source.index[order], epoch=1, step=3)
@@ -304,5 +320,10 @@ RULES = {
         wants="shares that follow the pixels",
         judge=soft_targets,
         fix="give each picture the share of its own class that it has in the mixture",
+    ),
+    "vectors": Rule(
+        wants='numbers of the images that follow their targets, with moves=("vectors",)',
+        judge=vectors,
+        fix="mix batch.vectors by the shares of the targets where it is not None, or leave 'vectors' out of moves",
     ),
 }

@@ -17,7 +17,7 @@ from resnetctl.errors import CheckFailed
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from resnetctl.spec import DatasetCard
+    from resnetctl.spec import DatasetCard, VectorSpec
     from resnetctl.tasks.data.reports import CheckReport, DataReport, Listed, ShowReport
 
 SHOWN = 20  # classes in the table
@@ -63,6 +63,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         replace=options.replace,
         max_pixels=options.max_pixels,
         strict=options.strict,
+        vectors=options.vectors,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
@@ -151,10 +152,17 @@ def _card(card: "DatasetCard") -> list[tuple[str, object]]:
         ("stored", _size(card) + (f", nets see {card.image.size} px" if card.image.size != card.image.resize else "")),
         ("mean", ", ".join(f"{value:.4f}" for value in card.image.mean)),
         ("std", ", ".join(f"{value:.4f}" for value in card.image.std)),
+        ("numbers", None if card.vector is None else _columns(card.vector)),
         ("licence", card.licence),
         ("source", card.source or None),
         *(("note", note) for note in card.notes),
     ]
+
+
+def _columns(vector: "VectorSpec") -> str:
+    """Return the columns of numbers that come with each image."""
+    more = " ..." if len(vector.columns) > SHOWN else ""
+    return f"{len(vector.columns)} an image: {', '.join(vector.columns[:SHOWN])}{more}"
 
 
 def _shown(report: "ShowReport") -> None:
@@ -209,6 +217,7 @@ COMMAND = Group(
                 ("resnetctl data add ./photos --name pets", "one folder per class"),
                 ("resnetctl data add photos.zip --name pets64 --size 64", "stored at 64 x 64"),
                 ("resnetctl data add labels.csv --name pets", "path,label[,split][,group]"),
+                ("resnetctl data add ./cells --vectors measured.csv", "with numbers of each image: path,NAME,NAME,..."),
             ),
         ),
         "show": Command(

@@ -26,7 +26,10 @@ class DataAddOptions(Common):
     )
     on_bad_image: Literal["error", "skip"] = option("error", "Unreadable image: stop, or leave it out", panel=USED)
     max_pixels: int = option(MAX_PIXELS, "Images with more pixels are unreadable", panel=USED, ge=1, metavar="N")
-    strict: bool = option(False, "A box without area is an error, not left out", panel=USED)
+    strict: bool = option(False, "A box without area, or a column of one value, is an error", panel=USED)
+    vectors: Path | None = option(
+        None, "Numbers of each image: CSV with the column path, or .npy", metavar="FILE", panel=USED
+    )
     replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 
 

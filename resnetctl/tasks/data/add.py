@@ -28,7 +28,8 @@ class AddRequest:
         on_bad_image: fail on bad images, or skip them.
         replace: replace a dataset with this name.
         max_pixels: an image with more pixels is a bad image.
-        strict: a box without area is an error.
+        strict: a box without area, or a column of one value, is an error.
+        vectors: a CSV or .npy file with numbers of the images.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class AddRequest:
     replace: bool = False
     max_pixels: int = MAX_PIXELS
     strict: bool = False
+    vectors: Path | None = None
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
@@ -69,6 +71,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         replace=request.replace,
         max_pixels=request.max_pixels,
         strict=request.strict,
+        vectors=request.vectors,
     )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

@@ -1,0 +1,45 @@
+"""The base class of all cards. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self, cast
+
+from resnetctl import fields
+
+
+class Card:
+    """Base class of the frozen data classes that have a JSON form, which reads back equal."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as plain dicts, lists and scalars."""
+        return cast("dict[str, Any]", fields.plain(self))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the card of a JSON form.
+
+        Raises `TypeError` for wrong or missing keys, and `ValueError` for bad values; the message names the key.
+        """
+        fields.check(cls, values)
+        return cls(**{name: fields.frozen(value) for name, value in values.items()})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle through the JSON form, because read-only mappings can be neither copied nor pickled."""
+        return type(self).from_json, (self.to_json(),)
+
+    def _put(self, **values: object) -> None:
+        """Set fields during construction: the class is frozen."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _freeze(self, *, tuples: tuple[str, ...] = (), tables: tuple[str, ...] = ()) -> None:
+        """Make fields tuples, or read-only copies of mappings. Raises `TypeError` for values of other types."""
+        self._put(**{name: tuple(getattr(self, name)) for name in tuples})
+        self._put(**{name: MappingProxyType(dict(getattr(self, name))) for name in tables})
+
+
+def without(values: dict[str, Any], key: str, *, default: Any) -> dict[str, Any]:
+    """Return the values without a key that has its default: cards of classifiers stay as they were."""
+    return {name: value for name, value in values.items() if name != key or value != default}
