@@ -25,10 +25,11 @@ import numpy as np
 from PIL import Image
 
 from resnetctl.data.images import square
-from resnetctl.data.ingest import Options, ingest
+from resnetctl.data.ingest import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage import rows
 from resnetctl.data.storage.files import Files, index_bytes, read_index, shard_path
+from resnetctl.data.storage.options import Options
 from resnetctl.data.storage.rows import FileImages
 from resnetctl.data.store import Store, open_store
 from resnetctl.spec import Storage

@@ -1,7 +1,7 @@
 """`rc.Predictor`: a network that is loaded once and answers for pictures, from files and from memory."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack, cast
@@ -18,10 +18,12 @@ from resnetctl.system.machine import cores_granted
 from resnetctl.tasks import predict as task
 from resnetctl.tasks import targets
 from resnetctl.tasks.nets import answers, predicted
+from resnetctl.tasks.nets.numbers import require_numbers
 from resnetctl.tasks.predictions.job import JobReport, write_table
 from resnetctl.tasks.predictions.moving import Mover
 from resnetctl.tasks.predictions.ranking import Ranking
 
+Vectors = str | PathLike[str] | NDArray[Any] | Sequence[Sequence[float]] | None
 Target = str | PathLike[str] | None  # a run, its name, or a file; None: the newest run
 Guess = TypedDict("Guess", {"class": str, "probability": float})
 FoundBox = TypedDict("FoundBox", {"class": str, "score": float, "box": list[float]})
@@ -37,7 +39,8 @@ class PictureResult(TypedDict):
     `written`, the file in `out`. A detector gives `boxes`, x1 y1 x2 y2 in pixels of the picture, the best first. A
     segmenter gives `mask`, the class of each pixel, uint8 (H, W), None for a picture with a problem; and `classes` with
     their share of the pixels.
-    A network for several labels gives `labels` with probabilities, the likeliest first.
+    A network for several labels gives `labels` with probabilities, the likeliest first; one that reads numbers besides
+    the picture gives `predictions`, as a classifier does.
     """
 
     file: str | None
@@ -59,6 +62,12 @@ class OfHeads(TypedDict, total=False):
 
     min_score: float | None
     out: str | PathLike[str] | None
+
+
+class OfOneCall(OfHeads, total=False):
+    """As `OfHeads`, and the numbers of the pictures of one call."""
+
+    vectors: Vectors
 
 
 class Predictor:
@@ -103,9 +112,10 @@ class Predictor:
         self._min_score, self._out = of_heads.get("min_score"), None if out is None else Path(out)
         self._net: answers.Answering | None = None
         if targets.has_head(resolved):
-            task.require_no_list(top=top, level=set)
+            task.require_no_set(set)
             self._net = answers.open_net(resolved, settings, device=device, keep_threads=True)
             self.card: WeightsCard = self._net.card
+            self._wanted(top=top, vectors=None).require_form(self._net)
         else:
             task.require_no_folder(out)
             self._opened = targets.open_target(resolved, settings, device=device, keep_threads=True)
@@ -114,22 +124,27 @@ class Predictor:
         for notice in resolved.notices:
             warn_caller(notice)
 
-    def __call__(self, pictures: Picture | Iterable[Picture], *, top: int | None = None) -> list[PictureResult]:
+    def __call__(
+        self, pictures: Picture | Iterable[Picture], *, top: int | None = None, vectors: Vectors = None
+    ) -> list[PictureResult]:
         """Return one result for each picture, in order; a picture that cannot be read has a problem in its result.
 
         Args:
             pictures: one or several paths, bytes of image files, uint8 arrays `(H, W, C)` or `(H, W)`, or PIL images. A
                 folder stands for all images in it and below, sorted.
             top: number of classes in each result.
+            vectors: for a network that reads numbers with each picture: an array `(pictures, columns)` in their order
+                and that of `card.vector.columns`, or a CSV or `.npy` file.
 
         Raises:
-            UsageError: `top` is below 1.
+            UsageError: `top` is below 1, or the network reads numbers and gets none, or the other way round.
+            DataError: numbers cannot be used, or a picture has none.
         """
         top = self._top if top is None else top
         task.check_top(top)
         if self._net is not None:
-            task.require_no_list(top=top, level=None)
-            return self._searched(self._net, _several(pictures))
+            return self._searched(self._net, _several(pictures), wanted=self._wanted(top=top, vectors=vectors))
+        require_numbers(None, vectors)
         ignored = Counter[str]()
         each = listed(_several(pictures), ignored=ignored)
         found = task.classified(self._opened, each, top=top, threshold=self._threshold, max_pixels=self._max_pixels)
@@ -140,11 +155,16 @@ class Predictor:
 
     predict = __call__
 
-    def _searched(self, net: answers.Answering, pictures: Iterable[Picture]) -> list[PictureResult]:
-        """Return what a network with a head finds in each picture."""
-        outcome = predicted.predict_net(
-            net, pictures, out=self._out, min_score=self._min_score, max_pixels=self._max_pixels
+    def _wanted(self, *, top: int, vectors: Vectors) -> predicted.Wanted:
+        return predicted.Wanted(
+            out=self._out, min_score=self._min_score, top=top, max_pixels=self._max_pixels, vectors=vectors
         )
+
+    def _searched(
+        self, net: answers.Answering, pictures: Iterable[Picture], *, wanted: predicted.Wanted
+    ) -> list[PictureResult]:
+        """Return what a network with a head finds in each picture."""
+        outcome = predicted.predict_net(net, pictures, wanted=wanted)
         for notice in outcome.notices:
             warn_caller(notice)
         masks: list[dict[str, Any]] = [{"mask": item.mask} if net.form == "masks" else {} for item in outcome.results]

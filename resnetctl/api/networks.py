@@ -10,7 +10,7 @@ from resnetctl import stream
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.engine.gates import Limits
 from resnetctl.errors import warn_caller
-from resnetctl.predictor import OfHeads, PictureResult, Predictor, Target
+from resnetctl.predictor import OfHeads, OfOneCall, PictureResult, Predictor, Target
 from resnetctl.progress import told
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
@@ -184,14 +184,18 @@ def predict(
     top: int = 1,
     set: float | None = None,
     max_pixels: int = MAX_PIXELS,
-    **of_heads: Unpack[OfHeads],
+    **of_heads: Unpack[OfOneCall],
 ) -> list[PictureResult]:
     """Return `{"file", "predictions": [{"class", "probability"}], "problem"}` for each picture, in order.
 
     A detector gives `boxes`, a segmenter a `mask`: see `PictureResult`. Arguments and errors as `Predictor`, which is
-    faster for many calls. A picture that cannot be read raises nothing: its `problem` is a text, and the rest is empty.
+    faster for many calls, and `vectors` as in its call. A picture that cannot be read raises nothing: its `problem` is
+    a text, and the rest is empty.
     """
-    return Predictor(target, top=top, set=set, max_pixels=max_pixels, **of_heads)(images)
+    vectors = of_heads.pop("vectors", None)
+    return Predictor(target, top=top, set=set, max_pixels=max_pixels, **cast("OfHeads", of_heads))(
+        images, vectors=vectors
+    )
 
 
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import DataError, UsageError
-from resnetctl.hints import Call, suggest
+from resnetctl.hints import Call, Setting, suggest
 from resnetctl.registry import NAME
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.system import storage
@@ -108,6 +108,18 @@ def check_name(name: str) -> None:
             f"'{name}' cannot name a dataset: use letters, digits, '.', '_', '+' and '-', at most 100",
             hint=Call("data add", ("PATH",), {"name": derive_name(Path(name))}),
         )
+
+
+def exists(name: str) -> UsageError:
+    """Return the error for a name that is taken."""
+    return UsageError(
+        f"dataset '{name}' is already in the store",
+        hint=[
+            Call("data show", (name,)),
+            Setting("replace", note="replaces it"),
+            Setting("name", "OTHER", note="stores it under another name"),
+        ],
+    )
 
 
 def derive_name(path: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from resnetctl.data.cards import manifest_names
 from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.source import Source
-from resnetctl.data.store import Store
+from resnetctl.data.store import Store, StoredSplit
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS
 from resnetctl.system import storage
@@ -159,6 +159,8 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
             stored = store.split(split)
             if storage.sha256(store.file(split)) != store.card.digests.get(split):
                 damaged.append(f"{split}: its bytes changed since they were stored")
+            if problem := _damaged_numbers(stored):
+                damaged.append(problem)
             for row, (image, label) in enumerate(zip(stored.images, stored.labels, strict=True)):
                 auditor.see(image.tobytes(), split=split, label=store.card.classes[label], name=f"{split}/{row}")
                 done += 1
@@ -169,6 +171,16 @@ def check_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({} if damaged else count_classes(store), _source_names(store, auditor.twins()))
     yield done
+
+
+def _damaged_numbers(stored: StoredSplit) -> str:
+    """Return what is wrong with the numbers of the images of a split, "" if nothing."""
+    try:
+        if stored.vectors is not None:
+            stored.vectors.check(np.arange(len(stored.labels)))
+    except DataError as error:
+        return error.headline
+    return ""
 
 
 def _source_names(store: Store, places: list[str]) -> dict[str, str]:

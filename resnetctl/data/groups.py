@@ -128,6 +128,13 @@ class _Choice:
         return True
 
 
+def within(groups: Rows, is_inside: NDArray[np.bool_]) -> Rows | None:
+    """Return the groups of the images of one split, as rows of this split; None if no two images are together."""
+    inside = groups[is_inside]
+    _, first, number = np.unique(inside, return_index=True, return_inverse=True)
+    return first[number] if len(first) < len(inside) else None
+
+
 def _members(groups: Rows) -> dict[int, list[int]]:
     """Return the images of each group of two or more, by its first image."""
     members: dict[int, list[int]] = {}

@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,12 @@ from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Source
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import Choice, choose_form
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Builder, Original, build
+from resnetctl.data.vectors.numbers import Numbers, numbers_of
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, ImageSpec, Split, Storage
+from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
 from resnetctl.system.processes import Workers
 from resnetctl.wording import counted
 
@@ -36,24 +37,6 @@ PHOTO_STORED, PHOTO_SIZE = 256, 224
 TEST_FRACTION = 0.2
 REPORT_EVERY = 200  # images
 LISTING = "listing"  # key in the digests of the card: the digest of the source, to detect changes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped.
-
-    An image with more than `max_pixels` pixels is a bad image. `fit` "auto" crops the images of class folders, and pads
-    pictures with boxes or masks. With `strict`, a box without area is an error; otherwise it is left out and counted.
-    `storage` "auto" chooses the form by the free disk (`data.storage.choice`).
-    """
-
-    size: int | None = None
-    fit: Fit | Literal["auto"] = "auto"
-    on_bad_image: Literal["error", "skip"] = "error"
-    replace: bool = False
-    max_pixels: int = MAX_PIXELS
-    strict: bool = False
-    storage: Storage | Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,15 +102,16 @@ def ingest(
     With several `cores`, worker processes decode large sources; the stored bytes are the same.
 
     Raises:
-        DataError: images are bad (all are listed, in order), or there is no train split.
+        DataError: images are bad (all are listed, in order), or lack numbers, or there is no train split.
         UsageError: the name is taken.
         WorkFailed: a worker died.
     """
     choose = _Chooser.of(source)
+    numbers = None if options.vectors is None else numbers_of(source, options.vectors)
     plan = _first_plan(source, options)
     with workers(source, cores) as by:
         while True:
-            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by)
+            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by, numbers=numbers)
             try:
                 yield from work.run(data_dir, name)
                 return
@@ -158,6 +142,7 @@ class _Pass:
     plan: _Plan
     choose: "_Chooser"
     by: Workers | None
+    numbers: Numbers | None = None
     tally: _Tally = field(default_factory=_Tally)
 
     def run(self, data_dir: Path, name: str) -> Generator[int, None, None]:
@@ -194,6 +179,7 @@ class _Pass:
             },  # grey images are often writing or scans, which mirroring changes
             notes=choice.notes,
             storage=choice.storage,
+            vector=None if self.numbers is None else self.numbers.draft,
         )
 
     def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
@@ -202,6 +188,8 @@ class _Pass:
         self.tally.animated += outcome.is_animated
         file = Original(item.name, outcome.sha256, outcome.data)
         builder.add_file(split, outcome.pixels, label=item.label, file=file, group=item.group)
+        if self.numbers is not None:
+            builder.add_vector(split, self.numbers.table.of(item.name))
         self.tally.stored += 1
         self.tally.labels.add(item.label)
 
@@ -224,6 +212,8 @@ class _Pass:
         better = self.choose.joining(builder.groups(), np.asarray(tally.places, np.int64))
         if better is not None:
             raise _Replan(plan, better)
+        if self.numbers is not None:
+            builder.notes.extend(self.numbers.notes(builder.vector, strict=plan.options.strict))
         builder.digests[LISTING] = self.source.listing
         builder.notes.extend(_notes(self.source, tally, self.choose.has_fixed_test, builder.counts))
 

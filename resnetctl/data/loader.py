@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from resnetctl import rng
-from resnetctl.data.preprocess import repeat, resize, to_grey
+from resnetctl.data.preprocess import repeat, resize, standardise, to_grey
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import Batch, ImageSpec, SceneTruths
+from resnetctl.spec import Batch, ImageSpec, SceneTruths, VectorSpec
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -86,8 +86,12 @@ class Feed:
     repeating.
     """
 
-    def __init__(self, images: ImageSet, spec: ImageSpec, device: torch.device) -> None:
-        """Raise `DataError` when the channels cannot be converted, or images copied to the device are damaged."""
+    def __init__(
+        self, images: ImageSet, spec: ImageSpec, device: torch.device, *, vector: VectorSpec | None = None
+    ) -> None:
+        """`vector` has the numbers that the network reads.
+
+        Raise `DataError` when the channels cannot be converted, or images copied to the device are damaged."""
         channels = images.images.shape[3]
         if channels not in (1, spec.channels) and (channels, spec.channels) != (3, 1):
             raise DataError(
@@ -105,6 +109,7 @@ class Feed:
         self._labels = torch.from_numpy(images.labels).to(home)
         self._index = torch.from_numpy(images.index).to(home)
         self._truth = None if images.truth is None else images.truth.tensors()
+        self._vector, self._numbers = vector, images.vectors
         self._stored = images.images.shape[1]
 
     def __len__(self) -> int:
@@ -119,7 +124,7 @@ class Feed:
 
         Returns:
             uint8 images `(B, C, R, R)` in channels-last strides, targets `(B,)`, and `index` `(B,)`: the rows in the
-            stored split, which do not depend on `val_fraction`.
+            stored split, which do not depend on `val_fraction`. Numbers are standardised.
 
         Raises:
             DataError: an image changed since it was stored. Each segment is verified once.
@@ -140,6 +145,7 @@ class Feed:
             epoch=epoch,
             step=step,
             truth=self._truth_of(index),
+            vectors=self._vectors_of(index),
         )
 
     def _truth_of(self, index: Tensor) -> SceneTruths | None:
@@ -147,6 +153,13 @@ class Feed:
         if self._truth is None:
             return None
         return self._truth.take(index.cpu()).to(self.device).resize(self._stored, size=self.spec.resize)
+
+    def _vectors_of(self, index: Tensor) -> Tensor | None:
+        """Return the standardised numbers of stored rows, on the device; None for a network that reads none."""
+        if self._vector is None or self._numbers is None:
+            return None
+        numbers = torch.from_numpy(self._numbers.picked(index.cpu().numpy(), self._vector.columns))
+        return standardise(numbers.to(self.device), self._vector)
 
 
 def _fits(images: Images, device: torch.device) -> bool:

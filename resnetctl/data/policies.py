@@ -21,10 +21,10 @@ from resnetctl.config.arguments import keywords
 from resnetctl.data.preprocess import crop, flip, hide, resample
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import Batch, ImageSpec, Policy, Scalar, Transform, TruthKind
+from resnetctl.spec import Batch, ImageSpec, Kept, Policy, Scalar, Transform, TruthKind
 
 Range = tuple[float, float]
-DENSE: tuple[TruthKind, ...] = ("boxes", "masks", "tags")
+ALL: tuple[Kept, ...] = ("boxes", "masks", "tags", "vectors")
 BOX_SCALE = (0.08, 1.0)  # share of the image area in a box, Szegedy et al. 2015, section 6
 BOX_RATIO = (3 / 4, 4 / 3)  # width over height of a box
 BOX_TRIES = 10  # as many as in torchvision; if no box lies inside the image, the whole image is used
@@ -47,7 +47,7 @@ def augmentation(
             plugin fails or returns something else than a batch of this form; the error names the distribution.
     """
     policy = registry.get("policy", name)
-    _require_moves(policy, truth)
+    require_moves(policy, truth)
     given = keywords(policy.build, shared={}, args=args or {}, key="augment_args", title=f"policy '{name}'")
     with registry.guarded("policy", name):
         try:
@@ -71,11 +71,12 @@ def augmentation(
     return augment
 
 
-def _require_moves(policy: Policy, truth: TruthKind) -> None:
-    """Raise `ConfigError` when the policy leaves boxes or masks where they are while it moves the picture."""
-    if truth != "labels" and truth not in policy.moves:
+def require_moves(policy: Policy, kept: Kept) -> None:
+    """Raise `ConfigError` when the policy does not keep a truth, or the numbers of the images, right."""
+    if kept != "labels" and kept not in policy.moves:
+        verb = "keep the numbers of the images right" if kept == "vectors" else f"move {kept} with the picture"
         raise ConfigError(
-            f"policy '{policy.name}' cannot move {truth} with the picture",
+            f"policy '{policy.name}' cannot {verb}",
             where=Setting("augment"),
             hint=[Setting("augment", "standard"), Call("plugins list", settings={"kind": "policy"})],
         )
@@ -130,6 +131,8 @@ def _wrong_form(batch: Batch, answer: Any, image: ImageSpec) -> str:
         type(answer.truth) is not type(batch.truth) or len(answer.truth) != len(batch.truth)
     ):
         return f"{type(answer.truth).__name__} of the images, not the {batch.truth.kind} that it got"
+    if getattr(answer.vectors, "shape", None) != getattr(batch.vectors, "shape", None):
+        return "other numbers of the images than it got"
     return ""
 
 
@@ -287,7 +290,7 @@ def _require_share(name: str, value: float) -> None:
 
 
 def _mirroring(
-    name: str, build: Callable[..., Transform], *, summary: str, paper: str, moves: tuple[TruthKind, ...] = DENSE
+    name: str, build: Callable[..., Transform], *, summary: str, paper: str, moves: tuple[Kept, ...] = ALL
 ) -> Policy:
     """Return the policy of a `build` function that has a `mirror` argument."""
     return Policy(
@@ -301,7 +304,7 @@ def _mirroring(
     )
 
 
-none = Policy(name="none", build=_none, summary="the central crop, as in evaluation", moves=DENSE)
+none = Policy(name="none", build=_none, summary="the central crop, as in evaluation", moves=ALL)
 standard = _mirroring(
     "standard",
     _standard,
@@ -313,9 +316,9 @@ standard_cutout = _mirroring(
     _standard_cutout,
     summary="standard, then hide a square of half the side (16 pixels at 32)",
     paper="DeVries and Taylor 2017, section 4.1, arXiv:1708.04552",
-    moves=(),  # what it hides would still be true
+    moves=("vectors",),  # what it hides of boxes, masks and tags would still be true
 )
-shift = Policy(name="shift", build=_shift, summary="move by up to size//8 pixels each way, never mirror", moves=DENSE)
+shift = Policy(name="shift", build=_shift, summary="move by up to size//8 pixels each way, never mirror", moves=ALL)
 resized_crop = _mirroring(
     "resized-crop",
     _resized_crop,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetctl.data.images import LUMA, nearest_places
-from resnetctl.spec import ImageSpec, Interpolation
+from resnetctl.spec import ImageSpec, Interpolation, VectorSpec
 
 INTERPOLATIONS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
 
@@ -71,6 +71,19 @@ def normalise(images: Tensor, spec: ImageSpec) -> Tensor:
     lines = images.permute(0, 2, 3, 1).reshape(count, height, width * channels)
     scaled = lines.to(torch.float32, copy=True).div_(255.0).sub_(mean).div_(std)
     return scaled.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def standardise(numbers: Tensor, spec: VectorSpec) -> Tensor:
+    """Return `(numbers - mean) / std`, float32 `(B, D)`, as in the exported graph; 0 in a column without spread."""
+    mean, scale = _columns(spec, device=numbers.device)
+    return (numbers - mean) * scale
+
+
+@cache
+def _columns(spec: VectorSpec, *, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return mean and `1 / std` of each column, `(D,)`. Cached, as `_lines`."""
+    with torch.inference_mode(False):
+        return torch.tensor(spec.mean, device=device), torch.tensor(spec.scale, device=device)
 
 
 @cache

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,15 @@ from resnetctl.data.digests import Guard
 from resnetctl.data.images import centre_crop, fit, with_channels
 from resnetctl.data.reading.decode import Pixels
 from resnetctl.data.store import Images, Store
+from resnetctl.data.vectors.stored import StoredVectors
 from resnetctl.errors import DataError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.rng import derive
-from resnetctl.spec import ImageSpec, SceneTruths, Split, ValSplit
+from resnetctl.spec import ImageSpec, Labels, Split, Truth, ValSplit, VectorSpec
+from resnetctl.wording import counted
 
 Rows = NDArray[np.int64]
+Inputs = tuple[NDArray[Any], ...]  # images (B, S, S, C) uint8, and numbers (B, D) float32 if a network reads some
 EVAL_BATCH = 128  # images; larger batches exceed the cache of a CPU
 
 
@@ -40,6 +44,7 @@ class ImageSet:
         guard: verifies mapped images; None: they are not from the store, or are verified when they are decoded.
         groups: `(N,)` int64, the first row of each row's group, which stays in one split; None: there are no groups.
         truth: boxes or masks of the stored split; None: the labels are the truth.
+        vectors: numbers of the stored split; None: there are none, or the network does not read them.
     """
 
     images: Images
@@ -51,6 +56,7 @@ class ImageSet:
     guard: Guard | None = None
     groups: Rows | None = None
     truth: StoredTruth | None = None
+    vectors: StoredVectors | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -61,6 +67,8 @@ class ImageSet:
             self.guard.check(rows)
         if self.truth is not None:
             self.truth.check(rows)
+        if self.vectors is not None:
+            self.vectors.check(rows)
 
 
 def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
@@ -173,18 +181,45 @@ def eval_batches(
         yield np.ascontiguousarray(pixels) if as_stored else _prepared(pixels, spec), images.labels[rows]
 
 
-def eval_truth(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[SceneTruths]:
-    """Yield the boxes, masks or tags of the batches of `eval_batches`, in pixels of the prepared images, on the CPU."""
+def eval_inputs(
+    images: ImageSet, spec: ImageSpec, *, vector: VectorSpec | None, batch_size: int = EVAL_BATCH
+) -> Iterator[Inputs]:
+    """Yield the inputs of a network with a head: the images of `eval_batches`, and the numbers that it reads, if any.
+
+    Raises `DataError` when the dataset lacks numbers that the network reads.
+    """
+    if vector is not None and images.vectors is None:
+        raise DataError(
+            f"the network reads {counted(len(vector.columns), 'number')} with each image, and the dataset has none",
+            hint=Call("data add", ("PATH",), {"vectors": "FILE.csv"}),
+        )
+    for start, (pixels, _) in enumerate(eval_batches(images, spec, batch_size=batch_size)):
+        rows = images.index[start * batch_size :][: len(pixels)]
+        if vector is None or images.vectors is None:
+            yield (pixels,)
+        else:
+            yield pixels, images.vectors.picked(rows, vector.columns)
+
+
+def eval_truth(images: ImageSet, spec: ImageSpec, *, batch_size: int = EVAL_BATCH) -> Iterator[Truth]:
+    """Yield what is true of the batches of `eval_batches`, in pixels of the prepared images, on the CPU."""
     import torch
 
-    assert images.truth is not None, "the dataset has boxes or masks"
-    whole, side = images.truth.tensors(), images.truth.side
+    whole = known(images)
+    side = images.images.shape[1]
     margin = (spec.resize - spec.size) // 2
     for start in range(0, len(images), batch_size):
         rows = torch.from_numpy(images.index[start : start + batch_size])
-        images.truth.check(rows.numpy())
+        images.check(rows.numpy())
         truth = whole.take(rows).resize(side, size=spec.resize)
         yield truth.crop(torch.full((2, len(rows)), margin), size=spec.size) if margin else truth
+
+
+def known(images: ImageSet) -> Truth:
+    """Return what is true of the whole stored split, on the CPU."""
+    import torch
+
+    return images.truth.tensors() if images.truth is not None else Labels(labels=torch.from_numpy(images.labels))
 
 
 def _prepared(images: Pixels, spec: ImageSpec) -> Pixels:
@@ -207,6 +242,7 @@ def _whole(store: Store, split: Split) -> ImageSet:
         guard=stored.guard,
         groups=stored.groups,
         truth=stored.truth,
+        vectors=stored.vectors,
     )
 
 

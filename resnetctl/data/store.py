@@ -8,6 +8,7 @@
                                               jpeg: where each file lies, digests (`data.storage.files`)
                 train-00000.bin ...           jpeg: the files as they came, which are decoded when they are read
                 train|...truth.safetensors    boxes or masks, if the card says so (`data.dense.stored`)
+                train|...vectors.safetensors  numbers of the images, if the card has them (`data.vectors.stored`)
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
 `groups` has the first row of each row's group (`data.groups`). In datasets of boxes or masks, a label is the rarest
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data import groups as grouping
-from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, json_line, read_card
+from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, exists, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.dense.stored import TRUTH, SceneTruth, StoredTruth, TruthFiles, read_truth, truth_name
 from resnetctl.data.digests import Guard
@@ -36,9 +37,10 @@ from resnetctl.data.reading.decode import Pixels
 from resnetctl.data.storage.files import FileWriter
 from resnetctl.data.storage.raw import RawWriter, open_raw
 from resnetctl.data.storage.rows import FileImages, open_files
-from resnetctl.errors import DataError, UsageError
-from resnetctl.hints import Call, Setting
-from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split
+from resnetctl.data.vectors.stored import VECTORS, StoredVectors, Vector, VectorFiles, read_vectors, vectors_name
+from resnetctl.errors import DataError
+from resnetctl.hints import Call
+from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split, VectorSpec
 from resnetctl.system import storage
 from resnetctl.wording import counted
 
@@ -55,6 +57,7 @@ class StoredSplit:
         guard: verifies images before use; None: they are verified when they are decoded.
         groups: `(N,)` int64, the first row of each row's group; None: every image is on its own.
         truth: boxes or masks; None: the labels are the truth.
+        vectors: the numbers that come with each image; None without numbers.
     """
 
     images: Images
@@ -62,6 +65,7 @@ class StoredSplit:
     guard: Guard | None
     groups: NDArray[np.int64] | None = None
     truth: StoredTruth | None = None
+    vectors: StoredVectors | None = None
 
 
 class Original(NamedTuple):
@@ -123,8 +127,8 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
     Memory stays flat: a few images, 25 bytes per image, 32 bytes per segment. After an error nothing is stored.
 
     Args:
-        draft: classes, licence, source, defaults, notes, the form (`storage`), and `image`, whose `resize` and
-            `channels` are the shape of the stored images. Mean and std are measured.
+        draft: classes, licence, source, defaults, notes, the form (`storage`), the columns of `vector`, and `image`,
+            whose `resize` and `channels` are the shape of the stored images. Mean and std are measured.
         replace: replace a dataset with this name.
 
     Raises:
@@ -141,18 +145,6 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
         builder.finish()
 
 
-def exists(name: str) -> UsageError:
-    """Return the error for a name that is taken."""
-    return UsageError(
-        f"dataset '{name}' is already in the store",
-        hint=[
-            Call("data show", (name,)),
-            Setting("replace", note="replaces it"),
-            Setting("name", "OTHER", note="stores it under another name"),
-        ],
-    )
-
-
 class Builder:
     """Writes the images of a new dataset; created by `build`. `notes` and `digests` are written to the card."""
 
@@ -166,6 +158,7 @@ class Builder:
         self._shape = _shape(draft.image)
         self._writers: dict[Split, RawWriter | FileWriter] = {}
         self._truths = files.enter_context(TruthFiles(folder, draft.truth, draft.image.resize))
+        self._vectors = files.enter_context(VectorFiles(folder, draft.vector))
         self._pixel_keys, self._group_keys, self._splits = array("q"), array("q"), array("b")
         self._group_numbers: dict[str, int] = {}
         self._manifest: IO[bytes] = files.enter_context(storage.staged_file(folder / MANIFEST))
@@ -187,6 +180,15 @@ class Builder:
         """Append one image with boxes or a mask. `label` is its rarest class, or the number of classes."""
         self._append(split, image, label, file=file, group="")
         self._truths.append(split, truth)
+
+    def add_vector(self, split: Split, vector: Vector) -> None:
+        """Append the numbers of the image that was added last, float32 `(D,)`."""
+        self._vectors.append(split, vector)
+
+    @property
+    def vector(self) -> VectorSpec | None:
+        """Columns, mean and std of the numbers of train so far; None without numbers."""
+        return self._vectors.spec()
 
     @property
     def image(self) -> ImageSpec:
@@ -232,9 +234,10 @@ class Builder:
         if "train" not in self._writers:
             raise DataError(f"dataset '{self._draft.name}' would have no training images")
         groups, split_of = self.groups(), np.asarray(self._splits)
-        truths = self._truths.finish()
+        vector, vectors, truths = self.vector, self._vectors.finish(self.counts), self._truths.finish()
         for name, writer in self._writers.items():
-            writer.finish(_within(groups, split_of == SPLITS.index(name)), truths.get(name, {}))
+            about = {**truths.get(name, {}), **vectors.get(name, {})}
+            writer.finish(grouping.within(groups, split_of == SPLITS.index(name)), about)
         self.notes += self._group_notes()
         mean, std = mean_std(self._writers["train"].histogram)
         splits = self.counts
@@ -245,6 +248,7 @@ class Builder:
         card = dataclasses.replace(
             self._draft,
             image=dataclasses.replace(self._draft.image, mean=mean, std=std),
+            vector=vector,
             splits=splits,
             digests={**self.digests, **digests},
             notes=tuple(self.notes),
@@ -258,13 +262,6 @@ class Builder:
         else:
             self._writers[split] = RawWriter(self._files.enter_context(storage.staged_file(path)), self._shape)
         return self._writers[split]
-
-
-def _within(groups: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-    """Return the groups of the images of one split, as rows of this split; None if no two images are together."""
-    inside = groups[is_inside]
-    _, first, number = np.unique(inside, return_index=True, return_inverse=True)
-    return first[number] if len(first) < len(inside) else None
 
 
 def _opened(store: Store, name: Split) -> StoredSplit:
@@ -292,7 +289,15 @@ def _opened(store: Store, name: Split) -> StoredSplit:
             classes=len(card.classes),
             sha256=table.metadata.get(TRUTH, ""),
         )
-    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=truth)
+    vectors = None
+    if card.vector is not None:
+        vectors = read_vectors(
+            store.path / vectors_name(name),
+            card.vector.columns,
+            count=len(labels),
+            sha256=table.metadata.get(VECTORS, ""),
+        )
+    return StoredSplit(images=images, labels=labels, guard=guard, groups=groups, truth=truth, vectors=vectors)
 
 
 def _shape(image: ImageSpec) -> tuple[int, int, int]:

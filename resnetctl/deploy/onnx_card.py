@@ -17,7 +17,8 @@ Input = Literal["float", "raw"]
 INPUTS: tuple[Input, ...] = get_args(Input)
 CONTRACTS: dict[Input, str] = {"float": "float/1", "raw": "raw/1"}
 OPSET = 20
-INPUT, IMAGE = "pixel_values", "image"  # names of the input of `float/1`, and of `raw/1`
+INPUT, IMAGE = "pixel_values", "image"  # names of the images in `float/1`, and in `raw/1`
+VECTOR = "vector"  # name of the second input of a network that reads numbers
 LOGITS, PROBABILITIES = "logits", "probabilities"  # names of the outputs
 CARD_KEY, GATE_KEY, DIGEST_KEY, WEIGHTS_KEY = "resnetctl.card", "resnetctl.gate", "sha256.model", "sha256.weights"
 CONTRACT_KEY = "contract"
@@ -48,6 +49,14 @@ def outputs_of(card: WeightsCard) -> tuple[Output, ...]:
     """Return the outputs of an exported network, in order. Raises what `registry.get` raises for an unknown task."""
     outputs: tuple[Output, ...] = registry.get("task", card.task).outputs
     return outputs
+
+
+def has_head(properties: Mapping[str, str]) -> bool:
+    """Return whether the metadata describe a network with a head; False for a card that cannot be read."""
+    try:
+        return bool(read_json(properties.get(CARD_KEY, "{}")).get("head"))
+    except ValueError:
+        return False
 
 
 def from_properties(properties: Mapping[str, str], where: str) -> OnnxCard:

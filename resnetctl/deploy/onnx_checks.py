@@ -26,6 +26,7 @@ from resnetctl.deploy.onnx_card import (
     INPUT,
     LOGITS,
     PROBABILITIES,
+    VECTOR,
     Input,
     OnnxCard,
 )
@@ -37,7 +38,6 @@ from resnetctl.hints import Call
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of the operators that onnxruntime itself has
 MAX_RANK = 8  # dimensions of a tensor
-CLASSIFY = "classify"
 FLOAT, UINT8, INT64, BFLOAT16 = 1, 2, 7, 16  # numbers of TensorProto.DataType
 # The types of weights by number of TensorProto.DataType: numpy's dtype, and the field that holds the numbers when
 # raw_data does not.
@@ -75,7 +75,7 @@ def check(data: bytes, where: str) -> OnnxCard:
     except Malformed as error:
         raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
     known = OPERATORS if properties.get(CONTRACT_KEY) == CONTRACTS["raw"] else frozenset[str]()
-    if properties.get("task", CLASSIFY) != CLASSIFY:
+    if onnx_card.has_head(properties):
         known |= onnx_detection.RULES.keys()
     problems = list(dict.fromkeys(dangers(model, known=known)))
     if problems:
@@ -98,8 +98,8 @@ def check(data: bytes, where: str) -> OnnxCard:
     try:
         check_numbers(model)
         card = onnx_card.from_properties(properties, where)
-        if card.weights.task != properties.get("task", CLASSIFY):
-            raise ValueError(f"its task is '{properties.get('task', CLASSIFY)}', its card is of '{card.weights.task}'")
+        if card.weights.task != properties.get("task", card.weights.task):
+            raise ValueError(f"its task is '{properties['task']}', its card is of '{card.weights.task}'")
         check_interface(model, card)
         check_shapes(model, card)
     except WeightsError:
@@ -140,9 +140,10 @@ def check_numbers(model: Message) -> None:
 
 
 def check_interface(model: Message, card: OnnxCard) -> None:
-    """Check for the input of the card's contract, and two float32 outputs (batch, K). Raises `ValueError`.
+    """Check for the inputs of the card's contract, and two float32 outputs (batch, K). Raises `ValueError`.
 
-    The input is float32 (batch, C, S, S), or uint8 (batch, height, width, channels) of any size.
+    The input is float32 (batch, C, S, S), or uint8 (batch, height, width, channels) of any size. A network that reads
+    numbers has a second one, float32 (batch, D). A network with a head has the outputs of its task.
     """
     graph, image = model.one("graph", EMPTY), card.weights.image
     constants = {item.one("name", "") for item in graph.all("initializer")}
@@ -154,18 +155,27 @@ def check_interface(model: Message, card: OnnxCard) -> None:
     }
     numbers = [len(card.weights.classes)]
     expected = [forms[card.input]]
+    if columns := _columns(card):
+        expected.append((VECTOR, FLOAT, [columns]))
+    given = len(expected)
     if card.weights.head is None:
         expected += [(LOGITS, FLOAT, numbers), (PROBABILITIES, FLOAT, numbers)]
     else:
         _check_answer(outputs, card)
         outputs = []
     names = [name for name, _, _ in expected]
-    if [item.one("name", "") for item in (*inputs, *outputs)] != names or len(inputs) != 1:
-        raise ValueError(f"its input must be '{names[0]}', its outputs '{LOGITS}' and '{PROBABILITIES}'")
+    if [item.one("name", "") for item in (*inputs, *outputs)] != names or len(inputs) != given:
+        ends = f", its outputs '{LOGITS}' and '{PROBABILITIES}'" if card.weights.head is None else ""
+        raise ValueError("its input must be " + " and ".join(f"'{name}'" for name in names[:given]) + ends)
     for item, (name, kind, sides) in zip((*inputs, *outputs), expected, strict=True):
         if _tensor_type(item) != (kind, sides):
             shape = ", ".join(map(str, sides)) if any(sides) else "any height, width and channels"
             raise ValueError(f"'{name}' is not {'float32' if kind == FLOAT else 'uint8'} of (batch, {shape})")
+
+
+def _columns(card: OnnxCard) -> int:
+    """Return how many numbers the network reads with each image."""
+    return 0 if card.weights.vector is None else len(card.weights.vector.columns)
 
 
 def _check_answer(outputs: Sequence[Message], card: OnnxCard) -> None:
@@ -188,7 +198,8 @@ def check_shapes(model: Message, card: OnnxCard) -> None:
     if card.input == "raw":
         graph = network_after_preprocessing(graph, image, read=_numbers)
     pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
-    shapes = onnx_shapes.infer(graph, {INPUT: pixels}, read=_numbers)
+    columns = {VECTOR: (onnx_shapes.BATCH, _columns(card))} if _columns(card) else {}
+    shapes = onnx_shapes.infer(graph, {INPUT: pixels, **columns}, read=_numbers)
     if card.weights.head is not None:
         _check_answer_shapes(shapes, card)
         return

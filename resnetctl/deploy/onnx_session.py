@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.deploy import onnx_features
-from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, OnnxCard, outputs_of
+from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, VECTOR, OnnxCard, outputs_of
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import DataError, WeightsError, WorkFailed
 from resnetctl.system.storage import open_regular
@@ -61,14 +61,24 @@ class OnnxModel:
         logits, features = self._run([LOGITS, str(self.features)], images)
         return logits, features
 
-    def answer(self, images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        """Return the outputs of the network's task for images (B, S, S, C) uint8. Raises `WorkFailed` as `outputs`."""
-        names = [item.name for item in outputs_of(self.card.weights)]
-        return tuple(self._run(names, images))
+    def answer(self, images: NDArray[np.uint8], *numbers: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        """Return the outputs of the network's task for images (B, S, S, C) uint8.
 
-    def _run(self, names: list[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        Args:
+            numbers: (B, D), for a network that reads them.
+
+        Raises `WorkFailed` as `outputs`.
+        """
+        names = [item.name for item in outputs_of(self.card.weights)]
+        return tuple(self._run(names, images, *numbers))
+
+    def _run(
+        self, names: list[str], images: NDArray[np.uint8], *numbers: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
         self._require(images)
+        given: dict[str, NDArray[Any]]
         given = {IMAGE: images} if self.card.input == "raw" else {INPUT: _scaled(images)}
+        given |= dict(zip((VECTOR,), numbers, strict=False))
         try:
             outputs: list[NDArray[np.float32]] = self._session.run(names, given)
         except Exception as error:  # onnxruntime's exceptions share no base

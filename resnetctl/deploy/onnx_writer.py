@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import __version__
-from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, OPSET, OnnxCard, outputs_of, to_properties
+from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, OPSET, VECTOR, OnnxCard, outputs_of, to_properties
 from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
-from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.spec import ImageSpec, VectorSpec, WeightsCard
 from resnetctl.wording import counted
 
 IR_VERSION = 10  # the newest that onnxruntime 1.18 reads
@@ -62,9 +62,26 @@ class DeployedNet(nn.Module):
         self.register_buffer("mean", torch.tensor(image.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(image.std).view(1, -1, 1, 1))
 
-    def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        decoded: tuple[Tensor, ...] = self.net.decode(self.net((pixel_values - self.mean) / self.std))  # type: ignore[operator]
+    def forward(self, pixel_values: Tensor, *numbers: Tensor) -> tuple[Tensor, ...]:
+        raw = self.net((pixel_values - self.mean) / self.std, *numbers)
+        decoded: tuple[Tensor, ...] = self.net.decode(raw)  # type: ignore[operator]  # a Net has it
         return decoded
+
+
+class DeployedFused(nn.Module):
+    """As `DeployedNet`, for a network that also reads numbers of the images: float (B, D), as they are in the data."""
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, net: nn.Module, image: ImageSpec, vector: VectorSpec) -> None:
+        super().__init__()
+        self.whole = DeployedNet(net, image)
+        self.register_buffer("offset", torch.tensor(vector.mean))
+        self.register_buffer("scale", torch.tensor(vector.scale))
+
+    def forward(self, pixel_values: Tensor, vector: Tensor) -> tuple[Tensor, ...]:
+        return self.whole(pixel_values, (vector - self.offset) * self.scale)  # type: ignore[no-any-return]
 
 
 def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: Mapping[str, Any]) -> bytes:
@@ -77,8 +94,7 @@ def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: 
     Raises:
         WorkFailed: torch cannot express the network in ONNX. The block of a plugin may use other operations.
     """
-    whole = DeployedNet(model, card.image) if card.head else Deployed(model, card.image, temperature=card.temperature)
-    proto = _export(whole.eval(), card.image, names=[item.name for item in outputs_of(card)])
+    proto = _export(_whole(model, card).eval(), card)
     _strip(proto)
     _rename(proto.graph)
     proto.ir_version = min(proto.ir_version, IR_VERSION)
@@ -98,16 +114,26 @@ def seal(proto: onnx.ModelProto) -> bytes:
     return data
 
 
-def _export(deployed: nn.Module, image: ImageSpec, *, names: list[str]) -> onnx.ModelProto:
-    example = torch.zeros(2, image.channels, image.size, image.size)
+def _whole(model: nn.Module, card: WeightsCard) -> nn.Module:
+    """Return the network with its preprocessing."""
+    if card.head is None:
+        return Deployed(model, card.image, temperature=card.temperature)
+    return DeployedNet(model, card.image) if card.vector is None else DeployedFused(model, card.image, card.vector)
+
+
+def _export(deployed: nn.Module, card: WeightsCard) -> onnx.ModelProto:
+    image, batch = card.image, torch.export.Dim("batch")
+    examples = {INPUT: torch.zeros(2, image.channels, image.size, image.size)}
+    if card.vector is not None:
+        examples[VECTOR] = torch.zeros(2, len(card.vector.columns))
     with quiet():
         try:
             program = torch.onnx.export(
                 deployed,
-                (example,),
-                input_names=[INPUT],
-                output_names=names,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                tuple(examples.values()),
+                input_names=[*examples],
+                output_names=[item.name for item in outputs_of(card)],
+                dynamic_shapes=tuple({0: batch} for _ in examples),
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
@@ -212,6 +238,8 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
     if card.calibration is not None:
         properties["temperature"] = str(card.calibration.temperature)
         properties["prediction_sets"] = json.dumps(dict(card.calibration.sets))
+    if card.vector is not None:
+        properties[VECTOR] = json.dumps(card.vector.columns)
     if image.channels in PIXEL_FORMATS:
         properties["Image.BitmapPixelFormat"] = PIXEL_FORMATS[image.channels]
     return properties

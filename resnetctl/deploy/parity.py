@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl import rng
+from resnetctl.data.splits import Inputs
 from resnetctl.deploy.onnx_session import OnnxModel
 from resnetctl.engine.metrics import Images, Logits, Predictor, probabilities
-from resnetctl.spec import Task
+from resnetctl.spec import Task, VectorSpec
 
 Outputs = Callable[[Images], Sequence[Logits]]
 BATCHES = (1, 2, 7, 64)  # one, even, odd, large: they reveal a batch size that is frozen into the graph
-Answer = Callable[[Images], Sequence[NDArray[Any]]]
+Answer = Callable[..., Sequence[NDArray[Any]]]
 UNMATCHED = 1e-3  # share of detections or pixels without an equal
 TOLERANCE = 1e-4  # times the largest absolute logit, or times 1 if that is larger
 
@@ -78,14 +79,14 @@ def compare_batches(
     )
 
 
-def compare_answers(
-    reference: Answer, answer: Answer, *, batches: Iterable[tuple[Images, Images]], task: Task
-) -> Parity:
+def compare_answers(reference: Answer, answer: Answer, *, batches: Iterable[Inputs], task: Task) -> Parity:
     """As `compare_batches`, for networks with a head: their answers agree as the task says, detections as sets.
+
+    `batches` are the inputs of both, such as those of `inputs_in_batches`.
 
     Of 1,000 detections or pixels at most one may have no equal: near a tie, rounding decides.
     """
-    parts = [task.agree(reference(prepared), answer(given)) for prepared, given in batches]
+    parts = [task.agree(reference(*inputs), answer(*inputs)) for inputs in batches]
     same, total = sum(part.same for part in parts), sum(part.total for part in parts)
     problems = [
         f"batch of {size}: {line}"
@@ -141,10 +142,27 @@ def noise(side: int, channels: int) -> Images:
     return generator.integers(0, 256, (sum(BATCHES), side, side, channels), dtype=np.uint8)
 
 
+def noisy_numbers(vector: VectorSpec) -> NDArray[np.float32]:
+    """Return normal numbers (74, D) float32 with mean and std of train, the same every time."""
+    generator = np.random.Generator(np.random.PCG64(rng.derive(0, "synthetic numbers")))
+    drawn = generator.normal(size=(sum(BATCHES), len(vector.columns)))
+    return (drawn * vector.std + vector.mean).astype(np.float32)
+
+
 def in_batches(pool: Images) -> Iterator[tuple[Images, Images]]:
     """Yield batches of the sizes in `BATCHES`, twice, in the pool's order. Starts again when the pool ends."""
+    for (batch,) in inputs_in_batches((pool,)):
+        yield batch, batch
+
+
+def inputs_in_batches(pools: Inputs) -> Iterator[Inputs]:
+    """Yield the inputs of a network in batches of the sizes in `BATCHES`, in the order of their pools, as `in_batches`.
+
+    Args:
+        pools: images (N, S, S, C), and numbers (N, D) for a network that reads them.
+    """
     start = 0
     for size in BATCHES:
-        batch = pool[np.arange(start, start + size) % len(pool)]
-        yield batch, batch
+        rows = np.arange(start, start + size) % len(pools[0])
+        yield tuple(pool[rows] for pool in pools)
         start += size

@@ -21,7 +21,7 @@ from resnetctl.config.arguments import keywords
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
-from resnetctl.spec import Batch
+from resnetctl.spec import Batch, Labels
 
 SHARED = ("label_smoothing", "class_weights")  # what objectives get of the plan, if they name it
 
@@ -202,9 +202,11 @@ def net_loss(model: nn.Module, batch: Batch, *, plan: object) -> tuple[Tensor, T
 
     Args:
         model: a `resnetctl.spec.Net`.
-        batch: its `truth` is what the network learns from.
+        batch: its `truth`, or else its targets, are what the network learns from.
     """
-    losses: Mapping[str, Tensor] = model.loss(batch.images, batch.truth)  # type: ignore[operator]  # a Net has it
+    truth = Labels(labels=batch.targets) if batch.truth is None else batch.truth
+    numbers = () if batch.vectors is None else (batch.vectors,)
+    losses: Mapping[str, Tensor] = model.loss(batch.images, truth, *numbers)  # type: ignore[operator]  # a Net has it
     total = torch.stack([loss.float() for loss in losses.values()]).sum()
     return total, total.detach().new_zeros(len(batch.images), 0)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.engine.metrics import Images, Logits, Predictor
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import ImageSpec, VectorSpec
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from resnetctl.models.resnet import ResNet
 
-NetPredictor = Callable[[Images], tuple[NDArray[Any], ...]]
+NetPredictor = Callable[..., tuple[NDArray[Any], ...]]  # of images, and of numbers (B, D) for a net that reads some
 Features = NDArray[np.float32]
 FeaturePredictor = Callable[[Images], tuple[Logits, Features | None]]  # (B, S, S, C) to logits (B, K), features (B, D)
 
@@ -49,21 +49,30 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
     return predict
 
 
-def net_predictor(net: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> NetPredictor:
-    """Return a network with a head as a function from uint8 images (B, S, S, C) to the arrays of its `decode`.
+def net_predictor(
+    net: nn.Module,
+    image: ImageSpec,
+    *,
+    device: torch.device,
+    precision: str = "fp32",
+    vector: VectorSpec | None = None,
+) -> NetPredictor:
+    """Return a network with a head as a function from its inputs to the arrays of its `decode`.
 
-    Puts the network into eval mode. Arguments as in `torch_predictor`.
+    The inputs are uint8 images (B, S, S, C), and the numbers of the images, float32 (B, D), if it reads some. Puts the
+    network into eval mode. Arguments as in `torch_predictor`; `vector` has the numbers that it reads.
     """
     import torch
 
-    from resnetctl.data.preprocess import normalise
+    from resnetctl.data.preprocess import normalise, standardise
 
     net.eval()
 
-    def predict(images: Images) -> tuple[NDArray[Any], ...]:
+    def predict(images: Images, *numbers: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        given = [] if vector is None else [standardise(torch.tensor(one, device=device), vector) for one in numbers]
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            decoded = net.decode(net(normalise(pixels, image)))  # type: ignore[operator]  # a Net has it
+            decoded = net.decode(net(normalise(pixels, image), *given))  # type: ignore[operator]  # a Net has it
         return tuple((part.float() if part.is_floating_point() else part).cpu().numpy() for part in decoded)
 
     return predict

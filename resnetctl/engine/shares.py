@@ -22,7 +22,14 @@ def parts(batch: Batch, most: int, *, class_weights: Tensor | None) -> list[tupl
         *(values.tensor_split(count) for values in (batch.images, batch.targets, batch.index)), rows, strict=True
     )
     split = [
-        dataclasses.replace(batch, images=images, targets=t, index=index, truth=batch.truth and batch.truth.take(own))
+        dataclasses.replace(
+            batch,
+            images=images,
+            targets=t,
+            index=index,
+            truth=batch.truth and batch.truth.take(own),
+            vectors=None if batch.vectors is None else batch.vectors[own],
+        )
         for images, t, index, own in pieces
     ]
     return [(part, weight(part.targets, class_weights) / weight(batch.targets, class_weights)) for part in split]

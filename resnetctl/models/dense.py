@@ -1,4 +1,4 @@
-"""Networks for boxes and masks: a trunk of any arch, and a head of the registry on its features."""
+"""Networks with a head: a trunk of any arch, and a head of the registry on its features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from resnetctl.errors import ConfigError, ResnetctlError
 from resnetctl.hints import Setting
 from resnetctl.models.backbone import Backbone
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.spec import Arch, HeadCard, ImageSpec, Net, Scalar
+from resnetctl.spec import Arch, HeadCard, ImageSpec, Net, Scalar, VectorSpec
 
 ARGS = "model.head_args"
+SHARED: Mapping[str, Any] = {"classes": 0, "image": None, "vector": None}  # what every `build` gets, if it names it
 
 
 def build_net(
@@ -37,7 +38,8 @@ def with_head(trunk: ResNet | Backbone, head: HeadCard, *, classes: int, image: 
     entry = registry.get("head", head.name)
     with registry.guarded("head", head.name):
         try:
-            net: nn.Module = entry.build(Backbone(trunk), classes=classes, image=image, **_tuples(head.args))
+            numbers = {} if head.vector is None else {"vector": head.vector}
+            net: nn.Module = entry.build(Backbone(trunk), classes=classes, image=image, **numbers, **_tuples(head.args))
         except ResnetctlError:
             raise
         except (ValueError, TypeError) as error:
@@ -52,16 +54,28 @@ def with_head(trunk: ResNet | Backbone, head: HeadCard, *, classes: int, image: 
     return net
 
 
-def head_card(name: str, args: Mapping[str, Scalar], *, fitted: Mapping[str, Any] | None = None) -> HeadCard:
-    """Return the card of a head with the user's arguments, and those that were `fitted`, in JSON types.
+def head_card(
+    name: str,
+    args: Mapping[str, Scalar],
+    *,
+    fitted: Mapping[str, Any] | None = None,
+    vector: VectorSpec | None = None,
+) -> HeadCard:
+    """Return the card of a head with the user's arguments, those that were `fitted`, in JSON types, and its numbers.
 
     Raises `ConfigError` when the head does not have an argument.
     """
     entry = registry.get("head", name)
     title = f"head '{name}'"
-    given = keywords(entry.build, shared={"classes": 0, "image": None}, args=args, key=ARGS, title=title)
+    given = keywords(entry.build, shared=SHARED, args=args, key=ARGS, title=title)
     own = {key: value for key, value in given.items() if key in args}
-    return HeadCard(name=name, task=entry.task, args=json.loads(json.dumps({**(fitted or {}), **own})))
+    whole = json.loads(json.dumps({**(fitted or {}), **own}))
+    return HeadCard(name=name, task=entry.task, args=whole, vector=vector if reads_vector(name) else None)
+
+
+def reads_vector(name: str) -> bool:
+    """Return whether a head reads the numbers that come with each image."""
+    return bool(getattr(registry.get("head", name), "reads_vector", False))
 
 
 def parts(net: nn.Module) -> dict[str, list[nn.Module]]:

@@ -145,8 +145,8 @@ _ROWS = (
         check=_check_block,
         rules=(
             "resnetctl.testing.blocks:RULES",
-            "resnetctl.testing.pruning:RULES",
-            "resnetctl.testing.networks:RULES",
+            "resnetctl.testing.nets.pruning:RULES",
+            "resnetctl.testing.nets.networks:RULES",
         ),
         scaffold=Scaffold(
             template="block.py.txt",

@@ -41,7 +41,8 @@ from resnetctl.spec.contracts import (
     Transform,
 )
 from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
-from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
+from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Kept, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
+from resnetctl.spec.vectors import VectorSpec
 
 __all__ = [
     "IGNORE",
@@ -67,6 +68,7 @@ __all__ = [
     "HeadCard",
     "ImageSpec",
     "Interpolation",
+    "Kept",
     "Labels",
     "Masks",
     "Measured",
@@ -94,5 +96,6 @@ __all__ = [
     "Truth",
     "TruthKind",
     "ValSplit",
+    "VectorSpec",
     "WeightsCard",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from resnetctl.spec.base import Card, without
 from resnetctl.spec.truth import TRUTHS, TruthKind
+from resnetctl.spec.vectors import VectorSpec
 
 Scalar = bool | int | float | str
 MAX_PIXELS = 50_000_000  # of one image file, by default: 150 MB when decoded
@@ -136,6 +137,7 @@ class DatasetCard(Card):
         notes: remarks for the user, e.g. how the test split was made.
         truth: what is known of each image: its label, boxes, or a mask.
         storage: the form in the store: pixels, or image files as they came, which are decoded when they are read.
+        vector: the numbers that come with each image; None without numbers.
     """
 
     name: str
@@ -149,15 +151,19 @@ class DatasetCard(Card):
     notes: tuple[str, ...] = ()
     truth: TruthKind = "labels"
     storage: Storage = "raw"
+    vector: VectorSpec | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form; without `truth` where it is the labels, and without `storage` where it is raw."""
-        return without(without(super().to_json(), "truth", default="labels"), "storage", default="raw")
+        """Return the JSON form, without `truth` of labels, `storage` of raw pixels, and a `vector` that is absent."""
+        document = without(without(super().to_json(), "truth", default="labels"), "storage", default="raw")
+        return without(document, "vector", default=None)
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
         if isinstance(self.image, Mapping):
             self._put(image=ImageSpec.from_json(self.image))
+        if isinstance(self.vector, Mapping):
+            self._put(vector=VectorSpec.from_json(self.vector))
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"dataset '{self.name}': class names are not unique")
         if self.truth not in TRUTHS:
@@ -253,17 +259,25 @@ class Calibration(Card):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadCard(Card):
-    """The head of a network for boxes or masks: its name, its task, and the arguments that built it.
+    """The head of a network: its name, its task, the arguments that built it, and the numbers that it reads.
 
-    `args` are those of the config, and those that were fitted to train, such as anchors.
+    `args` are those of the config, and those that were fitted to train, such as anchors. `vector` is None for a head
+    that reads the image alone.
     """
 
     name: str
     task: str
     args: Mapping[str, Any] = field(default_factory=dict)
+    vector: VectorSpec | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; without `vector` where the image is all."""
+        return without(super().to_json(), "vector", default=None)
 
     def __post_init__(self) -> None:
         self._freeze(tables=("args",))
+        if isinstance(self.vector, Mapping):
+            self._put(vector=VectorSpec.from_json(self.vector))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +293,7 @@ class WeightsCard(Card):
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
         calibration: temperature, prediction sets and what is familiar; None if val had too few images.
         teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
-        head: the head of a network for boxes or masks; None: the classifier of the arch.
+        head: the head of the network; None: the classifier of the arch.
         channels: `(in, out, groups)` of each layer that is narrower than in the arch, by its name.
     """
 
@@ -300,7 +314,8 @@ class WeightsCard(Card):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
-        return without(without(super().to_json(), "head", default=None), "channels", default={})
+        head = None if self.head is None else self.head.to_json()
+        return without(without({**super().to_json(), "head": head}, "head", default=None), "channels", default={})
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
@@ -317,6 +332,11 @@ class WeightsCard(Card):
     def temperature(self) -> float:
         """The temperature of the probabilities, 1 without a calibration."""
         return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def vector(self) -> VectorSpec | None:
+        """The numbers that the network reads with each image; None: it reads the image alone."""
+        return None if self.head is None else self.head.vector
 
     @property
     def task(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from resnetctl.spec.cards import DatasetCard, Scalar, Split
-from resnetctl.spec.truth import SceneTruths, TruthKind
+from resnetctl.spec.truth import Kept, SceneTruths
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,8 @@ class Batch:
         epoch, step: counters of the run, from 0.
         truth: boxes or masks, in pixels of `images`, which a policy moves with the picture, or tags, which stay; None
             for classification. `targets` is then the rarest class in each image.
+        vectors: `(N, D)` float32, the standardised numbers of each image, for a network that reads them. A policy that
+            mixes images mixes them by the same shares.
     """
 
     images: torch.Tensor
@@ -38,6 +40,7 @@ class Batch:
     epoch: int
     step: int
     truth: SceneTruths | None = None
+    vectors: torch.Tensor | None = None
 
 
 Transform = Callable[[Batch], Batch]  # augments one training batch
@@ -55,7 +58,9 @@ class Policy:
     raises `ValueError` for a value that it cannot use.
 
     `moves` are the kinds of truth that stay right, besides labels: "boxes" and "masks", which it moves with the
-    picture, and "tags". On data with another truth it is refused before the run.
+    picture, and "tags". On data with another truth it is refused before the run. A policy with "vectors" keeps the
+    numbers of the images right: it leaves them as they are, or mixes them by the shares of the targets. Another policy
+    is refused for a network that reads numbers.
     """
 
     name: str
@@ -64,7 +69,7 @@ class Policy:
     paper: str = ""
     mirrors: bool = False
     unmirrored: Callable[..., Transform] | None = None
-    moves: tuple[TruthKind, ...] = ()
+    moves: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

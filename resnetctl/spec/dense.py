@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Head(Protocol):
     """A head: an instance that builds a whole network on a backbone.
 
-    `task` learns from boxes, masks or tags. Labels are for the classifier of the arch, which is no head.
+    Without a head, the classifier of the arch learns from labels.
     `build` gets a backbone of any arch with all its stages: a module from images `(N, C, S, S)` to a dict of features,
     with `channels` and `reductions` by name. `backbone.select(names, output_stride=16)` gives one with other outputs.
     Keyword arguments besides these have defaults; the config sets them, e.g. `--set model.head_args.levels=3`. It
@@ -30,6 +30,9 @@ class Head(Protocol):
 
     An optional member `fit_anchors(boxes, labels, image) -> dict` chooses arguments of `build` from all boxes `(M, 4)`
     float32 of train, in pixels of the network's input. They are stored in the card of the weights.
+
+    An optional member `reads_vector = True` asks for the numbers that come with each image: `build` then also gets
+    `vector`, a `VectorSpec` with their names, and the network gets them as its last argument.
     """
 
     name: str
@@ -46,7 +49,10 @@ class Net(Protocol):
     Images are normalised float32 `(N, C, S, S)`. `decode(forward(images))` is exported, so it uses fixed shapes and no
     control flow that depends on values. Detection gives boxes `(N, K, 4)` float32 in input pixels, scores `(N, K)`
     float32, and labels `(N, K)` int64, padded with score 0 and label -1. Segmentation gives classes `(N, S, S)`, and
-    `multilabel` probabilities `(N, classes)`.
+    `multilabel` probabilities `(N, classes)`. `classify` gives logits and probabilities, both `(N, classes)`.
+
+    A head with `reads_vector` gives a network with one more argument, the standardised numbers of each image, float32
+    `(N, D)`: `loss(images, truth, vectors)` and `forward(images, vectors)`.
     """
 
     def loss(self, images: Tensor, truth: Any) -> Mapping[str, Tensor]: ...
@@ -87,7 +93,7 @@ class Measured:
     Attributes:
         primary: the number that chooses the best epoch; higher is better.
         count: images.
-        figures: all numbers, by their JSON key; fractions are 0..1.
+        figures: all numbers, by their JSON key: fractions in 0..1, and `loss`.
         per_class: the numbers of each class, each with its `name` and its `count` in `unit`. A limit on every class
             (`--min-per-class`) holds for the first number. `interval` is the 95 % interval of this number, None without
             one.

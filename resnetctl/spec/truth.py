@@ -1,4 +1,4 @@
-"""What is true of the images of a batch: labels, boxes or masks. Policies move boxes and masks with the picture.
+"""What is true of the images of a batch: labels, boxes, masks or tags. Policies move boxes and masks with the picture.
 
 Imports no torch until a method needs it. Shapes: N images, M boxes of all images, H rows, W columns, S pixels a side.
 """
@@ -6,7 +6,7 @@ Imports no torch until a method needs it. Shapes: N images, M boxes of all image
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 if TYPE_CHECKING:
     import torch
@@ -14,13 +14,34 @@ if TYPE_CHECKING:
 
 TruthKind = Literal["labels", "boxes", "masks", "tags"]
 TRUTHS: tuple[TruthKind, ...] = get_args(TruthKind)
+Kept = Literal["labels", "boxes", "masks", "tags", "vectors"]  # what a policy keeps right: a truth, or the numbers
 IGNORE = 255  # value of a mask where no class is known: no loss, no metric
 KEPT_SHARE = 0.25  # of a box's area; a box of which less is left after a crop is dropped
 
 
+class Unmoved:
+    """A truth of the whole picture, which stays as it is when a policy moves it."""
+
+    def flip(self, chosen: Tensor, *, width: int) -> Self:
+        """Return the truth as it is; so do the other methods that move a picture."""
+        return self
+
+    def crop(self, corners: Tensor, *, size: int, pad: int = 0) -> Self:
+        """Return the truth as it is."""
+        return self
+
+    def resample(self, windows: Tensor, *, size: int) -> Self:
+        """Return the truth as it is."""
+        return self
+
+    def resize(self, side: int, *, size: int) -> Self:
+        """Return the truth as it is."""
+        return self
+
+
 @dataclass(frozen=True, kw_only=True)
-class Labels:
-    """One class per image: `labels` int64 `(N,)`."""
+class Labels(Unmoved):
+    """One class per image: `labels` int64 `(N,)`; in training float32 `(N, classes)` after a policy mixed images."""
 
     kind: ClassVar[TruthKind] = "labels"
     labels: Tensor
@@ -205,11 +226,8 @@ class Masks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tags:
-    """Any number of classes for each image: `tags` uint8 `(N, classes)`, 1 where an image has the class, else 0.
-
-    They are true of the whole picture, so they stay as they are when a policy moves it.
-    """
+class Tags(Unmoved):
+    """Any number of classes for each image: `tags` uint8 `(N, classes)`, 1 where an image has the class, else 0."""
 
     kind: ClassVar[TruthKind] = "tags"
     tags: Tensor
@@ -224,22 +242,6 @@ class Tags:
     def to(self, device: torch.device | str) -> Tags:
         """Return the tags on `device`."""
         return Tags(tags=self.tags.to(device))
-
-    def flip(self, chosen: Tensor, *, width: int) -> Tags:
-        """Return the tags as they are; so do the other methods that move a picture."""
-        return self
-
-    def crop(self, corners: Tensor, *, size: int, pad: int = 0) -> Tags:
-        """Return the tags as they are."""
-        return self
-
-    def resample(self, windows: Tensor, *, size: int) -> Tags:
-        """Return the tags as they are."""
-        return self
-
-    def resize(self, side: int, *, size: int) -> Tags:
-        """Return the tags as they are."""
-        return self
 
 
 Truth = Labels | Boxes | Masks | Tags

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnetctl import registry
-from resnetctl.data.cards import check_name, derive_name, read_card, store_names
+from resnetctl.data.cards import check_name, derive_name, exists, read_card, store_names
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting, suggest
@@ -24,8 +24,8 @@ from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.data.dense.sniff import Dense
-    from resnetctl.data.ingest import Options
     from resnetctl.data.reading.source import Source
+    from resnetctl.data.storage.options import Options
     from resnetctl.engine.distributed import Team
 
 ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
@@ -152,7 +152,6 @@ def read_and_store(
         DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
     from resnetctl.data.dense.sniff import open_any
-    from resnetctl.data.store import exists
 
     target = settings.data_dir / name
     if target.exists() and not options.replace:
@@ -177,6 +176,12 @@ def _stored(
     from resnetctl.system.machine import cores_granted
 
     if isinstance(source, Dense):
+        if options.vectors is not None:
+            raise UsageError(
+                f"numbers go with images of one label, and {source.annotated.path} has {source.annotated.truth}",
+                where=Setting("vectors"),
+                hint="leave this setting out",
+            )
         total, shown = len(source.annotated.scenes), f"{source.annotated.format}: {source.annotated.truth}"
         yield Notice(text=f"{shown} of {counted(len(source.annotated.classes), 'class')}")
         work = ingest_dense(settings.data_dir, name, source=source, options=options)
@@ -236,7 +241,8 @@ def _is_path(data: str) -> bool:
 
 def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress, None, str]:
     from resnetctl.data.dense.sniff import listing_of
-    from resnetctl.data.ingest import LISTING, Options
+    from resnetctl.data.ingest import LISTING
+    from resnetctl.data.storage.options import Options
 
     name = path_name(path)
     if name not in store_names(settings.data_dir):

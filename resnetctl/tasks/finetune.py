@@ -21,7 +21,7 @@ from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.models.dense import backbone_of, with_head
 from resnetctl.models.surgery import adapt_input, swap_head
-from resnetctl.spec import Arch, ImageSpec
+from resnetctl.spec import Arch, HeadCard, ImageSpec
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
 from resnetctl.training.dense import require_head
@@ -100,7 +100,18 @@ def _prepare(draft: Draft[FinetuneConfig], store: Store, start: NamedWeights, *,
     job = settle(resolved, store, arch=card.arch, image=image, teacher=teacher)
     config = job.config.model_copy(update={"weights": start.name, "weights_sha256": start.sha256})
     origins = {**job.origins, "weights_sha256": "weights"}
-    return dataclasses.replace(job, config=config, origins=origins, weights_sha256=start.sha256, channels=card.channels)
+    head = _known_numbers(job.head, card.head)
+    return dataclasses.replace(
+        job, config=config, origins=origins, weights_sha256=start.sha256, channels=card.channels, head=head
+    )
+
+
+def _known_numbers(head: HeadCard | None, old: HeadCard | None) -> HeadCard | None:
+    """Return the head; the same columns are standardised as those that the weights learned from."""
+    if head is None or head.vector is None or old is None or old.vector is None:
+        return head
+    same = head.vector.columns == old.vector.columns
+    return dataclasses.replace(head, vector=old.vector) if same else head
 
 
 def _scaled(job: Job) -> Iterator[Notice]:

@@ -21,7 +21,8 @@ from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import open_net
-from resnetctl.tasks.nets.predicted import FoundOutcome, predict_net
+from resnetctl.tasks.nets.numbers import require_numbers
+from resnetctl.tasks.nets.predicted import FoundOutcome, Wanted, predict_net
 from resnetctl.tasks.predictions.moving import Mover
 from resnetctl.tasks.predictions.ranking import Picture, Prediction, Ranking, ranked
 from resnetctl.tasks.predictions.subjects import resolve_for, square_for
@@ -53,6 +54,7 @@ class Options(TypedDict, total=False):
     move: str | Path | None
     out: str | Path | None
     min_score: float | None
+    vectors: str | Path | None
 
 
 Facts = Generator[Notice | Progress | Prediction, None, None]
@@ -85,7 +87,8 @@ def predicting(
         options: `top`: classes to list, 1 by default; `max_pixels`: larger pictures are refused; `level`: also return
             the prediction set of this level, such as 0.9, for each picture; `batch`: images that the network sees at
             once; `move`: a folder that gets each file, in a folder with the name of its class. For networks with a
-            head: `out`, the folder for pictures with boxes, or for masks; `min_score`, the smallest score of a box.
+            head: `out`, the folder for pictures with boxes, or for masks; `min_score`, the smallest score of a box;
+            `vectors`, the file with the numbers of the pictures.
 
     Raises:
         UsageError: there is no image, the target is an image, `top` is below 1, or an argument does not suit the
@@ -161,6 +164,7 @@ class Job:
 def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> Job:
     """Load the network and check the options. Raises as `predicting`."""
     require_no_folder(options.get("out"))
+    require_numbers(None, options.get("vectors"))
     top, level, move = options.get("top", 1), options.get("level"), options.get("move")
     check_top(top)
     opened = open_target(target, settings)
@@ -188,17 +192,18 @@ def _picture(outcome: tuple[Item, Outcome]) -> Picture:
 
 def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> FoundOutcome:
     """Return what a network with a head finds. Raises `UsageError` for options that only a classifier has."""
-    require_no_list(top=options.get("top", 1), level=options.get("level"))
+    require_no_set(options.get("level"))
     if options.get("move") is not None:
         raise no_single_class(target)
     out = options.get("out")
-    found = predict_net(
-        open_net(target, settings),
-        images,
+    wanted = Wanted(
         out=None if out is None else Path(out),
         min_score=options.get("min_score"),
+        top=options.get("top", 1),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
+        vectors=options.get("vectors"),
     )
+    found = predict_net(open_net(target, settings), images, wanted=wanted)
     return replace(found, notices=(*target.notices, *found.notices))
 
 
@@ -208,11 +213,10 @@ def require_no_folder(out: object) -> None:
         raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))
 
 
-def require_no_list(*, top: int, level: float | None) -> None:
-    """Raise `UsageError` for options of classifiers, for a network with a head."""
-    for key, value, default in (("set", level, None), ("top", top, 1)):
-        if value != default:
-            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting(key))
+def require_no_set(level: float | None) -> None:
+    """Raise `UsageError` for the level of prediction sets, for a network with a head."""
+    if level is not None:
+        raise UsageError("this network is no plain classifier, so it has no prediction sets", where=Setting("set"))
 
 
 def no_single_class(target: Target) -> UsageError:

@@ -125,14 +125,14 @@ def has_head(target: Target) -> bool:
     """Return whether the target is no classifier: cheap, and False for a file that `open_target` will refuse."""
     if target.kind == "weights":
         return read_header(target.path).card.head is not None
-    from resnetctl.deploy import onnx_proto, onnx_session
+    from resnetctl.deploy import onnx_card, onnx_proto, onnx_session
     from resnetctl.deploy.protobuf import Malformed
 
     try:
         properties = onnx_proto.read_properties(onnx_session.read_bytes(target.path))
     except Malformed:
         return False
-    return properties.get("task", "classify") != "classify"
+    return onnx_card.has_head(properties)
 
 
 def described(target: Target) -> tuple[WeightsCard, str]:

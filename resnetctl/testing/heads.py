@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.models.dense import backbone_of, build_net, head_card
-from resnetctl.spec import Arch, Boxes, ImageSpec, Masks, Net, Tags, Truth
+from resnetctl.models.dense import backbone_of, build_net, head_card, reads_vector
+from resnetctl.spec import Arch, Boxes, ImageSpec, Labels, Masks, Net, Tags, Truth, VectorSpec
 from resnetctl.testing.findings import SEED, Rule, expect
 from resnetctl.testing.schedules import settable
 
 CLASSES, SIDE = 3, 96
 IMAGE = ImageSpec(size=SIDE)
+VECTOR = VectorSpec(columns=("a", "b", "c", "d"), mean=(0.0,) * 4, std=(1.0,) * 4)
 SMALL = Arch(name="small", block="basic", depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), stem="cifar")
 
 
@@ -36,6 +37,8 @@ def truth_of(kind: str, images: int = 2) -> Truth:
         masks[:, SIDE // 4 : SIDE // 2, SIDE // 4 :] = 1
         masks[:, -4:] = 255
         return Masks(masks=masks)
+    if kind == "labels":
+        return Labels(labels=torch.arange(images) % CLASSES)
     if kind == "tags":
         return Tags(tags=(torch.arange(images * CLASSES).view(images, CLASSES) % 2).to(torch.uint8))
     boxes = torch.tensor([[8.0, 8, 40, 40], [48, 20, 90, 88]])
@@ -45,7 +48,7 @@ def truth_of(kind: str, images: int = 2) -> Truth:
 
 def net_of(head: Any, arch: Arch = SMALL) -> nn.Module:
     """Return the network of the head, always with the same weights."""
-    card = head_card(head.name, {}, fitted=_fitted(head))
+    card = head_card(head.name, {}, fitted=_fitted(head), vector=VECTOR)
     torch.manual_seed(SEED)
     return build_net(arch, card, classes=CLASSES, image=IMAGE)
 
@@ -63,6 +66,12 @@ def _images(count: int = 2) -> Tensor:
     return torch.randn(count, IMAGE.channels, SIDE, SIDE, generator=torch.Generator().manual_seed(SEED))
 
 
+def _numbers(head: Any, count: int = 2) -> tuple[Tensor, ...]:
+    """Return the numbers of `_images`, for a head that reads them."""
+    generator = torch.Generator().manual_seed(SEED)
+    return (torch.randn(count, len(VECTOR.columns), generator=generator),) if reads_vector(head.name) else ()
+
+
 def _kind(head: Any) -> str:
     kind: str = registry.get("task", head.task).truth
     return kind
@@ -73,11 +82,11 @@ def signature(head: Any) -> str:
     expect(not isinstance(head, type), "it is a class, not an instance")
     expect(bool(head.name and head.summary.strip()), "name or summary is empty")
     expect(head.task in registry.names("task"), f"no task is called '{head.task}'")
-    expect(_kind(head) != "labels", f"task '{head.task}' learns from labels, which the classifier of an arch does")
     first, *others = inspect.signature(head.build).parameters.values()
     expect(first.kind is not inspect.Parameter.KEYWORD_ONLY, "it takes no backbone by position")
-    expect({"classes", "image"} <= {item.name for item in others}, "it does not take classes and image")
-    own = [item for item in others if item.name not in ("classes", "image")]
+    needed = {"classes", "image"} | ({"vector"} if reads_vector(head.name) else set())
+    expect(needed <= {item.name for item in others}, f"it does not take {' and '.join(sorted(needed))}")
+    own = [item for item in others if item.name not in needed]
     wrong = settable(own)
     expect(not wrong, f"these arguments are not keywords with a default of numbers, text or switches: {wrong}")
     return ", ".join(item.name for item in own) or "no arguments"
@@ -95,7 +104,7 @@ def builds(head: Any) -> str:
 def learns(head: Any) -> str:
     """Its losses are finite numbers with gradients for the head and the trunk, also for images without an object."""
     net, truth = net_of(head).train(), truth_of(_kind(head))
-    losses = net.loss(_images(), truth)  # type: ignore[operator]
+    losses = net.loss(_images(), truth, *_numbers(head))  # type: ignore[operator]
     expect(isinstance(losses, Mapping) and bool(losses), "loss returns no mapping of losses")
     odd = [name for name, value in losses.items() if not (isinstance(value, Tensor) and value.ndim == 0)]
     expect(not odd, f"these losses are no single numbers: {', '.join(odd)}")
@@ -104,7 +113,10 @@ def learns(head: Any) -> str:
     total.backward()  # type: ignore[no-untyped-call]
     still = [name for name, item in net.named_parameters() if item.requires_grad and item.grad is None]
     expect(not still, f"{len(still)} parameters have no gradient, such as {still[:1]}")
-    nothing = torch.stack([value.float() for value in net.loss(_images(), _empty(truth)).values()]).sum()  # type: ignore[operator]
+    if isinstance(truth, Labels):
+        return ", ".join(losses)
+    empty = net.loss(_images(), _empty(truth), *_numbers(head))  # type: ignore[operator]
+    nothing = torch.stack([value.float() for value in empty.values()]).sum()
     expect(bool(nothing.isfinite()), f"the loss of images without an object is {float(nothing.detach())}")
     return ", ".join(losses)
 
@@ -122,7 +134,7 @@ def answers(head: Any) -> str:
     shapes = []
     for count in (1, 3):
         with torch.no_grad():
-            decoded = net.decode(net(_images(count)))  # type: ignore[operator]
+            decoded = net.decode(net(_images(count), *_numbers(head, count)))  # type: ignore[operator]
         expect(isinstance(decoded, tuple) and len(decoded) == len(outputs), f"it gives {type(decoded).__name__}")
         shapes.append([tuple(part.shape) for part in decoded])
     for output, one, three in zip(outputs, *shapes, strict=True):
@@ -133,10 +145,10 @@ def answers(head: Any) -> str:
 
 def alone(head: Any) -> str:
     """The answer for an image does not depend on the other images of its batch, and is the same every time."""
-    net, images = net_of(head).eval(), _images(3)
+    net, inputs = net_of(head).eval(), (_images(3), *_numbers(head, 3))
     with torch.no_grad():
-        batch = net.decode(net(images))  # type: ignore[operator]
-        single = net.decode(net(images[1:2]))  # type: ignore[operator]
+        batch = net.decode(net(*inputs))  # type: ignore[operator]
+        single = net.decode(net(*(part[1:2] for part in inputs)))  # type: ignore[operator]
     task = registry.get("task", head.task)
     one, two = ([part[rows].numpy() for part in parts] for parts, rows in ((batch, slice(1, 2)), (single, slice(None))))
     agreement = task.agree(one, two)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from resnetctl.data.policies import complaints
 from resnetctl.spec import Batch, ImageSpec, Policy
 from resnetctl.testing.findings import Rule, Skipped, expect
 from resnetctl.testing.schedules import settable
+from resnetctl.testing.waits import ACCELERATOR, require_no_wait
 
 CLASSES = 10
 SPECS = (
@@ -31,23 +30,8 @@ SIGMAS = 5.0  # chance alone exceeds it once in two million
 FOLLOWS = 0.75  # correlation of shares and pixels: 1 if correct, about 0.5 with the class of a wrong partner
 BLANK = 1.0  # levels; an image with a smaller standard deviation is blank
 
-ACCELERATOR = torch.device("meta")  # torch's device without numbers: reading one is an error
 
 Transform = Callable[[Batch], Batch]
-
-
-class NoWaits(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Raises `RuntimeError` for a copy between the CPU and an accelerator. Counts all operations."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        devices = {item.device.type for item in tree_leaves((args, result)) if isinstance(item, Tensor)}
-        if "copy" in str(function) and len(devices) > 1:
-            raise RuntimeError("it copies between the CPU and the accelerator")
-        self.count += 1
-        return result
 
 
 def batch(image: ImageSpec, count: int) -> Batch:
@@ -235,16 +219,23 @@ def waits(policy: Policy) -> str:
     given = batch(SPECS[0], 7)
     there = {name: getattr(given, name).to(ACCELERATOR) for name in ("images", "targets", "index")}
     for build in builders(policy):
-        transform = build(SPECS[0], CLASSES)
-        try:
-            transform(replace(given, **there))  # the first call may make constants
-            with NoWaits():  # type: ignore[no-untyped-call]
-                transform(replace(given, **there))
-        except NotImplementedError as error:
-            if "Meta tensors, but" not in str(error):
-                raise
-            raise Skipped(f"an operation cannot be tried without a device: {error}") from None
+        require_no_wait(build(SPECS[0], CLASSES), replace(given, **there))
     return "no wait"
+
+
+def vectors(policy: Policy) -> str:
+    """Numbers of the images follow their targets: one for each class, they equal the shares of the targets."""
+    if "vectors" not in policy.moves:
+        raise Skipped("it is refused for networks that read numbers")
+    for build in builders(policy):
+        transform, source = build(SPECS[0], CLASSES), batch(SPECS[0], 16)
+        numbers = _shares(source.targets)
+        for seed in range(SEEDS):
+            output = draw(transform, replace(source, vectors=numbers.clone()), seed=seed)
+            given = output.vectors
+            same = given is not None and torch.allclose(given, _shares(output.targets), atol=1e-5)
+            expect(same, "the numbers are mixed by other shares than the targets, or not at all")
+    return "mixed as the targets, or as they were"
 
 
 def _ordered(source: Batch, order: Tensor) -> Batch:
@@ -346,5 +337,10 @@ RULES = {
         judge=waits,
         fix="choose with torch.where instead of a mask or .nonzero(), call no .item(), .tolist() or .cpu(), and draw "
         "on batch.images.device; where another way is faster on a CPU, ask images.device.type",
+    ),
+    "vectors": Rule(
+        wants='numbers of the images that follow their targets, with moves=("vectors",)',
+        judge=vectors,
+        fix="mix batch.vectors by the shares of the targets where it is not None, or leave 'vectors' out of moves",
     ),
 }

@@ -1,8 +1,9 @@
 """The augmentation of a run: one policy, or two that follow each other."""
 
+from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
-from resnetctl.data.policies import augmentation
-from resnetctl.spec import Batch, ImageSpec, Transform, TruthKind
+from resnetctl.data.policies import augmentation, require_moves
+from resnetctl.spec import Batch, ImageSpec, Kept, Transform, TruthKind
 
 
 def run_augmentation(
@@ -25,6 +26,12 @@ def run_augmentation(
         return first(batch) if batch.epoch < last else then(batch)
 
     return augment
+
+
+def require_kept(config: TrainConfig, kept: Kept) -> None:
+    """Raise `ConfigError` when a policy of the config does not keep a truth, or the numbers of the images, right."""
+    for name in (config.augment, *([config.augment_after] if config.augment_until else [])):
+        require_moves(registry.get("policy", name), kept)
 
 
 def until_epoch(config: TrainConfig, *, epochs: int) -> int:

@@ -8,13 +8,14 @@ from torch import nn
 
 from resnetctl import registry
 from resnetctl.config.schema import ObjectiveConfig, TrainConfig
-from resnetctl.data.splits import ImageSet, eval_batches, eval_truth
+from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth
 from resnetctl.engine.meters.run import measure_net
 from resnetctl.engine.predictors import net_predictor
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Hint, Setting
-from resnetctl.models.dense import head_card
-from resnetctl.spec import DatasetCard, HeadCard, ImageSpec, Measured
+from resnetctl.models.dense import head_card, reads_vector
+from resnetctl.spec import DatasetCard, HeadCard, ImageSpec, Measured, VectorSpec
+from resnetctl.training.augment import require_kept
 
 VAL_BATCH = 32  # images
 # Settings that shape the loss of classifiers; a head brings its own loss.
@@ -23,7 +24,7 @@ OF_CLASSIFIERS: Mapping[str, Any] = {"label_smoothing": 0.0, "class_weights": "n
 
 def require_head(config: TrainConfig, card: DatasetCard) -> None:
     """Raise `ConfigError` unless the head, or the lack of one, suits what is known of the images."""
-    name, heads = config.model.head, _heads_for(card.truth)
+    name, heads = config.model.head, heads_for(card.truth)
     listing = Call("plugins list", settings={"kind": "head"})
     choices: list[Hint] = [Setting("model.head", head) for head in heads]
     choices = choices or ["install a plugin that brings a head for them"]
@@ -40,12 +41,14 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
             where=Setting("model.head"),
             hint=[*choices, listing] if card.truth != "labels" else [Call("data list"), listing],
         )
-    if wanted == "labels":
+    if reads_vector(name) and card.vector is None:
         raise ConfigError(
-            f"head '{name}' learns from labels: only heads for boxes, masks or tags can be trained",
+            f"head '{name}' reads numbers that come with each image, and '{card.name}' has none",
             where=Setting("model.head"),
-            hint="leave this setting out: the classifier of the arch learns from labels",
+            hint=Call("data add", ("PATH",), {"vectors": "FILE.csv"}),
         )
+    if reads_vector(name):
+        require_kept(config, "vectors")
     changed = [key for key, default in OF_CLASSIFIERS.items() if getattr(config, key) != default]
     changed += ["distill.teacher"] if config.distill.teacher else []
     changed += ["objective.name"] if config.objective != ObjectiveConfig() else []
@@ -55,16 +58,21 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
         )
 
 
-def _heads_for(truth: str) -> list[str]:
-    """Return the heads of plugins whose task learns from `truth`."""
+def heads_for(truth: str) -> list[str]:
+    """Return the heads whose task learns from `truth`; none for labels, which need no head."""
     if truth == "labels":
         return []
     tasks = {name for name in registry.names("task") if registry.get("task", name).truth == truth}
     return [name for name in registry.names("head") if registry.get("head", name).task in tasks]
 
 
-def chosen_head(config: TrainConfig, train: ImageSet, *, image: ImageSpec) -> HeadCard | None:
-    """Return the head of the config, with anchors fitted to the boxes of train if it fits them; None without a head."""
+def chosen_head(
+    config: TrainConfig, train: ImageSet, *, image: ImageSpec, vector: VectorSpec | None = None
+) -> HeadCard | None:
+    """Return the head of the config; None without a head.
+
+    It has anchors that are fitted to the boxes of train if it fits them, and the numbers of train if it reads them.
+    """
     name = config.model.head
     if not name:
         return None
@@ -78,15 +86,15 @@ def chosen_head(config: TrainConfig, train: ImageSet, *, image: ImageSpec) -> He
         with registry.guarded("head", name):
             found = fit(boxes.boxes, boxes.labels, image)  # type: ignore[union-attr]  # only boxes have anchors
             fitted = json.loads(json.dumps(found, allow_nan=False))  # what the card cannot hold is the plugin's mistake
-    return head_card(name, config.model.head_args, fitted=fitted)
+    return head_card(name, config.model.head_args, fitted=fitted, vector=vector)
 
 
 def validate_net(
     net: nn.Module, images: ImageSet, *, image: ImageSpec, head: HeadCard, device: Any, precision: str
 ) -> Measured:
     """Measure a network with a head on val."""
-    predict = net_predictor(net, image, device=device, precision=precision)
-    batches = eval_batches(images, image, batch_size=VAL_BATCH)
+    predict = net_predictor(net, image, device=device, precision=precision, vector=head.vector)
+    inputs = eval_inputs(images, image, vector=head.vector, batch_size=VAL_BATCH)
     truths = eval_truth(images, image, batch_size=VAL_BATCH)
     meter = registry.get("task", head.task).meter(images.classes)
-    return measure_net(predict, zip((pixels for pixels, _ in batches), truths, strict=True), meter=meter)
+    return measure_net(predict, zip(inputs, truths, strict=True), meter=meter)

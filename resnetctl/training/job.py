@@ -62,7 +62,7 @@ class Job:
         train, val: the dataset's train split, divided as the config says; `split` records how.
         weights_sha256: digest of the weights that the run starts from; empty when it starts from scratch.
         teacher: the network that teaches; None without one.
-        head: the head for boxes or masks; None: the classifier of the arch.
+        head: None: the classifier of the arch.
         channels: shapes of the layers that are narrower than in the arch.
     """
 
@@ -207,7 +207,7 @@ def settle(
         val=val,
         split=split,
         teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
-        head=head or chosen_head(settled, train, image=image),
+        head=head or chosen_head(settled, train, image=image, vector=store.card.vector),
     )
     unit = settled.progressive.size_increment
     require_first_size(arch, first=job.sides[0][1], size=image.size, unit=unit)
@@ -282,7 +282,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
             return validate(job, model, team=together) if job.head is None else validated(job, model)
 
     return Plan(
-        feed=Feed(job.train, job.image, job.device),
+        feed=Feed(job.train, job.image, job.device, vector=None if job.head is None else job.head.vector),
         augment=_augment(job),
         image=job.image,
         side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),

@@ -57,6 +57,10 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             f"a batch of {batch:,} is more than the {images:,} training images, so an epoch is one step; "
             "a smaller batch learns more from it"
         )
+    vector = job.store.card.vector
+    if vector is not None and (job.head is None or job.head.vector is None):
+        have = f"'{job.store.card.name}' has {counted(len(vector.columns), 'number')} with each image"
+        yield Notice(f"{have}, which this network does not read: it learns from the pixels alone")
     yield from _late_thaw(job)
     yield from _no_second_policy(job)
     if job.teacher is not None and job.val is not None and not state.step and isinstance(job.config, FinetuneConfig):

@@ -14,9 +14,10 @@ from support.pictures import encode, grey, solid, tree, write_tar, write_tree, w
 
 from resnetctl.data import ingest as ingest_module
 from resnetctl.data.images import prepare, prepare_array
-from resnetctl.data.ingest import LISTING, Options, ingest
+from resnetctl.data.ingest import LISTING, ingest
 from resnetctl.data.reading import parallel
 from resnetctl.data.reading.sniff import open_source
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Setting

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.numbers import stored
 
 from resnetctl.data import loader
 from resnetctl.data.images import with_channels
@@ -28,7 +29,7 @@ class Images:
     images: np.ndarray
     labels: np.ndarray
     index: np.ndarray
-    truth = None
+    truth = vectors = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -235,3 +236,18 @@ def test_pixels_take_a_share_of_a_cuda_device_and_files_are_decoded_up_to_a_fixe
         assert loader._fits(SimpleNamespace(nbytes=count), torch.device("cuda"))  # type: ignore[arg-type]
         assert loader._fits(pixels, torch.device("mps"))
         assert not loader._fits(pixels, torch.device("cpu"))
+
+
+def test_a_batch_has_the_standardised_numbers_of_its_images_only_if_the_network_reads_them(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    train, _, _ = open_sets(store, val_fraction=0, seed=0)
+    feed = loader.Feed(train, store.card.image, torch.device("cpu"), vector=store.card.vector)
+    whole = feed.batch(torch.arange(len(train)), epoch=0, step=0).vectors
+    assert whole is not None
+    torch.testing.assert_close(whole.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(whole.std(0, correction=0), torch.tensor([1.0, 0.0, 1.0]), atol=1e-4, rtol=0)
+    rows = torch.tensor([5, 2])
+    some = feed.batch(rows, epoch=0, step=0).vectors
+    assert some is not None
+    assert torch.equal(some, whole[rows])
+    assert loader.Feed(train, store.card.image, torch.device("cpu")).batch(rows, epoch=0, step=0).vectors is None

@@ -428,3 +428,12 @@ def test_a_plugin_that_loses_the_boxes_is_named() -> None:
     batch = Batch(images=images, targets=rows, index=rows, epoch=0, step=0, truth=boxes)
     lost = policies.complaints(batch, replace(batch, truth=None), image=ImageSpec(size=32), classes=4)
     assert lost == {"shapes": "NoneType of the images, not the boxes that it got"}
+
+
+def test_numbers_that_a_policy_loses_are_named() -> None:
+    images, _, _ = _scene()
+    rows = torch.arange(4)
+    batch = Batch(images=images, targets=rows, index=rows, epoch=0, step=0, vectors=torch.zeros(4, 2))
+    for given in (None, torch.zeros(4, 3)):
+        lost = policies.complaints(batch, replace(batch, vectors=given), image=ImageSpec(size=32), classes=4)
+        assert lost == {"shapes": "other numbers of the images than it got"}

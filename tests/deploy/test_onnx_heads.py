@@ -62,8 +62,8 @@ def test_outputs_are_named_by_the_task() -> None:
         ({"axis": 2}, "'classes' is not of"),
         ({"weights": described("detect"), "task": "detect"}, "its outputs must be boxes, scores, labels"),
         ({"weights": described("detect")}, "its task is 'segment', its card is of 'detect'"),
-        ({"weights": card()}, "its task is 'segment', its card is of 'classify'"),
-        ({"task": "classify"}, "is refused"),
+        ({"weights": card()}, "is refused"),
+        ({"task": "classify"}, "its task is 'classify', its card is of 'segment'"),
         ({"weights": described("dream"), "task": "dream"}, "no task is called 'dream'"),
     ],
 )

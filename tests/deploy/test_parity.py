@@ -9,9 +9,10 @@ import torch
 from support.trained import IMAGE, network
 
 from resnetctl.deploy import parity
-from resnetctl.deploy.parity import BATCHES, compare
+from resnetctl.deploy.parity import BATCHES, compare, inputs_in_batches, noisy_numbers
 from resnetctl.engine.metrics import probabilities
 from resnetctl.engine.predictors import torch_predictor
+from resnetctl.spec import VectorSpec
 
 POOL = np.random.default_rng(0).integers(0, 256, (74, 8, 8, 1), dtype=np.uint8)
 
@@ -77,3 +78,16 @@ def test_another_top_1_fails_the_check_at_any_difference() -> None:
 def test_probabilities_are_compared_at_the_temperature_of_the_card() -> None:
     """The fake's probabilities are those of temperature 1."""
     assert len(compare(predictor(), Fake(lambda logits: logits, temperature=2.0), pool=POOL).problems) == len(BATCHES)
+
+
+def test_inputs_keep_pictures_and_numbers_together_and_noise_has_the_spread_of_train() -> None:
+    vector = VectorSpec(columns=("a", "b"), mean=(5.0, -1.0), std=(0.5, 0.0))
+    numbers = noisy_numbers(vector)
+    assert numbers.shape == (74, 2)
+    assert numbers[:, 0].mean() == pytest.approx(5, abs=0.2)
+    assert (numbers[:, 1] == -1).all()
+    pool, sizes = np.arange(10)[:, None], []
+    for images, own in inputs_in_batches((pool, 2.0 * pool)):
+        assert np.array_equal(own, 2.0 * images)
+        sizes.append(len(images))
+    assert sizes == [1, 2, 7, 64]

@@ -15,7 +15,7 @@ from resnetctl.data.loader import Feed, balanced_order
 from resnetctl.engine.loop import EpochResult, StepResult, TrainState, _seed, fit
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.errors import WorkFailed
-from resnetctl.testing.policies import ACCELERATOR, NoWaits
+from resnetctl.testing.waits import ACCELERATOR, NoWaits
 
 POLICIES = [
     entry.name for entry in registry.all_entries() if (entry.kind, entry.distribution) == ("policy", "resnetctl")
@@ -78,11 +78,12 @@ def test_no_step_waits_for_an_accelerator(name: str, monkeypatch: pytest.MonkeyP
     """Neither the batch, a policy, clipping nor EMA reads a number or copies between devices."""
     # autocast knows no such device
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    with torch.device(ACCELERATOR):
+    device = torch.device(ACCELERATOR)
+    with device:
         net = model(dropout=0.1)
     optimizer = torch.optim.SGD([{"params": [*net.parameters()], "lr_scale": 1.0}], momentum=0.9, foreach=True)
-    state = TrainState.fresh(net, optimizer, device=ACCELERATOR, ema_decay=0.9)
-    feed = Feed(ImageList(**vars(image_set())), IMAGE, ACCELERATOR)
+    state = TrainState.fresh(net, optimizer, device=device, ema_decay=0.9)
+    feed = Feed(ImageList(**vars(image_set())), IMAGE, device)
     policy = registry.get("policy", name).build(IMAGE, 3)
     _, plan = make(steps=3)
     facts = fit(state, dataclasses.replace(plan, feed=feed, augment=policy, grad_clip=1.0))

@@ -1,5 +1,7 @@
 """The parts of a batch add up to the whole."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -52,3 +54,10 @@ def test_mixed_targets_count_as_their_largest_class_and_a_head_without_logits_as
     assert int(correct(logits, torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]]))) == 2
     none = correct(torch.empty(3, 0), torch.tensor([0, 1, 1]))
     assert (int(none), none.dtype) == (0, torch.int64)
+
+
+def test_parts_have_the_numbers_of_their_images() -> None:
+    whole = replace(batch(7), vectors=torch.arange(14.0).view(7, 2))
+    for part, _ in parts(whole, 3, class_weights=None):
+        assert part.vectors is not None
+        assert torch.equal(part.vectors[:, 0], 2.0 * part.index)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from resnetctl.data.dense.ingest import ingest_dense
 from resnetctl.data.dense.sniff import Dense, open_any
-from resnetctl.data.ingest import Options
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, open_store
 
 Box = tuple[float, float, float, float, str]

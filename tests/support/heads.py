@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from support import dense
+from support import dense, numbers
 from support.jobs import to_train
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.facts import Finished
-from resnetctl.spec import Boxes, ImageSpec, Masks, Tags
+from resnetctl.spec import Boxes, ImageSpec, Labels, Masks, Tags, VectorSpec
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
 
@@ -96,6 +96,32 @@ class TagsNet(nn.Module):
         return (raw.sigmoid(),)
 
 
+class FuseNet(nn.Module):
+    """One linear layer on the means of the last features and on the numbers of the image."""
+
+    def __init__(self, backbone: Any, classes: int, columns: int) -> None:
+        super().__init__()
+        self.backbone, self.last = backbone, list(backbone.channels)[-1]
+        self.out = nn.Linear(backbone.channels[self.last] + columns, classes)
+
+    def forward(self, images: Tensor, vectors: Tensor) -> Tensor:
+        logits: Tensor = self.out(torch.cat([self.backbone(images)[self.last].mean((2, 3)), vectors], 1))
+        return logits
+
+    def loss(self, images: Tensor, truth: Labels, vectors: Tensor) -> dict[str, Tensor]:
+        return {"classes": F.cross_entropy(self(images, vectors).float(), truth.labels)}
+
+    def decode(self, raw: Tensor) -> tuple[Tensor, ...]:
+        return raw, raw.softmax(1)
+
+
+class TinyFuse:
+    name, task, summary, reads_vector = "tiny_fuse", "classify", "a linear layer on features and numbers", True
+
+    def build(self, backbone: Any, *, classes: int, image: ImageSpec, vector: VectorSpec) -> nn.Module:
+        return FuseNet(backbone, classes, len(vector.columns))
+
+
 class TinyTags:
     name, task, summary = "tiny_tags", "multilabel", "a sigmoid for each class"
 
@@ -126,15 +152,23 @@ class TinyDet:
 @contextmanager
 def registered() -> Iterator[None]:
     """Register the heads within a `with` statement."""
-    with registry.overlay("head", tiny_seg=TinySeg(), tiny_det=TinyDet(), tiny_tags=TinyTags()):
+    with registry.overlay("head", tiny_seg=TinySeg(), tiny_det=TinyDet(), tiny_tags=TinyTags(), tiny_fuse=TinyFuse()):
         yield
 
 
-KINDS = {"boxes": ("tiny_det", dense.voc), "masks": ("tiny_seg", dense.masked), "tags": ("tiny_tags", dense.tagged)}
+KINDS: dict[str, tuple[str, Any]] = {
+    "boxes": ("tiny_det", dense.voc),
+    "masks": ("tiny_seg", dense.masked),
+    "tags": ("tiny_tags", dense.tagged),
+    "numbers": ("tiny_fuse", None),
+}
 
 
 def stored(kind: str, folder: Path, *, count: int = 24) -> None:
-    """Add the scenes with boxes, or with masks, to the store as `scenes`."""
+    """Add scenes with boxes, masks or tags to the store as `scenes`, or pictures with numbers (`support.numbers`)."""
+    if kind == "numbers":
+        numbers.stored(folder, count=count)
+        return
     dense.added(KINDS[kind][1](folder / kind, count), settings.load().data_dir)
 
 

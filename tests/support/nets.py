@@ -22,7 +22,9 @@ def image_set(count: int = 10, classes: int = 3) -> SimpleNamespace:
     labels = generator.integers(0, classes, count)
     images = (generator.integers(0, 100, (count, 4, 4, 1)) + labels[:, None, None, None] * 70).astype(np.uint8)
     names = tuple("abc"[:classes])
-    return SimpleNamespace(images=images, labels=labels, index=np.arange(count), classes=names, truth=None)
+    return SimpleNamespace(
+        images=images, labels=labels, index=np.arange(count), classes=names, truth=None, vectors=None
+    )
 
 
 class ImageList(SimpleNamespace):

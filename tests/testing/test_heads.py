@@ -25,8 +25,10 @@ class UnknownTask(tiny.TinySeg):
     task = "dance"
 
 
-class OfLabels(tiny.TinyTags):
-    task = "classify"
+class Unread(tiny.TinyTags):
+    """It asks for numbers that its `build` does not take."""
+
+    reads_vector = True
 
 
 class FourStages(tiny.TinySeg):
@@ -114,7 +116,7 @@ class Silent(tiny.TinySeg):
         (Good, "signature", "it is a class, not an instance"),
         (Silent(), "signature", "name or summary is empty"),
         (UnknownTask(), "signature", "no task is called 'dance'"),
-        (OfLabels(), "signature", "task 'classify' learns from labels, which the classifier of an arch does"),
+        (Unread(), "signature", "it does not take classes and image and vector"),
         (Keywords(), "signature", "it takes no backbone by position"),
         (NoImage(), "signature", "it does not take classes and image"),
         (NoDefault(), "signature", "with a default of numbers, text or switches: "),

@@ -19,8 +19,9 @@ from resnetctl.facts import Progress
 from resnetctl.registry import Entry, Kind
 from resnetctl.registry.probe import Probe
 from resnetctl.system.processes import Workers
-from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit, networks
+from resnetctl.testing import check_arch, check_block, check_dataset, check_policy, conformance, kit
 from resnetctl.testing.findings import Finding, Rule, judge_together
+from resnetctl.testing.nets import networks
 
 
 def finished(work: Generator[Progress, None, list[Finding]]) -> tuple[list[Progress], list[Finding]]:

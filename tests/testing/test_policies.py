@@ -107,7 +107,7 @@ def test_sound_policies_break_no_rule(name: str) -> None:
 
 def test_a_sound_mixture_breaks_no_rule() -> None:
     findings = judge_all("p", policies.RULES, target=policy(lambda batch, classes: mixed(batch, classes, own=0.8)))
-    assert [(one.rule, one.status) for one in findings if one.status != "ok"] == []
+    assert [(one.rule, one.status) for one in findings if one.status != "ok"] == [("vectors", "skipped")]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import open_store
 from resnetctl.errors import ConfigError, PluginError
 from resnetctl.facts import Finished, Notice
-from resnetctl.spec import ImageSpec
+from resnetctl.spec import ImageSpec, Policy
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
@@ -66,7 +66,7 @@ def test_anchors_are_fitted_to_train_and_written_into_the_card(tmp_path: Path) -
     assert given.args["base"] == 3.5
 
 
-@pytest.mark.parametrize("kind", ["boxes", "masks"])
+@pytest.mark.parametrize("kind", ["boxes", "masks", "numbers"])
 def test_two_runs_and_a_resumed_one_have_the_same_bytes(kind: str, tmp_path: Path) -> None:
     heads.stored(kind, tmp_path)
     changes = ("epochs=3", "ema_decay=0.9")
@@ -124,13 +124,21 @@ def test_data_and_head_must_suit_each_other(tmp_path: Path) -> None:
     assert labels.message == "head 'tiny_seg' learns from masks, and 'digits' has labels"
 
 
-def test_a_head_that_learns_from_labels_is_refused() -> None:
-    class TinyClasses(heads.TinyTags):
-        name, task = "tiny_classes", "classify"
+def test_a_head_that_reads_numbers_needs_them_and_a_policy_that_keeps_them(tmp_path: Path) -> None:
+    heads.stored("numbers", tmp_path)
+    error = refused("data=digits", "model.head=tiny_fuse")
+    assert error.message == "head 'tiny_fuse' reads numbers that come with each image, and 'digits' has none"
+    with registry.overlay("policy", shift=Policy(name="careless", build=lambda *_: lambda batch: batch)):
+        for asked in (["augment=shift"], ["augment_until=1", "augment_after=shift"]):
+            error = refused("model.head=tiny_fuse", *asked)
+            assert error.message == "policy 'careless' cannot keep the numbers of the images right"
 
-    with registry.overlay("head", tiny_classes=TinyClasses()):
-        error = refused("data=digits", "model.head=tiny_classes")
-    assert error.message == "head 'tiny_classes' learns from labels: only heads for boxes, masks or tags can be trained"
+
+def test_a_classifier_that_leaves_numbers_unread_says_so(tmp_path: Path) -> None:
+    heads.stored("numbers", tmp_path)
+    draft = to_train(from_sets(["data=scenes", "model.arch=resnet20", "steps=1"]))
+    texts = [fact.text for fact in train(draft, settings.load()) if isinstance(fact, Notice)]
+    assert any("3 numbers with each image, which this network does not read" in text for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -64,17 +64,24 @@ def ways(pixels: Tensor, labels: Tensor) -> dict[str, tuple[Run, Run]]:
     mixup, cutmix = v2.MixUp(num_classes=CLASSES), v2.CutMix(num_classes=CLASSES)
     pairs["mixup, only the mixing; v2 on float"] = (
         lambda: mixup(real, labels),
-        lambda: mixing.mixup(pixels, labels, CLASSES),
+        lambda: with_targets(mixing.mixup, pixels, labels),
     )
     pairs["cutmix, only the mixing; v2 on float"] = (
         lambda: cutmix(real, labels),
-        lambda: mixing.cutmix(pixels, labels, CLASSES),
+        lambda: with_targets(mixing.cutmix, pixels, labels),
     )
     pairs["cutmix, only the mixing; v2 on uint8"] = (
         lambda: cutmix(pixels, labels),
-        lambda: mixing.cutmix(pixels, labels, CLASSES),
+        lambda: with_targets(mixing.cutmix, pixels, labels),
     )
     return pairs
+
+
+def with_targets(mix: Callable[[Tensor], tuple[Tensor, Tensor]], pixels: Tensor, labels: Tensor) -> Tensor:
+    """Mix images and targets; return the images."""
+    images, share = mix(pixels)
+    mixing.mix_targets(labels, share, num_classes=CLASSES)
+    return images
 
 
 def each(transform: Callable[[Tensor], Tensor], pixels: Tensor) -> Run:

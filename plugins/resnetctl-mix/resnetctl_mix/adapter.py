@@ -44,7 +44,14 @@ def per_image(name: str, transform: Transform, *, mirrors: bool = False, summary
         return one_by_one
 
     text = summary or f"torchvision's {type(transform).__name__}"
-    return Policy(name=name, build=build, summary=f"{text} (slow: image by image)", paper=paper, mirrors=mirrors)
+    return Policy(
+        name=name,
+        build=build,
+        summary=f"{text} (slow: image by image)",
+        paper=paper,
+        mirrors=mirrors,
+        moves=("vectors",),
+    )
 
 
 def _has_levels(image: Tensor) -> bool:

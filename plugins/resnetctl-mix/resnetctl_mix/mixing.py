@@ -11,37 +11,40 @@ import torch
 from torch import Tensor
 
 
-def mixup(images: Tensor, targets: Tensor, num_classes: int, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Blend images and targets by one share each, from Beta(alpha, alpha) (Zhang et al. 2017, arXiv:1710.09412).
+def mixup(images: Tensor, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Blend images by one share each, from Beta(alpha, alpha) (Zhang et al. 2017, arXiv:1710.09412).
 
-    Maps images uint8 `(N, C, S, S)` to float32, and targets `(N,)` to soft targets `(N, num_classes)`.
+    Maps images uint8 `(N, C, S, S)` to float32, and to the share of each that is left, `(N,)`.
     """
     share = draw_shares(images, alpha=alpha)
-    return blend(images, before(images), share), mix_targets(targets, share, num_classes=num_classes)
+    return blend(images, before(images), share), share
 
 
-def cutmix(images: Tensor, targets: Tensor, num_classes: int, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
+def cutmix(images: Tensor, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
     """Paste a box of the partner into each image, shares from Beta(alpha, alpha) (Yun et al. 2019, arXiv:1905.04899).
 
-    Maps images uint8 `(N, C, S, S)` to uint8, and targets `(N,)` to soft targets `(N, num_classes)` by the pasted area.
+    Maps images uint8 `(N, C, S, S)` to uint8, and to the share of each that is left by the pasted area, `(N,)`.
     """
     box = draw_boxes(draw_shares(images, alpha=alpha), size=images.shape[2])
-    share = kept(box, size=images.shape[2])
-    return paste(images, box), mix_targets(targets, share, num_classes=num_classes)
+    return paste(images, box), kept(box, size=images.shape[2])
 
 
-def mixup_cutmix(images: Tensor, targets: Tensor, num_classes: int, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
+def mixup_cutmix(images: Tensor, *, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
     """Mix half of the images by `mixup`, the others by `cutmix`.
 
-    Maps images uint8 `(N, C, S, S)` to float32, and targets `(N,)` to soft targets `(N, num_classes)`.
+    Maps images uint8 `(N, C, S, S)` to float32, and to the share of each that is left, `(N,)`.
     """
     size, partners, share = images.shape[2], before(images), draw_shares(images, alpha=alpha)
     blended = torch.rand_like(share) < 0.5
     # blended images get an empty box, and the others the share 1, so each image is mixed only once
     box = draw_boxes(share.masked_fill(blended, 1), size=size)
     mixed = blend(paste(images, box), partners, share.masked_fill(~blended, 1))
-    share = torch.where(blended, share, kept(box, size=size))
-    return mixed, mix_targets(targets, share, num_classes=num_classes)
+    return mixed, torch.where(blended, share, kept(box, size=size))
+
+
+def mix_vectors(vectors: Tensor, share: Tensor) -> Tensor:
+    """Return the numbers `(N, D)` float32 of images that are mixed with the previous one by `share` `(N,)`."""
+    return torch.lerp(vectors.roll(1, 0), vectors, share[:, None])
 
 
 def draw_shares(images: Tensor, *, alpha: float = 1.0) -> Tensor:

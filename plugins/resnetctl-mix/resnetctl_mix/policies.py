@@ -55,8 +55,10 @@ def _mix(image: ImageSpec, num_classes: int, *, how: Mixing, mirror: bool, alpha
 
     def mix(batch: Batch) -> Batch:
         cropped = crop_and_mirror(batch, size=image.size, mirror=mirror)
-        images, targets = how(cropped, batch.targets, num_classes, alpha=alpha)
-        return replace(batch, images=images, targets=targets)
+        images, share = how(cropped, alpha=alpha)
+        targets = mixing.mix_targets(batch.targets, share, num_classes=num_classes)
+        vectors = None if batch.vectors is None else mixing.mix_vectors(batch.vectors, share)
+        return replace(batch, images=images, targets=targets, vectors=vectors)
 
     return mix
 
@@ -145,6 +147,7 @@ def _policy(name: str, make: Callable[..., Transform], summary: str, paper: str)
         mirrors=True,
         summary=f"standard, then {summary}",
         paper=paper,
+        moves=("vectors",),
     )
 
 

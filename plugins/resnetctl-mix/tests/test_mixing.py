@@ -1,5 +1,8 @@
 """Mixing equals slow references, and targets agree with the mixed pixels."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from resnetctl_mix import mixing
@@ -18,16 +21,22 @@ def batch(count: int = 60, size: int = 16, channels: int = 3) -> tuple[Tensor, T
     return images, torch.randint(0, CLASSES, (count,))
 
 
+def mixed_by(mix: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor, targets: Tensor, count: int) -> Any:
+    """Return mixed images, and soft targets of `count` classes."""
+    mixed, share = mix(images)
+    return mixed, mixing.mix_targets(targets, share, num_classes=count)
+
+
 def one_hot(targets: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(targets, CLASSES).float()
 
 
 @pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix, mixing.mixup_cutmix])
 @pytest.mark.parametrize(("count", "size", "channels"), [(60, 8, 1), (60, 33, 3), (2, 32, 3), (1, 8, 3)])
-def test_shapes_types_and_input_are_kept(mix: object, count: int, size: int, channels: int) -> None:
+def test_shapes_types_and_input_are_kept(mix: Any, count: int, size: int, channels: int) -> None:
     images, targets = batch(count, size, channels)
     before = images.clone(), targets.clone()
-    mixed, soft = mix(images, targets, CLASSES)  # type: ignore[operator]
+    mixed, soft = mixed_by(mix, images, targets, CLASSES)
     assert mixed.shape == images.shape
     assert mixed.dtype == (torch.uint8 if mix is mixing.cutmix else torch.float32)
     assert 0 <= float(mixed.min()) <= float(mixed.max()) <= 255
@@ -41,7 +50,7 @@ def test_shapes_types_and_input_are_kept(mix: object, count: int, size: int, cha
 
 def test_mixup_mixes_pixels_and_targets_by_one_share_an_image() -> None:
     images, targets = batch()
-    mixed, soft = mixing.mixup(images, targets, CLASSES)
+    mixed, soft = mixed_by(mixing.mixup, images, targets, CLASSES)
     torch.manual_seed(0)
     batch()
     share = torch.rand(60)
@@ -65,7 +74,7 @@ def test_cutmix_targets_equal_the_pasted_area() -> None:
     count = 200
     images = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 32, 32)
     targets = torch.arange(count)
-    mixed, soft = mixing.cutmix(images.contiguous(memory_format=torch.channels_last), targets, count)
+    mixed, soft = mixed_by(mixing.cutmix, images.contiguous(memory_format=torch.channels_last), targets, count)
     for place in range(count):
         own = float((mixed[place, 0] == place).double().mean())
         assert float(soft[place, place]) == pytest.approx(own, abs=1e-6)
@@ -105,7 +114,7 @@ def test_mixup_cutmix_mixes_each_image_once() -> None:
     count = 1000
     images = torch.where(torch.arange(count) % 2 == 0, 0, 240).to(torch.uint8)[:, None, None, None]
     images = images.expand(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    mixed, soft = mixing.mixup_cutmix(images, torch.arange(count) % 2, 2)
+    mixed, soft = mixed_by(mixing.mixup_cutmix, images, torch.arange(count) % 2, 2)
     flat = (mixed == mixed[:, :, :1, :1]).flatten(1).all(1)
     levels = mixed[~flat].unique()
     assert levels.tolist() == [0, 240]  # pasted, and not blended
@@ -124,6 +133,17 @@ def test_soft_targets_are_mixed_too() -> None:
 
 def test_a_batch_of_one_image_is_mixed_with_itself() -> None:
     images, targets = batch(1)
-    mixed, soft = mixing.mixup(images, targets, CLASSES)
+    mixed, soft = mixed_by(mixing.mixup, images, targets, CLASSES)
     torch.testing.assert_close(mixed, images.float())
     torch.testing.assert_close(soft, one_hot(targets))
+
+
+@pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix, mixing.mixup_cutmix])
+def test_numbers_are_mixed_by_the_shares_of_the_targets(mix: Any) -> None:
+    images, targets = batch()
+    vectors = one_hot(targets)
+    before = vectors.clone()
+    _, share = mix(images)
+    soft = mixing.mix_targets(targets, share, num_classes=CLASSES)
+    torch.testing.assert_close(mixing.mix_vectors(vectors, share), soft)
+    assert torch.equal(vectors, before)

@@ -17,7 +17,7 @@ from resnetctl.errors import CheckFailed
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from resnetctl.spec import DatasetCard
+    from resnetctl.spec import DatasetCard, VectorSpec
     from resnetctl.tasks.data.reports import CheckReport, DataReport, Listed, ShowReport
 
 SHOWN = 20  # classes in the table
@@ -64,6 +64,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         max_pixels=options.max_pixels,
         strict=options.strict,
         storage=options.storage,
+        vectors=options.vectors,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 
@@ -157,10 +158,17 @@ def _card(card: "DatasetCard") -> list[tuple[str, object]]:
         ("stored", _stored(card)),
         ("mean", ", ".join(f"{value:.4f}" for value in card.image.mean)),
         ("std", ", ".join(f"{value:.4f}" for value in card.image.std)),
+        ("numbers", None if card.vector is None else _columns(card.vector)),
         ("licence", card.licence),
         ("source", card.source or None),
         *(("note", note) for note in card.notes),
     ]
+
+
+def _columns(vector: "VectorSpec") -> str:
+    """Return the columns of numbers that come with each image."""
+    more = " ..." if len(vector.columns) > SHOWN else ""
+    return f"{len(vector.columns)} an image: {', '.join(vector.columns[:SHOWN])}{more}"
 
 
 def _shown(report: "ShowReport") -> None:
@@ -217,6 +225,7 @@ COMMAND = Group(
                 ("resnetctl data add photos.zip --name pets64 --size 64", "stored at 64 x 64"),
                 ("resnetctl data add ./imagenet --storage jpeg", "keep the files: less disk, more decoding"),
                 ("resnetctl data add labels.csv --name pets", "path,label[,split][,group]"),
+                ("resnetctl data add ./cells --vectors measured.csv", "with numbers of each image: path,NAME,NAME,..."),
             ),
         ),
         "show": Command(

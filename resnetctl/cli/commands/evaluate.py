@@ -61,7 +61,7 @@ def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
     measured, primary = outcome.measured, outcome.measured.primary
     between = "" if primary.interval is None else f"   (95 % interval {tables.interval(*primary.interval)})"
     numbers = [
-        (name, "-" if value is None else tables.percent(value, 2) + (between if name == primary.name else ""))
+        (name, _figure(name, value) + (between if name == primary.name else ""))
         for name, value in measured.figures.items()
     ]
     title = f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"
@@ -81,6 +81,13 @@ def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
     )
     streams.result("")
     tables.table(*tables.net_classes(measured))
+
+
+def _figure(name: str, value: float | None) -> str:
+    """Return a number of a task as text: a share in percent, a loss as it is."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if name == "loss" else tables.percent(value, 2)
 
 
 def show(outcome: "EvalOutcome", *, as_json: bool) -> None:

@@ -115,6 +115,7 @@ def _asked(options: PredictOptions) -> "Options":
         "move": options.move,
         "out": options.out,
         "min_score": options.min_score,
+        "vectors": options.vectors,
     }
 
 
@@ -136,7 +137,7 @@ def show_found(outcome: "FoundOutcome", *, as_json: bool) -> None:
         for item in outcome.results:
             if not item.boxes and item.problem is None:
                 streams.say(streams.one_line(f"no box found in {item.file}: a smaller --min-score shows weaker ones"))
-    elif outcome.form == "tags":
+    elif outcome.form in ("tags", "labels"):
         labels = [(item.file, name, f"{share:.4f}") for item in outcome.results for name, share in item.labels]
         if labels:
             tables.table(("file", "class", "probability"), labels)
@@ -198,6 +199,7 @@ COMMAND = Command(
         ("resnetctl predict model.onnx photos.zip --csv classes.csv", "any number of images; goes on after a stop"),
         ("resnetctl predict last ./inbox --move sorted", "each file into the folder of its class"),
         ("resnetctl predict last cells.jpg --out drawn", "boxes, or masks, of a network with a head"),
+        ("resnetctl predict last ./new --vectors measured.csv", "a network that reads numbers with each image"),
         ("resnetctl predict last cat.jpg --set 0.9", "the classes that hold the true one in 90 % of the cases"),
     ),
 )

@@ -165,6 +165,9 @@ class PredictOptions(Common):
     out: Path | None = option(
         None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
     )
+    vectors: Path | None = option(
+        None, "Numbers of each image, where the network reads them: CSV or .npy", metavar="FILE", panel=USED
+    )
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 

@@ -29,7 +29,10 @@ class DataAddOptions(Common):
     storage: Storage | Literal["auto"] = option(
         "auto", "Keep pixels, or the files and decode them each epoch (auto: by the free disk)", panel=USED
     )
-    strict: bool = option(False, "A box without area is an error, not left out", panel=USED)
+    strict: bool = option(False, "A box without area, or a column of one value, is an error", panel=USED)
+    vectors: Path | None = option(
+        None, "Numbers of each image: CSV with the column path, or .npy", metavar="FILE", panel=USED
+    )
     replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from resnetctl.data.checks import Auditor
 from resnetctl.data.dense.ingest import Work
 from resnetctl.data.dense.sniff import Dense
-from resnetctl.data.ingest import Options
 from resnetctl.data.reading.decode import BadImage, open_image
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.system import storage

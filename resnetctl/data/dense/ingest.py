@@ -21,10 +21,11 @@ from resnetctl.data.dense.scenes import Annotated, Scene
 from resnetctl.data.dense.sniff import Dense
 from resnetctl.data.dense.stored import SceneTruth
 from resnetctl.data.images import square
-from resnetctl.data.ingest import LISTING, Options
+from resnetctl.data.ingest import LISTING
 from resnetctl.data.reading.decode import BadImage, open_image, open_plain
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import choose_form
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Builder, Original, build
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting

@@ -3,22 +3,22 @@
 from collections.abc import Iterable
 from typing import Any
 
-from resnetctl.engine.metrics import Images
+from resnetctl.data.splits import Inputs
 from resnetctl.engine.predictors import NetPredictor
 from resnetctl.spec import Measured, Meter, Truth
 
 
-def measure_net(predict: NetPredictor, batches: Iterable[tuple[Images, Truth]], *, meter: Meter) -> Measured:
+def measure_net(predict: NetPredictor, batches: Iterable[tuple[Inputs, Truth]], *, meter: Meter) -> Measured:
     """Run `predict` over all batches and return what the meter found.
 
     Args:
-        batches: images (B, S, S, C) uint8, and their truth in pixels of S x S, on the CPU.
+        batches: the inputs of the network, and the truth in pixels of its images, on the CPU.
 
     Raises:
         DataError: there are no images.
         WorkFailed: a number of the prediction is not finite.
     """
-    for images, truth in batches:
-        prediction: tuple[Any, ...] = predict(images)
+    for inputs, truth in batches:
+        prediction: tuple[Any, ...] = predict(*inputs)
         meter.add(prediction, truth)
     return meter.report()

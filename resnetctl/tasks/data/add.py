@@ -28,7 +28,8 @@ class AddRequest:
         on_bad_image: fail on bad images, or skip them.
         replace: replace a dataset with this name.
         max_pixels: an image with more pixels is a bad image.
-        strict: a box without area is an error.
+        strict: a box without area, or a column of one value, is an error.
+        vectors: a CSV or .npy file with numbers of the images.
         storage: the form: "raw" pixels, "jpeg" for the files as they came, or "auto" by the free disk.
     """
 
@@ -41,6 +42,7 @@ class AddRequest:
     max_pixels: int = MAX_PIXELS
     strict: bool = False
     storage: Storage | Literal["auto"] = "auto"
+    vectors: Path | None = None
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
@@ -50,7 +52,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         UsageError: the name is taken or not a valid name.
         DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
-    from resnetctl.data.ingest import Options
+    from resnetctl.data.storage.options import Options
 
     source = request.path.expanduser()
     if not source.exists():
@@ -72,6 +74,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         max_pixels=request.max_pixels,
         strict=request.strict,
         storage=request.storage,
+        vectors=request.vectors,
     )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.data.image_files import prepared_batches
-from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
+from resnetctl.data.splits import ImageSet, Inputs, eval_inputs, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.deploy.onnx_card import Input
-from resnetctl.deploy.parity import BATCHES, in_batches, noise
+from resnetctl.deploy.parity import BATCHES, in_batches, inputs_in_batches, noise, noisy_numbers
 from resnetctl.deploy.raw.gate import about as made_up_facts
 from resnetctl.deploy.raw.gate import batches as originals_in_batches
 from resnetctl.deploy.raw.originals import of_folder, of_store
@@ -26,11 +27,15 @@ from resnetctl.system.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The images of the check: `pool` (N, S, S, C) for `float`, `originals` (H, W, C) for `raw`; and what they are."""
+    """The images of the check: `pool` (N, S, S, C) for `float`, `originals` (H, W, C) for `raw`; and what they are.
+
+    `numbers` (N, D) belong to the pool, for a network that reads them.
+    """
 
     about: Mapping[str, Any]
     pool: Images | None = None
     originals: Sequence[Images] = ()
+    numbers: NDArray[np.float32] | None = None
 
     def batches(self, image: ImageSpec) -> Iterator[tuple[Images, Images]]:
         """Yield the images for torch, and those for the exported file, in batches of `BATCHES`."""
@@ -38,11 +43,18 @@ class Subject:
             return in_batches(self.pool)
         return originals_in_batches(self.originals, image)
 
+    def inputs(self) -> Iterator[Inputs]:
+        """Yield the inputs of a network with a head, in batches of `BATCHES`."""
+        assert self.pool is not None, "a network with a head takes prepared images"
+        return inputs_in_batches((self.pool,) if self.numbers is None else (self.pool, self.numbers))
 
-def synthetic(image: ImageSpec, input: Input) -> Subject:
+
+def synthetic(card: WeightsCard, input: Input) -> Subject:
     """Return noise."""
+    image, vector = card.image, card.vector
     side = image.size if input == "float" else image.resize
-    return _subject(noise(side, image.channels), {"kind": "synthetic"}, input)
+    subject = _subject(noise(side, image.channels), {"kind": "synthetic"}, input)
+    return subject if vector is None else replace(subject, numbers=noisy_numbers(vector))
 
 
 def _subject(images: Sequence[Images] | Images, source: Mapping[str, Any], input: Input) -> Subject:
@@ -53,7 +65,13 @@ def _subject(images: Sequence[Images] | Images, source: Mapping[str, Any], input
 
 
 def from_folder(folder: Path, card: WeightsCard, *, input: Input) -> Subject:
-    """Return the first images of a folder. Raises `DataError` where there is none."""
+    """Return the first images of a folder. Raises `DataError` where there is none, or the network reads numbers too."""
+    if card.vector is not None:
+        raise DataError(
+            "the network reads numbers with each image, and a folder has none",
+            where=Setting("images", str(folder)),
+            hint=["without this, the check has the images of val", Setting("gate", "synthetic", "checks on noise")],
+        )
     if not folder.exists():
         raise DataError("there is no such folder", where=Setting("images", str(folder)))
     problems: list[str] = []
@@ -90,8 +108,8 @@ def from_store(store: Store, card: WeightsCard, *, input: Input) -> Subject:
     if input == "raw":
         pictures, originals = of_store(store, chosen, channels=card.image.channels)
         return _subject(pictures, {**source, "originals": originals}, input)
-    (pixels, _), *_ = eval_batches(chosen, card.image, batch_size=len(chosen))
-    return _subject(pixels, source, input)
+    (pixels, *numbers), *_ = eval_inputs(chosen, card.image, vector=card.vector, batch_size=len(chosen))
+    return replace(_subject(pixels, source, input), numbers=numbers[0] if numbers else None)
 
 
 def _gate_set(store: Store, card: WeightsCard) -> ImageSet:

@@ -164,7 +164,7 @@ def export(
         require_raw(card.image)
     store = None if int8 is None else int8_form.open_dataset(card, settings, name=int8.get("data"))
     if gate != "real":
-        subject = synthetic(card.image, input)
+        subject = synthetic(card, input)
     elif images is not None:
         subject = from_folder(Path(images), card, input=input)
     else:
@@ -284,9 +284,9 @@ def _checked_net(header: Header, subject: Subject) -> _Checked:
     with stop_later():
         data = to_bytes(net, card, weights_sha256=header.sha256, gate=subject.about)
     exported = from_bytes(data, "the exported model")
-    reference = net_predictor(net, card.image, device=torch.device("cpu"))
+    reference = net_predictor(net, card.image, device=torch.device("cpu"), vector=card.vector)
     task = registry.get("task", card.task)
-    parity = compare_answers(reference, exported.answer, batches=subject.batches(card.image), task=task)
+    parity = compare_answers(reference, exported.answer, batches=subject.inputs(), task=task)
     _require_parity(parity, header)
     return _Checked(data=data, parity=parity)
 

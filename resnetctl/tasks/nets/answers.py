@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from resnetctl.engine.predictors import NetPredictor
 
 Arrays = tuple[NDArray[Any], ...]
-# The dimensions of the outputs, in order: boxes, scores and labels; maps of classes; probabilities. See `spec.Net`.
-FORMS: Mapping[tuple[int, ...], TruthKind] = {(3, 2, 2): "boxes", (3,): "masks", (2,): "tags"}
+# The dimensions of the outputs, in order: boxes, scores and labels; maps of classes; probabilities of classes that an
+# image may have together; logits, and probabilities of classes of which an image has one. See `spec.Net`.
+FORMS: Mapping[tuple[int, ...], TruthKind] = {(3, 2, 2): "boxes", (3,): "masks", (2,): "tags", (2, 2): "labels"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answering:
     """A network with a head: `answer` maps uint8 images (N, S, S, C) to the outputs of its task.
 
-    `digest`: as in `Opened`.
+    A network that reads numbers gets them as second argument, float32 (N, D). `digest`: as in `Opened`.
     """
 
     card: WeightsCard
@@ -43,7 +44,7 @@ class Answering:
 
     @property
     def form(self) -> TruthKind | None:
-        """Boxes, masks or tags, if the outputs have the form of the task's truth; None: only its meter reads them."""
+        """The kind of the task's truth, if the outputs have its form; None: only its meter reads them."""
         form = FORMS.get(tuple(len(output.shape) for output in self.task.outputs))
         return form if form == self.task.truth else None
 
@@ -68,7 +69,7 @@ def _open_weights(target: Target, settings: Settings, *, device: str, keep_threa
     net, card = load_net(header), header.card
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
-    answer = net_predictor(net.to(where), card.image, device=where)
+    answer = net_predictor(net.to(where), card.image, device=where, vector=card.vector)
     digest = digest_of(card, header.sha256)
     return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=answer)
 

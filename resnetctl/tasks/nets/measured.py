@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
-from resnetctl.data.splits import ImageSet, eval_batches, eval_truth, open_eval_set
+from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
-from resnetctl.engine.metrics import Labels
+from resnetctl.engine.metrics import Labels as Order
 from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
-from resnetctl.spec import IGNORE, Boxes, Masks, Measured, SceneTruths, Split, Tags
+from resnetctl.spec import IGNORE, Boxes, Labels, Masks, Measured, Split, Tags, Truth
 from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, unchecked, write_images
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
@@ -153,25 +153,26 @@ def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measure
     return meter.report()
 
 
-def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) -> Iterator[tuple[Arrays, SceneTruths]]:
+def _compared(net: Answering, images: ImageSet, store: Store, *, order: Order) -> Iterator[tuple[Arrays, Truth]]:
     """Yield the prediction of each batch and its truth, in the same pixels.
 
     These are the pixels of the pictures for boxes, of the store for masks, and of the network for other outputs.
     """
     import torch
 
-    assert images.truth is not None, "the card says so"
-    classes, batches = torch.from_numpy(order), eval_batches(images, net.card.image, batch_size=BATCH)
+    classes = torch.from_numpy(order)
+    batches = eval_inputs(images, net.card.image, vector=net.card.vector, batch_size=BATCH)
     if net.form not in ("boxes", "masks"):
         truths = eval_truth(images, net.card.image, batch_size=BATCH)
-        for (pixels, _), truth in zip(batches, truths, strict=True):
-            yield net.answer(pixels), reordered(truth, classes)
+        for inputs, truth in zip(batches, truths, strict=True):
+            yield net.answer(*inputs), reordered(truth, classes)
         return
+    assert images.truth is not None, "the card says so"
     whole, side, start = images.truth.tensors(), images.truth.side, 0
-    for pixels, _ in batches:
-        rows = images.index[start : start + len(pixels)]
-        start += len(pixels)
-        truth, prediction = reordered(whole.take(torch.from_numpy(rows)), classes), net.answer(pixels)
+    for inputs in batches:
+        rows = images.index[start : start + len(inputs[0])]
+        start += len(rows)
+        truth, prediction = reordered(whole.take(torch.from_numpy(rows)), classes), net.answer(*inputs)
         if isinstance(truth, Boxes):
             where = places(images.truth.sizes[rows], store.card.image)
             boxes = [place.back(own.numpy()) for place, (own, _) in zip(where, truth.split(), strict=True)]
@@ -181,11 +182,11 @@ def _compared(net: Answering, images: ImageSet, store: Store, *, order: Labels) 
             yield (enlarged(prediction[0], side),), truth
 
 
-def reordered(truth: SceneTruths, order: Tensor) -> SceneTruths:
+def reordered(truth: Truth, order: Tensor) -> Truth:
     """Return the truth with class i of the data as class `order[i]`."""
     import torch
 
-    if isinstance(truth, Boxes):
+    if isinstance(truth, Boxes | Labels):
         return replace(truth, labels=order[truth.labels])
     if isinstance(truth, Masks):
         table = torch.full((256,), IGNORE, dtype=torch.uint8)

@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,14 +21,16 @@ from resnetctl.data.image_files import Listed, Picture, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.files import image_items
+from resnetctl.data.splits import Inputs
 from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.engine.meters.multilabel import THRESHOLD, require_finite
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.report.outcomes import PerPicture
-from resnetctl.spec import TruthKind
+from resnetctl.spec import MAX_PIXELS, TruthKind
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
+from resnetctl.tasks.nets.numbers import numbers_of, require_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Found:
         boxes: for detection: (class, score, (x1, y1, x2, y2) in pixels of the picture), the best first.
         shares: for segmentation: (class, share of the pixels), the largest first.
         mask: for segmentation: the class of each pixel, uint8 (H, W).
-        labels: for several labels: (class, probability), the likeliest first.
+        labels: for one label or several: (class, probability), the likeliest first.
         outputs: for every other task: the outputs of the network for this picture, by name.
         written: the picture with boxes, or the mask; None if nothing was written.
     """
@@ -55,14 +58,18 @@ class Found:
     problem: BadImage | None = None
 
     def to_json(self, form: TruthKind | None) -> dict[str, Any]:
-        """Return the JSON form, with `boxes`, `classes`, `labels` or `outputs`; `form` is that of the network."""
+        """Return the JSON form; `form` is that of the network.
+
+        It has `boxes`, `classes`, `labels`, `predictions` as for a classifier, or `outputs`.
+        """
         own: dict[str, Any] = {"outputs": {name: values.tolist() for name, values in self.outputs.items()}}
         if form == "boxes":
             own = {"boxes": [{"class": name, "score": score, "box": list(box)} for name, score, box in self.boxes]}
         if form == "masks":
             own = {"classes": [{"class": name, "share": share} for name, share in self.shares]}
-        if form == "tags":
-            own = {"labels": [{"class": name, "probability": share} for name, share in self.labels]}
+        if form in ("tags", "labels"):
+            key = "labels" if form == "tags" else "predictions"
+            own = {key: [{"class": name, "probability": share} for name, share in self.labels]}
         return {
             "file": self.file and str(self.file),
             "size": list(self.size),
@@ -88,55 +95,88 @@ class FoundOutcome(PerPicture):
         return {"task": self.task, "results": results, **rest}
 
 
-def predict_net(
-    net: Answering, images: Iterable[Picture], *, out: Path | None, min_score: float | None, max_pixels: int
-) -> FoundOutcome:
-    """Return what the network finds in pictures; a folder stands for all images in it and below, sorted.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked of a network with a head.
 
-    Args:
+    Attributes:
         out: folder for the pictures with boxes, or for the masks: PNG with the class of each pixel as palette index.
         min_score: the smallest score of a box, or probability of one of several labels; None: 0.3, or 0.5.
+        top: number of classes to list where a picture has one label.
+        max_pixels: pictures with more pixels get a problem.
+        vectors: the numbers of the pictures: a CSV or .npy file, or an array (N, D); None: there are none.
+    """
+
+    out: Path | None = None
+    min_score: float | None = None
+    top: int = 1
+    max_pixels: int = MAX_PIXELS
+    vectors: Any = None
+
+    def require(self, net: Answering) -> None:
+        """Raise `UsageError` for what does not suit the network."""
+        self.require_form(net)
+        require_numbers(net.card.vector, self.vectors)
+
+    def require_form(self, net: Answering) -> None:
+        """Raise `UsageError` for what does not suit the form of the answers."""
+        if self.out is not None and net.form not in ("boxes", "masks"):
+            raise UsageError("this network gives no boxes and no mask: there is nothing to draw", where=Setting("out"))
+        if self.top != 1 and net.form != "labels":
+            raise UsageError("this network is no classifier, so it has no list of classes", where=Setting("top"))
+
+    def least(self, form: TruthKind | None) -> float:
+        """Return the smallest score or probability to list."""
+        return (THRESHOLD if form == "tags" else SHOWN_SCORE) if self.min_score is None else self.min_score
+
+
+def predict_net(net: Answering, images: Iterable[Picture], *, wanted: Wanted) -> FoundOutcome:
+    """Return what the network finds in pictures; a folder stands for all images in it and below, sorted.
 
     Raises:
-        UsageError: `out` cannot be written, or there is nothing to draw.
+        UsageError: `out` cannot be written, something does not suit the network, or it reads numbers and gets none.
+        DataError: a picture has no numbers, or they cannot be used.
     """
-    if min_score is None:
-        min_score = THRESHOLD if net.form == "tags" else SHOWN_SCORE
-    if out is not None and net.form not in ("boxes", "masks"):
-        raise UsageError("this network gives no boxes and no mask: there is nothing to draw", where=Setting("out"))
-    ignored = Counter[str]()
+    wanted.require(net)
+    out, ignored = wanted.out, Counter[str]()
     if out is not None:
         storage.make_folder(out)
     pictures = [*images]
     paths = [] if out is None else [Path(picture) for picture in pictures if isinstance(picture, str | PathLike)]
     names = _Names(out, [Path(item.name) for item in image_items(paths, ignored=Counter())])
+    each: Iterable[Listed] = listed(pictures, ignored=ignored)
+    numbers: Iterable[Inputs] = repeat(())
+    if net.card.vector is not None:
+        each = [*each]
+        numbers = [(vector[None],) for vector in numbers_of(each, wanted.vectors, vector=net.card.vector)]
     results = tuple(
-        _found(net, picture, names=names, min_score=min_score, max_pixels=max_pixels)
-        for picture in listed(pictures, ignored=ignored)
+        _found(net, picture, names=names, wanted=wanted, numbers=own)
+        for picture, own in zip(each, numbers, strict=False)
     )
     return FoundOutcome(
         task=net.card.task, form=net.form, results=results, notices=tuple(filter(None, [skipped(ignored)]))
     )
 
 
-def _found(net: Answering, picture: Listed, *, names: _Names, min_score: float, max_pixels: int) -> Found:
-    image = net.card.image
-    pixels = picture.decoded(image.channels, max_pixels=max_pixels)
+def _found(net: Answering, picture: Listed, *, names: _Names, wanted: Wanted, numbers: Inputs) -> Found:
+    image, least = net.card.image, wanted.least(net.form)
+    pixels = picture.decoded(image.channels, max_pixels=wanted.max_pixels)
     if isinstance(pixels, BadImage):
         return Found(file=picture.file, problem=pixels)
     height, width = pixels.shape[:2]
     place = placement(width, height, side=image.resize, fit=image.fit)
-    prediction = net.answer(prepare_array(pixels, image)[None])
+    prediction = net.answer(prepare_array(pixels, image)[None], *numbers)
     found = Found(file=picture.file, size=(width, height))
     if net.form == "boxes":
         boxes, scores, labels = (part[0] for part in boxes_in_pictures(prediction, [place]))
         order = np.argsort(-scores, kind="stable")
-        kept = order[(scores[order] >= min_score) & (labels[order] >= 0)]
+        kept = order[(scores[order] >= least) & (labels[order] >= 0)]
         return _with_boxes(found, net, pixels, boxes=(boxes[kept], scores[kept], labels[kept]), names=names)
-    if net.form == "tags":
-        shares = prediction[0][0]
+    if net.form in ("tags", "labels"):
+        shares = prediction[-1][0]
         require_finite(shares)
-        chosen = [label for label in np.argsort(-shares, kind="stable").tolist() if shares[label] >= min_score]
+        chosen = np.argsort(-shares, kind="stable").tolist()
+        chosen = chosen[: wanted.top] if net.form == "labels" else [one for one in chosen if shares[one] >= least]
         return replace(found, labels=tuple((net.card.classes[label], float(shares[label])) for label in chosen))
     if net.form == "masks":
         (mask,) = masks_in_pictures(prediction, [place])

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from resnetctl.data.dense.drawing import draw_boxes, draw_mask
-from resnetctl.data.splits import ImageSet, eval_batches
+from resnetctl.data.splits import ImageSet, eval_inputs
 from resnetctl.data.store import Store
 from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.errors import UsageError
@@ -151,7 +151,7 @@ def _scenes(net: Answering, images: ImageSet, store: Store, *, places: Sequence[
     few = replace(images, index=images.index[list(places)])
     order = torch.from_numpy(class_order(store.card.classes, net.card.classes, name=store.card.name))
     truth, side = reordered(images.truth.tensors().take(torch.from_numpy(few.index)), order), images.truth.side
-    batches = [net.answer(pixels) for pixels, _ in eval_batches(few, net.card.image)]
+    batches = [net.answer(*inputs) for inputs in eval_inputs(few, net.card.image, vector=net.card.vector)]
     answers = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     for place, row in enumerate(few.index.tolist()):
         picture = Image.fromarray(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnetctl.data.splits import ImageSet, eval_batches
+from resnetctl.data.splits import ImageSet, eval_batches, eval_inputs
 from resnetctl.engine.loop import StepResult, TrainState, fit
 from resnetctl.engine.metrics import measure
 from resnetctl.engine.predictors import NetPredictor, net_predictor, torch_predictor
@@ -170,6 +170,7 @@ def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) 
     """Return images per second of an evaluation on `images`, stopped after `seconds`. Leaves the model in eval mode."""
     how: Any = {"device": job.device, "precision": job.config.precision}
     if job.head is not None:
+        how["vector"] = job.head.vector
         return _net_rate(net_predictor(state.shipped, job.image, **how), job, images, seconds=seconds)
     predict = torch_predictor(state.shipped, job.image, **how)
     batches = _until(seconds, eval_batches(images, job.image))
@@ -179,9 +180,10 @@ def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) 
 def _net_rate(predict: NetPredictor, job: Job, images: ImageSet, *, seconds: float) -> float:
     """As `eval_rate`, for a network with a head. Its answers are not measured: that takes a small part of the time."""
     began, count = time.perf_counter(), 0
-    for pixels, _ in _until(seconds, eval_batches(images, job.image, batch_size=VAL_BATCH)):
-        predict(pixels)
-        count += len(pixels)
+    vector = None if job.head is None else job.head.vector
+    for inputs in _until(seconds, eval_inputs(images, job.image, vector=vector, batch_size=VAL_BATCH)):
+        predict(*inputs)
+        count += len(inputs[0])
     return count / (time.perf_counter() - began)
 
 

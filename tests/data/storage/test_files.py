@@ -11,10 +11,11 @@ from support.photos import SIDE, added, both, files
 from support.pictures import write_tree, write_zip
 
 from resnetctl.data.checks import Auditor, check_store
-from resnetctl.data.ingest import Options, ingest
+from resnetctl.data.ingest import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage import files as module
 from resnetctl.data.storage.files import Files, index_bytes, read_index
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, build, open_store
 from resnetctl.errors import DataError
 from resnetctl.spec import DatasetCard, ImageSpec

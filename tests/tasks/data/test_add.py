@@ -10,8 +10,9 @@ from support.pictures import tree, write_tree, write_zip
 from support.toy_dataset import Toy, done, run
 
 from resnetctl.data.cards import store_names
-from resnetctl.data.ingest import Options, ingest
+from resnetctl.data.ingest import ingest
 from resnetctl.data.reading.sniff import open_source
+from resnetctl.data.storage.options import Options
 from resnetctl.data.store import open_store
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress

@@ -20,7 +20,7 @@ from resnetctl.system import settings
 from resnetctl.tasks.explain import explain
 from resnetctl.tasks.export import export
 from resnetctl.tasks.nets.answers import Answering
-from resnetctl.tasks.nets.predicted import FoundOutcome, _Names, predict_net
+from resnetctl.tasks.nets.predicted import FoundOutcome, Wanted, _Names, predict_net
 from resnetctl.tasks.predict import predict
 
 
@@ -91,7 +91,7 @@ def test_arguments_and_verbs_of_classifiers_are_refused(tmp_path: Path) -> None:
     run = heads.run("masks", "epochs=1")
     image = tmp_path / "masks/images/train/000.png"
     for options in ({"top": 3}, {"level": 0.9}):
-        with pytest.raises(UsageError, match="no classifier"):
+        with pytest.raises(UsageError, match="this network is no"):
             found(run.path, image, **options)
     with pytest.raises(WeightsError, match="only a classifier will do"):
         list(explain(run.path, [image], settings=settings.load(), out=tmp_path / "maps"))  # type: ignore[call-arg]
@@ -124,7 +124,7 @@ def test_a_picture_that_is_read_is_never_written_over(tmp_path: Path, monkeypatc
 def answering(task: str, parts: tuple[np.ndarray, ...], *, fit: str = "pad") -> Answering:
     """A network that gives this answer for every picture."""
     image: Any = {"size": 40, "fit": fit}
-    card: Any = SimpleNamespace(image=ImageSpec(**image), classes=("ground", "bar", "disc"), task=task)
+    card: Any = SimpleNamespace(image=ImageSpec(**image), classes=("ground", "bar", "disc"), task=task, vector=None)
     return Answering(card=card, digest="", task=registry.get("task", task), answer=lambda _: parts)
 
 
@@ -143,13 +143,13 @@ BOXES = (
 
 def test_boxes_lie_in_the_picture_best_first_and_the_smallest_score_counts(tmp_path: Path) -> None:
     net = answering("detect", BOXES)
-    (item,) = predict_net(net, [wide(tmp_path)], out=None, min_score=0.5, max_pixels=10**6).results
+    (item,) = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, min_score=0.5, max_pixels=10**6)).results
     assert item.boxes == (
         ("disc", pytest.approx(0.9), (20, 10, 40, 30)),
         ("bar", 0.5, (0, 0, 40, 40)),
         ("ground", 0.5, (10, 4, 18, 20)),
     )  # the third lies in the padding: it is none
-    (few,) = predict_net(net, [wide(tmp_path)], out=None, min_score=0.51, max_pixels=10**6).results
+    (few,) = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, min_score=0.51, max_pixels=10**6)).results
     assert [box[0] for box in few.boxes] == ["disc"]
     assert (few.written, few.size) == (None, (80, 40))
 
@@ -158,7 +158,9 @@ def test_a_grey_picture_is_drawn_in_colour_and_without_a_box_as_it_was(tmp_path:
     grey = wide(tmp_path, mode="L")
     for least, changed in ((0.5, True), (1.0, False)):
         net = answering("detect", BOXES)
-        (item,) = predict_net(net, [grey], out=tmp_path / "out", min_score=least, max_pixels=10**6).results
+        (item,) = predict_net(
+            net, [grey], wanted=Wanted(out=tmp_path / "out", min_score=least, max_pixels=10**6)
+        ).results
         assert item.written == tmp_path / "out/wide.png"
         with Image.open(item.written) as drawn:
             assert (drawn.mode, drawn.size) == ("RGB", (80, 40))
@@ -170,7 +172,9 @@ def test_shares_of_a_mask_are_those_of_the_written_file_and_sum_to_one(tmp_path:
     maps = np.zeros((1, 40, 40), np.int64)
     maps[:, 20:], maps[:, 25:, :10] = 2, 1
     net = answering("segment", (maps,), fit=fit)
-    (item,) = predict_net(net, [wide(tmp_path)], out=tmp_path / "out", min_score=0, max_pixels=10**6).results
+    (item,) = predict_net(
+        net, [wide(tmp_path)], wanted=Wanted(out=tmp_path / "out", min_score=0, max_pixels=10**6)
+    ).results
     assert item.written is not None
     with Image.open(item.written) as mask:
         assert (mask.mode, mask.size) == ("P", (80, 40))
@@ -184,14 +188,16 @@ def test_probabilities_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     """They would pass for a picture without a label: weights can be finite and overflow in the network."""
     net = answering("multilabel", (np.array([[np.nan, 0.9, 0.1]], np.float32),))
     with pytest.raises(WorkFailed, match="not finite"):
-        predict_net(net, [wide(tmp_path)], out=None, min_score=0.5, max_pixels=10**6)
+        predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, min_score=0.5, max_pixels=10**6))
 
 
 def test_the_json_of_a_bad_picture_has_its_problem_and_folders_count_what_is_left_out(tmp_path: Path) -> None:
     wide(tmp_path)
     (tmp_path / "bad.png").write_bytes(b"x")
     (tmp_path / "notes.md").write_text("x")
-    outcome = predict_net(answering("detect", BOXES), [tmp_path], out=None, min_score=0.5, max_pixels=10**6)
+    outcome = predict_net(
+        answering("detect", BOXES), [tmp_path], wanted=Wanted(out=None, min_score=0.5, max_pixels=10**6)
+    )
     bad, good = outcome.to_json()["results"]
     assert (bad["boxes"], bad["size"], bad["written"]) == ([], [0, 0], None)
     assert bad["problem"] in outcome.problems[0]
@@ -201,7 +207,7 @@ def test_the_json_of_a_bad_picture_has_its_problem_and_folders_count_what_is_lef
 
 def test_a_picture_of_too_many_pixels_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     net = answering("segment", (np.zeros((1, 40, 40), np.int64),))
-    outcome = predict_net(net, [wide(tmp_path)], out=None, min_score=0, max_pixels=80 * 40 - 1)
+    outcome = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, min_score=0, max_pixels=80 * 40 - 1))
     assert "80x40 pixels are over the limit" in outcome.problems[0]
     with pytest.raises(DataError, match="1 image cannot be read"):
         outcome.require()
@@ -216,7 +222,7 @@ def named(net: Answering, kind: type) -> Answering:
 def test_a_task_of_a_plugin_is_known_by_the_form_of_its_outputs(tmp_path: Path) -> None:
     picture = wide(tmp_path)
     own, mine = (
-        predict_net(net, [picture], out=tmp_path / "out", min_score=0.5, max_pixels=10**6)
+        predict_net(net, [picture], wanted=Wanted(out=tmp_path / "out", min_score=0.5, max_pixels=10**6))
         for net in (answering("detect", BOXES), named(answering("detect", BOXES), Detect))
     )
     assert own.results[0].boxes == mine.results[0].boxes
@@ -224,7 +230,9 @@ def test_a_task_of_a_plugin_is_known_by_the_form_of_its_outputs(tmp_path: Path) 
     assert (mine.to_json()["task"], two["boxes"]) == ("mine", one["boxes"])
     shares = (np.array([[0.1, 0.9, 0.6]], np.float32),)
     net = named(answering("multilabel", shares), Multilabel)
-    (item,) = predict_net(net, [picture], out=None, min_score=None, max_pixels=10**6).to_json()["results"]
+    (item,) = predict_net(net, [picture], wanted=Wanted(out=None, min_score=None, max_pixels=10**6)).to_json()[
+        "results"
+    ]
     assert [label["class"] for label in item["labels"]] == ["bar", "disc"]
 
 
@@ -232,7 +240,7 @@ def test_outputs_of_another_form_are_given_as_they_are(tmp_path: Path) -> None:
     outputs = (Output(name="counts", shape=("batch", "classes")),)
     task = type("Counts", (Detect,), {"name": "counts", "outputs": outputs})()
     net = replace(answering("detect", (np.array([[3, 0, 1]]),)), task=task)
-    found = predict_net(net, [wide(tmp_path)], out=None, min_score=None, max_pixels=10**6)
+    found = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, min_score=None, max_pixels=10**6))
     assert found.to_json()["results"][0]["outputs"] == {"counts": [3, 0, 1]}
     with pytest.raises(UsageError, match="nothing to draw"):
-        predict_net(net, [wide(tmp_path)], out=tmp_path / "out", min_score=None, max_pixels=10**6)
+        predict_net(net, [wide(tmp_path)], wanted=Wanted(out=tmp_path / "out", min_score=None, max_pixels=10**6))

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl.models.blocks import BasicBlock, PreactBottleneckBlock
-from resnetctl.testing import networks
 from resnetctl.testing.findings import judge
+from resnetctl.testing.nets import networks
 
 
 class Explodes(BasicBlock):

@@ -8,7 +8,7 @@ from torch import Tensor
 from resnetctl import registry
 from resnetctl.models.blocks import BasicBlock
 from resnetctl.testing.findings import Broken
-from resnetctl.testing.pruning import NOTHING, pruning
+from resnetctl.testing.nets.pruning import NOTHING, pruning
 
 
 @pytest.mark.parametrize("name", registry.names("block"))

@@ -1,0 +1,27 @@
+"""What a user may choose when images are stored."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from resnetctl.spec import MAX_PIXELS, Fit, Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped.
+
+    An image with more than `max_pixels` pixels is a bad image. `fit` "auto" crops the images of class folders, and pads
+    pictures with boxes or masks. `vectors` is a file with numbers of the images. With `strict`, a box without area and
+    a column of one value are errors; otherwise the box is left out and counted, and the column stays and is named.
+    `storage` "auto" chooses the form by the free disk (`data.storage.choice`).
+    """
+
+    size: int | None = None
+    fit: Fit | Literal["auto"] = "auto"
+    on_bad_image: Literal["error", "skip"] = "error"
+    replace: bool = False
+    max_pixels: int = MAX_PIXELS
+    strict: bool = False
+    storage: Storage | Literal["auto"] = "auto"
+    vectors: Path | None = None
