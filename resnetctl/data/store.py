@@ -37,6 +37,7 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import SPLITS, DatasetCard, ImageSpec, Split
 from resnetctl.system import storage
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 from resnetctl.wording import counted
 
@@ -315,7 +316,7 @@ def _tensors(
 
 def _mapped(path: Path, card: DatasetCard, *, truth: Path) -> StoredSplit:
     """Return a mapped split file, which is checked first: reading a mapping past the file's end kills the process."""
-    with storage.open_regular(path, error=DataError) as file:
+    with open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
         start = file.tell()
     shape = (card.image.resize, card.image.resize, card.image.channels)
