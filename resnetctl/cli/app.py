@@ -4,7 +4,14 @@
 runs it in a test.
 """
 
+import typer
+
 from resnetctl.cli.apps import group_app
 from resnetctl.cli.verbs import ROOT
 
-app = group_app(ROOT, completion=True)
+
+def _of_all_verbs() -> typer.Typer:
+    return group_app(ROOT, completion=True)
+
+
+app = _of_all_verbs()
