@@ -37,9 +37,9 @@ def carry_out(arguments: Sequence[str]) -> object:
         return 0
     from typer.main import get_command
 
-    from resnetctl.cli.app import app
+    from resnetctl.cli.apps import app_for
 
-    return get_command(app).main(list(arguments), ROOT.name, standalone_mode=False)
+    return get_command(app_for(ROOT, arguments)).main(list(arguments), ROOT.name, standalone_mode=False)
 
 
 def rest_threads() -> None:

@@ -14,7 +14,7 @@ from support.scripts import load_script
 from typer.main import get_command
 
 from resnetctl import errors, registry
-from resnetctl.cli.app import group_app
+from resnetctl.cli.apps import group_app
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.screen import help

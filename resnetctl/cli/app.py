@@ -4,40 +4,14 @@
 runs it in a test.
 """
 
-from typing import Any
-
 import typer
 
-from resnetctl.cli.parser.command import Command, Group, Lazy
-from resnetctl.cli.parser.functions import command_function, group_function
-from resnetctl.cli.parser.plugins import PluginGroup
-from resnetctl.cli.parser.verbs import VerbCommand, VerbGroup
+from resnetctl.cli.apps import group_app
 from resnetctl.cli.verbs import ROOT
 
-OURS: dict[str, Any] = {"add_help_option": False}  # --help and --help-all are options like the others
+
+def _of_all_verbs() -> typer.Typer:
+    return group_app(ROOT, completion=True)
 
 
-def group_app(group: Group, *, completion: bool = False) -> typer.Typer:
-    """Return the Typer app of a group: a function for each command, a nested app for each group."""
-    app = typer.Typer(
-        name=group.name,
-        cls=PluginGroup if group.kind else VerbGroup,
-        help=group.summary,
-        callback=group_function(group),
-        invoke_without_command=True,
-        add_completion=completion,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        **OURS,
-    )
-    for name, member in group.members.items():
-        item = group.load(name)
-        panel = member.panel if isinstance(member, Lazy) else None
-        if isinstance(item, Command):
-            app.command(name, cls=VerbCommand, help=item.summary, rich_help_panel=panel, **OURS)(command_function(item))
-        elif item is not None:
-            app.add_typer(group_app(item), name=name, rich_help_panel=panel)
-    return app
-
-
-app = group_app(ROOT, completion=True)
+app = _of_all_verbs()

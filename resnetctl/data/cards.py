@@ -13,6 +13,7 @@ from resnetctl.registry import NAME
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.exchange import restore_replaced
+from resnetctl.system.plain_files import open_regular
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
@@ -61,7 +62,7 @@ def manifest_names(folder: Path, split: str, *, rows: Collection[int]) -> dict[i
     """Return the source names of `rows` of a split. Rows that the manifest lacks are left out."""
     wanted, names = set(rows), {}
     damage = (DataError, OSError, ValueError, KeyError, TypeError, RecursionError)
-    with contextlib.suppress(*damage), storage.open_regular(folder / MANIFEST, error=DataError) as file:
+    with contextlib.suppress(*damage), open_regular(folder / MANIFEST, error=DataError) as file:
         while line := file.readline(MAX_LINE):
             entry = json.loads(line)
             if entry["split"] == split and entry["row"] in wanted:

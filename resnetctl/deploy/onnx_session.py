@@ -19,7 +19,7 @@ from resnetctl.deploy import onnx_features
 from resnetctl.deploy.onnx_card import IMAGE, INPUT, LOGITS, PROBABILITIES, VECTOR, OnnxCard, outputs_of
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.errors import DataError, WeightsError, WorkFailed
-from resnetctl.system.storage import open_regular
+from resnetctl.system.plain_files import open_regular
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -9,13 +9,12 @@ import errno
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -23,9 +22,9 @@ from resnetctl import fields
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Hint
 from resnetctl.system.exchange import TEMPORARY, claimed, replace_folder, restore_replaced
+from resnetctl.system.plain_files import open_regular
 
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # errors of the machine, which say nothing about a file
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)  # another disk, or one without links
 PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
@@ -296,17 +295,6 @@ def read_capped(path: Path, limit: int, *, error: type[ResnetctlError]) -> bytes
     if len(data) > limit:
         raise error(f"the file has more than {limit:,} bytes", where=str(path))
     return data
-
-
-def open_regular(path: Path, *, error: type[ResnetctlError]) -> BinaryIO:
-    """Open a plain file for reading. Raises `error` if it is missing, unreadable, a folder, a pipe or a device."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would wait for a writer
-            raise error("this is not a plain file", where=str(path))
-        return path.open("rb")
-    except OSError as refusal:
-        kind = WorkFailed if refusal.errno in EXHAUSTED else error
-        raise kind(f"the file cannot be read: {refusal.strerror}", where=str(path)) from refusal
 
 
 def sha256(path: Path) -> str:

@@ -22,6 +22,7 @@ from resnetctl.fields import read_json
 from resnetctl.hints import Call
 from resnetctl.spec import WeightsCard
 from resnetctl.system import storage
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, digest, read_layout
 from resnetctl.weights.checks import check_keys, require_finite
 from resnetctl.wording import counted
@@ -97,7 +98,7 @@ def read_header(path: Path) -> Header:
     Raises:
         WeightsError: the file is missing, foreign, truncated or hostile, or this version cannot read its card.
     """
-    with storage.open_regular(path, error=WeightsError) as file:
+    with open_regular(path, error=WeightsError) as file:
         start = file.read(8)
         if is_pickle(start):
             raise _foreign("this is a PyTorch pickle, not a weights file of resnetctl", path)

@@ -22,8 +22,8 @@ from resnetctl.hints import Call, Hint
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system import pickles
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import read_layout
-from resnetctl.system.storage import open_regular
 from resnetctl.weights.checks import check_keys, require_finite
 from resnetctl.weights.file import LoadedWeights, is_pickle
 from resnetctl.wording import counted

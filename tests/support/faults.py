@@ -205,7 +205,7 @@ class Workshop:
         )
 
 
-LOADED = ("api", "cli.app", "cli.screen.live", "tasks.export", "tasks.runs.verify", "tasks.datasets")
+LOADED = ("api", "cli.app", "cli.apps", "cli.screen.live", "tasks.export", "tasks.runs.verify", "tasks.datasets")
 
 
 def serve() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl.errors import DataError, UsageError, WeightsError, WorkFailed
+from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.system import exchange as exchanging
 from resnetctl.system import storage
 
@@ -27,16 +27,6 @@ def leftovers(folder: Path) -> list[str]:
 
 
 # ---- files
-
-
-def test_only_plain_files_are_opened(folder: Path) -> None:
-    os.mkfifo(folder / "pipe")
-    for path in (folder, folder / "pipe", Path("/dev/zero")):
-        with pytest.raises(DataError, match="not a plain file") as caught:
-            storage.open_regular(path, error=DataError)
-        assert caught.value.where == str(path)
-    with pytest.raises(WeightsError, match="cannot be read: No such file"):
-        storage.open_regular(folder / "missing", error=WeightsError)
 
 
 def test_write_replaces_the_file_and_leaves_no_draft(folder: Path) -> None:

@@ -28,6 +28,7 @@ from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment
 from resnetctl.errors import DataError
 from resnetctl.spec import Split, TruthKind
 from resnetctl.system import storage
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def read_truth(path: Path, kind: TruthKind, *, count: int, side: int, classes: i
 
     Raises `ValueError` or `DataError` when the file is damaged, or not the one with this SHA-256.
     """
-    with storage.open_regular(path, error=DataError) as file:
+    with open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
         start = file.tell()
     shapes = {name: info.shape for name, info in layout.tensors.items()}

@@ -24,7 +24,7 @@ from resnetctl.data.reading.decode import MAX_BYTES, check_size
 from resnetctl.data.reading.source import Item, Items, Layout, Seen, Source, Survey, clean, why_ignored
 from resnetctl.data.reading.tar_header import open_tar
 from resnetctl.errors import DataError, ResnetctlError, WorkFailed
-from resnetctl.system.storage import EXHAUSTED
+from resnetctl.system.plain_files import EXHAUSTED
 
 ALLOWANCE = 64 * 2**20  # bytes: an archive may unpack to ALLOWANCE + RATIO times its size
 RATIO = 100  # images hardly compress, bombs compress 1,000 times

@@ -20,7 +20,7 @@ from resnetctl.data.reading.quiet import quiet_libtiff, quiet_pillow
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import MAX_PIXELS
-from resnetctl.system.storage import open_regular
+from resnetctl.system.plain_files import open_regular
 
 Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "AVIF")  # no FITS, EPS, PSD: their parsers had bugs

@@ -18,7 +18,7 @@ import numpy as np
 from resnetctl.data.reading.decode import BadImage, check_size, is_image_suffix
 from resnetctl.errors import DataError
 from resnetctl.spec import SPLITS, Split
-from resnetctl.system.storage import open_regular
+from resnetctl.system.plain_files import open_regular
 from resnetctl.wording import counted
 
 ALIASES: Mapping[str, Split] = {

@@ -28,6 +28,7 @@ from resnetctl.data.storage.table import Rows, Table, Tensors, read_table, table
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.hints import Call
 from resnetctl.system import storage
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, header_bytes
 
 SHARD_BYTES = 2**30  # at most
@@ -163,7 +164,7 @@ def _require_ascending(offsets: Rows, starts: Rows) -> None:
 
 def _opened(path: Path, size: int) -> BinaryIO:
     try:
-        file = storage.open_regular(path, error=DataError)
+        file = open_regular(path, error=DataError)
     except DataError as error:
         raise ValueError(f"{path.name}: {error.message}") from error
     actual = os.fstat(file.fileno()).st_size

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from resnetctl.data.digests import DIGEST_BYTES
 from resnetctl.errors import DataError
-from resnetctl.system import storage
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, read_layout
 
 Rows = NDArray[np.int64]
@@ -65,7 +65,7 @@ def read_table(path: Path, expected: Callable[[Layout, int], Tensors], *, conten
         DataError: the file is missing, truncated, or no safetensors file.
         ValueError: it has other tensors, or a column changed.
     """
-    with storage.open_regular(path, error=DataError) as file:
+    with open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
         start = file.tell()
     count = prod(layout.tensors["labels"].shape) if "labels" in layout.tensors else 0

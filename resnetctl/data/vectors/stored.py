@@ -23,6 +23,7 @@ from resnetctl.data.digests import DIGEST_BYTES, Guard, rows_per_digest, segment
 from resnetctl.errors import DataError
 from resnetctl.spec import Split, VectorSpec
 from resnetctl.system import storage
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, header_bytes, read_layout
 
 VECTORS = "vectors_sha256"  # metadata key of the file of the images: digest of the digests of their numbers
@@ -127,7 +128,7 @@ def read_vectors(path: Path, columns: tuple[str, ...], *, count: int, sha256: st
 
     Raises `ValueError` or `DataError` when the file is damaged, or its digests are not those with this SHA-256.
     """
-    with storage.open_regular(path, error=DataError) as file:
+    with open_regular(path, error=DataError) as file:
         layout = read_layout(file, path, error=DataError)
         start = file.tell()
     if layout != Layout.of(_tensors(count, len(columns)), {}):

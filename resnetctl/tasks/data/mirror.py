@@ -18,6 +18,7 @@ from resnetctl.facts import Progress
 from resnetctl.spec import DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.download import Remote, fetch, read, watched
+from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import read_layout
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.datasets import DOWNLOADS, ELSEWHERE
@@ -48,7 +49,7 @@ def mirror(url: str, name: str, *, settings: Settings, is_replacing: bool) -> Ge
         limit = count * (card.image.resize**2 * card.image.channels + PER_IMAGE) + ROOM
         main = Remote(name=f"{split}.safetensors", urls=(), digest=_sha256(card.digests.get(split, "")), limit=limit)
         files.append((yield from _fetched(main, url, cache)))
-        with storage.open_regular(files[-1], error=DataError) as file:
+        with open_regular(files[-1], error=DataError) as file:
             layout = read_layout(file, f"{url}/{main.name}", error=DataError)
         for remote in _others(layout, split, room=cache):
             files.append((yield from _fetched(remote, url, cache)))

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from resnetctl.cli.app import group_app
+from resnetctl.cli.apps import group_app
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.option_models import argument
