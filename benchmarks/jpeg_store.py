@@ -33,6 +33,7 @@ from resnetctl.data.storage.options import Options
 from resnetctl.data.storage.rows import FileImages
 from resnetctl.data.store import Store, open_store
 from resnetctl.spec import Storage
+from resnetctl.system.machine import keep_freed_memory
 
 SIDE, BATCH = 256, 64
 IMAGENET = 1_281_167  # images of its train split
@@ -49,6 +50,7 @@ def main() -> None:
     if args.index:
         time_index(args.index)
         return
+    keep_freed_memory()  # as training does: otherwise new pages for each batch cost as much as a part of the decoding
     print(f"{machine.hardware()}; {machine.versions('pillow', 'simplejpeg', 'numpy')}")
     print(f"{machine.copy():.1f} GB/s copy, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as place:
