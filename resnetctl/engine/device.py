@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # prediction with ONNX files also uses the thread rule, and m
     import torch
     from torch import nn
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more time than it saves
 
 
@@ -45,9 +45,19 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
     """Return the precision; `auto` is bf16 on a CUDA device that supports it, else fp32.
 
     Raises:
-        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2).
+        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2), or fp16
+            on a device other than CUDA.
     """
     import torch
+
+    if wanted == "fp16":
+        if device.type != "cuda":
+            raise UsageError(
+                f"fp16 needs a CUDA device, and this run is on {device.type}",
+                where=Setting("precision"),
+                hint=Setting("precision", "auto"),
+            )
+        return "fp16"
 
     supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and has_bf16()
     if wanted == "auto":
@@ -59,6 +69,14 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
             hint=Setting("precision", "fp32"),
         )
     return "bf16" if wanted == "bf16" else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which convolutions and matrix products run in this precision; at fp32 it does nothing."""
+    import torch
+
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
 
 def pick_threads(wanted: int, *, arch: Arch, size: int, shards: int = 1) -> int:

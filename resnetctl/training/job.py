@@ -246,18 +246,18 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
     config, scale, thaws = job.config, 1.0, False
     frozen: tuple[torch.nn.Module, ...] = ()
     if isinstance(config, FinetuneConfig):
-        frozen, scale, thaws = (
-            freeze(parts(model), config.freeze),
-            config.optim.backbone_lr_scale,
-            bool(config.thaw_epoch),
-        )
+        frozen, thaws = freeze(parts(model), config.freeze), bool(config.thaw_epoch)
+        scale = config.optim.backbone_lr_scale
     *stages, head = (
         [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
     if job.config.batch_size == 1:
         require_statistics(model, frozen, channels=job.image.channels, side=job.sides[0][1])
-    return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
+    average, precision = config.ema_decay, config.precision
+    return TrainState.fresh(
+        model, optimizer, device=job.device, ema_decay=average, frozen=frozen, precision=precision
+    )  # fmt: skip
 
 
 def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
@@ -299,7 +299,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         accumulate=config.accumulate,
         label_smoothing=config.label_smoothing,
         grad_clip=config.grad_clip,
-        bf16=config.precision == "bf16",
+        precision=config.precision,
         early_stop=config.early_stop,
         thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,

@@ -47,6 +47,14 @@ def test_bf16_is_accepted_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPat
     assert device.pick_precision("bf16", torch.device("cpu")) == "bf16"
 
 
+@pytest.mark.parametrize("name", ["cpu", "mps"])
+def test_fp16_is_refused_on_devices_other_than_cuda(name: str) -> None:
+    with pytest.raises(UsageError, match=f"fp16 needs a CUDA device, and this run is on {name}") as caught:
+        device.pick_precision("fp16", torch.device(name))
+    assert caught.value.hint == (Setting("precision", "auto"),)
+    assert device.pick_precision("fp16", torch.device("cuda")) == "fp16"
+
+
 def test_tiny_nets_get_one_thread_and_others_every_core_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "cores_granted", lambda: 6)
     arch = registry.get("arch", "resnet20")
