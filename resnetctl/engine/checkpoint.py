@@ -21,6 +21,7 @@ from torch import Tensor
 from resnetctl import __version__
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
+from resnetctl.system.machine import bf16_level
 from resnetctl.system.safetensors import digest, read_layout
 
 KEY = "resnetctl.checkpoint"
@@ -68,6 +69,7 @@ def machine_facts(world_size: int = 1) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "bf16": bf16_level(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
