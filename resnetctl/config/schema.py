@@ -188,8 +188,8 @@ class TrainConfig(Frozen):
     early_stop: int = option(
         0, "Stop after N epochs without a better val accuracy (0: never)", panel="Optimisation", ge=0
     )
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "Precision: auto, fp32 or bf16 (autocast)", panel="Machine"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "Precision: auto, fp32, bf16, or fp16 on CUDA (autocast)", panel="Machine"
     )
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1 or mps", panel="Machine")
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)

@@ -21,6 +21,7 @@ from torch import Tensor
 from resnetctl import __version__
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
+from resnetctl.system.machine import bf16_level
 from resnetctl.system.safetensors import digest, read_layout
 
 KEY = "resnetctl.checkpoint"
@@ -68,6 +69,7 @@ def machine_facts(world_size: int = 1) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "bf16": bf16_level(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
@@ -106,6 +108,8 @@ def to_bytes(state: TrainState, card: Mapping[str, Any], *, world_size: int = 1)
         "card": dict(card),
         "machine": machine_facts(world_size),
     }
+    if state.scale is not None:
+        body["loss_scale"] = vars(state.scale)
     text = json.dumps(body, sort_keys=True)
     header = json.dumps({"body": text, "sha256": digest(whole, text=text)})
     return safetensors.torch.save(whole, metadata={KEY: header})
@@ -145,6 +149,8 @@ def restore(state: TrainState, snapshot: Snapshot) -> None:
             state.ema.load_state_dict(_part(snapshot, "ema"))
         state.optimizer.load_state_dict(_optimizer_state(snapshot))
         _lay_out_like_parameters(state.optimizer)
+        if state.scale is not None:
+            vars(state.scale).update(body["loss_scale"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"the checkpoint belongs to another model: {error}") from None
     device = state.sums.loss.device

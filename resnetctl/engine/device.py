@@ -8,13 +8,13 @@ from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.multiply_adds import multiply_adds
 from resnetctl.spec import Arch
-from resnetctl.system.machine import cores_granted, has_bf16
+from resnetctl.system.machine import BF16_FLAGS, bf16_level, cores_granted
 
 if TYPE_CHECKING:  # prediction with ONNX files also uses the thread rule, and must not import torch
     import torch
     from torch import nn
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more time than it saves
 
 
@@ -42,16 +42,27 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the precision; `auto` is bf16 on a CUDA device that supports it, else fp32.
+    """Return the precision; `auto` is bf16 on a CUDA device that supports it and on CPUs with `BF16_FLAGS`, else fp32.
 
     Raises:
-        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2).
+        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2), or fp16
+            on a device other than CUDA.
     """
     import torch
 
-    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and has_bf16()
+    if wanted == "fp16":
+        if device.type != "cuda":
+            raise UsageError(
+                f"fp16 needs a CUDA device, and this run is on {device.type}",
+                where=Setting("precision"),
+                hint=Setting("precision", "auto"),
+            )
+        return "fp16"
+
+    level = bf16_level() if device.type == "cpu" else ""
+    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(level)
     if wanted == "auto":
-        return "bf16" if supported and device.type == "cuda" else "fp32"
+        return "bf16" if supported and (device.type == "cuda" or level in BF16_FLAGS) else "fp32"
     if wanted == "bf16" and not supported:
         raise UsageError(
             f"bf16 is not supported on this {device.type}: the processor has no bf16 arithmetic and would be slower",
@@ -59,6 +70,14 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
             hint=Setting("precision", "fp32"),
         )
     return "bf16" if wanted == "bf16" else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which convolutions and matrix products run in this precision; at fp32 it does nothing."""
+    import torch
+
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
 
 def pick_threads(wanted: int, *, arch: Arch, size: int, shards: int = 1) -> int:

@@ -18,10 +18,11 @@ from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine import shares
 from resnetctl.engine.average import averaged
+from resnetctl.engine.device import autocast
 from resnetctl.engine.distributed import Shard, Team, step_in_shards
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.objective import StepObjective, Supervised, net_loss
-from resnetctl.engine.optim import set_lr
+from resnetctl.engine.optim import LossScale, set_lr
 from resnetctl.errors import NonFinite
 from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec, Measured
@@ -92,6 +93,7 @@ class TrainState:
     frozen: tuple[nn.Module, ...]
     sums: EpochSums
     best: Best
+    scale: LossScale | None = None  # of fp16
     step: int = 0
     epochs: int = 0  # finished
     patience: int = 0  # epochs since the best one
@@ -105,12 +107,15 @@ class TrainState:
         device: torch.device,
         ema_decay: float = 0.0,
         frozen: tuple[nn.Module, ...] = (),
+        precision: str = "fp32",
     ) -> "TrainState":
         """Return the state before the first step. `frozen` modules keep their batch-norm statistics."""
+        scale = LossScale() if precision == "fp16" else None
         ema = averaged(model, decay=ema_decay) if ema_decay else None
         model.eval()  # the first step puts all but the frozen modules into training mode
+        sums = EpochSums.zero(device)
         return cls(
-            model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=EpochSums.zero(device), best=Best()
+            model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=sums, best=Best(), scale=scale
         )  # fmt: skip
 
     @property
@@ -152,7 +157,7 @@ class Plan:
     accumulate: int = 1  # parts of a batch, or of a shard, that go through the model one by one
     label_smoothing: float = 0.0
     grad_clip: float = 0.0  # largest norm of all gradients together; 0: no limit
-    bf16: bool = False
+    precision: str = "fp32"
     early_stop: int = 0  # epochs without a better val accuracy; 0: never stop early
     thaw_step: int = 0  # the step from which frozen modules train too; 0: never
     evaluate: Callable[[nn.Module], EvalReport | Measured] | None = None
@@ -200,6 +205,10 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
             team=plan.team,
             compute=lambda number, part: _forward_and_backward(state, plan, part, epoch=epoch, shard=number),
         )
+    # fp16: divide the gradients by the scale of the loss, and skip an update whose gradients overflowed
+    is_sound = state.scale is None or state.scale.unscale(state.optimizer)
+    if state.scale is not None and state.scale.factor < 1:
+        raise not_finite(state.step)
     # clip: if the norm of all gradients together exceeds grad_clip, scale them down to it, so that one unusual batch
     # cannot move the weights far
     if plan.grad_clip:
@@ -207,7 +216,8 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     # update the weights, at the learning rate of this step
     lr = plan.learning_rate(state.step)
     set_lr(state.optimizer, lr)
-    state.optimizer.step()
+    if is_sound:
+        state.optimizer.step()
     # move the average of the weights (EMA) a little towards the new ones: it evens out the noise of single steps
     if state.ema is not None:
         state.ema.update_parameters(state.model)
@@ -239,13 +249,14 @@ def _forward_and_backward(
 
 def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | float) -> tuple[Tensor, Tensor]:
     """Add the gradients of a batch with a `share` of the step's loss; return its part of the loss, and its logits."""
-    # forward: with bf16, autocast runs convolutions and matrix products in bfloat16, which is faster; the weights stay
-    # float32, because an update is often too small to change a bfloat16 number
-    with torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=plan.bf16):
+    # forward: autocast runs convolutions and matrix products in bfloat16 or float16, which is faster; the weights stay
+    # float32, because an update is often too small to change a 16-bit number
+    with autocast(batch.images.device, plan.precision):
         loss, logits = plan.objective(state.model, batch, plan=plan)
     loss = loss * share
-    # backward: the gradient of the loss for each parameter
-    loss.backward()  # type: ignore[no-untyped-call]
+    # backward: the gradient of the loss for each parameter. With fp16 that of a loss times a large scale: small
+    # gradients would otherwise round to 0 (Micikevicius et al. 2018, arXiv:1710.03740)
+    (loss if state.scale is None else loss * state.scale.factor).backward()  # type: ignore[no-untyped-call]
     return loss.detach(), logits.detach()
 
 

@@ -69,6 +69,30 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
+class LossScale:
+    """The factor on an fp16 loss, so that small gradients do not round to 0 (Micikevicius et al. 2018).
+
+    arXiv:1710.03740. It falls by half when a gradient overflows, and doubles after many steps in which none did, as in
+    torch's `GradScaler`. That one leaves a fused SGD with uninitialised momentum if it skips the first step.
+    """
+
+    def __init__(self, factor: float = 2.0**16, *, interval: int = 2000) -> None:
+        self.factor, self.interval, self.sound_steps = factor, interval, 0
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Divide all gradients by the factor, choose the next factor, and return whether all gradients are finite."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(gradients, 1 / self.factor)
+        is_sound = bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all())
+        self.sound_steps = self.sound_steps + 1 if is_sound else 0
+        if not is_sound:
+            self.factor /= 2
+        elif self.sound_steps % self.interval == 0:
+            self.factor *= 2
+        return is_sound
+
+
 def sgd(
     groups: list[dict[str, Any]], *, lr: float, momentum: float = 0.9, nesterov: bool = True
 ) -> torch.optim.Optimizer:

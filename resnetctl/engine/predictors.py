@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.engine.device import autocast
 from resnetctl.engine.metrics import Images, Logits, Predictor
 from resnetctl.spec import ImageSpec, VectorSpec
 
@@ -31,7 +32,7 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
 
     Args:
         model: on `device`, maps normalised (B, C, S, S) to logits (B, K).
-        precision: `bf16` runs under autocast; the logits come back as float32 either way.
+        precision: `bf16` and `fp16` run under autocast; the logits come back as float32 either way.
     """
     import torch
 
@@ -42,7 +43,7 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
     def predict(images: Images) -> Logits:
         # (B, S, S, C) in memory is (B, C, S, S) with channels-last strides: no copy
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        with torch.inference_mode(), autocast(device, precision):
             logits: Logits = model(normalise(pixels, image)).float().cpu().numpy()
         return logits
 
@@ -71,7 +72,7 @@ def net_predictor(
     def predict(images: Images, *numbers: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
         given = [] if vector is None else [standardise(torch.tensor(one, device=device), vector) for one in numbers]
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        with torch.inference_mode(), autocast(device, precision):
             decoded = net.decode(net(normalise(pixels, image), *given))  # type: ignore[operator]  # a Net has it
         return tuple((part.float() if part.is_floating_point() else part).cpu().numpy() for part in decoded)
 

@@ -41,7 +41,7 @@ from resnetctl.models.limits import require_first_size, require_statistics
 from resnetctl.models.resnet import build
 from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
-from resnetctl.system.machine import keep_freed_memory
+from resnetctl.system.machine import bf16_level, keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.augment import run_augmentation
 from resnetctl.training.dense import chosen_head, require_head, validate_net
@@ -184,7 +184,9 @@ def settle(
         "data": store.card.name,
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
     }
-    automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
+    automatic = {key: "rule" for key in choices if getattr(config, key) in ("auto", 0)}
+    if "precision" in automatic and device.type == "cpu" and choices["precision"] == "bf16":
+        automatic["precision"] = f"rule: {bf16_level()}"
     model = config.model.model_copy(update=described(arch))
     distill = config.distill
     if teacher is not None:
@@ -199,7 +201,7 @@ def settle(
     keys = flatten(settled.model_dump())
     job = Job(
         config=settled,
-        origins={key: "rule" if key in automatic else resolved.origins.get(key, "default") for key in keys},
+        origins={key: automatic.get(key) or resolved.origins.get(key, "default") for key in keys},
         arch=arch,
         image=image,
         store=store,
@@ -246,18 +248,18 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
     config, scale, thaws = job.config, 1.0, False
     frozen: tuple[torch.nn.Module, ...] = ()
     if isinstance(config, FinetuneConfig):
-        frozen, scale, thaws = (
-            freeze(parts(model), config.freeze),
-            config.optim.backbone_lr_scale,
-            bool(config.thaw_epoch),
-        )
+        frozen, thaws = freeze(parts(model), config.freeze), bool(config.thaw_epoch)
+        scale = config.optim.backbone_lr_scale
     *stages, head = (
         [parameter for module in modules for parameter in module.parameters()] for modules in parts(model).values()
     )
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
     if job.config.batch_size == 1:
         require_statistics(model, frozen, channels=job.image.channels, side=job.sides[0][1])
-    return TrainState.fresh(model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen)
+    average, precision = config.ema_decay, config.precision
+    return TrainState.fresh(
+        model, optimizer, device=job.device, ema_decay=average, frozen=frozen, precision=precision
+    )  # fmt: skip
 
 
 def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
@@ -299,7 +301,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         accumulate=config.accumulate,
         label_smoothing=config.label_smoothing,
         grad_clip=config.grad_clip,
-        bf16=config.precision == "bf16",
+        precision=config.precision,
         early_stop=config.early_stop,
         thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,

@@ -7,7 +7,8 @@ import torch
 from support.nets import make
 
 from resnetctl.engine import checkpoint
-from resnetctl.engine.loop import fit
+from resnetctl.engine.loop import Plan, TrainState, fit
+from resnetctl.engine.optim import LossScale
 from resnetctl.errors import WeightsError, WorkFailed
 
 CARD = {"arch": {"name": "tiny"}, "weights_sha256": "ab"}
@@ -33,6 +34,25 @@ def test_a_restored_run_ends_like_the_uninterrupted_one(cut: int, options: dict[
     assert list(fit(state, plan))[-1] == expected[-1]
     assert all(torch.equal(a, b) for a, b in zip(state.weights().values(), whole.weights().values(), strict=True))
     assert all(torch.equal(state.best.weights[name], value) for name, value in whole.best.weights.items())
+
+
+@pytest.mark.parametrize("cut", [0, 4, 9])
+def test_a_restored_run_in_fp16_has_the_scale_of_the_uninterrupted_one(cut: int) -> None:
+    def scaled() -> tuple[TrainState, Plan]:
+        state, plan = make(steps=9, precision="fp16", grad_clip=0.5)
+        state.scale = LossScale(2.0**4, interval=2)
+        return state, plan
+
+    whole, plan = scaled()
+    list(fit(whole, plan))
+    part, _ = scaled()
+    list(itertools.islice(fit(part, plan), cut))
+    state, _ = make(steps=9, precision="fp16")
+    checkpoint.restore(state, checkpoint.from_bytes(checkpoint.to_bytes(part, CARD)))
+    list(fit(state, plan))
+    assert vars(state.scale) == vars(whole.scale)
+    assert whole.scale.factor == 2.0**8, "doubled after 2, 4, 6 and 8 steps"
+    assert checkpoint.to_bytes(state, CARD) == checkpoint.to_bytes(whole, CARD)
 
 
 def test_equal_states_give_equal_bytes() -> None:

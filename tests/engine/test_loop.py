@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from support.nets import CPU, IMAGE, ImageList, image_set, make, model
+from torch import nn
 
 from resnetctl import registry
 from resnetctl.data.loader import Feed, balanced_order
 from resnetctl.engine.loop import EpochResult, StepResult, TrainState, _seed, fit
 from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.optim import LossScale
 from resnetctl.errors import WorkFailed
 from resnetctl.testing.waits import ACCELERATOR, NoWaits
 
@@ -91,6 +93,33 @@ def test_no_step_waits_for_an_accelerator(name: str, monkeypatch: pytest.MonkeyP
     with NoWaits() as operations:
         next(facts)
     assert operations.count > 50
+
+
+def test_fp16_skips_an_update_whose_gradients_overflow_and_halves_the_scale() -> None:
+    state, plan = make(steps=3, precision="fp16")
+    state.scale = LossScale(2.0**60)
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    next(fit(state, plan))
+    assert state.scale.factor == 2.0**59
+    assert all(torch.equal(old, new) for old, new in zip(before, state.model.parameters(), strict=True))
+
+
+def test_fp16_whose_gradients_are_never_finite_fails() -> None:
+    state, plan = make(steps=3, precision="fp16")
+    state.scale = LossScale(1.0)
+    nn.init.constant_(state.model[0].weight, 1e30)
+    with pytest.raises(WorkFailed, match="no longer finite"):
+        list(fit(state, plan))
+
+
+def test_fp16_ends_near_the_weights_of_fp32() -> None:
+    ends = []
+    for precision in ("fp32", "fp16"):
+        state, plan = make(steps=6, precision=precision)
+        state.scale = LossScale(2.0**4) if state.scale else None
+        list(fit(state, plan))
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in state.model.parameters()]))
+    assert 0 < float((ends[0] - ends[1]).norm() / ends[0].norm()) < 1e-2
 
 
 def test_training_lowers_the_loss() -> None:

@@ -65,7 +65,8 @@ def make(count: int = 10, *, steps: int = 12, dropout: float = 0.0, ema: float =
     data = ImageList(**vars(image_set(count)))
     net = model(dropout).to(memory_format=torch.channels_last)
     config = TrainConfig(epochs=0, steps=steps, lr=0.05)
-    state = TrainState.fresh(net, build_optimizer(net, config, head=()), device=CPU, ema_decay=ema)
+    how = {"ema_decay": ema, "precision": plan.get("precision", "fp32")}
+    state = TrainState.fresh(net, build_optimizer(net, config, head=()), device=CPU, **how)
     values = {
         "feed": Feed(data, IMAGE, CPU),
         "augment": shake,
