@@ -63,7 +63,7 @@ def fragment(
 
 def plot_files(document: Document, *, epochs: Sequence[Document]) -> dict[str, bytes]:
     """Return the SVG file of each plot, by file name."""
-    return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in plots(document, epochs)}
+    return {f"{plot.name}.svg": plot.file(_read("plots.css")) for plot in _plots(document, epochs)}
 
 
 def curve_files(epochs: Sequence[Document]) -> dict[str, bytes]:
@@ -95,7 +95,7 @@ def style() -> str:
 def _content(document: Document, epochs: Sequence[Document], provenance: Mapping[str, str], gallery: Gallery) -> str:
     from markupsafe import Markup
 
-    drawn = {plot.name: (plot, Markup(plot.drawing)) for plot in plots(document, epochs)}
+    drawn = {plot.name: (plot, Markup(plot.drawing)) for plot in _plots(document, epochs)}
     of_run = [name for name in (*(name for name, *_ in CURVES), "number") if name in drawn]
     if "task" in document:
         template, own = (
@@ -113,6 +113,16 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
         report=document, curves=[drawn[name] for name in of_run], provenance=provenance, gallery=gallery, **own
     )
     return text
+
+
+def _plots(document: Document, epochs: Sequence[Document]) -> list[Plot]:
+    """Return the plots of a report; that of its stages, too, for a run that `compress` made."""
+    stages = document.get("compressed", {}).get("stages", [])
+    points = [
+        (item["name"], item["latency"]["1"]["p50"], item["accuracy"]["top1"], tuple(item["accuracy"]["interval"]))
+        for item in stages
+    ]
+    return [*plots(document, epochs), *([pareto_plot(points)] if points else [])]
 
 
 def _legend(document: Document) -> list[tuple[str, str]]:

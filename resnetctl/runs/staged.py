@@ -102,6 +102,12 @@ class StagedRun:
         return run
 
 
+def made_by(run: RunDir) -> dict[str, Any]:
+    """Return the report of the stages that a run was made in; {} for a run without. Raises `InputError`."""
+    path = run.path / REPORT
+    return storage.read_json(path, error=InputError) if path.is_file() else {}
+
+
 def is_begun(folder: Path, name: str) -> bool:
     """Return whether `folder/name` is a run in stages that is not finished."""
     path = folder / name

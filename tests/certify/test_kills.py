@@ -137,3 +137,42 @@ def test_t1_compress_killed_at_random_moments_ends_with_the_same_bytes(bench: Be
         assert files(other) == files(again)
         shutil.rmtree(other)
     report("T1 compress", kills=kills, seconds=round(whole.seconds))
+
+
+@pytest.mark.certify
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [int(os.environ.get("RESNETCTL_CERTIFY_GOAL_KILLS", "12"))])
+def test_t1_a_goal_of_compress_stopped_at_random_moments_ends_with_the_same_bytes(bench: Bench, kills: int) -> None:
+    """The goal is a size and a student competes, so no time decides. Both trainings end with the same bytes."""
+    start = ["train", "--name", "whole", "--set", "model.arch=deep", "--set", "data=tiny", "--set", "epochs=1"]
+    command = ["compress", "whole", "--size", "1MB", "--max-drop", "100", "--student", "nano"]
+    command += ["--finetune", "4epochs", "--name", "r"]
+    quick = {"resnetctl.compress.latency:SECONDS": 0.2}
+    cwd = bench.room()
+    assert bench.shop.run(*start, cwd=cwd).code == 0
+
+    def ended(folder: str) -> dict[str, bytes]:
+        return {
+            stage: (bench.folder / folder / "runs/r/stages" / stage / "model.safetensors").read_bytes()
+            for stage in ("1-cut", "2-finetune", "student", "student-finetune")
+        }
+
+    shutil.copytree(cwd, bench.folder / "goal", symlinks=True)
+    whole = bench.shop.run(*command, cwd=bench.folder / "goal", patch=quick)
+    assert whole.code == 0, whole.output
+    dice, left = random.Random(kills), kills
+    while left:
+        shutil.copytree(cwd, other := bench.folder / f"goal{left}", symlinks=True)
+        while not (other / "runs" / "r" / "config.toml").exists():
+            name = dice.choice(("SIGKILL", "SIGKILL", "SIGTERM", "SIGINT"))
+            send = ((dice.uniform(0.05, 0.9) * whole.seconds, name),) if left else ()
+            code = (done := bench.shop.run(*command, cwd=other, patch=quick | ALWAYS, send=send)).code
+            assert code in (-9, 130, 143, 0), done.output
+            assert "Traceback" not in done.output
+            left -= code != 0
+        assert ended(other.name) == ended("goal")
+        published = (other / "runs/r/model.safetensors").read_bytes()
+        assert published in (ended("goal")["2-finetune"], ended("goal")["student-finetune"])
+        assert list((other / "runs").rglob("pareto.svg")) == [other / "runs/r/pareto.svg"]
+        shutil.rmtree(other)
+    report("T1 compress, goal", kills=kills, seconds=round(whole.seconds))

@@ -156,6 +156,29 @@ def test_strangers_have_a_section_with_the_positive_side() -> None:
     assert "&lt;i&gt;aliens: 62.5\u00a0%" in judged
 
 
+def test_a_run_that_was_compressed_has_its_stages_and_their_plot() -> None:
+    stages = [
+        {
+            "name": name,
+            "params": 5000,
+            "multiply_adds": 2_000_000,
+            "bytes": size,
+            "accuracy": {"top1": 0.9, "interval": [0.85, 0.95], "count": 100},
+            "latency": {key: {"p50": 1.5, "p95": 2.25, "n": 9} for key in ("1", "64")},
+        }
+        for name, size in (("whole", 20_000), ("student <b>", 5_000))
+    ]
+    choice = {"kept": "student", "why": "the student is 2.00 points more accurate on val"}
+    assert "How it was compressed" not in make_page()
+    made = {"compressed": {"stages": stages, "choice": choice, "undone": ["int8: it is slower"]}}
+    text = page(make_document() | made, epochs=EPOCHS, provenance=PROVENANCE, gallery=GALLERY).decode()
+    reader = Reader(text)
+    assert reader.open == []
+    assert {"student <b>", "1.50 / 2.25", "20,000", "int8: it is slower"} <= set(reader.texts)
+    assert "The student was kept: the student is 2.00 points more accurate on val." in text
+    assert "pareto.svg" in plot_files(make_document() | made, epochs=EPOCHS)
+
+
 def net_document(**changes: object) -> dict[str, Any]:
     """The document of a network with a head of a plugin: a task with numbers, a unit and a chart of its own."""
     curve = {"name": "a", "axes": ["threshold", "hits/image"], "points": [[0.0, 1.0], [1.0, 0.0]]}

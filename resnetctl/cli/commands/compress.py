@@ -74,8 +74,7 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
         return
     path = tables.short(report.run or report.path)
     pairs: list[tuple[str, object]] = [("wrote", path)]
-    pairs += [*_cut_pairs(report.cut), ("accuracy on val", _accuracy(report))] if report.cut is not None else []
-    pairs += _student_pairs(report)
+    pairs += [*_cut_pairs(report), *_student_pairs(report)]
     if report.test is not None:
         pairs.append(
             ("accuracy on test", f"{tables.percent(report.test.top1)} ({report.test.count:,} images, opened once)")
@@ -106,14 +105,18 @@ def _show_stages(report: "CompressReport") -> None:
     streams.say("ms: median / 95th percentile of calls in turns, one thread")
 
 
-def _cut_pairs(cut: "CutFacts") -> "Iterator[tuple[str, str]]":
+def _cut_pairs(report: "CompressReport") -> "Iterator[tuple[str, str]]":
     """Yield what was removed, and what it costs and gains."""
+    cut = report.cut
+    if cut is None:
+        return
     if cut.removed:
         yield "blocks", f"{_listed(cut.before)} -> {_listed(cut.after)}"
         yield "removed", ", ".join(cut.removed)
     if cut.widths:
         yield "channels", _widths(cut.widths)
     yield "params", " -> ".join(map(tables.count, cut.params))
+    yield "accuracy on val", _accuracy(report, cut)
     if cut.table is not None:
         blocks = ", ".join(f"{milliseconds:.3f}" for milliseconds in cut.table.blocks)
         yield "ms a block", f"{blocks} by stage; {cut.table.whole:.3f} for all (one image, one thread)"
@@ -134,17 +137,16 @@ def _student_pairs(report: "CompressReport") -> "Iterator[tuple[str, str]]":
         gains = [f"{_gain(spread)} at a batch of {size}" for size, spread in candidate.speedup.items()]
         accuracy = [] if candidate.trained is None else [f"{tables.percent(candidate.trained.top1)} on val"]
         yield f"{candidate.name} trained", ", ".join([*accuracy, *gains, *filter(None, [candidate.problem])])
-    yield "kept", f"the {choice.kept}: {choice.why}" if choice.kept == "student" else f"the cut network: {choice.why}"
+    yield "kept", f"{choice.kept}: {choice.why}"
 
 
 def _gain(spread: "Spread") -> str:
     return f"{spread.median:.2f} times as fast"
 
 
-def _accuracy(report: "CompressReport") -> str:
+def _accuracy(report: "CompressReport", cut: "CutFacts") -> str:
     """Return the accuracies of the cut network, before and after its training."""
-    assert report.cut is not None
-    before, after = report.cut.accuracy
+    before, after = cut.accuracy
     text = f"{tables.percent(before.top1)} -> {tables.percent(after.top1)} before training"
     own = [candidate.trained for candidate in report.choice.candidates[:1]] if report.choice else [report.trained]
     text += "".join(f" -> {tables.percent(trained.top1)} after" for trained in own if trained is not None)

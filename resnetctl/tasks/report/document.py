@@ -105,6 +105,7 @@ class TrustReport(PageReport):
         suspects: images whose labels the network doubts.
         duplicates: images that train has too; None when they were not searched.
         maps: what the network looked at in wrong and right images; None when they are left out.
+        compressed: the report of `compress`, for a run that it made with a goal or a student; else empty.
         calibrated: the new weights file with temperature and prediction sets.
         notices: sentences for the user.
     """
@@ -122,6 +123,7 @@ class TrustReport(PageReport):
     suspects: tuple[Suspect, ...] = ()
     duplicates: Duplicates | None = None
     maps: Maps | None = None
+    compressed: Mapping[str, Any] = field(default_factory=dict)
     calibrated: Path | None = None
     notices: tuple[str, ...] = ()
 
@@ -148,5 +150,7 @@ class TrustReport(PageReport):
             document["explain"] = self.maps.to_json()
         if self.against is not None:
             document["comparison"] = self.against.to_json()
+        if self.compressed:
+            document["compressed"] = {key: self.compressed.get(key) for key in ("stages", "choice", "undone")}
         calibrated = None if self.calibrated is None else str(self.calibrated)
         return {**document, "calibrated": calibrated, "notices": list(self.notices)}

@@ -9,12 +9,19 @@ from resnetctl.data.splits import ImageSet
 from resnetctl.data.store import Store
 from resnetctl.runs import RunDir
 from resnetctl.runs.log import with_speed
+from resnetctl.runs.staged import made_by
 from resnetctl.spec import WeightsCard
 
 
 def epochs(run: RunDir | None) -> tuple[Mapping[str, Any], ...]:
     """Return the epochs of a run with their numbers and speed; () for a file that is no run."""
     return () if run is None else tuple(with_speed(run.metrics(), run.timings()))
+
+
+def compressed(run: RunDir | None) -> Mapping[str, Any]:
+    """Return the report of `compress` if it made the run and has stages; {} otherwise. Raises `InputError`."""
+    document = {} if run is None else made_by(run)
+    return document if document.get("stages") else {}
 
 
 def provenance(card: WeightsCard, target: Path, *, store: Store, images: ImageSet, weights: str) -> dict[str, str]:

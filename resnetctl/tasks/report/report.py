@@ -27,7 +27,7 @@ from resnetctl.tasks.report.doubted import doubted
 from resnetctl.tasks.report.duplicates import duplicates, pair_pictures, said
 from resnetctl.tasks.report.explained import explained
 from resnetctl.tasks.report.nets import NetReport, net_report
-from resnetctl.tasks.report.provenance import epochs, provenance
+from resnetctl.tasks.report.provenance import compressed, epochs, provenance
 from resnetctl.tasks.report.strange import open_strange, told_apart
 from resnetctl.tasks.targets import has_head, resolve
 from resnetctl.trust.assessment import assess, compare_classes, compare_evidence, drawbacks, notices
@@ -144,6 +144,7 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
         suspects=doubts,
         duplicates=found,
         maps=maps,
+        compressed=compressed(judge.target.run),
         gallery=gallery,
         against=None if other is None else _against(judge, other, passes),
         notices=(

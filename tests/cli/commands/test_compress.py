@@ -11,7 +11,7 @@ from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.tasks import compress as task
-from resnetctl.tasks.compress.report import Accuracy, CutFacts, StageFacts
+from resnetctl.tasks.compress.report import Accuracy, Candidate, Choice, CutFacts, FileFacts, StageFacts, StudentFacts
 
 Cli = Callable[..., Any]
 REPORT = task.CompressReport(
@@ -107,6 +107,43 @@ def test_narrower_layers_are_counted_by_their_widths(
     lines = cli("compress", "a", "--channels", "0.5", "--out", "small.safetensors").out.splitlines()
     assert lines[1] == "channels         2 layers 32 -> 16, 1 layer 64 -> 32"
     assert not any(line.startswith(("blocks", "removed")) for line in lines)
+
+
+def test_a_student_and_the_cut_network_are_compared(
+    cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gain, best = {"1": Spread(median=2.0, low=1.9, high=2.1, n=9)}, Accuracy(top1=0.91, interval=(0.8, 1.0), count=100)
+    report = dataclasses.replace(
+        REPORT,
+        student=StudentFacts(
+            source="/runs/b/model.safetensors",
+            arch="resnet14",
+            params=175_000,
+            milliseconds=(1.2, 0.6),
+            forms={"float32": FileFacts(bytes=700_000, speedup=gain)},
+            accuracy=best,
+        ),
+        choice=Choice(
+            kept="student",
+            why="the cut network does not keep the limits: it is too large",
+            gap=None,
+            candidates=(
+                Candidate(name="cut", is_kept=False, trained=None, speedup={}, problem="it is too large"),
+                Candidate(name="student", is_kept=True, trained=best, speedup=gain, problem=""),
+            ),
+        ),
+    )
+    monkeypatch.setattr(task, "compress", lambda *_, **__: report)
+    lines = cli("compress", "a", "--speedup", "2", "--out", "small.safetensors").out.splitlines()
+    assert [line.split(maxsplit=2)[-1] if line.startswith(("cut", "student t")) else line for line in lines[7:12]] == [
+        "student          resnet14 of /runs/b/model.safetensors, 175,000 params",
+        "ms an image      0.600 for the student; 1.200 for the whole network (one thread)",
+        "it is too large",
+        "91.0 % on val, 2.00 times as fast at a batch of 1",
+        "kept             student: the cut network does not keep the limits: it is too large",
+    ]
+    document = cli("compress", "a", "--speedup", "2", "--out", "small.safetensors", "--json").out
+    assert '"kept": "student"' in document
 
 
 def test_a_goal_shows_a_row_for_each_stage(cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
