@@ -220,6 +220,7 @@ class Calibration(Card):
         images: number of images that chose them.
         split: the split of these images.
         familiar: what tells images of another kind; None without features, or for too many of them.
+        thresholds: for several labels an image: the probability from which each class is an answer.
     """
 
     temperature: float
@@ -227,15 +228,22 @@ class Calibration(Card):
     images: int
     split: str = "val"
     familiar: Familiar | None = None
+    thresholds: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; without `thresholds` where an image has one label."""
+        return without(super().to_json(), "thresholds", default=[])
 
     def __post_init__(self) -> None:
-        self._freeze(tables=("sets",))
+        self._freeze(tuples=("thresholds",), tables=("sets",))
         if isinstance(self.familiar, Mapping):
             self._put(familiar=Familiar.from_json(self.familiar))
         if not self.temperature > 0:
             raise ValueError(f"'temperature' is {self.temperature:g}, not above 0")
         if not all(0 < float(level) < 1 and 0 <= least <= 1 for level, least in self.sets.items()):
             raise ValueError("'sets' has a level or a threshold outside 0..1")
+        if not all(0 <= least <= 1 for least in self.thresholds):
+            raise ValueError("'thresholds' has a number outside 0..1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,8 +303,9 @@ class WeightsCard(Card):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
-        head = None if self.head is None else self.head.to_json()
-        return without(without({**super().to_json(), "head": head}, "head", default=None), "channels", default={})
+        parts = {"head": self.head, "calibration": self.calibration}
+        own = {name: None if card is None else card.to_json() for name, card in parts.items()}
+        return without(without({**super().to_json(), **own}, "head", default=None), "channels", default={})
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
@@ -308,11 +317,18 @@ class WeightsCard(Card):
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 self._put(**{name: kind.from_json(value)})
+        if self.thresholds and len(self.thresholds) != len(self.classes):
+            raise ValueError(f"'thresholds' has {len(self.thresholds)} numbers for {len(self.classes)} classes")
 
     @property
     def temperature(self) -> float:
         """The temperature of the probabilities, 1 without a calibration."""
         return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The probability from which each class is an answer; () where val chose none."""
+        return () if self.calibration is None else self.calibration.thresholds
 
     @property
     def vector(self) -> VectorSpec | None:

@@ -255,3 +255,12 @@ def test_channels_are_written_only_where_some_are_gone() -> None:
     assert WeightsCard.from_json(card.to_json()) == card
     with pytest.raises(ValueError, match="conv1"):
         WeightsCard.from_json(card.to_json() | {"channels": {"conv1": ["x"]}})
+
+
+def test_thresholds_are_one_probability_for_each_class() -> None:
+    plain = Calibration(temperature=1.0, sets={}, images=9)
+    assert "thresholds" not in plain.to_json()
+    chosen = dataclasses.replace(plain, thresholds=(0.25, 0.5))
+    assert Calibration.from_json(chosen.to_json()) == chosen
+    with pytest.raises(ValueError, match="'thresholds' has a number outside"):
+        dataclasses.replace(plain, thresholds=(0.25, 1.5))
