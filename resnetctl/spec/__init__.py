@@ -38,7 +38,19 @@ from resnetctl.spec.contracts import (
     Transform,
 )
 from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
-from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Kept, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
+from resnetctl.spec.truth import (
+    IGNORE,
+    TRUTHS,
+    WHOLE_PICTURE,
+    Boxes,
+    Kept,
+    Labels,
+    Masks,
+    SceneTruths,
+    Tags,
+    Truth,
+    TruthKind,
+)
 from resnetctl.spec.vectors import VectorSpec
 
 __all__ = [
@@ -46,6 +58,7 @@ __all__ = [
     "MAX_PIXELS",
     "SPLITS",
     "TRUTHS",
+    "WHOLE_PICTURE",
     "Agreement",
     "Arch",
     "Batch",

@@ -64,6 +64,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         max_pixels=options.max_pixels,
         strict=options.strict,
         vectors=options.vectors,
+        image_labels=options.image_labels,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 

@@ -30,6 +30,7 @@ class AddRequest:
         max_pixels: an image with more pixels is a bad image.
         strict: a box without area, or a column of one value, is an error.
         vectors: a CSV or .npy file with numbers of the images.
+        image_labels: take the classes of the boxes of a picture as its labels.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class AddRequest:
     max_pixels: int = MAX_PIXELS
     strict: bool = False
     vectors: Path | None = None
+    image_labels: bool = False
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
@@ -72,6 +74,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         max_pixels=request.max_pixels,
         strict=request.strict,
         vectors=request.vectors,
+        image_labels=request.image_labels,
     )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))
