@@ -7,7 +7,7 @@ from typing import Any
 from resnetctl import registry
 from resnetctl.config.layers import Layer, layer, nest, together
 from resnetctl.config.schema import FinetuneConfig, ModelConfig
-from resnetctl.spec import Arch, DatasetCard, WeightsCard
+from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, WeightsCard
 from resnetctl.wording import counted
 
 TRAIN_KEYS = (
@@ -25,7 +25,7 @@ FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
 HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
 DENSE_STEPS = 2000  # of a run with a head
 FEW_SCENES = 1000  # training images with boxes or masks; below, more steps of smaller batches learn more
-TAGS_BATCH = 16  # images with several labels
+WHOLE_BATCH = 16  # images whose truth is about the whole picture
 FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
 # the recipe has AdamW's; one learning rate does not suit every optimizer
 FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
@@ -67,12 +67,12 @@ def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, An
     """Return the config values of a network with a head: AdamW, a warm-up, and about 2,000 steps.
 
     Batches have 8 images, or 4 at twice the learning rate where there are few: `benchmarks/dense.md` has measurements.
-    With several labels they have 16.
+    With one label an image or several they have 16.
     """
     images = card.splits.get("train", 0)
     batch, rate = (4, 2e-3) if images < FEW_SCENES else (8, 1e-3)
-    if card.truth == "tags":
-        batch, rate = TAGS_BATCH, 1e-3
+    if card.truth in WHOLE_PICTURE:
+        batch, rate = WHOLE_BATCH, 1e-3
     origin = f"head {config.head}"
     optimizer = asked.get("optim.name", "adamw")
     values: dict[str, Any] = {

@@ -235,7 +235,9 @@ def _properties(onnx_card: OnnxCard) -> dict[str, str]:
         "resnetctl.torch": torch.__version__,
         **to_properties(onnx_card),
     }
-    if card.calibration is not None:
+    if card.thresholds:
+        properties["thresholds"] = json.dumps(card.thresholds)
+    elif card.calibration is not None:
         properties["temperature"] = str(card.calibration.temperature)
         properties["prediction_sets"] = json.dumps(dict(card.calibration.sets))
     if card.vector is not None:

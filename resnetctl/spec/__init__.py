@@ -4,14 +4,13 @@ All data classes are frozen and keyword-only. Shapes: N images, C channels, H ro
 """
 
 from resnetctl.spec.base import Card
+from resnetctl.spec.calibration import Calibration, Familiar
 from resnetctl.spec.cards import (
     MAX_PIXELS,
     SPLITS,
     Activation,
     Arch,
-    Calibration,
     DatasetCard,
-    Familiar,
     Fit,
     HeadCard,
     ImageSpec,
@@ -41,7 +40,19 @@ from resnetctl.spec.contracts import (
     Transform,
 )
 from resnetctl.spec.dense import Agreement, Curve, Figure, Head, Measured, Meter, Net, Output, Task
-from resnetctl.spec.truth import IGNORE, TRUTHS, Boxes, Kept, Labels, Masks, SceneTruths, Tags, Truth, TruthKind
+from resnetctl.spec.truth import (
+    IGNORE,
+    TRUTHS,
+    WHOLE_PICTURE,
+    Boxes,
+    Kept,
+    Labels,
+    Masks,
+    SceneTruths,
+    Tags,
+    Truth,
+    TruthKind,
+)
 from resnetctl.spec.vectors import VectorSpec
 
 __all__ = [
@@ -49,6 +60,7 @@ __all__ = [
     "MAX_PIXELS",
     "SPLITS",
     "TRUTHS",
+    "WHOLE_PICTURE",
     "Activation",
     "Agreement",
     "Arch",

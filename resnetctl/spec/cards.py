@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import math
 import re
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from resnetctl.spec.base import Card, without
+from resnetctl.spec.calibration import Calibration
 from resnetctl.spec.truth import TRUTHS, TruthKind
 from resnetctl.spec.vectors import VectorSpec
 
@@ -199,65 +199,6 @@ class ValSplit(Card):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Familiar(Card):
-    """What the features of known images look like, and how far away an image is unlike anything in training.
-
-    Args:
-        means: for each class that val has, the direction of its mean feature: int8 numbers in base64, one a feature.
-        limit: the largest distance to the nearest mean, between directions of length 1.
-        level: share of known images within the limit.
-    """
-
-    means: tuple[str, ...]
-    limit: float
-    level: float
-
-    def __post_init__(self) -> None:
-        self._freeze(tuples=("means",))
-        try:
-            lengths = {len(base64.b64decode(mean, validate=True)) for mean in self.means}
-        except ValueError:
-            lengths = set()
-        if len(lengths) != 1 or 0 in lengths:
-            raise ValueError("'means' are not base64 texts with one length")
-        if not (0 <= self.limit <= 2 and 0 < self.level < 1):
-            raise ValueError("'limit' is not in 0..2, or 'level' is not in 0..1")
-
-    @property
-    def width(self) -> int:
-        """The number of features."""
-        return len(base64.b64decode(self.means[0]))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration(Card):
-    """How logits become probabilities and prediction sets, as images of val chose it.
-
-    Args:
-        temperature: probabilities are `softmax(logits / temperature)` (Guo et al. 2017, arXiv:1706.04599).
-        sets: level, e.g. `"0.9"`, to the smallest probability of a class in a prediction set of this level.
-        images: number of images that chose them.
-        split: the split of these images.
-        familiar: what tells images of another kind; None without features, or for too many of them.
-    """
-
-    temperature: float
-    sets: Mapping[str, float]
-    images: int
-    split: str = "val"
-    familiar: Familiar | None = None
-
-    def __post_init__(self) -> None:
-        self._freeze(tables=("sets",))
-        if isinstance(self.familiar, Mapping):
-            self._put(familiar=Familiar.from_json(self.familiar))
-        if not self.temperature > 0:
-            raise ValueError(f"'temperature' is {self.temperature:g}, not above 0")
-        if not all(0 < float(level) < 1 and 0 <= least <= 1 for level, least in self.sets.items()):
-            raise ValueError("'sets' has a level or a threshold outside 0..1")
-
-
-@dataclass(frozen=True, kw_only=True)
 class HeadCard(Card):
     """The head of a network: its name, its task, the arguments that built it, and the numbers that it reads.
 
@@ -314,8 +255,9 @@ class WeightsCard(Card):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
-        head = None if self.head is None else self.head.to_json()
-        return without(without({**super().to_json(), "head": head}, "head", default=None), "channels", default={})
+        parts = {"head": self.head, "calibration": self.calibration}
+        own = {name: None if card is None else card.to_json() for name, card in parts.items()}
+        return without(without({**super().to_json(), **own}, "head", default=None), "channels", default={})
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))
@@ -327,11 +269,18 @@ class WeightsCard(Card):
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 self._put(**{name: kind.from_json(value)})
+        if self.thresholds and len(self.thresholds) != len(self.classes):
+            raise ValueError(f"'thresholds' has {len(self.thresholds)} numbers for {len(self.classes)} classes")
 
     @property
     def temperature(self) -> float:
         """The temperature of the probabilities, 1 without a calibration."""
         return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The probability from which each class is an answer; () where val chose none."""
+        return () if self.calibration is None else self.calibration.thresholds
 
     @property
     def vector(self) -> VectorSpec | None:

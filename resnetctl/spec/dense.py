@@ -131,7 +131,12 @@ class Agreement:
 
 
 class Meter(Protocol):
-    """Sums up predictions."""
+    """Sums up predictions.
+
+    An optional method `thresholds()` returns the probability from which each class is an answer, as the images so far
+    choose it. After training it is asked about val. The card of the weights carries the numbers, `predict` uses them,
+    and `Task.meter(classes, thresholds=...)` gets them.
+    """
 
     def add(self, prediction: Arrays, truth: Truth) -> None:
         """Add a batch: arrays as the task's outputs, and the truth in the same pixels, on the CPU."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TruthKind = Literal["labels", "boxes", "masks", "tags"]
 TRUTHS: tuple[TruthKind, ...] = get_args(TruthKind)
+WHOLE_PICTURE: tuple[TruthKind, ...] = ("labels", "tags")  # truths without a place in the picture
 Kept = Literal["labels", "boxes", "masks", "tags", "vectors"]  # what a policy keeps right: a truth, or the numbers
 IGNORE = 255  # value of a mask where no class is known: no loss, no metric
 KEPT_SHARE = 0.25  # of a box's area; a box of which less is left after a crop is dropped

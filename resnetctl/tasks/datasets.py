@@ -159,12 +159,24 @@ def read_and_store(
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {path}")
     with open_any(path) as source:
+        if options.image_labels:
+            source = _labelled(source)
         try:
             yield from _stored(source, name, settings=settings, options=options)
         except UsageError:
             if target.exists() and not options.replace:  # another process was faster
                 raise exists(name) from None
             raise
+
+
+def _labelled(source: Source | Dense) -> Dense:
+    """Return pictures with the classes of their boxes as labels. Raises `UsageError` for a source without boxes."""
+    from resnetctl.data.dense.scenes import image_labels
+    from resnetctl.data.dense.sniff import Dense
+
+    if not isinstance(source, Dense):
+        raise UsageError(f"{source.path} has no boxes, but one label an image", where=Setting("image_labels"))
+    return Dense(source.files, image_labels(source.annotated))
 
 
 def _stored(

@@ -1,8 +1,8 @@
 """What a run with a head needs besides: the head that suits the data, its anchors, and its number on val."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from resnetctl.engine.predictors import net_predictor
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.dense import head_card, reads_vector
-from resnetctl.spec import DatasetCard, HeadCard, ImageSpec, Measured, VectorSpec
+from resnetctl.spec import Calibration, DatasetCard, HeadCard, ImageSpec, Measured, Meter, VectorSpec
 from resnetctl.training.augment import require_kept
 
 VAL_BATCH = 32  # images
@@ -89,12 +89,33 @@ def chosen_head(
     return head_card(name, config.model.head_args, fitted=fitted, vector=vector)
 
 
-def validate_net(
-    net: nn.Module, images: ImageSet, *, image: ImageSpec, head: HeadCard, device: Any, precision: str
-) -> Measured:
+class How(TypedDict, total=False):
+    """Where and how a network is measured, and the meter; by default a new one of its task."""
+
+    device: Any
+    precision: str
+    meter: Meter
+
+
+def validate_net(net: nn.Module, images: ImageSet, *, image: ImageSpec, head: HeadCard, **how: Unpack[How]) -> Measured:
     """Measure a network with a head on val."""
-    predict = net_predictor(net, image, device=device, precision=precision, vector=head.vector)
+    precision = how.get("precision", "fp32")
+    predict = net_predictor(net, image, device=how["device"], precision=precision, vector=head.vector)
     inputs = eval_inputs(images, image, vector=head.vector, batch_size=VAL_BATCH)
     truths = eval_truth(images, image, batch_size=VAL_BATCH)
-    meter = registry.get("task", head.task).meter(images.classes)
+    meter = how.get("meter") or registry.get("task", head.task).meter(images.classes)
     return measure_net(predict, zip(inputs, truths, strict=True), meter=meter)
+
+
+def chosen_thresholds(
+    build: Callable[[], nn.Module], images: ImageSet, *, image: ImageSpec, head: HeadCard, device: Any
+) -> Calibration | None:
+    """Return the thresholds of the classes that val chooses; None for a task without them.
+
+    The pass runs what `eval` and `predict` run, in float32. `build` returns the network.
+    """
+    meter = registry.get("task", head.task).meter(images.classes)
+    if not hasattr(meter, "thresholds"):
+        return None
+    validate_net(build().to(device), images, image=image, head=head, meter=meter, device=device)
+    return Calibration(temperature=1.0, sets={}, images=len(images), thresholds=tuple(meter.thresholds()))

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from resnetctl.hints import Call
 from resnetctl.runs import RunDir
 from resnetctl.spec import Calibration, Measured
 from resnetctl.system.signals import StopNow
+from resnetctl.training.dense import chosen_thresholds
 from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started, verdict
 from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
 from resnetctl.trust.fitting import ENOUGH, fit_card
-from resnetctl.weights.file import LoadedWeights, instantiate, to_bytes
+from resnetctl.weights.file import LoadedWeights, instantiate, instantiate_net, to_bytes
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints within an epoch
 ESTIMATE_AFTER = 20  # steps
@@ -188,9 +190,12 @@ def calibrated(job: Job, state: TrainState, *, path: Path) -> Calibration | None
 
     The pass runs what `eval` and `predict` run, in float32. `path` is the file of the weights, for errors.
     """
-    if job.val is None or len(job.val) < ENOUGH or job.head is not None:
+    if job.val is None or (len(job.val) < ENOUGH and job.head is None):
         return None
     weights = LoadedWeights(path=path, state=_shipped_state(job, state), card=job.card({}))
+    if job.head is not None:
+        build = partial(instantiate_net, weights)
+        return chosen_thresholds(build, job.val, image=job.image, head=job.head, device=job.device)
     predict = feature_predictor(instantiate(weights), job.image, device=job.device)
     passes = [(*predict(images), labels) for images, labels in eval_batches(job.val, job.image)]
     logits, features, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))

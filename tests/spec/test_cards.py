@@ -232,24 +232,6 @@ def test_cards_of_classifiers_have_no_keys_for_other_tasks() -> None:
         DatasetCard.from_json(DATASET.to_json() | {"truth": "keypoints"})
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"means": ()}, "base64 texts with one length"),
-        ({"means": ("AAAA", "AA==")}, "base64 texts with one length"),
-        ({"means": ("A*",)}, "base64 texts with one length"),
-        ({"means": ("",)}, "base64 texts with one length"),
-        ({"limit": 2.5}, "limit"),
-        ({"level": 1.0}, "level"),
-    ],
-)
-def test_what_is_familiar_must_be_numbers_in_their_ranges(changes: dict[str, Any], message: str) -> None:
-    good = {"means": ["AAAA", "AQID"], "limit": 0.5, "level": 0.99}
-    assert Familiar.from_json(good).width == 3
-    with pytest.raises(ValueError, match=message):
-        Familiar.from_json(good | changes)
-
-
 def test_channels_are_written_only_where_some_are_gone() -> None:
     whole = WeightsCard(arch=ARCH, classes=("a", "b", "c"), image=IMAGE)
     assert "channels" not in whole.to_json()

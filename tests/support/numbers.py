@@ -47,8 +47,8 @@ def stored(folder: Path, *, count: int = 24, name: str = "scenes") -> Store:
     return added(labels, numbers, name=name)
 
 
-def added(source: Path, vectors: Path, *, name: str = "scenes", strict: bool = False) -> Store:
+def added(source: Path, vectors: Path | None, *, name: str = "scenes", **options: bool) -> Store:
     """Store a source with numbers as a dataset."""
-    request = AddRequest(path=source, name=name, vectors=vectors, strict=strict)
+    request = AddRequest(path=source, name=name, vectors=vectors, **options)
     result_of(add(request, settings.load()))
     return open_store(settings.load().data_dir, name)

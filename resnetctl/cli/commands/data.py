@@ -65,6 +65,7 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         strict=options.strict,
         storage=options.storage,
         vectors=options.vectors,
+        image_labels=options.image_labels,
     )
     _done(watch(task.add(request, settings.load())), as_json=options.as_json)
 

@@ -1,4 +1,7 @@
-"""Read COCO JSON: files with `images`, `annotations` and `categories`, one for each split or one for all."""
+"""Read COCO JSON: files with `images`, `annotations` and `categories`, one for each split or one for all.
+
+Annotations have a `bbox`, or none of them has one: then they say which categories an image shows.
+"""
 
 import json
 import sys
@@ -7,11 +10,12 @@ from typing import Any
 
 from resnetctl.data.dense.files import Files
 from resnetctl.data.dense.finder import ImageFinder, split_of
-from resnetctl.data.dense.scenes import Annotated, Object, Scene
+from resnetctl.data.dense.scenes import Annotated, Object, Scene, image_labels
 from resnetctl.errors import DataError
 from resnetctl.wording import counted
 
 KEYS = ("images", "annotations", "categories")
+NOWHERE = (0.0, 0.0, 0.0, 0.0)  # corners of an annotation without a box
 Document = Mapping[str, Any]
 
 
@@ -37,23 +41,28 @@ def _parsed(text: str) -> Any:
 
 
 def read_coco(files: Files, bodies: Mapping[str, Document]) -> Annotated:
-    """Return the pictures of COCO files. Classes are matched by name, so ids may have gaps and differ between files."""
+    """Return the pictures of COCO files. Classes are matched by name, so ids may have gaps and differ between files.
+
+    Without a `bbox` in any annotation, the categories of an image are its labels.
+    """
     problems: list[str] = []
     finder = ImageFinder(files)
     classes: dict[str, None] = {}
     scenes: list[Scene] = []
     crowds = 0
+    has_boxes = any("bbox" in item for body in bodies.values() for item in body["annotations"] if _is_table(item))
+    has_boxes |= not any(body["annotations"] for body in bodies.values())
     for name, body in bodies.items():
         names = dict(_categories(body, name, problems))
         classes |= dict.fromkeys(names[number] for number in sorted(names))
-        reader = _Reader(name, names, finder, problems)
+        reader = _Reader(name, names, finder, problems, has_boxes=has_boxes)
         scenes += reader.scenes(body)
         crowds += reader.crowds
     problems += finder.twice()
     remarks = [f"crowds, left out: {crowds:,}"] if crowds else []
     if unused := finder.unused():
         remarks.append(f"images that no JSON file names, left out: {unused:,}")
-    return Annotated(
+    found = Annotated(
         path=files.path,
         format="COCO JSON",
         truth="boxes",
@@ -63,6 +72,7 @@ def read_coco(files: Files, bodies: Mapping[str, Document]) -> Annotated:
         remarks=tuple(remarks),
         listing=files.listing([*bodies]),
     )
+    return found if has_boxes else image_labels(found)
 
 
 def _categories(body: Document, where: str, problems: list[str]) -> Iterator[tuple[int, str]]:
@@ -81,8 +91,11 @@ def _categories(body: Document, where: str, problems: list[str]) -> Iterator[tup
 class _Reader:
     """Reads one file; `crowds` counts annotations that stand for many objects."""
 
-    def __init__(self, where: str, names: Mapping[int, str], finder: ImageFinder, problems: list[str]) -> None:
+    def __init__(
+        self, where: str, names: Mapping[int, str], finder: ImageFinder, problems: list[str], *, has_boxes: bool
+    ) -> None:
         self._where, self._names, self._finder, self._problems = where, names, finder, problems
+        self._has_boxes = has_boxes
         self._split = split_of(where)
         self.crowds = 0
 
@@ -107,6 +120,9 @@ class _Reader:
             self._problem(f"{title}: no image has the id {image!r}")
         elif not _is_int(number) or number not in self._names:
             self._problem(f"{title}: no category has the id {number!r}")
+        elif not self._has_boxes:
+            label = self._names[number]
+            objects[image].append(Object(corners=NOWHERE, label=label, name=f"{title} ('{label}')"))
         elif not (isinstance(box, list) and len(box) == 4 and all(_is_number(value) for value in box)):
             self._problem(f"{title}: its bbox is not [x, y, width, height]")
         elif _get(item, "iscrowd"):
@@ -145,7 +161,11 @@ def require_coco(path: str, bodies: Mapping[str, Document]) -> None:
 
 
 def _get(item: Any, key: str) -> Any:
-    return item.get(key) if isinstance(item, Mapping) else None
+    return item.get(key) if _is_table(item) else None
+
+
+def _is_table(item: Any) -> bool:
+    return isinstance(item, Mapping)
 
 
 def _is_int(value: Any) -> bool:

@@ -1,9 +1,11 @@
 """A source of pictures with boxes or masks, as every reader of annotations returns it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 from resnetctl.spec import Split, TruthKind
 
 Corners = tuple[float, float, float, float]  # x1 y1 x2 y2 in pixels of the picture
@@ -72,3 +74,20 @@ class Annotated:
     remarks: tuple[str, ...] = ()
     listing: str
     palette: Palette = field(default_factory=Palette)
+
+
+def image_labels(annotated: Annotated) -> Annotated:
+    """Return the source with the classes of the boxes as labels of their pictures, each once, and without boxes.
+
+    Raises `UsageError` for a source without boxes.
+    """
+    if annotated.truth != "boxes":
+        raise UsageError(
+            f"only boxes can become labels of their pictures, and {annotated.path} has {annotated.truth}",
+            where=Setting("image_labels"),
+        )
+    scenes = [
+        replace(scene, objects=(), tags=tuple(dict.fromkeys(item.label for item in scene.objects)))
+        for scene in annotated.scenes
+    ]
+    return replace(annotated, truth="tags", scenes=tuple(scenes))

@@ -12,8 +12,9 @@ class Options:
     """How to store images. `size` is the stored side in pixels, None: automatic. Bad images are errors or skipped.
 
     An image with more than `max_pixels` pixels is a bad image. `fit` "auto" crops the images of class folders, and pads
-    pictures with boxes or masks. `vectors` is a file with numbers of the images. With `strict`, a box without area and
-    a column of one value are errors; otherwise the box is left out and counted, and the column stays and is named.
+    pictures with boxes or masks. `vectors` is a file with numbers of the images. With `image_labels`, pictures have the
+    classes of their boxes as labels, and no boxes. With `strict`, a box without area and a column of one value are
+    errors; otherwise the box is left out and counted, and the column stays and is named.
     `storage` "auto" chooses the form by the free disk (`data.storage.choice`).
     """
 
@@ -25,3 +26,4 @@ class Options:
     strict: bool = False
     storage: Storage | Literal["auto"] = "auto"
     vectors: Path | None = None
+    image_labels: bool = False

@@ -12,7 +12,8 @@ from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Agreement, Curve, Figure, Measured, Output, Tags, TruthKind
 
 Array = NDArray[Any]
-THRESHOLD = 0.5  # probability from which a class is an answer
+THRESHOLD = 0.5  # probability from which a class is an answer, where val has too few images of it to choose one
+FEWEST = 5  # images with the class, and without it, that can choose
 SAME = 1e-4  # largest difference between two equal probabilities
 RECALLS = 101  # points of a curve
 
@@ -55,8 +56,8 @@ def require_finite(shares: Array) -> None:
 class MultilabelMeter:
     """Keeps the probabilities and the tags of all images."""
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self._classes = classes
+    def __init__(self, classes: Sequence[str], thresholds: Sequence[float] = ()) -> None:
+        self._classes, self._least = classes, np.array(thresholds or [THRESHOLD] * len(classes))
         self._shares: list[Array] = []
         self._tags: list[Array] = []
 
@@ -67,12 +68,20 @@ class MultilabelMeter:
         self._shares.append(np.asarray(shares, np.float64))
         self._tags.append(np.asarray(truth.tags) > 0)
 
-    def report(self) -> Measured:
-        """Return the mean average precision, and the mean F1 at `THRESHOLD`. Raises `DataError` without an image."""
+    def thresholds(self) -> tuple[float, ...]:
+        """Return for each class the threshold with the best F1 on the images so far; 0.5 if too few have the class."""
+        shares, tags = self._all()
+        return tuple(best_threshold(own, true) for own, true in zip(shares.T, tags.T, strict=True))
+
+    def _all(self) -> tuple[Array, Array]:
         if not self._shares:
             raise DataError("there are no images to measure")
-        shares, tags = np.concatenate(self._shares), np.concatenate(self._tags)
-        answers, once = shares >= THRESHOLD, np.ones(len(tags), np.int64)
+        return np.concatenate(self._shares), np.concatenate(self._tags)
+
+    def report(self) -> Measured:
+        """Return the mean average precision, and the mean F1 at the thresholds. Raises `DataError` without an image."""
+        shares, tags = self._all()
+        answers, once = shares >= self._least, np.ones(len(tags), np.int64)
         ranked = [Ranked.of(shares[:, place], tags[:, place]) for place in range(len(self._classes))]
         precisions = [one.average_precision(once) for one in ranked]
         scores = [None if not own.any() else _f1(mine, own) for mine, own in zip(answers.T, tags.T, strict=True)]
@@ -93,8 +102,17 @@ class MultilabelMeter:
                 "exact": float((answers == tags).all(1).mean()),
             },
             per_class=tuple(
-                {"name": name, "count": int(own.sum()), "ap": None if np.isnan(ap) else ap, "f1": f1, "interval": end}
-                for name, own, ap, f1, end in zip(self._classes, tags.T, precisions, scores, ends, strict=True)
+                {
+                    "name": name,
+                    "count": int(own.sum()),
+                    "ap": None if np.isnan(ap) else ap,
+                    "f1": f1,
+                    "threshold": least,
+                    "interval": end,
+                }
+                for name, own, ap, f1, least, end in zip(
+                    self._classes, tags.T, precisions, scores, self._least.tolist(), ends, strict=True
+                )
             ),
             curves=tuple(_curves(ranked, self._classes, once)),
             per_image=tuple(
@@ -106,6 +124,27 @@ class MultilabelMeter:
                 for mine, own in zip(answers, tags, strict=True)
             ),
         )
+
+
+def best_threshold(shares: Array, positive: Array) -> float:
+    """Return the threshold with the best F1, halfway between two probabilities, so that rounding changes no answer.
+
+    Of several the one nearest to 0.5. With under `FEWEST` images that have the class, or have it not, it is 0.5.
+
+    Args:
+        shares: the probabilities of one class (N,).
+        positive: whether each image has it, bool (N,).
+    """
+    count = int(positive.sum())
+    if min(count, len(positive) - count) < FEWEST:
+        return THRESHOLD
+    order = np.argsort(-shares, kind="stable")
+    ranked = shares[order]
+    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # the last image of each probability
+    scores = 2 * positive[order].cumsum()[ends] / (ends + 1 + count)
+    limits = (ranked[ends] + np.append(ranked[ends[1:]], 0.0)) / 2
+    best = scores >= scores.max() - 1e-12
+    return float(limits[best][np.abs(limits[best] - THRESHOLD).argmin()])
 
 
 def _f1(answers: Array, truth: Array) -> float:
@@ -141,9 +180,9 @@ class Multilabel:
     outputs = (Output(name="probabilities", shape=("batch", "classes")),)
     primary = "map"
 
-    def meter(self, classes: Sequence[str]) -> MultilabelMeter:
-        """Return a meter that has seen no image."""
-        return MultilabelMeter(classes)
+    def meter(self, classes: Sequence[str], *, thresholds: Sequence[float] = ()) -> MultilabelMeter:
+        """Return a meter that has seen no image; () sets all thresholds to 0.5."""
+        return MultilabelMeter(classes, thresholds)
 
     def agree(self, a: Sequence[Array], b: Sequence[Array]) -> Agreement:
         """Count the images whose probabilities are all equal but for rounding."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from resnetctl.data.splits import Inputs
 from resnetctl.engine.predictors import NetPredictor
-from resnetctl.spec import Measured, Meter, Truth
+from resnetctl.spec import Measured, Meter, Task, Truth, WeightsCard
 
 
 def measure_net(predict: NetPredictor, batches: Iterable[tuple[Inputs, Truth]], *, meter: Meter) -> Measured:
@@ -22,3 +22,9 @@ def measure_net(predict: NetPredictor, batches: Iterable[tuple[Inputs, Truth]], 
         prediction: tuple[Any, ...] = predict(*inputs)
         meter.add(prediction, truth)
     return meter.report()
+
+
+def meter_of(task: Task, card: WeightsCard) -> Meter:
+    """Return a meter for the answers of a network, with the thresholds of its card if val chose some."""
+    thresholds: dict[str, Any] = {"thresholds": card.thresholds} if card.thresholds else {}
+    return task.meter(card.classes, **thresholds)

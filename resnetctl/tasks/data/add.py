@@ -31,6 +31,7 @@ class AddRequest:
         strict: a box without area, or a column of one value, is an error.
         vectors: a CSV or .npy file with numbers of the images.
         storage: the form: "raw" pixels, "jpeg" for the files as they came, or "auto" by the free disk.
+        image_labels: take the classes of the boxes of a picture as its labels.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class AddRequest:
     strict: bool = False
     storage: Storage | Literal["auto"] = "auto"
     vectors: Path | None = None
+    image_labels: bool = False
 
 
 def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress, None, AddReport]:
@@ -75,6 +77,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         strict=request.strict,
         storage=request.storage,
         vectors=request.vectors,
+        image_labels=request.image_labels,
     )
     yield from read_and_store(source, name, settings=settings, options=options)
     return AddReport(name=name, path=path, card=read_card(settings.data_dir, name))

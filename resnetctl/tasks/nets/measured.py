@@ -12,6 +12,7 @@ import numpy as np
 from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates
+from resnetctl.engine.meters.run import meter_of
 from resnetctl.engine.metrics import Labels as Order
 from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
@@ -147,7 +148,7 @@ def open_images(net: Answering, store: Store, *, split: Split) -> ImageSet:
 def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measured:
     """Return what the task's meter finds. Raises `DataError` when the classes differ."""
     order = class_order(store.card.classes, net.card.classes, name=store.card.name)
-    meter = net.task.meter(net.card.classes)
+    meter = meter_of(net.task, net.card)
     for prediction, truth in _compared(net, images, store, order=order):
         meter.add(prediction, truth)
     return meter.report()

@@ -27,7 +27,7 @@ from resnetctl.engine.meters.multilabel import THRESHOLD, require_finite
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.report.outcomes import PerPicture
-from resnetctl.spec import MAX_PIXELS, TruthKind
+from resnetctl.spec import MAX_PIXELS, TruthKind, WeightsCard
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
 from resnetctl.tasks.nets.numbers import numbers_of, require_numbers
@@ -101,7 +101,8 @@ class Wanted:
 
     Attributes:
         out: folder for the pictures with boxes, or for the masks: PNG with the class of each pixel as palette index.
-        min_score: the smallest score of a box, or probability of one of several labels; None: 0.3, or 0.5.
+        min_score: the smallest score of a box, or probability of one of several labels; None: 0.3, or the threshold of
+            each class that val chose, or 0.5.
         top: number of classes to list where a picture has one label.
         max_pixels: pictures with more pixels get a problem.
         vectors: the numbers of the pictures: a CSV or .npy file, or an array (N, D); None: there are none.
@@ -125,9 +126,14 @@ class Wanted:
         if self.top != 1 and net.form != "labels":
             raise UsageError("this network is no classifier, so it has no list of classes", where=Setting("top"))
 
-    def least(self, form: TruthKind | None) -> float:
-        """Return the smallest score or probability to list."""
-        return (THRESHOLD if form == "tags" else SHOWN_SCORE) if self.min_score is None else self.min_score
+    def least_score(self) -> float:
+        """Return the smallest score of a box to list."""
+        return SHOWN_SCORE if self.min_score is None else self.min_score
+
+    def least_shares(self, card: WeightsCard) -> Sequence[float]:
+        """Return the smallest probability of each class to list, where a picture may have several."""
+        chosen = card.thresholds if self.min_score is None else ()
+        return chosen or [THRESHOLD if self.min_score is None else self.min_score] * len(card.classes)
 
 
 def predict_net(net: Answering, images: Iterable[Picture], *, wanted: Wanted) -> FoundOutcome:
@@ -159,7 +165,7 @@ def predict_net(net: Answering, images: Iterable[Picture], *, wanted: Wanted) ->
 
 
 def _found(net: Answering, picture: Listed, *, names: _Names, wanted: Wanted, numbers: Inputs) -> Found:
-    image, least = net.card.image, wanted.least(net.form)
+    image = net.card.image
     pixels = picture.decoded(image.channels, max_pixels=wanted.max_pixels)
     if isinstance(pixels, BadImage):
         return Found(file=picture.file, problem=pixels)
@@ -170,13 +176,17 @@ def _found(net: Answering, picture: Listed, *, names: _Names, wanted: Wanted, nu
     if net.form == "boxes":
         boxes, scores, labels = (part[0] for part in boxes_in_pictures(prediction, [place]))
         order = np.argsort(-scores, kind="stable")
-        kept = order[(scores[order] >= least) & (labels[order] >= 0)]
+        kept = order[(scores[order] >= wanted.least_score()) & (labels[order] >= 0)]
         return _with_boxes(found, net, pixels, boxes=(boxes[kept], scores[kept], labels[kept]), names=names)
     if net.form in ("tags", "labels"):
         shares = prediction[-1][0]
         require_finite(shares)
         chosen = np.argsort(-shares, kind="stable").tolist()
-        chosen = chosen[: wanted.top] if net.form == "labels" else [one for one in chosen if shares[one] >= least]
+        if net.form == "labels":
+            chosen = chosen[: wanted.top]
+        else:
+            least = wanted.least_shares(net.card)
+            chosen = [one for one in chosen if shares[one] >= least[one]]
         return replace(found, labels=tuple((net.card.classes[label], float(shares[label])) for label in chosen))
     if net.form == "masks":
         (mask,) = masks_in_pictures(prediction, [place])

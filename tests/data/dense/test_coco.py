@@ -173,3 +173,32 @@ def test_only_the_named_file_of_several_is_read(tmp_path: Path) -> None:
         assert [*documents(files)] == ["annotations/instances_train.json", "annotations/instances_val.json"]
         assert [*documents(files, only="annotations/instances_val.json")] == ["annotations/instances_val.json"]
         assert documents(files, only="instances_val.json") == {}
+
+
+def test_without_a_box_in_any_file_the_categories_of_an_image_are_its_labels(tmp_path: Path) -> None:
+    folder = dense.coco(tmp_path)
+    for split in ("train", "val"):
+        body = json.loads((folder / f"annotations/instances_{split}.json").read_text())
+        kept = [{key: value for key, value in item.items() if key != "bbox"} for item in body["annotations"]]
+        change(folder, split, annotations=[*kept, *kept[:1]])  # twice the same is one label
+    read = found(folder)
+    assert (read.truth, read.problems) == ("tags", ())
+    wanted = [{box[4] for box in boxes} for _, _, boxes in dense.scenes(12)]
+    assert [set(scene.tags) for scene in read.scenes] == wanted
+    assert all(len(set(scene.tags)) == len(scene.tags) and not scene.objects for scene in read.scenes)
+    change(folder, "val", annotations=[{"image_id": 9, "category_id": 5}])
+    assert [problem.partition(": ")[2] for problem in found(folder).problems] == [
+        "annotation 0: no category has the id 5"
+    ]
+
+
+def test_one_box_is_enough_to_expect_one_everywhere(tmp_path: Path) -> None:
+    folder = dense.coco(tmp_path)
+    body = json.loads((folder / "annotations/instances_train.json").read_text())
+    del body["annotations"][0]["bbox"]
+    change(folder, "train", annotations=body["annotations"])
+    read = found(folder)
+    assert read.truth == "boxes"
+    assert [problem.partition(": ")[2] for problem in read.problems] == [
+        "annotation 1: its bbox is not [x, y, width, height]"
+    ]

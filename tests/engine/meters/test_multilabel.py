@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.classification import MultilabelAveragePrecision, MultilabelF1Score
 
-from resnetctl.engine.meters.multilabel import Multilabel, MultilabelMeter
+from resnetctl.engine.meters.multilabel import FEWEST, Multilabel, MultilabelMeter, best_threshold
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Measured, Tags
 
@@ -71,3 +71,42 @@ def test_two_predictions_agree_within_rounding() -> None:
     two = one + np.array([[5e-5, 0], [0, -2e-3]])
     found = Multilabel().agree((one,), (two,))
     assert (found.same, found.total, len(found.problems)) == (1, 2, 1)
+
+
+def f1_from(threshold: float, shares: np.ndarray[Any, Any], true: np.ndarray[Any, Any]) -> float:
+    answers = shares >= threshold
+    return 2 * int((answers & true).sum()) / int(answers.sum() + true.sum())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_threshold_has_a_better_f1_than_the_chosen_one(seed: int) -> None:
+    shares, tags = scene(seed, images=120)
+    for column in range(3):
+        own, true = 0.05 + 0.9 * shares[:, column].astype(np.float64), tags[:, column].numpy() > 0
+        chosen = best_threshold(own, true)
+        others = [f1_from(value, own, true) for value in np.linspace(0, 1, 201)]
+        assert f1_from(chosen, own, true) == pytest.approx(max(others))
+        assert np.abs(own - chosen).min() > 0.01  # between two probabilities: rounding changes no answer
+
+
+def test_too_few_images_choose_no_threshold() -> None:
+    shares, true = np.linspace(0, 0.2, 20), np.zeros(20, bool)
+    true[-FEWEST + 1 :] = True
+    assert best_threshold(shares, true) == 0.5
+    assert best_threshold(shares, ~true) == 0.5
+    true[-FEWEST] = True
+    assert 0.1 < best_threshold(shares, true) < 0.2
+
+
+def test_the_thresholds_decide_what_is_an_answer() -> None:
+    shares, tags = scene(0)
+    meter = MultilabelMeter(CLASSES)
+    meter.add((shares,), Tags(tags=tags))
+    chosen = meter.thresholds()
+    again = Multilabel().meter(CLASSES, thresholds=chosen)
+    again.add((shares,), Tags(tags=tags))
+    before, after = meter.report(), again.report()
+    assert [row["threshold"] for row in after.per_class] == [*chosen]
+    assert chosen[3] == 0.5
+    assert after.figures["map"] == before.figures["map"]
+    assert all(one["f1"] <= two["f1"] for one, two in zip(before.per_class[:3], after.per_class[:3], strict=True))

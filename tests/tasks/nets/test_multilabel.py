@@ -1,16 +1,22 @@
 """Several labels per image, from the CSV file to the checked ONNX file."""
 
 import csv
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support import dense, heads
 
 import resnetctl as rc
+from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import open_store
+from resnetctl.deploy import onnx_proto
 from resnetctl.errors import ConfigError, UsageError
+from resnetctl.runs import RunDir
 from resnetctl.spec import HeadCard
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
@@ -18,7 +24,8 @@ from resnetctl.tasks.export import export
 from resnetctl.tasks.nets.measured import NetOutcome
 from resnetctl.tasks.predict import predict
 from resnetctl.tasks.report.nets import NetReport
-from resnetctl.weights.file import read_header
+from resnetctl.training.dense import chosen_thresholds
+from resnetctl.weights.file import load, load_net, read_header, to_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +50,35 @@ def test_a_run_learns_two_labels_and_its_file_gives_the_same_numbers(tmp_path: P
     assert [row["count"] for row in body["per_class"]] == [22, 22]
     with path.open(newline="") as file:
         assert list(next(csv.DictReader(file))) == ["split", "row", "file", "f1", "labels", "found"]
+    chosen = with_thresholds(run)
     report = export(run.path, settings=settings.load())
     assert report.parity is not None
     assert report.parity.agreement == 1
-    other = evaluate(run.onnx, settings=settings.load(), split="train")
+    now, other = (evaluate(path, settings=settings.load(), split="train") for path in (run.path, run.onnx))
+    assert isinstance(now, NetOutcome)
     assert isinstance(other, NetOutcome)
-    for name, value in found.measured.figures.items():
+    assert now.measured.figures["f1"] >= found.measured.figures["f1"]
+    for name, value in now.measured.figures.items():
         assert other.measured.figures[name] == pytest.approx(value, abs=1e-4)
+    for outcome in (now, other):
+        assert [row["threshold"] for row in outcome.measured.per_class] == [*chosen]
+    assert json.loads(onnx_proto.read_properties(run.onnx.read_bytes())["thresholds"]) == [*chosen]
+
+
+def with_thresholds(run: RunDir) -> tuple[float, ...]:
+    """Write the thresholds that train chooses into the weights, as the end of a run does with those of val."""
+    header = read_header(run.weights)
+    images = open_eval_set(open_store(settings.load().data_dir, "scenes"), "train", val_split=None)
+    assert header.card.head is not None
+    found = chosen_thresholds(
+        lambda: load_net(header), images, image=header.card.image, head=header.card.head, device=torch.device("cpu")
+    )
+    assert found is not None
+    assert found.images == len(images)
+    card = replace(header.card, calibration=found)
+    run.weights.write_bytes(to_bytes(load(header).state, card))
+    assert read_header(run.weights).card == card
+    return found.thresholds
 
 
 def test_predict_lists_the_likely_labels_of_each_picture(tmp_path: Path) -> None:

@@ -121,10 +121,14 @@ def test_a_picture_that_is_read_is_never_written_over(tmp_path: Path, monkeypatc
     assert names(tmp_path, Path("../") / tmp_path.name / "real.png") == [tmp_path / "real-2.png"]
 
 
-def answering(task: str, parts: tuple[np.ndarray, ...], *, fit: str = "pad") -> Answering:
+def answering(
+    task: str, parts: tuple[np.ndarray, ...], *, fit: str = "pad", thresholds: tuple[float, ...] = ()
+) -> Answering:
     """A network that gives this answer for every picture."""
     image: Any = {"size": 40, "fit": fit}
-    card: Any = SimpleNamespace(image=ImageSpec(**image), classes=("ground", "bar", "disc"), task=task, vector=None)
+    card: Any = SimpleNamespace(
+        image=ImageSpec(**image), classes=("ground", "bar", "disc"), task=task, vector=None, thresholds=thresholds
+    )
     return Answering(card=card, digest="", task=registry.get("task", task), answer=lambda _: parts)
 
 
@@ -244,3 +248,13 @@ def test_outputs_of_another_form_are_given_as_they_are(tmp_path: Path) -> None:
     assert found.to_json()["results"][0]["outputs"] == {"counts": [3, 0, 1]}
     with pytest.raises(UsageError, match="nothing to draw"):
         predict_net(net, [wide(tmp_path)], wanted=Wanted(out=tmp_path / "out", min_score=None, max_pixels=10**6))
+
+
+@pytest.mark.parametrize(("least", "classes"), [(None, ["disc", "ground"]), (0.6, ["disc"]), (0.0, 3)])
+def test_thresholds_of_the_card_choose_labels_unless_a_score_is_given(
+    tmp_path: Path, least: float | None, classes: Any
+) -> None:
+    net = answering("multilabel", (np.float32([[0.3, 0.4, 0.7]]),), thresholds=(0.2, 0.5, 0.6))
+    (item,) = predict_net(net, [wide(tmp_path)], wanted=Wanted(min_score=least)).results
+    names = [name for name, _ in item.labels]
+    assert (names if least != 0.0 else len(names)) == classes
