@@ -34,6 +34,7 @@ NAMES = (
     "resize",
     "finetune",
     "photo_sets",
+    "fuse",
 )
 
 
@@ -43,6 +44,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import compare
     import finetune
+    import fuse
     import growth
     import machine
     import photo_sets
@@ -52,7 +54,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
     yield SimpleNamespace(
         compare=compare, growth=growth, machine=machine, report=report, resize=resize, parity=parity, task=task,
-        finetune=finetune, photo_sets=photo_sets,
+        finetune=finetune, fuse=fuse, photo_sets=photo_sets,
     )  # fmt: skip
     for name in [name for name in sys.modules if name.partition(".")[0] in NAMES]:
         del sys.modules[name]
@@ -330,6 +332,22 @@ def test_the_finetune_benchmark_tabulates_mean_and_spread(scripts: SimpleNamespa
         "|---|---:|---:|---:|---:|",
         "| pets | 60.0 ± 14.1 (2) |  |  |  |",
     ]
+
+
+def test_the_fuse_benchmark_divides_what_both_parts_see(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    scripts.fuse.write(tmp_path / "source", count=5)
+    (_, *labels), (_, *numbers) = (
+        (tmp_path / "source" / name).read_text().split() for name in ("labels.csv", "numbers.csv")
+    )
+    assert [line.rpartition(",")[2] for line in labels] == ["train", "train", "train", "val", "test"]
+    assert len(numbers) == 5
+    for place, (pixels, _) in zip(range(5), scripts.fuse.digits(), strict=False):
+        upper, lower = np.asarray(pixels).reshape(2, 4, 8)
+        with Image.open(tmp_path / f"source/img/{place:04}.png") as image:
+            assert np.array_equal(np.asarray(image), np.concatenate([upper, np.zeros_like(lower)]))
+        assert [float(cell) for cell in numbers[place].split(",")[1:]] == pytest.approx(lower.mean(0))
+    results = [{"way": "gate", "val": value, "test": 0.5} for value in (0.5, 0.7)]
+    assert scripts.fuse.table(results).splitlines()[2:] == ["| gate | 60.0 ± 14.1 (2) | 50.0 ± 0.0 (2) |"]
 
 
 def imported_names() -> Iterator[tuple[str, str, str]]:

@@ -190,7 +190,7 @@ def test_a_detector_gives_the_boxes_of_predict_for_files_and_memory(tmp_path: Pa
         pixels = np.asarray(picture)
     listed, in_memory, bad = predictor([file, pixels, b"no picture"])
     (expected,) = task.predict(run, [file], settings=settings.load(), min_score=0.2).results
-    assert listed["boxes"] == expected.to_json("detect")["boxes"] == in_memory["boxes"]
+    assert listed["boxes"] == expected.to_json("boxes")["boxes"] == in_memory["boxes"]
     assert (listed["file"], in_memory["file"], listed["size"]) == (str(file), None, [40, 30])
     assert (bad["boxes"], bad["written"], bad["problem"] is None) == ([], None, False)
     assert "predictions" not in listed

@@ -216,7 +216,7 @@ def require_no_folder(out: object) -> None:
 def require_no_set(level: float | None) -> None:
     """Raise `UsageError` for the level of prediction sets, for a network with a head."""
     if level is not None:
-        raise UsageError("this network is no plain classifier, so it has no prediction sets", where=Setting("set"))
+        raise UsageError("this network is no classifier, so it has no prediction sets", where=Setting("set"))
 
 
 def no_single_class(target: Target) -> UsageError:

@@ -99,6 +99,11 @@ class Generator:
         return pixels.float() * torch.rand(len(pixels), 1, 1, 1, generator=self.generator).clamp(min=0.5)
 
 
+def keeping(change: Callable[[Batch, int], Batch]) -> Policy:
+    """A policy that says that it keeps numbers of the images right."""
+    return replace(policy(change), moves=("vectors",))
+
+
 @pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
 def test_sound_policies_break_no_rule(name: str) -> None:
     findings = judge_all(name, policies.RULES, target=registry.get("policy", name))
@@ -146,6 +151,8 @@ def test_a_sound_mixture_breaks_no_rule() -> None:
         (images(mirror_half), "mirrors", "mirrors=False, and"),
         (images(lambda pixels: pixels, mirrors=True), "mirrors", "mirrors=True, and 0%"),
         (policy(lambda batch, classes: mixed(batch, classes, own=0.1)), "soft_targets", "correlate by 0."),
+        (keeping(lambda batch, classes: mixed(batch, classes, own=0.8)), "vectors", "mixed by other shares"),
+        (keeping(lambda batch, _: replace(batch, vectors=None)), "vectors", "or not at all"),
     ],
 )  # fmt: skip
 def test_a_broken_policy_breaks_its_rule(value: Any, rule: str, seen: str) -> None:
@@ -159,6 +166,12 @@ def test_the_builder_without_mirroring_is_also_judged() -> None:
     whole = images(mirror_half, mirrors=True)
     value = replace(whole, unmirrored=whole.build)
     assert "unmirrored, and" in judge("p", "mirrors", rule=policies.RULES["mirrors"], target=value).seen
+
+
+def test_a_policy_that_leaves_or_mixes_numbers_passes_and_one_that_says_nothing_is_not_judged() -> None:
+    rule = policies.RULES["vectors"]
+    assert judge("p", "vectors", rule=rule, target=keeping(lambda batch, _: batch)).ok
+    assert judge("p", "vectors", rule=rule, target=policy(lambda batch, _: batch)).status == "skipped"
 
 
 def test_the_rule_of_soft_targets_is_skipped_for_hard_targets() -> None:
