@@ -1,5 +1,8 @@
-"""The moving average of the weights (EMA), with a decay that rises with the step."""
+"""Averages of the weights: the moving average (EMA), with a decay that rises with the step, and an optimizer's own."""
 
+import copy
+
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -32,3 +35,19 @@ def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
         get_ema_multi_avg_fn(decay_at(int(count), most=decay))(kept, new, count)  # type: ignore[no-untyped-call]
 
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def averages(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer evaluates other weights than it trains, as `spec.Optimizer` says."""
+    return callable(getattr(optimizer, "evaluated", None))
+
+
+@torch.no_grad()
+def evaluated(model: nn.Module, optimizer: torch.optim.Optimizer) -> nn.Module:
+    """Return a copy of `model` with the weights that its optimizer evaluates; the model itself without such weights."""
+    if not averages(optimizer):
+        return model
+    twin = copy.deepcopy(model)
+    for own, parameter in zip(twin.parameters(), model.parameters(), strict=True):
+        own.copy_(optimizer.evaluated(parameter))  # type: ignore[attr-defined]
+    return twin
