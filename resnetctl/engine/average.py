@@ -1,5 +1,6 @@
-"""The moving average of the weights (EMA), with a decay that rises with the step."""
+"""Averages of the weights: the moving average (EMA), with a decay that rises with the step, and an optimizer's own."""
 
+import copy
 import itertools
 from collections.abc import Iterator
 
@@ -55,6 +56,22 @@ class Average(AveragedModel):
 def averaged(model: nn.Module, *, decay: float) -> Average:
     """Return an average of `model`'s parameters and buffers. It counts its updates, so it continues after a resume."""
     return Average(model, decay=decay)
+
+
+def averages(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer evaluates other weights than it trains, as `spec.Optimizer` says."""
+    return callable(getattr(optimizer, "evaluated", None))
+
+
+@torch.no_grad()
+def evaluated(model: nn.Module, optimizer: torch.optim.Optimizer) -> nn.Module:
+    """Return a copy of `model` with the weights that its optimizer evaluates; the model itself without such weights."""
+    if not averages(optimizer):
+        return model
+    twin = copy.deepcopy(model)
+    for own, parameter in zip(twin.parameters(), model.parameters(), strict=True):
+        own.copy_(optimizer.evaluated(parameter))  # type: ignore[attr-defined]
+    return twin
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from resnetctl import __version__
+from resnetctl.engine.average import averages
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
 from resnetctl.system.machine import bf16_level
@@ -50,12 +51,12 @@ class Snapshot:
         return dict(self.body["card"])
 
     def shipped(self, *, last: bool) -> dict[str, Tensor]:
-        """Return the weights of the last step (the EMA if it is on) or of the best epoch."""
+        """Return the weights of the last step (their average, if there is one) or of the best epoch."""
         if not last:
             return _part(self, "best")
         start = "ema/module."
         ema = {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
-        return ema or _part(self, "model")
+        return ema or _part(self, "evaluated") or _part(self, "model")
 
     @property
     def machine(self) -> Mapping[str, Any]:
@@ -86,6 +87,8 @@ def to_bytes(state: TrainState, card: Mapping[str, Any], *, world_size: int = 1)
     if state.ema is not None:
         tensors |= {f"ema/{name}": value for name, value in state.ema.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in state.best.weights.items()}
+    if state.ema is None and averages(state.optimizer):
+        tensors |= {f"evaluated/{name}": value for name, value in state.shipped.state_dict().items()}
     tensors |= {"sums/loss": state.sums.loss, "sums/correct": state.sums.correct}
     optimizer = state.optimizer.state_dict()
     scalars: dict[str, dict[str, Any]] = {}

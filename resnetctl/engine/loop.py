@@ -17,7 +17,7 @@ from resnetctl import rng
 from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine import shares
-from resnetctl.engine.average import averaged
+from resnetctl.engine.average import averaged, evaluated
 from resnetctl.engine.device import autocast
 from resnetctl.engine.distributed import Shard, Team, step_in_shards
 from resnetctl.engine.metrics import EvalReport
@@ -120,8 +120,8 @@ class TrainState:
 
     @property
     def shipped(self) -> nn.Module:
-        """The model that is evaluated and saved: the average of the weights (EMA) if it is on, else the model."""
-        return self.ema.module if self.ema is not None else self.model
+        """The model that is evaluated and saved: the EMA if it is on, else the weights that the optimizer evaluates."""
+        return self.ema.module if self.ema is not None else evaluated(self.model, self.optimizer)
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the shipped model's parameters and buffers, on the CPU."""
@@ -281,8 +281,8 @@ def not_finite(step: int) -> NonFinite:
 def _finish_epoch(state: TrainState, plan: Plan) -> EpochResult:
     """Evaluate, remember the best weights, count patience, and begin new sums."""
     state.require_finite()
-    state.shipped.eval()
-    report = plan.evaluate(state.shipped) if plan.evaluate is not None else None
+    shipped = state.shipped.eval()
+    report = plan.evaluate(shipped) if plan.evaluate is not None else None
     sums = state.sums
     # best: higher accuracy, then lower loss, then the earlier epoch
     top1, loss = standing(report)

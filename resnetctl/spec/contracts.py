@@ -110,6 +110,9 @@ class Optimizer(Protocol):
     their keys, and its state is tensors and numbers for each parameter. Its keyword arguments have defaults, but `lr`.
     Those called `momentum`, `nesterov`, `beta1`, `beta2` or `eps` get the values of `[optim]`; the others are set by
     `optim.args`.
+
+    An optimizer that evaluates other weights than it trains has a method `evaluated(parameter)`, which returns the
+    tensor to evaluate and save in place of a parameter. It is then the average of the run, and `ema_decay` must be 0.
     """
 
     def __call__(self, groups: list[dict[str, Any]], *, lr: float, **args: Any) -> torch.optim.Optimizer: ...

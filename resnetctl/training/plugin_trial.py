@@ -19,9 +19,10 @@ from resnetctl import registry
 from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data import policies
 from resnetctl.engine import objective
+from resnetctl.engine.average import averages
 from resnetctl.engine.optim import build_optimizer, set_lr
 from resnetctl.engine.schedule import factors
-from resnetctl.errors import WorkFailed, is_out_of_memory
+from resnetctl.errors import ConfigError, WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
 from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
@@ -155,6 +156,12 @@ def _try_optimizer(config: TrainConfig) -> None:
     """Create the optimizer of the config for a small layer, and take a step if it is a plugin's."""
     layer, name = nn.Conv2d(3, 4, 3), config.optim.name
     optimizer = build_optimizer(layer, config, head=())
+    if config.ema_decay and averages(optimizer):
+        raise ConfigError(
+            f"optimizer '{name}' averages the weights itself",
+            where=Setting("ema_decay", config.ema_decay),
+            hint=Setting("ema_decay", 0),
+        )
     if registry.distribution_of("optimizer", name):
         layer(torch.randn(2, 3, 4, 4)).square().sum().backward()
         set_lr(optimizer, config.lr)

@@ -8,7 +8,7 @@ from support.nets import make
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resnetctl.engine.average import averaged, decay_at, steps_to_reach
+from resnetctl.engine.average import averaged, averages, decay_at, evaluated, steps_to_reach
 from resnetctl.engine.loop import fit
 
 
@@ -63,3 +63,14 @@ def test_a_short_run_ships_an_average_close_to_its_last_weights() -> None:
     list(fit(state, plan))
     last, average = state.model.state_dict()["6.weight"], state.weights()["6.weight"]
     assert (average - last).norm() < 0.1 * (first["6.weight"] - last).norm()
+
+
+def test_a_model_is_evaluated_itself_unless_its_optimizer_has_other_weights() -> None:
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert evaluated(model, optimizer) is model
+    optimizer.evaluated = torch.zeros_like  # type: ignore[attr-defined]
+    twin = evaluated(model, optimizer)
+    assert averages(optimizer)
+    assert not any(bool(parameter.any()) for parameter in twin.parameters())
+    assert model.weight.any(), "the trained weights stay"

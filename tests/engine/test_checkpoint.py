@@ -55,6 +55,45 @@ def test_a_restored_run_in_fp16_has_the_scale_of_the_uninterrupted_one(cut: int)
     assert checkpoint.to_bytes(state, CARD) == checkpoint.to_bytes(whole, CARD)
 
 
+class Averages(torch.optim.SGD):
+    """An optimizer that evaluates the mean of the weights of all steps."""
+
+    def step(self) -> None:
+        super().step()
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter]
+            state["steps"] = state.get("steps", 0) + 1
+            mean = state.setdefault("mean", torch.zeros_like(parameter))
+            mean.lerp_(parameter.detach(), 1 / state["steps"])
+
+    def evaluated(self, parameter: torch.Tensor) -> torch.Tensor:
+        return self.state.get(parameter, {}).get("mean", parameter)
+
+
+def test_the_weights_that_an_optimizer_evaluates_are_judged_saved_and_restored() -> None:
+    def averaging() -> tuple[TrainState, Plan]:
+        judged: list[torch.Tensor] = []
+        state, plan = make(steps=9, evaluate=lambda model: judged.append(model[0].weight.detach().clone()))
+        groups = [{"params": [*state.model.parameters()], "lr_scale": 1.0}]
+        state.optimizer = Averages(groups, lr=0.1, momentum=0.9)
+        state.judged = judged
+        return state, plan
+
+    whole, plan = averaging()
+    list(fit(whole, plan))
+    trained, shipped = whole.model[0].weight, whole.weights()["0.weight"]
+    assert not torch.equal(trained, shipped)
+    assert torch.equal(whole.judged[-1], shipped)
+    part, _ = averaging()
+    list(itertools.islice(fit(part, plan), 5))
+    state, plan = averaging()
+    snapshot = checkpoint.from_bytes(checkpoint.to_bytes(part, CARD))
+    assert torch.equal(snapshot.shipped(last=True)["0.weight"], part.weights()["0.weight"])
+    checkpoint.restore(state, snapshot)
+    list(fit(state, plan))
+    assert checkpoint.to_bytes(state, CARD) == checkpoint.to_bytes(whole, CARD)
+
+
 def test_equal_states_give_equal_bytes() -> None:
     assert checkpoint.to_bytes(stopped(4)[0], CARD) == checkpoint.to_bytes(stopped(4)[0], CARD)
 

@@ -1,1 +1,1 @@
-"""The Muon optimizer and the trapezoid schedule for resnetctl."""
+"""Muon, schedule-free optimizers and the trapezoid schedule for resnetctl."""

@@ -1,13 +1,19 @@
 """Muon makes updates orthogonal, the trapezoid has its shape, and both follow every rule of resnetctl."""
 
+from typing import Any
+
 import pytest
 import torch
 from resnetctl_muon.optimizers import muon, orthogonalised
+from resnetctl_muon.schedule_free import schedule_free_adamw, schedule_free_sgd
 from resnetctl_muon.schedules import trapezoid
 from torch import nn
 
+from resnetctl.config.schema import OptimConfig, TrainConfig
+from resnetctl.errors import ConfigError
 from resnetctl.spec import SchedulePoint
 from resnetctl.testing import conformance
+from resnetctl.training import plugin_trial
 
 test_conformance = conformance("resnetctl-muon")
 
@@ -66,3 +72,34 @@ def test_the_trapezoid_stays_at_the_peak_and_then_falls() -> None:
     assert {trapezoid(point, decay=0.0) for point in points} == {1.0}
     with pytest.raises(ValueError, match=r"decay is 1.5, not a share"):
         trapezoid(points[0], decay=1.5)
+
+
+def test_schedule_free_sgd_follows_algorithm_1() -> None:
+    weight = nn.Parameter(torch.tensor([1.0]))
+    optimizer = schedule_free_sgd([{"params": [weight], "weight_decay": 0.0}], lr=0.5, momentum=0.8)
+    x = z = y = 1.0
+    for step in range(1, 6):
+        weight.grad = 2 * weight.detach()  # of the square
+        optimizer.step()
+        z -= 0.5 * 2 * y
+        x += (z - x) / step
+        y = 0.2 * z + 0.8 * x
+    assert weight.item() == pytest.approx(y)
+    assert optimizer.evaluated(weight).item() == pytest.approx(x)
+
+
+@pytest.mark.parametrize("build", [schedule_free_sgd, schedule_free_adamw])
+def test_the_average_is_nearer_to_the_end_of_a_noisy_bowl_than_the_steps(build: Any) -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.ones(200))
+    optimizer = build([{"params": [weight], "weight_decay": 0.0}], lr=0.1)
+    for _ in range(300):
+        weight.grad = weight.detach() + torch.randn(200)
+        optimizer.step()
+    assert optimizer.evaluated(weight).norm() < weight.detach().norm() < optimizer.state[weight]["point"].norm() / 2
+
+
+def test_a_second_average_is_refused() -> None:
+    config = TrainConfig(ema_decay=0.9, optim=OptimConfig(name="schedule-free-sgd"))
+    with pytest.raises(ConfigError, match="optimizer 'schedule-free-sgd' averages the weights itself"):
+        plugin_trial._try_optimizer(config)
