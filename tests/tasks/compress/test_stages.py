@@ -254,8 +254,8 @@ def test_a_damaged_plan_is_one_error(text: str) -> None:
 
 
 def test_a_name_that_no_run_has_is_not_an_order_without_a_cut() -> None:
-    with pytest.raises(UsageError, match="there is no run 'smal' to go on with"):
-        work(Order(), "smal")
+    with pytest.raises(UsageError, match="there is no run 'nothing' to go on with"):
+        work(Order(), "nothing")
 
 
 def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
