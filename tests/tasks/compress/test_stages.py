@@ -254,13 +254,8 @@ def test_a_damaged_plan_is_one_error(text: str) -> None:
 
 
 def test_a_name_that_no_run_has_is_not_an_order_without_a_cut() -> None:
-<<<<<<< HEAD
     with pytest.raises(UsageError, match="there is no run 'absent' to go on with"):
         work(Order(), "absent")
-=======
-    with pytest.raises(UsageError, match="there is no run 'nothing' to go on with"):
-        work(Order(), "nothing")
->>>>>>> comp
 
 
 def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
