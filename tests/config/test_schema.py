@@ -46,7 +46,7 @@ def test_a_config_is_frozen() -> None:
         {"label_smoothing": 1.0},
         {"ema_decay": 1.0},
         {"seed": -1},
-        {"precision": "fp16"},
+        {"precision": "fp8"},
         {"keep": "first"},
         {"optim": {"momentum": 1}},
         {"schedule": {"final_lr": 1.1}},
