@@ -22,7 +22,6 @@ from resnetctl import __version__
 from resnetctl.engine.average import averages
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
-from resnetctl.system.machine import bf16_level
 from resnetctl.system.safetensors import digest, read_layout
 
 KEY = "resnetctl.checkpoint"
@@ -70,7 +69,6 @@ def machine_facts(world_size: int = 1) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "bf16": bf16_level(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,

@@ -8,7 +8,7 @@ from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.multiply_adds import multiply_adds
 from resnetctl.spec import Arch
-from resnetctl.system.machine import BF16_FLAGS, bf16_level, cores_granted
+from resnetctl.system.machine import cores_granted, has_bf16
 
 if TYPE_CHECKING:  # prediction with ONNX files also uses the thread rule, and must not import torch
     import torch
@@ -42,7 +42,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the precision; `auto` is bf16 on a CUDA device that supports it and on CPUs with `BF16_FLAGS`, else fp32.
+    """Return the precision; `auto` is bf16 on a CUDA device that supports it, else fp32.
 
     Raises:
         UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2), or fp16
@@ -59,10 +59,9 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
             )
         return "fp16"
 
-    level = bf16_level() if device.type == "cpu" else ""
-    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(level)
+    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and has_bf16()
     if wanted == "auto":
-        return "bf16" if supported and (device.type == "cuda" or level in BF16_FLAGS) else "fp32"
+        return "bf16" if supported and device.type == "cuda" else "fp32"
     if wanted == "bf16" and not supported:
         raise UsageError(
             f"bf16 is not supported on this {device.type}: the processor has no bf16 arithmetic and would be slower",

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = (-3, 32 << 20), (-1, 64 << 20)  # parameter of mallopt(3), bytes
-BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # in /proc/cpuinfo, the faster first: training in bf16 is faster with them
-ARM_BF16 = "bf16"  # Arm's flag: bf16 arithmetic, whose speed nobody has measured
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", " bf16")  # in /proc/cpuinfo; the last one is Arm's
 VNNI_FLAGS = ("avx512_vnni", "avx_vnni")  # of x86
 ARM = ("aarch64", "arm64")  # their 8-bit products do not overflow
 PROC = Path("/proc/self")
@@ -45,11 +44,10 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def bf16_level() -> str:
-    """Return the flag of the processor's bf16 instructions, such as `avx512_bf16`; "" without, or if it is unknown."""
-    info = Path("/proc/cpuinfo")
-    words = set(info.read_text().split()) if info.exists() else set()
-    return next((flag for flag in (*BF16_FLAGS, ARM_BF16) if flag in words), "")
+def has_bf16() -> bool:
+    """Return whether the processor has bf16 instructions; False on systems without `/proc/cpuinfo`."""
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(flag in flags.read_text() for flag in BF16_FLAGS)
 
 
 def has_vnni() -> bool:

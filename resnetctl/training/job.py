@@ -41,7 +41,7 @@ from resnetctl.models.limits import require_first_size, require_statistics
 from resnetctl.models.resnet import build
 from resnetctl.models.surgery import freeze, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
-from resnetctl.system.machine import bf16_level, keep_freed_memory
+from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.augment import run_augmentation
 from resnetctl.training.dense import chosen_head, require_head, validate_net
@@ -184,9 +184,7 @@ def settle(
         "data": store.card.name,
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
     }
-    automatic = {key: "rule" for key in choices if getattr(config, key) in ("auto", 0)}
-    if "precision" in automatic and device.type == "cpu" and choices["precision"] == "bf16":
-        automatic["precision"] = f"rule: {bf16_level()}"
+    automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
     model = config.model.model_copy(update=described(arch))
     distill = config.distill
     if teacher is not None:
@@ -201,7 +199,7 @@ def settle(
     keys = flatten(settled.model_dump())
     job = Job(
         config=settled,
-        origins={key: automatic.get(key) or resolved.origins.get(key, "default") for key in keys},
+        origins={key: "rule" if key in automatic else resolved.origins.get(key, "default") for key in keys},
         arch=arch,
         image=image,
         store=store,

@@ -32,22 +32,18 @@ def test_a_placed_model_is_channels_last_with_equal_weights() -> None:
     assert torch.equal(model.weight, before)
 
 
-@pytest.mark.parametrize(
-    ("level", "precision"), [("", "fp32"), ("bf16", "fp32"), ("avx512_bf16", "bf16"), ("amx_bf16", "bf16")]
-)
-def test_auto_precision_on_a_cpu_follows_the_flags(level: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_level", lambda: level)
-    assert device.pick_precision("auto", torch.device("cpu")) == precision
+def test_auto_precision_on_a_cpu_is_fp32() -> None:
+    assert device.pick_precision("auto", torch.device("cpu")) == "fp32"
 
 
 def test_bf16_is_refused_on_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_level", lambda: "")
+    monkeypatch.setattr(device, "has_bf16", lambda: False)
     with pytest.raises(UsageError, match="no bf16 arithmetic"):
         device.pick_precision("bf16", torch.device("cpu"))
 
 
 def test_bf16_is_accepted_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_level", lambda: "bf16")
+    monkeypatch.setattr(device, "has_bf16", lambda: True)
     assert device.pick_precision("bf16", torch.device("cpu")) == "bf16"
 
 

@@ -26,24 +26,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return advance
 
 
-@pytest.mark.parametrize(
-    ("line", "level"),
-    [
-        ("flags : sse avx2 avx512f", ""),
-        ("flags : sse avx2 avx512_bf16", "avx512_bf16"),
-        ("flags : avx512_bf16 amx_tile amx_bf16", "amx_bf16"),
-        ("Features : fp asimd i8mm bf16", "bf16"),
-        ("flags : no_bf16x", ""),
-    ],
-)
-def test_the_level_of_bf16_is_a_flag_of_the_processor(
-    line: str, level: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_has_bf16_reads_the_flags_of_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     flags = tmp_path / "cpuinfo"
     monkeypatch.setattr(machine, "Path", lambda _: flags)
-    assert machine.bf16_level() == ""
-    flags.write_text(f"{line}\n")
-    assert machine.bf16_level() == level
+    assert not machine.has_bf16()
+    flags.write_text("flags : sse avx2 avx512f\n")
+    assert not machine.has_bf16()
+    flags.write_text("flags : sse avx2 avx512_bf16\n")
+    assert machine.has_bf16()
 
 
 def test_cores_granted_respect_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:

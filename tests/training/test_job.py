@@ -35,14 +35,6 @@ def test_the_origin_of_an_automatic_choice_is_rule() -> None:
     assert origins["precision"] == "--set"
 
 
-def test_bf16_on_a_cpu_is_chosen_by_a_flag_that_its_origin_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("resnetctl.engine.device", "resnetctl.training.job"):
-        monkeypatch.setattr(f"{module}.bf16_level", lambda: "avx512_bf16")
-    chosen = job("device=cpu")
-    assert (chosen.config.precision, chosen.origins["precision"]) == ("bf16", "rule: avx512_bf16")
-    assert job("device=cpu", "precision=fp32").config.precision == "fp32"
-
-
 def test_a_settled_config_settles_to_itself() -> None:
     first = job()
     resolved = Resolved(config=first.config, origins=first.origins)
