@@ -10,33 +10,27 @@ class CompressOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     keep_blocks: str | None = option(None, "Blocks that each stage keeps, e.g. 5,5,5", metavar="N,N,N", panel=USED)
     channels: float | None = option(None, "Share of the inner channels that stays, e.g. 0.5", metavar="X", panel=USED)
-    speedup: float | None = option(None, "Make single images X times as fast on this machine", metavar="X", panel=USED)
+    speedup: float | None = option(None, "Make single images X times as fast here", metavar="X", panel=USED)
     student: str | None = option(
         None,
-        "A smaller network that competes with the cut one: run, weights file or arch",
-        metavar="RUN|FILE|ARCH",
+        "A smaller network that competes with the cut one",
+        metavar="RUN|ARCH",
         panel=USED,
         complete="run",
     )
-    target_ms: float | None = option(
-        None, "Make single images take at most X ms on this machine", metavar="X", panel=USED
-    )
-    size: str | None = option(None, "Make the ONNX file at most this large, e.g. 500kB", metavar="SIZE", panel=USED)
+    target_ms: float | None = option(None, "Let single images take at most X ms here", metavar="X", panel=USED)
+    size: str | None = option(None, "Largest size of the ONNX file, e.g. 500kB", metavar="SIZE", panel=USED)
     int8: bool = option(False, "Quantise the file too", panel=USED)
     max_drop: float | None = option(
         None, "Largest fall of val accuracy, in points (default: 1)", metavar="X", panel=USED
     )
     budget: str | None = option(None, "Wall time for everything, e.g. 30min", metavar="TIME", panel=USED)
-    finetune: str | None = option(
-        None, "Then train; the whole network teaches (e.g. 5epochs)", metavar="LENGTH", panel=USED
-    )
-    name: str | None = option(
-        None, "Name of the run folder; alone, go on with this run", short="-n", metavar="NAME", panel=USED
-    )
+    finetune: str | None = option(None, "Then train; the whole network teaches", metavar="LENGTH", panel=USED)
+    name: str | None = option(None, "Name of the run; alone, go on with it", short="-n", metavar="NAME", panel=USED)
     out: Path | None = option(None, "Write a weights file instead of a run", short="-o", metavar="FILE", panel=USED)
     data: str | None = option(
         None,
-        "Dataset to measure on (default: the one trained on)",
+        "Dataset to measure on (default: of the training)",
         short="-d",
         metavar="NAME",
         panel=USED,
@@ -44,7 +38,7 @@ class CompressOptions(Common):
     )
     sets: list[str] = option(
         [],
-        "With --finetune: any config key, e.g. --set lr=0.01",
+        "With --finetune: a config key, e.g. lr=0.01",
         flag="--set",
         metavar="KEY=VALUE",
         panel=USED,

@@ -166,7 +166,7 @@ class PredictOptions(Common):
         None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
     )
     vectors: Path | None = option(
-        None, "Numbers of each image, where the network reads them: CSV or .npy", metavar="FILE", panel=USED
+        None, "Numbers of each image, for a network that reads them", metavar="FILE", panel=USED
     )
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
