@@ -148,9 +148,7 @@ class PredictOptions(Common):
         metavar="LEVEL",
         panel=USED,
     )
-    csv: Path | None = option(
-        None, "Write a row for each image; the same command goes on after a stop", metavar="FILE", panel=USED
-    )
+    csv: Path | None = option(None, "Write a row for each image; goes on after a stop", metavar="FILE", panel=USED)
     jsonl: bool = option(False, "Print one JSON object a line, as soon as it is known", panel=USED)
     move: Path | None = option(None, "Move each file into DIR/CLASS; none is replaced", metavar="DIR", panel=USED)
     batch: int = option(64, "Images that the network sees at once", ge=1, metavar="N")
