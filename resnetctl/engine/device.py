@@ -75,8 +75,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which convolutions and matrix products run in this precision; at fp32 it does nothing."""
     import torch
 
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, dtype=dtypes.get(precision), enabled=precision in dtypes)
 
 
 def pick_threads(wanted: int, *, arch: Arch, size: int, shards: int = 1) -> int:

@@ -14,7 +14,7 @@ from resnetctl.errors import ConfigError, ResnetctlError
 from resnetctl.hints import Setting
 from resnetctl.models.backbone import Backbone
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.spec import Arch, HeadCard, ImageSpec, Net, Scalar, VectorSpec
+from resnetctl.spec import Arch, Head, HeadCard, ImageSpec, Net, Scalar, VectorSpec
 
 ARGS = "model.head_args"
 SHARED: Mapping[str, Any] = {"classes": 0, "image": None, "vector": None}  # what every `build` gets, if it names it
@@ -70,12 +70,12 @@ def head_card(
     given = keywords(entry.build, shared=SHARED, args=args, key=ARGS, title=title)
     own = {key: value for key, value in given.items() if key in args}
     whole = json.loads(json.dumps({**(fitted or {}), **own}))
-    return HeadCard(name=name, task=entry.task, args=whole, vector=vector if reads_vector(name) else None)
+    return HeadCard(name=name, task=entry.task, args=whole, vector=vector if reads_vector(entry) else None)
 
 
-def reads_vector(name: str) -> bool:
+def reads_vector(head: Head) -> bool:
     """Return whether a head reads the numbers that come with each image."""
-    return bool(getattr(registry.get("head", name), "reads_vector", False))
+    return bool(getattr(head, "reads_vector", False))
 
 
 def parts(net: nn.Module) -> dict[str, list[nn.Module]]:

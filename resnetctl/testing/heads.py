@@ -69,7 +69,7 @@ def _images(count: int = 2) -> Tensor:
 def _numbers(head: Any, count: int = 2) -> tuple[Tensor, ...]:
     """Return the numbers of `_images`, for a head that reads them."""
     generator = torch.Generator().manual_seed(SEED)
-    return (torch.randn(count, len(VECTOR.columns), generator=generator),) if reads_vector(head.name) else ()
+    return (torch.randn(count, len(VECTOR.columns), generator=generator),) if reads_vector(head) else ()
 
 
 def _kind(head: Any) -> str:
@@ -84,7 +84,7 @@ def signature(head: Any) -> str:
     expect(head.task in registry.names("task"), f"no task is called '{head.task}'")
     first, *others = inspect.signature(head.build).parameters.values()
     expect(first.kind is not inspect.Parameter.KEYWORD_ONLY, "it takes no backbone by position")
-    needed = {"classes", "image"} | ({"vector"} if reads_vector(head.name) else set())
+    needed = {"classes", "image"} | ({"vector"} if reads_vector(head) else set())
     expect(needed <= {item.name for item in others}, f"it does not take {' and '.join(sorted(needed))}")
     own = [item for item in others if item.name not in needed]
     wrong = settable(own)

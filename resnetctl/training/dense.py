@@ -41,13 +41,13 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
             where=Setting("model.head"),
             hint=[*choices, listing] if card.truth != "labels" else [Call("data list"), listing],
         )
-    if reads_vector(name) and card.vector is None:
+    if reads_vector(registry.get("head", name)) and card.vector is None:
         raise ConfigError(
             f"head '{name}' reads numbers that come with each image, and '{card.name}' has none",
             where=Setting("model.head"),
             hint=Call("data add", ("PATH",), {"vectors": "FILE.csv"}),
         )
-    if reads_vector(name):
+    if reads_vector(registry.get("head", name)):
         require_kept(config, "vectors")
     changed = [key for key, default in OF_CLASSIFIERS.items() if getattr(config, key) != default]
     changed += ["distill.teacher"] if config.distill.teacher else []

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.numbers import stored
+from support.numbered import stored
 
 from resnetctl.data import loader
 from resnetctl.data.images import with_channels

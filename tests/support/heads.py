@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from support import dense, numbers
+from support import dense, numbered
 from support.jobs import to_train
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -165,9 +165,9 @@ KINDS: dict[str, tuple[str, Any]] = {
 
 
 def stored(kind: str, folder: Path, *, count: int = 24) -> None:
-    """Add scenes with boxes, masks or tags to the store as `scenes`, or pictures with numbers (`support.numbers`)."""
+    """Add scenes with boxes, masks or tags to the store as `scenes`, or pictures with numbers (`support.numbered`)."""
     if kind == "numbers":
-        numbers.stored(folder, count=count)
+        numbered.stored(folder, count=count)
         return
     dense.added(KINDS[kind][1](folder / kind, count), settings.load().data_dir)
 

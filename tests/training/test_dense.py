@@ -220,7 +220,7 @@ def test_val_is_measured_without_images_moved_and_the_same_every_time(tmp_path: 
     images = open_eval_set(store, "val", val_split=card.split)
     assert card.head is not None
     one, two = (
-        validate_net(net, images, image=card.image, head=card.head, device=torch.device("cpu"), precision="float32")
+        validate_net(net, images, image=card.image, head=card.head, device=torch.device("cpu"), precision="fp32")
         for _ in range(2)
     )
     assert one == two

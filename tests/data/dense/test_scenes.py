@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import dense, numbers
+from support import dense, numbered
 
 from resnetctl.data.dense.scenes import VOID
 from resnetctl.data.dense.sniff import Dense, open_any
@@ -26,7 +26,7 @@ def test_scenes_name_files_of_the_source_and_known_classes(tmp_path: Path, write
 
 
 def test_boxes_become_labels_of_their_pictures_and_masks_do_not(tmp_path: Path) -> None:
-    numbers.added(dense.voc(tmp_path / "voc"), None, image_labels=True)
+    numbered.added(dense.voc(tmp_path / "voc"), None, image_labels=True)
     store = open_store(settings.load().data_dir, "scenes")
     truth = store.split("train").truth
     assert store.card.truth == "tags"
@@ -35,7 +35,7 @@ def test_boxes_become_labels_of_their_pictures_and_masks_do_not(tmp_path: Path) 
     wanted = [[name in {box[4] for box in boxes} for name in dense.CLASSES] for _, _, boxes in dense.scenes(12)]
     assert truth.tags.astype(bool).tolist() == wanted[: len(truth.tags)]
     with pytest.raises(UsageError, match="only boxes can become labels of their pictures"):
-        numbers.added(dense.masked(tmp_path / "masks"), None, name="masks", image_labels=True)
-    labels, _ = numbers.written(tmp_path / "plain")
+        numbered.added(dense.masked(tmp_path / "masks"), None, name="masks", image_labels=True)
+    labels, _ = numbered.written(tmp_path / "plain")
     with pytest.raises(UsageError, match="has no boxes, but one label an image"):
-        numbers.added(labels, None, name="plain", image_labels=True)
+        numbered.added(labels, None, name="plain", image_labels=True)

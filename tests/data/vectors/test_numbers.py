@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import dense
-from support.numbers import COLUMNS, added, stored, written
+from support.numbered import COLUMNS, added, stored, written
 
 from resnetctl.errors import DataError, UsageError
 from resnetctl.system import settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.numbers import stored
+from support.numbered import stored
 
 from resnetctl.data.store import open_store
 from resnetctl.data.vectors.stored import vectors_name

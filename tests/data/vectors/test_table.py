@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.numbers import table
+from support.numbered import table
 
 from resnetctl.data.vectors.table import as_table, read_table
 from resnetctl.errors import DataError
