@@ -254,13 +254,14 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
         return instantiate(loaded)
     try:
         with torch.random.fork_rng(devices=[]):
-            net = with_head(_fresh(card), card.head, classes=len(card.classes), image=card.image)
+            trunk = _fresh(card)
+            if card.channels:
+                _require_fit(trunk, card, path)
+            net = with_head(trunk, card.head, classes=len(card.classes), image=card.image)
         check_keys(loaded.state, net.state_dict(), path=path)
     except ResnetctlError as error:
         raise _with_versions(error, card, path) from error
     net.load_state_dict(dict(loaded.state))
-    if card.channels:
-        _require_fit(net, card, path)
     return net.eval()
 
 

@@ -68,8 +68,7 @@ def test_a_weights_file_with_such_a_map_is_refused(channels: dict[str, Any], tmp
 def test_a_weights_file_of_a_network_with_a_head_and_such_a_map_is_refused(tmp_path: Path) -> None:
     channels, head = {"layer2.0.conv1": (8, 6, 1)}, HeadCard(name="tiny_seg", task="segment")
     with heads.registered():
-        trunk = build(WIDE, classes=3, image=IMAGE, channels=channels)
-        net = with_head(trunk, head, classes=3, image=IMAGE)
+        net = with_head(build(WIDE, classes=3, image=IMAGE), head, classes=3, image=IMAGE)
         card = WeightsCard(arch=WIDE, classes=CLASSES, image=IMAGE, channels=channels, head=head)
         (path := tmp_path / "bad.safetensors").write_bytes(to_bytes(net.state_dict(), card))
         with pytest.raises(WeightsError, match="do not fit together"):

@@ -91,7 +91,14 @@ def test_other_forms_of_export_are_refused(form: dict[str, str], tmp_path: Path)
 
 def net_of(task: str, answer: Callable[[np.ndarray[Any, Any]], Any], store: Store, **card: Any) -> Answering:
     """A network that answers with what the test says."""
-    known = {"image": store.card.image, "classes": store.card.classes, "task": task, "trained_on": {}}
+    known = {
+        "image": store.card.image,
+        "classes": store.card.classes,
+        "task": task,
+        "trained_on": {},
+        "thresholds": (),
+        "vector": None,
+    }
     whole: Any = SimpleNamespace(**known | {"metrics": {}, "split": {}, **card})
     return Answering(card=whole, digest="", task=registry.get("task", task), answer=answer)
 
