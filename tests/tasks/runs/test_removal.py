@@ -57,7 +57,7 @@ def test_a_group_whose_worker_prepares_a_run_and_a_stage_that_is_trained_stay(tm
     with stage.locked(), pytest.raises(UsageError, match="the run 1-cut is in use"):
         removal.remove(removal.chosen(["small"], tmp_path))
     removal.remove(removal.chosen(["five", "small"], tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert [name for name in ("five", "small") if (tmp_path / name).exists()] == []
 
 
 @pytest.mark.parametrize("plan", ["sweep.json", "compress.json"])
