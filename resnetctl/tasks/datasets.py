@@ -132,7 +132,7 @@ def fetch_and_store(
 
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     work = fetch(plugin, settings.data_dir / DOWNLOADS, source=source)
-    path = yield from _progress(work, f"downloading {plugin.card.name}", "B")
+    path = yield from as_progress(work, f"downloading {plugin.card.name}", unit="B")
     total = sum(plugin.card.splits.values())
     try:
         for done in ingest_plugin(settings.data_dir, name, plugin=plugin, path=path, replace=replace):
@@ -228,8 +228,8 @@ def require_source(card: DatasetCard, path: Path, *, where: str | Setting) -> No
         )
 
 
-def _progress(
-    work: Generator[tuple[int, int | None], None, Path], what: str, unit: str
+def as_progress(
+    work: Generator[tuple[int, int | None], None, Path], what: str, *, unit: str
 ) -> Generator[Progress, None, Path]:
     """Yield pairs (done, total) as facts; return the path."""
     while True:

@@ -21,7 +21,7 @@ from resnetctl.system.download import Remote, fetch, read, watched
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import read_layout
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.datasets import DOWNLOADS, ELSEWHERE
+from resnetctl.tasks.datasets import DOWNLOADS, ELSEWHERE, as_progress
 
 if TYPE_CHECKING:
     from resnetctl.system.safetensors import Layout
@@ -108,13 +108,7 @@ def _others(layout: Layout, split: str, *, room: Path) -> Iterator[Remote]:
 def _fetched(remote: Remote, url: str, cache: Path) -> Generator[Progress, None, Path]:
     placed = replace(remote, urls=(f"{url}/{remote.name}",))
     work = watched(lambda: fetch(placed, cache, hint=(AGAIN,)), remote.name)
-    while True:
-        try:
-            done, total = next(work)
-        except StopIteration as end:
-            path: Path = end.value
-            return path
-        yield Progress(what=f"downloading {remote.name}", done=done, total=total, unit="B")
+    return (yield from as_progress(work, f"downloading {remote.name}", unit="B"))
 
 
 def _sha256(digest: str) -> str:
