@@ -121,6 +121,8 @@ def session(data: bytes, where: str, *, threads: int = 1) -> onnxruntime.Inferen
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # nothing but crashes: it raises its errors too, and would print names of the file
+    # Threads that wait for work would spin, and take the cores from the processes that decode pictures.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # By default bytes 4 to 8 choose the format, so bytes that were checked as ONNX could run as something else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:

@@ -26,6 +26,13 @@ def test_a_good_file_runs() -> None:
     assert model.outputs(images)[1].sum(axis=1) == pytest.approx(np.ones(5))
 
 
+def test_threads_that_wait_leave_the_cores_to_the_processes_that_decode() -> None:
+    session = onnx_session.session(small_model().SerializeToString(), "m.onnx", threads=2)
+    options = session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.intra_op_num_threads == 2
+
+
 def test_a_file_on_disk_is_read_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(small_model().SerializeToString())
