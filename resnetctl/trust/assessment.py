@@ -13,7 +13,8 @@ from resnetctl.trust.calibration import Calibration, calibration
 from resnetctl.trust.compare import Comparison, compare
 from resnetctl.trust.conformal import Coverage, coverage
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.fitting import ENOUGH, RANGE, fit_card, fit_temperature
+from resnetctl.trust.fitting import ENOUGH, fit_card
+from resnetctl.trust.temperature import RANGE, fit_temperature
 from resnetctl.wording import counted
 
 SHOWN = 5  # names of classes in a notice

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 from support.logits import sample
 
 from resnetctl.trust import calibration as module
-from resnetctl.trust.fitting import fit_temperature
+from resnetctl.trust.temperature import fit_temperature
 
 
 def test_nll_and_brier_equal_scikit_learns_formulas() -> None:
