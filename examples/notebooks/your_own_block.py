@@ -107,7 +107,7 @@ assert all(finding.ok for finding in findings)
 # %% [markdown]
 # ## Train and compare
 #
-# The name works wherever a block is named. The gates add 7 % to the parameters.
+# The name works wherever a block is named. The gates add 6 % to the parameters, and its projecting shortcuts 1 %.
 
 # %%
 own = rc.train(data="digits", arch="resnet20", block="gated", epochs=2, name="gated")

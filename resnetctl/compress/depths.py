@@ -94,7 +94,7 @@ def without_blocks(model: ResNet, kept: Sequence[Sequence[int]], *, image: Image
         smaller.load_state_dict(state)
     except RuntimeError as error:  # a block may have other parts at another place
         raise UsageError(
-            f"block '{arch.block}' has other weights at other places, so its blocks cannot be left out",
+            f"block '{arch.block}' has weights that depend on its place in the network, so none can be removed",
             where=Setting("keep_blocks"),
             problems=str(error).strip().splitlines()[1:SHOWN],
         ) from None

@@ -41,10 +41,10 @@ class ModelConfig(Frozen):
         0.0, "Stochastic depth: drop rate of the last block; earlier blocks rise linearly from 0", ge=0, lt=1
     )
     activation: Activation | Literal[""] = option(
-        "", "Activation, e.g. silu or gelu, of the stem and of blocks that have a choice (empty: that of the arch)"
+        "", "Activation of the stem and the blocks, e.g. silu or gelu (empty: that of the arch)"
     )
     norm: Norm | Literal[""] = option(
-        "", "batch, or group for small batches: of the stem and of blocks that have a choice (empty: that of the arch)"
+        "", "Norm of the stem and the blocks: batch, or group for small batches (empty: that of the arch)"
     )
     head: str = _named("", "Head, e.g. ssd, unet or multilabel (empty: classify)", kind="head", panel=USED)
     head_args: dict[str, Scalar] = Field({}, description="Arguments of the head, e.g. model.head_args.levels=3")

@@ -115,12 +115,12 @@ def _no_second_policy(job: Job) -> Iterator[Notice]:
     until, after = job.config.augment_until, job.config.augment_after
     if not until and after != TrainConfig().augment_after:
         yield Notice(
-            f"the policy stays: augment_after={after} needs an epoch",
+            f"augment_after={after} has no effect without augment_until",
             hint=(Setting("augment_until", "90%", note="changes it for the last tenth"),),
         )
     if until_epoch(job.config, epochs=job.epochs) >= job.epochs:
         length = counted(job.epochs, "epoch")
-        yield Notice(f"the policy stays: augment_until={until} is the end of the run, which has {length}")
+        yield Notice(f"augment_until={until} has no effect: the run has {length}")
 
 
 def _short_average(job: Job) -> Iterator[Notice]:

@@ -67,7 +67,9 @@ class RecipeComparison(Card):
 def compare_recipes(first: Sequence[float], second: Sequence[float]) -> RecipeComparison:
     """Compare the values of two recipes. Raises `ValueError` for fewer than `FEWEST_SEEDS` of one."""
     if min(len(first), len(second)) < FEWEST_SEEDS:
-        raise ValueError(f"{len(first)} and {len(second)} seeds: {FEWEST_SEEDS} or more of each recipe are compared")
+        raise ValueError(
+            f"there are {len(first)} and {len(second)} finished seeds, and the comparison needs {FEWEST_SEEDS} of each"
+        )
     difference, interval, p = welch(first, second)
     n = (len(first), len(second))
     return RecipeComparison(n=n, difference=difference, interval=interval, p=p, verdict=verdict(*interval))

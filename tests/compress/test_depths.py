@@ -96,7 +96,7 @@ class SecondHasMore(BasicBlock):
 def test_a_block_with_other_weights_at_other_places_is_refused() -> None:
     with registry.overlay("block", second=SecondHasMore):
         model = net(dataclasses.replace(DEEP, block="second", block_args={}))
-        with pytest.raises(UsageError, match="block 'second' has other weights at other places") as caught:
+        with pytest.raises(UsageError, match="block 'second' has weights that depend on its place") as caught:
             without_blocks(model, [[0, 2], [0, 1]], image=IMAGE)
     assert "layer1.1.extra" in " ".join(caught.value.problems)
 

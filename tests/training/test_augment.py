@@ -65,15 +65,17 @@ def test_an_unknown_second_policy_is_refused_before_the_run() -> None:
 def test_a_run_that_ends_before_the_change_says_so() -> None:
     settled = job("augment_until=7")
     texts = [notice.text for notice in remarks(settled, fresh_state(settled, fresh_model(settled)))]
-    assert "the policy stays: augment_until=7 is the end of the run, which has 3 epochs" in texts
+    assert "augment_until=7 has no effect: the run has 3 epochs" in texts
     settled = job("augment_until=2")
-    assert not any("policy stays" in note.text for note in remarks(settled, fresh_state(settled, fresh_model(settled))))
+    assert not any(
+        "has no effect" in note.text for note in remarks(settled, fresh_state(settled, fresh_model(settled)))
+    )
 
 
 def test_a_second_policy_without_an_epoch_says_so() -> None:
     settled = job("augment_after=shift")
     texts = [notice.text for notice in remarks(settled, fresh_state(settled, fresh_model(settled)))]
-    assert "the policy stays: augment_after=shift needs an epoch" in texts
+    assert "augment_after=shift has no effect without augment_until" in texts
 
 
 def test_a_resume_across_the_change_has_the_same_weights() -> None:

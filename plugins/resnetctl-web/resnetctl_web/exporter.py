@@ -64,7 +64,9 @@ class Web:
         if _policy(style=_between(text, "<style>", "</style>"), script=_script(text)) not in html.unescape(text):
             problems.append("its policy does not allow its own script and style")
         if json.loads(_part(text, "card", "application/json")) != _card(model.card.weights, features=model.features):
-            problems.append("it shows other classes than the network has, or judges strange pictures otherwise")
+            problems.append(
+                "its card differs from that of the network: other classes, or another limit for strange pictures"
+            )
         if hashlib.sha256(_unpacked(_part(text, "runtime"))).hexdigest() != assets.DIGESTS[assets.RUNTIME]:
             problems.append(f"it does not hold onnxruntime-web {assets.VERSION}")
         if model.card.input != "raw":

@@ -97,7 +97,9 @@ class FileImages:
     def _require_stored(self, rows: Rows, images: Pixels) -> None:
         for row, image in zip(rows.tolist(), images, strict=False):
             if pixel_key(image) != self._keys[row]:
-                raise self._files.damaged(row, "this machine decodes it to other pixels than the one that stored it")
+                raise self._files.damaged(
+                    row, "this machine decodes its file to other pixels than the machine that stored it"
+                )
 
     @cached_property
     def _threads(self) -> int:

@@ -118,4 +118,4 @@ def _right(attempt: Attempt) -> NDArray[np.int64]:
 
 def _speeds(cut: Attempt, student: Attempt) -> str:
     ours, its = (attempt.speedup["1"].median for attempt in (student, cut))
-    return f"{ours:.2f} times as fast as the whole network, and the cut network {its:.2f} times"
+    return f"the student {ours:.2f} times as fast as the whole network, the cut network {its:.2f} times"

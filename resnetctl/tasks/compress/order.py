@@ -156,7 +156,7 @@ class Order(Card):
         _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
         if self.budget and self.length is not None and self.length.epochs:
             raise UsageError(
-                f"finetune asks for {self.finetune}, however long they take, so the budget cannot be kept",
+                f"finetune asks for {self.finetune}, however long they take: a budget cannot be kept",
                 where=Setting("budget"),
                 hint="leave one of them out",
             )
@@ -184,7 +184,7 @@ class Order(Card):
         """Raise `UsageError` for a length that is none, and for config keys or a student without a training."""
         if self.length is None and self.student and not self.has_goal:
             hint = Setting("finetune", "5epochs")
-            raise UsageError("a student is trained, and no training is asked for", where=Setting("student"), hint=hint)
+            raise UsageError("a student needs a training", where=Setting("student"), hint=hint)
         if self.length is None and self.set and not self.has_goal:
             hint = Setting("finetune", "5epochs")
             raise UsageError("config keys are for a training, and none is asked for", where=Setting("set"), hint=hint)

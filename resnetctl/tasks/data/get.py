@@ -7,7 +7,7 @@ from resnetctl import registry
 from resnetctl.data.cards import read_card, store_names
 from resnetctl.errors import UsageError
 from resnetctl.facts import Progress
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.mirror import SCHEMES, mirror
 from resnetctl.tasks.data.reports import GetReport
@@ -52,11 +52,15 @@ def _copied(
     path = settings.data_dir / name
     is_work = is_replacing or name not in store_names(settings.data_dir)
     if source is not None:
-        raise UsageError("a published dataset is copied from its address", where=Setting("source"))
+        raise UsageError("a dataset at an address has no other source", where=Setting("source"), hint="leave it out")
     if is_work:
         yield from mirror(url, name, settings=settings, is_replacing=is_replacing)
     else:
         card = read_card(settings.data_dir, name)
         if card.source != url:
-            raise UsageError(f"the name '{name}' is taken in the store, by a dataset from {card.source}", where=url)
+            raise UsageError(
+                f"dataset '{name}' is already in the store, from another source",
+                where=url,
+                hint=[Setting("replace", note="replaces it"), Call("data show", (name,))],
+            )
     return GetReport(name=name, path=path, card=read_card(settings.data_dir, name), done=is_work)

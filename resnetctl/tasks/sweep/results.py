@@ -127,7 +127,7 @@ def compared(group: Group, other: Group) -> SweepReport:
     reports = [show(each) for each in (group, other)]
     one, two = (_data(each) for each in (group, other))
     if one != two:
-        raise UsageError(f"the groups have other val images: {one} and {two}", where=Setting("against", other.path))
+        raise UsageError(f"the groups have different val images: {one} and {two}", where=Setting("against", other.path))
     best = [report.settings[0] for report in reports]
     try:
         seeds = compare_recipes(*([*each.seeds.values()] for each in best))

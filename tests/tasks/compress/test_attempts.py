@@ -30,10 +30,10 @@ def test_the_cut_network_alone_needs_no_reason() -> None:
         (([1, 1, 0, 0], 2.0, ""), ([1, 0, 0, 0], 9.0, ""), False, CUT,
          "the cut network is 25.00 points more accurate on val (95 % interval -17.43 to 67.43, 4 images)"),
         (([1, 0], 2.0, ""), ([0, 1], 2.5, ""), False, STUDENT,
-         "both are equally accurate on val, and the student is faster: 2.50 times as fast as the whole network, and "
-         "the cut network 2.00 times"),
+         "both are equally accurate on val, and the student is faster: "
+         "the student 2.50 times as fast as the whole network, the cut network 2.00 times"),
         (([0, 0], 2.0, ""), ([1, 1], 1.8, ""), True, CUT,
-         "the student is slower: 1.80 times as fast as the whole network, and the cut network 2.00 times"),
+         "the student is slower: the student 1.80 times as fast as the whole network, the cut network 2.00 times"),
         (([0, 0], 2.0, ""), ([1, 1], 1.95, ""), True, STUDENT,  # within the quartiles
          "the student is 100.00 points more accurate on val (95 % interval 100.00 to 100.00, 2 images)"),
         (([1, 1], 2.0, "it is too large"), ([0, 0], 1.1, ""), True, STUDENT,

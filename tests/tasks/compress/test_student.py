@@ -167,7 +167,7 @@ def test_a_student_that_cannot_compete_is_one_error_and_leaves_nothing(
 
 
 def test_a_student_without_a_training_or_for_a_file_is_refused() -> None:
-    with pytest.raises(UsageError, match="a student is trained, and no training is asked for"):
+    with pytest.raises(UsageError, match="a student needs a training"):
         rc.compress("first", student="tiny", keep_blocks=[1, 1], progress=False)
     with pytest.raises(UsageError, match="student makes a run"):
         rc.compress("first", student="tiny", keep_blocks=[1, 1], out="m.safetensors")

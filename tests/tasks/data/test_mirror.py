@@ -112,7 +112,7 @@ def test_a_copy_is_the_published_store(server: str, shop: Path, settings: Settin
     copied = {path.name for path in (settings.data_dir / name).iterdir()}
     assert copied | {"manifest.jsonl"} == {path.name for path in original.path.iterdir()}
     assert not done(get(f"{server}/{name}", settings)).done
-    with pytest.raises(UsageError, match="is taken in the store"):
+    with pytest.raises(UsageError, match="is already in the store, from another source"):
         done(get(f"http://127.0.0.1:1/{name}", settings))
 
 

@@ -75,10 +75,10 @@ def test_two_groups_are_compared_by_welchs_test(tmp_path: Path) -> None:
 def test_groups_with_few_seeds_or_other_images_are_not_compared(tmp_path: Path) -> None:
     three, two = finished(tmp_path, "a", [0.9, 0.8, 0.7]), finished(tmp_path, "b", [0.9, 0.8])
     for pair in ((three, two), (two, three)):
-        with pytest.raises(UsageError, match="3 or more of each") as caught:
+        with pytest.raises(UsageError, match="the comparison needs 3 of each") as caught:
             compared(*pair)
         assert caught.value.where == str(two.path)
-    with pytest.raises(UsageError, match=r"other val images: digits .* and mnist"):
+    with pytest.raises(UsageError, match=r"different val images: digits .* and mnist"):
         compared(three, finished(tmp_path, "c", [0.9, 0.8, 0.7], data="mnist"))
 
 
