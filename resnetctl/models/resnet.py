@@ -218,7 +218,7 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
     problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
     for name, layers in (("activation", "activations"), ("norm", "norms")):
         if getattr(arch, name) and not getattr(block, layers, ()):
-            problems.append(f"{name} {getattr(arch, name)}: the block has no choice of it, no '{layers}'")
+            problems.append(f"{name} {getattr(arch, name)}: the block does not name its layers in '{layers}'")
     if problems:
         raise ConfigError(
             f"block '{arch.block}' cannot be built from this config", problems=problems, hint=_accepts(arch, block)

@@ -266,8 +266,8 @@ def test_a_block_that_has_no_choice_refuses_activation_and_norm() -> None:
     with registry.overlay("block", plain=Plain), pytest.raises(ConfigError) as caught:
         build(arch, classes=2, image=image(8))
     assert caught.value.problems == (
-        "activation silu: the block has no choice of it, no 'activations'",
-        "norm group: the block has no choice of it, no 'norms'",
+        "activation silu: the block does not name its layers in 'activations'",
+        "norm group: the block does not name its layers in 'norms'",
     )
     assert caught.value.hint == ("arguments of block 'plain': gain",)
 

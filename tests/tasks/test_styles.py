@@ -25,5 +25,5 @@ def test_a_block_without_a_choice_is_refused_before_the_run(monkeypatch: pytest.
     monkeypatch.delattr("resnetctl.models.blocks.BasicBlock.norms")
     with pytest.raises(ConfigError) as caught:
         run("model.norm=group", "epochs=1")
-    assert caught.value.problems == ("norm group: the block has no choice of it, no 'norms'",)
+    assert caught.value.problems == ("norm group: the block does not name its layers in 'norms'",)
     assert not settings.load().runs_dir.exists() or not any(settings.load().runs_dir.iterdir())

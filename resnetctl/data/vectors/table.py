@@ -44,7 +44,7 @@ class VectorTable:
         if self.rows is None:
             if len(names) != len(self.values):
                 raise DataError(
-                    f"{counted(len(self.values), 'row')} for {counted(len(names), 'image')}",
+                    f"it has {counted(len(self.values), 'row')}, and there are {len(names):,} images",
                     where=str(self.path),
                 )
             return VectorTable(
@@ -59,7 +59,7 @@ class VectorTable:
                 f"{counted(len(missing), 'image')} of {len(names):,} have no line",
                 where=str(self.path),
                 problems=missing,
-                hint=f"the column '{KEY}' has names as '{missing[0]}'",
+                hint=f"names in the column '{KEY}' look like '{missing[0]}'",
             )
         return self
 
@@ -116,7 +116,7 @@ def as_table(values: Any, columns: Sequence[str], *, where: str = "vectors") -> 
         raise DataError(f"it is {array.dtype} {array.shape}, not numbers for (images, columns)", where=where)
     if array.shape[1] != len(columns):
         raise DataError(
-            f"{counted(array.shape[1], 'column')}, and {len(columns)} needed", where=where,
+            f"it has {counted(array.shape[1], 'column')}, and the network reads {len(columns)}", where=where,
             hint=f"the columns are {', '.join(columns[:SHOWN])}",
         )  # fmt: skip
     bad = [f"row {row}, column {column}" for row, column in np.argwhere(~(np.abs(array) <= LARGEST)).tolist()]
@@ -174,7 +174,7 @@ class _Reading:
         missing = [name for name in self.columns if name not in header]
         problem = ""
         if len(keys) != 1:
-            problem = f"the header line has {len(keys) or 'no'} column '{KEY}'"
+            problem = f"the header line needs one column '{KEY}', and has {len(keys) or 'none'}"
         elif missing:
             problem = f"the header line lacks {_named(missing)}"
         elif not self.columns:

@@ -57,7 +57,7 @@ def test_every_wrong_line_is_in_one_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("file,a", "has no column 'path'"),
+        ("file,a", "needs one column 'path', and has none"),
         ("path,label,split", "no column of numbers besides 'path'"),
         ("path,a,a", "two have the same"),
         ("path,,b", "a column has no name"),
@@ -88,7 +88,7 @@ def test_rows_of_an_array_follow_the_images(tmp_path: Path) -> None:
     found = read_table(tmp_path / "n.npy")
     assert found.columns == ("0", "1")
     assert found.named(["a.png", "b.png", "c.png"]).of("b.png").tolist() == [2.0, 3.0]
-    with pytest.raises(DataError, match="3 rows for 2 images"):
+    with pytest.raises(DataError, match="it has 3 rows, and there are 2 images"):
         found.named(["a.png", "b.png"])
 
 
@@ -103,7 +103,7 @@ def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     [
         ([1.0, 2.0], "not numbers for"),
         ([["a", "b"]], "not numbers for"),
-        ([[1.0, 2.0, 3.0]], "3 columns, and 2 needed"),
+        ([[1.0, 2.0, 3.0]], "it has 3 columns, and the network reads 2"),
         ([[1.0, float("nan")]], "1 cell without a number"),
     ],
 )
