@@ -32,7 +32,7 @@ def watched(facts: Iterator[Fact], *, show: bool | None) -> Iterator[Fact]:
     Args:
         show: False is silent. None shows the epochs only where a person looks: in a notebook and in a terminal.
     """
-    is_notebook = "ipykernel" in sys.modules
+    is_notebook = _in_notebook()
     if show is False or (show is None and not is_notebook and not sys.stderr.isatty()):
         yield from facts
         return
@@ -43,6 +43,12 @@ def watched(facts: Iterator[Fact], *, show: bool | None) -> Iterator[Fact]:
             yield fact
     finally:
         screen.close()
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this process; a program that starts kernels has ipykernel loaded too."""
+    shell = sys.modules.get("IPython")
+    return getattr(shell and shell.get_ipython(), "kernel", None) is not None
 
 
 class _Screen:

@@ -64,8 +64,13 @@ def test_a_notebook_has_one_table_that_is_updated(monkeypatch: pytest.MonkeyPatc
     display.HTML = str
     handle = SimpleNamespace(update=tables.append)
     display.display = lambda table, *, display_id: (tables.append(table), handle)[1]
-    for name, module in {"ipykernel": ModuleType("ipykernel"), "IPython.display": display}.items():
+    shell: Any = ModuleType("IPython")
+    for name, module in {"IPython": shell, "IPython.display": display}.items():
         monkeypatch.setitem(sys.modules, name, module)
+    shell.get_ipython = lambda: None  # IPython was imported, and nobody's kernel runs this process
+    list(watched(facts(2), show=None))
+    assert not tables
+    shell.get_ipython = lambda: SimpleNamespace(kernel=object())
     list(watched(facts(SHOWN + 3), show=None))
     assert len(tables) == 1 + SHOWN + 3
     assert tables[-1].count("<tr>") == 1 + SHOWN
