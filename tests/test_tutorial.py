@@ -52,7 +52,8 @@ def test_the_tutorial_works_as_it_stands(tmp_path: Path) -> None:
     outputs = carry_out(environments.sharing(tmp_path / "environment"), folder)
     assert "\tblurpool\tresnetctl-blurpool\t0.1.0\tavailable" in outputs["resnetctl plugins list --kind block"]
     held = re.search(r"block blurpool\t(\d+)\t0\t0", outputs["resnetctl plugins check resnetctl-blurpool"])
-    assert held and int(held[1]) > 20
+    assert held is not None
+    assert int(held[1]) > 20
     assert "\nMore than twenty rules: " in PAGE.read_text(encoding="utf-8")
     assert (folder / "blurpool.onnx").stat().st_size > 100_000
     assert outputs["resnetctl eval blurpool"]
