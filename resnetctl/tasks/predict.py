@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 from resnetctl.data.image_files import BATCH, Listed, skipped
 from resnetctl.data.reading.decode import BadImage
-from resnetctl.data.reading.files import image_items, survey
+from resnetctl.data.reading.files import Survey, image_items, survey
 from resnetctl.data.reading.parallel import Outcome, decoded, workers
 from resnetctl.data.reading.source import Item
 from resnetctl.errors import InputError, UsageError
@@ -114,7 +114,7 @@ def predicting(
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A loaded classifier, and the images that it will classify."""
+    """A loaded classifier, and the images that it will classify. `amount` is None until they are counted."""
 
     target: Target
     opened: Opened
@@ -123,6 +123,7 @@ class Job:
     max_pixels: int
     cores: int
     mover: Mover | None = None
+    amount: Survey | None = None
 
     def facts(self, is_done: Callable[[str], bool] = lambda name: False) -> Facts:
         """Yield the prediction of each image in order, the progress, and notices. Memory does not grow with the images.
@@ -131,7 +132,7 @@ class Job:
         """
         yield from (Notice(text) for text in self.target.notices)
         image, is_own, ignored = self.opened.card.image, self.opened.takes_originals, Counter[str]()
-        amount, count = survey(self._items(Counter())), Counter[str]()
+        amount, count = self.amount or survey(self._items(Counter())), Counter[str]()
         items = (item for item in self._items(ignored) if _counted(item, count) and not is_done(item.name))
         into = square_for(image, is_own=is_own, max_pixels=self.max_pixels)
         with workers(amount, self.cores) as by, closing(decoded(items, into, by=by)) as outcomes:
@@ -167,7 +168,8 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
     require_numbers(None, options.get("vectors"))
     top, level, move = options.get("top", 1), options.get("level"), options.get("move")
     check_top(top)
-    opened = open_target(target, settings)
+    amount = survey(image_items(map(Path, images), ignored=Counter()))
+    opened = open_target(target, settings, images=amount.total)
     threshold = None if level is None else set_threshold(opened.card, level, where=target.path)
     return Job(
         target=target,
@@ -177,6 +179,7 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         cores=settings.threads or cores_granted(),
         mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),
+        amount=amount if move is None else None,  # some files were perhaps moved before
     )
 
 

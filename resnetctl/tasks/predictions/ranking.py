@@ -1,8 +1,11 @@
 """The likeliest classes of pictures, their prediction sets, and whether they are strange."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +76,38 @@ class Ranking:
 
 
 def ranked(opened: Opened, pictures: Iterable[Picture], *, ranking: Ranking) -> Iterator[Prediction]:
-    """Yield the prediction of each picture, whose pixels are `(S, S, C)`, or those of originals `(H, W, C)`."""
-    remaining = iter(pictures)
+    """Yield the prediction of each picture, whose pixels are `(S, S, C)`, or those of originals `(H, W, C)`, in order.
+
+    `opened.callers` threads predict batches at once.
+    """
     size = 1 if opened.takes_originals else ranking.batch  # originals are large, and have different sizes
+    work = partial(_predicted, opened, ranking=ranking)
+    if opened.callers == 1:
+        yield from chain.from_iterable(map(work, _batches(pictures, size)))
+        return
+    pending: deque[Future[list[Prediction]]] = deque()
+    with ThreadPoolExecutor(opened.callers, thread_name_prefix="resnetctl-predict") as threads:
+        for batch in _batches(pictures, size):
+            pending.append(threads.submit(work, batch))
+            if len(pending) > opened.callers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+
+def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+    remaining = iter(pictures)
     while batch := list(islice(remaining, size)):
-        good = [(file, pixels) for file, pixels in batch if not isinstance(pixels, BadImage)]
-        results = _results(opened, good, ranking=ranking)
-        for file, pixels in batch:
-            yield Prediction(file=file, problem=pixels) if isinstance(pixels, BadImage) else next(results)
+        yield batch
+
+
+def _predicted(opened: Opened, batch: Sequence[Picture], *, ranking: Ranking) -> list[Prediction]:
+    good = [(file, pixels) for file, pixels in batch if not isinstance(pixels, BadImage)]
+    results = _results(opened, good, ranking=ranking)
+    return [
+        Prediction(file=file, problem=pixels) if isinstance(pixels, BadImage) else next(results)
+        for file, pixels in batch
+    ]
 
 
 def _results(

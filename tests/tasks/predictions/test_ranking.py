@@ -1,6 +1,7 @@
 """Logits become the likeliest classes, prediction sets, and problems, in the order of the pictures."""
 
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from resnetctl.tasks.predictions.ranking import Ranking, ranked
 NAMES = ("cat", "dog", "cow")
 
 
-def opened(seen: list[int], *, takes_originals: bool = False) -> Any:
+def opened(seen: list[int], *, takes_originals: bool = False, callers: int = 1) -> Any:
     """Return a network whose logits are the first three numbers of an image; it notes the sizes of its batches."""
 
     def predict(images: np.ndarray) -> np.ndarray:
@@ -21,7 +22,7 @@ def opened(seen: list[int], *, takes_originals: bool = False) -> Any:
         return images.reshape(len(images), -1)[:, :3].astype(np.float32)
 
     card = SimpleNamespace(classes=NAMES, temperature=1.0, calibration=None)
-    return SimpleNamespace(card=card, predict=predict, read=None, takes_originals=takes_originals)
+    return SimpleNamespace(card=card, predict=predict, read=None, takes_originals=takes_originals, callers=callers)
 
 
 def picture(*logits: int) -> np.ndarray:
@@ -43,6 +44,23 @@ def test_pictures_keep_their_order_and_bad_ones_their_problem() -> None:
     assert (found[1].problem, found[1].guesses) == (bad, ())
     assert all(len(item.guesses) in (0, 2) for item in found)
     assert seen == [2, 1], "two good ones of the first three"
+
+
+def test_several_callers_keep_the_order_and_are_busy_at_once() -> None:
+    both = Barrier(2, timeout=30)  # breaks unless two batches are predicted at once
+    net = opened([], callers=2)
+    plain = net.predict
+    net.predict = lambda images: (both.wait(), plain(images))[1]
+    pictures = [(Path(str(number)), picture(number, 0, 9)) for number in range(20)]
+    found = list(ranked(net, pictures, ranking=Ranking(batch=5)))
+    assert found == list(ranked(opened([]), pictures, ranking=Ranking(batch=5)))
+
+
+def test_an_error_of_one_caller_is_raised() -> None:
+    net = opened([], callers=2)
+    net.predict = lambda images: images[9]
+    with pytest.raises(IndexError):
+        list(ranked(net, [(None, picture(1, 2, 3))] * 3, ranking=Ranking(batch=1)))
 
 
 def test_originals_are_seen_one_at_a_time() -> None:
