@@ -27,6 +27,11 @@ FAST = (
 )  # fmt: skip
 NOT_FAST = ("cli/screen/test_help.py", "cli/parser/test_verbs.py")  # they draw every screen, and start shells
 
+LONG = (
+    "tests/test_tutorial.py", "tests/test_notebooks.py", "tests/test_notebook.py", "plugins/resnetctl-detect",
+    "tests/tasks/compress", "tests/tasks/plugins", "tests/certify",
+)  # fmt: skip
+
 
 def pytest_report_header() -> str | None:
     """Name the plugins that are not installed."""
@@ -40,10 +45,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the fast tests."""
+    """Mark the fast tests. The long modules come first: several processes would wait for one at the end."""
     for item in items:
         if is_fast(item.path):
             item.add_marker("fast")
+    items.sort(key=lambda item: not item.path.relative_to(ROOT).as_posix().startswith(LONG))
 
 
 def is_fast(path: Path) -> bool:

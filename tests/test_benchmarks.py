@@ -187,11 +187,11 @@ def test_pictures_that_are_not_moved_copies_are_refused(
     ("program", "variant", "needs"),
     [
         ("reference", "0 workers", "torch"),
-        ("reference with our network", "0 workers", "torch"),
-        ("timm", "0 workers", "timm"),
-        ("lightning", "0 workers", "lightning"),
-        ("keras", "channels_first", "keras"),
-        ("keras", "channels_last", "keras"),
+        pytest.param("reference with our network", "0 workers", "torch", marks=pytest.mark.certify),
+        pytest.param("timm", "0 workers", "timm", marks=pytest.mark.certify),
+        pytest.param("lightning", "0 workers", "lightning", marks=pytest.mark.certify),
+        pytest.param("keras", "channels_first", "keras", marks=pytest.mark.certify),
+        pytest.param("keras", "channels_last", "keras", marks=pytest.mark.certify),
     ],
 )
 def test_every_program_computes_the_same(
@@ -275,6 +275,7 @@ def test_a_program_trains_when_it_is_asked(scripts: SimpleNamespace, task: Any) 
     assert second.seconds > 0
 
 
+@pytest.mark.certify
 def test_a_program_that_fails_is_told(scripts: SimpleNamespace, task: Any) -> None:
     broken = dataclasses.replace(task, program="reference", variant="0 workers", weights="missing")
     with (
@@ -284,11 +285,13 @@ def test_a_program_that_fails_is_told(scripts: SimpleNamespace, task: Any) -> No
         pass
 
 
+@pytest.mark.certify
 def test_the_pipeline_is_a_small_share_of_a_step(scripts: SimpleNamespace, task: Any) -> None:
     (share,) = scripts.compare.shares(task, 1)
     assert 0 < share < 1
 
 
+@pytest.mark.certify
 def test_growth_measures_stores_and_archs(
     scripts: SimpleNamespace, task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

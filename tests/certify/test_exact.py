@@ -37,6 +37,7 @@ PARTS = {
     "last, no val": ("keep=last", "val_fraction=0"),
     "steps": ("epochs=0", "steps=7"),
 }
+RARE = ("early stop", "adam, clipped", "last, no val")
 
 
 def check_exact_resume(bench: Bench, sets: tuple[str, ...], dice: int) -> None:
@@ -49,17 +50,19 @@ def check_exact_resume(bench: Bench, sets: tuple[str, ...], dice: int) -> None:
     bench.finish(cwd, sets)
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=FULL if name in RARE else ()) for name in PARTS])
 def test_resume_is_exact_with_every_feature(bench: Bench, name: str) -> None:
     check_exact_resume(bench, PARTS[name], len(name))
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [POLICIES[0], *(pytest.param(name, marks=FULL) for name in POLICIES[1:])])
 def test_resume_is_exact_with_every_installed_policy(bench: Bench, policy: str) -> None:
     check_exact_resume(bench, (f"augment={policy}", "epochs=2"), len(policy))
 
 
-@pytest.mark.parametrize("freeze", ["none", "backbone", "stem,layer1"])
+@pytest.mark.parametrize(
+    "freeze", [pytest.param("none", marks=FULL), "backbone", pytest.param("stem,layer1", marks=FULL)]
+)
 def test_resume_is_exact_for_finetune_with_frozen_layers(bench: Bench, freeze: str) -> None:
     first = bench.room()
     assert bench.train(first, ("epochs=1",)).code == 0
@@ -78,6 +81,7 @@ def test_finetune_killed_before_its_first_step_can_be_resumed(bench: Bench) -> N
         bench.finish(cwd, sets)
 
 
+@pytest.mark.certify
 def test_an_extension_that_was_killed_can_be_repeated(bench: Bench) -> None:
     def extended(fault: Fault | None) -> tuple[bytes, bytes]:
         cwd = bench.room()
@@ -211,7 +215,9 @@ def test_t20_a_pixel_that_is_not_finite_never_reaches_a_checkpoint(bench: Bench,
         assert snapshot.step <= 6
 
 
-@pytest.mark.parametrize("sets", [("batch_size=53",), ("batch_size=100",), ("batch_size=2",), ("batch_size=18",)])
+@pytest.mark.parametrize(
+    "sets", [("batch_size=53",), *(pytest.param((f"batch_size={size}",), marks=FULL) for size in (100, 2, 18))]
+)
 def test_t20_resume_is_exact_with_an_odd_last_batch(bench: Bench, sets: tuple[str, ...]) -> None:
     """54 images: a last batch of one image is left out, and a batch larger than the data is the data."""
     check_exact_resume(bench, (*sets, "epochs=2"), 1)

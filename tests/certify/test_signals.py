@@ -54,7 +54,7 @@ def test_a_second_signal_stops_at_once(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize("nth", [2, 9, 17])
+@pytest.mark.parametrize("nth", [pytest.param(2, marks=FULL), 9, pytest.param(17, marks=FULL)])
 def test_a_signal_while_data_is_prepared_leaves_no_dataset(bench: Bench, name: str, nth: int) -> None:
     cwd = bench.room()
     bench.shop.environment["RESNETCTL_DATA_DIR"], before = "data", bench.shop.environment["RESNETCTL_DATA_DIR"]
@@ -73,8 +73,8 @@ def test_a_signal_while_data_is_prepared_leaves_no_dataset(bench: Bench, name: s
     ("argv", "place"),
     [
         (("eval", "r"), "resnetctl.tasks.evaluate:measure"),
-        (("eval", "r"), "fsync"),
-        (("export", "r", "--onnx"), "resnetctl.tasks.export.task:compare_batches"),
+        pytest.param(("eval", "r"), "fsync", marks=FULL),
+        pytest.param(("export", "r", "--onnx"), "resnetctl.tasks.export.task:compare_batches", marks=FULL),
         (("export", "r", "--onnx"), "fsync"),
     ],
 )

@@ -413,6 +413,7 @@ def test_a_zip_with_damage_near_its_end_is_an_error(
     assert not list(data_dir.glob("*"))
 
 
+@pytest.mark.certify
 def test_real_pictures_are_stored_from_one_archive(shared_data: Path, data_dir: Path) -> None:
     """CIFAR-10 as 60,000 JPEG files in one archive, decoded by two workers."""
     archive = shared_data / "cifar10-jpeg.tar.xz"

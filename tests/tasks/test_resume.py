@@ -47,7 +47,7 @@ def test_training_never_opens_the_test_split(monkeypatch: pytest.MonkeyPatch) ->
     assert set(opened) == {"train"}
 
 
-@pytest.mark.parametrize("after", [1, 3, 6, 9, 16])
+@pytest.mark.parametrize("after", [1, 9, *(pytest.param(facts, marks=pytest.mark.certify) for facts in (3, 6, 16))])
 @pytest.mark.parametrize(
     "sets",
     [

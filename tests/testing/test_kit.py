@@ -188,14 +188,18 @@ def test_a_bad_block_does_not_spoil_the_finding_of_the_block_beside_it(monkeypat
             return torch.linalg.lu(super().forward(images))[2]  # ONNX has no such operator
 
     table = {"onnx": networks.RULES["onnx"]}
-    assert judge_together(table, [basic, Bad]) == [{}, {}]
-    together = judge_together(table, [basic, basic])
-    assert {values["onnx"] for values in together} == {networks.exports(basic)}, "the same value as alone"
     monkeypatch.setattr(kit, "rules", lambda kind: table)
     monkeypatch.setattr(kit, "_object", lambda entry: Bad if entry.name == "bad" else basic)
     frame = json.dumps([[vars(entry("block", "bad")), vars(entry("block", "basic"))], []])
     (bad,), (good,) = json.loads(kit.answer(frame))
     assert (bad["status"], good["status"]) == ("failed", "ok")
+
+
+@pytest.mark.certify
+def test_blocks_judged_together_have_the_values_that_they_have_alone() -> None:
+    basic = registry.get("block", "basic")
+    together = judge_together({"onnx": networks.RULES["onnx"]}, [basic, basic])
+    assert {values["onnx"] for values in together} == {networks.exports(basic)}
 
 
 def test_blocks_are_judged_in_groups_that_keep_every_worker_busy() -> None:

@@ -359,6 +359,7 @@ def test_hostile_files_are_refused_soon_and_in_little_memory(tmp_path: Path) -> 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+@pytest.mark.certify
 def test_real_third_party_weights_keep_their_accuracy(shared_data: Path) -> None:
     image = ImageSpec(size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     weights = import_weights(shared_data / "resnet20-12fca82f.th", arch=resnet20, classes=CIFAR10, image=image)
