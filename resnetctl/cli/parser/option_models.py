@@ -60,7 +60,9 @@ class TrainOptions(RunOptions):
     exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
     find_lr: bool = option(False, "Try rising learning rates for about two minutes, and propose one", panel="Run")
     plot: Path | None = option(None, "With --find-lr: write the curve", metavar="FILE.svg", panel="Run")
-    seeds: int = option(0, "Train N runs with different seeds, as the group --name", metavar="N", panel="Run", ge=0)
+    seeds: int = option(
+        0, "Train N runs with different seeds, as the group --name (0: one run)", metavar="N", panel="Run", ge=0
+    )
 
 
 class FinetuneOptions(RunOptions):
