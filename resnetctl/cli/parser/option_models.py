@@ -156,7 +156,7 @@ class PredictOptions(Common):
     batch: int = option(64, "Images that the network sees at once", ge=1, metavar="N")
     min_score: float | None = option(
         None,
-        "Smallest score of a box (default 0.3), or of a label (that of its class, or 0.5)",
+        "Hide lower scores (default: 0.3 for boxes, the threshold of its class for labels)",
         panel=USED,
         metavar="X",
         ge=0,
