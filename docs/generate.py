@@ -112,7 +112,10 @@ def cli_page() -> str:
     lines += ["", "Every command takes these:", ""]
     lines += _table(_option_row(flag) for flag in [*flags(Common), *flags(HelpOptions)])
     lines += ["", "`resnetctl --version` (`-V`) prints the version.", ""]
-    lines += ["`follows`: what the dataset, the architecture or the weights suggest; see `resnetctl config show`.", ""]
+    lines += [
+        "Some defaults follow the data, the architecture or the weights: `resnetctl config show` prints them.",
+        "",
+    ]
     for path, command in found:
         lines += _command(path, command)
     return NOTE + "\n".join(lines).rstrip() + "\n"
@@ -240,7 +243,7 @@ def _option_row(flag: Flag) -> list[str]:
     name = str(flag.metavar) if is_argument(flag) else " ".join(word for word in (flag.short, flag.flag) if word)
     values = "" if is_switch(flag) else _kind(flag.field) if choices(flag) or not flag.metavar else _code(flag.metavar)
     shown = "" if is_switch(flag) or is_repeated(flag) else _default(flag.default)
-    default = "required" if flag.field.is_required() else "follows" if flag.follows else shown
+    default = "required" if flag.field.is_required() else flag.follows or shown
     return [_code(name), values, default, flag.help]
 
 

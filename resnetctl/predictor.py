@@ -118,6 +118,7 @@ class Predictor:
             self._wanted(top=top, vectors=None).require_form(self._net)
         else:
             task.require_no_folder(out)
+            task.require_no_score(self._min_score)
             self._opened = targets.open_target(resolved, settings, device=device, keep_threads=True)
             self.card = self._opened.card
             self._threshold = None if set is None else task.set_threshold(self.card, set, where=resolved.path)
@@ -178,6 +179,7 @@ class Predictor:
         *,
         batch: int = BATCH,
         move: str | PathLike[str] | None = None,
+        vectors: Vectors = None,
     ) -> JobReport:
         """Write a row for each image into the file `csv`; the same call goes on with it after a stop.
 
@@ -188,24 +190,25 @@ class Predictor:
             images: paths of image files, folders and archives, and patterns such as `*/*.jpg`.
             batch: images that the network sees at once.
             move: a folder that gets each file, in a folder with the name of its class.
+            vectors: as in a call.
 
         Raises:
-            UsageError: the network is no classifier, `csv` is another table, or has predictions of other weights;
-                `batch` is below 1; or files cannot move there.
+            UsageError: the network gives no single class for an image, `csv` is another table, or has predictions of
+                other weights; `batch` is below 1; or files cannot move there.
         """
-        if self._net is not None:
+        if self._net is not None and self._net.form != "labels":
             raise task.no_single_class(self._target)
         paths = [Path(item) for item in ([images] if isinstance(images, str | PathLike) else images)]
         job = task.Job(
             target=self._target,
-            opened=self._opened,
+            opened=self._net or self._opened,
             images=paths,
             ranking=Ranking(top=self._top, threshold=self._threshold, level=self._level, batch=batch),
             max_pixels=self._max_pixels,
             cores=self._cores,
             mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),
         )
-        report, _ = result_of(write_table(job, Path(csv)))
+        report, _ = result_of(write_table(job.with_numbers(vectors), Path(csv)))
         return report
 
     def __repr__(self) -> str:

@@ -211,8 +211,8 @@ def test_a_segmenter_gives_masks_in_the_size_of_each_picture(tmp_path: Path) -> 
     for item in found["classes"]:
         assert item["share"] == np.mean(mask == predictor.card.classes.index(item["class"]))
     assert (bad["mask"], bad["classes"]) == (None, [])
-    for arguments in ({"top": 2}, {"set": 0.9}):
-        with pytest.raises(UsageError, match="no classifier"):
+    for arguments in ({"top": 2}, {"set": 0.9}, {"min_score": 0.5}):
+        with pytest.raises(UsageError, match=r"this network (is no classifier|has)"):
             rc.Predictor(run, **arguments)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no classifier"):
         predictor(pixels, top=2)

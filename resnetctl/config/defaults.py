@@ -10,23 +10,34 @@ from resnetctl.config.schema import FinetuneConfig, ModelConfig
 from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, WeightsCard
 from resnetctl.wording import counted
 
-TRAIN_KEYS = (
-    "epochs",
-    "augment",
-    "batch_size",
-    "lr",
-    "weight_decay",
-    "warmup",
-    "label_smoothing",
-    "val_fraction",
-)
-FINETUNE_KEYS = ("model.arch", "augment", "batch_size", "lr", "weight_decay")  # the others are in recipe `finetune`
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
+FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
+FINETUNE_BATCH = 64
+SMALLEST_BATCH = 16
+PHOTO = 64  # pixels; larger images are photos, not icons
+DEEP = 50  # blocks
+# keys whose default depends on data, network or weights, with the text of help screens
+TRAIN_KEYS: Mapping[str, str] = {
+    "epochs": "200; photos: 90",
+    "augment": "standard; photos: resized-crop",
+    "batch_size": f"{FULL_BATCH}; few images: {SMALLEST_BATCH} to {FULL_BATCH // 2}",
+    "lr": f"0.1 for a batch of {FULL_BATCH}",
+    "weight_decay": "0.0005; photos: 0.0001",
+    "warmup": f"0; from {DEEP} blocks on: 1",
+    "label_smoothing": "0, or as the dataset says",
+    "val_fraction": "0.1, or as the dataset says",
+}
+FINETUNE_KEYS: Mapping[str, str] = {  # the others are in recipe `finetune`
+    "model.arch": "that of the weights",
+    "augment": TRAIN_KEYS["augment"],
+    "batch_size": f"{FINETUNE_BATCH}; few images: {SMALLEST_BATCH} or {FINETUNE_BATCH // 2}",
+    "lr": "0.001; sgd: 0.02",
+    "weight_decay": "0.05; sgd, adam: 0.0005",
+}
 HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
 DENSE_STEPS = 2000  # of a run with a head
 FEW_SCENES = 1000  # training images with boxes or masks; below, more steps of smaller batches learn more
 WHOLE_BATCH = 16  # images whose truth is about the whole picture
-FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
 # the recipe has AdamW's; one learning rate does not suit every optimizer
 FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
     "sgd": {"lr": 0.02, "weight_decay": 5e-4},
@@ -47,14 +58,14 @@ def suited(
     """
     if head is not None and head.head:
         return _with_head(head, card, asked=asked or {})
-    large = card.image.size > 64  # pixels: photos, not icons
+    large = card.image.size > PHOTO
     by_size = {
         "augment": "resized-crop" if large else "standard",
         "epochs": 90 if large else 200,
         "weight_decay": 1e-4 if large else 5e-4,
     }
     # He et al. 2015, 4.2: ResNet-110 needs a gentle start
-    by_depth = {"warmup": 1.0} if sum(arch.depths) >= 50 else {}
+    by_depth = {"warmup": 1.0} if sum(arch.depths) >= DEEP else {}
     by_card = {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
     return together(
         layer(by_depth, f"arch {arch.name}"),
@@ -118,9 +129,10 @@ def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: We
         kept = {key: value for key, value in own.values.items() if key in HEAD_KEYS}
         return layer(nest(kept), f"head {config.model.head}")
     size = config.size or (weights or card).image.size
-    augment = card.defaults.get("augment", "resized-crop" if size > 64 else "standard")
+    augment = card.defaults.get("augment", "resized-crop" if size > PHOTO else "standard")
     images = card.splits.get("train", 0)
-    by_count = {"batch_size": _batch_size(images * config.epochs, largest=64)} if images and config.epochs else {}
+    shown = images * config.epochs
+    by_count = {"batch_size": _batch_size(shown, largest=FINETUNE_BATCH)} if shown else {}
     optimizer = config.optim.name
     return together(
         layer({"augment": augment}, f"dataset {card.name}"),
@@ -130,8 +142,8 @@ def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: We
 
 
 def _batch_size(shown: int, *, largest: int) -> int:
-    """Return the largest power of two, 16 to `largest`, that makes `FEWEST_STEPS` steps of `shown` images."""
-    return min(largest, max(16, 1 << (max(1, shown // FEWEST_STEPS).bit_length() - 1)))
+    """Return the largest power of two that makes `FEWEST_STEPS` steps of `shown` images, within the limits."""
+    return min(largest, max(SMALLEST_BATCH, 1 << (max(1, shown // FEWEST_STEPS).bit_length() - 1)))
 
 
 def _by_count(images: int, epochs: int) -> str:

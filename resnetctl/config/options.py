@@ -23,7 +23,7 @@ class Flag:
     panel: str = "Other"
     complete: str | None = None  # registry kind whose names complete it
     default: Any = None
-    follows: bool = False  # whether the data, the arch or the weights decide the default
+    follows: str = ""  # what the default is, if the data, the arch or the weights decide it
 
     @property
     def help(self) -> str:

@@ -156,7 +156,7 @@ class TrainConfig(Frozen):
         "none", "Policy of the epochs after augment_until", kind="policy", flag="--augment-after", panel="Data"
     )
     epochs: int = option(200, "Passes over the training images", short="-e", panel=USED, ge=0)
-    steps: int = option(0, "Optimizer steps, instead of epochs", panel="Optimisation", ge=0)
+    steps: int = option(0, "Optimizer steps, instead of epochs (0: see epochs)", panel="Optimisation", ge=0)
     batch_size: int = option(128, "Images per step", short="-b", panel=USED, ge=1)
     lr: float = option(0.1, "Peak learning rate", panel=USED, gt=0)
     weight_decay: float = option(5e-4, "L2 penalty on weights, not on norms and biases", panel="Optimisation", ge=0)

@@ -131,8 +131,9 @@ def _wrong_form(batch: Batch, answer: Any, image: ImageSpec) -> str:
         type(answer.truth) is not type(batch.truth) or len(answer.truth) != len(batch.truth)
     ):
         return f"{type(answer.truth).__name__} of the images, not the {batch.truth.kind} that it got"
-    if getattr(answer.vectors, "shape", None) != getattr(batch.vectors, "shape", None):
-        return "other numbers of the images than it got"
+    got, wanted = (tuple(getattr(each.vectors, "shape", ())) for each in (answer, batch))
+    if got != wanted:
+        return f"its vectors have shape {got}, those of the batch have {wanted}"
     return ""
 
 

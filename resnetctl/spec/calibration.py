@@ -16,6 +16,7 @@ class Familiar(Card):
 
     Args:
         means: for each class that val has, the direction of its mean feature: int8 numbers in base64, one a feature.
+            With many classes, near ones share a mean.
         limit: the largest distance to the nearest mean, between directions of length 1.
         level: share of known images within the limit.
     """
@@ -50,7 +51,7 @@ class Calibration(Card):
         sets: level, e.g. `"0.9"`, to the smallest probability of a class in a prediction set of this level.
         images: number of images that chose them.
         split: the split of these images.
-        familiar: what tells images of another kind; None without features, or for too many of them.
+        familiar: what tells images of another kind; None without features.
         thresholds: for several labels an image: the probability from which each class is an answer.
     """
 

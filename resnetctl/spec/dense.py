@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Arrays = Sequence[np.ndarray[Any, Any]]
 
+SHOWN_SCORE = 0.3  # smallest score of a box that is listed, drawn, and counted in the numbers of an image
+SHOWN_PROBABILITY = 0.5  # from which one of several labels is an answer, where val has too few images to choose one
+
 
 class Head(Protocol):
     """A head: an instance that builds a whole network on a backbone.

@@ -1,6 +1,6 @@
 """`predict`: class names and probabilities for pictures. With an ONNX file no torch is loaded."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,9 +20,10 @@ from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS, WeightsCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.nets.answers import open_net
-from resnetctl.tasks.nets.numbers import require_numbers
-from resnetctl.tasks.nets.predicted import FoundOutcome, Wanted, predict_net
+from resnetctl.tasks.nets.answers import Answering, open_net
+from resnetctl.tasks.nets.labelled import Vector, labelled
+from resnetctl.tasks.nets.numbers import numbers_of, require_numbers
+from resnetctl.tasks.nets.predicted import FoundOutcome, Search, Wanted, predict_net
 from resnetctl.tasks.predictions.moving import Mover
 from resnetctl.tasks.predictions.ranking import Picture, Prediction, Ranking, ranked
 from resnetctl.tasks.predictions.subjects import resolve_for, square_for
@@ -86,9 +87,9 @@ def predicting(
     Args:
         options: `top`: classes to list, 1 by default; `max_pixels`: larger pictures are refused; `level`: also return
             the prediction set of this level, such as 0.9, for each picture; `batch`: images that the network sees at
-            once; `move`: a folder that gets each file, in a folder with the name of its class. For networks with a
-            head: `out`, the folder for pictures with boxes, or for masks; `min_score`, the smallest score of a box;
-            `vectors`, the file with the numbers of the pictures.
+            once; `move`: a folder that gets each file, in a folder with the name of its class, if the network gives
+            one class an image. For networks with a head: `out`, the folder for pictures with boxes, or for masks;
+            `min_score`, the smallest score of a box; `vectors`, the file with the numbers of the pictures.
 
     Raises:
         UsageError: there is no image, the target is an image, `top` is below 1, or an argument does not suit the
@@ -97,7 +98,7 @@ def predicting(
     """
     resolved = resolve_for(target, images, settings=settings)
     check_top(options.get("top", 1))
-    if has_head(resolved):
+    if has_head(resolved) and options.get("move") is None:
         return _found(resolved, images, settings=settings, options=options)
     results: list[Prediction] = []
     notices: list[str] = []
@@ -114,16 +115,33 @@ def predicting(
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A loaded classifier, and the images that it will classify. `amount` is None until they are counted."""
+    """A loaded network that gives one class an image, and the images that it will classify.
+
+    `numbers` has those of each image, for a network that reads some. `amount` is None until the images are counted.
+    """
 
     target: Target
-    opened: Opened
+    opened: Opened | Answering
     images: Sequence[str | Path]
     ranking: Ranking
     max_pixels: int
     cores: int
     mover: Mover | None = None
     amount: Survey | None = None
+    numbers: Sequence[Vector] | None = None
+
+    def with_numbers(self, vectors: Any) -> "Job":
+        """Return the job with the numbers of each image. Raises as `require_numbers` and `numbers_of`."""
+        vector = self.opened.card.vector
+        require_numbers(vector, vectors)
+        if vector is None:
+            return self
+        paths = (Path(item.name) for item in self._items(Counter()))
+        return replace(self, numbers=numbers_of([Listed(path, path) for path in paths], vectors, vector=vector))
+
+    def line(self, item: Prediction) -> dict[str, Any]:
+        """Move the file of a prediction, if files are moved, and return its JSON form."""
+        return self.moved(item).to_json()
 
     def facts(self, is_done: Callable[[str], bool] = lambda name: False) -> Facts:
         """Yield the prediction of each image in order, the progress, and notices. Memory does not grow with the images.
@@ -131,14 +149,12 @@ class Job:
         Worker processes decode large work. Images are left out if `is_done` is true for their path.
         """
         yield from (Notice(text) for text in self.target.notices)
-        image, is_own, ignored = self.opened.card.image, self.opened.takes_originals, Counter[str]()
-        amount, count = self.amount or survey(self._items(Counter())), Counter[str]()
-        items = (item for item in self._items(ignored) if _counted(item, count) and not is_done(item.name))
+        image, is_own, ignored = self.opened.card.image, self._takes_originals, Counter[str]()
+        amount, count, places = self.amount or survey(self._items(Counter())), Counter[str](), deque[int]()
+        items = self._undone(is_done, ignored=ignored, count=count, places=places)
         into = square_for(image, is_own=is_own, max_pixels=self.max_pixels)
         with workers(amount, self.cores) as by, closing(decoded(items, into, by=by)) as outcomes:
-            for number, prediction in enumerate(
-                ranked(self.opened, map(_picture, outcomes), ranking=self.ranking), start=1
-            ):
+            for number, prediction in enumerate(self._ranked(map(_picture, outcomes), places), start=1):
                 yield prediction
                 if number % REPORT_EVERY == 0:
                     yield Progress(what="classifying", done=count.total(), total=amount.total, unit="images")
@@ -157,21 +173,53 @@ class Job:
         left = "" if self.mover is None else self.mover.left()
         yield from (Notice(text) for text in filter(None, [left]))
 
+    @property
+    def _takes_originals(self) -> bool:
+        return isinstance(self.opened, Opened) and self.opened.takes_originals
+
+    def _undone(
+        self, is_done: Callable[[str], bool], *, ignored: Counter[str], count: Counter[str], places: deque[int]
+    ) -> Iterator[Item]:
+        """Yield the images to classify. Count all, and append the place of each to `places` if images have numbers."""
+        for place, item in enumerate(self._items(ignored)):
+            count["images"] += 1
+            if not is_done(item.name):
+                if self.numbers is not None:
+                    places.append(place)
+                yield item
+
+    def _ranked(self, pictures: Iterable[Picture], places: deque[int]) -> Iterator[Prediction]:
+        """Yield the prediction of each picture; `places` has those of the pictures, in their order."""
+        if isinstance(self.opened, Opened):
+            return ranked(self.opened, pictures, ranking=self.ranking)
+        numbers = self.numbers
+        numbered = ((picture, None if numbers is None else numbers[places.popleft()]) for picture in pictures)
+        return labelled(self.opened, numbered, ranking=self.ranking)
+
     def _items(self, ignored: Counter[str]) -> Iterator[Item]:
         items = image_items(map(Path, self.images), ignored=ignored)
         return items if self.mover is None else self.mover.outside(items)
 
 
 def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> Job:
-    """Load the network and check the options. Raises as `predicting`."""
-    require_no_folder(options.get("out"))
-    require_numbers(None, options.get("vectors"))
+    """Load the network and check the options. Raises as `predicting`, and `UsageError` without one class an image."""
     top, level, move = options.get("top", 1), options.get("level"), options.get("move")
     check_top(top)
     amount = survey(image_items(map(Path, images), ignored=Counter()))
-    opened = open_target(target, settings, images=amount.total)
+    opened: Opened | Answering
+    if has_head(target):
+        require_no_set(level)
+        opened = open_net(target, settings)
+        _wanted(options).require(opened)
+        if opened.form != "labels":
+            raise no_single_class(target)
+    else:
+        require_no_folder(options.get("out"))
+        require_no_score(options.get("min_score"))
+        require_numbers(None, options.get("vectors"))
+        opened = open_target(target, settings, images=amount.total)
     threshold = None if level is None else set_threshold(opened.card, level, where=target.path)
-    return Job(
+    job = Job(
         target=target,
         opened=opened,
         images=images,
@@ -181,11 +229,20 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),
         amount=amount if move is None else None,  # some files were perhaps moved before
     )
+    return job.with_numbers(options.get("vectors"))
 
 
-def _counted(item: Item, count: Counter[str]) -> bool:
-    count["images"] += 1
-    return True
+def open_lines(
+    target: str | Path | None, images: Sequence[str | Path], *, settings: Settings, options: Options
+) -> Job | Search:
+    """Load the network for results one by one: a `Search` for a head, unless files move. Raises as `predicting`."""
+    resolved = resolve_for(target, images, settings=settings)
+    if not has_head(resolved) or options.get("move") is not None:
+        return open_job(resolved, images, settings=settings, options=options)
+    require_no_set(options.get("level"))
+    net, wanted = open_net(resolved, settings), _wanted(options)
+    wanted.require(net)
+    return Search(target=resolved, net=net, images=images, wanted=wanted)
 
 
 def _picture(outcome: tuple[Item, Outcome]) -> Picture:
@@ -196,18 +253,19 @@ def _picture(outcome: tuple[Item, Outcome]) -> Picture:
 def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> FoundOutcome:
     """Return what a network with a head finds. Raises `UsageError` for options that only a classifier has."""
     require_no_set(options.get("level"))
-    if options.get("move") is not None:
-        raise no_single_class(target)
+    found = predict_net(open_net(target, settings), images, wanted=_wanted(options))
+    return replace(found, notices=(*target.notices, *found.notices))
+
+
+def _wanted(options: Options) -> Wanted:
     out = options.get("out")
-    wanted = Wanted(
+    return Wanted(
         out=None if out is None else Path(out),
         min_score=options.get("min_score"),
         top=options.get("top", 1),
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         vectors=options.get("vectors"),
     )
-    found = predict_net(open_net(target, settings), images, wanted=wanted)
-    return replace(found, notices=(*target.notices, *found.notices))
 
 
 def require_no_folder(out: object) -> None:
@@ -219,15 +277,24 @@ def require_no_folder(out: object) -> None:
 def require_no_set(level: float | None) -> None:
     """Raise `UsageError` for the level of prediction sets, for a network with a head."""
     if level is not None:
-        raise UsageError("this network is no classifier, so it has no prediction sets", where=Setting("set"))
+        raise UsageError(
+            "this network has a head, and prediction sets are for networks without one", where=Setting("set")
+        )
+
+
+def require_no_score(least: float | None) -> None:
+    """Raise `UsageError` for the smallest score, for a classifier."""
+    if least is not None:
+        raise UsageError("this network is a classifier, which lists the likeliest classes", where=Setting("min_score"))
 
 
 def no_single_class(target: Target) -> UsageError:
     """Return the error for a network whose results have no single class, where one is needed."""
     return UsageError(
-        "this network is no classifier: its results have no single class", where=str(target.path),
-        hint="print them as a table or as one JSON document",
-    )  # fmt: skip
+        "this network gives no single class for an image, so there is no table of classes, and no file can move",
+        where=str(target.path),
+        hint=Setting("jsonl", note="prints a line for each image"),
+    )
 
 
 def check_top(top: int) -> None:

@@ -19,6 +19,8 @@ from resnetctl.weights.file import read_header, save
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from resnetctl.weights.torchvision import Source
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # buffers in the file, not trained by gradients
@@ -91,7 +93,8 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
     """Read a foreign state dict, check it against an arch, and write it with a card to `request.out`.
 
     Raises:
-        UsageError: the output exists, there is not exactly one of data and classes, or mean or std are wrong.
+        UsageError: the output exists, there is not exactly one of data and classes (a copy of torchvision's weights
+            needs none), or mean or std are wrong.
         DataError: the dataset is not in the store, or the class file is not a list of names.
         WeightsError: the file is hostile or does not match the arch; the error lists every wrong key.
     """
@@ -101,17 +104,19 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
             where=str(request.out),
             hint=[Setting("out", "OTHER"), "or remove the file"],
         )
-    if (request.data is None) == (request.classes is None):
+    from resnetctl.weights import foreign, torchvision
+
+    given = (request.data is not None) + (request.classes is not None)
+    source = torchvision.recognise(request.file, request.arch) if not given else None
+    if source is None and given != 1:
         raise UsageError(
             "give either a dataset or a list of class names",
             hint=[Setting("data", "NAME"), Setting("classes", "FILE", "one class name a line")],
         )
     arch = registry.get("arch", request.arch)
-    from resnetctl.weights import foreign
-
     state = foreign.read_state(request.file)
     arch = foreign.resolve(arch, state, file=request.file)
-    classes, image, notes = _described(request, settings, arch, state)
+    classes, image, notes = _described(request, settings, arch, state, source)
     adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
     save(request.out, adopted)
     return ImportReport(**_contents(request.out), notes=notes)
@@ -152,11 +157,13 @@ def _contents(path: Path) -> dict[str, Any]:
 
 
 def _described(
-    request: ImportRequest, settings: Settings, arch: Arch, state: "dict[str, Tensor]"
+    request: ImportRequest, settings: Settings, arch: Arch, state: "dict[str, Tensor]", source: "Source | None"
 ) -> tuple[tuple[str, ...], ImageSpec, tuple[str, ...]]:
-    """Return classes, preprocessing and notes, from the dataset's card or the class file and the first convolution."""
+    """Return classes, preprocessing and notes: the source's, the dataset's, or of class file and first convolution."""
     from resnetctl.weights.foreign import input_channels
 
+    if source is not None:
+        return source.classes, _overridden(source.image, request), ("these are torchvision's published weights",)
     if request.data is not None:
         card = cards.read_card(settings.data_dir, request.data)
         return card.classes, _overridden(card.image, request), ()

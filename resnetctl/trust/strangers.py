@@ -24,6 +24,7 @@ NOISE_COUNT = 500  # images of each noise
 TILES = 4  # a side of the image has so many tiles
 LEVEL = 0.99  # share of known images that the card calls familiar: a warning at every twentieth image would be ignored
 MOST = 1 << 18  # numbers of all means together: 350 kB of the card, whose limit is 1 MB
+ROUNDS = 20  # of k-means
 DIGITS = 6  # of the limit in the card
 STEPS = 127  # of an int8 number, from 0
 
@@ -79,19 +80,25 @@ def strangers(
 def fit_familiar(features: NDArray[np.floating], labels: NDArray[np.int64], *, level: float = LEVEL) -> Familiar | None:
     """Return the mean direction of each class of val, and the distance that `level` of its images stay within.
 
+    Classes with near means share one when all means together would have more than `MOST` numbers.
+
     An image is measured against the mean of its class without itself: otherwise a small val would set the limit too
     low. The limit is a conformal quantile, so a new image of the same source passes it in at most 1 - `level` of the
-    cases. None for more than `MOST` numbers.
+    cases. None for more than `MOST` features.
 
     Args:
         features: (N, D) of val, at least two images.
         labels: (N,); classes without an image have no mean.
     """
     present, places = np.unique(labels, return_inverse=True)
-    if len(present) * features.shape[1] > MOST:
+    room = MOST // features.shape[1]
+    if not room:
         return None
     directions = unit(features)
-    sums = np.stack([directions[labels == label].sum(axis=0) for label in present])
+    sums = _sums(directions, places, len(present))
+    if len(present) > room:
+        _, places = np.unique(_groups(unit(sums), count=room)[places], return_inverse=True)
+        sums = _sums(directions, places, int(places.max()) + 1)
     rounded = _int8(sums)
     near = directions @ unit(rounded.astype(np.float64)).T
     near[np.arange(len(labels)), places] = (unit(sums[places] - directions) * directions).sum(axis=1)
@@ -105,6 +112,26 @@ def fit_familiar(features: NDArray[np.floating], labels: NDArray[np.int64], *, l
 def distances(features: NDArray[np.floating], familiar: Familiar) -> NDArray[np.float64]:
     """Return the distance of each image to the nearest mean, (N,). Raises `ValueError` for features of another size."""
     return _chord((unit(features) @ _directions(familiar).T).max(axis=1))
+
+
+def _sums(directions: NDArray[np.float64], places: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Return the sum of the directions (N, D) at each of `count` places, (count, D)."""
+    return np.stack([directions[places == place].sum(axis=0) for place in range(count)])
+
+
+def _groups(means: NDArray[np.float64], *, count: int) -> NDArray[np.int64]:
+    """Return the group of each mean (K, D) of length 1, (K,): spherical k-means from evenly spaced means.
+
+    Source: Dhillon and Modha 2001, Machine Learning 42, p. 143.
+    """
+    centres = means[np.linspace(0, len(means) - 1, count).round().astype(np.int64)]
+    groups: NDArray[np.int64] = (means @ centres.T).argmax(axis=1)
+    for _ in range(ROUNDS):
+        sums = _sums(means, groups, count)
+        has_members = np.abs(sums).sum(axis=1, keepdims=True) > 0
+        centres = np.where(has_members, unit(sums), centres)
+        groups = (means @ centres.T).argmax(axis=1)
+    return groups
 
 
 @lru_cache(maxsize=4)  # networks: `predict` asks again for each batch

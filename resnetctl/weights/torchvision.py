@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resnetctl import registry
 from resnetctl.errors import UsageError, WeightsError, WorkFailed
-from resnetctl.hints import Call, suggest
+from resnetctl.hints import Call, Hint, suggest
 from resnetctl.spec import Arch, ImageSpec, Interpolation
 from resnetctl.system import download
 from resnetctl.system.installed import torchvision_remedy
@@ -78,9 +78,24 @@ def fetch(name: str, data_dir: Path, *, source: Source | None = None) -> LoadedW
     file = source.url.rpartition("/")[2]
     remote = download.Remote(name=file, urls=(source.url,), digest=f"sha256:{source.sha256}", limit=LIMIT)
     folder = data_dir / FOLDER
-    hint = f"on a machine with a network: download {source.url}, then copy {file} into {folder}"
-    path = download.fetch(remote, folder, hint=[hint])
+    copied = {"arch": source.arch.name, "out": f"{source.arch.name}.safetensors"}
+    hints: list[Hint] = [
+        f"on a machine with a network, download {source.url}; then copy it to {folder / file}",
+        Call("weights import", (file,), copied, note="or import a copy from any folder"),
+    ]
+    path = download.fetch(remote, folder, hint=hints)
     return import_weights(path, arch=source.arch, classes=source.classes, image=source.image)
+
+
+def recognise(file: Path, name: str) -> Source | None:
+    """Return the source of a copy of torchvision's weights; None for another file, or without torchvision."""
+    if name not in NAMES or not file.is_file() or file.stat().st_size > LIMIT:
+        return None
+    try:
+        source = official(name)
+    except WorkFailed:
+        return None
+    return source if download.matches(file, f"sha256:{source.sha256}") else None
 
 
 def _published_digest(url: str) -> str:

@@ -114,6 +114,17 @@ def test_defaults_are_keys_of_the_config() -> None:
         assert set(chosen.values) <= set(FINETUNE_KEYS)
 
 
+def test_help_texts_of_defaults_name_the_values_that_the_rules_give() -> None:
+    for size, place in ((32, 0), (224, 1)):
+        values = suited(deep(18, 18, 18), card(size)).values
+        for key in ("epochs", "augment", "weight_decay"):
+            assert str(values[key]) == TRAIN_KEYS[key].split("; photos: ")[place]
+    assert suited(deep(18, 18, 18), card(32)).values["warmup"] == float(TRAIN_KEYS["warmup"].rpartition(": ")[2])
+    for name in ("sgd", "adam"):
+        values = suited_to_finetune(FinetuneConfig(optim=OptimConfig(name=name)), card_of(2000)).values
+        assert str(values["weight_decay"]) in FINETUNE_KEYS["weight_decay"]
+
+
 def arch_of(**model: Any) -> Arch:
     return final_arch(ModelConfig(arch="net", **model))
 

@@ -436,4 +436,5 @@ def test_numbers_that_a_policy_loses_are_named() -> None:
     batch = Batch(images=images, targets=rows, index=rows, epoch=0, step=0, vectors=torch.zeros(4, 2))
     for given in (None, torch.zeros(4, 3)):
         lost = policies.complaints(batch, replace(batch, vectors=given), image=ImageSpec(size=32), classes=4)
-        assert lost == {"shapes": "other numbers of the images than it got"}
+        shape = () if given is None else (4, 3)
+        assert lost == {"shapes": f"its vectors have shape {shape}, those of the batch have (4, 2)"}

@@ -17,7 +17,9 @@ from resnetctl.models.resnet import build, count_params
 from resnetctl.spec import Arch, DatasetCard, ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.weights import IMAGENET_MEAN, IMAGENET_STD, ImportRequest, import_file, read_classes, show
+from resnetctl.weights import torchvision
 from resnetctl.weights.file import load_model
+from resnetctl.weights.torchvision import Source
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -114,6 +116,14 @@ def test_without_mean_and_std_a_note_states_the_assumption(machine: Path) -> Non
     report = import_file(request(machine, foreign(machine)), settings.load())
     assert (report.card.image.mean, report.card.image.std) == (IMAGENET_MEAN, IMAGENET_STD)
     assert "0.485,0.456,0.406" in report.notes[0]
+
+
+def test_a_copy_of_torchvisions_weights_needs_no_classes(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = ImageSpec(size=40, resize=48)
+    source = Source(url="", sha256="", arch=resnet20, classes=CLASSES, image=image)
+    monkeypatch.setattr(torchvision, "recognise", lambda file, arch: source)
+    report = import_file(request(machine, foreign(machine), classes=None), settings.load())
+    assert (report.card.classes, report.card.image) == (CLASSES, image)
 
 
 def test_channels_come_from_the_first_convolution(machine: Path) -> None:

@@ -140,10 +140,30 @@ def test_features_of_zeros_are_measured_too() -> None:
     assert fitted.limit == pytest.approx(2**0.5, abs=1e-6)
 
 
-def test_too_many_numbers_for_a_card_are_left_out() -> None:
-    labels = np.arange(200) % 100
-    assert fit_familiar(np.ones((200, MOST // 100)), labels) is not None
-    assert fit_familiar(np.ones((200, MOST // 100 + 1)), labels) is None
+def test_classes_share_means_when_a_card_has_no_room_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty classes in ten families, and room for twenty means."""
+    families, generator = np.random.default_rng(8).normal(size=(10, 16)), np.random.default_rng(0)
+    centres = np.repeat(families, 6, axis=0) + generator.normal(size=(60, 16)) / 5
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = generator.integers(0, 60, count)
+        return centres[labels] + generator.normal(size=(count, 16)) / 5, labels
+
+    whole = fit_familiar(*drawn(2000))
+    monkeypatch.setattr("resnetctl.trust.strangers.MOST", 20 * 16)
+    fitted = fit_familiar(*drawn(2000))
+    assert whole is not None
+    assert fitted is not None
+    assert (len(whole.means), 10 <= len(fitted.means) <= 20) == (60, True)
+    fresh, _ = drawn(4000)
+    assert (distances(fresh, fitted) > fitted.limit).mean() < 0.02
+    away = np.random.default_rng(3).normal(size=(300, 16))
+    assert (distances(away, fitted) > fitted.limit).mean() > 0.9
+
+
+def test_more_features_than_the_card_holds_are_left_out() -> None:
+    assert fit_familiar(np.ones((2, MOST)), np.array([0, 1])) is not None
+    assert fit_familiar(np.ones((2, MOST + 1)), np.array([0, 1])) is None
 
 
 def test_the_score_of_the_card_has_its_shares() -> None:

@@ -11,11 +11,12 @@ import torch
 import torchvision
 
 from resnetctl.errors import DataError, UsageError, WeightsError
+from resnetctl.hints import in_shell
 from resnetctl.models.archs import resnet18
 from resnetctl.models.resnet import build
 from resnetctl.spec import ImageSpec
 from resnetctl.weights import torchvision as torchvision_weights
-from resnetctl.weights.torchvision import FOLDER, NAMES, Source, fetch, official
+from resnetctl.weights.torchvision import FOLDER, NAMES, Source, fetch, official, recognise
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -137,8 +138,24 @@ def test_without_a_network_the_hint_says_where_to_put_the_file(tmp_path: Path) -
     source = Source(url=url, sha256="f37072fd", arch=resnet18, classes=("a",), image=ImageSpec(size=224))
     with pytest.raises(DataError) as caught:
         fetch("resnet18", tmp_path / "data", source=source)
-    assert url in caught.value.hint[0]
-    assert str(tmp_path / "data" / FOLDER) in caught.value.hint[0]
+    download, import_ = caught.value.hint
+    assert url in download
+    assert str(tmp_path / "data" / FOLDER / "resnet18-f37072fd.pth") in download
+    assert in_shell(import_).startswith(
+        "resnetctl weights import resnet18-f37072fd.pth --arch resnet18 --out resnet18.safetensors"
+    )
+
+
+def test_a_copy_of_published_weights_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "copy.pth").write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()[:8]
+    source = Source(url="https://x/", sha256=sha256, arch=resnet18, classes=("a",), image=ImageSpec(size=224))
+    monkeypatch.setattr(torchvision_weights, "official", lambda name: source)
+    assert recognise(tmp_path / "copy.pth", "resnet18") == source
+    assert recognise(tmp_path / "copy.pth", "resnet20") is None
+    assert recognise(tmp_path / "missing.pth", "resnet18") is None
+    (tmp_path / "copy.pth").write_bytes(b"other weights")
+    assert recognise(tmp_path / "copy.pth", "resnet18") is None
 
 
 def test_weights_for_other_classes_are_refused(server: Server, tmp_path: Path) -> None:

@@ -101,4 +101,5 @@ COMMAND = Command(
         ("resnetctl bench --config runs/last/config.toml", "a run of train"),
         ("resnetctl bench --json", "for a program"),
     ),
+    notes=("Photos: images above 64 px. For your data: resnetctl config show",),
 )

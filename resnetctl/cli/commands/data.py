@@ -13,7 +13,7 @@ from resnetctl.cli.parser.store_options import (
 )
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.ask import confirm
-from resnetctl.errors import CheckFailed
+from resnetctl.errors import CheckFailed, PluginError
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -144,9 +144,17 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
 
 
 def _head(card: "DatasetCard") -> str:
-    """Return the flag that a dataset of boxes or masks needs."""
-    head = {"labels": "", "boxes": "ssd", "masks": "unet", "tags": "multilabel"}[card.truth]
-    return f" --arch resnet18 --head {head}" if head else ""
+    """Return the flags that a dataset needs, with an installed head that learns from its truth; "" for labels."""
+    if card.truth == "labels":
+        return ""
+    from resnetctl.training.dense import heads_for
+
+    try:
+        heads = heads_for(card.truth)
+    except PluginError:  # the dataset is stored: a broken plugin is told by the verb that needs it
+        heads = []
+    others = f"    or --head {', '.join(heads[1:])}" if heads[1:] else ""
+    return f" --arch resnet18 --head {heads[0] if heads else 'NAME'}{others}"
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:

@@ -85,7 +85,9 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
         rows.append(("same answers" if report.head else "same top-1", tables.percent(report.parity.agreement, 2)))
     tables.pairs([*rows, ("sha256", report.sha256)])
     if report.exporter is None:
-        streams.result("\n".join(["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE..."]))
+        numbers = " --vectors FILE.csv" if report.reads_numbers else ""
+        lines = ["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE...{numbers}"]
+        streams.result("\n".join(lines))
 
 
 def _pixels(gate: "Mapping[str, Any]") -> str:

@@ -52,5 +52,5 @@ COMMAND = Command(
         ("resnetctl finetune runs/last --data mnist", "from your own run"),
         ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
     ),
-    notes=("Defaults that depend on the data: resnetctl config show finetune",),
+    notes=("Photos: images above 64 px. For your data: resnetctl config show finetune",),
 )

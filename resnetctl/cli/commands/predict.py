@@ -2,7 +2,7 @@
 
 import json
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.option_models import PredictOptions
@@ -52,17 +52,14 @@ def _lines(options: PredictOptions) -> None:
     from resnetctl.cli.screen.progress import Screen
     from resnetctl.facts import Notice, Progress
     from resnetctl.system import settings
-    from resnetctl.tasks.predict import open_job
-    from resnetctl.tasks.predictions.job import classifier
+    from resnetctl.tasks.predict import Job, open_lines
     from resnetctl.tasks.predictions.problems import Problems
 
-    known = settings.load()
-    target = classifier(options.target, options.images, settings=known)
     with torch_note():
-        job = open_job(target, options.images, settings=known, options=_asked(options))
+        job: Any = open_lines(options.target, options.images, settings=settings.load(), options=_asked(options))
     problems, count = Problems(), 0
     with Screen() as screen:
-        for fact in chain(job.facts(), job.unmoved()):
+        for fact in chain(job.facts(), job.unmoved() if isinstance(job, Job) else ()):
             if isinstance(fact, Progress):
                 screen.progress(fact)
             elif isinstance(fact, Notice):
@@ -71,7 +68,7 @@ def _lines(options: PredictOptions) -> None:
                 count += 1
                 if fact.problem is not None:
                     problems.add(fact.file, fact.problem)
-                streams.result(json.dumps(job.moved(fact).to_json()))
+                streams.result(json.dumps(job.line(fact)))
     problems.require(count)
 
 
@@ -80,10 +77,11 @@ def _table(options: PredictOptions) -> None:
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings
     from resnetctl.tasks.predict import open_job
-    from resnetctl.tasks.predictions.job import classifier, write_table
+    from resnetctl.tasks.predictions.job import write_table
+    from resnetctl.tasks.predictions.subjects import resolve_for
 
     known = settings.load()
-    target = classifier(options.target, options.images, settings=known)
+    target = resolve_for(options.target, options.images, settings=known)
     try:
         with torch_note():
             job = open_job(target, options.images, settings=known, options=_asked(options))

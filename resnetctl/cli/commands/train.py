@@ -161,5 +161,5 @@ COMMAND = Command(
         ("resnetctl train --config runs/last/config.toml", "repeat a run"),
         ("resnetctl train --resume last", "resume the newest run"),
     ),
-    notes=("Defaults that depend on the data and the network: resnetctl config show",),
+    notes=("Photos: images above 64 px. For your data: resnetctl config show",),
 )

@@ -56,7 +56,7 @@ class Command:
         own = from_recipe(self.recipe).values if self.recipe else {}
         decided = FINETUNE_KEYS if self.recipe == "finetune" else TRAIN_KEYS
         return [
-            replace(flag, default=own.get(flag.key, flag.default), follows=flag.key in decided)
+            replace(flag, default=own.get(flag.key, flag.default), follows=decided.get(flag.key, ""))
             for flag in flags(self.config)
             if not self.keys or flag.key in self.keys
         ]

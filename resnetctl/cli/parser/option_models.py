@@ -60,7 +60,9 @@ class TrainOptions(RunOptions):
     exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
     find_lr: bool = option(False, "Try rising learning rates for about two minutes, and propose one", panel="Run")
     plot: Path | None = option(None, "With --find-lr: write the curve", metavar="FILE.svg", panel="Run")
-    seeds: int = option(0, "Train N runs with different seeds, as the group --name", metavar="N", panel="Run", ge=0)
+    seeds: int = option(
+        0, "Train N runs with different seeds, as the group --name (0: one run)", metavar="N", panel="Run", ge=0
+    )
 
 
 class FinetuneOptions(RunOptions):
@@ -154,7 +156,7 @@ class PredictOptions(Common):
     batch: int = option(64, "Images that the network sees at once", ge=1, metavar="N")
     min_score: float | None = option(
         None,
-        "Smallest score of a box (default 0.3), or of a label (that of its class, or 0.5)",
+        "Hide lower scores (default: 0.3 for boxes, the threshold of its class for labels)",
         panel=USED,
         metavar="X",
         ge=0,

@@ -27,7 +27,9 @@ class DataAddOptions(Common):
     on_bad_image: Literal["error", "skip"] = option("error", "Unreadable image: stop, or leave it out", panel=USED)
     max_pixels: int = option(MAX_PIXELS, "Images with more pixels are unreadable", panel=USED, ge=1, metavar="N")
     storage: Storage | Literal["auto"] = option(
-        "auto", "Keep pixels, or the files and decode them each epoch (auto: by the free disk)", panel=USED
+        "auto",
+        "Store pixels (raw), or files to decode at each read (jpeg); auto: files if the disk is small",
+        panel=USED,
     )
     strict: bool = option(False, "A box without area, or a column of one value, is an error", panel=USED)
     vectors: Path | None = option(

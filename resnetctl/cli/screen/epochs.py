@@ -93,8 +93,9 @@ def columns(started: "Started", width: int) -> Columns:
     growing = PIXELS if len(started.sides) > 1 else ()
     shown = (*EPOCH, *growing, *(WITH_VAL if started.val_images else WITHOUT_VAL), *CLOCK)
     if started.head:  # no accuracy of train, no loss of val
-        names = {"val acc": accuracy_name(started)}
-        shown = tuple((names.get(name, name), size) for name, size in shown if name not in ("val loss", "train acc"))
+        number = accuracy_name(started)
+        named = {"val acc": (number, max(9, len(number) + 2))}
+        shown = tuple(named.get(name, (name, size)) for name, size in shown if name not in ("val loss", "train acc"))
     for name in DROPPED:
         if sum(size for _, size in shown) + len(STAR) > width:
             shown = tuple(column for column in shown if column[0] != name)

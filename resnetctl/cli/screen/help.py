@@ -161,10 +161,13 @@ def _help(flag: Flag) -> str:
 
 
 def _default(flag: Flag) -> str:
-    """Return the default, unless it depends on the dataset or the network."""
+    """Return the default, or how it depends on the data or the network; nothing for what is off."""
     if flag.field.is_required():
         return "" if is_argument(flag) else "  [required]"
-    if flag.follows or flag.default in (None, "", False) or is_repeated(flag) or str(flag.default) in ("0", "0.0"):
+    if flag.follows:
+        return f"  [{flag.follows}]"
+    zero_is_off = isinstance(flag.default, float) or "(0:" in flag.help
+    if flag.default in (None, "") or is_switch(flag) or is_repeated(flag) or (flag.default == 0 and zero_is_off):
         return ""
     return f"  [{flag.default}]"
 

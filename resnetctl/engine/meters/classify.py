@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from resnetctl.engine.metrics import Sums
+from resnetctl.engine.metrics import Sums, probabilities, wilson
 from resnetctl.errors import DataError
 from resnetctl.spec import Agreement, Figure, Labels, Measured, Output, TruthKind
 
@@ -18,13 +18,25 @@ class ClassifyMeter:
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
         self._sums = Sums.of(len(classes))
+        self._images: list[dict[str, float | None]] = []
 
     def add(self, prediction: Sequence[np.ndarray[Any, Any]], truth: Labels) -> None:
         """Add logits (B, K), the first output, and labels."""
-        self._sums.add(prediction[0], np.asarray(truth.labels))
+        logits, labels = prediction[0], np.asarray(truth.labels)
+        self._sums.add(logits, labels)
+        shares = probabilities(logits)[np.arange(len(labels)), labels]
+        is_correct = logits.argmax(axis=1) == labels
+        self._images += [
+            {"probability": share, "correct": float(hit)}
+            for share, hit in zip(shares.tolist(), is_correct, strict=True)
+        ]
 
     def report(self) -> Measured:
-        """Return top-1, top-5 and the mean cross-entropy. Raises `DataError` when there was no image."""
+        """Return top-1, top-5 and the mean cross-entropy, and for each image the probability of its true class.
+
+        Raises:
+            DataError: there was no image.
+        """
         if not self._sums.count:
             raise DataError("there are no images to measure")
         report = self._sums.report(self._classes, seconds=1.0)
@@ -33,8 +45,15 @@ class ClassifyMeter:
             count=report.count,
             figures={"top1": report.top1, "top5": report.top5, "loss": report.loss},
             per_class=tuple(
-                {"name": item.name, "count": item.count, "top1": item.accuracy} for item in report.per_class
+                {
+                    "name": item.name,
+                    "count": item.count,
+                    "top1": item.accuracy,
+                    "interval": wilson(item.correct, item.count) if item.count else None,
+                }
+                for item in report.per_class
             ),
+            per_image=tuple(self._images),
         )
 
 

@@ -10,10 +10,10 @@ from resnetctl.engine.meters import bootstrap
 from resnetctl.engine.meters.matching import average_precision, hits_of, matched, pairs
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Agreement, Boxes, Curve, Figure, Measured, Output, TruthKind
+from resnetctl.spec.dense import SHOWN_SCORE
 
 Array = NDArray[Any]
 MOST = 100  # detections of an image that count, the best first, as in COCO
-SHOWN_SCORE = 0.3  # smallest score of a box that is listed, drawn, and counted in the numbers of an image
 SAME_IOU, SAME_SCORE = 0.99, 1e-3  # two detections are the same
 
 

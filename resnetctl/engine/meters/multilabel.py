@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from resnetctl.engine.meters import bootstrap
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.spec import Agreement, Curve, Figure, Measured, Output, Tags, TruthKind
+from resnetctl.spec.dense import SHOWN_PROBABILITY
 
 Array = NDArray[Any]
-THRESHOLD = 0.5  # probability from which a class is an answer, where val has too few images of it to choose one
 FEWEST = 5  # images with the class, and without it, that can choose
 SAME = 1e-4  # largest difference between two equal probabilities
 RECALLS = 101  # points of a curve
@@ -57,7 +57,7 @@ class MultilabelMeter:
     """Keeps the probabilities and the tags of all images."""
 
     def __init__(self, classes: Sequence[str], thresholds: Sequence[float] = ()) -> None:
-        self._classes, self._least = classes, np.array(thresholds or [THRESHOLD] * len(classes))
+        self._classes, self._least = classes, np.array(thresholds or [SHOWN_PROBABILITY] * len(classes))
         self._shares: list[Array] = []
         self._tags: list[Array] = []
 
@@ -137,14 +137,14 @@ def best_threshold(shares: Array, positive: Array) -> float:
     """
     count = int(positive.sum())
     if min(count, len(positive) - count) < FEWEST:
-        return THRESHOLD
+        return SHOWN_PROBABILITY
     order = np.argsort(-shares, kind="stable")
     ranked = shares[order]
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # the last image of each probability
     scores = 2 * positive[order].cumsum()[ends] / (ends + 1 + count)
     limits = (ranked[ends] + np.append(ranked[ends[1:]], 0.0)) / 2
     best = scores >= scores.max() - 1e-12
-    return float(limits[best][np.abs(limits[best] - THRESHOLD).argmin()])
+    return float(limits[best][np.abs(limits[best] - SHOWN_PROBABILITY).argmin()])
 
 
 def _f1(answers: Array, truth: Array) -> float:

@@ -156,9 +156,9 @@ class Order(Card):
         _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
         if self.budget and self.length is not None and self.length.epochs:
             raise UsageError(
-                f"finetune asks for {self.finetune}, however long they take: a budget cannot be kept",
+                f"finetune={self.finetune} sets the length of the training, and a budget would set it too",
                 where=Setting("budget"),
-                hint="leave one of them out",
+                hint="give only one of them, or finetune a time such as 5min",
             )
 
     @property

@@ -74,7 +74,8 @@ def form_of(input: Input, to: str | None, **more: Unpack[More]) -> Form:
 class ExportReport(Report):
     """The written file, and the images that it was checked on.
 
-    `int8`: what int8 costs and gains, for such a file. `head`: of a detector or a segmenter; "" for a classifier.
+    `int8`: what int8 costs and gains, for such a file. `head`: its name; "" for a classifier.
+    `reads_numbers`: whether it reads numbers beside each image.
     """
 
     schema: ClassVar[str] = "resnetctl.export/1"
@@ -89,6 +90,7 @@ class ExportReport(Report):
     files: tuple[str, ...] = ()
     int8: Int8Report | None = None
     head: str = ""
+    reads_numbers: bool = False
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
@@ -178,6 +180,7 @@ def export(
         gate=subject.about,
         input=input,
         head="" if card.head is None else card.head.name,
+        reads_numbers=card.vector is not None,
         notices=resolved.notices,
     )
     if to is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from os import PathLike
@@ -22,15 +22,18 @@ from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.files import image_items
 from resnetctl.data.splits import Inputs
-from resnetctl.engine.meters.detect import SHOWN_SCORE
-from resnetctl.engine.meters.multilabel import THRESHOLD, require_finite
+from resnetctl.engine.meters.multilabel import require_finite
 from resnetctl.errors import UsageError
+from resnetctl.facts import Notice
 from resnetctl.hints import Setting
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS, TruthKind, WeightsCard
+from resnetctl.spec.dense import SHOWN_PROBABILITY, SHOWN_SCORE
 from resnetctl.system import storage
 from resnetctl.tasks.nets.answers import Answering, boxes_in_pictures, masks_in_pictures
+from resnetctl.tasks.nets.labelled import likeliest
 from resnetctl.tasks.nets.numbers import numbers_of, require_numbers
+from resnetctl.tasks.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +128,8 @@ class Wanted:
             raise UsageError("this network gives no boxes and no mask: there is nothing to draw", where=Setting("out"))
         if self.top != 1 and net.form != "labels":
             raise UsageError("this network is no classifier, so it has no list of classes", where=Setting("top"))
+        if self.min_score is not None and net.form not in ("boxes", "tags"):
+            raise UsageError("this network has no scores to leave out", where=Setting("min_score"))
 
     def least_score(self) -> float:
         """Return the smallest score of a box to list."""
@@ -133,11 +138,22 @@ class Wanted:
     def least_shares(self, card: WeightsCard) -> Sequence[float]:
         """Return the smallest probability of each class to list, where a picture may have several."""
         chosen = card.thresholds if self.min_score is None else ()
-        return chosen or [THRESHOLD if self.min_score is None else self.min_score] * len(card.classes)
+        return chosen or [SHOWN_PROBABILITY if self.min_score is None else self.min_score] * len(card.classes)
 
 
 def predict_net(net: Answering, images: Iterable[Picture], *, wanted: Wanted) -> FoundOutcome:
-    """Return what the network finds in pictures; a folder stands for all images in it and below, sorted.
+    """Return what `finding` yields."""
+    facts = [*finding(net, images, wanted=wanted)]
+    return FoundOutcome(
+        task=net.card.task,
+        form=net.form,
+        results=tuple(fact for fact in facts if isinstance(fact, Found)),
+        notices=tuple(fact.text for fact in facts if isinstance(fact, Notice)),
+    )
+
+
+def finding(net: Answering, images: Iterable[Picture], *, wanted: Wanted) -> Iterator[Found | Notice]:
+    """Yield what the network finds in each picture, and notices; a folder stands for all images in it, sorted.
 
     Raises:
         UsageError: `out` cannot be written, something does not suit the network, or it reads numbers and gets none.
@@ -155,13 +171,28 @@ def predict_net(net: Answering, images: Iterable[Picture], *, wanted: Wanted) ->
     if net.card.vector is not None:
         each = [*each]
         numbers = [(vector[None],) for vector in numbers_of(each, wanted.vectors, vector=net.card.vector)]
-    results = tuple(
-        _found(net, picture, names=names, wanted=wanted, numbers=own)
-        for picture, own in zip(each, numbers, strict=False)
-    )
-    return FoundOutcome(
-        task=net.card.task, form=net.form, results=results, notices=tuple(filter(None, [skipped(ignored)]))
-    )
+    for picture, own in zip(each, numbers, strict=False):
+        yield _found(net, picture, names=names, wanted=wanted, numbers=own)
+    yield from (Notice(text) for text in filter(None, [skipped(ignored)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A loaded network with a head, and the images that it will search one by one."""
+
+    target: Target
+    net: Answering
+    images: Sequence[str | Path]
+    wanted: Wanted
+
+    def facts(self) -> Iterator[Notice | Found]:
+        """Yield what is found in each image, in order, and notices."""
+        yield from (Notice(text) for text in self.target.notices)
+        yield from finding(self.net, self.images, wanted=self.wanted)
+
+    def line(self, item: Found) -> dict[str, Any]:
+        """Return the JSON form of what was found."""
+        return item.to_json(self.net.form)
 
 
 def _found(net: Answering, picture: Listed, *, names: _Names, wanted: Wanted, numbers: Inputs) -> Found:
@@ -181,13 +212,11 @@ def _found(net: Answering, picture: Listed, *, names: _Names, wanted: Wanted, nu
     if net.form in ("tags", "labels"):
         shares = prediction[-1][0]
         require_finite(shares)
-        chosen = np.argsort(-shares, kind="stable").tolist()
         if net.form == "labels":
-            chosen = chosen[: wanted.top]
-        else:
-            least = wanted.least_shares(net.card)
-            chosen = [one for one in chosen if shares[one] >= least[one]]
-        return replace(found, labels=tuple((net.card.classes[label], float(shares[label])) for label in chosen))
+            return replace(found, labels=likeliest(shares, net.card.classes, top=wanted.top))
+        ranked = likeliest(shares, net.card.classes, top=len(shares))
+        least = dict(zip(net.card.classes, wanted.least_shares(net.card), strict=True))
+        return replace(found, labels=tuple((name, share) for name, share in ranked if share >= least[name]))
     if net.form == "masks":
         (mask,) = masks_in_pictures(prediction, [place])
         return _with_mask(found, net, mask, names=names)

@@ -1,7 +1,7 @@
 """`predict` with a CSV file: any number of images, and a stopped job goes on where it was."""
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 
 from resnetctl.facts import Notice, Progress
 from resnetctl.report.base import Report
-from resnetctl.system.settings import Settings
-from resnetctl.tasks.predict import Job, no_single_class
+from resnetctl.tasks.nets.answers import Answering
+from resnetctl.tasks.predict import Job
 from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.tasks.predictions.ranking import Prediction
-from resnetctl.tasks.predictions.subjects import resolve_for
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
-from resnetctl.tasks.targets import Opened, Target, has_head
+from resnetctl.tasks.targets import Opened
 
 DIGITS = 12  # hex digits that tell weights apart
 
@@ -41,14 +40,6 @@ class JobReport(Report):
     unreadable: int
     problems: tuple[str, ...]
     notices: tuple[str, ...]
-
-
-def classifier(target: str | Path | None, images: Sequence[str | Path], *, settings: Settings) -> Target:
-    """Return the target, which must be a classifier. Raises as `predict`, and `UsageError` for one with a head."""
-    resolved = resolve_for(target, images, settings=settings)
-    if has_head(resolved):
-        raise no_single_class(resolved)
-    return resolved
 
 
 def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None, tuple[JobReport, Problems]]:
@@ -89,7 +80,7 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
     return report, problems
 
 
-def _network(opened: Opened) -> str:
+def _network(opened: Opened | Answering) -> str:
     """Return a digest of all that decides the probabilities: what decides the logits, and the temperature."""
     temperature = opened.card.temperature
     return opened.digest if temperature == 1 else sha256(f"{opened.digest} {temperature!r}".encode()).hexdigest()

@@ -13,12 +13,12 @@ from PIL import Image
 from resnetctl.data.dense.drawing import draw_boxes, draw_mask
 from resnetctl.data.splits import ImageSet, eval_inputs
 from resnetctl.data.store import Store
-from resnetctl.engine.meters.detect import SHOWN_SCORE
 from resnetctl.errors import UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.report.pictures import Gallery, thumbnail
 from resnetctl.spec import Boxes, Masks, Measured, Split
+from resnetctl.spec.dense import SHOWN_SCORE
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, image_names, look, open_data, split_notices
 from resnetctl.tasks.nets.answers import Answering, enlarged, open_net

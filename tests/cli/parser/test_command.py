@@ -27,10 +27,10 @@ def test_keys_limit_the_config_flags() -> None:
 def test_the_recipe_of_a_command_brings_its_defaults() -> None:
     named = {flag.key: flag for flag in replace(COMMAND, recipe="finetune").config_flags()}
     assert (named["optim.name"].default, named["schedule.name"].default) == ("adamw", "cosine")
-    assert [named[key].follows for key in ("model.arch", "batch_size", "epochs")] == [True, True, False]
+    assert [bool(named[key].follows) for key in ("model.arch", "batch_size", "epochs")] == [True, True, False]
     named = {flag.key: flag for flag in COMMAND.config_flags()}
     assert (named["optim.name"].default, named["model.arch"].default) == ("sgd", "resnet20")
-    assert [named[key].follows for key in ("model.arch", "batch_size", "epochs")] == [False, True, True]
+    assert [bool(named[key].follows) for key in ("model.arch", "batch_size", "epochs")] == [False, True, True]
 
 
 def test_arguments_keep_their_order() -> None:

@@ -51,6 +51,13 @@ def test_a_long_header_is_wrapped_and_not_cut(started: Make) -> None:
     assert lines[1:] == [f"{run}   1,294 images, 8 px", "config from recipe fast + 1 flag"]
 
 
+def test_a_long_name_of_a_heads_number_does_not_touch_its_neighbour(started: Make) -> None:
+    columns = epochs.columns(started(head="mine", primary="panoptic quality"), 90)
+    head = epochs.table_head(columns)[0]
+    assert "train loss  panoptic quality" in head
+    assert "val loss" not in head
+
+
 def test_the_header_of_a_dry_run_on_a_gpu(started: Make) -> None:
     config = TrainConfig(data="digits", epochs=3, device="cuda", threads=4)
     first, second = epochs.header(started(run=None, config=config), "train", width=80)

@@ -123,19 +123,21 @@ def test_boxes_have_straight_edges_on_a_terminal(terminal: None, cli: Cli) -> No
     assert {line[-1] for line in boxed} == {"╮", "│", "╯"}
 
 
-def test_a_default_is_shown_unless_it_depends_on_the_dataset(cli: Cli) -> None:
-    lines = {line.split("  ")[1].strip(): line for line in cli("train", "--help-all").out.splitlines() if "--" in line}
+def test_a_default_is_shown_with_what_it_depends_on(cli: Cli) -> None:
     text = cli("train", "--help").out
     assert "Architecture  [resnet20]" in text
-    assert "[200]" not in text, "epochs follow from the dataset"
-    assert lines
+    assert "training images  [200; photos: 90]" in text
+    assert "learning rate  [0.1 for a batch of 128]" in text
+    assert "Random seed  [0]" in text
+    assert "[" not in text.partition("--budget")[2].partition("--resume")[0], "no budget, no default"
 
 
 def test_finetune_shows_the_defaults_of_its_recipe(cli: Cli) -> None:
     text = " ".join(cli("finetune", "--help-all").out.split())
     assert "or a plugin's [adamw]" in text
     assert "training images [20]" in text
-    assert "[resnet20]" not in text, "the weights decide the architecture"
+    assert "Architecture [that of the weights]" in text
+    assert "[0.05; sgd, adam: 0.0005]" in text
 
 
 def test_the_more_line_counts_the_hidden_options() -> None:

@@ -27,6 +27,15 @@ def test_the_numbers_are_those_of_measure() -> None:
     assert [row["top1"] for row in mine.per_class] == [item.accuracy for item in report.per_class]
 
 
+def test_each_image_has_the_probability_of_its_class() -> None:
+    meter = ClassifyMeter(CLASSES)
+    meter.add((LOGITS,), Labels(labels=torch.from_numpy(LABELS)))
+    images = meter.report().per_image
+    shares = torch.softmax(torch.from_numpy(LOGITS), 1)[torch.arange(20), torch.from_numpy(LABELS)]
+    assert [item["probability"] for item in images] == pytest.approx(shares.tolist())
+    assert [item["correct"] for item in images] == (LOGITS.argmax(1) == LABELS).tolist()
+
+
 def test_it_is_an_entry_of_the_registry_like_any_other() -> None:
     assert registry.get("task", "classify") is classify
     assert registry.names("task") == ["classify", "detect", "multilabel", "segment"]

@@ -90,8 +90,8 @@ def test_arguments_and_verbs_of_classifiers_are_refused(tmp_path: Path) -> None:
     heads.stored("masks", tmp_path)
     run = heads.run("masks", "epochs=1")
     image = tmp_path / "masks/images/train/000.png"
-    for options in ({"top": 3}, {"level": 0.9}):
-        with pytest.raises(UsageError, match="this network is no"):
+    for options in ({"top": 3}, {"level": 0.9}, {"min_score": 0.5}):
+        with pytest.raises(UsageError, match=r"this network (is no|has)"):
             found(run.path, image, **options)
     with pytest.raises(WeightsError, match="only a classifier will do"):
         list(explain(run.path, [image], settings=settings.load(), out=tmp_path / "maps"))  # type: ignore[call-arg]
@@ -176,9 +176,7 @@ def test_shares_of_a_mask_are_those_of_the_written_file_and_sum_to_one(tmp_path:
     maps = np.zeros((1, 40, 40), np.int64)
     maps[:, 20:], maps[:, 25:, :10] = 2, 1
     net = answering("segment", (maps,), fit=fit)
-    (item,) = predict_net(
-        net, [wide(tmp_path)], wanted=Wanted(out=tmp_path / "out", min_score=0, max_pixels=10**6)
-    ).results
+    (item,) = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=tmp_path / "out", max_pixels=10**6)).results
     assert item.written is not None
     with Image.open(item.written) as mask:
         assert (mask.mode, mask.size) == ("P", (80, 40))
@@ -211,7 +209,7 @@ def test_the_json_of_a_bad_picture_has_its_problem_and_folders_count_what_is_lef
 
 def test_a_picture_of_too_many_pixels_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     net = answering("segment", (np.zeros((1, 40, 40), np.int64),))
-    outcome = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, min_score=0, max_pixels=80 * 40 - 1))
+    outcome = predict_net(net, [wide(tmp_path)], wanted=Wanted(out=None, max_pixels=80 * 40 - 1))
     assert "80x40 pixels are over the limit" in outcome.problems[0]
     with pytest.raises(DataError, match="1 image cannot be read"):
         outcome.require()

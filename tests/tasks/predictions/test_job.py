@@ -10,22 +10,26 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from support.pictures import write_tar
 from support.trained import CLASSES, card, make_pictures, make_run, make_store
 
+from resnetctl import registry
 from resnetctl.data.reading import parallel
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
-from resnetctl.spec import Calibration
+from resnetctl.spec import Calibration, ImageSpec, VectorSpec
 from resnetctl.system import settings, storage
 from resnetctl.tasks import predict as task
 from resnetctl.tasks.export import export
-from resnetctl.tasks.predictions import job as job_module
-from resnetctl.tasks.predictions.job import JobReport, classifier, write_table
+from resnetctl.tasks.nets.answers import Answering
+from resnetctl.tasks.predictions.job import JobReport, write_table
 from resnetctl.tasks.predictions.problems import Problems
+from resnetctl.tasks.predictions.subjects import resolve_for
 
 SETS = Calibration(temperature=1.0, sets={"0.9": 1 / 3, "0.95": 0.1}, images=120)
 
@@ -38,7 +42,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def job(images: list[Path], path: Path, *, target: Any = None, **options: Any) -> tuple[JobReport, Problems]:
     known = settings.load()
-    opened = task.open_job(classifier(target, images, settings=known), images, settings=known, options=options)
+    opened = task.open_job(resolve_for(target, images, settings=known), images, settings=known, options=options)
     work = write_table(opened, path)
     while True:
         try:
@@ -174,11 +178,43 @@ def test_a_link_that_stays_is_told(pictures: Path, machine: Path) -> None:
     assert [text.partition(":")[0] for text in report.notices] == ["1 file not moved"]
 
 
-def test_a_network_with_a_head_has_no_table(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_module, "has_head", lambda target: target.kind == "weights")
-    make_run(card())
-    with pytest.raises(UsageError, match="no classifier"):
-        classifier(None, [machine], settings=settings.load())
+def with_head(monkeypatch: pytest.MonkeyPatch, name: str, answer: Any, **card: Any) -> None:
+    """Let the newest run be a network of the task `name` with a head."""
+    known: Any = SimpleNamespace(image=ImageSpec(size=8), classes=CLASSES, temperature=1.0, vector=None, **card)
+    net = Answering(card=known, digest="0" * 64, task=registry.get("task", name), answer=answer)
+    monkeypatch.setattr(task, "has_head", lambda target: True)
+    monkeypatch.setattr(task, "open_net", lambda target, settings: net)
+
+
+def test_a_network_without_a_single_class_has_no_table(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_head(monkeypatch, "detect", lambda *_: ())
+    for move in (None, pictures.parent / "sorted"):
+        with pytest.raises(UsageError, match="no single class"):
+            job([pictures], pictures.parent / "a.csv", move=move)
+    assert not (pictures.parent / "a.csv").exists()
+
+
+def test_a_network_that_reads_numbers_has_a_table_that_goes_on(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class is the number of the image, in a CSV file that lists the images backwards."""
+    names = sorted(file.name for file in pictures.iterdir())
+    numbers = pictures.parent / "numbers.csv"
+    lines = [f"{pictures / name},{place % len(CLASSES)}" for place, name in enumerate(names)]
+    numbers.write_text("\n".join(["path,which", *reversed(lines)]) + "\n")
+
+    def answer(images: Any, vectors: Any) -> tuple[Any, ...]:
+        return (shares := np.eye(len(CLASSES), dtype=np.float32)[vectors[:, 0].astype(int)]), shares
+
+    vector = VectorSpec(columns=("which",), mean=(0.0,), std=(1.0,))
+    with_head(monkeypatch, "classify", answer)
+    monkeypatch.setattr(task.open_net(None, None).card, "vector", vector)  # type: ignore[arg-type]
+    table = pictures.parent / "a.csv"
+    job([pictures / names[0], pictures / names[2]], table, vectors=numbers)
+    report, _ = job([pictures], table, vectors=numbers, batch=2, move=pictures.parent / "sorted")
+    assert (report.images, report.before, report.moved) == (len(names), 2, len(names))
+    expected = {str(pictures / name): CLASSES[place % len(CLASSES)] for place, name in enumerate(names)}
+    assert {row["file"]: row["class"] for row in rows(table)} == expected
+    with pytest.raises(UsageError, match="none are given"):
+        job([pictures], table)
 
 
 def test_a_killed_job_goes_on_to_the_same_bytes(pictures: Path, tmp_path: Path, machine: Path) -> None:

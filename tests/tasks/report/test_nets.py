@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ def test_the_page_holds_verdict_classes_and_pictures_and_loads_nothing(kind: str
     assert ("precision-recall.svg" in names) == (kind == "boxes")
     assert "accuracy.svg" not in names
     assert found.write_html(tmp_path / "again.html").read_text() == page
+    rows = tuple({key: value for key, value in row.items() if key != "interval"} for row in found.measured.per_class)
+    bare = replace(found, measured=replace(found.measured, per_class=rows))
+    assert bare.write_html(tmp_path / "bare.html").read_text() != page, "a task may have no intervals of classes"
 
 
 def test_the_truth_is_drawn_beside_the_answer(tmp_path: Path) -> None:
