@@ -1,6 +1,7 @@
 """A run of five blocks, whose cut versions are not really exported or timed."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,9 +41,12 @@ def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs
 
     monkeypatch.setattr(smaller._Work, "_opened", opened)
 
-    def timed(base: object, others: dict[str, object], *, images: object) -> dict[str, dict[int, Spread]]:
+    def timed(
+        base: object, others: dict[str, object], *, images: object, sizes: Sequence[int] = (1,)
+    ) -> dict[str, dict[int, Spread]]:
         times = {name: 5 / sum(net.arch.depths) for name, net in others.items()}  # type: ignore[attr-defined]
-        return {name: {1: Spread(median=value, low=value, high=value, n=3)} for name, value in times.items()}
+        spreads = {name: Spread(median=value, low=value, high=value, n=3) for name, value in times.items()}
+        return {name: dict.fromkeys(sizes, value) for name, value in spreads.items()}
 
     table = LatencyTable(whole=5.0, blocks=(1.0, 1.0))
     monkeypatch.setattr(smaller, "speedups", timed)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from resnetctl.compress.depths import Depths, require_depths
-from resnetctl.compress.speed_plan import even_depths
 from resnetctl.config.duration import Length, length, seconds
 from resnetctl.config.sizes import byte_count
 from resnetctl.errors import InputError, UsageError
@@ -228,7 +227,7 @@ def require_cut(cut: Cut, card: WeightsCard, *, is_alone: bool = True) -> None:
                  at="channels")  # fmt: skip
     elif cut.speedup is not None:
         _require(1 < cut.speedup < math.inf, f"a speed-up is more than 1, not {cut.speedup:g}", at="speedup")
-        if is_alone and not even_depths(card.arch.depths):
+        if is_alone and max(card.arch.depths) == 1:
             raise UsageError("every stage of the network has one block, so none can be removed")
 
 

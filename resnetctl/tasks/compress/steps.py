@@ -22,9 +22,10 @@ from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import Card, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.order import Order, read_back
 from resnetctl.tasks.compress.report import CutFacts, StudentFacts
-from resnetctl.tasks.compress.smaller import Judge, Limit, make_smaller
+from resnetctl.tasks.compress.smaller import Limit, make_smaller
 from resnetctl.tasks.compress.student import measure_student, open_student, seen_notices
 from resnetctl.training.environment import environment
 from resnetctl.training.launch import Trainer
