@@ -12,6 +12,7 @@ from support.trained import ARCH, card, make_run, make_store
 
 from resnetctl import runs
 from resnetctl.compress.cost import params
+from resnetctl.compress.int8 import Limits
 from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.predictors import torch_predictor
@@ -75,7 +76,7 @@ def leave_out_files(monkeypatch: pytest.MonkeyPatch) -> None:
         data = b"x" * 4 * params(net)
         return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
 
-    def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
+    def quantised(steps: Steps, header: Header, source: File, *, limits: Limits) -> File:
         name = "int8" if source.name == "2-finetune" else "student-int8"
         return dataclasses.replace(source, name=name, data=source.data[: len(source.data) // 4], is_int8=True)
 

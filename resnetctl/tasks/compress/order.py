@@ -69,7 +69,7 @@ class Order(Card):
         size: the largest ONNX file, such as `500kB`.
         int8: whether the file is quantised.
         max_drop: the largest fall of the accuracy on val, in percent points.
-        budget: the wall time for everything, such as `30min`.
+        budget: the wall time for everything, over all calls, such as `30min`.
     """
 
     target: str = ""
@@ -153,12 +153,6 @@ class Order(Card):
         if self.keep_blocks is not None or self.channels is not None or self.speedup is not None:
             require_cut(self.cut, card, is_alone=False)
         _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
-        if self.budget and self.length is not None and self.length.epochs:
-            raise UsageError(
-                f"finetune asks for {self.finetune}, however long they take: a budget cannot be kept",
-                where=Setting("budget"),
-                hint="leave one of them out",
-            )
 
     @property
     def length(self) -> Length | None:
@@ -189,9 +183,13 @@ class Order(Card):
             raise UsageError("config keys are for a training, and none is asked for", where=Setting("set"), hint=hint)
 
     def require_same(self, stored: Order, *, name: str) -> None:
-        """Raise `UsageError` when this order asks for something else than the stored one of the run `name`."""
+        """Raise `UsageError` when this order asks for something else than the stored one of the run `name`.
+
+        Only a budget may change.
+        """
         was = stored._asked
-        others = [key for key, value in self._asked.items() if was.get(key) != value]
+        free = ("budget",) if stored.budget else ()
+        others = [key for key, value in self._asked.items() if was.get(key) != value and key not in free]
         if others:
             key = others[0]
             raise UsageError(

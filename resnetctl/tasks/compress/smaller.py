@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,7 @@ from functools import cached_property
 from resnetctl import __version__
 from resnetctl.compress.channels import narrower
 from resnetctl.compress.cost import params
-from resnetctl.compress.depths import Depths, importance, kept_blocks, reestimate_norms, without_blocks
+from resnetctl.compress.depths import Depths, affordable, importance, kept_blocks, reestimate_norms, without_blocks
 from resnetctl.compress.latency import SIZES, speedups
 from resnetctl.compress.shape_search import largest
 from resnetctl.compress.speed_plan import LatencyTable, even_depths, measure_table
@@ -30,6 +31,7 @@ from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.order import Cut
 from resnetctl.tasks.compress.report import CutFacts
 from resnetctl.weights.file import Header, load_network, to_bytes
+from resnetctl.wording import counted
 
 SLIGHT = 1.1  # the smallest speed-up that a hint names
 CALIBRATE = 256  # images of train for the ranges of int8
@@ -37,11 +39,12 @@ CALIBRATE = 256  # images of train for the ranges of int8
 
 @dataclass(frozen=True, kw_only=True)
 class Smaller:
-    """A cut network: the bytes of its weights file, its card, and what was measured."""
+    """A cut network: the bytes of its weights file, its card, what was measured, and notices."""
 
     data: bytes
     card: WeightsCard
     facts: CutFacts
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +62,16 @@ class Limit:
     int8: bool = False
 
 
-def make_smaller(header: Header, store: Store, *, cut: Cut, limit: Limit | None = None) -> Smaller:
-    """Return the network of a weights file after a cut. Raises `CheckFailed` when no cut keeps the limits."""
+def make_smaller(
+    header: Header, store: Store, *, cut: Cut, limit: Limit | None = None, seconds: float = math.inf
+) -> Smaller:
+    """Return the network of a weights file after a cut. Raises `CheckFailed` when no cut keeps the limits.
+
+    Args:
+        seconds: for the importance of the blocks, which then sees fewer images.
+    """
     judge = Judge(header.card, store)
-    work = _Work(load_network(header), judge)
+    work = _Work(load_network(header), judge, seconds=seconds)
     whole, is_int8, table = header.card.arch.depths, limit is not None and limit.int8, None
     if cut.keep_blocks is not None or cut.channels is not None:
         shape = Shape(depths=cut.keep_blocks or whole, channels=cut.channels)
@@ -82,7 +91,7 @@ def make_smaller(header: Header, store: Store, *, cut: Cut, limit: Limit | None 
         params=(params(work.model), params(made.net)),
         accuracy=(judge.accuracy(work.model), judge.accuracy(made.net)),
     )
-    return Smaller(data=to_bytes(made.net.state_dict(), card), card=card, facts=facts)
+    return Smaller(data=to_bytes(made.net.state_dict(), card), card=card, facts=facts, notices=tuple(work.notices))
 
 
 def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
@@ -133,8 +142,10 @@ class Made:
 class _Work:
     """A network and the measures that its smaller versions are made by."""
 
-    def __init__(self, model: ResNet, judge: Judge) -> None:
+    def __init__(self, model: ResNet, judge: Judge, *, seconds: float) -> None:
         self.model = model
+        self.notices: list[str] = []
+        self._seconds = seconds
         self._made: dict[tuple[Shape, bool], Made] = {}
         self._card = judge.card
         self._seen = judge.seen()
@@ -144,7 +155,11 @@ class _Work:
     @cached_property
     def _scores(self) -> dict[str, float]:
         """The importance of each block: a pass over the images for each, so only if blocks go."""
-        return importance(self.model, self._unseen, spec=self._card.image)
+        images = affordable(self.model, self._unseen, spec=self._card.image, seconds=self._seconds)
+        if len(images) < len(self._unseen):
+            some = counted(len(images), "image")
+            self.notices.append(f"the budget allows {some} of val to choose the blocks by, not {len(self._unseen)}")
+        return importance(self.model, images, spec=self._card.image)
 
     def planned(self, speedup: float) -> tuple[Shape, LatencyTable]:
         """Return the most blocks that reach the speed-up for single images, measured, and the table of latencies."""

@@ -174,7 +174,7 @@ def test_a_disk_that_is_full_from_some_moment_is_one_error_and_the_goal_goes_on(
         ({"speedup": None, "size": "big"}, "size should be a size such as 500kB"),
         ({"max_drop": -1.0}, "points are 0 to 100"),
         ({"budget": "soon"}, "budget should be a time"),
-        ({"budget": "9min"}, "finetune asks for 1epoch, however long they take"),
+        ({"budget": "9min", "set": {"epochs": 2}, "finetune": None}, "budget chooses the length of the run"),
         ({"speedup": 0.5}, "a speed-up is more than 1"),
     ],
 )
