@@ -25,6 +25,7 @@ from resnetctl.spec import Card
 from resnetctl.system.machine import has_vnni
 
 MOST_FLOAT = 0.5  # of the layers may go back to float32; then int8 is not worth it
+SLOW = 1.0  # times the speed of float32
 SHOWN = 10  # layers in an error
 Batches = Sequence[tuple[Images, Labels]]
 
@@ -86,7 +87,7 @@ class Int8Report(Card):
     @property
     def is_slower(self) -> bool:
         """Whether three of four samples were slower than float32, for every size of a batch."""
-        return all(spread.high < 1 for spread in self.speedup.values())
+        return all(spread.high < SLOW for spread in self.speedup.values())
 
     def recorded(self) -> dict[str, Any]:
         """Return what the file's metadata keep: no measured time, so the same inputs give the same bytes."""

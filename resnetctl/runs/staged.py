@@ -53,7 +53,7 @@ class StagedRun:
 
     def seconds(self) -> float:
         """Return the seconds of all stages: those that finished, and the epochs of one that did not."""
-        return sum(_seconds(RunDir(path)) for path in self.stages.iterdir())
+        return sum(_seconds(RunDir(path)) for path in self.stages.iterdir() if not path.is_symlink())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

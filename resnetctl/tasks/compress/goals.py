@@ -68,7 +68,7 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
         undone += lost
     raise CheckFailed(
         "no network keeps all limits on this machine; no run was published",
-        where=str(steps.staged.path),
+        where=str(steps.staged.path) if steps.staged.has_stages else None,
         problems=undone,
         hint=_after_failure(steps, is_over=is_over),
     )

@@ -194,7 +194,10 @@ class _Work:
         def measure(shape: Shape) -> float | None:
             nonlocal best
             gain, size = self.gain(shape, int8=limit.int8), self.made(shape, int8=limit.int8).bytes
-            best = f"{shape}: {gain:.2f} times as fast, {size:,} bytes"
+            speed = f"{gain:.2f} times as fast"
+            if table is not None and limit.target_ms is not None:
+                speed = f"{table.whole / gain:.3g} ms an image, and {limit.target_ms:g} ms are wanted"
+            best = f"{shape}: {speed}, {size:,} bytes"
             return gain if not limit.size or size <= limit.size else None
 
         shapes = list(self._shapes(int8=limit.int8))

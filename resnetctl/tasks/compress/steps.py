@@ -69,6 +69,8 @@ class Steps:
         stage = self.staged.stage(name)
         if not stage.config.is_file() or stage.summary() is None:
             self.staged.drop(name)
+            if self.clock.left <= 0:
+                raise self._out_of_time()
             yield Notice("choosing what to remove, by what it matters and by the time that it takes here")
             began = time.monotonic()
             made = make_smaller(
@@ -139,16 +141,29 @@ class Steps:
         """
         student = self.staged.stage(STUDENT_STAGES.train)
         shares = 2 if self.order.student and stages != STUDENT_STAGES and student.summary() is None else 1
-        return max(1.0, (self.clock.left - reserve) / shares) if self.clock.budget else 0.0
+        if not self.clock.budget:
+            return 0.0
+        if self.clock.left <= reserve:
+            raise self._out_of_time(reserve)
+        return (self.clock.left - reserve) / shares
+
+    def _out_of_time(self, reserve: float = 0.0, *, why: str = "") -> OutOfTime:
+        """Return the error of a budget that is used up, or of which too little is left.
+
+        Args:
+            reserve: seconds that the work after the training needs.
+            why: what needs more time.
+        """
+        kept = f", and {spoken(reserve)} are needed for the checks" if reserve else ""
+        text = f"the budget of {self.order.budget} is too short: {spoken(self.clock.used)} are used{kept}"
+        return OutOfTime(f"{text}; {why}" if why else text)
 
     def _named(self, error: UsageError, *, reserve: float) -> ResnetctlError:
         """Return the error; one on the time to train is about the option that set it."""
         if error.where != Setting("budget"):
             return error
         if self.clock.budget:
-            used = f"{spoken(self.clock.used)} are used, {spoken(reserve)} are kept for the checks"
-            text = f"the budget of {self.order.budget} leaves too little time to train ({used}): {error.message}"
-            return OutOfTime(text)
+            return self._out_of_time(reserve, why=f"for the training {error.message}")
         return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
     def _training(self, stages: Stages, *, budget: float = 0.0) -> Draft[FinetuneConfig]:

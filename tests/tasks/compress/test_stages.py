@@ -295,15 +295,22 @@ def test_a_budget_bounds_the_training_however_its_length_is_given(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
+def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def short(*_: Any) -> Iterator[Any]:
         yield from ()
         raise UsageError("1.0 s is too short: 100 steps take 2 s here", where=Setting("budget"), hint="at least 3 s")
 
+    monkeypatch.setattr(goals, "after_training", lambda **_: 9.0)
     trainer = Trainer(start=short, resume=resume)
+    with pytest.raises(CheckFailed, match="no network keeps all limits"):
+        work(Order.of("first", keep_blocks=(2, 1), budget="9s"), "none", trainer=trainer)
     with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
         work(Order.of("first", keep_blocks=(2, 1), budget="50s"), trainer=trainer)
-    used = r"float32: the budget of 50s leaves too little time to train \(.* are used, .* are kept for the checks\): "
+    used = (
+        "float32: the budget of 50s is too short: .* are used, and 9.0 s are needed for the checks; for the training "
+    )
     assert re.match(f"{used}1.0 s is too short", caught.value.problems[0])
     assert caught.value.hint[0] == Call(
         "compress", settings={"name": "small", "budget": "TIME"}, note="goes on with more time"
