@@ -34,7 +34,7 @@ from resnetctl.data.store import open_store
 from resnetctl.deploy.onnx_session import from_bytes
 from resnetctl.models.resnet import build
 from resnetctl.system import settings
-from resnetctl.tasks.compress.smaller import Judge
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.weights.file import load_model, to_bytes
 
 STUDENT = "resnet14"  # what the student's arch is called while this script runs

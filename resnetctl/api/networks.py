@@ -164,8 +164,8 @@ def compress(
             `speedup`, how many times as fast single images must become on this machine. `student`, a run, a weights
             file or an arch that competes with the cut network. `finetune`, how long to train then, and `set`, config
             keys of this training. `data`, the dataset to choose, measure and train on, by default that of the
-            training. With `target_ms`, `size` ("500kB"), `int8`, `max_drop` (percent points) or `budget` ("30min"), the
-            result is a checked ONNX file that keeps these limits.
+            training. With `target_ms`, `size` ("500kB"), `int8`, `max_drop` (percent points) or `budget` ("30min", of
+            all calls together), the result is a checked ONNX file that keeps these limits.
     """
     if out is not None:
         report = stream.cut(target, out, name=name, **order)

@@ -8,7 +8,9 @@ Shapes: N images, S pixels a side, C channels, K classes.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,17 +29,33 @@ SHOWN = 6  # lines of torch's error about tensors, at most
 Depths = tuple[int, ...]
 
 
-def importance(model: ResNet, images: Images, *, spec: ImageSpec) -> dict[str, float]:
+def importance(
+    model: ResNet, images: Images, *, spec: ImageSpec, names: Iterable[str] | None = None
+) -> dict[str, float]:
     """Return how much each removable block matters: the KL divergence of the outputs without it, in nats, by name.
 
     Args:
         model: in evaluation mode, on the CPU.
         images: (N, S, S, C) uint8.
+        names: of the blocks; None: all that can be left out.
     """
     batches = [normalise(part, spec) for part in _batches(images)]
     with torch.no_grad():
         before = [model(batch).log_softmax(1) for batch in batches]
-        return {name: _divergence(model, name, batches, before) for name in removable(model)}
+        return {
+            name: _divergence(model, name, batches, before) for name in (removable(model) if names is None else names)
+        }
+
+
+def affordable(model: ResNet, images: Images, *, spec: ImageSpec, seconds: float) -> Images:
+    """Return as many images, evenly chosen, as the importance of all blocks allows in this time; at least a batch."""
+    if math.isinf(seconds) or len(images) <= BATCH:
+        return images
+    began = time.monotonic()
+    importance(model, images[:BATCH], spec=spec, names=())
+    needed = (time.monotonic() - began) / BATCH * len(list(removable(model)))  # seconds of an image
+    count = min(len(images), max(BATCH, int(seconds / needed)) if needed else len(images))
+    return images[[place * len(images) // count for place in range(count)]]
 
 
 def removable(model: ResNet) -> Iterator[str]:

@@ -6,6 +6,7 @@ Shapes: N images, S pixels a side, C channels, K classes.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from resnetctl.spec import Card
 from resnetctl.system.machine import has_vnni
 
 MOST_FLOAT = 0.5  # of the layers may go back to float32; then int8 is not worth it
+SLOW = 1.0  # times the speed of float32
 SHOWN = 10  # layers in an error
 Batches = Sequence[tuple[Images, Labels]]
 
@@ -35,10 +37,12 @@ class Limits:
     Args:
         max_drop: largest fall of the accuracy on val, in percent points.
         allow_slower: accept a file that is slower than float32 on this machine.
+        until: `time.monotonic()` after which no more layers are tried in float32.
     """
 
     max_drop: float = 0.5
     allow_slower: bool = False
+    until: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ class Int8Report(Card):
     @property
     def is_slower(self) -> bool:
         """Whether three of four samples were slower than float32, for every size of a batch."""
-        return all(spread.high < 1 for spread in self.speedup.values())
+        return all(spread.high < SLOW for spread in self.speedup.values())
 
     def recorded(self) -> dict[str, Any]:
         """Return what the file's metadata keep: no measured time, so the same inputs give the same bytes."""
@@ -215,15 +219,19 @@ def _put_back(maker: _Maker, floats: tuple[str, ...], limits: Limits) -> tuple[t
         return floats, gap
     most = max(1, int(MOST_FLOAT * len(maker.ranges.layers)))
     first, tried = gap, floats
-    for name in maker.most_hurt(floats)[: max(0, most - len(floats))]:
+    hurt = maker.most_hurt(floats) if time.monotonic() < limits.until else []
+    for name in hurt[: max(0, most - len(floats))]:
+        if time.monotonic() >= limits.until:
+            break
         tried = (*tried, name)
         gap = maker.gap(tried)
         if 100 * gap.drop <= limits.max_drop:
             return tried, gap
     low, high = (100 * value for value in first.interval)
+    still = f"still {100 * gap.drop:.2f} points with these layers in float32: {', '.join(tried[:SHOWN])}"
     raise CheckFailed(
         f"int8 loses {100 * first.drop:.2f} points on val (95 % interval {low:.2f} to {high:.2f}, "
         f"{first.count:,} images), and {limits.max_drop:g} are allowed; no file was written",
-        problems=[f"still {100 * gap.drop:.2f} points with these layers in float32: {', '.join(tried[:SHOWN])}"],
+        problems=[still if time.monotonic() < limits.until else "the budget left no time to put more layers back"],
         hint=Setting("max_drop", math.ceil(10 * 100 * gap.drop) / 10, note="accepts it"),
     )

@@ -1,6 +1,6 @@
 """Choose how many blocks each stage keeps from a table of latencies, measured on this machine for this network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from resnetctl.compress.depths import Depths
@@ -52,28 +52,30 @@ def milliseconds(models: Mapping[str, OnnxModel], *, images: Prepared) -> dict[s
     return {name: 1000 / spread(values).median for name, values in speeds.items()}
 
 
-def even_depths(depths: Depths) -> list[Depths]:
-    """Return smaller depths, the largest first, each stage shortened by about the same share.
+def even_depths(depths: Depths, scores: Mapping[str, float] | None = None) -> list[Depths]:
+    """Return smaller depths, the largest first, each with one block less than the one before it.
 
-    A choice that empties one stage was measured to be worse than an even one.
+    All stages are shortened by about the same share, less than one block apart: a choice that empties one stage was
+    measured to be worse. Of the stages that have more than their share, the one whose next block matters least gives.
+
+    Args:
+        scores: the importance of each removable block; None: all are equal, and later stages give first.
     """
-    choices: dict[Depths, None] = {}
-    for blocks in range(sum(depths) - 1, len(depths) - 1, -1):
-        share = blocks / sum(depths)
-        choices[tuple(max(1, min(depth, round(depth * share))) for depth in depths)] = None
-    choices[(1,) * len(depths)] = None  # shares alone do not reach it where stages differ much
-    choices.pop(depths, None)
-    return list(choices)
+    keep, choices = list(depths), list[Depths]()
+    for left in range(sum(depths) - 1, len(depths) - 1, -1):
+        share = left / sum(depths)
+        above = {stage: count - depths[stage] * share for stage, count in enumerate(keep) if count > 1}
+        ahead = [stage for stage, more in above.items() if more > 0] or [max(above, key=lambda stage: above[stage])]
+        gives = min(reversed(ahead), key=lambda stage: _next_score(depths[stage], keep[stage], stage + 1, scores or {}))
+        keep[gives] -= 1
+        choices.append(tuple(keep))
+    return choices
 
 
-def candidates(table: LatencyTable, depths: Depths, *, speedup: float) -> Sequence[Depths]:
-    """Return the even depths to try for a speed-up: the largest that the table predicts to reach it, then smaller ones.
-
-    If none is predicted to, only the smallest.
-    """
-    choices = even_depths(depths)
-    enough = [place for place, keep in enumerate(choices) if table.predicted(depths, keep) >= speedup]
-    return choices[enough[0] :] if enough else choices[-1:]
+def _next_score(depth: int, count: int, stage: int, scores: Mapping[str, float]) -> float:
+    """Return the importance of the block that a stage gives next, when `count` of its `depth` blocks are left."""
+    ascending = sorted(scores.get(f"layer{stage}.{place}", 0.0) for place in range(1, depth))
+    return ascending[depth - count]
 
 
 def _alone(depths: Depths, stage: int) -> Depths:

@@ -30,6 +30,7 @@ class RunRequest:
         out: the folder in which run folders are created; None: `runs_dir` of the settings.
         dry_run: check and time everything, write nothing.
         budget: wall time in seconds that sets the length of the training; 0: the config sets it.
+        shortens: whether the budget only shortens the length that the config sets.
         tune: let timed steps choose the number of threads.
         track: trackers that the run is written for.
     """
@@ -38,6 +39,7 @@ class RunRequest:
     out: Path | None = None
     dry_run: bool = False
     budget: float = 0.0
+    shortens: bool = False
     tune: bool = False
     track: tuple[str, ...] = ()
 
@@ -156,7 +158,7 @@ def _require_policy(name: str, origin: str) -> None:
 def _require_free(asked: Layer, request: RunRequest) -> None:
     """Raise `UsageError` when a flag or an argument fixes a value that `budget` or `tune` chooses."""
     choices = (
-        (bool(request.budget), "budget", "the length of the run", ("epochs", "steps")),
+        (bool(request.budget) and not request.shortens, "budget", "the length of the run", ("epochs", "steps")),
         (request.tune, "tune", "the threads", ("threads",)),
     )
     for wanted, name, choice, keys in choices:

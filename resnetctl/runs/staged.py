@@ -46,6 +46,15 @@ class StagedRun:
         """Return what was asked for. Raises `InputError` if it cannot be read."""
         return storage.read_json(self.path / PLAN, error=InputError)
 
+    def save_plan(self, plan: Mapping[str, Any]) -> None:
+        """Write what was asked for, if it is not the same."""
+        if plan != self.plan():
+            storage.write(self.path / PLAN, to_document(plan))
+
+    def seconds(self) -> float:
+        """Return the seconds of all stages: those that finished, and the epochs of one that did not."""
+        return sum(_seconds(RunDir(path)) for path in self.stages.iterdir() if not path.is_symlink())
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
@@ -100,6 +109,11 @@ class StagedRun:
         storage.write(run.config, last.config.read_bytes())
         storage.point(self.path.parent / LAST, self.path.name)
         return run
+
+
+def _seconds(stage: RunDir) -> float:
+    summary = stage.summary()
+    return float(sum(line["seconds"] for line in stage.timings()) if summary is None else summary["seconds"])
 
 
 def made_by(run: RunDir) -> dict[str, Any]:

@@ -116,5 +116,5 @@ def _choose_by_timing(job: Job, model: Callable[[], nn.Module], request: RunRequ
     if request.tune:
         job = yield from tune(job, state)
     if request.budget:
-        job = yield from choose_length(job, state, budget=request.budget, began=began)
+        job = yield from choose_length(job, state, budget=request.budget, began=began, shortens=request.shortens)
     return job

@@ -149,6 +149,14 @@ def test_importance_does_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPat
     assert all(value >= 0 for value in whole.values())
 
 
+@pytest.mark.parametrize(("seconds", "count"), [(float("inf"), 200), (1e9, 200), (0.0, 64)])
+def test_little_time_means_fewer_images_but_a_batch_from_all_of_them(seconds: float, count: int) -> None:
+    images = pictures(200)
+    some = depths.affordable(net(), images, spec=IMAGE, seconds=seconds)
+    assert len({image.tobytes() for image in some}) == len(some) == count
+    assert np.array_equal(some[-1], images[196 if count == 64 else 199])
+
+
 def test_a_block_that_fails_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     model = net()
     block = model.get_submodule("layer1.1")

@@ -1,6 +1,7 @@
 """A run of five blocks, whose cut versions are not really exported or timed."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from support.trained import ARCH, card, make_run, make_store
 
 from resnetctl import runs
 from resnetctl.compress.cost import params
+from resnetctl.compress.int8 import Limits
 from resnetctl.compress.latency import Latency
 from resnetctl.compress.speed_plan import LatencyTable
 from resnetctl.engine.predictors import torch_predictor
@@ -40,9 +42,12 @@ def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs
 
     monkeypatch.setattr(smaller._Work, "_opened", opened)
 
-    def timed(base: object, others: dict[str, object], *, images: object) -> dict[str, dict[int, Spread]]:
+    def timed(
+        base: object, others: dict[str, object], *, images: object, sizes: Sequence[int] = (1,)
+    ) -> dict[str, dict[int, Spread]]:
         times = {name: 5 / sum(net.arch.depths) for name, net in others.items()}  # type: ignore[attr-defined]
-        return {name: {1: Spread(median=value, low=value, high=value, n=3)} for name, value in times.items()}
+        spreads = {name: Spread(median=value, low=value, high=value, n=3) for name, value in times.items()}
+        return {name: dict.fromkeys(sizes, value) for name, value in spreads.items()}
 
     table = LatencyTable(whole=5.0, blocks=(1.0, 1.0))
     monkeypatch.setattr(smaller, "speedups", timed)
@@ -71,7 +76,7 @@ def leave_out_files(monkeypatch: pytest.MonkeyPatch) -> None:
         data = b"x" * 4 * params(net)
         return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
 
-    def quantised(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
+    def quantised(steps: Steps, header: Header, source: File, *, limits: Limits) -> File:
         name = "int8" if source.name == "2-finetune" else "student-int8"
         return dataclasses.replace(source, name=name, data=source.data[: len(source.data) // 4], is_int8=True)
 

@@ -10,6 +10,7 @@ from resnetctl.cli.parser.compress_options import CompressOptions
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
+from resnetctl.config.duration import spoken
 from resnetctl.errors import UsageError
 from resnetctl.wording import counted
 
@@ -79,6 +80,8 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
         pairs.append(
             ("accuracy on test", f"{tables.percent(report.test.top1)} ({report.test.count:,} images, opened once)")
         )
+    if report.seconds:
+        pairs.append(("time", spoken(report.seconds)))
     pairs += [("taken back", reason) for reason in report.undone]
     tables.pairs(pairs)
     if report.stages:

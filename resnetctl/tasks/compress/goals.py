@@ -6,6 +6,7 @@ taken back: without int8, more must be cut.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import Any
@@ -29,9 +30,10 @@ from resnetctl.report.page import pareto_file
 from resnetctl.runs import RunDir
 from resnetctl.system.signals import stop_later
 from resnetctl.tasks.compress.attempts import CUT, STUDENT, Attempt, File, choose
+from resnetctl.tasks.compress.clock import after_training
 from resnetctl.tasks.compress.report import FLOAT, INT8, Accuracy, CompressReport, StageFacts
 from resnetctl.tasks.compress.smaller import CALIBRATE, Limit
-from resnetctl.tasks.compress.steps import STUDENT_STAGES, Steps, stages_of
+from resnetctl.tasks.compress.steps import STUDENT_STAGES, OutOfTime, Steps, stages_of
 from resnetctl.tasks.held_out import look
 from resnetctl.tasks.targets import Target, described
 from resnetctl.weights.file import Header, load_network, read_header
@@ -48,7 +50,7 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
         CheckFailed: no network keeps all limits. The error names the best of each attempt; the stages stay. Or the
             student is slower than the whole network.
     """
-    goal, undone = _Goal(steps), list[str]()
+    goal, undone, is_over = _Goal(steps), list[str](), False
     if steps.order.student:
         yield from steps.student()  # one that is too slow is an error before any other work
     for number, int8 in enumerate((True, False) if steps.order.int8 else (False,)):
@@ -58,7 +60,7 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
             try:
                 yield from goal.tried(attempt, number, int8=int8)
             except CheckFailed as error:
-                attempt.problem = _text(error)
+                attempt.problem, is_over = _text(error), is_over or isinstance(error, OutOfTime)
                 lost.append(f"{goal.label(attempt, int8=int8)}: {attempt.problem}")
                 yield Notice(f"taken back: {lost[-1]}")
         if not all(attempt.problem for attempt in attempts):
@@ -66,10 +68,18 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
         undone += lost
     raise CheckFailed(
         "no network keeps all limits on this machine; no run was published",
-        where=str(steps.staged.path),
+        where=str(steps.staged.path) if steps.staged.has_stages else None,
         problems=undone,
-        hint=Call("runs remove", (steps.staged.path,), note="deletes its stages") if steps.staged.has_stages else (),
+        hint=_after_failure(steps, is_over=is_over),
     )
+
+
+def _after_failure(steps: Steps, *, is_over: bool) -> list[Call]:
+    """Return what can be done about the stages that are left; with more time the work can go on."""
+    if not steps.staged.has_stages:
+        return []
+    more = Call("compress", settings={"name": steps.staged.path.name, "budget": "TIME"}, note="goes on with more time")
+    return [*([more] if is_over else []), Call("runs remove", (steps.staged.path,), note="deletes its stages")]
 
 
 class _Goal:
@@ -83,6 +93,27 @@ class _Goal:
     def _whole(self) -> File:
         return _float_file(self._steps, "whole", self._steps.header)
 
+    @cached_property
+    def _seconds(self) -> tuple[float, float]:
+        """Seconds of the file of the whole network with its pass over val, and of one image of such a pass."""
+        began = time.monotonic()
+        model = from_bytes(self._whole.data, "the whole network")
+        whole = time.monotonic() - began
+        images, _ = self._steps.judge.batches()[0]
+        model.logits(images)
+        return whole, (time.monotonic() - began - whole) / len(images)
+
+    def _reserve(self, attempt: Attempt, *, int8: bool) -> float:
+        """Return the seconds of a budget that the work after the training of this attempt needs; 0 without one."""
+        if not self._steps.clock.budget:
+            return 0.0
+        file, image = self._seconds
+        is_first_of_two = bool(self._order.student) and attempt.name == CUT
+        return after_training(
+            file=file, image=image, val=self._whole.accuracy.count, test=_test_count(self._steps),
+            attempts=1 + is_first_of_two, int8=int8,
+        )  # fmt: skip
+
     def label(self, attempt: Attempt, *, int8: bool) -> str:
         """Return the name of an attempt in a list of them."""
         form = INT8 if int8 else FLOAT
@@ -94,7 +125,8 @@ class _Goal:
             stages, needed = stages_of(number), (yield from self._cut(attempt, number, int8=int8))
         else:
             stages, needed = STUDENT_STAGES, (yield from self._student(attempt, int8=int8))
-        attempt.last = last = yield from self._steps.train(stages)
+        reserve = self._reserve(attempt, int8=int8)
+        attempt.last = last = yield from self._steps.train(stages, reserve=reserve)
         for name, weights in (
             (stages.start, self._steps.staged.stage(stages.start).weights),
             (stages.train, last.weights),
@@ -140,7 +172,9 @@ class _Goal:
             )
         if int8:
             header, rest = read_header(last.weights), max(0.0, allowed - drop)
-            attempt.files.append(file := _int8_file(self._steps, header, trained, max_drop=rest))
+            last_checks = self._reserve(attempt, int8=False)
+            limits = Limits(max_drop=rest, until=time.monotonic() + self._steps.clock.left - last_checks)
+            attempt.files.append(file := _int8_file(self._steps, header, trained, limits=limits))
             self._require_speed(file, needed)
         self._require_size(len(attempt.files[-1].data))
 
@@ -189,6 +223,7 @@ class _Goal:
             stages=stages,
             undone=undone,
             test=test,
+            seconds=steps.clock.used,
             notices=(*notices, *more),
         )
         points = [(item.name, item.latency["1"].p50, item.accuracy.top1, item.accuracy.interval) for item in stages]
@@ -213,12 +248,12 @@ def _float_file(steps: Steps, name: str, header: Header) -> File:
     return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
 
 
-def _int8_file(steps: Steps, header: Header, source: File, *, max_drop: float) -> File:
+def _int8_file(steps: Steps, header: Header, source: File, *, limits: Limits) -> File:
     """Return the int8 file of a float32 one. Raises `CheckFailed` when it is too inaccurate or slower."""
     card = header.card
     judge = steps.judge_of(card)
     images = calibration.choose(judge.train, card.image, count=min(CALIBRATE, len(judge.train)))
-    ranges, report = quantise(source.data, images, val=judge.batches(), limits=Limits(max_drop=max_drop))
+    ranges, report = quantise(source.data, images, val=judge.batches(), limits=limits)
     about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(judge.unseen()[: sum(BATCHES)])}
     gate = {**about, INT8: {**report.recorded(), "data": steps.store.card.name}}
     properties = to_properties(OnnxCard(weights=card, weights_sha256=header.sha256, gate=gate))
@@ -252,6 +287,11 @@ def _facts(steps: Steps, files: Sequence[File]) -> tuple[StageFacts, ...]:
         )
         for file in files
     )
+
+
+def _test_count(steps: Steps) -> int:
+    """Return the number of test images, 0 without a test split."""
+    return steps.store.card.splits.get("test", 0)
 
 
 def _on_test(steps: Steps, last: RunDir, file: File) -> tuple[Accuracy | None, tuple[str, ...]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from resnetctl.compress.depths import Depths, require_depths
-from resnetctl.compress.speed_plan import even_depths
 from resnetctl.config.duration import Length, length, seconds
 from resnetctl.config.sizes import byte_count
 from resnetctl.errors import InputError, UsageError
@@ -70,7 +69,7 @@ class Order(Card):
         size: the largest ONNX file, such as `500kB`.
         int8: whether the file is quantised.
         max_drop: the largest fall of the accuracy on val, in percent points.
-        budget: the wall time for everything, such as `30min`.
+        budget: the wall time for everything, over all calls, such as `30min`.
     """
 
     target: str = ""
@@ -154,12 +153,6 @@ class Order(Card):
         if self.keep_blocks is not None or self.channels is not None or self.speedup is not None:
             require_cut(self.cut, card, is_alone=False)
         _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
-        if self.budget and self.length is not None and self.length.epochs:
-            raise UsageError(
-                f"finetune={self.finetune} sets the length of the training, and a budget would set it too",
-                where=Setting("budget"),
-                hint="give only one of them, or finetune a time such as 5min",
-            )
 
     @property
     def length(self) -> Length | None:
@@ -190,9 +183,13 @@ class Order(Card):
             raise UsageError("config keys are for a training, and none is asked for", where=Setting("set"), hint=hint)
 
     def require_same(self, stored: Order, *, name: str) -> None:
-        """Raise `UsageError` when this order asks for something else than the stored one of the run `name`."""
+        """Raise `UsageError` when this order asks for something else than the stored one of the run `name`.
+
+        Only a budget may change.
+        """
         was = stored._asked
-        others = [key for key, value in self._asked.items() if was.get(key) != value]
+        free = ("budget",) if stored.budget else ()
+        others = [key for key, value in self._asked.items() if was.get(key) != value and key not in free]
         if others:
             key = others[0]
             raise UsageError(
@@ -228,7 +225,7 @@ def require_cut(cut: Cut, card: WeightsCard, *, is_alone: bool = True) -> None:
                  at="channels")  # fmt: skip
     elif cut.speedup is not None:
         _require(1 < cut.speedup < math.inf, f"a speed-up is more than 1, not {cut.speedup:g}", at="speedup")
-        if is_alone and not even_depths(card.arch.depths):
+        if is_alone and max(card.arch.depths) == 1:
             raise UsageError("every stage of the network has one block, so none can be removed")
 
 

@@ -4,51 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from resnetctl import __version__
-from resnetctl.compress import calibration
 from resnetctl.compress.channels import narrower
 from resnetctl.compress.cost import params
-from resnetctl.compress.depths import Depths, importance, kept_blocks, reestimate_norms, without_blocks
-from resnetctl.compress.latency import speedups
-from resnetctl.compress.speed_plan import LatencyTable, candidates, even_depths, measure_table
-from resnetctl.data.splits import ImageSet, eval_batches
+from resnetctl.compress.depths import Depths, affordable, importance, kept_blocks, reestimate_norms, without_blocks
+from resnetctl.compress.latency import SIZES, speedups
+from resnetctl.compress.shape_search import largest
+from resnetctl.compress.speed_plan import LatencyTable, even_depths, measure_table
 from resnetctl.data.store import Store
 from resnetctl.deploy.int8 import calibrate
 from resnetctl.deploy.onnx_session import OnnxModel, from_bytes
 from resnetctl.deploy.onnx_writer import to_bytes as to_onnx
-from resnetctl.engine.metrics import EvalReport, Images, Labels, Logits, Predictor, measure
-from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.metrics import Images
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import CheckFailed, DataError, UsageError
+from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import has_vnni
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.order import Cut
-from resnetctl.tasks.compress.report import Accuracy, CutFacts
+from resnetctl.tasks.compress.report import CutFacts
 from resnetctl.weights.file import Header, load_network, to_bytes
+from resnetctl.wording import counted
 
 SLIGHT = 1.1  # the smallest speed-up that a hint names
-IMAGES = 512  # of val for the importance, and of train for the norms
 CALIBRATE = 256  # images of train for the ranges of int8
-HOPE = 1.1  # a shape is made if it is predicted to be up to a tenth too slow
 
 
 @dataclass(frozen=True, kw_only=True)
 class Smaller:
-    """A cut network: the bytes of its weights file, its card, and what was measured."""
+    """A cut network: the bytes of its weights file, its card, what was measured, and notices."""
 
     data: bytes
     card: WeightsCard
     facts: CutFacts
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +62,16 @@ class Limit:
     int8: bool = False
 
 
-def make_smaller(header: Header, store: Store, *, cut: Cut, limit: Limit | None = None) -> Smaller:
-    """Return the network of a weights file after a cut. Raises `CheckFailed` when no cut keeps the limits."""
+def make_smaller(
+    header: Header, store: Store, *, cut: Cut, limit: Limit | None = None, seconds: float = math.inf
+) -> Smaller:
+    """Return the network of a weights file after a cut. Raises `CheckFailed` when no cut keeps the limits.
+
+    Args:
+        seconds: for the importance of the blocks, which then sees fewer images.
+    """
     judge = Judge(header.card, store)
-    work = _Work(load_network(header), judge)
+    work = _Work(load_network(header), judge, seconds=seconds)
     whole, is_int8, table = header.card.arch.depths, limit is not None and limit.int8, None
     if cut.keep_blocks is not None or cut.channels is not None:
         shape = Shape(depths=cut.keep_blocks or whole, channels=cut.channels)
@@ -89,7 +91,7 @@ def make_smaller(header: Header, store: Store, *, cut: Cut, limit: Limit | None 
         params=(params(work.model), params(made.net)),
         accuracy=(judge.accuracy(work.model), judge.accuracy(made.net)),
     )
-    return Smaller(data=to_bytes(made.net.state_dict(), card), card=card, facts=facts)
+    return Smaller(data=to_bytes(made.net.state_dict(), card), card=card, facts=facts, notices=tuple(work.notices))
 
 
 def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
@@ -104,61 +106,6 @@ def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
         config_sha256="",
         version=__version__,
     )
-
-
-class Judge:
-    """The images that a network is chosen and measured by, as its card prepares them.
-
-    Args:
-        val_of: the card that says which images are val; None: that of the network.
-
-    Raises:
-        DataError: the network has one class, or the dataset has other classes or too few images.
-    """
-
-    def __init__(self, card: WeightsCard, store: Store, *, val_of: WeightsCard | None = None) -> None:
-        if len(card.classes) < 2:
-            raise DataError("the network has one class, so its accuracy cannot show what a smaller one costs")
-        self.card = card
-        self.train, self._val = calibration.sets(store, val_of or card)
-        self._order = calibration.class_order(store.card.classes, card.classes, name=store.card.name)
-
-    def seen(self) -> Images:
-        """Return up to `IMAGES` images of train, balanced by class."""
-        return _images(self.train, self.card)
-
-    def batches(self) -> list[tuple[Images, Labels]]:
-        """Return val, with labels in the order of the outputs."""
-        batches = eval_batches(self._val, self.card.image)
-        return [(images, self._order[labels]) for images, labels in batches]
-
-    def measured(self, predict: Predictor, images: ImageSet | None = None) -> EvalReport:
-        """Measure a predictor on val, or on another split of the dataset."""
-        batches = eval_batches(self._val if images is None else images, self.card.image)
-        return measure(
-            predict, ((pixels, self._order[labels]) for pixels, labels in batches), classes=self.card.classes
-        )
-
-    def answers(self, predict: Predictor) -> tuple[Accuracy, NDArray[np.int64]]:
-        """Measure a predictor on val. Return its accuracy, and 1 for each image (N,) that it gets right."""
-        answers: list[NDArray[np.int64]] = []
-
-        def watched(images: Images) -> Logits:
-            logits = predict(images)
-            answers.append(logits.argmax(axis=1))
-            return logits
-
-        report = self.measured(watched)
-        labels = self._order[self._val.labels[self._val.index]]
-        return Accuracy.of(report), (np.concatenate(answers) == labels).astype(np.int64)
-
-    def unseen(self) -> Images:
-        """Return up to `IMAGES` images of val, balanced by class."""
-        return _images(self._val, self.card)
-
-    def accuracy(self, model: ResNet) -> Accuracy:
-        """Measure a network on val."""
-        return Accuracy.of(self.measured(torch_predictor(model, self.card.image, device=torch.device("cpu"))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,22 +123,29 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A cut network, `(before, after)` of its narrower layers, the bytes of its file, and its speed.
+    """A cut network and its ONNX file.
 
-    `speedup` is how many times as fast as the whole network it is, by images a batch.
+    Attributes:
+        widths: `(before, after)` of each layer that is narrower.
+        file: the opened file.
+        bytes: its size.
+        speedup: how many times as fast as the whole network it is, by images a batch, as far as it was measured.
     """
 
     net: ResNet
     widths: dict[str, tuple[int, int]]
-    speedup: dict[int, Spread]
-    bytes: int = 0
+    file: OnnxModel
+    bytes: int
+    speedup: dict[int, Spread] = field(default_factory=dict)
 
 
 class _Work:
     """A network and the measures that its smaller versions are made by."""
 
-    def __init__(self, model: ResNet, judge: Judge) -> None:
+    def __init__(self, model: ResNet, judge: Judge, *, seconds: float) -> None:
         self.model = model
+        self.notices: list[str] = []
+        self._seconds = seconds
         self._made: dict[tuple[Shape, bool], Made] = {}
         self._card = judge.card
         self._seen = judge.seen()
@@ -201,76 +155,118 @@ class _Work:
     @cached_property
     def _scores(self) -> dict[str, float]:
         """The importance of each block: a pass over the images for each, so only if blocks go."""
-        return importance(self.model, self._unseen, spec=self._card.image)
+        images = affordable(self.model, self._unseen, spec=self._card.image, seconds=self._seconds)
+        if len(images) < len(self._unseen):
+            some = counted(len(images), "image")
+            self.notices.append(f"the budget allows {some} of val to choose the blocks by, not {len(self._unseen)}")
+        return importance(self.model, images, spec=self._card.image)
 
     def planned(self, speedup: float) -> tuple[Shape, LatencyTable]:
         """Return the most blocks that reach the speed-up for single images, measured, and the table of latencies."""
-        depths = self.model.arch.depths
-        table = measure_table(depths, self._seen, export=self._variant)
-        reached = {}
-        for keep in candidates(table, depths, speedup=speedup):
-            reached[keep] = self.timed(Shape(depths=keep)).speedup[1].median
-            if reached[keep] >= speedup:
-                return Shape(depths=keep), table
-        best = max(reached, key=lambda keep: reached[keep])
+        table = self._table()
+        reached: dict[Shape, float] = {}
+
+        def measure(shape: Shape) -> float:
+            reached[shape] = self.gain(shape)
+            return reached[shape]
+
+        shapes = [Shape(depths=keep) for keep in self._even]
+        shape = largest(shapes, needed=speedup, predicted=self._predicted(table), measure=measure)
+        if shape is not None:
+            return shape, table
+        best = max(reached, key=lambda shape: reached[shape])
         raise CheckFailed(
             f"no number of blocks makes the network {speedup:g} times as fast on this machine; no file was written",
-            problems=[f"{','.join(map(str, best))} blocks: {reached[best]:.2f} times as fast"],
+            problems=[f"{best}: {reached[best]:.2f} times as fast"],
             hint=Setting("speedup", int(10 * reached[best]) / 10) if reached[best] >= SLIGHT else (),
         )
 
     def within(self, limit: Limit, *, speedup: float | None) -> tuple[Shape, LatencyTable | None]:
         """Return the shape with the most blocks that keeps the limits, measured, and the table of latencies.
 
-        Shapes that the table predicts to be too slow are not made. After the fewest blocks, channels go, too.
+        After the fewest blocks, channels go, too.
         """
-        depths, table, needed = self.model.arch.depths, None, speedup or 0.0
+        table, needed, best = None, speedup or 0.0, ""
         if speedup is not None or limit.target_ms is not None:
-            table = measure_table(depths, self._seen, export=self._variant)
+            table = self._table()
             needed = table.whole / limit.target_ms if limit.target_ms is not None else needed
-        gain, best = 1.0, ""
-        for shape in (shapes := list(self._shapes(int8=limit.int8))):
-            is_cut, predicted = shape.depths != depths, 1.0 if table is None else table.predicted(depths, shape.depths)
-            is_hopeless = is_cut and shape.channels is None and gain * HOPE * predicted < needed
-            if (is_hopeless or self._is_too_large(shape, limit)) and shape != shapes[-1]:
-                continue  # the last one is measured all the same, for the error
-            made = self.timed(shape, int8=limit.int8)
-            gain = gain if is_cut else made.speedup[1].median
-            if made.speedup[1].median >= needed and (not limit.size or made.bytes <= limit.size):
-                return shape, table
-            best = f"{shape}: {made.speedup[1].median:.2f} times as fast, {made.bytes:,} bytes"
+
+        def measure(shape: Shape) -> float | None:
+            nonlocal best
+            gain, size = self.gain(shape, int8=limit.int8), self.made(shape, int8=limit.int8).bytes
+            speed = f"{gain:.2f} times as fast"
+            if table is not None and limit.target_ms is not None:
+                speed = f"{table.whole / gain:.3g} ms an image, and {limit.target_ms:g} ms are wanted"
+            best = f"{shape}: {speed}, {size:,} bytes"
+            return gain if not limit.size or size <= limit.size else None
+
+        shapes = list(self._shapes(int8=limit.int8))
+        small = [shape for shape in shapes if not self._is_too_large(shape, limit)]
+        shape = largest(small or shapes[-1:], needed=needed, predicted=self._predicted(table), measure=measure)
+        if shape is not None:
+            return shape, table
         form = "int8" if limit.int8 else "float32"
         raise CheckFailed(f"no {form} file of this network keeps these limits", problems=[best] if best else ())
+
+    def _table(self) -> LatencyTable:
+        return measure_table(self.model.arch.depths, self._seen, export=self._variant)
+
+    def _predicted(self, table: LatencyTable | None) -> Callable[[Shape], float]:
+        """Return the function that predicts the speed-up of a shape from its blocks; without a table it is 1."""
+        depths = self.model.arch.depths
+        return lambda shape: 1.0 if table is None else table.predicted(depths, shape.depths)
+
+    @cached_property
+    def _even(self) -> list[Depths]:
+        depths = self.model.arch.depths
+        return even_depths(depths, self._scores) if max(depths) > 1 else []
 
     def _shapes(self, *, int8: bool) -> Iterator[Shape]:
         """Yield shapes, the largest first. The whole network is one of them where int8 alone may be enough."""
         depths = self.model.arch.depths
         if int8:
             yield Shape(depths=depths)
-        smaller = even_depths(depths)
-        yield from (Shape(depths=keep) for keep in smaller)
-        last = Shape(depths=smaller[-1] if smaller else depths, channels=0.5)
+        yield from (Shape(depths=keep) for keep in self._even)
+        last = Shape(depths=self._even[-1] if self._even else depths, channels=0.5)
         with contextlib.suppress(UsageError):  # no channel can go
             self._smaller(last)
             yield last
 
     def _is_too_large(self, shape: Shape, limit: Limit) -> bool:
         """Return whether the weights alone take more bytes than the file may have."""
-        return bool(limit.size) and params(self._smaller(shape)[0]) * (1 if limit.int8 else 4) > limit.size
+        return bool(limit.size) and self._count(shape) * (1 if limit.int8 else 4) > limit.size
 
-    def timed(self, shape: Shape, *, int8: bool = False) -> Made:
-        """Return the network of this shape, with norms that are measured again, and the speed of its file. Made once.
+    def _count(self, shape: Shape) -> int:
+        """Return the number of parameters; a network is built only if channels go, too."""
+        if shape.channels is not None:
+            return params(self._smaller(shape)[0])
+        gone = self.removed(shape.depths)
+        return params(self.model) - sum(params(self.model.get_submodule(name)) for name in gone)
+
+    def gain(self, shape: Shape, *, int8: bool = False) -> float:
+        """Return how many times as fast as the whole network this shape is, for single images. Measured once."""
+        return self.timed(shape, int8=int8, sizes=(1,)).speedup[1].median
+
+    def timed(self, shape: Shape, *, int8: bool = False, sizes: Sequence[int] = SIZES) -> Made:
+        """Return the network of this shape, with the speed of its file for batches of these sizes.
 
         Args:
             int8: whether the file is quantised: its speed does not depend on the weights.
         """
+        made = self.made(shape, int8=int8)
+        if missing := [size for size in sizes if size not in made.speedup]:
+            found = speedups(self._whole, {"smaller": made.file}, images=self._seen, sizes=missing)
+            made.speedup.update(found["smaller"])
+        return made
+
+    def made(self, shape: Shape, *, int8: bool = False) -> Made:
+        """Return the network of this shape, with norms that are measured again, and its file. Made once."""
         if (shape, int8) not in self._made:
             smaller, widths = self._smaller(shape)
             if smaller is not self.model:
                 reestimate_norms(smaller, self._seen, spec=self._card.image)
-            model, size = self._opened(smaller, int8=int8)
-            measured = speedups(self._whole, {"smaller": model}, images=self._seen)["smaller"]
-            self._made[shape, int8] = Made(net=smaller, widths=widths, speedup=measured, bytes=size)
+            file, size = self._opened(smaller, int8=int8)
+            self._made[shape, int8] = Made(net=smaller, widths=widths, file=file, bytes=size)
         return self._made[shape, int8]
 
     def removed(self, keep: Depths) -> dict[str, float]:
@@ -309,7 +305,3 @@ def opened(model: ResNet, card: WeightsCard, *, calibrate_on: Images | None = No
     if calibrate_on is not None:
         data = calibrate(data, calibrate_on[:CALIBRATE], reduce_range=not has_vnni()).quantised()
     return from_bytes(data, "the exported model"), len(data)
-
-
-def _images(images: ImageSet, card: WeightsCard) -> Images:
-    return calibration.choose(images, card.image, count=min(IMAGES, len(images)))

@@ -46,6 +46,7 @@ def into_run(order: Order, settings: Settings, *, name: str | None, trainer: Tra
     staged, order = _opened(order, settings, name=name)
     try:
         with staged.locked():
+            staged.save_plan(order.to_json())  # with another budget, perhaps
             steps = Steps(staged, order, settings=settings, trainer=trainer)
             return (yield from reach(steps) if order.has_goal or order.student else _cut_and_train(steps))
     except Stopped as error:
@@ -68,7 +69,8 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
             student=settled_name(order.student, settings) if order.student else "",
         )
         asked.require_same(stored, name=name)
-        return staged, stored
+        _ = asked.budget_seconds  # raises for text that is no time
+        return staged, stored.settled(budget=asked.budget or stored.budget)
     if name is not None:
         runs.free_path(folder, name)
         if order == Order():
@@ -86,7 +88,8 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
     if order.student:
         student = open_student(order.student, header, settings=settings)
         order = order.settled(student=student.name, student_sha256=student.sha256)
-    training(order, header.card, settings=settings, folder=folder)  # report a wrong config before any work
+    # report a wrong config before any work
+    training(order, header.card, settings=settings, folder=folder, budget=order.budget_seconds)
     if name is None:
         name = next(runs.automatic_names(folder, arch=f"{header.card.arch.name}-smaller", data=order.data))
     storage.require_writable(folder, hint="RESNETCTL_RUNS_DIR=FOLDER chooses another place for all runs")

@@ -11,6 +11,7 @@ from typing import Any
 
 import resnetctl.runs as runs
 from resnetctl.config.draft import Draft, RunRequest, draft
+from resnetctl.config.duration import spoken
 from resnetctl.config.layers import layer, to_toml
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
@@ -22,17 +23,23 @@ from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import Card, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.compress.clock import Clock
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.order import Order, read_back
 from resnetctl.tasks.compress.report import CutFacts, StudentFacts
-from resnetctl.tasks.compress.smaller import Judge, Limit, make_smaller
+from resnetctl.tasks.compress.smaller import Limit, make_smaller
 from resnetctl.tasks.compress.student import measure_student, open_student, seen_notices
 from resnetctl.training.environment import environment
 from resnetctl.training.launch import Trainer
 from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import read_card, read_header
 
+CHOOSING = 0.1  # of a budget that is left, for the importance of the blocks
 EPOCHS = 5  # of the training, where a goal is set and neither a length nor a budget
-RESERVE = 60.0  # seconds of the budget that are left for int8 and the measures
+
+
+class OutOfTime(CheckFailed):
+    """The budget leaves too little time."""
 
 
 class Steps:
@@ -45,7 +52,7 @@ class Steps:
         if storage.sha256(self.target) != order.sha256:
             raise _changed(self.target)
         self.store = open_store(settings.data_dir, order.data)
-        self._began = time.monotonic()
+        self.clock = Clock(budget=order.budget_seconds, earlier=staged.seconds())
 
     @cached_property
     def judge(self) -> Judge:
@@ -62,10 +69,16 @@ class Steps:
         stage = self.staged.stage(name)
         if not stage.config.is_file() or stage.summary() is None:
             self.staged.drop(name)
+            if self.clock.left <= 0:
+                raise self._out_of_time()
             yield Notice("choosing what to remove, by what it matters and by the time that it takes here")
-            made = make_smaller(self.header, self.store, cut=self.order.cut, limit=limit)
+            began = time.monotonic()
+            made = make_smaller(
+                self.header, self.store, cut=self.order.cut, limit=limit, seconds=CHOOSING * self.clock.left
+            )
+            yield from map(Notice, made.notices)
             text = "This network was cut, not trained."
-            self._write(stages_of(attempt), made.data, card=made.card, text=text, facts=made.facts)
+            self._write(stages_of(attempt), made.data, card=made.card, text=text, facts=made.facts, began=began)
         return read_back(CutFacts, self.staged.facts(name), where=stage.path)
 
     def student(self) -> Generator[Any, None, StudentFacts]:
@@ -80,13 +93,14 @@ class Steps:
         if not stage.config.is_file() or stage.summary() is None:
             self.staged.drop(name)
             yield Notice("timing the student")
+            began = time.monotonic()
             seed = self._training(STUDENT_STAGES).config.seed
             student = open_student(order.student, self.header, settings=self.settings, seed=seed)
             if student.sha256 != order.student_sha256:
                 raise _changed(student.name)
             facts = measure_student(student, self.header, store=self.store, int8=order.int8)
             text = "This is the student before its training."
-            self._write(STUDENT_STAGES, student.data, card=student.card, text=text, facts=facts)
+            self._write(STUDENT_STAGES, student.data, card=student.card, text=text, facts=facts, began=began)
         return self._student_facts()
 
     def _student_facts(self) -> StudentFacts:
@@ -100,36 +114,56 @@ class Steps:
         card = read_card(self.staged.stage(STUDENT_STAGES.start).weights)
         return self._student_facts(), seen_notices(card, self.header.card, data=self.order.data)
 
-    def train(self, stages: Stages) -> Generator[Any, None, RunDir]:
-        """Train a network, or go on with its training. Raises `CheckFailed` when the budget is too short."""
+    def train(self, stages: Stages, *, reserve: float = 0.0) -> Generator[Any, None, RunDir]:
+        """Train a network, or go on with its training. Raises `CheckFailed` when the budget is too short.
+
+        Args:
+            reserve: seconds of the budget that the work after the training needs.
+        """
         stage = self.staged.stage(stages.train)
         if not stage.config.is_file():
+            seconds, asked = self._allowed(stages, reserve=reserve), self.order.length
+            if asked is not None and seconds and asked.seconds > seconds:
+                yield Notice(f"the budget leaves {spoken(seconds)} to train, not {spoken(asked.seconds)}")
             try:
-                yield from self.trainer.start(self._training(stages, budget=self._left(stages)), self.settings)
+                yield from self.trainer.start(self._training(stages, budget=seconds), self.settings)
             except UsageError as error:
-                raise self._named(error) from None
+                raise self._named(error, reserve=reserve) from None
         elif stage.summary() is None:
             yield Notice(f"{stages.train} goes on")
             yield from self.trainer.resume(stage.path, settings=self.settings)
         return stage
 
-    def _left(self, stages: Stages) -> float:
-        """Return the seconds of the budget that are left for this training; 0 without a budget.
+    def _allowed(self, stages: Stages, *, reserve: float) -> float:
+        """Return the seconds of the budget for this training; 0 without a budget.
 
         The cut network leaves half of them to a student that is not trained yet.
         """
-        whole, student = self.order.budget_seconds, self.staged.stage(STUDENT_STAGES.train)
+        student = self.staged.stage(STUDENT_STAGES.train)
         shares = 2 if self.order.student and stages != STUDENT_STAGES and student.summary() is None else 1
-        left = whole - (time.monotonic() - self._began) - RESERVE
-        return max(1.0, left / shares) if whole else 0.0
+        if not self.clock.budget:
+            return 0.0
+        if self.clock.left <= reserve:
+            raise self._out_of_time(reserve)
+        return (self.clock.left - reserve) / shares
 
-    def _named(self, error: UsageError) -> ResnetctlError:
+    def _out_of_time(self, reserve: float = 0.0, *, why: str = "") -> OutOfTime:
+        """Return the error of a budget that is used up, or of which too little is left.
+
+        Args:
+            reserve: seconds that the work after the training needs.
+            why: what needs more time.
+        """
+        kept = f", and {spoken(reserve)} are needed for the checks" if reserve else ""
+        text = f"the budget of {self.order.budget} is too short: {spoken(self.clock.used)} are used{kept}"
+        return OutOfTime(f"{text}; {why}" if why else text)
+
+    def _named(self, error: UsageError, *, reserve: float) -> ResnetctlError:
         """Return the error; one on the time to train is about the option that set it."""
         if error.where != Setting("budget"):
             return error
-        if self.order.length is None:
-            budget = self.order.budget
-            return CheckFailed(f"the budget of {budget} leaves too little time to train: {error.message}")
+        if self.clock.budget:
+            return self._out_of_time(reserve, why=f"for the training {error.message}")
         return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
     def _training(self, stages: Stages, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
@@ -138,8 +172,12 @@ class Steps:
             budget=budget,
         )  # fmt: skip
 
-    def _write(self, stages: Stages, data: bytes, *, card: WeightsCard, text: str, facts: Card) -> None:
-        """Write a network that is not trained yet as a run, whose config is that of the training that it is for."""
+    def _write(self, stages: Stages, data: bytes, *, card: WeightsCard, text: str, facts: Card, began: float) -> None:
+        """Write a network that is not trained yet as a run, whose config is that of the training that it is for.
+
+        Args:
+            began: `time.monotonic()` when the work on it began.
+        """
         resolved = self._training(stages).settled(self.store.card, card)
         repeat = in_shell(Call("finetune", settings={"config": runs.CONFIG}))
         run = runs.create(
@@ -151,7 +189,7 @@ class Steps:
         )
         run.save_weights(data)
         self.staged.save_facts(stages.start, facts.to_json())
-        run.save_summary(_summary(card.arch.name, self.store))
+        run.save_summary(_summary(card.arch.name, self.store, seconds=time.monotonic() - began))
 
 
 @dataclass(frozen=True)
@@ -186,7 +224,7 @@ def training(
     Args:
         folder: holds the runs of the stages.
         stages: which ones; by default those of the first attempt to cut.
-        budget: seconds that set the length; 0: the order sets it.
+        budget: seconds that the training may take; 0: any. Without a length in the order they set it.
     """
     length, stages = order.length, stages or stages_of(0)
     weak: dict[str, Any] = {"distill": {"teacher": order.target}}
@@ -198,8 +236,10 @@ def training(
     if length is not None and length.epochs:
         fixed["epochs"] = length.epochs
     layers = [layer(weak, "compress"), layer(order.set, "set"), layer(fixed, "compress")]
-    allowed = budget if length is None else length.seconds
-    request = RunRequest(name=stages.train, out=folder, budget=allowed)
+    asked = length.seconds if length is not None else 0.0
+    shortest = min(filter(None, (budget, asked)), default=0.0)
+    shortens = length is not None and length.epochs > 0
+    request = RunRequest(name=stages.train, out=folder, budget=shortest, shortens=shortens)
     return draft(FinetuneConfig, layers, settings=settings, request=request)
 
 
@@ -208,7 +248,7 @@ def _changed(path: str | Path) -> WeightsError:
     return WeightsError("these weights have changed since the run was begun", where=str(path), hint=hint)
 
 
-def _summary(arch: str, store: Store) -> dict[str, Any]:
+def _summary(arch: str, store: Store, *, seconds: float) -> dict[str, Any]:
     """Return the summary of a run that trained nothing."""
     return {
         "schema": TrainReport.schema,
@@ -221,5 +261,5 @@ def _summary(arch: str, store: Store) -> dict[str, Any]:
         "kept": "last",
         "best": None,
         "last": None,
-        "seconds": 0.0,
+        "seconds": seconds,
     }

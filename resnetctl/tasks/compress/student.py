@@ -20,8 +20,9 @@ from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Plugins, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.report import FLOAT, INT8, FileFacts, StudentFacts
-from resnetctl.tasks.compress.smaller import Judge, opened
+from resnetctl.tasks.compress.smaller import opened
 from resnetctl.tasks.targets import resolve
 from resnetctl.weights.file import (
     Header,

@@ -24,7 +24,9 @@ TIMING_SHARE, TIMING_SECONDS = 0.05, 8.0  # time steps for 5 % of the budget, at
 FEWEST_STEPS = 100  # the running averages of batch norm have forgotten their start by then: 0.9 ** 100 is 3e-5
 
 
-def choose_length(job: Job, state: TrainState, *, budget: float, began: float) -> Generator[Notice, None, Job]:
+def choose_length(
+    job: Job, state: TrainState, *, budget: float, began: float, shortens: bool = False
+) -> Generator[Notice, None, Job]:
     """Time a few steps, an evaluation and a checkpoint; return the job with the chosen length.
 
     The steps train `state`: discard it afterwards.
@@ -32,6 +34,7 @@ def choose_length(job: Job, state: TrainState, *, budget: float, began: float) -
     Args:
         budget: seconds of wall time, including the timing.
         began: `time.monotonic()` when the budget began.
+        shortens: keep the length of the config where there is time for it.
 
     Raises:
         UsageError: the budget allows neither an epoch nor `FEWEST_STEPS` steps.
@@ -39,6 +42,8 @@ def choose_length(job: Job, state: TrainState, *, budget: float, began: float) -
     timing = pace(job, state, seconds=min(TIMING_SECONDS, TIMING_SHARE * budget))
     spent = time.monotonic() - began
     chosen = with_length(job, timing, seconds=SHARE * (budget - spent))
+    if chosen is not None and shortens and chosen.steps >= job.steps:
+        return job
     if chosen is None:
         raise _too_short(job, timing, budget=budget, spent=spent)
     yield Notice(_choice(job, chosen, timing))

@@ -113,7 +113,7 @@ def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
         go(speedup=9.0)
     assert len(caught.value.problems) == 2
     assert "1,1 blocks: 2.50 times as fast" in caught.value.problems[0]
-    assert caught.value.hint == ()
+    assert (caught.value.hint, caught.value.where) == ((), None)
     assert not (settings.load().runs_dir / "small").exists()
 
 
@@ -128,6 +128,9 @@ def test_a_size_is_kept() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_time_is_a_speed_up_over_the_measured_time_of_the_whole_network() -> None:
+    with pytest.raises(CheckFailed) as caught:
+        go(speedup=None, target_ms=0.1, int8=False)
+    assert "1,1 blocks: 2 ms an image, and 0.1 ms are wanted" in caught.value.problems[0]
     report = go(speedup=None, target_ms=3.0, int8=False)  # the whole takes 5.0 in the table of the tests
     assert sum(report.cut.after) == 3
     assert report.cut.table is not None
@@ -174,7 +177,7 @@ def test_a_disk_that_is_full_from_some_moment_is_one_error_and_the_goal_goes_on(
         ({"speedup": None, "size": "big"}, "size should be a size such as 500kB"),
         ({"max_drop": -1.0}, "points are 0 to 100"),
         ({"budget": "soon"}, "budget should be a time"),
-        ({"budget": "9min"}, "finetune=1epoch sets the length of the training"),
+        ({"budget": "9min", "set": {"epochs": 2}, "finetune": None}, "budget chooses the length of the run"),
         ({"speedup": 0.5}, "a speed-up is more than 1"),
     ],
 )

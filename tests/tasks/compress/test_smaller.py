@@ -10,6 +10,7 @@ from resnetctl.models.resnet import build
 from resnetctl.spec import Calibration
 from resnetctl.system import settings
 from resnetctl.tasks.compress import Cut, smaller
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.weights.file import load_network, read_header
 
 
@@ -21,19 +22,12 @@ def test_the_card_of_a_cut_network_has_no_number_of_the_whole_one(run: runs.RunD
     assert (cut.classes, cut.split, cut.trained_on) == (card.classes, card.split, card.trained_on)
 
 
-def test_the_images_of_the_choice_are_of_train_and_of_val(run: runs.RunDir) -> None:
-    judge = smaller.Judge(read_header(run.weights).card, open_store(settings.load().data_dir, "zoo"))
-    seen, unseen = judge.seen(), judge.unseen()
-    assert (len(seen), len(unseen)) == (72, 18)
-    assert not {image.tobytes() for image in seen} & {image.tobytes() for image in unseen}
-
-
 def test_a_network_is_measured_on_val_before_and_after(run: runs.RunDir) -> None:
     header = read_header(run.weights)
     made = smaller.make_smaller(
         header, store := open_store(settings.load().data_dir, "zoo"), cut=Cut(keep_blocks=(1, 1))
     )
-    judge = smaller.Judge(header.card, store)
+    judge = Judge(header.card, store)
     assert made.facts.accuracy[0] == judge.accuracy(load_network(header))
     assert made.facts.accuracy[0].count == 18
     assert made.card.arch.depths == (1, 1)

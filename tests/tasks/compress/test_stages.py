@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from support.trained import card as make_card
 from support.trained import make_store
 
 from resnetctl import runs
+from resnetctl.config.draft import RunRequest
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import (
     CheckFailed,
@@ -30,7 +32,7 @@ from resnetctl.models.resnet import build
 from resnetctl.runs.staged import StagedRun, begin
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
-from resnetctl.tasks.compress import CompressReport, Order, into_run, steps
+from resnetctl.tasks.compress import CompressReport, Order, goals, into_run, steps
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
@@ -258,17 +260,64 @@ def test_a_name_that_no_run_has_is_not_an_order_without_a_cut() -> None:
         work(Order(), "absent")
 
 
-def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it() -> None:
+def one_epoch(draft: Any, settings: Any) -> Iterator[Any]:
+    """Train for an epoch, whatever time there is."""
+    config = draft.config.model_copy(update={"epochs": 1})
+    return finetune(
+        dataclasses.replace(draft, config=config, request=RunRequest(name=draft.request.name, out=draft.request.out)),
+        settings,
+    )
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("length", "seconds", "shortens"),
+    [("5epochs", 540, True), ("30min", 540, False), ("2min", 120, False), (None, 540, False)],
+)
+def test_a_budget_bounds_the_training_however_its_length_is_given(
+    monkeypatch: pytest.MonkeyPatch, length: str | None, seconds: int, shortens: bool
+) -> None:
+    asked: list[RunRequest] = []
+
+    def record(draft: Any, _: Any) -> Iterator[Any]:
+        asked.append(draft.request)
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(goals, "after_training", lambda **_: 60.0)
+    with pytest.raises(KeyboardInterrupt):
+        work(
+            Order.of("first", keep_blocks=(2, 1), budget="10min", finetune=length),
+            trainer=Trainer(start=record, resume=resume),
+        )
+    assert seconds - 30 < asked[0].budget <= seconds
+    assert asked[0].shortens == shortens
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def short(*_: Any) -> Iterator[Any]:
         yield from ()
         raise UsageError("1.0 s is too short: 100 steps take 2 s here", where=Setting("budget"), hint="at least 3 s")
 
+    monkeypatch.setattr(goals, "after_training", lambda **_: 9.0)
     trainer = Trainer(start=short, resume=resume)
+    with pytest.raises(CheckFailed, match="no network keeps all limits"):
+        work(Order.of("first", keep_blocks=(2, 1), budget="9s"), "none", trainer=trainer)
     with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
         work(Order.of("first", keep_blocks=(2, 1), budget="50s"), trainer=trainer)
-    assert caught.value.problems == (
-        "float32: the budget of 50s leaves too little time to train: 1.0 s is too short: 100 steps take 2 s here",
+    used = (
+        "float32: the budget of 50s is too short: .* are used, and 9.0 s are needed for the checks; for the training "
     )
+    assert re.match(f"{used}1.0 s is too short", caught.value.problems[0])
+    assert caught.value.hint[0] == Call(
+        "compress", settings={"name": "small", "budget": "TIME"}, note="goes on with more time"
+    )
+    cut = (settings.load().runs_dir / "small/stages/1-cut/model.safetensors").stat().st_mtime_ns
+    work(Order.of(None, budget="9min"), trainer=Trainer(start=one_epoch, resume=resume))
+    assert (settings.load().runs_dir / "small/stages/1-cut/model.safetensors").stat().st_mtime_ns == cut
     with pytest.raises(UsageError, match="is too short") as refused:
         work(Order.of("first", keep_blocks=(2, 1), finetune="1s"), "other", trainer=trainer)
     assert (refused.value.where, refused.value.hint) == (Setting("finetune"), ("at least 3 s",))

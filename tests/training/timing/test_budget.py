@@ -1,6 +1,7 @@
 """`budget` chooses the length, writes it into the run's config, and a resume times nothing again."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,6 +75,20 @@ def test_a_long_epoch_is_cut_when_there_is_time_for_the_fewest_steps(monkeypatch
     assert chosen is not None
     assert (chosen.config.epochs, chosen.config.steps) == (0, 3)
     assert with_length(job(), PACE, seconds=7.5) is None
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(3, 3), (9, 4)])
+def test_a_budget_that_only_shortens_keeps_a_length_that_fits(at_this_pace: None, epochs: int, kept: int) -> None:
+    asked = job(f"epochs={epochs}")
+    state = fresh_state(asked, fresh_model(asked))
+    chosen: list[Job] = []
+
+    def choose() -> Iterator[Notice]:
+        chosen.append((yield from choose_length(asked, state, budget=40.0, began=0.0, shortens=True)))
+
+    notices = list(choose())
+    assert chosen[0].config.epochs == kept
+    assert len(notices) == (kept < epochs)
 
 
 def test_the_origin_of_the_length_is_budget() -> None:
