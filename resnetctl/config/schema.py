@@ -48,6 +48,7 @@ class ModelConfig(Frozen):
     )
     head: str = _named("", "Head, e.g. ssd, unet or multilabel (empty: classify)", kind="head", panel=USED)
     head_args: dict[str, Scalar] = Field({}, description="Arguments of the head, e.g. model.head_args.levels=3")
+    init: str = _named("", "Start of the weights, from train images (empty: He's)", kind="init", panel="Model")
     zero_init: bool = option(False, "Begin with residual branches of zero, so that each block is its shortcut at first")
 
 

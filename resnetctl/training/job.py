@@ -23,7 +23,7 @@ from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.config.shards import require_images
 from resnetctl.data.images import resized
-from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
+from resnetctl.data.loader import Feed, balanced_order, epoch_order, sample, steps_per_epoch
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
@@ -39,7 +39,7 @@ from resnetctl.hints import Setting
 from resnetctl.models.dense import parts, with_head
 from resnetctl.models.limits import require_first_size, require_statistics
 from resnetctl.models.resnet import build
-from resnetctl.models.surgery import freeze, zero_branches
+from resnetctl.models.surgery import freeze, initialise, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
@@ -220,7 +220,7 @@ def settle(
 def fresh_model(job: Job) -> torch.nn.Module:
     """Return a model with initial weights drawn from the seed.
 
-    Raises `ConfigError` as `zero_branches`, and what `models.dense.with_head` raises.
+    Raises `ConfigError` as `zero_branches` and `initialise`, and what `models.dense.with_head` raises.
     """
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     config = job.config.model
@@ -234,6 +234,8 @@ def fresh_model(job: Job) -> torch.nn.Module:
     )
     if config.zero_init:
         zero_branches(model)
+    if config.init:
+        initialise(model, config.init, images=sample(job.train, job.image, seed=job.config.seed))
     return model if job.head is None else with_head(model, job.head, classes=len(job.classes), image=job.image)
 
 
@@ -338,7 +340,7 @@ def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:
     if head is not None:
         required |= registry.distribution_of("head", head.name) | registry.distribution_of("task", head.task)
     named = {"policy": config.augment, "optimizer": config.optim.name, "schedule": config.schedule.name}
-    named["objective"] = config.objective.name
+    named |= {"objective": config.objective.name} | ({"init": config.model.init} if config.model.init else {})
     used = required.copy()
     for kind, name in named.items():
         used |= registry.distribution_of(kind, name)

@@ -15,7 +15,11 @@ class LayerOptions(Common):
     """Sources of config values besides flags."""
 
     recipe: str = option(
-        "", "Packaged recipe: fast, sprint, strong, paper, finetune", metavar="NAME", panel=USED, complete="recipe"
+        "",
+        "Recipe: fast, sprint, strong, paper, finetune, or a plugin's",
+        metavar="NAME",
+        panel=USED,
+        complete="recipe",
     )
     config_file: Path | None = option(
         None, "TOML file with any config key", flag="--config", short="-c", metavar="FILE", panel=USED
