@@ -27,7 +27,7 @@ from resnetctl.data.loader import Feed, balanced_order, epoch_order, sample, ste
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
-from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.device import claim_device, pick_precision, pick_threads, place
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import GROUP, EvalReport, Share, measure
@@ -175,7 +175,7 @@ def settle(
             hint="a dataset is a folder with one folder per class, not one of these folders",
         )
     arch = arch.resolve_stem(image.size)
-    device = pick_device(config.device)
+    device = claim_device(config.device, exact=config.exact)
     choices = {
         "device": str(device),
         "precision": pick_precision(config.precision, device),

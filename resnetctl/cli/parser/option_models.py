@@ -61,7 +61,6 @@ class TrainOptions(RunOptions):
     resume: str | None = option(
         None, "Resume a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
     )
-    exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
     find_lr: bool = option(False, "Try rising learning rates for about two minutes, and propose one", panel="Run")
     plot: Path | None = option(None, "With --find-lr: write the curve", metavar="FILE.svg", panel="Run")
     seeds: int = option(0, "Train N runs with different seeds, as the group --name", metavar="N", panel="Run", ge=0)
