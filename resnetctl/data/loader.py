@@ -90,6 +90,16 @@ def sample(images: ImageSet, spec: ImageSpec, *, seed: int) -> Tensor:
     return normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), spec)
 
 
+def hold(images: ImageSet, spec: ImageSpec, *, device: torch.device) -> Tensor | None:
+    """Return the images of a set as evaluation sees them, uint8 `(N, S, S, C)`, on an accelerator.
+
+    None on a CPU, and for images beyond `RESIDENT_BYTES`: they are read batch by batch.
+    """
+    if device.type == "cpu" or len(images) * spec.size**2 * spec.channels > RESIDENT_BYTES:
+        return None
+    return torch.from_numpy(np.concatenate([pixels for pixels, _ in eval_batches(images, spec)])).to(device)
+
+
 class Feed:
     """Gathers batches of one image set on one device, as input of a policy.
 

@@ -13,6 +13,7 @@ from support.teams import together
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
+from resnetctl.data.splits import eval_batches
 from resnetctl.engine import device
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import ConfigError, PluginError
@@ -79,6 +80,19 @@ def test_validation_counts_every_image_of_val_once() -> None:
     settled = job()
     assert settled.val is not None
     assert validate(settled, fresh_model(settled).eval()).count == len(settled.val) == 6
+
+
+def test_val_that_lies_on_the_device_gives_the_report_of_val_that_is_read() -> None:
+    settled = job("val_fraction=0.4")
+    assert settled.held_val is None, "on a CPU"
+    assert settled.val is not None
+    model = fresh_model(settled).eval()
+    read = validate(settled, model)
+    pixels = np.concatenate([pixels for pixels, _ in eval_batches(settled.val, settled.image)])
+    vars(settled)["held_val"] = torch.from_numpy(pixels)
+    held = validate(settled, model)
+    assert isinstance(held, EvalReport)
+    assert (held.confusion, held.loss) == (read.confusion, read.loss)
 
 
 def test_the_standard_policy_does_not_mirror_if_the_dataset_forbids_it() -> None:
