@@ -23,7 +23,7 @@ from resnetctl.cli.parser.common import Common, HelpOptions
 from resnetctl.cli.parser.values import choices
 from resnetctl.cli.verbs import ROOT
 from resnetctl.config.defaults import TRAIN_KEYS
-from resnetctl.config.layers import from_recipe, recipes
+from resnetctl.config.layers import from_recipe, packaged_recipes
 from resnetctl.config.options import Flag, fields, flags
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.testing import kit
@@ -214,7 +214,7 @@ def _prose(item: object) -> Iterator[str]:
 
 
 def _recipe_rows() -> list[list[str]]:
-    layers = {name: from_recipe(name).values for name in recipes()}
+    layers = {name: from_recipe(name).values for name in packaged_recipes()}
     keys = [key for key, _ in fields(TrainConfig) if any(key in values for values in layers.values())]
     rows = [["key", *layers]]
     rows += [[_code(key), *(_code(values.get(key, "")) for values in layers.values())] for key in keys]

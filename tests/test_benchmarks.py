@@ -35,6 +35,7 @@ NAMES = (
     "finetune",
     "photo_sets",
     "fuse",
+    "gpu",
 )
 
 
@@ -369,3 +370,46 @@ def test_every_name_that_a_script_imports_exists() -> None:
         if not hasattr(import_module(module), name) and find_spec(f"{module}.{name}") is None
     ]
     assert missing == []
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield import_module("gpu")
+    for name in ("gpu", "machine"):
+        sys.modules.pop(name, None)
+
+
+def test_the_benchmark_of_a_gpu_runs_tiny_on_a_cpu(gpu: Any, tmp_path: Path) -> None:
+    bench = gpu.Bench(device="cpu", data="none", tiny=True, work=tmp_path)
+    rows = {part: list(gpu.PARTS[part][1](bench)) for part in ("facts", "sync", "parity", "exact")}
+    assert [len(rows[part]) for part in rows] == [3, 5, 2, 2]
+    assert not any(row["failed"] for row in rows["parity"])
+    assert rows["exact"][-1] == {"name": "killed after 2 facts, resumed", "value": "same bytes"}
+    assert "| parity | bfloat16 |" in gpu.table([{"part": "parity", **row} for row in rows["parity"]])
+    assert sum(seconds for seconds, _ in gpu.PARTS.values()) <= 480
+
+
+def test_the_benchmark_of_a_gpu_says_that_there_is_none(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    assert gpu.main() == 3
+    assert "no CUDA device: nothing was measured" in capsys.readouterr().err
+
+
+def test_wrong_outputs_of_a_gpu_leave_out_the_parts_on_speed(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(command: list[str], **_: Any) -> SimpleNamespace:
+        part = command[command.index("--part") + 1]
+        gpu._append(out, {"part": part, "name": "float32", "value": "1", "failed": part == "parity"})
+        return SimpleNamespace(returncode=0)
+
+    out = tmp_path / "gpu.jsonl"
+    monkeypatch.setattr(gpu.subprocess, "run", fails)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--tiny", "--out", str(out)])
+    assert gpu.main() == 0
+    left = [row["part"] for row in gpu._rows(out) if row["name"] == "left out"]
+    assert left == ["speed", "shares", "accuracy", "compile"]

@@ -19,7 +19,7 @@ from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.screen import help
 from resnetctl.cli.verbs import ROOT as COMMANDS
-from resnetctl.config.layers import from_recipe, layer, recipes, resolve
+from resnetctl.config.layers import from_recipe, layer, packaged_recipes, resolve
 from resnetctl.config.schema import FinetuneConfig
 
 ROOT = Path(__file__).parents[1]
@@ -298,4 +298,4 @@ def test_the_help_screens_name_the_recipes() -> None:
     train = COMMANDS.load("train")
     assert isinstance(train, Command)
     screen = help.command_help(train, "resnetctl train")
-    assert all(name in screen for name in recipes())
+    assert all(name in screen for name in packaged_recipes())

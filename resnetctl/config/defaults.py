@@ -1,4 +1,4 @@
-"""Defaults that follow from the architecture and the dataset's card, and the arch that a config describes."""
+"""Defaults that follow from the arch and the dataset's card; the arch that a config describes, and its plugins."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from typing import Any
 
 from resnetctl import registry
 from resnetctl.config.layers import Layer, layer, nest, together
-from resnetctl.config.schema import FinetuneConfig, ModelConfig
-from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, WeightsCard
+from resnetctl.config.schema import FinetuneConfig, ModelConfig, TrainConfig
+from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, HeadCard, Plugins, WeightsCard
 from resnetctl.wording import counted
 
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
@@ -179,3 +179,19 @@ def described(arch: Arch) -> dict[str, Any]:
     """Return the keys of `[model]` that describe an arch, for `final_arch` to build it again."""
     names = ("block", "stem", "activation", "norm")
     return {"arch": arch.name, "block_args": dict(arch.block_args)} | {name: getattr(arch, name) for name in names}
+
+
+def plugins_of(config: TrainConfig, arch: Arch, *, head: HeadCard | None) -> Plugins:
+    """Return the distributions that a run of `config` uses, and those that its weights require."""
+    required = registry.distribution_of("block", arch.block)
+    if head is not None:
+        required |= registry.distribution_of("head", head.name) | registry.distribution_of("task", head.task)
+    named = {"policy": config.augment, "optimizer": config.optim.name, "schedule": config.schedule.name}
+    named |= {"objective": config.objective.name} | ({"init": config.model.init} if config.model.init else {})
+    used = required.copy()
+    for kind, name in named.items():
+        used |= registry.distribution_of(kind, name)
+    used |= registry.distribution_of("policy", config.augment_after) if config.augment_until else {}
+    if config.data in registry.names("dataset"):
+        used |= registry.distribution_of("dataset", config.data)
+    return Plugins(required=required, used=used)

@@ -117,8 +117,9 @@ def draft(
         registry.find("policy", config.augment)
     if config.augment_until:
         registry.find("policy", config.augment_after)
-    if config.model.head and config.model.head not in registry.names("head"):
-        registry.find("head", config.model.head)
+    for kind_of_entry, name in (("head", config.model.head), ("init", config.model.init)):
+        if name and name not in registry.names(kind_of_entry):
+            registry.find(kind_of_entry, name)
     registry.find("optimizer", config.optim.name)
     registry.find("schedule", config.schedule.name)
     registry.find("objective", config.objective.name)

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from resnetctl import registry
 from resnetctl.config.options import complaint, fields
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
@@ -77,13 +78,18 @@ def from_file(path: Path) -> Layer:
 
 
 def from_recipe(name: str) -> Layer:
-    """Return the layer of a packaged recipe. Raises `UsageError` when no recipe has this name."""
-    known = recipes()
-    if name not in known:
-        raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, known))
+    """Return the layer of a packaged recipe, or of a plugin's.
+
+    Raises:
+        UsageError: no recipe has this name.
+        PluginError: the plugin of the recipe is broken.
+    """
+    if name not in packaged_recipes():
+        if name not in registry.names("recipe"):
+            raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, recipes()))
+        return layer(registry.get("recipe", name), f"recipe {name}")
     text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    parsed = _parse(text, name)
-    return Layer(parsed.values, dict.fromkeys(parsed.values, f"recipe {name}"))
+    return layer(_parse(text, name).values, f"recipe {name}")
 
 
 def from_environment(settings: Settings) -> Layer:
@@ -94,6 +100,11 @@ def from_environment(settings: Settings) -> Layer:
 
 
 def recipes() -> list[str]:
+    """Return the names of all recipes, those of plugins last."""
+    return [*packaged_recipes(), *registry.names("recipe")]
+
+
+def packaged_recipes() -> list[str]:
     """Return the names of the packaged recipes."""
     folder = resources.files("resnetctl") / "recipes"
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))

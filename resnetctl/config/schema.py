@@ -48,6 +48,7 @@ class ModelConfig(Frozen):
     )
     head: str = _named("", "Head, e.g. ssd, unet or multilabel (empty: classify)", kind="head", panel=USED)
     head_args: dict[str, Scalar] = Field({}, description="Arguments of the head, e.g. model.head_args.levels=3")
+    init: str = _named("", "Start of the weights, from train images (empty: He's)", kind="init", panel="Model")
     zero_init: bool = option(False, "Begin with residual branches of zero, so that each block is its shortcut at first")
 
 
@@ -192,6 +193,9 @@ class TrainConfig(Frozen):
         "auto", "Precision: auto, fp32, bf16, or fp16 on CUDA (autocast)", panel="Machine"
     )
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:1 or mps", panel="Machine")
+    exact: bool = option(
+        False, "Repeat bit for bit: slower kernels on CUDA, and no resume that would differ", panel="Machine"
+    )
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
     seed: int = option(0, "Random seed", panel=USED, ge=0, le=MAX_SEED)
     sampler: Literal["shuffle", "balanced"] = option(

@@ -6,6 +6,7 @@ C channels, R = `spec.resize` pixels per side for policies, S = `spec.size` for 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,17 @@ import torch
 from torch import Tensor
 
 from resnetctl import rng
-from resnetctl.data.preprocess import repeat, resize, standardise, to_grey
+from resnetctl.data.preprocess import normalise, repeat, resize, standardise, to_grey
+from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec, SceneTruths, VectorSpec
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from resnetctl.data.splits import ImageSet
     from resnetctl.data.store import Images
 
+SAMPLE_PIXELS, FEWEST_SAMPLES = 2**20, 16  # of `sample`: 1,024 images of 32 px
 RESIDENT_BYTES = 2 * 2**30  # up to this size a split is copied to an accelerator; a larger one batch by batch
 RESIDENT_SHARE = 0.4  # of the free memory of a CUDA device, which a split of pixels may take instead
 
@@ -75,6 +77,27 @@ def batch_rows(order: Tensor, step: int, *, batch_size: int) -> Tensor:
     """
     assert 0 <= step < steps_per_epoch(len(order), batch_size), f"step {step} is not in an epoch of {len(order)} images"
     return order[step * batch_size : (step + 1) * batch_size]
+
+
+def sample(images: ImageSet, spec: ImageSpec, *, seed: int) -> Tensor:
+    """Return images of a set as evaluation sees them: normalised float32 `(N, C, S, S)` on the CPU.
+
+    N depends on the side, so that they fill about 12 MB. Which images they are depends on (seed, N) only.
+    """
+    rows = epoch_order(len(images), seed, epoch=0)[: max(FEWEST_SAMPLES, SAMPLE_PIXELS // spec.size**2)]
+    chosen = dataclasses.replace(images, index=images.index[rows.numpy()])
+    pixels = np.concatenate([batch for batch, _ in eval_batches(chosen, spec)])
+    return normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), spec)
+
+
+def hold(images: ImageSet, spec: ImageSpec, *, device: torch.device) -> Tensor | None:
+    """Return the images of a set as evaluation sees them, uint8 `(N, S, S, C)`, on an accelerator.
+
+    None on a CPU, and for images beyond `RESIDENT_BYTES`: they are read batch by batch.
+    """
+    if device.type == "cpu" or len(images) * spec.size**2 * spec.channels > RESIDENT_BYTES:
+        return None
+    return torch.from_numpy(np.concatenate([pixels for pixels, _ in eval_batches(images, spec)])).to(device)
 
 
 class Feed:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from resnetctl import __version__
 from resnetctl.engine.average import averages
+from resnetctl.engine.device import gpu_facts
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
 from resnetctl.system.safetensors import digest, read_layout
@@ -107,7 +108,7 @@ def to_bytes(state: TrainState, card: Mapping[str, Any], *, world_size: int = 1)
         "groups": optimizer["param_groups"],
         "scalars": scalars,
         "card": dict(card),
-        "machine": machine_facts(world_size),
+        "machine": machine_facts(world_size) | gpu_facts(str(state.sums.loss.device)),
     }
     if state.scale is not None:
         body["loss_scale"] = vars(state.scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from resnetctl.errors import UsageError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # prediction with ONNX files also uses the thread rule, and m
     import torch
     from torch import nn
 
+WORKSPACE, EXACT_WORKSPACES = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
 Precision = Literal["fp32", "bf16", "fp16"]
 TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more time than it saves
 
@@ -39,6 +41,54 @@ def pick_device(name: str) -> torch.device:
     if not available.get(device.type, False) or (device.index or 0) >= count:
         raise UsageError(f"this machine has no device '{name}'", where=Setting("device"), hint=Setting("device", "cpu"))
     return device
+
+
+def claim_device(name: str, *, exact: bool) -> torch.device:
+    """Return the device called `name`. With `exact`, a CUDA device repeats its results bit for bit from now on.
+
+    Kernels then add in a fixed order, and float32 stays float32: by default, convolutions round their inputs to TF32.
+    It holds for the whole process, also for later runs. Call it before the first work on CUDA, because cuBLAS reads
+    the environment then.
+
+    Raises:
+        UsageError: as `pick_device`, or the environment or earlier work of this process prevents exact kernels.
+    """
+    import torch
+
+    device = pick_device(name)
+    if exact and device.type == "cuda":
+        _fix_workspace(was_used=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+        torch.use_deterministic_algorithms(True)  # an operation without such a kernel raises
+        # new memory is not filled with NaN: that would only find a read before a write
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False  # it may choose other algorithms in each process
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return device
+
+
+def _fix_workspace(*, was_used: bool) -> None:
+    """Give cuBLAS the workspace with which its sums repeat (NVIDIA's cuBLAS manual, "Results Reproducibility")."""
+    chosen = os.environ.get(WORKSPACE, "")
+    if chosen not in EXACT_WORKSPACES and (chosen or was_used):
+        reason = f"is {chosen}" if chosen else "is not set, and this process has used CUDA before"
+        raise UsageError(
+            f"exact sums on CUDA need {WORKSPACE}={EXACT_WORKSPACES[0]}, and it {reason}",
+            where=Setting("exact"),
+            hint=f"set {WORKSPACE}={EXACT_WORKSPACES[0]} before the program starts",
+        )
+    os.environ.setdefault(WORKSPACE, EXACT_WORKSPACES[0])
+
+
+def gpu_facts(device: str) -> dict[str, str]:
+    """Return the fact of a CUDA device that must not change for a bit-exact resume; none for another device."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return {}
+    # torch's version, which a checkpoint has too, names those of CUDA and cuDNN
+    return {"gpu": torch.cuda.get_device_name(device) if torch.cuda.is_available() else "none"}
 
 
 def pick_precision(wanted: str, device: torch.device) -> Precision:

@@ -6,14 +6,14 @@ The functions import torch when they are called: prediction with an ONNX file (`
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.engine.device import autocast
-from resnetctl.engine.metrics import Images, Logits, Predictor
+from resnetctl.engine.metrics import GROUP, Images, Labels, Logits, Predictor
 from resnetctl.spec import ImageSpec, VectorSpec
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from resnetctl.models.resnet import ResNet
 
+HELD_PIXELS = 2**21  # of the batches in which an accelerator evaluates: 2,048 images of 32 px
 NetPredictor = Callable[..., tuple[NDArray[Any], ...]]  # of images, and of numbers (B, D) for a net that reads some
 Features = NDArray[np.float32]
 FeaturePredictor = Callable[[Images], tuple[Logits, Features | None]]  # (B, S, S, C) to logits (B, K), features (B, D)
@@ -48,6 +49,34 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
         return logits
 
     return predict
+
+
+def held_logits(model: nn.Module, image: ImageSpec, *, pixels: torch.Tensor, precision: str = "fp32") -> torch.Tensor:
+    """Return the float32 logits (N, K) of images that lie on the model's device, still there: no batch waits for it.
+
+    Args:
+        model: as in `torch_predictor`.
+        pixels: uint8 (N, S, S, C).
+        precision: as in `torch_predictor`.
+    """
+    import torch
+
+    from resnetctl.data.preprocess import normalise
+
+    model.eval()
+    size = max(GROUP, HELD_PIXELS // pixels.shape[1] ** 2)
+    with torch.inference_mode(), autocast(pixels.device, precision):
+        parts = [model(normalise(part.permute(0, 3, 1, 2), image)).float() for part in torch.split(pixels, size)]
+        return torch.cat(parts)
+
+
+def held_groups(
+    model: nn.Module, image: ImageSpec, *, pixels: torch.Tensor, labels: Labels, precision: str = "fp32"
+) -> Iterator[tuple[Logits, Labels]]:
+    """Yield logits and labels, `GROUP` images at a time, after one copy from the device. Arguments as `held_logits`."""
+    logits = held_logits(model, image, pixels=pixels, precision=precision).cpu().numpy()
+    for start in range(0, len(labels), GROUP):
+        yield logits[start : start + GROUP], labels[start : start + GROUP]
 
 
 def net_predictor(

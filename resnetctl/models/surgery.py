@@ -1,11 +1,12 @@
-"""Changes to a network before training: a new head, other input channels, zero branches, frozen parts."""
+"""Changes to a network before training: a new head, other input channels, first weights, frozen parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from resnetctl import registry
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting, suggest
 from resnetctl.models.resnet import ResNet
@@ -85,6 +86,26 @@ def zero_branches(model: ResNet) -> None:
                     hint=Setting("model.zero_init", False),
                 )
             nn.init.zeros_(block.get_parameter(f"{end}.weight"))
+
+
+def initialise(model: ResNet, name: str, *, images: Tensor) -> None:
+    """Give the network the first weights of the init `name`, which reads normalised train images `(N, C, S, S)`.
+
+    Raises:
+        ConfigError: the init refuses this network.
+        PluginError: the init fails, or leaves a network that cannot be trained.
+    """
+    model.eval()  # a forward pass of the init must not change the statistics of the norms
+    with registry.guarded("init", name), torch.no_grad():
+        try:
+            registry.get("init", name)(model, images)
+        except ValueError as error:
+            reason = f"init '{name}' refuses this network: {error}"
+            raise ConfigError(reason, where=Setting("model.init"), hint=Setting("model.init", "")) from None
+    bad = [key for key, value in model.named_parameters() if not value.isfinite().all()]
+    if bad or not any(parameter.requires_grad for parameter in model.parameters()):
+        problem = f"{bad[0]} is NaN or infinite" if bad else "no parameter is left to train"
+        raise registry.fault("init", name, problem=problem)
 
 
 def freeze(parts: Mapping[str, Sequence[nn.Module]], names: str) -> tuple[nn.Module, ...]:

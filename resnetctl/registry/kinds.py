@@ -115,6 +115,10 @@ def _check_members(*names: str) -> Callable[[Any], str]:
     return check
 
 
+def _check_recipe(value: Any) -> str:
+    return "" if isinstance(value, Mapping) else f"must be a table of config keys, not {type(value).__name__}"
+
+
 def _check_command(value: Any) -> str:
     return "" if callable(value) else f"must be a typer.Typer or a function, not {type(value).__name__}"
 
@@ -156,6 +160,14 @@ _ROWS = (
         ),
         has_name=False,
         seconds=5,
+    ),
+    Row(
+        name="init",
+        plural="inits",
+        check=_check_function,
+        rules=("resnetctl.testing.nets.inits:RULES",),
+        has_name=False,
+        seconds=1,
     ),
     Row(
         name="policy",
@@ -266,6 +278,16 @@ _ROWS = (
             use=_training({"track": NAME}),
         ),
         details="resnetctl.tasks.plugins.details:exporter_details",
+    ),
+    Row(
+        name="recipe",
+        plural="recipes",
+        check=_check_recipe,
+        rules=("resnetctl.testing.recipes:RULES",),
+        reserved="resnetctl.config.layers:packaged_recipes",
+        details="resnetctl.tasks.plugins.details:recipe_details",
+        has_name=False,
+        torch_free=True,
     ),
     Row(
         name="command",

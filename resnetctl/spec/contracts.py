@@ -1,4 +1,4 @@
-"""What plugins implement: the types of a policy, block, optimizer, schedule, objective, dataset and tracker.
+"""What plugins implement: the types of a policy, block, init, optimizer, schedule, objective, dataset, tracker, recipe.
 
 Imports no torch. Shapes: N images, C channels, H rows, W columns.
 """
@@ -16,6 +16,7 @@ from resnetctl.spec.truth import Kept, SceneTruths
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +161,22 @@ class Block(Protocol):
     preactivation: ClassVar[bool]
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1, **block_args: Scalar) -> None: ...
+
+
+class Init(Protocol):
+    """What gives a new network its first weights, from train images: a function of both, e.g. one that whitens.
+
+    It gets the network on the CPU, in evaluation mode, with its random weights, and normalised float32 images
+    `(N, C, S, S)` as evaluation sees them. It changes parameters in place, and sets `requires_grad` to False for those
+    that stay as they are while the others train. The shapes stay, and which parameters train depends on the network
+    alone. Random numbers come from torch's global generator: a resumed run calls it again before it reads its
+    checkpoint. It raises `ValueError` for a network that it cannot start. `finetune` calls none.
+    """
+
+    def __call__(self, model: nn.Module, images: torch.Tensor) -> None: ...
+
+
+Recipe = Mapping[str, Any]  # config keys with values, as the tables of a TOML file: {"epochs": 8, "optim": {..}}
 
 
 class Dataset(Protocol):

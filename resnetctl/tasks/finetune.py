@@ -86,8 +86,9 @@ def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:
             noun = key.rpartition(".")[2]
             known = f"it is {own[key]}, not {value}" if key in own else "it has none"
             raise UsageError(f"{noun} comes from the weights of {arch.name}: {known}", where=Setting(key))
-    if chosen.get("model.zero_init"):
-        raise UsageError("finetune keeps the weights of every block", where=Setting("model.zero_init"))
+    for key in ("model.zero_init", "model.init"):
+        if chosen.get(key):
+            raise UsageError("finetune keeps the weights of every block", where=Setting(key))
 
 
 def _prepare(draft: Draft[FinetuneConfig], store: Store, start: NamedWeights, *, teacher: NamedWeights | None) -> Job:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -16,31 +16,31 @@ from resnetctl import __version__, registry, rng
 from resnetctl.compress.distil import learned_from
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config import class_weights
-from resnetctl.config.defaults import described, final_arch
+from resnetctl.config.defaults import described, final_arch, plugins_of
 from resnetctl.config.digest import config_sha256
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.config.shards import require_images
 from resnetctl.data.images import resized
-from resnetctl.data.loader import Feed, balanced_order, epoch_order, steps_per_epoch
+from resnetctl.data.loader import Feed, balanced_order, epoch_order, hold, sample, steps_per_epoch
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
-from resnetctl.engine.device import pick_device, pick_precision, pick_threads, place
+from resnetctl.engine.device import claim_device, pick_precision, pick_threads, place
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import GROUP, EvalReport, Share, measure
 from resnetctl.engine.objective import net_loss
 from resnetctl.engine.optim import build_optimizer
-from resnetctl.engine.predictors import torch_predictor
+from resnetctl.engine.predictors import held_groups, torch_predictor
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.dense import parts, with_head
 from resnetctl.models.limits import require_first_size, require_statistics
 from resnetctl.models.resnet import build
-from resnetctl.models.surgery import freeze, zero_branches
-from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Plugins, Transform, ValSplit, WeightsCard
+from resnetctl.models.surgery import freeze, initialise, zero_branches
+from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.augment import run_augmentation
@@ -116,13 +116,18 @@ class Job:
         """The side of the training images over the run: `(first step, pixels)` of each stretch."""
         return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
 
+    @cached_property
+    def held_val(self) -> torch.Tensor | None:
+        """The images of val on an accelerator, as `hold` puts them there; None where val is read batch by batch."""
+        return None if self.val is None else hold(self.val, self.image, device=self.device)
+
     def card(self, metrics: Mapping[str, float], *, calibration: Calibration | None = None) -> WeightsCard:
         """Return the card for the weights of this run."""
         return WeightsCard(
             arch=self.arch,
             classes=self.classes,
             image=self.image,
-            plugins=_plugins(self.config, self.arch, self.head),
+            plugins=plugins_of(self.config, self.arch, head=self.head),
             trained_on={"name": self.store.card.name, "digest": self.store.card.digests.get("train", "")},
             split=self.split,
             metrics=metrics,
@@ -175,7 +180,7 @@ def settle(
             hint="a dataset is a folder with one folder per class, not one of these folders",
         )
     arch = arch.resolve_stem(image.size)
-    device = pick_device(config.device)
+    device = claim_device(config.device, exact=config.exact)
     choices = {
         "device": str(device),
         "precision": pick_precision(config.precision, device),
@@ -220,7 +225,7 @@ def settle(
 def fresh_model(job: Job) -> torch.nn.Module:
     """Return a model with initial weights drawn from the seed.
 
-    Raises `ConfigError` as `zero_branches`, and what `models.dense.with_head` raises.
+    Raises `ConfigError` as `zero_branches` and `initialise`, and what `models.dense.with_head` raises.
     """
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     config = job.config.model
@@ -234,6 +239,8 @@ def fresh_model(job: Job) -> torch.nn.Module:
     )
     if config.zero_init:
         zero_branches(model)
+    if config.init:
+        initialise(model, config.init, images=sample(job.train, job.image, seed=job.config.seed))
     return model if job.head is None else with_head(model, job.head, classes=len(job.classes), image=job.image)
 
 
@@ -279,7 +286,11 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
 
     def evaluate(model: torch.nn.Module) -> EvalReport | Measured:
         with stop.immediately() if together.size == 1 else nullcontext():
-            return validate(job, model, team=together) if job.head is None else validated(job, model)
+            if job.head is None:
+                return validate(job, model, team=together)
+            assert job.val is not None
+            place, precision = job.device, config.precision
+            return validate_net(model, job.val, image=job.image, head=job.head, device=place, precision=precision)
 
     return Plan(
         feed=Feed(job.train, job.image, job.device, vector=None if job.head is None else job.head.vector),
@@ -315,34 +326,16 @@ def _augment(job: Job) -> Transform:
 def validate(job: Job, model: torch.nn.Module, *, team: Team | None = None) -> EvalReport:
     """Measure `model` on val. The processes of a team share the images; each gets the report of one that did all."""
     assert job.val is not None
-    predict = torch_predictor(model, job.image, device=job.device, precision=job.config.precision)
+    val, precision = job.val, job.config.precision
+    predict = torch_predictor(model, job.image, device=job.device, precision=precision)
     if team is None or team.size == 1:
-        return measure(predict, eval_batches(job.val, job.image), classes=job.classes)
-    groups = -(-len(job.val) // GROUP)
-    own = team.share(groups)
-    images = dataclasses.replace(job.val, index=job.val.index[own.start * GROUP : own.stop * GROUP])
-    share = Share(first=own.start, groups=groups, add_up=team.add_up_integers)
+        if job.held_val is None:
+            return measure(predict, eval_batches(val, job.image), classes=job.classes)
+        labels = val.labels[val.index]
+        groups = held_groups(model, job.image, pixels=job.held_val, labels=labels, precision=precision)
+        return measure(lambda logits: logits, groups, classes=job.classes)  # type: ignore[arg-type, return-value]
+    count = -(-len(val) // GROUP)
+    own = team.share(count)
+    images = dataclasses.replace(val, index=val.index[own.start * GROUP : own.stop * GROUP])
+    share = Share(first=own.start, groups=count, add_up=team.add_up_integers)
     return measure(predict, eval_batches(images, job.image, batch_size=GROUP), classes=job.classes, share=share)
-
-
-def validated(job: Job, model: torch.nn.Module) -> Measured:
-    """Measure a network with a head on val."""
-    assert job.val is not None
-    assert job.head is not None
-    precision = job.config.precision
-    return validate_net(model, job.val, image=job.image, head=job.head, device=job.device, precision=precision)
-
-
-def _plugins(config: TrainConfig, arch: Arch, head: HeadCard | None) -> Plugins:
-    required = registry.distribution_of("block", arch.block)
-    if head is not None:
-        required |= registry.distribution_of("head", head.name) | registry.distribution_of("task", head.task)
-    named = {"policy": config.augment, "optimizer": config.optim.name, "schedule": config.schedule.name}
-    named["objective"] = config.objective.name
-    used = required.copy()
-    for kind, name in named.items():
-        used |= registry.distribution_of(kind, name)
-    used |= registry.distribution_of("policy", config.augment_after) if config.augment_until else {}
-    if config.data in registry.names("dataset"):
-        used |= registry.distribution_of("dataset", config.data)
-    return Plugins(required=required, used=used)

@@ -22,7 +22,7 @@ from resnetctl.engine import objective
 from resnetctl.engine.average import averages
 from resnetctl.engine.optim import build_optimizer, set_lr
 from resnetctl.engine.schedule import factors
-from resnetctl.errors import ConfigError, WorkFailed, is_out_of_memory
+from resnetctl.errors import ConfigError, UsageError, WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
 from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
@@ -30,6 +30,7 @@ from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
 COUNTS = (4, 2, 16)  # images of the batches
+ORDERLESS = "does not have a deterministic implementation"  # in torch's error
 SCHEDULE_STEPS = 7  # of the run for which a schedule is tried
 MODEL = ("resnetctl.models.", "torch.autograd")  # modules of the forward and the backward pass
 OPTIMIZER = "torch.optim."  # wraps the step of every optimizer
@@ -68,6 +69,8 @@ def explained(arch: Arch, policy: str, *, optimizer: str, images: int) -> Iterat
             raise out_of_memory(error, images=images) from error
         if registry.passes(error):
             raise
+        if ORDERLESS in str(error):
+            raise _not_exact(error) from error
         modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
         parts = [("policy", policy), ("block", arch.block)]
         if any(name.startswith(OPTIMIZER) for name in modules):
@@ -78,6 +81,16 @@ def explained(arch: Arch, policy: str, *, optimizer: str, images: int) -> Iterat
             if registry.distribution_of(kind, name):
                 raise registry.failure(kind, name, error=error) from error
         raise
+
+
+def _not_exact(error: BaseException) -> UsageError:
+    """Return the error for an operation that has no exact kernel on CUDA, in a run with `exact`."""
+    operation = str(error).partition(" ")[0]
+    return UsageError(
+        f"{operation} has no kernel on CUDA that gives the same bits every time",
+        where=Setting("exact"),
+        hint=[Setting("exact", False), Setting("device", "cpu", note="repeats bit for bit")],
+    )
 
 
 def out_of_memory(error: BaseException, *, images: int) -> WorkFailed:

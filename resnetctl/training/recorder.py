@@ -64,7 +64,8 @@ class Recorder:
         self._run = run
         self._job = job
         self._world_size = world_size
-        self._saved = time.monotonic()
+        self._saved, self._step = time.monotonic(), -1  # of the newest checkpoint
+        self._each_epoch = job.device.type == "cpu"  # whether an epoch always takes longer than its checkpoint
 
     def require_space(self, state: TrainState) -> None:
         """Raise `WorkFailed` unless there is room for the checkpoints and the weights of the run."""
@@ -75,15 +76,21 @@ class Recorder:
         """Write a checkpoint."""
         if self._run is not None:
             self._run.checkpoints.save(state.step, checkpoint_bytes(self._job, state, world_size=self._world_size))
-            self._saved = time.monotonic()
+            self._saved, self._step = time.monotonic(), state.step
 
     def save_if_due(self, state: TrainState) -> None:
         """Write a checkpoint when the last one is `CHECKPOINT_SECONDS` old."""
-        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+        if self._is_due():
             self.save(state)
 
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved > CHECKPOINT_SECONDS
+
     def save_epoch(self, state: TrainState, fact: EpochTimed) -> None:
-        """Log an epoch, write its weights if they are the ones to keep, and write a checkpoint."""
+        """Log an epoch, write its weights if they are the ones to keep, and write a checkpoint.
+
+        An accelerator may need less time for an epoch than a checkpoint takes: there only one that is due is written.
+        """
         if self._run is None:
             return
         result = fact.result
@@ -91,12 +98,15 @@ class Recorder:
         self._run.log(metrics_line(result), timings)
         if result.is_best or self._job.config.keep == "last":
             self._run.save_weights(shipped(self._job, state))
-        self.save(state)
+        if self._each_epoch or self._is_due():
+            self.save(state)
 
     def finish(self, state: TrainState) -> Iterator[Finished]:
-        """Write the final weights and the summary; yield `Finished`."""
+        """Write the final weights, the summary, and a checkpoint unless the last step has one; yield `Finished`."""
         if self._run is None:
             return
+        if self._step != state.step:
+            self.save(state)
         self._run.save_weights(
             shipped(self._job, state, calibration=calibrated(self._job, state, path=self._run.weights))
         )

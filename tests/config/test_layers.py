@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnetctl import registry
 from resnetctl.cli.parser.flag_layers import from_flags, from_sets
 from resnetctl.config import layers
 from resnetctl.config.layers import (
@@ -20,6 +21,7 @@ from resnetctl.config.layers import (
     layer,
     merge,
     nest,
+    packaged_recipes,
     recipes,
     resolve,
     to_toml,
@@ -87,10 +89,23 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_recipes_are_packaged_and_valid() -> None:
-    assert set(recipes()) >= {"strong", "paper", "fast", "sprint", "finetune"}
-    for name in recipes():
+    assert set(packaged_recipes()) >= {"strong", "paper", "fast", "sprint", "finetune"}
+    for name in packaged_recipes():
         resolved = resolve(FinetuneConfig, [from_recipe(name)])
         assert set(resolved.origins.values()) == {f"recipe {name}", "default"}
+
+
+def test_a_plugin_brings_a_recipe() -> None:
+    with registry.overlay("recipe", quick={"epochs": 8, "optim": {"name": "adamw"}}):
+        assert "quick" in recipes()
+        found = from_recipe("quick")
+    assert found.values == {"epochs": 8, "optim.name": "adamw"}
+    assert set(found.origins.values()) == {"recipe quick"}
+
+
+def test_a_built_in_recipe_wins_over_that_of_a_plugin() -> None:
+    with registry.overlay("recipe", fast={"epochs": 8}):
+        assert from_recipe("fast").values["epochs"] == 10
 
 
 def test_recipes_have_the_values_of_their_sources() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.numbered import stored
+from support.trained import make_store
 
 from resnetctl.data import loader
 from resnetctl.data.images import with_channels
@@ -104,6 +105,18 @@ def test_orders_differ_between_epochs_and_seeds() -> None:
 
 
 # ---- the content of a batch
+
+
+def test_val_is_held_on_an_accelerator_that_it_fits_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, val, _ = open_sets(make_store(), val_fraction=0.5, seed=0)
+    assert val is not None
+    meta, image = torch.device("meta"), ImageSpec(size=4, channels=1, mean=(0.5,), std=(0.25,))
+    held = loader.hold(val, image, device=meta)
+    assert held is not None
+    assert (held.shape, held.device.type, held.dtype) == ((len(val), 4, 4, image.channels), "meta", torch.uint8)
+    assert loader.hold(val, image, device=torch.device("cpu")) is None
+    monkeypatch.setattr(loader, "RESIDENT_BYTES", 10)
+    assert loader.hold(val, image, device=meta) is None
 
 
 def test_a_batch_holds_the_rows_of_the_set_in_order() -> None:

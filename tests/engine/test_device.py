@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -22,6 +23,71 @@ def test_an_unknown_or_absent_device_is_a_usage_error(name: str) -> None:
         device.pick_device(name)
     assert caught.value.where == Setting("device")
     assert name in caught.value.message
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Torch says that it has a CUDA device, and its settings are put back."""
+    backends = torch.backends
+    cudnn, matmul = backends.cudnn, backends.cuda.matmul
+    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    flags = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"H100 {device}")
+    monkeypatch.delenv(device.WORKSPACE, raising=False)
+    yield monkeypatch
+    torch.use_deterministic_algorithms(before[0])
+    torch.utils.deterministic.fill_uninitialized_memory = before[1]
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = flags
+    os.environ.pop(device.WORKSPACE, None)
+
+
+def kernel_settings() -> tuple[object, ...]:
+    cudnn = torch.backends.cudnn
+    tf32 = cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    return torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark, tf32
+
+
+def test_exact_on_cuda_takes_kernels_that_repeat_and_no_tf32(gpu: pytest.MonkeyPatch) -> None:
+    torch.backends.cudnn.benchmark = True
+    assert device.claim_device("cuda", exact=True) == torch.device("cuda")
+    assert kernel_settings() == (True, True, False, False)
+    assert os.environ[device.WORKSPACE] == ":4096:8"
+
+
+def test_without_exact_and_on_a_cpu_nothing_is_set(gpu: pytest.MonkeyPatch) -> None:
+    before = kernel_settings()
+    device.claim_device("cuda", exact=False)
+    device.claim_device("cpu", exact=True)
+    assert kernel_settings() == before
+    assert device.WORKSPACE not in os.environ
+
+
+@pytest.mark.parametrize(("value", "used"), [(":0:0", False), (":0:0", True), ("", True)])
+def test_exact_is_refused_where_cublas_would_not_repeat(gpu: pytest.MonkeyPatch, value: str, used: bool) -> None:
+    gpu.setattr(torch.cuda, "is_initialized", lambda: used)
+    if value:
+        gpu.setenv(device.WORKSPACE, value)
+    with pytest.raises(UsageError, match="need CUBLAS_WORKSPACE_CONFIG=:4096:8") as caught:
+        device.claim_device("cuda", exact=True)
+    assert caught.value.where == Setting("exact")
+    assert kernel_settings()[0] is False
+
+
+def test_exact_accepts_a_workspace_that_repeats_after_earlier_work(gpu: pytest.MonkeyPatch) -> None:
+    gpu.setattr(torch.cuda, "is_initialized", lambda: True)
+    gpu.setenv(device.WORKSPACE, ":16:8")
+    device.claim_device("cuda", exact=True)
+    assert os.environ[device.WORKSPACE] == ":16:8"
+
+
+def test_checkpoints_of_a_gpu_name_it(gpu: pytest.MonkeyPatch) -> None:
+    assert device.gpu_facts("cpu") == {}
+    assert device.gpu_facts("cuda:0") == {"gpu": "H100 cuda:0"}
+    gpu.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.gpu_facts("cuda") == {"gpu": "none"}
 
 
 def test_a_placed_model_is_channels_last_with_equal_weights() -> None:

@@ -1,5 +1,6 @@
 """The torch predictor gives the same logits as plain torch."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 from support.trained import IMAGE, network
 
-from resnetctl.engine.predictors import feature_predictor, shipped_predictor, torch_predictor
+from resnetctl.engine import predictors
+from resnetctl.engine.predictors import feature_predictor, held_groups, held_logits, shipped_predictor, torch_predictor
+from resnetctl.testing.waits import ACCELERATOR, NoWaits
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
@@ -74,3 +77,30 @@ def test_threads_that_share_a_predictor_get_their_own_features() -> None:
         assert features is not None
         assert own is not None
         assert np.array_equal(features, own)
+
+
+def test_evaluation_on_an_accelerator_copies_the_logits_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8))
+    labels = np.arange(300) % 3
+    copies: list[torch.Tensor] = []
+    copy = torch.Tensor.cpu
+    monkeypatch.setattr(predictors, "HELD_PIXELS", 0)  # batches of `GROUP`
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: (copies.append(tensor), copy(tensor))[1])
+    groups = list(held_groups(network(), IMAGE, pixels=many, labels=labels))
+    assert [len(logits) for logits, _ in groups] == [128, 128, 44]
+    assert [len(tensor) for tensor in copies] == [300]
+    assert np.array_equal(np.concatenate([rows for _, rows in groups]), labels)
+    wanted = torch_predictor(network(), IMAGE, device=CPU)(many.numpy())
+    assert np.concatenate([logits for logits, _ in groups]) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_no_batch_of_an_evaluation_waits_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it knows no such device
+    monkeypatch.setattr(predictors, "HELD_PIXELS", 0)
+    model = network().to(ACCELERATOR)
+    pixels = torch.zeros(300, 8, 8, 1, dtype=torch.uint8, device=ACCELERATOR)
+    held_logits(model, IMAGE, pixels=pixels)  # the first pass makes constants
+    with NoWaits() as operations:
+        logits = held_logits(model, IMAGE, pixels=pixels)
+    assert (logits.shape[0], logits.device.type) == (300, ACCELERATOR)
+    assert operations.count > 30

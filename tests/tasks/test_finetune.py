@@ -6,7 +6,7 @@ import torch
 from support.datasets import tiny
 from support.jobs import to_finetune, to_train
 
-from resnetctl import runs
+from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.layers import from_file
 from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
@@ -242,6 +242,10 @@ def test_a_run_that_thaws_resumes_bit_for_bit(
     assert runs.find("cut", Path("runs")).weights.read_bytes() == whole.weights.read_bytes()
 
 
-def test_zero_init_is_for_training_from_scratch(base: runs.RunDir) -> None:
-    with pytest.raises(UsageError, match="finetune keeps the weights of every block"):
-        tuned("model.zero_init=true")
+@pytest.mark.parametrize("setting", ["model.zero_init=true", "model.init=ones"])
+def test_first_weights_are_for_training_from_scratch(base: runs.RunDir, setting: str) -> None:
+    with (
+        registry.overlay("init", ones=lambda model, images: None),
+        pytest.raises(UsageError, match="finetune keeps the weights of every block"),
+    ):
+        tuned(setting)

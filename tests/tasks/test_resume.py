@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.datasets import tiny
+from support.jobs import job
 from support.photos import added
 from support.photos import files as photo_files
 from support.pictures import write_tree
@@ -18,11 +19,13 @@ from resnetctl.data.store import Store
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import Stopped, UsageError, WeightsError
-from resnetctl.facts import Finished, Started
+from resnetctl.facts import Finished, Notice, Started
 from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
-from resnetctl.tasks.resume import resume
+from resnetctl.tasks.resume import _differences, resume
 from resnetctl.tasks.train import train
+from resnetctl.training.job import Job
+from resnetctl.training.newest_checkpoint import newest
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +222,26 @@ def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: py
         list(resume("cut", settings=settings.load(), exact=True))
     assert "9.9" in caught.value.problems[0]
     assert "9.9" in notice_texts(list(resume("cut", settings=settings.load())))
+
+
+def test_exact_refuses_a_run_on_cuda_that_began_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(12)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H100")
+    monkeypatch.setattr(Job, "device", property(lambda self: torch.device("cuda")))
+    for exact in (False, True):
+        facts = differences_on_cuda(exact)
+        if exact:
+            with pytest.raises(UsageError, match="bit-identical") as caught:
+                list(facts)
+            assert "began without exact" in caught.value.problems[0]
+        else:
+            assert "began without exact" in notice_texts(facts)
+
+
+def differences_on_cuda(exact: bool) -> Iterator[Notice]:
+    """The notices of a resume of the run `cut`, whose job says that it is on CUDA."""
+    snapshot = newest(runs.find("cut", Path("runs"))).snapshot
+    return _differences(snapshot, job("model.arch=resnet20"), exact=exact, world_size=1)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -1,6 +1,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from support.teams import together
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
+from resnetctl.data.splits import eval_batches
 from resnetctl.engine import device
 from resnetctl.engine.metrics import EvalReport
-from resnetctl.errors import ConfigError
+from resnetctl.errors import ConfigError, PluginError
 from resnetctl.hints import Setting, in_shell
 from resnetctl.registry import Kind
 from resnetctl.system.signals import Stop
@@ -78,6 +80,19 @@ def test_validation_counts_every_image_of_val_once() -> None:
     settled = job()
     assert settled.val is not None
     assert validate(settled, fresh_model(settled).eval()).count == len(settled.val) == 6
+
+
+def test_val_that_lies_on_the_device_gives_the_report_of_val_that_is_read() -> None:
+    settled = job("val_fraction=0.4")
+    assert settled.held_val is None, "on a CPU"
+    assert settled.val is not None
+    model = fresh_model(settled).eval()
+    read = validate(settled, model)
+    pixels = np.concatenate([pixels for pixels, _ in eval_batches(settled.val, settled.image)])
+    vars(settled)["held_val"] = torch.from_numpy(pixels)
+    held = validate(settled, model)
+    assert isinstance(held, EvalReport)
+    assert (held.confusion, held.loss) == (read.confusion, read.loss)
 
 
 def test_the_standard_policy_does_not_mirror_if_the_dataset_forbids_it() -> None:
@@ -163,8 +178,44 @@ def test_zero_init_changes_the_ends_of_the_branches_only() -> None:
     assert changed == {name for name in plain if name.endswith("bn2.weight")}
 
 
+def test_an_init_gets_normalised_train_images_before_the_head_and_the_first_step() -> None:
+    seen: list[torch.Tensor] = []
+
+    def fill(model: Any, images: torch.Tensor) -> None:
+        seen.append(images)
+        model.conv1.weight.fill_(images.mean())
+        model.conv1.weight.requires_grad_(False)
+
+    with registry.overlay("init", fill=fill):
+        settled = job("model.init=fill", "val_fraction=0.5")
+        state = fresh_state(settled, fresh_model(settled))
+    (images,) = seen
+    pixels = settled.train.images[settled.train.index].astype(np.float32)
+    assert images.shape == (len(settled.train), 1, 8, 8)
+    (mean,), (std,) = settled.image.mean, settled.image.std
+    assert float(images.mean()) == pytest.approx((pixels.mean() / 255 - mean) / std, abs=1e-4)
+    trained = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+    assert all(parameter is not state.model.conv1.weight for parameter in trained)
+
+
+def test_an_init_that_refuses_the_network_is_a_config_error() -> None:
+    def refuse(model: Any, images: torch.Tensor) -> None:
+        raise ValueError("it has no attention")
+
+    with (
+        registry.overlay("init", refuse=refuse),
+        pytest.raises(ConfigError, match="init 'refuse' refuses this network: it has no attention") as caught,
+    ):
+        fresh_model(job("model.init=refuse"))
+    assert caught.value.where == Setting("model.init")
+
+
 CODE = """
 import torch
+
+
+def broken(model, images):
+    model.fc.bias.fill_(float("nan"))
 
 
 def own(groups, *, lr, momentum=0.9, rho=0.5):
@@ -179,8 +230,12 @@ def fall(point, *, power=2.0):
 
 @pytest.fixture
 def own_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A distribution `own` with an optimizer and a schedule."""
-    points: dict[Kind, dict[str, str]] = {"optimizer": {"own": "own:own"}, "schedule": {"fall": "own:fall"}}
+    """A distribution `own` with an optimizer, a schedule and an init."""
+    points: dict[Kind, dict[str, str]] = {
+        "optimizer": {"own": "own:own"},
+        "schedule": {"fall": "own:fall"},
+        "init": {"broken": "own:broken"},
+    }
     install(tmp_path / "site", "own", points, code=CODE)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     registry.refresh()
@@ -215,6 +270,13 @@ def test_weights_name_the_plugins_that_trained_them_but_do_not_require_them() ->
 def test_wrong_arguments_of_a_plugin_are_refused_before_the_run(wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot use (optim|schedule)\.args"):
         job(*OWN, wrong)
+
+
+@pytest.mark.usefixtures("own_plugin")
+def test_an_init_that_leaves_nan_is_an_error_that_names_the_plugin() -> None:
+    with pytest.raises(PluginError, match=r"init 'broken' of own 1\.2: fc\.bias is NaN"):
+        fresh_model(job("model.init=broken"))
+    assert dict(job("model.init=broken").card({}).plugins.used) == {"own": "1.2"}
 
 
 def test_a_batch_too_small_for_its_shards_is_refused() -> None:

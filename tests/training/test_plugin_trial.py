@@ -14,7 +14,7 @@ from support.jobs import to_train
 
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.errors import ConfigError, PluginError, WorkFailed
+from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
@@ -380,3 +380,12 @@ def test_a_wrong_argument_of_a_policy_is_the_users_mistake(site: Path, setting: 
     with pytest.raises(ConfigError, match=re.escape(problem)):
         trained("augment=odd", setting)
     assert not (settings.load().runs_dir / "one").exists()
+
+
+def test_an_operation_without_an_exact_kernel_is_named() -> None:
+    text = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set .."
+    arch = registry.get("arch", "resnet20")
+    with pytest.raises(UsageError) as caught, explained(arch, "shift", optimizer="sgd", images=8):
+        raise RuntimeError(text)
+    assert caught.value.message.startswith("adaptive_avg_pool2d_backward_cuda has no kernel on CUDA")
+    assert caught.value.where == Setting("exact")

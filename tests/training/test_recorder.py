@@ -1,6 +1,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,23 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old(monkeypatch: pytest.Mo
     )
     facts("epochs=1")
     assert saved == [1, 2, 3, 4, 4]
+
+
+def test_on_an_accelerator_an_epoch_writes_a_checkpoint_only_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    begin, save = recorder.Recorder.__init__, recorder.Recorder.save
+
+    def on_an_accelerator(self: recorder.Recorder, *args: Any, **named: Any) -> None:
+        begin(self, *args, **named)
+        self._each_epoch = False
+
+    monkeypatch.setattr(recorder.Recorder, "__init__", on_an_accelerator)
+    monkeypatch.setattr(recorder.Recorder, "save", lambda self, state: (saved.append(state.step), save(self, state))[1])
+    facts("epochs=3")
+    assert saved == [12], "of the last step"
+    assert len(runs.find("one", Path("runs")).metrics()) == 3
+    list(resume("one", settings=settings.load(), epochs=4))
+    assert saved == [12, 16]
 
 
 def test_after_some_steps_a_long_run_gets_an_estimate_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from resnetctl.training.launch import Facts
     from resnetctl.training.timing.lr_search import LrReport
 
-RESUMABLE = {"epochs", "device"}
+RESUMABLE = {"epochs", "device", "exact"}
 
 
 def run(parsed: Parsed[TrainOptions]) -> None:
@@ -32,8 +32,6 @@ def run(parsed: Parsed[TrainOptions]) -> None:
         return
     if parsed.options.plot is not None:
         raise UsageError("--plot needs --find-lr", hint="resnetctl train --find-lr --plot lr.svg")
-    if parsed.options.exact:
-        raise UsageError("--exact needs --resume", hint="resnetctl train --resume last --exact")
     run_draft = draft(parsed, TrainConfig)  # report mistakes before PyTorch is loaded
     if parsed.options.seeds and not parsed.options.dry_run:
         _train_seeds(parsed.options, run_draft)
@@ -73,7 +71,7 @@ def find_lr(parsed: Parsed[TrainOptions]) -> None:
         raise UsageError("--find-lr looks before a run begins", where="--resume", hint="leave one of them out")
     extra = {
         "--name": options.name, "--out": options.out, "--seeds": options.seeds, "--budget": options.budget,
-        "--tune": options.tune, "--track": options.track, "--processes": options.processes, "--exact": options.exact,
+        "--tune": options.tune, "--track": options.track, "--processes": options.processes,
         "--dry-run": options.dry_run,
     }  # fmt: skip
     chosen = [flag for flag, value in extra.items() if value]
@@ -125,7 +123,7 @@ def go_on(parsed: Parsed[TrainOptions], target: str) -> None:
         return resume(
             target,
             epochs=parsed.values.get("epochs"),
-            exact=parsed.options.exact,
+            exact=bool(parsed.values.get("exact")),
             device=parsed.values.get("device"),
             settings=settings.load(),
             team=team,

@@ -15,7 +15,11 @@ class LayerOptions(Common):
     """Sources of config values besides flags."""
 
     recipe: str = option(
-        "", "Packaged recipe: fast, sprint, strong, paper, finetune", metavar="NAME", panel=USED, complete="recipe"
+        "",
+        "Recipe: fast, sprint, strong, paper, finetune, or a plugin's",
+        metavar="NAME",
+        panel=USED,
+        complete="recipe",
     )
     config_file: Path | None = option(
         None, "TOML file with any config key", flag="--config", short="-c", metavar="FILE", panel=USED
@@ -57,7 +61,6 @@ class TrainOptions(RunOptions):
     resume: str | None = option(
         None, "Resume a stopped run, e.g. --resume last", metavar="RUN", panel=USED, complete="run"
     )
-    exact: bool = option(False, "With --resume: refuse unless the result stays bit-identical", panel="Run")
     find_lr: bool = option(False, "Try rising learning rates for about two minutes, and propose one", panel="Run")
     plot: Path | None = option(None, "With --find-lr: write the curve", metavar="FILE.svg", panel="Run")
     seeds: int = option(

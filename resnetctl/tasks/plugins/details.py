@@ -1,8 +1,10 @@
 """The facts of one registered object for `plugins show`; the registry's table names a function for each kind."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+from resnetctl.config.layers import flatten
 from resnetctl.models.published import published
 from resnetctl.spec import Arch
 
@@ -90,6 +92,11 @@ def policy_details(policy: Any) -> dict[str, Any]:
         "mirrors": policy.mirrors,
         "moves": ["labels", *policy.moves],
     }
+
+
+def recipe_details(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config keys of a recipe with their values."""
+    return flatten(recipe)
 
 
 def dataset_details(dataset: Any) -> dict[str, Any]:

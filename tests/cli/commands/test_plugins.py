@@ -13,8 +13,8 @@ def test_list_is_grouped_by_kind(cli: Cli) -> None:
     rows = [line.split("\t") for line in result.out.splitlines()]
     assert rows[0] == ["kind", "name", "distribution", "version", "status"]
     kinds = [row[0] for row in rows[1:]]
-    order = ["arch", "block", "policy", "optimizer", "schedule", "objective", "dataset"]
-    order += ["exporter", "task", "head", "tracker"]
+    order = ["arch", "block", "init", "policy", "optimizer", "schedule", "objective", "dataset"]
+    order += ["exporter", "task", "head", "tracker", "recipe"]
     assert kinds == sorted(kinds, key=order.index)
     core = [row[1] for row in rows if row[0] == "block" and row[2] == "resnetctl"]
     assert core == ["basic", "bottleneck", "preact_basic", "preact_bottleneck"]

@@ -108,9 +108,9 @@ def test_resume_refuses_all_other_flags(cli: Cli, received: dict[str, Any], line
     assert received == {}
 
 
-def test_exact_needs_resume(cli: Cli, received: dict[str, Any]) -> None:
-    result = cli("train", "--exact")
-    assert (result.code, result.err.splitlines()[0]) == (2, "error: --exact needs --resume")
+def test_exact_is_written_into_the_config_of_a_new_run(cli: Cli, received: dict[str, Any]) -> None:
+    assert cli("train", "--data", "digits", "--exact").code == 0
+    assert received["draft"].config.exact
 
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])

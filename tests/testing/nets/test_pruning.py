@@ -10,8 +10,10 @@ from resnetctl.models.blocks import BasicBlock
 from resnetctl.testing.findings import Broken
 from resnetctl.testing.nets.pruning import NOTHING, pruning
 
+SINGLE = {"speed"}  # the branch has one convolution, and so no inner channels
 
-@pytest.mark.parametrize("name", registry.names("block"))
+
+@pytest.mark.parametrize("name", sorted({*registry.names("block")} - SINGLE))
 def test_inner_channels_of_every_installed_block_can_go(name: str) -> None:
     assert pruning(registry.get("block", name)).startswith("channels of conv1")
 
