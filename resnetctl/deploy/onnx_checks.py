@@ -1,8 +1,8 @@
 """Check an ONNX file before it may run. Imports no torch and no onnx.
 
 A file is accepted only when it is one plain graph: no external data, no control flow, only operators whose memory and
-time are known beforehand (`onnx_shapes`), finite weights of the right size, the interface that its card states, and a
-digest that matches.
+time are known beforehand (`onnx_operators`), finite weights of the right size, the interface that its card states, and
+a digest that matches.
 
 Shapes: S pixels a side, C channels, K classes.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.deploy import onnx_card, onnx_detection, onnx_proto, onnx_shapes
+from resnetctl.deploy import onnx_card, onnx_head_operators, onnx_operators, onnx_proto
 from resnetctl.deploy.onnx_card import (
     CARD_KEY,
     CONTRACT_KEY,
@@ -76,7 +76,7 @@ def check(data: bytes, where: str) -> OnnxCard:
         raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
     known = OPERATORS if properties.get(CONTRACT_KEY) == CONTRACTS["raw"] else frozenset[str]()
     if onnx_card.has_head(properties):
-        known |= onnx_detection.RULES.keys()
+        known |= onnx_head_operators.RULES.keys()
     problems = list(dict.fromkeys(dangers(model, known=known)))
     if problems:
         raise WeightsError("the ONNX file is refused", where=where, problems=problems)
@@ -114,7 +114,7 @@ def dangers(model: Message, *, known: Collection[str] = ()) -> Iterator[str]:
 
     `known` are operators that it may have besides; a later check compares each of them.
     """
-    allowed = {*onnx_shapes.RULES, *known}
+    allowed = {*onnx_operators.RULES, *known}
     for message in model.walk():
         if message.kind == "TensorProto" and (message.all("external_data") or message.one("data_location", 0)):
             yield "external data: weights in another file"
@@ -197,14 +197,14 @@ def check_shapes(model: Message, card: OnnxCard) -> None:
     graph, image = model.one("graph", EMPTY), card.weights.image
     if card.input == "raw":
         graph = network_after_preprocessing(graph, image, read=_numbers)
-    pixels = (onnx_shapes.BATCH, image.channels, image.size, image.size)
-    columns = {VECTOR: (onnx_shapes.BATCH, _columns(card))} if _columns(card) else {}
-    shapes = onnx_shapes.infer(graph, {INPUT: pixels, **columns}, read=_numbers)
+    pixels = (onnx_operators.BATCH, image.channels, image.size, image.size)
+    columns = {VECTOR: (onnx_operators.BATCH, _columns(card))} if _columns(card) else {}
+    shapes = onnx_operators.infer(graph, {INPUT: pixels, **columns}, read=_numbers)
     if card.weights.head is not None:
         _check_answer_shapes(shapes, card)
         return
     for name in (LOGITS, PROBABILITIES):
-        if shapes.get(name) != (onnx_shapes.BATCH, len(card.weights.classes)):
+        if shapes.get(name) != (onnx_operators.BATCH, len(card.weights.classes)):
             raise ValueError(f"'{name}' is not one number for each of the {len(card.weights.classes)} classes")
 
 
@@ -214,7 +214,7 @@ def _check_answer_shapes(shapes: Mapping[str, tuple[int, ...]], card: OnnxCard) 
     A dimension that is a number has it; "height" and "width" are those of the image.
     """
     side = card.weights.image.size
-    known = {"batch": onnx_shapes.BATCH, "height": side, "width": side}
+    known = {"batch": onnx_operators.BATCH, "height": side, "width": side}
     for output in onnx_card.outputs_of(card.weights):
         shape = shapes.get(output.name, ())
         wanted = [int(name) if name.isdigit() else known.get(name) for name in output.shape]

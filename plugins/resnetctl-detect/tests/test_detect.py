@@ -19,7 +19,7 @@ from torchvision.ops import batched_nms, box_iou
 
 import resnetctl as rc
 from resnetctl import registry
-from resnetctl.deploy import onnx_checks, onnx_detection, onnx_proto, onnx_shapes
+from resnetctl.deploy import onnx_checks, onnx_head_operators, onnx_operators, onnx_proto
 from resnetctl.deploy.onnx_writer import quiet
 from resnetctl.spec import Arch, Boxes, ImageSpec
 
@@ -262,9 +262,9 @@ def test_its_onnx_file_is_plain_and_gives_the_same_detections(head: Any) -> None
     assert not proto.functions
     assert not {"If", "Loop", "Scan"} & Counter(node.op_type for node in proto.graph.node).keys()
     parsed = onnx_proto.parse(proto.SerializeToString())
-    assert list(onnx_checks.dangers(parsed, known=onnx_detection.RULES)) == []
+    assert list(onnx_checks.dangers(parsed, known=onnx_head_operators.RULES)) == []
     name = proto.graph.input[0].name
-    found = onnx_shapes.infer(parsed.one("graph", None), {name: (2, 3, SIZE, SIZE)}, read=onnx_checks._numbers)
+    found = onnx_operators.infer(parsed.one("graph", None), {name: (2, 3, SIZE, SIZE)}, read=onnx_checks._numbers)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7):
         images, _ = squares(count, seed=2)

@@ -20,7 +20,7 @@ from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabHead
 
 import resnetctl as rc
 from resnetctl import registry
-from resnetctl.deploy import onnx_checks, onnx_detection, onnx_proto, onnx_shapes
+from resnetctl.deploy import onnx_checks, onnx_head_operators, onnx_operators, onnx_proto
 from resnetctl.deploy.onnx_writer import quiet
 from resnetctl.errors import PluginError
 from resnetctl.spec import Arch, ImageSpec
@@ -246,9 +246,9 @@ def test_its_onnx_file_is_plain_and_gives_the_same_classes(head: Any, block: str
     assert not proto.functions
     assert not {"If", "Loop", "Scan"} & Counter(node.op_type for node in proto.graph.node).keys()
     parsed = onnx_proto.parse(proto.SerializeToString())
-    assert list(onnx_checks.dangers(parsed, known=onnx_detection.RULES)) == []
+    assert list(onnx_checks.dangers(parsed, known=onnx_head_operators.RULES)) == []
     name, output = proto.graph.input[0].name, proto.graph.output[0].name
-    found = onnx_shapes.infer(parsed.one("graph", None), {name: (2, 3, 50, 50)}, read=onnx_checks._numbers)
+    found = onnx_operators.infer(parsed.one("graph", None), {name: (2, 3, 50, 50)}, read=onnx_checks._numbers)
     assert found[output] == (2, 50, 50)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7):

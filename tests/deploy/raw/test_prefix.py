@@ -10,7 +10,7 @@ from support.raw_files import raw_file
 
 from resnetctl.deploy.onnx_card import CARD_KEY, CONTRACT_KEY, DIGEST_KEY
 from resnetctl.deploy.onnx_checks import check
-from resnetctl.deploy.onnx_shapes import RULES
+from resnetctl.deploy.onnx_operators import RULES
 from resnetctl.deploy.raw.contract import preprocessing
 from resnetctl.deploy.raw.prefix import OPERATORS
 from resnetctl.errors import WeightsError

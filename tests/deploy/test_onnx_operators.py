@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from resnetctl.deploy import onnx_checks, onnx_proto, onnx_shapes
+from resnetctl.deploy import onnx_checks, onnx_operators, onnx_proto
 
 Case = tuple[str, list[tuple[int, ...]], list[list[int]], dict[str, Any]]  # operator, inputs, constants, attributes
 IMAGE = (2, 6, 9, 8)
@@ -58,7 +58,7 @@ def graph(case: Case) -> onnx.ModelProto:
 def inferred(model: onnx.ModelProto, inputs: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     parsed = onnx_proto.parse(model.SerializeToString()).one("graph", None)
     shapes = {f"x{position}": shape for position, shape in enumerate(inputs)}
-    return onnx_shapes.infer(parsed, shapes, read=onnx_checks._numbers)
+    return onnx_operators.infer(parsed, shapes, read=onnx_checks._numbers)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[2]} {case[3]}")
@@ -112,7 +112,9 @@ def test_an_operator_that_needs_too_much_time_is_refused(monkeypatch: pytest.Mon
     square = (2, 1, 1000, 1000)
     case: Case = ("MatMul", [square, square], [], {})
     assert inferred(graph(case), case[1])["y"] == square
-    monkeypatch.setattr(onnx_shapes, "MAX_WORK", (1 << 20, 400))  # it multiplies 500 times for each value of its inputs
+    monkeypatch.setattr(
+        onnx_operators, "MAX_WORK", (1 << 20, 400)
+    )  # it multiplies 500 times for each value of its inputs
     with pytest.raises(ValueError, match="'MatMul' needs more time than"):
         inferred(graph(case), case[1])
 
@@ -182,9 +184,9 @@ def test_a_value_that_nobody_computes_and_one_that_two_compute_are_refused() -> 
 def test_too_many_operators_are_refused_before_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     model = graph(("Relu", [IMAGE], [], {}))
     model.graph.node.extend(helper.make_node("Relu", ["y"], [f"z{number}"]) for number in range(3))
-    monkeypatch.setattr(onnx_shapes, "MAX_NODES", 4)
+    monkeypatch.setattr(onnx_operators, "MAX_NODES", 4)
     assert "z2" in inferred(model, [IMAGE])
-    monkeypatch.setattr(onnx_shapes, "MAX_NODES", 3)
+    monkeypatch.setattr(onnx_operators, "MAX_NODES", 3)
     with pytest.raises(ValueError, match="it has 4 operators, the limit is 3"):
         inferred(model, [IMAGE])
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnetctl.deploy import onnx_detection
+from resnetctl.deploy import onnx_head_operators
 from resnetctl.deploy.onnx_nodes import Node, Numbers, Result, Shape
 from resnetctl.deploy.protobuf import Message
 
@@ -90,7 +90,7 @@ def _limit(limits: tuple[int, int], images: int) -> int:
 def _applied(node: Node) -> Result:
     kind = node.message.one("op_type", "")
     try:
-        result = (RULES.get(kind) or onnx_detection.RULES[kind])(node)
+        result = (RULES.get(kind) or onnx_head_operators.RULES[kind])(node)
     except (ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
         raise ValueError(f"{_title(node.message)} does not fit its inputs: {error}") from None
     if any(side < 0 for shape in result.shapes for side in shape):

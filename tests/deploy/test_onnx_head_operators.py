@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from resnetctl.deploy import onnx_checks, onnx_detection, onnx_proto, onnx_shapes
+from resnetctl.deploy import onnx_checks, onnx_head_operators, onnx_operators, onnx_proto
 
 Inputs = dict[str, tuple[int, ...]]
 Constants = dict[str, Any]
@@ -34,7 +34,7 @@ def graph(kind: str, inputs: Inputs, constants: Constants, *, order: str = "", *
 
 def inferred(model: onnx.ModelProto, inputs: Inputs) -> dict[str, tuple[int, ...]]:
     parsed = onnx_proto.parse(model.SerializeToString()).one("graph", None)
-    return onnx_shapes.infer(parsed, inputs, read=onnx_checks._numbers)
+    return onnx_operators.infer(parsed, inputs, read=onnx_checks._numbers)
 
 
 CASES: list[tuple[str, Inputs, Constants, dict[str, Any]]] = [
@@ -90,7 +90,7 @@ def test_a_suppression_has_its_largest_shape_and_its_work_grows_with_the_square(
     inputs = {"boxes": (1, 40, 4), "scores": (1, 3, 40)}
     model = graph("NonMaxSuppression", inputs, constants)
     assert inferred(model, inputs)["y"] == (120, 3)
-    monkeypatch.setattr(onnx_shapes, "MAX_WORK", (1 << 20, 400))
+    monkeypatch.setattr(onnx_operators, "MAX_WORK", (1 << 20, 400))
     many = {"boxes": (1, 4000, 4), "scores": (1, 1, 4000)}
     with pytest.raises(ValueError, match="'NonMaxSuppression' needs more time"):
         inferred(graph("NonMaxSuppression", many, constants), many)
@@ -164,10 +164,10 @@ def test_what_needs_too_much_memory_is_refused(
 
 
 def test_a_classifier_may_have_none_of_them() -> None:
-    assert not set(onnx_detection.RULES) & set(onnx_shapes.RULES)
+    assert not set(onnx_head_operators.RULES) & set(onnx_operators.RULES)
     model = onnx_proto.parse(graph("Floor", {"x": IMAGE}, {}).SerializeToString())
     assert list(onnx_checks.dangers(model)) == ["the operator 'Floor', which no export needs"]
-    assert list(onnx_checks.dangers(model, known=onnx_detection.RULES)) == []
+    assert list(onnx_checks.dangers(model, known=onnx_head_operators.RULES)) == []
 
 
 @pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan, 1e30, -1.0])
