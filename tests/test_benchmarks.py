@@ -5,6 +5,7 @@ import ast
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.datasets import tiny
+
+from resnetctl.data.store import open_store
+from resnetctl.system import settings
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -413,3 +418,17 @@ def test_wrong_outputs_of_a_gpu_leave_out_the_parts_on_speed(
     assert gpu.main() == 0
     left = [row["part"] for row in gpu._rows(out) if row["name"] == "left out"]
     assert left == ["speed", "shares", "accuracy", "compile"]
+
+
+def test_recipes_are_compared_at_equal_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    bench = import_module("accuracy_for_time")
+    tiny(settings.load().data_dir, size=16)
+    store = open_store(settings.load().data_dir, "tiny")
+    clock = itertools.count()
+    monkeypatch.setattr(bench.time, "process_time", lambda: next(clock))  # a second between two looks
+    rows = list(bench.measure(store, ["resnet20:sprint"], seconds=2.0, seeds=1, sets=["batch_size=16"]))
+    assert [(row.name, row.seed, row.steps, row.seconds) for row in rows] == [("`resnet20`, `sprint`", 0, 8, 1)]
+    assert 0 <= rows[0].top1 <= 1
+    for name in ("accuracy_for_time", "machine"):
+        sys.modules.pop(name, None)

@@ -1,0 +1,112 @@
+"""Val accuracy that recipes reach in the same CPU time, as rows of `accuracy_for_time.md`.
+
+    python benchmarks/accuracy_for_time.py cifar10-jpeg --seconds 100 resnet20:sprint resnet20:muon-sprint :speedrun
+
+A contestant is ARCH:RECIPE; without ARCH it is that of the recipe. Steps of each are timed at each side of its images,
+on one thread, and its schedule covers as many as fit into `--seconds`. Val is measured once, after the last step.
+"""
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import machine
+
+from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.draft import draft
+from resnetctl.config.layers import from_recipe
+from resnetctl.config.schema import TrainConfig
+from resnetctl.data.store import Store, open_store
+from resnetctl.engine.loop import StepResult, fit
+from resnetctl.engine.schedule import lengths
+from resnetctl.system import settings
+from resnetctl.system.signals import Stop
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare, validate
+
+TIMED, WARM = 4, 2  # steps at each side, and steps before them that are not counted
+GUESS = 1000  # steps of the schedule whose stretches are timed; other schedules have the same shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a contestant reached. `seconds`: CPU time of its steps."""
+
+    name: str
+    seed: int
+    steps: int
+    epochs: float
+    seconds: float
+    loss: float
+    top1: float
+
+
+def main() -> None:
+    """Print a row for each contestant and seed as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("contestants", nargs="+", metavar="ARCH:RECIPE")
+    parser.add_argument("--seconds", type=float, default=100.0, help="CPU seconds of the steps of each run")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for every contestant")
+    options = parser.parse_args()
+    store = open_store(settings.load().data_dir, options.data)
+    print(f"{machine.hardware()}, one thread; {machine.versions('torch')}; {options.seconds:.0f} CPU s a run")
+    print("\n| network and recipe | seed | steps | epochs | CPU s | val loss | val accuracy |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for row in measure(store, options.contestants, seconds=options.seconds, seeds=options.seeds, sets=options.set):
+        print(
+            f"| {row.name} | {row.seed} | {row.steps:,} | {row.epochs:.2f} | {row.seconds:.0f} | {row.loss:.3f} "
+            f"| {row.top1:.1%} |",
+            flush=True,
+        )
+
+
+def measure(store: Store, contestants: list[str], *, seconds: float, seeds: int, sets: list[str]) -> Iterator[Row]:
+    """Train every contestant with every seed, in turns; yield the rows."""
+    names = {name: job_of(store, name, steps=GUESS, seed=0, sets=sets) for name in contestants}
+    steps = {name: steps_within(seconds, job) for name, job in names.items()}
+    for seed, name in itertools.product(range(seeds), names):
+        yield train(job_of(store, name, steps=steps[name], seed=seed, sets=sets), name)
+
+
+def job_of(store: Store, name: str, *, steps: int, seed: int, sets: list[str]) -> Job:
+    """Return the job of a contestant for `steps` steps."""
+    arch, _, recipe = name.partition(":")
+    own = [f"data={store.card.name}", f"steps={steps}", "epochs=0", f"seed={seed}", "threads=1", *sets]
+    layers = [from_recipe(recipe), from_sets([*own, *([f"model.arch={arch}"] if arch else [])])]
+    return prepare(draft(TrainConfig, layers, settings=settings.load()), store)
+
+
+def steps_within(seconds: float, job: Job) -> int:
+    """Return how many steps of this job's schedule take `seconds` of CPU time."""
+    state, plan = fresh_state(job, fresh_model(job)), make_plan(job, Stop())
+    whole = 0.0
+    for count, side in lengths(job.sides, start=0, stop=job.steps):
+        facts = fit(state, replace(plan, side=lambda _, side=side: side, evaluate=None))
+        list(itertools.islice(facts, WARM))
+        begun = time.process_time()
+        list(itertools.islice(facts, TIMED))
+        whole += count * (time.process_time() - begun) / TIMED
+    return max(1, round(job.steps * seconds / whole))
+
+
+def train(job: Job, name: str) -> Row:
+    """Take all steps of the job, then measure its val split."""
+    state, plan = fresh_state(job, fresh_model(job)), make_plan(job, Stop())
+    begun = time.process_time()
+    for _ in (fact for fact in fit(state, replace(plan, evaluate=None)) if isinstance(fact, StepResult)):
+        pass
+    seconds = time.process_time() - begun
+    report = validate(job, state.shipped.eval())
+    title = f"`{job.arch.name}`, `{name.partition(':')[2]}`"
+    epochs = job.steps / job.steps_per_epoch
+    return Row(
+        name=title, seed=job.config.seed, steps=job.steps, epochs=epochs, seconds=seconds, loss=report.loss,
+        top1=report.top1,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
