@@ -141,6 +141,41 @@ def test_t1_compress_killed_at_random_moments_ends_with_the_same_bytes(bench: Be
 
 @pytest.mark.certify
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [int(os.environ.get("RESNETCTL_CERTIFY_GOAL_KILLS", "20"))])
+def test_t1_a_goal_of_compress_with_int8_killed_at_random_moments_ends_with_the_same_bytes(
+    bench: Bench, kills: int
+) -> None:
+    """Blocks go, the whole network teaches, and the file is quantised; no time decides."""
+    start = ["train", "--name", "whole", "--set", "model.arch=deep", "--set", "data=tiny", "--set", "epochs=1"]
+    command = ["compress", "whole", "--keep-blocks", "1,1", "--int8", "--max-drop", "100"]
+    command += ["--finetune", "4epochs", "--name", "r"]
+    quick = {"resnetctl.compress.latency:SECONDS": 0.2, "resnetctl.compress.int8:SLOW": 0.0}
+    cwd = bench.room()
+    assert bench.shop.run(*start, cwd=cwd).code == 0
+
+    def ended(folder: str) -> dict[str, bytes]:
+        names = ("model.safetensors", "metrics.jsonl", "export/model.onnx", "export/model-int8.onnx")
+        return {name: (bench.folder / folder / "runs/r" / name).read_bytes() for name in names}
+
+    shutil.copytree(cwd, bench.folder / "int8", symlinks=True)
+    whole = bench.shop.run(*command, cwd=bench.folder / "int8", patch=quick)
+    assert whole.code == 0, whole.output
+    dice, left, began = random.Random(kills), kills, time.monotonic()
+    while left:
+        shutil.copytree(cwd, other := bench.folder / f"int8-{left}", symlinks=True)
+        while not (other / "runs" / "r" / "config.toml").exists():
+            send = ((dice.uniform(0.05, 0.95) * whole.seconds, "SIGKILL"),) if left else ()
+            code = (done := bench.shop.run(*command, cwd=other, patch=quick | ALWAYS, send=send)).code
+            assert code in (-9, 0), done.output
+            assert "Traceback" not in done.output
+            left -= code == -9
+        assert ended(other.name) == ended("int8")
+        shutil.rmtree(other)
+    report("T1 compress, int8", kills=kills, seconds=round(time.monotonic() - began))
+
+
+@pytest.mark.certify
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [int(os.environ.get("RESNETCTL_CERTIFY_GOAL_KILLS", "12"))])
 def test_t1_a_goal_of_compress_stopped_at_random_moments_ends_with_the_same_bytes(bench: Bench, kills: int) -> None:
     """The goal is a size and a student competes, so no time decides. Both trainings end with the same bytes."""
