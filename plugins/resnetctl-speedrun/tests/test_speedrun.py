@@ -1,6 +1,7 @@
 """Whitening does what it says, and the recipe trains a net that resumes with the same bytes."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ def killed(after: int) -> runs.RunDir:
     return runs.find(f"cut{after}", Path("runs"))
 
 
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fresh current folder and data folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNETCTL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("RESNETCTL_RUNS_DIR", "runs")
+    settings.load.cache_clear()
+    yield
+    settings.load.cache_clear()
+
+
+@pytest.mark.usefixtures("machine")
 def test_a_killed_run_of_the_recipe_ends_with_the_same_bytes() -> None:
     tiny(settings.load().data_dir)
     whole = killed(10**6)
