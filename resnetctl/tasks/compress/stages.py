@@ -7,6 +7,7 @@ resumes from its checkpoint.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import resnetctl.runs as runs
@@ -89,7 +90,8 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
         student = open_student(order.student, header, settings=settings)
         order = order.settled(student=student.name, student_sha256=student.sha256)
     # report a wrong config before any work
-    training(order, header.card, settings=settings, folder=folder, budget=order.budget_seconds)
+    stages = replace(stages_of(0), folder=folder)
+    training(order, header.card, settings=settings, stages=stages, budget=order.budget_seconds)
     if name is None:
         name = next(runs.automatic_names(folder, arch=f"{header.card.arch.name}-smaller", data=order.data))
     storage.require_writable(folder, hint="RESNETCTL_RUNS_DIR=FOLDER chooses another place for all runs")

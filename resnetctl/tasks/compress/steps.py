@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import read_card, read_header
 
 CHOOSING = 0.1  # of a budget that is left, for the importance of the blocks
+LITTLE, SMALL_SHARE = 0.6, 0.1  # below this share of the accuracy, the teacher has this share of the loss
 EPOCHS = 5  # of the training, where a goal is set and neither a length nor a budget
 
 
@@ -166,10 +167,17 @@ class Steps:
             return self._out_of_time(reserve, why=f"for the training {error.message}")
         return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
-    def _training(self, stages: Stages, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
+    def _training(self, stages: Stages, *, budget: float = 0.0, facts: Card | None = None) -> Draft[FinetuneConfig]:
+        """Return the draft of a training. `facts`: of the network before it, by default those of an earlier step."""
+        if facts is None and stages != STUDENT_STAGES:
+            facts = read_back(CutFacts, self.staged.facts(stages.start), where=self.staged.stage(stages.start).path)
+        kept = 1.0
+        if isinstance(facts, CutFacts):
+            whole, cut = facts.accuracy
+            kept = cut.top1 / max(whole.top1, cut.top1, 1e-9)
         return training(
-            self.order, self.header.card, settings=self.settings, folder=self.staged.stages, stages=stages,
-            budget=budget,
+            self.order, self.header.card, settings=self.settings, stages=replace(stages, folder=self.staged.stages),
+            budget=budget, kept=kept,
         )  # fmt: skip
 
     def _write(self, stages: Stages, data: bytes, *, card: WeightsCard, text: str, facts: Card, began: float) -> None:
@@ -178,7 +186,7 @@ class Steps:
         Args:
             began: `time.monotonic()` when the work on it began.
         """
-        resolved = self._training(stages).settled(self.store.card, card)
+        resolved = self._training(stages, facts=facts).settled(self.store.card, card)
         repeat = in_shell(Call("finetune", settings={"config": runs.CONFIG}))
         run = runs.create(
             self.staged.stages,
@@ -194,10 +202,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class Stages:
-    """The names of two stages: one has the network, the other trains it."""
+    """The names of two stages, and the folder that holds them: one has the network, the other trains it."""
 
     start: str
     train: str
+    folder: Path = Path()
 
 
 STUDENT_STAGES = Stages("student", "student-finetune")
@@ -213,21 +222,24 @@ def training(
     card: WeightsCard,
     *,
     settings: Settings,
-    folder: Path,
-    stages: Stages | None = None,
+    stages: Stages,
     budget: float = 0.0,
+    kept: float = 1.0,
 ) -> Draft[FinetuneConfig]:
     """Return the draft of the training of a smaller network.
 
     The whole network teaches, and val stays that of its own training. Both can be set otherwise.
 
     Args:
-        folder: holds the runs of the stages.
-        stages: which ones; by default those of the first attempt to cut.
+        kept: share of the whole network's accuracy that the smaller one has before the training. Of a network that
+            lost much, the teacher has a small share of the loss (`benchmarks/compress.md`).
+        stages: the network, and its training.
         budget: seconds that the training may take; 0: any. Without a length in the order they set it.
     """
-    length, stages = order.length, stages or stages_of(0)
+    length, folder = order.length, stages.folder
     weak: dict[str, Any] = {"distill": {"teacher": order.target}}
+    if kept < LITTLE:
+        weak["distill"]["weight"] = SMALL_SHARE
     if order.has_goal and not order.budget:
         weak["epochs"] = EPOCHS
     if card.split is not None and card.trained_on.get("name") == order.data:

@@ -1,5 +1,6 @@
 """The stages are numbered by attempt, and the training is that of the order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,22 @@ from resnetctl.tasks.compress.steps import EPOCHS, Stages, stages_of, training
 CARD = card(arch=DEEP, trained_on={"name": "zoo", "digest": "d"}, split=ValSplit(val_fraction=0.3, seed=7))
 
 
-def drafted(order: Order, **more: object) -> object:
-    return training(order, CARD, settings=settings.load(), folder=Path("s"), **more)  # type: ignore[arg-type]
+def drafted(order: Order, stages: Stages | None = None, **more: object) -> object:
+    stages = replace(stages or stages_of(0), folder=Path("s"))
+    return training(order, CARD, settings=settings.load(), stages=stages, **more)  # type: ignore[arg-type]
 
 
 def test_stages_are_numbered() -> None:
     assert [stages_of(0), stages_of(1)] == [Stages("1-cut", "2-finetune"), Stages("3-cut", "4-finetune")]
+
+
+def test_the_teacher_of_a_network_that_lost_much_has_a_small_share_of_the_loss() -> None:
+    def weight(kept: float, **changes: object) -> float:
+        order = Order(target="/w", data="zoo", finetune="1epoch", set=changes)  # type: ignore[arg-type]
+        return drafted(order, kept=kept).config.distill.weight  # type: ignore[attr-defined, no-any-return]
+
+    assert (weight(1.0), weight(0.6), weight(0.59)) == (0.9, 0.9, 0.1)
+    assert weight(0.1, distill={"weight": 0.7}) == 0.7, "what is asked for is stronger"
 
 
 def test_the_whole_network_teaches_on_the_val_split_that_it_had() -> None:
