@@ -27,6 +27,7 @@ ARGUMENTS = {  # config key -> Python argument and flag, where the name is not t
     "model.arch": "arch",
     "model.head": "head",
     "model.block": "block",
+    "model.init": "init",
     "optim.name": "optimizer",
     "schedule.name": "schedule",
     "objective.name": "objective",

@@ -36,6 +36,8 @@ class Head(Protocol):
 
     An optional member `reads_vector = True` asks for the numbers that come with each image: `build` then also gets
     `vector`, a `VectorSpec` with their names, and the network gets them as its last argument.
+
+    An optional member `is_first_choice = True` puts a head before the others of its task where heads are proposed.
     """
 
     name: str

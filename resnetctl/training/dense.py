@@ -59,11 +59,13 @@ def require_head(config: TrainConfig, card: DatasetCard) -> None:
 
 
 def heads_for(truth: str) -> list[str]:
-    """Return the heads whose task learns from `truth`; none for labels, which need no head."""
+    """Return the heads whose task learns from `truth`, first choices first; none for labels, which need no head."""
     if truth == "labels":
         return []
     tasks = {name for name in registry.names("task") if registry.get("task", name).truth == truth}
-    return [name for name in registry.names("head") if registry.get("head", name).task in tasks]
+    heads = {name: registry.get("head", name) for name in registry.names("head")}
+    fitting = [name for name, head in heads.items() if head.task in tasks]
+    return sorted(fitting, key=lambda name: not getattr(heads[name], "is_first_choice", False))
 
 
 def chosen_head(

@@ -28,6 +28,7 @@ class SSDHead(DetectionHead):
     """SSD: one look at anchors of the last stages."""
 
     name: ClassVar[str] = "ssd"
+    is_first_choice: ClassVar[bool] = True  # the plainer of two that reach the same mAP: benchmarks/dense.md
     summary: ClassVar[str] = "SSD: one look at anchors of the last stages (Liu et al. 2016)"
 
     def build(
