@@ -13,6 +13,7 @@ from support.scripts import load_script
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of Unix")
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+PAGES = PICTURES.parents[1] / "examples" / "pages"
 # What another machine, day or load changes in a picture: these become "?".
 CHANGING = (
     r"(?<=runs/)\d{8}-\d{6}",
@@ -83,3 +84,17 @@ def test_the_picture_of_the_report_shows_a_report_of_today(tmp_path: Path) -> No
         differing = np.abs(np.asarray(ours.convert("L"), float) - np.asarray(theirs.convert("L"), float)) > 32
     assert all(columns), "an empty page"
     assert differing.mean() < 0.12, "more than numbers changed: run `python docs/pictures/page.py`"
+    example = PAGES / "digits.html"
+    assert headings(example) == headings(written), "run `python examples/make_pages.py`"
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["digits", "cells"])
+def test_an_example_page_is_small_and_asks_for_nothing(name: str) -> None:
+    text = (PAGES / f"{name}.html").read_text(encoding="utf-8")
+    assert len(text) < 500_000
+    assert not re.search(r"<script|(?:src|href)=[\"']?https?:|url\([\"']?https?:", text)
+    assert "Verdict" in headings(PAGES / f"{name}.html")
