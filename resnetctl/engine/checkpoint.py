@@ -63,8 +63,13 @@ class Snapshot:
         return dict(self.body["machine"])
 
 
-def machine_facts(world_size: int = 1) -> dict[str, Any]:
-    """Return the facts that must not change for a bit-exact resume. `world_size`: `Team.world_size`."""
+def machine_facts(world_size: int = 1, *, device: str = "cpu") -> dict[str, Any]:
+    """Return the facts that must not change for a bit-exact resume.
+
+    Args:
+        world_size: `Team.world_size`.
+        device: that of the training; a CUDA device adds its name.
+    """
     return {
         "resnetctl": __version__,
         "torch": torch.__version__,
@@ -73,6 +78,7 @@ def machine_facts(world_size: int = 1) -> dict[str, Any]:
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
+        **gpu_facts(device),
     }
 
 
@@ -108,7 +114,7 @@ def to_bytes(state: TrainState, card: Mapping[str, Any], *, world_size: int = 1)
         "groups": optimizer["param_groups"],
         "scalars": scalars,
         "card": dict(card),
-        "machine": machine_facts(world_size) | gpu_facts(str(state.sums.loss.device)),
+        "machine": machine_facts(world_size, device=str(state.sums.loss.device)),
     }
     if state.scale is not None:
         body["loss_scale"] = vars(state.scale)

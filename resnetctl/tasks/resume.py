@@ -14,7 +14,6 @@ from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.checkpoint import Snapshot
-from resnetctl.engine.device import gpu_facts
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import TrainState
 from resnetctl.errors import UsageError, WeightsError
@@ -192,7 +191,7 @@ def _differences(snapshot: Snapshot | None, job: Job, *, exact: bool, world_size
     """Yield what changed on this machine since the checkpoint. Raises `UsageError` then if the resume must be exact."""
     if snapshot is None:
         return
-    now = {**checkpoint.machine_facts(world_size), **gpu_facts(str(job.device)), **dict(job.card({}).plugins.used)}
+    now = checkpoint.machine_facts(world_size, device=str(job.device)) | dict(job.card({}).plugins.used)
     changed = differences(facts_then(snapshot), now)
     if job.device.type == "cuda" and not job.config.exact:
         changed.append("the run began without exact, so that kernels of CUDA may add in any order")

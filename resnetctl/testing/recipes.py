@@ -5,21 +5,11 @@ from typing import Any
 
 from resnetctl import registry
 from resnetctl.config.layers import flatten, layer, resolve
+from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.testing.findings import Rule, expect
 
-NAMED = {  # keys whose value is a name, with its kind
-    "model.arch": "arch",
-    "model.block": "block",
-    "model.init": "init",
-    "model.head": "head",
-    "augment": "policy",
-    "augment_after": "policy",
-    "optim.name": "optimizer",
-    "schedule.name": "schedule",
-    "objective.name": "objective",
-}
 OTHERS = ("data", "seed", "device", "threads")  # keys that say what and where, not how
 
 
@@ -37,10 +27,12 @@ def keys(recipe: Mapping[str, Any]) -> str:
 def names(recipe: Mapping[str, Any]) -> str:
     """Every name in it is registered."""
     flat = flatten(recipe)
-    for key, kind in NAMED.items():
-        if flat.get(key):
-            registry.find(kind, flat[key])
-    return ", ".join(str(flat[key]) for key in NAMED if flat.get(key)) or "it names nothing"
+    known = [flag for flag in flags(TrainConfig) if flag.key not in OTHERS]
+    kinds = {flag.key: flag.complete for flag in known if flag.complete in registry.KINDS}
+    named = {key: str(flat[key]) for key in kinds if flat.get(key)}
+    for key, name in named.items():
+        registry.find(kinds[key], name)
+    return ", ".join(named.values()) or "it names nothing"
 
 
 def scope(recipe: Mapping[str, Any]) -> str:

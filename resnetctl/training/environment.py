@@ -28,7 +28,7 @@ def environment(data: DatasetCard, *, plugins: Mapping[str, str], device: str) -
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "machine": machine_facts() | {"cores": cores_granted(), "device": device},
+        "machine": machine_facts(device=device) | {"cores": cores_granted(), "device": device},
         "plugins": dict(plugins),
         "data": {"name": data.name, "digests": dict(data.digests)},
         "command": sys.argv[1:],

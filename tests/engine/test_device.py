@@ -8,6 +8,7 @@ import torch
 
 from resnetctl import registry
 from resnetctl.engine import device
+from resnetctl.engine.checkpoint import machine_facts
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 
@@ -86,6 +87,8 @@ def test_exact_accepts_a_workspace_that_repeats_after_earlier_work(gpu: pytest.M
 def test_checkpoints_of_a_gpu_name_it(gpu: pytest.MonkeyPatch) -> None:
     assert device.gpu_facts("cpu") == {}
     assert device.gpu_facts("cuda:0") == {"gpu": "H100 cuda:0"}
+    assert machine_facts(device="cuda:0")["gpu"] == "H100 cuda:0"
+    assert "gpu" not in machine_facts()
     gpu.setattr(torch.cuda, "is_available", lambda: False)
     assert device.gpu_facts("cuda") == {"gpu": "none"}
 

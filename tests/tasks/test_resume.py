@@ -217,7 +217,7 @@ def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: py
 
     killed(12)
     facts = checkpoint.machine_facts() | {"torch": "9.9"}
-    monkeypatch.setattr(checkpoint, "machine_facts", lambda *_: facts)
+    monkeypatch.setattr(checkpoint, "machine_facts", lambda *_, **__: facts)
     with pytest.raises(UsageError, match="bit-identical") as caught:
         list(resume("cut", settings=settings.load(), exact=True))
     assert "9.9" in caught.value.problems[0]

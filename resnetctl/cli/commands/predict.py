@@ -52,14 +52,14 @@ def _lines(options: PredictOptions) -> None:
     from resnetctl.cli.screen.progress import Screen
     from resnetctl.facts import Notice, Progress
     from resnetctl.system import settings
-    from resnetctl.tasks.predict import Job, open_lines
+    from resnetctl.tasks.predict import open_lines
     from resnetctl.tasks.predictions.problems import Problems
 
     with torch_note():
         job: Any = open_lines(options.target, options.images, settings=settings.load(), options=_asked(options))
     problems, count = Problems(), 0
     with Screen() as screen:
-        for fact in chain(job.facts(), job.unmoved() if isinstance(job, Job) else ()):
+        for fact in chain(job.facts(), job.unmoved()):
             if isinstance(fact, Progress):
                 screen.progress(fact)
             elif isinstance(fact, Notice):

@@ -190,6 +190,10 @@ class Search:
         yield from (Notice(text) for text in self.target.notices)
         yield from finding(self.net, self.images, wanted=self.wanted)
 
+    def unmoved(self) -> Iterator[Notice]:
+        """Yield nothing: no file moves by what a head finds."""
+        return iter(())
+
     def line(self, item: Found) -> dict[str, Any]:
         """Return the JSON form of what was found."""
         return item.to_json(self.net.form)

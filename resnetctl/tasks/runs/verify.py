@@ -13,7 +13,6 @@ from resnetctl.config.digest import config_sha256
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint, schedule
-from resnetctl.engine.device import gpu_facts
 from resnetctl.errors import CheckFailed, DataError, ResnetctlError
 from resnetctl.fields import plain
 from resnetctl.report.base import Report
@@ -123,8 +122,8 @@ class _Checker:
         if self.newest.snapshot is None:
             return []
         then = facts_then(self.newest.snapshot)
-        gpu = gpu_facts("cuda" if "gpu" in then else "cpu")
-        now = {**weights_file.installed(then), **checkpoint.machine_facts(), **gpu, "threads": then.get("threads")}
+        here = checkpoint.machine_facts(device="cuda" if "gpu" in then else "cpu")
+        now = {**weights_file.installed(then), **here, "threads": then.get("threads")}
         return differences(then, now)
 
     def config(self) -> str:
