@@ -285,7 +285,7 @@ def require_no_set(level: float | None) -> None:
 def require_no_score(least: float | None) -> None:
     """Raise `UsageError` for the smallest score, for a classifier."""
     if least is not None:
-        raise UsageError("this network is a classifier, which lists the likeliest classes", where=Setting("min_score"))
+        raise UsageError("a classifier lists its likeliest classes", where=Setting("min_score"), hint=Setting("top", 3))
 
 
 def no_single_class(target: Target) -> UsageError:
