@@ -166,6 +166,11 @@ _ROWS = (
         plural="inits",
         check=_check_function,
         rules=("resnetctl.testing.nets.inits:RULES",),
+        scaffold=Scaffold(
+            template="init.py.txt",
+            summary="First weights for networks of resnetctl.",
+            use=_training({"arch": "resnet20", "init": NAME}),
+        ),
         has_name=False,
         seconds=1,
     ),
@@ -285,6 +290,11 @@ _ROWS = (
         check=_check_recipe,
         rules=("resnetctl.testing.recipes:RULES",),
         reserved="resnetctl.config.layers:packaged_recipes",
+        scaffold=Scaffold(
+            template="recipe.py.txt",
+            summary="A recipe for resnetctl.",
+            use=_training({"arch": "resnet20", "recipe": NAME}),
+        ),
         details="resnetctl.tasks.plugins.details:recipe_details",
         has_name=False,
         torch_free=True,

@@ -24,7 +24,7 @@ def test_a_new_distribution_has_all_its_files_and_its_entry(kind: Kind, tmp_path
     assert project["project"]["name"] == "resnetctl-my-own"
     module, _, value = project["project"]["entry-points"][KINDS[kind].group]["my_own"].partition(":")
     text = (plugin.folder / (module.replace(".", "/") + ".py")).read_text()
-    assert any(start in text for start in (f"class {value}(", f"def {value}(", f"\n{value} = "))
+    assert any(start in text for start in (f"class {value}(", f"def {value}(", f"\n{value} = ", f"\n{value}: "))
     assert not any("$" in path.read_text() for path in plugin.files), "a placeholder of a template has no value"
 
 
