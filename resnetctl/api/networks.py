@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Unpack, cast
 
 from resnetctl import stream
 from resnetctl.deploy.onnx_card import Input
-from resnetctl.engine.gates import Limits
 from resnetctl.errors import warn_caller
 from resnetctl.predictor import OfHeads, OfOneCall, PictureResult, Predictor, Target
 from resnetctl.progress import told
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
-from resnetctl.tasks.evaluate import EvalOutcome
+from resnetctl.tasks.evaluate import EvalOutcome, How
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, More
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
@@ -34,7 +33,7 @@ def evaluate(
     split: Split = "test",
     device: str | None = None,
     per_image: str | Path | None = None,
-    **limits: Unpack[Limits],
+    **how: Unpack[How],
 ) -> EvalOutcome:
     """Measure a run, a weights file or an ONNX file on one split. For a network with a head it is a `NetOutcome`.
 
@@ -44,9 +43,10 @@ def evaluate(
         split: `test`, `val` or `train`; val replaces a missing test.
         device: `cpu`, `cuda` or `mps`.
         per_image: CSV file to write, with what each image was given, the worst first.
-        limits: fractions in 0..1: `min_primary` (`top1`, `map50`, `miou`), `min_accuracy`, `min_balanced_accuracy`,
-            `min_per_class` (of every class) and `min_lower` (lower end of the 95 % interval). The result's `require()`
-            raises `CheckFailed` below them.
+        how: `tta="flip"` averages the logits of each image and its mirror image. Limits are fractions in 0..1:
+            `min_primary` (`top1`, `map50`, `miou`), `min_accuracy`, `min_balanced_accuracy`, `min_per_class` (of every
+            class) and `min_lower` (lower end of the 95 % interval). The result's `require()` raises `CheckFailed` below
+            them.
 
     Raises:
         UsageError, InputError: as the command `eval`.
@@ -55,7 +55,7 @@ def evaluate(
 
     settings = machine.load()
     outcome = task(
-        targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **limits
+        targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **how
     )
     for notice in outcome.notices:
         warn_caller(notice)

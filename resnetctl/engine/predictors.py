@@ -51,6 +51,16 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
     return predict
 
 
+def with_mirrored(predict: Predictor) -> Predictor:
+    """Return a predictor whose logits are the mean over each image and its mirror image: test-time augmentation."""
+
+    def both(images: Images) -> Logits:
+        mirrored = np.ascontiguousarray(images[:, :, ::-1])
+        return (predict(images) + predict(mirrored)) * np.float32(0.5)
+
+    return both
+
+
 def held_logits(model: nn.Module, image: ImageSpec, *, pixels: torch.Tensor, precision: str = "fp32") -> torch.Tensor:
     """Return the float32 logits (N, K) of images that lie on the model's device, still there: no batch waits for it.
 

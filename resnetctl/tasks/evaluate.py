@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from resnetctl import registry
 from resnetctl.data.splits import ImageSet, open_eval_set
@@ -11,6 +11,7 @@ from resnetctl.data.store import Store
 from resnetctl.engine.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, measure
+from resnetctl.engine.predictors import with_mirrored
 from resnetctl.errors import UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Setting
@@ -35,7 +36,14 @@ from resnetctl.tasks.nets.measured import Asked, NetOutcome, measure_net
 from resnetctl.tasks.targets import Target, has_head, open_target, resolve, write_outcome
 from resnetctl.wording import counted
 
+Tta = Literal["none", "flip"]
 COLUMNS = ("split", "row", "file", "class", "predicted", "probability", "loss")  # of the file of images
+
+
+class How(Limits, total=False):
+    """Limits, and `tta`: with `flip`, each image is also seen mirrored, and the logits of both are averaged."""
+
+    tta: Tta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +55,14 @@ class EvalOutcome(Judged):
         published: a published accuracy of the arch, None without one.
         incomparable: what keeps it from being compared with this one.
         rankings: how well each class is ranked; None when that is too much work.
+        tta: the test-time augmentation, `none` or `flip`.
     """
 
     report: EvalReport
     published: Published | None = None
     incomparable: tuple[str, ...] = ()
     rankings: tuple[ClassRanking, ...] | None = None
+    tta: Tta = "none"
 
     @property
     def numbers(self) -> EvalReport:
@@ -66,6 +76,7 @@ class EvalOutcome(Judged):
             **self.report.derived(),
             "published": self.published and {**self.published.to_json(), "incomparable": list(self.incomparable)},
             "rankings": plain(self.rankings),
+            "tta": self.tta,
             **self.rest(),
         }
 
@@ -78,7 +89,7 @@ def evaluate(
     split: Split = "test",
     device: str | None = None,
     per_image: str | Path | None = None,
-    **limits: Unpack[Limits],
+    **how: Unpack[How],
 ) -> EvalOutcome | NetOutcome:
     """Measure `target` and write the report into its run.
 
@@ -88,7 +99,7 @@ def evaluate(
         split: val replaces a missing test. If training cut val out of train, the same val is cut out again; train is
             then what is left.
         per_image: CSV file to write, with what each image was given, the largest loss first.
-        limits: see `Gates`; the outcome's `require` raises when a figure is below its limit.
+        how: test-time augmentation, and limits: the outcome's `require` raises when a figure is below its limit.
 
     Raises:
         UsageError: `split` is unknown, a limit is not a fraction, or this machine has no such `device`.
@@ -96,11 +107,16 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UsageError(f"{split!r} is no split to measure", where=Setting("split"), hint="test, val or train")
-    gates = Gates.of(limits)
+    tta: Tta = how.pop("tta", "none")
+    if tta not in ("none", "flip"):
+        raise UsageError(f"{tta!r} is no test-time augmentation", where=Setting("tta"), hint="none or flip")
+    gates = Gates.of(how)
     if per_image is not None:
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
     resolved = resolve(target, settings)
     if has_head(resolved):
+        if tta != "none":
+            raise UsageError("test-time augmentation works for classifiers only", where=Setting("tta"))
         path = None if per_image is None else Path(per_image)
         return _of_net(resolved, settings, data=data, split=split, device=device, gates=gates, per_image=path)
     opened = open_target(resolved, settings, device=device)
@@ -111,7 +127,8 @@ def evaluate(
     batches = relabelled_batches(images, opened.card, order=order, as_stored=opened.takes_originals)
     reference = published(opened.card.arch)
     scores = Scores(opened.card.classes, opened.card.temperature)
-    report = measure(opened.predict, batches, classes=opened.card.classes, each=scores.add)
+    predict = with_mirrored(opened.predict) if tta == "flip" else opened.predict
+    report = measure(predict, batches, classes=opened.card.classes, each=scores.add)
     looks, said = look(store, images, weights=opened.digest, target=resolved.path, report=report)
     outcome = EvalOutcome(
         report=report,
@@ -124,16 +141,18 @@ def evaluate(
             *told,
             *split_notices(store, opened.card, requested=split, used=images.split),
             *_warnings(report),
+            *_unlike_training(tta, store),
             *unchecked(gates, report),
             *said,
         ),
         published=reference,
         incomparable=tuple(_incomparable(reference, store, images, opened.card)) if reference else (),
         rankings=scores.rankings(),
+        tta=tta,
         gates=gates,
         looks=looks,
     )
-    outcome = write_outcome(outcome, resolved)
+    outcome = write_outcome(outcome, resolved, variant="" if tta == "none" else tta)
     if per_image is None:
         return outcome
     return write_images(outcome, Path(per_image), rows=_image_rows(scores, images, store), columns=COLUMNS)
@@ -155,6 +174,12 @@ def _warnings(report: EvalReport) -> Iterator[str]:
         yield f"never predicted: {names}"
     if ignored and report.top1 <= report.baseline:
         yield f"the accuracy is no better than always answering '{report.majority.name}'"
+
+
+def _unlike_training(tta: Tta, store: Store) -> Iterator[str]:
+    """Yield that mirroring changes what an image of this dataset shows."""
+    if tta == "flip" and not store.card.defaults.get("mirror", True):
+        yield f"a mirrored image of '{store.card.name}' may belong to another class, so that flip can do harm"
 
 
 def _incomparable(reference: Published, store: Store, images: ImageSet, card: WeightsCard) -> Iterator[str]:

@@ -255,13 +255,17 @@ def _of_file(path: Path) -> Target:
     return Target(kind="onnx" if is_onnx else "weights", path=path, run=run if inside else None)
 
 
-def write_outcome(outcome: Outcome, target: Target) -> Outcome:
-    """Write the numbers into the run's folder. An error waits until they are shown: they matter more."""
+def write_outcome(outcome: Outcome, target: Target, *, variant: str = "") -> Outcome:
+    """Write the numbers into the run's folder. An error waits until they are shown: they matter more.
+
+    A `variant` of the measurement has a file of its own.
+    """
     if target.run is None:
         return outcome
     name = f"{outcome.data}-{outcome.split}"
     if target.kind == "onnx":
         name += "-onnx" if target.path.name == target.run.onnx.name else "-onnx-raw"
+    name += variant and f"-{variant}"
     try:
         written = target.run.write_eval(name, outcome.to_json())
     except (UsageError, WorkFailed) as error:

@@ -59,6 +59,40 @@ def test_the_newest_run_is_measured_on_test(store: Store) -> None:
     assert outcome.notices == CONSTANT
 
 
+@pytest.mark.parametrize("as_onnx", [False, True])
+def test_flip_averages_the_logits_of_each_image_and_its_mirror_image(store: Store, as_onnx: bool) -> None:
+    run = make_run(card(store))
+    target = export("first", settings=settings.load()).path if as_onnx else run.path
+    plain = evaluate(target, settings=settings.load())
+    outcome = evaluate(target, settings=settings.load(), tta="flip")
+    rows = torch.from_numpy(store.split("test").images.astype(np.float32)).permute(0, 3, 1, 2)
+    images = (rows / 255 - 0.4) / 0.3
+    with torch.no_grad():
+        logits = (network()(images) + network()(images.flip(3))) / 2
+    labels = torch.from_numpy(store.split("test").labels)
+    loss = torch.nn.functional.cross_entropy(logits, labels).item()
+    assert outcome.report.loss == pytest.approx(loss, rel=1e-5)
+    assert outcome.report.loss != pytest.approx(plain.report.loss, rel=1e-6), "the images are no mirror images"
+    assert (plain.to_json()["tta"], outcome.to_json()["tta"]) == ("none", "flip")
+    assert outcome.written == run.path / "eval" / f"zoo-test{'-onnx' * as_onnx}-flip.json"
+    assert outcome.looks is not None
+    assert outcome.looks.models == 1, "it is the same network"
+
+
+def test_flip_is_remarked_where_a_mirrored_image_may_have_another_class(store: Store) -> None:
+    make_run(card(store))
+    document = store.card.to_json() | {"defaults": {"mirror": False}}
+    next(store.path.glob("*.json")).write_text(json.dumps(document))
+    assert any("mirrored" in notice for notice in evaluate(None, settings=settings.load(), tta="flip").notices)
+    assert not any("mirrored" in notice for notice in evaluate(None, settings=settings.load()).notices)
+
+
+def test_an_unknown_test_time_augmentation_is_refused(store: Store) -> None:
+    make_run(card(store))
+    with pytest.raises(UsageError, match="'mirror' is no test-time augmentation"):
+        evaluate(None, settings=settings.load(), tta="mirror")  # type: ignore[typeddict-item]
+
+
 def test_the_report_is_written_into_the_run(store: Store) -> None:
     run = make_run(card(store))
     outcome = evaluate("first", settings=settings.load())

@@ -42,6 +42,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
             split=options.split,
             device=options.device,
             per_image=options.per_image,
+            tta=options.tta,
             **limits,
         )
     if isinstance(outcome, NetOutcome):
@@ -104,6 +105,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
         [
             ("measured", f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"),
             ("accuracy", f"{tables.percent(report.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
+            ("each image", "as it is and mirrored, logits averaged" if outcome.tta == "flip" else None),
             ("balanced", f"{tables.percent(report.balanced_accuracy, 2)}   (mean accuracy of the classes)"),
             ("baseline", f"{tables.percent(report.baseline, 2)}   (always '{report.majority.name}')"),
             ("published", _published(outcome)),

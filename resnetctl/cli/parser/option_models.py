@@ -93,8 +93,9 @@ class EvalOptions(Common):
         complete="dataset",
     )
     split: Literal["test", "val", "train"] = option("test", "Split to measure", panel=USED)
-    per_image: Path | None = option(
-        None, "Write what each image was given, the worst first (CSV)", metavar="FILE", panel=USED
+    per_image: Path | None = option(None, "Write each image's prediction and loss (CSV)", metavar="FILE", panel=USED)
+    tta: Literal["none", "flip"] = option(
+        "none", "flip: average the logits of each image and its mirror image", panel="Machine"
     )
     min_primary: float | None = option(
         None,
@@ -104,7 +105,7 @@ class EvalOptions(Common):
     )
     min_accuracy: float | None = option(None, "Exit 5 when the accuracy is below X, e.g. 0.9", metavar="X", panel=USED)
     min_balanced_accuracy: float | None = option(
-        None, "Exit 5 when the mean accuracy of the classes is below X", metavar="X", panel=USED
+        None, "Exit 5 when the mean class accuracy is below X", metavar="X", panel=USED
     )
     min_per_class: float | None = option(
         None, "Exit 5 when the accuracy, ap50 or iou of a class is below X", metavar="X", panel=USED

@@ -86,11 +86,25 @@ def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> No
     names = ("min_primary", "min_accuracy", "min_balanced_accuracy", "min_per_class", "min_lower")
     numbers = {name: 0.6 - place / 10 for place, name in enumerate(names)}
     limits = [word for name, value in numbers.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    result = cli("eval", "m.onnx", "-d", "pets", "--split", "val", "--device", "cpu", "--per-image", "a.csv", *limits)
+    result = cli(
+        "eval",
+        "m.onnx",
+        "-d",
+        "pets",
+        "--split",
+        "val",
+        "--device",
+        "cpu",
+        "--per-image",
+        "a.csv",
+        "--tta",
+        "flip",
+        *limits,
+    )
     assert result.err.startswith("pets is stored\n")
-    defaults = {"data": None, "split": "test", "device": None, "per_image": None, **dict.fromkeys(numbers)}
-    options = {"data": "pets-stored", "split": "val", "device": "cpu", "per_image": Path("a.csv"), **numbers}
-    assert calls == [(None, defaults), ("m.onnx", options)]
+    defaults = {**dict.fromkeys(("data", "device", "per_image", *numbers)), "split": "test", "tta": "none"}
+    options = {"data": "pets-stored", "split": "val", "device": "cpu", "per_image": Path("a.csv"), "tta": "flip"}
+    assert calls == [(None, defaults), ("m.onnx", options | numbers)]
 
 
 @pytest.mark.parametrize(("least", "code"), [(0.8, 0), (0.81, 5)])
