@@ -85,7 +85,12 @@ def test_the_picture_of_the_report_shows_a_report_of_today(tmp_path: Path) -> No
     assert all(columns), "an empty page"
     assert differing.mean() < 0.12, "more than numbers changed: run `python docs/pictures/page.py`"
     example = PAGES / "digits.html"
-    assert headings(example) == headings(written), "run `python examples/make_pages.py`"
+    assert always(headings(example)) == always(headings(written)), "run `python examples/make_pages.py`"
+
+
+def always(sections: list[str]) -> list[str]:
+    """The sections that do not depend on what this processor's network got wrong."""
+    return [name for name in sections if name != "Suspect labels"]
 
 
 def headings(page: Path) -> list[str]:
