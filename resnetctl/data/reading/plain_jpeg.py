@@ -1,0 +1,116 @@
+"""Decode plain JPEG files with the package simplejpeg, if it is installed and proves to give Pillow's pixels.
+
+simplejpeg runs the same algorithms of libjpeg-turbo and spends less time around them. Before it is used, it must decode
+small pictures of each kind that it will get to Pillow's pixels, bit for bit. Pillow decodes everything else: other
+formats, CMYK, files that are rotated by their EXIF data.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from resnetctl.data.reading.decode import Pixels, read_image
+
+Decoder = Callable[[bytes, Pixels], object]  # decodes a plain JPEG file into an array `(H, W, 1 or 3)`
+_START, _SCAN = b"\xff\xd8", 0xDA
+_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_HARMLESS = (0xC4, 0xDB, 0xDD, 0xE0, 0xED, 0xFE)  # tables, restart interval, JFIF, Photoshop's notes, comment
+_PROFILE = 0xE2, b"ICC_PROFILE"  # of colours, which is ignored here and in Pillow's decoder
+_EXIF = b"Exif\0\0"
+
+
+def plain_shape(data: bytes) -> tuple[int, int, int] | None:
+    """Return the shape `(H, W, 1 or 3)` of a JPEG of 8 bits, grey or YCbCr; None for any other file.
+
+    A file with a segment that could change its pixels, such as EXIF data with a rotation, is not plain.
+    """
+    shape, place = None, len(_START)
+    while data.startswith(_START) and place + 20 < len(data) and data[place] == 0xFF:
+        marker, segment = data[place + 1], place + 4
+        end = place + 2 + int.from_bytes(data[place + 2 : segment])
+        if marker == _SCAN:
+            return shape
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(data[segment + at : segment + at + 2]) for at in (1, 3))
+            components = data[segment + 5]
+            is_ycc = components == 3 and data[segment + 6 : segment + 15 : 3] == b"\1\2\3"
+            if data[segment] != 8 or not (components == 1 or is_ycc) or height * width == 0:
+                return None
+            shape = height, width, components
+        elif not _is_harmless(marker, data[segment:end]):
+            return None
+        place = end
+    return None
+
+
+def _is_harmless(marker: int, content: bytes) -> bool:
+    """Return whether a segment of a JPEG file leaves its pixels as they are."""
+    if marker == 0xE1 and content.startswith(_EXIF):
+        exif = Image.Exif()
+        try:
+            exif.load(content)
+            return bool(exif.get(ExifTags.Base.Orientation, 1) == 1)
+        except Exception:  # hostile data raise errors of many kinds: Pillow judges such a file as a whole
+            return False
+    return marker in _HARMLESS or (marker, content[: len(_PROFILE[1])]) == _PROFILE
+
+
+def plain_pixels(data: bytes, *, decoder: Decoder, max_pixels: int) -> Pixels | None:
+    """Return the pixels `(H, W, 1 or 3)` of a plain JPEG file.
+
+    None for any other file, for one with over `max_pixels` pixels, and for one that the decoder refuses: Pillow judges.
+    """
+    shape = plain_shape(data)
+    if shape is None or shape[0] * shape[1] > max_pixels:
+        return None
+    pixels = np.empty(shape, np.uint8)
+    with contextlib.suppress(ValueError):  # simplejpeg refuses what libjpeg warns about
+        decoder(data, pixels)
+        return pixels
+    return None
+
+
+@cache
+def exact_decoder() -> Decoder | None:
+    """Return the decoder of simplejpeg; None if it is not installed, or does not give Pillow's pixels."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
+
+    def decoder(data: bytes, pixels: Pixels) -> object:
+        colours = "RGB" if pixels.shape[2] == 3 else "GRAY"
+        return simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=pixels)
+
+    return decoder if is_exact(decoder) else None
+
+
+def is_exact(decoder: Decoder) -> bool:
+    """Return whether a decoder gives Pillow's pixels for small pictures of every plain kind."""
+    for data in _plain_pictures():
+        shape = plain_shape(data)
+        assert shape is not None, "Pillow writes plain files"
+        pixels = np.empty(shape, np.uint8)
+        try:
+            decoder(data, pixels)
+        except ValueError:
+            return False
+        if not np.array_equal(pixels, read_image(data, shape[2])):
+            return False
+    return True
+
+
+def _plain_pictures() -> Iterator[bytes]:
+    """Yield noisy JPEG files, grey and in colour, of every subsampling, baseline and progressive, with odd sides."""
+    noise = np.random.default_rng(0).integers(0, 256, (35, 45, 3), dtype=np.uint8)
+    for mode, subsampling in (("L", -1), ("RGB", 0), ("RGB", 1), ("RGB", 2)):
+        for quality in (40, 95):
+            for progressive in (False, True):
+                file = io.BytesIO()
+                picture = Image.fromarray(noise).convert(mode)
+                picture.save(file, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
+                yield file.getvalue()
