@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data.groups import NO_KEY, Rows, divided, joined
 from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Source
+from resnetctl.data.split_groups import NO_KEY, Rows, divided, joined
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import Choice, choose_form
 from resnetctl.data.storage.options import Options
@@ -227,7 +227,7 @@ class _Chooser:
     Attributes:
         labels: the class of each place.
         start: the first place of each class.
-        groups: the group of each place (`data.groups.joined`); a group is never divided.
+        groups: the group of each place (`data.split_groups.joined`); a group is never divided.
         is_test: by place; None: the source has the splits.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data import groups as grouping
+from resnetctl.data import split_groups
 from resnetctl.data.dense.stored import StoredTruth
 from resnetctl.data.digests import Guard
 from resnetctl.data.images import centre_crop, fit, with_channels
@@ -139,9 +139,9 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups
     if fraction == 0 or not len(labels):
         return np.empty(0, np.int64)
     keys = np.random.PCG64(derive(seed, purpose)).random_raw(len(labels))
-    if groups is not None and len(grouping.sizes(groups)):
+    if groups is not None and len(split_groups.sizes(groups)):
         wanted = [share(count, fraction) for count in np.bincount(labels).tolist()]
-        return grouping.choose(labels, keys, groups=groups, wanted=wanted)
+        return split_groups.choose(labels, keys, groups=groups, wanted=wanted)
     counts = np.bincount(labels)
     shares = np.array([share(count, fraction) for count in counts.tolist()])
     order = np.lexsort((keys, labels))  # by class, then by key

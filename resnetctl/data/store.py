@@ -11,9 +11,9 @@
                 train|...vectors.safetensors  numbers of the images, if the card has them (`data.vectors.stored`)
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
 
-`groups` has the first row of each row's group (`data.groups`). In datasets of boxes or masks, a label is the rarest
-class in the image, or the number of classes where there is none; splits are stratified by it. The folder is written
-under a temporary name and then renamed.
+`groups` has the first row of each row's group (`data.split_groups`). In datasets of boxes or masks, a label is the
+rarest class in the image, or the number of classes where there is none; splits are stratified by it. The folder is
+written under a temporary name and then renamed.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.data import groups as grouping
+from resnetctl.data import split_groups
 from resnetctl.data.cards import CARD, MANIFEST, card_bytes, check_name, exists, json_line, read_card
 from resnetctl.data.channel_statistics import mean_std
 from resnetctl.data.dense.stored import TRUTH, SceneTruth, StoredTruth, TruthFiles, read_truth, truth_name
@@ -198,7 +198,7 @@ class Builder:
     def _append(self, split: Split, image: Pixels, label: int, *, file: Original, group: str) -> None:
         if image.shape != self._shape or image.dtype != np.uint8:
             raise DataError(f"the image is {image.shape} {image.dtype}, not {self._shape} uint8", where=file.name)
-        writer, key = self._writers.get(split) or self._open(split), grouping.pixel_key(image)
+        writer, key = self._writers.get(split) or self._open(split), split_groups.pixel_key(image)
         row = writer.append(image, label, key=key, file=file.data, digest=file.sha256)
         self._pixel_keys.append(key)
         self._group_keys.append(self._group_numbers.setdefault(group, len(self._group_numbers)) if group else -1)
@@ -215,16 +215,18 @@ class Builder:
         return {name: self._writers[name].count for name in SPLITS if name in self._writers}
 
     def groups(self) -> NDArray[np.int64]:
-        """Return the group of each image so far, in the order in which they were added (`data.groups.joined`)."""
-        return grouping.joined(self._pixel_keys, self._group_keys)
+        """Return the group of each image so far, in the order in which they were added (`data.split_groups.joined`)."""
+        return split_groups.joined(self._pixel_keys, self._group_keys)
 
     def _group_notes(self) -> list[str]:
         splits = np.asarray(self._splits, np.int64)
-        same = grouping.joined(self._pixel_keys)
-        twins = grouping.Twins(sizes=tuple(grouping.sizes(same).tolist()), divided=grouping.divided(same, splits))
+        same = split_groups.joined(self._pixel_keys)
+        twins = split_groups.Twins(
+            sizes=tuple(split_groups.sizes(same).tolist()), divided=split_groups.divided(same, splits)
+        )
         notes = [twins.note()]
         if self._group_numbers:
-            divided = grouping.divided(grouping.joined(self._group_keys), splits)
+            divided = split_groups.divided(split_groups.joined(self._group_keys), splits)
             where = f"{divided:,} of them in two splits" if divided else "each in one split"
             notes.append(f"{counted(len(self._group_numbers), 'group')} of images, {where}")
         return [note for note in notes if note]
@@ -237,7 +239,7 @@ class Builder:
         vector, vectors, truths = self.vector, self._vectors.finish(self.counts), self._truths.finish()
         for name, writer in self._writers.items():
             about = {**truths.get(name, {}), **vectors.get(name, {})}
-            writer.finish(grouping.within(groups, split_of == SPLITS.index(name)), about)
+            writer.finish(split_groups.within(groups, split_of == SPLITS.index(name)), about)
         self.notes += self._group_notes()
         mean, std = mean_std(self._writers["train"].histogram)
         splits = self.counts

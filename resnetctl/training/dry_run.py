@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from resnetctl.config.duration import rough
-from resnetctl.data.groups import IDENTICAL
+from resnetctl.data.split_groups import IDENTICAL
 from resnetctl.engine.loop import TrainState
 from resnetctl.facts import Notice, TrainFact
 from resnetctl.training.job import Job

@@ -5,7 +5,7 @@
     train-00000.bin ...    the bytes of the files, one after the other; a file lies in one shard
     train.safetensors      offsets int64 (N + 1,), of each file and of the end, counted over all shards
                            shards int64 (S + 1,), the offset at which each shard begins, and the end
-                           pixels int64 (N,), a digest of the decoded pixels (`data.groups.pixel_key`)
+                           pixels int64 (N,), a digest of the decoded pixels (`data.split_groups.pixel_key`)
                            labels int64 (N,), groups int64 (N,) if images must stay in one split
                            digests uint8 (N + 1, 32), SHA-256 of each file and, last, of the columns
                            in the header: SHA-256 of each shard, for copies of the store

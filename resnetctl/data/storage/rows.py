@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetctl.data.groups import pixel_key
 from resnetctl.data.reading.decode import Pixels
 from resnetctl.data.reading.parallel import Square
 from resnetctl.data.reading.plain_jpeg import Decoder, exact_decoder
+from resnetctl.data.split_groups import pixel_key
 from resnetctl.data.storage.decoders import decode_into
 from resnetctl.data.storage.files import Files, read_index
 from resnetctl.data.storage.table import Rows, Table

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.data.groups import Twins, choose, divided, joined, pixel_key, sizes
+from resnetctl.data.split_groups import Twins, choose, divided, joined, pixel_key, sizes
 from resnetctl.data.splits import share, stratified
 
 
