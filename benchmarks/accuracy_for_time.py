@@ -1,9 +1,11 @@
 """Val accuracy that recipes reach in the same CPU time, as rows of `accuracy_for_time.md`.
 
-    python benchmarks/accuracy_for_time.py cifar10-jpeg --seconds 100 resnet20:sprint resnet20:muon-sprint :speedrun
+    pip install -r benchmarks/requirements.txt
+    python benchmarks/accuracy_for_time.py cifar10-jpeg --seconds 100 resnet20:sprint :speedrun torchvision timm
 
-A contestant is ARCH:RECIPE; without ARCH it is that of the recipe. Steps of each are timed at each side of its images,
-on one thread, and its schedule covers as many as fit into `--seconds`. Val is measured once, after the last step.
+A contestant is ARCH:RECIPE; without ARCH it is that of the recipe. `torchvision` and `timm` train ResNet-20 by their
+own published recipes (`programs.recipes`). Steps of each are timed at each side of its images, on one thread, and its
+schedule covers as many as fit into `--seconds`. Val is measured once, after the last step.
 """
 
 import argparse
@@ -13,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import machine
+import torch
+from programs import recipes
 
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import draft
@@ -26,6 +30,7 @@ from resnetctl.system.signals import Stop
 from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare, validate
 
 TIMED, WARM = 4, 2  # steps at each side, and steps before them that are not counted
+PEER_ARCH = "resnet20"
 GUESS = 1000  # steps of the schedule whose stretches are timed; other schedules have the same shares
 
 
@@ -65,10 +70,13 @@ def main() -> None:
 
 def measure(store: Store, contestants: list[str], *, seconds: float, seeds: int, sets: list[str]) -> Iterator[Row]:
     """Train every contestant with every seed, in turns; yield the rows."""
-    names = {name: job_of(store, name, steps=GUESS, seed=0, sets=sets) for name in contestants}
-    steps = {name: steps_within(seconds, job) for name, job in names.items()}
-    for seed, name in itertools.product(range(seeds), names):
-        yield train(job_of(store, name, steps=steps[name], seed=seed, sets=sets), name)
+    ours = [name for name in contestants if name not in recipes.RECIPES]
+    steps = {name: steps_within(seconds, job_of(store, name, steps=GUESS, seed=0, sets=sets)) for name in ours}
+    for seed, name in itertools.product(range(seeds), contestants):
+        if name in steps:
+            yield train(job_of(store, name, steps=steps[name], seed=seed, sets=sets), name)
+        else:
+            yield train_peer(store, name, seconds=seconds, seed=seed)
 
 
 def job_of(store: Store, name: str, *, steps: int, seed: int, sets: list[str]) -> Job:
@@ -106,6 +114,23 @@ def train(job: Job, name: str) -> Row:
         name=title, seed=job.config.seed, steps=job.steps, epochs=epochs, seconds=seconds, loss=report.loss,
         top1=report.top1,
     )  # fmt: skip
+
+
+def train_peer(store: Store, name: str, *, seconds: float, seed: int) -> Row:
+    """Train ResNet-20 on the same pictures by another program's recipe, then measure the same val split."""
+    job = job_of(store, f"{PEER_ARCH}:fast", steps=1, seed=seed, sets=[])
+    assert job.val is not None
+    torch.set_num_threads(1)
+    train, val = (
+        recipes.Pictures(
+            images=part.images[part.index], labels=part.labels[part.index], mean=job.image.mean, std=job.image.std
+        )
+        for part in (job.train, job.val)
+    )
+    done = recipes.trained(name, train, depth=20, seconds=seconds, seed=seed)
+    loss, top1 = recipes.judged(done.model, val)
+    title = f"`{PEER_ARCH}`, {name}'s"
+    return Row(name=title, seed=seed, steps=done.steps, epochs=done.epochs, seconds=done.seconds, loss=loss, top1=top1)
 
 
 if __name__ == "__main__":

@@ -432,3 +432,27 @@ def test_recipes_are_compared_at_equal_cpu_time(monkeypatch: pytest.MonkeyPatch)
     assert 0 <= rows[0].top1 <= 1
     for name in ("accuracy_for_time", "machine"):
         sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"), [("torchvision", [0.1, 0.1, 0.01, 0.001]), ("timm", [1e-5, 0.05, 0.025, 0])]
+)
+def test_a_recipe_of_another_program_has_its_learning_rates_and_trains(
+    scripts: SimpleNamespace, name: str, rates: list[float]
+) -> None:
+    from programs import recipes
+
+    recipe = recipes.RECIPES[name]()
+    places = {"torchvision": (0, 0.33, 0.34, 0.67), "timm": (0, 5.1 / 300, 0.5, 1)}[name]
+    assert [recipe.learning_rate(place) for place in places] == pytest.approx(rates, rel=0.01, abs=1e-4)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2 * recipe.batch, 32, 32, 3), dtype=np.uint8)
+    pictures = recipes.Pictures(
+        images=images, labels=generator.integers(0, 3, len(images)), mean=(0.5,) * 3, std=(0.25,) * 3
+    )
+    done = recipes.trained(name, pictures, depth=8, seconds=0.1, seed=0)
+    assert done.steps >= 1
+    assert done.epochs == pytest.approx(done.steps / 2)
+    loss, top1 = recipes.judged(done.model, pictures)
+    assert 0 < loss < 20
+    assert 0 <= top1 <= 1
