@@ -20,7 +20,7 @@ from torch import Tensor
 
 from resnetctl import __version__
 from resnetctl.engine.average import averages
-from resnetctl.engine.device import gpu_facts
+from resnetctl.engine.device import arithmetic_facts
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
 from resnetctl.system.safetensors import digest, read_layout
@@ -63,12 +63,13 @@ class Snapshot:
         return dict(self.body["machine"])
 
 
-def machine_facts(world_size: int = 1, *, device: str = "cpu") -> dict[str, Any]:
+def machine_facts(world_size: int = 1, *, device: str = "cpu", precision: str = "fp32") -> dict[str, Any]:
     """Return the facts that must not change for a bit-exact resume.
 
     Args:
         world_size: `Team.world_size`.
         device: that of the training; a CUDA device adds its name.
+        precision: that of the training; bf16 on a CPU adds the instructions that it needs.
     """
     return {
         "resnetctl": __version__,
@@ -78,7 +79,7 @@ def machine_facts(world_size: int = 1, *, device: str = "cpu") -> dict[str, Any]
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
-        **gpu_facts(device),
+        **arithmetic_facts(device, precision),
     }
 
 
@@ -114,7 +115,7 @@ def to_bytes(state: TrainState, card: Mapping[str, Any], *, world_size: int = 1)
         "groups": optimizer["param_groups"],
         "scalars": scalars,
         "card": dict(card),
-        "machine": machine_facts(world_size, device=str(state.sums.loss.device)),
+        "machine": machine_facts(world_size, device=str(state.sums.loss.device), precision=state.precision),
     }
     if state.scale is not None:
         body["loss_scale"] = vars(state.scale)

@@ -93,6 +93,7 @@ class TrainState:
     frozen: tuple[nn.Module, ...]
     sums: EpochSums
     best: Best
+    precision: str = "fp32"
     scale: LossScale | None = None  # of fp16
     step: int = 0
     epochs: int = 0  # finished
@@ -113,9 +114,9 @@ class TrainState:
         scale = LossScale() if precision == "fp16" else None
         ema = averaged(model, decay=ema_decay) if ema_decay else None
         model.eval()  # the first step puts all but the frozen modules into training mode
-        sums = EpochSums.zero(device)
         return cls(
-            model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=sums, best=Best(), scale=scale
+            model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=EpochSums.zero(device), best=Best(),
+            precision=precision, scale=scale,
         )  # fmt: skip
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = (-3, 32 << 20), (-1, 64 << 20)  # parameter of mallopt(3), bytes
-BF16_FLAGS = ("avx512_bf16", "amx_bf16", " bf16")  # in /proc/cpuinfo; the last one is Arm's
+BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")  # in /proc/cpuinfo, fastest first; the last one is Arm's
 VNNI_FLAGS = ("avx512_vnni", "avx_vnni")  # of x86
 ARM = ("aarch64", "arm64")  # their 8-bit products do not overflow
 PROC = Path("/proc/self")
@@ -44,10 +44,14 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def has_bf16() -> bool:
-    """Return whether the processor has bf16 instructions; False on systems without `/proc/cpuinfo`."""
+def bf16_instructions() -> str:
+    """Return the flag of the processor's bf16 instructions, such as `amx_bf16`; empty without, or where it is unknown.
+
+    It is unknown on systems without `/proc/cpuinfo`.
+    """
     flags = Path("/proc/cpuinfo")
-    return flags.exists() and any(flag in flags.read_text() for flag in BF16_FLAGS)
+    found = set(flags.read_text().split()) if flags.exists() else set()
+    return next((flag for flag in BF16_FLAGS if flag in found), "")
 
 
 def has_vnni() -> bool:

@@ -21,6 +21,7 @@ from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
 from resnetctl.runs.trackers import trackers_of
+from resnetctl.system.machine import bf16_instructions
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks import sources
@@ -134,7 +135,7 @@ def _failure(run: RunDir) -> Iterator[Notice]:
 
 
 def _changed(config: TrainConfig, origins: dict[str, str], change: Change) -> Resolved[TrainConfig]:
-    """Return the run's config with another length or device."""
+    """Return the run's config with another length or device. Raises `UsageError`: its precision is impossible here."""
     epochs, device = change.epochs, change.device
     if epochs is not None:
         config = config.model_copy(update={"epochs": epochs, "steps": 0})
@@ -142,6 +143,12 @@ def _changed(config: TrainConfig, origins: dict[str, str], change: Change) -> Re
     if device is not None:
         config = config.model_copy(update={"device": device, "precision": "auto"})
         origins = origins | {"device": ORIGIN}
+    elif config.device == "cpu" and config.precision == "bf16" and not bf16_instructions():
+        raise UsageError(
+            "the run trains in bf16, and this processor has no bf16 arithmetic",
+            where=Setting("device"),
+            hint=Setting("device", "cpu", note="goes on in fp32, not bit for bit"),
+        )
     return Resolved(config=config, origins=origins)
 
 
@@ -191,7 +198,9 @@ def _differences(snapshot: Snapshot | None, job: Job, *, exact: bool, world_size
     """Yield what changed on this machine since the checkpoint. Raises `UsageError` then if the resume must be exact."""
     if snapshot is None:
         return
-    now = checkpoint.machine_facts(world_size, device=str(job.device)) | dict(job.card({}).plugins.used)
+    now = checkpoint.machine_facts(world_size, device=str(job.device), precision=job.config.precision) | dict(
+        job.card({}).plugins.used
+    )
     changed = differences(facts_then(snapshot), now)
     if job.device.type == "cuda" and not job.config.exact:
         changed.append("the run began without exact, so that kernels of CUDA may add in any order")

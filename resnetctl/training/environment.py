@@ -17,10 +17,13 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "onnx", "o
 
 def describe(job: Job) -> dict[str, Any]:
     """Return the versions, machine, plugins and data of a run."""
-    return environment(job.store.card, plugins=job.card({}).plugins.used, device=str(job.device))
+    config, used = job.config, job.card({}).plugins.used
+    return environment(job.store.card, plugins=used, device=config.device, precision=config.precision)
 
 
-def environment(data: DatasetCard, *, plugins: Mapping[str, str], device: str) -> dict[str, Any]:
+def environment(
+    data: DatasetCard, *, plugins: Mapping[str, str], device: str = "cpu", precision: str = "fp32"
+) -> dict[str, Any]:
     """Return the versions, machine, plugins and data of work on a dataset."""
     return {
         "schema": "resnetctl.env/1",
@@ -28,7 +31,7 @@ def environment(data: DatasetCard, *, plugins: Mapping[str, str], device: str) -
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "machine": machine_facts(device=device) | {"cores": cores_granted(), "device": device},
+        "machine": machine_facts(device=device, precision=precision) | {"cores": cores_granted(), "device": device},
         "plugins": dict(plugins),
         "data": {"name": data.name, "digests": dict(data.digests)},
         "command": sys.argv[1:],

@@ -27,7 +27,7 @@ from resnetctl.data.loader import Feed, balanced_order, epoch_order, hold, sampl
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import schedule
-from resnetctl.engine.device import claim_device, pick_precision, pick_threads, place
+from resnetctl.engine.device import claim_device, evaluation_precision, pick_precision, pick_threads, place
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import GROUP, EvalReport, Share, measure
@@ -289,7 +289,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
             if job.head is None:
                 return validate(job, model, team=together)
             assert job.val is not None
-            place, precision = job.device, config.precision
+            place, precision = job.device, evaluation_precision(config.precision, job.device)
             return validate_net(model, job.val, image=job.image, head=job.head, device=place, precision=precision)
 
     return Plan(
@@ -326,7 +326,7 @@ def _augment(job: Job) -> Transform:
 def validate(job: Job, model: torch.nn.Module, *, team: Team | None = None) -> EvalReport:
     """Measure `model` on val. The processes of a team share the images; each gets the report of one that did all."""
     assert job.val is not None
-    val, precision = job.val, job.config.precision
+    val, precision = job.val, evaluation_precision(job.config.precision, job.device)
     predict = torch_predictor(model, job.image, device=job.device, precision=precision)
     if team is None or team.size == 1:
         if job.held_val is None:

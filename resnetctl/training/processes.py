@@ -35,7 +35,11 @@ def ready(job: Job, state: TrainState, *, team: Team) -> Iterator[Notice]:
             "config": config_sha256(job.config, job.weights_sha256),
             "data": json.dumps(dict(job.store.card.digests), sort_keys=True),
             "versions": json.dumps(
-                [machine_facts(device=str(job.device)), dict(job.card({}).plugins.used)], sort_keys=True
+                [
+                    machine_facts(device=str(job.device), precision=job.config.precision),
+                    dict(job.card({}).plugins.used),
+                ],
+                sort_keys=True,
             ),
             "first weights": f"{state.step} {_weights_digest(state)}",
         }

@@ -85,12 +85,18 @@ def test_exact_accepts_a_workspace_that_repeats_after_earlier_work(gpu: pytest.M
 
 
 def test_checkpoints_of_a_gpu_name_it(gpu: pytest.MonkeyPatch) -> None:
-    assert device.gpu_facts("cpu") == {}
-    assert device.gpu_facts("cuda:0") == {"gpu": "H100 cuda:0"}
+    assert device.arithmetic_facts("cpu", "fp32") == {}
+    assert device.arithmetic_facts("cuda:0", "bf16") == {"gpu": "H100 cuda:0"}
     assert machine_facts(device="cuda:0")["gpu"] == "H100 cuda:0"
     assert "gpu" not in machine_facts()
     gpu.setattr(torch.cuda, "is_available", lambda: False)
-    assert device.gpu_facts("cuda") == {"gpu": "none"}
+    assert device.arithmetic_facts("cuda", "fp32") == {"gpu": "none"}
+
+
+def test_checkpoints_in_bf16_name_the_instructions_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "bf16_instructions", lambda: "amx_bf16")
+    assert machine_facts(precision="bf16")["bf16"] == "amx_bf16"
+    assert "bf16" not in machine_facts()
 
 
 def test_a_placed_model_is_channels_last_with_equal_weights() -> None:
@@ -101,18 +107,30 @@ def test_a_placed_model_is_channels_last_with_equal_weights() -> None:
     assert torch.equal(model.weight, before)
 
 
-def test_auto_precision_on_a_cpu_is_fp32() -> None:
-    assert device.pick_precision("auto", torch.device("cpu")) == "fp32"
+@pytest.mark.parametrize(
+    ("instructions", "precision"), [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("bf16", "fp32"), ("", "fp32")]
+)
+def test_auto_precision_on_a_cpu_follows_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, instructions: str, precision: str
+) -> None:
+    monkeypatch.setattr(device, "bf16_instructions", lambda: instructions)
+    assert device.pick_precision("auto", torch.device("cpu")) == precision
+    assert device.pick_precision("fp32", torch.device("cpu")) == "fp32"
+
+
+def test_val_is_measured_in_fp32_on_a_cpu_and_in_the_precision_of_training_on_cuda() -> None:
+    assert device.evaluation_precision("bf16", torch.device("cpu")) == "fp32"
+    assert device.evaluation_precision("bf16", torch.device("cuda")) == "bf16"
 
 
 def test_bf16_is_refused_on_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "has_bf16", lambda: False)
+    monkeypatch.setattr(device, "bf16_instructions", lambda: "")
     with pytest.raises(UsageError, match="no bf16 arithmetic"):
         device.pick_precision("bf16", torch.device("cpu"))
 
 
 def test_bf16_is_accepted_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "has_bf16", lambda: True)
+    monkeypatch.setattr(device, "bf16_instructions", lambda: "bf16")
     assert device.pick_precision("bf16", torch.device("cpu")) == "bf16"
 
 

@@ -26,14 +26,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return advance
 
 
-def test_has_bf16_reads_the_flags_of_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_instructions_of_bf16_are_a_flag_of_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     flags = tmp_path / "cpuinfo"
     monkeypatch.setattr(machine, "Path", lambda _: flags)
-    assert not machine.has_bf16()
-    flags.write_text("flags : sse avx2 avx512f\n")
-    assert not machine.has_bf16()
-    flags.write_text("flags : sse avx2 avx512_bf16\n")
-    assert machine.has_bf16()
+    assert machine.bf16_instructions() == ""
+    for text, found in (("sse avx2 avx512f", ""), ("sse avx512_bf16", "avx512_bf16"), ("asimd bf16 i8mm", "bf16")):
+        flags.write_text(f"flags : {text}\n")
+        assert machine.bf16_instructions() == found
+    flags.write_text("flags : avx512_bf16 amx_bf16 amx_tile\n")
+    assert machine.bf16_instructions() == "amx_bf16", "the faster one"
 
 
 def test_cores_granted_respect_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,12 +216,33 @@ def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: py
     from resnetctl.engine import checkpoint
 
     killed(12)
-    facts = checkpoint.machine_facts() | {"torch": "9.9"}
-    monkeypatch.setattr(checkpoint, "machine_facts", lambda *_, **__: facts)
+    now = checkpoint.machine_facts
+    monkeypatch.setattr(checkpoint, "machine_facts", lambda *args, **how: now(*args, **how) | {"torch": "9.9"})
     with pytest.raises(UsageError, match="bit-identical") as caught:
         list(resume("cut", settings=settings.load(), exact=True))
-    assert "9.9" in caught.value.problems[0]
+    assert [problem.split(" -> ")[1] for problem in caught.value.problems] == ["9.9"]
     assert "9.9" in notice_texts(list(resume("cut", settings=settings.load())))
+
+
+def test_a_run_in_bf16_goes_on_without_bf16_arithmetic_only_in_fp32_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from resnetctl.engine import device
+    from resnetctl.tasks import resume as task
+
+    for module in (device, task):
+        monkeypatch.setattr(module, "bf16_instructions", lambda: "avx512_bf16")
+    killed(12, "precision=auto")
+    run = runs.find("cut", settings.load().runs_dir)
+    assert run.read_config().precision == "bf16"
+    for module in (device, task):
+        monkeypatch.setattr(module, "bf16_instructions", lambda: "")
+    with pytest.raises(UsageError, match="no bf16 arithmetic") as caught:
+        list(resume("cut", settings=settings.load()))
+    assert caught.value.hint == (Setting("device", "cpu", note="goes on in fp32, not bit for bit"),)
+    told = notice_texts(list(resume("cut", settings=settings.load(), device="cpu")))
+    assert "bf16 avx512_bf16 -> None" in told
+    assert run.read_config().precision == "fp32"
 
 
 def test_exact_refuses_a_run_on_cuda_that_began_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +254,7 @@ def test_exact_refuses_a_run_on_cuda_that_began_without_it(monkeypatch: pytest.M
         if exact:
             with pytest.raises(UsageError, match="bit-identical") as caught:
                 list(facts)
-            assert "began without exact" in caught.value.problems[0]
+            assert "began without exact" in caught.value.problems[-1]
         else:
             assert "began without exact" in notice_texts(facts)
 

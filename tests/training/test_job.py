@@ -23,7 +23,8 @@ from resnetctl.system.signals import Stop
 from resnetctl.training.job import fresh_model, fresh_state, make_plan, settle, validate
 
 
-def test_a_settled_config_has_no_automatic_value() -> None:
+def test_a_settled_config_has_no_automatic_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "bf16_instructions", lambda: "")
     config = job().config
     assert (config.device, config.precision, config.threads, config.size) == ("cpu", "fp32", 1, 8)
     assert config.model.block == "basic"

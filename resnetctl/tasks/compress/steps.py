@@ -193,7 +193,7 @@ class Steps:
             stages.start,
             config=to_toml(resolved.config, f"{text} To train it: {repeat}"),
             sources=resolved.origins,
-            env=environment(self.store.card, plugins=card.plugins.used, device="cpu"),
+            env=environment(self.store.card, plugins=card.plugins.used),
         )
         run.save_weights(data)
         self.staged.save_facts(stages.start, facts.to_json())

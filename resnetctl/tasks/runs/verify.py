@@ -122,7 +122,9 @@ class _Checker:
         if self.newest.snapshot is None:
             return []
         then = facts_then(self.newest.snapshot)
-        here = checkpoint.machine_facts(device="cuda" if "gpu" in then else "cpu")
+        here = checkpoint.machine_facts(
+            device="cuda" if "gpu" in then else "cpu", precision="bf16" if "bf16" in then else "fp32"
+        )
         now = {**weights_file.installed(then), **here, "threads": then.get("threads")}
         return differences(then, now)
 

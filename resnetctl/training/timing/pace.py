@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from resnetctl.data.splits import ImageSet, eval_batches, eval_inputs
+from resnetctl.engine.device import evaluation_precision
 from resnetctl.engine.loop import StepResult, TrainState, fit
 from resnetctl.engine.metrics import measure
 from resnetctl.engine.predictors import NetPredictor, net_predictor, torch_predictor
@@ -168,7 +169,7 @@ def _warm_steps(timer: TimedSteps, seconds: float) -> list[TimedStep]:
 
 def eval_rate(job: Job, images: ImageSet, *, state: TrainState, seconds: float) -> float:
     """Return images per second of an evaluation on `images`, stopped after `seconds`. Leaves the model in eval mode."""
-    how: Any = {"device": job.device, "precision": job.config.precision}
+    how: Any = {"device": job.device, "precision": evaluation_precision(job.config.precision, job.device)}
     if job.head is not None:
         how["vector"] = job.head.vector
         return _net_rate(net_predictor(state.shipped, job.image, **how), job, images, seconds=seconds)
