@@ -94,7 +94,7 @@ class EvalOptions(Common):
     )
     split: Literal["test", "val", "train"] = option("test", "Split to measure", panel=USED)
     per_image: Path | None = option(
-        None, "Write what each image was given, the worst first (CSV)", metavar="FILE", panel=USED
+        None, "Write each image's prediction and loss, worst first (CSV)", metavar="FILE", panel=USED
     )
     min_primary: float | None = option(
         None,
@@ -148,7 +148,7 @@ class PredictOptions(Common):
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
     level: float | None = option(
         None,
-        "Print the classes that hold the true one with this probability",
+        "Print a prediction set with this coverage, e.g. 0.9",
         flag="--set",
         metavar="LEVEL",
         panel=USED,
