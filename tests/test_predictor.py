@@ -93,7 +93,7 @@ def test_bytes_arrays_and_pil_images_are_pictures(weights: Path, pictures: Path)
     ]
     assert len(predictor.predict(file, top=1)[0]["predictions"]) == 1
     (wrong,) = predictor([3])  # type: ignore[list-item]
-    assert wrong["problem"] == "a picture is a path, bytes, a uint8 array or a PIL image, not a int"
+    assert wrong["problem"] == "an image is a path, bytes, a uint8 array or a PIL image, not a int"
     assert predictor(array.astype(float))[0]["predictions"] == []
 
 

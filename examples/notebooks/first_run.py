@@ -75,7 +75,7 @@ assert rc.evaluate(exported.path).report.correct == outcome.report.correct
 # %% [markdown]
 # ## Predict
 #
-# A picture is a path, bytes, an array or a PIL image. This one is the first test image.
+# An image is a path, bytes, an array or a PIL image. This one is the first test image.
 
 # %%
 (entry,) = entry_points(group="resnetctl.datasets", name="digits")
@@ -88,5 +88,5 @@ Image.fromarray(pixels[..., 0]).resize((160, 160), Image.Resampling.NEAREST)
 print(f"It is a {label}.", result["predictions"])
 
 # %% [markdown]
-# Go on with your own pictures: `your_photos`. The folder that the second cell named holds the run, its metrics and
+# Go on with your own images: `your_photos`. The folder that the second cell named holds the run, its metrics and
 # the ONNX file; delete it when you are done.

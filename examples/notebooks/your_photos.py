@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Your photos
 #
-# From a folder of pictures to a file that takes pictures as they are. The folder has one folder a class. Here the
-# notebook draws pictures of three shapes; put the path of your own folder in their place.
+# From a folder of images to a file that takes images as they are. The folder has one folder a class. Here the
+# notebook draws images of three shapes; put the path of your own folder in their place.
 
 # %%
 import csv
@@ -67,7 +67,7 @@ run
 # %% [markdown]
 # ## Measure
 #
-# The test split is small, so the interval is wide. More pictures make it narrower.
+# The test split is small, so the interval is wide. More images make it narrower.
 
 # %%
 rc.evaluate(run, per_image="images.csv")
@@ -90,7 +90,7 @@ Image.open(explained.results[0].picture)
 # %% [markdown]
 # ## Export
 #
-# With `input="raw"` the file takes the decoded picture: resizing, crop and normalisation are inside, bit for bit as
+# With `input="raw"` the file takes the decoded image: resizing, crop and normalisation are inside, bit for bit as
 # they were here. So the program that uses it has nothing to repeat.
 
 # %%
@@ -100,7 +100,7 @@ exported
 # %% [markdown]
 # ## Predict many
 #
-# Each picture gets a row. The same call goes on after a stop, and what is no image has a row with its problem.
+# Each image gets a row. The same call goes on after a stop, and what is no image has a row with its problem.
 
 # %%
 Path("photos", "circle", "broken.jpg").write_text("no picture")

@@ -101,11 +101,13 @@ def _other(label: str, against: "AgainstGroup") -> str:
 
 
 def _against(pairs: "SeedPairs | None") -> str:
-    """Return the difference to the best setting in points, and how many seeds would tell a small one."""
+    """Return the difference to the best setting in points, and how many seeds would detect a small one."""
     if pairs is None:
         return "-"
     text = f"{100 * pairs.difference:+.2f} points, {pairs.verdict}"
     if pairs.verdict != "not distinguishable":
         return text
     points = f"{100 * pairs.resolution:g} points"
-    return f"{text}; n >= {pairs.needed} would tell {points}" if pairs.needed else f"{text}; one seed tells nothing"
+    if not pairs.needed:
+        return f"{text}; one seed cannot show a difference"
+    return f"{text}; {pairs.needed} or more seeds would detect {points}"

@@ -21,7 +21,7 @@ ROOT = Group(
         "train": Lazy("resnetctl.cli.commands.train", "Train a network from scratch", WORK),
         "finetune": Lazy("resnetctl.cli.commands.finetune", "Adapt trained weights to your classes", WORK),
         "sweep": Lazy("resnetctl.cli.commands.sweep", "Train many configs or seeds, and compare them", WORK),
-        "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on images that training did not see", WORK),
+        "eval": Lazy("resnetctl.cli.commands.evaluate", "Measure accuracy on a split, by default test", WORK),
         "report": Lazy("resnetctl.cli.commands.report", "Say what a network is worth, and compare two", WORK),
         "predict": Lazy("resnetctl.cli.commands.predict", "Classify image files", WORK),
         "explain": Lazy("resnetctl.cli.commands.explain", "Show what a network looked at, as maps", WORK),

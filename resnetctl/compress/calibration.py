@@ -63,7 +63,7 @@ def choose(images: ImageSet, spec: ImageSpec, *, count: int, seed: int = 0) -> I
     if pixels.min() == pixels.max():
         raise DataError(
             "all images that are measured are of one colour",
-            hint=Setting("data", "NAME", note="a dataset with pictures"),
+            hint=Setting("data", "NAME", note="a dataset with images"),
         )
     return pixels
 

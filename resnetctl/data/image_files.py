@@ -65,7 +65,7 @@ def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Li
             yield Listed(None, picture)
         else:
             kinds = "a path, bytes, a uint8 array or a PIL image"
-            yield Listed(None, BadImage(f"a picture is {kinds}, not a {type(picture).__name__}"))
+            yield Listed(None, BadImage(f"an image is {kinds}, not a {type(picture).__name__}"))
 
 
 def skipped(ignored: Mapping[str, int]) -> str:

@@ -74,7 +74,7 @@ def augmentation(
 def require_moves(policy: Policy, kept: Kept) -> None:
     """Raise `ConfigError` when the policy does not keep a truth, or the numbers of the images, right."""
     if kept != "labels" and kept not in policy.moves:
-        verb = "keep the numbers of the images right" if kept == "vectors" else f"move {kept} with the picture"
+        verb = "keep the numbers of the images right" if kept == "vectors" else f"move {kept} with the image"
         raise ConfigError(
             f"policy '{policy.name}' cannot {verb}",
             where=Setting("augment"),

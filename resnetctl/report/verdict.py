@@ -92,10 +92,10 @@ def _probabilities(document: Document) -> str:
     gap = says - document["accuracy"]["top1"]
     basis = "with its temperature" if found["fitted_on"] else "without a temperature"
     if found["ece"] <= found["ece_null_95"]:
-        return f"Its probabilities, {basis}, cannot be told from those of a perfectly calibrated model."
+        return f"Its probabilities, {basis}, cannot be told from those of a perfectly calibrated network."
     side = "too sure of itself" if gap > 0 else "too careful"
     return (
-        f"Its probabilities, {basis}, are off by {found['ece']:.3f} on average, where a perfect model would show "
+        f"Its probabilities, {basis}, are off by {found['ece']:.3f} on average, where a perfect network would show "
         f"{found['ece_null']:.3f}; on the whole it is {side} by {abs(100 * gap):.1f} points."
     )
 
@@ -140,8 +140,8 @@ def _looks(document: Document) -> str:
     if looks is None:
         return "It was measured on val or on a test split without a ledger, so take no final number from here."
     if looks["models"] < 2:
-        return "It is the first model that this test split has judged."
-    judged = f"This test split has judged {looks['models']:,} models"
+        return "It is the first network that this test split has judged."
+    judged = f"This test split has judged {looks['models']:,} networks"
     if looks["interval"] is None:
         return f"{judged}."
     low, high = looks["interval"]

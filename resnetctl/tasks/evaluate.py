@@ -1,4 +1,4 @@
-"""`eval`: measure the accuracy of a run, a weights file or an ONNX file on images that training did not see."""
+"""`eval`: measure the accuracy of a run, a weights file or an ONNX file on a split, by default test."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -149,10 +149,10 @@ def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labe
     missing = [item for item in model if item not in set(data)]
     extra = [item for item in data if item not in set(model)]
     if missing or extra:
-        problems = [f"only the model has: {listed(missing)}"] if missing else []
+        problems = [f"only the network has: {listed(missing)}"] if missing else []
         problems += [f"only the dataset has: {listed(extra)}"] if extra else []
         raise DataError(
-            f"the classes of the model and of '{name}' differ",
+            f"the classes of the network and of '{name}' differ",
             problems=problems,
             hint=Call("finetune", ("TARGET",), {"data": name}),
         )

@@ -121,7 +121,7 @@ def _too_few(epochs: int, run: RunDir, done: str, *, least: int) -> UsageError:
         f"{counted(epochs, 'epoch')} would leave nothing to train: the run has trained {done}",
         where=Setting("epochs"),
         hint=[
-            Setting("epochs", least, note="is the least that trains on"),
+            Setting("epochs", least, note="is the smallest number that continues training"),
             Call("train", settings={"resume": run.path}, note="keeps the length of the run"),
         ],
     )
@@ -203,7 +203,7 @@ def _differences(snapshot: Snapshot | None, job: Job, *, exact: bool, world_size
     )
     changed = differences(facts_then(snapshot), now)
     if job.device.type == "cuda" and not job.config.exact:
-        changed.append("the run began without exact, so that kernels of CUDA may add in any order")
+        changed.append("the run began without exact, so CUDA kernels may sum in any order")
     if changed and exact:
         raise UsageError(
             "on this machine a resume would not be bit-identical",

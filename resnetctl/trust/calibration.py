@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 BINS = 15  # as in Guo et al. 2017
-NULL_DRAWS = 400  # simulated sets of labels for the expected error of a perfectly calibrated model
+NULL_DRAWS = 400  # simulated sets of labels for the expected error of a perfectly calibrated network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Calibration(Card):
         nll: mean negative log-likelihood, in nats.
         brier: mean squared distance to the one-hot label, summed over classes, 0..2.
         ece, ece_mass: expected calibration error with bins of equal width and of equal count, 0..1.
-        ece_null, ece_null_95: mean and 95th percentile of `ece` for a perfectly calibrated model of the same
+        ece_null, ece_null_95: mean and 95th percentile of `ece` for a perfectly calibrated network of the same
             confidences: with few images it is far from 0.
     """
 

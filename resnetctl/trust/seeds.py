@@ -1,4 +1,4 @@
-"""What several seeds say: mean, spread, interval, pairs by seed, and how many seeds would tell a difference."""
+"""What several seeds say: mean, spread, interval, pairs by seed, and how many seeds would detect a difference."""
 
 import bisect
 import math
@@ -35,7 +35,7 @@ class SeedPairs(Card):
     Attributes:
         difference: mean of the differences, `sd` their standard deviation, `interval` the 95 % interval of the mean.
         verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0 or there is one pair.
-        needed: the seeds that would tell a difference of `resolution` from 0; None if that cannot be known.
+        needed: the seeds that would detect a difference of `resolution`; None if that cannot be known.
     """
 
     difference: float

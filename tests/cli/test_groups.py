@@ -34,11 +34,11 @@ def lines(capsys: pytest.CaptureFixture[str], *others: dict[int, float]) -> list
     return [line.split("\t") for line in captured.out.splitlines()]
 
 
-def test_noise_is_named_with_the_seeds_that_would_tell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_noise_is_named_with_the_seeds_that_would_detect_it(capsys: pytest.CaptureFixture[str]) -> None:
     _, best, other = lines(capsys, {0: 0.905, 1: 0.932, 2: 0.918})
     assert best == ["lr 0", "92.0 %", "1.00", "3", "89.5-94.5", "-"]
-    assert other[-1].startswith("-0.17 points, not distinguishable; n >= ")
-    assert other[-1].endswith("would tell 0.3 points")
+    assert other[-1].startswith("-0.17 points, not distinguishable; ")
+    assert other[-1].endswith(" or more seeds would detect 0.3 points")
 
 
 def test_a_clear_difference_is_just_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +48,7 @@ def test_a_clear_difference_is_just_named(capsys: pytest.CaptureFixture[str]) ->
 
 def test_one_seed_and_no_seed(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, one, none = lines(capsys, {0: 0.9}, {})
-    assert one[2:] == ["-", "1", "-", "-1.00 points, not distinguishable; one seed tells nothing"]
+    assert one[2:] == ["-", "1", "-", "-1.00 points, not distinguishable; one seed cannot show a difference"]
     assert none == ["lr 2", "-", "-", "0", "-", "-"]
 
 

@@ -418,7 +418,7 @@ def test_boxes_and_masks_move_as_the_pixels_under_them(name: str, resize: int) -
 
 
 def test_a_policy_that_leaves_boxes_where_they_are_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"policy 'standard\+cutout' cannot move boxes with the picture"):
+    with pytest.raises(ConfigError, match=r"policy 'standard\+cutout' cannot move boxes with the image"):
         policies.augmentation("standard+cutout", ImageSpec(size=32), num_classes=2, mirror=True, truth="boxes")
 
 

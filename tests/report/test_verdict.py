@@ -59,8 +59,8 @@ def test_what_val_could_not_choose_is_said() -> None:
     ("looks", "text"),
     [
         (None, "take no final number"),
-        ({"models": 1, "interval": [0, 1]}, "first model"),
-        ({"models": 7, "interval": [0.5, 0.6]}, "judged 7 models; an interval that holds for all of them is 50.0 %"),
+        ({"models": 1, "interval": [0, 1]}, "first network"),
+        ({"models": 7, "interval": [0.5, 0.6]}, "judged 7 networks; an interval that holds for all of them is 50.0 %"),
     ],
 )
 def test_without_a_comparison_the_last_is_about_looks(looks: object, text: str) -> None:
@@ -87,7 +87,7 @@ def test_a_gap_has_its_side_and_its_points(confidence: float, word: str) -> None
     found = document["calibration"] | {"ece": 0.2, "ece_null": 0.011, "ece_null_95": 0.02, "bins": bins}
     points = abs(100 * (confidence - document["accuracy"]["top1"]))
     text = said(2, calibration=found)
-    assert f"off by 0.200 on average, where a perfect model would show 0.011; on the whole it is {word}" in text
+    assert f"off by 0.200 on average, where a perfect network would show 0.011; on the whole it is {word}" in text
     assert text.endswith(f"by {points:.1f} points.")
 
 

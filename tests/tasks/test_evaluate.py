@@ -219,7 +219,7 @@ def test_data_with_other_classes_is_refused_with_the_difference(store: Store) ->
     make_store(name="farm", classes=("ape", "cow", "dog", "emu"))
     with pytest.raises(DataError, match="differ") as caught:
         evaluate(None, settings=settings.load(), data="farm")
-    assert caught.value.problems == ("only the model has: bee", "only the dataset has: dog, emu")
+    assert caught.value.problems == ("only the network has: bee", "only the dataset has: dog, emu")
     assert caught.value.exit_code == 3
 
 

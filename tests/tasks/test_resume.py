@@ -117,7 +117,7 @@ def test_a_length_that_leaves_nothing_to_train_is_refused(epochs: int) -> None:
     before = contents(cut)
     with pytest.raises(UsageError, match=r"would leave nothing to train: .* 8 steps \(4 per epoch\)") as caught:
         list(resume("cut", settings=settings.load(), epochs=epochs))
-    assert caught.value.hint[0] == Setting("epochs", 3, note="is the least that trains on")
+    assert caught.value.hint[0] == Setting("epochs", 3, note="is the smallest number that continues training")
     assert contents(cut) == before
 
 

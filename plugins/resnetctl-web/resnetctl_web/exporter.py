@@ -35,14 +35,14 @@ class Web:
     """The exporter `web`."""
 
     name = "web"
-    summary = "one HTML file that classifies pictures in a browser, without a network"
+    summary = "one HTML file that classifies images in a browser, without a network"
     input = "raw"
 
     def write(self, bundle: Bundle, folder: Path) -> Sequence[Path]:
         """Write the page. Raises `UsageError` for other input than raw, `InputError` without onnxruntime-web."""
         if bundle.input != self.input:
             raise UsageError(
-                "a page needs a network that takes pictures as they are",
+                "a page needs a network that takes images as they are",
                 where=Setting("input", bundle.input),
                 hint=Setting("input", self.input),
             )

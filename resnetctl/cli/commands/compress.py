@@ -82,7 +82,7 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
         )
     if report.seconds:
         pairs.append(("time", spoken(report.seconds)))
-    pairs += [("taken back", reason) for reason in report.undone]
+    pairs += [("rejected", reason) for reason in report.undone]
     tables.pairs(pairs)
     if report.stages:
         _show_stages(report)

@@ -155,7 +155,7 @@ def _accuracy(report: "EvalReport", place: int) -> float:
 
 COMMAND = Command(
     name="eval",
-    summary="Measure accuracy on images that training did not see.",
+    summary="Measure accuracy on a split, by default test.",
     run=run,
     options=EvalOptions,
     examples=(

@@ -120,7 +120,7 @@ COMMAND = Command(
         ("resnetctl export --onnx", "the newest run"),
         ("resnetctl export net.safetensors --onnx --out net.onnx", ""),
         ("resnetctl export last --onnx --images ./photos", "checked on these"),
-        ("resnetctl export --onnx --input raw", "resizes pictures itself"),
+        ("resnetctl export --onnx --input raw", "resizes images itself"),
         ("resnetctl export --web", "a page for a browser, without a network"),
         ("resnetctl export --triton models/pets --input raw", "for a Triton server"),
         ("resnetctl export last --onnx --int8", "a quarter of the size, mostly faster"),

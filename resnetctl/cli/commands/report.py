@@ -54,7 +54,7 @@ def run(parsed: Parsed[ReportOptions]) -> None:
 
 
 def show_net(outcome: "NetReport", *, as_json: bool) -> None:
-    """Print the verdict of a network with a head, then its classes and its worst pictures."""
+    """Print the verdict of a network with a head, then its classes and its worst images."""
     from resnetctl.report.verdict import net_verdict
 
     for notice in outcome.notices:
@@ -69,7 +69,7 @@ def show_net(outcome: "NetReport", *, as_json: bool) -> None:
     if outcome.worst:
         streams.result("")
         keys = list(outcome.worst[0])
-        tables.table(("worst pictures", *keys[1:]), ([_short(row[key]) for key in keys] for row in outcome.worst))
+        tables.table(("worst images", *keys[1:]), ([_short(row[key]) for key in keys] for row in outcome.worst))
 
 
 def _short(value: object) -> str:
@@ -128,10 +128,12 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
 
 
 def calibration_text(outcome: "TrustReport") -> str:
-    """Return the calibration error, its value without a temperature, and that of a perfect model of this size."""
+    """Return the calibration error, its value without a temperature, and that of a perfect network of this size."""
     found, before = outcome.assessment.calibration, outcome.assessment.uncalibrated
     fitted = "" if before is None else f"at temperature {found.temperature:.3f}; {before.ece:.4f} without; "
-    return f"{found.ece:.4f}   ({fitted}a perfect model shows {found.ece_null:.4f} with {tables.count(found.n)} images)"
+    return (
+        f"{found.ece:.4f}   ({fitted}a perfect network shows {found.ece_null:.4f} with {tables.count(found.n)} images)"
+    )
 
 
 def comparison_text(against: "Against") -> str:

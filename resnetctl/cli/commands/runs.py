@@ -126,8 +126,8 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
 def _parted(curves: "Parting") -> str:
     """Return the sentence on the curves."""
     if curves.epoch is not None:
-        before = f"after {counted(curves.equal, 'equal epoch')}" if curves.equal else "from the first epoch on"
-        return f"The curves part at epoch {curves.epoch}, {before}:"
+        before = f" ({counted(curves.equal, 'equal epoch')})" if curves.equal else ""
+        return f"The curves differ from epoch {curves.epoch}{before}:"
     if not curves.equal:
         return "No epoch of both runs can be compared"
     rest = "" if curves.epochs[0] == curves.epochs[1] else f"; one run has {counted(max(curves.epochs), 'epoch')}"

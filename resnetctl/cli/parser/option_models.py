@@ -149,7 +149,7 @@ class PredictOptions(Common):
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")
     level: float | None = option(
         None,
-        "Print the classes that hold the true one with this probability",
+        "Print a prediction set with this coverage, e.g. 0.9",
         flag="--set",
         metavar="LEVEL",
         panel=USED,
@@ -167,7 +167,7 @@ class PredictOptions(Common):
         le=1,
     )
     out: Path | None = option(
-        None, "Heads: folder for pictures with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
+        None, "Heads: folder for images with boxes, or for masks (PNG)", short="-o", metavar="DIR", panel=USED
     )
     vectors: Path | None = option(
         None, "Numbers of each image, for a network that reads them", metavar="FILE", panel=USED
@@ -183,14 +183,14 @@ class ExplainOptions(Common):
     class_: str | None = option(
         None, "Class of the maps (default: the predicted one)", flag="--class", metavar="NAME", panel=USED
     )
-    out: Path = option(Path("maps"), "Folder for pictures and arrays", short="-o", metavar="DIR", panel=USED)
+    out: Path = option(Path("maps"), "Folder for maps as images and arrays", short="-o", metavar="DIR", panel=USED)
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 
 class ExportOptions(Common):
     target: str | None = argument("Run or weights file", metavar="TARGET", default=None, complete="run")
     onnx: bool = option(False, "Write ONNX", panel=USED)
-    web: bool = option(False, "Write one HTML page that classifies pictures offline", panel=USED)
+    web: bool = option(False, "Write one HTML page that classifies images offline", panel=USED)
     triton: Path | None = option(None, "Write a model for a Triton repository", metavar="DIR", panel=USED)
     hub: Path | None = option(None, "Write a folder for timm, transformers and the hub", metavar="DIR", panel=USED)
     to: str | None = option(
@@ -201,7 +201,7 @@ class ExportOptions(Common):
         complete="exporter",
     )
     input: Literal["float", "raw"] = option(
-        "float", "Take prepared images, or pictures as they are (raw: uint8, any size)", panel=USED
+        "float", "Take prepared images, or images as they are (raw: uint8, any size)", panel=USED
     )
     out: Path | None = option(
         None, "File or folder to write (default: inside the run)", short="-o", metavar="PATH", panel=USED

@@ -35,7 +35,7 @@ class DataAddOptions(Common):
     vectors: Path | None = option(
         None, "Numbers of each image: CSV with the column path, or .npy", metavar="FILE", panel=USED
     )
-    image_labels: bool = option(False, "Take the classes of boxes as labels of their pictures", panel=USED)
+    image_labels: bool = option(False, "Take the classes of boxes as labels of their images", panel=USED)
     replace: bool = option(False, "Replace the dataset of this name", panel=USED)
 
 

@@ -80,11 +80,11 @@ def interval(low: float, high: float) -> str:
 
 
 def looks(models: int, interval_of_all: tuple[float, float] | None) -> str | None:
-    """Return how many models a test split has judged, None for the first."""
+    """Return how many networks a test split has judged, None for the first."""
     if models < 2:
         return None
     between = "" if interval_of_all is None else f"; interval for all of them {interval(*interval_of_all)}"
-    return f"{count(models)} models on this test{between}"
+    return f"{count(models)} networks on this test{between}"
 
 
 def net_classes(measured: "Measured") -> tuple[list[str], list[tuple[object, ...]]]:

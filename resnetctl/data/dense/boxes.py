@@ -50,7 +50,7 @@ class BoxCheck:
             or y1 > height
             or (not _is_flat(corners) and _is_flat(_clipped(corners, size)))
         ):
-            return f"{shown} lies outside the picture of {width}x{height} pixels"
+            return f"{shown} lies outside the image of {width}x{height} pixels"
         return ""
 
     def truth(self, scene: Scene, size: tuple[int, int], *, place: Placement, classes: tuple[str, ...]) -> SceneTruth:
@@ -69,7 +69,7 @@ class BoxCheck:
             more = f" and {len(self.flat) - shown:,} more" if len(self.flat) > shown else ""
             notes.append(f"boxes without area, left out: {len(self.flat):,} ({'; '.join(self.flat[:shown])}{more})")
         if self.clipped:
-            notes.append(f"boxes that reach beyond their picture, clipped: {self.clipped:,}")
+            notes.append(f"boxes that reach beyond their image, clipped: {self.clipped:,}")
         if self.negatives:
             notes.append(f"images without an object: {self.negatives:,}")
         return notes

@@ -217,7 +217,7 @@ def _require_sound(source: Annotated, survey: Survey) -> None:
     """Raise one `DataError` with every problem of the annotations."""
     if survey.problems:
         raise DataError(
-            f"{counted(len(survey.problems), 'problem')} in {counted(len(source.scenes), 'picture')} "
+            f"{counted(len(survey.problems), 'problem')} in {counted(len(source.scenes), 'image')} "
             f"with annotations ({source.format})",
             where=str(source.path),
             problems=[*survey.problems, *survey.bad],
@@ -225,7 +225,7 @@ def _require_sound(source: Annotated, survey: Survey) -> None:
         )
     if not source.classes or not survey.scenes:
         raise DataError(
-            f"no {'label' if source.truth == 'tags' else 'object'} in {counted(len(source.scenes), 'picture')} "
+            f"no {'label' if source.truth == 'tags' else 'object'} in {counted(len(source.scenes), 'image')} "
             f"({source.format})",
             where=str(source.path),
             problems=survey.bad,
@@ -235,7 +235,7 @@ def _require_sound(source: Annotated, survey: Survey) -> None:
         raise DataError(f"there is {' and '.join(sorted(map(str, known)))}, but no train split", where=str(source.path))
     if None in known and len(known) > 1:
         lost = [scene.name for scene in source.scenes if scene.split is None]
-        raise DataError("some pictures have a split and some have none", where=str(source.path), problems=lost)
+        raise DataError("some images have a split and some have none", where=str(source.path), problems=lost)
 
 
 def _rarest(present: list[NDArray[np.int64]], classes: int) -> list[int]:

@@ -155,7 +155,7 @@ class MaskReader:
     def _of_colours(self, colours: NDArray[Any], name: str) -> NDArray[np.uint8]:
         table = {colour: number for colour, number in self.palette.values.items() if isinstance(colour, tuple)}
         if not table:
-            raise BadImage(f"it is a colour picture, not one of classes. {HINT}", where=name)
+            raise BadImage(f"it is a colour image, not one of classes. {HINT}", where=name)
         packed = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
         known = {(red << 16) + (green << 8) + blue: number for (red, green, blue), number in table.items()}
         return self._mapped(packed, known, name)

@@ -77,13 +77,13 @@ class Annotated:
 
 
 def image_labels(annotated: Annotated) -> Annotated:
-    """Return the source with the classes of the boxes as labels of their pictures, each once, and without boxes.
+    """Return the source with the classes of the boxes as labels of their images, each once, and without boxes.
 
     Raises `UsageError` for a source without boxes.
     """
     if annotated.truth != "boxes":
         raise UsageError(
-            f"only boxes can become labels of their pictures, and {annotated.path} has {annotated.truth}",
+            f"only boxes can become labels of their images, and {annotated.path} has {annotated.truth}",
             where=Setting("image_labels"),
         )
     scenes = [

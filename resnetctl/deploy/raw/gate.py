@@ -67,7 +67,7 @@ def pixel_problems(alone: bytes, image: ImageSpec, *, pictures: Sequence[Pixels]
         if not np.array_equal(pixels[0], wanted):
             problems.append(f"{_title(picture)}: {_difference(pixels[0], wanted)}")
     rest = len(problems) - SHOWN
-    return problems[:SHOWN] + ([f"and {counted(rest, 'picture')} more"] if rest > 0 else [])
+    return problems[:SHOWN] + ([f"and {counted(rest, 'image')} more"] if rest > 0 else [])
 
 
 def as_image(picture: Pixels) -> Image.Image:
@@ -90,13 +90,13 @@ def batches(pictures: Sequence[Pixels], image: ImageSpec) -> Iterator[tuple[Pixe
 
 
 def about() -> dict[str, str | int]:
-    """Return what the file tells about the gate: the number of made-up pictures, and the Pillow that it equals."""
+    """Return what the file tells about the gate: the number of made-up images, and the Pillow that it equals."""
     return {"made_up": len(MODES) * len(FACTORS), "pillow": PILLOW}
 
 
 def _title(picture: Pixels) -> str:
     height, width, channels = picture.shape
-    return f"a picture of {width}x{height} pixels, {counted(channels, 'channel')}"
+    return f"an image of {width}x{height} pixels, {counted(channels, 'channel')}"
 
 
 def _difference(pixels: NDArray[np.float32], wanted: NDArray[np.float32]) -> str:

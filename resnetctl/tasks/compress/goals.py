@@ -1,7 +1,7 @@
 """`compress` with a goal or a student: the networks are cut, trained, exported and compared, and the best one is kept.
 
 With a goal, the result is a checked ONNX file that is fast, small and accurate enough. A network that breaks a limit is
-taken back: without int8, more must be cut.
+rejected: without int8, more must be cut.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
             except CheckFailed as error:
                 attempt.problem, is_over = _text(error), is_over or isinstance(error, OutOfTime)
                 lost.append(f"{goal.label(attempt, int8=int8)}: {attempt.problem}")
-                yield Notice(f"taken back: {lost[-1]}")
+                yield Notice(f"rejected: {lost[-1]}")
         if not all(attempt.problem for attempt in attempts):
             return goal.published(attempts, undone=tuple(undone))
         undone += lost

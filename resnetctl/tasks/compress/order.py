@@ -147,9 +147,17 @@ class Order(Card):
                 hint=[Setting("target_ms", 0.8), Setting("speedup", 3), Setting("size", "500kB")],
             )
         if self.target_ms is not None:
-            _require(0 < self.target_ms < math.inf, f"the time is above 0 ms, not {self.target_ms:g}", at="target_ms")
+            _require(
+                0 < self.target_ms < math.inf,
+                f"the time must be above 0 ms, not {self.target_ms:g}",
+                example=Setting("target_ms", 0.8),
+            )
         if self.max_drop is not None:
-            _require(0 <= self.max_drop <= 100, f"points are 0 to 100, not {self.max_drop:g}", at="max_drop")
+            _require(
+                0 <= self.max_drop <= 100,
+                f"the drop must be 0 to 100 points, not {self.max_drop:g}",
+                example=Setting("max_drop", 1),
+            )
         if self.keep_blocks is not None or self.channels is not None or self.speedup is not None:
             require_cut(self.cut, card, is_alone=False)
         _ = self.size_bytes, self.budget_seconds  # raise for text that is no size and no time
@@ -221,17 +229,24 @@ def require_cut(cut: Cut, card: WeightsCard, *, is_alone: bool = True) -> None:
     if cut.keep_blocks is not None:
         require_depths(card.arch, cut.keep_blocks)
     elif cut.channels is not None:
-        _require(0 < cut.channels < 1, f"the share of the channels is above 0 and below 1, not {cut.channels:g}",
-                 at="channels")  # fmt: skip
+        _require(
+            0 < cut.channels < 1,
+            f"the share of the channels must be above 0 and below 1, not {cut.channels:g}",
+            example=Setting("channels", 0.5),
+        )
     elif cut.speedup is not None:
-        _require(1 < cut.speedup < math.inf, f"a speed-up is more than 1, not {cut.speedup:g}", at="speedup")
+        _require(
+            1 < cut.speedup < math.inf,
+            f"the speed-up must be above 1, not {cut.speedup:g}",
+            example=Setting("speedup", 2),
+        )
         if is_alone and max(card.arch.depths) == 1:
             raise UsageError("every stage of the network has one block, so none can be removed")
 
 
-def _require(holds: bool, otherwise: str, *, at: str) -> None:
+def _require(holds: bool, otherwise: str, *, example: Setting) -> None:
     if not holds:
-        raise UsageError(otherwise, where=Setting(at))
+        raise UsageError(otherwise, where=Setting(example.name), hint=example)
 
 
 def read_back(kind: type[Stored], values: Mapping[str, Any], *, where: Path) -> Stored:

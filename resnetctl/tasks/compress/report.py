@@ -179,7 +179,7 @@ class CompressReport(Report):
         trained: accuracy on val after fine-tuning; None without.
         file: the checked ONNX file, when a goal was set.
         stages: the network before, and after each stage, when a goal was set or a student competed.
-        undone: what was tried and taken back, and why.
+        undone: what was tried and rejected, and why.
         test: accuracy of the file on test; None without a goal, or without a test split.
         seconds: wall time of all calls that worked on the run, without what a kill lost; 0 where no goal was set.
         student: what was measured of the student; None without one.

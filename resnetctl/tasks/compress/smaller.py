@@ -1,4 +1,4 @@
-"""Cut a network: choose what to remove by what it matters and by measured time, and measure what is left."""
+"""Cut a network: choose what to remove by importance and measured time, and measure the smaller network."""
 
 from __future__ import annotations
 

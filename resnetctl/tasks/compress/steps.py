@@ -72,7 +72,7 @@ class Steps:
             self.staged.drop(name)
             if self.clock.left <= 0:
                 raise self._out_of_time()
-            yield Notice("choosing what to remove, by what it matters and by the time that it takes here")
+            yield Notice("choosing what to remove, by importance and measured time")
             began = time.monotonic()
             made = make_smaller(
                 self.header, self.store, cut=self.order.cut, limit=limit, seconds=CHOOSING * self.clock.left

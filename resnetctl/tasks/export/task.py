@@ -313,7 +313,7 @@ def _require_equal_pixels(data: bytes, problems: list[str], where: Path) -> None
         problems = [error.message, *error.problems, *problems]
     if problems:
         raise CheckFailed(
-            "the file prepares pictures in another way than this package; no file was written",
+            "the file prepares images in another way than this package; no file was written",
             problems=problems,
             where=str(where),
             hint="report this with the versions that 'pip list' shows for pillow, onnx and onnxruntime",

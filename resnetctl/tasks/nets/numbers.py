@@ -46,15 +46,15 @@ def numbers_of(pictures: Sequence[Listed], vectors: Any, *, vector: VectorSpec) 
     if table.rows is None:
         if len(table.values) != len(pictures):
             rows = counted(len(table.values), "row")
-            raise DataError(f"{rows} for {counted(len(pictures), 'picture')}", where=str(table.path))
+            raise DataError(f"{rows} for {counted(len(pictures), 'image')}", where=str(table.path))
         return [*table.values]
     named = _by_place(table)
     keys = ["" if picture.file is None else str(picture.file) for picture in pictures]
     places = [named.get(str(Path(key).absolute()), named.get(key)) if key else None for key in keys]
-    missing = [key or "a picture in memory" for key, place in zip(keys, places, strict=True) if place is None]
+    missing = [key or "an image in memory" for key, place in zip(keys, places, strict=True) if place is None]
     if missing:
         raise DataError(
-            f"{counted(len(missing), 'picture')} of {len(pictures):,} have no line",
+            f"{counted(len(missing), 'image')} of {len(pictures):,} have no line",
             where=str(table.path),
             problems=missing,
             hint="the column path is relative to the folder of the file",

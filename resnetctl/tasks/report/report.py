@@ -1,6 +1,7 @@
-"""`report`: what a network is worth: calibration, prediction sets, abstaining, a comparison. One pass over the images.
+"""`report`: what a network is worth: calibration, prediction sets, abstaining, a comparison.
 
-The outputs of the pass are stored in the run, by digests of weights and images. A second report runs no network.
+The main numbers come from one pass over test and one over val. Corruptions, strangers and maps need more passes. The
+outputs of a pass are stored in the run, by digests of weights and images, so a second report reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`runs diff`: in what two runs differ, and the first epoch where their curves part. No torch."""
+"""`runs diff`: in what two runs differ, and the first epoch whose numbers differ. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

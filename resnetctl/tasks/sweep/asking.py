@@ -45,7 +45,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise ConfigError("the method optuna needs the package optuna", hint='pip install "resnetctl[sweep]"') from None
+        raise ConfigError("the method optuna needs the package optuna", hint="pip install 'optuna>=4'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -166,6 +166,6 @@ def test_a_goal_shows_a_row_for_each_stage(cli: Cli, calls: list[Any], monkeypat
     assert calls == [task.Order(target="a", size="5kB", int8=True, max_drop=1.0, budget="9min")]
     lines = result.out.splitlines()
     assert "accuracy on test  90.0 % (100 images, opened once)" in lines
-    assert "taken back        int8: too slow" in lines
+    assert "rejected          int8: too slow" in lines
     assert any(line.startswith("int8\t") and "1.50 / 2.50" in line for line in lines)
     assert lines[-1] == "  resnetctl predict r/export/model-int8.onnx IMAGE"

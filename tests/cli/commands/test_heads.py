@@ -55,7 +55,7 @@ def test_data_add_of_bad_annotations_lists_them_all_with_exit_3(cli: Cli) -> Non
     (folder / "Annotations/p01.xml").write_text(dense.xml("p01.jpg", [(1, 1, 5, 5, "disc")], size=(7, 7)))
     result = cli("data", "add", "cells")
     assert result.code == 3
-    assert "3 problems in 12 pictures with annotations (VOC XML)" in result.err
+    assert "3 problems in 12 images with annotations (VOC XML)" in result.err
     for text in ("p00.xml: object 1 ('disc')", "p00.xml: object 2 ('bar')", "p01.xml: it says 7x7 pixels"):
         assert text in " ".join(result.err.split())
     checked = cli("data", "check", "cells")
@@ -178,7 +178,7 @@ def test_report_shows_the_verdict_and_writes_a_page(cli: Cli) -> None:
     assert result.code == 0
     assert result.out.startswith("one/model.safetensors has map50 ")
     assert "class\tap50\tap\t95 % interval\tboxes" in result.out
-    assert "worst pictures\tf1\tboxes\tfound\tright" in result.out
+    assert "worst images\tf1\tboxes\tfound\tright" in result.out
     assert "calibration, prediction sets" in result.err
     assert Path("page.html").is_file()
     assert Path("plots/precision-recall.svg").is_file()

@@ -32,7 +32,7 @@ def test_the_tables_show_sets_and_abstaining(cli: Cli) -> None:
     lines = result.out.splitlines()
     assert lines[0] == "measured            runs/first/model.safetensors on zoo test"
     assert lines[1].startswith("accuracy            ")
-    assert "a perfect model shows" in lines[2]
+    assert "a perfect network shows" in lines[2]
     assert "set\tcoverage\texpected\tclasses in a set\twith one class" in lines
     assert any(line.startswith("99 %\tno threshold is proved") for line in lines)
 
@@ -67,7 +67,7 @@ def test_the_second_model_on_a_test_split_is_said(cli: Cli) -> None:
     RunDir(Path("runs/first")).save_weights(to_bytes(network(seed=4).state_dict(), card(store)))
     for verb in ("report", "eval"):
         line = next(line for line in cli(verb).out.splitlines() if line.startswith("judged"))
-        assert "2 models on this test; interval for all of them " in line
+        assert "2 networks on this test; interval for all of them " in line
 
 
 def test_the_page_and_the_plots_are_named(cli: Cli) -> None:

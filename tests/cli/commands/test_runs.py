@@ -153,7 +153,7 @@ def test_remove_asks_on_a_terminal(
     assert sorted(path.name for path in two_runs.iterdir()) == left
 
 
-def test_diff_prints_what_differs_and_where_the_curves_part(cli: Cli, two_runs: Path) -> None:
+def test_diff_prints_what_differs_and_from_which_epoch_on(cli: Cli, two_runs: Path) -> None:
     config = two_runs / "a" / "config.toml"
     config.write_text("lr = 0.5\n" + config.read_text())
     (two_runs / "a" / "config.sources.json").write_text('{"lr": "argument lr"}')
@@ -168,7 +168,7 @@ def test_diff_prints_what_differs_and_where_the_curves_part(cli: Cli, two_runs: 
         "data\ta\tb",
         "data.digests.train\tab\t-",
         "",
-        "The curves part at epoch 1, from the first epoch on:",
+        "The curves differ from epoch 1:",
         "number\ta\tb",
         "val_top1\t0.5\t0.75",
     ]

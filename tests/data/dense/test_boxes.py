@@ -53,7 +53,7 @@ def test_notes_count_what_was_mended_and_name_the_first() -> None:
     check.check(scene(), (40, 30))
     assert check.notes(2) == [
         "boxes without area, left out: 3 (x.xml: object 1; x.xml: object 1 and 1 more)",
-        "boxes that reach beyond their picture, clipped: 3",
+        "boxes that reach beyond their image, clipped: 3",
         "images without an object: 1",
     ]
 

@@ -120,7 +120,7 @@ def test_a_box_that_reaches_beyond_its_picture_is_clipped_and_counted(tmp_path: 
     _xml(folder, 0, (-5, 5, 20, 64, "disc"))
     store = dense.added(folder, tmp_path / "data")
     assert boxes_of(store)[0] == [[0, 10, 20, 35]]  # 5 px are padded above and below
-    assert "boxes that reach beyond their picture, clipped: 1" in store.card.notes
+    assert "boxes that reach beyond their image, clipped: 1" in store.card.notes
 
 
 BAD_XML: dict[str, tuple[Change, str]] = {
@@ -131,11 +131,11 @@ BAD_XML: dict[str, tuple[Change, str]] = {
     ),
     "outside": (
         lambda f: _xml(f, 0, (50, 5, 60, 9, "disc")),
-        "Annotations/p00.xml: object 1 ('disc'): the box (50, 5, 60, 9) lies outside the picture of 40x30 pixels",
+        "Annotations/p00.xml: object 1 ('disc'): the box (50, 5, 60, 9) lies outside the image of 40x30 pixels",
     ),
     "touching": (
         lambda f: _xml(f, 0, (40, 5, 60, 9, "disc")),
-        "Annotations/p00.xml: object 1 ('disc'): the box (40, 5, 60, 9) lies outside the picture of 40x30 pixels",
+        "Annotations/p00.xml: object 1 ('disc'): the box (40, 5, 60, 9) lies outside the image of 40x30 pixels",
     ),
     "not a number": (
         lambda f: _xml(f, 0, (float("nan"), 5, 60, 9, "disc")),
@@ -184,7 +184,7 @@ def test_all_problems_of_a_source_are_in_one_error(tmp_path: Path) -> None:
     _xml(folder, 1, (float("inf"), 5, 60, 9, "disc"))
     (folder / "JPEGImages/p02.jpg").write_bytes((folder / "JPEGImages/p02.jpg").read_bytes()[:500])
     lines = problems(folder, tmp_path)
-    assert lines[0].startswith("3 problems in 12 pictures with annotations (VOC XML)")
+    assert lines[0].startswith("3 problems in 12 images with annotations (VOC XML)")
     assert [sum(name in line for line in lines) for name in ("p00.xml", "p01.xml", "p02.jpg")] == [2, 1, 1]
 
 
@@ -242,7 +242,7 @@ BAD_MASKS: dict[str, tuple[Change, str]] = {
     ),
     "colours": (
         lambda f: _mask(f, lambda mask: np.stack([mask] * 3, -1)),
-        "it is a colour picture, not one of classes",
+        "it is a colour image, not one of classes",
     ),
     "0 and 255": (
         lambda f: _mask(f, lambda mask: np.where(np.arange(40) > 9, 255, 0 * mask).astype(np.uint8)),
@@ -321,7 +321,7 @@ def test_pictures_of_which_only_some_have_a_split_are_refused_by_name(tmp_path: 
     for file in ("Annotations/p00.xml", "JPEGImages/p00.jpg"):
         (folder / file).rename(folder / "train" / Path(file).name)
     lines = problems(folder, tmp_path)
-    assert lines[0] == "some pictures have a split and some have none"
+    assert lines[0] == "some images have a split and some have none"
     assert len(lines) == 1 + 11
     assert "JPEGImages/p01.jpg" in lines
 
@@ -330,7 +330,7 @@ def test_a_source_without_any_object_is_refused(tmp_path: Path) -> None:
     folder = dense.voc(tmp_path / "voc")
     for number in range(12):
         _xml(folder, number)
-    assert problems(folder, tmp_path) == ["no object in 12 pictures (VOC XML)"]
+    assert problems(folder, tmp_path) == ["no object in 12 images (VOC XML)"]
 
 
 def test_flat_boxes_are_no_class_of_a_picture_but_their_class_stays(tmp_path: Path) -> None:

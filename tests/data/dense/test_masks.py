@@ -172,7 +172,7 @@ def test_a_class_0_with_a_border_that_is_not_known_is_a_mask_and_half_of_255_is_
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "F"])
 def test_files_that_are_not_of_levels_are_colours(mode: str) -> None:
     image = Image.fromarray(LEVELS).convert(mode)
-    with pytest.raises(BadImage, match="a colour picture"):
+    with pytest.raises(BadImage, match="a colour image"):
         read(encoded(image, "TIFF"))
 
 

@@ -34,7 +34,7 @@ def test_boxes_become_labels_of_their_pictures_and_masks_do_not(tmp_path: Path) 
     assert truth.tags is not None
     wanted = [[name in {box[4] for box in boxes} for name in dense.CLASSES] for _, _, boxes in dense.scenes(12)]
     assert truth.tags.astype(bool).tolist() == wanted[: len(truth.tags)]
-    with pytest.raises(UsageError, match="only boxes can become labels of their pictures"):
+    with pytest.raises(UsageError, match="only boxes can become labels of their images"):
         numbered.added(dense.masked(tmp_path / "masks"), None, name="masks", image_labels=True)
     labels, _ = numbered.written(tmp_path / "plain")
     with pytest.raises(UsageError, match="has no boxes, but one label an image"):

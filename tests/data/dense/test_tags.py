@@ -56,7 +56,7 @@ def test_all_wrong_lines_are_one_error_and_nothing_is_stored(tmp_path: Path) -> 
     lines = ("000.png,bar,train", "000.png,disc,train", "gone.png,bar,train", "001.png,bar||disc,train",
              "002.png,bar|bar,train", "003.png,bar,later", ",bar,train")  # fmt: skip
     path = table(tmp_path / "source", *lines)
-    with pytest.raises(DataError, match="6 problems in 1 picture with annotations") as caught:
+    with pytest.raises(DataError, match="6 problems in 1 image with annotations") as caught:
         dense.added(path, tmp_path / "data")
     texts = ("line 3: '000.png' occurs twice", "line 4: file 'gone.png' is missing", "line 5: a label in",
              "line 6: a label in", "line 7: split 'later'", "line 8: path is empty")  # fmt: skip
@@ -66,7 +66,7 @@ def test_all_wrong_lines_are_one_error_and_nothing_is_stored(tmp_path: Path) -> 
 
 
 def test_a_table_without_a_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no label in 2 pictures"):
+    with pytest.raises(DataError, match="no label in 2 images"):
         dense.added(table(tmp_path / "source", "000.png,,train", "001.png,,train"), tmp_path / "data")
 
 

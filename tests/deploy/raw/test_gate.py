@@ -44,7 +44,7 @@ def changed(name: str, number: float) -> bytes:
 def test_other_pixels_are_listed_with_their_size_and_difference() -> None:
     problems = gate.pixel_problems(changed("float64", 0.75), IMAGE, pictures=[PHOTO])
     assert len(problems) == gate.SHOWN + 1
-    assert problems[0].startswith("a picture of 61x40 pixels, 1 channel: ")
+    assert problems[0].startswith("an image of 61x40 pixels, 1 channel: ")
     assert "values of 64 differ, by up to" in problems[0]
     assert problems[-1].startswith("and ")
 
@@ -55,7 +55,7 @@ def test_a_graph_that_onnxruntime_refuses_is_a_problem() -> None:
 
 def test_a_graph_that_fails_on_a_picture_is_a_problem() -> None:
     problems = gate.pixel_problems(changed("int64", 9), IMAGE, pictures=[PHOTO])
-    assert problems[0].startswith("a picture of 61x40 pixels, 1 channel: ")
+    assert problems[0].startswith("an image of 61x40 pixels, 1 channel: ")
     assert "image_needs_1_3_or_4_channels" in problems[0]
 
 

@@ -101,7 +101,7 @@ def test_the_json_document_has_numbers_of_both_networks() -> None:
         ({}, "give one of these"),
         ({"keep_blocks": (1, 1), "speedup": 2.0}, "give one of these"),
         ({"keep_blocks": (0, 1)}, "cannot be kept"),
-        ({"speedup": 1.0}, "a speed-up is more than 1"),
+        ({"speedup": 1.0}, "the speed-up must be above 1"),
     ],
 )
 def test_a_wrong_cut_is_refused_before_any_work(cut: dict[str, object], message: str) -> None:

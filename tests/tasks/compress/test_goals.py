@@ -173,12 +173,12 @@ def test_a_disk_that_is_full_from_some_moment_is_one_error_and_the_goal_goes_on(
     [
         ({"speedup": None}, "give one of these: a time, a speed-up, a size"),
         ({"target_ms": 1.0}, "give one of these"),
-        ({"speedup": None, "target_ms": -1.0}, "the time is above 0 ms"),
+        ({"speedup": None, "target_ms": -1.0}, "the time must be above 0 ms"),
         ({"speedup": None, "size": "big"}, "size should be a size such as 500kB"),
-        ({"max_drop": -1.0}, "points are 0 to 100"),
+        ({"max_drop": -1.0}, "the drop must be 0 to 100 points"),
         ({"budget": "soon"}, "budget should be a time"),
         ({"budget": "9min", "set": {"epochs": 2}, "finetune": None}, "budget chooses the length of the run"),
-        ({"speedup": 0.5}, "a speed-up is more than 1"),
+        ({"speedup": 0.5}, "the speed-up must be above 1"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused_before_any_work(order: dict[str, Any], message: str) -> None:

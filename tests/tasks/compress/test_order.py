@@ -50,7 +50,7 @@ def test_an_order_goes_on_only_with_the_same_values() -> None:
 
 def test_a_limit_of_zero_is_asked_for() -> None:
     assert Order(target_ms=0.0).has_goal
-    with pytest.raises(UsageError, match="the time is above 0 ms, not 0"):
+    with pytest.raises(UsageError, match="the time must be above 0 ms, not 0"):
         Order(target_ms=0.0).require_goal(card(arch=DEEP))
     with pytest.raises(UsageError, match="max_drop makes a run"):
         Order(max_drop=0.0).require_file(None)
@@ -66,14 +66,14 @@ def test_a_limit_of_zero_is_asked_for() -> None:
         ({}, "give one of these: the blocks to keep, the share of the channels, or a speed-up"),
         ({"keep_blocks": (1, 1), "speedup": 2.0}, "give one of these"),
         ({"channels": 0.5, "speedup": 2.0}, "give one of these"),
-        ({"channels": 1.0}, "the share of the channels is above 0 and below 1, not 1"),
-        ({"channels": 0.0}, "the share of the channels is above 0"),
-        ({"channels": float("nan")}, "the share of the channels is above 0"),
+        ({"channels": 1.0}, "the share of the channels must be above 0 and below 1, not 1"),
+        ({"channels": 0.0}, "the share of the channels must be above 0"),
+        ({"channels": float("nan")}, "the share of the channels must be above 0"),
         ({"keep_blocks": (0, 1)}, "cannot be kept"),
         ({"keep_blocks": (3, 2)}, "has 3,2 blocks already"),
-        ({"speedup": 1.0}, "a speed-up is more than 1"),
-        ({"speedup": float("inf")}, "a speed-up is more than 1"),
-        ({"speedup": float("nan")}, "a speed-up is more than 1"),
+        ({"speedup": 1.0}, "the speed-up must be above 1"),
+        ({"speedup": float("inf")}, "the speed-up must be above 1"),
+        ({"speedup": float("nan")}, "the speed-up must be above 1"),
     ],
 )
 def test_a_cut_that_is_not_possible_is_refused(cut: dict[str, object], message: str) -> None:

@@ -184,7 +184,7 @@ def test_a_changed_number_of_the_preprocessing_is_caught_and_named(
         return onnx_writer.seal(proto)
 
     monkeypatch.setattr(writer, "with_preprocessing", wrong)
-    with pytest.raises(CheckFailed, match="prepares pictures in another way") as caught:
+    with pytest.raises(CheckFailed, match="prepares images in another way") as caught:
         go(input="raw")
     assert caught.value.exit_code == 5
     assert "the constant 'prep/constant_" in caught.value.problems[0]

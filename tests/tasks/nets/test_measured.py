@@ -163,9 +163,9 @@ def test_a_class_that_a_limit_cannot_check_is_named(tmp_path: Path) -> None:
 def test_classes_that_the_data_does_not_have_and_other_truth_are_refused(tmp_path: Path) -> None:
     store = dense.added(dense.masked(tmp_path / "masks"), tmp_path / "data")
     net = net_of("segment", lambda _: (), store, classes=("ground", "bar", "car"))
-    with pytest.raises(DataError, match="the classes of the model and of 'scenes' differ") as caught:
+    with pytest.raises(DataError, match="the classes of the network and of 'scenes' differ") as caught:
         measured(net, store)
-    assert caught.value.problems == ("only the model has: car", "only the dataset has: disc")
+    assert caught.value.problems == ("only the network has: car", "only the dataset has: disc")
     with pytest.raises(DataError, match="answers with boxes, and 'scenes' has masks"):
         measured(net_of("detect", lambda _: (), store), store)
 

@@ -92,13 +92,13 @@ def test_what_is_missing_or_too_much_is_said(run: runs.RunDir, folder: Path) -> 
         predict(run.path, pictures, settings=machine)
     few = folder / "few.csv"
     few.write_text("path,weight,same,length\nimg/000.png,1,2,3\n")
-    with pytest.raises(DataError, match="1 picture of 2 have no line") as caught:
+    with pytest.raises(DataError, match="1 image of 2 have no line") as caught:
         predict(run.path, pictures, settings=machine, vectors=few)
     assert list(caught.value.problems) == [str(pictures[1])]
     few.write_text("path,weight,length\n")
     with pytest.raises(DataError, match="lacks 'same'"):
         predict(run.path, pictures, settings=machine, vectors=few)
-    with pytest.raises(DataError, match="1 row for 2 pictures"):
+    with pytest.raises(DataError, match="1 row for 2 images"):
         rc.predict(run.path, pictures, vectors=np.zeros((1, 3)))
     with pytest.raises(DataError, match="a folder has none"):
         export(run.path, settings=machine, images=folder)

@@ -132,7 +132,7 @@ def test_the_order_of_the_other_classes_does_not_matter(store: Store) -> None:
 def test_other_classes_are_refused_before_any_pass(store: Store) -> None:
     run = make_run(card(store))
     other = other_weights(store, classes=("ape", "bee", "emu"))
-    with pytest.raises(DataError, match="classes of the model and of 'zoo' differ") as caught:
+    with pytest.raises(DataError, match="classes of the network and of 'zoo' differ") as caught:
         report(run.path, against=other, settings=settings.load())
     assert caught.value.exit_code == 3
     assert not (run.path / "report").exists()

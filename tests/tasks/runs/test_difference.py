@@ -1,4 +1,4 @@
-"""A difference of two runs names config, versions, machine, data, and the first epoch where the curves part."""
+"""A difference of two runs names config, versions, machine, data, and the first epoch whose numbers differ."""
 
 from pathlib import Path
 from typing import Any
