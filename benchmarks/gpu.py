@@ -46,6 +46,8 @@ from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, pre
 from resnetctl.training.recorder import checkpoint_bytes
 
 ROUNDS = 5
+EAGER, GRAPH = "graph=off", "graph=auto"
+GRAPH_STEPS = 50
 TINY = 120  # seconds of a part in a smoke test
 EPOCH = 45_000  # images: an epoch of CIFAR-10 with a tenth held out
 LOOSE = 1e-3  # of the largest logit: another order of sums in float32
@@ -126,7 +128,9 @@ def sync(bench: Bench) -> Iterator[Row]:
     bench.synthetic(8 if bench.tiny else 32, 256)
     names = [one.name for one in registry.all_entries() if (one.kind, one.distribution) == ("policy", "resnetctl")]
     for name in names:
-        job = bench.job("resnet20", f"augment={name}", "batch_size=32", "ema_decay=0.9", "grad_clip=1", "epochs=9")
+        job = bench.job(
+            "resnet20", f"augment={name}", "batch_size=32", "ema_decay=0.9", "grad_clip=1", "epochs=9", EAGER
+        )
         state, plan = fresh_state(job, fresh_model(job)), replace(make_plan(job, Stop()), evaluate=None)
         steps = fit(state, plan)
         next(steps)  # constants are made in the first step
@@ -153,8 +157,26 @@ def parity(bench: Bench) -> Iterator[Row]:
         yield {"name": name, "value": f"{apart:.1e} of the largest logit", "failed": apart > bound}
 
 
+def graph(bench: Bench) -> Iterator[Row]:
+    """Captured steps have the bits of eager ones: float32, EMA, clipping, and a small last batch in every epoch."""
+    images, batch = (70, 32) if bench.tiny else (1_100, 128)
+    bench.synthetic(8 if bench.tiny else 32, images)
+    sets = ("precision=fp32", "exact=true", "ema_decay=0.9", "grad_clip=1", "label_smoothing=0.1", "warmup=1")
+    ends = []
+    for graph_set in (EAGER, EAGER, GRAPH):
+        job = bench.job("resnet20", f"batch_size={batch}", "epochs=99", "augment=standard", *sets, graph_set)
+        state, plan = fresh_state(job, fresh_model(job)), replace(make_plan(job, Stop()), evaluate=None)
+        facts = (fact for fact in fit(state, plan) if isinstance(fact, StepResult))
+        notes = [fact.note for fact in itertools.islice(facts, 5 if bench.tiny else GRAPH_STEPS) if fact.note]
+        ends.append({name: value.cpu() for name, value in (state.model.state_dict() | state.ema.state_dict()).items()})
+    repeats, same = (all(value.equal(ends[0][name]) for name, value in end.items()) for end in ends[1:])
+    where = notes[0] if notes else f"graph={job.config.graph}"
+    yield {"name": "eager against itself", "value": "same bits" if repeats else "other bits"}
+    yield {"name": f"{where} against eager", "value": "same bits" if same else "other bits", "failed": not same}
+
+
 def speed(bench: Bench) -> Iterator[Row]:
-    """Images per second of training steps, eager, five rounds in turns."""
+    """Images per second of training steps, eager and captured, five rounds in turns."""
     if bench.tiny:
         yield from _speeds(bench, (("resnet20", 8, 128, (32,)),))
     else:
@@ -223,7 +245,7 @@ def compiled(bench: Bench) -> Iterator[Row]:
         return
     bench.synthetic(32, 12_800)
     for arch in ("resnet20", "resnet18"):
-        job = bench.job(arch, "batch_size=512", "epochs=99")
+        job = bench.job(arch, "batch_size=512", "epochs=99", EAGER)
         eager = statistics.median(_rates(bench, job, rounds=3))
         state = fresh_state(job, fresh_model(job))
         state.model.compile()
@@ -239,11 +261,12 @@ PARTS: dict[str, tuple[int, Callable[[Bench], Iterator[Row]]]] = {  # seconds, s
     "facts": (25, facts),
     "sync": (25, sync),
     "parity": (25, parity),
+    "graph": (30, graph),
     "speed": (110, speed),
     "exact": (45, exact),
     "shares": (35, shares),
-    "accuracy": (130, accuracy),
-    "compile": (80, compiled),  # last: it can be given up
+    "accuracy": (120, accuracy),
+    "compile": (65, compiled),  # last: it can be given up
 }
 OF_SPEED = ("speed", "shares", "accuracy", "compile")
 
@@ -279,7 +302,7 @@ def run_all(options: argparse.Namespace) -> None:
             continue
         command = [sys.executable, __file__, "--part", part, "--device", options.device, "--data", options.data]
         command += ["--out", str(options.out), *(["--tiny"] if options.tiny else [])]
-        environment = os.environ | ({WORKSPACE: ":4096:8"} if part == "exact" else {})
+        environment = os.environ | ({WORKSPACE: ":4096:8"} if part in ("exact", "graph") else {})
         begun = time.monotonic()
         try:
             code = subprocess.run(
@@ -304,19 +327,28 @@ def _speeds(bench: Bench, cases: tuple[tuple[str, int, int, tuple[int, ...]], ..
     for (side, images), group in itertools.groupby(cases, key=lambda case: case[1:3]):
         bench.synthetic(side, images)
         for arch, number in ((case[0], batch) for case in group for batch in case[3]):
-            job = bench.job(arch, f"batch_size={number}", "epochs=999", "augment=standard")
-            rates = _rates(bench, job, rounds=ROUNDS)
-            rate, spread = statistics.median(rates), max(rates) - min(rates)
-            value = f"{rate:,.0f} images/s (n={len(rates)}, range {spread / rate:.0%})"
-            value += f", {EPOCH / rate:.2f} s an epoch, {_kernels(bench, job)} kernels a step"
-            yield {"name": f"{arch}, {side} px, batch {number}, {job.config.precision}", "value": value}
+            sets = (f"batch_size={number}", "epochs=999", "augment=standard")
+            jobs = [bench.job(arch, *sets, graph_set) for graph_set in (EAGER, GRAPH)]
+            running = [_warm(job) for job in jobs]
+            turns = [[_rates_of(bench, steps, rounds=1)[0] for steps in running] for _ in range(ROUNDS)]
+            for job, rates in zip(jobs, zip(*turns, strict=True), strict=True):
+                rate, spread = statistics.median(rates), max(rates) - min(rates)
+                value = f"{rate:,.0f} images/s (n={len(rates)}, range {spread / rate:.0%})"
+                value += f", {EPOCH / rate:.2f} s an epoch, {_kernels(bench, job)} kernels a step"
+                what = f"{arch}, {side} px, batch {number}, {job.config.precision}, graph={job.config.graph}"
+                yield {"name": what, "value": value}
 
 
 def _rates(bench: Bench, job: Job, *, rounds: int) -> list[float]:
+    return _rates_of(bench, _warm(job), rounds=rounds)
+
+
+def _warm(job: Job) -> Iterator[Any]:
+    """Return the steps of a job after the first ones: an eager one, and one whose graph is captured."""
     state, plan = fresh_state(job, fresh_model(job)), replace(make_plan(job, Stop()), evaluate=None)
     steps = fit(state, plan)
     list(itertools.islice(steps, 3))
-    return _rates_of(bench, steps, rounds=rounds)
+    return steps
 
 
 def _rates_of(bench: Bench, steps: Iterator[Any], *, rounds: int) -> list[float]:
@@ -325,7 +357,7 @@ def _rates_of(bench: Bench, steps: Iterator[Any], *, rounds: int) -> list[float]
     for _ in range(rounds):
         bench.wait()
         begun, images = time.perf_counter(), 0
-        while time.perf_counter() - begun < (0.05 if bench.tiny else 1.0):
+        while time.perf_counter() - begun < (0.05 if bench.tiny else 0.5):
             images += sum(fact.images for fact in itertools.islice(steps, 10) if isinstance(fact, StepResult))
             bench.wait()
         rates.append(images / (time.perf_counter() - begun))

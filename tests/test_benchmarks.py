@@ -387,9 +387,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_the_benchmark_of_a_gpu_runs_tiny_on_a_cpu(gpu: Any, tmp_path: Path) -> None:
     bench = gpu.Bench(device="cpu", data="none", tiny=True, work=tmp_path)
-    rows = {part: list(gpu.PARTS[part][1](bench)) for part in ("facts", "sync", "parity", "exact")}
-    assert [len(rows[part]) for part in rows] == [3, 5, 2, 2]
+    rows = {part: list(gpu.PARTS[part][1](bench)) for part in ("facts", "sync", "parity", "graph", "exact")}
+    assert [len(rows[part]) for part in rows] == [3, 5, 2, 2, 2]
     assert not any(row["failed"] for row in rows["parity"])
+    assert rows["graph"][-1] == {"name": "graph=off against eager", "value": "same bits", "failed": False}
     assert rows["exact"][-1] == {"name": "killed after 2 facts, resumed", "value": "same bytes"}
     assert "| parity | bfloat16 |" in gpu.table([{"part": "parity", **row} for row in rows["parity"]])
     assert sum(seconds for seconds, _ in gpu.PARTS.values()) <= 480

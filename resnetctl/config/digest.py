@@ -7,7 +7,11 @@ from resnetctl.config.schema import TrainConfig
 
 
 def config_sha256(config: TrainConfig, weights_sha256: str = "") -> str:
-    """Return the SHA-256 of the config. A weights file and a teacher count by their content, not by their path."""
-    values = config.model_dump(mode="json", exclude={"weights_sha256"}) | {"weights": weights_sha256}
+    """Return the SHA-256 of the config.
+
+    A weights file and a teacher count by their content, not by their path. What a CUDA graph captures does not count,
+    because it changes no bit.
+    """
+    values = config.model_dump(mode="json", exclude={"weights_sha256", "graph"}) | {"weights": weights_sha256}
     values["distill"]["teacher"] = ""  # its digest is there, too
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -196,6 +196,9 @@ class TrainConfig(Frozen):
     exact: bool = option(
         False, "Repeat bit for bit: slower kernels on CUDA, and no resume that would differ", panel="Machine"
     )
+    graph: Literal["auto", "step", "network", "off"] = option(
+        "auto", "CUDA graph: of a whole step, of the network (the policy stays eager), or off", panel="Machine"
+    )
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
     seed: int = option(0, "Random seed", panel=USED, ge=0, le=MAX_SEED)
     sampler: Literal["shuffle", "balanced"] = option(

@@ -106,7 +106,7 @@ class Feed:
     Up to `RESIDENT_BYTES` of pixels, on CUDA up to `RESIDENT_SHARE` of its free memory, are copied to an accelerator
     once. Larger sets, and all sets on the CPU, are gathered or decoded batch by batch. A batch is resized when the
     stored side is not `spec.resize`. Channels are converted as in Pillow: colour to grey by luma, grey to colour by
-    repeating.
+    repeating. `is_resident` says whether the pixels lie on an accelerator.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Feed:
                 f"images with {counted(channels, 'channel')} cannot be used by a model for {spec.channels}",
                 hint="1 channel (grey) can be repeated, 3 channels (colour) can become grey; other numbers must match",
             )
-        resident = _fits(images.images, device)
+        resident = fits(images.images, device)
         home = device if resident else torch.device("cpu")
         self._check = images.check
         if resident:
@@ -134,6 +134,7 @@ class Feed:
         self._truth = None if images.truth is None else images.truth.tensors()
         self._vector, self._numbers = vector, images.vectors
         self._stored = images.images.shape[1]
+        self.is_resident = resident
 
     def __len__(self) -> int:
         return len(self._index)
@@ -142,7 +143,7 @@ class Feed:
         """Return an epoch's order on the device that gathers the images: each step then cuts its rows out there."""
         return order.to(self._index.device)
 
-    def batch(self, rows: Tensor, *, epoch: int, step: int) -> Batch:
+    def batch(self, rows: Tensor, *, epoch: int | Tensor, step: int | Tensor) -> Batch:
         """Return the batch of `rows`, int64 `(B,)` places in the image set.
 
         Returns:
@@ -185,7 +186,7 @@ class Feed:
         return standardise(numbers.to(self.device), self._vector)
 
 
-def _fits(images: Images, device: torch.device) -> bool:
+def fits(images: Images, device: torch.device) -> bool:
     """Return whether the images are copied to the device at once. Files are decoded first, in the memory of the CPU."""
     if device.type == "cpu":
         return False

@@ -159,14 +159,20 @@ def crop(images: Tensor, corners: Tensor, *, size: int, pad: int = 0) -> Tensor:
 
 def flip(images: Tensor, chosen: Tensor) -> Tensor:
     """Return the images with the `chosen` ones, bool `(N,)`, mirrored left to right: a new tensor, channels-last."""
-    pixels, count = images.permute(0, 2, 3, 1), len(images)
     if images.device.type != "cpu":  # `nonzero` would make an accelerator wait for the number of chosen images
-        return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
+        return flip_all(images, chosen)
+    pixels, count = images.permute(0, 2, 3, 1), len(images)
     some = chosen.nonzero().squeeze(1)
     mirrored = pixels.index_select(0, some).flip(2)
     # Copying mirrored images into place copies single bytes; picking whole images from both is four times as fast.
     places = torch.arange(count).index_copy_(0, some, torch.arange(count, count + len(some)))
     return torch.cat([pixels, mirrored]).index_select(0, places).permute(0, 3, 1, 2)
+
+
+def flip_all(images: Tensor, chosen: Tensor) -> Tensor:
+    """Return what `flip` does, from a mirrored copy of every image: more work, but with static shapes."""
+    pixels = images.permute(0, 2, 3, 1)
+    return torch.where(chosen[:, None, None, None], pixels.flip(2), pixels).permute(0, 3, 1, 2)
 
 
 def hide(images: Tensor, corners: Tensor, *, side: int, fill: Tensor) -> Tensor:

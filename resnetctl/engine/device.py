@@ -184,3 +184,20 @@ def _channels_first(
     module: nn.Module, images: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]
 ) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
     return tuple(each.contiguous() for each in images), {name: each.contiguous() for name, each in named.items()}
+
+
+def seed_generators(device: torch.device, seed: int) -> None:
+    """Seed the generators of the CPU and of `device`.
+
+    `torch.manual_seed` would cost 1 ms a step on a CPU and 87 us with CUDA: it also prepares the generators of absent
+    devices, with a stack trace for each.
+    """
+    import torch
+
+    if device.type in ("cpu", "cuda"):
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+    if device.type == "cuda":
+        place = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[place].manual_seed(seed)

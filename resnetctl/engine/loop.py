@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine import shares
 from resnetctl.engine.average import averaged, evaluated
-from resnetctl.engine.device import autocast
+from resnetctl.engine.device import autocast, seed_generators
 from resnetctl.engine.distributed import Shard, Team, step_in_shards
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.objective import StepObjective, Supervised, net_loss
@@ -38,6 +39,7 @@ class StepResult:
     lr: float
     loss: Tensor
     images: int
+    note: str = ""  # what the user should know about this step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +165,8 @@ class Plan:
     thaw_step: int = 0  # the step from which frozen modules train too; 0: never
     evaluate: Callable[[nn.Module], EvalReport | Measured] | None = None
     guard: Callable[[], AbstractContextManager[None]] = nullcontext  # around the work between two facts
+    # what takes a step of this state in another way, see `engine.graph`; None: `take_step`
+    stepper: "Callable[[TrainState, Plan], Callable[..., StepResult]] | None" = None
 
 
 def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
@@ -173,6 +177,7 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
             devices, because reading a number waits for the device. The state is then unusable; saved states are fine.
     """
     order, order_epoch = torch.empty(0, dtype=torch.int64), -1
+    step_on = plan.stepper(state, plan) if plan.stepper is not None else partial(take_step, state, plan)
     while True:
         # the last step of an epoch, or of the run, is done: evaluate and start new sums
         if state.sums.images and (state.step % plan.steps_per_epoch == 0 or state.step >= plan.steps):
@@ -186,18 +191,17 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
         if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
             order, order_epoch = plan.feed.placed(plan.sampler(len(plan.feed), seed=plan.seed, epoch=epoch)), epoch
         with plan.guard():
-            step = _step(state, plan, epoch, batch_rows(order, offset, batch_size=plan.batch_size))
+            step = step_on(epoch=epoch, rows=batch_rows(order, offset, batch_size=plan.batch_size))
         yield step
 
 
-def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult:
+def take_step(state: TrainState, plan: Plan, *, epoch: int, rows: Tensor) -> StepResult:
     """Do one optimizer update on the images in `rows` of the train split."""
-    _train_mode(state, plan)
+    train_mode(state, plan)
     if plan.shards == 1:
         # drop the gradients of the last step, because torch adds to them; so the parts of a batch add up to the whole
         state.optimizer.zero_grad(set_to_none=True)
         whole = _forward_and_backward(state, plan, rows, epoch=epoch)
-        loss, correct = whole.loss, whole.correct
     else:
         loss, correct = step_in_shards(
             state.model,
@@ -206,6 +210,7 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
             team=plan.team,
             compute=lambda number, part: _forward_and_backward(state, plan, part, epoch=epoch, shard=number),
         )
+        whole = Shard(loss=loss, weight=1.0, correct=correct, images=len(rows))
     # fp16: divide the gradients by the scale of the loss, and skip an update whose gradients overflowed
     is_sound = state.scale is None or state.scale.unscale(state.optimizer)
     if state.scale is not None and state.scale.factor < 1:
@@ -219,17 +224,23 @@ def _step(state: TrainState, plan: Plan, epoch: int, rows: Tensor) -> StepResult
     set_lr(state.optimizer, lr)
     if is_sound:
         state.optimizer.step()
+    return finish_step(state, plan, done=whole, epoch=epoch, lr=lr)
+
+
+def finish_step(state: TrainState, plan: Plan, *, done: Shard, epoch: int, lr: float) -> StepResult:
+    """Average the weights after an update on the images of `done`, count its images, and return the result."""
     # move the average of the weights (EMA) a little towards the new ones: it evens out the noise of single steps
     if state.ema is not None:
         state.ema.update_parameters(state.model)
-    state.sums.loss += loss.to(state.sums.loss.dtype) * len(rows)
-    state.sums.correct += correct
-    state.sums.images += len(rows)
+    loss = done.loss
+    state.sums.loss += loss.to(state.sums.loss.dtype) * done.images
+    state.sums.correct += done.correct
+    state.sums.images += done.images
     state.step += 1
     # on a CPU the loss is already computed, so check it; on other devices the check would wait for the device
     if loss.device.type == "cpu" and not loss.isfinite():
         raise not_finite(state.step)
-    return StepResult(step=state.step, steps=plan.steps, epoch=epoch, lr=lr, loss=loss, images=len(rows))
+    return StepResult(step=state.step, steps=plan.steps, epoch=epoch, lr=lr, loss=loss, images=done.images)
 
 
 def _forward_and_backward(
@@ -237,18 +248,25 @@ def _forward_and_backward(
 ) -> Shard:
     """Add the gradients of a whole batch, or those of a shard times its weight, to those of the model."""
     # every random number of this step (augmentation, dropout) follows from the seed, the step and the shard
-    _seed(plan.feed.device, rng.derive(plan.seed, "step", state.step, shard or 0))
-    batch = _inputs(plan.feed.batch(rows, epoch=epoch, step=state.step), plan)
+    seed_generators(plan.feed.device, step_seed(plan, state.step, shard=shard or 0))
+    # early in progressive resizing the images are smaller than `plan.image.size`
+    side = plan.side(state.step)
+    batch = model_inputs(plan.augment(plan.feed.batch(rows, epoch=epoch, step=state.step)), plan.image, side=side)
     # shards are added up before the sum is divided by the weight of all, so that uneven shards count by their images
     weight = 1.0 if shard is None else shares.weight(batch.targets, plan.class_weights)
     split = shares.parts(batch, plan.accumulate, class_weights=plan.class_weights)
-    results = [_gradients(state, plan, part, share=share * weight) for part, share in split]
+    results = [gradients(state, plan, batch=part, share=share * weight) for part, share in split]
     loss = torch.stack([loss for loss, _ in results]).sum()
     logits = torch.cat([logits for _, logits in results])
     return Shard(loss=loss, weight=weight, correct=shares.correct(logits, batch.targets), images=len(rows))
 
 
-def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | float) -> tuple[Tensor, Tensor]:
+def step_seed(plan: Plan, step: int, *, shard: int = 0) -> int:
+    """Return the seed of the random numbers of a step, or of a shard of it."""
+    return rng.derive(plan.seed, "step", step, shard)
+
+
+def gradients(state: TrainState, plan: Plan, *, batch: Batch, share: Tensor | float) -> tuple[Tensor, Tensor]:
     """Add the gradients of a batch with a `share` of the step's loss; return its part of the loss, and its logits."""
     # forward: autocast runs convolutions and matrix products in bfloat16 or float16, which is faster; the weights stay
     # float32, because an update is often too small to change a 16-bit number
@@ -261,14 +279,11 @@ def _gradients(state: TrainState, plan: Plan, batch: Batch, *, share: Tensor | f
     return loss.detach(), logits.detach()
 
 
-def _inputs(batch: Batch, plan: Plan) -> Batch:
-    """Augment, resize and normalise stored uint8 images: float32 `(N, C, S, S)` for the model."""
-    augmented = plan.augment(batch)
-    # early in progressive resizing the images are smaller than `plan.image.size`
-    side = plan.side(batch.step)
-    images = resize(augmented.images, side, interpolation=plan.image.interpolation)
-    truth = augmented.truth and augmented.truth.resize(plan.image.size, size=side)
-    return dataclasses.replace(augmented, images=normalise(images, plan.image), truth=truth)
+def model_inputs(augmented: Batch, image: ImageSpec, *, side: int) -> Batch:
+    """Resize and normalise augmented images: float32 `(N, C, S, S)` for the model, S is `side`."""
+    images = resize(augmented.images, side, interpolation=image.interpolation)
+    truth = augmented.truth and augmented.truth.resize(image.size, size=side)
+    return dataclasses.replace(augmented, images=normalise(images, image), truth=truth)
 
 
 def not_finite(step: int) -> NonFinite:
@@ -319,22 +334,7 @@ def _has_fractions(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
-def _seed(device: torch.device, seed: int) -> None:
-    """Seed the generators of the CPU and of `device`.
-
-    `torch.manual_seed` would cost 1 ms a step on a CPU and 87 us with CUDA: it also prepares the generators of absent
-    devices, with a stack trace for each.
-    """
-    if device.type in ("cpu", "cuda"):
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
-    if device.type == "cuda":
-        place = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.default_generators[place].manual_seed(seed)
-
-
-def _train_mode(state: TrainState, plan: Plan) -> None:
+def train_mode(state: TrainState, plan: Plan) -> None:
     """Put the model into training mode, but frozen modules into eval: their batch-norm statistics must not change.
 
     From `plan.thaw_step` on nothing is frozen. This follows from the step, so a resume thaws at the same place.

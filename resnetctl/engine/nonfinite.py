@@ -43,7 +43,7 @@ def find_origin(state: TrainState, plan: Plan, *, give_up: Callable[[], bool] = 
         None if all numbers stay finite to the end of the run, or if `give_up` returns True.
     """
     watch = _Watch()
-    watched = dataclasses.replace(plan, augment=watch.over(plan.augment), evaluate=None, early_stop=0)
+    watched = dataclasses.replace(plan, augment=watch.over(plan.augment), evaluate=None, early_stop=0, stepper=None)
     with watch.on(state.model), contextlib.suppress(NonFinite):
         for fact in fit(state, watched):
             if isinstance(fact, StepResult):
@@ -65,7 +65,7 @@ class _Watch:
         """Return the policy `augment`, with a check of its output."""
 
         def watched(batch: Batch) -> Batch:
-            self._step, self._index = batch.step, batch.index
+            self._step, self._index = int(batch.step), batch.index
             augmented = augment(batch)
             self._index = augmented.index
             self.check(augmented.images, kind="pixels", layer="")

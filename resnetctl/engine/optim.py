@@ -5,12 +5,14 @@ does not limit the convolution; it keeps the weights from growing, because the s
 The norm's own parameters set the scale, and have no decay.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import contextlib
+import struct
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resnetctl import registry
 from resnetctl.config.arguments import keywords
@@ -64,9 +66,32 @@ def build_optimizer(
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Write the learning rate of this step into every group."""
+    """Write the learning rate of this step into every group.
+
+    On CUDA it is rounded to float32. A kernel in a graph reads it from a float32 tensor, and eager steps must give the
+    same bits.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+        rate = lr * group["lr_scale"]
+        group["lr"] = rate if not group["params"][0].is_cuda else struct.unpack("f", struct.pack("f", rate))[0]
+
+
+@contextlib.contextmanager
+def rates_from(optimizer: torch.optim.Optimizer, rates: Sequence[Tensor]) -> Iterator[None]:
+    """Let the optimizer read its learning rates from 0-d tensors, one a group, within a `with` statement.
+
+    A number of Python would stay in a graph as it was when the graph was captured.
+    """
+    kept = [dict(group) for group in optimizer.param_groups]
+    try:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+            if "capturable" in group:  # torch's Adam asks for it in a capture; fused, it changes nothing else
+                group["capturable"] = True
+        yield
+    finally:
+        for group, before in zip(optimizer.param_groups, kept, strict=True):
+            group.update({key: before[key] for key in ("lr", "capturable") if key in before})
 
 
 class LossScale:

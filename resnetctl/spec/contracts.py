@@ -28,7 +28,7 @@ class Batch:
             output: uint8 or float32 in 0..255, `(N, C, S, S)` with S = `image.size`.
         targets: `(N,)` int64, or `(N, num_classes)` float32 after mixing.
         index: `(N,)` int64, the row of each image in the stored split.
-        epoch, step: counters of the run, from 0.
+        epoch, step: counters of the run, from 0. In a step that a CUDA graph repeats they are tensors, 0-d int64.
         truth: boxes or masks, in pixels of `images`, which a policy moves with the picture, or tags, which stay; None
             for classification. `targets` is then the rarest class in each image.
         vectors: `(N, D)` float32, the standardised numbers of each image, for a network that reads them. A policy that
@@ -38,8 +38,8 @@ class Batch:
     images: torch.Tensor
     targets: torch.Tensor
     index: torch.Tensor
-    epoch: int
-    step: int
+    epoch: int | torch.Tensor
+    step: int | torch.Tensor
     truth: SceneTruths | None = None
     vectors: torch.Tensor | None = None
 
@@ -62,6 +62,10 @@ class Policy:
     picture, and "tags". On data with another truth it is refused before the run. A policy with "vectors" keeps the
     numbers of the images right: it leaves them as they are, or mixes them by the shares of the targets. Another policy
     is refused for a network that reads numbers.
+
+    A `capturable` policy may be part of a CUDA graph, which repeats its kernels without Python: its shapes are always
+    the same, it reads no number of a tensor, it draws with the generator of the batch's device only, and it uses
+    `epoch` and `step` as tensors only. False: it never is. By default, an attempt without numbers decides.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Policy:
     mirrors: bool = False
     unmirrored: Callable[..., Transform] | None = None
     moves: tuple[Kept, ...] = ()
+    capturable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

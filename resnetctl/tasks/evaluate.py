@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 from resnetctl import registry
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store
-from resnetctl.engine.gates import Gates, Limits
+from resnetctl.engine.meters.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.predictors import with_mirrored

@@ -14,7 +14,7 @@ from resnetctl import registry
 from resnetctl.data.cards import manifest_names
 from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.data.store import Store, open_store
-from resnetctl.engine.gates import Gates
+from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.facts import Notice

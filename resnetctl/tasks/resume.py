@@ -141,7 +141,7 @@ def _changed(config: TrainConfig, origins: dict[str, str], change: Change) -> Re
         config = config.model_copy(update={"epochs": epochs, "steps": 0})
         origins = origins | {"epochs": ORIGIN, "steps": ORIGIN}
     if device is not None:
-        config = config.model_copy(update={"device": device, "precision": "auto"})
+        config = config.model_copy(update={"device": device, "precision": "auto", "graph": "auto"})
         origins = origins | {"device": ORIGIN}
     elif config.device == "cpu" and config.precision == "bf16" and not bf16_instructions():
         raise UsageError(

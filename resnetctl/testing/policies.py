@@ -2,7 +2,7 @@
 
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from resnetctl.data.policies import complaints
-from resnetctl.spec import Batch, ImageSpec, Policy
+from resnetctl.spec import Batch, ImageSpec, Policy, Transform
 from resnetctl.testing.findings import Rule, Skipped, expect
 from resnetctl.testing.schedules import settable
-from resnetctl.testing.waits import ACCELERATOR, require_no_wait
+from resnetctl.testing.waits import ACCELERATOR, require_capturable, require_no_wait
 
 CLASSES = 10
 SPECS = (
@@ -29,9 +29,6 @@ OTHER = 17  # positions away in the batch: an image that takes no part in a mixt
 SIGMAS = 5.0  # chance alone exceeds it once in two million
 FOLLOWS = 0.75  # correlation of shares and pixels: 1 if correct, about 0.5 with the class of a wrong partner
 BLANK = 1.0  # levels; an image with a smaller standard deviation is blank
-
-
-Transform = Callable[[Batch], Batch]
 
 
 def batch(image: ImageSpec, count: int) -> Batch:
@@ -183,10 +180,8 @@ def mirrors(policy: Policy) -> str:
     """The policy mirrors pictures if it declares it, and only then."""
     image = SPECS[0]
     share = _mirrored(policy.build(image, CLASSES), image)
-    if policy.mirrors:
-        expect(share > 0.02, f"mirrors=True, and {share:.0%} of {DRAWS:,} were mirrored")
-    else:
-        expect(share < 0.35, f"mirrors=False, and {share:.0%} of {DRAWS:,} were mirrored")
+    as_declared = share > 0.02 if policy.mirrors else share < 0.35
+    expect(as_declared, f"mirrors={policy.mirrors}, and {share:.0%} of {DRAWS:,} were mirrored")
     if policy.unmirrored is not None:
         rest = _mirrored(policy.unmirrored(image, CLASSES), image)
         expect(rest < 0.35, f"unmirrored, and {rest:.0%} of {DRAWS:,} were mirrored")
@@ -223,6 +218,11 @@ def waits(policy: Policy) -> str:
     return "no wait"
 
 
+def capturable(policy: Policy) -> str:
+    """A CUDA graph may repeat the policy: no number of the CPU stays in it. Otherwise the policy runs eagerly."""
+    return require_capturable(policy, [build(SPECS[0], CLASSES) for build in builders(policy)], image=SPECS[0])
+
+
 def vectors(policy: Policy) -> str:
     """Numbers of the images follow their targets: one for each class, they equal the shares of the targets."""
     if "vectors" not in policy.moves:
@@ -254,8 +254,7 @@ def _alike(images: Tensor, others: Tensor) -> Tensor:
 
 
 def _numpy_state() -> tuple[object, ...]:
-    kind, numbers, *rest = np.random.get_state()
-    return (kind, bytes(np.asarray(numbers)), *rest)
+    return tuple(bytes(np.asarray(part)) for part in np.random.get_state())
 
 
 def _places_apart(changes: Tensor) -> float:
@@ -337,6 +336,11 @@ RULES = {
         judge=waits,
         fix="choose with torch.where instead of a mask or .nonzero(), call no .item(), .tolist() or .cpu(), and draw "
         "on batch.images.device; where another way is faster on a CPU, ask images.device.type",
+    ),
+    "capturable": Rule(
+        wants="a policy that a CUDA graph can repeat; otherwise it runs eagerly, which is slower",
+        judge=capturable,
+        fix="keep shapes the same, use batch.epoch and batch.step as tensors, and read no number of a tensor",
     ),
     "vectors": Rule(
         wants='numbers of the images that follow their targets, with moves=("vectors",)',

@@ -1,12 +1,14 @@
-"""What would make the CPU wait for an accelerator, seen on a machine without one."""
+"""What makes the CPU wait for an accelerator, or keeps a policy out of a CUDA graph. Found without a GPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from resnetctl.engine.graph import why_eager
+from resnetctl.spec import ImageSpec, Policy, Transform
 from resnetctl.testing.findings import Skipped
 
 ACCELERATOR = "meta"  # torch's device without numbers: reading one is an error
@@ -39,3 +41,13 @@ def require_no_wait(work: Callable[[Any], object], given: Any) -> None:
         if "Meta tensors, but" not in str(error):
             raise
         raise Skipped(f"an operation cannot be tried without a device: {error}") from None
+
+
+def require_capturable(policy: Policy, transforms: Sequence[Transform], *, image: ImageSpec) -> str:
+    """Return that the transforms of a policy may be part of a CUDA graph. Raise `Skipped` with the reason if not."""
+    if not policy.capturable:
+        raise Skipped("it says that it is not capturable, so it runs eagerly")
+    for transform in transforms:
+        if reason := why_eager(transform, image):
+            raise Skipped(f"it runs eagerly, before the CUDA graph of a step: {reason}")
+    return "may be part of a CUDA graph"

@@ -26,7 +26,7 @@ from resnetctl.data.images import resized
 from resnetctl.data.loader import Feed, balanced_order, epoch_order, hold, sample, steps_per_epoch
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
-from resnetctl.engine import schedule
+from resnetctl.engine import graph, schedule
 from resnetctl.engine.device import claim_device, evaluation_precision, pick_precision, pick_threads, place
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
@@ -188,6 +188,7 @@ def settle(
         "size": image.size,
         "data": store.card.name,
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
+        "graph": config.graph if device.type == "cuda" else "off",  # on CUDA see below
     }
     automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
     model = config.model.model_copy(update=described(arch))
@@ -216,10 +217,11 @@ def settle(
     )
     unit = settled.progressive.size_increment
     require_first_size(arch, first=job.sides[0][1], size=image.size, unit=unit)
-    _augment(job)  # refuses a policy that cannot move boxes or masks
+    augment = augmentation_of(job)  # refuses a policy that cannot move boxes or masks
     require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
-    return job
+    level, _ = graph.level(settled, augment, image=image, device=device, images=train.images)
+    return dataclasses.replace(job, config=settled.model_copy(update={"graph": level}))
 
 
 def fresh_model(job: Job) -> torch.nn.Module:
@@ -292,9 +294,10 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
             place, precision = job.device, evaluation_precision(config.precision, job.device)
             return validate_net(model, job.val, image=job.image, head=job.head, device=place, precision=precision)
 
+    feed = Feed(job.train, job.image, job.device, vector=None if job.head is None else job.head.vector)
     return Plan(
-        feed=Feed(job.train, job.image, job.device, vector=None if job.head is None else job.head.vector),
-        augment=_augment(job),
+        feed=feed,
+        augment=augmentation_of(job),
         image=job.image,
         side=partial(schedule.side, steps=job.steps, size=job.image.size, progressive=config.progressive),
         steps=job.steps,
@@ -314,11 +317,13 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         early_stop=config.early_stop,
         thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,
+        stepper=graph.stepper(config.graph, feed) if together.size == 1 and job.head is None else None,
         guard=partial(explained, job.arch, config.augment, optimizer=config.optim.name, images=config.batch_size),
     )
 
 
-def _augment(job: Job) -> Transform:
+def augmentation_of(job: Job) -> Transform:
+    """Return the function that augments every training batch of a run."""
     truth, classes = job.store.card.truth, len(job.classes)
     return run_augmentation(job.config, job.image, classes=classes, mirror=job.mirror, truth=truth, epochs=job.epochs)
 

@@ -7,6 +7,7 @@ from resnetctl import registry
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.splits import eval_batches
+from resnetctl.engine import graph
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import measure
@@ -18,7 +19,7 @@ from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.augment import until_epoch
-from resnetctl.training.job import Job, validate
+from resnetctl.training.job import Job, augmentation_of, validate
 from resnetctl.wording import counted
 
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
@@ -61,6 +62,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     if vector is not None and (job.head is None or job.head.vector is None):
         have = f"'{job.store.card.name}' has {counted(len(vector.columns), 'number')} with each image"
         yield Notice(f"{have}, which this network does not read: it learns from the pixels alone")
+    yield from _no_graph(job)
     yield from _late_thaw(job)
     yield from _no_second_policy(job)
     if job.teacher is not None and job.val is not None and not state.step and isinstance(job.config, FinetuneConfig):
@@ -100,6 +102,15 @@ def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:
             "a better teacher, or none, may help more",
             hint=(Setting("distill.weight", 0.5, note="or less listens more to the labels"),),
         )
+
+
+def _no_graph(job: Job) -> Iterator[Notice]:
+    """Yield a notice if steps on CUDA are not captured as a whole, and say why."""
+    whole, augment = job.config.model_copy(update={"graph": "step"}), augmentation_of(job)
+    level, reason = graph.level(whole, augment, image=job.image, device=job.device, images=job.train.images)
+    if reason and level == job.config.graph:
+        part = "runs without CUDA graphs" if level == "off" else "has a CUDA graph of the network only"
+        yield Notice(f"a step {part}, which is slower: {reason}")
 
 
 def _late_thaw(job: Job) -> Iterator[Notice]:

@@ -147,6 +147,7 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
                 clock.training += time.monotonic() - before
                 clock.images += fact.images
                 yield fact
+                yield from [Notice(fact.note)] if fact.note else []
                 if state.step - first == ESTIMATE_AFTER:
                     yield from _first_estimate(job, clock, start=first, step=state.step)
                 with shared(facts, session.plan.team):

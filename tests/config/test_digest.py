@@ -31,5 +31,11 @@ def test_the_arguments_are_part_of_the_experiment() -> None:
     assert config_sha256(plain) != config_sha256(changed)
 
 
+def test_a_cuda_graph_does_not_belong_to_the_digest_of_the_config() -> None:
+    config = job().config
+    assert config.graph == "off"
+    assert config_sha256(config) == config_sha256(config.model_copy(update={"graph": "step"}))
+
+
 def test_shards_belong_to_the_digest_of_the_config() -> None:
     assert config_sha256(job().config) != config_sha256(job("shards=2").config)

@@ -245,10 +245,10 @@ def test_pixels_take_a_share_of_a_cuda_device_and_files_are_decoded_up_to_a_fixe
     monkeypatch.setattr(loader, "RESIDENT_BYTES", 500)
     for count, on_cuda in ((400, True), (401, False)):
         pixels = np.zeros(count, np.uint8)
-        assert loader._fits(pixels, torch.device("cuda")) is on_cuda
-        assert loader._fits(SimpleNamespace(nbytes=count), torch.device("cuda"))  # type: ignore[arg-type]
-        assert loader._fits(pixels, torch.device("mps"))
-        assert not loader._fits(pixels, torch.device("cpu"))
+        assert loader.fits(pixels, torch.device("cuda")) is on_cuda
+        assert loader.fits(SimpleNamespace(nbytes=count), torch.device("cuda"))  # type: ignore[arg-type]
+        assert loader.fits(pixels, torch.device("mps"))
+        assert not loader.fits(pixels, torch.device("cpu"))
 
 
 def test_a_batch_has_the_standardised_numbers_of_its_images_only_if_the_network_reads_them(tmp_path: Path) -> None:

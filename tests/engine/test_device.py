@@ -181,3 +181,16 @@ def test_placing_a_narrow_strided_convolution_keeps_its_output() -> None:
     before = net(images)
     device.place(net, torch.device("cpu"))
     torch.testing.assert_close(net(images), before)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_step_on_cuda_seeds_the_generators_of_the_cpu_and_of_its_device(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = (torch.Generator(), torch.Generator())
+    monkeypatch.setattr(torch.cuda, "default_generators", devices)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    device.seed_generators(torch.device(name), 5)
+    used, other = devices if name == "cuda" else reversed(devices)
+    assert used.initial_seed() == torch.initial_seed() == 5
+    assert other.initial_seed() != 5

@@ -13,7 +13,7 @@ from torch import nn
 
 from resnetctl import registry
 from resnetctl.data.loader import Feed, balanced_order
-from resnetctl.engine.loop import EpochResult, StepResult, TrainState, _seed, fit
+from resnetctl.engine.loop import EpochResult, StepResult, TrainState, fit
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.optim import LossScale
 from resnetctl.errors import WorkFailed
@@ -279,16 +279,3 @@ def test_the_parts_of_a_batch_train_as_the_whole_batch_where_batch_norm_is_froze
     assert same == pytest.approx(loss, rel=1e-5)
     for name, value in whole.items():
         assert torch.allclose(value, split[name], atol=1e-5), name
-
-
-@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
-def test_a_step_on_cuda_seeds_the_generators_of_the_cpu_and_of_its_device(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    devices = (torch.Generator(), torch.Generator())
-    monkeypatch.setattr(torch.cuda, "default_generators", devices)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    _seed(torch.device(name), 5)
-    used, other = devices if name == "cuda" else reversed(devices)
-    assert used.initial_seed() == torch.initial_seed() == 5
-    assert other.initial_seed() != 5

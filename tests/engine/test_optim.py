@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
-from resnetctl.engine.optim import build_optimizer, complaint, set_lr
+from resnetctl.engine.optim import build_optimizer, complaint, rates_from, set_lr
 from resnetctl.errors import ConfigError
 
 
@@ -37,6 +38,24 @@ def test_the_head_learns_at_full_rate_and_the_backbone_at_its_scale() -> None:
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(model[3].weight)] == 2.0
     assert rates[id(model[0].weight)] == pytest.approx(0.2)
+
+
+def test_a_rate_on_cuda_is_that_of_a_float32_tensor() -> None:
+    on_gpu, on_cpu = ({"params": [SimpleNamespace(is_cuda=is_so)], "lr_scale": 0.1} for is_so in (True, False))
+    optimizer: Any = SimpleNamespace(param_groups=[on_gpu, on_cpu])
+    set_lr(optimizer, 0.7)
+    assert on_cpu["lr"] == 0.7 * 0.1
+    assert on_gpu["lr"] == torch.tensor(0.7 * 0.1).item() != on_cpu["lr"]
+
+
+def test_rates_come_from_tensors_only_within_the_with_statement() -> None:
+    optimizer = build_optimizer(net(), TrainConfig.model_validate({"optim": {"name": "adam"}}), head=())
+    before = [dict(group) for group in optimizer.param_groups]
+    rates = [torch.tensor(0.5) for _ in before]
+    with rates_from(optimizer, rates):
+        assert [group["lr"] for group in optimizer.param_groups] == rates
+        assert all(group["capturable"] for group in optimizer.param_groups)
+    assert [dict(group) for group in optimizer.param_groups] == before
 
 
 def test_frozen_parameters_are_in_no_group() -> None:

@@ -16,7 +16,7 @@ from support.trained import CLASSES, IMAGE, card, make_run, make_store, network
 from resnetctl import registry
 from resnetctl.data.splits import open_eval_set, open_sets
 from resnetctl.data.store import Store
-from resnetctl.engine.gates import Gates
+from resnetctl.engine.meters.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
 from resnetctl.models import archs

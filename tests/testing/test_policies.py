@@ -237,6 +237,22 @@ def test_a_policy_that_waits_for_an_accelerator_is_found_at_its_line(change: Any
     assert "test_policies.py" in finding.place
 
 
+@pytest.mark.parametrize("name", ["none", "standard", "standard+cutout", "shift", "resized-crop"])
+def test_every_policy_of_the_core_is_capturable(name: str) -> None:
+    finding = judge(name, "capturable", rule=policies.RULES["capturable"], target=registry.get("policy", name))
+    assert (finding.status, finding.seen) == ("ok", "may be part of a CUDA graph")
+
+
+def test_a_policy_that_reads_the_epoch_runs_eagerly_and_the_line_is_named() -> None:
+    reading = policy(lambda batch, _: replace(batch, images=batch.images.roll(int(batch.epoch) % 2)))
+    finding = judge("p", "capturable", rule=policies.RULES["capturable"], target=reading)
+    assert finding.status == "skipped"
+    assert "it reads a number of a tensor (at test_policies.py:" in finding.seen
+    unwilling = replace(reading, capturable=False)
+    finding = judge("p", "capturable", rule=policies.RULES["capturable"], target=unwilling)
+    assert (finding.status, finding.seen) == ("skipped", "it says that it is not capturable, so it runs eagerly")
+
+
 @pytest.mark.parametrize(("name", "summary"), [("", "s"), ("p", ""), ("p", "  ")])
 def test_a_policy_needs_a_name_and_a_summary(name: str, summary: str) -> None:
     value = replace(images(lambda pixels: pixels), name=name, summary=summary)

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from resnetctl.testing.waits import ACCELERATOR, NoWaits
+from resnetctl import registry
+from resnetctl.spec import ImageSpec
+from resnetctl.testing.findings import Skipped
+from resnetctl.testing.waits import ACCELERATOR, NoWaits, require_capturable
 
 
 def test_work_on_one_device_is_counted() -> None:
@@ -18,3 +21,11 @@ def test_work_on_one_device_is_counted() -> None:
 def test_a_copy_to_the_device_is_an_error(copy: object) -> None:
     with NoWaits(), pytest.raises(RuntimeError, match="copies between"):
         copy()  # type: ignore[operator]
+
+
+def test_every_transform_of_a_policy_must_be_capturable() -> None:
+    policy, image = registry.get("policy", "standard"), ImageSpec(size=8)
+    sound = policy.build(image, 3)
+    assert require_capturable(policy, [sound, sound], image=image) == "may be part of a CUDA graph"
+    with pytest.raises(Skipped, match="reads a number"):
+        require_capturable(policy, [sound, lambda batch: batch.images[int(batch.step)]], image=image)

@@ -27,6 +27,7 @@ def test_a_settled_config_has_no_automatic_value(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(device, "bf16_instructions", lambda: "")
     config = job().config
     assert (config.device, config.precision, config.threads, config.size) == ("cpu", "fp32", 1, 8)
+    assert config.graph == "off", "a CPU has no CUDA graphs"
     assert config.model.block == "basic"
     assert dict(config.model.block_args) == {"shortcut": "A"}
     assert config.model.stem == "cifar"

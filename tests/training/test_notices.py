@@ -30,6 +30,16 @@ def test_more_threads_than_cores_and_a_batch_of_all_images_get_a_notice(monkeypa
     ]
 
 
+@pytest.mark.parametrize(
+    ("level", "text"), [("off", "runs without CUDA graphs"), ("network", "has a CUDA graph of the network only")]
+)
+def test_steps_that_are_not_captured_as_a_whole_get_a_notice(
+    level: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remarking.graph, "level", lambda *_, **__: (level, "the reason"))
+    assert remarked("threads=1") == [f"a step {text}, which is slower: the reason"]
+
+
 def test_a_decay_that_the_run_is_too_short_for_gets_a_notice() -> None:
     assert remarked("threads=1", "ema_decay=0.999") == [
         "the average of the weights ends with a decay of 0.571, not 0.999: the decay at a step is "

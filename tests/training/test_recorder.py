@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from resnetctl.data.splits import eval_batches, open_eval_set
 from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.distributed import Team
+from resnetctl.engine.loop import StepResult
 from resnetctl.engine.predictors import feature_predictor
 from resnetctl.errors import NonFinite, PeerFailed, Stopped, WorkFailed
 from resnetctl.facts import Finished, Notice
@@ -71,6 +73,18 @@ def test_after_some_steps_a_long_run_gets_an_estimate_and_advice(monkeypatch: py
     texts = [fact.text for fact in facts("epochs=400000", "early_stop=1") if isinstance(fact, Notice)]
     assert any(text.startswith("about ") and "images/s" in text for text in texts)
     assert any("a GPU makes it shorter" in text for text in texts)
+
+
+def test_a_note_of_a_step_becomes_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = recorder.fit
+
+    def noted(state: Any, plan: Any) -> Iterator[object]:
+        for fact in fit(state, plan):
+            is_second = isinstance(fact, StepResult) and fact.step == 2
+            yield replace(fact, note="the step cannot be captured") if is_second else fact
+
+    monkeypatch.setattr(recorder, "fit", noted)
+    assert [fact.text for fact in facts("epochs=1") if isinstance(fact, Notice)] == ["the step cannot be captured"]
 
 
 def test_a_short_run_gets_no_notice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ SHOWN = 10  # classes in the table
 
 def run(parsed: Parsed[EvalOptions]) -> None:
     """Run `eval`."""
-    from resnetctl.engine.gates import Gates, Limits
+    from resnetctl.engine.meters.gates import Gates, Limits
     from resnetctl.system import settings
     from resnetctl.tasks import datasets
     from resnetctl.tasks import evaluate as task

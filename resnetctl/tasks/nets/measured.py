@@ -11,7 +11,7 @@ import numpy as np
 
 from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, open_eval_set
 from resnetctl.data.store import Store
-from resnetctl.engine.gates import Gates
+from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.meters.run import meter_of
 from resnetctl.engine.metrics import Labels as Order
 from resnetctl.errors import DataError, UsageError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resnetctl.engine.gates import Gates
+from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice

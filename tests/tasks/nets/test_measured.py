@@ -15,7 +15,7 @@ from support import dense, heads
 
 from resnetctl import registry, runs
 from resnetctl.data.store import Store
-from resnetctl.engine.gates import Gates
+from resnetctl.engine.meters.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.spec import Boxes, Figure, Measured, Output
 from resnetctl.system import settings

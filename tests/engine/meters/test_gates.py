@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resnetctl.engine.gates import SHOWN, Gates
+from resnetctl.engine.meters.gates import SHOWN, Gates
 from resnetctl.engine.metrics import ClassReport, EvalReport, wilson
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting
