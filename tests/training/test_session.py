@@ -41,7 +41,7 @@ def test_few_calls_lie_between_train_and_the_optimizer(monkeypatch: pytest.Monke
     monkeypatch.setattr(loop, "set_lr", set_lr)
     list(train(to_train(from_sets(["data=tiny", "steps=1"])), settings.load()))
     (stack,) = stacks
-    assert stack == ["train", "launch", "consume", "fit", "_step", "set_lr"]
+    assert stack == ["train", "launch", "consume", "fit", "take_step", "set_lr"]
     # before the task: the parser, the command and `draft`, as tests/cli/commands/test_train.py shows
     assert len(stack) + 3 <= MOST_HOPS
 
