@@ -30,11 +30,11 @@ def terminal() -> Any:
 
 
 def stable(lines: list[str]) -> list[str]:
-    """The lines without measured values: of an epoch, its number and its learning rate are left."""
+    """The lines without measured values and precision: of an epoch, its number and its learning rate are left."""
     kept = []
     for line in lines:
         epoch = re.match(r" +\d+ +[\d.e-]+(?= )", line)
-        text = epoch.group() if epoch else re.sub("|".join(CHANGING), "?", line)
+        text = epoch.group() if epoch else re.sub("|".join(CHANGING), "?", line.replace("   bf16", ""))
         if not text.startswith("about "):  # only slow machines announce how long a run will take
             kept.append(text)
     return kept

@@ -52,7 +52,8 @@ def show(report: "BenchReport") -> None:
 
 def _training(report: "BenchReport") -> Iterator[tuple[object, ...]]:
     subject, training, machine = report.subject, report.training, report.machine
-    threads = f"{subject.device} ({counted(subject.threads, 'thread')})"
+    precision = "" if subject.precision == "fp32" else f", {subject.precision}"
+    threads = f"{subject.device} ({counted(subject.threads, 'thread')}{precision})"
     of = f"{subject.arch} on {subject.data}, {subject.image_size} px, batch {subject.batch_size}, {threads}"
     yield _row("training", training.images_per_second, " images/s", of)
     share = training.share_of_sgemm

@@ -49,7 +49,7 @@ class History:
 
 
 def header(started: "Started", verb: str, *, width: int) -> list[str]:
-    """Return the first lines: network, data, device, seed, folder, images, config."""
+    """Return the first lines: network, data, device, seed, folder, images, 16-bit precision, config."""
     config = started.config
     threads = f" ({counted(config.threads, 'thread')})" if config.device == "cpu" else ""
     parts = [
@@ -70,7 +70,8 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     taught = (
         [f"taught by {started.teacher}, {Path(distill.teacher).name} ({distill.method})"] if started.teacher else []
     )
-    more = [place, *begun, *taught, images, f"config from {config_sources(started.origins)}"]
+    rough = [config.precision] if config.precision in ("bf16", "fp16") else []
+    more = [place, *begun, *taught, images, *rough, f"config from {config_sources(started.origins)}"]
     return [*_flowed(parts, width), *_flowed(more, width)]
 
 

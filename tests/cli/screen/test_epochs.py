@@ -22,6 +22,12 @@ def test_the_header_is_two_lines(started: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize(("precision", "shown"), [("bf16", "   bf16   config"), ("fp32", " px   config")])
+def test_the_header_names_the_precision_of_16_bits(started: Make, precision: str, shown: str) -> None:
+    config = TrainConfig(data="digits", device="cpu", threads=1, precision=precision)
+    assert shown in epochs.header(started(config=config), "train", width=80)[1]
+
+
 def test_the_header_names_a_block_that_replaces_the_archs_own(started: Make) -> None:
     line = epochs.header(started(block="se_basic"), "train", width=80)[0]
     assert line.startswith("resnetctl train  resnet20 + se_basic on digits   ")
