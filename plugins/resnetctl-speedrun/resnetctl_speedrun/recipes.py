@@ -4,9 +4,9 @@ from resnetctl.spec import Recipe
 
 speedrun: Recipe = {
     "model": {"arch": "speednet_wd2", "init": "whiten"},
-    "epochs": 8,
+    "epochs": 10,
     "batch_size": 128,
-    "lr": 0.02,
+    "lr": 0.04,
     "weight_decay": 0.05,
     "warmup": "5%",
     "label_smoothing": 0.1,
