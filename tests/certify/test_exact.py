@@ -26,7 +26,7 @@ from resnetctl.engine import checkpoint
 from resnetctl.engine.loop import EpochResult, TrainState, fit
 
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
-STEP = "resnetctl.engine.loop:_step"
+STEP = "resnetctl.engine.loop:take_step"
 POLICIES = [entry.name for entry in registry.entries("policy") if entry.status == "available"]
 PARTS = {
     "plain": (),

@@ -11,7 +11,7 @@ from resnetctl.system.storage import TEMPORARY
 SETS = ("epochs=4",)
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 CODES = {"SIGTERM": 143, "SIGINT": 130}
-STEP = "resnetctl.engine.loop:_step"
+STEP = "resnetctl.engine.loop:take_step"
 VALIDATE = "resnetctl.training.job:validate"
 
 
