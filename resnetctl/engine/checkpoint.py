@@ -79,6 +79,7 @@ def machine_facts(world_size: int = 1, *, device: str = "cpu", precision: str = 
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
+        "precision": precision,
         **arithmetic_facts(device, precision),
     }
 

@@ -69,17 +69,17 @@ class Capture(Protocol):
     def __call__(self) -> AbstractContextManager[Graph]: ...
 
 
-def cuda_capture() -> Capture:
-    """Return the capture of CUDA. All its graphs share one pool of memory, because they never run at the same time."""
-    pool = None
+def cuda_capture(device: torch.device) -> Capture:
+    """Return the capture of a CUDA device. Each graph has memory of its own."""
 
     @contextlib.contextmanager
     def capture() -> Iterator[Graph]:
-        nonlocal pool
-        pool = pool or torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        # the outer context also brings the stream back when the capture fails
-        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, pool=pool):
+        with contextlib.ExitStack() as stack:
+            # without a device and a stream of it, torch would capture the work of its current device
+            stack.enter_context(torch.cuda.device(device))
+            stack.enter_context(torch.cuda.stream(torch.cuda.current_stream(device)))  # comes back if it fails
+            stack.enter_context(torch.cuda.graph(graph, stream=torch.cuda.Stream(device)))  # type: ignore[no-untyped-call]
             yield graph
 
     return capture
@@ -232,6 +232,7 @@ def _highest(
         (config.precision == "fp16", "the loss scale of fp16 is read in each step"),
         (config.shards > 1, "the batch has shards"),
         (config.accumulate > 1, "gradients are accumulated"),
+        *((True, f"{kind} '{name}' does not say that it is capturable") for kind, name in _undeclared(config)),
         (not _steps_alike(config), f"optimizer '{config.optim.name}' does not say that it is capturable"),
     ):
         if is_so:
@@ -249,7 +250,7 @@ def stepper(level: str, feed: Feed) -> Callable[[TrainState, Plan], Captured] | 
     if level == "off" or feed.device.type != "cuda":
         return None
     part: Level = "step" if level == "step" and feed.is_resident else "network"
-    return partial(Captured, level=part, capture=cuda_capture())
+    return partial(Captured, level=part, capture=cuda_capture(feed.device))
 
 
 def why_eager(augment: Transform, image: ImageSpec) -> str:
@@ -287,6 +288,13 @@ class _NoHost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if torch.Tag.nondeterministic_seeded in function.tags and devices != {NUMBERLESS}:
             raise RuntimeError("it draws on the CPU")
         return result
+
+
+def _undeclared(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """Yield block and objective of plugins that may keep numbers of Python, which a graph would repeat."""
+    for kind, name in (("block", config.model.block), ("objective", config.objective.name)):
+        if name and registry.distribution_of(kind, name) and not getattr(registry.get(kind, name), "capturable", False):
+            yield kind, name
 
 
 def _steps_alike(config: TrainConfig) -> bool:

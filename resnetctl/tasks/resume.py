@@ -14,6 +14,7 @@ from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.checkpoint import Snapshot
+from resnetctl.engine.device import pick_device
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import TrainState
 from resnetctl.errors import UsageError, WeightsError
@@ -140,10 +141,14 @@ def _changed(config: TrainConfig, origins: dict[str, str], change: Change) -> Re
     if epochs is not None:
         config = config.model_copy(update={"epochs": epochs, "steps": 0})
         origins = origins | {"epochs": ORIGIN, "steps": ORIGIN}
+    lacks_bf16 = config.device == "cpu" and config.precision == "bf16" and not bf16_instructions()
     if device is not None:
-        config = config.model_copy(update={"device": device, "precision": "auto", "graph": "auto"})
+        place = str(pick_device(device))
+        is_as_before = place.partition(":")[0] == config.device.partition(":")[0] and not lacks_bf16
+        again = {} if is_as_before else {"precision": "auto", "graph": "auto"}
+        config = config.model_copy(update={"device": place, **again})
         origins = origins | {"device": ORIGIN}
-    elif config.device == "cpu" and config.precision == "bf16" and not bf16_instructions():
+    elif lacks_bf16:
         raise UsageError(
             "the run trains in bf16, and this processor has no bf16 arithmetic",
             where=Setting("device"),

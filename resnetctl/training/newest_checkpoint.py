@@ -58,7 +58,7 @@ def card_of(snapshot: checkpoint.Snapshot) -> WeightsCard:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one line for each fact that changed: `torch 2.11 -> 2.12`. Compares only the facts in `then`."""
-    return [f"{key} {old} -> {now.get(key)}" for key, old in then.items() if now.get(key) != old]
+    return [f"{key} {old} -> {now.get(key) or 'none'}" for key, old in then.items() if now.get(key) != old]
 
 
 def facts_then(snapshot: checkpoint.Snapshot) -> dict[str, Any]:

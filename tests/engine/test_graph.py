@@ -221,6 +221,10 @@ def level(config: TrainConfig, *, augment: Transform | None = None, device: torc
         ({"accumulate": 2, "graph": "step"}, "off", "accumulated"),
         ({"distill": {"teacher": "x"}}, "off", "teacher"),
         ({"model": {"head": "ssd"}}, "off", "head 'ssd'"),
+        ({"model": {"block": "basic"}}, "step", ""),
+        ({"model": {"block": "se_basic"}}, "off", "block 'se_basic' does not say that it is capturable"),
+        ({"model": {"block": "speed"}}, "step", ""),
+        ({"objective": {"name": "gce"}}, "off", "objective 'gce'"),
         ({"optim": {"name": "adamw"}, "ema_decay": 0.9, "grad_clip": 1, "precision": "bf16"}, "step", ""),
     ],
 )
@@ -302,9 +306,11 @@ def test_every_policy_of_the_core_can_be_captured(name: str) -> None:
     assert why_eager(policy(name), SPEC) == ""
 
 
-def test_graphs_of_cuda_share_a_pool_and_give_the_stream_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    pools: list[object] = []
-    streams = ["own"]
+def test_graphs_are_captured_on_a_stream_of_their_device_and_give_the_old_one_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    captured_on: list[object] = []
+    streams, devices = ["own"], []
 
     @contextlib.contextmanager
     def stream(new: str) -> Iterator[None]:
@@ -313,22 +319,29 @@ def test_graphs_of_cuda_share_a_pool_and_give_the_stream_back(monkeypatch: pytes
         streams.remove(new)
 
     @contextlib.contextmanager
-    def graphed(_: object, *, pool: object) -> Iterator[None]:
-        pools.append(pool)
+    def within(device: torch.device) -> Iterator[None]:
+        devices.append(str(device))
+        yield
+
+    @contextlib.contextmanager
+    def graphed(_: object, *, stream: object) -> Iterator[None]:
+        captured_on.append(stream)
         streams.append("capture")
         yield
         streams.remove("capture")
 
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: streams[0])
+    monkeypatch.setattr(torch.cuda, "device", within)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: streams[0])
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: f"of {device}")
     monkeypatch.setattr(torch.cuda, "stream", stream)
     monkeypatch.setattr(torch.cuda, "graph", graphed)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", SimpleNamespace)
-    capture = graph.cuda_capture()
+    capture = graph.cuda_capture(torch.device("cuda:1"))
     made = []
     for _ in range(2):
         with capture() as one:
             made.append(one)
     assert made[0] is not made[1]
-    assert pools[0] is pools[1]
+    assert captured_on == ["of cuda:1"] * 2
+    assert devices == ["cuda:1"] * 2
     assert streams == ["own"]

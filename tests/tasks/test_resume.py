@@ -241,8 +241,21 @@ def test_a_run_in_bf16_goes_on_without_bf16_arithmetic_only_in_fp32_and_says_so(
         list(resume("cut", settings=settings.load()))
     assert caught.value.hint == (Setting("device", "cpu", note="goes on in fp32, not bit for bit"),)
     told = notice_texts(list(resume("cut", settings=settings.load(), device="cpu")))
-    assert "bf16 avx512_bf16 -> None" in told
+    assert "bf16 avx512_bf16 -> none, precision bf16 -> fp32" in told
     assert run.read_config().precision == "fp32"
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_resume_on_the_same_device_keeps_the_precision(device: str) -> None:
+    run = killed_in_fp32()
+    facts = list(resume("cut", settings=settings.load(), device=device, exact=True))
+    assert not [fact for fact in facts if isinstance(fact, Notice) and "bit-identical" in fact.text]
+    assert run.read_config().precision == "fp32"
+
+
+def killed_in_fp32() -> runs.RunDir:
+    killed(12, "precision=fp32")
+    return runs.find("cut", settings.load().runs_dir)
 
 
 def test_exact_refuses_a_run_on_cuda_that_began_without_it(monkeypatch: pytest.MonkeyPatch) -> None:

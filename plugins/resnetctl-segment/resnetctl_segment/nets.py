@@ -68,7 +68,7 @@ def losses(logits: Tensor, masks: Tensor, *, balance: float = 0.0) -> tuple[Tens
     classes = logits.shape[1]
     known = masks != IGNORE
     targets = masks.long().masked_fill(~known, 0)
-    logs = logits.log_softmax(1)
+    logs = logits.float().log_softmax(1)  # in bfloat16, a sum of probabilities would stop growing near 256
     right = logs.gather(1, targets.unsqueeze(1)).squeeze(1) * known  # of the true class of each pixel
     area = targets[known].bincount(minlength=classes)  # pixels of each class
     weights = area.clamp(min=1).to(logs.dtype) ** -balance

@@ -291,3 +291,15 @@ def test_its_weights_give_the_same_logits_in_a_fresh_process(tmp_path: Path) -> 
     command = [sys.executable, "-c", PROBE, json.dumps(arch(block).to_json())]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [float(line) for line in done.stdout.split()] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_the_losses_of_logits_in_bfloat16_are_those_of_the_same_numbers_in_float32() -> None:
+    """Sums of thousands of pixels in bfloat16 would stop growing near 256."""
+    torch.manual_seed(0)
+    masks = torch.randint(0, 3, (2, 64, 64), dtype=torch.uint8)
+    logits = (5 * F.one_hot(masks.long(), 3).permute(0, 3, 1, 2) + torch.randn(2, 3, 64, 64)).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = losses(logits, masks, balance=0.5)
+    for one, other in zip(rough, losses(logits.float(), masks, balance=0.5), strict=True):
+        assert one.item() == pytest.approx(other.item(), abs=1e-5)
+    assert rough[1] < 0.1

@@ -20,6 +20,7 @@ class SpeedBlock(nn.Module):
     """
 
     expansion: ClassVar[int] = 1
+    capturable: ClassVar[bool] = True  # keeps no number of Python from step to step
     preactivation: ClassVar[bool] = False
     foldable: ClassVar[dict[str, str]] = {"conv1": "bn1"}
     branch_end: ClassVar[str] = "bn1"

@@ -14,13 +14,16 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from resnetctl.data.reading.decode import Pixels, read_image
+from resnetctl.data.reading.quiet import quiet_pillow
 
 Decoder = Callable[[bytes, Pixels], object]  # decodes a plain JPEG file into an array `(H, W, 1 or 3)`
-_START, _SCAN = b"\xff\xd8", 0xDA
+_START, _SCAN, _APP1 = b"\xff\xd8", 0xDA, 0xE1
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _HARMLESS = (0xC4, 0xDB, 0xDD, 0xE0, 0xED, 0xFE)  # tables, restart interval, JFIF, Photoshop's notes, comment
 _PROFILE = 0xE2, b"ICC_PROFILE"  # of colours, which is ignored here and in Pillow's decoder
 _EXIF = b"Exif\0\0"
+_LEAST = {0xE0: 7, 0xE2: 14}  # bytes of JFIF data and of a colour profile; Pillow refuses shorter ones
+MOST_PIXELS = 2**19  # in larger images, the copy into one of Pillow takes longer than simplejpeg saves
 
 
 def plain_shape(data: bytes) -> tuple[int, int, int] | None:
@@ -28,7 +31,7 @@ def plain_shape(data: bytes) -> tuple[int, int, int] | None:
 
     A file with a segment that could change its pixels, such as EXIF data with a rotation, is not plain.
     """
-    shape, place = None, len(_START)
+    shape, place, has_exif = None, len(_START), False
     while data.startswith(_START) and place + 20 < len(data) and data[place] == 0xFF:
         marker, segment = data[place + 1], place + 4
         end = place + 2 + int.from_bytes(data[place + 2 : segment])
@@ -41,18 +44,22 @@ def plain_shape(data: bytes) -> tuple[int, int, int] | None:
             if data[segment] != 8 or not (components == 1 or is_ycc) or height * width == 0:
                 return None
             shape = height, width, components
-        elif not _is_harmless(marker, data[segment:end]):
-            return None
+        elif not _is_harmless(marker, data[segment:end]) or (has_exif and marker == _APP1):
+            return None  # Pillow joins the EXIF data of several segments
+        has_exif = has_exif or marker == _APP1
         place = end
     return None
 
 
 def _is_harmless(marker: int, content: bytes) -> bool:
     """Return whether a segment of a JPEG file leaves its pixels as they are."""
-    if marker == 0xE1 and content.startswith(_EXIF):
+    if len(content) < _LEAST.get(marker, 0):
+        return False
+    if marker == _APP1 and content.startswith(_EXIF):
         exif = Image.Exif()
         try:
-            exif.load(content)
+            with quiet_pillow:
+                exif.load(content)
             return bool(exif.get(ExifTags.Base.Orientation, 1) == 1)
         except Exception:  # hostile data raise errors of many kinds: Pillow judges such a file as a whole
             return False
@@ -62,13 +69,14 @@ def _is_harmless(marker: int, content: bytes) -> bool:
 def plain_pixels(data: bytes, *, decoder: Decoder, max_pixels: int) -> Pixels | None:
     """Return the pixels `(H, W, 1 or 3)` of a plain JPEG file.
 
-    None for any other file, for one with over `max_pixels` pixels, and for one that the decoder refuses: Pillow judges.
+    None for any other file, for one with over `max_pixels` or `MOST_PIXELS` pixels, and for one that the decoder
+    refuses: Pillow judges.
     """
     shape = plain_shape(data)
-    if shape is None or shape[0] * shape[1] > max_pixels:
+    if shape is None or shape[0] * shape[1] > min(max_pixels, MOST_PIXELS):
         return None
-    pixels = np.empty(shape, np.uint8)
-    with contextlib.suppress(ValueError):  # simplejpeg refuses what libjpeg warns about
+    with contextlib.suppress(ValueError, RuntimeError, MemoryError):  # simplejpeg refuses what libjpeg warns about
+        pixels = np.empty(shape, np.uint8)
         decoder(data, pixels)
         return pixels
     return None
@@ -105,7 +113,7 @@ def is_exact(decoder: Decoder) -> bool:
 
 
 def _plain_pictures() -> Iterator[bytes]:
-    """Yield noisy JPEG files, grey and in colour, of every subsampling, baseline and progressive, with odd sides."""
+    """Yield noisy JPEG files, grey and in colour, of all that Pillow writes: every subsampling, progressive or not."""
     noise = np.random.default_rng(0).integers(0, 256, (35, 45, 3), dtype=np.uint8)
     for mode, subsampling in (("L", -1), ("RGB", 0), ("RGB", 1), ("RGB", 2)):
         for quality in (40, 95):

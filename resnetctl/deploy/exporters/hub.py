@@ -126,7 +126,7 @@ it was trained on, and measure it on yours first.
 
 Trained on {_code(card.trained_on.get("name", "") or "data that is not known")}.
 {_accuracy(bundle.evals)}
-Looks at a test split, as reports in the run: {sum(item.get("split") == "test" for item in bundle.evals.values())}.
+Looks at a test split, as reports in the run: {_looks(bundle.evals)}.
 
 {_calibration(card.calibration)}
 
@@ -159,9 +159,14 @@ def _calibration(calibration: Calibration | None) -> str:
     )
 
 
+def _looks(evals: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(item.get("split") == "test" and item.get("tta", "none") == "none" for item in evals.values())
+
+
 def _accuracy(evals: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a line for each dataset and split; the ONNX file of a run has the accuracy of its weights."""
-    known = {(report["data"], report["split"]): report for report in evals.values() if report.keys() >= FIGURES}
+    plain = [report for report in evals.values() if report.get("tta", "none") == "none"]  # of the weights alone
+    known = {(report["data"], report["split"]): report for report in plain if report.keys() >= FIGURES}
     return "".join(
         f"Accuracy on {_code(data)}, {split}: {report['top1']:.2%} of {counted(report['count'], 'image')}, "
         f"95 % interval {report['interval'][0]:.2%} to {report['interval'][1]:.2%}.\n"

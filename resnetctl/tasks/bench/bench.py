@@ -190,16 +190,17 @@ def _predicted(predict: Predictor, images: Any) -> float:
 
 
 def _add_other_configs(timing: Bench, *, compiled: bool) -> None:
-    """Add training with other batch sizes, bf16 and, with `compiled`, torch.compile."""
+    """Add training with other batch sizes, in bf16 or fp32 and, with `compiled`, torch.compile."""
     job, config = timing.job, timing.job.config
     for size in (config.batch_size // 2, config.batch_size * 2):
         if 2 <= size <= len(job.train):
             name = f"with batches of {size}"
             timing.options[name] = Setting("batch_size", size, "changes the experiment: lr may have to change too")
             timing.add(name, _rate_of(job, batch_size=size))
-    if config.precision == "fp32" and _has_bf16(job.device):
-        timing.options["with bf16"] = Setting("precision", "bf16")
-        timing.add("with bf16", _rate_of(job, precision="bf16"))
+    other = {"fp32": "bf16", "bf16": "fp32"}.get(config.precision, "")
+    if other == "fp32" or (other == "bf16" and _has_bf16(job.device)):
+        timing.options[f"with {other}"] = Setting("precision", other)
+        timing.add(f"with {other}", _rate_of(job, precision=other))
     if compiled:
         _add_compiled(timing)
 

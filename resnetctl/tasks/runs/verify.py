@@ -123,7 +123,7 @@ class _Checker:
             return []
         then = facts_then(self.newest.snapshot)
         here = checkpoint.machine_facts(
-            device="cuda" if "gpu" in then else "cpu", precision="bf16" if "bf16" in then else "fp32"
+            device="cuda" if "gpu" in then else "cpu", precision=str(then.get("precision", "fp32"))
         )
         now = {**weights_file.installed(then), **here, "threads": then.get("threads")}
         return differences(then, now)

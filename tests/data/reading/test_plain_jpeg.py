@@ -63,6 +63,41 @@ def test_damaged_exif_data_are_read_as_pillow_reads_them(content: bytes) -> None
     assert np.array_equal(fast.pixels, slow.pixels)
 
 
+@pytest.mark.parametrize(
+    ("marker", "content"), [(0xE0, b"JFIF\0"), (0xE2, b"ICC_PROFILE\0"), (0xE2, b"ICC_PROFILE\0\1")]
+)
+def test_segments_that_pillow_finds_too_short_are_not_plain(marker: int, content: bytes) -> None:
+    data = encode(photo(0), "JPEG")
+    segment = bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+    assert plain_shape(data[:2] + segment + data[2:]) is None
+
+
+def test_two_segments_of_exif_data_are_not_plain() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    data = encode(photo(0), "JPEG", exif=exif)
+    start = data.index(b"\xff\xe1")
+    end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    assert plain_shape(data) is not None
+    assert plain_shape(data[:end] + data[start:end] + data[end:]) is None
+
+
+def test_reading_damaged_exif_data_warns_nobody(recwarn: pytest.WarningsRecorder) -> None:
+    content = b"Exif\0\0MM\0*\0\0\0\x08\0\x05" + b"\1" * 9
+    segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
+    data = encode(photo(0), "JPEG")
+    plain_shape(data[:2] + segment + data[2:])
+    assert not recwarn.list
+
+
+def test_large_images_are_left_to_pillow() -> None:
+    def never(data: bytes, pixels: Pixels) -> None:
+        raise AssertionError
+
+    data = encode(photo(0, (1024, 520)), "JPEG")
+    assert plain_pixels(data, decoder=never, max_pixels=10**9) is None
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_an_outcome_is_the_same_with_the_fast_decoder(mode: str) -> None:
     pytest.importorskip("simplejpeg")

@@ -13,6 +13,7 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import BenchConfig
 from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer
+from resnetctl.engine import device
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
@@ -47,13 +48,13 @@ def benched(*sets: str, **options: bool) -> tuple[BenchReport, str]:
 
 
 def new_bench(*sets: str) -> Bench:
-    settled = job(*sets)
+    settled = job("precision=fp32", *sets)
     state = fresh_state(settled, fresh_model(settled))
     return Bench(job=settled, timer=TimedSteps(settled, state, watch=True), state=state)
 
 
 def test_bench_reports_every_figure_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "_has_bf16", lambda device: False)
+    monkeypatch.setattr(device, "bf16_instructions", lambda: "")
     torch.set_num_threads(1)  # what the job settles, whatever other tests left
     before, threads = sorted(Path().rglob("*")), torch.get_num_threads()
     report, texts = benched()
@@ -126,6 +127,13 @@ def test_bf16_is_timed_if_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) 
     bench = new_bench()
     task._add_other_configs(bench, compiled=False)
     assert bench.options["with bf16"] == Setting("precision", "bf16")
+
+
+def test_fp32_is_timed_beside_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "bf16_instructions", lambda: "amx_bf16")
+    bench = new_bench("precision=bf16")
+    task._add_other_configs(bench, compiled=False)
+    assert bench.options["with fp32"] == Setting("precision", "fp32")
 
 
 def test_a_compiler_that_fails_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("RESNETCTL_RUNS_DIR", str(folder / "runs"))
         settings.load.cache_clear()
         heads.stored("numbers", folder)
-        export(heads.run("numbers", "epochs=10", "lr=0.01", "augment=none").path, settings=settings.load())
+        sets = ("epochs=10", "lr=0.01", "augment=none", "precision=fp32")
+        export(heads.run("numbers", *sets).path, settings=settings.load())
     return folder
 
 

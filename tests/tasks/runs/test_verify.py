@@ -133,7 +133,7 @@ def test_data_that_changed_since_training_fail_the_check() -> None:
 
 
 def test_a_changed_machine_is_named_but_fails_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = trained("epochs=1")
+    run = trained("epochs=1", "precision=fp32")
     facts = checkpoint.machine_facts() | {"cpu": "ABACUS", "threads": 77}
     monkeypatch.setattr(checkpoint, "machine_facts", lambda *_, **__: facts)
     report = verified(run)
