@@ -7,6 +7,8 @@
 writes `benchmarks/speed.md` and `speed.json` (25 minutes on two quiet cores). Each program is one process that waits
 within a step of its training until its turn comes; all run on the same cores. Before anything is timed their logits
 and augmentations are compared, and a difference ends the run. Linux: the load of others is read from /proc.
+
+`accuracy_for_time.py` compares what each program learns in the same time by a recipe of its own.
 """
 
 import argparse
