@@ -63,4 +63,4 @@ def test_if_no_checkpoint_is_whole_no_notice_says_that_an_older_one_is_used(run:
 
 def test_differences_are_named() -> None:
     assert differences({"torch": "1", "threads": 2}, {"torch": "2", "threads": 2, "new": 1}) == ["torch 1 -> 2"]
-    assert differences({"plugin": "1"}, {}) == ["plugin 1 -> None"]
+    assert differences({"plugin": "1"}, {}) == ["plugin 1 -> none"]
