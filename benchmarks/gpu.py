@@ -33,7 +33,7 @@ from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.layers import from_recipe
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import build, open_store
-from resnetctl.engine.device import WORKSPACE
+from resnetctl.engine.hardware.device import WORKSPACE
 from resnetctl.engine.loop import StepResult, fit
 from resnetctl.facts import EpochTimed
 from resnetctl.models.resnet import build as build_net

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from resnetctl.data.preprocess import normalise, resize
-from resnetctl.engine.device import place
 from resnetctl.engine.fold import folded
+from resnetctl.engine.hardware.device import place
 from resnetctl.engine.metrics import Images, Logits, Predictor
 from resnetctl.errors import WeightsError
 from resnetctl.hints import Setting

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from resnetctl import __version__
 from resnetctl.engine.average import averages
-from resnetctl.engine.device import arithmetic_facts
+from resnetctl.engine.hardware.precision import arithmetic_facts
 from resnetctl.engine.loop import Best, EpochSums, TrainState
 from resnetctl.errors import WeightsError
 from resnetctl.system.safetensors import digest, read_layout

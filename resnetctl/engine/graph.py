@@ -26,8 +26,8 @@ from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.loader import Feed, fits
 from resnetctl.engine import shares
-from resnetctl.engine.device import seed_generators
 from resnetctl.engine.distributed import Shard
+from resnetctl.engine.hardware.device import seed_generators
 from resnetctl.engine.loop import (
     Plan,
     StepResult,

@@ -4,10 +4,9 @@ The random numbers of a step follow from (seed, step), its learning rate from th
 (seed, epoch). So the state of a run is its tensors and one counter, and `fit` continues from that counter.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -19,8 +18,9 @@ from resnetctl.data.loader import Feed, batch_rows, epoch_order
 from resnetctl.data.preprocess import normalise, resize
 from resnetctl.engine import shares
 from resnetctl.engine.average import averaged, evaluated
-from resnetctl.engine.device import autocast, seed_generators
 from resnetctl.engine.distributed import Shard, Team, step_in_shards
+from resnetctl.engine.hardware.device import seed_generators
+from resnetctl.engine.hardware.precision import autocast
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.engine.objective import StepObjective, Supervised, net_loss
 from resnetctl.engine.optim import LossScale, set_lr
@@ -283,7 +283,7 @@ def model_inputs(augmented: Batch, image: ImageSpec, *, side: int) -> Batch:
     """Resize and normalise augmented images: float32 `(N, C, S, S)` for the model, S is `side`."""
     images = resize(augmented.images, side, interpolation=image.interpolation)
     truth = augmented.truth and augmented.truth.resize(image.size, size=side)
-    return dataclasses.replace(augmented, images=normalise(images, image), truth=truth)
+    return replace(augmented, images=normalise(images, image), truth=truth)
 
 
 def not_finite(step: int) -> NonFinite:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetctl.engine.device import autocast
+from resnetctl.engine.hardware.precision import autocast
 from resnetctl.engine.metrics import GROUP, Images, Labels, Logits, Predictor
 from resnetctl.spec import ImageSpec, VectorSpec
 
@@ -146,8 +146,8 @@ def feature_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) 
 
 
 def _shipped(model: ResNet, device: torch.device) -> nn.Module:
-    from resnetctl.engine.device import place
     from resnetctl.engine.fold import folded
+    from resnetctl.engine.hardware.device import place
 
     net = folded(model)
     place(net, device)

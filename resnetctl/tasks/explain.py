@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.image_files import prepared_batches
-from resnetctl.engine.device import pick_device
+from resnetctl.engine.hardware.device import pick_device
 from resnetctl.engine.metrics import probabilities
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting, suggest

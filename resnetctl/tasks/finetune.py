@@ -14,8 +14,8 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
-from resnetctl.engine.device import pick_device
 from resnetctl.engine.distributed import Team
+from resnetctl.engine.hardware.device import pick_device
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting

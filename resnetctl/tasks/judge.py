@@ -13,7 +13,8 @@ import numpy as np
 
 from resnetctl.data.splits import EVAL_BATCH, ImageSet, eval_batches, split_digest
 from resnetctl.data.store import Store
-from resnetctl.engine.device import pick_device, pick_threads
+from resnetctl.engine.hardware.device import pick_device
+from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.engine.metrics import Images, Labels, Logits
 from resnetctl.engine.predictors import FeaturePredictor, feature_predictor
 from resnetctl.errors import UsageError

@@ -14,8 +14,8 @@ from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine import checkpoint
 from resnetctl.engine.checkpoint import Snapshot
-from resnetctl.engine.device import pick_device
 from resnetctl.engine.distributed import Team
+from resnetctl.engine.hardware.device import pick_device
 from resnetctl.engine.loop import TrainState
 from resnetctl.errors import UsageError, WeightsError
 from resnetctl.facts import Finished, Notice

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import resnetctl.runs as runs
-from resnetctl.engine.device import pick_device, pick_threads
+from resnetctl.engine.hardware.device import pick_device
+from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.errors import UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call
 from resnetctl.report.outcomes import Measurement

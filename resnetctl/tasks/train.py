@@ -6,8 +6,8 @@ from functools import partial
 from resnetctl.config.draft import Draft
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
-from resnetctl.engine.device import pick_device
 from resnetctl.engine.distributed import Team
+from resnetctl.engine.hardware.device import pick_device
 from resnetctl.facts import Notice, Progress
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources

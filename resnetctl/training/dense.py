@@ -15,7 +15,7 @@ from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.dense import head_card, reads_vector
 from resnetctl.spec import Calibration, DatasetCard, HeadCard, ImageSpec, Measured, Meter, VectorSpec
-from resnetctl.training.augment import require_kept
+from resnetctl.training.policy_schedule import require_kept
 
 VAL_BATCH = 32  # images
 # Settings that shape the loss of classifiers; a head brings its own loss.

@@ -27,8 +27,10 @@ from resnetctl.data.loader import Feed, balanced_order, epoch_order, hold, sampl
 from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine import graph, schedule
-from resnetctl.engine.device import claim_device, evaluation_precision, pick_precision, pick_threads, place
 from resnetctl.engine.distributed import Team
+from resnetctl.engine.hardware.device import claim_device, place
+from resnetctl.engine.hardware.precision import evaluation_precision, pick_precision
+from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.engine.metrics import GROUP, EvalReport, Share, measure
 from resnetctl.engine.objective import net_loss
@@ -43,9 +45,9 @@ from resnetctl.models.surgery import freeze, initialise, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Measured, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
-from resnetctl.training.augment import run_augmentation
 from resnetctl.training.dense import chosen_head, require_head, validate_net
 from resnetctl.training.plugin_trial import explained, try_plugins
+from resnetctl.training.policy_schedule import run_augmentation
 from resnetctl.weights.file import NamedWeights
 
 

@@ -18,8 +18,8 @@ from resnetctl.hints import Setting
 from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
-from resnetctl.training.augment import until_epoch
 from resnetctl.training.job import Job, augmentation_of, validate
+from resnetctl.training.policy_schedule import until_epoch
 from resnetctl.wording import counted
 
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second

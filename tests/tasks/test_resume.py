@@ -227,15 +227,15 @@ def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: py
 def test_a_run_in_bf16_goes_on_without_bf16_arithmetic_only_in_fp32_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from resnetctl.engine import device
+    from resnetctl.engine.hardware import precision
     from resnetctl.tasks import resume as task
 
-    for module in (device, task):
+    for module in (precision, task):
         monkeypatch.setattr(module, "bf16_instructions", lambda: "avx512_bf16")
     killed(12, "precision=auto")
     run = runs.find("cut", settings.load().runs_dir)
     assert run.read_config().precision == "bf16"
-    for module in (device, task):
+    for module in (precision, task):
         monkeypatch.setattr(module, "bf16_instructions", lambda: "")
     with pytest.raises(UsageError, match="no bf16 arithmetic") as caught:
         list(resume("cut", settings=settings.load()))

@@ -14,7 +14,7 @@ from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
 from resnetctl.data.splits import eval_batches
-from resnetctl.engine import device
+from resnetctl.engine.hardware import precision, threads
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import ConfigError, PluginError
 from resnetctl.hints import Setting, in_shell
@@ -24,7 +24,7 @@ from resnetctl.training.job import fresh_model, fresh_state, make_plan, settle, 
 
 
 def test_a_settled_config_has_no_automatic_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: "")
+    monkeypatch.setattr(precision, "bf16_instructions", lambda: "")
     config = job().config
     assert (config.device, config.precision, config.threads, config.size) == ("cpu", "fp32", 1, 8)
     assert config.graph == "off", "a CPU has no CUDA graphs"
@@ -296,8 +296,8 @@ def test_processes_validate_together_and_get_the_report_of_one() -> None:
 
 
 def test_automatic_threads_follow_the_shards_not_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "cores_granted", lambda: 8)
-    monkeypatch.setattr(device, "TINY_MACS", 0)
+    monkeypatch.setattr(threads, "cores_granted", lambda: 8)
+    monkeypatch.setattr(threads, "TINY_MACS", 0)
     arch = job().arch
-    assert [device.pick_threads(0, arch=arch, size=8, shards=count) for count in (1, 2, 4, 16)] == [8, 4, 2, 1]
-    assert device.pick_threads(3, arch=arch, size=8, shards=4) == 3
+    assert [threads.pick_threads(0, arch=arch, size=8, shards=count) for count in (1, 2, 4, 16)] == [8, 4, 2, 1]
+    assert threads.pick_threads(3, arch=arch, size=8, shards=4) == 3

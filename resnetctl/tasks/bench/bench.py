@@ -21,7 +21,8 @@ from resnetctl.data.store import open_store
 from resnetctl.deploy import onnx_session
 from resnetctl.deploy.parity import compare
 from resnetctl.deploy.raw.contract import is_raw
-from resnetctl.engine.device import pick_device, pick_precision
+from resnetctl.engine.hardware.device import pick_device
+from resnetctl.engine.hardware.precision import pick_precision
 from resnetctl.engine.loop import TrainState
 from resnetctl.engine.metrics import Predictor
 from resnetctl.engine.predictors import shipped_predictor, torch_predictor

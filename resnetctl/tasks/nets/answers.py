@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from resnetctl import registry
 from resnetctl.data.dense.geometry import Placement, mask_back, placement
-from resnetctl.engine.device import pick_device, pick_threads
+from resnetctl.engine.hardware.device import pick_device
+from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.engine.meters.detect import require_finite
 from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings

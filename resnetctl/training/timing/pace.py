@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from resnetctl.data.splits import ImageSet, eval_batches, eval_inputs
-from resnetctl.engine.device import evaluation_precision
+from resnetctl.engine.hardware.precision import evaluation_precision
 from resnetctl.engine.loop import StepResult, TrainState, fit
 from resnetctl.engine.metrics import measure
 from resnetctl.engine.predictors import NetPredictor, net_predictor, torch_predictor

@@ -13,7 +13,7 @@ from resnetctl.config.draft import Draft
 from resnetctl.config.schema import BenchConfig
 from resnetctl.data.store import Store
 from resnetctl.deploy import onnx_writer
-from resnetctl.engine import device
+from resnetctl.engine.hardware import precision
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
@@ -54,7 +54,7 @@ def new_bench(*sets: str) -> Bench:
 
 
 def test_bench_reports_every_figure_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: "")
+    monkeypatch.setattr(precision, "bf16_instructions", lambda: "")
     torch.set_num_threads(1)  # what the job settles, whatever other tests left
     before, threads = sorted(Path().rglob("*")), torch.get_num_threads()
     report, texts = benched()
@@ -130,7 +130,7 @@ def test_bf16_is_timed_if_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_fp32_is_timed_beside_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: "amx_bf16")
+    monkeypatch.setattr(precision, "bf16_instructions", lambda: "amx_bf16")
     bench = new_bench("precision=bf16")
     task._add_other_configs(bench, compiled=False)
     assert bench.options["with fp32"] == Setting("precision", "fp32")

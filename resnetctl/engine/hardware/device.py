@@ -1,24 +1,18 @@
-"""Device, threads and precision, chosen by fixed rules from the machine, the arch and the image size."""
+"""The device of a run: which one, exact sums on it, the layout of weights, and its random generators."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
-from resnetctl.models.multiply_adds import multiply_adds
-from resnetctl.spec import Arch
-from resnetctl.system.machine import bf16_instructions, cores_granted
 
-if TYPE_CHECKING:  # prediction with ONNX files also uses the thread rule, and must not import torch
+if TYPE_CHECKING:  # lists and help import this module, and must not import torch
     import torch
     from torch import nn
 
 WORKSPACE, EXACT_WORKSPACES = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
-Precision = Literal["fp32", "bf16", "fp16"]
-MEASURED_BF16 = ("amx_bf16", "avx512_bf16")  # train faster than in fp32, to the same accuracy: benchmarks/bf16.md
-TINY_MACS = 10_000_000  # below this many multiply-adds an image, a second thread costs more time than it saves
 
 
 def pick_device(name: str) -> torch.device:
@@ -80,77 +74,6 @@ def _fix_workspace(*, was_used: bool) -> None:
             hint=f"set {WORKSPACE}={EXACT_WORKSPACES[0]} before the program starts",
         )
     os.environ.setdefault(WORKSPACE, EXACT_WORKSPACES[0])
-
-
-def arithmetic_facts(device: str, precision: str) -> dict[str, str]:
-    """Return what must not change for a bit-exact resume: the name of a GPU, and the instructions of bf16 on a CPU."""
-    import torch
-
-    if not device.startswith("cuda"):
-        return {"bf16": bf16_instructions()} if precision == "bf16" else {}
-    # torch's version, which a checkpoint has too, names those of CUDA and cuDNN
-    return {"gpu": torch.cuda.get_device_name(device) if torch.cuda.is_available() else "none"}
-
-
-def pick_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the precision to train in. `auto` is bf16 on devices that compute in it, else fp32.
-
-    Such devices are CUDA devices that support it and processors with `avx512_bf16` or `amx_bf16`. Arm's bf16 was not
-    measured, so only `bf16` chooses it.
-
-    Raises:
-        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2), or fp16
-            on a device other than CUDA.
-    """
-    import torch
-
-    if wanted == "fp16":
-        if device.type != "cuda":
-            raise UsageError(
-                f"fp16 needs a CUDA device, and this run is on {device.type}",
-                where=Setting("precision"),
-                hint=Setting("precision", "auto"),
-            )
-        return "fp16"
-
-    instructions = bf16_instructions()
-    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and bool(instructions)
-    if wanted == "auto":
-        return "bf16" if supported and (device.type == "cuda" or instructions in MEASURED_BF16) else "fp32"
-    if wanted == "bf16" and not supported:
-        raise UsageError(
-            f"bf16 is not supported on this {device.type}: the processor has no bf16 arithmetic and would be slower",
-            where=Setting("precision"),
-            hint=Setting("precision", "fp32"),
-        )
-    return "bf16" if wanted == "bf16" else "fp32"
-
-
-def evaluation_precision(precision: str, device: torch.device) -> str:
-    """Return the precision in which training measures val: fp32 on a CPU, as `predict` and `eval` compute there.
-
-    So val of a run is what `eval` prints, and what its ONNX file answers. On CUDA it is the precision of training.
-    """
-    return "fp32" if device.type == "cpu" else precision
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which convolutions and matrix products run in this precision; at fp32 it does nothing."""
-    import torch
-
-    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return torch.autocast(device.type, dtype=dtypes.get(precision), enabled=precision in dtypes)
-
-
-def pick_threads(wanted: int, *, arch: Arch, size: int, shards: int = 1) -> int:
-    """Return `wanted` threads; if 0, one for a network that is tiny at this size, else one for each granted core.
-
-    With several shards, each shard has its part of the cores, however many processes there are: threads change the last
-    bits of a result, and processes must not.
-    """
-    if wanted:
-        return wanted
-    return 1 if multiply_adds(arch, size) < TINY_MACS else max(1, cores_granted() // shards)
 
 
 def place(model: nn.Module, device: torch.device) -> None:

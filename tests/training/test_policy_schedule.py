@@ -12,9 +12,9 @@ from resnetctl.spec import Batch, ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.training.augment import run_augmentation, until_epoch
 from resnetctl.training.job import fresh_model, fresh_state
 from resnetctl.training.notices import remarks
+from resnetctl.training.policy_schedule import run_augmentation, until_epoch
 from resnetctl.weights.file import load, read_header
 
 IMAGE = ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.25,))

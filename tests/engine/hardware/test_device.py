@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from resnetctl import registry
-from resnetctl.engine import device
 from resnetctl.engine.checkpoint import machine_facts
+from resnetctl.engine.hardware import device, precision
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
 
@@ -85,18 +84,12 @@ def test_exact_accepts_a_workspace_that_repeats_after_earlier_work(gpu: pytest.M
 
 
 def test_checkpoints_of_a_gpu_name_it(gpu: pytest.MonkeyPatch) -> None:
-    assert device.arithmetic_facts("cpu", "fp32") == {}
-    assert device.arithmetic_facts("cuda:0", "bf16") == {"gpu": "H100 cuda:0"}
+    assert precision.arithmetic_facts("cpu", "fp32") == {}
+    assert precision.arithmetic_facts("cuda:0", "bf16") == {"gpu": "H100 cuda:0"}
     assert machine_facts(device="cuda:0")["gpu"] == "H100 cuda:0"
     assert "gpu" not in machine_facts()
     gpu.setattr(torch.cuda, "is_available", lambda: False)
-    assert device.arithmetic_facts("cuda", "fp32") == {"gpu": "none"}
-
-
-def test_checkpoints_in_bf16_name_the_instructions_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: "amx_bf16")
-    assert machine_facts(precision="bf16")["bf16"] == "amx_bf16"
-    assert "bf16" not in machine_facts()
+    assert precision.arithmetic_facts("cuda", "fp32") == {"gpu": "none"}
 
 
 def test_a_placed_model_is_channels_last_with_equal_weights() -> None:
@@ -107,52 +100,9 @@ def test_a_placed_model_is_channels_last_with_equal_weights() -> None:
     assert torch.equal(model.weight, before)
 
 
-@pytest.mark.parametrize(
-    ("instructions", "precision"), [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("bf16", "fp32"), ("", "fp32")]
-)
-def test_auto_precision_on_a_cpu_follows_its_instructions(
-    monkeypatch: pytest.MonkeyPatch, instructions: str, precision: str
-) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: instructions)
-    assert device.pick_precision("auto", torch.device("cpu")) == precision
-    assert device.pick_precision("fp32", torch.device("cpu")) == "fp32"
-
-
-def test_val_is_measured_in_fp32_on_a_cpu_and_in_the_precision_of_training_on_cuda() -> None:
-    assert device.evaluation_precision("bf16", torch.device("cpu")) == "fp32"
-    assert device.evaluation_precision("bf16", torch.device("cuda")) == "bf16"
-
-
-def test_bf16_is_refused_on_a_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: "")
-    with pytest.raises(UsageError, match="no bf16 arithmetic"):
-        device.pick_precision("bf16", torch.device("cpu"))
-
-
-def test_bf16_is_accepted_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "bf16_instructions", lambda: "bf16")
-    assert device.pick_precision("bf16", torch.device("cpu")) == "bf16"
-
-
-@pytest.mark.parametrize("name", ["cpu", "mps"])
-def test_fp16_is_refused_on_devices_other_than_cuda(name: str) -> None:
-    with pytest.raises(UsageError, match=f"fp16 needs a CUDA device, and this run is on {name}") as caught:
-        device.pick_precision("fp16", torch.device(name))
-    assert caught.value.hint == (Setting("precision", "auto"),)
-    assert device.pick_precision("fp16", torch.device("cuda")) == "fp16"
-
-
-def test_tiny_nets_get_one_thread_and_others_every_core_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "cores_granted", lambda: 6)
-    arch = registry.get("arch", "resnet20")
-    assert device.pick_threads(0, arch=arch, size=8) == 1
-    assert device.pick_threads(0, arch=arch, size=32) == 6
-    assert device.pick_threads(3, arch=arch, size=8) == 3
-
-
 STRIDED = """
 import torch
-from resnetctl.engine.device import place
+from resnetctl.engine.hardware.device import place
 net = torch.nn.Conv2d({channels}, 8, 1, stride=2, bias=False)
 place(net, torch.device("cpu"))
 images = torch.rand(16, {channels}, 8, 8).contiguous(memory_format=torch.channels_last)
