@@ -17,17 +17,14 @@ from dataclasses import dataclass, replace
 import machine
 import torch
 from programs import recipes
+from training import job_of, train
 
-from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.config.draft import draft
-from resnetctl.config.layers import from_recipe
-from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import Store, open_store
-from resnetctl.engine.loop import StepResult, fit
+from resnetctl.engine.loop import fit
 from resnetctl.engine.schedule import lengths
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare, validate
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
 
 TIMED, WARM = 4, 2  # steps at each side, and steps before them that are not counted
 PEER_ARCH = "resnet20"
@@ -71,20 +68,16 @@ def main() -> None:
 def measure(store: Store, contestants: list[str], *, seconds: float, seeds: int, sets: list[str]) -> Iterator[Row]:
     """Train every contestant with every seed, in turns; yield the rows."""
     ours = [name for name in contestants if name not in recipes.RECIPES]
-    steps = {name: steps_within(seconds, job_of(store, name, steps=GUESS, seed=0, sets=sets)) for name in ours}
+    steps = {name: steps_within(seconds, job_of(store, name, sets=_length(GUESS, seed=0) + sets)) for name in ours}
     for seed, name in itertools.product(range(seeds), contestants):
         if name in steps:
-            yield train(job_of(store, name, steps=steps[name], seed=seed, sets=sets), name)
+            yield train_ours(job_of(store, name, sets=_length(steps[name], seed=seed) + sets), name)
         else:
             yield train_peer(store, name, seconds=seconds, seed=seed)
 
 
-def job_of(store: Store, name: str, *, steps: int, seed: int, sets: list[str]) -> Job:
-    """Return the job of a contestant for `steps` steps."""
-    arch, _, recipe = name.partition(":")
-    own = [f"data={store.card.name}", f"steps={steps}", "epochs=0", f"seed={seed}", "threads=1", *sets]
-    layers = [from_recipe(recipe), from_sets([*own, *([f"model.arch={arch}"] if arch else [])])]
-    return prepare(draft(TrainConfig, layers, settings=settings.load()), store)
+def _length(steps: int, *, seed: int) -> list[str]:
+    return [f"steps={steps}", "epochs=0", f"seed={seed}"]
 
 
 def steps_within(seconds: float, job: Job) -> int:
@@ -100,14 +93,9 @@ def steps_within(seconds: float, job: Job) -> int:
     return max(1, round(job.steps * seconds / whole))
 
 
-def train(job: Job, name: str) -> Row:
+def train_ours(job: Job, name: str) -> Row:
     """Take all steps of the job, then measure its val split."""
-    state, plan = fresh_state(job, fresh_model(job)), make_plan(job, Stop())
-    begun = time.process_time()
-    for _ in (fact for fact in fit(state, replace(plan, evaluate=None)) if isinstance(fact, StepResult)):
-        pass
-    seconds = time.process_time() - begun
-    report = validate(job, state.shipped.eval())
+    report, seconds = train(job)
     title = f"`{job.arch.name}`, `{name.partition(':')[2]}`"
     epochs = job.steps / job.steps_per_epoch
     return Row(
@@ -118,7 +106,7 @@ def train(job: Job, name: str) -> Row:
 
 def train_peer(store: Store, name: str, *, seconds: float, seed: int) -> Row:
     """Train ResNet-20 on the same pictures by another program's recipe, then measure the same val split."""
-    job = job_of(store, f"{PEER_ARCH}:fast", steps=1, seed=seed, sets=[])
+    job = job_of(store, f"{PEER_ARCH}:fast", sets=_length(1, seed=seed))
     assert job.val is not None
     torch.set_num_threads(1)
     train, val = (

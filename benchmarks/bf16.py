@@ -16,16 +16,13 @@ from dataclasses import replace
 from typing import Any
 
 import machine
+from training import job_of, train
 
-from resnetctl.cli.parser.flag_layers import from_sets
-from resnetctl.config.draft import draft
-from resnetctl.config.layers import from_recipe
-from resnetctl.config.schema import TrainConfig
-from resnetctl.data.store import Store, open_store
-from resnetctl.engine.loop import StepResult, fit
+from resnetctl.data.store import open_store
+from resnetctl.engine.loop import fit
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare, validate
+from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
 
 BOTH = ("fp32", "bf16")
 WARM, TIMED, ROUNDS = 3, 4, 9
@@ -42,26 +39,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     store = open_store(settings.load().data_dir, options.data)
+    size = [f"size={options.size}"] if options.size else []
     print(f"{machine.hardware()}, one thread; {machine.versions('torch')}")
     for name in options.steps:
-        jobs = {way: job_of(store, name, precision=way, size=options.size, epochs=1) for way in BOTH}
+        jobs = {way: job_of(store, name, sets=[*size, f"precision={way}", "epochs=1"]) for way in BOTH}
         times = step_times(jobs)
         ratios = sorted(one / other for one, other in zip(*times.values(), strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
         print(f"{name}: {' '.join(f'{way} {statistics.median(took):.4f} s' for way, took in times.items())}, {spread}")
     for name, seed in itertools.product(options.pairs, range(options.seeds)):
         for way in BOTH:
-            how: dict[str, Any] = {"size": options.size, "epochs": options.epochs, "seed": seed}
-            top1, seconds = accuracy(job_of(store, name, precision=way, **how))
-            print(f"{name}, seed {seed}, {way}: {top1:.2%} after {seconds:.0f} CPU s", flush=True)
-
-
-def job_of(store: Store, name: str, *, precision: str, size: int, epochs: int, seed: int = 0) -> Job:
-    """Return the job of a contestant."""
-    arch, _, recipe = name.partition(":")
-    own = [f"data={store.card.name}", f"precision={precision}", f"epochs={epochs}", f"seed={seed}", "threads=1"]
-    more = [*([f"model.arch={arch}"] if arch else []), *([f"size={size}"] if size else [])]
-    return prepare(draft(TrainConfig, [from_recipe(recipe), from_sets([*own, *more])], settings=settings.load()), store)
+            sets = [*size, f"precision={way}", f"epochs={options.epochs}", f"seed={seed}"]
+            report, seconds = train(job_of(store, name, sets=sets))
+            print(f"{name}, seed {seed}, {way}: {report.top1:.2%} after {seconds:.0f} CPU s", flush=True)
 
 
 def step_times(jobs: dict[str, Job]) -> dict[str, list[float]]:
@@ -77,16 +67,6 @@ def step_times(jobs: dict[str, Job]) -> dict[str, list[float]]:
             list(itertools.islice(running[way], TIMED))
             times[way].append((time.process_time() - begun) / TIMED)
     return times
-
-
-def accuracy(job: Job) -> tuple[float, float]:
-    """Train, then measure val once. Return its accuracy, and the CPU seconds of the training."""
-    state, plan = fresh_state(job, fresh_model(job)), make_plan(job, Stop())
-    begun = time.process_time()
-    for _ in (fact for fact in fit(state, replace(plan, evaluate=None)) if isinstance(fact, StepResult)):
-        pass
-    seconds = time.process_time() - begun
-    return validate(job, state.shipped.eval()).top1, seconds
 
 
 if __name__ == "__main__":
