@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from resnetctl.errors import warn_caller
 from resnetctl.facts import EpochTimed, Notice, Started
 from resnetctl.hints import in_python
-from resnetctl.report import tables
+from resnetctl.report import notebook_tables
 from resnetctl.spec import Measured
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class _Notebook(_Screen):
 
     def draw(self) -> None:
         display = import_module("IPython.display")
-        table = display.HTML(tables.grid(self.rows[-SHOWN:], caption=self.title))
+        table = display.HTML(notebook_tables.grid(self.rows[-SHOWN:], caption=self.title))
         if self._handle is None:
             self._handle = display.display(table, display_id=True)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from resnetctl.fields import plain
-from resnetctl.report import tables
+from resnetctl.report import notebook_tables
 
 MAX_ITEMS = 10  # items of a list shown in a notebook's table
 SHARES = ("interval", "min_accuracy")  # shown in percent, as all names with top1 or top5
@@ -43,7 +43,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
-        return tables.table(self.rows(), caption=self.caption)
+        return notebook_tables.table(self.rows(), caption=self.caption)
 
 
 def lines(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

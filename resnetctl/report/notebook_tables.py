@@ -1,4 +1,4 @@
-"""HTML for reports. No other module writes markup."""
+"""Tables of reports and of training in notebooks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
