@@ -37,14 +37,15 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
     """Return a picture with up to ten images of each class of a split, evenly spaced over its rows.
 
     Boxes and masks are drawn on the images, in the colours of their classes, which stand beside the names. The row of a
-    class then has images with a box of it, or those in whose mask it is the rarest class. An image with several labels
-    may be in several rows.
+    class then has images with a box of it, or with a pixel of it in their mask. An image with several classes may be in
+    several rows.
     """
     stored = store.split(split)
     classes = store.card.classes[:MAX_CLASSES]
     side = _side(store.card.image.resize)
     fonts = _fonts()
     names = [_drawable(_label(name), fonts) for name in classes]
+    rows = _rows(stored, len(classes))
     margin = max(int(font.getlength(name)) for name, font in names) + 3 * _GAP
     extra = len(store.card.classes) - len(classes)
     height = len(classes) * (side + _GAP) + _GAP + (2 * _FONT if extra else 0)
@@ -56,7 +57,7 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
         if stored.truth is not None and stored.truth.tags is None:
             swatch = (_GAP, top + side // 2 + _FONT, _GAP + 2 * _FONT, top + side // 2 + _FONT + _GAP)
             draw.rectangle(swatch, fill=colour(label))
-        for column, row in enumerate(_spread(_rows_of(stored, label))):
+        for column, row in enumerate(_spread(rows[label])):
             picture = _with_truth(stored, int(row))
             sheet.paste(_cell(picture, side), (margin + column * (side + _GAP), top))
     if extra:
@@ -64,14 +65,19 @@ def draw_sheet(store: Store, split: Split) -> Image.Image:
     return sheet
 
 
-def _rows_of(stored: StoredSplit, label: int) -> NDArray[np.int64]:
-    """Return the rows of a class."""
+def _rows(stored: StoredSplit, classes: int) -> list[NDArray[np.int64]]:
+    """Return the rows of each of the first `classes` classes."""
     truth = stored.truth
-    if truth is None or truth.masks is not None:
-        return np.flatnonzero(stored.labels == label)
+    if truth is None:
+        return [np.flatnonzero(stored.labels == label) for label in range(classes)]
+    if truth.masks is not None:
+        truth.check(np.arange(len(truth.masks)))
+        shown = np.stack([np.bincount(mask.ravel(), minlength=256)[:classes] > 0 for mask in truth.masks])
+        return [np.flatnonzero(column) for column in shown.T]
     if truth.tags is not None:
-        return np.flatnonzero(truth.tags[:, label])
-    return np.unique(np.searchsorted(truth.offsets, np.flatnonzero(truth.labels == label), side="right") - 1)
+        return [np.flatnonzero(truth.tags[:, label]) for label in range(classes)]
+    images = np.searchsorted(truth.offsets, np.arange(len(truth.labels)), side="right") - 1
+    return [np.unique(images[truth.labels == label]) for label in range(classes)]
 
 
 def _with_truth(stored: StoredSplit, row: int) -> NDArray[np.uint8]:

@@ -136,7 +136,7 @@ class Job:
         require_numbers(vector, vectors)
         if vector is None:
             return self
-        paths = (Path(item.name) for item in self._items(Counter()))
+        paths = (Path(item.name) for item in self.items(Counter()))
         return replace(self, numbers=numbers_of([Listed(path, path) for path in paths], vectors, vector=vector))
 
     def line(self, item: Prediction) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Job:
         """
         yield from (Notice(text) for text in self.target.notices)
         image, is_own, ignored = self.opened.card.image, self._takes_originals, Counter[str]()
-        amount, count, places = self.amount or survey(self._items(Counter())), Counter[str](), deque[int]()
+        amount, count, places = self.amount or survey(self.items(Counter())), Counter[str](), deque[int]()
         items = self._undone(is_done, ignored=ignored, count=count, places=places)
         into = square_for(image, is_own=is_own, max_pixels=self.max_pixels)
         with workers(amount, self.cores) as by, closing(decoded(items, into, by=by)) as outcomes:
@@ -181,7 +181,7 @@ class Job:
         self, is_done: Callable[[str], bool], *, ignored: Counter[str], count: Counter[str], places: deque[int]
     ) -> Iterator[Item]:
         """Yield the images to classify. Count all, and append the place of each to `places` if images have numbers."""
-        for place, item in enumerate(self._items(ignored)):
+        for place, item in enumerate(self.items(ignored)):
             count["images"] += 1
             if not is_done(item.name):
                 if self.numbers is not None:
@@ -196,7 +196,8 @@ class Job:
         numbered = ((picture, None if numbers is None else numbers[places.popleft()]) for picture in pictures)
         return labelled(self.opened, numbered, ranking=self.ranking)
 
-    def _items(self, ignored: Counter[str]) -> Iterator[Item]:
+    def items(self, ignored: Counter[str]) -> Iterator[Item]:
+        """Yield the images; count what is left out in `ignored`."""
         items = image_items(map(Path, self.images), ignored=ignored)
         return items if self.mover is None else self.mover.outside(items)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,17 +139,24 @@ def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
         write_sheet(make(tmp_path), tmp_path / "nowhere" / "x.png")
 
 
-def test_the_row_of_a_class_has_images_with_a_box_of_it() -> None:
-    truth = SimpleNamespace(masks=None, tags=None, offsets=np.array([0, 2, 2, 3]), labels=np.array([0, 1, 1]))
-    stored = SimpleNamespace(truth=truth, labels=np.array([0, 0, 1]))
-    assert [sheet_module._rows_of(stored, label).tolist() for label in (0, 1, 2)] == [[0], [0, 2], []]
-    masks = SimpleNamespace(truth=SimpleNamespace(masks=np.zeros((3, 1, 1))), labels=np.array([0, 0, 1]))
-    assert sheet_module._rows_of(masks, 0).tolist() == [0, 1], "the rarest class of a mask"
-    tags = SimpleNamespace(masks=None, tags=np.array([[1, 1], [0, 0], [0, 1]]))
-    tagged = SimpleNamespace(truth=tags, labels=np.array([0, 2, 1]))
-    assert [sheet_module._rows_of(tagged, label).tolist() for label in (0, 1)] == [[0], [0, 2]], (
-        "every class of a picture"
-    )
+def test_the_row_of_a_class_has_images_with_a_box_or_a_pixel_or_a_label_of_it() -> None:
+    def rows(**truth: Any) -> list[list[int]]:
+        kinds = {"masks": None, "tags": None, "check": lambda rows: None, **truth}
+        stored: Any = SimpleNamespace(truth=SimpleNamespace(**kinds), labels=np.array([0, 0, 0]))
+        return [found.tolist() for found in sheet_module._rows(stored, 3)]
+
+    assert rows(offsets=np.array([0, 2, 2, 3]), labels=np.array([0, 1, 1])) == [[0], [0, 2], []]
+    masks = np.array([[[0, 1]], [[0, 255]], [[1, 1]]], np.uint8)
+    assert rows(masks=masks) == [[0, 1], [0, 2], []], "not only its rarest class; 255 is none"
+    assert rows(tags=np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0]])) == [[0], [0, 2], []]
+
+
+def test_the_sheet_checks_the_masks_that_it_reads() -> None:
+    checked: list[int] = []
+    truth = SimpleNamespace(masks=np.zeros((3, 1, 1), np.uint8), tags=None, check=lambda rows: checked.extend(rows))
+    stored: Any = SimpleNamespace(truth=truth, labels=np.zeros(3, np.int64))
+    sheet_module._rows(stored, 1)
+    assert checked == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("source", "is_drawn"), [(dense.voc, True), (dense.tagged, False)])

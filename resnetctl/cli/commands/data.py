@@ -185,10 +185,10 @@ def _shown(report: "ShowReport") -> None:
     tables.pairs([("name", report.name), ("path", report.path), *_card(report.card), ("sheet", report.sheet)])
     splits = list(report.card.splits)
     rows: list[list[object]] = [
-        [name, *(counts.get(split, 0) for split in splits)] for name, counts in report.counts.items()
+        [name, *(tables.count(counts.get(split, 0)) for split in splits)] for name, counts in report.counts.items()
     ]
     if report.empty is not None:
-        rows.append(["(images without)", *(report.empty.get(split, 0) for split in splits)])
+        rows.append(["(images without)", *(tables.count(report.empty.get(split, 0)) for split in splits)])
     streams.result("")
     unit = {"boxes": "boxes of class", "masks": "pixels of class"}.get(report.card.truth, "class")
     tables.table([unit, *splits], rows)

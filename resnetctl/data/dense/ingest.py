@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from resnetctl.data.dense.boxes import BoxCheck
 from resnetctl.data.dense.files import Files
 from resnetctl.data.dense.geometry import fit_mask, placement
-from resnetctl.data.dense.masks import TWO_LEVELS, MaskReader
+from resnetctl.data.dense.masks import HINT, TWO_LEVELS, MaskReader
 from resnetctl.data.dense.scenes import Annotated, Scene
 from resnetctl.data.dense.sniff import Dense
 from resnetctl.data.dense.stored import SceneTruth
@@ -179,6 +179,7 @@ def ingest_dense(data_dir: Path, name: str, *, source: Dense, options: Options) 
     _require_sound(work.source, survey)
     labels = _rarest(survey.present, len(work.source.classes))
     splits = _splits(survey.scenes, labels)
+    survey.notes += _untrained(work.source, survey, splits)
     draft = _draft(name, work, survey)
     size = sum(work.files.size(scene.name) for scene in survey.scenes)
     choice = choose_form(options.storage, data_dir, count=len(survey.scenes), image=draft.image, size=size)
@@ -216,12 +217,13 @@ def _require_size(scene: Scene, size: tuple[int, int]) -> None:
 def _require_sound(source: Annotated, survey: Survey) -> None:
     """Raise one `DataError` with every problem of the annotations."""
     if survey.problems:
+        lines = [line.replace(f". {HINT}", "") for line in survey.problems]  # said once, below
         raise DataError(
-            f"{counted(len(survey.problems), 'problem')} in {counted(len(source.scenes), 'image')} "
+            f"{counted(len(lines), 'problem')} in {counted(len(source.scenes), 'image')} "
             f"with annotations ({source.format})",
             where=str(source.path),
-            problems=[*survey.problems, *survey.bad],
-            hint="correct the files that are named",
+            problems=[*lines, *survey.bad],
+            hint="correct the files that are named" if lines == survey.problems else HINT[0].lower() + HINT[1:],
         )
     if not source.classes or not survey.scenes:
         raise DataError(
@@ -257,6 +259,17 @@ def _splits(scenes: list[Scene], labels: list[int]) -> list[Split]:
     test = stratified(np.array(labels, np.int64), TEST_FRACTION, seed=0, purpose="test")
     chosen = set(test.tolist())
     return ["test" if place in chosen else "train" for place in range(len(scenes))]
+
+
+def _untrained(source: Annotated, survey: Survey, splits: list[Split]) -> list[str]:
+    """Return a line with the classes that train lacks."""
+    shown = np.stack(survey.present)[np.array(splits) == "train"].sum(0)
+    names = [name for name, count in zip(source.classes, shown.tolist(), strict=True) if not count]
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    what = {"boxes": "a box", "masks": "a pixel"}.get(source.truth, "an image")
+    return [f"classes without {what} in train, which no network can learn: {', '.join(names[:SHOWN])}{more}"] * any(
+        names
+    )
 
 
 def _split_notes(scenes: list[Scene], builder: Builder) -> list[str]:

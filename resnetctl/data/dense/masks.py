@@ -26,10 +26,12 @@ NAMES = ("classes.txt", "labels.txt", "class_names.txt")
 LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 _LINE = re.compile(r"(?P<name>.*?)(?:[\s,;]+(?P<values>\d+(?:[\s,;]+\d+[\s,;]+\d+)?))?\s*")
 HINT = (
-    "A file classes.txt with a class a line, such as `cell 255 255 255` or `cell 255`, maps colours or levels to them"
+    "A file classes.txt beside the folders maps levels (lines `background 0` and `cell 255`) or colours "
+    "(`background 0 0 0` and `cell 255 255 255`) to classes"
 )
 TWO_LEVELS = f"255 means 'not known'. {HINT}"
 MOST_CLASSES = IGNORE  # levels 0 to 254 of the stored masks
+SHOWN = 5  # levels or colours in an error
 LONGEST = 200  # characters of a line of `classes.txt`
 MOST_UNKNOWN = 0.25  # share of a mask of class 0 that may be 255; a mask with more looks like one of 0 and 255
 
@@ -158,21 +160,45 @@ class MaskReader:
             raise BadImage(f"it is a colour image, not one of classes. {HINT}", where=name)
         packed = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
         known = {(red << 16) + (green << 8) + blue: number for (red, green, blue), number in table.items()}
-        return self._mapped(packed, known, name)
+        return self._mapped(packed, known, name, is_colour=True)
 
-    def _mapped(self, levels: NDArray[Any], table: dict[int, int], name: str) -> NDArray[np.uint8]:
+    def _mapped(
+        self, levels: NDArray[Any], table: dict[int, int], name: str, *, is_colour: bool = False
+    ) -> NDArray[np.uint8]:
         present, places, counts = np.unique(levels, return_inverse=True, return_counts=True)
-        unknown = [value for value in present.tolist() if value not in table]
-        self._require_known(unknown, int(counts[[value in unknown for value in present.tolist()]].sum()), name)
+        is_unknown = np.array([value not in table for value in present.tolist()])
+        if is_unknown.any():
+            unknown, pixels = present[is_unknown].tolist(), int(counts[is_unknown].sum())
+            what = "colour" if is_colour else "level"
+            shown = _listed([_rgb(value) if is_colour else str(value) for value in unknown])
+            raise BadImage(
+                f"{_with_values(pixels, what, len(unknown))} {shown}, and no line of classes.txt does", where=name
+            )
         classes = np.array([table[value] for value in present.tolist()], np.uint8)
         return classes[places].reshape(levels.shape)
 
     def _require_known(self, unknown: list[int], pixels: int, name: str) -> None:
         if unknown:
-            more = ", ..." if len(unknown) > 5 else ""
-            shown = ", ".join(str(value) for value in unknown[:5]) + more
             raise BadImage(
-                f"{counted(pixels, 'pixel')} have the values {shown}, and {counted(len(self.classes), 'class')} "
-                f"have 0 to {len(self.classes) - 1}",
+                f"{_with_values(pixels, 'level', len(unknown))} {_listed(list(map(str, unknown)))}, "
+                f"and {_known(len(self.classes))}",
                 where=name,
             )
+
+
+def _with_values(pixels: int, what: str, count: int) -> str:
+    """Return `1 pixel has the level`, `12 pixels have the levels`."""
+    return f"{counted(pixels, 'pixel')} {'has' if pixels == 1 else 'have'} the {what}{'s' if count > 1 else ''}"
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(values[:SHOWN]) + (", ..." if len(values) > SHOWN else "")
+
+
+def _known(classes: int) -> str:
+    return f"the levels of the {classes} classes are 0 to {classes - 1}" if classes > 1 else "the one class has level 0"
+
+
+def _rgb(packed: int) -> str:
+    """Return a colour as a line of `classes.txt` has it."""
+    return f"{packed >> 16} {packed >> 8 & 255} {packed & 255}"

@@ -1,6 +1,7 @@
 """`predict` with a CSV file: any number of images, and a stopped job goes on where it was."""
 
 import json
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +17,7 @@ from resnetctl.tasks.predictions.ranking import Prediction
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
 from resnetctl.tasks.targets import Opened
 
-DIGITS = 12  # hex digits that tell weights apart
+DIGITS = 12  # hex digits that tell weights, or the numbers of an image, apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,15 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
     files move, one that has a row and did not move is classified again, and moved.
 
     Raises:
-        UsageError: `csv` is another table, or has predictions of other weights.
+        UsageError: `csv` is another table, or has predictions of other weights, or of images that have other numbers
+            now.
     """
     count = min(job.ranking.top, len(job.opened.card.classes))
     columns = list(_columns(count, level=job.ranking.level))
     weights = _network(job.opened)[:DIGITS]
     notices: list[str] = []
     moved = 0
-    with open_table(Path(csv), weights=weights, columns=columns) as table:
+    with open_table(Path(csv), weights=weights, columns=columns, numbers=_numbers(job)) as table:
         waiting: list[Prediction] = []
         for fact in job.facts(table.is_done if job.mover is None else lambda name: False):
             if not isinstance(fact, Prediction):
@@ -86,6 +88,14 @@ def _network(opened: Opened | Answering) -> str:
     return opened.digest if temperature == 1 else sha256(f"{opened.digest} {temperature!r}".encode()).hexdigest()
 
 
+def _numbers(job: Job) -> dict[str, str] | None:
+    """Return a digest of the numbers of each image, by its path; None for a network that reads none."""
+    if job.numbers is None:
+        return None
+    names = (str(Path(item.name)) for item in job.items(Counter()))
+    return {name: sha256(row.tobytes()).hexdigest()[:DIGITS] for name, row in zip(names, job.numbers, strict=True)}
+
+
 def _columns(top: int, *, level: float | None) -> Iterator[str]:
     for number in range(1, top + 1):
         end = "" if number == 1 else f"_{number}"
@@ -98,7 +108,7 @@ def _columns(top: int, *, level: float | None) -> Iterator[str]:
 def _add(table: Table, item: Prediction) -> None:
     if item.problem is not None:
         table.problems.add(item.file, item.problem)
-        table.add(str(item.file), [""] * (len(table.columns) - 3), problem=item.problem.message)
+        table.add(str(item.file), [""] * table.values, problem=item.problem.message)
         return
     values: list[Any] = [value for name, share in item.guesses for value in (name, f"{share:.6g}")]
     if item.classes is not None:

@@ -238,7 +238,7 @@ BAD_MASKS: dict[str, tuple[Change, str]] = {
     ),
     "beyond the classes": (
         lambda f: _mask(f, _beyond),
-        "masks/train/000.png: 6 pixels have the values 77, and 3 classes have 0 to 2",
+        "masks/train/000.png: 6 pixels have the level 77, and no line of classes.txt does",
     ),
     "colours": (
         lambda f: _mask(f, lambda mask: np.stack([mask] * 3, -1)),
@@ -265,14 +265,34 @@ def test_bad_masks_are_one_error_that_names_the_file(tmp_path: Path, case: str) 
     assert any(expected in line for line in lines), lines
 
 
+def test_what_to_do_about_colours_is_said_once(tmp_path: Path) -> None:
+    folder = dense.masked(tmp_path / "masks")
+    for name in ("000", "001"):
+        file = folder / f"masks/train/{name}.png"
+        Image.open(file).convert("RGB").save(file)
+    with pytest.raises(DataError) as caught:
+        dense.added(folder, tmp_path / "data")
+    assert [*caught.value.problems] == [
+        f"masks/train/{name}.png: it is a colour image, not one of classes" for name in ("000", "001")
+    ]
+    assert "(`background 0 0 0` and `cell 255 255 255`) to classes" in str(caught.value.hint)
+
+
+def test_a_class_that_train_lacks_is_noted(tmp_path: Path) -> None:
+    folder = dense.masked(tmp_path / "masks", names="ground\nsky\ncar\nbus\ntram\n")
+    note = "classes without a pixel in train, which no network can learn: bus, tram"
+    assert note in dense.added(folder, tmp_path / "data").card.notes
+
+
 def test_masks_of_0_and_255_are_refused_together_with_what_to_do(tmp_path: Path) -> None:
     folder = dense.masked(tmp_path / "masks", names="ground\ncell\n")
     for file in folder.glob("masks/*/*.png"):
         mask = np.asarray(Image.open(file))
         Image.fromarray(np.where((mask > 0) & (mask < 255), 255, 0).astype(np.uint8)).save(file)
-    lines = problems(folder, tmp_path)
-    assert "no mask has a level other than 0 and 255" in lines[-1]
-    assert "`cell 255`" in lines[-1]
+    with pytest.raises(DataError) as caught:
+        dense.added(folder, tmp_path / "data")
+    assert "no mask has a level other than 0 and 255" in caught.value.problems[-1]
+    assert "`background 0` and `cell 255`" in str(caught.value.hint)
     (folder / "classes.txt").write_text("ground 0\ncell 255\n")
     assert dense.added(folder, tmp_path / "data").card.classes == ("ground", "cell")
 

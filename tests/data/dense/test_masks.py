@@ -47,13 +47,15 @@ def test_colours_are_mapped_and_other_colours_are_counted() -> None:
     palette = Palette(values={(0, 0, 0): 0, (255, 0, 0): 2, (9, 9, 9): 255})
     colours = np.array([[[0, 0, 0], [255, 0, 0], [9, 9, 9]]], np.uint8)
     assert read(encoded(Image.fromarray(colours)), palette) == [[0, 2, 255]]
-    with pytest.raises(BadImage, match="1 pixel have the values"):
+    with pytest.raises(BadImage, match=r"1 pixel has the colour 8 8 8, and no line of classes.txt does"):
         read(encoded(Image.fromarray(np.where(colours == 9, 8, colours))), palette)
 
 
 def test_levels_are_mapped_so_0_and_255_may_be_classes() -> None:
     mask = encoded(Image.fromarray(np.array([[0, 255]], np.uint8)))
     assert read(mask, Palette(values={0: 0, 255: 1})) == [[0, 1]]
+    with pytest.raises(BadImage, match=r"1 pixel has the level 0, and no line of classes.txt does"):
+        read(mask, Palette(values={255: 0}))
     with pytest.raises(BadImage, match=r"classes\.txt"):
         read(mask)
 
@@ -153,7 +155,10 @@ def test_unknown_values_are_listed_up_to_five_and_counted_as_pixels() -> None:
     levels = np.arange(3, 10, dtype=np.uint8).repeat(2)[None]
     with pytest.raises(BadImage) as caught:
         read(encoded(Image.fromarray(levels)))
-    assert caught.value.message == "14 pixels have the values 3, 4, 5, 6, 7, ..., and 3 classes have 0 to 2"
+    assert (
+        caught.value.message
+        == "14 pixels have the levels 3, 4, 5, 6, 7, ..., and the levels of the 3 classes are 0 to 2"
+    )
     assert caught.value.where == "m.png"
 
 

@@ -194,8 +194,8 @@ def test_a_network_without_a_single_class_has_no_table(pictures: Path, monkeypat
     assert not (pictures.parent / "a.csv").exists()
 
 
-def test_a_network_that_reads_numbers_has_a_table_that_goes_on(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The class is the number of the image, in a CSV file that lists the images backwards."""
+def with_numbers(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the class the number of the image; return a CSV file of numbers that lists the images backwards."""
     names = sorted(file.name for file in pictures.iterdir())
     numbers = pictures.parent / "numbers.csv"
     lines = [f"{pictures / name},{place % len(CLASSES)}" for place, name in enumerate(names)]
@@ -207,6 +207,11 @@ def test_a_network_that_reads_numbers_has_a_table_that_goes_on(pictures: Path, m
     vector = VectorSpec(columns=("which",), mean=(0.0,), std=(1.0,))
     with_head(monkeypatch, "classify", answer)
     monkeypatch.setattr(task.open_net(None, None).card, "vector", vector)  # type: ignore[arg-type]
+    return numbers
+
+
+def test_a_network_that_reads_numbers_has_a_table_that_goes_on(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, numbers = sorted(file.name for file in pictures.iterdir()), with_numbers(pictures, monkeypatch)
     table = pictures.parent / "a.csv"
     job([pictures / names[0], pictures / names[2]], table, vectors=numbers)
     report, _ = job([pictures], table, vectors=numbers, batch=2, move=pictures.parent / "sorted")
@@ -215,6 +220,23 @@ def test_a_network_that_reads_numbers_has_a_table_that_goes_on(pictures: Path, m
     assert {row["file"]: row["class"] for row in rows(table)} == expected
     with pytest.raises(UsageError, match="none are given"):
         job([pictures], table)
+
+
+def test_a_table_does_not_go_on_with_other_numbers(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of new images, and another order of the lines, change nothing."""
+    names, numbers = sorted(file.name for file in pictures.iterdir()), with_numbers(pictures, monkeypatch)
+    header, *lines = numbers.read_text().splitlines()
+    table = pictures.parent / "a.csv"
+    job([pictures / name for name in names[:2]], table, vectors=numbers)
+    numbers.write_text("\n".join([header, *sorted(lines), "another.png,0"]) + "\n")
+    assert job([pictures], table, vectors=numbers)[0].before == 2
+    done = table.read_bytes()
+    numbers.write_text("\n".join([header, *lines]).replace(f"{names[1]},1", f"{names[1]},2"))
+    with pytest.raises(UsageError, match=f"1 image had other numbers when .* \\(.*{names[1]}\\)") as caught:
+        job([pictures], table, vectors=numbers)
+    assert "another name begins a new table" in str(caught.value.hint or caught.value)
+    assert table.read_bytes() == done
+    assert job([pictures / name for name in names if name != names[1]], table, vectors=numbers)[0].before == len(names)
 
 
 def test_a_killed_job_goes_on_to_the_same_bytes(pictures: Path, tmp_path: Path, machine: Path) -> None:
