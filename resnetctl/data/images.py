@@ -42,7 +42,7 @@ def fit(image: Pixels, *, resize: int, fit: Fit = "crop", interpolation: Interpo
 def square(
     image: Image.Image, channels: int, *, resize: int, fit: Fit = "crop", interpolation: Interpolation = "bilinear"
 ) -> Pixels:
-    """Return an image of mode "L" or "RGB" as `(resize, resize, channels)`: `fit(to_array(image))` in one step.
+    """Return an image of mode "L", "RGB" or "RGBX" as `(resize, resize, channels)`: `fit(to_array(image))` in one step.
 
     Raises `BadImage` unless channels is 1 or 3.
     """
@@ -97,20 +97,25 @@ def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
 
 
 def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolation) -> Pixels:
-    """Return an image of mode "L" or "RGB" fitted into a square, `(resize, resize)` or `(resize, resize, 3)`."""
+    """Return an image fitted into a square: `(resize, resize)` for mode "L", `(resize, resize, 3)` for other modes."""
+    small = _small(image, resize, fit, interpolation)
+    return np.asarray(small)[..., :3] if small.mode == "RGBX" else np.asarray(small)
+
+
+def _small(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolation) -> Image.Image:
     resample = _FILTERS[interpolation]
     width, height = image.size
     if fit == "squash":
-        return np.asarray(image.resize((resize, resize), resample))
+        return image.resize((resize, resize), resample)
     if fit == "crop":
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
-        return np.asarray(image.resize((resize, resize), resample, box=(left, top, left + side, top + side)))
+        return image.resize((resize, resize), resample, box=(left, top, left + side, top + side))
     scale = resize / max(width, height)
     small = image.resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
     canvas = Image.new(image.mode, (resize, resize))
     canvas.paste(small, ((resize - small.width) // 2, (resize - small.height) // 2))
-    return np.asarray(canvas)
+    return canvas
 
 
 def resized(image: ImageSpec, size: int) -> ImageSpec:

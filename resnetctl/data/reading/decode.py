@@ -118,9 +118,9 @@ def open_plain(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, load: bo
 
 
 def to_array(image: Image.Image, channels: int) -> Pixels:
-    """Return an image of mode "L" or "RGB" as `(H, W, channels)`. Raises `BadImage` unless channels is 1 or 3."""
+    """Return an image of mode "L", "RGB" or "RGBX" as `(H, W, channels)`. Raises `BadImage` for other channels."""
     pixels = np.asarray(with_mode(image, channels))
-    return pixels if channels == 3 else pixels[..., None]
+    return pixels[..., :3] if channels == 3 else pixels[..., None]
 
 
 def _contents(file: BinaryIO | Path | bytes, name: str) -> bytes:
@@ -204,9 +204,14 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def with_mode(image: Image.Image, channels: int) -> Image.Image:
-    """Return the image in mode "L" for 1 channel or "RGB" for 3. Raises `BadImage` for other counts."""
+    """Return the image in mode "L" for 1 channel, "RGB" or "RGBX" for 3. Raises `BadImage` for other counts.
+
+    In mode "RGBX" the fourth value of each pixel means nothing.
+    """
     if channels not in (1, 3):
         raise BadImage(f"image files have 1 or 3 channels, not {channels}")
+    if image.mode == "RGBX":
+        return image if channels == 3 else image.convert("RGB").convert("L")
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from resnetctl.data.images import centre_crop, square
 from resnetctl.data.reading.decode import BadImage, Pixels, open_image, to_array
-from resnetctl.data.reading.plain_jpeg import Decoder, exact_decoder, plain_pixels
+from resnetctl.data.reading.plain_jpeg import Decoder, exact_decoder, plain_image
 from resnetctl.data.reading.source import Item, file_size, read_file
 from resnetctl.hints import Setting
 from resnetctl.spec import MAX_PIXELS, Fit, Interpolation
@@ -83,12 +83,11 @@ def decode(data: bytes, name: str, *, into: Square, decoder: Decoder | None = No
         name: name of the file in the error.
         decoder: decodes plain JPEG files, to the same pixels in less time; None: Pillow decodes all.
     """
-    plain = None if decoder is None else plain_pixels(data, decoder=decoder, max_pixels=into.max_pixels)
+    image = None if decoder is None else plain_image(data, decoder=decoder, max_pixels=into.max_pixels)
+    is_animated = False
     try:
-        if plain is None:
+        if image is None:
             image, is_animated = open_image(data, name, max_pixels=into.max_pixels)
-        else:
-            image, is_animated = Image.fromarray(plain if plain.shape[2] == 3 else plain[..., 0]), False
     except BadImage as error:
         return error
     digest = sha256(data).hexdigest() if into.has_digest else ""
@@ -167,7 +166,7 @@ _Chunk = list[tuple[Item, bytes | str | BadImage]]
 
 
 def _decode_either(data: bytes | str, into: Square) -> Outcome:
-    content = _read(partial(read_file, Path(data))) if isinstance(data, str) else data
+    content = _read(partial(read_file, data)) if isinstance(data, str) else data
     return content if isinstance(content, BadImage) else decode(content, "", into=into, decoder=exact_decoder())
 
 

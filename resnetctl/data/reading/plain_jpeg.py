@@ -16,14 +16,14 @@ from PIL import ExifTags, Image
 from resnetctl.data.reading.decode import Pixels, read_image
 from resnetctl.data.reading.quiet import quiet_pillow
 
-Decoder = Callable[[bytes, Pixels], object]  # decodes a plain JPEG file into an array `(H, W, 1 or 3)`
+Decoder = Callable[[bytes, Pixels], object]  # decodes a plain JPEG file into an array `(H, W, C)`, as `_COLOURS` says
+_COLOURS = {1: "GRAY", 3: "RGB", 4: "RGBX"}  # 4: the fourth value of a pixel means nothing; Pillow keeps colours so
 _START, _SCAN, _APP1 = b"\xff\xd8", 0xDA, 0xE1
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _HARMLESS = (0xC4, 0xDB, 0xDD, 0xE0, 0xED, 0xFE)  # tables, restart interval, JFIF, Photoshop's notes, comment
 _PROFILE = 0xE2, b"ICC_PROFILE"  # of colours, which is ignored here and in Pillow's decoder
 _EXIF = b"Exif\0\0"
 _LEAST = {0xE0: 7, 0xE2: 14}  # bytes of JFIF data and of a colour profile; Pillow refuses shorter ones
-MOST_PIXELS = 2**19  # in larger images, the copy into one of Pillow takes longer than simplejpeg saves
 
 
 def plain_shape(data: bytes) -> tuple[int, int, int] | None:
@@ -66,19 +66,20 @@ def _is_harmless(marker: int, content: bytes) -> bool:
     return marker in _HARMLESS or (marker, content[: len(_PROFILE[1])]) == _PROFILE
 
 
-def plain_pixels(data: bytes, *, decoder: Decoder, max_pixels: int) -> Pixels | None:
-    """Return the pixels `(H, W, 1 or 3)` of a plain JPEG file.
+def plain_image(data: bytes, *, decoder: Decoder, max_pixels: int) -> Image.Image | None:
+    """Return the image of a plain JPEG file, of mode "L" or "RGBX". Pillow reads its pixels where they were decoded.
 
-    None for any other file, for one with over `max_pixels` or `MOST_PIXELS` pixels, and for one that the decoder
-    refuses: Pillow judges.
+    None for any other file, for one with over `max_pixels` pixels, and for one that the decoder refuses: Pillow judges.
     """
     shape = plain_shape(data)
-    if shape is None or shape[0] * shape[1] > min(max_pixels, MOST_PIXELS):
+    if shape is None or shape[0] * shape[1] > max_pixels:
         return None
+    height, width, components = shape
+    mode, count = ("L", 1) if components == 1 else ("RGBX", 4)
     with contextlib.suppress(ValueError, RuntimeError, MemoryError):  # simplejpeg refuses what libjpeg warns about
-        pixels = np.empty(shape, np.uint8)
+        pixels = np.empty((height, width, count), np.uint8)
         decoder(data, pixels)
-        return pixels
+        return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)  # no copy
     return None
 
 
@@ -91,7 +92,7 @@ def exact_decoder() -> Decoder | None:
         return None
 
     def decoder(data: bytes, pixels: Pixels) -> object:
-        colours = "RGB" if pixels.shape[2] == 3 else "GRAY"
+        colours = _COLOURS[pixels.shape[2]]
         return simplejpeg.decode_jpeg(data, colours, fastdct=False, fastupsample=False, buffer=pixels)
 
     return decoder if is_exact(decoder) else None
@@ -102,13 +103,15 @@ def is_exact(decoder: Decoder) -> bool:
     for data in _plain_pictures():
         shape = plain_shape(data)
         assert shape is not None, "Pillow writes plain files"
-        pixels = np.empty(shape, np.uint8)
-        try:
-            decoder(data, pixels)
-        except ValueError:
-            return False
-        if not np.array_equal(pixels, read_image(data, shape[2])):
-            return False
+        wanted = read_image(data, shape[2])
+        for count in (1,) if shape[2] == 1 else (3, 4):
+            pixels = np.empty((*shape[:2], count), np.uint8)
+            try:
+                decoder(data, pixels)
+            except ValueError:
+                return False
+            if not np.array_equal(pixels[..., :3], wanted):
+                return False
     return True
 
 

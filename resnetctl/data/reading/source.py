@@ -212,7 +212,7 @@ class Seen:
         return frozenset(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: str | Path) -> bytes:
     """Return the bytes of an image file. Raises `BadImage` if it is too large, missing, unreadable or not plain."""
     try:
         with open_regular(path, error=BadImage) as file:

@@ -126,7 +126,7 @@ it was trained on, and measure it on yours first.
 
 Trained on {_code(card.trained_on.get("name", "") or "data that is not known")}.
 {_accuracy(bundle.evals)}
-Looks at a test split, as reports in the run: {_looks(bundle.evals)}.
+Looks at a test split, as reports in the run: {sum(item.get("split") == "test" for item in bundle.evals.values())}.
 
 {_calibration(card.calibration)}
 
@@ -157,10 +157,6 @@ def _calibration(calibration: Calibration | None) -> str:
         f"Calibration: probabilities are {chosen} chose it. Timm and transformers give raw logits. A prediction set "
         f"holds every class of at least this probability, by level: {sets}."
     )
-
-
-def _looks(evals: Mapping[str, Mapping[str, Any]]) -> int:
-    return sum(item.get("split") == "test" and item.get("tta", "none") == "none" for item in evals.values())
 
 
 def _accuracy(evals: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,7 +1,5 @@
 """Only plain JPEG files reach another decoder than Pillow, and only a decoder that has proved to be exact."""
 
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,9 +8,10 @@ from PIL import ExifTags, Image
 from support.photos import files, photo
 from support.pictures import encode
 
-from resnetctl.data.reading.decode import BadImage, Pixels
-from resnetctl.data.reading.parallel import Square, decode
-from resnetctl.data.reading.plain_jpeg import exact_decoder, is_exact, plain_pixels, plain_shape
+from resnetctl.data.reading.decode import BadImage, Pixels, read_image
+from resnetctl.data.reading.parallel import Decoded, Square, decode
+from resnetctl.data.reading.plain_jpeg import exact_decoder, is_exact, plain_image, plain_shape
+from resnetctl.spec import Fit, Interpolation
 
 PLAIN = {
     "444.jpg": (24, 24, 3),
@@ -90,22 +89,30 @@ def test_reading_damaged_exif_data_warns_nobody(recwarn: pytest.WarningsRecorder
     assert not recwarn.list
 
 
-def test_large_images_are_left_to_pillow() -> None:
-    def never(data: bytes, pixels: Pixels) -> None:
-        raise AssertionError
-
-    data = encode(photo(0, (1024, 520)), "JPEG")
-    assert plain_pixels(data, decoder=never, max_pixels=10**9) is None
-
-
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_an_outcome_is_the_same_with_the_fast_decoder(mode: str) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("how", ["crop", "pad", "squash"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_an_outcome_is_the_same_with_the_fast_decoder(
+    mode: str, channels: int, how: Fit, interpolation: Interpolation
+) -> None:
     pytest.importorskip("simplejpeg")
-    data = encode(photo(0, (61, 47)).convert(mode), "JPEG")
-    into = Square(channels=3, resize=24, fit="pad", has_data=True)
+    for size, resize in (((61, 47), 24), ((30, 90), 64), ((24, 24), 24), ((61, 47), 0)):
+        data = encode(photo(0, size).convert(mode), "JPEG")
+        into = Square(channels=channels, resize=resize, fit=how, interpolation=interpolation, has_data=True)
+        fast, slow = (decode(data, "a.jpg", into=into, decoder=chosen) for chosen in (exact_decoder(), None))
+        assert isinstance(fast, Decoded)
+        assert isinstance(slow, Decoded)
+        assert fast[1:] == slow[1:]
+        assert fast.pixels.shape == slow.pixels.shape
+        assert fast.pixels.tobytes() == slow.pixels.tobytes()
+
+
+def test_a_large_image_is_the_same_with_the_fast_decoder() -> None:
+    pytest.importorskip("simplejpeg")
+    data = encode(photo(0, (1500, 1100)), "JPEG")
+    into = Square(channels=3, resize=224, fit="crop")
     fast, slow = (decode(data, "a.jpg", into=into, decoder=chosen) for chosen in (exact_decoder(), None))
-    assert not isinstance(slow, BadImage)
-    assert fast[1:] == slow[1:]  # type: ignore[index]
     assert np.array_equal(fast[0], slow[0])  # type: ignore[index]
 
 
@@ -120,14 +127,14 @@ def test_what_the_decoder_refuses_has_no_pixels_yet() -> None:
     def refuse(data: bytes, pixels: Pixels) -> None:
         raise ValueError("premature end")
 
-    assert plain_pixels(encode(photo(0), "JPEG"), decoder=refuse, max_pixels=10**6) is None
+    assert plain_image(encode(photo(0), "JPEG"), decoder=refuse, max_pixels=10**6) is None
     assert not is_exact(refuse)
 
 
-def test_a_decoder_that_differs_by_one_level_is_not_used() -> None:
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_decoder_that_differs_by_one_level_is_not_used(count: int) -> None:
     def almost(data: bytes, pixels: Pixels) -> None:
-        image = Image.open(io.BytesIO(data))
-        pixels[...] = np.asarray(image).reshape(pixels.shape)
-        pixels[0, 0, 0] ^= 1
+        pixels[..., :3] = read_image(data, min(pixels.shape[2], 3))
+        pixels[0, 0, 0] ^= pixels.shape[2] == count
 
     assert not is_exact(almost)
