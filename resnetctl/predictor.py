@@ -19,6 +19,7 @@ from resnetctl.tasks import predict as task
 from resnetctl.tasks import targets
 from resnetctl.tasks.nets import answers, predicted
 from resnetctl.tasks.nets.numbers import require_numbers
+from resnetctl.tasks.predictions import checks
 from resnetctl.tasks.predictions.job import JobReport, write_table
 from resnetctl.tasks.predictions.moving import Mover
 from resnetctl.tasks.predictions.ranking import Ranking
@@ -58,10 +59,11 @@ class PictureResult(TypedDict):
 
 
 class OfHeads(TypedDict, total=False):
-    """Arguments for networks with a head; see `Predictor`."""
+    """Arguments for networks with a head, and for weights; see `Predictor`."""
 
     min_score: float | None
     out: str | PathLike[str] | None
+    precision: str
 
 
 class OfOneCall(OfHeads, total=False):
@@ -97,31 +99,34 @@ class Predictor:
             max_pixels: images with more pixels get a problem.
             device: `cpu`, `cuda` or `mps`; an ONNX file always runs on the CPU.
             of_heads: for networks with a head: `min_score`, the smallest score of a box (0.3) or probability of one of
-                several labels (0.5); `out`, a folder for the pictures with boxes, or for the masks (PNG).
+                several labels (0.5); `out`, a folder for the pictures with boxes, or for the masks (PNG). For runs and
+                weights: `precision`, fp32 by default; `bf16` is faster on some processors, and `auto` takes it there.
 
         Raises:
             UsageError: this machine has no such device, `top` is below 1, or an argument does not suit the network.
             InputError: the target is missing or unusable, or has no prediction sets of this level.
         """
-        task.check_top(top)
+        checks.check_top(top)
         settings = machine.load()
         resolved = targets.resolve(targets.text(target), settings)
         self._target, self._cores = resolved, settings.threads or cores_granted()
         self._top, self._max_pixels, self._level, self._threshold = top, max_pixels, set, None
-        out = of_heads.get("out")
+        out, precision = of_heads.get("out"), of_heads.get("precision", "fp32")
         self._min_score, self._out = of_heads.get("min_score"), None if out is None else Path(out)
         self._net: answers.Answering | None = None
         if targets.has_head(resolved):
-            task.require_no_set(set)
-            self._net = answers.open_net(resolved, settings, device=device, keep_threads=True)
+            checks.require_no_set(set)
+            self._net = answers.open_net(resolved, settings, device=device, keep_threads=True, precision=precision)
             self.card: WeightsCard = self._net.card
             self._wanted(top=top, vectors=None).require_form(self._net)
         else:
-            task.require_no_folder(out)
-            task.require_no_score(self._min_score)
-            self._opened = targets.open_target(resolved, settings, device=device, keep_threads=True)
+            checks.require_no_folder(out)
+            checks.require_no_score(self._min_score)
+            self._opened = targets.open_target(
+                resolved, settings, device=device, keep_threads=True, precision=precision
+            )
             self.card = self._opened.card
-            self._threshold = None if set is None else task.set_threshold(self.card, set, where=resolved.path)
+            self._threshold = None if set is None else checks.set_threshold(self.card, set, where=resolved.path)
         for notice in resolved.notices:
             warn_caller(notice)
 
@@ -142,7 +147,7 @@ class Predictor:
             DataError: numbers cannot be used, or a picture has none.
         """
         top = self._top if top is None else top
-        task.check_top(top)
+        checks.check_top(top)
         if self._net is not None:
             return self._searched(self._net, _several(pictures), wanted=self._wanted(top=top, vectors=vectors))
         require_numbers(None, vectors)
@@ -197,7 +202,7 @@ class Predictor:
                 other weights; `batch` is below 1; or files cannot move there.
         """
         if self._net is not None and self._net.form != "labels":
-            raise task.no_single_class(self._target)
+            raise checks.no_single_class(self._target)
         paths = [Path(item) for item in ([images] if isinstance(images, str | PathLike) else images)]
         job = task.Job(
             target=self._target,

@@ -118,12 +118,14 @@ def net_predictor(
     return predict
 
 
-def shipped_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> Predictor:
+def shipped_predictor(model: ResNet, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
     """Return the predictor of `predict` and `eval`: norms folded, on `device`. It may share tensors with `model`."""
-    return torch_predictor(_shipped(model, device), image, device=device)
+    return torch_predictor(_shipped(model, device), image, device=device, precision=precision)
 
 
-def feature_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) -> FeaturePredictor:
+def feature_predictor(
+    model: ResNet, image: ImageSpec, *, device: torch.device, precision: str = "fp32"
+) -> FeaturePredictor:
     """Return `shipped_predictor` with features: the last stage averaged over all pixels (B, D), which the head reads.
 
     The logits are those of `shipped_predictor`, bit for bit. Several threads may use one.
@@ -135,7 +137,7 @@ def feature_predictor(model: ResNet, image: ImageSpec, *, device: torch.device) 
         seen.features = arguments[0]
 
     net.get_submodule("fc").register_forward_pre_hook(remember)
-    predict = torch_predictor(net, image, device=device)
+    predict = torch_predictor(net, image, device=device, precision=precision)
 
     def predict_both(images: Images) -> tuple[Logits, Features]:
         logits = predict(images)

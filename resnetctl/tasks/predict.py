@@ -13,17 +13,23 @@ from resnetctl.data.reading.decode import BadImage
 from resnetctl.data.reading.files import Survey, image_items, survey
 from resnetctl.data.reading.parallel import Outcome, decoded, workers
 from resnetctl.data.reading.source import Item
-from resnetctl.errors import InputError, UsageError
 from resnetctl.facts import Notice, Progress, result_of
-from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import PerPicture
-from resnetctl.spec import MAX_PIXELS, WeightsCard
+from resnetctl.spec import MAX_PIXELS
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.nets.answers import Answering, open_net
 from resnetctl.tasks.nets.labelled import Vector, labelled
 from resnetctl.tasks.nets.numbers import numbers_of, require_numbers
 from resnetctl.tasks.nets.predicted import FoundOutcome, Search, Wanted, predict_net
+from resnetctl.tasks.predictions.checks import (
+    check_top,
+    no_single_class,
+    require_no_folder,
+    require_no_score,
+    require_no_set,
+    set_threshold,
+)
 from resnetctl.tasks.predictions.moving import Mover
 from resnetctl.tasks.predictions.ranking import Picture, Prediction, Ranking, ranked
 from resnetctl.tasks.predictions.subjects import resolve_for, square_for
@@ -56,6 +62,7 @@ class Options(TypedDict, total=False):
     out: str | Path | None
     min_score: float | None
     vectors: str | Path | None
+    precision: str
 
 
 Facts = Generator[Notice | Progress | Prediction, None, None]
@@ -89,7 +96,8 @@ def predicting(
             the prediction set of this level, such as 0.9, for each picture; `batch`: images that the network sees at
             once; `move`: a folder that gets each file, in a folder with the name of its class, if the network gives
             one class an image. For networks with a head: `out`, the folder for pictures with boxes, or for masks;
-            `min_score`, the smallest score of a box; `vectors`, the file with the numbers of the pictures.
+            `min_score`, the smallest score of a box; `vectors`, the file with the numbers of the pictures. For runs and
+            weights: `precision`, fp32 by default, as `eval` and ONNX files compute.
 
     Raises:
         UsageError: there is no image, the target is an image, `top` is below 1, or an argument does not suit the
@@ -205,12 +213,13 @@ class Job:
 def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> Job:
     """Load the network and check the options. Raises as `predicting`, and `UsageError` without one class an image."""
     top, level, move = options.get("top", 1), options.get("level"), options.get("move")
+    precision = options.get("precision", "fp32")
     check_top(top)
     amount = survey(image_items(map(Path, images), ignored=Counter()))
     opened: Opened | Answering
     if has_head(target):
         require_no_set(level)
-        opened = open_net(target, settings)
+        opened = open_net(target, settings, precision=precision)
         _wanted(options).require(opened)
         if opened.form != "labels":
             raise no_single_class(target)
@@ -218,7 +227,7 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         require_no_folder(options.get("out"))
         require_no_score(options.get("min_score"))
         require_numbers(None, options.get("vectors"))
-        opened = open_target(target, settings, images=amount.total)
+        opened = open_target(target, settings, images=amount.total, precision=precision)
     threshold = None if level is None else set_threshold(opened.card, level, where=target.path)
     job = Job(
         target=target,
@@ -241,7 +250,7 @@ def open_lines(
     if not has_head(resolved) or options.get("move") is not None:
         return open_job(resolved, images, settings=settings, options=options)
     require_no_set(options.get("level"))
-    net, wanted = open_net(resolved, settings), _wanted(options)
+    net, wanted = open_net(resolved, settings, precision=options.get("precision", "fp32")), _wanted(options)
     wanted.require(net)
     return Search(target=resolved, net=net, images=images, wanted=wanted)
 
@@ -254,7 +263,8 @@ def _picture(outcome: tuple[Item, Outcome]) -> Picture:
 def _found(target: Target, images: Sequence[str | Path], *, settings: Settings, options: Options) -> FoundOutcome:
     """Return what a network with a head finds. Raises `UsageError` for options that only a classifier has."""
     require_no_set(options.get("level"))
-    found = predict_net(open_net(target, settings), images, wanted=_wanted(options))
+    net = open_net(target, settings, precision=options.get("precision", "fp32"))
+    found = predict_net(net, images, wanted=_wanted(options))
     return replace(found, notices=(*target.notices, *found.notices))
 
 
@@ -267,63 +277,6 @@ def _wanted(options: Options) -> Wanted:
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         vectors=options.get("vectors"),
     )
-
-
-def require_no_folder(out: object) -> None:
-    """Raise `UsageError` for the folder of drawn pictures, for a classifier."""
-    if out is not None:
-        raise UsageError("this network is a classifier, which draws nothing", where=Setting("out"))
-
-
-def require_no_set(level: float | None) -> None:
-    """Raise `UsageError` for the level of prediction sets, for a network with a head."""
-    if level is not None:
-        raise UsageError(
-            "this network has a head, and prediction sets are for networks without one", where=Setting("set")
-        )
-
-
-def require_no_score(least: float | None) -> None:
-    """Raise `UsageError` for the smallest score, for a classifier."""
-    if least is not None:
-        raise UsageError("a classifier lists its likeliest classes", where=Setting("min_score"), hint=Setting("top", 3))
-
-
-def no_single_class(target: Target) -> UsageError:
-    """Return the error for a network whose results have no single class, where one is needed."""
-    return UsageError(
-        "this network gives no single class for an image, so there is no table of classes, and no file can move",
-        where=str(target.path),
-        hint=Setting("jsonl", note="prints a line for each image"),
-    )
-
-
-def check_top(top: int) -> None:
-    """Raise `UsageError` when `top` is no number of classes to list."""
-    if top < 1:
-        raise UsageError(f"{top} classes cannot be listed", where=Setting("top"), hint=Setting("top", 1))
-
-
-def set_threshold(card: WeightsCard, level: float, *, where: Path) -> float:
-    """Return the smallest probability of a class in prediction sets of `level`.
-
-    Raises:
-        UsageError: `level` is not between 0 and 1, or the card has other levels.
-        InputError: the card has no prediction sets.
-    """
-    if not 0 < level < 1:
-        raise UsageError(f"a level is a fraction between 0 and 1, not {level:g}", where=Setting("set"))
-    if card.calibration is None:
-        raise InputError(
-            "the weights have no prediction sets: no val split with at least 100 images has calibrated them",
-            where=str(where),
-            hint=Call("report", (where,), {"calibrate": "NEW.safetensors"}),
-        )
-    for known, threshold in card.calibration.sets.items():
-        if float(known) == level:
-            return threshold
-    others = [Setting("set", float(item)) for item in card.calibration.sets]
-    raise UsageError(f"the weights have no prediction sets of level {level:g}", where=Setting("set"), hint=others)
 
 
 def classified(

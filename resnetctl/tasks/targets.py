@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import resnetctl.runs as runs
 from resnetctl.engine.hardware.device import pick_device
+from resnetctl.engine.hardware.precision import Precision, pick_precision
 from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.errors import UsageError, WeightsError, WorkFailed
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
@@ -23,6 +24,8 @@ from resnetctl.system.settings import Settings
 from resnetctl.weights.file import load_network, read_header, require_classifier
 
 if TYPE_CHECKING:
+    import torch
+
     from resnetctl.deploy.onnx_card import OnnxCard
     from resnetctl.deploy.onnx_session import OnnxModel
     from resnetctl.engine.metrics import Predictor
@@ -88,7 +91,13 @@ def text(target: object) -> str | None:
 
 
 def open_target(
-    target: Target, settings: Settings, *, device: str | None = None, keep_threads: bool = False, images: int = 0
+    target: Target,
+    settings: Settings,
+    *,
+    device: str | None = None,
+    keep_threads: bool = False,
+    images: int = 0,
+    precision: str = "fp32",
 ) -> Opened:
     """Load the network.
 
@@ -97,14 +106,19 @@ def open_target(
             `callers`: two cores at one batch need 1.4 times the CPU time (resnet20, 32 px, onnxruntime 1.32).
         device: for weights only: ONNX files run on the CPU.
         keep_threads: leave torch's number of threads, which is one for the whole process; by default set the best.
+        precision: for weights only: `bf16` is faster on some machines, and `auto` takes it there. Its logits are not
+            those of fp32, so the digest is another.
 
     Raises:
         WeightsError: the file is missing, damaged or hostile.
         PluginError: the weights need a plugin that is not installed.
-        UsageError: this machine has no such device.
+        UsageError: this machine has no such device or precision.
     """
     if target.kind == "weights":
-        return _open_weights(target.path, settings, device=device or settings.device, keep_threads=keep_threads)
+        where = pick_device(device or settings.device)
+        how = pick_precision(precision, where)
+        return _open_weights(target.path, settings, device=where, keep_threads=keep_threads, precision=how)
+    require_own_precision(precision)
     cores = settings.threads or cores_granted()
     callers = cores if images >= MANY * cores else 1
     model = start_onnx(target.path, settings if callers == 1 else replace(settings, threads=1))
@@ -166,6 +180,11 @@ def digest_of(card: WeightsCard, sha256: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_in(precision: str, card: WeightsCard, *, sha256: str) -> str:
+    """Return the digest of `described` for a network that computes in this precision."""
+    return digest_of(card, sha256 if precision == "fp32" else f"{sha256} {precision}")
+
+
 def takes_originals(target: Target) -> bool:
     """Return whether the target resizes images itself, as an ONNX file with raw input does. Raises `WeightsError`."""
     return target.kind == "onnx" and _onnx_card(target.path).input == "raw"
@@ -178,21 +197,33 @@ def _onnx_card(path: Path) -> OnnxCard:
     return check(onnx_session.read_bytes(path), str(path))
 
 
-def _open_weights(path: Path, settings: Settings, *, device: str, keep_threads: bool) -> Opened:
+def require_own_precision(precision: str) -> None:
+    """Raise `UsageError` for a precision that was chosen for an ONNX file: its numbers decide."""
+    if precision not in ("auto", "fp32"):
+        raise UsageError(
+            f"an ONNX file cannot compute in {precision}: its precision is that of its numbers",
+            where=Setting("precision"),
+            hint="a run or a weights file can; for a faster ONNX file, export int8",
+        )
+
+
+def _open_weights(
+    path: Path, settings: Settings, *, device: torch.device, keep_threads: bool, precision: Precision
+) -> Opened:
     import torch
 
     from resnetctl.engine.predictors import feature_predictor, shipped_predictor
 
-    where = pick_device(device)
     header = read_header(path)
     net, card = load_network(header), header.card
-    digest = digest_of(card, header.sha256)
+    digest = digest_in(precision, card, sha256=header.sha256)
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     if card.calibration is None or card.calibration.familiar is None:
-        return Opened(card=card, digest=digest, predict=shipped_predictor(net, card.image, device=where))
+        predict = shipped_predictor(net, card.image, device=device, precision=precision)
+        return Opened(card=card, digest=digest, predict=predict)
     _require_width(card, net.fc.in_features, path=path)
-    read = feature_predictor(net, card.image, device=where)
+    read = feature_predictor(net, card.image, device=device, precision=precision)
     return Opened(card=card, digest=digest, predict=lambda images: read(images)[0], read=read)
 
 

@@ -7,8 +7,9 @@ import pytest
 from support.trained import card, make_run, network
 
 from resnetctl import runs
+from resnetctl.engine.hardware import precision
 from resnetctl.errors import InputError, UsageError, WeightsError
-from resnetctl.hints import Call, in_shell
+from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.system import settings, storage
 from resnetctl.tasks.targets import has_head, open_target, resolve
 from resnetctl.weights.file import to_bytes
@@ -134,6 +135,29 @@ def test_an_opened_target_predicts_with_the_network(machine: Path) -> None:
     logits = opened.predict(np.zeros((2, 8, 8, 1), np.uint8))
     assert logits.shape == (2, 3)
     assert np.array_equal(logits[0], logits[1])
+
+
+def test_weights_answer_in_bf16_only_when_they_are_asked_to(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "bf16_instructions", lambda: "amx_bf16")
+    path = machine / "net.safetensors"
+    path.write_bytes(to_bytes(network().state_dict(), card()))
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+    exact, default, rough, chosen = (
+        open_target(resolve(path, settings.load()), settings.load(), device="cpu", **how)
+        for how in ({"precision": "fp32"}, {}, {"precision": "bf16"}, {"precision": "auto"})
+    )
+    assert np.array_equal(exact.predict(images), default.predict(images))
+    assert np.array_equal(rough.predict(images), chosen.predict(images))
+    assert not np.array_equal(exact.predict(images), rough.predict(images))
+    assert exact.digest == default.digest
+    assert rough.digest == chosen.digest != exact.digest
+
+
+def test_an_onnx_file_has_the_precision_of_its_numbers(run: runs.RunDir) -> None:
+    run.write_onnx(b"")
+    with pytest.raises(UsageError, match="cannot compute in bf16") as caught:
+        open_target(resolve(run.onnx, settings.load()), settings.load(), precision="bf16")
+    assert caught.value.where == Setting("precision")
 
 
 def test_a_missing_device_is_an_error(machine: Path) -> None:

@@ -114,6 +114,7 @@ def _asked(options: PredictOptions) -> "Options":
         "out": options.out,
         "min_score": options.min_score,
         "vectors": options.vectors,
+        "precision": options.precision,
     }
 
 

@@ -172,6 +172,7 @@ class PredictOptions(Common):
     vectors: Path | None = option(
         None, "Numbers of each image, for a network that reads them", metavar="FILE", panel=USED
     )
+    precision: Literal["fp32", "bf16", "auto"] = option("fp32", "auto: bf16 where it is faster; ONNX files: fp32")
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels", panel=USED, ge=1, metavar="N")
 
 

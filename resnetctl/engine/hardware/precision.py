@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
@@ -22,11 +22,15 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
     measured, so only `bf16` chooses it.
 
     Raises:
-        UsageError: bf16 on a processor without bf16 arithmetic, where it was measured 12 times slower (AVX2), or fp16
-            on a device other than CUDA.
+        UsageError: the precision is unknown; or it is bf16 on a processor without bf16 arithmetic, where it was
+            measured 12 times slower (AVX2); or it is fp16 on a device other than CUDA.
     """
     import torch
 
+    if wanted not in ("auto", *get_args(Precision)):
+        raise UsageError(
+            f"'{wanted}' is not a precision", where=Setting("precision"), hint="auto, fp32, bf16, or fp16 on CUDA"
+        )
     if wanted == "fp16":
         if device.type != "cuda":
             raise UsageError(

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from resnetctl import registry
 from resnetctl.data.dense.geometry import Placement, mask_back, placement
 from resnetctl.engine.hardware.device import pick_device
+from resnetctl.engine.hardware.precision import Precision, pick_precision
 from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.engine.meters.detect import require_finite
 from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.targets import Target, digest_of, start_onnx
+from resnetctl.tasks.targets import Target, digest_in, digest_of, require_own_precision, start_onnx
 from resnetctl.weights.file import load_net, read_header
 
 if TYPE_CHECKING:
+    import torch
+
     from resnetctl.engine.predictors import NetPredictor
 
 Arrays = tuple[NDArray[Any], ...]
@@ -50,28 +53,39 @@ class Answering:
         return form if form == self.task.truth else None
 
 
-def open_net(target: Target, settings: Settings, *, device: str | None = None, keep_threads: bool = False) -> Answering:
+def open_net(
+    target: Target,
+    settings: Settings,
+    *,
+    device: str | None = None,
+    keep_threads: bool = False,
+    precision: str = "fp32",
+) -> Answering:
     """Load a network with a head, from weights or an ONNX file. Arguments and errors as `targets.open_target`."""
     if target.kind == "weights":
-        return _open_weights(target, settings, device=device or settings.device, keep_threads=keep_threads)
+        where = pick_device(device or settings.device)
+        how = pick_precision(precision, where)
+        return _open_weights(target, settings, device=where, keep_threads=keep_threads, precision=how)
+    require_own_precision(precision)
     model = start_onnx(target.path, settings)
     card, task = model.card.weights, registry.get("task", model.card.weights.task)
     digest = digest_of(card, model.card.weights_sha256)
     return Answering(card=card, digest=digest, task=task, answer=model.answer)
 
 
-def _open_weights(target: Target, settings: Settings, *, device: str, keep_threads: bool) -> Answering:
+def _open_weights(
+    target: Target, settings: Settings, *, device: torch.device, keep_threads: bool, precision: Precision
+) -> Answering:
     import torch
 
     from resnetctl.engine.predictors import net_predictor
 
-    where = pick_device(device)
     header = read_header(target.path)
     net, card = load_net(header), header.card
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
-    answer = net_predictor(net.to(where), card.image, device=where, vector=card.vector)
-    digest = digest_of(card, header.sha256)
+    answer = net_predictor(net.to(device), card.image, device=device, precision=precision, vector=card.vector)
+    digest = digest_in(precision, card, sha256=header.sha256)
     return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=answer)
 
 

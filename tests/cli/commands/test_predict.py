@@ -62,7 +62,7 @@ def test_predict_prints_one_line_for_each_file_and_class(cli: Cli, calls: list[A
         "b\\x1b.png\tdog\t1.0000",
     ]
     rest = {"top": 2, "level": None, "max_pixels": 99, "batch": 64, "move": None, "out": None, "min_score": None}
-    rest["vectors"] = None
+    rest |= {"vectors": None, "precision": "fp32"}
     assert calls == [("last", [Path("a.png"), Path("b.png")], rest)]
 
 

@@ -40,6 +40,11 @@ def test_bf16_is_accepted_on_a_processor_with_bf16(monkeypatch: pytest.MonkeyPat
     assert precision.pick_precision("bf16", torch.device("cpu")) == "bf16"
 
 
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(UsageError, match="'half' is not a precision"):
+        precision.pick_precision("half", torch.device("cpu"))
+
+
 @pytest.mark.parametrize("name", ["cpu", "mps"])
 def test_fp16_is_refused_on_devices_other_than_cuda(name: str) -> None:
     with pytest.raises(UsageError, match=f"fp16 needs a CUDA device, and this run is on {name}") as caught:

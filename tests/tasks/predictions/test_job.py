@@ -20,6 +20,7 @@ from support.trained import CLASSES, card, make_pictures, make_run, make_store
 
 from resnetctl import registry
 from resnetctl.data.reading import parallel
+from resnetctl.engine.hardware import precision
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.spec import Calibration, ImageSpec, VectorSpec
@@ -108,6 +109,15 @@ def test_probabilities_before_and_after_calibration_are_not_mixed(pictures: Path
         job([pictures], machine / "a.csv", target=warm.path)
 
 
+def test_probabilities_of_two_precisions_are_not_mixed(
+    pictures: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "bf16_instructions", lambda: "amx_bf16")
+    job([pictures / "0.png"], machine / "a.csv", precision="bf16")
+    with pytest.raises(UsageError, match="other weights"):
+        job([pictures], machine / "a.csv")
+
+
 def test_prediction_sets_of_other_levels_are_not_mixed(pictures: Path, machine: Path) -> None:
     job([pictures / "0.png"], machine / "a.csv", level=0.9)
     with pytest.raises(UsageError, match=r"its columns are not file,class,probability,set_0\.95,"):
@@ -183,7 +193,7 @@ def with_head(monkeypatch: pytest.MonkeyPatch, name: str, answer: Any, **card: A
     known: Any = SimpleNamespace(image=ImageSpec(size=8), classes=CLASSES, temperature=1.0, vector=None, **card)
     net = Answering(card=known, digest="0" * 64, task=registry.get("task", name), answer=answer)
     monkeypatch.setattr(task, "has_head", lambda target: True)
-    monkeypatch.setattr(task, "open_net", lambda target, settings: net)
+    monkeypatch.setattr(task, "open_net", lambda target, settings, precision="fp32": net)
 
 
 def test_a_network_without_a_single_class_has_no_table(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
