@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnetctl import rng
+from resnetctl.compress.opinions import Opinions
 from resnetctl.compress.teacher import Teacher
 from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.objective import StepObjective, Supervised, chosen, weighted_mean
@@ -37,6 +38,7 @@ class Distillation:
         method: a key of `DISTANCES`, or "hint", which is "kd" plus the distance of the features.
         temperature: divides the logits.
         weight: share of the teacher in the loss, 0..1.
+        opinions: the teacher's logits, where all images of the run are known before; None: it answers in every step.
     """
 
     teacher: Teacher
@@ -45,6 +47,7 @@ class Distillation:
     temperature: float
     weight: float
     labels: Supervised = field(default_factory=Supervised)
+    opinions: Opinions | None = None
 
     def __call__(self, model: nn.Module, batch: Batch, *, plan: Any) -> tuple[Tensor, Tensor]:
         """Return the loss and the student's logits, see `engine.objective.StepObjective`."""
@@ -57,7 +60,8 @@ class Distillation:
             hints = feature_distance(own, taught)
         else:
             logits = student(batch.images)
-            opinion = self.teacher.logits(batch.images, self.image)
+            known = self.opinions
+            opinion = self.teacher.logits(batch.images, self.image) if known is None else known.of(batch.index)
         # in float32, as the cross-entropy
         distance = DISTANCES.get(self.method, kd)(
             logits.float(), opinion, targets=batch.targets, temperature=self.temperature
@@ -68,14 +72,21 @@ class Distillation:
         return loss + self.weight * taught_loss, logits
 
 
-def learned_from(teacher: Teacher | None, config: TrainConfig, *, image: ImageSpec) -> StepObjective:
+def learned_from(
+    teacher: Teacher | None, config: TrainConfig, *, image: ImageSpec, known: Opinions | None = None
+) -> StepObjective:
     """Return the objective of a run: that of the config, and a teacher's if there is one.
 
-    `image` is the student's preprocessing. Raises as `engine.objective.chosen`.
+    Args:
+        image: the student's preprocessing.
+        known: the teacher's logits of all images; None: they change from epoch to epoch.
+
+    Raises as `engine.objective.chosen`.
     """
     labels, distill = chosen(config), config.distill
     if teacher is None:
         return labels
+    is_known = known is not None and known.is_small and distill.method != "hint"
     return Distillation(
         teacher=teacher,
         image=image,
@@ -83,6 +94,7 @@ def learned_from(teacher: Teacher | None, config: TrainConfig, *, image: ImageSp
         temperature=distill.temperature,
         weight=distill.weight,
         labels=labels,
+        opinions=known if is_known else None,
     )
 
 

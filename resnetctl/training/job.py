@@ -14,6 +14,7 @@ import torch
 
 from resnetctl import __version__, registry, rng
 from resnetctl.compress.distil import learned_from
+from resnetctl.compress.opinions import Opinions
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config import class_weights
 from resnetctl.config.defaults import described, final_arch, plugins_of
@@ -47,7 +48,7 @@ from resnetctl.system.machine import keep_freed_memory
 from resnetctl.system.signals import Stop
 from resnetctl.training.dense import chosen_head, require_head, validate_net
 from resnetctl.training.plugin_trial import explained, try_plugins
-from resnetctl.training.policy_schedule import run_augmentation
+from resnetctl.training.policy_schedule import repeats, run_augmentation
 from resnetctl.weights.file import NamedWeights
 
 
@@ -64,6 +65,7 @@ class Job:
         train, val: the dataset's train split, divided as the config says; `split` records how.
         weights_sha256: digest of the weights that the run starts from; empty when it starts from scratch.
         teacher: the network that teaches; None without one.
+        opinions: its logits of train, not computed before a step asks for them.
         head: None: the classifier of the arch.
         channels: shapes of the layers that are narrower than in the arch.
     """
@@ -78,6 +80,7 @@ class Job:
     split: ValSplit | None
     weights_sha256: str = ""
     teacher: Teacher | None = None
+    opinions: Opinions | None = None
     head: HeadCard | None = None
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -117,6 +120,12 @@ class Job:
     def sides(self) -> tuple[tuple[int, int], ...]:
         """The side of the training images over the run: `(first step, pixels)` of each stretch."""
         return schedule.stretches(steps=self.steps, size=self.image.size, progressive=self.config.progressive)
+
+    @property
+    def known(self) -> Opinions | None:
+        """The teacher's logits of train if every epoch shows the same images; None if they change."""
+        same = repeats(self.config, self.train, image=self.image, sides=len(self.sides), epochs=self.epochs)
+        return self.opinions if same else None
 
     @cached_property
     def held_val(self) -> torch.Tensor | None:
@@ -205,6 +214,7 @@ def settle(
     if config.early_stop and val is None:
         raise ConfigError("early_stop needs a val split", hint=Setting("val_fraction", 0.1))
     keys = flatten(settled.model_dump())
+    taught_by = hire(teacher, store.card, device=device) if teacher is not None else None
     job = Job(
         config=settled,
         origins={key: "rule" if key in automatic else resolved.origins.get(key, "default") for key in keys},
@@ -214,11 +224,11 @@ def settle(
         train=train,
         val=val,
         split=split,
-        teacher=hire(teacher, store.card, device=device) if teacher is not None else None,
+        teacher=taught_by,
+        opinions=None if taught_by is None else Opinions(taught_by, train, image),
         head=head or chosen_head(settled, train, image=image, vector=store.card.vector),
     )
-    unit = settled.progressive.size_increment
-    require_first_size(arch, first=job.sides[0][1], size=image.size, unit=unit)
+    require_first_size(arch, first=job.sides[0][1], size=image.size, unit=settled.progressive.size_increment)
     augment = augmentation_of(job)  # refuses a policy that cannot move boxes or masks
     require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
@@ -233,14 +243,8 @@ def fresh_model(job: Job) -> torch.nn.Module:
     """
     torch.manual_seed(rng.derive(job.config.seed, "init"))
     config = job.config.model
-    model = build(
-        job.arch,
-        classes=len(job.classes),
-        image=job.image,
-        dropout=config.dropout,
-        drop_path=config.drop_path,
-        channels=job.channels,
-    )
+    rates = {"dropout": config.dropout, "drop_path": config.drop_path}
+    model = build(job.arch, classes=len(job.classes), image=job.image, channels=job.channels, **rates)
     if config.zero_init:
         zero_branches(model)
     if config.init:
@@ -265,10 +269,9 @@ def fresh_state(job: Job, model: torch.nn.Module) -> TrainState:
     optimizer = build_optimizer(model, config, head=head, backbone_scale=scale, stages=stages, with_frozen=thaws)
     if job.config.batch_size == 1:
         require_statistics(model, frozen, channels=job.image.channels, side=job.sides[0][1])
-    average, precision = config.ema_decay, config.precision
     return TrainState.fresh(
-        model, optimizer, device=job.device, ema_decay=average, frozen=frozen, precision=precision
-    )  # fmt: skip
+        model, optimizer, device=job.device, ema_decay=config.ema_decay, frozen=frozen, precision=config.precision
+    )
 
 
 def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
@@ -307,7 +310,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         batch_size=config.batch_size,
         seed=config.seed,
         learning_rate=learning_rate,
-        objective=learned_from(job.teacher, config, image=job.image) if job.head is None else net_loss,
+        objective=learned_from(job.teacher, config, image=job.image, known=job.known) if job.head is None else net_loss,
         sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
         shards=config.shards,

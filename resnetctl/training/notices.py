@@ -67,6 +67,8 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     yield from _no_second_policy(job)
     if job.teacher is not None and job.val is not None and not state.step and isinstance(job.config, FinetuneConfig):
         yield from _weak_teacher(job, student=validate(job, state.shipped).top1)
+    if job.known is not None and job.known.is_small and job.config.distill.method != "hint":
+        yield Notice("epochs repeat their images, so the teacher sees each of them once, before the first step")
     yield from _short_average(job)
     origin = job.origins.get("val_fraction", "default")
     if job.val is not None and job.split is None and origin != "default" and not origin.startswith("recipe "):

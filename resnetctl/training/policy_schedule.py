@@ -2,7 +2,9 @@
 
 from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
+from resnetctl.data import policies
 from resnetctl.data.policies import augmentation, require_moves
+from resnetctl.data.splits import ImageSet
 from resnetctl.spec import Batch, ImageSpec, Kept, Transform, TruthKind
 
 
@@ -26,6 +28,19 @@ def run_augmentation(
         return first(batch) if batch.epoch < last else then(batch)
 
     return augment
+
+
+def repeats(config: TrainConfig, images: ImageSet, *, image: ImageSpec, sides: int, epochs: int) -> bool:
+    """Return whether every epoch shows the same pixels of train, as evaluation would.
+
+    So it is without a policy, if the images have the size that the store keeps, throughout.
+
+    Args:
+        sides: number of sizes that the images have during the run.
+    """
+    names = (config.augment, *([config.augment_after] if config.augment_until else []))
+    is_plain = all(registry.get("policy", name) is policies.none for name in names)
+    return is_plain and sides == 1 and epochs > 1 and images.images.shape[1] == image.resize
 
 
 def require_kept(config: TrainConfig, kept: Kept) -> None:

@@ -69,9 +69,11 @@ def test_a_taught_run_says_who_taught_it(teacher: runs.RunDir) -> None:
     assert files(taught) != files(teacher)
 
 
-@pytest.mark.parametrize("method", ["kd", "hint"])
-def test_a_taught_run_resumes_with_the_same_bytes(method: str) -> None:
-    sets = (*TAUGHT, f"distill.method={method}", "ema_decay=0.9")
+@pytest.mark.parametrize(
+    ("method", "more"), [("kd", "augment=shift"), ("hint", "augment=shift"), ("kd", "augment=none")]
+)
+def test_a_taught_run_resumes_with_the_same_bytes(method: str, more: str) -> None:
+    sets = (*TAUGHT, f"distill.method={method}", "ema_decay=0.9", more)
     whole = run(*sets, name="whole")
     stopped_after_a_step(train(request(*sets, name="cut"), settings.load()))
     list(resume("cut", settings=settings.load()))

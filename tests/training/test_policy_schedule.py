@@ -14,7 +14,7 @@ from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 from resnetctl.training.job import fresh_model, fresh_state
 from resnetctl.training.notices import remarks
-from resnetctl.training.policy_schedule import run_augmentation, until_epoch
+from resnetctl.training.policy_schedule import repeats, run_augmentation, until_epoch
 from resnetctl.weights.file import load, read_header
 
 IMAGE = ImageSpec(size=8, channels=1, mean=(0.5,), std=(0.25,))
@@ -70,6 +70,24 @@ def test_a_run_that_ends_before_the_change_says_so() -> None:
     assert not any(
         "has no effect" in note.text for note in remarks(settled, fresh_state(settled, fresh_model(settled)))
     )
+
+
+@pytest.mark.parametrize(
+    ("sets", "same"),
+    [
+        (("augment=none",), True),
+        (("augment=none", "augment_until=1"), True),
+        (("augment=shift",), False),
+        (("augment=shift", "augment_until=1"), False),
+        (("augment=none", "epochs=1"), False),
+        (("augment=none", "progressive.initial_scale=0.5"), False),
+        (("augment=none", "size=12"), False),
+    ],
+)
+def test_images_repeat_without_a_policy_at_the_size_of_the_store(sets: tuple[str, ...], same: bool) -> None:
+    settled = job(*sets)
+    found = repeats(settled.config, settled.train, image=settled.image, sides=len(settled.sides), epochs=settled.epochs)
+    assert found == same
 
 
 def test_a_second_policy_without_an_epoch_says_so() -> None:
