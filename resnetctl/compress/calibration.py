@@ -36,6 +36,13 @@ def sets(store: Store, card: WeightsCard) -> tuple[ImageSet, ImageSet]:
     return train, drawn
 
 
+def val_notices(store: Store, card: WeightsCard) -> tuple[str, ...]:
+    """Return a notice when the network was trained on the images that stand for val here (see `sets`)."""
+    if card.trained_on.get("name") != store.card.name or card.split is not None or "val" in store.card.splits:
+        return ()
+    return ("the network was trained on all of train, so val, a part of train, flatters it: compare on test",)
+
+
 def choose(images: ImageSet, spec: ImageSpec, *, count: int, seed: int = 0) -> Images:
     """Return `count` prepared images (N, S, S, C) uint8, as equally many of each class as there are.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry
-from resnetctl.errors import ConfigError, PluginError, ResnetctlError, WeightsError
+from resnetctl.errors import ConfigError, PluginError, ResnetctlError, UsageError, WeightsError
 from resnetctl.fields import read_json
 from resnetctl.hints import Call
 from resnetctl.spec import WeightsCard
@@ -272,7 +272,7 @@ def load_net(header: Header) -> "nn.Module":
 
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
-    """Raise a `PluginError` with the install line when a distribution is missing; give a notice of another version.
+    """Raise a `PluginError` when a distribution or the block is missing; give a notice of another version.
 
     Args:
         path: the weights file or the run, for the message.
@@ -291,6 +291,11 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
                 *(() if resuming else ["or install the package that the author of the weights gave you"]),
             ],
         )
+    try:
+        registry.distribution_of("block", card.arch.block)
+    except UsageError as error:  # no installed distribution has it, and the card names none
+        reason = f"these weights need the block '{card.arch.block}', and no installed package has it"
+        raise PluginError(reason, where=str(path), hint=error.hint) from None
     others = _other_versions(card)
     if others and not resuming:  # a resume lists all differences itself
         registry.notice(f"{path} was written with {others}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.trained import CLASSES, card, make_store
 
-from resnetctl.compress.calibration import choose, class_order, sets
+from resnetctl.compress.calibration import choose, class_order, sets, val_notices
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.errors import DataError
 from resnetctl.spec import ImageSpec
@@ -72,6 +72,15 @@ def test_train_and_val_are_those_of_the_training() -> None:
 def test_weights_of_other_data_get_a_tenth_of_train_as_val() -> None:
     train, val = sets(make_store(), card())
     assert (len(train), len(val)) == (81, 9)
+
+
+def test_a_val_that_the_network_was_trained_on_is_told() -> None:
+    store = make_store()
+    everything = dataclasses.replace(card(store), split=None)
+    assert val_notices(store, card(store)) == val_notices(store, card()) == ()
+    assert ["flatters" in text for text in val_notices(store, everything)] == [True]
+    own = make_store(name="own", splits={"train": 6, "val": 2})
+    assert val_notices(own, dataclasses.replace(card(own), split=None)) == ()
 
 
 def test_a_dataset_without_val_and_without_spare_images_is_refused() -> None:

@@ -254,6 +254,16 @@ def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) 
     )
 
 
+def test_a_block_that_nobody_has_is_exit_4_too(tmp_path: Path) -> None:
+    """The card names no distribution, as when a plugin of the author was not installed as a package."""
+    described = card(arch=dataclasses.replace(ARCH, block="glorious"))
+    write(tmp_path / "x", network().state_dict(), described)
+    with pytest.raises(PluginError, match="the block 'glorious', and no installed package has it") as caught:
+        load_model(tmp_path / "x")
+    assert caught.value.exit_code == 4
+    assert caught.value.where == str(tmp_path / "x")
+
+
 def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ from resnetctl.tasks.compress.order import Cut, dataset_of, require_cut
 from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.smaller import make_smaller
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import read_header
+from resnetctl.weights.file import read_header, require_plugins
 
 
 def compress(
@@ -28,19 +28,25 @@ def compress(
     Raises:
         UsageError: `cut` names nothing, both ways, or blocks that the network has not; or `out` exists.
         InputError: the target or the dataset is missing, or their classes differ.
+        PluginError: the network's block is not installed.
         CheckFailed: no number of blocks gives the speed-up.
         WorkFailed: torch cannot express the network in ONNX.
     """
     path = _free(Path(out))
     resolved = resolve_weights(target, settings)
     header = read_header(resolved.path)
+    require_plugins(header.card, header.path)
     require_cut(cut, header.card)
     store = open_store(settings.data_dir, dataset_of(header.card, data))
     smaller = make_smaller(header, store, cut=cut)
     storage.make_folder(path.parent, parents=True)
     storage.write(path, smaller.data)
     return CompressReport(
-        path=path, target=resolved.path, data=store.card.name, cut=smaller.facts, notices=resolved.notices
+        path=path,
+        target=resolved.path,
+        data=store.card.name,
+        cut=smaller.facts,
+        notices=(*resolved.notices, *smaller.notices),
     )
 
 

@@ -25,6 +25,9 @@ class Judge:
     Args:
         val_of: the card that says which images are val; None: that of the network.
 
+    Attributes:
+        notices: what the user should know about val.
+
     Raises:
         DataError: the network has one class, or the dataset has other classes or too few images.
     """
@@ -33,6 +36,7 @@ class Judge:
         if len(card.classes) < 2:
             raise DataError("the network has one class, so its accuracy cannot show what a smaller one costs")
         self.card = card
+        self.notices = calibration.val_notices(store, val_of or card)
         self.train, self._val = calibration.sets(store, val_of or card)
         self._order = calibration.class_order(store.card.classes, card.classes, name=store.card.name)
 

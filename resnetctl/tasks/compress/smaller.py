@@ -144,7 +144,7 @@ class _Work:
 
     def __init__(self, model: ResNet, judge: Judge, *, seconds: float) -> None:
         self.model = model
-        self.notices: list[str] = []
+        self.notices = [*judge.notices]
         self._seconds = seconds
         self._made: dict[tuple[Shape, bool], Made] = {}
         self._card = judge.card

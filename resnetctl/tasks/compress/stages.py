@@ -25,7 +25,7 @@ from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.steps import Steps, stages_of, training
 from resnetctl.tasks.compress.student import open_student, settled_name
 from resnetctl.training.launch import Trainer
-from resnetctl.weights.file import load_network, read_header
+from resnetctl.weights.file import load_network, read_header, require_plugins
 
 Work = Generator[Any, None, CompressReport]
 
@@ -79,6 +79,7 @@ def _opened(order: Order, settings: Settings, *, name: str | None) -> tuple[Stag
             raise UsageError(f"there is no run '{name}' to go on with", where=Setting("name"), hint=hint)
     target = target or resolve_weights(None, settings).path.resolve()
     header = read_header(target)
+    require_plugins(header.card, header.path)
     if order.has_goal:
         order.require_goal(header.card)
     else:

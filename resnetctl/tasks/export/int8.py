@@ -99,11 +99,13 @@ def quantised(
         return ranges.quantised(floats=report.float_layers, metadata=properties), report
 
 
-def notices(report: Int8Report) -> Iterator[str]:
-    """Yield what int8 does not gain on this machine, and which layers it does not use."""
+def notices(report: Int8Report, *, store: Store, card: WeightsCard) -> Iterator[str]:
+    """Yield what int8 does not gain on this machine, which layers it does not use, and what is wrong with val."""
+    from resnetctl.compress import calibration
     from resnetctl.compress.int8 import slow_lines
 
     for line in slow_lines(report):
         yield f"int8 is slower than float32 on this machine: {line}"
     if report.float_layers:
         yield f"these layers stayed float32: {', '.join(report.float_layers)}"
+    yield from calibration.val_notices(store, card)

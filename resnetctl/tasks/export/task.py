@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack, get_args
@@ -32,7 +32,7 @@ from resnetctl.system.signals import stop_later
 from resnetctl.tasks.export import int8 as int8_form
 from resnetctl.tasks.export.subjects import Subject, from_folder, from_store, own_store, synthetic
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import Header, load_net, load_network, read_header
+from resnetctl.weights.file import Header, load_net, load_network, read_header, require_plugins
 
 if TYPE_CHECKING:
     from resnetctl.compress.int8 import Int8Report
@@ -154,6 +154,7 @@ def export(
     place, kind = Path(out) if out is not None else None, input if int8 is None else "int8"
     destination = _destination(resolved, place, kind) if to is None else _folder(resolved, place, to)
     header = read_header(resolved.path)
+    require_plugins(header.card, header.path)
     card = header.card
     if card.head is not None and (input == "raw" or to is not None or int8 is not None):
         named = "input" if input == "raw" else "to" if to is not None else "int8"
@@ -192,16 +193,15 @@ def export(
     data = checked.data
     if int8 is not None and store is not None:
         data, gained = int8_form.quantised(data, header, store=store, about=subject.about, settings=int8)
-        report = _in_int8(report, data, gained)
+        report = _in_int8(report, data, gained, notices=int8_form.notices(gained, store=store, card=card))
     _write(resolved, destination, data, kind=None if out is not None else kind)
     return report
 
 
-def _in_int8(report: ExportReport, data: bytes, gained: Int8Report) -> ExportReport:
+def _in_int8(report: ExportReport, data: bytes, gained: Int8Report, *, notices: Iterable[str]) -> ExportReport:
     """Return the report of the int8 file that was made of the reported float32 file."""
-    notices = (*report.notices, *int8_form.notices(gained))
     digest = hashlib.sha256(data).hexdigest()
-    return replace(report, bytes=len(data), sha256=digest, int8=gained, notices=notices)
+    return replace(report, bytes=len(data), sha256=digest, int8=gained, notices=(*report.notices, *notices))
 
 
 def _require_known(gate: str, input: str, to: str | None) -> None:
