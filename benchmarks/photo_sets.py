@@ -134,6 +134,11 @@ def fashion(part: str) -> Labelled:
         yield f"garment {label}", Image.fromarray(image)
 
 
+def garments(*names: str) -> Callable[[str], Labelled]:
+    """Classes of Fashion-MNIST, e.g. "garment 0"."""
+    return lambda part: (item for item in fashion(part) if item[0] in names)
+
+
 def digits(part: str) -> Labelled:
     """scikit-learn's digits, 8 px, grey; every third is for testing."""
     from sklearn.datasets import load_digits

@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.config.arguments import require_known
 from resnetctl.data.image_files import BATCH, Picture, listed, skipped
 from resnetctl.errors import warn_caller
 from resnetctl.facts import result_of
@@ -106,6 +107,7 @@ class Predictor:
             UsageError: this machine has no such device, `top` is below 1, or an argument does not suit the network.
             InputError: the target is missing or unusable, or has no prediction sets of this level.
         """
+        require_known(of_heads, Predictor, options=OfHeads)
         checks.check_top(top)
         settings = machine.load()
         resolved = targets.resolve(targets.text(target), settings)

@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from resnetctl.config.arguments import require_known
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
@@ -89,9 +90,10 @@ def resume(
 def compress(target: Target = None, *, name: str | None = None, **order: Unpack[OrderOptions]) -> Iterator[Any]:
     """Return the facts of `rc.compress` while it makes a run; its report is the last."""
     from resnetctl.tasks import finetune, resume
-    from resnetctl.tasks.compress import Order, into_run
+    from resnetctl.tasks.compress import Order, OrderOptions, into_run
     from resnetctl.training.launch import Trainer
 
+    require_known(order, compress, options=OrderOptions)
     trainer = Trainer(start=finetune.finetune, resume=resume.resume)
     work = into_run(Order.of(targets.text(target), **order), machine.load(), name=name, trainer=trainer)
 

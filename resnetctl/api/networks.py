@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from resnetctl import stream
+from resnetctl.config.arguments import require_known
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.errors import warn_caller
 from resnetctl.predictor import OfHeads, OfOneCall, PictureResult, Predictor, Target
@@ -53,6 +54,7 @@ def evaluate(
     """
     from resnetctl.tasks.evaluate import evaluate as task
 
+    require_known(how, evaluate, options=How)
     settings = machine.load()
     outcome = task(
         targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **how
@@ -80,6 +82,7 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
     """
     from resnetctl.tasks.report.report import report as task
 
+    require_known(options, report, options=ReportOptions)
     settings = machine.load()
     settings = settings if device is None else replace(settings, device=device)
     if "against" in options:
@@ -106,6 +109,7 @@ def explain(
     """
     from resnetctl.tasks.explain import explain as task
 
+    require_known(options, explain, options=ExplainOptions)
     settings = machine.load()
     settings = settings if device is None else replace(settings, device=device)
     paths = [images] if isinstance(images, str | PathLike) else images
@@ -138,6 +142,7 @@ def export(
     from resnetctl.tasks.export import export as task
     from resnetctl.tasks.export import form_of
 
+    require_known(more, export, options=More)
     form = form_of(input, to, **more)
     report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, **form)
     for notice in report.notices:
@@ -167,6 +172,9 @@ def compress(
             training. With `target_ms`, `size` ("500kB"), `int8`, `max_drop` (percent points) or `budget` ("30min", of
             all calls together), the result is a checked ONNX file that keeps these limits.
     """
+    from resnetctl.tasks.compress import OrderOptions
+
+    require_known(order, compress, options=OrderOptions)
     if out is not None:
         report = stream.cut(target, out, name=name, **order)
     else:
@@ -192,6 +200,7 @@ def predict(
     faster for many calls, and `vectors` as in its call. A picture that cannot be read raises nothing: its `problem` is
     a text, and the rest is empty.
     """
+    require_known(of_heads, predict, options=OfOneCall)
     vectors = of_heads.pop("vectors", None)
     return Predictor(target, top=top, set=set, max_pixels=max_pixels, **cast("OfHeads", of_heads))(
         images, vectors=vectors

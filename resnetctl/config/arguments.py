@@ -1,11 +1,11 @@
-"""Arguments of functions that plugins register: keys of the config, and any other by `args`."""
+"""Arguments of functions: those that plugins register, and the options of the verbs in Python."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from resnetctl.errors import ConfigError
-from resnetctl.hints import closest
+from resnetctl.errors import ConfigError, UsageError
+from resnetctl.hints import closest, suggest
 from resnetctl.spec import Scalar
 
 
@@ -56,6 +56,16 @@ def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict
         for item in parameters
         if item.kind is inspect.Parameter.KEYWORD_ONLY and item.name not in bound
     }
+
+
+def require_known(given: Collection[str], function: Callable[..., Any], *, options: type) -> None:
+    """Raise `UsageError` for an argument that is neither one of `function` nor a key of its TypedDict `options`."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [item.name for item in parameters if item.kind is not inspect.Parameter.VAR_KEYWORD]
+    known += [name for name in options.__annotations__ if name not in known]
+    for name in given:
+        if name not in known:
+            raise UsageError(f"unknown argument '{name}'", hint=suggest(name, known))
 
 
 def is_like(value: Any, default: Any) -> bool:

@@ -1,8 +1,35 @@
 """Functions for a trained network."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import resnetctl as rc
+from resnetctl.errors import UsageError
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "evaluate": rc.evaluate,
+    "report": rc.report,
+    "export": rc.export,
+    "compress": rc.compress,
+    "Predictor": rc.Predictor,
+    "explain": lambda **options: rc.explain(None, "cat.png", **options),
+    "predict": lambda **options: rc.predict(None, "cat.png", **options),
+    "stream.compress": lambda **options: rc.stream.compress(None, **options),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_unknown_argument_is_refused_before_any_work(verb: str) -> None:
+    with pytest.raises(UsageError, match="unknown argument 'bogus'"):
+        VERBS[verb](bogus=1)
+
+
+def test_the_arguments_of_evaluate_are_named_when_one_is_unknown() -> None:
+    with pytest.raises(UsageError, match=r"known: data, device, .*split, target, tta"):
+        rc.evaluate(bogus=1)  # type: ignore[call-arg]
 
 
 def test_the_functions_lead_from_data_to_an_onnx_file(run, tmp_path: Path) -> None:

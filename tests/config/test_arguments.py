@@ -1,12 +1,12 @@
 """Arguments of a plugin's function come from keys of the config that it names, and from `args`."""
 
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
-from resnetctl.config.arguments import is_like, keywords, own_arguments
-from resnetctl.errors import ConfigError
+from resnetctl.config.arguments import is_like, keywords, own_arguments, require_known
+from resnetctl.errors import ConfigError, UsageError
 
 SHARED = {"momentum": 0.8, "nesterov": True}
 
@@ -53,3 +53,23 @@ def test_wrong_arguments_are_listed_with_those_that_fit(args: dict[str, Any], pr
 )
 def test_a_value_has_the_type_of_the_default(value: object, default: object, fits: bool) -> None:
     assert is_like(value, default) == fits
+
+
+class Options(TypedDict, total=False):
+    quick: bool
+
+
+class MoreOptions(Options, total=False):
+    tta: str
+
+
+def verb(target: str = "", *, split: str = "test", **options: Any) -> None: ...
+
+
+def test_an_unknown_argument_names_all_that_the_verb_takes() -> None:
+    require_known({"quick": True, "tta": "flip"}, verb, options=MoreOptions)
+    with pytest.raises(UsageError, match="unknown argument 'bogus'") as raised:
+        require_known({"bogus": 1}, verb, options=MoreOptions)
+    assert raised.value.hint == ("known: quick, split, target, tta",)
+    with pytest.raises(UsageError, match="did you mean 'split'"):
+        require_known({"splt": "val"}, verb, options=MoreOptions)
