@@ -32,12 +32,12 @@ def keywords(
     """
     own = own_arguments(function, shared)
     prefix = f"{key.rpartition('.')[0]}." if table is None else table and f"{table}."
-    problems = [_problem(name, value, own, shared=shared, prefix=prefix) for name, value in args.items()]
-    if any(problems):
+    problems = {name: _problem(name, value, own, shared=shared, prefix=prefix) for name, value in args.items()}
+    if wrong := [name for name, problem in problems.items() if problem]:
         accepted = ", ".join(f"{name}={default!r}" for name, default in own.items())
         raise ConfigError(
-            f"{title} cannot use {key}",
-            problems=[*filter(None, problems)],
+            f"{title} cannot use {', '.join(f'{key}.{name}' for name in wrong)}",
+            problems=[problems[name] for name in wrong],
             hint=f"arguments of {title}: {accepted}" if own else f"{title} has no arguments of its own",
         )
     named = inspect.signature(function).parameters

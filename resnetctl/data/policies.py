@@ -48,16 +48,14 @@ def augmentation(
     """
     policy = registry.get("policy", name)
     require_moves(policy, truth)
-    given = keywords(policy.build, shared={}, args=args or {}, key="augment_args", title=f"policy '{name}'")
+    given = keywords(policy.build, shared={}, args=args or {}, key="augment", title=f"policy '{name}'")
     with registry.guarded("policy", name):
         try:
             transform = build(policy, image, num_classes=num_classes, mirror=mirror, args=given)
         except ValueError as error:
             if not given:
                 raise
-            raise ConfigError(
-                f"policy '{name}' refuses its arguments: {error}", where=Setting("augment_args")
-            ) from None
+            raise ConfigError(f"policy '{name}' refuses its arguments: {error}", where=Setting("augment")) from None
     if not registry.distribution_of("policy", name):
         return transform
 

@@ -17,8 +17,8 @@ def function(groups: object, *, momentum: float = 0.9, rho: float = 0.5, steps: 
 def test_what_a_partial_has_bound_cannot_be_set() -> None:
     half = partial(function, rho=0.1)
     assert own_arguments(half, SHARED) == {"steps": 3, "name": "a"}
-    with pytest.raises(ConfigError, match="cannot use augment_args"):
-        keywords(half, shared={}, args={"rho": 0.2}, key="augment_args", title="policy 'p'")
+    with pytest.raises(ConfigError, match=r"policy 'p' cannot use augment\.rho"):
+        keywords(half, shared={}, args={"rho": 0.2}, key="augment", title="policy 'p'")
 
 
 def bound(**args: Any) -> dict[str, Any]:

@@ -371,8 +371,8 @@ def test_a_policy_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None:
     ("setting", "problem"),
     [
         ("augment.dark=2", "policy 'odd' refuses its arguments: dark is 2, not in 0..1"),
-        ("augment.drak=1", "policy 'odd' cannot use augment_args"),
-        ("augment.dark=deep", "policy 'odd' cannot use augment_args"),
+        ("augment.drak=1", "policy 'odd' cannot use augment.drak"),
+        ("augment.dark=deep", "policy 'odd' cannot use augment.dark"),
     ],
 )
 def test_a_wrong_argument_of_a_policy_is_the_users_mistake(site: Path, setting: str, problem: str) -> None:

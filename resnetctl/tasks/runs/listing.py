@@ -10,12 +10,15 @@ from resnetctl.config.layers import flatten, from_file, nest
 from resnetctl.config.options import flags
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import ResnetctlError, UsageError
-from resnetctl.hints import Setting, suggest
+from resnetctl.hints import Setting, closest
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
 from resnetctl.runs.log import val_key
 
 CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
+TITLES = {  # of columns on the screen, as keys for sorting and choosing
+    "val_acc": ("val_top1", "val"), "test_acc": ("test_top1", "test"), "started": ("created",),
+}  # fmt: skip
 KINDS = {  # of facts; the others are text
     "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
     "val": float | int, "test": float | int,
@@ -59,7 +62,7 @@ def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), revers
     """Return the report on the runs in `folder`.
 
     Args:
-        sort: a name of `facts` or a config key; runs without a value come first.
+        sort: a name of `facts`, a column or a config key; runs without a value come first.
         where: conditions `key=value`; a run is listed when all of them hold.
 
     Raises:
@@ -181,15 +184,21 @@ def files(run: RunDir) -> dict[str, int]:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str, setting: str) -> list[Any]:
-    """Return the value of `key` of each row: a fact, a config key, or the name of a flag. None where it is missing."""
+    """Return the value of `key` of each row: a fact, a column, a config key, or the name of a flag; None without one.
+
+    A fact that is missing may be in the config: `block` of a run with the block of its arch.
+    """
     keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(FinetuneConfig)}
+    word = key.strip().replace("-", "_").replace(" ", "_")
+    names = (key, *TITLES.get(word, ()), f"config.{key}", f"config.{keys.get(word, key)}")
     tables = [flat(row) for row in rows]
     known = {name for table in tables for name in table}
-    for name in (key, f"config.{key}", f"config.{keys.get(key.replace('-', '_'), key)}"):
-        if name in known or not rows:
-            return [table.get(name) for table in tables]
-    names = {name.removeprefix("config.") for name in known}
-    raise UsageError(f"no run has '{key}'", where=Setting(setting), hint=suggest(key, names))
+    if rows and not known.intersection(names):
+        facts = {name for name in known if not name.startswith("config.")}
+        near = closest(key, facts | {name.removeprefix("config.") for name in known})
+        hint = near or f"known: {', '.join(sorted(facts))}, and every config key"
+        raise UsageError(f"no run has '{key}'", where=Setting(setting), hint=hint)
+    return [next((table[name] for name in names if table.get(name) is not None), None) for table in tables]
 
 
 def _is(value: Any, text: str) -> bool:

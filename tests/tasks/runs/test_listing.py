@@ -178,7 +178,12 @@ def test_an_unreadable_report_is_left_out(tmp_path: Path) -> None:
 def folder(tmp_path: Path) -> Path:
     """Three runs that differ in lr, and one that cannot be read."""
     for name, lr in (("a", "0.1"), ("b", "0.05"), ("c", "0.1")):
-        run(tmp_path / name, config=f"lr = {lr}\nflag = true\n{CONFIG}", metrics=f'{{"epoch": 1, "val_top1": {lr}}}\n')
+        own = 'block = "basic"\n' if name == "c" else ""  # the arch's own, as a finished config has it
+        run(
+            tmp_path / name,
+            config=f"lr = {lr}\nflag = true\n{CONFIG}{own}",
+            metrics=f'{{"epoch": 1, "val_top1": {lr}}}\n',
+        )
     run(tmp_path / "d", config="= =")
     return tmp_path
 
@@ -193,6 +198,9 @@ def folder(tmp_path: Path) -> Path:
     ({"where": ["recipe="]}, "abcd"),
     ({"where": ["lr=high"]}, ""),
     ({"sort": "val_top1"}, "dbac"),
+    ({"sort": "val acc"}, "dbac"),
+    ({"sort": "val_acc", "reverse": True}, "cabd"),
+    ({"where": ["block=basic"]}, "c"),
     ({"sort": "name", "reverse": True}, "dcba"),
 ])  # fmt: skip
 def test_runs_are_chosen_and_sorted_by_facts_and_config(folder: Path, options: dict[str, Any], names: str) -> None:
