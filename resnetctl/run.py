@@ -62,6 +62,9 @@ class Run(TrainReport):
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def __repr__(self) -> str:
+        return f"Run('{self.path}')"
+
 
 class Curves(dict[str, bytes]):
     """SVG files by name."""

@@ -53,6 +53,10 @@ def test_a_run_is_a_path(run: Run) -> None:
     assert Path(run) == run.path
 
 
+def test_a_run_prints_as_its_folder(run: Run) -> None:
+    assert repr(run) == f"Run('{run.path}')"
+
+
 def test_the_curves_of_a_run_are_drawings_and_files(run: Run, tmp_path: Path) -> None:
     curves = run.plot()
     assert list(curves) == ["loss.svg", "accuracy.svg", "learning-rate.svg", "speed.svg"]

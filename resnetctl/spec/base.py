@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Self, cast
 
 from resnetctl import fields
+
+LONGEST = 200  # characters of a value in a table
 
 
 class Card:
@@ -15,6 +17,13 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """Return the card as plain dicts, lists and scalars."""
         return cast("dict[str, Any]", fields.plain(self))
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows: each field that fits into a line, nested ones by dotted name."""
+        from html import escape  # here: its table of entities would slow every start
+
+        cells = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in _lines(self))
+        return f"<table>\n<caption>{type(self).__name__}</caption>\n{cells}\n</table>"
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -38,6 +47,20 @@ class Card:
         """Make fields tuples, or read-only copies of mappings. Raises `TypeError` for values of other types."""
         self._put(**{name: tuple(getattr(self, name)) for name in tuples})
         self._put(**{name: MappingProxyType(dict(getattr(self, name))) for name in tables})
+
+
+def _lines(card: Card) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each scalar and each list of scalars; a long text ends with dots."""
+    waiting = list(card.to_json().items())
+    while waiting:
+        name, value = waiting.pop(0)
+        if isinstance(value, dict):
+            waiting[:0] = [(f"{name}.{key}", item) for key, item in value.items()]
+            continue
+        items = value if isinstance(value, list) else [value]
+        if value not in (None, "", []) and not any(isinstance(item, list | dict) for item in items):
+            text = ", ".join(str(item) for item in items)
+            yield name, text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def without(values: dict[str, Any], key: str, *, default: Any) -> dict[str, Any]:

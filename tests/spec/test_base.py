@@ -29,3 +29,11 @@ def test_a_card_is_read_only_and_survives_a_copy_and_a_pickle() -> None:
 def test_a_key_is_left_out_at_its_default_only() -> None:
     assert without({"a": 0, "b": 0}, "a", default=0) == {"b": 0}
     assert without({"a": 1}, "a", default=0) == {"a": 1}
+
+
+def test_a_notebook_shows_the_lines_of_a_card_as_a_table() -> None:
+    shown = Shelf(name="<b>", books={"one": 1})._repr_html_()
+    assert "<caption>Shelf</caption>" in shown
+    assert "<tr><th>name</th><td>&lt;b&gt;</td></tr>" in shown
+    assert "<tr><th>books.one</th><td>1</td></tr>" in shown
+    assert Shelf(name="x" * 999)._repr_html_().count("x") == 200

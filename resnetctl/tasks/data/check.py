@@ -5,13 +5,13 @@ from pathlib import Path
 
 from resnetctl.data.cards import missing, store_names
 from resnetctl.errors import UsageError
-from resnetctl.facts import Progress
+from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import CheckReport
 
 
-def check(target: str, settings: Settings, *, near: bool = False) -> Generator[Progress, None, CheckReport]:
+def check(target: str, settings: Settings, *, near: bool = False) -> Generator[Notice | Progress, None, CheckReport]:
     """Check a dataset in the store, by name, or a source before it is added, by path.
 
     With `near`, images of test that train has too, a little changed, become pairs; they are warnings.
@@ -22,6 +22,7 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[P
     from resnetctl.data.checks import Auditor, check_source, check_store
     from resnetctl.data.dense.checks import check_dense_source, check_dense_store
     from resnetctl.data.dense.sniff import Dense, open_any
+    from resnetctl.data.image_files import skipped
     from resnetctl.data.store import open_store
     from resnetctl.tasks.near import near_duplicates
 
@@ -39,6 +40,7 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[P
             if isinstance(source, Dense):
                 work, total = check_dense_source(source, auditor), len(source.annotated.scenes)
             else:
+                yield from map(Notice, filter(None, [skipped(source.ignored)]))
                 work, total = check_source(source, auditor), source.total
             yield from _watched(work, target, total=total)
     else:

@@ -7,7 +7,7 @@ from support.pictures import tree, write_tree
 from support.toy_dataset import done, run
 
 from resnetctl.errors import DataError
-from resnetctl.facts import Progress
+from resnetctl.facts import Notice, Progress
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.data.check import check
@@ -23,3 +23,9 @@ def test_check_reads_a_path_or_a_stored_dataset(tmp_path: Path, settings: Settin
     assert not done(check("pets", settings)).failed
     with pytest.raises(DataError, match="no dataset is called 'pest'"):
         done(check("pest", settings))
+
+
+def test_a_folder_is_told_which_files_are_skipped(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", {**tree(train=12, test=10), "train/cat/notes.txt": b"x", "train/dog/a.md": b""})
+    _, facts = run(check(str(root), settings))
+    assert facts[0] == Notice("skipped 2 files (.md: 1, .txt: 1)")
