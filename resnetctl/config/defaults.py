@@ -28,6 +28,7 @@ TRAIN_KEYS: Mapping[str, str] = {
     "val_fraction": "0.1, or as the dataset says",
 }
 FINETUNE_KEYS: Mapping[str, str] = {  # the others are in recipe `finetune`
+    "data": "required",
     "model.arch": "that of the weights",
     "augment": TRAIN_KEYS["augment"],
     "batch_size": f"{FINETUNE_BATCH}; few images: {SMALLEST_BATCH} or {FINETUNE_BATCH // 2}",

@@ -95,7 +95,7 @@ class EvalOptions(Common):
     split: Literal["test", "val", "train"] = option("test", "Split to measure", panel=USED)
     per_image: Path | None = option(None, "Write each image's prediction and loss (CSV)", metavar="FILE", panel=USED)
     tta: Literal["none", "flip"] = option(
-        "none", "flip: average the logits of each image and its mirror image", panel="Machine"
+        "none", "With flip: average the logits of each image and its mirror image", panel="Machine"
     )
     min_primary: float | None = option(
         None,
