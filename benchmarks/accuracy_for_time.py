@@ -24,7 +24,8 @@ from resnetctl.engine.loop import fit
 from resnetctl.engine.schedule import lengths
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
+from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.plan import make_plan
 
 TIMED, WARM = 4, 2  # steps at each side, and steps before them that are not counted
 PEER_ARCH = "resnet20"

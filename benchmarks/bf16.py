@@ -29,7 +29,8 @@ from resnetctl.models.resnet import build
 from resnetctl.spec import ImageSpec
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
+from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.plan import make_plan
 
 BOTH = ("fp32", "bf16")
 WARM, TIMED, ROUNDS = 3, 4, 9

@@ -42,7 +42,8 @@ from resnetctl.system import settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare, validate
+from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
+from resnetctl.training.plan import make_plan, validate
 from resnetctl.training.recorder import checkpoint_bytes
 
 ROUNDS = 5

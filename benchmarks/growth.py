@@ -29,7 +29,8 @@ from programs.task import Array, Task
 
 from resnetctl.engine.loop import StepResult, fit
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
+from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.plan import make_plan
 
 HERE = Path(__file__).parent
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -12,7 +12,8 @@ from resnetctl.engine.loop import StepResult, fit
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.system import settings
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare, validate
+from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
+from resnetctl.training.plan import make_plan, validate
 
 
 def job_of(store: Store, name: str, *, sets: list[str]) -> Job:

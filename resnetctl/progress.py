@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from resnetctl import notebook_tables
 from resnetctl.errors import warn_caller
 from resnetctl.facts import EpochTimed, Notice, Started
 from resnetctl.hints import in_python
-from resnetctl.report import notebook_tables
 from resnetctl.spec import Measured
 
 if TYPE_CHECKING:

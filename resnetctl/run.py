@@ -12,11 +12,11 @@ from typing import Any
 
 from resnetctl.errors import UsageError
 from resnetctl.report.base import lines
+from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir, all_runs
 from resnetctl.runs.log import with_speed
 from resnetctl.system import settings as machine
 from resnetctl.system import storage
-from resnetctl.training.report import TrainReport
 
 SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
 

@@ -22,7 +22,8 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks.train import train
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, prepare
+from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
+from resnetctl.training.plan import make_plan
 
 PROVED = 100  # batches of 128 after which nearly every block of the store has been proved, which happens once
 

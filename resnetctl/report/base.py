@@ -6,8 +6,8 @@ A verb returns a report and does not print. The command line draws it as a table
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from resnetctl import notebook_tables
 from resnetctl.fields import plain
-from resnetctl.report import notebook_tables
 
 MAX_ITEMS = 10  # items of a list shown in a notebook's table
 SHARES = ("interval", "min_accuracy")  # shown in percent, as all names with top1 or top5

@@ -1,6 +1,6 @@
-"""What `eval` and `predict` return in common: for classifiers, and for networks with a head."""
+"""What `train` returns, and what `eval` and `predict` return in common for classifiers and networks with a head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -71,3 +71,21 @@ class PerPicture(Report):
         hints = [hint for item in self.results if item.problem for hint in item.problem.hint]
         limits = [hint for hint in hints if isinstance(hint, Setting) and isinstance(hint.value, int)]
         return [max(limits, key=lambda hint: int(str(hint.value)))] if limits else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport(Report):
+    """A finished run, or a dry run.
+
+    Attributes:
+        path: the run's folder, None after a dry run.
+        summary: the content of `summary.json`, or the facts of the dry run.
+    """
+
+    schema: ClassVar[str] = "resnetctl.train/1"
+    path: Path | None
+    summary: Mapping[str, Any]
+
+    def body(self) -> dict[str, Any]:
+        """Return the summary, and the run's folder if there is one."""
+        return {**self.summary, **({"run": str(self.path)} if self.path is not None else {})}

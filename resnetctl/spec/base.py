@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Self, cast
 
-from resnetctl import fields
+from resnetctl import fields, notebook_tables
 
 LONGEST = 200  # characters of a value in a table
 
@@ -20,10 +20,7 @@ class Card:
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows: each field that fits into a line, nested ones by dotted name."""
-        from html import escape  # here: its table of entities would slow every start
-
-        cells = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in _lines(self))
-        return f"<table>\n<caption>{type(self).__name__}</caption>\n{cells}\n</table>"
+        return notebook_tables.table(_lines(self), caption=type(self).__name__)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -26,9 +26,10 @@ from resnetctl.system.machine import bf16_instructions
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks import sources
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan, settle
+from resnetctl.training.job import Job, fresh_model, fresh_state, settle
 from resnetctl.training.launch import Facts, config_text
 from resnetctl.training.newest_checkpoint import card_of, differences, facts_then, newest
+from resnetctl.training.plan import make_plan
 from resnetctl.training.processes import ready
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session

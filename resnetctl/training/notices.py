@@ -18,7 +18,8 @@ from resnetctl.hints import Setting
 from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
-from resnetctl.training.job import Job, augmentation_of, validate
+from resnetctl.training.job import Job, augmentation_of
+from resnetctl.training.plan import validate
 from resnetctl.training.policy_schedule import until_epoch
 from resnetctl.wording import counted
 

@@ -25,6 +25,7 @@ from resnetctl.engine.schedule import work
 from resnetctl.errors import NonFinite, Stopped, WorkFailed
 from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
 from resnetctl.hints import Call
+from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir
 from resnetctl.spec import Calibration, Measured
 from resnetctl.system.signals import StopNow
@@ -32,7 +33,6 @@ from resnetctl.training.dense import chosen_thresholds
 from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
 from resnetctl.training.notices import estimate, remarks, started, verdict
-from resnetctl.training.report import TrainReport
 from resnetctl.training.session import Session
 from resnetctl.trust.fitting import ENOUGH, fit_card
 from resnetctl.weights.file import LoadedWeights, instantiate, instantiate_net, to_bytes

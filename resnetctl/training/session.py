@@ -9,7 +9,8 @@ from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import Plan, TrainState
 from resnetctl.runs import RunDir
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, make_plan
+from resnetctl.training.job import Job
+from resnetctl.training.plan import make_plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ SETS = ("epochs=4",)
 FULL = (pytest.mark.certify, pytest.mark.timeout(3600))
 CODES = {"SIGTERM": 143, "SIGINT": 130}
 STEP = "resnetctl.engine.loop:take_step"
-VALIDATE = "resnetctl.training.job:validate"
+VALIDATE = "resnetctl.training.plan:validate"
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -9,7 +9,7 @@ import pytest
 from resnetctl.data.reading.decode import BadImage
 from resnetctl.errors import DataError, WorkFailed
 from resnetctl.hints import Setting
-from resnetctl.report.outcomes import Measurement, PerPicture
+from resnetctl.report.outcomes import Measurement, PerPicture, TrainReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +50,14 @@ def test_when_no_picture_can_be_read_no_others_are_mentioned() -> None:
         Answers(results=(bad("b"),)).require()
     assert caught.value.message == "1 image cannot be read"
     Answers(results=(Answer(file=None),)).require()
+
+
+def test_a_finished_run_names_its_folder() -> None:
+    report = TrainReport(path=Path("runs/a"), summary={"status": "finished", "epochs": 3})
+    assert report.to_json() == {
+        "schema": "resnetctl.train/1", "status": "finished", "epochs": 3, "run": "runs/a"
+    }  # fmt: skip
+
+
+def test_a_dry_run_has_no_folder() -> None:
+    assert "run" not in TrainReport(path=None, summary={"status": "dry run"}).to_json()

@@ -1,4 +1,3 @@
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,17 @@ import pytest
 import torch
 from support.distributions import install
 from support.jobs import job
-from support.teams import together
 
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch
 from resnetctl.config.layers import Resolved
-from resnetctl.data.splits import eval_batches
 from resnetctl.engine.hardware import precision, threads
-from resnetctl.engine.metrics import EvalReport
 from resnetctl.errors import ConfigError, PluginError
 from resnetctl.hints import Setting, in_shell
 from resnetctl.registry import Kind
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import fresh_model, fresh_state, make_plan, settle, validate
+from resnetctl.training.job import fresh_model, fresh_state, settle
+from resnetctl.training.plan import make_plan
 
 
 def test_a_settled_config_has_no_automatic_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,46 +67,6 @@ def test_the_state_is_channels_last_and_has_an_ema_if_the_config_wants_one() -> 
     assert state.ema is not None
 
 
-def test_the_plan_follows_the_config() -> None:
-    settled = job("warmup=1", "lr=0.2", "schedule.name=linear")
-    plan = make_plan(settled, Stop())
-    assert (plan.steps, plan.steps_per_epoch, plan.batch_size) == (12, 4, 16)
-    assert plan.learning_rate(3) == pytest.approx(0.2)
-    assert plan.learning_rate(0) == pytest.approx(0.05)
-
-
-def test_validation_counts_every_image_of_val_once() -> None:
-    settled = job()
-    assert settled.val is not None
-    assert validate(settled, fresh_model(settled).eval()).count == len(settled.val) == 6
-
-
-def test_val_that_lies_on_the_device_gives_the_report_of_val_that_is_read() -> None:
-    settled = job("val_fraction=0.4")
-    assert settled.held_val is None, "on a CPU"
-    assert settled.val is not None
-    model = fresh_model(settled).eval()
-    read = validate(settled, model)
-    pixels = np.concatenate([pixels for pixels, _ in eval_batches(settled.val, settled.image)])
-    vars(settled)["held_val"] = torch.from_numpy(pixels)
-    held = validate(settled, model)
-    assert isinstance(held, EvalReport)
-    assert (held.confusion, held.loss) == (read.confusion, read.loss)
-
-
-def test_the_standard_policy_does_not_mirror_if_the_dataset_forbids_it() -> None:
-    settled = job("augment=standard")
-    batch = make_plan(settled, Stop()).feed.batch(torch.arange(16), epoch=0, step=0)
-    images = batch.images.clone()
-    images[:] = torch.arange(8).view(1, 1, 1, 8).to(torch.uint8) * 30  # rising from left to right
-    augment = make_plan(settled, Stop()).augment
-    for seed in range(5):
-        torch.manual_seed(seed)
-        rows = augment(dataclasses.replace(batch, images=images)).images[:, 0, 4].int()
-        steps = rows[:, 1:] - rows[:, :-1]
-        assert (steps == -30).sum() == 0
-
-
 def test_early_stop_needs_a_val_split() -> None:
     with pytest.raises(ConfigError, match="needs a val split"):
         job("early_stop=2", "val_fraction=0")
@@ -120,14 +77,6 @@ def test_the_card_of_a_run_without_plugins_names_none() -> None:
     assert dict(card.plugins.required) == {}
     assert card.metrics["epoch"] == 1
     assert card.trained_on["digest"]
-
-
-def test_the_first_images_of_progressive_resizing_reach_the_plan() -> None:
-    settled = job("progressive.initial_scale=0.5", "progressive.delay_fraction=0.8", "epochs=10")
-    size = settled.image.size
-    assert settled.sides == ((0, size // 2), (32, size))
-    plan = make_plan(settled, Stop())
-    assert [plan.side(step) for step in (0, 31, 32, 39)] == [size // 2, size // 2, size, size]
 
 
 def test_progressive_resizing_that_begins_too_small_for_the_arch_is_refused() -> None:
@@ -159,19 +108,6 @@ def test_the_seed_moves_everything_but_the_val_split() -> None:
     assert (split.split.seed, split.config.seed) == (1, 0)  # type: ignore[union-attr]
     one, two = (fresh_model(settled).fc.weight for settled in (first, split))
     assert torch.equal(one, two)
-
-
-def test_class_weights_and_the_sampler_reach_the_plan() -> None:
-    settled = job("class_weights=balanced", "sampler=balanced", "accumulate=4")
-    plan = make_plan(settled, Stop())
-    labels = settled.train.labels[settled.train.index]
-    assert plan.class_weights is not None
-    assert float(plan.class_weights[labels].mean()) == pytest.approx(1)
-    order = plan.sampler(len(plan.feed), seed=0, epoch=0)
-    assert np.ptp(np.bincount(labels[order.numpy()])) <= 1
-    assert plan.accumulate == 4
-    assert job("class_weights=1,2,3").config.class_weights == "1.0,2.0,3.0"
-    assert make_plan(job(), Stop()).class_weights is None
 
 
 def test_zero_init_changes_the_ends_of_the_branches_only() -> None:
@@ -249,17 +185,6 @@ OWN = ("optim.name=own", "optim.momentum=0.8", "optim.args.rho=0.25", "schedule.
 
 
 @pytest.mark.usefixtures("own_plugin")
-def test_an_optimizer_and_a_schedule_of_a_plugin_get_their_arguments() -> None:
-    settled = job(*OWN, "lr=0.5", "warmup=0")
-    state = fresh_state(settled, fresh_model(settled))
-    assert {group["momentum"] for group in state.optimizer.param_groups} == {0.8}
-    plan = make_plan(settled, Stop())
-    half = settled.steps // 2
-    assert plan.learning_rate(0) == 0.5
-    assert plan.learning_rate(half) == pytest.approx(0.5 * (1 - half / settled.steps) ** 3)
-
-
-@pytest.mark.usefixtures("own_plugin")
 def test_weights_name_the_plugins_that_trained_them_but_do_not_require_them() -> None:
     plugins = job(*OWN).card({}).plugins
     assert dict(plugins.used) == {"own": "1.2"}
@@ -286,18 +211,20 @@ def test_a_batch_too_small_for_its_shards_is_refused() -> None:
         job("shards=9")
 
 
-def test_processes_validate_together_and_get_the_report_of_one() -> None:
-    settled = job()
-    model = fresh_model(settled).eval()
-    whole = validate(settled, model)
-    for report in together(2, lambda team: validate(settled, model, team=team)):
-        assert isinstance(report, EvalReport)
-        assert (report.confusion, report.loss) == (whole.confusion, whole.loss)
-
-
 def test_automatic_threads_follow_the_shards_not_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "cores_granted", lambda: 8)
     monkeypatch.setattr(threads, "TINY_MACS", 0)
     arch = job().arch
     assert [threads.pick_threads(0, arch=arch, size=8, shards=count) for count in (1, 2, 4, 16)] == [8, 4, 2, 1]
     assert threads.pick_threads(3, arch=arch, size=8, shards=4) == 3
+
+
+@pytest.mark.usefixtures("own_plugin")
+def test_an_optimizer_and_a_schedule_of_a_plugin_get_their_arguments() -> None:
+    settled = job(*OWN, "lr=0.5", "warmup=0")
+    state = fresh_state(settled, fresh_model(settled))
+    assert {group["momentum"] for group in state.optimizer.param_groups} == {0.8}
+    plan = make_plan(settled, Stop())
+    half = settled.steps // 2
+    assert plan.learning_rate(0) == 0.5
+    assert plan.learning_rate(half) == pytest.approx(0.5 * (1 - half / settled.steps) ** 3)

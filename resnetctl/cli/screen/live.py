@@ -11,7 +11,7 @@ from resnetctl.cli.screen.progress import Screen
 if TYPE_CHECKING:
     from resnetctl.engine.loop import StepResult
     from resnetctl.facts import EpochTimed, Finished, Notice, Started, TrainFact
-    from resnetctl.training.report import TrainReport
+    from resnetctl.report.outcomes import TrainReport
 
 
 def follow(facts: "Iterable[TrainFact | StepResult]", *, verb: str, as_json: bool) -> None:
@@ -90,7 +90,7 @@ class Follower(Screen):
 
 def _report(follower: Follower) -> "TrainReport":
     """Return the report of a run, or of a dry run."""
-    from resnetctl.training.report import TrainReport
+    from resnetctl.report.outcomes import TrainReport
 
     if follower.finished is not None:
         return TrainReport(path=follower.finished.run, summary=follower.finished.summary)

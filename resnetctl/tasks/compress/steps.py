@@ -18,6 +18,7 @@ from resnetctl.data.store import Store, open_store
 from resnetctl.errors import CheckFailed, ResnetctlError, UsageError, WeightsError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting, in_shell
+from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir
 from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import Card, WeightsCard
@@ -31,7 +32,6 @@ from resnetctl.tasks.compress.smaller import Limit, make_smaller
 from resnetctl.tasks.compress.student import measure_student, open_student, seen_notices
 from resnetctl.training.environment import environment
 from resnetctl.training.launch import Trainer
-from resnetctl.training.report import TrainReport
 from resnetctl.weights.file import read_card, read_header
 
 CHOOSING = 0.1  # of a budget that is left, for the importance of the blocks

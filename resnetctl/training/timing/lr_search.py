@@ -18,7 +18,8 @@ from resnetctl.facts import Progress
 from resnetctl.report.base import Report
 from resnetctl.report.page import curve_file
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import Job, make_plan
+from resnetctl.training.job import Job
+from resnetctl.training.plan import make_plan
 
 LOWEST, HIGHEST = 1e-6, 10.0  # rates
 STEPS = 140  # 20 for each power of ten

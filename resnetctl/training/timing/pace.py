@@ -21,7 +21,8 @@ from resnetctl.engine.schedule import lengths
 from resnetctl.spec import Batch, Transform
 from resnetctl.system.signals import Stop
 from resnetctl.training.dense import VAL_BATCH
-from resnetctl.training.job import Job, make_plan
+from resnetctl.training.job import Job
+from resnetctl.training.plan import make_plan
 from resnetctl.training.recorder import checkpoint_bytes
 
 PARTS = ("gather", "augment", "normalise", "forward", "backward", "optimizer", "rest")

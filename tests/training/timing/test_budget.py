@@ -23,7 +23,8 @@ from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 from resnetctl.training import launch
-from resnetctl.training.job import Job, fresh_model, fresh_state, make_plan
+from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.plan import make_plan
 from resnetctl.training.timing import budget
 from resnetctl.training.timing.budget import choose_length, seconds_of, with_length
 from resnetctl.training.timing.pace import Pace

@@ -11,7 +11,8 @@ from support.jobs import job
 from resnetctl.engine.loop import StepResult, fit
 from resnetctl.engine.schedule import work
 from resnetctl.system.signals import Stop
-from resnetctl.training.job import fresh_model, fresh_state, make_plan
+from resnetctl.training.job import fresh_model, fresh_state
+from resnetctl.training.plan import make_plan
 from resnetctl.training.timing.pace import MOST_STEPS, PARTS, Pace, TimedStep, TimedSteps, at_threads, eval_rate, pace
 
 

@@ -1,6 +1,6 @@
 """HTML tables of reports escape all text."""
 
-from resnetctl.report.notebook_tables import grid, table
+from resnetctl.notebook_tables import grid, table
 
 
 def test_a_table_has_a_row_for_each_pair() -> None:
