@@ -14,7 +14,8 @@ from resnetctl.report import svg
 from resnetctl.report.groups import Row, settings_plot
 from resnetctl.report.pareto import Point, pareto_plot
 from resnetctl.report.pictures import Gallery, data_url
-from resnetctl.report.plots import CURVES, Plot, curves, plots
+from resnetctl.report.plots import CURVES, Plot, curves, plots, words
+from resnetctl.report.tables import by_score, by_severity
 from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
 from resnetctl.spec.dense import class_numbers
 
@@ -108,7 +109,15 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
             },
         )
     else:
-        template, own = "report.html.jinja", {"sentences": verdict(document), "plots": drawn}
+        template, own = (
+            "report.html.jinja",
+            {
+                "sentences": verdict(document),
+                "plots": drawn,
+                "shifts": list(by_severity(document["corruptions"])) if "corruptions" in document else [],
+                "strange": list(by_score(document.get("ood", []))),
+            },
+        )
     text: str = _template(template).render(
         report=document, curves=[drawn[name] for name in of_run], provenance=provenance, gallery=gallery, **own
     )
@@ -140,8 +149,21 @@ def _template(name: str) -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "short_name": short_name, "data_url": data_url}
+    environment.filters |= {
+        "percent": percent,
+        "short_name": short_name,
+        "data_url": data_url,
+        "words": words,
+        "broken": broken,
+    }
     return environment.get_template(name)
+
+
+def broken(name: str) -> Any:
+    """Return the markup of an image's name that may go on in the next line after each folder."""
+    from markupsafe import Markup, escape
+
+    return Markup("/<wbr>").join(escape(part) for part in name.split("/"))
 
 
 def _read(name: str) -> str:

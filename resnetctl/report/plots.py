@@ -32,9 +32,9 @@ class Plot:
     rows: tuple[tuple[str, ...], ...]
 
     def file(self, style: str) -> bytes:
-        """Return the drawing as a file of its own, with its style inside."""
+        """Return the drawing as a file of its own, with its style inside, in light colours."""
         head, _, rest = self.drawing.partition(">")
-        return f"{head}><style>{escape(style, quote=False)}</style>{rest}\n".encode()
+        return f"{head}><style>{escape(_printed(style), quote=False)}</style>{rest}\n".encode()
 
 
 def plots(document: Document, epochs: Sequence[Document]) -> list[Plot]:
@@ -173,14 +173,15 @@ def severities(found: Document) -> Plot:
         if None not in values[steps[0]]:
             series.append((name, [(float(step), sum(values[step]) / len(kinds)) for step in steps]))
     accuracy = {(cell["kind"], cell["severity"]): cell["accuracy"] for cell in found["cells"]}
+    means = [(f"mean {name}", *(f"{100 * value:.1f}" for _, value in line)) for name, line in series]
     return Plot(
         name="corruptions",
         title="Corrupted images: the mean over the kinds by severity",
         drawing=svg.lines(
             series, title="Accuracy by severity; the table has the numbers", names=("severity", "share of the images")
         ),
-        header=("accuracy", *map(str, steps)),
-        rows=tuple((kind, *(f"{100 * accuracy[kind, step]:.1f} %" for step in steps)) for kind in kinds),
+        header=("accuracy in percent", *map(str, steps)),
+        rows=(*((words(kind), *(f"{100 * accuracy[kind, step]:.1f}" for step in steps)) for kind in kinds), *means),
     )
 
 
@@ -242,9 +243,21 @@ def curves(epochs: Sequence[Document]) -> Iterator[Plot]:
         )
 
 
+def words(kind: str) -> str:
+    """Return the name of a kind of corruption as a reader writes it."""
+    return kind.replace("_", " ")
+
+
 def shortened(name: str) -> str:
     """Return a name that fits beside a plot."""
     return name if len(name) <= 16 else name[:15] + "…"
+
+
+def _printed(style: str) -> str:
+    """Return the rules of a style for paper, with colours in place of variables: editors of SVG do not know them."""
+    rules = style.partition("@media")[0]
+    colours = dict(re.findall(r"--(\w+): (#\w+)", rules))
+    return re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], re.sub(r"--\w+: #\w+; ?", "", rules))
 
 
 def _difference_row(name: str, item: Document) -> tuple[str, ...]:

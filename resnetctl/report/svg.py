@@ -12,6 +12,7 @@ WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 26, 44  # margins of the axes; the legend is above
 TICKS = 5
 LETTER = 7  # width of a letter of a tick, about
+NAME = 28  # pixels: the name of y takes them beside its ticks
 SERIES = 3  # colours of lines, as classes s0, s1, ...
 
 
@@ -45,17 +46,24 @@ def drawing(parts: Sequence[str], *, title: str, width: float = WIDTH, height: f
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """Axes of a chart, with the ranges of the data and the names of x and y."""
+    """Axes of a chart, with the ranges of the data and the names of x and y; `is_whole`: x is a count, as epochs."""
 
     x: tuple[float, float]
     y: tuple[float, float]
     names: tuple[str, str]
+    is_whole: bool = False
+
+    @property
+    def left(self) -> float:
+        """Return the margin on the left: long numbers push the axis to the right, away from its name."""
+        longest = max((len(label(value)) for value in ticks(*self.y)), default=0) if self.y[0] < self.y[1] else 0
+        return max(LEFT, NAME + (LETTER + 1) * longest)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Return the pixel of a point."""
         across = (x - self.x[0]) / ((self.x[1] - self.x[0]) or 1)
         up = (y - self.y[0]) / ((self.y[1] - self.y[0]) or 1)
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        return self.left + across * (WIDTH - self.left - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     def frame(self) -> Iterator[str]:
         """Yield grid lines, ticks and names."""
@@ -63,11 +71,12 @@ class Axes:
             x, y = self.place(self.x[0], value)
             yield element("line", x1=x, y1=y, x2=WIDTH - RIGHT, y2=y, class_="grid")
             yield text(label(value), x=x - 8, y=y + 4, class_="tick end")
-        for value in ticks(*self.x):
+        for value in ticks(*self.x, is_whole=self.is_whole):
             x, y = self.place(value, self.y[0])
             yield text(label(value), x=x, y=y + 18, class_="tick middle")
-        yield text(self.names[0], x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 6, class_="name middle")
-        yield text(self.names[1], x=14, y=(TOP + HEIGHT - BOTTOM) / 2, class_="name middle turned")
+        yield text(self.names[0], x=(self.left + WIDTH - RIGHT) / 2, y=HEIGHT - 6, class_="name middle")
+        turned = f"translate(14 {(TOP + HEIGHT - BOTTOM) / 2:g}) rotate(-90)"
+        yield text(self.names[1], transform=turned, class_="name middle")
 
     def line(self, points: Sequence[tuple[float, float]], *, kind: str) -> str:
         """Return a line through points of the data."""
@@ -80,9 +89,9 @@ class Axes:
         return element("rect", x=left + 1, y=top, width=max(0, right - left - 2), height=bottom - top, class_=kind)
 
 
-def legend(names: Sequence[tuple[str, str]]) -> Iterator[str]:
+def legend(names: Sequence[tuple[str, str]], *, left: float = LEFT) -> Iterator[str]:
     """Yield the names of series as (name, class), in a line above the axes: lines never run through them."""
-    x = float(LEFT)
+    x = float(left)
     for name, kind in names:
         yield element("rect", x=x, y=4, width=10, height=10, class_=f"mark {kind}")
         yield text(name, x=x + 15, y=13, class_="tick")
@@ -92,10 +101,15 @@ def legend(names: Sequence[tuple[str, str]]) -> Iterator[str]:
 def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, title: str, names: tuple[str, str]) -> str:
     """Return a chart of up to three named lines."""
     points = [point for _, line in series for point in line]
-    axes = Axes(x=spread(x for x, _ in points), y=_padded(*spread(y for _, y in points)), names=names)
+    axes = Axes(
+        x=spread(x for x, _ in points),
+        y=_padded(*spread(y for _, y in points)),
+        names=names,
+        is_whole=all(float(x).is_integer() for x, _ in points),
+    )
     drawn = [axes.line(line, kind=f"s{place % SERIES}") for place, (_, line) in enumerate(series)]
     named = [(name, f"s{place % SERIES}") for place, (name, _) in enumerate(series)] if len(series) > 1 else []
-    return drawing([*axes.frame(), *drawn, *legend(named)], title=title)
+    return drawing([*axes.frame(), *drawn, *legend(named, left=axes.left)], title=title)
 
 
 def spread(values: Iterator[float]) -> tuple[float, float]:
@@ -106,9 +120,11 @@ def spread(values: Iterator[float]) -> tuple[float, float]:
     return (low, high) if low < high else (low - room, high + room)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Return round numbers in the range, about `TICKS` of them."""
+def ticks(low: float, high: float, *, is_whole: bool = False) -> list[float]:
+    """Return round numbers in the range, about `TICKS` of them; with `is_whole` only integers."""
     raw = (high - low) / TICKS
+    if is_whole:
+        raw = next((step for step in (1, 2, 5) if step >= raw * 0.999), raw)
     power = 10 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)

@@ -4,14 +4,30 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.chromium import BROWSER, browser
 from support.report_documents import EPOCHS, GALLERY, NAMES, PROVENANCE, make_document
 
-from resnetctl.report.page import fragment, page, plot_files, style
+from resnetctl.report.page import broken, fragment, page, plot_files, style
 
-VOID = {"meta", "img", "br"}
+SECTIONS = [
+    "Verdict",
+    "Accuracy and confusion",
+    "Calibration",
+    "Sets and abstaining",
+    "Corrupted images",
+    "Strangers",
+    "Suspect labels",
+    "Duplicates",
+    "What it looked at",
+    "Comparison",
+    "Curves of the run",
+    "Looks and provenance",
+]
+VOID = {"meta", "img", "br", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -148,12 +164,14 @@ def test_strangers_have_a_section_with_the_positive_side() -> None:
     assert text.index('id="sets"') < text.index('id="strangers"') < text.index('id="comparison"')
     assert "&lt;i&gt;aliens" in text
     assert "a strange image is the positive case" in text
-    assert "0.9712" in text
+    assert "&lt;i&gt;aliens (1,200)" in text
+    assert "<td>0.971</td>" in text
+    assert "<td>12.5</td>" in text
     assert "unlike anything in training" not in text
     judged = make_page(ood=[silent, entry | {"score": "means", "flagged": 0.625, "alarms": 0.011}])
     assert "unlike anything in training" in judged
     assert "1.1\u00a0% of this split" in judged
-    assert "&lt;i&gt;aliens: 62.5\u00a0%" in judged
+    assert "62.5\u00a0% (&lt;i&gt;aliens)." in judged
 
 
 def test_a_run_that_was_compressed_has_its_stages_and_their_plot() -> None:
@@ -202,3 +220,81 @@ def test_a_task_without_numbers_of_classes_has_a_page() -> None:
     text = page(net_document(per_class=[], curves=[]), epochs=(), provenance={}).decode()
     assert 'id="classes"' not in text
     assert "near 50.0" in text
+
+
+def test_a_plot_for_a_paper_needs_no_variables_and_no_browser() -> None:
+    for name, data in plot_files(make_document(), epochs=EPOCHS).items():
+        text = data.decode()
+        assert "var(" not in text, name
+        assert "@media" not in text, name
+        assert "transform-box" not in text, name
+        assert "#2563a8" in text, name
+
+
+def test_a_name_breaks_after_its_folders_only() -> None:
+    assert broken("test/<i>/1.png") == "test/<wbr>&lt;i&gt;/<wbr>1.png"
+
+
+def test_maps_stand_beside_their_scores_and_the_check_with_a_random_head() -> None:
+    assert "shown 0.80, hidden 0.10, random 0.20" in make_page()
+
+
+def full_page() -> str:
+    """A page with every section, long names, and all fifteen kinds of pictures."""
+    kinds = ("gaussian_noise", "jpeg_compression")
+    values = [
+        {"kind": kind, "severity": step, "accuracy": 0.5, "ece": 0.1, "coverage": 0.5}
+        for kind in kinds
+        for step in range(1, 6)
+    ]
+    shift = {"source": "resnetctl-c", "n": 600, "level": 0.9, "mean": 0.5, "interval": [0.4, 0.6], "cells": values}
+    strange = [
+        {"set": name, "n": 5000, "score": score, "auroc": 0.9, "fpr95": 0.1, "flagged": flagged, "alarms": flagged}
+        for name in ("fashion-mnist", "noise:gauss", "a" * 60)
+        for score, flagged in (("msp", None), ("energy", None), ("knn", None), ("means", 0.5))
+    ]
+    return make_page(corruptions=shift, ood=strange, target="runs/" + "b" * 120 + "/model.safetensors")
+
+
+ON_THE_PAGE = """({
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    hidden: [...document.querySelectorAll("main *")].filter(
+        item => getComputedStyle(item).display === "none" || getComputedStyle(item).visibility !== "visible"
+            || (item.matches("img, p, td, h2, .plot") && !item.getBoundingClientRect().height)).length,
+    silent: [...document.querySelectorAll("img")].filter(item => !item.alt || !item.naturalWidth).length,
+    alone: [...document.querySelectorAll("svg.plot")].filter(
+        item => !item.closest("section").querySelector("table") || !item.getAttribute("aria-label")).length,
+    ground: getComputedStyle(document.body).backgroundColor,
+    clash: [...document.querySelectorAll("svg.plot")].flatMap(plot => {
+        const boxes = [...plot.querySelectorAll(".end, .name")].map(item => item.getBoundingClientRect());
+        return boxes.filter((one, place) => boxes.slice(place + 1).some(other =>
+            one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom));
+    }).length,
+    headings: [...document.querySelectorAll("h2")].map(item => item.textContent),
+})"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
+@pytest.mark.timeout(600)
+def test_a_browser_shows_all_of_the_page_in_both_widths_and_lights(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(full_page(), encoding="utf-8")
+    grounds = set()
+    with browser(tmp_path / "profile") as shown:
+        shown.open("about:blank")
+        for width in (1280, 390):
+            for light in ("light", "dark"):
+                shown.send(
+                    "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+                )
+                shown.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": light}])
+                shown.send("Page.navigate", url=file.as_uri())
+                shown.wait(f"location.protocol === 'file:' && innerWidth === {width}")
+                shown.wait("document.readyState === 'complete'")
+                found = shown.value(ON_THE_PAGE)
+                grounds.add((light, found.pop("ground")))
+                assert found.pop("headings") == SECTIONS
+                assert found == {"overflow": 0, "hidden": 0, "silent": 0, "alone": 0, "clash": 0}, (width, light)
+        assert shown.messages == [], "the console has a message"
+        assert {url for url in shown.requests if not url.startswith("data:")} <= {"about:blank", file.as_uri()}
+    assert len(grounds) == 2, "light and dark have a colour each"

@@ -100,8 +100,10 @@ def cells(*, coverage: float | None = 0.9) -> dict[str, Any]:
 
 def test_corruptions_have_the_mean_by_severity_and_every_kind_in_the_table() -> None:
     plot = severities(cells())
-    assert plot.header == ("accuracy", "1", "2")
-    assert plot.rows == (("fog", "80.0 %", "70.0 %"), ("contrast", "70.0 %", "60.0 %"))
+    assert plot.header == ("accuracy in percent", "1", "2")
+    assert plot.rows[:2] == (("fog", "80.0", "70.0"), ("contrast", "70.0", "60.0"))
+    assert plot.rows[2] == ("mean accuracy", "75.0", "65.0")
+    assert plot.rows[3][0] == "mean coverage", "what is drawn is in the table"
     assert len(parts(plot, "polyline")) == 2
     assert len(parts(severities(cells(coverage=None)), "polyline")) == 1
     assert "corruptions" in [plot.name for plot in plots(make_document(corruptions=cells()), ())]

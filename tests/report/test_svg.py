@@ -121,3 +121,20 @@ def test_a_range_above_zero_is_not_padded_below_it() -> None:
     assert svg._padded(0.01, 1.0)[0] == 0
     assert svg._padded(0.5, 1.0)[0] == pytest.approx(0.475)
     assert svg._padded(-1.0, 1.0) == pytest.approx((-1.1, 1.1))
+
+
+def test_long_numbers_move_the_axis_away_from_its_name() -> None:
+    short, long = (svg.Axes(x=(0, 1), y=(0, top), names=("x", "y")) for top in (1.0, 0.001))
+    assert short.left == svg.LEFT < long.left
+    tree = ElementTree.fromstring(svg.lines([("a", [(0, 0), (1, 0.001)])], title="t", names=("x", "y")))
+    ticks = [item for item in tree.iter() if item.get("class") == "tick end"]
+    widest = max(len(str(item.text)) for item in ticks)
+    assert float(ticks[0].attrib["x"]) - svg.LETTER * widest > 14 + 4, "the name of y is at 14"
+
+
+@pytest.mark.parametrize("last", [2, 3, 7, 12, 15, 23, 100, 300])
+def test_epochs_have_whole_ticks(last: int) -> None:
+    assert all(value.is_integer() for value in map(float, svg.ticks(1, last, is_whole=True)))
+    assert 1 < len(svg.ticks(1, last, is_whole=True)) <= 7
+    tree = ElementTree.fromstring(svg.lines([("a", [(1, 0), (last, 1)])], title="t", names=("epoch", "y")))
+    assert all("." not in str(item.text) for item in tree.iter() if item.get("class") == "tick middle")

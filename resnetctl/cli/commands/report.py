@@ -1,6 +1,6 @@
 """`report`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resnetctl.trust.abstain import Abstention
     from resnetctl.trust.conformal import Coverage
     from resnetctl.trust.shift import Shift
+    from resnetctl.trust.strangers import Strangers
 
 
 def run(parsed: Parsed[ReportOptions]) -> None:
@@ -113,18 +114,7 @@ def show(outcome: "TrustReport", *, as_json: bool) -> None:
         tables.table(("corruption", *map(str, range(1, 6))), shift_rows(outcome.corruptions))
     if outcome.ood:
         streams.result("")
-        rows = [
-            (
-                item.set,
-                item.n,
-                item.score,
-                f"{item.auroc:.4f}",
-                tables.percent(item.fpr95),
-                "" if item.flagged is None else tables.percent(item.flagged),
-            )
-            for item in outcome.ood
-        ]
-        tables.table(("strange images", "images", "score", "AUROC", "false alarms at 95 %", "predict notices"), rows)
+        tables.table(*strange_table(outcome.ood))
 
 
 def calibration_text(outcome: "TrustReport") -> str:
@@ -180,6 +170,18 @@ def shift_rows(found: "Shift") -> Iterator[tuple[object, ...]]:
     """Yield the accuracy of each kind by severity."""
     for kind in dict.fromkeys(cell.kind for cell in found.cells):
         yield kind, *(tables.percent(cell.accuracy) for cell in found.cells if cell.kind == kind)
+
+
+def strange_table(found: Sequence["Strangers"]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return the header and a row for each set: its AUROC by score, and the share that `predict` would notice."""
+    scores = list(dict.fromkeys(item.score for item in found))
+    rows: list[tuple[object, ...]] = []
+    for name, n in dict.fromkeys((item.set, item.n) for item in found):
+        of_set = {item.score: item for item in found if item.set == name}
+        flagged = next((item.flagged for item in of_set.values() if item.flagged is not None), None)
+        noticed = "" if flagged is None else tables.percent(flagged)
+        rows.append((name, n, *(f"{of_set[score].auroc:.3f}" for score in scores), noticed))
+    return ("AUROC of strange images", "images", *scores, "predict notices"), rows
 
 
 def set_row(item: "Coverage") -> tuple[object, ...]:

@@ -132,7 +132,7 @@ class ReportOptions(Common):
         panel=USED,
         complete="dataset",
     )
-    quick: bool = option(False, "Leave out corrupted images, duplicates and maps", panel=USED)
+    quick: bool = option(False, "Leave out corrupted images, strangers, duplicates and maps", panel=USED)
     corruption: list[str] = option([], "Kind of corruption, or all; can be repeated", metavar="KIND", panel=USED)
     cifar_c: Path | None = option(None, "Folder with the files of CIFAR-10-C", metavar="DIR", panel=USED)
     calibrate: Path | None = option(

@@ -43,8 +43,9 @@ class Request:
         data: dataset name, folder, archive or CSV, stored first if needed; by default that of the training.
         split: `test` or `val`; val replaces a missing test.
         against: another model with the same classes, to compare on the same images.
-        ood: datasets in the store whose images are of another kind, and `noise` for generated images.
-        quick: leave out what takes long: corrupted images, the search for duplicates, and maps.
+        ood: datasets in the store whose images are of another kind, and `noise` for generated images; by default
+            those without a class of this one, and noise.
+        quick: leave out what takes long: corrupted images, strangers (unless `ood` names them), duplicates and maps.
         corruption: kinds of corrupted images, or `all`; by default the five of `FIVE`.
         cifar_c: folder with the published files of CIFAR-10-C, which replace the images made here.
         calibrate: new weights file to write: the target's, with temperature and prediction sets in the card.
@@ -106,7 +107,7 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
         require_new(judge.target, Path(request.calibrate))
     other = None if request.against is None else open_judge(fspath(request.against), settings)
     store = _open_data(judge, other, request)
-    sets = open_strange(request.ood, store, settings=settings)
+    sets = open_strange(request.ood, store, judge=judge, quick=request.quick)
     images = open_eval_set(store, request.split, val_split=judge.card.split)
     passes = _run(judge, other, request, store=store, images=images)
     out, card = request.calibrate, judge.card

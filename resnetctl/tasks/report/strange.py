@@ -1,27 +1,59 @@
 """Images of another kind: does the network notice them?"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 
+from resnetctl.data.cards import read_card, store_names
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store, open_store
-from resnetctl.errors import UsageError
+from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.spec import Familiar, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.judge import Judge, evenly
 from resnetctl.trust.assessment import is_enough
 from resnetctl.trust.evidence import Evidence
-from resnetctl.trust.strangers import NOISE, Strangers, fit_familiar, strangers
+from resnetctl.trust.strangers import BANK, NOISE, Strangers, fit_familiar, strangers
+
+NAME = "noise"  # stands for generated images
+COUNT = 1000  # images of each dataset that nobody asked for
+MOST = 5  # datasets that nobody asked for
 
 
-def open_strange(names: Sequence[str], store: Store, *, settings: Settings) -> dict[str, ImageSet | None]:
-    """Return images of each dataset, at most `BANK` of them; None for noise. Raises `UsageError` for the own images."""
-    return {name: _strange(name, store, settings=settings) for name in names}
+def open_strange(
+    names: Sequence[str], store: Store, *, judge: Judge, quick: bool = False
+) -> dict[str, ImageSet | None]:
+    """Return images of each dataset, at most `BANK` of them; None for noise.
+
+    Without names: of up to `MOST` datasets of the store that share no class with `store`, at most `COUNT` each, and
+    noise; nothing if the report shall be quick.
+
+    Raises:
+        UsageError: a named dataset has the own images.
+        DataError: a named dataset is missing or damaged.
+    """
+    if names:
+        return {name: _strange(name, store, settings=judge.settings) for name in names}
+    return {} if quick else {**dict(islice(_others(store, judge), MOST)), NAME: None}
 
 
-def _strange(name: str, store: Store, *, settings: Settings) -> ImageSet | None:
-    """Return images of another dataset, at most `BANK` of them; None for noise."""
-    if name == "noise":
+def _others(store: Store, judge: Judge) -> Iterator[tuple[str, ImageSet]]:
+    """Yield datasets with images of another kind; those that this network cannot read are left out."""
+    for name in store_names(judge.settings.data_dir):
+        try:
+            if set(read_card(judge.settings.data_dir, name).classes).isdisjoint(store.card.classes):
+                images = _strange(name, store, settings=judge.settings, most=COUNT)
+                if images is not None:
+                    judge.pixels(replace(images, index=images.index[:1]))
+                    yield name, images
+        except ResnetctlError:
+            continue
+
+
+def _strange(name: str, store: Store, *, settings: Settings, most: int = BANK) -> ImageSet | None:
+    """Return images of another dataset, at most `most` of them; None for noise."""
+    if name == NAME:
         return None
     other = open_store(settings.data_dir, name)
     if set(other.card.digests.values()) & set(store.card.digests.values()):
@@ -31,7 +63,7 @@ def _strange(name: str, store: Store, *, settings: Settings) -> ImageSet | None:
             hint="another dataset, or noise",
         )
     split: Split = "test" if {"test", "val"} & set(other.splits) else "train"
-    return evenly(open_eval_set(other, split, val_split=None))
+    return evenly(open_eval_set(other, split, val_split=None), most)
 
 
 def told_apart(

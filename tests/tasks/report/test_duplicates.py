@@ -53,7 +53,7 @@ def test_planted_twins_are_named_and_the_accuracy_without_them_is_given() -> Non
 def test_the_report_searches_unless_it_is_quick() -> None:
     make_run(card(make_store(splits={"train": 200, "test": 60})))
     full, quick = (report(None, settings=settings.load(), quick=is_quick) for is_quick in (False, True))
-    assert set(full.to_json()) - set(quick.to_json()) == {"corruptions", "duplicates", "explain"}
+    assert set(full.to_json()) - set(quick.to_json()) == {"corruptions", "duplicates", "explain", "ood"}
     assert "Duplicates" in full._repr_html_()
     assert "Duplicates" not in quick._repr_html_()
 

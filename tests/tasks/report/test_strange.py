@@ -7,6 +7,7 @@ from resnetctl.data.store import Store
 from resnetctl.errors import DataError, UsageError
 from resnetctl.system import settings
 from resnetctl.tasks.export import export
+from resnetctl.tasks.report import strange
 from resnetctl.tasks.report.report import report
 
 SPLITS = {"train": 150, "test": 60}  # val has 90 images: the card learns nothing from them
@@ -31,7 +32,7 @@ def test_strangers_are_told_from_test_images(store: Store) -> None:
     onnx = report(path, ood=["aliens"], settings=settings.load())
     assert [item.score for item in onnx.ood] == ["msp", "energy"]
     assert "an ONNX file gives no features" in "\n".join(onnx.notices)
-    assert report(run.path, settings=settings.load()).ood == ()
+    assert report(run.path, settings=settings.load(), quick=True).ood == ()
 
 
 def test_the_score_of_the_card_stands_beside_the_others() -> None:
@@ -48,6 +49,25 @@ def test_the_score_of_the_card_stands_beside_the_others() -> None:
     assert [item.score for item in report(None, ood=["aliens"], split="val", settings=settings.load()).ood] == [
         "msp", "energy", "knn",
     ]  # fmt: skip
+
+
+def test_without_a_name_datasets_of_another_kind_and_noise_are_strangers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(card(store))
+    make_store(name="aliens", classes=("x", "y"), splits={"train": 20, "test": 25})
+    make_store(name="cousins", classes=(store.card.classes[0], "z"), splits={"train": 20, "test": 25})
+    make_store(name="more", classes=("v", "w"), splits={"train": 20})
+    broken = make_store(name="broken", classes=("t", "u"), splits={"train": 20})
+    broken.file("train").write_bytes(b"")
+    noise = ["noise:gauss", "noise:blobs", "noise:tiles"]
+    sets = dict.fromkeys(item.set for item in report(None, settings=settings.load()).ood)
+    assert list(sets) == ["aliens", "more", *noise], "one shares a class, one cannot be read"
+    monkeypatch.setattr(strange, "MOST", 1)
+    monkeypatch.setattr(strange, "COUNT", 10)
+    few = {item.set: item.n for item in report(None, settings=settings.load()).ood}
+    assert list(few) == ["aliens", *noise]
+    assert few["aliens"] == 10
 
 
 def test_the_training_set_is_no_stranger(store: Store) -> None:
