@@ -52,6 +52,8 @@ def list_runs(parsed: Parsed[RunsListOptions]) -> None:
         streams.say(streams.one_line(f"There is no run in {folder}. Start one: resnetctl train --data digits"))
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
+    if any(row.get("best") for row in rows):
+        streams.say("* the best of the listed runs with the same val images; the best of many is partly luck")
 
 
 def show(parsed: Parsed[RunsShowOptions]) -> None:
@@ -120,7 +122,13 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
     streams.result(_parted(report.curves))
     if report.curves.numbers:
         numbers = report.curves.numbers.items()
-        tables.table(["number", *report.runs], [(key, *map(_toml, values)) for key, values in numbers])
+        tables.table(["number", *report.runs], [(key, *_short(*values)) for key, values in numbers])
+
+
+def _short(one: object, other: object) -> tuple[str, str]:
+    """Return two values with six digits, or with all of them where six do not tell them apart."""
+    first, second = (f"{value:.6g}" if isinstance(value, float) else _toml(value) for value in (one, other))
+    return (first, second) if first != second else (_toml(one), _toml(other))
 
 
 def _parted(curves: "Parting") -> str:
@@ -232,10 +240,11 @@ def _result(key: str, value: Any) -> str:
 
 def _shown(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
+    mark = " *" if key == "val_top1" and row.get("best") else ""
     if key in ACCURACIES and row.get("primary"):
-        return f"{row['primary']} {tables.percent(row.get(key.removesuffix('_top1')))}"
+        return f"{row['primary']} {tables.percent(row.get(key.removesuffix('_top1')))}{mark}"
     if key in (*ACCURACIES, "val", "test"):
-        return tables.percent(value)
+        return f"{tables.percent(value)}{mark}"
     if key == "arch" and row.get("block"):
         return f"{value} + {row['block']}"
     if key == "created" and value is not None:

@@ -19,6 +19,7 @@ CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the u
 TITLES = {  # of columns on the screen, as keys for sorting and choosing
     "val_acc": ("val_top1", "val"), "test_acc": ("test_top1", "test"), "started": ("created",),
 }  # fmt: skip
+VAL_IMAGES = ("val_fraction", "split_seed")  # config keys that choose them
 KINDS = {  # of facts; the others are text
     "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
     "val": float | int, "test": float | int,
@@ -27,7 +28,10 @@ KINDS = {  # of facts; the others are text
 
 @dataclass(frozen=True, kw_only=True)
 class ListReport(Report):
-    """The `details` of every run, oldest first if `sort` names no other order."""
+    """The `details` of every run, oldest first if `sort` names no other order.
+
+    `best` is true for the best val number of the listed runs that share their val images, if there are two or more.
+    """
 
     schema: ClassVar[str] = "resnetctl.runs.list/1"
     runs: tuple[Mapping[str, Any], ...]
@@ -74,6 +78,8 @@ def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), revers
         if not equals:
             raise UsageError(f"'{condition}' is not key=value", where=Setting("where"), hint=Setting("where", "seed=0"))
         rows = [row for row, value in zip(rows, _column(rows, key, "where"), strict=True) if _is(value, text)]
+    marks = _bests(rows)
+    rows = [{**row, "best": mark} for row, mark in zip(rows, marks, strict=True)]
     if sort:
         order = sorted(enumerate(_column(rows, sort, "sort")), key=lambda item: _rank(item[1]))
         rows = [rows[place] for place, _ in order]
@@ -181,6 +187,23 @@ def files(run: RunDir) -> dict[str, int]:
     """Return every file of the run with its size in bytes."""
     paths = sorted(path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(run.path)): path.stat().st_size for path in paths}
+
+
+def _bests(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Return which rows have the best val number of at least two with the same val images; equal ones all have it."""
+    groups: dict[tuple[str, ...], list[float]] = {}
+    keys, values = [], []
+    for row in rows:
+        number = row.get("primary", "top1")
+        chosen = [row.get("data"), number, *(row.get("config", {}).get(key) for key in VAL_IMAGES)]
+        keys.append(tuple(map(str, chosen)))
+        values.append(row.get("val_top1" if number == "top1" else "val"))
+        if values[-1] is not None:
+            groups.setdefault(keys[-1], []).append(values[-1])
+    return [
+        value is not None and len(groups[key]) > 1 and value == max(groups[key])
+        for key, value in zip(keys, values, strict=True)
+    ]
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str, setting: str) -> list[Any]:

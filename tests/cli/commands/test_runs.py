@@ -34,9 +34,18 @@ def two_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_list_prints_a_row_for_each_run(cli: Cli, two_runs: Path) -> None:
     assert cli("runs", "list").out.splitlines() == [
         "name\tstatus\tarch\tdata\trecipe\tseed\tepochs\tval acc\ttest acc\tstarted",
-        "b\tunfinished\tresnet20\tdigits\t\t4\t1/3\t75.0 %\t-\t2026-11-25 10:05",
+        "b\tunfinished\tresnet20\tdigits\t\t4\t1/3\t75.0 % *\t-\t2026-11-25 10:05",
         "a\tunfinished\tresnet20\tdigits\t\t4\t1/3\t50.0 %\t-\t2026-11-25 10:06",
     ]
+
+
+def test_the_best_run_is_marked_and_the_mark_explained(cli: Cli, two_runs: Path) -> None:
+    assert cli("runs", "list").err == (
+        "* the best of the listed runs with the same val images; the best of many is partly luck\n"
+    )
+    alone = cli("runs", "list", "--where", "name=b")
+    assert "*" not in alone.out + alone.err
+    assert [row["best"] for row in cli("runs", "list", "--json").json()["runs"]] == [True, False]
 
 
 def test_columns_left_out_of_a_narrow_list_exist(cli: Cli, two_runs: Path) -> None:
@@ -176,6 +185,16 @@ def test_diff_prints_what_differs_and_from_which_epoch_on(cli: Cli, two_runs: Pa
     assert document["curves"] == {"epochs": [1, 1], "equal": 0, "epoch": 1, "numbers": {"val_top1": [0.5, 0.75]}}
     assert cli("runs", "diff", "a").code == 2
     assert cli("runs", "diff", "a", "c").code == 3
+
+
+def test_diff_shows_six_digits_or_as_many_as_differ(cli: Cli, two_runs: Path) -> None:
+    for name, loss, top1 in (("a", 2.459386684501807, 0.5), ("b", 2.245782316791301, 0.5000000000000001)):
+        text = f'{{"epoch": 1, "train_loss": {loss}, "val_top1": {top1}}}\n'
+        (two_runs / name / "metrics.jsonl").write_text(text)
+    assert cli("runs", "diff", "a", "b").out.splitlines()[-2:] == [
+        "train_loss\t2.45939\t2.24578",
+        "val_top1\t0.5\t0.5000000000000001",
+    ]
 
 
 def test_diff_of_equal_runs_says_how_far_they_are_equal(cli: Cli, two_runs: Path) -> None:

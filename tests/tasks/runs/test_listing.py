@@ -207,6 +207,18 @@ def test_runs_are_chosen_and_sorted_by_facts_and_config(folder: Path, options: d
     assert "".join(row["name"] for row in listing.list_runs(folder, **options).runs) == names
 
 
+def test_the_best_is_marked_among_the_listed_runs_with_the_same_val_images(folder: Path) -> None:
+    def marked(**options: Any) -> str:
+        return "".join(row["name"] for row in listing.list_runs(folder, **options).runs if row["best"])
+
+    assert marked() == "ac", "equal runs share the mark"
+    assert marked(where=["lr=0.05"]) == "", "one run is not the best of several"
+    run(folder / "e", config=f"val_fraction = 0.5\n{CONFIG}", metrics='{"epoch": 1, "val_top1": 0.9}\n')
+    assert marked() == "ac", "it has other val images"
+    run(folder / "f", config=f"val_fraction = 0.5\n{CONFIG}", metrics='{"epoch": 1, "val_top1": 0.8}\n')
+    assert marked() == marked(sort="val_top1", reverse=True)[::-1] == "ace"
+
+
 def test_the_name_of_a_flag_is_a_key_too(folder: Path) -> None:
     run(folder / "e", config=CONFIG + '[optim]\nname = "adamw"\n')
     assert [row["name"] for row in listing.list_runs(folder, where=["optimizer=adamw"]).runs] == ["e"]
