@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnetctl.engine.metrics import Z95, probabilities
+from resnetctl.engine.metrics import Z95, probabilities, wilson
 from resnetctl.spec import Card
 from resnetctl.trust.assessment import Assessment
 from resnetctl.trust.calibration import ece
@@ -40,7 +40,8 @@ class Shift(Card):
         n: images of each cell, the same ones.
         level: promised coverage of the measured sets; None without sets.
         cells: one entry for each kind and severity.
-        mean: mean accuracy of the cells, `interval` its 95 % interval over the choice of images.
+        mean: mean accuracy of the cells, `interval` its 95 % interval over the choice of images: that of Wilson where
+            all images have the same share of right cells, because their spread says nothing then.
     """
 
     source: str
@@ -60,14 +61,16 @@ def shift(passes: Mapping[tuple[str, int], Evidence], judged: Assessment, *, sou
     )
     each = np.mean([evidence.correct for evidence in passes.values()], axis=0)  # share of the cells, for each image
     mean = float(each.mean())
-    half = Z95 * float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else 1.0
+    spread = float(each.std(ddof=1)) if len(each) > 1 else 0.0
+    half = Z95 * spread / math.sqrt(len(each))
+    low, high = (mean - half, mean + half) if spread else wilson(round(mean * len(each)), len(each))
     return Shift(
         source=source,
         n=len(each),
         level=None if promised is None else promised.level,
         cells=cells,
         mean=mean,
-        interval=(max(0.0, mean - half), min(1.0, mean + half)),
+        interval=(max(0.0, low), min(1.0, high)),
     )
 
 

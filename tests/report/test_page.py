@@ -12,6 +12,7 @@ from support.chromium import BROWSER, browser
 from support.report_documents import EPOCHS, GALLERY, NAMES, PROVENANCE, make_document
 
 from resnetctl.report.page import broken, fragment, page, plot_files, style
+from resnetctl.report.plots import MAX_CLASSES
 
 SECTIONS = [
     "Verdict",
@@ -229,6 +230,18 @@ def test_a_plot_for_a_paper_needs_no_variables_and_no_browser() -> None:
         assert "@media" not in text, name
         assert "transform-box" not in text, name
         assert "#2563a8" in text, name
+
+
+def test_many_classes_have_a_table_and_no_matrix() -> None:
+    document = make_document()
+    count = MAX_CLASSES + 1
+    rows = [{"name": f"class {n}", "count": 2, "correct": 1, "accuracy": 0.5} for n in range(count)]
+    document["accuracy"] |= {"per_class": rows, "confusion": [[1] * count] * count}
+    text = page(document, epochs=EPOCHS, provenance=PROVENANCE, gallery=GALLERY).decode()
+    assert Reader(text).open == []
+    assert text.count('<th scope="row">class ') == count
+    assert "<rect" in text, "other plots are drawn"
+    assert "Confusion:" not in text
 
 
 def test_a_name_breaks_after_its_folders_only() -> None:

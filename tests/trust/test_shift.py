@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.evidence import make_evidence
 
+from resnetctl.engine.metrics import wilson
 from resnetctl.trust.assessment import assess
 from resnetctl.trust.shift import shift
 
@@ -36,7 +37,8 @@ def test_the_interval_holds_the_mean_of_many_images() -> None:
 def test_one_image_and_no_sets_divide_by_nothing() -> None:
     one = make_evidence(1)
     found = shift({("fog", 1): one}, assess(one, None), source="x")
-    assert (found.level, found.cells[0].coverage, found.interval) == (None, None, (0.0, 1.0))
+    assert (found.level, found.cells[0].coverage) == (None, None)
+    assert found.interval == pytest.approx(wilson(int(found.mean), 1))
     json.dumps(dataclasses.asdict(found), allow_nan=False)
     assert np.isfinite(found.mean)
 
@@ -45,9 +47,10 @@ def test_the_mean_is_over_cells_and_the_interval_over_images() -> None:
     right, wrong = (dataclasses.replace(make_evidence(400), labels=labels) for labels in _labels(400))
     found = shift({("fog", 1): right, ("fog", 2): wrong}, assess(right, None), source="x")
     assert [cell.accuracy for cell in found.cells] == [1, 0]
-    assert (found.mean, found.interval) == (0.5, (0.5, 0.5))  # each image is right in one cell of two
+    assert found.mean == 0.5  # each image is right in one cell of two
+    assert found.interval == pytest.approx(wilson(200, 400))
     alone = shift({("fog", 1): right}, assess(right, None), source="x")
-    assert alone.interval == (1, 1)
+    assert alone.interval == pytest.approx(wilson(400, 400)), "no mistake in 400 images is no proof of perfection"
 
 
 def _labels(count: int) -> tuple[np.ndarray, np.ndarray]:

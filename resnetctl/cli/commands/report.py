@@ -143,8 +143,13 @@ def comparison_text(against: "Against") -> str:
 
 def suspects_text(outcome: "TrustReport") -> str:
     """Return how many labels are doubted, and the first of them."""
+    from resnetctl.trust.suspects import MOST
+
     first = outcome.suspects[0]
-    return f"{tables.count(len(outcome.suspects))}   (first: {first.name}, '{first.label}' or '{first.predicted}'?)"
+    more = " or more" if len(outcome.suspects) == MOST else ""
+    return (
+        f"{tables.count(len(outcome.suspects))}{more}   (first: {first.name}, '{first.label}' or '{first.predicted}'?)"
+    )
 
 
 def duplicates_text(found: "Duplicates") -> str:

@@ -16,10 +16,11 @@ from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError
 from resnetctl.facts import Progress, result_of
+from resnetctl.hints import Setting
 from resnetctl.report.pictures import Gallery
 from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
-from resnetctl.tasks.held_out import class_order, open_data, require_split, split_notices
+from resnetctl.tasks.held_out import class_order, listed, open_data, require_split, split_notices
 from resnetctl.tasks.judge import Judge, open_judge
 from resnetctl.tasks.report.calibrate import require_new, write_calibrated
 from resnetctl.tasks.report.corrupted import corrupted, require_kinds, samples
@@ -164,9 +165,23 @@ def _open_data(judge: Judge, other: Judge | None, request: Request) -> Store:
     """Return the dataset, with the classes of both models."""
     store, told = open_data(request.data, judge.card, path=judge.target.path, settings=judge.settings, verb="report")
     judge.said.extend(told)
-    for each in filter(None, (judge, other)):
-        class_order(store.card.classes, each.card.classes, name=store.card.name)
+    class_order(store.card.classes, judge.card.classes, name=store.card.name)
+    if other is not None:
+        _require_same_classes(judge, other)
     return store
+
+
+def _require_same_classes(judge: Judge, other: Judge) -> None:
+    """Raise `DataError` unless both networks have the same classes, in any order."""
+    mine, its = set(judge.card.classes), set(other.card.classes)
+    if mine != its:
+        only = {judge.target.path: mine - its, other.target.path: its - mine}
+        raise DataError(
+            "the two networks have different classes, so they cannot be compared",
+            where=str(other.target.path),
+            problems=[f"only {path} has: {listed(sorted(names))}" for path, names in only.items() if names],
+            hint=Setting("against", "TARGET", note="a network that was trained on the same classes"),
+        )
 
 
 def _run(judge: Judge, other: Judge | None, request: Request, *, store: Store, images: ImageSet) -> _Passes:

@@ -18,6 +18,7 @@ from resnetctl.trust.strangers import BANK, NOISE, Strangers, fit_familiar, stra
 
 NAME = "noise"  # stands for generated images
 COUNT = 1000  # images of each dataset that nobody asked for
+LEAST = 20  # images of such a dataset: fewer say nothing
 MOST = 5  # datasets that nobody asked for
 
 
@@ -44,7 +45,7 @@ def _others(store: Store, judge: Judge) -> Iterator[tuple[str, ImageSet]]:
         try:
             if set(read_card(judge.settings.data_dir, name).classes).isdisjoint(store.card.classes):
                 images = _strange(name, store, settings=judge.settings, most=COUNT)
-                if images is not None:
+                if images is not None and len(images) >= LEAST:
                     judge.pixels(replace(images, index=images.index[:1]))
                     yield name, images
         except ResnetctlError:

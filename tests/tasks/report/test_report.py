@@ -132,9 +132,10 @@ def test_the_order_of_the_other_classes_does_not_matter(store: Store) -> None:
 def test_other_classes_are_refused_before_any_pass(store: Store) -> None:
     run = make_run(card(store))
     other = other_weights(store, classes=("ape", "bee", "emu"))
-    with pytest.raises(DataError, match="classes of the network and of 'zoo' differ") as caught:
+    with pytest.raises(DataError, match="the two networks have different classes") as caught:
         report(run.path, against=other, settings=settings.load())
     assert caught.value.exit_code == 3
+    assert str(other) in "".join(caught.value.problems), "both files are named"
     assert not (run.path / "report").exists()
 
 

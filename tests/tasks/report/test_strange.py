@@ -58,16 +58,17 @@ def test_without_a_name_datasets_of_another_kind_and_noise_are_strangers(
     make_store(name="aliens", classes=("x", "y"), splits={"train": 20, "test": 25})
     make_store(name="cousins", classes=(store.card.classes[0], "z"), splits={"train": 20, "test": 25})
     make_store(name="more", classes=("v", "w"), splits={"train": 20})
+    make_store(name="tiny", classes=("r", "s"), splits={"train": 5})
     broken = make_store(name="broken", classes=("t", "u"), splits={"train": 20})
     broken.file("train").write_bytes(b"")
     noise = ["noise:gauss", "noise:blobs", "noise:tiles"]
     sets = dict.fromkeys(item.set for item in report(None, settings=settings.load()).ood)
-    assert list(sets) == ["aliens", "more", *noise], "one shares a class, one cannot be read"
+    assert list(sets) == ["aliens", "more", *noise], "one shares a class, one is small, one cannot be read"
     monkeypatch.setattr(strange, "MOST", 1)
-    monkeypatch.setattr(strange, "COUNT", 10)
+    monkeypatch.setattr(strange, "COUNT", 30)
     few = {item.set: item.n for item in report(None, settings=settings.load()).ood}
     assert list(few) == ["aliens", *noise]
-    assert few["aliens"] == 10
+    assert few["aliens"] == 30
 
 
 def test_the_training_set_is_no_stranger(store: Store) -> None:
