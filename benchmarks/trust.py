@@ -3,6 +3,7 @@
     python benchmarks/trust.py WEIGHTS DATA
 
 One half of the images chooses temperature and thresholds, the other half measures them; 20 times, with seeds 0 to 19.
+Then 100 labels are changed, and the suspects among all images are ranked; 20 times, too.
 """
 
 import sys
@@ -14,14 +15,17 @@ import torch
 
 from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import open_store
+from resnetctl.engine.metrics import probabilities
 from resnetctl.engine.predictors import feature_predictor
 from resnetctl.system import settings
 from resnetctl.tasks.held_out import class_order, relabelled_batches
 from resnetctl.trust.assessment import Assessment, assess
 from resnetctl.trust.evidence import Evidence, collect
+from resnetctl.trust.suspects import suspects
 from resnetctl.weights.file import load_model
 
 SPLITS = 20
+FLIPPED = 100  # labels
 ROWS = {
     "temperature": lambda judged: judged.calibration.temperature,
     "NLL, raw": lambda judged: judged.uncalibrated.nll,
@@ -44,11 +48,30 @@ ROWS = {
 
 def main(weights: Path, data: str) -> None:
     """Print the table."""
-    judged = list(halves(outputs(weights, data)))
+    evidence = outputs(weights, data)
+    judged = list(halves(evidence))
     print("| | mean | standard deviation | lowest | highest |\n|---|---:|---:|---:|---:|")
     for name, value in ROWS.items():
         values = np.array([value(item) for item in judged])
         print(f"| {name} | {values.mean():.4f} | {values.std(ddof=1):.4f} | {values.min():.4f} | {values.max():.4f} |")
+
+    print("\n| temperature | ranked by | mean | standard deviation |\n|---:|---|---:|---:|")
+    for temperature in (1.0, float(np.mean([item.calibration.temperature for item in judged]))):
+        for ranking in ("probabilities", "logits"):
+            shares = list(wrong_labels(evidence, temperature=temperature, ranking=ranking))
+            print(f"| {temperature:.2f} | {ranking} | {np.mean(shares):.3f} | {np.std(shares, ddof=1):.3f} |")
+
+
+def wrong_labels(evidence: Evidence, *, temperature: float, ranking: str) -> Iterator[float]:
+    """Yield the share of planted wrong labels among the first 100 suspects, for each seed."""
+    shares = probabilities(evidence.logits, temperature=temperature)
+    for seed in range(SPLITS):
+        draw = np.random.default_rng(seed)
+        rows = draw.choice(len(evidence), FLIPPED, replace=False)
+        labels = evidence.labels.copy()
+        labels[rows] = (labels[rows] + draw.integers(1, shares.shape[1], FLIPPED)) % shares.shape[1]
+        found = suspects(shares, labels, logits=evidence.logits if ranking == "logits" else shares)
+        yield float(np.isin([place for place, _ in found[:FLIPPED]], rows).mean())
 
 
 def outputs(weights: Path, data: str) -> Evidence:

@@ -244,6 +244,13 @@ def test_many_classes_have_a_table_and_no_matrix() -> None:
     assert "Confusion:" not in text
 
 
+def test_an_image_under_two_labels_names_its_twin() -> None:
+    document = make_document()
+    document["suspects"] = [document["suspects"][0] | {"twin": "b/<i>2.png"}]
+    text = page(document, epochs=EPOCHS, provenance=PROVENANCE, gallery=GALLERY).decode()
+    assert "the same image is in &lt;/style&gt;&lt;b&gt;: b/<wbr>&lt;i&gt;2.png" in text
+
+
 def test_a_name_breaks_after_its_folders_only() -> None:
     assert broken("test/<i>/1.png") == "test/<wbr>&lt;i&gt;/<wbr>1.png"
 

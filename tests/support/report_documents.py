@@ -44,7 +44,16 @@ def make_document(*, val: bool = True, against: bool = True, **changes: Any) -> 
         "looks": {"models": 3, "interval": [0.4, 0.6]},
         "accuracy": accuracy(measured.measured(NAMES)),
         **assess(measured, make_evidence(300, seed=1) if val else None).to_json(),
-        "suspects": [{"name": "<i>1.png", "label": NAMES[0], "predicted": NAMES[2], "own": 0.01, "probability": 0.95}],
+        "suspects": [
+            {
+                "name": "<i>1.png",
+                "label": NAMES[0],
+                "predicted": NAMES[2],
+                "own": 0.01,
+                "probability": 0.95,
+                "twin": None,
+            }
+        ],
         "duplicates": {
             "pairs": [{"test": "<i>1.png", "train": NAMES[2], "score": 0.97, "same_class": False}],
             "images": 1,

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetctl.trust.suspects import named, suspects
+from resnetctl.trust import suspects as module
+from resnetctl.trust.suspects import named
+
+
+def suspects(shares: np.ndarray, labels: np.ndarray) -> list[tuple[int, int]]:
+    """Suspects by the logits that a softmax would turn into these probabilities."""
+    return module.suspects(shares, labels, logits=np.log(np.maximum(shares, 1e-300)))
 
 
 def sample(count: int = 5000, *, classes: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +38,25 @@ def test_planted_flips_are_ranked_first() -> None:
     assert len(found) < 400
 
 
+def test_a_network_that_is_too_sure_ranks_flips_as_well() -> None:
+    """Its probabilities are 0 and 1, so their differences are equal; its logits still differ."""
+    draw = np.random.default_rng(3)
+    labels = draw.integers(0, 10, 10_000)
+    logits = draw.normal(size=(10_000, 10))
+    logits[np.arange(10_000), labels] += 3  # right on nine of ten
+    flipped = draw.permutation(10_000)[:100]
+    wrong = labels.copy()
+    wrong[flipped] = (wrong[flipped] + 1) % 10
+    precision = []
+    for scale in (1, 30):
+        scaled = np.exp(scale * (logits - logits.max(axis=1, keepdims=True)))
+        shares = scaled / scaled.sum(axis=1, keepdims=True)
+        found = module.suspects(shares, wrong, logits=scale * logits)
+        precision.append(np.isin([place for place, _ in found[:100]], flipped).mean())
+    assert min(precision) >= 0.5
+    assert precision[1] >= precision[0] - 0.05
+
+
 def test_labels_that_the_network_shares_are_no_suspects() -> None:
     shares, labels = sample()
     assert not [place for place, _ in suspects(shares, labels) if shares[place].argmax() == labels[place]]
@@ -50,9 +75,11 @@ def test_suspects_have_names_and_probabilities() -> None:
     labels = np.array([0, 0, 1, 1])
     found = suspects(shares, labels)
     assert found == [(3, 0), (0, 1)]
-    first, second = named(found, shares, labels=labels, classes=("a", "<b>"), names=("x.png", "y.png"))
+    first, second = named(
+        found, shares, labels=labels, classes=("a", "<b>"), names=("x.png", "y.png"), twins={0: "z.png"}
+    )
     assert (first.name, first.label, first.predicted, first.own, first.probability) == ("x.png", "<b>", "a", 0.05, 0.95)
-    assert second.name == "y.png"
+    assert (first.twin, second.name, second.twin) == (None, "y.png", "z.png")
     json.dumps(first.to_json(), allow_nan=False)
 
 
@@ -63,9 +90,9 @@ def test_a_suspect_is_likelier_than_its_label_and_listed_once(seed: int, classes
     found = suspects(shares, labels)
     places = [place for place, _ in found]
     assert len(set(places)) == len(places)
-    gaps = [shares[place, predicted] - shares[place, labels[place]] for place, predicted in found]
+    gaps = [shares[place, predicted] / shares[place, labels[place]] for place, predicted in found]
     assert gaps == sorted(gaps, reverse=True)
-    assert all(gap > 0 for gap in gaps)
+    assert all(gap > 1 for gap in gaps)
     for place, predicted in found:
         assert predicted != labels[place]
         assert shares[place, predicted] >= shares[labels == predicted, predicted].mean() - 1e-12
@@ -75,4 +102,4 @@ def test_no_image_has_no_suspect_and_names_are_as_many() -> None:
     assert suspects(np.empty((0, 3)), np.empty(0, np.int64)) == []
     shares, labels = np.array([[0.1, 0.9]]), np.array([0])
     with pytest.raises(ValueError, match="zip"):
-        named([(0, 1)], shares, labels=labels, classes=("a", "b"), names=())
+        named([(0, 1)], shares, labels=labels, classes=("a", "b"), names=(), twins={})
