@@ -10,6 +10,7 @@ from resnetctl.cli.screen.loading import torch_note
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
+    from resnetctl.spec import Calibration
     from resnetctl.tasks.weights import WeightsReport
 
 
@@ -64,12 +65,22 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("trained on", card.trained_on.get("name")),
             ("taught by", _teacher(card.teacher)),
             ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()) or None),
+            ("calibrated", _calibrated(card.calibration)),
             ("needs", _distributions(card.plugins.required)),
             ("used", _distributions(dict(card.plugins.used.items() - card.plugins.required.items()))),
             ("size", tables.size(report.bytes)),
             ("sha256", report.sha256),
         ]
     )
+
+
+def _calibrated(found: "Calibration | None") -> str | None:
+    """Return the temperature, the levels of the prediction sets, and the images that chose them."""
+    if found is None:
+        return None
+    levels = [(tables.percent(float(level), 0), limit) for level, limit in found.sets.items()]
+    sets = "".join(f", {level} sets from probability {limit:.4g}" for level, limit in levels)
+    return f"temperature {found.temperature:.4g}{sets}   ({counted(found.images, 'image')} of {found.split})"
 
 
 def _teacher(teacher: Mapping[str, str]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
+from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, WeightsCard
 from resnetctl.tasks import weights as task
 
 Cli = Callable[..., Any]
@@ -53,6 +53,16 @@ def test_show_lists_plugins_that_are_needed_and_that_were_used(
     monkeypatch.setattr(task, "show", lambda target, settings: with_plugins)
     lines = cli("weights", "show", "m.safetensors").out.splitlines()
     assert {"needs    nets 1.0", "used     mix 2.0"} <= set(lines)
+
+
+def test_show_says_what_val_chose(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Calibration(temperature=2.5671, sets={"0.9": 0.25, "0.95": 0.125}, images=5000)
+    calibrated = dataclasses.replace(report, card=dataclasses.replace(report.card, calibration=chosen))
+    monkeypatch.setattr(task, "show", lambda target, settings: calibrated)
+    assert (
+        "calibrated  temperature 2.567, 90 % sets from probability 0.25, 95 % sets from probability 0.125   "
+        "(5,000 images of val)"
+    ) in cli("weights", "show", "m.safetensors").out.splitlines()
 
 
 def test_show_prints_json(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
