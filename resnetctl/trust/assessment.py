@@ -17,6 +17,7 @@ from resnetctl.trust.fitting import ENOUGH, fit_card
 from resnetctl.trust.temperature import RANGE, fit_temperature
 from resnetctl.wording import counted
 
+CLEARLY = 1.01  # times the NLL: less is chance
 SHOWN = 5  # names of classes in a notice
 
 
@@ -118,8 +119,8 @@ def notices(
 
 
 def drawbacks(judged: Assessment) -> Iterator[str]:
-    """Yield a sentence when the temperature that suits val does not suit the measured split."""
-    if judged.uncalibrated is not None and judged.calibration.nll > judged.uncalibrated.nll:
+    """Yield a sentence when the temperature that suits val clearly does not suit the measured split."""
+    if judged.uncalibrated is not None and judged.calibration.nll > CLEARLY * judged.uncalibrated.nll:
         yield (
             f"the temperature chosen on val makes the NLL worse, {judged.calibration.nll:.4f} instead of "
             f"{judged.uncalibrated.nll:.4f}: val may be easier for these weights, since training chose them on val"

@@ -110,6 +110,9 @@ def test_a_temperature_that_suits_only_val_is_said() -> None:
     judged = assess(make_evidence(1000, factor=1), make_evidence(1000, factor=4))
     assert "makes the NLL worse" in "\n".join(drawbacks(judged))
     assert not list(drawbacks(assess(make_evidence(1000), make_evidence(1000, seed=1))))
+    nll = judged.uncalibrated.nll if judged.uncalibrated else 0
+    barely = dataclasses.replace(judged, calibration=dataclasses.replace(judged.calibration, nll=1.005 * nll))
+    assert not list(drawbacks(barely)), "half a percent is chance"
 
 
 def test_the_card_decides_before_val() -> None:

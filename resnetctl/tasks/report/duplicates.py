@@ -43,9 +43,8 @@ def said(found: Duplicates, split: str) -> Iterator[str]:
     if found.is_alike:
         yield f"many images of {split} look like one of train at this size: only near-identical ones are listed"
     if found.images:
-        without = (
-            "" if found.accuracy_without is None else f"; the accuracy without them is {found.accuracy_without:.2%}"
-        )
+        share = found.accuracy_without
+        without = "" if share is None else f"; the accuracy without them is {100 * share:.2f} %"
         yield f"{counted(found.images, 'image')} of {split} may be in train too, a little changed{without}"
 
 

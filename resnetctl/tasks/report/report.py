@@ -22,7 +22,7 @@ from resnetctl.spec import Calibration, Split
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import class_order, listed, open_data, require_split, split_notices
 from resnetctl.tasks.judge import Judge, open_judge
-from resnetctl.tasks.report.calibrate import require_new, write_calibrated
+from resnetctl.tasks.report.calibrate import require_enough, require_new, write_calibrated
 from resnetctl.tasks.report.corrupted import corrupted, require_kinds, samples
 from resnetctl.tasks.report.document import Against, ReportOptions, TrustReport
 from resnetctl.tasks.report.doubted import doubted
@@ -112,7 +112,10 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
     images = open_eval_set(store, request.split, val_split=judge.card.split)
     passes = _run(judge, other, request, store=store, images=images)
     out, card = request.calibrate, judge.card
-    calibrated = None if out is None else write_calibrated(judge.target, passes.val, out=Path(out))
+    calibrated = None
+    if out is not None:
+        chooser = passes.measured if images.split == "val" else passes.val
+        calibrated = write_calibrated(judge.target, chooser, out=Path(out))
     judged = assess(passes.measured, passes.val, chosen=passes.chosen)
     looks = judge.look(store, images, measured=passes.measured)
     strange = tuple(told_apart(judge, passes.measured, val=passes.val, images=images, store=store, sets=sets))
@@ -186,12 +189,16 @@ def _require_same_classes(judge: Judge, other: Judge) -> None:
 
 def _run(judge: Judge, other: Judge | None, request: Request, *, store: Store, images: ImageSet) -> _Passes:
     """Run or read the passes, and count the look of the other model."""
-    val = None if images.split == "val" else _val(store, judge)
-    measured = judge.evidence(store, images)
+    is_val = images.split == "val"
+    val = None if is_val else _val(store, judge)
+    measured = judge.evidence(store, images) if is_val else None
+    if request.calibrate is not None:
+        require_enough(judge.target, measured if is_val else val)
+    measured = judge.evidence(store, images) if measured is None else measured
     its = None if other is None else other.evidence(store, images)
     if other is not None and its is not None:
         other.look(store, images, measured=its)
-    is_new = images.split == "val" or request.calibrate is not None
+    is_new = is_val or request.calibrate is not None
     return _Passes(measured=measured, val=val, other=its, chosen=None if is_new else judge.card.calibration)
 
 

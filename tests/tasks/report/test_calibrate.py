@@ -44,9 +44,19 @@ def test_without_enough_of_val_nothing_is_written() -> None:
     make_run(card(make_store()))
     with pytest.raises(InputError, match="val has 18 images, and a temperature needs 100"):
         calibrated()
-    with pytest.raises(InputError, match="there is no val split"):
+    with pytest.raises(InputError, match="val has 18 images"):
         calibrated(split="val")
     assert not OUT.exists()
+
+
+def test_a_report_on_val_calibrates_on_val_too() -> None:
+    run = make_run(card(make_store(splits={"train": 200})))  # without a test split, val is measured
+    outcome = calibrated()
+    assert (outcome.split, outcome.assessment.conformal) == ("val", ()), "val cannot measure what it chose"
+    fitted = load(read_header(OUT)).card.calibration
+    assert fitted is not None
+    assert (fitted.split, fitted.images) == ("val", outcome.accuracy.count)
+    assert load(read_header(run.weights)).card.calibration is None
 
 
 def test_a_file_that_exists_and_an_onnx_file_are_refused_before_any_work() -> None:

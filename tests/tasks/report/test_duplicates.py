@@ -45,7 +45,7 @@ def test_planted_twins_are_named_and_the_accuracy_without_them_is_given() -> Non
     assert (found.images, found.accuracy_without) == (2, 38 / 40)
     assert found.to_json()["pairs"][0].keys() == {"test", "train", "score", "same_class"}
     assert list(said(found, "test")) == [
-        "2 images of test may be in train too, a little changed; the accuracy without them is 95.00%"
+        "2 images of test may be in train too, a little changed; the accuracy without them is 95.00 %"
     ]
     assert len(pair_pictures(found, images, store=store)) == 2
 
