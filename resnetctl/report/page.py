@@ -12,10 +12,10 @@ from typing import Any
 
 from resnetctl.report import svg
 from resnetctl.report.groups import Row, settings_plot
+from resnetctl.report.page_tables import by_score, by_severity
 from resnetctl.report.pareto import Point, pareto_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import CURVES, Plot, curves, plots, words
-from resnetctl.report.tables import by_score, by_severity
 from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
 from resnetctl.spec.dense import class_numbers
 

@@ -183,10 +183,10 @@ def strange_table(found: Sequence["Strangers"]) -> tuple[tuple[str, ...], list[t
     rows: list[tuple[object, ...]] = []
     for name, n in dict.fromkeys((item.set, item.n) for item in found):
         of_set = {item.score: item for item in found if item.set == name}
-        flagged = next((item.flagged for item in of_set.values() if item.flagged is not None), None)
-        noticed = "" if flagged is None else tables.percent(flagged)
-        rows.append((name, n, *(f"{of_set[score].auroc:.3f}" for score in scores), noticed))
-    return ("AUROC of strange images", "images", *scores, "predict notices"), rows
+        noticed = [tables.percent(item.flagged) for item in of_set.values() if item.flagged is not None]
+        rows.append((name, n, *(f"{of_set[score].auroc:.3f}" for score in scores), *noticed))
+    last = ("predict notices",) if any(item.flagged is not None for item in found) else ()
+    return ("AUROC of strange images", "images", *scores, *last), rows
 
 
 def set_row(item: "Coverage") -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from resnetctl.tasks.near import NearPair
 from resnetctl.tasks.report.document import Against
 from resnetctl.tasks.report.duplicates import Duplicates
 from resnetctl.trust.compare import compare
+from resnetctl.trust.strangers import Strangers
 from resnetctl.weights.file import to_bytes
 
 Cli = Callable[..., Any]
@@ -106,4 +107,20 @@ def test_duplicates_are_counted_with_the_first_pair() -> None:
     assert command.duplicates_text(found) == "1   (first: a.png and b.png; accuracy without them 50.00 %)"
     assert command.duplicates_text(Duplicates(pairs=(), images=0, is_alike=False, accuracy_without=0.5)) == (
         "none found in train"
+    )
+
+
+def test_each_set_of_strange_images_is_one_row() -> None:
+    found = [
+        Strangers(set=name, n=1200, score=score, auroc=0.97, fpr95=0.1, flagged=flagged, alarms=flagged)
+        for name in ("aliens", "noise:gauss")
+        for score, flagged in (("knn", None), ("means", 0.625))
+    ]
+    assert command.strange_table(found) == (
+        ("AUROC of strange images", "images", "knn", "means", "predict notices"),
+        [("aliens", 1200, "0.970", "0.970", "62.5 %"), ("noise:gauss", 1200, "0.970", "0.970", "62.5 %")],
+    )
+    assert command.strange_table(found[:1]) == (
+        ("AUROC of strange images", "images", "knn"),
+        [("aliens", 1200, "0.970")],
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from resnetctl.report.tables import by_score, by_severity
+from resnetctl.report.page_tables import by_score, by_severity
 
 
 def cells(**changes: Any) -> dict[str, Any]:
