@@ -225,7 +225,8 @@ def test_no_page_names_a_path_of_one_machine(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_environment_variables_exist(page: Path) -> None:
-    known = {f"RESNETCTL_{name}" for name in ("DATA_DIR", "RUNS_DIR", "DEVICE", "THREADS", "PLUGINS", "TEST_DATA")}
+    names = ("DATA_DIR", "RUNS_DIR", "DEVICE", "THREADS", "CACHE_GB", "PLUGINS", "TEST_DATA")
+    known = {f"RESNETCTL_{name}" for name in names}
     assert set(re.findall(r"RESNETCTL_[A-Z_]+", page.read_text(encoding="utf-8"))) <= known
 
 

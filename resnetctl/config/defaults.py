@@ -7,7 +7,7 @@ from typing import Any
 from resnetctl import registry
 from resnetctl.config.layers import Layer, layer, nest, together
 from resnetctl.config.schema import FinetuneConfig, ModelConfig, TrainConfig
-from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, HeadCard, Plugins, WeightsCard
+from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, HeadCard, Plugins, Scalar, WeightsCard
 from resnetctl.wording import counted
 
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
@@ -26,6 +26,7 @@ TRAIN_KEYS: Mapping[str, str] = {
     "warmup": f"0; from {DEEP} blocks on: 1",
     "label_smoothing": "0, or as the dataset says",
     "val_fraction": "0.1, or as the dataset says",
+    "sampler": "shuffle; remote data: blocks",
 }
 FINETUNE_KEYS: Mapping[str, str] = {  # the others are in recipe `finetune`
     "data": "required",
@@ -34,8 +35,9 @@ FINETUNE_KEYS: Mapping[str, str] = {  # the others are in recipe `finetune`
     "batch_size": f"{FINETUNE_BATCH}; few images: {SMALLEST_BATCH} or {FINETUNE_BATCH // 2}",
     "lr": "0.001; sgd: 0.02",
     "weight_decay": "0.05; sgd, adam: 0.0005",
+    "sampler": TRAIN_KEYS["sampler"],
 }
-HEAD_KEYS = ("augment", "batch_size", "size")  # what a head changes in finetune
+HEAD_KEYS = ("augment", "batch_size", "size", "sampler")  # what a head changes in finetune
 DENSE_STEPS = 2000  # of a run with a head
 FEW_SCENES = 1000  # training images with boxes or masks; below, more steps of smaller batches learn more
 WHOLE_BATCH = 16  # images whose truth is about the whole picture
@@ -75,6 +77,11 @@ def suited(
     )
 
 
+def _order(card: DatasetCard) -> dict[str, Scalar]:
+    """Return the sampler that a dataset asks for, if it does."""
+    return {key: card.defaults[key] for key in ("sampler",) if key in card.defaults}
+
+
 def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, Any]) -> Layer:
     """Return the config values of a network with a head: AdamW, a warm-up, and about 2,000 steps.
 
@@ -96,6 +103,7 @@ def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, An
         "grad_clip": 5.0,
         "warmup": "5%",
         "size": card.defaults.get("size", card.image.size),
+        **_order(card),
     }
     if images and not asked.get("steps"):
         values["epochs"] = max(1, round(DENSE_STEPS * batch / images))
@@ -136,7 +144,7 @@ def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: We
     by_count = {"batch_size": _batch_size(shown, largest=FINETUNE_BATCH)} if shown else {}
     optimizer = config.optim.name
     return together(
-        layer({"augment": augment}, f"dataset {card.name}"),
+        layer({"augment": augment, **_order(card)}, f"dataset {card.name}"),
         layer(by_count, _by_count(images, config.epochs)),
         layer(FINETUNE_RATES.get(optimizer, {}), f"rule: {optimizer}"),
     )

@@ -201,9 +201,12 @@ class TrainConfig(Frozen):
     )
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
     seed: int = option(0, "Random seed", panel=USED, ge=0, le=MAX_SEED)
-    sampler: Literal["shuffle", "balanced"] = option(
-        "shuffle", "Images of an epoch: shuffle (each once) or balanced (equally many of each class)", panel="Data"
+    sampler: Literal["shuffle", "blocks", "balanced"] = option(
+        "shuffle",
+        "Order of an epoch: shuffle, blocks (few shards at a time: remote data), or balanced (classes equally often)",
+        panel="Data",
     )
+    shuffle_window: int = option(4, "blocks: shards whose images are mixed", panel="Data", ge=1)
     split_seed: int = option(
         0, "Seed of the val split, which the random seed does not move", panel="Data", ge=0, le=MAX_SEED
     )

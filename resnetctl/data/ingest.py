@@ -7,7 +7,7 @@ few passes, and memory stays flat.
 
 import dataclasses
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.data.reading.decode import BadImage, open_image
+from resnetctl.data.reading.order import ordered, require_shuffle
 from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
-from resnetctl.data.reading.source import Item, Source
+from resnetctl.data.reading.source import Item, Items, Source
 from resnetctl.data.split_groups import NO_KEY, Rows, divided, joined
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import Choice, choose_form
@@ -103,9 +104,11 @@ def ingest(
 
     Raises:
         DataError: images are bad (all are listed, in order), or lack numbers, or there is no train split.
-        UsageError: the name is taken.
+        UsageError: the name is taken, or an archive cannot be shuffled.
         WorkFailed: a worker died.
     """
+    if options.shuffle:
+        require_shuffle(source)
     choose = _Chooser.of(source)
     numbers = None if options.vectors is None else numbers_of(source, options.vectors)
     plan = _first_plan(source, options)
@@ -149,14 +152,17 @@ class _Pass:
         """Write the dataset; yield the number of images done. Raises `_Replan` when an image contradicts the plan."""
         options, source = self.plan.options, self.source
         choice = choose_form(options.storage, data_dir, count=source.total, image=self.plan.image, size=source.size)
-        square = self.plan.square(has_data=choice.storage == "jpeg")
+        square, draft = self.plan.square(has_data=choice.storage == "jpeg"), self._draft(name, choice)
+        places: deque[tuple[int, Split]] = deque()  # of the items that are being decoded
         with (
-            build(data_dir, name, draft=self._draft(name, choice), replace=options.replace) as builder,
-            closing(source.items()) as items,
+            build(
+                data_dir, name, draft=draft, replace=options.replace, shard_bytes=options.shard_mb * 2**20
+            ) as builder,
+            closing(self._items(places)) as items,
             closing(decoded(items, square, by=self.by)) as outcomes,
         ):
             for done, (item, outcome) in enumerate(outcomes, start=1):
-                place, split = self.choose(item)
+                place, split = places.popleft()
                 if isinstance(outcome, BadImage):
                     self.tally.bad.append(outcome.headline)
                 else:
@@ -166,6 +172,13 @@ class _Pass:
                     yield done
             self._finish(builder)
         yield self.source.total
+
+    def _items(self, places: deque[tuple[int, Split]]) -> Items:
+        """Yield the items in the order of the store; append the place and the split of each."""
+        with closing(ordered(self.source, self.choose, is_shuffled=self.plan.options.shuffle)) as placed:
+            for item, place in placed:
+                places.append(place)
+                yield item
 
     def _draft(self, name: str, choice: Choice) -> DatasetCard:
         return DatasetCard(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +18,14 @@ from torch import Tensor
 from resnetctl import rng
 from resnetctl.data.preprocess import normalise, repeat, resize, standardise, to_grey
 from resnetctl.data.splits import ImageSet, eval_batches
+from resnetctl.data.storage.blocks import blocks
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec, SceneTruths, VectorSpec
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
+    from resnetctl.config.schema import TrainConfig
     from resnetctl.data.store import Images
 
 SAMPLE_PIXELS, FEWEST_SAMPLES = 2**20, 16  # of `sample`: 1,024 images of 32 px
@@ -67,6 +70,30 @@ def balanced_order(labels: Tensor, count: int, *, seed: int, epoch: int) -> Tens
         rounds = [torch.randperm(len(places), generator=generator) for _ in range(-(-wanted // len(places)))]
         chosen += [places[torch.cat(rounds)[:wanted]]] if rounds else []
     return torch.cat(chosen)[torch.randperm(count, generator=generator)]
+
+
+def block_order(stored: Tensor, count: int, *, window: int, seed: int, epoch: int) -> Tensor:
+    """Return a permutation of 0..count-1 that needs few blocks at a time. It depends on its arguments only.
+
+    The blocks are permuted. Each image comes at a random place within `window` blocks from the place of its own block.
+    So a batch mixes about `window` blocks, and one block leaves when the next one enters.
+
+    Args:
+        stored: int64 `(count,)`, the block in which each image is stored.
+    """
+    generator = torch.Generator().manual_seed(rng.derive(seed, "block order", epoch))
+    names, block = stored.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    places = torch.randperm(len(names), generator=generator)[block]
+    return (places + window * torch.rand(count, generator=generator, dtype=torch.float64)).argsort(stable=True)
+
+
+def sampler_of(images: ImageSet, config: TrainConfig) -> Callable[..., Tensor]:
+    """Return what orders the images of a set in each epoch, from (count, seed, epoch)."""
+    if config.sampler == "balanced":
+        return partial(balanced_order, torch.from_numpy(images.labels[images.index]))
+    if config.sampler == "blocks":
+        return partial(block_order, torch.from_numpy(blocks(images)), window=config.shuffle_window)
+    return epoch_order
 
 
 def batch_rows(order: Tensor, step: int, *, batch_size: int) -> Tensor:
@@ -134,13 +161,19 @@ class Feed:
         self._truth = None if images.truth is None else images.truth.tensors()
         self._vector, self._numbers = vector, images.vectors
         self._stored = images.images.shape[1]
+        self._expect = None if resident or isinstance(images.images, np.ndarray) else images.images.expect
         self.is_resident = resident
 
     def __len__(self) -> int:
         return len(self._index)
 
-    def placed(self, order: Tensor) -> Tensor:
-        """Return an epoch's order on the device that gathers the images: each step then cuts its rows out there."""
+    def placed(self, order: Tensor, *, start: int = 0) -> Tensor:
+        """Return an epoch's order on the device that gathers the images: each step then cuts its rows out there.
+
+        Images that must be fetched are fetched ahead, in this order from its place `start` on.
+        """
+        if self._expect is not None:
+            self._expect(self._index[order[start:]].numpy())
         return order.to(self._index.device)
 
     def batch(self, rows: Tensor, *, epoch: int | Tensor, step: int | Tensor) -> Batch:

@@ -174,6 +174,8 @@ def eval_batches(
     The last batch may be smaller. `as_stored` yields the images in the size of the store, for a model that resizes them
     itself. Raises `DataError` when the channels cannot be converted.
     """
+    if not isinstance(images.images, np.ndarray):
+        images.images.expect(images.index)
     for start in range(0, len(images), batch_size):
         rows = images.index[start : start + batch_size]
         images.check(rows)

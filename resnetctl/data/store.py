@@ -6,7 +6,8 @@
                 train|val|test.safetensors    labels int64 (N,), groups int64 (N,) if images must stay in one split, and
                                               raw: images uint8 (N, R, R, C), digests (`data.storage.raw`)
                                               jpeg: where each file lies, digests (`data.storage.files`)
-                train-00000.bin ...           jpeg: the files as they came, which are decoded when they are read
+                train-00000.bin ...           jpeg: the files as they came, which are decoded when they are read; in
+                                              cache/ if the card says that they stay on a server
                 train|...truth.safetensors    boxes or masks, if the card says so (`data.dense.stored`)
                 train|...vectors.safetensors  numbers of the images, if the card has them (`data.vectors.stored`)
                 manifest.jsonl                per image: split, row, source name, SHA-256 of its file
@@ -121,7 +122,9 @@ def open_store(data_dir: Path, name: str) -> Store:
 
 
 @contextlib.contextmanager
-def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = False) -> Iterator["Builder"]:
+def build(
+    data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = False, shard_bytes: int = 0
+) -> Iterator["Builder"]:
     """Yield a `Builder` for a new dataset. Add images in any order; the dataset appears when `with` ends.
 
     Memory stays flat: a few images, 25 bytes per image, 32 bytes per segment. After an error nothing is stored.
@@ -130,6 +133,7 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
         draft: classes, licence, source, defaults, notes, the form (`storage`), the columns of `vector`, and `image`,
             whose `resize` and `channels` are the shape of the stored images. Mean and std are measured.
         replace: replace a dataset with this name.
+        shard_bytes: at most, of a shard of files; 0: as `data.storage.files` says.
 
     Raises:
         UsageError: the dataset exists and `replace` is False, or nothing may have this name.
@@ -140,7 +144,7 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
     if target.exists() and not replace:
         raise exists(name)
     with storage.staged_folder(target, replace=replace) as folder, contextlib.ExitStack() as files:
-        builder = Builder(folder, dataclasses.replace(draft, name=name), files)
+        builder = Builder(folder, dataclasses.replace(draft, name=name), files, shard_bytes=shard_bytes)
         yield builder
         builder.finish()
 
@@ -148,7 +152,8 @@ def build(data_dir: Path, name: str, *, draft: DatasetCard, replace: bool = Fals
 class Builder:
     """Writes the images of a new dataset; created by `build`. `notes` and `digests` are written to the card."""
 
-    def __init__(self, folder: Path, draft: DatasetCard, files: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, draft: DatasetCard, files: contextlib.ExitStack, *, shard_bytes: int = 0) -> None:
+        self._shard_bytes = shard_bytes
         self.notes: list[str] = list(draft.notes)
         self.digests: dict[str, str] = {}
         self._folder = folder
@@ -260,7 +265,7 @@ class Builder:
     def _open(self, split: Split) -> RawWriter | FileWriter:
         path = self._folder / f"{split}.safetensors"
         if self._draft.storage == "jpeg":
-            self._writers[split] = FileWriter(path, self._shape, self._files)
+            self._writers[split] = FileWriter(path, self._shape, self._files, shard_bytes=self._shard_bytes)
         else:
             self._writers[split] = RawWriter(self._files.enter_context(storage.staged_file(path)), self._shape)
         return self._writers[split]
@@ -272,7 +277,7 @@ def _opened(store: Store, name: Split) -> StoredSplit:
     guard: Guard | None = None
     images: Images
     if card.storage == "jpeg":
-        images, table = open_files(path, card.image)
+        images, table = open_files(path, card.image, remote=card.remote)
     else:
         images, guard, table = open_raw(path, _shape(card.image))
     labels, groups = table.columns["labels"], table.columns.get("groups")

@@ -165,8 +165,8 @@ class Plan:
     thaw_step: int = 0  # the step from which frozen modules train too; 0: never
     evaluate: Callable[[nn.Module], EvalReport | Measured] | None = None
     guard: Callable[[], AbstractContextManager[None]] = nullcontext  # around the work between two facts
-    # what takes a step of this state in another way, see `engine.graph`; None: `take_step`
-    stepper: "Callable[[TrainState, Plan], Callable[..., StepResult]] | None" = None
+    # from (state, plan): what takes a step in another way, see `engine.graph`; None: `take_step`
+    stepper: Callable[..., Callable[..., StepResult]] | None = None
 
 
 def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
@@ -186,10 +186,10 @@ def fit(state: TrainState, plan: Plan) -> Iterator[StepResult | EpochResult]:
             yield result
         if state.step >= plan.steps or (plan.early_stop and state.patience >= plan.early_stop):
             return
-        # the epoch and the position in it follow from the step alone, so a resume needs nothing else
-        epoch, offset = divmod(state.step, plan.steps_per_epoch)
+        epoch, offset = divmod(state.step, plan.steps_per_epoch)  # from the step alone: a resume needs nothing else
         if epoch != order_epoch:  # a new permutation of all images, from (seed, epoch)
-            order, order_epoch = plan.feed.placed(plan.sampler(len(plan.feed), seed=plan.seed, epoch=epoch)), epoch
+            order_epoch, order = epoch, plan.sampler(len(plan.feed), seed=plan.seed, epoch=epoch)
+            order = plan.feed.placed(order, start=offset * plan.batch_size)
         with plan.guard():
             step = step_on(epoch=epoch, rows=batch_rows(order, offset, batch_size=plan.batch_size))
         yield step

@@ -138,6 +138,7 @@ class DatasetCard(Card):
         truth: what is known of each image: its label, boxes, or a mask.
         storage: the form in the store: pixels, or image files as they came, which are decoded when they are read.
         vector: the numbers that come with each image; None without numbers.
+        remote: address of the folder with the shards of files, which are fetched when they are read; "": they are here.
     """
 
     name: str
@@ -152,11 +153,12 @@ class DatasetCard(Card):
     truth: TruthKind = "labels"
     storage: Storage = "raw"
     vector: VectorSpec | None = None
+    remote: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form, without `truth` of labels, `storage` of raw pixels, and a `vector` that is absent."""
+        """Return the JSON form, without `truth` of labels, `storage` of raw pixels, and what is absent."""
         document = without(without(super().to_json(), "truth", default="labels"), "storage", default="raw")
-        return without(document, "vector", default=None)
+        return without(without(document, "vector", default=None), "remote", default="")
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
@@ -170,6 +172,8 @@ class DatasetCard(Card):
             raise ValueError(f"dataset '{self.name}': truth '{self.truth}' is not {' or '.join(TRUTHS)}")
         if self.storage not in get_args(Storage):
             raise ValueError(f"dataset '{self.name}': storage '{self.storage}' is not {' or '.join(get_args(Storage))}")
+        if self.remote and self.storage != "jpeg":
+            raise ValueError(f"dataset '{self.name}': only files can stay on a server, and it has pixels")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Downloads with digests, resuming and time limits. Uses the standard library only.
+"""Downloads with digests, resuming and time limits. The web needs the standard library only.
 
 `urllib` follows redirects and the proxy settings of the machine. This module adds resuming, digests, and a limit on the
 time lost without a network. (The alternative, pooch, cannot resume.)
@@ -25,7 +25,9 @@ from typing import NoReturn, TypeVar
 from resnetctl.errors import DataError
 from resnetctl.hints import Hint
 from resnetctl.system import storage
+from resnetctl.system.remote_files import WEB, RemoteFile
 
+Response = HTTPResponse | RemoteFile
 Listener = Callable[[int, int | None], None]
 Result = TypeVar("Result")
 
@@ -236,7 +238,7 @@ def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> No
         raise _Failed(f"the connection was cut at {done:,} of {total:,} bytes")
 
 
-def _continues(response: HTTPResponse, offset: int) -> bool:
+def _continues(response: Response, offset: int) -> bool:
     """Return whether the body begins at `offset`; a server without ranges answers 200 and begins at 0."""
     if response.status != 206:
         return False
@@ -258,7 +260,7 @@ def _fast_enough(chunks: Iterator[bytes], patience: Patience) -> Iterator[bytes]
             started, count = time.monotonic(), 0
 
 
-def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+def _chunks(response: Response) -> Iterator[bytes]:
     try:
         while chunk := response.read1(CHUNK):
             yield chunk
@@ -266,12 +268,12 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
         raise _Failed(error) from error
 
 
-def _open(url: str, offset: int, *, patience: Patience) -> HTTPResponse | None:
+def _open(url: str, offset: int, *, patience: Patience) -> Response | None:
     """Send one request; return None if no bytes follow `offset`. Raises `_Failed` after `patience.opening` seconds.
 
     The request runs in a thread, because no timeout covers name resolution or a list of dead addresses.
     """
-    outcome: list[HTTPResponse | Exception | None] = []
+    outcome: list[Response | Exception | None] = []
 
     def ask() -> None:
         try:
@@ -291,7 +293,9 @@ def _open(url: str, offset: int, *, patience: Patience) -> HTTPResponse | None:
     return result
 
 
-def _request(url: str, offset: int, *, timeout: float) -> HTTPResponse | None:
+def _request(url: str, offset: int, *, timeout: float) -> Response | None:
+    if not url.startswith(WEB):
+        return RemoteFile(url, offset, timeout=timeout)
     headers = {"User-Agent": "resnetctl"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)

@@ -1,8 +1,8 @@
 """Settings of this machine, from environment variables. Settings of the experiment are in `config`.
 
-`Settings` holds `RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE` and `RESNETCTL_THREADS`. `load` imports
-pydantic-settings inside, because the import takes longer than all the rest of `--help`. Every listing reads
-`RESNETCTL_PLUGINS`, so it is read without pydantic-settings.
+`Settings` holds `RESNETCTL_DATA_DIR`, `RESNETCTL_RUNS_DIR`, `RESNETCTL_DEVICE`, `RESNETCTL_THREADS` and
+`RESNETCTL_CACHE_GB`. `load` imports pydantic-settings inside, because the import takes longer than all the rest of
+`--help`. Every listing reads `RESNETCTL_PLUGINS`, so it is read without pydantic-settings.
 """
 
 import os
@@ -15,12 +15,13 @@ from resnetctl.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of this machine. `threads` 0: automatic."""
+    """The settings of this machine. 0 `threads` and 0 GB of the cache of each remote dataset: automatic."""
 
     data_dir: Path
     runs_dir: Path
     device: str
     threads: int
+    cache_gb: float = 0.0
 
 
 @cache
@@ -36,6 +37,7 @@ def load() -> Settings:
         runs_dir: Path = Path("runs")
         device: str = "auto"
         threads: int = 0
+        cache_gb: float = 0.0
 
     try:
         values = Environment()
@@ -46,11 +48,14 @@ def load() -> Settings:
         ) from None
     if values.threads < 0:
         raise UsageError(f"RESNETCTL_THREADS={values.threads} must not be negative", hint="0: automatic")
+    if not 0 <= values.cache_gb < float("inf"):
+        raise UsageError(f"RESNETCTL_CACHE_GB={values.cache_gb} must be a number of GB", hint="0: automatic")
     return Settings(
         data_dir=values.data_dir.expanduser(),
         runs_dir=values.runs_dir.expanduser(),
         device=values.device,
         threads=values.threads,
+        cache_gb=values.cache_gb,
     )
 
 

@@ -194,6 +194,12 @@ def _stored(
                 where=Setting("vectors"),
                 hint="leave this setting out",
             )
+        if options.shuffle:
+            raise UsageError(
+                f"only images of one label can be shuffled, and {source.annotated.path} has {source.annotated.truth}",
+                where=Setting("shuffle"),
+                hint="leave this setting out",
+            )
         total, shown = len(source.annotated.scenes), f"{source.annotated.format}: {source.annotated.truth}"
         yield Notice(text=f"{shown} of {counted(len(source.annotated.classes), 'class')}")
         work = ingest_dense(settings.data_dir, name, source=source, options=options)

@@ -23,6 +23,7 @@ from resnetctl.config.shards import require_images
 from resnetctl.data.images import resized
 from resnetctl.data.loader import hold, sample, steps_per_epoch
 from resnetctl.data.splits import ImageSet, open_sets
+from resnetctl.data.storage.blocks import require_cache
 from resnetctl.data.store import Store
 from resnetctl.engine import graph, schedule
 from resnetctl.engine.hardware.device import claim_device, place
@@ -60,6 +61,7 @@ class Job:
         opinions: its logits of train, not computed before a step asks for them.
         head: None: the classifier of the arch.
         channels: shapes of the layers that are narrower than in the arch.
+        unused: what the config asks for and this machine does not have.
     """
 
     config: TrainConfig
@@ -75,6 +77,7 @@ class Job:
     opinions: Opinions | None = None
     head: HeadCard | None = None
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    unused: str = ""
 
     @property
     def primary(self) -> str:
@@ -203,6 +206,7 @@ def settle(
     if device.type == "cpu":
         keep_freed_memory()
     train, val, split = open_sets(store, val_fraction=config.val_fraction, seed=config.split_seed)
+    require_cache(train, config)
     if config.early_stop and val is None:
         raise ConfigError("early_stop needs a val split", hint=Setting("val_fraction", 0.1))
     keys = flatten(settled.model_dump())
@@ -225,7 +229,11 @@ def settle(
     require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     level, _ = graph.level(settled, augment, image=image, device=device, images=train.images)
-    return dataclasses.replace(job, config=settled.model_copy(update={"graph": level}))
+    is_lost = config.graph in graph.LEVELS[:-1] and device.type != "cuda"
+    unused = f"graph={config.graph} does nothing here: the device is {device.type}, and only CUDA has graphs"
+    return dataclasses.replace(
+        job, config=settled.model_copy(update={"graph": level}), unused=unused if is_lost else ""
+    )
 
 
 def fresh_model(job: Job) -> torch.nn.Module:

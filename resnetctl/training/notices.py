@@ -7,6 +7,7 @@ from resnetctl import registry
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.splits import eval_batches
+from resnetctl.data.storage.blocks import classes_in_blocks
 from resnetctl.engine import graph
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
@@ -14,7 +15,7 @@ from resnetctl.engine.metrics import measure
 from resnetctl.engine.schedule import smaller
 from resnetctl.errors import ResnetctlError
 from resnetctl.facts import Notice, Started
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
 from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
@@ -23,6 +24,7 @@ from resnetctl.training.plan import validate
 from resnetctl.training.policy_schedule import until_epoch
 from resnetctl.wording import counted
 
+MIXED = 0.7  # of the classes that a shard of shuffled images has
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
 
 
@@ -63,6 +65,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     if vector is not None and (job.head is None or job.head.vector is None):
         have = f"'{job.store.card.name}' has {counted(len(vector.columns), 'number')} with each image"
         yield Notice(f"{have}, which this network does not read: it learns from the pixels alone")
+    yield from _sorted_shards(job)
     yield from _no_graph(job)
     yield from _late_thaw(job)
     yield from _no_second_policy(job)
@@ -107,8 +110,22 @@ def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:
         )
 
 
+def _sorted_shards(job: Job) -> Iterator[Notice]:
+    """Yield a notice if the order of an epoch follows shards with images of few classes."""
+    if job.config.sampler == "blocks" and job.head is None:
+        has, would = classes_in_blocks(job.train)
+        if has < MIXED * would:
+            yield Notice(
+                f"a shard of '{job.store.card.name}' has {has:.1f} of {len(job.classes)} classes on average, and would "
+                f"have {would:.1f} if images were stored shuffled: batches of sampler blocks mix too few classes",
+                hint=(Call("data add", ("PATH",), {"shuffle": True}, note="where the dataset is made"),),
+            )
+
+
 def _no_graph(job: Job) -> Iterator[Notice]:
-    """Yield a notice if steps on CUDA are not captured as a whole, and say why."""
+    """Yield a notice if steps are not captured as the config says, or on CUDA not as a whole, and say why."""
+    if job.unused:
+        yield Notice(job.unused)
     whole, augment = job.config.model_copy(update={"graph": "step"}), augmentation_of(job)
     level, reason = graph.level(whole, augment, image=job.image, device=job.device, images=job.train.images)
     if reason and level == job.config.graph:

@@ -10,7 +10,7 @@ import torch
 from resnetctl.compress.distil import learned_from
 from resnetctl.config import class_weights
 from resnetctl.config.schema import FinetuneConfig
-from resnetctl.data.loader import Feed, balanced_order, epoch_order
+from resnetctl.data.loader import Feed, sampler_of
 from resnetctl.data.splits import eval_batches
 from resnetctl.engine import graph, schedule
 from resnetctl.engine.distributed import Team
@@ -63,7 +63,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         seed=config.seed,
         learning_rate=learning_rate,
         objective=learned_from(job.teacher, config, image=job.image, known=job.known) if job.head is None else net_loss,
-        sampler=epoch_order if config.sampler == "shuffle" else partial(balanced_order, torch.from_numpy(labels)),
+        sampler=sampler_of(job.train, config),
         class_weights=torch.tensor(weights, device=job.device) if weights else None,
         shards=config.shards,
         team=together,

@@ -114,6 +114,15 @@ def test_defaults_are_keys_of_the_config() -> None:
         assert set(chosen.values) <= set(FINETUNE_KEYS)
 
 
+def test_a_dataset_chooses_its_sampler_for_every_kind_of_run() -> None:
+    remote = dataclasses.replace(card(224), defaults={"sampler": "blocks"})
+    headed = ModelConfig(arch="net", head="ssd")
+    layers = [suited(deep(18), remote), suited(deep(18), remote, head=headed)]
+    layers += [suited_to_finetune(FinetuneConfig(model=model), remote) for model in (ModelConfig(), headed)]
+    assert [chosen.values["sampler"] for chosen in layers] == ["blocks"] * 4
+    assert "sampler" not in suited(deep(18), card(224)).values
+
+
 def test_help_texts_of_defaults_name_the_values_that_the_rules_give() -> None:
     for size, place in ((32, 0), (224, 1)):
         values = suited(deep(18, 18, 18), card(size)).values

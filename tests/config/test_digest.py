@@ -37,5 +37,13 @@ def test_a_cuda_graph_does_not_belong_to_the_digest_of_the_config() -> None:
     assert config_sha256(config) == config_sha256(config.model_copy(update={"graph": "step"}))
 
 
+def test_a_window_of_blocks_belongs_to_the_digest_where_it_decides_the_order() -> None:
+    config = job().config
+    wider = config.model_copy(update={"shuffle_window": 9})
+    assert config_sha256(config) == config_sha256(wider)
+    by_block, wider = (one.model_copy(update={"sampler": "blocks"}) for one in (config, wider))
+    assert len({config_sha256(one) for one in (config, by_block, wider)}) == 3
+
+
 def test_shards_belong_to_the_digest_of_the_config() -> None:
     assert config_sha256(job().config) != config_sha256(job("shards=2").config)

@@ -25,8 +25,12 @@ def test_unset_variables_give_the_defaults(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    loaded = load(monkeypatch, DATA_DIR=str(tmp_path), RUNS_DIR="elsewhere", DEVICE="cuda:1", THREADS="3")
-    assert loaded == settings.Settings(data_dir=tmp_path, runs_dir=Path("elsewhere"), device="cuda:1", threads=3)
+    loaded = load(
+        monkeypatch, DATA_DIR=str(tmp_path), RUNS_DIR="elsewhere", DEVICE="cuda:1", THREADS="3", CACHE_GB="1.5"
+    )
+    assert loaded == settings.Settings(
+        data_dir=tmp_path, runs_dir=Path("elsewhere"), device="cuda:1", threads=3, cache_gb=1.5
+    )
 
 
 def test_a_tilde_is_expanded_to_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,6 +59,12 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> No
 def test_negative_threads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="RESNETCTL_THREADS=-1"):
         load(monkeypatch, THREADS="-1")
+
+
+@pytest.mark.parametrize("value", ["-1", "inf", "nan"])
+def test_a_cache_of_no_size_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    with pytest.raises(UsageError, match="RESNETCTL_CACHE_GB="):
+        load(monkeypatch, CACHE_GB=value)
 
 
 @pytest.mark.parametrize(

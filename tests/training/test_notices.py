@@ -40,6 +40,14 @@ def test_steps_that_are_not_captured_as_a_whole_get_a_notice(
     assert remarked("threads=1") == [f"a step {text}, which is slower: the reason"]
 
 
+def test_a_graph_that_a_cpu_does_not_have_gets_a_notice() -> None:
+    for level in ("step", "network"):
+        assert remarked("threads=1", f"graph={level}") == [
+            f"graph={level} does nothing here: the device is cpu, and only CUDA has graphs"
+        ]
+    assert remarked("threads=1", "graph=off") == remarked("threads=1", "graph=auto") == []
+
+
 def test_a_decay_that_the_run_is_too_short_for_gets_a_notice() -> None:
     assert remarked("threads=1", "ema_decay=0.999") == [
         "the average of the weights ends with a decay of 0.571, not 0.999: the decay at a step is "

@@ -43,7 +43,9 @@ def get(parsed: Parsed[DataGetOptions]) -> None:
     from resnetctl.tasks.data import get as task
 
     options = parsed.options
-    work = task.get(options.name, settings.load(), source=options.source, replace=options.replace)
+    work = task.get(
+        options.name, settings.load(), source=options.source, replace=options.replace, remote=options.remote
+    )
     _done(watch(work), as_json=options.as_json)
 
 
@@ -64,6 +66,8 @@ def add(parsed: Parsed[DataAddOptions]) -> None:
         max_pixels=options.max_pixels,
         strict=options.strict,
         storage=options.storage,
+        shuffle=options.shuffle,
+        shard_mb=options.shard_mb,
         vectors=options.vectors,
         image_labels=options.image_labels,
     )
@@ -117,7 +121,7 @@ def _listed(row: "Listed") -> tuple[object, ...]:
     if card is None:
         return row.name, row.problem or "available", "", "", "", ""
     images = tables.count(sum(card.splits.values()))
-    return row.name, "in store", images, len(card.classes), _size(card), card.licence
+    return row.name, "remote" if card.remote else "in store", images, len(card.classes), _size(card), card.licence
 
 
 def _size(card: "DatasetCard") -> str:
@@ -126,7 +130,12 @@ def _size(card: "DatasetCard") -> str:
 
 def _stored(card: "DatasetCard") -> str:
     seen = f", nets see {card.image.size} px" if card.image.size != card.image.resize else ""
-    return _size(card) + seen + (", decoded from the original files" if card.storage == "jpeg" else "")
+    return (
+        _size(card)
+        + seen
+        + (", decoded from the original files" if card.storage == "jpeg" else "")
+        + (f" at {card.remote}" if card.remote else "")
+    )
 
 
 def _done(report: "DataReport", *, as_json: bool) -> None:
@@ -222,6 +231,7 @@ COMMAND = Group(
                 ("resnetctl data get cifar10", "from its official address"),
                 ("resnetctl data get cifar10 --from cifar-10-binary.tar.gz", "your copy"),
                 ("resnetctl data get https://data.example.org/pets", "from a server that has a store"),
+                ("resnetctl data get https://data.example.org/pets --remote", "fetch images when they are read"),
             ),
         ),
         "add": Command(

@@ -12,34 +12,35 @@
 """
 
 import contextlib
-import os
-import threading
-import weakref
 from array import array
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 import numpy as np
 
 from resnetctl.data.channel_statistics import add_levels
 from resnetctl.data.reading.decode import Pixels
+from resnetctl.data.storage.cache import CachedShards
+from resnetctl.data.storage.shards import LocalShards, Shards, shard_path
 from resnetctl.data.storage.table import Rows, Table, Tensors, read_table, table_bytes, tensors
-from resnetctl.errors import DataError, WorkFailed
+from resnetctl.errors import DataError
 from resnetctl.hints import Call
 from resnetctl.system import storage
-from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, header_bytes
 
 SHARD_BYTES = 2**30  # at most
 SHARDS = "shards_sha256"  # metadata key of an index: digests of the shards, separated by spaces
-_TURN = threading.Lock()  # where a system cannot read at a place, and threads share the position in a file
 
 
 class FileWriter:
     """Streams the files of a split into shards; the index is written last."""
 
-    def __init__(self, index: Path, shape: tuple[int, int, int], files: contextlib.ExitStack) -> None:
+    def __init__(
+        self, index: Path, shape: tuple[int, int, int], files: contextlib.ExitStack, *, shard_bytes: int = 0
+    ) -> None:
+        """Begin the first shard. A shard has at most `shard_bytes`, 0: `SHARD_BYTES`, or one file."""
+        self._limit = min(shard_bytes or SHARD_BYTES, SHARD_BYTES)
         self.histogram = np.zeros((shape[2], 256), np.int64)
         self._index = index
         self._labels, self._pixels = array("q"), array("q")
@@ -57,7 +58,7 @@ class FileWriter:
         """Write one file, whose SHA-256 is `digest`; `key` is that of its pixels. Return its row."""
         assert file, "the form 'jpeg' keeps files, and an array has none"
         end = self._offsets[-1] + len(file)
-        if end - self._shards[-1] > SHARD_BYTES and self._offsets[-1] > self._shards[-1]:
+        if end - self._shards[-1] > self._limit and self._offsets[-1] > self._shards[-1]:
             self._shard = self._next_shard()
         self._shard.write(file)
         self._shard_hash.update(file)
@@ -96,11 +97,6 @@ def index_bytes(columns: list[Rows], digests: bytes, *, about: dict[str, str]) -
     return header_bytes(layout) + table_bytes(columns, digests)
 
 
-def shard_path(index: Path, number: int) -> Path:
-    """Return the path of a shard."""
-    return index.with_name(f"{index.stem}-{number:05d}.bin")
-
-
 def read_index(index: Path) -> Table:
     """Return the table of an index. Raises as `read_table`."""
     return read_table(index, _expected, content="an index of files with labels and digests")
@@ -109,31 +105,50 @@ def read_index(index: Path) -> Table:
 class Files:
     """The files of a split, read from its shards and verified when they are first read. Threads may share it."""
 
-    def __init__(self, index: Path, table: Table) -> None:
-        """Open every shard. Raises `ValueError` when the index or a shard is not right."""
+    def __init__(self, index: Path, table: Table, *, remote: str = "") -> None:
+        """Open the shards beside the index; those at the address `remote` are fetched when they are read.
+
+        Raises `ValueError` when the index or a shard is not right.
+        """
         self.index = index
         self._offsets, self._starts, self._digests = table.columns["offsets"], table.columns["shards"], table.digests
         _require_ascending(self._offsets, self._starts)
         self._is_pending = np.ones(len(self), np.bool_)
-        opened = contextlib.ExitStack()
-        weakref.finalize(self, opened.close)
-        self._shards = [
-            opened.enter_context(_opened(shard_path(index, number), size))
-            for number, size in enumerate(np.diff(self._starts).tolist())
-        ]
+        sizes = np.diff(self._starts).tolist()
+        self._shards: Shards = (
+            LocalShards(index, sizes)
+            if not remote
+            else CachedShards(index, remote, sizes=sizes, digests=table.metadata.get(SHARDS, "").split())
+        )
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
+    @property
+    def sizes(self) -> Rows:
+        """Bytes of each shard."""
+        return np.diff(self._starts)
+
+    def shards(self, rows: Rows) -> Rows:
+        """Return the shard in which the file of each row lies."""
+        return np.searchsorted(self._starts, self._offsets[rows], side="right") - 1
+
+    def expect(self, rows: Rows) -> None:
+        """Prepare for reads of these rows, in this order."""
+        self._shards.expect(self.shards(rows))
+
+    def cache_bytes(self) -> float | None:
+        """Return how many bytes of shards may be here at a time; None: all."""
+        return self._shards.cache_bytes()
+
     def read(self, row: int) -> bytes:
-        """Return the bytes of a file. Raises `DataError` when they changed, `WorkFailed` when the disk fails."""
+        """Return the bytes of a file.
+
+        Raises `DataError` when they changed or cannot be fetched, `WorkFailed` when the disk fails.
+        """
         start, end = int(self._offsets[row]), int(self._offsets[row + 1])
         number = int(np.searchsorted(self._starts, start, side="right")) - 1
-        try:
-            data = _read_at(self._shards[number], end - start, place=start - int(self._starts[number]))
-        except OSError as error:
-            shard = shard_path(self.index, number)
-            raise WorkFailed(f"reading failed: {error.strerror or error}", where=str(shard)) from error
+        data = self._shards.read(number, end - start, place=start - int(self._starts[number]))
         if len(data) < end - start:
             raise self.damaged(row, f"{shard_path(self.index, number).name} was cut while it was in use")
         if self._is_pending[row] and sha256(data).digest() != self._digests[row].tobytes():
@@ -160,26 +175,6 @@ def _require_ascending(offsets: Rows, starts: Rows) -> None:
     places = np.searchsorted(offsets, starts)  # `np.isin` would sort a million numbers for a second
     if not is_ascending or not is_covering or not np.array_equal(offsets[places], starts):
         raise ValueError("the places of its files are not ascending")
-
-
-def _opened(path: Path, size: int) -> BinaryIO:
-    try:
-        file = open_regular(path, error=DataError)
-    except DataError as error:
-        raise ValueError(f"{path.name}: {error.message}") from error
-    actual = os.fstat(file.fileno()).st_size
-    if actual != size:
-        file.close()
-        raise ValueError(f"{path.name} has {actual:,} bytes instead of {size:,}")
-    return file
-
-
-def _read_at(file: BinaryIO, count: int, *, place: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(file.fileno(), count, place)
-    with _TURN:
-        file.seek(place)
-        return file.read(count)
 
 
 def _expected(layout: Layout, count: int) -> Tensors:

@@ -15,7 +15,8 @@ class Options:
     pictures with boxes or masks. `vectors` is a file with numbers of the images. With `image_labels`, pictures have the
     classes of their boxes as labels, and no boxes. With `strict`, a box without area and a column of one value are
     errors; otherwise the box is left out and counted, and the column stays and is named.
-    `storage` "auto" chooses the form by the free disk (`data.storage.choice`).
+    `storage` "auto" chooses the form by the free disk (`data.storage.choice`). A shard of files has at most `shard_mb`
+    MiB. With `shuffle`, images are stored in a mixed order, which is the same each time.
     """
 
     size: int | None = None
@@ -25,5 +26,7 @@ class Options:
     max_pixels: int = MAX_PIXELS
     strict: bool = False
     storage: Storage | Literal["auto"] = "auto"
+    shard_mb: int = 1024
+    shuffle: bool = False
     vectors: Path | None = None
     image_labels: bool = False

@@ -57,6 +57,23 @@ class FileImages:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def shard_sizes(self) -> Rows:
+        """Bytes of each shard."""
+        return self._files.sizes
+
+    def shards(self, rows: Rows) -> Rows:
+        """Return the shard in which each row lies."""
+        return self._files.shards(rows)
+
+    def cache_bytes(self) -> float | None:
+        """Return how many bytes of shards may be here at a time; None: all."""
+        return self._files.cache_bytes()
+
+    def expect(self, rows: Rows) -> None:
+        """Prepare for reads of these rows in this order: shards of a server are fetched ahead."""
+        self._files.expect(rows)
+
     def __getitem__(self, rows: int | slice | Sequence[int] | Rows) -> Pixels:
         if isinstance(rows, int | np.integer):
             image: Pixels = self._decoded(np.array([rows]))[0]
@@ -65,6 +82,7 @@ class FileImages:
 
     def __iter__(self) -> Iterator[Pixels]:
         """Yield every image in order. Raises `DataError` also when its pixels are not those that were stored."""
+        self.expect(np.arange(len(self)))
         for start in range(0, len(self), CHUNK):
             rows = np.arange(start, min(start + CHUNK, len(self)))
             images = self._decoded(rows)
@@ -113,7 +131,7 @@ class FileImages:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
 
 
-def open_files(index: Path, image: ImageSpec) -> tuple[FileImages, Table]:
+def open_files(index: Path, image: ImageSpec, *, remote: str = "") -> tuple[FileImages, Table]:
     """Return the images of a split and the table of its index. Raises as `Files` and `read_index`."""
     table = read_index(index)
-    return FileImages(Files(index, table), table.columns["pixels"], image=image), table
+    return FileImages(Files(index, table, remote=remote), table.columns["pixels"], image=image), table

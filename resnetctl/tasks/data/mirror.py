@@ -2,6 +2,8 @@
 
 The card is believed. It has the digests of the split files, whose headers have those of the shards and of the truth. So
 every other byte is verified, file by file, before the dataset appears. An interrupted copy goes on where it stopped.
+
+The shards of a remote dataset stay on the server. They are fetched when they are read (`data.storage.cache`).
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from resnetctl import fields
 from resnetctl.data.cards import CARD, MANIFEST, MAX_LINE, card_bytes, parse_card
-from resnetctl.errors import DataError
+from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Progress
+from resnetctl.hints import Call, Setting
 from resnetctl.spec import DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.download import Remote, fetch, read, watched
@@ -26,23 +29,29 @@ from resnetctl.tasks.datasets import DOWNLOADS, ELSEWHERE, as_progress
 if TYPE_CHECKING:
     from resnetctl.system.safetensors import Layout
 
-SCHEMES = ("http://", "https://")
 AGAIN = "run the command again: it goes on where it stopped"
 PER_IMAGE = 128  # bytes of an image in a split file, besides its pixels: labels, places and digests
 ROOM = 2**21  # bytes of the header of a split file, and of an empty file
 MAX_TRUTH = 2**33  # bytes of a file of boxes or masks
 
 
-def mirror(url: str, name: str, *, settings: Settings, is_replacing: bool) -> Generator[Progress, None, None]:
+def mirror(
+    url: str, name: str, *, settings: Settings, is_replacing: bool, is_remote: bool = False
+) -> Generator[Progress, None, None]:
     """Copy the dataset at `url` into the store as `name`; yield the progress of each file.
 
+    With `is_remote`, its shards are left out, and an epoch follows them by default (`sampler`).
+
     Raises:
+        UsageError: a dataset of pixels cannot be remote.
         DataError: a file cannot be fetched, or is not the one that the card means. Nothing is stored.
         UsageError: the data folder cannot be written.
         WorkFailed: the disk is too full.
     """
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
-    card = replace(_published_card(url), name=name, source=url)
+    card = replace(_published_card(url), name=name, source=url, remote="")
+    if is_remote:
+        card = _without_shards(card, url)
     cache = settings.data_dir / DOWNLOADS / name
     files: list[Path] = []
     for split, count in card.splits.items():
@@ -51,7 +60,8 @@ def mirror(url: str, name: str, *, settings: Settings, is_replacing: bool) -> Ge
         files.append((yield from _fetched(main, url, cache)))
         with open_regular(files[-1], error=DataError) as file:
             layout = read_layout(file, f"{url}/{main.name}", error=DataError)
-        for remote in _others(layout, split, room=cache):
+        shards = [] if is_remote else list(_shards(layout, split, room=cache))
+        for remote in (*shards, *_truth(layout, split)):
             files.append((yield from _fetched(remote, url, cache)))
     if MANIFEST in card.digests:
         limit = sum(card.splits.values()) * MAX_LINE
@@ -63,6 +73,19 @@ def mirror(url: str, name: str, *, settings: Settings, is_replacing: bool) -> Ge
             storage.move(path, folder / path.name)
         storage.write(folder / CARD, card_bytes(card))
     storage.remove(cache)
+
+
+def _without_shards(card: DatasetCard, url: str) -> DatasetCard:
+    if card.storage == "raw":
+        raise UsageError(
+            f"'{card.name}' has pixels, and only files can stay on a server",
+            where=Setting("remote"),
+            hint=[
+                Call("data get", (url,), note="copies it"),
+                Call("data add", ("PATH",), {"storage": "jpeg"}, note="makes a dataset of files to publish"),
+            ],
+        )
+    return replace(card, remote=url, defaults={**card.defaults, "sampler": "blocks"})
 
 
 def _require_sound(card: DatasetCard, folder: Path, url: str) -> None:
@@ -85,10 +108,10 @@ def _published_card(url: str) -> DatasetCard:
         raise DataError(f"this is not the card of a dataset: {error}", where=place) from error
 
 
-def _others(layout: Layout, split: str, *, room: Path) -> Iterator[Remote]:
-    """Yield the shards and the truth of a split. Raises `WorkFailed` when the shards do not fit on the disk."""
-    from resnetctl.data.dense.stored import TRUTH, truth_name
-    from resnetctl.data.storage.files import SHARD_BYTES, SHARDS, shard_path
+def _shards(layout: Layout, split: str, *, room: Path) -> Iterator[Remote]:
+    """Yield the shards of a split. Raises `WorkFailed` when they do not fit on the disk."""
+    from resnetctl.data.storage.files import SHARD_BYTES, SHARDS
+    from resnetctl.data.storage.shards import shard_path
 
     digests = layout.metadata.get(SHARDS, "").split()
     missing = [shard_path(Path(f"{split}.x"), number).name for number in range(len(digests))]
@@ -96,6 +119,12 @@ def _others(layout: Layout, split: str, *, room: Path) -> Iterator[Remote]:
     storage.require_space(room, max(0, absent - 1) * SHARD_BYTES)
     for name, digest in zip(missing, digests, strict=True):
         yield Remote(name=name, urls=(), digest=_sha256(digest), limit=SHARD_BYTES)
+
+
+def _truth(layout: Layout, split: str) -> Iterator[Remote]:
+    """Yield the file of the boxes or masks of a split, if it has one."""
+    from resnetctl.data.dense.stored import TRUTH, truth_name
+
     if TRUTH in layout.metadata:
         yield Remote(
             name=truth_name(split),  # type: ignore[arg-type]

@@ -2,19 +2,15 @@
 
 import functools
 import hashlib
-import http.server
 import json
 import shutil
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.photos import both
+from support.publishing import SHARD, Faults, Handler, published
 from support.toy_dataset import done
 
 from resnetctl.data.storage.files import index_bytes, read_index
@@ -24,53 +20,6 @@ from resnetctl.system import download
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.check import check
 from resnetctl.tasks.data.get import get
-
-SHARD = "train-00000.bin"
-
-
-@dataclass
-class Faults:
-    """What the server does with a file: `cut`, `stall`, `lie` or `refuse`, and how often before it is honest."""
-
-    how: str = ""
-    name: str = SHARD
-    times: int = 1
-    ranges: list[str] = field(default_factory=list)
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    faults = Faults()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        """Answer with a file from the byte that the request names, or spoil it."""
-        path = Path(self.translate_path(self.path))
-        if not path.is_file():
-            self.send_error(404)
-            return
-        wanted = self.headers.get("Range")
-        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        data, faults = bytearray(path.read_bytes()[begin:]), self.faults
-        is_spoiled = path.name == faults.name and faults.times > 0
-        if path.name == faults.name:
-            faults.times -= 1
-            faults.ranges.append(wanted or "")
-        if is_spoiled and faults.how == "refuse":
-            self.send_error(503)
-            return
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(data)))
-        if wanted:
-            self.send_header("Content-Range", f"bytes {begin}-{begin + len(data) - 1}/{begin + len(data)}")
-        self.end_headers()
-        if is_spoiled and faults.how == "lie":
-            data[len(data) // 2] ^= 1
-        half = len(data) // 2 if is_spoiled and faults.how in ("cut", "stall") else len(data)
-        self.wfile.write(data[:half])
-        if half < len(data) and faults.how == "stall":
-            time.sleep(0.6)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +39,8 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
 
 @pytest.fixture
 def server(shop: Path, faults: Faults) -> Iterator[str]:
-    handler = functools.partial(Handler, directory=str(shop))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as local:
-        threading.Thread(target=local.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{local.server_port}"
-        local.shutdown()
+    with published(shop) as address:
+        yield address
 
 
 @pytest.mark.parametrize("name", ["raw", "files"])
@@ -116,7 +62,7 @@ def test_a_copy_is_the_published_store(server: str, shop: Path, settings: Settin
         done(get(f"http://127.0.0.1:1/{name}", settings))
 
 
-@pytest.mark.parametrize("how", ["cut", "stall"])
+@pytest.mark.parametrize("how", ["cut", "stall", "ignore"])
 def test_a_broken_transfer_goes_on_where_it_stopped(server: str, settings: Settings, faults: Faults, how: str) -> None:
     faults.how = how
     assert done(get(f"{server}/files", settings)).done
@@ -161,3 +107,43 @@ def test_a_published_store_without_its_shards_is_refused(server: str, shop: Path
     with pytest.raises(DataError, match=r"is not a dataset: .* train-00000.bin: the file cannot be read"):
         done(get(f"{server}/spoiled", settings))
     assert not (settings.data_dir / "spoiled").exists()
+
+
+def test_a_remote_store_has_the_index_and_no_shard(server: str, shop: Path, settings: Settings) -> None:
+    report = done(get(f"{server}/files", settings, remote=True))
+    assert report.card is not None
+    assert (report.card.remote, report.card.defaults["sampler"]) == (f"{server}/files", "blocks")
+    names = {path.name for path in (settings.data_dir / "files").iterdir()}
+    assert names == {"card.json", "manifest.jsonl", "train.safetensors", "test.safetensors"}
+    original = open_store(shop, "files")
+    for split in original.splits:
+        assert np.array_equal(
+            open_store(settings.data_dir, "files").split(split).images[:], original.split(split).images[:]
+        )
+    assert not done(check("files", settings)).failed
+
+
+def test_only_files_at_an_address_can_be_remote(server: str, settings: Settings) -> None:
+    with pytest.raises(UsageError, match="only files can stay on a server"):
+        done(get(f"{server}/raw", settings, remote=True))
+    with pytest.raises(UsageError, match="'digits' is no address"):
+        done(get("digits", settings, remote=True))
+
+
+def test_a_copy_of_a_card_that_says_remote_is_a_copy(server: str, shop: Path, settings: Settings) -> None:
+    """A publisher does not choose from where the images of others come."""
+    twin = shop / "twin"
+    shutil.copytree(shop / "files", twin, dirs_exist_ok=True)
+    card = json.loads((twin / "card.json").read_text()) | {"remote": "http://127.0.0.1:1/elsewhere"}
+    (twin / "card.json").write_text(json.dumps(card))
+    copied = done(get(f"{server}/twin", settings)).card
+    assert copied is not None
+    assert copied.remote == ""
+    assert (settings.data_dir / "twin" / SHARD).is_file()
+
+
+def test_a_store_in_another_kind_of_place_is_copied_with_fsspec(shop: Path, settings: Settings) -> None:
+    assert done(get(f"file://{shop}/files", settings)).done
+    assert not done(check("files", settings)).failed
+    with pytest.raises(DataError, match=r"cannot be downloaded: .*(s3fs|Unable|credentials|connect|No such)"):
+        done(get("s3://127.0.0.1-no-bucket/other", settings))

@@ -1,0 +1,60 @@
+"""Blocks: what an order of images may read at a time, shards of files or 1 GiB of pixels."""
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnetctl.data.storage.cache import GB
+from resnetctl.data.storage.rows import FileImages
+from resnetctl.data.storage.table import Rows
+from resnetctl.errors import ConfigError
+from resnetctl.hints import Setting
+
+if TYPE_CHECKING:
+    from resnetctl.config.schema import TrainConfig
+    from resnetctl.data.splits import ImageSet
+
+BLOCK_BYTES = 2**30  # of pixels
+
+
+def blocks(images: "ImageSet") -> Rows:
+    """Return the block of each image of a set, int64 `(M,)`."""
+    if isinstance(images.images, FileImages):
+        return images.images.shards(images.index)
+    return images.index // max(1, BLOCK_BYTES // prod(images.images.shape[1:]))
+
+
+def require_cache(images: "ImageSet", config: "TrainConfig") -> None:
+    """Raise `ConfigError` if the cache of a remote dataset is smaller than what the order of an epoch reads at once.
+
+    Each shard would then be fetched again and again.
+    """
+    stored = images.images
+    room = stored.cache_bytes() if isinstance(stored, FileImages) else None
+    if room is None or not isinstance(stored, FileImages):
+        return
+    sizes = stored.shard_sizes[np.unique(stored.shards(images.index))]
+    # a batch may lie between two places of blocks, so it reads one more than the window has
+    is_by_block = config.sampler == "blocks"
+    needed = int(np.sort(sizes)[-1 - config.shuffle_window :].sum() if is_by_block else sizes.sum())
+    if needed > room:
+        window = Setting("shuffle_window", note="a smaller value mixes fewer shards at a time")
+        raise ConfigError(
+            f"sampler {config.sampler} reads {needed / GB:,.3g} GB of shards at a time, and the cache of this remote "
+            f"dataset may have {room / GB:,.3g} GB",
+            hint=[
+                window if is_by_block else Setting("sampler", "blocks"),
+                f"RESNETCTL_CACHE_GB={needed / GB:.3g} makes it large enough",
+            ],
+        )
+
+
+def classes_in_blocks(images: "ImageSet") -> tuple[float, float]:
+    """Return how many classes a block has on average, and how many it would have if images were stored shuffled."""
+    labels, block = images.labels[images.index], np.unique(blocks(images), return_inverse=True)[1]
+    count = int(labels.max()) + 1
+    pairs = np.unique(block * count + labels)
+    sizes, shares = np.bincount(block), np.bincount(labels) / len(labels)
+    chances = 1 - (1 - shares) ** sizes[:, None]
+    return len(pairs) / len(sizes), float(chances.sum(1).mean())
