@@ -171,8 +171,11 @@ def graph(bench: Bench) -> Iterator[Row]:
         notes = [fact.note for fact in itertools.islice(facts, 5 if bench.tiny else GRAPH_STEPS) if fact.note]
         ends.append({name: value.cpu() for name, value in (state.model.state_dict() | state.ema.state_dict()).items()})
     repeats, same = (all(value.equal(ends[0][name]) for name, value in end.items()) for end in ends[1:])
-    where = notes[0] if notes else f"graph={job.config.graph}"
     yield {"name": "eager against itself", "value": "same bits" if repeats else "other bits"}
+    if bench.device != "cpu" and (notes or job.config.graph != "step"):  # then both runs were eager
+        yield {"name": "capture", "value": f"refused: {notes[0] if notes else job.config.graph}", "refused": True}
+        return
+    where = f"graph={job.config.graph}"
     yield {"name": f"{where} against eager", "value": "same bits" if same else "other bits", "failed": not same}
 
 
@@ -273,13 +276,14 @@ OF_SPEED = ("speed", "shares", "accuracy", "compile")
 
 
 def main() -> int:
-    """Run the parts, or one of them in this process."""
+    """Run the parts, or one of them in this process. Return 1 if outputs are wrong, or a capture was refused."""
     options = _options()
     if not options.device.startswith("cuda") or torch.cuda.is_available():
         if options.part:
             run_part(options)
         else:
             run_all(options)
+            return int(any(row.get("failed") or row.get("refused") for row in _rows(options.out)))
         return 0
     print("no CUDA device: nothing was measured (--device cpu --tiny is a smoke test)", file=sys.stderr)
     return 3
@@ -330,26 +334,27 @@ def _speeds(bench: Bench, cases: tuple[tuple[str, int, int, tuple[int, ...]], ..
         for arch, number in ((case[0], batch) for case in group for batch in case[3]):
             sets = (f"batch_size={number}", "epochs=999", "augment=standard")
             jobs = [bench.job(arch, *sets, graph_set) for graph_set in (EAGER, GRAPH)]
-            running = [_warm(job) for job in jobs]
+            running, refusals = zip(*(_warm(job) for job in jobs), strict=True)
             turns = [[_rates_of(bench, steps, rounds=1)[0] for steps in running] for _ in range(ROUNDS)]
-            for job, rates in zip(jobs, zip(*turns, strict=True), strict=True):
+            for job, refusal, rates in zip(jobs, refusals, zip(*turns, strict=True), strict=True):
                 rate, spread = statistics.median(rates), max(rates) - min(rates)
                 value = f"{rate:,.0f} images/s (n={len(rates)}, range {spread / rate:.0%})"
                 value += f", {EPOCH / rate:.2f} s an epoch, {_kernels(bench, job)} kernels a step"
-                what = f"{arch}, {side} px, batch {number}, {job.config.precision}, graph={job.config.graph}"
-                yield {"name": what, "value": value}
+                level = "eager: the capture was refused" if refusal else f"graph={job.config.graph}"
+                what = f"{arch}, {side} px, batch {number}, {job.config.precision}, {level}"
+                yield {"name": what, "value": value, "refused": bool(refusal)}
 
 
 def _rates(bench: Bench, job: Job, *, rounds: int) -> list[float]:
-    return _rates_of(bench, _warm(job), rounds=rounds)
+    return _rates_of(bench, _warm(job)[0], rounds=rounds)
 
 
-def _warm(job: Job) -> Iterator[Any]:
-    """Return the steps of a job after the first ones: an eager one, and one whose graph is captured."""
+def _warm(job: Job) -> tuple[Iterator[Any], str]:
+    """Return the steps of a job after an eager one and one whose graph is captured, and why it was not captured."""
     state, plan = fresh_state(job, fresh_model(job)), replace(make_plan(job, Stop()), evaluate=None)
     steps = fit(state, plan)
-    list(itertools.islice(steps, 3))
-    return steps
+    notes = [fact.note for fact in itertools.islice(steps, 3) if isinstance(fact, StepResult)]
+    return steps, "".join(notes)
 
 
 def _rates_of(bench: Bench, steps: Iterator[Any], *, rounds: int) -> list[float]:

@@ -396,6 +396,17 @@ def test_the_benchmark_of_a_gpu_runs_tiny_on_a_cpu(gpu: Any, tmp_path: Path) -> 
     assert sum(seconds for seconds, _ in gpu.PARTS.values()) <= 480
 
 
+def test_a_graph_that_was_not_captured_does_not_pass_on_a_gpu(gpu: Any, tmp_path: Path) -> None:
+    """Both runs are then eager, and equal for nothing."""
+
+    class OnCpu(gpu.Bench):  # type: ignore[misc, name-defined]
+        sets = property(lambda self: ["device=cpu", "threads=1"])
+
+    rows = list(gpu.graph(OnCpu(device="cuda", data="none", tiny=True, work=tmp_path)))
+    assert [row["name"] for row in rows] == ["eager against itself", "capture"]
+    assert rows[-1] == {"name": "capture", "value": "refused: off", "refused": True}
+
+
 def test_the_benchmark_of_a_gpu_says_that_there_is_none(
     gpu: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -416,7 +427,7 @@ def test_wrong_outputs_of_a_gpu_leave_out_the_parts_on_speed(
     out = tmp_path / "gpu.jsonl"
     monkeypatch.setattr(gpu.subprocess, "run", fails)
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--tiny", "--out", str(out)])
-    assert gpu.main() == 0
+    assert gpu.main() == 1
     left = [row["part"] for row in gpu._rows(out) if row["name"] == "left out"]
     assert left == ["speed", "shares", "accuracy", "compile"]
 

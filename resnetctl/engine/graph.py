@@ -174,8 +174,16 @@ class Captured:
 
     def _captured(self, work: Callable[[], None]) -> Graph:
         self._state.optimizer.zero_grad(set_to_none=True)  # gradients of an eager step do not belong to the graph
-        with self._capture() as graph:
-            work()
+        cause: list[Exception] = []
+        try:
+            with self._capture() as graph:
+                try:
+                    work()
+                except Exception as error:
+                    cause.append(error)
+                    raise
+        except Exception as error:  # CUDA reports the end of a broken capture too, which says nothing about the cause
+            raise next(iter(cause), error) from None
         return graph
 
     def _work(self, inputs: tuple[Tensor, ...], *, side: int) -> None:

@@ -186,6 +186,33 @@ def test_a_step_that_cannot_be_captured_runs_eagerly_and_says_so_once(tapes: lis
     assert len(tapes) == 1
 
 
+@pytest.mark.parametrize("error", [RuntimeError("the cause"), torch.OutOfMemoryError("full")])
+def test_the_error_of_the_work_is_told_and_not_that_of_the_end_of_its_capture(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tapes: list[Tape]
+) -> None:
+    """As on CUDA: the end of a capture that failed raises an error of its own."""
+
+    @contextlib.contextmanager
+    def capture(tape: Tape) -> Iterator[Tape]:
+        try:
+            yield tape
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    state, plan = start(policy("none"))
+    facts = fit(state, captured(plan, tapes))
+    next(facts)
+    monkeypatch.setattr(Tape, "capture", capture)
+    monkeypatch.setattr(graph.Captured, "_work", lambda *_, **__: (_ for _ in ()).throw(error))
+    if isinstance(error, torch.OutOfMemoryError):
+        with pytest.raises(torch.OutOfMemoryError, match="full"):
+            next(facts)
+    else:
+        step = next(facts)
+        assert isinstance(step, StepResult)
+        assert step.note.endswith("so it runs eagerly: the cause")
+
+
 def test_a_capture_without_memory_fails(monkeypatch: pytest.MonkeyPatch, tapes: list[Tape]) -> None:
     state, plan = start(policy("none"))
     facts = fit(state, captured(plan, tapes))
