@@ -26,11 +26,13 @@ from PIL import Image
 
 from resnetctl.data.images import square
 from resnetctl.data.ingest import ingest
+from resnetctl.data.reading.plain_jpeg import plain_shape
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage import rows
-from resnetctl.data.storage.files import Files, index_bytes, read_index, shard_path
+from resnetctl.data.storage.files import Files, index_bytes, read_index
 from resnetctl.data.storage.options import Options
 from resnetctl.data.storage.rows import FileImages
+from resnetctl.data.storage.shards import shard_path
 from resnetctl.data.store import Store, open_store
 from resnetctl.spec import Storage
 from resnetctl.system.machine import keep_freed_memory
@@ -80,8 +82,16 @@ def compare(folder: Path, data_dir: Path, *, rounds: int) -> None:
 
         return read
 
+    decoded = np.empty((len(chosen), SIDE, SIDE, 3), np.uint8)
+
+    def alone() -> None:
+        for data, image in zip(originals, decoded, strict=True):
+            fast(data, image)
+
+    is_plain = fast is not None and {plain_shape(data) for data in originals} == {(SIDE, SIDE, 3)}
     ways: dict[str, Callable[[], object]] = {
         "Pillow loop": lambda: np.stack([plain(data) for data in originals]),
+        **({"simplejpeg alone": alone} if is_plain else {}),
         "store, Pillow": store(None, 1),
         "store, simplejpeg": store(fast, 1),
         f"store, simplejpeg, {threads} threads": store(fast, threads),

@@ -189,16 +189,15 @@ class Feed:
         index = self._index.index_select(0, rows.to(self._index.device))
         if index.device.type == "cpu":
             self._check(index.numpy())
-        gathered = self._pixels(index).to(self.device, non_blocking=True)
-        images = gathered.permute(0, 3, 1, 2)
+        images = _sent(self._pixels(index), self.device).permute(0, 3, 1, 2)
         images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
         if images.shape[1] != self.spec.channels:
             images = to_grey(images) if self.spec.channels == 1 else repeat(images, self.spec.channels)
         targets = self._labels.index_select(0, index)
         return Batch(
             images=images,
-            targets=targets.to(self.device),
-            index=index.to(self.device),
+            targets=_sent(targets, self.device),
+            index=_sent(index, self.device),
             epoch=epoch,
             step=step,
             truth=self._truth_of(index),
@@ -217,6 +216,16 @@ class Feed:
             return None
         numbers = torch.from_numpy(self._numbers.picked(index.cpu().numpy(), self._vector.columns))
         return standardise(numbers.to(self.device), self._vector)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Return values on the device. Those of the CPU go to CUDA through pinned memory, so that no copy is waited for.
+
+    torch keeps pinned memory until the copy is done, and uses it again.
+    """
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def fits(images: Images, device: torch.device) -> bool:

@@ -144,6 +144,7 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
                     recorder.save_epoch(state, timed)
                 yield timed
             else:
+                _catch_up(fact, job, at=first + ESTIMATE_AFTER)
                 clock.training += time.monotonic() - before
                 clock.images += fact.images
                 yield fact
@@ -165,6 +166,15 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
         raise explain(error, session) from None
     yield from verdict(job, state)
     yield from recorder.finish(state)
+
+
+def _catch_up(fact: StepResult, job: Job, *, at: int) -> None:
+    """Wait for the device at the end of an epoch, which waits anyway, and at the step `at` of an estimate.
+
+    An accelerator is still busy when its steps are queued: without this their time would be too short.
+    """
+    if fact.step in (at, fact.steps) or fact.step % job.steps_per_epoch == 0:
+        fact.loss.cpu()
 
 
 @contextlib.contextmanager

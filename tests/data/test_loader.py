@@ -119,6 +119,17 @@ def test_val_is_held_on_an_accelerator_that_it_fits_into(monkeypatch: pytest.Mon
     assert loader.hold(val, image, device=meta) is None
 
 
+@pytest.mark.parametrize(("device", "is_pinned"), [("cuda", True), ("meta", False)])
+def test_only_values_that_go_from_the_cpu_to_cuda_are_pinned(
+    monkeypatch: pytest.MonkeyPatch, device: str, is_pinned: bool
+) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: (calls.append("pinned"), self)[1])
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: calls.append(non_blocking))
+    loader._sent(torch.zeros(3), torch.device(device))
+    assert calls == ["pinned", True][not is_pinned :]
+
+
 def test_a_batch_holds_the_rows_of_the_set_in_order() -> None:
     images = make(index=[9, 2, 5, 7])
     batch = loader.Feed(images, spec(), CPU).batch(torch.tensor([3, 0, 2]), epoch=4, step=17)

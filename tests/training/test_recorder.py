@@ -2,6 +2,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,25 @@ def test_after_some_steps_a_long_run_gets_an_estimate_and_advice(monkeypatch: py
     texts = [fact.text for fact in facts("epochs=400000", "early_stop=1") if isinstance(fact, Notice)]
     assert any(text.startswith("about ") and "images/s" in text for text in texts)
     assert any("a GPU makes it shorter" in text for text in texts)
+
+
+def test_the_time_of_steps_counts_until_the_device_has_done_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator a step is queued, so the clock waits where the loop waits anyway, and for an estimate."""
+    waited: list[int] = []
+    fit = recorder.fit
+
+    def queued(*args: object) -> Iterator[object]:
+        for fact in fit(*args):  # type: ignore[arg-type]
+            if isinstance(fact, StepResult):
+                wait = SimpleNamespace(cpu=lambda fact=fact: waited.append(fact.step))
+                yield replace(fact, loss=wait)  # type: ignore[arg-type]
+            else:
+                yield fact
+
+    monkeypatch.setattr(recorder, "fit", queued)
+    monkeypatch.setattr(recorder, "ESTIMATE_AFTER", 2)
+    facts("steps=10", "epochs=0")
+    assert waited == [2, 4, 8, 10]
 
 
 def test_a_note_of_a_step_becomes_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
