@@ -12,6 +12,7 @@ MMAP_THRESHOLD, TRIM_THRESHOLD = (-3, 32 << 20), (-1, 64 << 20)  # parameter of 
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")  # in /proc/cpuinfo, fastest first; the last one is Arm's
 VNNI_FLAGS = ("avx512_vnni", "avx_vnni")  # of x86
 ARM = ("aarch64", "arm64")  # their 8-bit products do not overflow
+OTHER_FILES = 256  # that a process may have open besides shards
 PROC = Path("/proc/self")
 STAT = Path("/proc/stat")
 BUSY = (0, 1, 2, 5, 6, 7)  # columns of /proc/stat: user, nice, system, irq, softirq, steal; guests are inside user
@@ -74,6 +75,22 @@ def keep_freed_memory() -> bool:
         return bool(libc.gnu_get_libc_version and libc.mallopt(*MMAP_THRESHOLD) and libc.mallopt(*TRIM_THRESHOLD))
     except (AttributeError, OSError, TypeError):  # another C library, or none that can be loaded
         return False
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process open `count` files besides others, as far as the system allows it.
+
+    Systems allow 256 or 1,024 by default, and more to a process that asks.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, count + OTHER_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a limit below the hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class PeakMemory:

@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,22 @@ def test_freed_memory_is_kept_unless_the_user_set_limits(monkeypatch: pytest.Mon
             assert not machine.keep_freed_memory()
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # musl and others
     assert not machine.keep_freed_memory()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_process_may_open_as_many_files_as_it_has_shards_up_to_the_hard_limit() -> None:
+    code = """if True:
+        import resource
+        from resnetctl.system.machine import OTHER_FILES, allow_open_files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, 900))
+        limits = []
+        for count in (10, 400, 20, 5000):
+            allow_open_files(count)
+            limits.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
+        print(limits)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[44, 400, 400, 644]"
 
 
 def test_the_processor_has_a_name() -> None:

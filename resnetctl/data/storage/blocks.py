@@ -55,6 +55,7 @@ def classes_in_blocks(images: "ImageSet") -> tuple[float, float]:
     labels, block = images.labels[images.index], np.unique(blocks(images), return_inverse=True)[1]
     count = int(labels.max()) + 1
     pairs = np.unique(block * count + labels)
-    sizes, shares = np.bincount(block), np.bincount(labels) / len(labels)
-    chances = 1 - (1 - shares) ** sizes[:, None]
-    return len(pairs) / len(sizes), float(chances.sum(1).mean())
+    shares = np.bincount(labels) / len(labels)
+    sizes, many = np.unique(np.bincount(block), return_counts=True)  # few sizes, however many blocks there are
+    classes = (1 - (1 - shares) ** sizes[:, None]).sum(1)
+    return len(pairs) / int(many.sum()), float((classes * many).sum() / many.sum())

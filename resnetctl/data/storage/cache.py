@@ -86,6 +86,7 @@ class CachedShards:
         self._largest = max(sizes)
         self._open: dict[int, _Shard] = {}  # in the order of opening
         self._turns = [threading.Lock() for _ in sizes]  # of threads that want the same shard
+        self._failures: dict[int, tuple[float, ResnetctlError]] = {}  # when a shard failed last, and how
         self._route = _Route(turns={}, ahead=0)
 
     def read(self, number: int, count: int, *, place: int) -> bytes:
@@ -117,10 +118,18 @@ class CachedShards:
         return self._route is route
 
     def fetched(self, number: int) -> _Shard:
-        """Return an open shard, verified before it was opened. Raises as `read`."""
+        """Return an open shard, verified before it was opened. Raises as `read`; threads that waited get one error."""
+        asked = time.monotonic()
         with self._turns[number]:
             if number not in self._open:
-                self._open[number] = self._brought(self._remotes[number])
+                failed, failure = self._failures.get(number, (0.0, None))
+                if failure is not None and failed > asked:
+                    raise failure
+                try:
+                    self._open[number] = self._brought(self._remotes[number])
+                except ResnetctlError as error:
+                    self._failures[number] = time.monotonic(), error
+                    raise
                 most = max(1, int(cache_bytes(self._folder) // self._largest))
                 for oldest in list(self._open)[:-most]:
                     self._open.pop(oldest, None)

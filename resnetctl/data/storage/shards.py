@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.errors import DataError, WorkFailed
+from resnetctl.system.machine import allow_open_files
 from resnetctl.system.plain_files import open_regular
 
 _TURN = threading.Lock()  # where a system cannot read at a place, and threads share the position in a file
@@ -35,6 +36,7 @@ class LocalShards:
 
     def __init__(self, index: Path, sizes: Sequence[int]) -> None:
         """Open every shard. Raises `ValueError` when one is missing or has another size."""
+        allow_open_files(len(sizes))
         opened = contextlib.ExitStack()
         weakref.finalize(self, opened.close)
         self._paths = [shard_path(index, number) for number in range(len(sizes))]

@@ -175,6 +175,28 @@ def test_a_failure_ahead_is_told_where_the_shard_is_read(images: FileImages, fau
     assert len(images[:]) == len(images)
 
 
+def test_threads_that_wait_for_a_shard_share_its_failure(images: FileImages, faults: Faults) -> None:
+    faults.how, faults.times = "refuse", 99
+    shards = images._files._shards
+    held, errors = shards._turns[0], []  # type: ignore[attr-defined]
+
+    def read() -> None:
+        with pytest.raises(DataError) as caught:
+            shards.read(0, 1, place=0)
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    with held:
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)  # all of them wait
+    for thread in threads:
+        thread.join()
+    assert len(errors) == 3
+    assert len(set(map(id, errors))) == 1
+    assert faults.times == 99 - 4
+
+
 def test_processes_share_a_cache_and_fetch_each_shard_once(
     images: FileImages, pixels: np.ndarray, faults: Faults
 ) -> None:
