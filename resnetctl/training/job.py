@@ -194,7 +194,7 @@ def settle(
         "size": image.size,
         "data": store.card.name,
         "class_weights": class_weights.settled(config.class_weights, store.card.classes),
-        "graph": config.graph if device.type == "cuda" else "off",  # on CUDA see below
+        "graph": config.graph if device.type == "cuda" else "off",  # on CUDA `_with_graph` decides
     }
     automatic = {key for key in choices if getattr(config, key) in ("auto", 0)}
     model = config.model.model_copy(update=described(arch))
@@ -225,14 +225,23 @@ def settle(
         head=head or chosen_head(settled, train, image=image, vector=store.card.vector),
     )
     require_first_size(arch, first=job.sides[0][1], size=image.size, unit=settled.progressive.size_increment)
-    augment = augmentation_of(job)  # refuses a policy that cannot move boxes or masks
     require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
-    level, _ = graph.level(settled, augment, image=image, device=device, images=train.images)
-    is_lost = config.graph in graph.LEVELS[:-1] and device.type != "cuda"
-    unused = f"graph={config.graph} does nothing here: the device is {device.type}, and only CUDA has graphs"
+    return _with_graph(job, wanted=config.graph)
+
+
+def _with_graph(job: Job, *, wanted: str) -> Job:
+    """Return the job with the level of CUDA graphs that works, and with a sentence if the wanted one does nothing.
+
+    Raises as `augmentation_of`, for a policy that cannot move boxes or masks.
+    """
+    level, _ = graph.level(
+        job.config, augmentation_of(job), image=job.image, device=job.device, images=job.train.images
+    )
+    is_lost = wanted in graph.LEVELS[:-1] and job.device.type != "cuda"
+    unused = f"graph={wanted} does nothing here: the device is {job.device.type}, and only CUDA has graphs"
     return dataclasses.replace(
-        job, config=settled.model_copy(update={"graph": level}), unused=unused if is_lost else ""
+        job, config=job.config.model_copy(update={"graph": level}), unused=unused if is_lost else ""
     )
 
 
