@@ -64,9 +64,9 @@ BASE = PhotoSet(name="base", size=16, train=10000, test=500, images=fashion)
 PETS = cifar("cat", "dog")
 GARMENTS = garments("garment 0", "garment 6")
 SMALL = (  # two kinds of garments, kinds of blood cells, digits; a tenth of train is val
-    (PhotoSet(name="garments245", size=16, train=272, test=400, images=GARMENTS), 10, "standard"),
-    (PhotoSet(name="cells70", size=24, train=78, test=210, images=blood), 10, "standard"),
-    (PhotoSet(name="digits300", size=16, train=333, test=400, images=digits), 6, "shift"),
+    (PhotoSet(name="garments245", size=32, train=272, test=400, images=GARMENTS), 10, "standard"),
+    (PhotoSet(name="cells70", size=64, train=78, test=210, images=blood), 8, "standard"),
+    (PhotoSet(name="digits300", size=32, train=333, test=400, images=digits), 6, "shift"),
 )
 TASKS = (
     Task(

@@ -15,7 +15,7 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         return open_folder(path)
     if not path.is_file():
-        raise DataError("no such file or folder", where=str(path))
+        raise DataError("this is not a plain file" if path.exists() else "no such file or folder", where=str(path))
     try:
         kind = sniff(path)
     except OSError as error:

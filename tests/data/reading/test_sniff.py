@@ -1,5 +1,7 @@
 """open_source chooses the reader for a path."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,10 @@ def test_a_file_without_read_permission_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match="Permission denied"):
         open_source(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_a_named_pipe_is_refused_as_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photos")
+    with pytest.raises(DataError, match="not a plain file"):
+        open_source(tmp_path / "photos")
