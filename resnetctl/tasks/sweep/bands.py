@@ -49,7 +49,7 @@ class Band(Card):
         """Return the 95 % prediction interval of the mean of so many other seeds."""
         spread = self.sd * math.sqrt(1 / self.n + 1 / seeds)
         half = max(LEAST, student_quantile(0.975, self.n - 1) * spread)
-        return self.mean - half, self.mean + half
+        return max(0.0, self.mean - half), min(1.0, self.mean + half)
 
 
 @dataclass(frozen=True, kw_only=True)

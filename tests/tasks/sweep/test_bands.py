@@ -92,6 +92,7 @@ def test_the_interval_is_that_of_a_prediction() -> None:
     low, high = BAND.interval(3)
     assert (high - low) / 2 == pytest.approx(2.7764 * 0.0073030, rel=1e-4)
     assert BAND.interval(100)[0] > low
+    assert dataclasses.replace(BAND, mean=0.999).interval(3)[1] == 1  # no accuracy is higher
     equal = dataclasses.replace(BAND, sd=0.0)
     assert equal.interval(3) == pytest.approx((0.95 - LEAST, 0.95 + LEAST))
 

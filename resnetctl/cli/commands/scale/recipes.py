@@ -22,10 +22,18 @@ def list_bands(parsed: Parsed[Common]) -> None:
         streams.report(report)
         return
     rows = [
-        (band.recipe, band.data, tables.percent(band.mean, 2), f"{100 * band.sd:.2f}", band.n, band.hardware)
+        (
+            band.recipe,
+            band.data,
+            " ".join(f"{key}={value}" for key, value in band.config.items()),
+            tables.percent(band.mean, 2),
+            f"{100 * band.sd:.2f}",
+            band.n,
+            band.hardware,
+        )
         for band in report.bands
     ]
-    tables.table(["recipe", "data", "val acc", "sd", "n", "hardware"], rows)
+    tables.table(["recipe", "data", "config", "val acc", "sd, points", "n", "hardware"], rows)
 
 
 def verify(parsed: Parsed[RecipesVerifyOptions]) -> None:

@@ -38,7 +38,8 @@ WORDS = ["recipes", "verify", "fast", "--data", "digits", "--seeds", "1"]
 def test_the_list_has_every_band(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split("\t")[:3] == ["recipe", "data", "val acc"]
+    assert lines[0].split("\t")[:4] == ["recipe", "data", "config", "val acc"]
+    assert "fast\tcifar10-jpeg\tepochs=2\t69.58 %" in "\n".join(lines)
     assert len(lines) == 1 + len(bands.bands().bands)
     assert main(["recipes", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "resnetctl.recipes.list/1"
