@@ -42,7 +42,8 @@ class Bundle:
 class Exporter(Protocol):
     """An exporter plugin: an instance with these four members.
 
-    One that refuses `float` input also has `input = "raw"`, so that it is tried with a raw file.
+    One that refuses `float` input also has `input = "raw"`, so that it is tried with a raw file. One that writes a
+    single file, such as a page, may have `suffix = ".html"`: with `--out FILE.html` a user gets this file, no folder.
     """
 
     @property

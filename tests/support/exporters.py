@@ -25,6 +25,19 @@ class Honest:
         return onnx_session.from_bytes(onnx_session.read_bytes(path), "").logits
 
 
+class Single(Honest):
+    """Write one file, which may stand alone."""
+
+    suffix = ".page"
+
+    def write(self, bundle: Any, folder: Path) -> list[Path]:
+        (folder / "index.page").write_bytes(bundle.onnx)
+        return [folder / "index.page"]
+
+    def open(self, folder: Path) -> Any:
+        return onnx_session.from_bytes(onnx_session.read_bytes(folder / "index.page"), "").logits
+
+
 class WrongLogits(Honest):
     """Predict something else."""
 

@@ -37,6 +37,7 @@ class Web:
     name = "web"
     summary = "one HTML file that classifies images in a browser, without a network"
     input = "raw"
+    suffix = ".html"  # --out FILE.html: the page alone
 
     def write(self, bundle: Bundle, folder: Path) -> Sequence[Path]:
         """Write the page. Raises `UsageError` for other input than raw, `InputError` without onnxruntime-web."""

@@ -5,6 +5,7 @@ Shapes: B images a batch, K classes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -42,6 +43,23 @@ def fill(name: str, bundle: Bundle, *, folder: Path) -> list[Path]:
     if any(path.is_symlink() for path in written):
         raise registry.fault(KIND, name, problem="it wrote a link to another place")
     return sorted(path.relative_to(folder) for path in written)
+
+
+@contextlib.contextmanager
+def staged(name: str, path: Path, *, is_checked: bool) -> Iterator[Path]:
+    """Yield a folder to fill, which becomes `path` on success.
+
+    An exporter of single files has a member `suffix`. If `path` ends with it, `path` becomes that file. Files that are
+    not checked need the folder, which says so.
+    """
+    if not is_checked or not path.suffix or getattr(registry.get(KIND, name), "suffix", None) != path.suffix:
+        with storage.staged_folder(path) as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)
+        (only,) = (file for file in Path(temporary).iterdir() if file.name != ABOUT)
+        storage.write(path, only.read_bytes())
 
 
 def open_written(name: str, folder: Path) -> Predict | None:

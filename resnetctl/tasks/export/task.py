@@ -221,7 +221,7 @@ def _exported(
 ) -> ExportReport:
     """Let the exporter write its folder, which gets its name only after the check. Without a `reference`: unchecked."""
     about, parity, card = {"kind": "none", "images": 0}, None, bundle.card
-    with storage.staged_folder(report.path) as folder:
+    with exporter_gate.staged(to, report.path, is_checked=reference is not None) as folder:
         files = exporter_gate.fill(to, bundle, folder=folder)
         if reference is not None:
             about, batches = dict(subject.about), subject.batches(card.image)
@@ -230,6 +230,8 @@ def _exported(
         exporter_gate.describe(to, bundle, folder=folder, gate=about)
         size, digest = sum((folder / file).stat().st_size for file in files), exporter_gate.digest(folder)
     names = tuple(file.as_posix() for file in files)
+    if report.path.is_file():
+        names, digest = (report.path.name,), storage.sha256(report.path)
     return replace(report, bytes=size, sha256=digest, parity=parity, gate=about, exporter=to, files=names)
 
 

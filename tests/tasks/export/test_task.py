@@ -226,6 +226,22 @@ def test_an_exporter_gets_a_raw_file_if_asked(run: runs.RunDir, machine: Path, q
     assert report.gate["made_up"] == 30
 
 
+def test_a_single_file_gets_the_name_that_ends_like_it(
+    run: runs.RunDir, machine: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    entry = registry.Entry(kind="exporter", name="single", value="x:y", distribution="mine", version="1")
+    monkeypatch.setattr(registry, "find", lambda kind, name: entry)
+    with registry.overlay("exporter", single=exporters.Single()):
+        report = go(to="single", out=machine / "pets.page")
+        assert (report.path.is_file(), report.files) == (True, ("pets.page",))
+        assert report.sha256 == hashlib.sha256(report.path.read_bytes()).hexdigest()
+        folder = go(to="single", out=machine / "pets")
+        assert (folder.path / "index.page").read_bytes() == report.path.read_bytes()
+        assert go(to="single", out=machine / "unchecked.page", gate="none").path.is_dir()  # it must say so
+        with pytest.raises(UsageError, match="exists"):
+            go(to="single", out=machine / "pets.page")
+
+
 def test_a_lying_exporter_leaves_nothing(run: runs.RunDir, quick: None) -> None:
     with registry.overlay("exporter", liar=exporters.WrongLogits()), pytest.raises(CheckFailed) as caught:
         go(to="liar")
