@@ -7,12 +7,14 @@ byte, 413 for too many bytes, 422 for what is no picture or has too many pixels.
 """
 
 import argparse
+import contextlib
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import resnetctl as rc
 
 LARGEST = 20_000_000  # bytes of a picture
+DROPPED = 1_000_000_000  # bytes of a larger one that are read and forgotten, so that its client sees the answer
 MOST_PIXELS = 50_000_000  # a small file may hold a huge picture
 SECONDS = 30  # that a client may be silent
 TOP = 3  # classes in an answer
@@ -30,6 +32,7 @@ def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
                 self.answer(400, {"problem": "send the bytes of one picture"})
             elif int(length) > LARGEST:
                 self.answer(413, {"problem": f"send one picture of at most {LARGEST:,} bytes"})
+                self.drop(min(int(length), DROPPED))
             else:
                 (result,) = predictor(self.rfile.read(int(length)), top=TOP)
                 self.answer(200 if result["problem"] is None else 422, dict(result))
@@ -41,9 +44,15 @@ def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")  # the rest of a refused picture is not read
+            self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
+
+        def drop(self, length: int) -> None:
+            """Read what a client still sends: many read no answer before the last byte is sent."""
+            with contextlib.suppress(OSError):  # it went away, or is silent
+                while length > 0 and (part := self.rfile.read(min(length, 65536))):
+                    length -= len(part)
 
         def log_message(self, format: str, *args: object) -> None:
             """Write no line for each request."""

@@ -216,7 +216,7 @@ def test_the_server_answers_several_requests_at_once(here: Path) -> None:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
-    bad = {b"no picture": 422, b"": 400, solid_png(10_000): 422}
+    bad = {b"no picture": 422, b"": 400, solid_png(10_000): 422, bytes(21_000_000): 413}
     with ThreadPoolExecutor(4) as pool:
         refused = list(pool.map(post, bad))
         connection = http.client.HTTPConnection("127.0.0.1", serving.server_port, timeout=60)

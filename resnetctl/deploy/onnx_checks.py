@@ -74,13 +74,15 @@ def check(data: bytes, where: str) -> OnnxCard:
         properties = onnx_proto.properties(model)
     except Malformed as error:
         raise WeightsError(f"this is not an ONNX file: {error}", where=where) from None
-    known = OPERATORS if properties.get(CONTRACT_KEY) == CONTRACTS["raw"] else frozenset[str]()
+    has_card = CARD_KEY in properties  # without one, no operator of raw files is the reason
+    is_raw = properties.get(CONTRACT_KEY) == CONTRACTS["raw"]
+    known = OPERATORS if is_raw or not has_card else frozenset[str]()
     if onnx_card.has_head(properties):
         known |= onnx_head_operators.RULES.keys()
     problems = list(dict.fromkeys(dangers(model, known=known)))
     if problems:
         raise WeightsError("the ONNX file is refused", where=where, problems=problems)
-    if CARD_KEY not in properties:
+    if not has_card:
         raise WeightsError(
             "the ONNX file states neither its classes nor its preprocessing: resnetctl did not export it",
             where=where,

@@ -30,6 +30,7 @@ from resnetctl.deploy import onnx_checks, onnx_proto, onnx_session
 from resnetctl.deploy import protobuf as wire
 from resnetctl.deploy.onnx_card import CARD_KEY, DIGEST_KEY, OnnxCard
 from resnetctl.deploy.onnx_checks import check
+from resnetctl.deploy.raw.writer import with_preprocessing
 from resnetctl.errors import WeightsError
 from resnetctl.hints import in_shell
 
@@ -324,6 +325,17 @@ def test_another_class_count_than_in_the_card_is_refused() -> None:
     model = small_model(card(classes=("a", "b")))
     with pytest.raises(WeightsError, match="not float32 of"):
         check(model.SerializeToString(), "")
+
+
+def test_a_raw_file_without_a_card_is_refused_for_that_and_still_for_harm() -> None:
+    raw = onnx.load_from_string(with_preprocessing(small_model(card()).SerializeToString(), card().image))
+    raw.ClearField("metadata_props")
+    with pytest.raises(WeightsError, match="states neither its classes"):
+        check(raw.SerializeToString(), "")
+    raw.graph.node[0].op_type = "Loop"
+    with pytest.raises(WeightsError, match="refused") as caught:
+        check(raw.SerializeToString(), "")
+    assert caught.value.problems == ("the operator 'Loop', which no export needs",)
 
 
 def test_a_file_without_a_card_is_refused_with_advice() -> None:
