@@ -17,8 +17,8 @@ from machine import hardware, versions
 from resnetctl import registry
 from resnetctl.compress.distil import Distillation
 from resnetctl.compress.teacher import Teacher
-from resnetctl.engine.device import place
 from resnetctl.engine.fold import folded
+from resnetctl.engine.hardware.device import place
 from resnetctl.engine.objective import StepObjective, Supervised, TrialPlan
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Batch, ImageSpec
