@@ -3,11 +3,9 @@
 torch brings fsspec. Stores need a package of their own (s3fs, gcsfs, ...), and fsspec says which one it misses.
 """
 
-import io
 import re
 import threading
 from collections.abc import Callable
-from http.client import HTTPException
 from typing import Any
 
 BLOCK = 2**22  # bytes of a request
@@ -62,7 +60,7 @@ class RemoteFile:
                 result = work()
                 outcome.append(lambda: result)
             except Exception as error:  # each store has errors of its own
-                reason = error if isinstance(error, OSError | HTTPException) else io.UnsupportedOperation(_said(error))
+                reason = OSError(_said(error))
                 outcome.append(lambda: _raise(reason))
 
         thread = threading.Thread(target=run, name="resnetctl-remote", daemon=True)
@@ -81,7 +79,11 @@ def _opened(url: str) -> tuple[Any, str]:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if not isinstance(error, ImportError) else str(error)
+    """Return what a store says. Many raise a missing file with its path as the only text."""
+    if isinstance(error, FileNotFoundError) and "/" in str(error) and " " not in str(error):
+        return "no such file"
+    is_plain = isinstance(error, ImportError | OSError)
+    return (getattr(error, "strerror", None) or str(error)) if is_plain else f"{type(error).__name__}: {error}"
 
 
 def _raise(error: Exception) -> Any:

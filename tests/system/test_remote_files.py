@@ -75,5 +75,5 @@ def test_what_a_store_says_and_a_lie_are_one_error(url: str, tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         fetch(remote, tmp_path)
     assert "published is sha256:" in caught.value.problems[0]
-    with pytest.raises(DataError, match="cannot be downloaded"):
+    with pytest.raises(DataError, match="cannot be downloaded: no such file"):
         read("moody://bucket/none", limit=9)

@@ -8,8 +8,6 @@ from resnetctl.config.options import USED, option
 from resnetctl.registry import Kind
 from resnetctl.spec import MAX_PIXELS, Fit, Storage
 
-LARGE = "Large data"
-
 
 class DataGetOptions(Common):
     name: str = argument("Dataset, or the address of a published one", metavar="NAME", complete="dataset")
@@ -34,8 +32,8 @@ class DataAddOptions(Common):
         "Store pixels (raw), or files to decode at each read (jpeg); auto: files if the disk is small",
         panel=USED,
     )
-    shuffle: bool = option(False, "Store images in a mixed order, the same each time (for remote data)", panel=LARGE)
-    shard_mb: int = option(1024, "jpeg: most MiB of a shard, a file with many images", panel=LARGE, ge=1, le=1024)
+    shuffle: bool = option(False, "Store images in a mixed order, the same each time (for remote data)", panel="Data")
+    shard_mb: int = option(1024, "jpeg: most MiB of a shard, a file with many images", panel="Data", ge=1, le=1024)
     strict: bool = option(False, "A box without area, or a column of one value, is an error", panel=USED)
     vectors: Path | None = option(
         None, "Numbers of each image: CSV with the column path, or .npy", metavar="FILE", panel=USED
