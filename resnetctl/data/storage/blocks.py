@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resnetctl.data.splits import ImageSet
 
 BLOCK_BYTES = 2**30  # of pixels
+MB = 10**6
 
 
 def blocks(images: "ImageSet") -> Rows:
@@ -45,7 +46,7 @@ def require_cache(images: "ImageSet", config: "TrainConfig") -> None:
             f"dataset may have {room / GB:,.3g} GB",
             hint=[
                 window if is_by_block else Setting("sampler", "blocks"),
-                f"RESNETCTL_CACHE_GB={needed / GB:.3g} makes it large enough",
+                f"RESNETCTL_CACHE_GB={-(-needed // MB) / (GB // MB):g} makes it large enough",
             ],
         )
 

@@ -87,6 +87,12 @@ def test_a_cache_must_hold_what_the_order_reads_at_a_time(sampler: str, room: fl
     assert any("RESNETCTL_CACHE_GB=" in str(hint) for hint in caught.value.hint)
 
 
+def test_the_cache_that_is_proposed_is_large_enough() -> None:
+    with pytest.raises(ConfigError) as caught:
+        require_cache(remote([7_663_999_000], 1), TrainConfig())
+    assert "RESNETCTL_CACHE_GB=7.664 makes it large enough" in caught.value.hint
+
+
 def test_local_images_need_no_cache(tmp_path: Path) -> None:
     for store in both(tmp_path):
         require_cache(open_sets(store, val_fraction=0, seed=0)[0], TrainConfig())
