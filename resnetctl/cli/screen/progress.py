@@ -98,7 +98,10 @@ def sparkline(values: Sequence[float], room: int) -> str:
 
 
 def _amount(number: int, unit: str) -> str:
-    return tables.size(number) if unit == "B" else f"{tables.count(number)} {unit}"
+    if unit == "B":
+        return tables.size(number)
+    one = unit.removesuffix("es") if unit.endswith("xes") else unit.removesuffix("s")
+    return f"{tables.count(number)} {one if number == 1 else unit}"
 
 
 def watch(work: "Generator[Notice | Progress, None, Result]") -> "Result":

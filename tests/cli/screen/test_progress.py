@@ -88,6 +88,12 @@ def test_a_progress_line_has_a_bar_and_amounts(fact: Progress, line: str) -> Non
     assert progress_line(fact, 80) == line
 
 
+@pytest.mark.parametrize(("unit", "one"), [("plugins", "1 plugin"), ("boxes", "1 box"), ("images", "1 image")])
+def test_one_of_a_kind_is_told_in_the_singular(unit: str, one: str) -> None:
+    assert progress_line(progress(1, None, unit), 80).endswith(one)
+    assert progress_line(progress(2, None, unit), 80).endswith(f"2 {unit}")
+
+
 def test_a_bar_is_filled_to_its_share() -> None:
     assert bar(0.5, 4) == "━━  "
     assert bar(7.0, 2) == "━━"
