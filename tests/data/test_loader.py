@@ -119,6 +119,15 @@ def test_val_is_held_on_an_accelerator_that_it_fits_into(monkeypatch: pytest.Mon
     assert loader.hold(val, image, device=meta) is None
 
 
+def test_images_are_fetched_ahead_from_the_place_at_which_an_epoch_goes_on() -> None:
+    feed = loader.Feed(make(index=[9, 2, 5, 7]), spec(), CPU)
+    expected: list[list[int]] = []
+    feed._expect = lambda rows: expected.append(rows.tolist())  # type: ignore[assignment]
+    order = torch.tensor([3, 0, 2, 1])
+    assert feed.placed(order).tolist() == feed.placed(order, start=2).tolist() == [3, 0, 2, 1]
+    assert expected == [[7, 9, 5, 2], [5, 2]]
+
+
 @pytest.mark.parametrize(("device", "is_pinned"), [("cuda", True), ("meta", False)])
 def test_only_values_that_go_from_the_cpu_to_cuda_are_pinned(
     monkeypatch: pytest.MonkeyPatch, device: str, is_pinned: bool
