@@ -14,7 +14,7 @@ Row = tuple[str, str]
 WIDEST = 100
 HELP = ("--help", "-h", "--help-all")
 SHARED = ("Global", "Help")  # panels of the options that every command has
-PANELS = (USED, "Model", "Optimisation", "Data", "Quantisation", "Machine", "Run", "Other", *SHARED)
+PANELS = (USED, "Model", "Optimisation", "Data", "Large data", "Quantisation", "Machine", "Run", "Other", *SHARED)
 
 
 def requested(root: Group, argv: Sequence[str]) -> str | None:
