@@ -238,10 +238,10 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def _flops(timer: TimedSteps) -> float:
-    """Return FLOP per image of a training step, counted in one step: convolutions and matrix multiplications."""
+    """Return FLOP per image of a training step, counted in real steps: convolutions and matrix multiplications."""
     with FlopCounterMode(display=False) as counter:
         images = timer.step().images
-    return float(counter.get_total_flops() / images)
+    return float(counter.get_total_flops() / (images * timer.queued))
 
 
 def _subject(job: Job) -> Subject:

@@ -27,14 +27,15 @@ from resnetctl.training.recorder import checkpoint_bytes
 
 PARTS = ("gather", "augment", "normalise", "forward", "backward", "optimizer", "rest")
 MOST_STEPS = 50  # of one measurement
+QUEUED = 8  # steps between two waits for an accelerator, which works on one while the CPU prepares the next
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimedStep:
-    """One step: wall seconds, images, and the seconds of each of `PARTS` (empty unless parts are watched)."""
+    """One step, or the mean of several: wall seconds, images, and the seconds of `PARTS` if they are watched."""
 
     seconds: float
-    images: int
+    images: float
     parts: tuple[float, ...] = ()
 
 
@@ -57,23 +58,33 @@ class TimedSteps:
             early_stop=0,
         )
         self._marks: list[float] = []
+        self.queued = 1 if job.device.type == "cpu" else QUEUED
         if watch and job.device.type == "cpu" and job.config.accumulate == job.config.shards == 1:
             plan = dataclasses.replace(plan, augment=self._around(plan.augment))
             self._hook(state)
         self._facts = fit(state, plan)
 
     def step(self) -> TimedStep:
-        """Take one step and wait until the device has finished it."""
+        """Take one step, on an accelerator several, and wait until the device has finished."""
+        began, last = self._taken()
+        images = last.images
+        for _ in range(self.queued - 1):
+            _, last = self._taken()
+            images += last.images
+        last.loss.item()  # wait for the device
+        ended = time.perf_counter()
+        marks = [began, *self._marks, ended]
+        parts = tuple(after - before for before, after in itertools.pairwise(marks)) if self._marks else ()
+        return TimedStep(seconds=(ended - began) / self.queued, images=images / self.queued, parts=parts)
+
+    def _taken(self) -> tuple[float, StepResult]:
+        """Return when a step began, and its result."""
         fact: object = None
         while not isinstance(fact, StepResult):  # skip the result of an epoch
             self._marks.clear()
             began = time.perf_counter()
             fact = next(self._facts)
-        fact.loss.item()  # wait for the device
-        ended = time.perf_counter()
-        marks = [began, *self._marks, ended]
-        parts = tuple(after - before for before, after in itertools.pairwise(marks)) if self._marks else ()
-        return TimedStep(seconds=ended - began, images=fact.images, parts=parts)
+        return began, fact
 
     def steps(self, seconds: float) -> list[TimedStep]:
         """Take steps until `seconds` are over: at least one, at most `MOST_STEPS`."""

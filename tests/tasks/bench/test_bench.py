@@ -81,6 +81,9 @@ def test_bench_reports_every_figure_and_writes_nothing(monkeypatch: pytest.Monke
 def test_flops_count_forward_and_backward() -> None:
     # 8x8 digits: 40.6 M multiply-adds at 32 px are 2.5 M at 8 px; three times for training, two FLOP each
     assert task._flops(new_bench().timer) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
+    queue = new_bench().timer
+    queue.queued = 3  # steps at once, as on an accelerator; the images of a step are the same
+    assert task._flops(queue) == pytest.approx(3 * 2 * 2.53e6, rel=0.05)
 
 
 def test_an_unknown_dataset_or_arch_is_an_error() -> None:

@@ -32,6 +32,21 @@ def test_timed_steps_are_those_of_fit_and_go_on_past_the_end_of_the_run() -> Non
     assert state.step == 6
 
 
+def test_an_accelerator_has_several_steps_in_its_queue_before_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+    monkeypatch.setattr(
+        torch.Tensor, "item", lambda self, item=torch.Tensor.item: waits.append(item(self)) or waits[-1]
+    )
+    settled = job("epochs=1", "batch_size=16")
+    state = fresh_state(settled, fresh_model(settled))
+    timer = TimedSteps(settled, state)
+    timer.queued = 4  # as on an accelerator
+    waits.clear()
+    assert timer.step().images == 54 / 4
+    assert state.step == 4
+    assert len(waits) == 1
+
+
 def test_the_parts_of_a_watched_step_sum_to_its_time() -> None:
     timer = timed_steps(watch=True)
     taken = [timer.step() for _ in range(5)]
