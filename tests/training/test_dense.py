@@ -147,7 +147,7 @@ def test_a_classifier_that_leaves_numbers_unread_says_so(tmp_path: Path) -> None
         ("augment=standard+cutout", "policy 'standard+cutout' cannot move boxes with the image"),
         ("label_smoothing=0.1", "head 'tiny_det' brings its own loss"),
         ("class_weights=balanced", "head 'tiny_det' brings its own loss"),
-        ("model.head_args.levels=3", "head 'tiny_det' cannot use model.head_args"),
+        ("model.head_args.levels=3", "head 'tiny_det' cannot use model.head_args.levels"),
     ],
 )
 def test_what_a_head_cannot_use_is_refused_before_the_run(tmp_path: Path, change: str, message: str) -> None:
