@@ -11,6 +11,7 @@ folder and its output. The script ends with 1 when a case does not hold. Linux o
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import os
 import re
@@ -99,6 +100,8 @@ def _prepare(folder: Path) -> None:
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0, "the base files cannot be made"
     hostile_inputs.BASE = folder / "base"
+    gc.collect()
+    gc.freeze()  # a fork must not pay for collections of what PyTorch has loaded, which a new process does not have
 
 
 def _run(root: Path, case: Case) -> Outcome:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from resnetctl import __version__
 
+# pydantic asks all installed distributions for plugins of its own, and fails when one of them has no name
+NO_PYDANTIC_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "700"}
 
 
@@ -18,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"resnetctl {__version__}", flush=True)
             return 0
     rest_threads()
+    os.environ.setdefault(*NO_PYDANTIC_PLUGINS)
     from resnetctl.cli.boundary import exit_code
 
     return exit_code(lambda: carry_out(arguments), arguments)

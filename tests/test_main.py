@@ -1,15 +1,18 @@
 """The entry point, run in new processes."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from resnetctl import __version__
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60)
+def python(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = os.environ | ({} if path is None else {"PYTHONPATH": str(path)})
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, env=env)
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
@@ -38,6 +41,14 @@ def test_openmp_is_configured_before_torch_is_loaded() -> None:
         "assert os.environ['OMP_WAIT_POLICY'] == 'ACTIVE' and 'GOMP_SPINCOUNT' not in os.environ"
     )
     assert python("-c", probe).returncode == 0
+
+
+def test_an_installed_distribution_without_a_name_stops_no_command(tmp_path: Path) -> None:
+    (tmp_path / ".dist-info").mkdir()
+    (tmp_path / ".dist-info" / "entry_points.txt").write_text("[resnetctl.archs]\nbad = bad_nets:net\n")
+    done = python("-m", "resnetctl", "plugins", "list", "--kind", "arch", path=tmp_path)
+    assert (done.returncode, "internal error" in done.stderr) == (0, False)
+    assert "arch bad of unknown ? is stale" in done.stderr
 
 
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "numpy", "PIL", "rich.markdown", "asyncio", "pydantic_settings"}

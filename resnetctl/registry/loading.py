@@ -1,6 +1,7 @@
 """Import the one object behind a name, check its shape, and name the plugin in every error."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -13,7 +14,7 @@ from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.metadata import Entry
 from resnetctl.spec import Arch, Dataset, Policy
 from resnetctl.system.installed import torchvision_remedy
-from resnetctl.system.signals import Interruption
+from resnetctl.system.signals import Interruption, stop_later
 
 IMPORT_FAILED = "cannot be imported"
 
@@ -86,20 +87,26 @@ def fault(kind: Kind, name: str, *, problem: str, line: str = "") -> PluginError
     )
 
 
+class _Plain(io.TextIOBase):
+    """Writes to stderr, with `?` for characters that could control a terminal."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write("".join(char if char.isprintable() or char in "\n\t" else "?" for char in text))
+
+
 @cache
 def _load(entry: Entry) -> Any:
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to results
-            value = resolve(entry.value)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a module may raise anything while it loads, SystemExit included
-        raise PluginError(
-            f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {IMPORT_FAILED}: "
-            f"{type(error).__name__}: {error}",
-            where=entry.value,
-            hint=[_remedy(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
-        ) from error
+    with stop_later():  # a Ctrl-C waits for the end, so an interrupt in the meantime is the module's own
+        try:
+            with contextlib.redirect_stdout(_Plain()):  # stdout belongs to results
+                value = resolve(entry.value)
+        except BaseException as error:  # a module may raise anything while it loads, SystemExit included
+            raise PluginError(
+                f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {IMPORT_FAILED}: "
+                f"{type(error).__name__}: {error}".rstrip(": "),
+                where=entry.value,
+                hint=[_remedy(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
+            ) from error
     complaint = KINDS[entry.kind].check(value)
     if complaint:
         raise PluginError(

@@ -35,11 +35,13 @@ def test_get_imports_exactly_one_module(install: Install) -> None:
     assert registry.distribution_of("arch", "resnet20") == {}
 
 
-def test_output_of_a_plugin_does_not_reach_stdout(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
-    install("loud", {"net": "plug_loud:net"}, code="print('hello')\n" + GOOD)
+def test_output_of_a_plugin_goes_to_stderr_without_control_characters(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("loud", {"net": "plug_loud:net"}, code="print('hello \\x1b[31m')\n" + GOOD)
     get("arch", "net")
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "hello\n")
+    assert (out, err) == ("", "hello ?[31m\n")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,7 @@ def test_output_of_a_plugin_does_not_reach_stdout(install: Install, capsys: pyte
         ("raise RuntimeError('boom')", "cannot be imported: RuntimeError: boom"),
         ("import no_such_module", "ModuleNotFoundError"),
         ("import sys; sys.exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "cannot be imported: KeyboardInterrupt"),
         ("def net(:", "SyntaxError"),
         ("other = 1", "AttributeError"),
         ("net = 7", "must be a resnetctl.spec.Arch, not int"),

@@ -99,7 +99,8 @@ def _unpacked(path: Path, folder: Path) -> dict[str, Path]:
         for number, member in enumerate(found):
             try:
                 parts = clean(member.name)
-                if member.is_folder or not parts or not _is_wanted(parts):
+                is_empty = member.size == 0 and suffix_of(member.name) == ".txt"  # a list of nothing
+                if member.is_folder or not parts or is_empty or not _is_wanted(parts):
                     if number > MAX_OTHERS + 2 * len(paths):
                         raise DataError("too many members that are not images", where=str(path))
                     continue

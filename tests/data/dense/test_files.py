@@ -109,6 +109,16 @@ def test_an_archive_of_other_files_ends_early(tmp_path: Path, monkeypatch: pytes
         assert [*files.paths] == [name for name, _ in pictures]
 
 
+def test_empty_lists_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_OTHERS", 5)
+    path = tarred(tmp_path / "a.tar", ("1.png", b"x"), ("list.txt", b"1"), ("none.txt", b""), ("1.xml", b""))
+    with opened(path) as files:
+        assert [*files.paths] == ["1.png", "list.txt", "1.xml"]
+    path = tarred(tmp_path / "b.tar", *((f"{number}.txt", b"") for number in range(9)))
+    with pytest.raises(DataError, match="too many members that are not images"), opened(path):
+        pass
+
+
 def test_what_was_unpacked_is_removed_and_has_no_name_of_a_member(tmp_path: Path) -> None:
     with opened(tarred(tmp_path / "a.tar", ("x/y.xml", b"text"), (".hidden/z.xml", b""))) as files:
         assert files.text("x/y.xml") == "text"
