@@ -11,7 +11,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import pytest
+from support.photos import added, files
+from support.pictures import write_tree
+
+from resnetctl.data.storage import files as file_form
+
 SHARD = "train-00000.bin"
+SHARD_BYTES = 3000  # of `small_shards`
 
 
 @dataclass
@@ -79,3 +86,11 @@ def published(folder: Path) -> Iterator[str]:
         threading.Thread(target=local.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{local.server_port}"
         local.shutdown()
+
+
+def small_shards(folder: Path) -> Path:
+    """Write a data folder with a store of files, `files`, in shards of 3 KB, and return it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_form, "SHARD_BYTES", SHARD_BYTES)
+        added(write_tree(folder / "photos", files()), folder / "data", "files", "jpeg")
+    return folder / "data"

@@ -12,16 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.photos import added
-from support.photos import files as photo_files
-from support.pictures import write_tree
-from support.publishing import Faults, Handler, published
+from support.publishing import SHARD_BYTES, Faults, Handler, published, small_shards
 from support.tiny_runs import files, notice_texts, request, run
 from support.toy_dataset import done
 
 from resnetctl import runs
 from resnetctl.data.storage import cache
-from resnetctl.data.storage import files as file_form
 from resnetctl.errors import ConfigError, DataError
 from resnetctl.system import download, settings
 from resnetctl.tasks.data.get import get
@@ -29,17 +25,11 @@ from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 
 SETS = ("data=files", "batch_size=4", "epochs=2", "val_fraction=0.2", "augment=standard", "shuffle_window=1")
-SHARD_BYTES = 3000
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a store of files, in shards of 3 KB."""
-    folder = tmp_path_factory.mktemp("shop")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_form, "SHARD_BYTES", SHARD_BYTES)
-        added(write_tree(folder / "photos", photo_files()), folder / "data", "files", "jpeg")
-    return folder / "data"
+    return small_shards(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,30 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.photos import added, files
-from support.pictures import write_tree
-from support.publishing import SHARD, Faults, Handler, published
+from support.publishing import SHARD, SHARD_BYTES, Faults, Handler, published, small_shards
 from support.toy_dataset import done
 
 from resnetctl.data.storage import cache
-from resnetctl.data.storage import files as file_form
 from resnetctl.data.storage.rows import FileImages
 from resnetctl.data.store import open_store
 from resnetctl.errors import DataError
 from resnetctl.system import download, settings
 from resnetctl.tasks.data.get import get
 
-SHARD_BYTES = 3000
-
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a store of files, in shards of 3 KB."""
-    folder = tmp_path_factory.mktemp("shop")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_form, "SHARD_BYTES", SHARD_BYTES)
-        added(write_tree(folder / "photos", files()), folder / "data", "files", "jpeg")
-    return folder / "data"
+    return small_shards(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture
