@@ -12,7 +12,7 @@ from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system import settings as machine
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
-from resnetctl.weights.file import load_model
+from resnetctl.weights.file import load_network
 
 if TYPE_CHECKING:
     from resnetctl.models.backbone import Backbone, Names
@@ -63,7 +63,7 @@ def _trained(source: object, settings: Settings, channels: int | None) -> ResNet
         raise UsageError(
             "an ONNX file gives no features", where=str(target.path), hint=Call("runs list", note="has runs to name")
         )
-    net, _ = load_model(target.path)
+    net = load_network(target.header)
     if channels is not None:
         adapt_input(net, channels)
     return net

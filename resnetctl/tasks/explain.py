@@ -22,7 +22,7 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import resolve
 from resnetctl.trust.pictures.maps import METHODS, MapScore, Method, class_maps, enlarged, normalised, scores
-from resnetctl.weights.file import load_model, read_card
+from resnetctl.weights.file import load_network
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -168,10 +168,10 @@ def explain(
         raise UsageError(
             "an ONNX file gives no gradients", where=str(resolved.path), hint="name the run or the weights file"
         )
-    card = read_card(resolved.path)
+    card = resolved.header.card
     stage = _checked(request, card)
     device = pick_device(settings.device)
-    net, card = load_model(resolved.path)
+    net = load_network(resolved.header)
     explainer = _Explainer(net=net.to(device), card=card, device=device, request=request, stage=stage)
     storage.require_writable(Path(request.out), hint=Setting("out", "DIR"))
     problems: list[str] = []

@@ -21,7 +21,7 @@ from resnetctl.errors import UsageError
 from resnetctl.spec import WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import Looks, class_order, look, relabelled_batches
-from resnetctl.tasks.targets import Target, described, resolve, start_onnx, takes_originals
+from resnetctl.tasks.targets import Target, described, start_onnx, takes_originals
 from resnetctl.trust.evidence import Evidence, collect, from_bytes, to_bytes
 from resnetctl.trust.pictures import corruptions
 from resnetctl.trust.strangers import BANK, NOISE_COUNT, noise
@@ -89,9 +89,9 @@ class Judge:
 
     def network(self) -> ResNet:
         """Return the network itself, on the CPU. An ONNX file has none."""
-        from resnetctl.weights.file import load_model
+        from resnetctl.weights.file import load_network
 
-        return load_model(self.target.path)[0]
+        return load_network(self.target.header)
 
     def _batches(self, images: ImageSet, order: Labels) -> Iterator[tuple[Images, Labels]]:
         return relabelled_batches(images, self.card, order=order, as_stored=self.as_stored)
@@ -136,20 +136,19 @@ class Judge:
             return _onnx_predictor(self.target.path, self.settings)
         import torch
 
-        from resnetctl.weights.file import load_model
+        from resnetctl.weights.file import load_network
 
         where = pick_device(self.settings.device)
-        net, card = load_model(self.target.path)
+        net, card = load_network(self.target.header), self.card
         torch.set_num_threads(pick_threads(self.settings.threads, arch=card.arch, size=card.image.size))
         return feature_predictor(net, card.image, device=where)
 
 
-def open_judge(target: str | Path | None, settings: Settings) -> Judge:
-    """Return the judge of a run, a weights file or an ONNX file. Builds no network; raises as `resolve`."""
-    resolved = resolve(target, settings)
-    card, weights = described(resolved)
-    said, as_stored = list(resolved.notices), takes_originals(resolved)
-    return Judge(target=resolved, card=card, weights=weights, settings=settings, said=said, as_stored=as_stored)
+def open_judge(target: Target, settings: Settings) -> Judge:
+    """Return the judge of a run, a weights file or an ONNX file. Builds no network; raises `WeightsError`."""
+    card, weights = described(target)
+    said, as_stored = list(target.notices), takes_originals(target)
+    return Judge(target=target, card=card, weights=weights, settings=settings, said=said, as_stored=as_stored)
 
 
 def evenly(images: ImageSet, most: int = BANK) -> ImageSet:

@@ -40,7 +40,7 @@ def open_weights(text: str, settings: Settings, *, key: str = "weights") -> Name
         weights = str(target.run.weights) if target.run is not None and has_weights else "WEIGHTS"
         role = "a teacher is" if key == "distill.teacher" else "finetune starts from"
         raise UsageError(f"{role} a weights file, not an ONNX file", where=str(target.path), hint=Setting(key, weights))
-    header = weights_file.read_header(target.path)
+    header = target.header
     weights_file.require_plugins(header.card, target.path)
     return NamedWeights(
         weights=weights_file.load(header),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -21,7 +22,7 @@ from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.settings import Settings
-from resnetctl.weights.file import load_network, read_header, require_classifier
+from resnetctl.weights.file import Header, load_network, read_header, require_classifier
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,19 @@ class Target:
     path: Path
     run: RunDir | None = None
     notices: tuple[str, ...] = ()
+
+    @cached_property
+    def header(self) -> Header:
+        """The header of a weights file, parsed once. Raises `WeightsError`."""
+        return read_header(self.path)
+
+    @cached_property
+    def exported(self) -> OnnxCard:
+        """The card of an ONNX file, which was checked once. Raises `WeightsError`."""
+        from resnetctl.deploy import onnx_session
+        from resnetctl.deploy.onnx_checks import check
+
+        return check(onnx_session.read_bytes(self.path), str(self.path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +131,7 @@ def open_target(
     if target.kind == "weights":
         where = pick_device(device or settings.device)
         how = pick_precision(precision, where)
-        return _open_weights(target.path, settings, device=where, keep_threads=keep_threads, precision=how)
+        return _open_weights(target, settings, device=where, keep_threads=keep_threads, precision=how)
     require_own_precision(precision)
     cores = settings.threads or cores_granted()
     callers = cores if images >= MANY * cores else 1
@@ -149,7 +163,7 @@ def start_onnx(path: Path, settings: Settings) -> OnnxModel:
 def has_head(target: Target) -> bool:
     """Return whether the target is no classifier: cheap, and False for a file that `open_target` will refuse."""
     if target.kind == "weights":
-        return read_header(target.path).card.head is not None
+        return target.header.card.head is not None
     from resnetctl.deploy import onnx_card, onnx_proto, onnx_session
     from resnetctl.deploy.protobuf import Malformed
 
@@ -166,11 +180,9 @@ def described(target: Target) -> tuple[WeightsCard, str]:
     Builds no network. A run's weights and its ONNX file have the same digest. Raises `WeightsError`.
     """
     if target.kind == "weights":
-        header = read_header(target.path)
-        card, sha256 = header.card, header.sha256
+        card, sha256 = target.header.card, target.header.sha256
     else:
-        exported = _onnx_card(target.path)
-        card, sha256 = exported.weights, exported.weights_sha256
+        card, sha256 = target.exported.weights, target.exported.weights_sha256
     return card, digest_of(card, sha256)
 
 
@@ -187,14 +199,7 @@ def digest_in(precision: str, card: WeightsCard, *, sha256: str) -> str:
 
 def takes_originals(target: Target) -> bool:
     """Return whether the target resizes images itself, as an ONNX file with raw input does. Raises `WeightsError`."""
-    return target.kind == "onnx" and _onnx_card(target.path).input == "raw"
-
-
-def _onnx_card(path: Path) -> OnnxCard:
-    from resnetctl.deploy import onnx_session
-    from resnetctl.deploy.onnx_checks import check
-
-    return check(onnx_session.read_bytes(path), str(path))
+    return target.kind == "onnx" and target.exported.input == "raw"
 
 
 def require_own_precision(precision: str) -> None:
@@ -208,21 +213,20 @@ def require_own_precision(precision: str) -> None:
 
 
 def _open_weights(
-    path: Path, settings: Settings, *, device: torch.device, keep_threads: bool, precision: Precision
+    target: Target, settings: Settings, *, device: torch.device, keep_threads: bool, precision: Precision
 ) -> Opened:
     import torch
 
     from resnetctl.engine.predictors import feature_predictor, shipped_predictor
 
-    header = read_header(path)
-    net, card = load_network(header), header.card
-    digest = digest_in(precision, card, sha256=header.sha256)
+    net, card = load_network(target.header), target.header.card
+    digest = digest_in(precision, card, sha256=target.header.sha256)
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     if card.calibration is None or card.calibration.familiar is None:
         predict = shipped_predictor(net, card.image, device=device, precision=precision)
         return Opened(card=card, digest=digest, predict=predict)
-    _require_width(card, net.fc.in_features, path=path)
+    _require_width(card, net.fc.in_features, path=target.path)
     read = feature_predictor(net, card.image, device=device, precision=precision)
     return Opened(card=card, digest=digest, predict=lambda images: read(images)[0], read=read)
 

@@ -171,7 +171,7 @@ def load(header: Header) -> LoadedWeights:
         raise WeightsError(
             "the tensors do not match the digest in the card: the file was damaged or changed",
             where=str(path),
-            hint="copy the file again from its source",
+            hint="copy the file again from its source, or try again if a training was writing it",
         )
     require_finite(state, path)
     return LoadedWeights(path=path, state=state, card=header.card)

@@ -12,6 +12,7 @@ from resnetctl.data.store import Store
 from resnetctl.system import settings
 from resnetctl.tasks import judge as judging
 from resnetctl.tasks.judge import evenly, open_judge
+from resnetctl.tasks.targets import resolve
 from resnetctl.trust.pictures.maps import normalised
 from resnetctl.trust.strangers import NOISE
 
@@ -23,7 +24,7 @@ def store() -> Store:
 
 def test_every_pass_is_stored_by_what_it_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(card(store))
-    judge = open_judge(None, settings.load())
+    judge = open_judge(resolve(None, settings.load()), settings.load())
     images = open_eval_set(store, "test", val_split=None)
     first = [judge.evidence(store, images), judge.strangers(images), *(judge.noise(images, kind) for kind in NOISE)]
     assert len(list((run.path / "report").iterdir())) == 5
@@ -43,7 +44,7 @@ def test_images_are_chosen_evenly(store: Store) -> None:
 
 def test_pixels_are_the_prepared_images_and_the_network_gives_the_logits(store: Store) -> None:
     make_run(card(store))
-    judge = open_judge(None, settings.load())
+    judge = open_judge(resolve(None, settings.load()), settings.load())
     images = open_eval_set(store, "test", val_split=None)
     pixels = judge.pixels(images)
     assert pixels.shape == (len(images), 8, 8, 1)

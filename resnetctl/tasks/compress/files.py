@@ -13,7 +13,7 @@ from resnetctl.tasks.compress.order import Cut, dataset_of, require_cut
 from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.smaller import make_smaller
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import read_header, require_plugins
+from resnetctl.weights.file import require_plugins
 
 
 def compress(
@@ -34,7 +34,7 @@ def compress(
     """
     path = _free(Path(out))
     resolved = resolve_weights(target, settings)
-    header = read_header(resolved.path)
+    header = resolved.header
     require_plugins(header.card, header.path)
     require_cut(cut, header.card)
     store = open_store(settings.data_dir, dataset_of(header.card, data))

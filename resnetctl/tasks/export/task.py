@@ -32,7 +32,7 @@ from resnetctl.system.signals import stop_later
 from resnetctl.tasks.export import int8 as int8_form
 from resnetctl.tasks.export.subjects import Subject, from_folder, from_store, own_store, synthetic
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import Header, load_net, load_network, read_header, require_plugins
+from resnetctl.weights.file import Header, load_net, load_network, require_plugins
 
 if TYPE_CHECKING:
     from resnetctl.compress.int8 import Int8Report
@@ -153,7 +153,7 @@ def export(
         raise UsageError("this is an ONNX file already", where=str(resolved.path), hint="name a run or a weights file")
     place, kind = Path(out) if out is not None else None, input if int8 is None else "int8"
     destination = _destination(resolved, place, kind) if to is None else _folder(resolved, place, to)
-    header = read_header(resolved.path)
+    header = resolved.header
     require_plugins(header.card, header.path)
     card = header.card
     if card.head is not None and (input == "raw" or to is not None or int8 is not None):

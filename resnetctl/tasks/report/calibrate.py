@@ -10,7 +10,7 @@ from resnetctl.tasks.targets import Target
 from resnetctl.trust.assessment import is_enough
 from resnetctl.trust.evidence import Evidence
 from resnetctl.trust.fitting import ENOUGH, fit_card
-from resnetctl.weights.file import load, read_header, save
+from resnetctl.weights.file import load, save
 from resnetctl.wording import counted
 
 
@@ -44,6 +44,6 @@ def write_calibrated(target: Target, val: Evidence | None, *, out: Path) -> Path
     """Write the weights of `target` with a calibration that `val`, as `require_enough` wants it, chooses."""
     assert val is not None
     fitted = fit_card(val.logits, val.labels, features=val.features)
-    weights = load(read_header(target.path))
+    weights = load(target.header)
     save(out, dataclasses.replace(weights, card=dataclasses.replace(weights.card, calibration=fitted)))
     return out

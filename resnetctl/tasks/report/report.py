@@ -98,7 +98,7 @@ def reporting(
     resolved = resolve(target, settings)
     if has_head(resolved):
         return net_report(resolved, settings, asked=options)
-    return (yield from _of_classifier(open_judge(target, settings), request, kinds=kinds))
+    return (yield from _of_classifier(open_judge(resolved, settings), request, kinds=kinds))
 
 
 def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> Generator[Progress, None, TrustReport]:
@@ -106,7 +106,7 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
     settings = judge.settings
     if request.calibrate is not None:
         require_new(judge.target, Path(request.calibrate))
-    other = None if request.against is None else open_judge(fspath(request.against), settings)
+    other = None if request.against is None else open_judge(resolve(fspath(request.against), settings), settings)
     store = _open_data(judge, other, request)
     sets = open_strange(request.ood, store, judge=judge, quick=request.quick)
     images = open_eval_set(store, request.split, val_split=judge.card.split)

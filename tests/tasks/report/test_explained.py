@@ -12,6 +12,7 @@ from resnetctl.tasks.export import export
 from resnetctl.tasks.judge import open_judge
 from resnetctl.tasks.report.explained import EACH, explained
 from resnetctl.tasks.report.report import report
+from resnetctl.tasks.targets import resolve
 from resnetctl.trust.evidence import Evidence
 
 
@@ -33,7 +34,8 @@ def test_the_surest_mistakes_come_first_then_right_images(store: Store) -> None:
     make_run(card(store))
     images = open_eval_set(store, "test", val_split=None)
     evidence = planted(images, wrong={4: 3.0, 9: 5.0, 11: 1.0})
-    maps = explained(open_judge(None, settings.load()), evidence, images=images, store=store, temperature=1.0)
+    judge = open_judge(resolve(None, settings.load()), settings.load())
+    maps = explained(judge, evidence, images=images, store=store, temperature=1.0)
     assert maps is not None
     label = CLASSES[images.labels[9]]
     assert (maps.images[0].name, maps.images[0].label) == (f"{label}3", label)
@@ -49,7 +51,7 @@ def test_the_surest_mistakes_come_first_then_right_images(store: Store) -> None:
 def test_a_network_that_is_always_right_has_maps_of_right_images(store: Store) -> None:
     make_run(card(store))
     images = open_eval_set(store, "test", val_split=None)
-    judge = open_judge(None, settings.load())
+    judge = open_judge(resolve(None, settings.load()), settings.load())
     maps = explained(judge, planted(images, wrong={}), images=images, store=store, temperature=1.0)
     assert maps is not None
     assert len(maps.images) == EACH
