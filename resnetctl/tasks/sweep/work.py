@@ -1,10 +1,8 @@
 """Work on a group: train its runs one after the other, beside any number of other workers.
 
-A run is taken by its lock, resumed where it stopped, and left when it has a summary. With halving, a run stops at each
-rung, and goes on when all runs have reached the rung and it is among the best.
+A run is taken by its lock, resumed where it stopped, and left when it has a summary.
 """
 
-import math
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -15,8 +13,8 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.facts import EpochTimed, Notice, TrainFact
 from resnetctl.runs.group import Group
-from resnetctl.runs.log import val_key
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.sweep.halving import is_done, rungs, survivors
 from resnetctl.tasks.sweep.points import ask
 from resnetctl.training.launch import Trainer
 from resnetctl.wording import counted
@@ -65,39 +63,6 @@ def _search(group: Group, settings: Settings, *, trainer: Trainer) -> Iterator[T
 
 def _with_others(names: list[str]) -> Notice:
     return Notice(f"other workers train {counted(len(names), 'run')}")
-
-
-def is_done(group: Group, name: str, *, rung: int) -> bool:
-    """Return whether a run has finished, has failed, or has reached the epoch `rung` (0: the end)."""
-    run = group.run(name)
-    if run.failure() is not None or run.summary() is not None:
-        return True
-    return bool(rung) and len(run.metrics()) >= rung
-
-
-def rungs(group: Group, settings: Settings, *, factor: int) -> list[int]:
-    """Return the epochs at which the worse runs stop, then 0, the end: for 27 epochs and 9 runs 3, 9, 0."""
-    config = draft(TrainConfig, [from_file(group.config(group.names()[0]))], settings=settings).config
-    stages = int(math.log(len(group.names()), factor) + 1e-9)
-    epochs = [config.epochs // factor**stage for stage in range(stages, 0, -1)]
-    return [*dict.fromkeys(epoch for epoch in epochs if epoch), 0]
-
-
-def survivors(group: Group, earlier: list[int], *, halving: int) -> list[str]:
-    """Return the runs that go on after the rungs `earlier`: of those that reached each, the best part, at least one."""
-    names = group.names()
-    for epoch in earlier:
-        kept = max(1, len(names) // halving)
-        names = sorted(names, key=lambda name: _rank(group, name, epoch))[:kept]
-    return sorted(names)
-
-
-def _rank(group: Group, name: str, epoch: int) -> tuple[float, float, str]:
-    """Return the key that sorts runs by their best number on val up to an epoch, best first."""
-    lines = [line for line in group.run(name).metrics()[:epoch] if val_key(line)]
-    ranks = ((-line[val_key(line)], line.get("val_loss", 0.0)) for line in lines)
-    best: tuple[float, float] = min(ranks, default=(0.0, math.inf))
-    return (*best, name)
 
 
 def _pass(
