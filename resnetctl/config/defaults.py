@@ -26,7 +26,7 @@ TRAIN_KEYS: Mapping[str, str] = {
     "warmup": f"0; from {DEEP} blocks on: 1",
     "label_smoothing": "0, or as the dataset says",
     "val_fraction": "0.1, or as the dataset says",
-    "sampler": "shuffle; remote data: blocks",
+    "sampler": "shuffle; remote data: windowed",
 }
 FINETUNE_KEYS: Mapping[str, str] = {  # the others are in recipe `finetune`
     "data": "required",

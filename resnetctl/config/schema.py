@@ -201,12 +201,12 @@ class TrainConfig(Frozen):
     )
     threads: int = option(0, "CPU threads (0: automatic)", panel="Machine", ge=0, le=256)
     seed: int = option(0, "Random seed", panel=USED, ge=0, le=MAX_SEED)
-    sampler: Literal["shuffle", "blocks", "balanced"] = option(
+    sampler: Literal["shuffle", "windowed", "balanced"] = option(
         "shuffle",
-        "Order of an epoch: shuffle, blocks (few shards at a time: remote data), or balanced (classes equally often)",
+        "Order of an epoch: shuffle, windowed (few shards at a time: remote data), or balanced (classes equally often)",
         panel="Data",
     )
-    shuffle_window: int = option(4, "blocks: shards whose images are mixed", panel="Data", ge=1)
+    shuffle_window: int = option(4, "windowed: shards whose images are mixed", panel="Data", ge=1)
     split_seed: int = option(
         0, "Seed of the val split, which the random seed does not move", panel="Data", ge=0, le=MAX_SEED
     )

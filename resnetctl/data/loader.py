@@ -18,7 +18,7 @@ from torch import Tensor
 from resnetctl import rng
 from resnetctl.data.preprocess import normalise, repeat, resize, standardise, to_grey
 from resnetctl.data.splits import ImageSet, eval_batches
-from resnetctl.data.storage.blocks import blocks
+from resnetctl.data.storage.windows import stored_in
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
 from resnetctl.spec import Batch, ImageSpec, SceneTruths, VectorSpec
@@ -72,18 +72,18 @@ def balanced_order(labels: Tensor, count: int, *, seed: int, epoch: int) -> Tens
     return torch.cat(chosen)[torch.randperm(count, generator=generator)]
 
 
-def block_order(stored: Tensor, count: int, *, window: int, seed: int, epoch: int) -> Tensor:
-    """Return a permutation of 0..count-1 that needs few blocks at a time. It depends on its arguments only.
+def windowed_order(stored: Tensor, count: int, *, window: int, seed: int, epoch: int) -> Tensor:
+    """Return a permutation of 0..count-1 that needs few shards at a time. It depends on its arguments only.
 
-    The blocks are permuted. Each image comes at a random place within `window` blocks from the place of its own block.
-    So a batch mixes about `window` blocks, and one block leaves when the next one enters.
+    The shards are permuted. Each image comes at a random place within `window` shards from the place of its own shard.
+    So a batch mixes about `window` shards, and one shard leaves when the next one enters.
 
     Args:
-        stored: int64 `(count,)`, the block in which each image is stored.
+        stored: int64 `(count,)`, the shard that holds each image.
     """
-    generator = torch.Generator().manual_seed(rng.derive(seed, "block order", epoch))
-    names, block = stored.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    places = torch.randperm(len(names), generator=generator)[block]
+    generator = torch.Generator().manual_seed(rng.derive(seed, "windowed order", epoch))
+    names, shard = stored.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    places = torch.randperm(len(names), generator=generator)[shard]
     return (places + window * torch.rand(count, generator=generator, dtype=torch.float64)).argsort(stable=True)
 
 
@@ -91,8 +91,8 @@ def sampler_of(images: ImageSet, config: TrainConfig) -> Callable[..., Tensor]:
     """Return what orders the images of a set in each epoch, from (count, seed, epoch)."""
     if config.sampler == "balanced":
         return partial(balanced_order, torch.from_numpy(images.labels[images.index]))
-    if config.sampler == "blocks":
-        return partial(block_order, torch.from_numpy(blocks(images)), window=config.shuffle_window)
+    if config.sampler == "windowed":
+        return partial(windowed_order, torch.from_numpy(stored_in(images)), window=config.shuffle_window)
     return epoch_order
 
 

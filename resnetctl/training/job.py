@@ -23,7 +23,7 @@ from resnetctl.config.shards import require_images
 from resnetctl.data.images import resized
 from resnetctl.data.loader import hold, sample, steps_per_epoch
 from resnetctl.data.splits import ImageSet, open_sets
-from resnetctl.data.storage.blocks import require_cache
+from resnetctl.data.storage.windows import require_cache
 from resnetctl.data.store import Store
 from resnetctl.engine import graph, schedule
 from resnetctl.engine.hardware.device import claim_device, place

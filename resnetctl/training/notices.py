@@ -7,7 +7,7 @@ from resnetctl import registry
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.splits import eval_batches
-from resnetctl.data.storage.blocks import classes_in_blocks
+from resnetctl.data.storage.windows import classes_in_shards
 from resnetctl.engine import graph
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import TrainState
@@ -112,12 +112,12 @@ def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:
 
 def _sorted_shards(job: Job) -> Iterator[Notice]:
     """Yield a notice if the order of an epoch follows shards with images of few classes."""
-    if job.config.sampler == "blocks" and job.head is None:
-        has, would = classes_in_blocks(job.train)
+    if job.config.sampler == "windowed" and job.head is None:
+        has, would = classes_in_shards(job.train)
         if has < MIXED * would:
             yield Notice(
                 f"a shard of '{job.store.card.name}' has {has:.1f} of {len(job.classes)} classes on average, and would "
-                f"have {would:.1f} if images were stored shuffled: batches of sampler blocks mix too few classes",
+                f"have {would:.1f} if images were stored shuffled: batches of sampler windowed mix too few classes",
                 hint=(Call("data add", ("PATH",), {"shuffle": True}, note="where the dataset is made"),),
             )
 

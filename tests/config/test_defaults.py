@@ -115,11 +115,11 @@ def test_defaults_are_keys_of_the_config() -> None:
 
 
 def test_a_dataset_chooses_its_sampler_for_every_kind_of_run() -> None:
-    remote = dataclasses.replace(card(224), defaults={"sampler": "blocks"})
+    remote = dataclasses.replace(card(224), defaults={"sampler": "windowed"})
     headed = ModelConfig(arch="net", head="ssd")
     layers = [suited(deep(18), remote), suited(deep(18), remote, head=headed)]
     layers += [suited_to_finetune(FinetuneConfig(model=model), remote) for model in (ModelConfig(), headed)]
-    assert [chosen.values["sampler"] for chosen in layers] == ["blocks"] * 4
+    assert [chosen.values["sampler"] for chosen in layers] == ["windowed"] * 4
     assert "sampler" not in suited(deep(18), card(224)).values
 
 

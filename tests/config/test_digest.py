@@ -41,8 +41,8 @@ def test_a_window_of_blocks_belongs_to_the_digest_where_it_decides_the_order() -
     config = job().config
     wider = config.model_copy(update={"shuffle_window": 9})
     assert config_sha256(config) == config_sha256(wider)
-    by_block, wider = (one.model_copy(update={"sampler": "blocks"}) for one in (config, wider))
-    assert len({config_sha256(one) for one in (config, by_block, wider)}) == 3
+    windowed, wider = (one.model_copy(update={"sampler": "windowed"}) for one in (config, wider))
+    assert len({config_sha256(one) for one in (config, windowed, wider)}) == 3
 
 
 def test_shards_belong_to_the_digest_of_the_config() -> None:

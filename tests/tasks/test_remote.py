@@ -58,7 +58,7 @@ def local(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, 
         patch.setenv("RESNETCTL_DATA_DIR", str(shop))
         patch.setenv("RESNETCTL_RUNS_DIR", str(tmp_path_factory.mktemp("runs")))
         settings.load.cache_clear()
-        whole = files(run(*SETS, "sampler=blocks", name="local"))
+        whole = files(run(*SETS, "sampler=windowed", name="local"))
     settings.load.cache_clear()
     return whole
 
@@ -82,7 +82,7 @@ def test_a_run_on_remote_shards_has_the_bytes_of_a_local_one_and_resumes_within_
     faults.asked.clear()
     list(resume("cut", settings=settings.load()))
     assert files(cut) == local
-    assert (cut.read_config().sampler, cut.sources()["sampler"]) == ("blocks", "dataset files")
+    assert (cut.read_config().sampler, cut.sources()["sampler"]) == ("windowed", "dataset files")
 
 
 def test_a_run_stops_with_one_error_when_the_server_fails_and_goes_on_when_it_is_back(

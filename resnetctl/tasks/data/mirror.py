@@ -85,7 +85,7 @@ def _without_shards(card: DatasetCard, url: str) -> DatasetCard:
                 Call("data add", ("PATH",), {"storage": "jpeg"}, note="makes a dataset of files to publish"),
             ],
         )
-    return replace(card, remote=url, defaults={**card.defaults, "sampler": "blocks"})
+    return replace(card, remote=url, defaults={**card.defaults, "sampler": "windowed"})
 
 
 def _require_sound(card: DatasetCard, folder: Path, url: str) -> None:

@@ -112,7 +112,7 @@ def test_a_published_store_without_its_shards_is_refused(server: str, shop: Path
 def test_a_remote_store_has_the_index_and_no_shard(server: str, shop: Path, settings: Settings) -> None:
     report = done(get(f"{server}/files", settings, remote=True))
     assert report.card is not None
-    assert (report.card.remote, report.card.defaults["sampler"]) == (f"{server}/files", "blocks")
+    assert (report.card.remote, report.card.defaults["sampler"]) == (f"{server}/files", "windowed")
     names = {path.name for path in (settings.data_dir / "files").iterdir()}
     assert names == {"card.json", "manifest.jsonl", "train.safetensors", "test.safetensors"}
     original = open_store(shop, "files")

@@ -1,4 +1,4 @@
-"""Blocks of stored images: an order that needs few at a time, and what a cache must hold for it."""
+"""Windows of stored images: an order that needs few shards at a time, and what a cache must hold for it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,19 +10,19 @@ import torch
 from support.photos import both
 
 from resnetctl.config.schema import TrainConfig
-from resnetctl.data.loader import block_order, epoch_order, sampler_of
+from resnetctl.data.loader import epoch_order, sampler_of, windowed_order
 from resnetctl.data.splits import open_sets
-from resnetctl.data.storage import blocks as module
-from resnetctl.data.storage.blocks import blocks, classes_in_blocks, require_cache
+from resnetctl.data.storage import windows as module
 from resnetctl.data.storage.rows import FileImages
+from resnetctl.data.storage.windows import classes_in_shards, require_cache, stored_in
 from resnetctl.errors import ConfigError
 
-STORED = torch.arange(1000) // 50  # 20 blocks of 50 images
+STORED = torch.arange(1000) // 50  # 20 shards of 50 images
 
 
 @pytest.mark.parametrize("window", [1, 4, 50])
-def test_an_order_by_blocks_is_a_permutation_that_needs_few_at_a_time(window: int) -> None:
-    order = block_order(STORED, 1000, window=window, seed=0, epoch=0)
+def test_a_windowed_order_is_a_permutation_that_needs_few_at_a_time(window: int) -> None:
+    order = windowed_order(STORED, 1000, window=window, seed=0, epoch=0)
     assert sorted(order.tolist()) == list(range(1000))
     places = STORED[order]
     spans = [(int((places == number).nonzero().min()), int((places == number).nonzero().max())) for number in range(20)]
@@ -31,28 +31,32 @@ def test_an_order_by_blocks_is_a_permutation_that_needs_few_at_a_time(window: in
     assert len(set(places[500:628].tolist())) >= min(window, 20)
 
 
-def test_an_order_by_blocks_is_a_function_of_seed_and_epoch() -> None:
-    orders = [block_order(STORED, 1000, window=3, seed=seed, epoch=epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
-    again = block_order(STORED, 1000, window=3, seed=0, epoch=0)
+def test_a_windowed_order_is_a_function_of_seed_and_epoch() -> None:
+    orders = [
+        windowed_order(STORED, 1000, window=3, seed=seed, epoch=epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    ]
+    again = windowed_order(STORED, 1000, window=3, seed=0, epoch=0)
     assert torch.equal(orders[0], again)
     assert not any(torch.equal(orders[0], other) for other in orders[1:])
     firsts = {tuple(dict.fromkeys((order // 50).tolist())) for order in orders}
-    assert len(firsts) == 3  # the blocks come in another order too
+    assert len(firsts) == 3  # the shards come in another order too
 
 
-def test_an_order_by_blocks_does_not_depend_on_the_numbers_of_the_blocks() -> None:
-    """A held-out split, or a block without an image of this set, leaves gaps."""
-    orders = [block_order(stored, 1000, window=3, seed=0, epoch=0) for stored in (STORED, STORED * 7 + 3)]
+def test_a_windowed_order_does_not_depend_on_the_numbers_of_the_shards() -> None:
+    """A held-out split, or a shard without an image of this set, leaves gaps."""
+    orders = [windowed_order(stored, 1000, window=3, seed=0, epoch=0) for stored in (STORED, STORED * 7 + 3)]
     assert torch.equal(*orders)
 
 
-def test_blocks_are_shards_of_files_or_equal_parts_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_lie_in_shards_of_files_or_in_equal_parts_of_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw, files = both(tmp_path)
     sets = [open_sets(store, val_fraction=0, seed=0)[0] for store in (raw, files)]
-    assert blocks(sets[1]).tolist() == [0] * 17
-    monkeypatch.setattr(module, "BLOCK_BYTES", 5 * 24 * 24 * 3)
-    assert blocks(sets[0]).tolist() == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 2
-    config = TrainConfig(sampler="blocks", shuffle_window=2)
+    assert stored_in(sets[1]).tolist() == [0] * 17
+    monkeypatch.setattr(module, "STRETCH_BYTES", 5 * 24 * 24 * 3)
+    assert stored_in(sets[0]).tolist() == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 2
+    config = TrainConfig(sampler="windowed", shuffle_window=2)
     assert sorted(sampler_of(sets[0], config)(17, seed=0, epoch=0).tolist()) == list(range(17))
     assert sampler_of(sets[0], TrainConfig()) is epoch_order
 
@@ -71,8 +75,8 @@ def remote(sizes: list[int], room: float) -> Any:
         ("shuffle", 99, False),
         ("shuffle", 100, True),
         ("balanced", 99, False),
-        ("blocks", 59, False),
-        ("blocks", 60, True),
+        ("windowed", 59, False),
+        ("windowed", 60, True),
     ],
 )
 def test_a_cache_must_hold_what_the_order_reads_at_a_time(sampler: str, room: float, is_enough: bool) -> None:
@@ -98,13 +102,13 @@ def test_local_images_need_no_cache(tmp_path: Path) -> None:
         require_cache(open_sets(store, val_fraction=0, seed=0)[0], TrainConfig())
 
 
-def test_classes_in_blocks_tell_sorted_images_from_shuffled_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_BYTES", 50)
+def test_classes_in_shards_tell_sorted_images_from_shuffled_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRETCH_BYTES", 50)
     labels = np.arange(1000) // 100
 
     def of(labels: np.ndarray) -> tuple[float, float]:
         images = SimpleNamespace(images=np.zeros((1000, 1, 1, 1), np.uint8), labels=labels, index=np.arange(1000))
-        return classes_in_blocks(images)  # type: ignore[arg-type]
+        return classes_in_shards(images)  # type: ignore[arg-type]
 
     has, would = of(labels)
     assert (has, round(would, 1)) == (1, 9.9)
