@@ -28,7 +28,7 @@ def launch(count: int, command: Sequence[str] | None = None) -> int:
     """Run `command` (default: this process's own) as `count` processes on this machine; return the exit code.
 
     It is that of process 0 unless that is 0, else the first other. When a process fails, the others get `GRACE`
-    seconds to end by themselves.
+    seconds to end by themselves; then they are stopped, and the code is that of the process that failed.
 
     Raises:
         UsageError: on Windows, where a child cannot inherit the pipe.
@@ -95,7 +95,7 @@ def _environment(rank: int, count: int, *, port: int) -> dict[str, str]:
 
 
 def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> list[int]:
-    """Wait for all children; return their exit codes. After a failure, stop those that do not end by themselves."""
+    """Wait for all children; return their exit codes: 0 of those that had to be stopped after another one failed."""
     deadline, next_signal, late = float("inf"), signal.SIGTERM, [False] * len(children)
     while None in (codes := [child.poll() for child in children]):
         if deadline == float("inf") and any(codes):
@@ -106,7 +106,7 @@ def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> list[int]:
                 child.send_signal(next_signal)  # to those that still run
             deadline, next_signal = time.monotonic() + GRACE, signal.SIGKILL
         time.sleep(PAUSE)
-    return [1 if was_late else child.returncode for child, was_late in zip(children, late, strict=True)]
+    return [0 if was_late else child.returncode for child, was_late in zip(children, late, strict=True)]
 
 
 def _require_natural(codes: Sequence[int]) -> None:

@@ -56,6 +56,13 @@ def test_the_code_is_that_of_process_0_or_else_of_the_first_that_failed(codes: l
     assert run(f"sys.exit({codes}[rank])") == code
 
 
+def test_the_code_is_not_that_of_a_process_that_waited_for_the_one_that_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launcher, "GRACE", 0.2)
+    assert run("if rank: sys.exit(143)\n" + WAIT) == 143
+
+
 def test_a_signal_is_passed_on() -> None:
     def send() -> None:
         pids(2)
