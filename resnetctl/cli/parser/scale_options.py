@@ -40,7 +40,7 @@ class SlurmOptions(Common):
     processes: int = option(0, "Processes in all (0: one for each shard)", metavar="N", panel=USED, ge=0)
     nodes: int = option(1, "Nodes to share them", metavar="N", panel=USED, ge=1)
     time: Annotated[float, BeforeValidator(seconds)] = option(
-        4 * 3600.0, "Longest wall time of one start: 90min, 12h", metavar="TIME", panel=USED
+        "4h", "Longest wall time of one start: 90min, 12h", metavar="TIME", panel=USED, validate_default=True
     )
     grace: int = option(90, "Seconds before the end at which the run is saved", metavar="S", panel=USED, ge=1)
     gpus: bool = option(False, "Ask for one GPU for each process", panel=USED)
