@@ -35,7 +35,8 @@ from resnetctl.training.launch import Trainer
 from resnetctl.weights.file import read_card, read_header
 
 CHOOSING = 0.1  # of a budget that is left, for the importance of the blocks
-LITTLE, SMALL_SHARE = 0.6, 0.1  # below this share of the accuracy, the teacher has this share of the loss
+RATE = 4e-3  # AdamW's for a network that a cut has damaged: `benchmarks/compress.md` compares rates and teachers
+TEACHER = 0.5  # share of the loss
 EPOCHS = 5  # of the training, where a goal is set and neither a length nor a budget
 
 
@@ -167,18 +168,9 @@ class Steps:
             return self._out_of_time(reserve, why=f"for the training {error.message}")
         return UsageError(error.message, where=Setting("finetune"), hint=error.hint)
 
-    def _training(self, stages: Stages, *, budget: float = 0.0, facts: Card | None = None) -> Draft[FinetuneConfig]:
-        """Return the draft of a training. `facts`: of the network before it, by default those of an earlier step."""
-        if facts is None and stages != STUDENT_STAGES:
-            facts = read_back(CutFacts, self.staged.facts(stages.start), where=self.staged.stage(stages.start).path)
-        kept = 1.0
-        if isinstance(facts, CutFacts):
-            whole, cut = facts.accuracy
-            kept = cut.top1 / max(whole.top1, cut.top1, 1e-9)
-        return training(
-            self.order, self.header.card, settings=self.settings, stages=replace(stages, folder=self.staged.stages),
-            budget=budget, kept=kept,
-        )  # fmt: skip
+    def _training(self, stages: Stages, *, budget: float = 0.0) -> Draft[FinetuneConfig]:
+        own = replace(stages, folder=self.staged.stages)
+        return training(self.order, self.header.card, settings=self.settings, stages=own, budget=budget)
 
     def _write(self, stages: Stages, data: bytes, *, card: WeightsCard, text: str, facts: Card, began: float) -> None:
         """Write a network that is not trained yet as a run, whose config is that of the training that it is for.
@@ -186,7 +178,7 @@ class Steps:
         Args:
             began: `time.monotonic()` when the work on it began.
         """
-        resolved = self._training(stages, facts=facts).settled(self.store.card, card)
+        resolved = self._training(stages).settled(self.store.card, card)
         repeat = in_shell(Call("finetune", settings={"config": runs.CONFIG}))
         run = runs.create(
             self.staged.stages,
@@ -224,22 +216,21 @@ def training(
     settings: Settings,
     stages: Stages,
     budget: float = 0.0,
-    kept: float = 1.0,
 ) -> Draft[FinetuneConfig]:
     """Return the draft of the training of a smaller network.
 
-    The whole network teaches, and val stays that of its own training. Both can be set otherwise.
+    The whole network teaches, and val stays that of its own training. The learning rate is four times that of
+    `finetune`, but for a student that was trained before. All can be set otherwise.
 
     Args:
-        kept: share of the whole network's accuracy that the smaller one has before the training. Of a network that
-            lost much, the teacher has a small share of the loss (`benchmarks/compress.md`).
         stages: the network, and its training.
         budget: seconds that the training may take; 0: any. Without a length in the order they set it.
     """
     length, folder = order.length, stages.folder
-    weak: dict[str, Any] = {"distill": {"teacher": order.target}}
-    if kept < LITTLE:
-        weak["distill"]["weight"] = SMALL_SHARE
+    weak: dict[str, Any] = {"distill": {"teacher": order.target, "weight": TEACHER}}
+    is_trained = stages.start == STUDENT_STAGES.start and bool(order.student_sha256)
+    if not is_trained and not {key.partition(".")[0] for key in order.set} & {"optim", "recipe"}:
+        weak["lr"] = RATE
     if order.has_goal and not order.budget:
         weak["epochs"] = EPOCHS
     if card.split is not None and card.trained_on.get("name") == order.data:

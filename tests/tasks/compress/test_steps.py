@@ -7,10 +7,11 @@ import pytest
 from support.compressed import DEEP
 from support.trained import card
 
+from resnetctl.data.cards import read_card
 from resnetctl.spec import ValSplit
 from resnetctl.system import settings
 from resnetctl.tasks.compress.order import Order
-from resnetctl.tasks.compress.steps import EPOCHS, Stages, stages_of, training
+from resnetctl.tasks.compress.steps import EPOCHS, STUDENT_STAGES, Stages, stages_of, training
 
 CARD = card(arch=DEEP, trained_on={"name": "zoo", "digest": "d"}, split=ValSplit(val_fraction=0.3, seed=7))
 
@@ -24,13 +25,22 @@ def test_stages_are_numbered() -> None:
     assert [stages_of(0), stages_of(1)] == [Stages("1-cut", "2-finetune"), Stages("3-cut", "4-finetune")]
 
 
-def test_the_teacher_of_a_network_that_lost_much_has_a_small_share_of_the_loss() -> None:
-    def weight(kept: float, **changes: object) -> float:
+def test_a_cut_network_has_a_high_rate_and_half_a_teacher_unless_something_else_is_asked_for() -> None:
+    def chosen(**changes: object) -> tuple[float, float, str]:
         order = Order(target="/w", data="zoo", finetune="1epoch", set=changes)  # type: ignore[arg-type]
-        return drafted(order, kept=kept).config.distill.weight  # type: ignore[attr-defined, no-any-return]
+        config = drafted(order).settled(read_card(settings.load().data_dir, "zoo"), CARD).config  # type: ignore[attr-defined]
+        return config.lr, config.distill.weight, config.optim.name
 
-    assert (weight(1.0), weight(0.6), weight(0.59)) == (0.9, 0.9, 0.1)
-    assert weight(0.1, distill={"weight": 0.7}) == 0.7, "what is asked for is stronger"
+    assert chosen() == (4e-3, 0.5, "adamw")
+    assert chosen(lr=0.5, distill={"weight": 0.7}) == (0.5, 0.7, "adamw")
+    assert chosen(optim={"name": "sgd"}) == (0.02, 0.5, "sgd")
+
+
+@pytest.mark.parametrize(("sha256", "rate"), [("abc", 1e-3), ("", 4e-3)])
+def test_a_student_that_was_trained_keeps_the_rate_of_finetune(sha256: str, rate: float) -> None:
+    order = Order(target="/w", data="zoo", finetune="1epoch", student="s", student_sha256=sha256)
+    config = drafted(order, STUDENT_STAGES).settled(read_card(settings.load().data_dir, "zoo"), CARD).config  # type: ignore[attr-defined]
+    assert config.lr == rate
 
 
 def test_the_whole_network_teaches_on_the_val_split_that_it_had() -> None:
