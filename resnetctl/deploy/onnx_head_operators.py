@@ -34,15 +34,9 @@ def _wanted(node: Node, position: int) -> Shape:
     return wanted
 
 
-def _gather(node: Node) -> Result:
-    data, index = node.inputs
-    axis = _axis(node, len(data), default=0)
-    return Result([(*data[:axis], *index, *data[axis + 1 :])])
-
-
 def _gather_elements(node: Node) -> Result:
     data, index = node.inputs
-    axis = _axis(node, len(data), default=0)
+    axis = axis_of(node, len(data), default=0)
     if len(data) != len(index) or any(
         have < want for place, (have, want) in enumerate(zip(data, index, strict=True)) if place != axis
     ):
@@ -60,7 +54,7 @@ def _gather_nd(node: Node) -> Result:
 
 def _scatter_elements(node: Node) -> Result:
     data, index, updates = node.inputs
-    _axis(node, len(data), default=0)
+    axis_of(node, len(data), default=0)
     if index != updates or len(index) != len(data):
         raise ValueError(f"{updates} numbers do not fit {index} places in {data}")
     return Result([data])
@@ -68,7 +62,7 @@ def _scatter_elements(node: Node) -> Result:
 
 def _top_k(node: Node) -> Result:
     shape = node.inputs[0]
-    axis = _axis(node, len(shape), default=-1)
+    axis = axis_of(node, len(shape), default=-1)
     (count,) = _wanted(node, 1)
     if not 0 <= count <= shape[axis]:
         raise ValueError(f"the best {count} of {shape[axis]}")
@@ -83,7 +77,7 @@ def _sorting(count: int) -> int:
 
 def _arg_max(node: Node) -> Result:
     (shape,) = node.inputs
-    axis = _axis(node, len(shape), default=0)
+    axis = axis_of(node, len(shape), default=0)
     kept = (1,) if node.whole("keepdims", 1) else ()
     return Result([(*shape[:axis], *kept, *shape[axis + 1 :])], work=shape[axis])
 
@@ -119,7 +113,8 @@ def _roi_align(node: Node) -> Result:
     return Result([(count, channels, rows, columns)], work=4 * samples**2)
 
 
-def _axis(node: Node, rank: int, *, default: int) -> int:
+def axis_of(node: Node, rank: int, *, default: int) -> int:
+    """Return the attribute `axis`, counted from the front. Raises `ValueError` if it is out of range."""
     axis = node.whole("axis", default)
     if not -rank <= axis < rank:
         raise ValueError(f"its axis {axis} is out of range")
@@ -130,7 +125,6 @@ GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
     (_broadcast, "Where Greater GreaterOrEqual Less LessOrEqual Equal And Or"),
     (_same, "Floor Ceil Not CumSum"),
     (_expand, "Expand"),
-    (_gather, "Gather"),
     (_gather_elements, "GatherElements"),
     (_gather_nd, "GatherND"),
     (_scatter_elements, "ScatterElements"),

@@ -262,6 +262,12 @@ def _pad(node: Node) -> Result:
     return Result([tuple(sides)])
 
 
+def _gather(node: Node) -> Result:
+    data, index = node.inputs
+    axis = onnx_head_operators.axis_of(node, len(data), default=0)
+    return Result([(*data[:axis], *index, *data[axis + 1 :])])
+
+
 # What our exporter writes for the archs and blocks of the core and of the first-party plugins, and what torch writes
 # for the other layers of `torch.nn` that a residual block may use.
 GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
@@ -270,8 +276,8 @@ GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
         _same,
         """
         Relu LeakyRelu Elu Selu Celu Gelu Mish HardSwish HardSigmoid Sigmoid Tanh Softplus Softsign ThresholdedRelu
-        Softmax LogSoftmax Erf Exp Log Sqrt Abs Neg Reciprocal Identity Cast BatchNormalization InstanceNormalization
-        GroupNormalization LayerNormalization LRN QuantizeLinear DequantizeLinear""",
+        Softmax LogSoftmax Erf Exp Log Sqrt Abs Neg Reciprocal Identity Cast IsNaN BatchNormalization
+        InstanceNormalization GroupNormalization LayerNormalization LRN QuantizeLinear DequantizeLinear""",
     ),
     (_pool, "AveragePool MaxPool"),
     (_global_pool, "GlobalAveragePool GlobalMaxPool"),
@@ -289,5 +295,6 @@ GROUPS: tuple[tuple[Callable[[Node], Result], str], ...] = (
     (_split, "Split"),
     (_slice, "Slice"),
     (_pad, "Pad"),
+    (_gather, "Gather"),
 )
 RULES = {name: rule for rule, names in GROUPS for name in names.split()}

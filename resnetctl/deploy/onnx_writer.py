@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from resnetctl.wording import counted
 
 IR_VERSION = 10  # the newest that onnxruntime 1.18 reads
 PIXEL_FORMATS = {1: "Gray8", 3: "Rgb8"}
+FINITE = "{}_must_be_finite"  # the name of the operator that refuses NaN and infinity: onnxruntime prints it
 CHATTER = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -96,6 +98,7 @@ def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: 
     """
     proto = _export(_whole(model, card).eval(), card)
     _strip(proto)
+    _refuse_nan(proto.graph)
     _rename(proto.graph)
     proto.ir_version = min(proto.ir_version, IR_VERSION)
     proto.producer_name, proto.producer_version = "resnetctl", __version__
@@ -193,12 +196,44 @@ def messages(message: Any) -> Iterator[Any]:
                 yield from messages(inner)
 
 
+def _refuse_nan(graph: onnx.GraphProto) -> None:
+    """Make every input refuse NaN and infinity: they would silently become the answer.
+
+    `x - x` is 0 or NaN. The sum of an image is a place in a list of one number, 0, which is then subtracted from `x`:
+    NaN means place 1, which is outside. So no number of the network changes.
+    """
+    guards = []
+    for item in graph.input:
+        name, rank = item.name, len(item.type.tensor_type.shape.dim)
+        axes, zero = f"{name}_axes", f"{name}_zero"
+        graph.initializer.extend(
+            onnx.numpy_helper.from_array(numbers, known)
+            for numbers, known in ((np.arange(1, rank), axes), (np.zeros(1, np.float32), zero))
+        )
+        values = [f"{name}_{number}" for number in range(6)]
+        for node in graph.node:
+            node.input[:] = [values[5] if given == name else given for given in node.input]
+        guards += [
+            onnx.helper.make_node("Sub", [name, name], values[1:2]),
+            onnx.helper.make_node("ReduceSum", [values[1], axes], values[2:3], keepdims=1),
+            onnx.helper.make_node("IsNaN", values[2:3], values[3:4]),
+            onnx.helper.make_node("Cast", values[3:4], values[4:5], to=onnx.TensorProto.INT64),
+            onnx.helper.make_node("Gather", [zero, values[4]], values[0:1], FINITE.format(name), axis=0),
+            onnx.helper.make_node("Sub", [name, values[0]], values[5:6]),
+        ]
+    network = [*graph.node]
+    del graph.node[:]
+    graph.node.extend([*guards, *network])
+
+
 def _rename(graph: onnx.GraphProto) -> None:
     """Name nodes and values by operator and position, and mark the input as an image."""
     kept = {item.name for item in [*graph.input, *graph.output]}
+    guards = {FINITE.format(item.name) for item in graph.input}
     names = {item.name: f"constant_{i}" for i, item in enumerate(graph.initializer) if item.name.startswith("val_")}
     for position, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{position}"
+        if node.name not in guards:
+            node.name = f"{node.op_type}_{position}"
         for number, output in enumerate(node.output):
             if output not in kept:
                 names[output] = f"{node.name}_out" + (f"_{number}" if number else "")

@@ -223,7 +223,7 @@ def test_content_that_a_residual_network_does_not_need_is_refused(change: Change
 @pytest.mark.parametrize(
     "kind",
     ["ConstantOfShape", "Expand", "OneHot", "Range", "Resize", "Tile", "RandomNormal", "RandomUniformLike", "Upsample",
-     "NonZero", "EyeLike", "Constant", "QLinearConv", "TfIdfVectorizer", "STFT", "Bernoulli", "Gather", "ScatterND"],
+     "NonZero", "EyeLike", "Constant", "QLinearConv", "TfIdfVectorizer", "STFT", "Bernoulli", "GatherND", "ScatterND"],
 )  # fmt: skip
 def test_an_operator_that_no_export_needs_is_refused(kind: str) -> None:
     def add(model: onnx.ModelProto) -> None:

@@ -20,7 +20,7 @@ from resnetctl.wording import counted
 
 INT, INTS = 2, 7  # numbers of AttributeProto.AttributeType
 OPERATORS = frozenset(
-    ("Gather", "Range", "Equal", "Less", "Greater", "GreaterOrEqual", "And", "Floor", "Round", "Sign", "Sin")
+    ("Range", "Equal", "Less", "Greater", "GreaterOrEqual", "And", "Floor", "Round", "Sign", "Sin")
 )  # of the preprocessing, besides those that a network may have
 
 
