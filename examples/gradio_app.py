@@ -1,5 +1,8 @@
 """Classify pictures in a browser, with Gradio: `pip install gradio`, then `python examples/gradio_app.py runs/last`.
 
+Gradio 6 asks for Pillow below 13, and pip then replaces Pillow 13. Put it back with `pip install "pillow>=13"`: Gradio
+runs with it, and a few pictures have other pixels without it.
+
 `examples/serve.py` does the same over HTTP with the standard library only.
 """
 

@@ -3,7 +3,8 @@
     curl -T cat.jpg http://127.0.0.1:8000
 
 The network is loaded once; every request has a thread of its own. The answer is JSON: 200 for a picture, 400 without a
-byte, 413 for too many bytes, 422 for what is no picture or has too many pixels. The server goes on after each of them.
+byte, 405 for GET, 413 for too many bytes, 422 for what is no picture or has too many pixels. The server goes on after
+each of them.
 """
 
 import argparse
@@ -38,6 +39,10 @@ def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
                 self.answer(200 if result["problem"] is None else 422, dict(result))
 
         do_POST = do_PUT
+
+        def do_GET(self) -> None:
+            """Answer a browser that opens the address."""
+            self.answer(405, {"problem": "send the bytes of one picture with PUT, e.g. curl -T cat.jpg ADDRESS"})
 
         def answer(self, status: int, document: dict[str, object]) -> None:
             body = json.dumps(document).encode()

@@ -224,9 +224,12 @@ def test_the_server_answers_several_requests_at_once(here: Path) -> None:
         connection.putheader("Content-Length", "999999999999")
         connection.endheaders()
         too_long = connection.getresponse().status
+        with pytest.raises(urllib.error.HTTPError, match="405") as looked:
+            urllib.request.urlopen(url, timeout=60)
         answers = list(pool.map(post, pictures))  # still alive
     serving.shutdown()
     serving.server_close()
+    assert "curl -T" in json.load(looked.value)["problem"]
     assert [status for status, _ in refused] == list(bad.values())
     assert all(result["problem"] for _, result in refused)
     assert "10000x10000 pixels are over the limit" in refused[2][1]["problem"]
