@@ -77,9 +77,11 @@ function show(shares, name) {
   const body = part("results").tBodies[0];
   body.replaceChildren(...order.map((place) => {
     const row = document.createElement("tr"), bar = document.createElement("progress");
+    const label = document.createElement("span");
+    label.textContent = label.title = card.classes[place];
     bar.value = shares[place];
     bar.setAttribute("aria-label", card.classes[place]);
-    for (const content of [card.classes[place], bar, `${(100 * shares[place]).toFixed(1)} %`]) {
+    for (const content of [label, bar, `${(100 * shares[place]).toFixed(1)} %`]) {
       row.insertCell().append(content);
     }
     return row;

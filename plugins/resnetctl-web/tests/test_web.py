@@ -234,6 +234,9 @@ def test_the_page_sees_the_pixels_of_pillow_and_shows_the_class_of_python(
     shown = page.value("Array.from(document.querySelectorAll('#results tr'), (row) => row.cells[0].textContent)")
     assert shown == [HOSTILE[place] for place in np.argsort(-shares[0], kind="stable")]
     assert page.value("document.querySelectorAll('#results img, #results script').length") == 0
+    narrowest = "Math.min(...Array.from(document.querySelectorAll('#results progress'), (bar) => bar.offsetWidth))"
+    assert page.value(narrowest) > 50, "a long name hides the bars"
+    assert page.value("document.getElementById('results').offsetHeight < 500"), "a long name fills the page"
 
 
 def test_what_is_no_picture_or_too_large_is_one_sentence(page: Page, tmp_path: Path) -> None:
