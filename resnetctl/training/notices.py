@@ -24,6 +24,7 @@ from resnetctl.training.plan import validate
 from resnetctl.training.policy_schedule import until_epoch
 from resnetctl.wording import counted
 
+WHOLE_NETWORK = "compress"  # the origin of a teacher that `compress` chose: the network that it made smaller
 MIXED = 0.7  # of the classes that a shard of shuffled images has
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
 
@@ -97,9 +98,11 @@ def verdict(job: Job, state: TrainState) -> Iterator[Notice]:
 
 
 def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:
-    """Yield a notice if the teacher is worse on val than its student."""
+    """Yield a notice if the teacher is worse on val than its student, and the user chose the teacher."""
     assert job.teacher is not None
     assert job.val is not None
+    if job.origins.get("distill.teacher") == WHOLE_NETWORK:
+        return
     predict = job.teacher.predictor(job.image)
     teacher = measure(predict, eval_batches(job.val, job.image), classes=job.classes).top1
     if teacher < student:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.layers import layer
 from resnetctl.errors import InputError, ResnetctlError, WeightsError
 from resnetctl.facts import Finished, Notice, Started
 from resnetctl.models.resnet import build
@@ -104,6 +105,13 @@ def test_finetune_learns_from_a_teacher_and_remarks_that_it_is_worse() -> None:
     assert read_card(runs.RunDir(tuned.run).weights).teacher["sha256"] == storage.sha256(weak.weights)
     weaker = [fact.text for fact in facts if isinstance(fact, Notice) and "the teacher resnet20 has" in fact.text]
     assert len(weaker) == 2  # before the first step, and at the end
+
+
+def test_a_weak_teacher_that_compress_chose_gets_no_remark() -> None:
+    weak = run("steps=1", "lr=1e-6", "keep=last", name="weak")
+    layers = [layer({"distill.teacher": str(weak.weights)}, "compress"), from_sets(["data=tiny", "weights=teacher"])]
+    facts = finetune(to_finetune(*layers, from_sets(["epochs=1"]), name="tuned"), settings.load())
+    assert "the teacher" not in notice_texts(facts)
 
 
 def test_a_better_teacher_gets_no_remark() -> None:
