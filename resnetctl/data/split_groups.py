@@ -53,16 +53,17 @@ def sizes(groups: Rows) -> Rows:
 
 
 def divided(groups: Rows, splits: Rows) -> int:
-    """Return the number of groups that are in more than one split. `splits` has the split of each image."""
+    """Return the number of groups that are in more than one split, or class. `splits` has that of each image."""
     return len(np.unique(groups[splits != splits[groups]]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Twins:
-    """The identical images of a dataset: the images in each group, and how many groups are in two splits."""
+    """The identical images of a dataset: the images in each group, and how many groups are in two splits or classes."""
 
     sizes: tuple[int, ...]
     divided: int
+    relabelled: int = 0
 
     def note(self) -> str:
         """Return a sentence for the user; "" without identical images."""
@@ -73,8 +74,10 @@ class Twins:
         else:
             said, one = f"{sum(self.sizes):,} {IDENTICAL} in {counted(len(self.sizes), 'group')}", "group"
         if self.divided:
-            return f"{said}; {counted(self.divided, one)} in two splits, where accuracy will be too good"
-        return f"{said}, each {one} in one split"
+            said += f"; {counted(self.divided, one)} in two splits, where accuracy will be too good"
+        else:
+            said += f", each {one} in one split"
+        return f"{said}; {counted(self.relabelled, one)} in two classes" if self.relabelled else said
 
 
 def choose(labels: Rows, keys: NDArray[np.uint64], *, groups: Rows, wanted: list[int]) -> Rows:

@@ -132,7 +132,9 @@ def test_identical_images_stay_in_one_split_and_are_counted(
 
 def test_identical_images_of_two_classes_stay_together(tmp_path: Path, data_dir: Path) -> None:
     files = {f"{name}/{number}.png": solid((number, 0, 9)) for name in "ab" for number in range(20)}
-    names = picture_names(add(write_tree(tmp_path / "p", files), data_dir))
+    store = add(write_tree(tmp_path / "p", files), data_dir)
+    assert "20 pairs of identical images, each pair in one split; 20 pairs in two classes" in store.card.notes
+    names = picture_names(store)
     assert {name.partition("/")[2] for name in names["test"]}.isdisjoint(
         name.partition("/")[2] for name in names["train"]
     )

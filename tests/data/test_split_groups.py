@@ -87,3 +87,5 @@ def test_a_class_of_large_groups_gives_its_smallest_one() -> None:
 )
 def test_identical_images_are_told_in_a_sentence(counts: tuple[int, ...], number: int, note: str) -> None:
     assert Twins(sizes=counts, divided=number).note() == note
+    if note:
+        assert Twins(sizes=counts, divided=number, relabelled=2).note().startswith(f"{note}; 2 ")

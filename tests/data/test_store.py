@@ -87,7 +87,7 @@ def test_groups_are_stored_only_where_images_must_stay_together(tmp_path: Path) 
     assert store.split("test").groups is None
     assert "groups" in safetensors.numpy.load_file(store.file("train"))
     assert "groups" not in safetensors.numpy.load_file(store.file("test"))
-    assert store.card.notes == ("first", "1 pair of identical images, each pair in one split")
+    assert store.card.notes == ("first", "1 pair of identical images, each pair in one split; 1 pair in two classes")
 
 
 def test_changed_groups_are_damage(tmp_path: Path) -> None:
