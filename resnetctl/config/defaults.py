@@ -11,22 +11,26 @@ from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, HeadCard, Plugins, 
 from resnetctl.wording import counted
 
 FEWEST_STEPS = 600  # 245 images for 20 epochs get batches of 16, 1,000 get 32
-FULL_BATCH = 128  # images; the learning rate of 0.1 in `TrainConfig` suits it
+FULL_BATCH = 128  # images; SGD's learning rate of 0.1 in `TrainConfig` suits it
 FINETUNE_BATCH = 64
 SMALLEST_BATCH = 16
 PHOTO = 64  # pixels; larger images are photos, not icons
 DEEP = 50  # blocks
+SHORT_SMOOTHING = 0.1  # in a short run AdamW fits wrong labels of few images within a few epochs
+FEW_VAL = 100  # val images; below, chance decides which epoch is the best on them
 # keys whose default depends on data, network or weights, with the text of help screens
 TRAIN_KEYS: Mapping[str, str] = {
     "epochs": "200; photos: 90",
     "augment": "standard; photos: resized-crop",
     "batch_size": f"{FULL_BATCH}; few images: {SMALLEST_BATCH} to {FULL_BATCH // 2}",
-    "lr": f"0.1 for a batch of {FULL_BATCH}",
-    "weight_decay": "0.0005; photos: 0.0001",
-    "warmup": f"0; from {DEEP} blocks on: 1",
-    "label_smoothing": "0, or as the dataset says",
+    "optim.name": "sgd; short run: adamw",
+    "lr": f"0.1 for a batch of {FULL_BATCH}; adam, adamw: 0.001",
+    "weight_decay": "0.0005; photos: 0.0001; adamw: 0.05",
+    "warmup": f"0; from {DEEP} blocks on: 1; adam, adamw: 10%",
+    "label_smoothing": f"0; short run: {SHORT_SMOOTHING}; or as the dataset says",
     "val_fraction": "0.1, or as the dataset says",
     "sampler": "shuffle; remote data: windowed",
+    "keep": "best; short run: last",
 }
 FINETUNE_KEYS: Mapping[str, str] = {  # the others are in recipe `finetune`
     "data": "required",
@@ -41,7 +45,12 @@ HEAD_KEYS = ("augment", "batch_size", "size", "sampler")  # what a head changes 
 DENSE_STEPS = 2000  # of a run with a head
 FEW_SCENES = 1000  # training images with boxes or masks; below, more steps of smaller batches learn more
 WHOLE_BATCH = 16  # images whose truth is about the whole picture
-# the recipe has AdamW's; one learning rate does not suit every optimizer
+# one learning rate does not suit every optimizer; those of SGD are in `TrainConfig`
+TRAIN_RATES: Mapping[str, Mapping[str, float | str]] = {
+    "adam": {"lr": 0.001, "warmup": "10%"},
+    "adamw": {"lr": 0.001, "weight_decay": 0.05, "warmup": "10%"},
+}
+# the recipe has AdamW's
 FINETUNE_RATES: Mapping[str, Mapping[str, float]] = {
     "sgd": {"lr": 0.02, "weight_decay": 5e-4},
     "adam": {"weight_decay": 5e-4},
@@ -70,10 +79,14 @@ def suited(
     # He et al. 2015, 4.2: ResNet-110 needs a gentle start
     by_depth = {"warmup": 1.0} if sum(arch.depths) >= DEEP else {}
     by_card = {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
+    chosen = by_size | by_card | dict(asked or {})
     return together(
         layer(by_depth, f"arch {arch.name}"),
-        layer(by_size | by_card, f"dataset {card.name}"),
-        _for_few_images(card, by_size | by_card | dict(asked or {})),
+        layer(by_size, f"dataset {card.name}"),
+        _for_few_images(card, chosen),
+        _for_short_run(card, chosen),
+        layer(by_card, f"dataset {card.name}"),
+        _for_optimizer(asked or {}),
     )
 
 
@@ -111,16 +124,48 @@ def _with_head(config: ModelConfig, card: DatasetCard, *, asked: Mapping[str, An
 
 
 def _for_few_images(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
-    """Return the batch size, and SGD's learning rate for it, of a run that has few steps; empty if these are chosen.
+    """Return the batch size, and the learning rate for it, of a run that has few steps; empty if these are chosen.
 
-    The learning rate follows the batch size linearly: Goyal et al. 2017, arXiv:1706.02677.
+    SGD's learning rate follows the batch size linearly: Goyal et al. 2017, arXiv:1706.02677. `benchmarks/finetune.md`
+    has measurements.
     """
-    images, epochs = card.splits.get("train", 0), 0 if chosen.get("steps") else chosen["epochs"]
+    images, epochs = card.splits.get("train", 0), _epochs(chosen)
     batch_size = _batch_size(images * epochs, largest=FULL_BATCH)
     if not images * epochs or batch_size == FULL_BATCH or {"batch_size", "lr"} & chosen.keys():
         return Layer()
     values = {"batch_size": batch_size, "lr": 0.1 * batch_size / FULL_BATCH}
     return layer(values, _by_count(images, epochs))
+
+
+def _for_short_run(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
+    """Return AdamW and its values for a run that is too short for SGD; empty if other values of them are chosen.
+
+    A run is short if batches of 16 do not make 600 steps. SGD is then still far from an answer, and for some seeds
+    further than for others. AdamW moves every weight by about the learning rate from the first step on. The last
+    epoch has the smallest learning rate, and few val images do not show that another one is better.
+    """
+    images, epochs = card.splits.get("train", 0), _epochs(chosen)
+    is_fixed = any(key in ("batch_size", "lr") or key.startswith("optim.") for key in chosen)
+    if is_fixed or not 0 < images * epochs < FEWEST_STEPS * SMALLEST_BATCH:
+        return Layer()
+    val = card.splits.get("val", 0) or images * chosen.get("val_fraction", TrainConfig().val_fraction)
+    values: dict[str, Any] = {"optim.name": "adamw", **TRAIN_RATES["adamw"]}
+    if not {"objective.name", "distill.teacher"} & chosen.keys():
+        values["label_smoothing"] = SHORT_SMOOTHING
+    if val < FEW_VAL and not chosen.get("early_stop"):
+        values["keep"] = "last"
+    return layer(nest(values), _by_count(images, epochs))
+
+
+def _for_optimizer(asked: Mapping[str, Any]) -> Layer:
+    """Return the learning rate of an adaptive optimizer of the user. Those of rules and of datasets are for SGD."""
+    optimizer = asked.get("optim.name", "")
+    return layer({} if "lr" in asked else TRAIN_RATES.get(optimizer, {}), f"rule: {optimizer}")
+
+
+def _epochs(chosen: Mapping[str, Any]) -> int:
+    """Return the epochs of a run, 0 if its length is a number of steps."""
+    return 0 if chosen.get("steps") else int(chosen["epochs"])
 
 
 def suited_to_finetune(config: FinetuneConfig, card: DatasetCard, *, weights: WeightsCard | None = None) -> Layer:

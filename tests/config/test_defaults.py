@@ -74,9 +74,9 @@ def test_finetuning_on_few_images_uses_small_batches(images: int, batch_size: in
 @pytest.mark.parametrize(
     ("images", "asked", "values"),
     [
-        (60, {}, (16, 0.0125)),
+        (60, {"optim.name": "sgd"}, (16, 0.0125)),
         (400, {}, (128, None)),
-        (245, {"epochs": 20}, (16, 0.0125)),
+        (245, {"epochs": 40}, (16, 0.0125)),
         (50_000, {"epochs": 1}, (64, 0.05)),
     ],
 )
@@ -85,13 +85,48 @@ def test_training_on_few_images_uses_small_batches(
 ) -> None:
     chosen = suited(NET, card_of(images), asked=asked)
     assert (chosen.values.get("batch_size", 128), chosen.values.get("lr")) == values
+    assert "optim.name" not in chosen.values
 
 
 @pytest.mark.parametrize("asked", [{"batch_size": 64}, {"lr": 0.2}, {"steps": 9}])
 def test_a_batch_size_learning_rate_or_number_of_steps_switches_the_rule_off(asked: dict[str, Any]) -> None:
-    assert not {"batch_size", "lr"} & suited(NET, card_of(60), asked=asked).values.keys()
-    listed = dataclasses.replace(card(batch_size=64), splits={"train": 60})
+    assert not {"batch_size", "lr", "optim.name"} & suited(NET, card_of(40), asked=asked).values.keys()
+    listed = dataclasses.replace(card(batch_size=64), splits={"train": 40})
     assert suited(NET, listed).values["batch_size"] == 64
+    assert "optim.name" not in suited(NET, listed).values
+
+
+def test_a_run_that_is_too_short_for_sgd_uses_adamw() -> None:
+    short = suited(NET, card_of(300), asked={"epochs": 6})
+    values = {
+        "batch_size": 16,
+        "optim.name": "adamw",
+        "lr": 0.001,
+        "weight_decay": 0.05,
+        "warmup": "10%",
+        "keep": "last",
+    }
+    assert {key: short.values[key] for key in values} == values
+    assert {short.origins[key] for key in values} == {"rule: 300 images, 6 epochs"}
+    steps = {"epochs": 600 * 16 // 300}  # from here on batches of 16 make 600 steps
+    assert "optim.name" not in suited(NET, card_of(300), asked=steps).values
+    for asked in ({"early_stop": 2}, {"val_fraction": 0.4}):
+        assert "keep" not in suited(NET, card_of(300), asked={"epochs": 6, **asked}).values
+    for asked in ({"objective.name": "own"}, {"distill.teacher": "last"}):
+        assert "label_smoothing" not in suited(NET, card_of(300), asked={"epochs": 6, **asked}).values
+    own = suited(NET, card_of(300), asked={"epochs": 6, "optim.momentum": 0.8})  # who sets this wants SGD
+    assert own.values["lr"] == 0.0125
+    assert "optim.name" not in own.values
+
+
+def test_an_adaptive_optimizer_of_the_user_gets_its_own_learning_rate_in_training() -> None:
+    chosen = suited(NET, card_of(50_000), asked={"optim.name": "adamw"})
+    assert (chosen.values["lr"], chosen.origins["lr"]) == (0.001, "rule: adamw")
+    assert suited(NET, card_of(50_000), asked={"optim.name": "adam"}).values["weight_decay"] == 5e-4
+    assert "lr" not in suited(NET, card_of(50_000), asked={"optim.name": "adamw", "lr": 1e-4}).values
+    assert suited(NET, card(lr=0.1, weight_decay=5e-4), asked={"optim.name": "adamw"}).values["lr"] == 0.001
+    few = suited(NET, card_of(60), asked={"optim.name": "adamw"}).values
+    assert (few["batch_size"], few["lr"]) == (16, 0.001)
 
 
 def test_fewer_epochs_use_smaller_batches_and_a_number_of_steps_leaves_them() -> None:
@@ -106,8 +141,9 @@ def test_an_optimizer_of_the_user_gets_its_own_learning_rate() -> None:
 
 
 def test_defaults_are_keys_of_the_config() -> None:
-    assert set(TRAIN_KEYS) <= set(TrainConfig.model_fields)
-    assert set(suited(deep(18, 18, 18), card(224)).values) <= set(TRAIN_KEYS)
+    assert set(TRAIN_KEYS) <= {key for key, _ in fields(TrainConfig)}
+    for asked in ({}, {"epochs": 1}, {"optim.name": "adamw"}):
+        assert set(suited(deep(18, 18, 18), card_of(300), asked=asked).values) <= set(TRAIN_KEYS)
     assert set(FINETUNE_KEYS) <= {key for key, _ in fields(FinetuneConfig)}
     for name in ("sgd", "adam", "adamw"):
         chosen = suited_to_finetune(FinetuneConfig(optim=OptimConfig(name=name)), card_of(2000))
@@ -127,8 +163,12 @@ def test_help_texts_of_defaults_name_the_values_that_the_rules_give() -> None:
     for size, place in ((32, 0), (224, 1)):
         values = suited(deep(18, 18, 18), card(size)).values
         for key in ("epochs", "augment", "weight_decay"):
-            assert str(values[key]) == TRAIN_KEYS[key].split("; photos: ")[place]
-    assert suited(deep(18, 18, 18), card(32)).values["warmup"] == float(TRAIN_KEYS["warmup"].rpartition(": ")[2])
+            assert str(values[key]) == TRAIN_KEYS[key].partition("; adamw")[0].split("; photos: ")[place]
+    deepest = TRAIN_KEYS["warmup"].split("; ")[1]
+    assert suited(deep(18, 18, 18), card(32)).values["warmup"] == float(deepest.rpartition(": ")[2])
+    rates = suited(NET, card(32), asked={"optim.name": "adamw"}).values
+    for key in ("lr", "weight_decay", "warmup"):
+        assert TRAIN_KEYS[key].endswith(f"adamw: {rates[key]}")
     for name in ("sgd", "adam"):
         values = suited_to_finetune(FinetuneConfig(optim=OptimConfig(name=name)), card_of(2000)).values
         assert str(values["weight_decay"]) in FINETUNE_KEYS["weight_decay"]

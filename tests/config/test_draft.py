@@ -78,9 +78,12 @@ def test_the_number_of_images_sets_the_batch_size_of_finetune_unless_the_user_do
 
 
 def test_the_number_of_images_sets_the_batch_size_of_train() -> None:
-    resolved = to_train(from_sets(["epochs=20"])).settled(dataclasses.replace(data(), splits={"train": 245}))
-    assert (resolved.config.batch_size, resolved.config.lr) == (16, 0.0125)
-    assert resolved.origins["lr"] == "rule: 245 images, 20 epochs"
+    few = dataclasses.replace(data(), splits={"train": 245})
+    resolved = to_train(from_sets(["epochs=40"])).settled(few)
+    assert (resolved.config.batch_size, resolved.config.lr, resolved.config.optim.name) == (16, 0.0125, "sgd")
+    assert resolved.origins["lr"] == "rule: 245 images, 40 epochs"
+    short = to_train(from_sets(["epochs=20", "warmup=0"])).settled(few).config
+    assert (short.batch_size, short.lr, short.optim.name, short.warmup) == (16, 0.001, "adamw", 0)
 
 
 def test_an_optimizer_of_the_user_brings_its_learning_rate_to_finetune() -> None:

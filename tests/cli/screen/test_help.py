@@ -127,7 +127,7 @@ def test_a_default_is_shown_with_what_it_depends_on(cli: Cli) -> None:
     text = cli("train", "--help").out
     assert "Architecture  [resnet20]" in text
     assert "training images  [200; photos: 90]" in text
-    assert "learning rate  [0.1 for a batch of 128]" in text
+    assert "learning rate  [0.1 for a batch of 128; adam," in text
     assert "Random seed  [0]" in text
     assert "[" not in text.partition("--budget")[2].partition("--resume")[0], "no budget, no default"
 
