@@ -16,6 +16,7 @@ FINETUNE_BATCH = 64
 SMALLEST_BATCH = 16
 PHOTO = 64  # pixels; larger images are photos, not icons
 DEEP = 50  # blocks
+SHORT_DISTANCE, SHORT_RATE = 0.1, 0.002  # AdamW's learning rate x steps, at least, and the largest rate for it
 SHORT_SMOOTHING = 0.1  # in a short run AdamW fits wrong labels of few images within a few epochs
 FEW_VAL = 100  # val images; below, chance decides which epoch is the best on them
 # keys whose default depends on data, network or weights, with the text of help screens
@@ -141,8 +142,9 @@ def _for_short_run(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
     """Return AdamW and its values for a run that is too short for SGD; empty if other values of them are chosen.
 
     A run is short if batches of 16 do not make 600 steps. SGD is then still far from an answer, and for some seeds
-    further than for others. AdamW moves every weight by about the learning rate from the first step on. The last
-    epoch has the smallest learning rate, and few val images do not show that another one is better.
+    further than for others. AdamW moves every weight by about the learning rate from the first step on, so the
+    rate is higher where the steps are few. The last epoch has the smallest learning rate, and few val images do not
+    show that another one is better.
     """
     images, epochs = card.splits.get("train", 0), _epochs(chosen)
     is_fixed = any(key in ("batch_size", "lr") or key.startswith("optim.") for key in chosen)
@@ -150,6 +152,8 @@ def _for_short_run(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
         return Layer()
     val = card.splits.get("val", 0) or images * chosen.get("val_fraction", TrainConfig().val_fraction)
     values: dict[str, Any] = {"optim.name": "adamw", **TRAIN_RATES["adamw"]}
+    far_enough = SHORT_DISTANCE * SMALLEST_BATCH / (images * epochs)
+    values["lr"] = round(min(SHORT_RATE, max(values["lr"], far_enough)), 4)
     if not {"objective.name", "distill.teacher"} & chosen.keys():
         values["label_smoothing"] = SHORT_SMOOTHING
     if val < FEW_VAL and not chosen.get("early_stop"):

@@ -108,6 +108,8 @@ def test_a_run_that_is_too_short_for_sgd_uses_adamw() -> None:
     }
     assert {key: short.values[key] for key in values} == values
     assert {short.origins[key] for key in values} == {"rule: 300 images, 6 epochs"}
+    rates = [suited(NET, card_of(70), asked={"epochs": epochs}).values["lr"] for epochs in (1, 8, 16, 40)]
+    assert rates == [0.002, 0.002, 0.0014, 0.001]  # 4, 35, 70 and 175 steps
     steps = {"epochs": 600 * 16 // 300}  # from here on batches of 16 make 600 steps
     assert "optim.name" not in suited(NET, card_of(300), asked=steps).values
     for asked in ({"early_stop": 2}, {"val_fraction": 0.4}):

@@ -22,7 +22,7 @@ class CompressOptions(Common):
     size: str | None = option(None, "Largest size of the ONNX file, e.g. 500kB", metavar="SIZE", panel=USED)
     int8: bool = option(False, "Quantise the file too", panel=USED)
     max_drop: float | None = option(None, "Points of val accuracy to lose (with a goal: 1)", metavar="X", panel=USED)
-    budget: str | None = option(None, "Wall time of all steps and calls, e.g. 30min", metavar="TIME", panel=USED)
+    budget: str | None = option(None, "Wall time in total, over all calls, e.g. 30min", metavar="TIME", panel=USED)
     finetune: str | None = option(None, "Train afterwards, for 5epochs or 10min", metavar="LENGTH", panel=USED)
     name: str | None = option(None, "Name of the run; alone, go on with it", short="-n", metavar="NAME", panel=USED)
     out: Path | None = option(None, "Write a weights file instead of a run", short="-o", metavar="FILE", panel=USED)

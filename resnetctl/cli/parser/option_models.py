@@ -99,7 +99,7 @@ class EvalOptions(Common):
     )
     min_primary: float | None = option(
         None,
-        "Exit 5 when the number that the task is judged by (top1, map50, miou, map) is below X",
+        "Exit 5 when the task's main number (top1, map50, miou, map) is below X",
         metavar="X",
         panel=USED,
     )
