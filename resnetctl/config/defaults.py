@@ -17,7 +17,6 @@ SMALLEST_BATCH = 16
 PHOTO = 64  # pixels; larger images are photos, not icons
 DEEP = 50  # blocks
 SHORT_DISTANCE, SHORT_RATE = 0.1, 0.002  # AdamW's learning rate x steps, at least, and the largest rate for it
-SHORT_SMOOTHING = 0.1  # in a short run AdamW fits wrong labels of few images within a few epochs
 FEW_VAL = 100  # val images; below, chance decides which epoch is the best on them
 # keys whose default depends on data, network or weights, with the text of help screens
 TRAIN_KEYS: Mapping[str, str] = {
@@ -28,7 +27,7 @@ TRAIN_KEYS: Mapping[str, str] = {
     "lr": f"0.1 for a batch of {FULL_BATCH}; adam, adamw: 0.001",
     "weight_decay": "0.0005; photos: 0.0001; adamw: 0.05",
     "warmup": f"0; from {DEEP} blocks on: 1; adam, adamw: 10%",
-    "label_smoothing": f"0; short run: {SHORT_SMOOTHING}; or as the dataset says",
+    "label_smoothing": "0, or as the dataset says",
     "val_fraction": "0.1, or as the dataset says",
     "sampler": "shuffle; remote data: windowed",
     "keep": "best; short run: last",
@@ -154,8 +153,6 @@ def _for_short_run(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
     values: dict[str, Any] = {"optim.name": "adamw", **TRAIN_RATES["adamw"]}
     far_enough = SHORT_DISTANCE * SMALLEST_BATCH / (images * epochs)
     values["lr"] = round(min(SHORT_RATE, max(values["lr"], far_enough)), 4)
-    if not {"objective.name", "distill.teacher"} & chosen.keys():
-        values["label_smoothing"] = SHORT_SMOOTHING
     if val < FEW_VAL and not chosen.get("early_stop"):
         values["keep"] = "last"
     return layer(nest(values), _by_count(images, epochs))

@@ -114,8 +114,6 @@ def test_a_run_that_is_too_short_for_sgd_uses_adamw() -> None:
     assert "optim.name" not in suited(NET, card_of(300), asked=steps).values
     for asked in ({"early_stop": 2}, {"val_fraction": 0.4}):
         assert "keep" not in suited(NET, card_of(300), asked={"epochs": 6, **asked}).values
-    for asked in ({"objective.name": "own"}, {"distill.teacher": "last"}):
-        assert "label_smoothing" not in suited(NET, card_of(300), asked={"epochs": 6, **asked}).values
     own = suited(NET, card_of(300), asked={"epochs": 6, "optim.momentum": 0.8})  # who sets this wants SGD
     assert own.values["lr"] == 0.0125
     assert "optim.name" not in own.values
