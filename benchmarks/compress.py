@@ -35,6 +35,7 @@ from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import build as build_store
 from resnetctl.data.store import open_store
 from resnetctl.deploy.onnx_session import from_bytes
+from resnetctl.errors import CheckFailed
 from resnetctl.models.resnet import build
 from resnetctl.system import settings
 from resnetctl.tasks.compress.judge import Judge
@@ -81,7 +82,7 @@ def main() -> None:
             verb, *more = name.split()
             try:
                 found = PARTS[verb](arguments, folder, *more)
-            except rc.CheckFailed as error:
+            except CheckFailed as error:
                 found = {"failed": str(error), "problems": error.problems}
             spent = {key: round(value, 2) for key, value in machine.read().since(before).items()}
             about = {"hardware": machine.hardware(), "versions": machine.versions(*PACKAGES)} if not done else {}
