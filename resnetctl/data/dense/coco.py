@@ -112,7 +112,7 @@ class _Reader:
         objects: dict[Any, list[Object]] = {number: [] for number in images}
         for place, item in enumerate(body["annotations"]):
             self._add(item, f"annotation {_get(item, 'id') if _is_int(_get(item, 'id')) else place}", objects)
-        return [scene for number, item in images.items() if (scene := self._scene(item, tuple(objects[number])))]
+        return [self._scene(item, tuple(objects[number])) for number, item in images.items()]
 
     def _add(self, item: Any, title: str, objects: Mapping[Any, list[Object]]) -> None:
         image, number, box = _get(item, "image_id"), _get(item, "category_id"), _get(item, "bbox")
@@ -133,14 +133,14 @@ class _Reader:
             corners = (x, y, x + width, y + height)
             objects[image].append(Object(corners=corners, label=label, name=f"{title} ('{label}')"))
 
-    def _scene(self, item: Any, objects: tuple[Object, ...]) -> Scene | None:
+    def _scene(self, item: Any, objects: tuple[Object, ...]) -> Scene:
         name, size = item["file_name"], (_get(item, "width"), _get(item, "height"))
         folders = (self._split, f"images/{self._split}", f"{self._split}2017") if self._split else ()
+        image = ""
         try:
             image = self._finder.find(self._where, name, folders=folders)
         except ValueError as error:
             self._problem(f"image {item['id']}: {error}")
-            return None
         return Scene(
             name=image,
             split=self._split or split_of(image),

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from resnetctl.data.dense.boxes import BoxCheck
 from resnetctl.data.dense.files import Files
 from resnetctl.data.dense.geometry import fit_mask, placement
-from resnetctl.data.dense.masks import HINT, TWO_LEVELS, MaskReader
+from resnetctl.data.dense.masks import HINT, TWO_LEVELS, MaskReader, levels_of
 from resnetctl.data.dense.scenes import Annotated, Scene
 from resnetctl.data.dense.sniff import Dense
 from resnetctl.data.dense.stored import SceneTruth
 from resnetctl.data.images import square
 from resnetctl.data.ingest import LISTING
-from resnetctl.data.reading.decode import BadImage, open_image, open_plain
+from resnetctl.data.reading.decode import BadImage, Header, open_image, read_header
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import choose_form
 from resnetctl.data.storage.options import Options
@@ -37,8 +37,7 @@ TEST_FRACTION = 0.2
 REPORT_EVERY = 50  # images
 SHOWN = 20  # names in a note
 GREY = ("1", "L", "LA", "La", "I;16", "I;16B")  # modes of files without colour
-_ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_ORIENTATION = 0x0112
+ENDLESS = (2**62, 2**62)  # the size of a picture of which nothing is known
 
 
 @dataclass
@@ -86,14 +85,16 @@ class Work:
         """Check every annotation against the header of its picture, and every mask."""
         survey = Survey(problems=list(self.source.problems))
         for scene in self.source.scenes:
-            try:
-                self._see(scene, survey)
-            except BadImage as error:
-                (survey.bad if error.where == scene.name else survey.problems).append(f"{error.where}: {error.message}")
-            except ValueError as error:
-                survey.problems.append(f"{scene.where}: {error}")
+            header = self._header(scene, survey)
+            counts = self._counts(scene, header, survey)
+            if header is not None:
+                survey.side = max(survey.side, *header.size)
+                survey.channels = survey.channels if header.mode in GREY else 3
+                survey.scenes.append(scene)
+                survey.present.append(counts)
         survey.problems += self.boxes.problems
-        if self.source.truth == "masks" and survey.present and not np.stack(survey.present)[:, 1:].any():
+        is_sound = self.source.truth == "masks" and survey.present and not survey.problems
+        if is_sound and not np.stack(survey.present)[:, 1:].any():
             survey.problems.append(f"no mask has a level other than 0 and 255, and {TWO_LEVELS}")
         if survey.hidden:
             names = ", ".join(survey.hidden[:SHOWN])
@@ -102,35 +103,52 @@ class Work:
             )
         return survey
 
-    def _see(self, scene: Scene, survey: Survey) -> None:
-        """Record a picture. Raises `BadImage` and `ValueError` with what is wrong."""
-        data = self.files.read(scene.name)
-        image = open_plain(data, scene.name, max_pixels=self.options.max_pixels, load=False)
-        size = image.size[::-1] if image.getexif().get(_ORIENTATION) in _ROTATED else image.size
+    def _header(self, scene: Scene, survey: Survey) -> Header | None:
+        """Return the header of a picture; None, and its problem in the survey, if it has none."""
+        if not scene.image_exists:
+            return None
+        try:
+            header = read_header(self.files.read(scene.name), scene.name, max_pixels=self.options.max_pixels)
+        except BadImage as error:
+            survey.bad.append(f"{error.where}: {error.message}")
+            return None
+        if scene.size is not None and scene.size != header.size:
+            said, real = (f"{width}x{height}" for width, height in (scene.size, header.size))
+            survey.problems.append(f"{scene.where}: it says {said} pixels, and {scene.name} has {real}")
+        return header
+
+    def _counts(self, scene: Scene, header: Header | None, survey: Survey) -> NDArray[np.int64]:
+        """Return the boxes, pixels or tags of each class; record what is wrong with them.
+
+        A box that lies in the picture, or in the picture as the annotation has it, is not called outside as well.
+        """
         if self.source.truth == "tags":
-            counts = self._tags(scene).astype(np.int64)
-        elif scene.mask:
-            counts = self._mask_counts(scene, size)
-            survey.hidden += [] if counts.any() else [scene.mask]
-        else:
-            _require_size(scene, size)
-            labels = [self.source.classes.index(item.label) for item in self.boxes.check(scene, size)]
-            counts = np.bincount(np.array(labels, np.int64), minlength=len(self.source.classes))
-        survey.side = max(survey.side, *size)
-        survey.channels = survey.channels if image.mode in GREY else 3
-        survey.scenes.append(scene)
-        survey.present.append(counts)
+            return self._tags(scene).astype(np.int64)
+        if scene.mask:
+            return self._mask_counts(scene, header, survey)
+        sizes = [size for size in (scene.size, header.size if header else None) if size] or [ENDLESS]
+        width, height = map(max, zip(*sizes, strict=True))
+        labels = [self.source.classes.index(item.label) for item in self.boxes.check(scene, (width, height))]
+        return np.bincount(np.array(labels, np.int64), minlength=len(self.source.classes))
 
     def _tags(self, scene: Scene) -> NDArray[np.uint8]:
         return np.array([name in scene.tags for name in self.source.classes], np.uint8)
 
-    def _mask_counts(self, scene: Scene, size: tuple[int, int]) -> NDArray[np.int64]:
-        """Return the pixels of each class. Raises `BadImage` for a mask that cannot be used."""
-        mask = self.masks.read(self.files.read(scene.mask), scene.mask)
-        if mask.shape[::-1] != size:
-            own, other = (f"{width}x{height}" for width, height in (mask.shape[::-1], size))
-            raise BadImage(f"the mask has {own} pixels, and {scene.name} has {other}", where=scene.mask)
-        return np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(self.masks.classes)]
+    def _mask_counts(self, scene: Scene, header: Header | None, survey: Survey) -> NDArray[np.int64]:
+        """Return the pixels of each class; zeros for a mask that cannot be used."""
+        counts = np.zeros(len(self.source.classes), np.int64)
+        try:
+            levels = levels_of(self.files.read(scene.mask), scene.mask, max_pixels=self.options.max_pixels)
+            if header is not None and levels.shape[1::-1] != header.size:
+                own, other = (f"{width}x{height}" for width, height in (levels.shape[1::-1], header.size))
+                survey.problems.append(f"{scene.mask}: the mask has {own} pixels, and {scene.name} has {other}")
+            mask = self.masks.classes_of(levels, scene.mask)
+        except BadImage as error:
+            survey.problems.append(f"{error.where}: {error.message}")
+            return counts
+        counts[:] = np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(counts)]
+        survey.hidden += [] if counts.any() else [scene.mask]
+        return counts
 
     def store(self, scene: Scene, builder: Builder, *, split: Split, label: int) -> None:
         """Decode one picture and add it with its truth. Raises `BadImage`."""
@@ -208,18 +226,12 @@ def _unreadable(work: Work, survey: Survey) -> list[str]:
     return bad
 
 
-def _require_size(scene: Scene, size: tuple[int, int]) -> None:
-    if scene.size is not None and scene.size != size:
-        said, real = (f"{width}x{height}" for width, height in (scene.size, size))
-        raise ValueError(f"it says {said} pixels, and {scene.name} has {real}")
-
-
 def _require_sound(source: Annotated, survey: Survey) -> None:
     """Raise one `DataError` with every problem of the annotations."""
     if survey.problems:
         lines = [line.replace(f". {HINT}", "") for line in survey.problems]  # said once, below
         raise DataError(
-            f"{counted(len(lines), 'problem')} in {counted(len(source.scenes), 'image')} "
+            f"{counted(len(lines) + len(survey.bad), 'problem')} in {counted(len(source.scenes), 'image')} "
             f"with annotations ({source.format})",
             where=str(source.path),
             problems=[*lines, *survey.bad],

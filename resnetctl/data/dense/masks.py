@@ -140,7 +140,10 @@ class MaskReader:
 
     def read(self, data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         """Return the class of each pixel, `(H, W)` uint8. Raises `BadImage` that says what is wrong with the mask."""
-        levels = levels_of(data, name, max_pixels=max_pixels)
+        return self.classes_of(levels_of(data, name, max_pixels=max_pixels), name)
+
+    def classes_of(self, levels: NDArray[Any], name: str) -> NDArray[np.uint8]:
+        """Return the class of each pixel of what `levels_of` gives. Raises as `read`."""
         values = self.palette.values
         if levels.ndim == 3:
             return self._of_colours(levels, name)

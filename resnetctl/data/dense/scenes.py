@@ -26,7 +26,7 @@ class Scene:
     """One picture.
 
     Attributes:
-        name: the name of its file in the source.
+        name: the name of its file in the source; "": it is missing, which is a problem already.
         split: None if the source has no splits.
         where: the file that describes it, for messages.
         size: (width, height) as that file says; None: it says nothing.
@@ -42,6 +42,10 @@ class Scene:
     objects: tuple[Object, ...] = ()
     mask: str = ""
     tags: tuple[str, ...] = ()
+
+    @property
+    def image_exists(self) -> bool:
+        return bool(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def read_voc(files: Files) -> Annotated:
         if lists and split is None:
             continue
         try:
-            scenes.append(_scene(name, files.text(name), finder, split))
+            scenes.append(_scene(name, files.text(name), finder, split=split, problems=problems))
         except (ValueError, DataError) as error:
             problems.append(f"{name}: {error.message if isinstance(error, DataError) else error}")
     known = {stem_of(name) for name in names}
@@ -71,25 +71,29 @@ def _lists(files: Files, problems: list[str]) -> dict[str, Split]:
     return found
 
 
-def _scene(name: str, text: str, finder: ImageFinder, split: Split | None) -> Scene:
-    """Return the picture of an XML file. Raises `ValueError` with what is wrong."""
+def _scene(name: str, text: str, finder: ImageFinder, *, split: Split | None, problems: list[str]) -> Scene:
+    """Return the picture of an XML file; add what is wrong with its parts. Raises `ValueError` if it is not XML."""
     if len(text) > MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("it is too large, or declares entities: refused")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"it is not XML: {error}") from None
-    image = finder.find(name, (root.findtext("filename") or "").strip())
-    size = [root.findtext(f"size/{key}") for key in ("width", "height")]
-    objects = tuple(_object(item, number) for number, item in enumerate(root.iter("object"), start=1))
-    sides = tuple(_side(side) for side in size) if all(size) else ()
-    return Scene(
-        name=image,
-        split=split,
-        where=name,
-        size=(sides[0], sides[1]) if sides and all(sides) else None,
-        objects=objects,
-    )
+    image, size, objects = "", None, []
+    try:
+        image = finder.find(name, (root.findtext("filename") or "").strip())
+    except ValueError as error:
+        problems.append(f"{name}: {error}")
+    try:
+        size = _size(root)
+    except ValueError as error:
+        problems.append(f"{name}: {error}")
+    for number, item in enumerate(root.iter("object"), start=1):
+        try:
+            objects.append(_object(item, number))
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    return Scene(name=image, split=split, where=name, size=size, objects=tuple(objects))
 
 
 def _object(item: ElementTree.Element, number: int) -> Object:
@@ -101,6 +105,13 @@ def _object(item: ElementTree.Element, number: int) -> Object:
         raise ValueError(f"{title} has no bndbox")
     x1, y1, x2, y2 = (_number(item.findtext(f"bndbox/{side}"), f"{title}: {side}") for side in SIDES)
     return Object(corners=(x1, y1, x2, y2), label=label, name=title)
+
+
+def _size(root: ElementTree.Element) -> tuple[int, int] | None:
+    """Return (width, height) as the file says them; None if it does not, or says 0, as some tools do."""
+    texts = [root.findtext(f"size/{key}") for key in ("width", "height")]
+    sides = tuple(map(_side, texts)) if all(texts) else ()
+    return (sides[0], sides[1]) if sides and all(sides) else None
 
 
 def _side(text: str | None) -> int:

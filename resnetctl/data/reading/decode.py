@@ -6,6 +6,8 @@ Shapes: H rows, W columns, C channels (1 or 3), uint8 0..255.
 import contextlib
 import io
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from resnetctl.data.reading.quiet import quiet_libtiff, quiet_pillow
 from resnetctl.errors import DataError
@@ -30,6 +33,7 @@ SUFFIXES = frozenset((*_JPEG, *_LOSSLESS, ".webp", ".avif"))
 HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))  # photos of phones; the package pillow-heif reads them
 MAX_BYTES = 128 * 2**20  # of one image file
 _GREY = frozenset({"1", "L", "LA", "La"})
+_ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _REFUSALS = (  # the errors that Pillow raises for damaged files; OSError covers UnidentifiedImageError
     OSError,
     ValueError,
@@ -88,33 +92,47 @@ def open_image(
 
     Raises `BadImage` if the file cannot be read, has over `max_pixels` pixels, or 32 bits (of unknown value range).
     """
+    with _as_bad_image(name):
+        image = file if isinstance(file, Image.Image) else _opened(_contents(file, name))
+        return _decoded(image, name, max_pixels=max_pixels)
+
+
+@contextlib.contextmanager
+def _as_bad_image(name: str) -> Iterator[None]:
+    """Silence Pillow, and turn what it raises for damaged files into `BadImage`."""
     try:
         with quiet_pillow:
-            image = file if isinstance(file, Image.Image) else _opened(_contents(file, name))
-            return _decoded(image, name, max_pixels=max_pixels)
+            yield
     except BadImage:
         raise
     except _REFUSALS as error:
         raise BadImage(f"cannot be read as an image: {_reason(error)}", where=name) from error
 
 
-def open_plain(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, load: bool = True) -> Image.Image:
-    """Return an image in its own mode, palette or levels, as the file has it. Raises `BadImage`.
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The size (width, height) of an image, upright as `open_image` gives it, and the mode of its file."""
 
-    Without `load` only its header is read: size, mode and format are known.
-    """
-    try:
-        with quiet_pillow:
-            image = _opened(data)
-            if image.width * image.height > max_pixels:
-                raise BadImage(f"{image.width}x{image.height} pixels are over the limit of {max_pixels:,}", where=name)
-            if load:
-                image.load()
-            return image
-    except BadImage:
-        raise
-    except _REFUSALS as error:
-        raise BadImage(f"cannot be read as an image: {_reason(error)}", where=name) from error
+    size: tuple[int, int]
+    mode: str
+
+
+def read_header(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Return the header of an image. Raises `BadImage`."""
+    with _as_bad_image(name):
+        image = _opened(data)
+        _check_pixels(image, name, max_pixels)
+        turned = image.getexif().get(Base.Orientation) in _ROTATED  # reads a PNG to its end
+        return Header(size=image.size[::-1] if turned else image.size, mode=image.mode)
+
+
+def open_plain(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return an image in its own mode, palette or levels, as the file has it. Raises `BadImage`."""
+    with _as_bad_image(name):
+        image = _opened(data)
+        _check_pixels(image, name, max_pixels)
+        image.load()
+        return image
 
 
 def to_array(image: Image.Image, channels: int) -> Pixels:
@@ -162,6 +180,17 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _decoded(image: Image.Image, name: str, *, max_pixels: int) -> tuple[Image.Image, bool]:
+    _check_pixels(image, name, max_pixels)
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise BadImage("32-bit image: its value range is unknown, convert it to 8 or 16 bits", where=name)
+    has_frames = image.format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
+    animated = has_frames and bool(getattr(image, "is_animated", False))
+    with quiet_libtiff if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
+    return _flat(_upright(image)), animated
+
+
+def _check_pixels(image: Image.Image, name: str, max_pixels: int) -> None:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise BadImage(
@@ -171,13 +200,6 @@ def _decoded(image: Image.Image, name: str, *, max_pixels: int) -> tuple[Image.I
         )
     if pixels < 1:
         raise BadImage("the image has no pixels", where=name)
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise BadImage("32-bit image: its value range is unknown, convert it to 8 or 16 bits", where=name)
-    has_frames = image.format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
-    animated = has_frames and bool(getattr(image, "is_animated", False))
-    with quiet_libtiff if image.format == "TIFF" else contextlib.nullcontext():
-        image.load()
-    return _flat(_upright(image)), animated
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -184,8 +184,44 @@ def test_all_problems_of_a_source_are_in_one_error(tmp_path: Path) -> None:
     _xml(folder, 1, (float("inf"), 5, 60, 9, "disc"))
     (folder / "JPEGImages/p02.jpg").write_bytes((folder / "JPEGImages/p02.jpg").read_bytes()[:500])
     lines = problems(folder, tmp_path)
-    assert lines[0].startswith("3 problems in 12 images with annotations (VOC XML)")
+    assert lines[0].startswith("4 problems in 12 images with annotations (VOC XML)")
     assert [sum(name in line for line in lines) for name in ("p00.xml", "p01.xml", "p02.jpg")] == [2, 1, 1]
+
+
+def test_one_problem_of_a_picture_hides_no_other(tmp_path: Path) -> None:
+    folder, bad = dense.voc(tmp_path / "voc"), (float("nan"), 5, 60, 9, "disc")
+    _xml(folder, 0, bad, (20, 5, 10, 9, "bar"), size=(64, 48))
+    _xml(folder, 1, bad, (50, 35, 60, 45, "bar"), size=(64, 48))  # it lies in 64x48 pixels, so that is the only fault
+    for number in (2, 4):
+        _xml(folder, number, bad)
+    (folder / "JPEGImages/p02.jpg").unlink()
+    (folder / "JPEGImages/p04.jpg").write_bytes(b"no image")
+    lines = problems(folder, tmp_path)
+    assert lines[0].startswith("9 problems in 12 images")
+    assert [sum(f"/p0{number}." in line for line in lines) for number in range(5)] == [3, 2, 2, 0, 2]
+
+
+def test_a_mask_of_another_size_is_still_read(tmp_path: Path) -> None:
+    folder = dense.masked(tmp_path / "masks")
+    _mask(folder, lambda mask: _beyond(mask)[:20, :30])
+    for name in ("000", "001"):
+        (folder / f"images/train/{name}.png").write_bytes(b"no image")
+    _mask(folder, _beyond, "masks/train/001.png")
+    lines = problems(folder, tmp_path)[1:]
+    assert [line.partition(":")[0] for line in lines] == [
+        *("masks/train/000.png", "masks/train/001.png", "images/train/000.png", "images/train/001.png")
+    ]
+
+
+@pytest.mark.parametrize("size", [60, 200, 800])
+def test_a_png_that_ends_early_is_a_problem_wherever_it_ends(tmp_path: Path, size: int) -> None:
+    folder = dense.masked(tmp_path / "masks")
+    file = folder / "images/train/000.png"
+    file.write_bytes(file.read_bytes()[:size])
+    (line,) = problems(folder, tmp_path)[1:]
+    assert line.startswith("images/train/000.png: cannot be read as an image")
+    store = dense.added(folder, tmp_path / "data", on_bad_image="skip")
+    assert dict(store.card.splits)["train"] == 7
 
 
 def _coco(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -221,8 +257,10 @@ def test_bad_coco_is_one_error_that_names_file_and_annotation(tmp_path: Path, ca
     assert any(expected in line for line in lines), lines
 
 
-def _mask(folder: Path, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> None:
-    file = folder / "masks/train/000.png"
+def _mask(
+    folder: Path, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], name: str = "masks/train/000.png"
+) -> None:
+    file = folder / name
     Image.fromarray(change(np.asarray(Image.open(file)).copy())).save(file)
 
 

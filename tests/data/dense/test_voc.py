@@ -90,10 +90,27 @@ def test_what_cannot_be_read_is_one_problem_with_file_and_words(
     assert line.startswith(f"Annotations/p00.xml: {problem}")
 
 
+def test_every_object_of_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    file = dense.voc(tmp_path) / "Annotations/p00.xml"
+    text = file.read_text().replace("<xmin>", "<xmin>x").replace("<width>40", "<width>wide")
+    file.write_text(text.replace("p00.jpg", "gone.jpg"))
+    read = found(tmp_path)
+    assert [line.split(": ", 1)[1].split(" is ")[0] for line in read.problems] == [
+        "its image 'gone.jpg'",
+        "its size",
+        "object 1 ('bar'): xmin",
+        "object 2 ('disc'): xmin",
+    ]
+    assert not read.scenes[0].image_exists
+
+
 def test_an_object_without_a_box_is_a_problem_with_its_class(tmp_path: Path) -> None:
     file = dense.voc(tmp_path) / "Annotations/p00.xml"
     file.write_text(file.read_text().replace("bndbox>", "polygon>"))
-    assert found(tmp_path).problems == ("Annotations/p00.xml: object 1 ('bar') has no bndbox",)
+    assert found(tmp_path).problems == (
+        "Annotations/p00.xml: object 1 ('bar') has no bndbox",
+        "Annotations/p00.xml: object 2 ('disc') has no bndbox",
+    )
 
 
 def test_a_size_with_a_decimal_point_is_whole(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from support.pictures import encode, grey, solid
 
 from resnetctl.data.images import fit, prepare
 from resnetctl.data.reading import decode
-from resnetctl.data.reading.decode import BadImage, open_image, read_image
+from resnetctl.data.reading.decode import BadImage, open_image, read_header, read_image
 from resnetctl.hints import Setting
 from resnetctl.spec import ImageSpec
 
@@ -250,3 +250,21 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(BadImage, match="not a plain file"):
         prepare(tmp_path / "pipe.png", ImageSpec(size=8))
+
+
+@pytest.mark.parametrize(("kind", "orientation"), [("JPEG", 1), ("JPEG", 6), ("PNG", 8), ("WEBP", 5), ("TIFF", 3)])
+def test_a_header_has_the_size_of_the_decoded_image(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(Image.new("L", (6, 4)), kind, exif=exif)
+    header = read_header(data, "a")
+    assert header.size == open_image(data, "a")[0].size == ((4, 6) if orientation in (5, 6, 8) else (6, 4))
+    assert header.mode in ("L", "RGB")
+
+
+def test_a_header_that_is_damaged_or_too_large_is_refused() -> None:
+    data = encode(Image.new("L", (6, 4)), "PNG")
+    with pytest.raises(BadImage, match="cannot be read as an image"):
+        read_header(data[:20], "a")
+    with pytest.raises(BadImage, match="6x4 pixels are over the limit of 23"):
+        read_header(data, "a", max_pixels=23)
