@@ -1,11 +1,18 @@
 """`rc.backbone` takes an arch, a run or a weights file."""
 
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from support.trained import ARCH, card, make_run
 
 import resnetctl as rc
 from resnetctl.errors import InputError, UsageError
+
+PAGE = Path(__file__).parents[1] / "docs/how-to/backbones.md"
 
 
 def test_an_arch_by_name_starts_fresh_with_the_stem_of_its_paper() -> None:
@@ -75,3 +82,32 @@ def test_outputs_are_renamed_and_follow_the_order_of_the_network() -> None:
     for out in ((), {"layer1": "x", "layer2": "x"}):
         with pytest.raises(UsageError, match="outputs with different names"):
             rc.backbone("resnet20", out)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+def test_the_networks_of_the_page_train_and_predict() -> None:
+    """Its code as it stands, with a small arch in the place of resnet18 and resnet50."""
+    names: dict[str, Any] = {"images": torch.randn(2, 3, 64, 64)}
+    used = []
+    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+        if "segmentation_models_pytorch" in code and find_spec("segmentation_models_pytorch") is None:
+            continue
+        exec(re.sub("resnet(18|50)", "resnet10_wd2", code), names)
+        if "FasterRCNN(" in code:
+            _detects(names["detector"])
+            used.append("FasterRCNN")
+        elif "model = " in code:
+            scores = names["model"].train()(torch.randn(2, 3, 64, 64))
+            scores = scores["out"] if isinstance(scores, dict) else scores
+            scores.sum().backward()
+            assert scores.shape[2:] == (64, 64)
+            used.append(type(names["model"]).__name__)
+    assert used[:3] == ["FasterRCNN", "FasterRCNN", "DeepLabV3"]
+
+
+def _detects(detector: Any) -> None:
+    detector.transform.min_size, detector.transform.max_size = (64,), 64
+    truth = [{"boxes": torch.tensor([[5.0, 5.0, 40.0, 40.0]]), "labels": torch.tensor([1])}]
+    losses = detector.train()([torch.rand(3, 64, 64)], truth)
+    sum(losses.values()).backward()
+    assert detector.eval()([torch.rand(3, 64, 64)])[0]["boxes"].shape[1] == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 from resnetctl import registry
 from resnetctl.config.arguments import keywords
 from resnetctl.errors import ConfigError, ResnetctlError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.models.backbone import Backbone
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, Head, HeadCard, ImageSpec, Net, Scalar, VectorSpec
@@ -40,18 +41,28 @@ def with_head(trunk: ResNet | Backbone, head: HeadCard, *, classes: int, image: 
         try:
             numbers = {} if head.vector is None else {"vector": head.vector}
             net: nn.Module = entry.build(Backbone(trunk), classes=classes, image=image, **numbers, **_tuples(head.args))
+        except ConfigError as error:
+            if isinstance(error.where, Setting) and error.where.name in head.args:
+                error.where = _argument(head, error.where.name)
+            raise
         except ResnetctlError:
             raise
         except (ValueError, TypeError) as error:
+            named = [name for name in head.args if re.search(rf"\b{re.escape(name)}\b", str(error))]
+            larger = [Setting("size", note="larger images"), Setting("model.arch", note="an arch with more stages")]
             raise ConfigError(
                 f"head '{head.name}' cannot be built on '{trunk.arch.name}' at {image.size} px: {error}",
-                where=Setting("model.head"),
-                hint=[Setting("size", note="larger images"), Setting("model.arch", note="an arch with more stages")],
+                where=_argument(head, named[-1]) if named else Setting("model.head"),  # the user's come last
+                hint=[Call("plugins show", (head.name,))] if named else larger,
             ) from error
     if not (isinstance(net, nn.Module) and isinstance(net, Net)):
         problem = f"it builds a {type(net).__name__} that lacks loss, forward or decode"
         raise registry.fault("head", head.name, problem=problem)
     return net
+
+
+def _argument(head: HeadCard, name: str) -> Setting:
+    return Setting(f"{ARGS}.{name}", head.args[name])
 
 
 def head_card(

@@ -12,6 +12,7 @@ from torch import nn
 
 from resnetctl import registry
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError
+from resnetctl.hints import Setting
 from resnetctl.models.archs import preact_resnet20, resnet20
 from resnetctl.models.backbone import Backbone
 from resnetctl.models.dense import backbone_of, build_net, head_card, parts, with_head
@@ -160,6 +161,28 @@ def test_a_refused_backbone_says_what_may_help() -> None:
     hints = " ".join(map(str, caught.value.hint))
     assert "larger images" in hints
     assert "an arch with more stages" in hints
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (ValueError("12 anchors cannot be divided among 5 levels"), "model.head_args.levels"),
+        (ValueError("base must be positive"), "model.head_args.base"),
+        (ValueError("the database is small"), "model.head"),
+        (ConfigError("no stage has it", where=Setting("levels")), "model.head_args.levels"),
+        (ConfigError("no stage has it", where=Setting("out")), "out"),
+    ],
+)
+def test_a_refused_argument_is_named_by_its_key(error: Exception, where: str) -> None:
+    class Open(Failing):
+        def build(self, backbone: Any, **_: Any) -> nn.Module:  # type: ignore[override]
+            raise self.error
+
+    card = HeadCard(name="mine", task="segment", args={"anchors": (), "base": 0, "levels": 5})
+    with registry.overlay("head", mine=Open(error)), pytest.raises(ConfigError) as caught:
+        build_net(resnet20, card, classes=2, image=IMAGE)
+    assert isinstance(caught.value.where, Setting)
+    assert caught.value.where.name == where
 
 
 def test_the_users_arguments_win_over_those_that_were_fitted() -> None:

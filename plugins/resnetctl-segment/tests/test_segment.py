@@ -159,6 +159,8 @@ def test_an_unknown_mask_among_others_changes_no_loss() -> None:
 def test_without_dice_there_is_one_loss() -> None:
     assert list(build(unet, dice=0.0).loss(*shapes(2))) == ["cross_entropy"]
     assert list(build(unet).loss(*shapes(2))) == ["cross_entropy", "dice"]
+    logits, masks = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8), dtype=torch.uint8)
+    assert losses(logits, masks, with_dice=False) == (losses(logits, masks)[0], 0)
 
 
 @pytest.mark.parametrize(
