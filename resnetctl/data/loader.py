@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -219,13 +219,25 @@ class Feed:
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """Return values on the device. Those of the CPU go to CUDA through pinned memory, so that no copy is waited for.
+    """Return values on the device. No copy from the CPU to CUDA is waited for, and none waits for the step before.
 
-    torch keeps pinned memory until the copy is done, and uses it again.
+    It goes through pinned memory, which torch keeps until the copy is done and then uses again, and in a stream of its
+    own: CUDA's notes on streams in torch's documentation say what `wait_stream` and `record_stream` are for.
     """
-    if device.type == "cuda" and values.device.type == "cpu":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
+    if device.type != "cuda" or values.device.type != "cpu":
+        return values.to(device, non_blocking=True)
+    copies, steps = _copies(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copies):
+        moved = values.pin_memory().to(device, non_blocking=True)
+    steps.wait_stream(copies)
+    moved.record_stream(steps)  # nothing else gets its memory before the step has read it
+    return moved
+
+
+@cache
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of all copies to a device."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def fits(images: Images, device: torch.device) -> bool:

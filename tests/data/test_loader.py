@@ -1,5 +1,7 @@
 """The loader equals slow references: images per step, their pixels, and inputs that stay unchanged."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,15 +130,44 @@ def test_images_are_fetched_ahead_from_the_place_at_which_an_epoch_goes_on() -> 
     assert expected == [[7, 9, 5, 2], [5, 2]]
 
 
-@pytest.mark.parametrize(("device", "is_pinned"), [("cuda", True), ("meta", False)])
-def test_only_values_that_go_from_the_cpu_to_cuda_are_pinned(
-    monkeypatch: pytest.MonkeyPatch, device: str, is_pinned: bool
+def test_values_go_to_cuda_pinned_in_a_stream_of_their_own_that_the_step_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[object] = []
+
+    class Moved:
+        def record_stream(self, stream: object) -> None:
+            calls.append(("its memory is kept for", stream))
+
+    class Steps:
+        def wait_stream(self, stream: object) -> None:
+            calls.append(("the step waits for", stream))
+
+    @contextmanager
+    def within(stream: object) -> Iterator[None]:
+        calls.append(("begin", stream))
+        yield
+        calls.append(("end", stream))
+
+    steps = Steps()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "copies")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: steps)
+    monkeypatch.setattr(torch.cuda, "stream", within)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: (calls.append("pinned"), self)[1])
-    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: calls.append(non_blocking))
-    loader._sent(torch.zeros(3), torch.device(device))
-    assert calls == ["pinned", True][not is_pinned :]
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: (calls.append(non_blocking), Moved())[1])
+    loader._copies.cache_clear()
+    assert isinstance(loader._sent(torch.zeros(3), torch.device("cuda")), Moved)
+    loader._copies.cache_clear()
+    assert calls == [
+        ("begin", "copies"), "pinned", True, ("end", "copies"),
+        ("the step waits for", "copies"), ("its memory is kept for", steps),
+    ]  # fmt: skip
+
+
+def test_values_go_to_other_devices_as_they_are() -> None:
+    assert loader._sent(torch.zeros(3), torch.device("meta")).device.type == "meta"
+    here = torch.zeros(3)
+    assert loader._sent(here, CPU) is here
 
 
 def test_a_batch_holds_the_rows_of_the_set_in_order() -> None:
